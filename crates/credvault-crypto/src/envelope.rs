@@ -1,0 +1,160 @@
+//! The one format of sealed bytes: credentials, tenant keys, the root's check value, page tokens.
+//!
+//! ```text
+//! offset  length
+//!      0       1  format = 1
+//!      1       1  suite = 1: HKDF-SHA-256 (RFC 5869), AES-256-GCM (SP 800-38D), 32-byte key commitment
+//!      2       1  class of what is sealed
+//!      3       1  reserved, 0
+//!      4       4  key id, big-endian: the tenant key's version, or the root key's id
+//!      8      32  salt of the derivation
+//!     40      32  commitment to the key
+//!     72      12  nonce
+//!     84       n  ciphertext of: length (4, big-endian), value, zeros up to the next size step
+//!   84+n      16  tag
+//! ```
+//!
+//! Record key and commitment are two expansions of one HKDF over the key with the salt. AES-GCM does not bind its key
+//! (Dodis, Grubbs, Ristenpart, Woodage: "From invisible salamanders to encryptment"); the commitment does, and is
+//! compared in constant time before anything is decrypted. The size steps hide a secret's exact length.
+
+use credvault_domain::Random;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::{Error, Opened};
+
+const FORMAT: u8 = 1;
+const SUITE: u8 = 1;
+const SALT: std::ops::Range<usize> = 8..40;
+const COMMITMENT: std::ops::Range<usize> = 40..72;
+const NONCE: std::ops::Range<usize> = 72..84;
+const HEADER: usize = 84;
+const TAG: usize = 16;
+const LENGTH: usize = 4;
+const LARGEST_VALUE: usize = 68 * 1024;
+
+/// The size of the smallest sealed value.
+pub const MIN_SEALED_BYTES: usize = HEADER + 64 + TAG;
+/// The size of the largest sealed value.
+pub const MAX_SEALED_BYTES: usize = HEADER + LARGEST_VALUE + TAG;
+
+/// The 32 secret bytes behind a root or tenant key. Boxed, so that moving the owner leaves no copy behind.
+pub(crate) type KeyBytes = Box<Zeroizing<[u8; 32]>>;
+
+/// Seals `value` under `key` for the place `context`.
+pub(crate) fn seal(
+    key: &[u8; 32],
+    key_id: u32,
+    context: &Context<'_>,
+    value: &[u8],
+    random: &dyn Random,
+) -> Result<Vec<u8>, Error> {
+    let mut fresh = [0_u8; SALT.end - SALT.start + NONCE.end - NONCE.start];
+    random.fill(&mut fresh)?;
+    let (salt, nonce) = fresh.split_at(SALT.end - SALT.start);
+
+    let padded = padded_length(value.len())?;
+    // Of the final size at once: a buffer that grows leaves plaintext behind in the old allocation.
+    let mut blob = Vec::with_capacity(HEADER + padded + TAG);
+    blob.extend_from_slice(&[FORMAT, SUITE, context.class as u8, 0]);
+    blob.extend_from_slice(&key_id.to_be_bytes());
+    blob.extend_from_slice(salt);
+    let derived = Derived::from(key, salt, context);
+    blob.extend_from_slice(&derived.commitment);
+    blob.extend_from_slice(nonce);
+    let associated = context.associated_data(&blob);
+
+    blob.extend_from_slice(&u32::try_from(value.len()).map_err(|_| Error::TooLarge)?.to_be_bytes());
+    blob.extend_from_slice(value);
+    blob.resize(HEADER + padded, 0);
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Integrity)?;
+    let (_, plaintext) = blob.split_at_mut(HEADER);
+    let tag = derived
+        .key
+        .seal_in_place_separate_tag(nonce, Aad::from(associated), plaintext)
+        .map_err(|_| Error::TooLarge)?;
+    blob.extend_from_slice(tag.as_ref());
+    Ok(blob)
+}
+
+/// Opens what [`seal`] made under the same key for the same place.
+pub(crate) fn open(key: &[u8; 32], key_id: u32, context: &Context<'_>, blob: &[u8]) -> Result<Opened, Error> {
+    let (header, body) = blob.split_at_checked(HEADER).ok_or(Error::Integrity)?;
+    let expected = [FORMAT, SUITE, context.class as u8, 0];
+    let sane = header.starts_with(&expected)
+        && header.get(4..8) == Some(&key_id.to_be_bytes())
+        && (MIN_SEALED_BYTES..=MAX_SEALED_BYTES).contains(&blob.len());
+    if !sane {
+        return Err(Error::Integrity);
+    }
+    let field = |range: std::ops::Range<usize>| header.get(range).ok_or(Error::Integrity);
+    let derived = Derived::from(key, field(SALT)?, context);
+    if !bool::from(derived.commitment.as_slice().ct_eq(field(COMMITMENT)?)) {
+        return Err(Error::Integrity);
+    }
+    let nonce = Nonce::try_assume_unique_for_key(field(NONCE)?).map_err(|_| Error::Integrity)?;
+    let mut opened = Zeroizing::new(body.to_vec());
+    let length = derived
+        .key
+        .open_in_place(nonce, Aad::from(context.associated_data(header)), &mut opened)
+        .map_err(|_| Error::Integrity)
+        .and_then(|padded| value_length(padded))?;
+    opened.copy_within(LENGTH..LENGTH + length, 0);
+    opened.truncate(length);
+    Ok(opened)
+}
+
+/// The length of the value in an opened body, if body and padding are just what [`seal`] writes.
+fn value_length(padded: &[u8]) -> Result<usize, Error> {
+    let (length, rest) = padded.split_first_chunk::<LENGTH>().ok_or(Error::Integrity)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Error::Integrity)?;
+    let canonical = padded_length(length).is_ok_and(|expected| expected == padded.len());
+    let zeros = rest.get(length..).ok_or(Error::Integrity)?;
+    if canonical && zeros.iter().all(|byte| *byte == 0) { Ok(length) } else { Err(Error::Integrity) }
+}
+
+/// The size step for a value: powers of two from 64 bytes to 4 KiB, then multiples of 4 KiB.
+fn padded_length(value: usize) -> Result<usize, Error> {
+    let needed =
+        value.checked_add(LENGTH).filter(|needed| *needed <= LARGEST_VALUE).ok_or(Error::TooLarge)?;
+    Ok(if needed <= 4096 { needed.next_power_of_two().max(64) } else { needed.next_multiple_of(4096) })
+}
+
+/// What HKDF makes of a key, a salt and a class.
+struct Derived {
+    key: LessSafeKey,
+    commitment: [u8; 32],
+}
+
+impl Derived {
+    fn from(key: &[u8; 32], salt: &[u8], context: &Context<'_>) -> Self {
+        let prk = Salt::new(HKDF_SHA256, salt).extract(key);
+        let class = [context.class as u8];
+        let mut commitment = [0; 32];
+        expand(&prk, &[b"credvault/1/commitment", &class], &mut commitment);
+        let info: [&[u8]; 2] = [b"credvault/1/record key", &class];
+        let okm =
+            prk.expand(&info, &AES_256_GCM).expect("HKDF-SHA256 gives up to 255 blocks, and this is one");
+        Self { key: LessSafeKey::new(UnboundKey::from(okm)), commitment }
+    }
+}
+
+/// HKDF-Expand to 32 bytes. ring joins the parts of `info` without separators, so only the last may vary in length.
+pub(crate) fn expand(prk: &Prk, info: &[&[u8]], output: &mut [u8; 32]) {
+    struct Block;
+    impl KeyType for Block {
+        fn len(&self) -> usize {
+            32
+        }
+    }
+    prk.expand(info, Block)
+        .and_then(|okm| okm.fill(output))
+        .expect("HKDF-SHA256 gives up to 255 blocks, and this is one");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! The root key with the tenant keys that were lately unwrapped.
+
+use std::sync::Arc;
+
+use credvault_domain::{Random, TenantId};
+use zeroize::Zeroizing;
+
+use crate::{Error, KeyVersion, RootKey, TenantKey};
+
+/// Unwraps tenant keys, remembering the most used ones.
+///
+/// A remembered key is used only for the wrapped bytes that it came from, which the caller has just read from the
+/// database: when these are gone or other ones, the remembered key is never used again. So no invalidation is needed.
+pub struct Keyring {
+    root: RootKey,
+    random: Arc<dyn Random>,
+    unwrapped: moka::sync::Cache<(TenantId, KeyVersion), Arc<Unwrapped>>,
+}
+
+struct Unwrapped {
+    wrapped: Vec<u8>,
+    key: Arc<TenantKey>,
+}
+
+impl Keyring {
+    /// How many unwrapped keys are remembered; each takes about 400 bytes.
+    const CAPACITY: u64 = 10_000;
+
+    /// A keyring under `root`.
+    pub fn new(root: RootKey, random: Arc<dyn Random>) -> Self {
+        Self { root, random, unwrapped: moka::sync::Cache::new(Self::CAPACITY) }
+    }
+
+    /// The root key.
+    pub fn root(&self) -> &RootKey {
+        &self.root
+    }
+
+    /// The random generator that this keyring seals with.
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
+    }
+
+    /// A new key for a tenant, wrapped for storing.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn generate(&self, tenant: &TenantId, version: KeyVersion) -> Result<Vec<u8>, Error> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        self.random.fill(bytes.as_mut_slice())?;
+        self.root.wrap(tenant, &TenantKey::new(version, bytes), &*self.random)
+    }
+
+    /// The key that `wrapped` holds.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if `wrapped` is not this tenant's key of this version under this root.
+    pub fn unwrap(
+        &self,
+        tenant: &TenantId,
+        version: KeyVersion,
+        wrapped: &[u8],
+    ) -> Result<Arc<TenantKey>, Error> {
+        let name = (tenant.clone(), version);
+        if let Some(known) = self.unwrapped.get(&name)
+            && known.wrapped == wrapped
+        {
+            return Ok(Arc::clone(&known.key));
+        }
+        let key = Arc::new(self.root.unwrap(tenant, version, wrapped)?);
+        let known = Unwrapped { wrapped: wrapped.to_vec(), key: Arc::clone(&key) };
+        self.unwrapped.insert(name, Arc::new(known));
+        Ok(key)
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").field("root", &self.root).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything of credvault that touches a key: the root key, tenant keys, sealing, and the few other primitives that
+//! the rest needs (signatures of tokens, SCRAM verifiers). No other crate of ours may use ring.
+//!
+//! ```text
+//! root key            32 bytes, outside the database
+//!   └─ wraps  tenant key        32 random bytes for each tenant and key version, stored wrapped, destroyable
+//!        └─ HKDF-SHA256 with a random salt for each record
+//!              ├─ record key    AES-256-GCM, used once
+//!              └─ commitment    32 bytes in the header, compared before anything is decrypted
+//! ```
+//!
+//! Nothing is derived from the root key by a tenant's name: such a tenant could never be erased. Callers hold handles
+//! to keys, never key bytes. Whatever does not open gives one answer, [`Error::Integrity`].
+
+mod error;
+
+mod root;
+
+mod kdf;
+
+mod tenant_key;
+
+mod keyring;
+
+mod context;
+
+mod envelope;
+
+mod fields;
+
+mod page_token;
+
+mod signature;
+
+mod scram;
+
+mod random;
+
+pub use context::Context;
+pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
+pub use error::Error;
+pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as encode_fields};
+pub use kdf::KdfParameters;
+pub use keyring::Keyring;
+pub use page_token::PageToken;
+pub use random::SystemRandom;
+pub use root::{PassphraseKdf, RootKey, RootKeySource};
+pub use scram::scram_sha_256_verifier;
+pub use signature::{PublicKey, SignatureError};
+pub use tenant_key::{KeyVersion, TenantKey};
+
+/// Bytes that are zeroed when they are dropped.
+pub type Opened = zeroize::Zeroizing<Vec<u8>>;

@@ -1,0 +1,199 @@
+//! The root key: where it comes from, and the two things that it does: wrap tenant keys and prove itself.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credvault_domain::{Random, TenantId};
+use ring::hkdf::{HKDF_SHA256, Salt};
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::envelope::{self, KeyBytes};
+use crate::tenant_key::{KeyVersion, TenantKey};
+use crate::{Error, KdfParameters};
+
+/// How a passphrase is stretched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PassphraseKdf {
+    /// Argon2id (RFC 9106), the default.
+    Argon2id,
+    /// PBKDF2-HMAC-SHA-256 (RFC 8018), where only that is allowed.
+    Pbkdf2,
+}
+
+/// Where the root key comes from.
+#[derive(Clone, Debug)]
+pub enum RootKeySource {
+    /// A file with 32 bytes in base64 or hexadecimal, not readable by the world.
+    File(PathBuf),
+    /// An environment variable with the same content.
+    Environment(String),
+    /// A passphrase; for one person's machine.
+    Passphrase(SecretString, PassphraseKdf),
+}
+
+impl RootKeySource {
+    /// Reads the root key. A passphrase uses the parameters that the database has, or fresh ones if it has none; they
+    /// are returned to be stored.
+    ///
+    /// # Errors
+    /// The file or variable cannot be read, its permissions are too wide, or its content is no key.
+    pub fn load(
+        &self,
+        stored: Option<&KdfParameters>,
+        random: &dyn Random,
+    ) -> Result<(RootKey, Option<KdfParameters>), Error> {
+        match self {
+            Self::File(path) => {
+                let text = read_private(path)?;
+                parse_key(&text, || path.display().to_string()).map(|key| (RootKey::new(key), None))
+            }
+            Self::Environment(name) => {
+                let text =
+                    Zeroizing::new(std::env::var(name).map_err(|_| Error::RootKeyVariable(name.clone()))?);
+                parse_key(text.as_bytes(), || format!("variable {name}")).map(|key| (RootKey::new(key), None))
+            }
+            Self::Passphrase(passphrase, kdf) => {
+                if passphrase.expose_secret().chars().count() < 16 {
+                    return Err(Error::PassphraseTooShort);
+                }
+                let parameters = match stored {
+                    Some(parameters) => parameters.clone(),
+                    None => KdfParameters::generate(*kdf, random)?,
+                };
+                Ok((RootKey::new(parameters.derive(passphrase)?), Some(parameters)))
+            }
+        }
+    }
+
+    /// The kind of source, for status reports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Environment(_) => "environment",
+            Self::Passphrase(..) => "passphrase",
+        }
+    }
+}
+
+/// Reads a small file unless others may read or write it. Its group may read it, because that is how Kubernetes hands
+/// a secret to a process that is not root (`fsGroup`).
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |source| Error::RootKeyFile { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    // Of the open file, not of the path: what is checked is what is read.
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o037 != 0 {
+        return Err(Error::RootKeyMode { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(256));
+    file.take(256).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn parse_key(text: &[u8], origin: impl FnOnce() -> String) -> Result<KeyBytes, Error> {
+    let text = text.trim_ascii();
+    let mut key = Box::new(Zeroizing::new([0_u8; 32]));
+    let parsed = if text.len() == 64 {
+        decode_hex(text, &mut key)
+    } else {
+        // Room for what 44 characters can decode to at most.
+        let mut decoded = Zeroizing::new([0_u8; 48]);
+        match STANDARD.decode_slice(text, decoded.as_mut_slice()) {
+            Ok(32) => {
+                key.copy_from_slice(decoded.get(..32).unwrap_or_default());
+                Some(())
+            }
+            _ => None,
+        }
+    };
+    parsed.map(|()| key).ok_or_else(|| Error::RootKeyFormat { origin: origin() })
+}
+
+fn decode_hex(text: &[u8], key: &mut [u8; 32]) -> Option<()> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    for (pair, byte) in text.chunks_exact(2).zip(key.iter_mut()) {
+        let &[high, low] = pair else { return None };
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(())
+}
+
+/// The root key. It wraps tenant keys and nothing else.
+pub struct RootKey {
+    id: u32,
+    bytes: KeyBytes,
+}
+
+const CHECK: &[u8] = b"credvault root key check";
+
+impl RootKey {
+    fn new(bytes: KeyBytes) -> Self {
+        let prk = Salt::new(HKDF_SHA256, &[]).extract(bytes.as_slice());
+        let mut derived = [0; 32];
+        envelope::expand(&prk, &[b"credvault/1/root id"], &mut derived);
+        let [a, b, c, d, ..] = derived;
+        Self { id: u32::from_be_bytes([a, b, c, d]), bytes }
+    }
+
+    /// A short public name of the key, computed from it: which root wrapped a tenant key.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// A value that only this root key opens, to be stored in a new database.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn check_value(&self, random: &dyn Random) -> Result<Vec<u8>, Error> {
+        envelope::seal(&self.bytes, self.id, &Context::root_check(), CHECK, random)
+    }
+
+    /// Proves that this is the root key that made `check_value`.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMismatch`].
+    pub fn prove(&self, check_value: &[u8]) -> Result<(), Error> {
+        match envelope::open(&self.bytes, self.id, &Context::root_check(), check_value) {
+            Ok(value) if value.as_slice() == CHECK => Ok(()),
+            _ => Err(Error::RootKeyMismatch),
+        }
+    }
+
+    pub(crate) fn wrap(
+        &self,
+        tenant: &TenantId,
+        key: &TenantKey,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, Error> {
+        envelope::seal(&self.bytes, self.id, &Context::tenant_key(tenant, key.version()), key.bytes(), random)
+    }
+
+    pub(crate) fn unwrap(
+        &self,
+        tenant: &TenantId,
+        version: KeyVersion,
+        wrapped: &[u8],
+    ) -> Result<TenantKey, Error> {
+        let opened = envelope::open(&self.bytes, self.id, &Context::tenant_key(tenant, version), wrapped)?;
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        if opened.len() != bytes.len() {
+            return Err(Error::Integrity);
+        }
+        bytes.copy_from_slice(&opened);
+        Ok(TenantKey::new(version, bytes))
+    }
+}
+
+impl std::fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RootKey({:08x})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! A tenant's key, and what is done with it.
+
+use credvault_domain::{Random, TenantId};
+use ring::hkdf::{HKDF_SHA256, Salt};
+use ring::hmac;
+
+use crate::context::Context;
+use crate::envelope::{self, KeyBytes};
+use crate::{Error, Opened};
+
+/// The number of a tenant key, counted from 1 within its tenant.
+pub type KeyVersion = u32;
+
+/// An unwrapped tenant key. Its bytes never leave this crate.
+pub struct TenantKey {
+    version: KeyVersion,
+    bytes: KeyBytes,
+}
+
+impl TenantKey {
+    pub(crate) fn new(version: KeyVersion, bytes: KeyBytes) -> Self {
+        Self { version, bytes }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Its number.
+    pub fn version(&self) -> KeyVersion {
+        self.version
+    }
+
+    /// Seals `value` for the place `context`. The result is at most [`crate::MAX_SEALED_BYTES`] long.
+    ///
+    /// # Errors
+    /// The value is over 68 KiB, or there is no randomness.
+    pub fn seal(&self, context: &Context<'_>, value: &[u8], random: &dyn Random) -> Result<Vec<u8>, Error> {
+        envelope::seal(&self.bytes, self.version, context, value, random)
+    }
+
+    /// Opens what [`TenantKey::seal`] made for the same place.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`], whatever the cause.
+    pub fn open(&self, context: &Context<'_>, sealed: &[u8]) -> Result<Opened, Error> {
+        envelope::open(&self.bytes, self.version, context, sealed)
+    }
+
+    /// A fingerprint of a request, to recognise its repetition: HMAC-SHA-256 under a key derived from this one. A bare
+    /// hash of a request that holds a secret would let a reader of the database guess short secrets.
+    pub fn fingerprint(&self, tenant: &TenantId, parts: &[&[u8]]) -> [u8; 32] {
+        let prk = Salt::new(HKDF_SHA256, &[]).extract(self.bytes());
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        envelope::expand(&prk, &[b"credvault/1/request fingerprint"], &mut key);
+        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
+        for part in std::iter::once(tenant.as_str().as_bytes()).chain(parts.iter().copied()) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(mac.sign().as_ref());
+        fingerprint
+    }
+}
+
+impl std::fmt::Debug for TenantKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantKey").field("version", &self.version).finish_non_exhaustive()
+    }
+}

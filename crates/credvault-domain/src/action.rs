@@ -1,0 +1,145 @@
+//! The exhaustive table of what a caller can ask for. Policies, audit records and metrics use these names.
+
+/// What an action does to what it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActionKind {
+    /// Returns secrets.
+    Fetch,
+    /// Returns no secret and changes nothing.
+    Read,
+    /// Changes something.
+    Change,
+    /// Not an RPC: a permission that widens what an RPC may do.
+    Permission,
+}
+
+/// Where an action looks for what it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActionTarget {
+    /// The tenant of the caller's verified identity, or the platform's own space.
+    Scope,
+    /// The tenant that the request names: administration.
+    NamedTenant,
+    /// All tenants: administration.
+    Platform,
+    /// Nothing of any tenant's: the catalog.
+    Catalog,
+}
+
+macro_rules! actions {
+    ($($service:ident { $($name:ident: $kind:ident $target:ident,)* })*) => {
+        /// An RPC or a permission. The names are the RPCs' own; a test holds this table against the descriptors.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum Action {
+            $($(
+                #[doc = concat!("`", stringify!($service), ".", stringify!($name), "`")]
+                $name,
+            )*)*
+        }
+
+        impl Action {
+            /// Every action, in the order of the table.
+            pub const ALL: &'static [Self] = &[$($(Self::$name,)*)*];
+
+            /// The action's name in policies and audit records.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name),)*)* }
+            }
+
+            /// The gRPC service that has the RPC, without package; `Permission` for permissions.
+            pub const fn service(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($service),)*)* }
+            }
+
+            /// What it does.
+            pub const fn kind(self) -> ActionKind {
+                match self { $($(Self::$name => ActionKind::$kind,)*)* }
+            }
+
+            /// Where it looks.
+            pub const fn target(self) -> ActionTarget {
+                match self { $($(Self::$name => ActionTarget::$target,)*)* }
+            }
+        }
+    };
+}
+
+actions! {
+    VaultService {
+        PutCredential: Change Scope,
+        FetchCredential: Fetch Scope,
+        BatchFetchCredentials: Fetch Scope,
+        ListCredentialVersions: Read Scope,
+        RollbackCredential: Change Scope,
+        DestroyCredentialVersion: Change Scope,
+    }
+    ConnectionService {
+        ListProviders: Read Catalog,
+        GetProvider: Read Catalog,
+        CreateConnection: Change Scope,
+        GetConnection: Read Scope,
+        ListConnections: Read Scope,
+        UpdateConnection: Change Scope,
+        DeleteConnection: Change Scope,
+        UndeleteConnection: Change Scope,
+        PurgeConnection: Change Scope,
+        SetDefaultConnection: Change Scope,
+    }
+    AuditService {
+        ListAuditEvents: Read Scope,
+        SummarizeAuditEvents: Read Scope,
+    }
+    AdminService {
+        CreateTenant: Change NamedTenant,
+        GetTenant: Read NamedTenant,
+        ListTenants: Read Platform,
+        SuspendTenant: Change NamedTenant,
+        ResumeTenant: Change NamedTenant,
+        ListUsers: Read NamedTenant,
+        DeleteUser: Change NamedTenant,
+        GetKeyStatus: Read NamedTenant,
+    }
+    Permission {
+        AssertTenant: Permission Scope,
+        ActForPlatform: Permission Platform,
+        AccessOtherUsers: Permission Scope,
+        FetchRefreshToken: Permission Scope,
+    }
+}
+
+impl Action {
+    /// The action of a gRPC path such as `/credvault.v1.VaultService/FetchCredential`.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let (service, rpc) = path.strip_prefix("/credvault.v1.")?.split_once('/')?;
+        let is_rpc = |action: &Self| action.kind() != ActionKind::Permission;
+        Self::ALL.iter().copied().filter(is_rpc).find(|a| a.as_str() == rpc && a.service() == service)
+    }
+
+    /// Reads what [`Action::as_str`] wrote.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_action_and_permissions_have_none() {
+        assert_eq!(
+            Action::from_path("/credvault.v1.VaultService/FetchCredential"),
+            Some(Action::FetchCredential)
+        );
+        for path in [
+            "",
+            "/",
+            "/credvault.v1.VaultService/GetTenant",
+            "/credvault.v1.Permission/AssertTenant",
+            "/credvault.v2.VaultService/FetchCredential",
+            "credvault.v1.VaultService/FetchCredential",
+        ] {
+            assert_eq!(Action::from_path(path), None, "{path}");
+        }
+    }
+}

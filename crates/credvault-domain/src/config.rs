@@ -1,0 +1,94 @@
+//! The non-secret settings of a connection: region, shop domain, seller id.
+
+use serde_json::{Map, Value};
+
+/// The largest config, measured as compact JSON.
+pub const MAX_CONFIG_BYTES: usize = 16 * 1024;
+const MAX_DEPTH: usize = 8;
+
+/// A JSON object of at most 16 KiB and 8 levels. What it may hold is the catalog's to say.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Config(Map<String, Value>);
+
+/// Why a config is refused whatever its provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Too many bytes.
+    #[error("must be at most 16 KiB as JSON")]
+    TooLarge,
+    /// Too deeply nested.
+    #[error("must be nested at most 8 levels deep")]
+    TooDeep,
+}
+
+impl Config {
+    /// Checks size and depth.
+    ///
+    /// # Errors
+    /// The object is larger or deeper than the limit.
+    pub fn new(object: Map<String, Value>) -> Result<Self, ConfigError> {
+        if object.values().any(|value| depth_exceeds(value, MAX_DEPTH - 1)) {
+            return Err(ConfigError::TooDeep);
+        }
+        // Serialising a tree of strings, numbers and booleans cannot fail; a failure would count as too large.
+        let size = serde_json::to_vec(&object).map_or(usize::MAX, |json| json.len());
+        if size > MAX_CONFIG_BYTES { Err(ConfigError::TooLarge) } else { Ok(Self(object)) }
+    }
+
+    /// A config that was checked before it was stored.
+    pub fn from_stored(object: Map<String, Value>) -> Self {
+        Self(object)
+    }
+
+    /// One setting.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The settings, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The whole object.
+    pub fn as_object(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The whole object, taken.
+    pub fn into_object(self) -> Map<String, Value> {
+        self.0
+    }
+}
+
+fn depth_exceeds(value: &Value, allowed: usize) -> bool {
+    match value {
+        Value::Array(items) => allowed == 0 || items.iter().any(|item| depth_exceeds(item, allowed - 1)),
+        Value::Object(fields) => {
+            allowed == 0 || fields.values().any(|field| depth_exceeds(field, allowed - 1))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> Map<String, Value> {
+        let mut value = Value::Bool(true);
+        for _ in 1..levels {
+            value = Value::Array(vec![value]);
+        }
+        Map::from_iter([("a".to_owned(), value)])
+    }
+
+    #[test]
+    fn the_limits_are_exact() {
+        assert!(Config::new(nested(8)).is_ok());
+        assert_eq!(Config::new(nested(9)), Err(ConfigError::TooDeep));
+        let sized = |bytes: usize| Map::from_iter([("a".to_owned(), Value::String("x".repeat(bytes - 8)))]);
+        assert!(Config::new(sized(MAX_CONFIG_BYTES)).is_ok());
+        assert_eq!(Config::new(sized(MAX_CONFIG_BYTES + 1)), Err(ConfigError::TooLarge));
+    }
+}

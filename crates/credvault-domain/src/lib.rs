@@ -1,0 +1,56 @@
+//! The nouns and rules of credvault: who calls, what is kept, and what may happen to it.
+//!
+//! Everything here is a value. Nothing reads a clock, draws a random number, awaits or touches a disk, so each
+//! rule can be read and tested by itself. Text from outside becomes a type here once, and the type is passed on.
+
+mod time;
+
+mod tenant;
+mod user;
+
+mod service;
+
+mod scope;
+
+mod name;
+
+mod provider;
+
+mod connection;
+
+mod config;
+
+mod hint;
+
+mod credential;
+
+mod action;
+
+mod reason;
+
+mod violation;
+
+mod audit;
+
+mod random;
+
+pub use action::{Action, ActionKind, ActionTarget};
+pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
+pub use config::{Config, ConfigError, MAX_CONFIG_BYTES};
+pub use connection::{
+    Connection, ConnectionId, ConnectionState, ErrorCause, Etag, Owner, StateChange, StateError,
+};
+pub use credential::{
+    CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
+};
+pub use hint::mask;
+pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
+pub use provider::{AuthMode, FieldName, ProviderId};
+pub use random::{Exhausted, Random};
+pub use reason::Reason;
+pub use scope::TenantScope;
+pub use service::{ServiceId, ServiceIdError, TrustDomain};
+pub use tenant::{Tenant, TenantId, TenantState};
+pub use time::{Clock, Timestamp};
+pub use user::UserId;
+pub use violation::{Violation, Violations};

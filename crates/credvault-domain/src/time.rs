@@ -1,0 +1,93 @@
+//! Instants as the vault stores them, and the clock that is handed in.
+
+use std::time::Duration;
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z. The same integer in PostgreSQL, in SQLite and here, so that
+/// no driver, zone or number of digits can change its order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The first instant of year 10000, which no stored time may reach (RFC 3339 has four-digit years).
+    const END: i64 = 253_402_300_800_000_000;
+
+    /// From microseconds since the epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// From whole seconds since the epoch and nanoseconds, as protobuf and JWT write it. `None` outside years 1970 to 9999.
+    pub fn from_seconds(seconds: i64, nanos: i32) -> Option<Self> {
+        let micros = seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos) / 1_000)?;
+        (0..Self::END).contains(&micros).then_some(Self(micros))
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since the epoch, rounded down; never negative.
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0 / 1_000).unwrap_or(0)
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The nanoseconds beyond [`Timestamp::seconds`].
+    pub fn subsecond_nanos(self) -> i32 {
+        i32::try_from(self.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0)
+    }
+
+    /// This instant and `duration` later, at most the end of year 9999.
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::END - 1))
+    }
+
+    /// This instant and `duration` earlier.
+    pub fn before(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
+    /// How long it is from `self` until `later`; zero if `later` is not later.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+}
+
+/// Where the time comes from. Handed in everywhere, so that tests own it.
+pub trait Clock: Send + Sync + 'static {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_nanos_survive_the_round_trip() {
+        let instant = Timestamp::from_seconds(1_700_000_000, 123_456_789).expect("in range");
+        assert_eq!(instant.seconds(), 1_700_000_000);
+        assert_eq!(instant.subsecond_nanos(), 123_456_000, "precision is a microsecond");
+    }
+
+    #[test]
+    fn instants_outside_four_digit_years_are_refused() {
+        assert_eq!(Timestamp::from_seconds(-1, 0), None);
+        assert_eq!(Timestamp::from_seconds(253_402_300_800, 0), None);
+        assert_eq!(Timestamp::from_seconds(i64::MAX, 0), None);
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let late = Timestamp::from_seconds(253_402_300_799, 0).expect("last second");
+        assert_eq!(late.after(Duration::MAX).seconds(), 253_402_300_799);
+        assert_eq!(late.until(Timestamp::default()), Duration::ZERO);
+    }
+}

@@ -1,0 +1,65 @@
+//! What is wrong with a request, field by field, without repeating a value.
+
+/// One broken rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// The path of the field as the request spells it, e.g. `credential.fields[access_token]`.
+    pub field: String,
+    /// The rule, as the end of a sentence about the field: "must not be empty". Never holds the value.
+    pub rule: String,
+}
+
+/// All that is wrong with a request. Collected, so that a form can mark every field at once.
+#[derive(Clone, PartialEq, Eq, Default, Debug, thiserror::Error)]
+#[error("{}", summary(.0))]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// A single violation.
+    pub fn of(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        let mut violations = Self::default();
+        violations.add(field, rule);
+        violations
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
+        self.0.push(Violation { field: field.into(), rule: rule.into() });
+    }
+
+    /// Adds all of another collection.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The violations in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+        self.0.iter()
+    }
+
+    /// `Ok` if nothing is wrong.
+    ///
+    /// # Errors
+    /// The collection itself, if it holds anything.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// Takes the value of `result`, or notes its error under `field`.
+    pub fn note<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|rule| self.add(field, rule.to_string())).ok()
+    }
+}
+
+fn summary(violations: &[Violation]) -> String {
+    let shown: Vec<String> = violations.iter().take(5).map(|v| format!("{} {}", v.field, v.rule)).collect();
+    match violations.len().saturating_sub(5) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
