@@ -1,0 +1,259 @@
+//! The catalog: embedded providers and those of the operator's folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use credvault_domain::{AuthMode, FieldName, ProviderId};
+
+use crate::field::Field;
+use crate::file::{FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::locate::{line_of_key, line_of_offset};
+use crate::request_auth::{Derived, RequestTemplates};
+use crate::template::{Placeholder, Template};
+use crate::{Mode, Provider};
+
+/// The files that are part of the program.
+const EMBEDDED: &[(&str, &str)] = &[
+    ("amazon_ads.toml", include_str!("../providers/amazon_ads.toml")),
+    ("amazon_sp_seller.toml", include_str!("../providers/amazon_sp_seller.toml")),
+    ("amazon_sp_vendor.toml", include_str!("../providers/amazon_sp_vendor.toml")),
+    ("generic.toml", include_str!("../providers/generic.toml")),
+    ("google_analytics.toml", include_str!("../providers/google_analytics.toml")),
+    ("google_sheets.toml", include_str!("../providers/google_sheets.toml")),
+    ("kustomer.toml", include_str!("../providers/kustomer.toml")),
+    ("meta.toml", include_str!("../providers/meta.toml")),
+    ("shopify.toml", include_str!("../providers/shopify.toml")),
+    ("slack.toml", include_str!("../providers/slack.toml")),
+    ("takealot.toml", include_str!("../providers/takealot.toml")),
+    ("walmart_marketplace.toml", include_str!("../providers/walmart_marketplace.toml")),
+    ("woocommerce.toml", include_str!("../providers/woocommerce.toml")),
+    ("xero.toml", include_str!("../providers/xero.toml")),
+];
+
+/// Why a catalog could not be loaded. The program does not start with a broken one.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder or a file in it cannot be read.
+    #[error("the provider catalog {path} cannot be read: {source}")]
+    Unreadable {
+        /// What could not be read.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is broken.
+    #[error("provider file {file}, line {line}: {key} {problem}")]
+    Broken {
+        /// Which file.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// The dotted key, or `file` where the text is not TOML.
+        key: String,
+        /// What is wrong, as the end of a sentence about the key.
+        problem: String,
+    },
+}
+
+/// All providers.
+#[derive(Debug)]
+pub struct Catalog {
+    providers: BTreeMap<ProviderId, Provider>,
+}
+
+impl Catalog {
+    /// The embedded providers and those of `folder`; a file there replaces the embedded provider of the same id.
+    ///
+    /// # Errors
+    /// The folder cannot be read or one of its files is broken.
+    pub fn load(folder: Option<&Path>) -> Result<Self, LoadError> {
+        let mut providers = BTreeMap::new();
+        for (name, text) in EMBEDDED {
+            let provider = parse(name, text)?;
+            providers.insert(provider.id.clone(), provider);
+        }
+        for path in folder.map(toml_files).transpose()?.unwrap_or_default() {
+            let unreadable = |source| LoadError::Unreadable { path: path.clone(), source };
+            let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+            let provider = parse(&path.display().to_string(), &text)?;
+            providers.insert(provider.id.clone(), provider);
+        }
+        Ok(Self { providers })
+    }
+
+    /// One provider.
+    pub fn get(&self, id: &ProviderId) -> Option<&Provider> {
+        self.providers.get(id)
+    }
+
+    /// All providers, ordered by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.values()
+    }
+}
+
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A problem at a dotted key.
+type Problem = (String, String);
+
+fn parse(file: &str, text: &str) -> Result<Provider, LoadError> {
+    let parsed: ProviderFile = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of_offset(text, span.start));
+        let key =
+            error.span().and_then(|span| text.get(span)).filter(|key| is_key(key)).unwrap_or("the file");
+        LoadError::Broken {
+            file: file.to_owned(),
+            line,
+            key: key.to_owned(),
+            problem: format!("is wrong: {}", error.message()),
+        }
+    })?;
+    provider(file, parsed).map_err(|(key, problem)| {
+        let line = line_of_key(text, &key);
+        LoadError::Broken { file: file.to_owned(), line, key, problem }
+    })
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+}
+
+fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
+    let id = ProviderId::parse(&file.id).map_err(|rule| ("id".to_owned(), rule.to_string()))?;
+    if Path::new(file_name).file_stem().and_then(|stem| stem.to_str()) != Some(id.as_str()) {
+        return Err(("id".to_owned(), format!("must be the name of the file: {id}.toml")));
+    }
+    if file.modes.is_empty() {
+        return Err(("modes".to_owned(), "must have at least one mode".to_owned()));
+    }
+    let mut modes = BTreeMap::new();
+    for (name, mode_file) in file.modes {
+        let key = format!("modes.{name}");
+        let name = AuthMode::parse(&name).map_err(|rule| (key.clone(), rule.to_string()))?;
+        let mut shared = BTreeMap::new();
+        for (field, definition) in &file.config {
+            shared.insert(field.clone(), definition.clone());
+        }
+        let derived = file.derived.iter().map(|(name, derived)| {
+            (name.clone(), Derived { from: derived.from.clone(), values: derived.values.clone() })
+        });
+        let mode = mode(&key, shared, derived.collect(), mode_file)?;
+        modes.insert(name, mode);
+    }
+    Ok(Provider { id, name: file.name, documentation: file.documentation, modes })
+}
+
+fn mode(
+    key: &str,
+    shared: BTreeMap<String, FieldFile>,
+    derived: BTreeMap<String, Derived>,
+    file: ModeFile,
+) -> Result<Mode, Problem> {
+    let mut config = fields("config", shared, false)?;
+    config.extend(fields(&format!("{key}.config"), file.config, false)?);
+    let secrets = fields(&format!("{key}.secret"), file.secret, true)?;
+    for (name, value) in &derived {
+        let from = config.get(value.from.as_str());
+        let complete =
+            from.is_some_and(|from| from.values.iter().all(|text| value.values.contains_key(text)));
+        if !complete || from.is_some_and(|from| from.values.is_empty()) {
+            let problem = "must come from a setting with an enum, and have a value for each of its values";
+            return Err((format!("derived.{name}"), problem.to_owned()));
+        }
+    }
+    let template = |part: String, text: &str| {
+        Template::parse(text).map_err(|problem| (format!("{key}.request.{part}"), problem))
+    };
+    let pairs = |part: &str, pairs: BTreeMap<String, String>| {
+        pairs
+            .into_iter()
+            .map(|(name, value)| {
+                Ok((template(format!("{part}.{name}"), &name)?, template(format!("{part}.{name}"), &value)?))
+            })
+            .collect::<Result<Vec<_>, Problem>>()
+    };
+    let base_url =
+        file.request.base_url.as_deref().map(|url| template("base_url".to_owned(), url)).transpose()?;
+    let basic = match &file.request.basic {
+        Some(basic) => {
+            let user = template("basic.user".to_owned(), &basic.user)?;
+            Some((user, template("basic.password".to_owned(), &basic.password)?))
+        }
+        None => None,
+    };
+    let request = RequestTemplates {
+        base_url,
+        basic,
+        headers: pairs("headers", file.request.headers)?,
+        query: pairs("query", file.request.query)?,
+    };
+    for (part, template) in request.all() {
+        let known = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Config(name) => config.contains_key(name.as_str()),
+            Placeholder::Secret(name) => secrets.contains_key(name.as_str()),
+            Placeholder::Derived(name) => derived.contains_key(name.as_str()),
+        };
+        if let Some(unknown) = template.placeholders().find(|placeholder| !known(placeholder)) {
+            return Err((
+                format!("{key}.request.{part}"),
+                format!("refers to {unknown:?}, which this mode does not have"),
+            ));
+        }
+    }
+    check_single_lines(&request, &secrets)
+        .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
+    Ok(Mode { title: file.title, kind: file.kind, open: file.open, config, secrets, derived, request })
+}
+
+/// Headers are single lines, so nothing that may have several can stand in one.
+fn check_single_lines(
+    request: &RequestTemplates,
+    secrets: &BTreeMap<FieldName, Field>,
+) -> Result<(), (&'static str, String)> {
+    for (part, template) in request.all().filter(|(part, _)| *part == "headers") {
+        for placeholder in template.placeholders() {
+            if let Placeholder::Secret(name) = placeholder
+                && secrets
+                    .get(name.as_str())
+                    .is_some_and(|field| matches!(field.kind, FieldKind::Text | FieldKind::Json))
+            {
+                return Err((part, format!("must not refer to {name}, which may have several lines")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fields(
+    key: &str,
+    files: BTreeMap<String, FieldFile>,
+    secret: bool,
+) -> Result<BTreeMap<FieldName, Field>, Problem> {
+    files
+        .into_iter()
+        .map(|(name, file)| {
+            let key = format!("{key}.{name}");
+            let name = FieldName::parse(&name).map_err(|rule| (key.clone(), rule.to_string()))?;
+            let field = Field::from_file(file, secret)
+                .map_err(|(part, problem)| (format!("{key}.{part}"), problem))?;
+            Ok((name, field))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The embedded files, and what a broken file of an operator's is told.
+
+use credvault_domain::{Config, SecretFields};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn catalog() -> Catalog {
+    Catalog::load(None).expect("the embedded files are sound")
+}
+
+fn mode<'c>(catalog: &'c Catalog, provider: &str, mode: &str) -> &'c Mode {
+    let provider = catalog.get(&ProviderId::parse(provider).expect("id")).expect("known provider");
+    provider.mode(&AuthMode::parse(mode).expect("mode")).expect("known mode")
+}
+
+fn config(value: Value) -> Config {
+    let Value::Object(object) = value else { panic!("an object") };
+    Config::new(object).expect("small")
+}
+
+fn secrets(pairs: &[(&str, &str)]) -> SecretFields {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), SecretString::from(*value));
+    SecretFields::parse("fields", pairs.iter().map(pair)).expect("within limits")
+}
+
+#[test]
+fn every_provider_of_the_five_systems_is_there() {
+    let catalog = catalog();
+    let ids: Vec<_> = catalog.iter().map(|provider| provider.id.as_str()).collect();
+    assert_eq!(ids.len(), EMBEDDED.len());
+    for id in [
+        "amazon_ads",
+        "amazon_sp_seller",
+        "amazon_sp_vendor",
+        "generic",
+        "google_analytics",
+        "google_sheets",
+        "kustomer",
+        "meta",
+        "shopify",
+        "slack",
+        "takealot",
+        "walmart_marketplace",
+        "woocommerce",
+        "xero",
+    ] {
+        assert!(ids.contains(&id), "{id}");
+    }
+}
+
+#[test]
+fn requests_carry_what_each_provider_wants() {
+    let catalog = catalog();
+    let auth = |provider, name, settings: Value, fields: &[(&str, &str)]| {
+        let (mode, settings, fields) = (mode(&catalog, provider, name), config(settings), secrets(fields));
+        mode.check_config("config", &settings).expect("valid config");
+        mode.check_secrets("fields", &fields).expect("valid credential");
+        mode.request_auth(&settings, &fields)
+    };
+    let shown = |pairs: &[(String, SecretString)]| {
+        pairs.iter().map(|(name, value)| format!("{name}: {}", value.expose_secret())).collect::<Vec<_>>()
+    };
+
+    let shopify = auth(
+        "shopify",
+        "access_token",
+        json!({"shop": "a-b.myshopify.com"}),
+        &[("access_token", "shpat_CANARY")],
+    );
+    assert_eq!(shopify.base_url.as_deref(), Some("https://a-b.myshopify.com/admin/api/2026-10"));
+    assert_eq!(shown(&shopify.headers), ["X-Shopify-Access-Token: shpat_CANARY"]);
+
+    let key = format!("ck_{}", "a".repeat(40));
+    let secret = format!("cs_{}", "b".repeat(40));
+    let pair: &[(&str, &str)] = &[("consumer_key", &key), ("consumer_secret", &secret)];
+    let store = json!({"store_url": "https://store.example/sub/"});
+    let woo = auth("woocommerce", "key_pair", store.clone(), pair);
+    assert_eq!(woo.base_url.as_deref(), Some("https://store.example/sub/wp-json/wc/v3"));
+    let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{key}:{secret}"));
+    assert_eq!(shown(&woo.headers), [format!("Authorization: Basic {basic}")]);
+    let query = auth("woocommerce", "key_pair_query", store, pair);
+    assert_eq!(shown(&query.query), [format!("consumer_key: {key}"), format!("consumer_secret: {secret}")]);
+    assert!(query.headers.is_empty());
+
+    let ads =
+        json!({"region": "eu", "client_id": format!("amzn1.application-oa2-client.{}", "0".repeat(32))});
+    let ads = auth(
+        "amazon_ads",
+        "oauth2_code",
+        ads,
+        &[("access_token", "Atza|CANARY"), ("refresh_token", "Atzr|CANARY")],
+    );
+    assert_eq!(ads.base_url.as_deref(), Some("https://advertising-api-eu.amazon.com"));
+    let headers = shown(&ads.headers);
+    assert!(headers.contains(&"Authorization: Bearer Atza|CANARY".to_owned()), "{headers:?}");
+    assert!(!headers.iter().any(|header| header.contains("Scope")), "no profile was chosen: {headers:?}");
+
+    let header = json!({"base_url": "https://api.example", "header_name": "X-Key"});
+    let generic = auth("generic", "header", header, &[("api_key", "CANARY"), ("more", "CANARY")]);
+    assert_eq!(shown(&generic.headers), ["X-Key: CANARY"]);
+
+    let takealot = auth("takealot", "seller_api", json!({}), &[("api_key", "CANARY-0123456789")]);
+    assert_eq!(shown(&takealot.headers), ["Authorization: Key CANARY-0123456789"]);
+}
+
+#[test]
+fn violations_name_the_field_and_the_rule_and_never_the_value() {
+    let catalog = catalog();
+    let shopify = mode(&catalog, "shopify", "access_token");
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[], "fields must not be empty; it takes access_token, webhook_secret"),
+        (&[("webhook_secret", "CANARY")], "fields[access_token] must be given: Admin API access token"),
+        (
+            &[("access_token", "CANARY")],
+            "fields[access_token] must be an Admin API access token, which begins with",
+        ),
+        (&[("access_token", "shpat_CANARY\n")], "fields[access_token] must be one line"),
+        (
+            &[("access_token", "shpat_a"), ("canary", "CANARY")],
+            "fields has an unknown field; it takes access_token",
+        ),
+    ];
+    for (fields, expected) in cases {
+        let message = shopify.check_secrets("fields", &secrets(fields)).expect_err(expected).to_string();
+        assert!(message.starts_with(expected), "{message}");
+        assert!(!message.to_lowercase().contains("canary"), "{message}");
+    }
+    let cases = [
+        (json!({}), "config.shop must be given: Shop domain"),
+        (json!({"shop": 5}), "config.shop must be a string"),
+        (json!({"shop": "CANARY.example"}), "config.shop must be a permanent shop domain"),
+        (json!({"shop": "a.myshopify.com", "access_token": "CANARY"}), "config.access_token is a secret"),
+        (
+            json!({"shop": "a.myshopify.com", "canary": true}),
+            "config has an unknown setting; it takes api_version, shop",
+        ),
+    ];
+    for (settings, expected) in cases {
+        let message = shopify.check_config("config", &config(settings)).expect_err(expected).to_string();
+        assert!(message.starts_with(expected), "{message}");
+        assert!(!message.to_lowercase().contains("canary"), "{message}");
+    }
+}
+
+#[test]
+fn a_host_that_a_tenant_chooses_cannot_leave_its_domain() {
+    let catalog = catalog();
+    for shop in [
+        "evil.example",
+        "a.myshopify.com.evil.example",
+        "a.myshopify.com/",
+        "A.myshopify.com",
+        "a.myshopify.com\n",
+        "-a.myshopify.com",
+    ] {
+        let result =
+            mode(&catalog, "shopify", "access_token").check_config("config", &config(json!({"shop": shop})));
+        assert!(result.is_err(), "{shop:?}");
+    }
+    for url in [
+        "http://a.example",
+        "https://u:p@a.example",
+        "https://a.example/?x",
+        "https://a.example/#x",
+        "ftp://a",
+        "a.example",
+        "https://",
+    ] {
+        let result = mode(&catalog, "woocommerce", "key_pair")
+            .check_config("config", &config(json!({"store_url": url})));
+        assert!(result.is_err(), "{url:?}");
+    }
+}
+
+#[test]
+fn a_service_account_is_its_json_and_its_hint_is_its_address() {
+    let catalog = catalog();
+    let sheets = mode(&catalog, "google_sheets", "service_account");
+    let account = json!({
+        "type": "service_account", "project_id": "p", "private_key_id": "k", "private_key": "-----BEGIN CANARY",
+        "client_email": "sync@p.iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
+    });
+    let with = |key: &str, value: Value| {
+        let mut account = account.clone();
+        account[key] = value;
+        secrets(&[("service_account", &account.to_string())])
+    };
+    let sound = secrets(&[("service_account", &account.to_string())]);
+    sheets.check_secrets("fields", &sound).expect("valid");
+    assert_eq!(sheets.hints(&sound)["service_account"], "sync@p.iam.gserviceaccount.com");
+    for wrong in [
+        with("token_uri", json!("https://evil.example/token")),
+        with("type", json!("authorized_user")),
+        with("private_key", json!("")),
+        with("client_email", json!(5)),
+        secrets(&[("service_account", "CANARY, not JSON")]),
+        secrets(&[("service_account", "[]")]),
+    ] {
+        let message = sheets.check_secrets("fields", &wrong).expect_err("wrong").to_string();
+        assert!(!message.contains("CANARY"), "{message}");
+    }
+}
+
+#[test]
+fn refresh_tokens_and_app_secrets_stay_in_the_vault() {
+    for provider in catalog().iter() {
+        for (name, mode) in provider.modes() {
+            for field in mode.secrets.keys() {
+                let inside =
+                    ["refresh_token", "webhook", "signing_secret", "lwa_client_secret", "app_secret"];
+                if inside.iter().any(|word| field.as_str().contains(word))
+                    && field.as_str() != "incoming_webhook_url"
+                {
+                    assert!(mode.is_vault_only(field), "{}.{name}.{field}", provider.id);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_mark_every_secret_as_write_only() {
+    for provider in catalog().iter() {
+        for (_, mode) in provider.modes() {
+            let schema = mode.credential_schema();
+            for (name, property) in schema["properties"].as_object().expect("properties") {
+                assert_eq!(property["writeOnly"], json!(true), "{}.{name}", provider.id);
+                assert!(property["title"].as_str().is_some_and(|title| !title.is_empty()));
+            }
+            assert!(mode.config_schema()["properties"].as_object().is_some());
+        }
+    }
+}
+
+fn broken(text: &str) -> String {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("acme.toml"), text).expect("file");
+    Catalog::load(Some(folder.path())).expect_err("broken").to_string()
+}
+
+const SOUND: &str = "id = \"acme\"\nname = \"Acme\"\n[modes.key]\ntitle = \"Key\"\nkind = \"static\"\n";
+
+#[test]
+fn a_broken_file_is_told_its_name_line_and_key() {
+    let field = |line: &str| format!("{SOUND}[modes.key.secret.token]\ntitle = \"T\"\n{line}\n");
+    let cases = [
+        ("id = \"acme\"\nname = ".to_owned(), "acme.toml, line 2: "),
+        (format!("{SOUND}colour = 1\n"), "acme.toml, line 6: colour is wrong: unknown field `colour`"),
+        (
+            SOUND.replace("id = \"acme\"", "id = \"other\""),
+            "acme.toml, line 1: id must be the name of the file: other.toml",
+        ),
+        (SOUND.replace("static", "magic"), "acme.toml, line 5: "),
+        (field("pattern = 'x'"), "acme.toml, line 8: modes.key.secret.token.pattern must begin with ^"),
+        (
+            field("pattern = '^($'"),
+            "acme.toml, line 8: modes.key.secret.token.pattern is not a regular expression",
+        ),
+        (field("type = \"integer\""), "acme.toml, line 8: modes.key.secret.token.type must be string"),
+        (field("default = \"x\""), "acme.toml, line 8: modes.key.secret.token.default must not be given"),
+        (
+            field("[modes.key.request]\nbase_url = \"{secret.nope}\""),
+            "acme.toml, line 9: modes.key.request.base_url refers to",
+        ),
+        (
+            field("[modes.key.request]\nbase_url = \"{nope\""),
+            "acme.toml, line 9: modes.key.request.base_url has a {",
+        ),
+        (
+            format!("{SOUND}[derived.x]\nfrom = \"nope\"\nvalues = {{}}\n"),
+            "acme.toml, line 6: derived.x must come from",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = broken(&text);
+        assert!(message.contains(expected), "expected {expected:?} in {message:?}");
+    }
+}
+
+#[test]
+fn a_key_with_several_lines_cannot_stand_in_a_header() {
+    let message = broken(&format!(
+        "{SOUND}[modes.key.secret.pem]\ntitle = \"T\"\ntype = \"text\"\n[modes.key.request]\nheaders = {{ X = \"{{secret.pem}}\" }}\n"
+    ));
+    assert!(message.contains("modes.key.request.headers must not refer to pem"), "{message}");
+}

@@ -1,0 +1,173 @@
+//! One field of a config or a credential, and the rules for its value.
+
+use std::collections::BTreeMap;
+
+use credvault_domain::mask;
+use regex::Regex;
+use serde_json::Value;
+
+use crate::file::{FieldFile, FieldKind};
+
+/// A field with its rules, ready to check values.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) title: String,
+    pub(crate) description: Option<String>,
+    pub(crate) kind: FieldKind,
+    pub(crate) required: bool,
+    pub(crate) pattern: Option<Regex>,
+    pub(crate) expects: Option<String>,
+    pub(crate) values: Vec<String>,
+    pub(crate) min_length: usize,
+    pub(crate) max_length: Option<usize>,
+    pub(crate) default: Option<Value>,
+    pub(crate) members: Vec<String>,
+    pub(crate) fixed_members: BTreeMap<String, String>,
+    pub(crate) hint_member: Option<String>,
+    pub(crate) vault_only: bool,
+}
+
+impl Field {
+    /// Checks a field's own definition.
+    ///
+    /// # Errors
+    /// The key within the field, and what is wrong with it.
+    pub(crate) fn from_file(file: FieldFile, secret: bool) -> Result<Self, (&'static str, String)> {
+        let pattern = file.pattern.as_deref().map(|text| {
+            if !(text.starts_with('^') && text.ends_with('$')) {
+                return Err(("pattern", "must begin with ^ and end with $".to_owned()));
+            }
+            Regex::new(text).map_err(|error| ("pattern", format!("is not a regular expression: {error}")))
+        });
+        let pattern = pattern.transpose()?;
+        let is_json = file.kind == FieldKind::Json;
+        if secret && matches!(file.kind, FieldKind::Integer | FieldKind::Boolean) {
+            return Err(("type", "must be string, text, json or https_url for a secret".to_owned()));
+        }
+        if !secret && is_json {
+            return Err(("type", "must not be json in a config".to_owned()));
+        }
+        if !is_json
+            && !(file.members.is_empty() && file.fixed_members.is_empty() && file.hint_member.is_none())
+        {
+            return Err(("type", "must be json for a field with members".to_owned()));
+        }
+        if secret && file.default.is_some() {
+            return Err(("default", "must not be given for a secret".to_owned()));
+        }
+        let field = Self {
+            title: file.title,
+            description: file.description,
+            kind: file.kind,
+            required: file.required,
+            pattern,
+            expects: file.expects,
+            values: file.values,
+            min_length: file.min_length.unwrap_or(1),
+            max_length: file.max_length,
+            default: file.default,
+            members: file.members,
+            fixed_members: file.fixed_members,
+            hint_member: file.hint_member,
+            vault_only: file.vault_only,
+        };
+        match field.default.as_ref().map(|default| field.check_value(default)) {
+            Some(Err(rule)) => Err(("default", rule)),
+            _ => Ok(field),
+        }
+    }
+
+    /// Checks a config value.
+    ///
+    /// # Errors
+    /// The rule that it breaks, without the value.
+    pub(crate) fn check_value(&self, value: &Value) -> Result<(), String> {
+        match (self.kind, value) {
+            (FieldKind::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(()),
+            (FieldKind::Integer, _) => Err("must be a whole number".to_owned()),
+            (FieldKind::Boolean, Value::Bool(_)) => Ok(()),
+            (FieldKind::Boolean, _) => Err("must be true or false".to_owned()),
+            (_, Value::String(text)) => self.check_text(text),
+            _ => Err("must be a string".to_owned()),
+        }
+    }
+
+    /// Checks a text, secret or not.
+    ///
+    /// # Errors
+    /// The rule that it breaks, without the value.
+    pub(crate) fn check_text(&self, text: &str) -> Result<(), String> {
+        let length = text.chars().count();
+        if length < self.min_length {
+            return Err(match self.min_length {
+                1 => "must not be empty".to_owned(),
+                least => format!("must have at least {least} characters"),
+            });
+        }
+        if let Some(most) = self.max_length.filter(|most| length > *most) {
+            return Err(format!("must have at most {most} characters"));
+        }
+        match self.kind {
+            FieldKind::Json => self.check_json(text)?,
+            FieldKind::HttpsUrl => check_https_url(text)?,
+            FieldKind::Text => {}
+            _ if text.chars().any(char::is_control) => {
+                return Err(
+                    "must be one line without control characters (was a line end copied along?)".to_owned()
+                );
+            }
+            _ if text.trim() != text => return Err("must not begin or end with a blank".to_owned()),
+            _ => {}
+        }
+        if !self.values.is_empty() && !self.values.iter().any(|value| value == text) {
+            return Err(format!("must be one of {}", self.values.join(", ")));
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.is_match(text) => Err(match &self.expects {
+                Some(expects) => format!("must be {expects}"),
+                None => format!("must match {pattern}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_json(&self, text: &str) -> Result<(), String> {
+        let Ok(Value::Object(object)) = serde_json::from_str(text) else {
+            return Err("must be a JSON object".to_owned());
+        };
+        for name in &self.members {
+            if !matches!(object.get(name), Some(Value::String(value)) if !value.is_empty()) {
+                return Err(format!("must have a string \"{name}\" in its JSON"));
+            }
+        }
+        for (name, expected) in &self.fixed_members {
+            if object.get(name).and_then(Value::as_str) != Some(expected) {
+                return Err(format!("must have \"{name}\": \"{expected}\" in its JSON"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The hint that may be shown of a secret.
+    pub(crate) fn hint(&self, text: &str) -> Option<String> {
+        match &self.hint_member {
+            Some(member) => {
+                let object: Value = serde_json::from_str(text).ok()?;
+                object.get(member)?.as_str().map(str::to_owned)
+            }
+            None => mask(text),
+        }
+    }
+}
+
+fn check_https_url(text: &str) -> Result<(), String> {
+    let rule =
+        || "must be an https URL such as https://shop.example, without user, query or fragment".to_owned();
+    let url = url::Url::parse(text).map_err(|_| rule())?;
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.has_host();
+    if url.scheme() == "https" && bare { Ok(()) } else { Err(rule()) }
+}

@@ -1,0 +1,151 @@
+//! The shape of a provider file, before its parts are checked against each other.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A provider file. Every key that is not here is an error.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderFile {
+    /// The provider's id; the file is called `{id}.toml`.
+    pub(crate) id: String,
+    /// The provider's own name.
+    pub(crate) name: String,
+    /// Where the provider documents its API.
+    #[serde(default)]
+    pub(crate) documentation: Option<String>,
+    /// Settings that every mode has.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, FieldFile>,
+    /// Values looked up by a setting: `{derived.NAME}` in templates.
+    #[serde(default)]
+    pub(crate) derived: BTreeMap<String, DerivedFile>,
+    /// The ways to authenticate.
+    pub(crate) modes: BTreeMap<String, ModeFile>,
+}
+
+/// A value that follows from a setting.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DerivedFile {
+    /// The setting.
+    pub(crate) from: String,
+    /// The value for each of the setting's values.
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+/// A way to authenticate.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModeFile {
+    /// What people call it.
+    pub(crate) title: String,
+    /// Its kind.
+    pub(crate) kind: super::ModeKind,
+    /// Settings that only this mode has.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, FieldFile>,
+    /// The secret fields.
+    #[serde(default)]
+    pub(crate) secret: BTreeMap<String, FieldFile>,
+    /// Whether fields beyond these are accepted, in the credential and in the config.
+    #[serde(default)]
+    pub(crate) open: bool,
+    /// How a request carries the credential.
+    #[serde(default)]
+    pub(crate) request: RequestFile,
+}
+
+/// How a request carries the credential. An entry whose placeholders are not all filled is left out.
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestFile {
+    /// What every URL begins with.
+    #[serde(default)]
+    pub(crate) base_url: Option<String>,
+    /// HTTP basic authentication (RFC 7617).
+    #[serde(default)]
+    pub(crate) basic: Option<BasicFile>,
+    /// Headers by name.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Query parameters by name, not yet percent-encoded.
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, String>,
+}
+
+/// The two halves of basic authentication.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BasicFile {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// A field of a config or a credential.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FieldFile {
+    /// What people call it.
+    pub(crate) title: String,
+    /// Where to find it.
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    /// What it holds.
+    #[serde(default, rename = "type")]
+    pub(crate) kind: FieldKind,
+    /// Whether it must be given.
+    #[serde(default)]
+    pub(crate) required: bool,
+    /// A regular expression for the whole value.
+    #[serde(default)]
+    pub(crate) pattern: Option<String>,
+    /// What the pattern means, as the end of "must be": shown instead of the pattern.
+    #[serde(default)]
+    pub(crate) expects: Option<String>,
+    /// The only values.
+    #[serde(default, rename = "enum")]
+    pub(crate) values: Vec<String>,
+    /// The fewest characters.
+    #[serde(default)]
+    pub(crate) min_length: Option<usize>,
+    /// The most characters.
+    #[serde(default)]
+    pub(crate) max_length: Option<usize>,
+    /// What templates use where the field is not given. Not for secrets.
+    #[serde(default)]
+    pub(crate) default: Option<Value>,
+    /// For `json`: members that must be non-empty strings.
+    #[serde(default)]
+    pub(crate) members: Vec<String>,
+    /// For `json`: members that must have these values.
+    #[serde(default)]
+    pub(crate) fixed_members: BTreeMap<String, String>,
+    /// For `json`: the member that is shown as the hint.
+    #[serde(default)]
+    pub(crate) hint_member: Option<String>,
+    /// Whether a fetch leaves the field out: the vault uses it, nobody else needs it.
+    #[serde(default)]
+    pub(crate) vault_only: bool,
+}
+
+/// What a field holds.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FieldKind {
+    /// One line of printable characters.
+    #[default]
+    String,
+    /// Several lines, such as a key in PEM.
+    Text,
+    /// A JSON object, as text in a credential.
+    Json,
+    /// An https URL without user, query or fragment.
+    HttpsUrl,
+    /// A whole number. Config only.
+    Integer,
+    /// True or false. Config only.
+    Boolean,
+}

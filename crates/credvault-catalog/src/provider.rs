@@ -1,0 +1,174 @@
+//! A provider with its modes, checked and ready for use.
+
+use std::collections::BTreeMap;
+
+use credvault_domain::{AuthMode, Config, FieldName, ProviderId, SecretFields, Violations};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::field::Field;
+use crate::request_auth::{Derived, RequestAuth, RequestTemplates, Values};
+use crate::schema;
+
+/// A third party that customers have accounts at.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its id.
+    pub id: ProviderId,
+    /// Its own name.
+    pub name: String,
+    /// Where it documents its API.
+    pub documentation: Option<String>,
+    pub(crate) modes: BTreeMap<AuthMode, Mode>,
+}
+
+impl Provider {
+    /// The ways to authenticate, ordered by name.
+    pub fn modes(&self) -> impl Iterator<Item = (&AuthMode, &Mode)> {
+        self.modes.iter()
+    }
+
+    /// One way to authenticate.
+    pub fn mode(&self, name: &AuthMode) -> Option<&Mode> {
+        self.modes.get(name)
+    }
+
+    /// The only mode, if there is only one.
+    pub fn only_mode(&self) -> Option<&AuthMode> {
+        self.modes.keys().next().filter(|_| self.modes.len() == 1)
+    }
+}
+
+/// What kind of credential a mode has.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeKind {
+    /// Keys or tokens that stay as they are until somebody replaces them.
+    Static,
+    /// A key that mints short-lived tokens: a Google service account.
+    ServiceAccount,
+    /// OAuth 2.0, authorization code (RFC 6749, section 4.1).
+    Oauth2Code,
+    /// OAuth 2.0, client credentials (RFC 6749, section 4.4).
+    Oauth2ClientCredentials,
+}
+
+/// A way to authenticate at a provider.
+#[derive(Debug)]
+pub struct Mode {
+    /// What people call it.
+    pub title: String,
+    /// Its kind.
+    pub kind: ModeKind,
+    pub(crate) open: bool,
+    pub(crate) config: BTreeMap<FieldName, Field>,
+    pub(crate) secrets: BTreeMap<FieldName, Field>,
+    pub(crate) derived: BTreeMap<String, Derived>,
+    pub(crate) request: RequestTemplates,
+}
+
+impl Mode {
+    /// Checks a config; `path` is what the request calls it.
+    ///
+    /// # Errors
+    /// A violation for each missing, unknown or wrong setting, without values.
+    pub fn check_config(&self, path: &str, config: &Config) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        for (name, field) in
+            self.config.iter().filter(|(name, field)| field.required && config.get(name.as_str()).is_none())
+        {
+            violations.add(format!("{path}.{name}"), format!("must be given: {}", field.title));
+        }
+        for (name, value) in config.iter() {
+            let (rule, place) = match self.config.get(name) {
+                Some(field) => (field.check_value(value).err(), format!("{path}.{name}")),
+                None if self.secrets.contains_key(name) => (
+                    Some("is a secret: put it into the credential instead".to_owned()),
+                    format!("{path}.{name}"),
+                ),
+                None if self.open && FieldName::parse(name).is_ok() => (None, String::new()),
+                // The name is not repeated: it may be a secret that was pasted into the wrong place.
+                None => (
+                    Some(format!("has an unknown setting; it takes {}", listed(&self.config))),
+                    path.to_owned(),
+                ),
+            };
+            if let Some(rule) = rule {
+                violations.add(place, rule);
+            }
+        }
+        violations.into_result()
+    }
+
+    /// Checks a credential; `path` is what the request calls it.
+    ///
+    /// # Errors
+    /// A violation for each missing, unknown or wrong field, without values.
+    pub fn check_secrets(&self, path: &str, secrets: &SecretFields) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        if secrets.is_empty() {
+            violations.add(path, format!("must not be empty; it takes {}", listed(&self.secrets)));
+            return Err(violations);
+        }
+        for (name, field) in
+            self.secrets.iter().filter(|(name, field)| field.required && secrets.get(name.as_str()).is_none())
+        {
+            violations.add(format!("{path}[{name}]"), format!("must be given: {}", field.title));
+        }
+        for (name, value) in secrets.iter() {
+            match self.secrets.get(name) {
+                Some(field) => {
+                    if let Err(rule) = field.check_text(value.expose_secret()) {
+                        violations.add(format!("{path}[{name}]"), rule);
+                    }
+                }
+                None if self.open => {}
+                None => {
+                    violations.add(path, format!("has an unknown field; it takes {}", listed(&self.secrets)))
+                }
+            }
+        }
+        violations.into_result()
+    }
+
+    /// The masked hints of a credential, by field.
+    pub fn hints(&self, secrets: &SecretFields) -> BTreeMap<String, String> {
+        let hint = |(name, value): (&FieldName, &secrecy::SecretString)| {
+            let text = value.expose_secret();
+            let hint = match self.secrets.get(name) {
+                Some(field) => field.hint(text),
+                None => credvault_domain::mask(text),
+            };
+            Some((name.as_str().to_owned(), hint?))
+        };
+        secrets.iter().filter_map(hint).collect()
+    }
+
+    /// Whether a fetch leaves this field out unless policy says otherwise: refresh tokens, app secrets, webhook secrets.
+    pub fn is_vault_only(&self, name: &FieldName) -> bool {
+        self.secrets.get(name).is_some_and(|field| field.vault_only)
+    }
+
+    /// What requests to the provider carry.
+    pub fn request_auth(&self, config: &Config, secrets: &SecretFields) -> RequestAuth {
+        Values { config, secrets, fields: &self.config, derived: &self.derived }.request_auth(&self.request)
+    }
+
+    /// The JSON Schema (2020-12) of the config.
+    pub fn config_schema(&self) -> Value {
+        schema::object(&self.config, false, self.open)
+    }
+
+    /// The JSON Schema (2020-12) of the credential; every field is `writeOnly`.
+    pub fn credential_schema(&self) -> Value {
+        schema::object(&self.secrets, true, self.open)
+    }
+}
+
+fn listed(fields: &BTreeMap<FieldName, Field>) -> String {
+    if fields.is_empty() {
+        return "none".to_owned();
+    }
+    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
+}
