@@ -36,6 +36,11 @@ impl Keyring {
         &self.root
     }
 
+    /// The root key, taken out.
+    pub fn into_root(self) -> RootKey {
+        self.root
+    }
+
     /// The random generator that this keyring seals with.
     pub fn random(&self) -> &dyn Random {
         &*self.random

@@ -16,8 +16,10 @@ pub enum ActionKind {
 /// Where an action looks for what it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ActionTarget {
-    /// The tenant of the caller's verified identity, or the platform's own space.
-    Scope,
+    /// One connection in the space of the caller's verified tenant, or in the platform's own.
+    Connection,
+    /// That space as a whole.
+    Space,
     /// The tenant that the request names: administration.
     NamedTenant,
     /// All tenants: administration.
@@ -66,28 +68,28 @@ macro_rules! actions {
 
 actions! {
     VaultService {
-        PutCredential: Change Scope,
-        FetchCredential: Fetch Scope,
-        BatchFetchCredentials: Fetch Scope,
-        ListCredentialVersions: Read Scope,
-        RollbackCredential: Change Scope,
-        DestroyCredentialVersion: Change Scope,
+        PutCredential: Change Connection,
+        FetchCredential: Fetch Connection,
+        BatchFetchCredentials: Fetch Connection,
+        ListCredentialVersions: Read Connection,
+        RollbackCredential: Change Connection,
+        DestroyCredentialVersion: Change Connection,
     }
     ConnectionService {
         ListProviders: Read Catalog,
         GetProvider: Read Catalog,
-        CreateConnection: Change Scope,
-        GetConnection: Read Scope,
-        ListConnections: Read Scope,
-        UpdateConnection: Change Scope,
-        DeleteConnection: Change Scope,
-        UndeleteConnection: Change Scope,
-        PurgeConnection: Change Scope,
-        SetDefaultConnection: Change Scope,
+        CreateConnection: Change Connection,
+        GetConnection: Read Connection,
+        ListConnections: Read Space,
+        UpdateConnection: Change Connection,
+        DeleteConnection: Change Connection,
+        UndeleteConnection: Change Connection,
+        PurgeConnection: Change Connection,
+        SetDefaultConnection: Change Connection,
     }
     AuditService {
-        ListAuditEvents: Read Scope,
-        SummarizeAuditEvents: Read Scope,
+        ListAuditEvents: Read Space,
+        SummarizeAuditEvents: Read Space,
     }
     AdminService {
         CreateTenant: Change NamedTenant,
@@ -100,10 +102,10 @@ actions! {
         GetKeyStatus: Read NamedTenant,
     }
     Permission {
-        AssertTenant: Permission Scope,
+        AssertTenant: Permission Space,
         ActForPlatform: Permission Platform,
-        AccessOtherUsers: Permission Scope,
-        FetchRefreshToken: Permission Scope,
+        AccessOtherUsers: Permission Space,
+        FetchRefreshToken: Permission Connection,
     }
 }
 

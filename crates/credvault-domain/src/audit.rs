@@ -54,9 +54,6 @@ pub enum TenantSource {
 }
 
 impl TenantSource {
-    /// All sources.
-    pub const ALL: [Self; 4] = [Self::None, Self::Token, Self::Assertion, Self::Header];
-
     /// The source as policies and audit records spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,11 +62,6 @@ impl TenantSource {
             Self::Assertion => "assertion",
             Self::Header => "header",
         }
-    }
-
-    /// Reads what [`TenantSource::as_str`] wrote.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|source| source.as_str() == text)
     }
 }
 
@@ -86,11 +78,6 @@ impl TraceId {
     /// Its bytes.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
-    }
-
-    /// Reads what `Display` wrote.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32).map(|id| Self(id.to_be_bytes()))
     }
 }
 

@@ -76,10 +76,3 @@ reasons! {
     /// A stored value does not open.
     IntegrityFailure = "INTEGRITY_FAILURE",
 }
-
-impl Reason {
-    /// Reads what [`Reason::as_str`] wrote.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
-    }
-}

@@ -1,0 +1,110 @@
+//! From a client certificate to a service: the rules of the SPIFFE X509-SVID standard.
+
+use credvault_domain::{ServiceId, ServiceIdError, Timestamp, TrustDomain};
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// Why a certificate names no acceptable service.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// It cannot be read.
+    #[error("it cannot be parsed")]
+    Malformed,
+    /// It has no URI name.
+    #[error("it has no URI SAN; it must have exactly one, the service's SPIFFE ID")]
+    NoUri,
+    /// It has more than one URI name.
+    #[error("it has several URI SANs; it must have exactly one, the service's SPIFFE ID")]
+    SeveralUris,
+    /// Its URI is not a SPIFFE ID.
+    #[error("its URI SAN is not a SPIFFE ID: {0}")]
+    NotSpiffe(#[from] ServiceIdError),
+    /// Its trust domain is not configured.
+    #[error("its trust domain {0} is not one that this vault is configured to trust")]
+    ForeignTrustDomain(TrustDomain),
+    /// It can sign certificates.
+    #[error("it is a certificate authority's, not a service's")]
+    Authority,
+    /// It may not be used for signatures.
+    #[error("its key usage must be critical and include digitalSignature")]
+    KeyUsage,
+    /// Its time is over.
+    #[error("it has expired; connect again with the renewed one")]
+    Expired,
+    /// The bundle of its trust domain no longer vouches for it.
+    #[error("the trust bundle of its trust domain does not vouch for it; connect again with a current one")]
+    Untrusted,
+}
+
+/// A client certificate that was presented in a handshake, read once for each connection.
+#[derive(Clone, Debug)]
+pub struct PeerCertificate {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) service: Result<ServiceId, CertificateError>,
+    pub(crate) not_after: Timestamp,
+}
+
+impl PeerCertificate {
+    /// Reads the leaf of a chain that TLS has accepted.
+    pub fn read(chain: Vec<CertificateDer<'static>>) -> Self {
+        let Some(leaf) = chain.first() else {
+            return Self { chain, service: Err(CertificateError::Malformed), not_after: Timestamp::default() };
+        };
+        let (service, not_after) = match X509Certificate::from_der(leaf) {
+            Ok((_, certificate)) => {
+                let seconds = certificate.validity().not_after.timestamp();
+                let not_after = Timestamp::from_seconds(seconds, 0).unwrap_or_default();
+                (service(&certificate), not_after)
+            }
+            Err(_) => (Err(CertificateError::Malformed), Timestamp::default()),
+        };
+        Self { chain, service, not_after }
+    }
+
+    /// The service that the certificate names, if it keeps the rules. Whether it is trusted is another question.
+    pub fn service(&self) -> Option<&ServiceId> {
+        self.service.as_ref().ok()
+    }
+}
+
+/// The SPIFFE ID that a leaf certificate names.
+pub(crate) fn service_of(leaf: &CertificateDer<'_>) -> Result<ServiceId, CertificateError> {
+    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::Malformed)?;
+    service(&certificate)
+}
+
+fn service(certificate: &X509Certificate<'_>) -> Result<ServiceId, CertificateError> {
+    let mut uris = Vec::new();
+    let mut digital_signature = false;
+    // x509-parser's finders report duplicates as errors; looking at all of them sees a second SAN extension too.
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => {
+                uris.extend(names.general_names.iter().filter_map(|name| match name {
+                    GeneralName::URI(uri) => Some(*uri),
+                    _ => None,
+                }));
+            }
+            ParsedExtension::BasicConstraints(constraints) if constraints.ca => {
+                return Err(CertificateError::Authority);
+            }
+            ParsedExtension::KeyUsage(usage) => {
+                if usage.key_cert_sign() || usage.crl_sign() {
+                    return Err(CertificateError::Authority);
+                }
+                digital_signature = usage.digital_signature() && extension.critical;
+            }
+            ParsedExtension::ParseError { .. } => return Err(CertificateError::Malformed),
+            _ => {}
+        }
+    }
+    let uri = match uris.as_slice() {
+        [uri] => uri,
+        [] => return Err(CertificateError::NoUri),
+        _ => return Err(CertificateError::SeveralUris),
+    };
+    let service = ServiceId::parse(uri)?;
+    if digital_signature { Ok(service) } else { Err(CertificateError::KeyUsage) }
+}

@@ -1,0 +1,75 @@
+//! Why a caller is refused.
+
+use credvault_domain::{Action, ServiceId};
+
+use crate::{CertificateError, TokenError};
+
+/// Why a caller is refused. No variant carries a token or a part of one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The client certificate names no acceptable service, or is not valid any more.
+    #[error("the client certificate is refused: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The bearer token does not verify.
+    #[error("the bearer token is refused: {0}")]
+    Token(#[from] TokenError),
+    /// A header does not hold what it should.
+    #[error("the header {header} {rule}")]
+    Header {
+        /// Which header.
+        header: &'static str,
+        /// The rule.
+        rule: String,
+    },
+    /// The call names no tenant.
+    #[error(
+        "the call names no tenant: send a bearer token of a configured issuer, or x-tenant-id if policy trusts this \
+         service as a delegate"
+    )]
+    TenantMissing,
+    /// Token and header disagree.
+    #[error("the token and the header {0} disagree; leave the header out, for the token decides")]
+    Mismatch(&'static str),
+    /// Policy does not permit it.
+    #[error("{0}")]
+    Denied(#[from] Denial),
+    /// An issuer's keys cannot be had at the moment.
+    #[error("the signing keys of the issuer {issuer} cannot be fetched at the moment; try again")]
+    KeysUnavailable {
+        /// The issuer's configured name.
+        issuer: String,
+    },
+}
+
+/// A refusal by policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Denial {
+    /// Who asked.
+    pub service: ServiceId,
+    /// For what.
+    pub action: Action,
+    /// The policies that forbid it; empty if merely none permits it.
+    pub policies: Vec<String>,
+    /// What the forbidding policy advises, from its `@advice` annotation.
+    pub advice: Option<String>,
+}
+
+impl std::fmt::Display for Denial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (service, action) = (&self.service, self.action.as_str());
+        if self.policies.is_empty() {
+            return write!(
+                f,
+                "no policy permits {service} {action} here; the platform's administrators can add a permit for it"
+            );
+        }
+        write!(f, "the policy {} forbids {service} {action} here", self.policies.join(", "))?;
+        match &self.advice {
+            Some(advice) => write!(f, ": {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Denial {}

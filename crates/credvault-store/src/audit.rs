@@ -1,0 +1,79 @@
+//! The audit log as callers use it.
+
+use credvault_domain::{AuditEvent, ConnectionId, TenantId};
+
+use crate::{Error, Store};
+
+/// A value whose audit record is durable. Only the store makes one, so a response built from it cannot leave
+/// unrecorded.
+#[derive(Debug)]
+#[must_use]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    pub(crate) fn durable(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Another value for the same record.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Recorded<U> {
+        Recorded(convert(self.0))
+    }
+
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// The value, to be looked at.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Writes audit records of calls that change nothing, and reads the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Audit<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The audit log.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit { store: self }
+    }
+}
+
+impl Audit<'_> {
+    /// Makes a record durable and vouches for `value`. Records of many calls share a commit.
+    ///
+    /// # Errors
+    /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
+    pub async fn record<T>(&self, event: AuditEvent, value: T) -> Result<Recorded<T>, Error> {
+        self.append(vec![event], Vec::new()).await?;
+        Ok(Recorded::durable(value))
+    }
+
+    /// Makes the records of fetches durable, remembers when each connection was used, and vouches for `value`.
+    ///
+    /// # Errors
+    /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
+    pub async fn record_fetches<T>(
+        &self,
+        events: Vec<AuditEvent>,
+        used: Vec<(TenantId, ConnectionId)>,
+        value: T,
+    ) -> Result<Recorded<T>, Error> {
+        self.append(events, used).await?;
+        Ok(Recorded::durable(value))
+    }
+
+    async fn append(&self, mut events: Vec<AuditEvent>, used: Vec<(TenantId, ConnectionId)>) -> Result<(), Error> {
+        let now = self.store.now();
+        for event in &mut events {
+            event.id = self.store.new_id()?;
+            event.time = now;
+        }
+        self.store.audit_log().append(events, used).await
+    }
+}

@@ -1,0 +1,211 @@
+//! The writer of the audit log: it makes the records of all calls that wait at that moment durable in one commit.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use credvault_domain::{AuditEvent, ConnectionId, TenantId};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait as _,
+};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::entity::audit_event;
+use crate::{Database, Error};
+
+/// The most calls that share a commit.
+const BATCH: usize = 256;
+/// The most calls that may wait for the writer; more are refused at once.
+const WAITING: usize = 16 * 1024;
+
+type Used = (TenantId, ConnectionId);
+
+struct Job {
+    events: Vec<AuditEvent>,
+    used: Vec<Used>,
+    done: oneshot::Sender<bool>,
+}
+
+/// The handle of the writer.
+pub(crate) struct AuditLog {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    timeout: Duration,
+}
+
+impl AuditLog {
+    pub(crate) fn start(database: Database, db: DatabaseConnection, timeout: Duration) -> Self {
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let writer = tokio::spawn(write_batches(database, db, waiting));
+        Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout }
+    }
+
+    /// Waits until the records are durable.
+    pub(crate) async fn append(&self, events: Vec<AuditEvent>, used: Vec<Used>) -> Result<(), Error> {
+        let (done, written) = oneshot::channel();
+        let jobs = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or(Error::AuditUnavailable)?;
+        // Handed over without waiting: from here on the record is written even if the caller goes away.
+        jobs.try_send(Job { events, used, done }).map_err(|_| Error::AuditUnavailable)?;
+        match tokio::time::timeout(self.timeout, written).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => {
+                metrics::counter!("credvault_audit_failures_total").increment(1);
+                Err(Error::AuditUnavailable)
+            }
+        }
+    }
+
+    /// Accepts no more records and waits for those accepted.
+    pub(crate) async fn close(&self) {
+        drop(self.jobs.lock().ok().and_then(|mut jobs| jobs.take()));
+        let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the audit writer ended badly");
+        }
+    }
+}
+
+async fn write_batches(database: Database, db: DatabaseConnection, mut waiting: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        metrics::histogram!("credvault_audit_batch_calls").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+        match write(database, &db, &batch).await {
+            Ok(()) => batch.drain(..).for_each(|job| finish(job, true)),
+            // One bad record must not refuse its neighbours.
+            Err(_) if batch.len() > 1 => {
+                for job in batch.drain(..) {
+                    let written = write(database, &db, std::slice::from_ref(&job)).await;
+                    finish(job, note(written));
+                }
+            }
+            Err(error) => batch.drain(..).for_each(|job| finish(job, note(Err(clone_message(&error))))),
+        }
+    }
+}
+
+fn clone_message(error: &DbErr) -> DbErr {
+    DbErr::Custom(error.to_string())
+}
+
+fn note(written: Result<(), DbErr>) -> bool {
+    written.map_err(|error| tracing::error!(%error, "audit records could not be written")).is_ok()
+}
+
+fn finish(job: Job, written: bool) {
+    // Whoever waited may be gone.
+    let _ = job.done.send(written);
+}
+
+async fn write(database: Database, db: &DatabaseConnection, batch: &[Job]) -> Result<(), DbErr> {
+    let events: Vec<_> = batch.iter().flat_map(|job| &job.events).collect();
+    let mut used = Vec::new();
+    for job in batch {
+        let time = job.events.first().map_or(0, |event| event.time.micros());
+        used.extend(job.used.iter().map(|(tenant, connection)| (tenant, connection, time)));
+    }
+    match database {
+        Database::Postgres => {
+            let events: Vec<_> = events.into_iter().map(json_row).collect();
+            let used: Vec<_> = used
+                .into_iter()
+                .map(|(tenant, id, time)| json!({ "tenant_id": tenant.as_str(), "id": id.as_uuid().to_string(), "time": time }))
+                .collect();
+            let sql = "SELECT append_audit_events($1, $2)";
+            let values = [Value::Array(events).into(), Value::Array(used).into()];
+            db.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+        }
+        Database::Sqlite => {
+            let mode = Some(SqliteTransactionMode::Immediate);
+            let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+            let tx = db.begin_with_options(options).await?;
+            // Under SQLite's limit of 32,766 parameters.
+            for events in events.chunks(500) {
+                audit_event::Entity::insert_many(events.iter().map(|event| active(event)))
+                    .exec_without_returning(&tx)
+                    .await?;
+            }
+            for (tenant, id, time) in used {
+                let sql = "UPDATE connections SET last_used_time = $3 WHERE tenant_id = $1 AND id = $2
+                    AND (last_used_time IS NULL OR last_used_time < $3 - 60000000)";
+                let values = [tenant.as_str().into(), id.as_uuid().into(), time.into()];
+                tx.execute_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
+            }
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Inserts records within a transaction of their tenant.
+pub(crate) async fn insert<C: ConnectionTrait>(db: &C, events: &[AuditEvent]) -> Result<(), DbErr> {
+    audit_event::Entity::insert_many(events.iter().map(active)).exec_without_returning(db).await?;
+    Ok(())
+}
+
+fn active(event: &AuditEvent) -> audit_event::ActiveModel {
+    let AuditEvent {
+        id,
+        time,
+        tenant,
+        service,
+        user,
+        tenant_source,
+        action,
+        connection,
+        provider,
+        version,
+        purpose,
+        changed,
+        outcome,
+        reason,
+        policies,
+        trace,
+        source,
+    } = event;
+    audit_event::ActiveModel {
+        tenant_id: Set(tenant.as_str().to_owned()),
+        id: Set(*id),
+        time: Set(time.micros()),
+        service: Set(service.as_ref().map(|service| service.as_str().to_owned())),
+        user_id: Set(user.as_ref().map(|user| user.as_str().to_owned())),
+        tenant_source: Set(tenant_source.as_str().to_owned()),
+        action: Set(action.as_str().to_owned()),
+        connection_id: Set(connection.map(|id| id.as_uuid())),
+        provider: Set(provider.as_ref().map(|provider| provider.as_str().to_owned())),
+        version: Set(*version),
+        purpose: Set(purpose.as_ref().map(|purpose| purpose.as_str().to_owned())),
+        changed: Set(json!(changed)),
+        outcome: Set(outcome.as_str().to_owned()),
+        reason: Set(reason.map(|reason| reason.as_str().to_owned())),
+        policies: Set(json!(policies)),
+        trace_id: Set(trace.to_string()),
+        source: Set(source.map(|source| source.to_string())),
+    }
+}
+
+fn json_row(event: &AuditEvent) -> Value {
+    json!({
+        "tenant_id": event.tenant.as_str(),
+        "id": event.id.to_string(),
+        "time": event.time.micros(),
+        "service": event.service.as_ref().map(|service| service.as_str()),
+        "user_id": event.user.as_ref().map(|user| user.as_str()),
+        "tenant_source": event.tenant_source.as_str(),
+        "action": event.action.as_str(),
+        "connection_id": event.connection.map(|id| id.to_string()),
+        "provider": event.provider.as_ref().map(|provider| provider.as_str()),
+        "version": event.version,
+        "purpose": event.purpose.as_ref().map(|purpose| purpose.as_str()),
+        "changed": event.changed,
+        "outcome": event.outcome.as_str(),
+        "reason": event.reason.map(|reason| reason.as_str()),
+        "policies": event.policies,
+        "trace_id": event.trace.to_string(),
+        "source": event.source.map(|source| source.to_string()),
+    })
+}

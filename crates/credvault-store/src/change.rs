@@ -1,0 +1,255 @@
+//! The frame of every change: one transaction with the change itself, its audit record, its rows in the change feed,
+//! and the memory of its request id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_crypto::{Opened, TenantKey};
+use credvault_domain::{
+    Action, AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, Version,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
+use uuid::Uuid;
+
+use crate::entity::{change, request};
+use crate::error::violates;
+use crate::{Error, Recorded, Store, session};
+
+/// How long a request id is remembered.
+pub(crate) const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// What accompanies a change.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The audit record of its success. Id, time and what it changed are filled in here.
+    pub event: AuditEvent,
+    /// How a repetition of the request is recognised, if the caller gave an id.
+    pub repeat: Option<RepeatKey>,
+}
+
+/// How a repetition of a request is recognised.
+#[derive(Clone, Debug)]
+pub struct RepeatKey {
+    /// Who asks: an id of one service's is nothing to another.
+    pub service: ServiceId,
+    /// The caller's id of the request.
+    pub id: RequestId,
+    /// What was asked, byte by byte. Only its keyed fingerprint is stored.
+    pub payload: Arc<Opened>,
+}
+
+/// Something that happened to a connection or a tenant, as the change feed tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChangeKind {
+    Created,
+    Updated,
+    CredentialStored,
+    CredentialDestroyed,
+    Deleted,
+    Undeleted,
+    Purged,
+    TenantSuspended,
+    TenantResumed,
+}
+
+impl ChangeKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Updated => "UPDATED",
+            Self::CredentialStored => "CREDENTIAL_STORED",
+            Self::CredentialDestroyed => "CREDENTIAL_DESTROYED",
+            Self::Deleted => "DELETED",
+            Self::Undeleted => "UNDELETED",
+            Self::Purged => "PURGED",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
+            Self::TenantResumed => "TENANT_RESUMED",
+        }
+    }
+}
+
+/// What an earlier request of the same id did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) version: Option<Version>,
+}
+
+/// A change in progress. Dropped without [`Changing::commit`], it has changed nothing.
+pub(crate) struct Changing<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) tx: DatabaseTransaction,
+    pub(crate) scope: &'a TenantScope,
+    pub(crate) key: Arc<TenantKey>,
+    pub(crate) state: TenantState,
+    pub(crate) now: Timestamp,
+    /// What this request did when it was made before.
+    pub(crate) done: Option<Done>,
+    event: AuditEvent,
+    repeat: Option<&'a RepeatKey>,
+    connection: Option<ConnectionId>,
+    version: Option<Version>,
+    feed: Vec<(Option<ConnectionId>, ChangeKind, Option<Version>)>,
+}
+
+impl Store {
+    /// Begins a change for a tenant that is served.
+    pub(crate) async fn change<'a>(&'a self, scope: &'a TenantScope, write: &'a Write) -> Result<Changing<'a>, Error> {
+        let changing = self.change_any(scope, write).await?;
+        session::served(scope.tenant(), changing.state)?;
+        Ok(changing)
+    }
+
+    /// Begins a change for a tenant that exists, suspended or not.
+    pub(crate) async fn change_any<'a>(
+        &'a self,
+        scope: &'a TenantScope,
+        write: &'a Write,
+    ) -> Result<Changing<'a>, Error> {
+        let tx = session::begin_write(self.writer(), self.database(), scope.tenant()).await?;
+        let (key, state) = self.tenant_key(&tx, scope.tenant()).await?;
+        let mut changing = Changing::begun(self, tx, scope, key, state, self.now(), write);
+        changing.done = changing.earlier().await?;
+        Ok(changing)
+    }
+}
+
+impl<'a> Changing<'a> {
+    /// A change whose transaction has begun.
+    pub(crate) fn begun(
+        store: &'a Store,
+        tx: DatabaseTransaction,
+        scope: &'a TenantScope,
+        key: Arc<TenantKey>,
+        state: TenantState,
+        now: Timestamp,
+        write: &'a Write,
+    ) -> Self {
+        let (event, repeat) = (write.event.clone(), write.repeat.as_ref());
+        let (done, connection, version, feed) = (None, None, None, Vec::new());
+        Self { store, tx, scope, key, state, now, done, event, repeat, connection, version, feed }
+    }
+}
+
+impl Changing<'_> {
+    pub(crate) fn tenant(&self) -> &TenantId {
+        self.scope.tenant()
+    }
+
+    /// Notes what the change is about, for the audit record and for a repetition.
+    pub(crate) fn about(&mut self, connection: ConnectionId, version: Option<Version>) {
+        self.connection = Some(connection);
+        self.version = version;
+    }
+
+    /// Notes a row of the change feed.
+    pub(crate) fn feed(&mut self, connection: Option<ConnectionId>, kind: ChangeKind, version: Option<Version>) {
+        self.feed.push((connection, kind, version));
+    }
+
+    fn fingerprint(&self, repeat: &RepeatKey) -> Vec<u8> {
+        let action = self.event.action.as_str().as_bytes();
+        self.key.fingerprint(self.tenant(), &[action, &repeat.payload]).to_vec()
+    }
+
+    /// What an earlier request of the same id did, if it was this same request.
+    async fn earlier(&self) -> Result<Option<Done>, Error> {
+        let Some(repeat) = self.repeat else { return Ok(None) };
+        let key = (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned(), repeat.id.as_uuid());
+        let Some(earlier) = request::Entity::find_by_id(key).one(&self.tx).await? else { return Ok(None) };
+        if earlier.fingerprint != self.fingerprint(repeat) {
+            return Err(Error::RequestIdReused);
+        }
+        Ok(Some(Done { connection: earlier.connection_id.map(ConnectionId::from_uuid), version: earlier.version }))
+    }
+
+    /// Makes everything durable, in one commit. A repetition leaves its audit record and nothing else.
+    pub(crate) async fn commit<T>(mut self, value: T) -> Result<Recorded<T>, Error> {
+        if self.done.is_none() {
+            self.remember().await?;
+            self.write_feed().await?;
+        }
+        self.event.id = self.store.new_id()?;
+        self.event.time = self.now;
+        self.event.connection = self.connection.or(self.event.connection);
+        self.event.version = self.version.or(self.event.version);
+        crate::audit_log::insert(&self.tx, std::slice::from_ref(&self.event)).await?;
+        self.tx.commit().await?;
+        Ok(Recorded::durable(value))
+    }
+
+    async fn remember(&self) -> Result<(), Error> {
+        let Some(repeat) = self.repeat else { return Ok(()) };
+        let row = request::ActiveModel {
+            tenant_id: Set(self.tenant().as_str().to_owned()),
+            service: Set(repeat.service.as_str().to_owned()),
+            request_id: Set(repeat.id.as_uuid()),
+            fingerprint: Set(self.fingerprint(repeat)),
+            connection_id: Set(self.connection.map(|id| id.as_uuid())),
+            version: Set(self.version),
+            create_time: Set(self.now.micros()),
+        };
+        match row.insert(&self.tx).await {
+            Ok(_) => Ok(()),
+            // The same request is being made at this moment; the next attempt sees what it did.
+            Err(error) if violates(&error, "requests_pkey", "requests.request_id") => Err(Error::Conflict),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn write_feed(&self) -> Result<(), Error> {
+        let row = |(connection, kind, version): &(Option<ConnectionId>, ChangeKind, Option<Version>)| change::ActiveModel {
+            tenant_id: Set(self.tenant().as_str().to_owned()),
+            connection_id: Set(connection.map(|id| id.as_uuid())),
+            kind: Set(kind.as_str().to_owned()),
+            version: Set(*version),
+            time: Set(self.now.micros()),
+            ..Default::default()
+        };
+        if !self.feed.is_empty() {
+            change::Entity::insert_many(self.feed.iter().map(row)).exec_without_returning(&self.tx).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How often a change is tried when others are in its way.
+const ATTEMPTS: u32 = 8;
+
+/// Repeats an attempt that met another transaction. What it wrote was undone.
+pub(crate) async fn retrying<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(Error::Conflict) => {}
+            result => return result,
+        }
+    }
+    attempt().await
+}
+
+/// An audit record before the store fills in the rest.
+pub(crate) fn blank_event(tenant: &TenantId, action: Action) -> AuditEvent {
+    AuditEvent {
+        id: Uuid::nil(),
+        time: Timestamp::default(),
+        tenant: tenant.clone(),
+        service: None,
+        user: None,
+        tenant_source: credvault_domain::TenantSource::None,
+        action,
+        connection: None,
+        provider: None,
+        version: None,
+        purpose: None,
+        changed: Vec::new(),
+        outcome: credvault_domain::AuditOutcome::Ok,
+        reason: None,
+        policies: Vec::new(),
+        trace: credvault_domain::TraceId::from_bytes([0; 16]),
+        source: None,
+    }
+}

@@ -1,0 +1,105 @@
+//! Opening connections.
+
+use std::path::{Path, PathBuf};
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database as Connector, DatabaseConnection, DbErr};
+use secrecy::ExposeSecret;
+
+use crate::{Database, StoreSettings};
+
+/// Connections to read with and to write with. On PostgreSQL they are the same pool; SQLite has one writer at a time,
+/// and its one connection makes writers queue here instead of failing there.
+pub(crate) struct Connections {
+    pub(crate) reader: DatabaseConnection,
+    pub(crate) writer: DatabaseConnection,
+}
+
+impl Connections {
+    /// Connects as the service.
+    pub(crate) async fn open(database: Database, settings: &StoreSettings) -> Result<Self, DbErr> {
+        match database {
+            Database::Postgres => {
+                let pool = Connector::connect(postgres(settings)).await?;
+                Ok(Self { reader: pool.clone(), writer: pool })
+            }
+            Database::Sqlite => {
+                let writer = Connector::connect(sqlite(settings, 1)).await?;
+                let reader = Connector::connect(sqlite(settings, settings.max_connections)).await?;
+                Ok(Self { reader, writer })
+            }
+        }
+    }
+}
+
+fn common(settings: &StoreSettings, url: String, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(settings.acquire_timeout)
+        .connect_timeout(settings.acquire_timeout)
+        // Statements are never logged and never put into spans: they show their values.
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    options
+}
+
+/// Options for PostgreSQL. The session's settings travel with the connection, so every transaction has them.
+fn postgres(settings: &StoreSettings) -> ConnectOptions {
+    // The scheme that sea-orm knows.
+    let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);
+    let mut options = common(settings, url, settings.max_connections);
+    let milliseconds = |duration: std::time::Duration| duration.as_millis().to_string();
+    let session = [
+        ("search_path", credvault_migrations::SCHEMA.to_owned()),
+        ("statement_timeout", milliseconds(settings.statement_timeout)),
+        ("lock_timeout", milliseconds(settings.lock_timeout)),
+        ("idle_in_transaction_session_timeout", milliseconds(settings.statement_timeout * 4)),
+    ];
+    options
+        // A ping before each use would be a round trip; only a connection that idled is worth one.
+        .test_before_acquire_if_idle_for(std::time::Duration::from_secs(30))
+        .map_sqlx_postgres_opts(move |options| options.application_name("credvault").options(session.clone()));
+    options
+}
+
+/// Options for SQLite: every commit reaches the disk, what is deleted is overwritten, and the schema is not trusted.
+fn sqlite(settings: &StoreSettings, connections: u32) -> ConnectOptions {
+    let mut options = common(settings, settings.url.expose_secret().to_owned(), connections);
+    let busy = settings.lock_timeout;
+    options.map_sqlx_sqlite_opts(move |options| {
+        options
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(busy)
+            .pragma("secure_delete", "ON")
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON")
+    });
+    options
+}
+
+/// Connects on one connection to prepare the database: as the migrating role, with no limits on time.
+pub(crate) async fn preparing(database: Database, settings: &StoreSettings) -> Result<DatabaseConnection, DbErr> {
+    let options = match database {
+        Database::Postgres => {
+            let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);
+            let mut options = common(settings, url, 1);
+            options.map_sqlx_postgres_opts(|options| options.application_name("credvault migrate"));
+            options
+        }
+        Database::Sqlite => sqlite(settings, 1),
+    };
+    Connector::connect(options).await
+}
+
+/// The file of a SQLite URL.
+pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    (!path.is_empty() && path != ":memory:").then(|| Path::new(path).to_owned())
+}

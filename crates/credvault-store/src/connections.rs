@@ -1,0 +1,394 @@
+//! The repository of connections.
+
+use credvault_domain::{
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, Labels, Owner, ProviderId,
+    TenantScope, UserId,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+};
+use serde_json::{Value, json};
+
+use crate::change::{ChangeKind, Changing, Done, retrying};
+use crate::connection_row::{connection, owner_column, visible};
+use crate::entity::connection::{ActiveModel, Column, Entity, Model};
+use crate::error::violates;
+use crate::{Error, NewCredential, Recorded, Store, Write};
+
+/// A connection to be created.
+#[derive(Clone, Debug)]
+pub struct NewConnection {
+    /// Whose it will be; the platform's only in the platform's own space.
+    pub owner: Owner,
+    /// The catalog entry.
+    pub provider: ProviderId,
+    /// Its name.
+    pub account_name: AccountName,
+    /// How it authenticates.
+    pub auth_mode: AuthMode,
+    /// Settings that the catalog has accepted.
+    pub config: Config,
+    /// Labels.
+    pub labels: Labels,
+    /// The account's id at the provider, if known.
+    pub external_account_id: Option<String>,
+    /// Whether fetches are served.
+    pub enabled: bool,
+}
+
+/// What is to change. `None` leaves a field as it is.
+#[derive(Clone, Default, Debug)]
+pub struct ConnectionPatch {
+    /// A new name.
+    pub account_name: Option<AccountName>,
+    /// New settings, all of them, which the catalog has accepted.
+    pub config: Option<Config>,
+    /// New labels, all of them.
+    pub labels: Option<Labels>,
+    /// A new account id; `Some(None)` clears it.
+    pub external_account_id: Option<Option<String>>,
+    /// On or off.
+    pub enabled: Option<bool>,
+}
+
+/// The repository of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The repository of connections.
+    pub fn connections(&self) -> Connections<'_> {
+        Connections { store: self }
+    }
+}
+
+impl Connections<'_> {
+    /// Creates a connection, with its first credential if one is given. The first of an owner at a provider becomes
+    /// the default one.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionExists`] if owner, provider and account name are taken.
+    pub async fn create(
+        &self,
+        scope: &TenantScope,
+        new: &NewConnection,
+        credential: Option<&NewCredential>,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(|| self.try_create(scope, new, credential, write)).await
+    }
+
+    async fn try_create(
+        &self,
+        scope: &TenantScope,
+        new: &NewConnection,
+        credential: Option<&NewCredential>,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        let mut change = self.store.change(scope, write).await?;
+        if let Some(done) = change.done {
+            return repeated(change, done).await;
+        }
+        if (new.owner == Owner::Platform) != change.tenant().is_platform() {
+            return Err(Error::State("connections of the platform live in the platform's own space, and only they do"));
+        }
+        let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
+        let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));
+        let first = Entity::find().filter(of_owner).count(&change.tx).await? == 0;
+        let now = change.now.micros();
+        let row = ActiveModel {
+            tenant_id: Set(change.tenant().as_str().to_owned()),
+            id: Set(self.store.new_id()?),
+            owner_user: Set(owner_column(&new.owner).to_owned()),
+            provider: Set(new.provider.as_str().to_owned()),
+            account_name: Set(new.account_name.as_str().to_owned()),
+            auth_mode: Set(new.auth_mode.as_str().to_owned()),
+            state: Set(ConnectionState::Disconnected.as_str().to_owned()),
+            error_reason: Set(None),
+            error_time: Set(None),
+            enabled: Set(new.enabled),
+            config: Set(Value::Object(new.config.as_object().clone())),
+            labels: Set(json!(new.labels.clone().into_map())),
+            external_account_id: Set(new.external_account_id.clone()),
+            is_default: Set(first),
+            last_version: Set(0),
+            current_version: Set(0),
+            hints: Set(json!({})),
+            expire_time: Set(None),
+            last_used_time: Set(None),
+            revision: Set(1),
+            create_time: Set(now),
+            update_time: Set(now),
+            delete_time: Set(None),
+            purge_time: Set(None),
+        };
+        let mut model = row.insert(&change.tx).await.map_err(taken)?;
+        let id = ConnectionId::from_uuid(model.id);
+        change.about(id, None);
+        change.feed(Some(id), ChangeKind::Created, None);
+        if let Some(credential) = credential {
+            (model, _) = crate::credentials::store_version(&mut change, model, credential, None).await?;
+        }
+        let created = connection(model)?;
+        change.commit(created).await
+    }
+
+    /// A connection, deleted or not.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionNotFound`] if this scope has none of that id.
+    pub async fn get(&self, scope: &TenantScope, id: ConnectionId) -> Result<Connection, Error> {
+        let reading = self.store.read(scope).await?;
+        let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
+        connection(query.one(&reading.tx).await?.ok_or(Error::ConnectionNotFound)?)
+    }
+
+    /// Changes a connection.
+    ///
+    /// # Errors
+    /// It is not there, is deleted, has another etag, or its new name is taken.
+    pub async fn update(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        etag: Option<Etag>,
+        patch: &ConnectionPatch,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if let Some(done) = change.done {
+                return repeated(change, done).await;
+            }
+            let model = locked_live(&mut change, id, etag).await?;
+            let mut row = touched(&change, model);
+            let ConnectionPatch { account_name, config, labels, external_account_id, enabled } = patch.clone();
+            set(&mut row.account_name, account_name.map(|name| name.as_str().to_owned()));
+            set(&mut row.config, config.map(|config| Value::Object(config.into_object())));
+            set(&mut row.labels, labels.map(|labels| json!(labels.into_map())));
+            set(&mut row.external_account_id, external_account_id);
+            set(&mut row.enabled, enabled);
+            let updated = connection(row.update(&change.tx).await.map_err(taken)?)?;
+            change.feed(Some(id), ChangeKind::Updated, None);
+            change.commit(updated).await
+        })
+        .await
+    }
+
+    /// Deletes a connection: it is not served from now on, can be undeleted for a while, and is purged after that.
+    ///
+    /// # Errors
+    /// It is not there, is deleted already, or has another etag.
+    pub async fn delete(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        etag: Option<Etag>,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if let Some(done) = change.done {
+                return repeated(change, done).await;
+            }
+            let model = locked_live(&mut change, id, etag).await?;
+            let mut row = touched(&change, model);
+            row.delete_time = Set(Some(change.now.micros()));
+            row.purge_time = Set(Some(change.now.after(self.store.settings().undelete_period).micros()));
+            let deleted = connection(row.update(&change.tx).await?)?;
+            change.feed(Some(id), ChangeKind::Deleted, None);
+            change.commit(deleted).await
+        })
+        .await
+    }
+
+    /// Takes a deletion back. The connection is the default one again unless another has become that.
+    ///
+    /// # Errors
+    /// It is not there, is not deleted, has another etag, or its name was taken meanwhile.
+    pub async fn undelete(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        etag: Option<Etag>,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if let Some(done) = change.done {
+                return repeated(change, done).await;
+            }
+            let model = locked_deleted(&mut change, id, etag).await?;
+            let defaults = same_account_space(scope, &model).add(Column::IsDefault.eq(true));
+            let other_default = Entity::find().filter(defaults).count(&change.tx).await? > 0;
+            let is_default = model.is_default && !other_default;
+            let mut row = touched(&change, model);
+            row.delete_time = Set(None);
+            row.purge_time = Set(None);
+            row.is_default = Set(is_default);
+            let undeleted = connection(row.update(&change.tx).await.map_err(taken)?)?;
+            change.feed(Some(id), ChangeKind::Undeleted, None);
+            change.commit(undeleted).await
+        })
+        .await
+    }
+
+    /// Removes a deleted connection and its credentials for good.
+    ///
+    /// # Errors
+    /// It is not there, is not deleted, or has another etag.
+    pub async fn purge(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        etag: Option<Etag>,
+        write: &Write,
+    ) -> Result<Recorded<()>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_some() {
+                return change.commit(()).await;
+            }
+            let model = locked_deleted(&mut change, id, etag).await?;
+            Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
+            change.feed(Some(id), ChangeKind::Purged, None);
+            change.commit(()).await
+        })
+        .await
+    }
+
+    /// Makes a connection the one that is used where its owner and provider are asked for without an account.
+    ///
+    /// # Errors
+    /// It is not there, is deleted, or has another etag.
+    pub async fn set_default(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        etag: Option<Etag>,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if let Some(done) = change.done {
+                return repeated(change, done).await;
+            }
+            let model = locked_live(&mut change, id, etag).await?;
+            if model.is_default {
+                return change.commit(connection(model)?).await;
+            }
+            let former = same_account_space(scope, &model).add(Column::IsDefault.eq(true));
+            for former in Entity::find().filter(former).lock_exclusive().all(&change.tx).await? {
+                change.feed(Some(ConnectionId::from_uuid(former.id)), ChangeKind::Updated, None);
+                let mut row = touched(&change, former);
+                row.is_default = Set(false);
+                row.update(&change.tx).await?;
+            }
+            let mut row = touched(&change, model);
+            row.is_default = Set(true);
+            let updated = connection(row.update(&change.tx).await.map_err(taken)?)?;
+            change.feed(Some(id), ChangeKind::Updated, None);
+            change.commit(updated).await
+        })
+        .await
+    }
+}
+
+fn set<T: Into<sea_orm::Value>>(field: &mut sea_orm::ActiveValue<T>, value: Option<T>) {
+    if let Some(value) = value {
+        *field = Set(value);
+    }
+}
+
+/// Rows of a scope that are not deleted.
+fn live(scope: &TenantScope) -> Condition {
+    visible(scope).add(Column::DeleteTime.is_null())
+}
+
+/// Live rows with the owner and provider of `model`, among which one is the default.
+fn same_account_space(scope: &TenantScope, model: &Model) -> Condition {
+    live(scope)
+        .add(Column::OwnerUser.eq(model.owner_user.as_str()))
+        .add(Column::Provider.eq(model.provider.as_str()))
+}
+
+/// A unique index decides who gets a name; another one, that there is one default.
+fn taken(error: sea_orm::DbErr) -> Error {
+    if violates(&error, "connections_account", "connections.account_name") {
+        Error::ConnectionExists
+    } else if violates(&error, "connections_default", "connections.provider") {
+        Error::Conflict
+    } else {
+        error.into()
+    }
+}
+
+/// Locks a row of the change's scope until its end and notes that the change is about it.
+pub(crate) async fn locked(change: &mut Changing<'_>, id: ConnectionId, etag: Option<Etag>) -> Result<Model, Error> {
+    let query = Entity::find().filter(visible(change.scope).add(Column::Id.eq(id.as_uuid())));
+    let model = query.lock_exclusive().one(&change.tx).await?.ok_or(Error::ConnectionNotFound)?;
+    if etag.is_some_and(|etag| etag.revision() != model.revision) {
+        return Err(Error::EtagMismatch);
+    }
+    change.about(id, None);
+    Ok(model)
+}
+
+/// As [`locked`], for a row that must not be deleted.
+pub(crate) async fn locked_live(
+    change: &mut Changing<'_>,
+    id: ConnectionId,
+    etag: Option<Etag>,
+) -> Result<Model, Error> {
+    let model = locked(change, id, etag).await?;
+    match model.delete_time {
+        None => Ok(model),
+        Some(_) => Err(Error::State("the connection is deleted; UndeleteConnection brings it back")),
+    }
+}
+
+async fn locked_deleted(change: &mut Changing<'_>, id: ConnectionId, etag: Option<Etag>) -> Result<Model, Error> {
+    let model = locked(change, id, etag).await?;
+    match model.delete_time {
+        Some(_) => Ok(model),
+        None => Err(Error::State("the connection is not deleted; DeleteConnection comes first")),
+    }
+}
+
+/// The row with its revision and update time moved on.
+pub(crate) fn touched(change: &Changing<'_>, model: Model) -> ActiveModel {
+    let revision = model.revision + 1;
+    let mut row = model.into_active_model();
+    row.revision = Set(revision);
+    row.update_time = Set(change.now.micros());
+    row
+}
+
+/// The answer to a repeated request: the connection as it is now.
+async fn repeated(mut change: Changing<'_>, done: Done) -> Result<Recorded<Connection>, Error> {
+    let id = done.connection.ok_or(Error::ConnectionNotFound)?;
+    let model = find(&change.tx, change.scope, id).await?;
+    change.about(id, done.version);
+    change.commit(connection(model)?).await
+}
+
+/// A row of a scope, deleted or not.
+pub(crate) async fn find<C: ConnectionTrait>(db: &C, scope: &TenantScope, id: ConnectionId) -> Result<Model, Error> {
+    let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
+    query.one(db).await?.ok_or(Error::ConnectionNotFound)
+}
+
+/// Deletes every connection of a user for good, and tells which they were.
+pub(crate) async fn remove_all_of(change: &Changing<'_>, user: &UserId) -> Result<Vec<ConnectionId>, Error> {
+    let owned = Condition::all()
+        .add(Column::TenantId.eq(change.tenant().as_str()))
+        .add(Column::OwnerUser.eq(user.as_str()));
+    let ids: Vec<uuid::Uuid> =
+        Entity::find().filter(owned.clone()).select_only().column(Column::Id).into_tuple().all(&change.tx).await?;
+    Entity::delete_many().filter(owned).exec(&change.tx).await?;
+    Ok(ids.into_iter().map(ConnectionId::from_uuid).collect())
+}

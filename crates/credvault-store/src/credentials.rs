@@ -1,0 +1,297 @@
+//! The repository of credentials: numbered immutable versions, sealed.
+
+use std::collections::BTreeMap;
+
+use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
+use credvault_domain::{
+    ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange, TenantId, TenantScope, Timestamp,
+    Version, VersionState,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+use serde_json::json;
+
+use crate::change::{ChangeKind, Changing, retrying};
+use crate::connection_row::text_map;
+use crate::connections::{find, locked_live, touched};
+use crate::entity::connection;
+use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
+use crate::entity::tenant_key;
+use crate::page::number_position;
+use crate::{Error, Listed, Page, Recorded, Store, Write};
+
+/// A credential to be stored.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// Fields that the catalog has accepted.
+    pub fields: SecretFields,
+    /// Masked hints by field.
+    pub hints: BTreeMap<String, String>,
+    /// When it stops being served.
+    pub expire_time: Option<Timestamp>,
+}
+
+/// The repository of credentials.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The repository of credentials.
+    pub fn credentials(&self) -> Credentials<'_> {
+        Credentials { store: self }
+    }
+}
+
+impl Credentials<'_> {
+    /// Stores a new version, which is served from now on.
+    ///
+    /// # Errors
+    /// The connection is not there or deleted, or `expected` is not its current version (0: it has none).
+    pub async fn put(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        credential: &NewCredential,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_some() {
+                return repeated(change).await;
+            }
+            let model = locked_live(&mut change, id, None).await?;
+            expect(&model, expected)?;
+            let (_, version) = store_version(&mut change, model, credential, None).await?;
+            change.commit(version).await
+        })
+        .await
+    }
+
+    /// Stores the content of an earlier version as a new one.
+    ///
+    /// # Errors
+    /// As for [`Credentials::put`]; the earlier version is not there, was destroyed, or has expired.
+    pub async fn rollback(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        to: Version,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_some() {
+                return repeated(change).await;
+            }
+            let model = locked_live(&mut change, id, None).await?;
+            expect(&model, expected)?;
+            if model.current_version == to {
+                return Err(Error::State("that version is the current one already"));
+            }
+            let earlier = version_row(&change.tx, &model, to).await?;
+            let expire_time = earlier.expire_time.map(Timestamp::from_micros);
+            if expire_time.is_some_and(|time| time <= change.now) {
+                return Err(Error::CredentialExpired);
+            }
+            let fields = self.open_row(&change, id, &earlier).await?;
+            let credential = NewCredential { fields, hints: text_map(earlier.hints)?, expire_time };
+            let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
+            change.commit(version).await
+        })
+        .await
+    }
+
+    /// Destroys a version for good. If it is the current one, the connection has no credential then. Destroying what
+    /// was destroyed changes nothing.
+    ///
+    /// # Errors
+    /// The connection or the version is not there.
+    pub async fn destroy(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        version: Version,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_some() {
+                return repeated(change).await;
+            }
+            // A deleted connection's secrets can be destroyed, too.
+            let model = crate::connections::locked(&mut change, id, None).await?;
+            change.about(id, Some(version));
+            let key = (model.tenant_id.clone(), model.id, version);
+            let row = Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::VersionNotFound(version))?;
+            if row.destroy_time.is_some() {
+                return change.commit(metadata(row, model.current_version)?).await;
+            }
+            let mut row = row.into_active_model();
+            row.sealed = Set(None);
+            row.destroy_time = Set(Some(change.now.micros()));
+            row.hints = Set(json!({}));
+            let destroyed = row.update(&change.tx).await?;
+            let current = if model.current_version == version { 0 } else { model.current_version };
+            if current == 0 && model.current_version != 0 {
+                disconnect(&change, model).await?;
+            }
+            change.feed(Some(id), ChangeKind::CredentialDestroyed, Some(version));
+            change.commit(metadata(destroyed, current)?).await
+        })
+        .await
+    }
+
+    /// A page of versions, newest first.
+    ///
+    /// # Errors
+    /// The connection is not there, or the page token is wrong.
+    pub async fn list(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        page: &Page,
+    ) -> Result<Listed<CredentialVersion>, Error> {
+        let reading = self.store.read(scope).await?;
+        let before = number_position(page.position(scope.tenant(), &reading)?)?;
+        let connection = find(&reading.tx, scope, id).await?;
+        let mut query = Entity::find()
+            .filter(Column::TenantId.eq(scope.tenant().as_str()))
+            .filter(Column::ConnectionId.eq(id.as_uuid()));
+        if let Some(before) = before {
+            query = query.filter(Column::Version.lt(before));
+        }
+        let rows = query.order_by_desc(Column::Version).limit(page.limit()).all(&reading.tx).await?;
+        let current = connection.current_version;
+        let items = rows.into_iter().map(|row| metadata(row, current)).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| last.version.to_be_bytes().to_vec())
+    }
+
+    async fn open_row(&self, change: &Changing<'_>, id: ConnectionId, row: &Model) -> Result<SecretFields, Error> {
+        let key = (row.tenant_id.clone(), row.key_version);
+        let key = tenant_key::Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::Integrity)?;
+        let sealed = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
+        open_sealed(self.store, change.tenant(), id, row.version, row.schema, sealed, (row.key_version, &key.wrapped))
+    }
+}
+
+/// Opens sealed fields with the wrapped key that was read beside them.
+pub(crate) fn open_sealed(
+    store: &Store,
+    tenant: &TenantId,
+    connection: ConnectionId,
+    version: Version,
+    schema: i64,
+    sealed: &[u8],
+    (key_version, wrapped): (i64, &[u8]),
+) -> Result<SecretFields, Error> {
+    let key_version = u32::try_from(key_version).map_err(|_| Error::Integrity)?;
+    let schema = u16::try_from(schema).ok().filter(|schema| *schema == FIELDS_SCHEMA).ok_or(Error::Integrity)?;
+    let key = store.keyring().unwrap(tenant, key_version, wrapped)?;
+    let opened = key.open(&Context::credential(tenant, connection, version, schema), sealed)?;
+    Ok(decode_fields(&opened)?)
+}
+
+fn expect(model: &connection::Model, expected: Option<Version>) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != model.current_version => {
+            Err(Error::VersionMismatch { current: model.current_version })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Seals and stores a version of the locked connection, makes it current, and drops versions beyond those kept.
+pub(crate) async fn store_version(
+    change: &mut Changing<'_>,
+    model: connection::Model,
+    credential: &NewCredential,
+    rolled_back_from: Option<Version>,
+) -> Result<(connection::Model, CredentialVersion), Error> {
+    let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
+    let context = Context::credential(change.tenant(), id, version, FIELDS_SCHEMA);
+    let sealed = change.key.seal(&context, &encode_fields(&credential.fields)?, change.store.keyring().random())?;
+    let row = ActiveModel {
+        tenant_id: Set(model.tenant_id.clone()),
+        connection_id: Set(model.id),
+        version: Set(version),
+        schema: Set(i64::from(FIELDS_SCHEMA)),
+        key_version: Set(i64::from(change.key.version())),
+        sealed: Set(Some(sealed)),
+        hints: Set(json!(credential.hints)),
+        create_time: Set(change.now.micros()),
+        expire_time: Set(credential.expire_time.map(Timestamp::micros)),
+        destroy_time: Set(None),
+        rolled_back_from: Set(rolled_back_from),
+    };
+    let stored = row.insert(&change.tx).await?;
+    let kept = i64::from(change.store.settings().versions_kept);
+    Entity::delete_many()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::Version.lte(version - kept))
+        .exec(&change.tx)
+        .await?;
+    let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+    let mut row = touched(change, model);
+    row.state = Set(state.after(StateChange::CredentialStored)?.as_str().to_owned());
+    row.error_reason = Set(None);
+    row.error_time = Set(None);
+    row.last_version = Set(version);
+    row.current_version = Set(version);
+    row.hints = Set(json!(credential.hints));
+    row.expire_time = Set(credential.expire_time.map(Timestamp::micros));
+    let model = row.update(&change.tx).await?;
+    change.about(id, Some(version));
+    change.feed(Some(id), ChangeKind::CredentialStored, Some(version));
+    Ok((model, metadata(stored, version)?))
+}
+
+/// Leaves the connection without a credential.
+async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(), Error> {
+    let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+    let mut row = touched(change, model);
+    row.state = Set(state.after(StateChange::CredentialGone)?.as_str().to_owned());
+    row.error_reason = Set(None);
+    row.error_time = Set(None);
+    row.current_version = Set(0);
+    row.hints = Set(json!({}));
+    row.expire_time = Set(None);
+    row.update(&change.tx).await?;
+    Ok(())
+}
+
+async fn version_row<C: ConnectionTrait>(db: &C, model: &connection::Model, version: Version) -> Result<Model, Error> {
+    let row = Entity::find_by_id((model.tenant_id.clone(), model.id, version)).one(db).await?;
+    row.filter(|row| row.sealed.is_some()).ok_or(Error::VersionNotFound(version))
+}
+
+/// The answer to a repeated request: the version that it made, as it is now.
+async fn repeated(mut change: Changing<'_>) -> Result<Recorded<CredentialVersion>, Error> {
+    let done = change.done.and_then(|done| done.connection.zip(done.version));
+    let (id, version) = done.ok_or(Error::ConnectionNotFound)?;
+    let model = find(&change.tx, change.scope, id).await?;
+    let row = Entity::find_by_id((model.tenant_id, model.id, version)).one(&change.tx).await?;
+    change.about(id, Some(version));
+    let version = metadata(row.ok_or(Error::VersionNotFound(version))?, model.current_version)?;
+    change.commit(version).await
+}
+
+fn metadata(row: Model, current: Version) -> Result<CredentialVersion, Error> {
+    Ok(CredentialVersion {
+        version: row.version,
+        state: if row.sealed.is_some() { VersionState::Live } else { VersionState::Destroyed },
+        current: row.version == current,
+        hints: text_map(row.hints)?,
+        create_time: Timestamp::from_micros(row.create_time),
+        expire_time: row.expire_time.map(Timestamp::from_micros),
+        destroy_time: row.destroy_time.map(Timestamp::from_micros),
+        rolled_back_from: row.rolled_back_from,
+    })
+}

@@ -1,0 +1,12 @@
+//! The tables as sea-orm sees them. Never seen outside of this crate.
+
+#![expect(unreachable_pub, reason = "sea-orm's derives want public items")]
+
+pub(crate) mod audit_event;
+pub(crate) mod change;
+pub(crate) mod connection;
+pub(crate) mod credential_version;
+pub(crate) mod request;
+pub(crate) mod root_key;
+pub(crate) mod tenant;
+pub(crate) mod tenant_key;

@@ -1,0 +1,107 @@
+//! What a repository can answer instead of what was asked.
+
+use credvault_domain::{StateError, TenantId, Version};
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
+
+/// An error of the store. None of them carries a secret or a statement with values.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such tenant.
+    #[error("the tenant {0} does not exist; create it with AdminService.CreateTenant")]
+    TenantNotFound(TenantId),
+    /// The id is taken.
+    #[error("a tenant with the id {0} exists")]
+    TenantExists(TenantId),
+    /// The tenant is suspended.
+    #[error("the tenant {0} is suspended; AdminService.ResumeTenant ends that")]
+    TenantSuspended(TenantId),
+    /// There is no such connection in this scope.
+    #[error("there is no such connection")]
+    ConnectionNotFound,
+    /// Owner, provider and account name are taken.
+    #[error("a connection with this owner, provider and account name exists; choose another account_name or use that one")]
+    ConnectionExists,
+    /// The connection is switched off.
+    #[error("the connection is disabled; UpdateConnection with enabled = true ends that")]
+    ConnectionDisabled,
+    /// There is no such version, or it was destroyed.
+    #[error("version {0} does not exist or was destroyed; ListCredentialVersions shows what there is")]
+    VersionNotFound(Version),
+    /// The connection has no credential.
+    #[error("the connection has no credential; PutCredential stores one")]
+    NoCredential,
+    /// The credential's time is over.
+    #[error("the credential has expired; PutCredential stores a new one")]
+    CredentialExpired,
+    /// The resource changed since it was read.
+    #[error("the resource was changed by somebody else; read it again and repeat the change with its new etag")]
+    EtagMismatch,
+    /// The credential changed since it was read.
+    #[error("the current version is {current}, not the expected one; fetch it and decide anew")]
+    VersionMismatch {
+        /// The version that is current.
+        current: Version,
+    },
+    /// The resource is in another state than the change needs.
+    #[error("{0}")]
+    State(&'static str),
+    /// The connection's state machine refuses.
+    #[error(transparent)]
+    StateMachine(#[from] StateError),
+    /// The page token is not one of this tenant and query.
+    #[error("the page token does not belong to this tenant and query; list from the beginning")]
+    PageToken,
+    /// The request id was used for another request.
+    #[error("this request_id was used for another request; use a new one for a new request")]
+    RequestIdReused,
+    /// A stored value is not what was stored.
+    #[error("a stored value does not open; it was altered outside of the vault")]
+    Integrity,
+    /// A key could not be made or unwrapped.
+    #[error("the tenant's key is unavailable")]
+    Key(#[source] credvault_crypto::Error),
+    /// The audit record could not be made durable in time.
+    #[error("the audit record could not be written, so the call was not served; try again")]
+    AuditUnavailable,
+    /// The database did not do what was asked. Whether a change took effect is unknown; repeat it with its request_id.
+    #[error("the database is unavailable; try again, a change with the same request_id")]
+    Unavailable(#[source] DbErr),
+    /// Another transaction was in the way; the change is tried again.
+    #[error("the change met too many others; try again")]
+    Conflict,
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match sql_state(&error).as_deref() {
+            // Serialization failure and deadlock of PostgreSQL; SQLITE_BUSY and SQLITE_BUSY_SNAPSHOT.
+            Some("40001" | "40P01" | "5" | "517") => Self::Conflict,
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<credvault_crypto::Error> for Error {
+    fn from(error: credvault_crypto::Error) -> Self {
+        match error {
+            credvault_crypto::Error::Integrity => Self::Integrity,
+            other => Self::Key(other),
+        }
+    }
+}
+
+fn sql_state(error: &DbErr) -> Option<String> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
+        return None;
+    };
+    Some(source.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether `error` is a violation of a unique index: PostgreSQL names the index, SQLite its columns.
+pub(crate) fn violates(error: &DbErr, index: &str, column: &str) -> bool {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(message)) => message.contains(index) || message.contains(column),
+        _ => false,
+    }
+}

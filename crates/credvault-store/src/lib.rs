@@ -1,0 +1,62 @@
+//! credvault's database: what is stored, and the only ways to read and change it.
+//!
+//! [`Store`] opens a PostgreSQL or SQLite database that [`migrate`] has prepared. Its repositories (`connections`,
+//! `credentials`, `audit`, ...) take a [`TenantScope`](credvault_domain::TenantScope) first, so nothing is read or
+//! changed without a verified tenant. Entities never leave this crate.
+//!
+//! A change, its audit record, its row in the change feed and the memory of its request id are one transaction
+//! ([`change`](mod@change)). What a method returns as [`Recorded`] has its audit record durable; a response can be made
+//! of nothing else, so none can leave unrecorded.
+
+mod settings;
+
+mod store;
+
+mod connect;
+mod prepare;
+mod startup;
+
+mod error;
+
+mod session;
+
+mod change;
+
+mod connections;
+mod listing;
+mod connection_row;
+
+mod credentials;
+
+mod fetch;
+
+mod audit;
+mod audit_log;
+mod audit_query;
+
+mod tenants;
+mod users;
+mod keys;
+
+mod page;
+
+mod upkeep;
+
+mod entity;
+
+pub use audit::{Audit, Recorded};
+pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
+pub use change::{RepeatKey, Write};
+pub use connections::{ConnectionPatch, Connections, NewConnection};
+pub use credentials::{Credentials, NewCredential};
+pub use error::Error;
+pub use fetch::{Fetched, Selector};
+pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
+pub use listing::{ConnectionFilter, OwnerFilter};
+pub use page::{Listed, Page};
+pub use prepare::{MigrateError, migrate};
+pub use settings::{Database, StoreSettings};
+pub use startup::OpenError;
+pub use store::Store;
+pub use tenants::Tenants;
+pub use users::{User, Users};

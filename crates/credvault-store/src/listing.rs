@@ -1,0 +1,64 @@
+//! Listing connections.
+
+use credvault_domain::{AccountName, Connection, ConnectionState, ProviderId, TenantScope, UserId};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+
+use crate::connection_row::{connection, visible};
+use crate::entity::connection::{Column, Entity};
+use crate::page::uuid_position;
+use crate::{Connections, Error, Listed, Page};
+
+/// Whose connections are wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OwnerFilter {
+    /// Those of one user.
+    User(UserId),
+    /// Those that belong to the space itself: the tenant's own, or the platform's.
+    Shared,
+}
+
+/// Which connections are wanted. Everything given must hold.
+#[derive(Clone, Default, Debug)]
+pub struct ConnectionFilter {
+    /// Of this owner.
+    pub owner: Option<OwnerFilter>,
+    /// At this provider.
+    pub provider: Option<ProviderId>,
+    /// With this name.
+    pub account_name: Option<AccountName>,
+    /// In this state.
+    pub state: Option<ConnectionState>,
+    /// Deleted ones, too.
+    pub show_deleted: bool,
+}
+
+impl Connections<'_> {
+    /// A page of connections, oldest first.
+    ///
+    /// # Errors
+    /// The tenant is not served, the page token is wrong, or the database fails.
+    pub async fn list(
+        &self,
+        scope: &TenantScope,
+        filter: &ConnectionFilter,
+        page: &Page,
+    ) -> Result<Listed<Connection>, Error> {
+        let reading = self.store.read(scope).await?;
+        let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
+        let owner = filter.owner.as_ref().map(|owner| match owner {
+            OwnerFilter::User(user) => Column::OwnerUser.eq(user.as_str()),
+            OwnerFilter::Shared => Column::OwnerUser.eq(""),
+        });
+        let condition = visible(scope)
+            .add_option(owner)
+            .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
+            .add_option(filter.account_name.as_ref().map(|name| Column::AccountName.eq(name.as_str())))
+            .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
+            .add_option((!filter.show_deleted).then(|| Column::DeleteTime.is_null()))
+            .add_option(after.map(|id| Column::Id.gt(id)));
+        let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
+        let rows = query.all(&reading.tx).await?;
+        let items = rows.into_iter().map(connection).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_uuid().as_bytes().to_vec())
+    }
+}

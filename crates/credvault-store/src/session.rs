@@ -1,0 +1,103 @@
+//! Transactions with a tenant: on PostgreSQL row-level security sees the tenant that is set here, and only it.
+
+use std::sync::Arc;
+
+use credvault_crypto::TenantKey;
+use credvault_domain::{TenantId, TenantScope, TenantState};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
+};
+
+use crate::{Database, Error, Store};
+
+/// Begins a transaction that will write for `tenant`. On SQLite it takes the write lock at once, for a lock taken
+/// after a read could find the read outdated.
+pub(crate) async fn begin_write(
+    db: &DatabaseConnection,
+    database: Database,
+    tenant: &TenantId,
+) -> Result<DatabaseTransaction, DbErr> {
+    let immediate = Some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions {
+        sqlite_transaction_mode: immediate.filter(|_| database == Database::Sqlite),
+        ..TransactionOptions::default()
+    };
+    let tx = db.begin_with_options(options).await?;
+    set_tenant(&tx, database, tenant).await?;
+    Ok(tx)
+}
+
+/// Sets the tenant until the end of the transaction.
+pub(crate) async fn set_tenant(
+    tx: &DatabaseTransaction,
+    database: Database,
+    tenant: &TenantId,
+) -> Result<(), DbErr> {
+    if database == Database::Postgres {
+        let sql = "SELECT set_config('credvault.tenant', $1, true)";
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.as_str().into()])).await?;
+    }
+    Ok(())
+}
+
+/// A reading transaction of a tenant that is served.
+pub(crate) struct Reading {
+    pub(crate) tx: DatabaseTransaction,
+    pub(crate) key: Arc<TenantKey>,
+}
+
+impl Store {
+    /// Begins to read for a tenant that exists, suspended or not.
+    pub(crate) async fn read_any(&self, tenant: &TenantId) -> Result<(Reading, TenantState), Error> {
+        let tx = self.reader().begin().await?;
+        set_tenant(&tx, self.database(), tenant).await?;
+        let (key, state) = self.tenant_key(&tx, tenant).await?;
+        Ok((Reading { tx, key }, state))
+    }
+
+    /// Begins to read for a tenant that is served.
+    pub(crate) async fn read(&self, scope: &TenantScope) -> Result<Reading, Error> {
+        let (reading, state) = self.read_any(scope.tenant()).await?;
+        served(scope.tenant(), state)?;
+        Ok(reading)
+    }
+
+    /// Begins to read across tenants: only tables without sealed bytes have rows then.
+    pub(crate) async fn read_background(&self) -> Result<DatabaseTransaction, Error> {
+        let tx = self.reader().begin().await?;
+        if self.database() == Database::Postgres {
+            let sql = "SELECT set_config('credvault.background', 'on', true)";
+            tx.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+        }
+        Ok(tx)
+    }
+
+    /// The tenant's state and its newest key.
+    pub(crate) async fn tenant_key<C: ConnectionTrait>(
+        &self,
+        db: &C,
+        tenant: &TenantId,
+    ) -> Result<(Arc<TenantKey>, TenantState), Error> {
+        let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
+            LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id
+            WHERE t.tenant_id = $1 ORDER BY k.version DESC LIMIT 1";
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+        let row = db.query_one_raw(statement).await?.ok_or_else(|| Error::TenantNotFound(tenant.clone()))?;
+        let state: String = row.try_get("", "state")?;
+        let state = TenantState::from_stored(&state).ok_or(Error::Integrity)?;
+        let version: Option<i64> = row.try_get("", "version")?;
+        let wrapped: Option<Vec<u8>> = row.try_get("", "wrapped")?;
+        let (Some(version), Some(wrapped)) = (version, wrapped) else { return Err(Error::Integrity) };
+        let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
+        Ok((self.keyring().unwrap(tenant, version, &wrapped)?, state))
+    }
+}
+
+/// Refuses a suspended tenant.
+pub(crate) fn served(tenant: &TenantId, state: TenantState) -> Result<(), Error> {
+    match state {
+        TenantState::Active => Ok(()),
+        TenantState::Suspended => Err(Error::TenantSuspended(tenant.clone())),
+    }
+}

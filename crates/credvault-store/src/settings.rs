@@ -1,0 +1,92 @@
+//! How a database is reached.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// Which kind of database a URL names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Database {
+    /// PostgreSQL 15 or later.
+    Postgres,
+    /// SQLite, embedded.
+    Sqlite,
+}
+
+impl Database {
+    /// The kind of database that `url` names; `None` if it is neither `postgres://…` nor `sqlite:…`.
+    pub fn of_url(url: &SecretString) -> Option<Self> {
+        let url = url.expose_secret();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Some(Self::Postgres)
+        } else if url.starts_with("sqlite:") {
+            Some(Self::Sqlite)
+        } else {
+            None
+        }
+    }
+}
+
+/// How a database is reached and how long it may take.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `postgres://user:password@host/database` or `sqlite:///path/to/file`. Secret for its password.
+    pub url: SecretString,
+    /// The most connections of this process.
+    pub max_connections: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a statement may run. PostgreSQL only.
+    pub statement_timeout: Duration,
+    /// How long a statement waits for a lock.
+    pub lock_timeout: Duration,
+    /// How long a call waits for its audit record to be durable.
+    pub audit_timeout: Duration,
+    /// How many versions of a credential are kept.
+    pub versions_kept: u32,
+    /// How long a deleted connection can be undeleted.
+    pub undelete_period: Duration,
+}
+
+impl StoreSettings {
+    /// The settings for `url` with everything else as it is by default.
+    pub fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            audit_timeout: Duration::from_secs(2),
+            versions_kept: 10,
+            undelete_period: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// User and password of a PostgreSQL URL, percent-decoded.
+pub(crate) fn credentials_of(url: &SecretString) -> Option<(String, Option<SecretString>)> {
+    let url = Url::parse(url.expose_secret()).ok()?;
+    let decode = |text: &str| {
+        let query = format!("v={}", text.replace('+', "%2B"));
+        url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned())
+    };
+    let user = decode(url.username()).filter(|user| !user.is_empty())?;
+    Some((user, url.password().and_then(decode).map(SecretString::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_tells_its_database_user_and_password() {
+        let url = SecretString::from("postgres://app:p%40ss+w@h/db");
+        assert_eq!(Database::of_url(&url), Some(Database::Postgres));
+        let (user, password) = credentials_of(&url).expect("user");
+        assert_eq!((user.as_str(), password.expect("password").expose_secret()), ("app", "p@ss+w"));
+        assert_eq!(Database::of_url(&"mysql://h".into()), None);
+        assert!(credentials_of(&"postgres://h/db".into()).is_none());
+    }
+}

@@ -1,0 +1,212 @@
+//! Opening a database: everything is checked before the first write.
+
+use std::sync::Arc;
+
+use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource};
+use credvault_domain::{Clock, Random, TenantId, TenantState};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement};
+
+use crate::audit_log::AuditLog;
+use crate::connect::Connections;
+use crate::entity::{root_key, tenant, tenant_key};
+use crate::error::violates;
+use crate::store::Inner;
+use crate::{Database, Error, Store, StoreSettings, prepare, session};
+
+/// Why a database is not served. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL is of no database that we know.
+    #[error("store.url must begin with postgres:// or sqlite:")]
+    Url,
+    /// The database does not answer.
+    #[error("the database cannot be opened: {0}. Check store.url, and whether `credvault migrate` has run")]
+    Database(#[from] DbErr),
+    /// PostgreSQL is too old.
+    #[error("PostgreSQL {0} is too old: 15 or later is needed")]
+    TooOld(i32),
+    /// The role of the service could read or do too much.
+    #[error(
+        "the database role of the service {0}, so row-level security would not hold. Run the service as the role that \
+         `credvault migrate` made (the user of store.url)"
+    )]
+    Role(&'static str),
+    /// A table lacks row-level security.
+    #[error("the table {0} has no forced row-level security; run `credvault migrate`")]
+    Unprotected(String),
+    /// The database is of an older release.
+    #[error("the database lacks the migration {0}; run `credvault migrate`")]
+    Older(String),
+    /// The database is of a later release.
+    #[error("the database is of a newer release (it has the migration {0}); run that release or a later one")]
+    Newer(String),
+    /// The root key cannot be read or is another one.
+    #[error(transparent)]
+    RootKey(#[from] credvault_crypto::Error),
+    /// The first rows could not be written.
+    #[error("the new database could not be initialised: {0}")]
+    Initialise(#[from] Error),
+}
+
+impl Store {
+    /// Opens a database that `credvault migrate` has prepared, proves the root key, and starts the audit writer. A new
+    /// database gets the root key's check value and the platform's own space.
+    ///
+    /// # Errors
+    /// Anything that is not as it must be; nothing was written then.
+    pub async fn open(
+        settings: StoreSettings,
+        root: &RootKeySource,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, OpenError> {
+        let database = Database::of_url(&settings.url).ok_or(OpenError::Url)?;
+        let connections = Connections::open(database, &settings).await?;
+        check_schema(&connections.reader).await?;
+        if database == Database::Postgres {
+            check_server(&connections.reader).await?;
+        }
+        let root_source = root.kind();
+        let root = prove_root(&connections.writer, database, root, &*clock, &random).await?;
+        let audit = AuditLog::start(database, connections.writer.clone(), settings.audit_timeout);
+        let keyring = Keyring::new(root, random);
+        Ok(Self::from_inner(Inner { database, connections, settings, keyring, clock, audit, root_source }))
+    }
+}
+
+async fn check_schema(db: &DatabaseConnection) -> Result<(), OpenError> {
+    if let Some(unknown) = prepare::newer_migration(db).await? {
+        return Err(OpenError::Newer(unknown));
+    }
+    let applied = prepare::applied_migrations(db).await?;
+    match credvault_migrations::names().into_iter().find(|name| !applied.contains(name)) {
+        Some(missing) => Err(OpenError::Older(missing)),
+        None => Ok(()),
+    }
+}
+
+/// PostgreSQL: the server's age, what our role may do, and that every table with a tenant is protected.
+async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
+    let one = |sql: &str| db.query_one_raw(Statement::from_string(DbBackend::Postgres, sql.to_owned()));
+    let missing = || DbErr::Custom("the server answered no row".to_owned());
+    let row = one("SELECT current_setting('server_version_num')::int AS version").await?.ok_or_else(missing)?;
+    let version: i32 = row.try_get("", "version")?;
+    if version < 150_000 {
+        return Err(OpenError::TooOld(version / 10_000));
+    }
+    let row = one(
+        "SELECT r.rolsuper, r.rolbypassrls, EXISTS (
+            SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'MEMBER')
+         ) AS owns FROM pg_roles r WHERE r.rolname = current_user",
+    );
+    let row = row.await?.ok_or_else(missing)?;
+    for (column, what) in [
+        ("rolsuper", "is a superuser"),
+        ("rolbypassrls", "may bypass row-level security"),
+        ("owns", "owns tables or is a member of the role that does"),
+    ] {
+        if row.try_get::<bool>("", column)? {
+            return Err(OpenError::Role(what));
+        }
+    }
+    let unprotected = one(
+        "SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+         WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+         AND NOT (c.relrowsecurity AND c.relforcerowsecurity) LIMIT 1",
+    );
+    match unprotected.await? {
+        Some(row) => Err(OpenError::Unprotected(row.try_get("", "name")?)),
+        None => Ok(()),
+    }
+}
+
+/// The only generation of the root key so far.
+const GENERATION: i64 = 1;
+
+/// Loads the root key and proves it against the database; a new database is given its check value.
+async fn prove_root(
+    db: &DatabaseConnection,
+    database: Database,
+    source: &RootKeySource,
+    clock: &dyn Clock,
+    random: &Arc<dyn Random>,
+) -> Result<RootKey, OpenError> {
+    if let Some(stored) = root_key::Entity::find_by_id(GENERATION).one(db).await? {
+        return prove(source, &stored, &**random);
+    }
+    let (root, parameters) = source.load(None, &**random)?;
+    let keyring = Keyring::new(root, Arc::clone(random));
+    match initialise(db, database, &keyring, source.kind(), parameters.as_ref(), clock).await {
+        Ok(()) => Ok(keyring.into_root()),
+        // Another replica was first; its root key decides.
+        Err(Error::Unavailable(error)) if violates(&error, "root_keys_pkey", "root_keys.generation") => {
+            let stored = root_key::Entity::find_by_id(GENERATION).one(db).await?;
+            let stored = stored.ok_or_else(|| DbErr::Custom("the root key's check value vanished".to_owned()))?;
+            prove(source, &stored, &**random)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prove(source: &RootKeySource, stored: &root_key::Model, random: &dyn Random) -> Result<RootKey, OpenError> {
+    let parameters = stored.kdf.as_deref().map(str::parse::<KdfParameters>).transpose()?;
+    let (root, _) = source.load(parameters.as_ref(), random)?;
+    root.prove(&stored.check_value)?;
+    Ok(root)
+}
+
+async fn initialise(
+    db: &DatabaseConnection,
+    database: Database,
+    keyring: &Keyring,
+    kind: &str,
+    parameters: Option<&KdfParameters>,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    let (platform, now) = (TenantId::platform(), clock.now().micros());
+    let tx = session::begin_write(db, database, &platform).await?;
+    let root = root_key::ActiveModel {
+        generation: Set(GENERATION),
+        root_id: Set(i64::from(keyring.root().id())),
+        kind: Set(kind.to_owned()),
+        kdf: Set(parameters.map(ToString::to_string)),
+        check_value: Set(keyring.root().check_value(keyring.random())?),
+        create_time: Set(now),
+    };
+    root.insert(&tx).await?;
+    insert_tenant(&tx, keyring, &platform, "", now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Inserts a tenant and its first key.
+pub(crate) async fn insert_tenant<C: ConnectionTrait>(
+    db: &C,
+    keyring: &Keyring,
+    id: &TenantId,
+    display_name: &str,
+    now: i64,
+) -> Result<tenant::Model, Error> {
+    let model = tenant::ActiveModel {
+        tenant_id: Set(id.as_str().to_owned()),
+        display_name: Set(display_name.to_owned()),
+        state: Set(TenantState::Active.as_str().to_owned()),
+        revision: Set(1),
+        create_time: Set(now),
+        update_time: Set(now),
+    };
+    let model = model.insert(db).await?;
+    let key = tenant_key::ActiveModel {
+        tenant_id: Set(id.as_str().to_owned()),
+        version: Set(1),
+        root_id: Set(i64::from(keyring.root().id())),
+        wrapped: Set(keyring.generate(id, 1)?),
+        create_time: Set(now),
+    };
+    key.insert(db).await?;
+    Ok(model)
+}

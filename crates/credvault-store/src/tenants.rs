@@ -1,0 +1,155 @@
+//! The repository of tenants, for administration.
+
+use credvault_domain::{Tenant, TenantId, TenantScope, TenantState, Timestamp};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+
+use crate::change::ChangeKind;
+use crate::entity::tenant::{Column, Entity, Model};
+use crate::error::violates;
+use crate::page::text_position;
+use crate::{Error, Listed, Page, Recorded, Store, Write, change, session, startup};
+
+/// The repository of tenants.
+#[derive(Clone, Copy, Debug)]
+pub struct Tenants<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The repository of tenants.
+    pub fn tenants(&self) -> Tenants<'_> {
+        Tenants { store: self }
+    }
+}
+
+impl Tenants<'_> {
+    /// Creates the tenant of `scope` with its first key.
+    ///
+    /// # Errors
+    /// [`Error::TenantExists`].
+    pub async fn create(
+        &self,
+        scope: &TenantScope,
+        display_name: &str,
+        write: &Write,
+    ) -> Result<Recorded<Tenant>, Error> {
+        change::retrying(|| self.try_create(scope, display_name, write)).await
+    }
+
+    async fn try_create(
+        &self,
+        scope: &TenantScope,
+        display_name: &str,
+        write: &Write,
+    ) -> Result<Recorded<Tenant>, Error> {
+        // A repetition finds the tenant, and with it the memory of the first request.
+        match self.store.change_any(scope, write).await {
+            Ok(change) if change.done.is_some() => {
+                let model = find(&change.tx, scope.tenant()).await?;
+                return change.commit(tenant(model)?).await;
+            }
+            Ok(_) => return Err(Error::TenantExists(scope.tenant().clone())),
+            Err(Error::TenantNotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let now = self.store.now();
+        let tx = session::begin_write(self.store.writer(), self.store.database(), scope.tenant()).await?;
+        let inserted = startup::insert_tenant(&tx, self.store.keyring(), scope.tenant(), display_name, now.micros()).await;
+        let model = match inserted {
+            Err(Error::Unavailable(error)) if violates(&error, "tenants_pkey", "tenants.tenant_id") => {
+                return Err(Error::Conflict);
+            }
+            inserted => inserted?,
+        };
+        // The tenant has a key from here on, so the rest goes the way of every change.
+        let (key, state) = self.store.tenant_key(&tx, scope.tenant()).await?;
+        let change = change::Changing::begun(self.store, tx, scope, key, state, now, write);
+        change.commit(tenant(model)?).await
+    }
+
+    /// The tenant of `scope`.
+    ///
+    /// # Errors
+    /// [`Error::TenantNotFound`].
+    pub async fn get(&self, scope: &TenantScope) -> Result<Tenant, Error> {
+        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        tenant(find(&reading.tx, scope.tenant()).await?)
+    }
+
+    /// A page of all tenants, ordered by id. `platform` is the platform's own scope.
+    ///
+    /// # Errors
+    /// The page token is wrong, or the database fails.
+    pub async fn list(
+        &self,
+        platform: &TenantScope,
+        state: Option<TenantState>,
+        page: &Page,
+    ) -> Result<Listed<Tenant>, Error> {
+        let reading = self.store.read(platform).await?;
+        let after = text_position(page.position(platform.tenant(), &reading)?)?;
+        let everywhere = self.store.read_background().await?;
+        let mut query = Entity::find().filter(Column::TenantId.ne(TenantId::PLATFORM));
+        if let Some(state) = state {
+            query = query.filter(Column::State.eq(state.as_str()));
+        }
+        if let Some(after) = after {
+            query = query.filter(Column::TenantId.gt(after));
+        }
+        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).all(&everywhere).await?;
+        let items = rows.into_iter().map(tenant).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, platform.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
+    }
+
+    /// Stops or resumes serving the tenant of `scope`. Asking for the state that it is in changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::TenantNotFound`].
+    pub async fn set_state(
+        &self,
+        scope: &TenantScope,
+        state: TenantState,
+        write: &Write,
+    ) -> Result<Recorded<Tenant>, Error> {
+        change::retrying(|| async move {
+            let mut change = self.store.change_any(scope, write).await?;
+            let query = Entity::find_by_id(scope.tenant().as_str()).lock_exclusive();
+            let model = query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
+            if change.done.is_some() || model.state == state.as_str() {
+                return change.commit(tenant(model)?).await;
+            }
+            let revision = model.revision + 1;
+            let mut row = model.into_active_model();
+            row.state = Set(state.as_str().to_owned());
+            row.revision = Set(revision);
+            row.update_time = Set(change.now.micros());
+            let updated = tenant(row.update(&change.tx).await?)?;
+            let kind = match state {
+                TenantState::Active => ChangeKind::TenantResumed,
+                TenantState::Suspended => ChangeKind::TenantSuspended,
+            };
+            change.feed(None, kind, None);
+            change.commit(updated).await
+        })
+        .await
+    }
+}
+
+async fn find<C: sea_orm::ConnectionTrait>(db: &C, id: &TenantId) -> Result<Model, Error> {
+    Entity::find_by_id(id.as_str()).one(db).await?.ok_or_else(|| Error::TenantNotFound(id.clone()))
+}
+
+fn tenant(model: Model) -> Result<Tenant, Error> {
+    Ok(Tenant {
+        id: TenantId::from_stored(model.tenant_id),
+        display_name: model.display_name,
+        state: TenantState::from_stored(&model.state).ok_or(Error::Integrity)?,
+        revision: model.revision,
+        create_time: Timestamp::from_micros(model.create_time),
+        update_time: Timestamp::from_micros(model.update_time),
+    })
+}

@@ -1,0 +1,132 @@
+//! Background work: purging what was deleted long enough ago, and forgetting old requests and changes.
+
+use std::time::Duration;
+
+use credvault_domain::{Action, ConnectionId, TenantId};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+use uuid::Uuid;
+
+use crate::change::{REQUEST_MEMORY, blank_event};
+use crate::entity::{change, connection, request};
+use crate::{Error, Store, audit_log, session};
+
+/// How long rows of the change feed are kept.
+const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many due rows one round looks at.
+const ROUND: u64 = 100;
+
+impl Store {
+    /// Does what is due now, and tells how many connections were purged. Any number of replicas may do so at a time.
+    ///
+    /// # Errors
+    /// The database fails; what was not done is done the next time.
+    pub async fn upkeep(&self) -> Result<u64, Error> {
+        let mut purged = 0;
+        loop {
+            let due = self.due_purges().await?;
+            for (tenant, id) in &due {
+                purged += u64::from(self.purge_due(tenant, *id).await?);
+            }
+            if due.len() < usize::try_from(ROUND).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        self.forget().await?;
+        Ok(purged)
+    }
+
+    async fn due_purges(&self) -> Result<Vec<(TenantId, Uuid)>, Error> {
+        use connection::Column;
+        let everywhere = self.read_background().await?;
+        let rows: Vec<(String, Uuid)> = connection::Entity::find()
+            .filter(Column::PurgeTime.lte(self.now().micros()))
+            .order_by_asc(Column::PurgeTime)
+            .limit(ROUND)
+            .select_only()
+            .columns([Column::TenantId, Column::Id])
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        Ok(rows.into_iter().map(|(tenant, id)| (TenantId::from_stored(tenant), id)).collect())
+    }
+
+    /// Purges one connection, unless somebody undeleted it or another replica was first.
+    async fn purge_due(&self, tenant: &TenantId, id: Uuid) -> Result<bool, Error> {
+        use connection::Column;
+        let tx = self.background_write(tenant).await?;
+        let purged = connection::Entity::delete_many()
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::Id.eq(id))
+            .filter(Column::PurgeTime.lte(self.now().micros()))
+            .exec(&tx)
+            .await?;
+        if purged.rows_affected == 0 {
+            return Ok(false);
+        }
+        let mut event = blank_event(tenant, Action::PurgeConnection);
+        event.id = self.new_id()?;
+        event.time = self.now();
+        event.connection = Some(ConnectionId::from_uuid(id));
+        audit_log::insert(&tx, &[event]).await?;
+        let feed = change::ActiveModel {
+            tenant_id: sea_orm::ActiveValue::Set(tenant.as_str().to_owned()),
+            connection_id: sea_orm::ActiveValue::Set(Some(id)),
+            kind: sea_orm::ActiveValue::Set("PURGED".to_owned()),
+            version: sea_orm::ActiveValue::Set(None),
+            time: sea_orm::ActiveValue::Set(self.now().micros()),
+            ..Default::default()
+        };
+        change::Entity::insert(feed).exec_without_returning(&tx).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets requests and changes that are old enough, tenant by tenant.
+    async fn forget(&self) -> Result<(), Error> {
+        let requests_before = self.now().before(REQUEST_MEMORY).micros();
+        let feed_before = self.now().before(FEED_MEMORY).micros();
+        let everywhere = self.read_background().await?;
+        let mut tenants: Vec<String> = request::Entity::find()
+            .filter(request::Column::CreateTime.lt(requests_before))
+            .select_only()
+            .column(request::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        let feeds: Vec<String> = change::Entity::find()
+            .filter(change::Column::Time.lt(feed_before))
+            .select_only()
+            .column(change::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        everywhere.rollback().await?;
+        tenants.extend(feeds);
+        tenants.sort();
+        tenants.dedup();
+        for tenant in tenants.into_iter().map(TenantId::from_stored) {
+            let tx = self.background_write(&tenant).await?;
+            request::Entity::delete_many()
+                .filter(request::Column::TenantId.eq(tenant.as_str()))
+                .filter(request::Column::CreateTime.lt(requests_before))
+                .exec(&tx)
+                .await?;
+            change::Entity::delete_many()
+                .filter(change::Column::TenantId.eq(tenant.as_str()))
+                .filter(change::Column::Time.lt(feed_before))
+                .exec(&tx)
+                .await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
+        Ok(session::begin_write(self.writer(), self.database(), tenant).await?)
+    }
+}

@@ -1,0 +1,87 @@
+//! Users of a tenant: whoever owns connections.
+
+use credvault_domain::{TenantScope, Timestamp, UserId};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _};
+
+use crate::change::{ChangeKind, retrying};
+use crate::connections::remove_all_of;
+use crate::entity::connection::{Column, Entity};
+use crate::page::text_position;
+use crate::{Error, Listed, Page, Recorded, Store, Write};
+
+/// A user as administration sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// The tenant's own id of the user.
+    pub id: UserId,
+    /// How many connections the user owns that are not deleted.
+    pub connections: i64,
+    /// When one of them was last used.
+    pub last_used_time: Option<Timestamp>,
+}
+
+/// The repository of users.
+#[derive(Clone, Copy, Debug)]
+pub struct Users<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The repository of users.
+    pub fn users(&self) -> Users<'_> {
+        Users { store: self }
+    }
+}
+
+impl Users<'_> {
+    /// A page of the users who own connections, ordered by id.
+    ///
+    /// # Errors
+    /// The tenant does not exist, the page token is wrong, or the database fails.
+    pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<User>, Error> {
+        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let after = text_position(page.position(scope.tenant(), &reading)?)?.unwrap_or_default();
+        let mut query = Query::select();
+        query
+            .from(Entity)
+            .column(Column::OwnerUser)
+            .expr_as(Expr::col(Column::Id).count(), Alias::new("connections"))
+            .expr_as(Expr::col(Column::LastUsedTime).max(), Alias::new("last_used"))
+            .and_where(Column::TenantId.eq(scope.tenant().as_str()))
+            .and_where(Column::DeleteTime.is_null())
+            .and_where(Column::OwnerUser.gt(after))
+            .add_group_by([Expr::col(Column::OwnerUser)])
+            .order_by(Column::OwnerUser, Order::Asc)
+            .limit(page.limit());
+        let row = |row: sea_orm::QueryResult| {
+            Ok(User {
+                id: UserId::from_stored(row.try_get("", "owner_user")?),
+                connections: row.try_get("", "connections")?,
+                last_used_time: row.try_get::<Option<i64>>("", "last_used")?.map(Timestamp::from_micros),
+            })
+        };
+        let items = reading.tx.query_all(&query).await?.into_iter().map(row).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
+    }
+
+    /// Removes everything that a user owns, for good, and tells how many connections that were.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn delete(&self, scope: &TenantScope, user: &UserId, write: &Write) -> Result<Recorded<i64>, Error> {
+        retrying(|| async move {
+            let mut change = self.store.change_any(scope, write).await?;
+            if change.done.is_some() {
+                return change.commit(0).await;
+            }
+            let removed = remove_all_of(&change, user).await?;
+            for id in &removed {
+                change.feed(Some(*id), ChangeKind::Purged, None);
+            }
+            let count = i64::try_from(removed.len()).unwrap_or(i64::MAX);
+            change.commit(count).await
+        })
+        .await
+    }
+}

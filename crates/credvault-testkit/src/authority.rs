@@ -1,0 +1,128 @@
+//! Certificate authorities and the certificates that they issue, good and bad.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+/// A certificate authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    der: Vec<u8>,
+}
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub struct Leaf {
+    /// The certificate, in PEM.
+    pub certificate: String,
+    /// The certificate, in DER.
+    pub der: Vec<u8>,
+    /// Its private key, in PEM.
+    pub key: String,
+}
+
+/// What a leaf certificate says. The default is a sound service certificate without a name.
+#[derive(Clone)]
+pub struct LeafSpec {
+    /// URI names.
+    pub uris: Vec<String>,
+    /// DNS names and addresses.
+    pub names: Vec<String>,
+    /// From when on it is valid, relative to now.
+    pub begins: Duration,
+    /// Until when it is valid, relative to now.
+    pub ends: Duration,
+    /// Whether it is an authority's.
+    pub authority: bool,
+    /// Whether it may sign messages.
+    pub digital_signature: bool,
+}
+
+impl Default for LeafSpec {
+    fn default() -> Self {
+        Self {
+            uris: Vec::new(),
+            names: Vec::new(),
+            begins: Duration::hours(-1),
+            ends: Duration::hours(1),
+            authority: false,
+            digital_signature: true,
+        }
+    }
+}
+
+impl LeafSpec {
+    /// A service's certificate.
+    pub fn service(id: &str) -> Self {
+        Self { uris: vec![id.to_owned()], ..Self::default() }
+    }
+
+    fn params(&self) -> CertificateParams {
+        let now = OffsetDateTime::now_utc();
+        let mut params = CertificateParams::new(self.names.clone()).unwrap();
+        for uri in &self.uris {
+            params.subject_alt_names.push(SanType::URI(uri.as_str().try_into().unwrap()));
+        }
+        params.distinguished_name.push(DnType::CommonName, "test");
+        params.not_before = now + self.begins;
+        params.not_after = now + self.ends;
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = if self.digital_signature {
+            vec![KeyUsagePurpose::DigitalSignature]
+        } else {
+            vec![KeyUsagePurpose::KeyAgreement]
+        };
+        if self.authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params
+    }
+}
+
+impl Authority {
+    /// A new authority.
+    pub fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&key).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { issuer: Issuer::new(params, key), pem, der }
+    }
+
+    /// The authority's certificate, in PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The authority's certificate, in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Issues a certificate.
+    pub fn issue(&self, spec: &LeafSpec) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = spec.params().signed_by(&key, &self.issuer).unwrap();
+        Leaf { certificate: certificate.pem(), der: certificate.der().to_vec(), key: key.serialize_pem() }
+    }
+
+    /// Issues a service's certificate.
+    pub fn service(&self, id: &str) -> Leaf {
+        self.issue(&LeafSpec::service(id))
+    }
+}
+
+impl Leaf {
+    /// A certificate that nobody vouches for.
+    pub fn self_signed(spec: &LeafSpec) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = spec.params().self_signed(&key).unwrap();
+        Self { certificate: certificate.pem(), der: certificate.der().to_vec(), key: key.serialize_pem() }
+    }
+}

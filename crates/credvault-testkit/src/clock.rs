@@ -1,0 +1,31 @@
+//! A clock that moves only when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use credvault_domain::{Clock, Timestamp};
+
+/// A clock that moves only when it is told to. Clones show the same time.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that stands at the present.
+    #[expect(clippy::disallowed_methods, reason = "certificates and servers of tests live in real time")]
+    pub fn at_present() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Self(Arc::new(AtomicI64::new(i64::try_from(now.as_micros()).unwrap())))
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(i64::try_from(duration.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}

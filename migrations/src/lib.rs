@@ -1,0 +1,32 @@
+//! The database's schema, migration by migration, for PostgreSQL (15 or later) and SQLite, and PostgreSQL's roles.
+//!
+//! Migrations only expand: the previous release runs against the new schema. What a release stops using goes in a
+//! later one. A migration that has been released is never edited.
+
+mod m0001_begin;
+
+mod roles;
+
+use sea_orm_migration::prelude::*;
+
+pub use roles::{RolesError, SCHEMA, grant, prepare};
+
+/// Applies migrations in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_begin::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        Alias::new("schema_migrations").into_iden()
+    }
+}
+
+/// The names of all migrations of this release, oldest first.
+pub fn names() -> Vec<String> {
+    Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect()
+}
