@@ -200,7 +200,11 @@ const TENANT_TABLES: &[(&str, bool)] = &[
 /// once set reads as the empty string afterwards, not as NULL: hence `NULLIF`.
 fn row_level_security(table: &str, crosses: bool) -> String {
     let own = "tenant_id = NULLIF(current_setting('credvault.tenant', true), '')";
-    let seen = if crosses { format!("{own} OR current_setting('credvault.background', true) = 'on'") } else { own.to_owned() };
+    let seen = if crosses {
+        format!("{own} OR current_setting('credvault.background', true) = 'on'")
+    } else {
+        own.to_owned()
+    };
     format!(
         "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
          ALTER TABLE {table} FORCE ROW LEVEL SECURITY;

@@ -51,7 +51,9 @@ pub async fn prepare<C: ConnectionTrait>(
         db.execute_unprepared(&format!("CREATE ROLE \"{owner}\" NOLOGIN NOBYPASSRLS")).await?;
     }
     if !role_exists(db, runtime).await? {
-        let verifier = verifier.filter(|text| !text.contains('\'')).ok_or_else(|| RolesError::Password(runtime.to_owned()))?;
+        let verifier = verifier
+            .filter(|text| !text.contains('\''))
+            .ok_or_else(|| RolesError::Password(runtime.to_owned()))?;
         let create = format!("CREATE ROLE \"{runtime}\" LOGIN NOBYPASSRLS NOINHERIT PASSWORD '{verifier}'");
         db.execute_unprepared(&create).await?;
     }
@@ -90,6 +92,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         db.execute_unprepared(&format!("GRANT {privileges} ON {SCHEMA}.{table} TO \"{runtime}\"")).await?;
     }
     db.execute_unprepared(&format!("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC")).await?;
-    db.execute_unprepared(&format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO \"{runtime}\"")).await?;
+    db.execute_unprepared(&format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO \"{runtime}\""))
+        .await?;
     Ok(())
 }

@@ -50,7 +50,11 @@ impl PeerCertificate {
     /// Reads the leaf of a chain that TLS has accepted.
     pub fn read(chain: Vec<CertificateDer<'static>>) -> Self {
         let Some(leaf) = chain.first() else {
-            return Self { chain, service: Err(CertificateError::Malformed), not_after: Timestamp::default() };
+            return Self {
+                chain,
+                service: Err(CertificateError::Malformed),
+                not_after: Timestamp::default(),
+            };
         };
         let (service, not_after) = match X509Certificate::from_der(leaf) {
             Ok((_, certificate)) => {

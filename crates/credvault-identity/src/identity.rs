@@ -128,7 +128,13 @@ impl Identity {
                     user: claimed.user.as_ref().map(UserId::as_str),
                 };
                 let policies = self.policies.load();
-                policies.decide(&caller.service, Action::AssertTenant, resource, circumstances, Facts::default())?;
+                policies.decide(
+                    &caller.service,
+                    Action::AssertTenant,
+                    resource,
+                    circumstances,
+                    Facts::default(),
+                )?;
                 caller.tenant = Some(claimed);
             }
             (None, None) if user.is_some() => return Err(Error::TenantMissing),
@@ -157,7 +163,9 @@ impl Identity {
                 Err(_) => Err(Error::TenantMissing),
             };
         };
-        let others = || self.ask(caller, Action::AccessOtherUsers, Resource::Tenant(&verified.tenant), Facts::default());
+        let others = || {
+            self.ask(caller, Action::AccessOtherUsers, Resource::Tenant(&verified.tenant), Facts::default())
+        };
         let user = verified.user.clone().filter(|_| others().is_err());
         Ok(make_scope(verified.tenant.clone(), user))
     }
@@ -180,8 +188,14 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Denied`].
-    pub fn authorize_catalog(&self, caller: &Caller, action: Action, facts: Facts<'_>) -> Result<Permit, Error> {
-        let resource = caller.tenant.as_ref().map_or(Resource::Platform, |verified| Resource::Tenant(&verified.tenant));
+    pub fn authorize_catalog(
+        &self,
+        caller: &Caller,
+        action: Action,
+        facts: Facts<'_>,
+    ) -> Result<Permit, Error> {
+        let resource =
+            caller.tenant.as_ref().map_or(Resource::Platform, |verified| Resource::Tenant(&verified.tenant));
         self.ask(caller, action, resource, facts)
     }
 
@@ -201,7 +215,13 @@ impl Identity {
         Ok((make_scope(tenant, None), permit))
     }
 
-    fn ask(&self, caller: &Caller, action: Action, resource: Resource<'_>, facts: Facts<'_>) -> Result<Permit, Error> {
+    fn ask(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource<'_>,
+        facts: Facts<'_>,
+    ) -> Result<Permit, Error> {
         self.policies.load().decide(&caller.service, action, resource, caller.circumstances(), facts)
     }
 }

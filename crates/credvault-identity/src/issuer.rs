@@ -133,7 +133,8 @@ impl Issuer {
             Ok(()) => fetched.received = Some(now),
             Err(error) => {
                 tracing::warn!(issuer = self.settings.name, %error, "the issuer's keys could not be fetched");
-                metrics::counter!("credvault_jwks_failures_total", "issuer" => self.settings.name.clone()).increment(1);
+                metrics::counter!("credvault_jwks_failures_total", "issuer" => self.settings.name.clone())
+                    .increment(1);
                 if fetched.received.is_some_and(|at| at.until(now) >= STALE) {
                     self.keys.store(None);
                 }
@@ -157,15 +158,26 @@ impl Issuer {
         self.keys.load_full().ok_or_else(|| Error::KeysUnavailable { issuer: self.settings.name.clone() })
     }
 
-    async fn verify(&self, token: &str, service: &ServiceId, now: Timestamp) -> Result<VerifiedTenant, Error> {
+    async fn verify(
+        &self,
+        token: &str,
+        service: &ServiceId,
+        now: Timestamp,
+    ) -> Result<VerifiedTenant, Error> {
         let header = jwt::header(token)?;
         let kid = header.kid.as_deref();
         let keys = self.keys_with(kid, now).await?;
         let key = keys.find(kid).ok_or(TokenError::UnknownKey)?;
         let claims = jwt::verify(token, &header, key)?;
-        jwt::check_times(&claims, i64::try_from(self.settings.max_lifetime.as_secs()).unwrap_or(i64::MAX), now)?;
+        jwt::check_times(
+            &claims,
+            i64::try_from(self.settings.max_lifetime.as_secs()).unwrap_or(i64::MAX),
+            now,
+        )?;
         self.check_audience(&claims)?;
-        if self.settings.kind == IssuerKind::Assertion && text_at(&claims, "act.sub") != Some(service.as_str()) {
+        if self.settings.kind == IssuerKind::Assertion
+            && text_at(&claims, "act.sub") != Some(service.as_str())
+        {
             return Err(TokenError::Actor.into());
         }
         self.tenant(&claims)

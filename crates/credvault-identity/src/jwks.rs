@@ -102,7 +102,8 @@ fn usable(value: &Value) -> Option<(Option<String>, Key)> {
 pub(crate) fn public_key(algorithm: Algorithm, key: &DecodingKey) -> Option<PublicKey> {
     match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            let strip = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+            let strip =
+                |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
             let (modulus, exponent) = (strip(n), strip(e));
             let odd = exponent.last().is_some_and(|last| last % 2 == 1) && exponent != [1];
             (modulus.len() >= 256 && odd).then_some(PublicKey::Rs256 { modulus, exponent })

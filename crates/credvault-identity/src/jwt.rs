@@ -115,16 +115,19 @@ pub(crate) fn verify(token: &str, header: &Header, key: &Key) -> Result<Claims, 
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    decode::<Claims>(token, &key.decoding, &validation).map(|data| data.claims).map_err(|error| match error.kind() {
-        ErrorKind::InvalidSignature => TokenError::Signature,
-        ErrorKind::InvalidAlgorithm => TokenError::Algorithm,
-        _ => TokenError::Malformed,
+    decode::<Claims>(token, &key.decoding, &validation).map(|data| data.claims).map_err(|error| {
+        match error.kind() {
+            ErrorKind::InvalidSignature => TokenError::Signature,
+            ErrorKind::InvalidAlgorithm => TokenError::Algorithm,
+            _ => TokenError::Malformed,
+        }
     })
 }
 
 /// Checks `exp`, `nbf` and `iat`, and that the token does not live for longer than `max_lifetime` seconds.
 pub(crate) fn check_times(claims: &Claims, max_lifetime: i64, now: Timestamp) -> Result<(), TokenError> {
-    let required = |name: &str| seconds_at(claims, name).ok_or_else(|| TokenError::ClaimMissing(name.to_owned()));
+    let required =
+        |name: &str| seconds_at(claims, name).ok_or_else(|| TokenError::ClaimMissing(name.to_owned()));
     let (expires, issued) = (required("exp")?, required("iat")?);
     let now = now.seconds();
     if expires.saturating_add(LEEWAY) <= now {

@@ -15,13 +15,13 @@ mod certificate;
 mod trust;
 
 mod claims;
+mod issuer;
 mod jwks;
 mod jwt;
-mod issuer;
 
+mod policy;
 mod question;
 mod schema;
-mod policy;
 
 mod identity;
 

@@ -7,8 +7,9 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy,
-    PolicyId, PolicySet, PrincipalConstraint, Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName,
+    EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Request, RestrictedExpression, Schema,
+    ValidationMode, Validator,
 };
 use credvault_domain::{Action, ActionTarget, Owner, ServiceId};
 
@@ -77,7 +78,8 @@ impl Policies {
         let mut all = PolicySet::new();
         for file in files {
             let broken = |problem: String| PolicyError::Syntax { file: file.name.clone(), problem };
-            let parsed = PolicySet::from_str(&file.text).map_err(|error| broken(detailed(&error, &file.text)))?;
+            let parsed =
+                PolicySet::from_str(&file.text).map_err(|error| broken(detailed(&error, &file.text)))?;
             if parsed.num_of_templates() > 0 {
                 return Err(PolicyError::Template(file.name.clone()));
             }
@@ -137,7 +139,8 @@ impl Policies {
             Resource::Platform => uid("Platform", "platform"),
         };
         // Without a schema here: the request is built from the same table, and a test validates every shape of it.
-        let request = Request::new(narrowed.principal.clone(), narrowed.action.clone(), resource, context, None);
+        let request =
+            Request::new(narrowed.principal.clone(), narrowed.action.clone(), resource, context, None);
         let Ok(request) = request else { return Err(denial(service, action).into()) };
         let response = Authorizer::new().is_authorized(&request, &narrowed.policies, &narrowed.entities);
         for error in response.diagnostics().errors() {
@@ -147,7 +150,8 @@ impl Policies {
         match response.decision() {
             Decision::Allow => Ok(Permit { policies }),
             Decision::Deny => {
-                let advice = response.diagnostics().reason().find_map(|id| narrowed.policies.annotation(id, "advice"));
+                let advice =
+                    response.diagnostics().reason().find_map(|id| narrowed.policies.annotation(id, "advice"));
                 let advice = advice.map(str::to_owned);
                 Err(Denial { service: service.clone(), action, policies, advice }.into())
             }
@@ -183,8 +187,15 @@ impl Policies {
             // With the schema, which adds the actions and their groups.
             let entities = Entities::from_entities([entity], Some(&self.schema));
             let entities = entities.expect("a service has just the attributes that the schema names");
-            let policies = PolicySet::from_policies(policies).expect("ids were unique when the set was parsed");
-            Arc::new(Narrowed { policies, entities, principal, action: uid("Action", action.as_str()), permits })
+            let policies =
+                PolicySet::from_policies(policies).expect("ids were unique when the set was parsed");
+            Arc::new(Narrowed {
+                policies,
+                entities,
+                principal,
+                action: uid("Action", action.as_str()),
+                permits,
+            })
         })
     }
 }
@@ -200,7 +211,8 @@ fn denial(service: &ServiceId, action: Action) -> Denial {
 }
 
 fn schema() -> Schema {
-    let (schema, _) = Schema::from_cedarschema_str(&schema_text()).expect("the generated schema is sound: tested");
+    let (schema, _) =
+        Schema::from_cedarschema_str(&schema_text()).expect("the generated schema is sound: tested");
     schema
 }
 

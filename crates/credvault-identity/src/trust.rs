@@ -67,7 +67,10 @@ impl Trust {
     ///
     /// # Errors
     /// The new bundles are unusable; the old ones stay.
-    pub fn replace(&self, bundles: &BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>) -> Result<(), TrustError> {
+    pub fn replace(
+        &self,
+        bundles: &BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
+    ) -> Result<(), TrustError> {
         let next = self.bundles.load().generation + 1;
         self.bundles.store(Arc::new(build(bundles, &self.provider, next)?));
         Ok(())
@@ -128,7 +131,10 @@ fn build(
     Ok(Bundles { generation, domains, any: verifier(all, provider).map_err(|_| TrustError::Empty)? })
 }
 
-fn verifier(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+fn verifier(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     builder.build().map_err(|error| error.to_string())
 }

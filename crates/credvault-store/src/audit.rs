@@ -68,7 +68,11 @@ impl Audit<'_> {
         Ok(Recorded::durable(value))
     }
 
-    async fn append(&self, mut events: Vec<AuditEvent>, used: Vec<(TenantId, ConnectionId)>) -> Result<(), Error> {
+    async fn append(
+        &self,
+        mut events: Vec<AuditEvent>,
+        used: Vec<(TenantId, ConnectionId)>,
+    ) -> Result<(), Error> {
         let now = self.store.now();
         for event in &mut events {
             event.id = self.store.new_id()?;

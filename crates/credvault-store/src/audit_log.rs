@@ -6,8 +6,8 @@ use std::time::Duration;
 use credvault_domain::{AuditEvent, ConnectionId, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait as _,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait as _,
 };
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -73,7 +73,8 @@ impl AuditLog {
 async fn write_batches(database: Database, db: DatabaseConnection, mut waiting: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        metrics::histogram!("credvault_audit_batch_calls").record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+        metrics::histogram!("credvault_audit_batch_calls")
+            .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
         match write(database, &db, &batch).await {
             Ok(()) => batch.drain(..).for_each(|job| finish(job, true)),
             // One bad record must not refuse its neighbours.
@@ -121,7 +122,8 @@ async fn write(database: Database, db: &DatabaseConnection, batch: &[Job]) -> Re
         }
         Database::Sqlite => {
             let mode = Some(SqliteTransactionMode::Immediate);
-            let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+            let options =
+                TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
             let tx = db.begin_with_options(options).await?;
             // Under SQLite's limit of 32,766 parameters.
             for events in events.chunks(500) {

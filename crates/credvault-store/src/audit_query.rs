@@ -4,7 +4,10 @@ use credvault_domain::{
     Action, AuditOutcome, ConnectionId, ServiceId, TenantId, TenantScope, Timestamp, UserId, Version,
 };
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
-use sea_orm::{ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
 use uuid::Uuid;
 
 use crate::entity::audit_event::{self, Column};
@@ -73,14 +76,20 @@ impl Audit<'_> {
     ///
     /// # Errors
     /// The page token is wrong, or the database fails.
-    pub async fn list(&self, scope: &TenantScope, filter: &AuditFilter, page: &Page) -> Result<Listed<AuditRecord>, Error> {
+    pub async fn list(
+        &self,
+        scope: &TenantScope,
+        filter: &AuditFilter,
+        page: &Page,
+    ) -> Result<Listed<AuditRecord>, Error> {
         let (reading, _) = self.store.read_any(scope.tenant()).await?;
         let before = uuid_position(page.position(scope.tenant(), &reading)?)?;
         let mut condition = condition(scope.tenant(), filter);
         if let Some(before) = before {
             condition = condition.add(Column::Id.lt(before));
         }
-        let query = audit_event::Entity::find().filter(condition).order_by_desc(Column::Id).limit(page.limit());
+        let query =
+            audit_event::Entity::find().filter(condition).order_by_desc(Column::Id).limit(page.limit());
         let rows = query.all(&reading.tx).await?;
         let events = rows.into_iter().map(record).collect::<Result<Vec<_>, Error>>()?;
         page.cut(self.store, scope.tenant(), &reading, events, |event| event.id.as_bytes().to_vec())
@@ -100,7 +109,11 @@ impl Audit<'_> {
         let query = summary(scope.tenant(), filter, groups);
         let rows = reading.tx.query_all(&query).await?;
         let row = |row: sea_orm::QueryResult| {
-            let keys = groups.iter().enumerate().map(|(index, group)| key(&row, index, *group)).collect::<Result<_, Error>>()?;
+            let keys = groups
+                .iter()
+                .enumerate()
+                .map(|(index, group)| key(&row, index, *group))
+                .collect::<Result<_, Error>>()?;
             let first_time = Timestamp::from_micros(row.try_get("", "first_time")?);
             let last_time = Timestamp::from_micros(row.try_get("", "last_time")?);
             Ok(AuditSummary { keys, count: row.try_get("", "count")?, first_time, last_time })
@@ -114,7 +127,9 @@ fn condition(tenant: &TenantId, filter: &AuditFilter) -> Condition {
     let first_of = |time: Timestamp| uuid_floor(time);
     Condition::all()
         .add(Column::TenantId.eq(tenant.as_str()))
-        .add_option(filter.start_time.map(|time| Column::Id.gte(first_of(time)).and(Column::Time.gte(time.micros()))))
+        .add_option(
+            filter.start_time.map(|time| Column::Id.gte(first_of(time)).and(Column::Time.gte(time.micros()))),
+        )
         .add_option(filter.end_time.map(|time| Column::Time.lt(time.micros())))
         .add_option(filter.service.as_ref().map(|service| Column::Service.eq(service.as_str())))
         .add_option(filter.user.as_ref().map(|user| Column::UserId.eq(user.as_str())))

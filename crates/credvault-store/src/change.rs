@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use credvault_crypto::{Opened, TenantKey};
 use credvault_domain::{
-    Action, AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, Version,
+    Action, AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp,
+    Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
@@ -95,7 +96,11 @@ pub(crate) struct Changing<'a> {
 
 impl Store {
     /// Begins a change for a tenant that is served.
-    pub(crate) async fn change<'a>(&'a self, scope: &'a TenantScope, write: &'a Write) -> Result<Changing<'a>, Error> {
+    pub(crate) async fn change<'a>(
+        &'a self,
+        scope: &'a TenantScope,
+        write: &'a Write,
+    ) -> Result<Changing<'a>, Error> {
         let changing = self.change_any(scope, write).await?;
         session::served(scope.tenant(), changing.state)?;
         Ok(changing)
@@ -144,7 +149,12 @@ impl Changing<'_> {
     }
 
     /// Notes a row of the change feed.
-    pub(crate) fn feed(&mut self, connection: Option<ConnectionId>, kind: ChangeKind, version: Option<Version>) {
+    pub(crate) fn feed(
+        &mut self,
+        connection: Option<ConnectionId>,
+        kind: ChangeKind,
+        version: Option<Version>,
+    ) {
         self.feed.push((connection, kind, version));
     }
 
@@ -156,12 +166,16 @@ impl Changing<'_> {
     /// What an earlier request of the same id did, if it was this same request.
     async fn earlier(&self) -> Result<Option<Done>, Error> {
         let Some(repeat) = self.repeat else { return Ok(None) };
-        let key = (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned(), repeat.id.as_uuid());
+        let key =
+            (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned(), repeat.id.as_uuid());
         let Some(earlier) = request::Entity::find_by_id(key).one(&self.tx).await? else { return Ok(None) };
         if earlier.fingerprint != self.fingerprint(repeat) {
             return Err(Error::RequestIdReused);
         }
-        Ok(Some(Done { connection: earlier.connection_id.map(ConnectionId::from_uuid), version: earlier.version }))
+        Ok(Some(Done {
+            connection: earlier.connection_id.map(ConnectionId::from_uuid),
+            version: earlier.version,
+        }))
     }
 
     /// Makes everything durable, in one commit. A repetition leaves its audit record and nothing else.
@@ -199,13 +213,15 @@ impl Changing<'_> {
     }
 
     async fn write_feed(&self) -> Result<(), Error> {
-        let row = |(connection, kind, version): &(Option<ConnectionId>, ChangeKind, Option<Version>)| change::ActiveModel {
-            tenant_id: Set(self.tenant().as_str().to_owned()),
-            connection_id: Set(connection.map(|id| id.as_uuid())),
-            kind: Set(kind.as_str().to_owned()),
-            version: Set(*version),
-            time: Set(self.now.micros()),
-            ..Default::default()
+        let row = |(connection, kind, version): &(Option<ConnectionId>, ChangeKind, Option<Version>)| {
+            change::ActiveModel {
+                tenant_id: Set(self.tenant().as_str().to_owned()),
+                connection_id: Set(connection.map(|id| id.as_uuid())),
+                kind: Set(kind.as_str().to_owned()),
+                version: Set(*version),
+                time: Set(self.now.micros()),
+                ..Default::default()
+            }
         };
         if !self.feed.is_empty() {
             change::Entity::insert_many(self.feed.iter().map(row)).exec_without_returning(&self.tx).await?;
@@ -218,13 +234,18 @@ impl Changing<'_> {
 const ATTEMPTS: u32 = 8;
 
 /// Repeats an attempt that met another transaction. What it wrote was undone.
-pub(crate) async fn retrying<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Error>
+///
+/// A request with an id is also tried again when it is refused: the same request may have been in progress beside it
+/// and be the reason (a name that is now taken, an etag that is now old). The second attempt sees what that one did.
+pub(crate) async fn retrying<T, F>(write: &Write, mut attempt: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
+    let mut repeated = write.repeat.is_none();
     for _ in 1..ATTEMPTS {
         match attempt().await {
             Err(Error::Conflict) => {}
+            Err(_) if !repeated => repeated = true,
             result => return result,
         }
     }

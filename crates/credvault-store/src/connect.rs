@@ -60,7 +60,9 @@ fn postgres(settings: &StoreSettings) -> ConnectOptions {
     options
         // A ping before each use would be a round trip; only a connection that idled is worth one.
         .test_before_acquire_if_idle_for(std::time::Duration::from_secs(30))
-        .map_sqlx_postgres_opts(move |options| options.application_name("credvault").options(session.clone()));
+        .map_sqlx_postgres_opts(move |options| {
+            options.application_name("credvault").options(session.clone())
+        });
     options
 }
 
@@ -83,7 +85,10 @@ fn sqlite(settings: &StoreSettings, connections: u32) -> ConnectOptions {
 }
 
 /// Connects on one connection to prepare the database: as the migrating role, with no limits on time.
-pub(crate) async fn preparing(database: Database, settings: &StoreSettings) -> Result<DatabaseConnection, DbErr> {
+pub(crate) async fn preparing(
+    database: Database,
+    settings: &StoreSettings,
+) -> Result<DatabaseConnection, DbErr> {
     let options = match database {
         Database::Postgres => {
             let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);

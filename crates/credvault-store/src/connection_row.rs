@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, ErrorCause, Labels, Owner, ProviderId,
-    TenantId, TenantScope, Timestamp, UserId,
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, ErrorCause, Labels, Owner,
+    ProviderId, TenantId, TenantScope, Timestamp, UserId,
 };
 use sea_orm::{ColumnTrait as _, Condition};
 use serde_json::Value;

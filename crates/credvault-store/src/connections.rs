@@ -1,13 +1,13 @@
 //! The repository of connections.
 
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, Labels, Owner, ProviderId,
-    TenantScope, UserId,
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, Labels, Owner,
+    ProviderId, TenantScope, UserId,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
 };
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ impl Connections<'_> {
         credential: Option<&NewCredential>,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
-        retrying(|| self.try_create(scope, new, credential, write)).await
+        retrying(write, || self.try_create(scope, new, credential, write)).await
     }
 
     async fn try_create(
@@ -94,7 +94,9 @@ impl Connections<'_> {
             return repeated(change, done).await;
         }
         if (new.owner == Owner::Platform) != change.tenant().is_platform() {
-            return Err(Error::State("connections of the platform live in the platform's own space, and only they do"));
+            return Err(Error::State(
+                "connections of the platform live in the platform's own space, and only they do",
+            ));
         }
         let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
         let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));
@@ -159,14 +161,15 @@ impl Connections<'_> {
         patch: &ConnectionPatch,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(done) = change.done {
                 return repeated(change, done).await;
             }
             let model = locked_live(&mut change, id, etag).await?;
             let mut row = touched(&change, model);
-            let ConnectionPatch { account_name, config, labels, external_account_id, enabled } = patch.clone();
+            let ConnectionPatch { account_name, config, labels, external_account_id, enabled } =
+                patch.clone();
             set(&mut row.account_name, account_name.map(|name| name.as_str().to_owned()));
             set(&mut row.config, config.map(|config| Value::Object(config.into_object())));
             set(&mut row.labels, labels.map(|labels| json!(labels.into_map())));
@@ -190,7 +193,7 @@ impl Connections<'_> {
         etag: Option<Etag>,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(done) = change.done {
                 return repeated(change, done).await;
@@ -217,7 +220,7 @@ impl Connections<'_> {
         etag: Option<Etag>,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(done) = change.done {
                 return repeated(change, done).await;
@@ -248,7 +251,7 @@ impl Connections<'_> {
         etag: Option<Etag>,
         write: &Write,
     ) -> Result<Recorded<()>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_some() {
                 return change.commit(()).await;
@@ -272,7 +275,7 @@ impl Connections<'_> {
         etag: Option<Etag>,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(done) = change.done {
                 return repeated(change, done).await;
@@ -328,7 +331,11 @@ fn taken(error: sea_orm::DbErr) -> Error {
 }
 
 /// Locks a row of the change's scope until its end and notes that the change is about it.
-pub(crate) async fn locked(change: &mut Changing<'_>, id: ConnectionId, etag: Option<Etag>) -> Result<Model, Error> {
+pub(crate) async fn locked(
+    change: &mut Changing<'_>,
+    id: ConnectionId,
+    etag: Option<Etag>,
+) -> Result<Model, Error> {
     let query = Entity::find().filter(visible(change.scope).add(Column::Id.eq(id.as_uuid())));
     let model = query.lock_exclusive().one(&change.tx).await?.ok_or(Error::ConnectionNotFound)?;
     if etag.is_some_and(|etag| etag.revision() != model.revision) {
@@ -351,7 +358,11 @@ pub(crate) async fn locked_live(
     }
 }
 
-async fn locked_deleted(change: &mut Changing<'_>, id: ConnectionId, etag: Option<Etag>) -> Result<Model, Error> {
+async fn locked_deleted(
+    change: &mut Changing<'_>,
+    id: ConnectionId,
+    etag: Option<Etag>,
+) -> Result<Model, Error> {
     let model = locked(change, id, etag).await?;
     match model.delete_time {
         Some(_) => Ok(model),
@@ -377,7 +388,11 @@ async fn repeated(mut change: Changing<'_>, done: Done) -> Result<Recorded<Conne
 }
 
 /// A row of a scope, deleted or not.
-pub(crate) async fn find<C: ConnectionTrait>(db: &C, scope: &TenantScope, id: ConnectionId) -> Result<Model, Error> {
+pub(crate) async fn find<C: ConnectionTrait>(
+    db: &C,
+    scope: &TenantScope,
+    id: ConnectionId,
+) -> Result<Model, Error> {
     let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
     query.one(db).await?.ok_or(Error::ConnectionNotFound)
 }
@@ -387,8 +402,13 @@ pub(crate) async fn remove_all_of(change: &Changing<'_>, user: &UserId) -> Resul
     let owned = Condition::all()
         .add(Column::TenantId.eq(change.tenant().as_str()))
         .add(Column::OwnerUser.eq(user.as_str()));
-    let ids: Vec<uuid::Uuid> =
-        Entity::find().filter(owned.clone()).select_only().column(Column::Id).into_tuple().all(&change.tx).await?;
+    let ids: Vec<uuid::Uuid> = Entity::find()
+        .filter(owned.clone())
+        .select_only()
+        .column(Column::Id)
+        .into_tuple()
+        .all(&change.tx)
+        .await?;
     Entity::delete_many().filter(owned).exec(&change.tx).await?;
     Ok(ids.into_iter().map(ConnectionId::from_uuid).collect())
 }

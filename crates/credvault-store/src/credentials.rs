@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
 use credvault_domain::{
-    ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange, TenantId, TenantScope, Timestamp,
-    Version, VersionState,
+    ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange, TenantId, TenantScope,
+    Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::json;
 
@@ -60,7 +60,7 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_some() {
                 return repeated(change).await;
@@ -85,7 +85,7 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_some() {
                 return repeated(change).await;
@@ -120,7 +120,7 @@ impl Credentials<'_> {
         version: Version,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        retrying(|| async move {
+        retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_some() {
                 return repeated(change).await;
@@ -129,7 +129,8 @@ impl Credentials<'_> {
             let model = crate::connections::locked(&mut change, id, None).await?;
             change.about(id, Some(version));
             let key = (model.tenant_id.clone(), model.id, version);
-            let row = Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::VersionNotFound(version))?;
+            let row =
+                Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::VersionNotFound(version))?;
             if row.destroy_time.is_some() {
                 return change.commit(metadata(row, model.current_version)?).await;
             }
@@ -173,11 +174,24 @@ impl Credentials<'_> {
         page.cut(self.store, scope.tenant(), &reading, items, |last| last.version.to_be_bytes().to_vec())
     }
 
-    async fn open_row(&self, change: &Changing<'_>, id: ConnectionId, row: &Model) -> Result<SecretFields, Error> {
+    async fn open_row(
+        &self,
+        change: &Changing<'_>,
+        id: ConnectionId,
+        row: &Model,
+    ) -> Result<SecretFields, Error> {
         let key = (row.tenant_id.clone(), row.key_version);
         let key = tenant_key::Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::Integrity)?;
         let sealed = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
-        open_sealed(self.store, change.tenant(), id, row.version, row.schema, sealed, (row.key_version, &key.wrapped))
+        open_sealed(
+            self.store,
+            change.tenant(),
+            id,
+            row.version,
+            row.schema,
+            sealed,
+            (row.key_version, &key.wrapped),
+        )
     }
 }
 
@@ -192,7 +206,8 @@ pub(crate) fn open_sealed(
     (key_version, wrapped): (i64, &[u8]),
 ) -> Result<SecretFields, Error> {
     let key_version = u32::try_from(key_version).map_err(|_| Error::Integrity)?;
-    let schema = u16::try_from(schema).ok().filter(|schema| *schema == FIELDS_SCHEMA).ok_or(Error::Integrity)?;
+    let schema =
+        u16::try_from(schema).ok().filter(|schema| *schema == FIELDS_SCHEMA).ok_or(Error::Integrity)?;
     let key = store.keyring().unwrap(tenant, key_version, wrapped)?;
     let opened = key.open(&Context::credential(tenant, connection, version, schema), sealed)?;
     Ok(decode_fields(&opened)?)
@@ -216,7 +231,8 @@ pub(crate) async fn store_version(
 ) -> Result<(connection::Model, CredentialVersion), Error> {
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
     let context = Context::credential(change.tenant(), id, version, FIELDS_SCHEMA);
-    let sealed = change.key.seal(&context, &encode_fields(&credential.fields)?, change.store.keyring().random())?;
+    let sealed =
+        change.key.seal(&context, &encode_fields(&credential.fields)?, change.store.keyring().random())?;
     let row = ActiveModel {
         tenant_id: Set(model.tenant_id.clone()),
         connection_id: Set(model.id),
@@ -267,7 +283,11 @@ async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(
     Ok(())
 }
 
-async fn version_row<C: ConnectionTrait>(db: &C, model: &connection::Model, version: Version) -> Result<Model, Error> {
+async fn version_row<C: ConnectionTrait>(
+    db: &C,
+    model: &connection::Model,
+    version: Version,
+) -> Result<Model, Error> {
     let row = Entity::find_by_id((model.tenant_id.clone(), model.id, version)).one(db).await?;
     row.filter(|row| row.sealed.is_some()).ok_or(Error::VersionNotFound(version))
 }

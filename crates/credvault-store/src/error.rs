@@ -20,7 +20,9 @@ pub enum Error {
     #[error("there is no such connection")]
     ConnectionNotFound,
     /// Owner, provider and account name are taken.
-    #[error("a connection with this owner, provider and account name exists; choose another account_name or use that one")]
+    #[error(
+        "a connection with this owner, provider and account name exists; choose another account_name or use that one"
+    )]
     ConnectionExists,
     /// The connection is switched off.
     #[error("the connection is disabled; UpdateConnection with enabled = true ends that")]
@@ -35,7 +37,9 @@ pub enum Error {
     #[error("the credential has expired; PutCredential stores a new one")]
     CredentialExpired,
     /// The resource changed since it was read.
-    #[error("the resource was changed by somebody else; read it again and repeat the change with its new etag")]
+    #[error(
+        "the resource was changed by somebody else; read it again and repeat the change with its new etag"
+    )]
     EtagMismatch,
     /// The credential changed since it was read.
     #[error("the current version is {current}, not the expected one; fetch it and decide anew")]
@@ -92,7 +96,8 @@ impl From<credvault_crypto::Error> for Error {
 }
 
 fn sql_state(error: &DbErr) -> Option<String> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
+    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error
+    else {
         return None;
     };
     Some(source.as_database_error()?.code()?.into_owned())
@@ -101,7 +106,9 @@ fn sql_state(error: &DbErr) -> Option<String> {
 /// Whether `error` is a violation of a unique index: PostgreSQL names the index, SQLite its columns.
 pub(crate) fn violates(error: &DbErr, index: &str, column: &str) -> bool {
     match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(message)) => message.contains(index) || message.contains(column),
+        Some(SqlErr::UniqueConstraintViolation(message)) => {
+            message.contains(index) || message.contains(column)
+        }
         _ => false,
     }
 }

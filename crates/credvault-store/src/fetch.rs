@@ -1,8 +1,8 @@
 //! The hot path: one round trip finds the connection, its sealed version and the wrapped key.
 
 use credvault_domain::{
-    AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, TenantState, Timestamp,
-    UserId, Version,
+    AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, TenantState,
+    Timestamp, UserId, Version,
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult, Statement, Value};
 
@@ -80,7 +80,11 @@ impl Credentials<'_> {
     /// # Errors
     /// The connection is disabled or has no credential, the version is not there, is destroyed or has expired, or the
     /// sealed bytes do not open.
-    pub fn open(&self, fetched: &Fetched, now: Timestamp) -> Result<(SecretFields, Version, Option<Timestamp>), Error> {
+    pub fn open(
+        &self,
+        fetched: &Fetched,
+        now: Timestamp,
+    ) -> Result<(SecretFields, Version, Option<Timestamp>), Error> {
         if !fetched.connection.enabled {
             return Err(Error::ConnectionDisabled);
         }
@@ -118,7 +122,14 @@ fn parameters(scope: &TenantScope, selector: &Selector) -> [Value; 6] {
         }
     };
     let user = user.map(UserId::as_str);
-    [user.into(), scope.user().is_none().into(), connection.into(), provider.into(), account.into(), version.into()]
+    [
+        user.into(),
+        scope.user().is_none().into(),
+        connection.into(),
+        provider.into(),
+        account.into(),
+        version.into(),
+    ]
 }
 
 /// One statement, which is one round trip. Row-level security holds inside of the function.

@@ -22,9 +22,9 @@ mod session;
 
 mod change;
 
+mod connection_row;
 mod connections;
 mod listing;
-mod connection_row;
 
 mod credentials;
 
@@ -34,9 +34,9 @@ mod audit;
 mod audit_log;
 mod audit_query;
 
+mod keys;
 mod tenants;
 mod users;
-mod keys;
 
 mod page;
 

@@ -55,7 +55,11 @@ impl Page {
         let more = items.len() > size;
         items.truncate(size);
         let next_page_token = match items.last().filter(|_| more) {
-            Some(last) => PageToken::new(tenant, &self.query).seal(&reading.key, &position(last), store.keyring().random())?,
+            Some(last) => PageToken::new(tenant, &self.query).seal(
+                &reading.key,
+                &position(last),
+                store.keyring().random(),
+            )?,
             None => String::new(),
         };
         Ok(Listed { items, next_page_token })

@@ -24,7 +24,9 @@ pub enum MigrateError {
     #[error("store.url must begin with postgres:// or sqlite:")]
     Url,
     /// Migrating PostgreSQL needs a second URL.
-    #[error("store.migrate_url is missing: migrating PostgreSQL needs a role that may create roles and a schema")]
+    #[error(
+        "store.migrate_url is missing: migrating PostgreSQL needs a role that may create roles and a schema"
+    )]
     NoMigrateUrl,
     /// The runtime URL names no user.
     #[error("store.url must name a user: the role that the service runs as")]
@@ -116,13 +118,16 @@ pub(crate) async fn applied_migrations(db: &DatabaseConnection) -> Result<Vec<St
     use sea_orm::DbBackend;
     let backend = db.get_database_backend();
     let exists = match backend {
-        DbBackend::Postgres => "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations'",
+        DbBackend::Postgres => {
+            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations'"
+        }
         _ => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'",
     };
     if db.query_one_raw(sea_orm::Statement::from_string(backend, exists)).await?.is_none() {
         return Ok(Vec::new());
     }
-    let names = sea_orm::Statement::from_string(backend, "SELECT version FROM schema_migrations ORDER BY version");
+    let names =
+        sea_orm::Statement::from_string(backend, "SELECT version FROM schema_migrations ORDER BY version");
     db.query_all_raw(names).await?.iter().map(|row| row.try_get("", "version")).collect()
 }
 

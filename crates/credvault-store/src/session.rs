@@ -5,8 +5,8 @@ use std::sync::Arc;
 use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantScope, TenantState};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
 };
 
 use crate::{Database, Error, Store};
@@ -36,7 +36,8 @@ pub(crate) async fn set_tenant(
 ) -> Result<(), DbErr> {
     if database == Database::Postgres {
         let sql = "SELECT set_config('credvault.tenant', $1, true)";
-        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.as_str().into()])).await?;
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.as_str().into()]))
+            .await?;
     }
     Ok(())
 }
@@ -82,7 +83,8 @@ impl Store {
         let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
             LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id
             WHERE t.tenant_id = $1 ORDER BY k.version DESC LIMIT 1";
-        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+        let statement =
+            Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
         let row = db.query_one_raw(statement).await?.ok_or_else(|| Error::TenantNotFound(tenant.clone()))?;
         let state: String = row.try_get("", "state")?;
         let state = TenantState::from_stored(&state).ok_or(Error::Integrity)?;

@@ -1,11 +1,13 @@
 //! Opening a database: everything is checked before the first write.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource};
 use credvault_domain::{Clock, Random, TenantId, TenantState};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement};
+use sea_orm::{
+    ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
+};
 
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
@@ -72,7 +74,9 @@ impl Store {
         let root = prove_root(&connections.writer, database, root, &*clock, &random).await?;
         let audit = AuditLog::start(database, connections.writer.clone(), settings.audit_timeout);
         let keyring = Keyring::new(root, random);
-        Ok(Self::from_inner(Inner { database, connections, settings, keyring, clock, audit, root_source }))
+        let last_id = Mutex::default();
+        let inner = Inner { database, connections, settings, keyring, clock, audit, root_source, last_id };
+        Ok(Self::from_inner(inner))
     }
 }
 
@@ -91,7 +95,8 @@ async fn check_schema(db: &DatabaseConnection) -> Result<(), OpenError> {
 async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
     let one = |sql: &str| db.query_one_raw(Statement::from_string(DbBackend::Postgres, sql.to_owned()));
     let missing = || DbErr::Custom("the server answered no row".to_owned());
-    let row = one("SELECT current_setting('server_version_num')::int AS version").await?.ok_or_else(missing)?;
+    let row =
+        one("SELECT current_setting('server_version_num')::int AS version").await?.ok_or_else(missing)?;
     let version: i32 = row.try_get("", "version")?;
     if version < 150_000 {
         return Err(OpenError::TooOld(version / 10_000));
@@ -112,12 +117,11 @@ async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
             return Err(OpenError::Role(what));
         }
     }
-    let unprotected = one(
-        "SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    let unprotected =
+        one("SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
          WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
-         AND NOT (c.relrowsecurity AND c.relforcerowsecurity) LIMIT 1",
-    );
+         AND NOT (c.relrowsecurity AND c.relforcerowsecurity) LIMIT 1");
     match unprotected.await? {
         Some(row) => Err(OpenError::Unprotected(row.try_get("", "name")?)),
         None => Ok(()),
@@ -145,14 +149,19 @@ async fn prove_root(
         // Another replica was first; its root key decides.
         Err(Error::Unavailable(error)) if violates(&error, "root_keys_pkey", "root_keys.generation") => {
             let stored = root_key::Entity::find_by_id(GENERATION).one(db).await?;
-            let stored = stored.ok_or_else(|| DbErr::Custom("the root key's check value vanished".to_owned()))?;
+            let stored =
+                stored.ok_or_else(|| DbErr::Custom("the root key's check value vanished".to_owned()))?;
             prove(source, &stored, &**random)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn prove(source: &RootKeySource, stored: &root_key::Model, random: &dyn Random) -> Result<RootKey, OpenError> {
+fn prove(
+    source: &RootKeySource,
+    stored: &root_key::Model,
+    random: &dyn Random,
+) -> Result<RootKey, OpenError> {
     let parameters = stored.kdf.as_deref().map(str::parse::<KdfParameters>).transpose()?;
     let (root, _) = source.load(parameters.as_ref(), random)?;
     root.prove(&stored.check_value)?;

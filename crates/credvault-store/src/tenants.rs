@@ -3,8 +3,8 @@
 use credvault_domain::{Tenant, TenantId, TenantScope, TenantState, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 
 use crate::change::ChangeKind;
@@ -37,7 +37,7 @@ impl Tenants<'_> {
         display_name: &str,
         write: &Write,
     ) -> Result<Recorded<Tenant>, Error> {
-        change::retrying(|| self.try_create(scope, display_name, write)).await
+        change::retrying(write, || self.try_create(scope, display_name, write)).await
     }
 
     async fn try_create(
@@ -58,7 +58,9 @@ impl Tenants<'_> {
         }
         let now = self.store.now();
         let tx = session::begin_write(self.store.writer(), self.store.database(), scope.tenant()).await?;
-        let inserted = startup::insert_tenant(&tx, self.store.keyring(), scope.tenant(), display_name, now.micros()).await;
+        let inserted =
+            startup::insert_tenant(&tx, self.store.keyring(), scope.tenant(), display_name, now.micros())
+                .await;
         let model = match inserted {
             Err(Error::Unavailable(error)) if violates(&error, "tenants_pkey", "tenants.tenant_id") => {
                 return Err(Error::Conflict);
@@ -115,10 +117,11 @@ impl Tenants<'_> {
         state: TenantState,
         write: &Write,
     ) -> Result<Recorded<Tenant>, Error> {
-        change::retrying(|| async move {
+        change::retrying(write, || async move {
             let mut change = self.store.change_any(scope, write).await?;
             let query = Entity::find_by_id(scope.tenant().as_str()).lock_exclusive();
-            let model = query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
+            let model =
+                query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
             if change.done.is_some() || model.state == state.as_str() {
                 return change.commit(tenant(model)?).await;
             }

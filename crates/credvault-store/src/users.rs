@@ -61,7 +61,8 @@ impl Users<'_> {
                 last_used_time: row.try_get::<Option<i64>>("", "last_used")?.map(Timestamp::from_micros),
             })
         };
-        let items = reading.tx.query_all(&query).await?.into_iter().map(row).collect::<Result<Vec<_>, Error>>()?;
+        let items =
+            reading.tx.query_all(&query).await?.into_iter().map(row).collect::<Result<Vec<_>, Error>>()?;
         page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
     }
 
@@ -69,8 +70,13 @@ impl Users<'_> {
     ///
     /// # Errors
     /// The tenant does not exist, or the database fails.
-    pub async fn delete(&self, scope: &TenantScope, user: &UserId, write: &Write) -> Result<Recorded<i64>, Error> {
-        retrying(|| async move {
+    pub async fn delete(
+        &self,
+        scope: &TenantScope,
+        user: &UserId,
+        write: &Write,
+    ) -> Result<Recorded<i64>, Error> {
+        retrying(write, || async move {
             let mut change = self.store.change_any(scope, write).await?;
             if change.done.is_some() {
                 return change.commit(0).await;

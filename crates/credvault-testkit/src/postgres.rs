@@ -41,10 +41,16 @@ impl Postgres {
     }
 
     fn running(url: &str) -> Self {
-        let rest = url.strip_prefix("postgres://postgres:").expect("CREDVAULT_TEST_POSTGRES: postgres://postgres:…");
+        let rest =
+            url.strip_prefix("postgres://postgres:").expect("CREDVAULT_TEST_POSTGRES: postgres://postgres:…");
         let (password, rest) = rest.split_once('@').expect("a password in CREDVAULT_TEST_POSTGRES");
         let (host, port) = rest.trim_end_matches("/postgres").split_once(':').expect("host:port");
-        Self { host: host.to_owned(), port: port.parse().unwrap(), password: password.to_owned(), _reaper: None }
+        Self {
+            host: host.to_owned(),
+            port: port.parse().unwrap(),
+            password: password.to_owned(),
+            _reaper: None,
+        }
     }
 
     /// Starts a server with settings of its own.
@@ -61,11 +67,19 @@ impl Postgres {
             run(Command::new("chown").args(["-R", "postgres"]).arg(&folder));
         }
         run(&mut server_command(&bin.join("initdb"), as_root, |command| {
-            command.args(["--username=postgres", "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C"]);
+            command.args([
+                "--username=postgres",
+                "--auth=scram-sha-256",
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C",
+            ]);
             command.arg(format!("--pwfile={}", password_file.display())).arg("-D").arg(&data);
         }));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut options = format!("-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories='' -c max_connections=200");
+        let mut options = format!(
+            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories='' -c max_connections=200"
+        );
         for setting in settings {
             options.push_str(&format!(" -c {setting}"));
         }
@@ -119,7 +133,8 @@ fn psql(url: &str, sql: &str) -> String {
 fn try_psql(url: &str, sql: &str) -> Result<String, String> {
     let mut command = Command::new(bin_folder().join("psql"));
     command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -129,10 +144,12 @@ fn try_psql(url: &str, sql: &str) -> Result<String, String> {
 /// The folder of PostgreSQL's programs: on the path, or the newest of Debian's.
 fn bin_folder() -> PathBuf {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(folder) = std::env::split_paths(&on_path).find(|folder| folder.join("initdb").exists()) {
-        return folder;
+    let linked = std::env::split_paths(&on_path).find_map(|folder| folder.join("initdb").canonicalize().ok());
+    if let Some(folder) = linked.as_deref().and_then(Path::parent) {
+        return folder.to_owned();
     }
-    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL's server programs: scripts/test installs them");
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL's server programs: scripts/test installs them");
     let mut versions: Vec<_> = versions.map(|entry| entry.unwrap().path().join("bin")).collect();
     versions.retain(|bin| bin.join("initdb").exists());
     versions.sort();

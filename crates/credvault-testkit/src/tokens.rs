@@ -78,7 +78,9 @@ impl TokenIssuer {
                 let point = key.public_key().as_ref();
                 json!({ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..]) })
             }
-            Key::Ed25519(key) => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(key.public_key().as_ref()) }),
+            Key::Ed25519(key) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(key.public_key().as_ref()) })
+            }
         };
         jwk["kid"] = json!(self.kid);
         jwk["alg"] = json!(self.algorithm());

@@ -61,21 +61,28 @@ impl Fixture {
 #[test]
 fn a_service_is_its_uri_whatever_other_names_the_certificate_has() {
     let fixture = fixture();
-    let spec = LeafSpec { names: vec!["admin.one.test".into(), "127.0.0.1".into()], ..LeafSpec::service(SYNC) };
+    let spec =
+        LeafSpec { names: vec!["admin.one.test".into(), "127.0.0.1".into()], ..LeafSpec::service(SYNC) };
     assert_eq!(fixture.issued(spec).as_deref(), Ok(SYNC));
 }
 
 #[test]
 fn certificates_that_break_a_rule_are_refused_with_its_name() {
     let fixture = fixture();
-    let with = |uris: &[&str]| LeafSpec { uris: uris.iter().map(ToString::to_string).collect(), ..LeafSpec::default() };
+    let with = |uris: &[&str]| LeafSpec {
+        uris: uris.iter().map(ToString::to_string).collect(),
+        ..LeafSpec::default()
+    };
     assert_eq!(fixture.issued(with(&[])), Err(CertificateError::NoUri));
     let names = LeafSpec { names: vec!["spiffe.one.test".into()], ..LeafSpec::default() };
     assert_eq!(fixture.issued(names), Err(CertificateError::NoUri), "a DNS name is no identity");
     assert_eq!(fixture.issued(with(&[SYNC, "spiffe://one.test/other"])), Err(CertificateError::SeveralUris));
     assert_eq!(fixture.issued(with(&[SYNC, "https://one.test/sync"])), Err(CertificateError::SeveralUris));
     assert!(matches!(fixture.issued(with(&["https://one.test/sync"])), Err(CertificateError::NotSpiffe(_))));
-    assert!(matches!(fixture.issued(with(&["spiffe://one.test"])), Err(CertificateError::NotSpiffe(_))), "no path");
+    assert!(
+        matches!(fixture.issued(with(&["spiffe://one.test"])), Err(CertificateError::NotSpiffe(_))),
+        "no path"
+    );
     let foreign = fixture.issued(with(&["spiffe://three.test/sync"]));
     assert!(matches!(foreign, Err(CertificateError::ForeignTrustDomain(_))), "{foreign:?}");
     assert_eq!(
@@ -105,7 +112,8 @@ fn nobody_elses_certificates_pass_the_handshake() {
     let fixture = fixture();
     assert!(!fixture.handshake(&Leaf::self_signed(&LeafSpec::service(SYNC))));
     assert!(!fixture.handshake(&Authority::new("three").service(SYNC)));
-    let expired = LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SYNC) };
+    let expired =
+        LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SYNC) };
     assert!(!fixture.handshake(&fixture.one.issue(&expired)));
     let early = LeafSpec { begins: Duration::hours(1), ends: Duration::hours(2), ..LeafSpec::service(SYNC) };
     assert!(!fixture.handshake(&fixture.one.issue(&early)));

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use credvault_domain::{Action, Owner, ProviderId, Purpose, ServiceId, TenantId, TenantSource, TrustDomain, UserId};
-use credvault_identity::{Caller, Error, Facts, Identity, Issuers, Policies, PolicyError, PolicyFile, Trust, VerifiedTenant, schema_text};
+use credvault_domain::{
+    Action, Owner, ProviderId, Purpose, ServiceId, TenantId, TenantSource, TrustDomain, UserId,
+};
+use credvault_identity::{
+    Caller, Error, Facts, Identity, Issuers, Policies, PolicyError, PolicyFile, Trust, VerifiedTenant,
+    schema_text,
+};
 use credvault_testkit::Authority;
 use rustls::pki_types::CertificateDer;
 
@@ -38,7 +43,12 @@ struct Asked<'a> {
 
 impl Default for Asked<'_> {
     fn default() -> Self {
-        Self { caller: caller("/sync", Some("acme"), None), provider: "shopify", owner: Owner::Tenant, purpose: None }
+        Self {
+            caller: caller("/sync", Some("acme"), None),
+            provider: "shopify",
+            owner: Owner::Tenant,
+            purpose: None,
+        }
     }
 }
 
@@ -75,7 +85,9 @@ fn every_request_that_is_built_fits_the_schema() {
             ("user".to_owned(), string("u")),
         ];
         if connection {
-            pairs.extend(["provider", "owner", "owner_user", "purpose"].map(|name| (name.to_owned(), string("x"))));
+            pairs.extend(
+                ["provider", "owner", "owner_user", "purpose"].map(|name| (name.to_owned(), string("x"))),
+            );
         }
         let context = Context::from_pairs(pairs).unwrap();
         let resource = match action.target() {
@@ -92,7 +104,10 @@ fn nothing_is_permitted_by_default() {
     let identity = identity("");
     assert!(matches!(fetch(&identity, &Asked::default()), Err(Error::Denied(_))));
     let refused = identity.admit(&caller("/sync", Some("acme"), None), Action::FetchCredential).unwrap_err();
-    assert!(refused.to_string().contains("no policy permits spiffe://one.test/sync FetchCredential"), "{refused}");
+    assert!(
+        refused.to_string().contains("no policy permits spiffe://one.test/sync FetchCredential"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -119,7 +134,10 @@ fn a_forbid_wins_and_says_what_to_do() {
         forbid (principal, action == Action::"FetchCredential", resource) unless { context has purpose };"#,
     );
     let Err(Error::Denied(denial)) = fetch(&identity, &Asked::default()) else { panic!("denied") };
-    assert_eq!((denial.policies.as_slice(), denial.advice.as_deref()), (["purpose needed".to_owned()].as_slice(), Some("send a purpose")));
+    assert_eq!(
+        (denial.policies.as_slice(), denial.advice.as_deref()),
+        (["purpose needed".to_owned()].as_slice(), Some("send a purpose"))
+    );
     assert!(denial.to_string().ends_with("here: send a purpose"), "{denial}");
     assert!(fetch(&identity, &Asked { purpose: Some("nightly sync"), ..Asked::default() }).is_ok());
 }
@@ -127,10 +145,16 @@ fn a_forbid_wins_and_says_what_to_do() {
 #[test]
 fn addresses_paths_owners_and_users_can_be_conditions() {
     let holds = |condition: &str, asked: &Asked<'_>| {
-        let text = format!("permit (principal, action == Action::\"FetchCredential\", resource) when {{ {condition} }};");
+        let text = format!(
+            "permit (principal, action == Action::\"FetchCredential\", resource) when {{ {condition} }};"
+        );
         fetch(&identity(&text), asked).is_ok()
     };
-    let asked = Asked { owner: Owner::User(UserId::parse("u1").unwrap()), caller: caller("/ns/etl/sync", Some("acme"), Some("u1")), ..Asked::default() };
+    let asked = Asked {
+        owner: Owner::User(UserId::parse("u1").unwrap()),
+        caller: caller("/ns/etl/sync", Some("acme"), Some("u1")),
+        ..Asked::default()
+    };
     for condition in [
         r#"context.source.isInRange(ip("10.0.0.0/8"))"#,
         r#"principal.path like "/ns/etl/*" && principal.trust_domain == "one.test""#,
@@ -143,12 +167,17 @@ fn addresses_paths_owners_and_users_can_be_conditions() {
     }
     let mut mapped = asked;
     mapped.caller.source = "::ffff:10.1.2.3".parse::<IpAddr>().unwrap();
-    assert!(holds(r#"context.source.isInRange(ip("10.0.0.0/8"))"#, &mapped), "IPv4 seen through an IPv6 socket");
+    assert!(
+        holds(r#"context.source.isInRange(ip("10.0.0.0/8"))"#, &mapped),
+        "IPv4 seen through an IPv6 socket"
+    );
 }
 
 #[test]
 fn groups_of_actions_are_services_and_kinds() {
-    let identity = identity(r#"permit (principal, action in [Action::"ConnectionService", Action::"Reading"], resource);"#);
+    let identity = identity(
+        r#"permit (principal, action in [Action::"ConnectionService", Action::"Reading"], resource);"#,
+    );
     let who = caller("/sync", Some("acme"), None);
     for (action, permitted) in [
         (Action::CreateConnection, true),
@@ -175,15 +204,20 @@ fn a_user_sees_only_itself_unless_policy_says_otherwise() {
 fn without_a_tenant_only_the_platforms_own_space_is_left_and_only_if_permitted() {
     let who = caller("/admin", None, None);
     assert!(matches!(identity("").scope(&who), Err(Error::TenantMissing)));
-    let permitted = identity(r#"permit (principal, action == Action::"ActForPlatform", resource == Platform::"platform");"#);
+    let permitted = identity(
+        r#"permit (principal, action == Action::"ActForPlatform", resource == Platform::"platform");"#,
+    );
     assert!(permitted.scope(&who).unwrap().tenant().is_platform());
 }
 
 #[test]
 fn administration_is_permitted_by_the_tenant_it_names() {
-    let identity = identity(r#"permit (principal, action in Action::"AdminService", resource == Tenant::"acme");"#);
+    let identity =
+        identity(r#"permit (principal, action in Action::"AdminService", resource == Tenant::"acme");"#);
     let who = caller("/admin", None, None);
-    let administer = |tenant: &str| identity.administer(&who, Action::SuspendTenant, Some(TenantId::parse(tenant).unwrap()));
+    let administer = |tenant: &str| {
+        identity.administer(&who, Action::SuspendTenant, Some(TenantId::parse(tenant).unwrap()))
+    };
     assert_eq!(administer("acme").unwrap().0.tenant().as_str(), "acme");
     assert!(administer("other").is_err());
     assert!(identity.administer(&who, Action::ListTenants, None).is_err());
@@ -192,13 +226,28 @@ fn administration_is_permitted_by_the_tenant_it_names() {
 #[test]
 fn policies_that_are_wrong_are_refused_with_their_place() {
     let problem = |text: &str| parse(text).unwrap_err().to_string();
-    assert!(problem("permit (principal, action, resource);\n\npermit (principal;").contains("test.cedar: line 3"), "{}", problem("\n\npermit (x"));
-    assert!(problem(r#"permit (principal, action == Action::"FetchCredentail", resource);"#).contains("FetchCredentail"));
+    assert!(
+        problem("permit (principal, action, resource);\n\npermit (principal;").contains("test.cedar: line 3"),
+        "{}",
+        problem("\n\npermit (x")
+    );
+    assert!(
+        problem(r#"permit (principal, action == Action::"FetchCredentail", resource);"#)
+            .contains("FetchCredentail")
+    );
     let unguarded = r#"permit (principal, action == Action::"FetchCredential", resource) when { context.purpose == "x" };"#;
     assert!(problem(unguarded).contains("purpose"), "an optional attribute needs `has`");
     assert!(problem(r#"permit (principal, action == Action::"FetchCredential", resource) when { context.provider == 5 };"#).contains("do not fit"));
-    assert!(matches!(parse(r#"@id("a") permit (principal, action, resource); @id("a") forbid (principal, action, resource);"#), Err(PolicyError::DuplicateId(_))));
-    assert!(matches!(parse("permit (principal == ?principal, action, resource);"), Err(PolicyError::Template(_))));
+    assert!(matches!(
+        parse(
+            r#"@id("a") permit (principal, action, resource); @id("a") forbid (principal, action, resource);"#
+        ),
+        Err(PolicyError::DuplicateId(_))
+    ));
+    assert!(matches!(
+        parse("permit (principal == ?principal, action, resource);"),
+        Err(PolicyError::Template(_))
+    ));
 }
 
 #[test]

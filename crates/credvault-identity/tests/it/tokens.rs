@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use credvault_domain::{Clock as _, TenantSource, TrustDomain};
 use credvault_identity::{
-    AudienceClaim, Caller, Error, Fetch, FetchError, Identity, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource,
-    PeerCertificate, Policies, PolicyFile, Presented, TokenError, Trust,
+    AudienceClaim, Caller, Error, Fetch, FetchError, Identity, Issuer, IssuerKind, IssuerSettings, Issuers,
+    KeySource, PeerCertificate, Policies, PolicyFile, Presented, TokenError, Trust,
 };
 use credvault_testkit::{Algorithm, Authority, LeafSpec, ManualClock, TokenIssuer};
 use rustls::pki_types::CertificateDer;
@@ -57,7 +57,9 @@ fn fixture_with(settings: IssuerSettings, fetch: Fetch) -> Fixture {
         vec![CertificateDer::from(authority.der().to_vec())],
     )]);
     let trust = Arc::new(Trust::new(&bundle).unwrap());
-    let delegate = format!("permit (principal == Service::\"{SERVICE}\", action == Action::\"AssertTenant\", resource == Tenant::\"acme\");");
+    let delegate = format!(
+        "permit (principal == Service::\"{SERVICE}\", action == Action::\"AssertTenant\", resource == Tenant::\"acme\");"
+    );
     let policies = Policies::parse(&[PolicyFile { name: "p".into(), text: delegate }]).unwrap();
     let issuers = Issuers::new(vec![Issuer::new(settings, fetch)]);
     let leaf = authority.issue(&LeafSpec { ends: time::Duration::days(2), ..LeafSpec::service(SERVICE) });
@@ -121,8 +123,14 @@ async fn algorithms_come_from_the_key_and_never_from_the_token() {
         let fixture = fixture(&issuer);
         let claims = fixture.claims();
         assert_eq!(fixture.refused(&TokenIssuer::unsigned(&claims)).await, TokenError::Algorithm, "none");
-        assert_eq!(fixture.refused(&issuer.confused(&claims)).await, TokenError::Algorithm, "HS256 with the public key");
-        for name in ["RS256", "RS384", "PS256", "ES256", "ES384", "EdDSA", "HS512", "none", "None", "nOnE", ""] {
+        assert_eq!(
+            fixture.refused(&issuer.confused(&claims)).await,
+            TokenError::Algorithm,
+            "HS256 with the public key"
+        );
+        for name in
+            ["RS256", "RS384", "PS256", "ES256", "ES384", "EdDSA", "HS512", "none", "None", "nOnE", ""]
+        {
             let forged = issuer.token_with_header(&json!({ "alg": name, "kid": "k1" }), &claims);
             let own = matches!(
                 (algorithm, name),
@@ -135,7 +143,8 @@ async fn algorithms_come_from_the_key_and_never_from_the_token() {
 
 #[tokio::test]
 async fn a_signature_of_somebody_else_or_over_something_else_is_refused() {
-    let (issuer, other) = (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
+    let (issuer, other) =
+        (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
     let fixture = fixture(&issuer);
     assert_eq!(fixture.refused(&other.token(&fixture.claims())).await, TokenError::Signature);
     let token = issuer.token(&fixture.claims());
@@ -152,7 +161,8 @@ async fn a_signature_of_somebody_else_or_over_something_else_is_refused() {
 
 #[tokio::test]
 async fn headers_that_point_elsewhere_change_nothing() {
-    let (issuer, attacker) = (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
+    let (issuer, attacker) =
+        (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
     let (fetch, asked) = source(vec![Ok(issuer.jwks())]);
     let fixture = fixture_with(settings(IssuerKind::User), fetch);
     let header = json!({ "alg": "EdDSA", "kid": "k1", "jku": "https://evil.test/jwks", "jwk": attacker.jwk(), "x5u": "https://evil.test" });
@@ -160,7 +170,10 @@ async fn headers_that_point_elsewhere_change_nothing() {
     assert_eq!(fixture.refused(&forged).await, TokenError::Signature);
     assert_eq!(asked.load(Ordering::SeqCst), 1, "only the configured URL was asked");
     let critical = json!({ "alg": "EdDSA", "kid": "k1", "crit": ["exp"] });
-    assert_eq!(fixture.refused(&issuer.token_with_header(&critical, &fixture.claims())).await, TokenError::Critical);
+    assert_eq!(
+        fixture.refused(&issuer.token_with_header(&critical, &fixture.claims())).await,
+        TokenError::Critical
+    );
 }
 
 #[tokio::test]
@@ -168,7 +181,9 @@ async fn claims_that_are_missing_wrong_or_out_of_time_are_refused() {
     let issuer = TokenIssuer::new(Algorithm::Es256, "k1");
     let fixture = fixture(&issuer);
     let now = fixture.clock.now().seconds();
-    let refused = async |name: &str, value: Value| fixture.refused(&issuer.token(&fixture.claims_with(name, value))).await;
+    let refused = async |name: &str, value: Value| {
+        fixture.refused(&issuer.token(&fixture.claims_with(name, value))).await
+    };
     for name in ["exp", "iat", "iss"] {
         assert_eq!(refused(name, Value::Null).await, TokenError::ClaimMissing(name.into()));
         let other_type = refused(name, json!(["x"])).await;
@@ -192,7 +207,8 @@ async fn claims_that_are_missing_wrong_or_out_of_time_are_refused() {
 async fn what_a_token_is_refused_for_never_repeats_it() {
     let issuer = TokenIssuer::new(Algorithm::Es256, "k1");
     let fixture = fixture(&issuer);
-    for (name, value) in [("org_id", json!("CANARY/")), ("sub", json!("CANARY\n")), ("aud", json!("CANARY"))] {
+    for (name, value) in [("org_id", json!("CANARY/")), ("sub", json!("CANARY\n")), ("aud", json!("CANARY"))]
+    {
         let error = fixture.token(&issuer.token(&fixture.claims_with(name, value))).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("CANARY"), "{error:?}");
     }
@@ -216,18 +232,20 @@ async fn clerks_claims_are_configuration() {
     };
     let caller = fixture.token(&issuer.token(&claims("https://app.acme.test"))).await.unwrap();
     assert_eq!(caller.tenant.unwrap().tenant.as_str(), "org_acme");
-    assert_eq!(fixture.refused(&issuer.token(&claims("https://evil.test"))).await, TokenError::Audience("azp".into()));
+    assert_eq!(
+        fixture.refused(&issuer.token(&claims("https://evil.test"))).await,
+        TokenError::Audience("azp".into())
+    );
 }
 
 #[tokio::test]
 async fn an_assertion_is_bound_to_the_calling_service_and_to_this_vault_alone() {
     let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
-    let assertion = IssuerSettings { max_lifetime: Duration::from_secs(300), ..settings(IssuerKind::Assertion) };
+    let assertion =
+        IssuerSettings { max_lifetime: Duration::from_secs(300), ..settings(IssuerKind::Assertion) };
     let fixture = fixture_with(assertion, source(vec![Ok(issuer.jwks())]).0);
     let now = fixture.clock.now().seconds();
-    let claims = |actor: Value, audience: Value| {
-        json!({ "iss": ISSUER, "aud": audience, "iat": now, "exp": now + 300, "org_id": "acme", "act": { "sub": actor } })
-    };
+    let claims = |actor: Value, audience: Value| json!({ "iss": ISSUER, "aud": audience, "iat": now, "exp": now + 300, "org_id": "acme", "act": { "sub": actor } });
     let caller = fixture.token(&issuer.token(&claims(json!(SERVICE), json!(VAULT)))).await.unwrap();
     assert_eq!(caller.tenant_source(), TenantSource::Assertion);
     assert_eq!(caller.user(), None, "a job has no user");
@@ -312,7 +330,10 @@ async fn ambiguous_and_useless_key_sets_are_refused() {
 async fn a_bare_header_counts_for_a_delegate_only() {
     let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
     let fixture = fixture(&issuer);
-    let caller = fixture.present(Presented { tenant: Some("acme"), user: Some("u1"), ..Presented::default() }).await.unwrap();
+    let caller = fixture
+        .present(Presented { tenant: Some("acme"), user: Some("u1"), ..Presented::default() })
+        .await
+        .unwrap();
     assert_eq!(caller.tenant_source(), TenantSource::Header);
     assert_eq!(caller.user().unwrap().as_str(), "u1");
     let foreign = fixture.present(Presented { tenant: Some("other"), ..Presented::default() }).await;
@@ -335,7 +356,11 @@ async fn token_and_headers_must_agree() {
     assert!(matches!(present(Some("other"), None).await, Err(Error::Mismatch("x-tenant-id"))));
     assert!(matches!(present(Some("acme"), Some("user_2")).await, Err(Error::Mismatch("x-user-id"))));
     for header in ["Bearer", "Bearer ", "Basic abc", "Bearer a b", "Bearer a,b", "token"] {
-        let refused = fixture.present(Presented { authorization: Some(header), ..Presented::default() }).await;
-        assert!(matches!(refused, Err(Error::Token(TokenError::Scheme | TokenError::Malformed))), "{header}: {refused:?}");
+        let refused =
+            fixture.present(Presented { authorization: Some(header), ..Presented::default() }).await;
+        assert!(
+            matches!(refused, Err(Error::Token(TokenError::Scheme | TokenError::Malformed))),
+            "{header}: {refused:?}"
+        );
     }
 }

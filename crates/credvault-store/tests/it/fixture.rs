@@ -1,0 +1,288 @@
+//! A store on a database of its own, of either kind.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use credvault_crypto::{RootKeySource, SystemRandom};
+use credvault_domain::{
+    AccountName, Action, AuditEvent, AuditOutcome, AuthMode, Config, Connection, ConnectionId, Labels, Owner,
+    ProviderId, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, Timestamp, TraceId,
+    UserId,
+};
+use credvault_store::{NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write};
+use credvault_testkit::{ManualClock, Postgres, PostgresDatabase};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, Statement};
+use secrecy::ExposeSecret as _;
+use uuid::Uuid;
+
+/// Runs a test on both kinds of database.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* async fn $name:ident($fixture:ident: &Fixture) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+
+            $(#[$attribute])*
+            async fn body($fixture: &Fixture) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                body(&Fixture::sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                body(&Fixture::postgres().await).await;
+            }
+        }
+    )*};
+}
+
+pub struct Fixture {
+    pub store: Store,
+    pub settings: StoreSettings,
+    pub clock: ManualClock,
+    pub folder: tempfile::TempDir,
+    pub postgres: Option<PostgresDatabase>,
+}
+
+impl Fixture {
+    pub async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("vault.db").display());
+        Self::open(folder, StoreSettings::new(url.into()), None).await
+    }
+
+    pub async fn postgres() -> Self {
+        let database = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
+        let settings = StoreSettings::new(database.url.clone().into());
+        Self::open(tempfile::tempdir().unwrap(), settings, Some(database)).await
+    }
+
+    async fn open(
+        folder: tempfile::TempDir,
+        settings: StoreSettings,
+        postgres: Option<PostgresDatabase>,
+    ) -> Self {
+        let clock = ManualClock::at_present();
+        migrate(&settings, postgres.as_ref()).await;
+        root_key(&folder, "01");
+        let store = open_store(&settings, &folder, &clock).await.unwrap();
+        Self { store, settings, clock, folder, postgres }
+    }
+
+    /// A tenant's scope; the tenant is created if need be.
+    pub async fn tenant(&self, id: &str) -> TenantScope {
+        let scope = scope(id, None);
+        match self.store.tenants().create(&scope, "", &write(&scope, Action::CreateTenant)).await {
+            Ok(_) | Err(credvault_store::Error::TenantExists(_)) => scope,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub async fn connection(&self, scope: &TenantScope, account: &str) -> Connection {
+        let new = new_connection(account);
+        let write = write(scope, Action::CreateConnection);
+        self.store.connections().create(scope, &new, None, &write).await.unwrap().into_inner()
+    }
+
+    pub async fn put(&self, scope: &TenantScope, id: ConnectionId, value: &str) -> i64 {
+        let write = write(scope, Action::PutCredential);
+        self.store
+            .credentials()
+            .put(scope, id, &credential(value), None, &write)
+            .await
+            .unwrap()
+            .into_inner()
+            .version
+    }
+
+    /// The value that a fetch by id returns.
+    pub async fn fetch(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+    ) -> Result<String, credvault_store::Error> {
+        self.fetch_by(scope, Selector::Connection { id, version: None }).await
+    }
+
+    pub async fn fetch_by(
+        &self,
+        scope: &TenantScope,
+        selector: Selector,
+    ) -> Result<String, credvault_store::Error> {
+        use credvault_domain::Clock as _;
+        use secrecy::ExposeSecret as _;
+        let fetched = self.store.credentials().fetch(scope, &selector).await?;
+        let (fields, ..) = self.store.credentials().open(&fetched, self.clock.now())?;
+        Ok(fields.get("token").unwrap().expose_secret().to_owned())
+    }
+}
+
+/// What somebody with all rights over the database can do.
+impl Fixture {
+    async fn intruder(&self) -> DatabaseConnection {
+        let url = match &self.postgres {
+            Some(database) => format!("{}?options=-csearch_path%3Dcredvault", database.migrate_url),
+            None => self.settings.url.expose_secret().to_owned(),
+        };
+        Database::connect(ConnectOptions::new(url).max_connections(1).sqlx_logging(false).to_owned())
+            .await
+            .unwrap()
+    }
+
+    /// Runs SQL and tells how many rows it changed.
+    pub async fn execute(&self, sql: &str) -> u64 {
+        self.try_execute(sql).await.unwrap()
+    }
+
+    pub async fn try_execute(&self, sql: &str) -> Result<u64, String> {
+        let db = self.intruder().await;
+        let changed = db.execute_unprepared(sql).await.map_err(|error| error.to_string());
+        db.close().await.unwrap();
+        changed.map(|result| result.rows_affected())
+    }
+
+    /// The text in the column `v` of the first row.
+    pub async fn text(&self, sql: &str) -> String {
+        let db = self.intruder().await;
+        let row =
+            db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
+        let text = row.try_get("", "v").unwrap();
+        db.close().await.unwrap();
+        text
+    }
+
+    /// A UUID or other bytes as a literal.
+    fn bytes(&self, hex: &str) -> String {
+        if self.postgres.is_some() { format!("'\\x{hex}'::bytea") } else { format!("x'{hex}'") }
+    }
+
+    /// An id as a literal.
+    pub fn id(&self, id: ConnectionId) -> String {
+        match &self.postgres {
+            Some(_) => format!("'{id}'::uuid"),
+            None => format!("x'{}'", id.as_uuid().simple()),
+        }
+    }
+
+    /// The sealed bytes of a connection's newest version.
+    pub async fn sealed(&self, id: ConnectionId) -> Vec<u8> {
+        let hex = if self.postgres.is_some() { "encode(sealed, 'hex')" } else { "lower(hex(sealed))" };
+        let id = self.id(id);
+        let newest = format!(
+            "SELECT {hex} AS v FROM credential_versions WHERE connection_id = {id} ORDER BY version DESC LIMIT 1"
+        );
+        let text = self.text(&newest).await;
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// Replaces the sealed bytes of a connection's current version.
+    pub async fn set_sealed(&self, id: ConnectionId, sealed: &[u8]) {
+        let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (bytes, id) = (self.bytes(&hex), self.id(id));
+        let current = format!("(SELECT current_version FROM connections c WHERE c.id = {id})");
+        let update = format!(
+            "UPDATE credential_versions SET sealed = {bytes} WHERE connection_id = {id} AND version = {current}"
+        );
+        assert_eq!(self.execute(&update).await, 1);
+    }
+}
+
+pub async fn migrate(settings: &StoreSettings, postgres: Option<&PostgresDatabase>) {
+    let migrate_url = postgres.map(|database| database.migrate_url.clone().into());
+    let owner = postgres.map_or("unused", |database| &database.owner_role);
+    credvault_store::migrate(settings, migrate_url.as_ref(), owner, &SystemRandom).await.unwrap();
+}
+
+/// Writes a root key of one repeated byte.
+pub fn root_key(folder: &tempfile::TempDir, byte: &str) -> PathBuf {
+    let path = folder.path().join(format!("root-{byte}.key"));
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(byte.repeat(32).as_bytes()).unwrap();
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+pub async fn open_store(
+    settings: &StoreSettings,
+    folder: &tempfile::TempDir,
+    clock: &ManualClock,
+) -> Result<Store, credvault_store::OpenError> {
+    let root = RootKeySource::File(folder.path().join("root-01.key"));
+    Store::open(settings.clone(), &root, Arc::new(clock.clone()), Arc::new(SystemRandom)).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is no identity here to verify")]
+pub fn scope(tenant: &str, user: Option<&str>) -> TenantScope {
+    let tenant =
+        if tenant == TenantId::PLATFORM { TenantId::platform() } else { TenantId::parse(tenant).unwrap() };
+    TenantScope::assume_verified(tenant, user.map(|user| UserId::parse(user).unwrap()))
+}
+
+pub fn write(scope: &TenantScope, action: Action) -> Write {
+    Write { event: event(scope, action), repeat: None }
+}
+
+pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) -> Write {
+    let repeat = RepeatKey {
+        service: ServiceId::parse("spiffe://test/service").unwrap(),
+        id: RequestId::parse(&id.to_string()).unwrap(),
+        payload: Arc::new(payload.as_bytes().to_vec().into()),
+    };
+    Write { repeat: Some(repeat), ..write(scope, action) }
+}
+
+pub fn event(scope: &TenantScope, action: Action) -> AuditEvent {
+    AuditEvent {
+        id: Uuid::nil(),
+        time: Timestamp::default(),
+        tenant: scope.tenant().clone(),
+        service: Some(ServiceId::parse("spiffe://test/service").unwrap()),
+        user: scope.user().cloned(),
+        tenant_source: TenantSource::Header,
+        action,
+        connection: None,
+        provider: None,
+        version: None,
+        purpose: None,
+        changed: Vec::new(),
+        outcome: AuditOutcome::Ok,
+        reason: None,
+        policies: vec!["test".to_owned()],
+        trace: TraceId::from_bytes([7; 16]),
+        source: Some("127.0.0.1".parse().unwrap()),
+    }
+}
+
+pub fn new_connection(account: &str) -> NewConnection {
+    NewConnection {
+        owner: Owner::Tenant,
+        provider: ProviderId::parse("generic").unwrap(),
+        account_name: AccountName::parse(account).unwrap(),
+        auth_mode: AuthMode::parse("fields").unwrap(),
+        config: Config::default(),
+        labels: Labels::default(),
+        external_account_id: None,
+        enabled: true,
+    }
+}
+
+pub fn owned_by(user: &str, account: &str) -> NewConnection {
+    NewConnection { owner: Owner::User(UserId::parse(user).unwrap()), ..new_connection(account) }
+}
+
+pub fn credential(value: &str) -> NewCredential {
+    let fields = SecretFields::parse("f", [("token".to_owned(), value.to_owned().into())]).unwrap();
+    NewCredential { fields, hints: [("token".to_owned(), "hint".to_owned())].into(), expire_time: None }
+}
+
+pub fn by_provider(user: Option<&str>, account: Option<&str>) -> Selector {
+    Selector::Provider {
+        provider: ProviderId::parse("generic").unwrap(),
+        user: user.map(|user| UserId::parse(user).unwrap()),
+        account: account.map(|account| AccountName::parse(account).unwrap()),
+    }
+}

@@ -1,0 +1,99 @@
+//! A foreign row is to every method as one that does not exist.
+
+use credvault_domain::{Action, ConnectionId, TenantScope};
+use credvault_store::{ConnectionPatch, Error, Page, Selector};
+
+use crate::fixture::*;
+use crate::on_both;
+
+/// What every method that takes an id answers in a scope.
+async fn answers(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Vec<String> {
+    let (connections, credentials) = (fixture.store.connections(), fixture.store.credentials());
+    let write = |action| write(scope, action);
+    let page = Page { size: 10, token: String::new(), query: b"q".to_vec() };
+    let mut answers = Vec::new();
+    let mut note =
+        |name: &str, result: Result<(), Error>| answers.push(format!("{name}: {:?}", result.err()));
+    note("get", connections.get(scope, id).await.map(drop));
+    note(
+        "update",
+        connections
+            .update(scope, id, None, &ConnectionPatch::default(), &write(Action::UpdateConnection))
+            .await
+            .map(drop),
+    );
+    note("delete", connections.delete(scope, id, None, &write(Action::DeleteConnection)).await.map(drop));
+    note(
+        "undelete",
+        connections.undelete(scope, id, None, &write(Action::UndeleteConnection)).await.map(drop),
+    );
+    note("purge", connections.purge(scope, id, None, &write(Action::PurgeConnection)).await.map(drop));
+    note(
+        "default",
+        connections.set_default(scope, id, None, &write(Action::SetDefaultConnection)).await.map(drop),
+    );
+    note(
+        "put",
+        credentials
+            .put(scope, id, &credential("CANARY"), None, &write(Action::PutCredential))
+            .await
+            .map(drop),
+    );
+    note(
+        "put cas",
+        credentials
+            .put(scope, id, &credential("CANARY"), Some(1), &write(Action::PutCredential))
+            .await
+            .map(drop),
+    );
+    note(
+        "rollback",
+        credentials.rollback(scope, id, 1, None, &write(Action::RollbackCredential)).await.map(drop),
+    );
+    note(
+        "destroy",
+        credentials.destroy(scope, id, 1, &write(Action::DestroyCredentialVersion)).await.map(drop),
+    );
+    note("versions", credentials.list(scope, id, &page).await.map(drop));
+    for version in [None, Some(1)] {
+        let selector = Selector::Connection { id, version };
+        note("fetch", credentials.fetch(scope, &selector).await.map(drop));
+    }
+    answers
+}
+
+on_both! {
+    async fn foreign_ids_answer_as_unknown_ones(fixture: &Fixture) {
+        let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+        let create = write(&acme, Action::CreateConnection);
+        let of_user = fixture.store.connections().create(&acme, &owned_by("u1", "a"), Some(&credential("CANARY")), &create).await.unwrap().into_inner().id;
+        let of_tenant = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, of_tenant, "CANARY").await;
+        let unknown = ConnectionId::from_uuid(uuid::Uuid::from_u128(42));
+
+        for (scope, id, what) in [
+            (&other, of_tenant, "another tenant's"),
+            (&other, of_user, "a user's of another tenant"),
+            (&scope("other", Some("u1")), of_user, "a user's of another tenant, asked for by a user of that name"),
+            (&scope("acme", Some("u2")), of_user, "another user's"),
+            (&scope(credvault_domain::TenantId::PLATFORM, None), of_tenant, "a tenant's, from the platform's space"),
+        ] {
+            let foreign = answers(fixture, scope, id).await;
+            assert_eq!(foreign, answers(fixture, scope, unknown).await, "{what}");
+            assert!(foreign.iter().all(|answer| answer.contains("ConnectionNotFound")), "{what}: {foreign:?}");
+        }
+        for (scope, id) in [(&acme, of_user), (&scope("acme", Some("u1")), of_user), (&scope("acme", Some("u2")), of_tenant)] {
+            assert_eq!(fixture.fetch(scope, id).await.unwrap(), "CANARY", "nothing of the above changed anything");
+        }
+    }
+
+    async fn a_tenant_that_does_not_exist_is_said_so(fixture: &Fixture) {
+        let nobody = scope("nobody", None);
+        let id = ConnectionId::from_uuid(uuid::Uuid::from_u128(42));
+        for answer in answers(fixture, &nobody, id).await {
+            assert!(answer.contains("TenantNotFound"), "{answer}");
+        }
+        let by_provider = fixture.fetch_by(&nobody, by_provider(None, None)).await;
+        assert!(matches!(by_provider, Err(Error::TenantNotFound(_))));
+    }
+}

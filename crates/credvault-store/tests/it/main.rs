@@ -1,0 +1,12 @@
+//! The store on SQLite and on a real PostgreSQL.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "a test binary")]
+
+mod fixture;
+
+mod changes;
+mod credentials;
+mod isolation;
+mod opening;
+mod postgres;
+mod upkeep;

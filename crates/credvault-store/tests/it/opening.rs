@@ -1,0 +1,145 @@
+//! Which databases are not served.
+
+use std::sync::Arc;
+
+use credvault_crypto::{PassphraseKdf, RootKeySource, SystemRandom};
+use credvault_store::{MigrateError, OpenError, Store};
+
+use crate::fixture::*;
+use crate::on_both;
+
+on_both! {
+    async fn another_root_key_is_refused_and_nothing_is_written(fixture: &Fixture) {
+        fixture.store.close().await;
+        let before = fixture.snapshot().await;
+        root_key(&fixture.folder, "02");
+        let wrong = RootKeySource::File(fixture.folder.path().join("root-02.key"));
+        let opened = Store::open(fixture.settings.clone(), &wrong, Arc::new(fixture.clock.clone()), Arc::new(SystemRandom)).await;
+        let message = opened.expect_err("another key").to_string();
+        assert!(message.contains("not the one that the database was made with"), "{message}");
+        assert_eq!(fixture.snapshot().await, before);
+        open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
+    }
+
+    async fn a_database_of_a_newer_release_is_refused(fixture: &Fixture) {
+        fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
+        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+        assert!(matches!(&opened, Err(OpenError::Newer(name)) if name == "m9999_future"), "{opened:?}");
+        let migrate_url = fixture.postgres.as_ref().map(|database| database.migrate_url.clone().into());
+        let owner = fixture.postgres.as_ref().map_or("unused", |database| &database.owner_role);
+        let migrated = credvault_store::migrate(&fixture.settings, migrate_url.as_ref(), owner, &SystemRandom).await;
+        assert!(matches!(&migrated, Err(MigrateError::Newer(_))), "{migrated:?}");
+    }
+
+    async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {
+        fixture.execute("UPDATE schema_migrations SET version = 'm0001_begin' WHERE false; DELETE FROM schema_migrations").await;
+        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+        assert!(matches!(&opened, Err(OpenError::Older(_))), "{opened:?}");
+    }
+
+    async fn migrating_twice_changes_nothing(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let id = fixture.connection(&scope, "a").await.id;
+        fixture.put(&scope, id, "CANARY").await;
+        migrate(&fixture.settings, fixture.postgres.as_ref()).await;
+        assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY");
+    }
+}
+
+#[tokio::test]
+async fn a_passphrase_opens_its_database_again_and_another_one_does_not() {
+    let fixture = Fixture::sqlite().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("vault.db").display());
+    let settings = credvault_store::StoreSettings::new(url.into());
+    migrate(&settings, None).await;
+    let open = async |passphrase: &str| {
+        let source = RootKeySource::Passphrase(passphrase.into(), PassphraseKdf::Argon2id);
+        Store::open(settings.clone(), &source, Arc::new(fixture.clock.clone()), Arc::new(SystemRandom)).await
+    };
+    let store = open("CANARY correct horse battery").await.unwrap();
+    let scope = scope("acme", None);
+    store
+        .tenants()
+        .create(&scope, "", &write(&scope, credvault_domain::Action::CreateTenant))
+        .await
+        .unwrap()
+        .into_inner();
+    store.close().await;
+    assert!(matches!(open("CANARY wrong horse battery").await, Err(OpenError::RootKey(_))));
+    open("CANARY correct horse battery").await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn an_empty_or_missing_database_says_to_migrate() {
+    let fixture = Fixture::sqlite().await;
+    let folder = tempfile::tempdir().unwrap();
+    root_key(&folder, "01");
+    let path = folder.path().join("none.db");
+    let settings = credvault_store::StoreSettings::new(format!("sqlite://{}", path.display()).into());
+    let missing = open_store(&settings, &folder, &fixture.clock).await.unwrap_err().to_string();
+    assert!(missing.contains("credvault migrate"), "{missing}");
+    assert!(!path.exists());
+    std::fs::write(&path, "").unwrap();
+    let empty = open_store(&settings, &folder, &fixture.clock).await.unwrap_err().to_string();
+    assert!(empty.contains("credvault migrate"), "{empty}");
+}
+
+#[tokio::test]
+async fn sqlite_files_are_private_and_survive_power_loss_settings() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = Fixture::sqlite().await;
+    let scope = fixture.tenant("acme").await;
+    fixture.connection(&scope, "a").await;
+    for entry in std::fs::read_dir(fixture.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+    }
+    assert_eq!(fixture.text("SELECT journal_mode AS v FROM pragma_journal_mode").await, "wal");
+}
+
+#[tokio::test]
+async fn two_processes_may_make_a_new_database_theirs_at_once() {
+    let fixture = Fixture::postgres().await;
+    let database =
+        tokio::task::spawn_blocking(|| credvault_testkit::Postgres::shared().database()).await.unwrap();
+    let settings = credvault_store::StoreSettings::new(database.url.clone().into());
+    migrate(&settings, Some(&database)).await;
+    root_key(&fixture.folder, "02");
+    let open = |byte: &'static str| {
+        let (settings, path, clock) =
+            (settings.clone(), fixture.folder.path().join(format!("root-{byte}.key")), fixture.clock.clone());
+        tokio::spawn(async move {
+            Store::open(settings, &RootKeySource::File(path), Arc::new(clock), Arc::new(SystemRandom)).await
+        })
+    };
+    let (a, b, c) = tokio::join!(open("01"), open("01"), open("02"));
+    let opened: Vec<_> = [a, b, c].into_iter().map(|opened| opened.unwrap()).collect();
+    let counts = (opened[..2].iter().filter(|opened| opened.is_ok()).count(), opened[2].is_ok());
+    assert!(counts == (2, false) || counts == (0, true), "one root key wins: {counts:?} {opened:?}");
+}
+
+impl Fixture {
+    /// Everything that the database holds, as text.
+    async fn snapshot(&self) -> String {
+        let mut all = String::new();
+        for table in [
+            "root_keys",
+            "tenants",
+            "tenant_keys",
+            "connections",
+            "credential_versions",
+            "requests",
+            "audit_events",
+            "changes",
+        ] {
+            all.push_str(&format!("{table}: {}\n", self.count(table).await));
+        }
+        all
+    }
+
+    pub async fn count(&self, table: &str) -> i64 {
+        let as_text = if self.postgres.is_some() { "count(*)::text" } else { "CAST(count(*) AS TEXT)" };
+        self.text(&format!("SELECT {as_text} AS v FROM {table}")).await.parse().unwrap()
+    }
+}

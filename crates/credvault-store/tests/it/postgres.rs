@@ -1,0 +1,300 @@
+//! What only PostgreSQL has: roles, row-level security, round trips.
+
+use credvault_crypto::RootKeySource;
+use credvault_domain::{Action, Clock as _};
+use credvault_store::{OpenError, Selector, Store, StoreSettings};
+use credvault_testkit::RoundTrips;
+use std::sync::Arc;
+
+use crate::fixture::*;
+
+async fn fixture_with_rows() -> Fixture {
+    let fixture = Fixture::postgres().await;
+    for tenant in ["acme", "other"] {
+        let scope = fixture.tenant(tenant).await;
+        let id = fixture.connection(&scope, "a").await.id;
+        fixture.put(&scope, id, "CANARY").await;
+        fixture.store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+        let create = repeatable(&scope, Action::CreateConnection, uuid::Uuid::from_u128(1), "p");
+        fixture
+            .store
+            .connections()
+            .create(&scope, &new_connection("b"), None, &create)
+            .await
+            .unwrap()
+            .into_inner();
+    }
+    fixture
+}
+
+const TABLES: [&str; 7] =
+    ["tenants", "tenant_keys", "connections", "credential_versions", "requests", "audit_events", "changes"];
+
+#[tokio::test]
+async fn a_query_without_its_tenant_filter_sees_nothing_foreign() {
+    let fixture = fixture_with_rows().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    for table in TABLES {
+        let all = database.psql(&format!("SELECT count(*) FROM credvault.{table}"));
+        assert!(all.parse::<i64>().unwrap() >= 2, "{table} {all}");
+        let unset = database.psql_as_service(&format!("SELECT count(*) FROM credvault.{table}")).unwrap();
+        assert_eq!(unset, "0", "{table} without a tenant");
+        // After its first use the setting is an empty string, not NULL.
+        let emptied = format!(
+            "BEGIN; SELECT set_config('credvault.tenant', 'acme', true); COMMIT; SELECT count(*) FROM credvault.{table};"
+        );
+        assert_eq!(
+            database.psql_as_service(&emptied).unwrap().lines().last(),
+            Some("0"),
+            "{table} after a tenant"
+        );
+        let own = format!(
+            "BEGIN; SELECT set_config('credvault.tenant', 'acme', true);
+             SELECT count(*) FILTER (WHERE tenant_id = 'acme') > 0 AND count(*) FILTER (WHERE tenant_id <> 'acme') = 0 FROM credvault.{table};"
+        );
+        assert_eq!(database.psql_as_service(&own).unwrap().lines().last(), Some("t"), "{table} for a tenant");
+    }
+}
+
+#[tokio::test]
+async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_sealed() {
+    let fixture = fixture_with_rows().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let background = "SELECT set_config('credvault.background', 'on', true);";
+    for table in TABLES {
+        let count = database
+            .psql_as_service(&format!("BEGIN; {background} SELECT count(*) FROM credvault.{table};"))
+            .unwrap();
+        let crosses = ["tenants", "connections", "requests", "changes"].contains(&table);
+        assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
+        if crosses && table != "tenants" && table != "connections" {
+            let deleted = format!(
+                "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
+            );
+            assert_eq!(database.psql_as_service(&deleted).unwrap().lines().last(), Some("0"), "{table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_cannot_be_written_into_or_moved_to_another_tenant() {
+    let fixture = fixture_with_rows().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let own = "BEGIN; SELECT set_config('credvault.tenant', 'acme', true);";
+    for sql in [
+        "INSERT INTO credvault.tenants VALUES ('evil', '', 'ACTIVE', 1, 0, 0)",
+        "INSERT INTO credvault.changes (tenant_id, kind, time) VALUES ('other', 'X', 0)",
+        "UPDATE credvault.connections SET tenant_id = 'other'",
+        "UPDATE credvault.tenants SET tenant_id = 'other2' WHERE tenant_id = 'acme'",
+    ] {
+        let error = database.psql_as_service(&format!("{own} {sql};")).expect_err(sql);
+        assert!(error.contains("row-level security"), "{sql}: {error}");
+    }
+    let updated = format!(
+        "{own} WITH u AS (UPDATE credvault.connections SET revision = 99 RETURNING tenant_id) SELECT count(*) FILTER (WHERE tenant_id <> 'acme') FROM u;"
+    );
+    assert_eq!(database.psql_as_service(&updated).unwrap().lines().last(), Some("0"));
+}
+
+#[tokio::test]
+async fn the_services_role_cannot_change_records_or_the_schema() {
+    let fixture = fixture_with_rows().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let own = "BEGIN; SELECT set_config('credvault.tenant', 'acme', true);";
+    for sql in [
+        "UPDATE credvault.audit_events SET outcome = 'FAILED'",
+        "DELETE FROM credvault.audit_events",
+        "TRUNCATE credvault.audit_events",
+        "DELETE FROM credvault.tenant_keys",
+        "UPDATE credvault.tenant_keys SET version = 2",
+        "DELETE FROM credvault.tenants",
+        "UPDATE credvault.root_keys SET check_value = ''",
+        "DELETE FROM credvault.root_keys",
+        "TRUNCATE credvault.connections",
+        "UPDATE credvault.schema_migrations SET version = 'x'",
+        "ALTER TABLE credvault.connections NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE credvault.connections DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY tenant_select ON credvault.connections",
+        "CREATE TABLE credvault.mine (x int)",
+        "DROP TABLE credvault.connections",
+    ] {
+        let error = database.psql_as_service(&format!("{own} {sql};")).expect_err(sql);
+        assert!(error.contains("permission denied") || error.contains("must be owner"), "{sql}: {error}");
+    }
+}
+
+/// Names, uniqueness and cascades ignore row-level security, so none of them may reach across tenants by itself.
+#[tokio::test]
+async fn every_key_and_constraint_leads_with_the_tenant_and_nothing_runs_with_other_rights() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let keys = database.psql(
+        "SELECT c.conrelid::regclass || ' ' || c.conname FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
+         WHERE n.nspname = 'credvault' AND c.contype IN ('p', 'u', 'f')
+         AND c.conrelid::regclass::text NOT IN ('credvault.schema_migrations', 'credvault.root_keys')
+         AND (SELECT attname FROM pg_attribute WHERE attrelid = c.conrelid AND attnum = c.conkey[1]) <> 'tenant_id'",
+    );
+    assert_eq!(keys, "");
+    let unique = database.psql(
+        "SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+         WHERE n.nspname = 'credvault' AND i.indisunique AND t.relname NOT IN ('schema_migrations', 'root_keys')
+         AND (SELECT attname FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0]) <> 'tenant_id'",
+    );
+    assert_eq!(unique, "");
+    let definers = database.psql("SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'credvault' AND prosecdef");
+    assert_eq!(definers, "");
+    let views = database.psql("SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'credvault' AND relkind IN ('v', 'm')");
+    assert_eq!(views, "");
+}
+
+#[tokio::test]
+async fn roles_that_row_level_security_does_not_bind_are_refused() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let root = RootKeySource::File(fixture.folder.path().join("root-01.key"));
+    let open = async |url: String| {
+        let settings = StoreSettings { url: url.into(), ..fixture.settings.clone() };
+        Store::open(
+            settings,
+            &root,
+            Arc::new(fixture.clock.clone()),
+            Arc::new(credvault_crypto::SystemRandom),
+        )
+        .await
+    };
+    let superuser = open(database.migrate_url.clone()).await;
+    assert!(matches!(superuser, Err(OpenError::Role("is a superuser"))), "{superuser:?}");
+    let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    database.psql(&format!("ALTER ROLE {app} BYPASSRLS"));
+    let bypass = open(database.url.clone()).await;
+    assert!(matches!(bypass, Err(OpenError::Role("may bypass row-level security"))), "{bypass:?}");
+    database.psql(&format!("ALTER ROLE {app} NOBYPASSRLS; GRANT {} TO {app}", database.owner_role));
+    let member = open(database.url.clone()).await;
+    assert!(matches!(member, Err(OpenError::Role(_))), "{member:?}");
+    database.psql(&format!(
+        "REVOKE {} FROM {app}; ALTER TABLE credvault.connections NO FORCE ROW LEVEL SECURITY",
+        database.owner_role
+    ));
+    let unforced = open(database.url.clone()).await;
+    assert!(
+        matches!(&unforced, Err(OpenError::Unprotected(table)) if table == "connections"),
+        "{unforced:?}"
+    );
+    database.psql("ALTER TABLE credvault.connections FORCE ROW LEVEL SECURITY");
+    open(database.url.clone()).await.unwrap().close().await;
+}
+
+/// The read of a fetch is one round trip; its audit record is one more, which it shares with others.
+#[tokio::test]
+async fn a_fetch_takes_one_round_trip() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, id, "CANARY").await;
+    let trips = RoundTrips::start(fixture.postgres.as_ref().unwrap().port);
+    let port = fixture.postgres.as_ref().unwrap().port.to_string();
+    let url = fixture.postgres.as_ref().unwrap().url.replace(&port, &trips.port.to_string());
+    let settings = StoreSettings { url: url.into(), max_connections: 1, ..fixture.settings.clone() };
+    let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
+    let by_id = Selector::Connection { id, version: None };
+    for selector in [by_id, by_provider(Some("u1"), None), by_provider(None, Some("a"))] {
+        // The first time, the statement is prepared.
+        store.credentials().fetch(&scope, &selector).await.unwrap();
+        for _ in 0..3 {
+            let before = trips.count();
+            let fetched = store.credentials().fetch(&scope, &selector).await.unwrap();
+            store.credentials().open(&fetched, fixture.clock.now()).unwrap();
+            assert_eq!(trips.count() - before, 1, "{selector:?}");
+        }
+    }
+    store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+    let before = trips.count();
+    store
+        .audit()
+        .record_fetches(vec![event(&scope, Action::FetchCredential)], vec![(scope.tenant().clone(), id)], ())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(trips.count() - before, 1, "the audit record");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn records_of_many_calls_share_commits() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let scopes = [fixture.tenant("acme").await, fixture.tenant("other").await];
+    let commits =
+        || database.psql("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()");
+    let transactions = || database.psql("SELECT pg_current_xact_id()::text").parse::<i64>().unwrap();
+    let before = transactions();
+    let tasks: Vec<_> = (0..400)
+        .map(|i| {
+            let (store, scope) = (fixture.store.clone(), scopes[i % 2].clone());
+            tokio::spawn(async move {
+                store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let used = transactions() - before;
+    assert!(used < 100, "{used} transactions for 400 records; {} commits", commits());
+    for tenant in ["acme", "other"] {
+        let count = database.psql(&format!("SELECT count(*) FROM credvault.audit_events WHERE tenant_id = '{tenant}' AND action = 'FetchCredential'"));
+        assert_eq!(count, "200");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_leaves_without_its_record() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let settings =
+        StoreSettings { audit_timeout: std::time::Duration::from_millis(300), ..fixture.settings.clone() };
+    let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
+    let database = fixture.postgres.clone().unwrap();
+    database.psql("REVOKE INSERT ON credvault.audit_events FROM PUBLIC");
+    let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    database.psql(&format!("REVOKE INSERT ON credvault.audit_events FROM {app}"));
+    let refused = store.audit().record(event(&scope, Action::FetchCredential), "CANARY").await;
+    assert!(matches!(refused, Err(credvault_store::Error::AuditUnavailable)), "{refused:?}");
+    database.psql(&format!("GRANT INSERT ON credvault.audit_events TO {app}"));
+    store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+}
+
+#[tokio::test]
+async fn the_last_use_is_remembered_to_the_minute_and_a_held_row_is_not_waited_for() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    let used = async || {
+        let event = event(&scope, Action::FetchCredential);
+        fixture
+            .store
+            .audit()
+            .record_fetches(vec![event], vec![(scope.tenant().clone(), id)], ())
+            .await
+            .unwrap()
+            .into_inner();
+        fixture.store.connections().get(&scope, id).await.unwrap().last_used_time
+    };
+    let first = used().await.unwrap();
+    assert_eq!(first, fixture.clock.now());
+    fixture.clock.advance(std::time::Duration::from_secs(30));
+    assert_eq!(used().await, Some(first), "within the minute");
+    fixture.clock.advance(std::time::Duration::from_secs(31));
+    assert_eq!(used().await, Some(fixture.clock.now()));
+
+    fixture.clock.advance(std::time::Duration::from_secs(61));
+    let database = fixture.postgres.clone().unwrap();
+    let holder = std::thread::spawn(move || {
+        database.psql("BEGIN; SELECT 1 FROM credvault.connections FOR UPDATE; SELECT pg_sleep(2); COMMIT;")
+    });
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    used().await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    holder.join().unwrap();
+}

@@ -1,0 +1,70 @@
+//! Background work.
+
+use std::time::Duration;
+
+use credvault_domain::Action;
+use credvault_store::{AuditFilter, Error, Page};
+use uuid::Uuid;
+
+use crate::fixture::*;
+use crate::on_both;
+
+on_both! {
+    async fn what_was_deleted_long_enough_ago_is_purged_and_on_record(fixture: &Fixture) {
+        let mut ids = Vec::new();
+        for tenant in ["acme", "other"] {
+            let scope = fixture.tenant(tenant).await;
+            let id = fixture.connection(&scope, "a").await.id;
+            fixture.put(&scope, id, "CANARY").await;
+            fixture.store.connections().delete(&scope, id, None, &write(&scope, Action::DeleteConnection)).await.unwrap().into_inner();
+            ids.push((scope, id));
+        }
+        let kept = fixture.connection(&ids[0].0, "kept").await.id;
+        assert_eq!(fixture.store.upkeep().await.unwrap(), 0, "not yet");
+        fixture.clock.advance(fixture.settings.undelete_period);
+        assert_eq!(fixture.store.upkeep().await.unwrap(), 2);
+        for (scope, id) in &ids {
+            assert!(matches!(fixture.store.connections().get(scope, *id).await, Err(Error::ConnectionNotFound)));
+            let page = Page { size: 1, token: String::new(), query: Vec::new() };
+            let newest = fixture.store.audit().list(scope, &AuditFilter::default(), &page).await.unwrap().items.remove(0);
+            assert_eq!((newest.action.as_str(), newest.connection, newest.service), ("PurgeConnection", Some(*id), None));
+        }
+        assert!(fixture.store.connections().get(&ids[0].0, kept).await.is_ok());
+        assert_eq!(fixture.store.upkeep().await.unwrap(), 0);
+    }
+
+    async fn a_request_id_is_forgotten_after_a_day(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let create = repeatable(&scope, Action::CreateConnection, Uuid::from_u128(1), "p");
+        fixture.store.connections().create(&scope, &new_connection("a"), None, &create).await.unwrap().into_inner();
+        fixture.clock.advance(Duration::from_secs(24 * 3600));
+        fixture.store.upkeep().await.unwrap();
+        assert!(fixture.store.connections().create(&scope, &new_connection("a"), None, &create).await.is_ok(), "still known");
+        fixture.clock.advance(Duration::from_secs(1));
+        fixture.store.upkeep().await.unwrap();
+        let again = fixture.store.connections().create(&scope, &new_connection("a"), None, &create).await;
+        assert!(matches!(again, Err(Error::ConnectionExists)), "a new request now");
+    }
+
+    async fn several_replicas_may_do_it_at_once(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        for i in 0..10 {
+            let id = fixture.connection(&scope, &format!("a{i}")).await.id;
+            fixture.store.connections().delete(&scope, id, None, &write(&scope, Action::DeleteConnection)).await.unwrap().into_inner();
+        }
+        fixture.clock.advance(fixture.settings.undelete_period);
+        let (a, b, c) = tokio::join!(fixture.store.upkeep(), fixture.store.upkeep(), fixture.store.upkeep());
+        assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 10);
+    }
+}
+
+#[tokio::test]
+async fn sqlites_log_defends_itself() {
+    let fixture = Fixture::sqlite().await;
+    let scope = fixture.tenant("acme").await;
+    fixture.connection(&scope, "a").await;
+    for sql in ["UPDATE audit_events SET outcome = 'FAILED', reason = 'X'", "DELETE FROM audit_events"] {
+        let refused = fixture.try_execute(sql).await.expect_err(sql);
+        assert!(refused.contains("audit records are never"), "{refused}");
+    }
+}
