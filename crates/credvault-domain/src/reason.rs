@@ -75,4 +75,8 @@ reasons! {
     KeyUnavailable = "KEY_UNAVAILABLE",
     /// A stored value does not open.
     IntegrityFailure = "INTEGRITY_FAILURE",
+    /// The call's time was over.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
+    /// The vault is at fault.
+    Internal = "INTERNAL",
 }

@@ -6,7 +6,6 @@ use crate::{CertificateError, TokenError};
 
 /// Why a caller is refused. No variant carries a token or a part of one.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The client certificate names no acceptable service, or is not valid any more.
     #[error("the client certificate is refused: {0}")]

@@ -3,9 +3,9 @@
 use credvault_domain::{StateError, TenantId, Version};
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
-/// An error of the store. None of them carries a secret or a statement with values.
+/// An error of the store. None of them carries a secret or a statement with values. Exhaustive on purpose: whoever
+/// answers callers must say something of each.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// There is no such tenant.
     #[error("the tenant {0} does not exist; create it with AdminService.CreateTenant")]

@@ -1,6 +1,6 @@
 //! Certificates, tokens and policies, good and bad.
 
-#![allow(missing_docs, reason = "a test binary")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test binary")]
 
 mod certificates;
 mod policies;

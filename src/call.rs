@@ -1,0 +1,329 @@
+//! The frame around every call: a handler gets a [`Call`], and what it returns is [`Recorded`], so no answer leaves
+//! without its audit record; a refusal is recorded here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use credvault_domain::{
+    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId, TenantScope,
+    Timestamp, TraceId, UserId, Version,
+};
+use credvault_identity::{Caller, Facts};
+use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
+use prost::Message;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::vault::Vault;
+use crate::wire::{self, Refusal};
+
+/// What is known of a call before its message is read. Travels in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Ticket(Arc<TicketInner>);
+
+struct TicketInner {
+    caller: Caller,
+    action: Action,
+    trace: TraceId,
+    /// The call's share of the limit on calls. It goes with the work, which outlives a caller that hangs up.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    entered: AtomicBool,
+}
+
+impl Ticket {
+    pub(crate) fn new(caller: Caller, action: Action, trace: TraceId, permit: OwnedSemaphorePermit) -> Self {
+        let (permit, entered) = (Mutex::new(Some(permit)), AtomicBool::new(false));
+        Self(Arc::new(TicketInner { caller, action, trace, permit, entered }))
+    }
+
+    /// Whether a handler has taken the call on, and with it its audit record.
+    pub(crate) fn entered(&self) -> bool {
+        self.0.entered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+}
+
+/// What the audit record of a call will say beyond who called.
+#[derive(Clone, Default)]
+struct About {
+    tenant: Option<TenantId>,
+    connection: Option<ConnectionId>,
+    provider: Option<ProviderId>,
+    version: Option<Version>,
+    purpose: Option<Purpose>,
+    changed: Vec<String>,
+    policies: Vec<String>,
+}
+
+/// A call in progress.
+pub(crate) struct Call {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) caller: Caller,
+    pub(crate) action: Action,
+    trace: TraceId,
+    about: Mutex<About>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Serves one call: runs its handler to its end, even if the caller goes away, and answers with what it recorded.
+pub(crate) async fn serve<Q, R, F>(
+    vault: &Arc<Vault>,
+    request: Request<Q>,
+    handler: impl FnOnce(Arc<Call>, Q) -> F,
+) -> Result<Response<R>, Status>
+where
+    R: Send + 'static,
+    F: Future<Output = Result<Recorded<R>, Refusal>> + Send + 'static,
+{
+    let (_, extensions, message) = request.into_parts();
+    let Some(ticket) = extensions.get::<Ticket>() else {
+        tracing::error!("a call came past the gate");
+        return Err(Refusal::Internal.status(""));
+    };
+    let call = Arc::new(Call::enter(vault, ticket));
+    let work = handler(Arc::clone(&call), message);
+    let answer = {
+        let call = Arc::clone(&call);
+        async move {
+            match work.await {
+                Ok(recorded) => Ok(Response::new(recorded.into_inner())),
+                Err(refusal) => Err(call.refuse(refusal).await),
+            }
+        }
+    };
+    let answer = crate::trace::CURRENT.scope(call.trace, answer.in_current_span());
+    match tokio::spawn(answer).await {
+        Ok(answer) => answer,
+        // A panic: the runtime has printed where. The vault goes on, and the record says what the caller was told.
+        Err(_) => Err(call.refuse(Refusal::Internal).await),
+    }
+}
+
+impl Call {
+    fn enter(vault: &Arc<Vault>, ticket: &Ticket) -> Self {
+        let TicketInner { caller, action, trace, permit, entered } = &*ticket.0;
+        entered.store(true, Ordering::Release);
+        let permit = permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self {
+            vault: Arc::clone(vault),
+            caller: caller.clone(),
+            action: *action,
+            trace: *trace,
+            about: Mutex::default(),
+            _permit: permit,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.vault.clock.now()
+    }
+
+    /// The scope that the caller works in, counted against its rate.
+    pub(crate) fn scope(&self) -> Result<TenantScope, Refusal> {
+        let scope = self.vault.identity.scope(&self.caller)?;
+        self.vault.count(&self.caller.service, scope.tenant(), 1)?;
+        Ok(scope)
+    }
+
+    /// Asks policy whether the caller may do this.
+    pub(crate) fn permit(&self, scope: &TenantScope, facts: Facts<'_>) -> Result<(), Refusal> {
+        let permit = self.vault.identity.authorize(&self.caller, self.action, scope, facts)?;
+        self.note(|about| about.policies = permit.policies);
+        Ok(())
+    }
+
+    /// Refuses to touch what belongs to a user whom the scope does not reach.
+    pub(crate) fn reach(&self, scope: &TenantScope, user: Option<&UserId>) -> Result<(), Refusal> {
+        if scope.user().is_some() && user.is_some() && user != scope.user() {
+            self.vault.identity.authorize(&self.caller, Action::AccessOtherUsers, scope, Facts::default())?;
+        }
+        Ok(())
+    }
+
+    /// Asks policy whether the caller may read the catalog.
+    pub(crate) fn permit_catalog(&self, provider: Option<&ProviderId>) -> Result<(), Refusal> {
+        let facts = Facts { provider, owner: None, purpose: None };
+        let permit = self.vault.identity.authorize_catalog(&self.caller, self.action, facts)?;
+        self.note(|about| about.policies = permit.policies);
+        Ok(())
+    }
+
+    /// Narrows a query of the log to the caller's own user, if its scope is that user's.
+    pub(crate) fn own_records_only(&self, scope: &TenantScope, filter: &mut AuditFilter) -> Result<(), Refusal> {
+        self.reach(scope, filter.user.as_ref())?;
+        if let Some(user) = scope.user() {
+            filter.user = Some(user.clone());
+        }
+        Ok(())
+    }
+
+    /// A call within this one, with a record of its own.
+    pub(crate) fn part(&self, action: Action) -> Self {
+        let (vault, caller) = (Arc::clone(&self.vault), self.caller.clone());
+        Self { vault, caller, action, trace: self.trace, about: Mutex::default(), _permit: None }
+    }
+
+    /// Finds a connection and asks policy about it.
+    pub(crate) async fn connection(&self, scope: &TenantScope, id: ConnectionId) -> Result<Connection, Refusal> {
+        self.note(|about| about.connection = Some(id));
+        let connection = self.vault.store.connections().get(scope, id).await?;
+        self.about(&connection);
+        self.permit(scope, Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None })?;
+        Ok(connection)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut About)) {
+        change(&mut self.about.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Notes which connection the call is about.
+    pub(crate) fn about(&self, connection: &Connection) {
+        self.note(|about| {
+            about.connection = Some(connection.id);
+            about.provider = Some(connection.provider.clone());
+        });
+    }
+
+    /// Notes which connection a call names, whether there is one or not.
+    pub(crate) fn about_id(&self, id: ConnectionId) {
+        self.note(|about| about.connection = Some(id));
+    }
+
+    pub(crate) fn about_provider(&self, provider: &ProviderId) {
+        self.note(|about| about.provider = Some(provider.clone()));
+    }
+
+    pub(crate) fn about_version(&self, version: Version) {
+        self.note(|about| about.version = Some(version));
+    }
+
+    pub(crate) fn about_purpose(&self, purpose: Option<&Purpose>) {
+        self.note(|about| about.purpose = purpose.cloned());
+    }
+
+    pub(crate) fn about_changed(&self, fields: Vec<String>) {
+        self.note(|about| about.changed = fields);
+    }
+
+    pub(crate) fn about_policies(&self, policies: Vec<String>) {
+        self.note(|about| about.policies = policies);
+    }
+
+    /// Notes the tenant that an administrator works on.
+    pub(crate) fn about_tenant(&self, tenant: &TenantId) {
+        self.note(|about| about.tenant = Some(tenant.clone()));
+    }
+
+    /// The record of the call's success.
+    pub(crate) fn event(&self) -> AuditEvent {
+        let About { tenant, connection, provider, version, purpose, changed, policies } =
+            self.about.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let caller = &self.caller;
+        let tenant = tenant.or_else(|| caller.tenant.as_ref().map(|verified| verified.tenant.clone()));
+        AuditEvent {
+            id: Uuid::nil(),
+            time: Timestamp::default(),
+            tenant: tenant.unwrap_or_else(TenantId::platform),
+            service: Some(caller.service.clone()),
+            user: caller.user().cloned(),
+            tenant_source: caller.tenant_source(),
+            action: self.action,
+            connection,
+            provider,
+            version,
+            purpose,
+            changed,
+            outcome: AuditOutcome::Ok,
+            reason: None,
+            policies,
+            trace: self.trace,
+            source: Some(caller.source),
+        }
+    }
+
+    /// The record of the call's refusal. In the caller's tenant's log; in the platform's where there is no such tenant,
+    /// and for administration.
+    pub(crate) fn refused_event(&self, refusal: &Refusal) -> AuditEvent {
+        let mut event = self.event();
+        let nowhere = matches!(refusal, Refusal::Store(credvault_store::Error::TenantNotFound(_)));
+        event.tenant = match &self.caller.tenant {
+            Some(verified) if !nowhere => verified.tenant.clone(),
+            _ => TenantId::platform(),
+        };
+        event.outcome = refusal.outcome();
+        event.reason = Some(refusal.kind().1);
+        event.policies = refusal.policies();
+        event
+    }
+
+    /// What accompanies a change: its record, and how a repetition is recognised.
+    pub(crate) fn write<M: Message>(&self, request_id: &str, message: &M) -> Result<Write, Refusal> {
+        let repeat = wire::request_id(request_id)?.map(|id| {
+            let mut payload = self.caller.user().map(UserId::as_str).unwrap_or_default().as_bytes().to_vec();
+            payload.push(0);
+            payload.reserve_exact(message.encoded_len());
+            // A vector grows as needed, so this cannot fail.
+            let _ = message.encode(&mut payload);
+            RepeatKey { service: self.caller.service.clone(), id, payload: Arc::new(payload.into()) }
+        });
+        Ok(Write { event: self.event(), repeat })
+    }
+
+    /// Records a call that changed nothing and vouches for its answer.
+    pub(crate) async fn recorded<T>(&self, value: T) -> Result<Recorded<T>, Refusal> {
+        Ok(self.vault.store.audit().record(self.event(), value).await?)
+    }
+
+    /// Records and logs a refusal, and makes the status of it.
+    async fn refuse(&self, refusal: Refusal) -> Status {
+        record_refusal(&self.vault, self.refused_event(&refusal), &refusal).await;
+        refusal.status(&self.trace.to_string())
+    }
+
+    /// The owner of something new: whom the request names, or the verified user, or the space that the call works in.
+    pub(crate) fn owner(&self, scope: &TenantScope, named: Option<Owner>) -> Result<Owner, Refusal> {
+        let platform = scope.tenant().is_platform();
+        let owner = match (named, self.caller.user()) {
+            (Some(owner), _) => owner,
+            (None, Some(user)) if !platform => Owner::User(user.clone()),
+            (None, _) => if platform { Owner::Platform } else { Owner::Tenant },
+        };
+        self.reach(scope, owner.user())?;
+        if (owner == Owner::Platform) != platform {
+            let rule = if platform {
+                "must be OWNER_KIND_PLATFORM in a call that names no tenant"
+            } else {
+                "must not be OWNER_KIND_PLATFORM in a call for a tenant; leave the tenant out of the call instead"
+            };
+            return Err(credvault_domain::Violations::of("owner.kind", rule).into());
+        }
+        Ok(owner)
+    }
+}
+
+/// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way.
+pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &Refusal) {
+    let (action, reason) = (event.action.as_str(), refusal.kind().1.as_str());
+    metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason).increment(1);
+    match refusal.kind().0 {
+        tonic::Code::Unavailable | tonic::Code::DataLoss | tonic::Code::Internal => {
+            tracing::error!(action, reason, error = chain(refusal), "the call failed");
+        }
+        _ => tracing::info!(action, reason, "the call was refused"),
+    }
+    if let Err(error) = vault.store.audit().record(event, ()).await.map(Recorded::into_inner) {
+        tracing::error!(action, reason, error = chain(&error), "a refusal could not be recorded");
+    }
+}
+
+/// An error with its causes. None of them shows a value: sea-orm's and sqlx's messages are the database's own, so only
+/// the first line of each is kept, which names constraint or condition.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,3 @@
+//! The program. See `credvault --help`.
+
+fn main() {}

@@ -1,0 +1,205 @@
+//! A running vault: everything that serves, started in order and stopped in order.
+
+mod admin;
+mod identity;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_catalog::Catalog;
+use credvault_domain::{Clock, Random};
+use credvault_store::{OpenError, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use identity::load as load_identity;
+
+use crate::proto;
+use crate::reload::{self, Reloader};
+use crate::server::{Gate, Server, Tls};
+use crate::service;
+use crate::settings::{Settings, SettingsError};
+use crate::telemetry;
+use crate::vault::Vault;
+
+/// How often what is due is done: purges, and forgetting.
+const UPKEEP: Duration = Duration::from_secs(60);
+/// How often the database is asked whether it answers.
+const PULSE: Duration = Duration::from_secs(2);
+
+/// Why a vault does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A file that it names is missing or broken.
+    #[error("{0}")]
+    File(String),
+    /// The catalog is broken.
+    #[error(transparent)]
+    Catalog(#[from] credvault_catalog::LoadError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// An address cannot be used.
+    #[error("{key} = {address} cannot be listened on: {source}")]
+    Address {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Metrics cannot be recorded.
+    #[error("metrics cannot be recorded: {0}")]
+    Metrics(String),
+}
+
+/// A running vault. Dropped without [`Instance::stop`], it serves on.
+#[derive(Debug)]
+pub struct Instance {
+    /// Where it serves gRPC.
+    pub address: SocketAddr,
+    /// Where it serves the operators.
+    pub admin_address: SocketAddr,
+    serving: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+    end: CancellationToken,
+    health: tonic_health::server::HealthReporter,
+    store: Store,
+}
+
+impl Instance {
+    /// Starts serving.
+    ///
+    /// # Errors
+    /// Anything that is not as it must be. Nothing was written to the database then.
+    pub async fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
+        let catalog = Catalog::load(settings.catalog.folder.as_deref())?;
+        let identity = Arc::new(identity::load(&settings)?);
+        let files = reload::server_files(&settings).map_err(StartError::File)?;
+        let tls = Tls::new(Arc::clone(identity.trust()), &files.chain, &files.key).map_err(StartError::File)?;
+        let tls = Arc::new(tls);
+        let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
+        let (listener, address) = listen("server.address", settings.server.address).await?;
+        let (admin_listener, admin_address) = listen("server.admin_address", settings.server.admin_address).await?;
+        let root = settings.root_key.source()?;
+        let store = Store::open(settings.store.to_store(), &root, Arc::clone(&clock), random).await?;
+
+        let vault = Vault::new(store.clone(), Arc::clone(&identity), catalog, Arc::clone(&clock), &settings.limits);
+        let vault = Arc::new(vault);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut routes = service::routes(&vault).add_service(health_service.clone());
+        if settings.server.reflection {
+            let builder = || {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            let broken = |error: tonic_reflection::server::Error| StartError::File(error.to_string());
+            routes = routes.add_service(builder().build_v1().map_err(broken)?);
+            routes = routes.add_service(builder().build_v1alpha().map_err(broken)?);
+        }
+        let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
+        let server = Server { listener, tls: Arc::clone(&tls), gate: Arc::new(gate), limits: settings.limits.clone() };
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let drain = Duration::from_secs(settings.server.drain_seconds);
+        let serving = tokio::spawn(server.run(stop.clone(), drain));
+        let ready = admin::Ready::default();
+        let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls);
+        let interval = Duration::from_secs(settings.server.reload_seconds.max(1));
+        let admin = admin::router(metrics, health_service, ready.clone());
+        let others = vec![
+            tokio::spawn(admin::serve(admin_listener, admin, end.clone())),
+            tokio::spawn(reloader.run(interval, end.clone())),
+            tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
+            tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
+        ];
+        tracing::info!(%address, %admin_address, "serving");
+        Ok(Self { address, admin_address, serving, others, stop, end, health, store })
+    }
+
+    /// Stops: not ready from now on, calls in progress finish within `server.drain_seconds`, then all ends.
+    pub async fn stop(self) {
+        let Self { serving, others, stop, end, health, store, .. } = self;
+        tracing::info!("stopping; calls in progress may finish");
+        for name in admin::SERVICES {
+            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+        }
+        stop.cancel();
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the server ended badly");
+        }
+        end.cancel();
+        for task in others {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task ended badly");
+            }
+        }
+        store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Address { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Does what is due, every minute.
+async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while end.run_until_cancelled(ticks.tick()).await.is_some() {
+        vault.forget_idle();
+        match vault.store.upkeep().await {
+            Ok(0) => {}
+            Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
+            Err(error) => tracing::warn!(error = crate::call::chain(&error), "upkeep failed; it is tried again"),
+        }
+        let now = vault.clock.now();
+        futures::future::join_all(vault.identity.issuers().iter().map(|issuer| issuer.refresh(now))).await;
+    }
+}
+
+/// Asks the database whether it answers, and tells the probes.
+async fn pulse(
+    store: Store,
+    health: tonic_health::server::HealthReporter,
+    ready: admin::Ready,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PULSE);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut before = None;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let answers = store.ping().await;
+        if let (Err(error), true) = (&answers, before != Some(false)) {
+            tracing::error!(error = crate::call::chain(error), "the database does not answer");
+        }
+        let answers = answers.is_ok();
+        if before != Some(answers) {
+            let status =
+                if answers { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            for name in admin::SERVICES {
+                health.set_service_status(name, status).await;
+            }
+            before = Some(answers);
+        }
+        ready.set(answers);
+    }
+    ready.set(false);
+}

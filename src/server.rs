@@ -1,0 +1,187 @@
+//! The mTLS port: a loop of our own that accepts, shakes hands and drives HTTP/2, so that certificates change under
+//! running connections, every limit is explicit, and connections end politely (GOAWAY) when they are old or the program
+//! stops.
+
+mod gate;
+mod tls;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use credvault_crypto::SystemRandom;
+use credvault_domain::Random as _;
+use credvault_identity::PeerCertificate;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use gate::Gate;
+pub(crate) use tls::{Tls, certificates};
+
+use crate::settings::Limits;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long an old connection may finish what it has begun.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Who is at the other end of a connection.
+pub(crate) struct Peer {
+    pub(crate) certificate: PeerCertificate,
+    /// Against which generation of bundles the certificate was last verified.
+    pub(crate) checked: AtomicU64,
+    pub(crate) address: IpAddr,
+}
+
+/// The port.
+pub(crate) struct Server {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) limits: Limits,
+}
+
+impl Server {
+    /// Serves until `stop`, then lets calls in progress finish for at most `drain`.
+    pub(crate) async fn run(self, stop: CancellationToken, drain: Duration) {
+        let Self { listener, tls, gate, limits } = self;
+        let handshakes = Arc::new(Semaphore::new(limits.handshakes.max(1)));
+        let connections = Arc::new(Semaphore::new(limits.connections.max(1)));
+        let tracker = TaskTracker::new();
+        let cut = CancellationToken::new();
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or a peer that was gone at once: never a reason to stop serving.
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+                metrics::counter!("credvault_connections_refused_total").increment(1);
+                continue;
+            };
+            let (tls, gate, handshakes) = (Arc::clone(&tls), Arc::clone(&gate), Arc::clone(&handshakes));
+            let (stop, cut, age) = (stop.clone(), cut.clone(), age(&limits));
+            tracker.spawn(async move {
+                let _place = place;
+                let Some(stream) = handshake(socket, &tls, &handshakes).await else { return };
+                let peer = Arc::new(Peer {
+                    certificate: PeerCertificate::read(chain(&stream)),
+                    checked: AtomicU64::new(0),
+                    address: address.ip().to_canonical(),
+                });
+                metrics::gauge!("credvault_connections").increment(1);
+                drive(stream, gate, peer, age, stop, cut).await;
+                metrics::gauge!("credvault_connections").decrement(1);
+            });
+        }
+        drop(listener);
+        tracker.close();
+        if tokio::time::timeout(drain, tracker.wait()).await.is_err() {
+            tracing::warn!("calls were still in progress when the time to drain was over");
+            cut.cancel();
+            tracker.wait().await;
+        }
+    }
+}
+
+/// The age at which a connection ends: give or take a tenth, so that not all clients reconnect at once.
+fn age(limits: &Limits) -> Duration {
+    let mut random = [0; 1];
+    // Without randomness every connection gets the same age, which serves as well.
+    let _ = SystemRandom.fill(&mut random);
+    let jitter = 0.9 + 0.2 * f64::from(random[0]) / 255.0;
+    Duration::from_secs(limits.connection_age_seconds).mul_f64(jitter)
+}
+
+async fn handshake(socket: TcpStream, tls: &Tls, handshakes: &Semaphore) -> Option<TlsStream<TcpStream>> {
+    let _turn = handshakes.acquire().await.ok()?;
+    // Without it every small answer waits for the peer's delayed acknowledgement.
+    socket.set_nodelay(true).ok()?;
+    let shaking = TlsAcceptor::from(tls.current()).accept(socket);
+    let failure = match tokio::time::timeout(HANDSHAKE, shaking).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it took too long".to_owned(),
+    };
+    metrics::counter!("credvault_handshake_failures_total").increment(1);
+    tracing::info!(error = failure, "a TLS handshake failed");
+    None
+}
+
+fn chain(stream: &TlsStream<TcpStream>) -> Vec<CertificateDer<'static>> {
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    certificates.iter().map(|certificate| certificate.clone().into_owned()).collect()
+}
+
+/// Serves one connection until it ends, gets too old, or the program stops; `cut` ends it without further ado.
+async fn drive(
+    stream: TlsStream<TcpStream>,
+    gate: Arc<Gate>,
+    peer: Arc<Peer>,
+    age: Duration,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) {
+    let service = hyper::service::service_fn(move |request| {
+        let (gate, peer) = (Arc::clone(&gate), Arc::clone(&peer));
+        async move { Ok::<_, std::convert::Infallible>(gate.serve(&peer, request).await) }
+    });
+    let connection = http2().serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        result = connection.as_mut() => Some(result),
+        () = tokio::time::sleep(age) => None,
+        () = stop.cancelled() => None,
+        () = cut.cancelled() => return,
+    };
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            // While the program stops, the time to drain is the limit; an old connection has a limit of its own.
+            let grace = async {
+                tokio::time::sleep(GRACE).await;
+                if stop.is_cancelled() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                result = connection => result,
+                () = grace => return,
+                () = cut.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// The limits of HTTP/2, all of them explicit. `docs/limits.md` says which attack each one is for.
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(256)
+        .max_header_list_size(8 * 1024)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}

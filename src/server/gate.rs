@@ -1,0 +1,262 @@
+//! What every request goes through before its message is read, in this order: trace, share of the limit on calls,
+//! certificate, tenant, policy's first look, deadline. And what every answer goes through: metrics, and the record of
+//! calls that no handler took on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use credvault_domain::{Action, AuditEvent, TenantId, TenantSource, Timestamp, TraceId};
+use credvault_identity::{Caller, Error as IdentityError, Presented};
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::Peer;
+use crate::call::{Ticket, record_refusal};
+use crate::settings::Limits;
+use crate::trace::{self, Parent};
+use crate::vault::Vault;
+use crate::wire::{Refusal, code_name};
+
+/// The longest deadline that a caller may ask for.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The way in.
+pub(crate) struct Gate {
+    vault: Arc<Vault>,
+    router: Router,
+    calls: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+impl Gate {
+    pub(crate) fn new(vault: Arc<Vault>, router: Router, limits: &Limits) -> Self {
+        let calls = Arc::new(Semaphore::new(limits.calls.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { vault, router, calls, deadline: Duration::from_secs(limits.deadline_seconds.max(1)) }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let begun = Instant::now();
+        let action = Action::from_path(request.uri().path());
+        let name = action.map_or("other", Action::as_str);
+        let span = tracing::info_span!("call", action = name, trace_id = tracing::field::Empty);
+        let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok()).and_then(Parent::parse);
+        let trace = trace::enter(&span, parent);
+        span.record("trace_id", tracing::field::display(trace));
+        let response = match action {
+            Some(action) => self.call(peer, action, trace, request).instrument(span).await,
+            None => self.other(peer, trace, request).instrument(span).await,
+        };
+        let code = code_name(code_of(&response));
+        metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
+        metrics::histogram!("credvault_call_seconds", "action" => name).record(begun.elapsed().as_secs_f64());
+        response
+    }
+
+    /// Reflection and health: for every service with a certificate that counts.
+    async fn other(&self, peer: &Peer, trace: TraceId, request: Request<Incoming>) -> Response<Body> {
+        let trust = self.vault.identity.trust();
+        match trust.service(&peer.certificate, &peer.checked, self.vault.clock.now()) {
+            Ok(_) => self.route(request.map(Body::new)).await,
+            Err(error) => Refusal::from(IdentityError::from(error)).status(&trace.to_string()).into_http(),
+        }
+    }
+
+    async fn call(&self, peer: &Peer, action: Action, trace: TraceId, request: Request<Incoming>) -> Response<Body> {
+        let deadline = tokio::time::Instant::now() + self.deadline(request.headers());
+        let admitted = match Arc::clone(&self.calls).try_acquire_owned() {
+            Ok(permit) => self.admit(peer, action, trace, permit, request.headers(), deadline).await,
+            Err(_) => Err((None, Refusal::Overloaded)),
+        };
+        let ticket = match admitted {
+            Ok(ticket) => ticket,
+            Err((caller, refusal)) => {
+                let event = self.event(peer, action, trace, caller.as_ref(), &refusal);
+                return self.refuse(event, refusal, trace).await;
+            }
+        };
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ticket.clone());
+        let response = tokio::time::timeout_at(deadline, self.route(request)).await;
+        let refusal = match response {
+            Ok(response) => match unread(&response) {
+                Some(refusal) if !ticket.entered() => refusal,
+                _ => return response,
+            },
+            Err(_) => Refusal::Deadline,
+        };
+        // A handler that has entered records its own outcome when it is done with it.
+        if ticket.entered() {
+            return refusal.status(&trace.to_string()).into_http();
+        }
+        let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
+        self.refuse(event, refusal, trace).await
+    }
+
+    /// Says who calls, and refuses whom no policy permits the action at all.
+    async fn admit(
+        &self,
+        peer: &Peer,
+        action: Action,
+        trace: TraceId,
+        permit: OwnedSemaphorePermit,
+        headers: &HeaderMap,
+        deadline: tokio::time::Instant,
+    ) -> Result<Ticket, (Option<Caller>, Refusal)> {
+        let identity = &self.vault.identity;
+        let presented = presented(headers).map_err(|error| (None, error.into()))?;
+        let now = self.vault.clock.now();
+        let authenticated = identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, now);
+        let authenticated = trace::CURRENT.scope(trace, authenticated);
+        let caller = match tokio::time::timeout_at(deadline, authenticated).await {
+            Ok(result) => result.map_err(|error| (None, error.into()))?,
+            Err(_) => return Err((None, Refusal::Deadline)),
+        };
+        match identity.admit(&caller, action) {
+            Ok(()) => Ok(Ticket::new(caller, action, trace, permit)),
+            Err(error) => Err((Some(caller), error.into())),
+        }
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The record of a call that no handler took on.
+    fn event(
+        &self,
+        peer: &Peer,
+        action: Action,
+        trace: TraceId,
+        caller: Option<&Caller>,
+        refusal: &Refusal,
+    ) -> AuditEvent {
+        let verified = caller.and_then(|caller| caller.tenant.as_ref());
+        AuditEvent {
+            id: Uuid::nil(),
+            time: Timestamp::default(),
+            tenant: verified.map_or_else(TenantId::platform, |verified| verified.tenant.clone()),
+            // A certificate that was refused names nobody.
+            service: match refusal.kind().1 {
+                credvault_domain::Reason::ClientCertificateInvalid => None,
+                _ => peer.certificate.service().cloned(),
+            },
+            user: verified.and_then(|verified| verified.user.clone()),
+            tenant_source: caller.map_or(TenantSource::None, Caller::tenant_source),
+            action,
+            connection: None,
+            provider: None,
+            version: None,
+            purpose: None,
+            changed: Vec::new(),
+            outcome: refusal.outcome(),
+            reason: Some(refusal.kind().1),
+            policies: refusal.policies(),
+            trace,
+            source: Some(peer.address),
+        }
+    }
+
+    /// Records a refusal in a task of its own, so that a caller who hangs up at once is on record, too.
+    async fn refuse(&self, event: AuditEvent, refusal: Refusal, trace: TraceId) -> Response<Body> {
+        let (status, vault) = (refusal.status(&trace.to_string()), Arc::clone(&self.vault));
+        let recording = async move { record_refusal(&vault, event, &refusal).await };
+        // It only ends early if the runtime stops, and then nobody waits for the answer.
+        let _ = tokio::spawn(recording.in_current_span()).await;
+        status.into_http()
+    }
+
+    /// The deadline that the caller asks for, within bounds.
+    fn deadline(&self, headers: &HeaderMap) -> Duration {
+        let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(grpc_timeout);
+        asked.map_or(self.deadline, |asked| asked.min(LONGEST_DEADLINE))
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+/// The headers that identify tenant and user, each at most once.
+fn presented(headers: &HeaderMap) -> Result<Presented<'_>, IdentityError> {
+    Ok(Presented {
+        authorization: once(headers, "authorization")?,
+        tenant: once(headers, "x-tenant-id")?,
+        user: once(headers, "x-user-id")?,
+    })
+}
+
+fn once<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<Option<&'a str>, IdentityError> {
+    let wrong = |rule: &str| IdentityError::Header { header, rule: rule.to_owned() };
+    let mut values = headers.get_all(header).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(wrong("must be sent once only"));
+    }
+    first.to_str().map(Some).map_err(|_| wrong("must be printable ASCII"))
+}
+
+/// The code of an answer. One that is still to stream its trailers has gone well so far.
+fn code_of(response: &Response<Body>) -> Code {
+    response.headers().get("grpc-status").map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
+}
+
+/// What tonic answered in a handler's place: the message did not decode, or was too large.
+fn unread(response: &Response<Body>) -> Option<Refusal> {
+    let status = Status::from_header_map(response.headers())?;
+    match status.code() {
+        Code::InvalidArgument | Code::Internal | Code::Unimplemented => {
+            Some(Refusal::Unreadable(status.message().to_owned()))
+        }
+        Code::OutOfRange => Some(Refusal::Unreadable("it is larger than 256 KiB".to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_digits_and_a_unit() {
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for text in ["", "m", "1", "-1S", "1.5S", "123456789S", "1x", "é"] {
+            assert_eq!(grpc_timeout(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn identifying_headers_are_sent_once() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-tenant-id", "a".parse().expect("value"));
+        assert_eq!(presented(&headers).expect("one").tenant, Some("a"));
+        headers.append("x-tenant-id", "b".parse().expect("value"));
+        assert!(presented(&headers).is_err());
+    }
+}

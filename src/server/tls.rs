@@ -1,0 +1,58 @@
+//! The TLS configuration: 1.3 only, client certificate required, no resumption, exchangeable while serving.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use credvault_identity::Trust;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::{ServerConfig, version};
+
+/// The configuration that the next handshake uses.
+pub(crate) struct Tls {
+    current: ArcSwap<ServerConfig>,
+    trust: Arc<Trust>,
+}
+
+impl Tls {
+    /// Serves with this certificate chain and key, both PEM.
+    pub(crate) fn new(trust: Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        let current = ArcSwap::from_pointee(build(&trust, chain, key)?);
+        Ok(Self { current, trust })
+    }
+
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    /// Replaces the certificate for the handshakes to come.
+    pub(crate) fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), String> {
+        self.current.store(Arc::new(build(&self.trust, chain, key)?));
+        Ok(())
+    }
+}
+
+fn build(trust: &Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
+    let chain = certificates(chain)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key file holds no PEM private key".to_owned())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_client_cert_verifier(Arc::clone(trust) as _)
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("certificate and key do not fit: {error}"))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // A resumed session shows no certificate, so there is none to check.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|error| format!("it is not PEM: {error:?}"))?;
+    if certificates.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(certificates) }
+}

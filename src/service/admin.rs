@@ -1,0 +1,124 @@
+//! `AdminService`: tenants, users, keys. The only service whose requests name a tenant.
+
+use std::sync::Arc;
+
+use credvault_domain::{TenantId, TenantScope, TenantState, Violations};
+use credvault_store::Recorded;
+
+use super::rpcs;
+use crate::call::Call;
+use crate::proto::v1;
+use crate::vault::Vault;
+use crate::wire::{self, Refusal};
+
+pub(crate) struct Service(pub(crate) Arc<Vault>);
+
+rpcs! {
+    Service, v1::admin_service_server::AdminService,
+    create_tenant: CreateTenantRequest -> CreateTenantResponse,
+    get_tenant: GetTenantRequest -> GetTenantResponse,
+    list_tenants: ListTenantsRequest -> ListTenantsResponse,
+    suspend_tenant: SuspendTenantRequest -> SuspendTenantResponse,
+    resume_tenant: ResumeTenantRequest -> ResumeTenantResponse,
+    list_users: ListUsersRequest -> ListUsersResponse,
+    delete_user: DeleteUserRequest -> DeleteUserResponse,
+    get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
+}
+
+/// The scope of the tenant that an administrator names, if policy lets the caller administer it.
+fn administer(call: &Call, tenant: Option<TenantId>) -> Result<TenantScope, Refusal> {
+    let (scope, permit) = call.vault.identity.administer(&call.caller, call.action, tenant)?;
+    call.vault.count(&call.caller.service, scope.tenant(), 1)?;
+    call.about_tenant(scope.tenant());
+    call.about_policies(permit.policies);
+    Ok(scope)
+}
+
+async fn create_tenant(
+    call: Arc<Call>,
+    request: v1::CreateTenantRequest,
+) -> Result<Recorded<v1::CreateTenantResponse>, Refusal> {
+    let mut violations = Violations::default();
+    let id = wire::tenant_id(&request.tenant_id).map_err(|wrong| violations.extend(wrong)).ok();
+    if let Err(wrong) = wire::display_name(&request.display_name) {
+        violations.extend(wrong);
+    }
+    violations.into_result()?;
+    let scope = administer(&call, id)?;
+    let write = call.write(&request.request_id, &request)?;
+    let created = call.vault.store.tenants().create(&scope, &request.display_name, &write).await?;
+    Ok(created.map(|created| v1::CreateTenantResponse { tenant: Some(wire::tenant(created)) }))
+}
+
+async fn get_tenant(
+    call: Arc<Call>,
+    request: v1::GetTenantRequest,
+) -> Result<Recorded<v1::GetTenantResponse>, Refusal> {
+    let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
+    let tenant = call.vault.store.tenants().get(&scope).await?;
+    call.recorded(v1::GetTenantResponse { tenant: Some(wire::tenant(tenant)) }).await
+}
+
+async fn list_tenants(
+    call: Arc<Call>,
+    request: v1::ListTenantsRequest,
+) -> Result<Recorded<v1::ListTenantsResponse>, Refusal> {
+    let state = wire::tenant_state(request.state)?;
+    let page = wire::page(call.action, None, &request)?;
+    let platform = administer(&call, None)?;
+    let listed = call.vault.store.tenants().list(&platform, state, &page).await?;
+    let tenants = listed.items.into_iter().map(wire::tenant).collect();
+    call.recorded(v1::ListTenantsResponse { tenants, next_page_token: listed.next_page_token }).await
+}
+
+async fn suspend_tenant(
+    call: Arc<Call>,
+    request: v1::SuspendTenantRequest,
+) -> Result<Recorded<v1::SuspendTenantResponse>, Refusal> {
+    let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
+    let write = call.write(&request.request_id, &request)?;
+    let tenant = call.vault.store.tenants().set_state(&scope, TenantState::Suspended, &write).await?;
+    Ok(tenant.map(|tenant| v1::SuspendTenantResponse { tenant: Some(wire::tenant(tenant)) }))
+}
+
+async fn resume_tenant(
+    call: Arc<Call>,
+    request: v1::ResumeTenantRequest,
+) -> Result<Recorded<v1::ResumeTenantResponse>, Refusal> {
+    let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
+    let write = call.write(&request.request_id, &request)?;
+    let tenant = call.vault.store.tenants().set_state(&scope, TenantState::Active, &write).await?;
+    Ok(tenant.map(|tenant| v1::ResumeTenantResponse { tenant: Some(wire::tenant(tenant)) }))
+}
+
+async fn list_users(
+    call: Arc<Call>,
+    request: v1::ListUsersRequest,
+) -> Result<Recorded<v1::ListUsersResponse>, Refusal> {
+    let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
+    let page = wire::page(call.action, None, &request)?;
+    let listed = call.vault.store.users().list(&scope, &page).await?;
+    let users = listed.items.into_iter().map(wire::user).collect();
+    call.recorded(v1::ListUsersResponse { users, next_page_token: listed.next_page_token }).await
+}
+
+async fn delete_user(
+    call: Arc<Call>,
+    request: v1::DeleteUserRequest,
+) -> Result<Recorded<v1::DeleteUserResponse>, Refusal> {
+    let tenant = wire::tenant_id(&request.tenant_id)?;
+    let user = wire::user_id(&request.user_id)?;
+    let scope = administer(&call, Some(tenant))?;
+    let write = call.write(&request.request_id, &request)?;
+    let removed = call.vault.store.users().delete(&scope, &user, &write).await?;
+    Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
+}
+
+async fn get_key_status(
+    call: Arc<Call>,
+    request: v1::GetKeyStatusRequest,
+) -> Result<Recorded<v1::GetKeyStatusResponse>, Refusal> {
+    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let status = call.vault.store.keys().status(&scope).await?;
+    call.recorded(wire::key_status(status)).await
+}

@@ -1,0 +1,48 @@
+//! `AuditService`: the log, read.
+
+use std::sync::Arc;
+
+use credvault_identity::Facts;
+use credvault_store::Recorded;
+
+use super::rpcs;
+use crate::call::Call;
+use crate::proto::v1;
+use crate::vault::Vault;
+use crate::wire::{self, Refusal};
+
+pub(crate) struct Service(pub(crate) Arc<Vault>);
+
+rpcs! {
+    Service, v1::audit_service_server::AuditService,
+    list_audit_events: ListAuditEventsRequest -> ListAuditEventsResponse,
+    summarize_audit_events: SummarizeAuditEventsRequest -> SummarizeAuditEventsResponse,
+}
+
+async fn list_audit_events(
+    call: Arc<Call>,
+    request: v1::ListAuditEventsRequest,
+) -> Result<Recorded<v1::ListAuditEventsResponse>, Refusal> {
+    let scope = call.scope()?;
+    let page = wire::page(call.action, Some(&scope), &request)?;
+    let mut filter = wire::audit_filter(request.filter)?;
+    call.permit(&scope, Facts::default())?;
+    call.own_records_only(&scope, &mut filter)?;
+    let listed = call.vault.store.audit().list(&scope, &filter, &page).await?;
+    let events = listed.items.into_iter().map(wire::audit_event).collect();
+    call.recorded(v1::ListAuditEventsResponse { events, next_page_token: listed.next_page_token }).await
+}
+
+async fn summarize_audit_events(
+    call: Arc<Call>,
+    request: v1::SummarizeAuditEventsRequest,
+) -> Result<Recorded<v1::SummarizeAuditEventsResponse>, Refusal> {
+    let scope = call.scope()?;
+    let groups = wire::audit_groups(&request.group_by)?;
+    let mut filter = wire::audit_filter(request.filter)?;
+    call.permit(&scope, Facts::default())?;
+    call.own_records_only(&scope, &mut filter)?;
+    let rows = call.vault.store.audit().summarize(&scope, &filter, &groups).await?;
+    let summaries = rows.into_iter().map(|row| wire::audit_summary(&groups, row)).collect();
+    call.recorded(v1::SummarizeAuditEventsResponse { summaries }).await
+}

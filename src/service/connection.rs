@@ -1,0 +1,239 @@
+//! `ConnectionService`: the catalog and the connections.
+
+use std::sync::Arc;
+
+use credvault_catalog::{Mode, Provider};
+use credvault_domain::{AuthMode, Config, ProviderId, Violations};
+use credvault_identity::Facts;
+use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded};
+use prost_types::Struct;
+
+use super::rpcs;
+use crate::call::Call;
+use crate::proto::v1;
+use crate::vault::Vault;
+use crate::wire::{self, Refusal, UpdateField};
+
+pub(crate) struct Service(pub(crate) Arc<Vault>);
+
+rpcs! {
+    Service, v1::connection_service_server::ConnectionService,
+    list_providers: ListProvidersRequest -> ListProvidersResponse,
+    get_provider: GetProviderRequest -> GetProviderResponse,
+    create_connection: CreateConnectionRequest -> CreateConnectionResponse,
+    get_connection: GetConnectionRequest -> GetConnectionResponse,
+    list_connections: ListConnectionsRequest -> ListConnectionsResponse,
+    update_connection: UpdateConnectionRequest -> UpdateConnectionResponse,
+    delete_connection: DeleteConnectionRequest -> DeleteConnectionResponse,
+    undelete_connection: UndeleteConnectionRequest -> UndeleteConnectionResponse,
+    purge_connection: PurgeConnectionRequest -> PurgeConnectionResponse,
+    set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse,
+}
+
+async fn list_providers(
+    call: Arc<Call>,
+    request: v1::ListProvidersRequest,
+) -> Result<Recorded<v1::ListProvidersResponse>, Refusal> {
+    let page = wire::page(call.action, None, &request)?;
+    call.permit_catalog(None)?;
+    // The catalog is the same for everybody, so a position in it needs no seal: it is the last provider's id.
+    let after = match page.token.as_str() {
+        "" => None,
+        token => Some(ProviderId::parse(token).map_err(|_| credvault_store::Error::PageToken)?),
+    };
+    let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+    let mut providers: Vec<&Provider> = call
+        .vault
+        .catalog
+        .iter()
+        .filter(|provider| after.as_ref().is_none_or(|after| provider.id > *after))
+        .take(size.saturating_add(1))
+        .collect();
+    let more = providers.len() > size;
+    providers.truncate(size);
+    let next = providers.last().filter(|_| more).map(|last| last.id.as_str().to_owned()).unwrap_or_default();
+    let providers = providers.into_iter().map(wire::provider).collect();
+    call.recorded(v1::ListProvidersResponse { providers, next_page_token: next }).await
+}
+
+async fn get_provider(
+    call: Arc<Call>,
+    request: v1::GetProviderRequest,
+) -> Result<Recorded<v1::GetProviderResponse>, Refusal> {
+    let id = wire::provider_id(&request.provider)?;
+    call.about_provider(&id);
+    call.permit_catalog(Some(&id))?;
+    let provider = wire::provider(call.vault.catalog.get(&id).ok_or(Refusal::ProviderUnknown)?);
+    call.recorded(v1::GetProviderResponse { provider: Some(provider) }).await
+}
+
+async fn create_connection(
+    call: Arc<Call>,
+    mut request: v1::CreateConnectionRequest,
+) -> Result<Recorded<v1::CreateConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let provider_id = wire::provider_id(&request.provider)?;
+    call.about_provider(&provider_id);
+    let owner = call.owner(&scope, wire::owner(request.owner.clone())?)?;
+    let facts = Facts { provider: Some(&provider_id), owner: Some(&owner), purpose: None };
+    call.permit(&scope, facts)?;
+    let write = call.write(&request.request_id, &request)?;
+    let provider = call.vault.catalog.get(&provider_id).ok_or(Refusal::ProviderUnknown)?;
+    let (auth_mode, mode) = chosen_mode(provider, &request.auth_mode)?;
+    let mut violations = Violations::default();
+    let account_name = noted(&mut violations, wire::account_name("account_name", &request.account_name));
+    let config = noted(&mut violations, config("config", request.config.take(), mode));
+    let labels = noted(&mut violations, wire::labels("labels", std::mem::take(&mut request.labels)));
+    let external = std::mem::take(&mut request.external_account_id);
+    let external = noted(&mut violations, wire::external_account_id("external_account_id", external));
+    let credential = request.credential.take().map(|input| wire::new_credential("credential", input, mode, call.now()));
+    let credential = noted(&mut violations, credential.transpose());
+    let parsed = account_name.zip(config).zip(labels).zip(external).zip(credential);
+    let Some(((((account_name, config), labels), external_account_id), credential)) = parsed else {
+        return Err(violations.into());
+    };
+    let enabled = !request.disabled;
+    let new = NewConnection {
+        owner: owner.clone(),
+        provider: provider_id.clone(),
+        account_name,
+        auth_mode,
+        config,
+        labels,
+        external_account_id,
+        enabled,
+    };
+    let created = call.vault.store.connections().create(&scope, &new, credential.as_ref(), &write).await?;
+    Ok(created.map(|created| v1::CreateConnectionResponse { connection: Some(wire::connection(created)) }))
+}
+
+fn noted<T>(violations: &mut Violations, result: Result<T, Violations>) -> Option<T> {
+    result.map_err(|wrong| violations.extend(wrong)).ok()
+}
+
+/// The auth mode that a request names, or the provider's only one.
+fn chosen_mode<'a>(provider: &'a Provider, name: &str) -> Result<(AuthMode, &'a Mode), Violations> {
+    let named = AuthMode::parse(name).ok();
+    let chosen = if name.is_empty() { provider.only_mode() } else { named.as_ref() };
+    chosen.and_then(|name| Some((name.clone(), provider.mode(name)?))).ok_or_else(|| {
+        let all: Vec<&str> = provider.modes().map(|(name, _)| name.as_str()).collect();
+        Violations::of("auth_mode", format!("must be one of {}", all.join(", ")))
+    })
+}
+
+/// A config that the auth mode accepts.
+fn config(path: &str, config: Option<Struct>, mode: &Mode) -> Result<Config, Violations> {
+    let config = Config::new(wire::value_of(config.unwrap_or_default()));
+    let config = config.map_err(|rule| Violations::of(path, rule.to_string()))?;
+    mode.check_config(path, &config).map(|()| config)
+}
+
+async fn get_connection(
+    call: Arc<Call>,
+    request: v1::GetConnectionRequest,
+) -> Result<Recorded<v1::GetConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    call.recorded(v1::GetConnectionResponse { connection: Some(wire::connection(connection)) }).await
+}
+
+async fn list_connections(
+    call: Arc<Call>,
+    request: v1::ListConnectionsRequest,
+) -> Result<Recorded<v1::ListConnectionsResponse>, Refusal> {
+    let scope = call.scope()?;
+    let filter = wire::connection_filter(&request)?;
+    if let Some(OwnerFilter::User(user)) = &filter.owner {
+        call.reach(&scope, Some(user))?;
+    }
+    let page = wire::page(call.action, Some(&scope), &request)?;
+    call.permit(&scope, Facts { provider: filter.provider.as_ref(), owner: None, purpose: None })?;
+    let listed = call.vault.store.connections().list(&scope, &filter, &page).await?;
+    let connections = listed.items.into_iter().map(wire::connection).collect();
+    call.recorded(v1::ListConnectionsResponse { connections, next_page_token: listed.next_page_token }).await
+}
+
+async fn update_connection(
+    call: Arc<Call>,
+    mut request: v1::UpdateConnectionRequest,
+) -> Result<Recorded<v1::UpdateConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let fields = wire::update_mask(request.update_mask.clone())?;
+    let missing = || Violations::of("connection", "must be given, with its id");
+    let named = request.connection.as_ref().filter(|connection| !connection.id.is_empty()).ok_or_else(missing)?;
+    let id = wire::connection_id(&named.id)?;
+    let etag = wire::etag("connection.etag", &named.etag)?;
+    let stored = call.connection(&scope, id).await?;
+    call.about_changed(fields.iter().map(|field| field.as_str().to_owned()).collect());
+    let write = call.write(&request.request_id, &request)?;
+    let mode = call.vault.mode(&stored.provider, &stored.auth_mode)?;
+    let patch = patch(request.connection.take().unwrap_or_default(), &fields, mode)?;
+    let updated = call.vault.store.connections().update(&scope, id, etag, &patch, &write).await?;
+    Ok(updated.map(|updated| v1::UpdateConnectionResponse { connection: Some(wire::connection(updated)) }))
+}
+
+fn patch(new: v1::Connection, fields: &[UpdateField], mode: &Mode) -> Result<ConnectionPatch, Violations> {
+    let v1::Connection { account_name, enabled, config: new_config, labels, external_account_id, .. } = new;
+    let wanted = |field: UpdateField| fields.contains(&field);
+    let mut violations = Violations::default();
+    let mut patch = ConnectionPatch::default();
+    if wanted(UpdateField::AccountName) {
+        patch.account_name = noted(&mut violations, wire::account_name("connection.account_name", &account_name));
+    }
+    if wanted(UpdateField::Enabled) {
+        patch.enabled = Some(enabled);
+    }
+    if wanted(UpdateField::Config) {
+        patch.config = noted(&mut violations, config("connection.config", new_config, mode));
+    }
+    if wanted(UpdateField::Labels) {
+        patch.labels = noted(&mut violations, wire::labels("connection.labels", labels));
+    }
+    if wanted(UpdateField::ExternalAccountId) {
+        let field = "connection.external_account_id";
+        patch.external_account_id = noted(&mut violations, wire::external_account_id(field, external_account_id));
+    }
+    violations.into_result().map(|()| patch)
+}
+
+/// The four changes of a connection that differ in what the store does only.
+macro_rules! change {
+    ($($rpc:ident: $request:ident -> $response:ident by $method:ident,)*) => {$(
+        async fn $rpc(call: Arc<Call>, request: v1::$request) -> Result<Recorded<v1::$response>, Refusal> {
+            let scope = call.scope()?;
+            let id = wire::connection_id(&request.connection_id)?;
+            let etag = wire::etag("etag", &request.etag)?;
+            call.connection(&scope, id).await?;
+            let write = call.write(&request.request_id, &request)?;
+            let changed = call.vault.store.connections().$method(&scope, id, etag, &write).await?;
+            Ok(changed.map(|changed| v1::$response { connection: Some(wire::connection(changed)) }))
+        }
+    )*};
+}
+
+change! {
+    delete_connection: DeleteConnectionRequest -> DeleteConnectionResponse by delete,
+    undelete_connection: UndeleteConnectionRequest -> UndeleteConnectionResponse by undelete,
+    set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse by set_default,
+}
+
+async fn purge_connection(
+    call: Arc<Call>,
+    request: v1::PurgeConnectionRequest,
+) -> Result<Recorded<v1::PurgeConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let etag = wire::etag("etag", &request.etag)?;
+    let write = || call.write(&request.request_id, &request);
+    match call.connection(&scope, id).await {
+        Ok(_) => {}
+        // What a repeated request purged is not there any more: the memory of the first decides.
+        Err(Refusal::Store(credvault_store::Error::ConnectionNotFound)) if !request.request_id.is_empty() => {
+            call.permit(&scope, Facts::default())?;
+        }
+        Err(refusal) => return Err(refusal),
+    }
+    let purged = call.vault.store.connections().purge(&scope, id, etag, &write()?).await?;
+    Ok(purged.map(|()| v1::PurgeConnectionResponse {}))
+}

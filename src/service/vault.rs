@@ -1,0 +1,203 @@
+//! `VaultService`: credentials in and out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
+use credvault_identity::Facts;
+use credvault_store::{Recorded, Selector};
+use futures::StreamExt as _;
+
+use super::rpcs;
+use crate::call::Call;
+use crate::proto::v1;
+use crate::vault::Vault;
+use crate::wire::{self, FetchQuery, Refusal};
+
+pub(crate) struct Service(pub(crate) Arc<Vault>);
+
+/// The most fetches of a batch.
+const BATCH_MAX: usize = 100;
+/// How many fetches of a batch are in progress at once.
+const BATCH_WIDTH: usize = 8;
+
+rpcs! {
+    Service, v1::vault_service_server::VaultService,
+    put_credential: PutCredentialRequest -> PutCredentialResponse,
+    fetch_credential: FetchCredentialRequest -> FetchCredentialResponse,
+    batch_fetch_credentials: BatchFetchCredentialsRequest -> BatchFetchCredentialsResponse,
+    list_credential_versions: ListCredentialVersionsRequest -> ListCredentialVersionsResponse,
+    rollback_credential: RollbackCredentialRequest -> RollbackCredentialResponse,
+    destroy_credential_version: DestroyCredentialVersionRequest -> DestroyCredentialVersionResponse,
+}
+
+async fn put_credential(
+    call: Arc<Call>,
+    mut request: v1::PutCredentialRequest,
+) -> Result<Recorded<v1::PutCredentialResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    let write = call.write(&request.request_id, &request)?;
+    let expected = wire::expected_version(request.expected_version)?;
+    let input = request.credential.take().ok_or_else(|| Violations::of("credential", "must be given"))?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let credential = wire::new_credential("credential", input, mode, call.now())?;
+    let stored = call.vault.store.credentials().put(&scope, id, &credential, expected, &write).await?;
+    Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
+}
+
+async fn fetch_credential(
+    call: Arc<Call>,
+    request: v1::FetchCredentialRequest,
+) -> Result<Recorded<v1::FetchCredentialResponse>, Refusal> {
+    let scope = call.scope()?;
+    let Found { credential, used } = fetch(&call, &scope, request).await?;
+    let response = v1::FetchCredentialResponse { credential: Some(credential) };
+    let audit = call.vault.store.audit();
+    Ok(audit.record_fetches(vec![call.event()], vec![used], response).await?)
+}
+
+async fn batch_fetch_credentials(
+    call: Arc<Call>,
+    request: v1::BatchFetchCredentialsRequest,
+) -> Result<Recorded<v1::BatchFetchCredentialsResponse>, Refusal> {
+    let scope = call.scope()?;
+    call.permit(&scope, Facts::default())?;
+    let count = request.requests.len();
+    if !(1..=BATCH_MAX).contains(&count) {
+        return Err(Violations::of("requests", "must be 1 to 100").into());
+    }
+    // The frame has counted one already.
+    call.vault.count(&call.caller.service, scope.tenant(), u32::try_from(count - 1).unwrap_or(u32::MAX))?;
+    let (scope, whole) = (&scope, &call);
+    let one = |request| async move {
+        let call = whole.part(Action::FetchCredential);
+        match fetch(&call, scope, request).await {
+            Ok(found) => Outcome::found(found, call.event()),
+            Err(refusal) => Outcome::refused(&refusal, call.refused_event(&refusal)),
+        }
+    };
+    let outcomes: Vec<Outcome> = futures::stream::iter(request.requests).map(one).buffered(BATCH_WIDTH).collect().await;
+    let (mut results, mut events, mut used) = (Vec::with_capacity(count), vec![call.event()], Vec::new());
+    for outcome in outcomes {
+        results.push(v1::BatchFetchCredentialsResult { outcome: Some(outcome.result) });
+        events.push(outcome.event);
+        used.extend(outcome.used);
+    }
+    let response = v1::BatchFetchCredentialsResponse { results };
+    Ok(call.vault.store.audit().record_fetches(events, used, response).await?)
+}
+
+/// What became of one fetch of a batch.
+struct Outcome {
+    result: v1::batch_fetch_credentials_result::Outcome,
+    event: AuditEvent,
+    used: Option<(TenantId, ConnectionId)>,
+}
+
+impl Outcome {
+    fn found(Found { credential, used }: Found, event: AuditEvent) -> Self {
+        let result = v1::batch_fetch_credentials_result::Outcome::Credential(credential);
+        Self { result, event, used: Some(used) }
+    }
+
+    fn refused(refusal: &Refusal, event: AuditEvent) -> Self {
+        let result = v1::batch_fetch_credentials_result::Outcome::Error(refusal.fetch_error());
+        Self { result, event, used: None }
+    }
+}
+
+/// A credential that is ready but not recorded yet, so not to be sent.
+struct Found {
+    credential: v1::Credential,
+    used: (TenantId, ConnectionId),
+}
+
+/// Finds a credential, asks policy, opens it, and fills the provider's request template.
+async fn fetch(call: &Call, scope: &TenantScope, request: v1::FetchCredentialRequest) -> Result<Found, Refusal> {
+    let FetchQuery { selector, purpose, named_user } = wire::fetch_query(request, call.caller.user())?;
+    call.about_purpose(purpose.as_ref());
+    match &selector {
+        Selector::Connection { id, .. } => call.about_id(*id),
+        Selector::Provider { provider, .. } => {
+            call.about_provider(provider);
+            call.vault.catalog.get(provider).ok_or(Refusal::ProviderUnknown)?;
+        }
+    }
+    call.reach(scope, named_user.as_ref())?;
+    let credentials = call.vault.store.credentials();
+    let fetched = credentials.fetch(scope, &selector).await.map_err(|error| not_configured(error, &selector))?;
+    let connection = &fetched.connection;
+    call.about(connection);
+    let facts =
+        Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: purpose.as_ref() };
+    call.permit(scope, facts)?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let (mut fields, version, expire_time) =
+        credentials.open(&fetched, call.now()).map_err(|error| not_configured(error, &selector))?;
+    call.about_version(version);
+    // The template may use what the caller itself does not get.
+    let auth = mode.request_auth(&connection.config, &fields);
+    if fields.iter().any(|(name, _)| mode.is_vault_only(name)) {
+        let all = call.vault.identity.authorize(&call.caller, Action::FetchRefreshToken, scope, facts);
+        if all.is_err() {
+            fields.retain(|name| !mode.is_vault_only(name));
+        }
+    }
+    let left = expire_time.map_or(Duration::MAX, |time| call.now().until(time));
+    let credential =
+        wire::credential(connection, version, &fields, auth, expire_time, call.vault.cache.min(left));
+    Ok(Found { credential, used: (fetched.tenant, connection.id) })
+}
+
+/// A missing credential, with the provider and user that were asked for.
+fn not_configured(error: credvault_store::Error, selector: &Selector) -> Refusal {
+    match (error, selector) {
+        (credvault_store::Error::NoCredential, Selector::Provider { provider, user, .. }) => {
+            Refusal::NotConfigured { provider: provider.clone(), user: user.clone() }
+        }
+        (error, _) => error.into(),
+    }
+}
+
+async fn list_credential_versions(
+    call: Arc<Call>,
+    request: v1::ListCredentialVersionsRequest,
+) -> Result<Recorded<v1::ListCredentialVersionsResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let page = wire::page(call.action, Some(&scope), &request)?;
+    call.connection(&scope, id).await?;
+    let listed = call.vault.store.credentials().list(&scope, id, &page).await?;
+    let versions = listed.items.into_iter().map(wire::credential_version).collect();
+    call.recorded(v1::ListCredentialVersionsResponse { versions, next_page_token: listed.next_page_token }).await
+}
+
+async fn rollback_credential(
+    call: Arc<Call>,
+    request: v1::RollbackCredentialRequest,
+) -> Result<Recorded<v1::RollbackCredentialResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let version = wire::version(request.version)?;
+    let expected = wire::expected_version(request.expected_version)?;
+    call.connection(&scope, id).await?;
+    let write = call.write(&request.request_id, &request)?;
+    let stored = call.vault.store.credentials().rollback(&scope, id, version, expected, &write).await?;
+    Ok(stored.map(|version| v1::RollbackCredentialResponse { version: Some(wire::credential_version(version)) }))
+}
+
+async fn destroy_credential_version(
+    call: Arc<Call>,
+    request: v1::DestroyCredentialVersionRequest,
+) -> Result<Recorded<v1::DestroyCredentialVersionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let version = wire::version(request.version)?;
+    call.connection(&scope, id).await?;
+    call.about_version(version);
+    let write = call.write(&request.request_id, &request)?;
+    let destroyed = call.vault.store.credentials().destroy(&scope, id, version, &write).await?;
+    Ok(destroyed.map(|version| v1::DestroyCredentialVersionResponse { version: Some(wire::credential_version(version)) }))
+}

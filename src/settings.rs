@@ -1,0 +1,489 @@
+//! Configuration: flag over environment over file over default. An unknown key is fatal.
+//!
+//! The file is TOML or YAML. Every key can be given in the environment as `CREDVAULT__SECTION__KEY`; secret ones
+//! ([`SECRETS`]) also as the name of a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the
+//! configuration file's folder, or else at the working directory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, Environment, File};
+use credvault_crypto::{PassphraseKdf, RootKeySource};
+use credvault_store::StoreSettings;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The keys whose values are secret.
+pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
+
+/// Why a configuration is unusable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A key is unknown, missing or of the wrong type.
+    #[error("{0}")]
+    Wrong(String),
+    /// A file named by a variable cannot be read.
+    #[error("{variable} names {path}, which cannot be read: {source}")]
+    SecretFile {
+        /// The variable.
+        variable: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key is given twice.
+    #[error("{0} and {0}_FILE are both set; keep one of them")]
+    Twice(String),
+}
+
+/// Everything that can be configured.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Addresses and the server's certificate.
+    pub server: Server,
+    /// How much is served at once.
+    pub limits: Limits,
+    /// The database.
+    pub store: StoreSection,
+    /// The root key. Exactly one source.
+    pub root_key: RootKeySection,
+    /// Who is trusted, and with what.
+    pub identity: IdentitySection,
+    /// Providers.
+    pub catalog: CatalogSection,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// `server`: addresses and the server's certificate.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where gRPC with mTLS is served.
+    pub address: SocketAddr,
+    /// Where `/livez`, `/readyz`, `/metrics` and plain gRPC health are served. Keep it private.
+    pub admin_address: SocketAddr,
+    /// The server's certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Whether gRPC reflection answers (on the mTLS port).
+    pub reflection: bool,
+    /// How long calls in progress may take once SIGTERM has come.
+    pub drain_seconds: u64,
+    /// How often certificates, bundles, policies and key files are looked at for changes. SIGHUP does so at once.
+    pub reload_seconds: u64,
+    /// Threads that serve calls; 0 means one for each core.
+    pub worker_threads: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            admin_address: SocketAddr::from(([127, 0, 0, 1], 7481)),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            reflection: false,
+            drain_seconds: 30,
+            reload_seconds: 2,
+            worker_threads: 0,
+        }
+    }
+}
+
+/// `limits`: how much is served at once.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// TLS handshakes at once; further ones wait.
+    pub handshakes: usize,
+    /// Calls at once; further ones are refused with `RATE_LIMITED`.
+    pub calls: usize,
+    /// Calls per second of one service for one tenant; 0 means no limit.
+    pub rate_per_second: u32,
+    /// How many of them may come at once; 0 means as many as `rate_per_second`.
+    pub rate_burst: u32,
+    /// How long a call may take if it does not say so itself (it may ask for up to 60 s).
+    pub deadline_seconds: u64,
+    /// How old a connection gets, give or take a tenth, before it is asked to reconnect.
+    pub connection_age_seconds: u64,
+    /// How long callers may keep a fetched credential.
+    pub cache_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            handshakes: 256,
+            calls: 2048,
+            rate_per_second: 0,
+            rate_burst: 0,
+            deadline_seconds: 10,
+            connection_age_seconds: 1800,
+            cache_seconds: 60,
+        }
+    }
+}
+
+/// `store`: the database.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// `postgres://user:password@host/database` or `sqlite:///path/to/file`. Secret.
+    #[serde(serialize_with = "hidden")]
+    pub url: SecretString,
+    /// `credvault migrate` connects to PostgreSQL with this: a role that may create roles and a schema. Secret.
+    #[serde(serialize_with = "hidden_option")]
+    pub migrate_url: Option<SecretString>,
+    /// The role that is to own the schema. `credvault migrate` creates it.
+    pub owner_role: String,
+    /// The most connections of one process.
+    pub max_connections: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout_ms: u64,
+    /// How long a statement may run. PostgreSQL only.
+    pub statement_timeout_ms: u64,
+    /// How long a statement waits for a lock.
+    pub lock_timeout_ms: u64,
+    /// How long a call waits for its audit record to be durable.
+    pub audit_timeout_ms: u64,
+    /// How many versions of a credential are kept.
+    pub versions_kept: u32,
+    /// How many days a deleted connection can be undeleted.
+    pub undelete_days: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            url: SecretString::default(),
+            migrate_url: None,
+            owner_role: "credvault_owner".to_owned(),
+            max_connections: 16,
+            acquire_timeout_ms: 2000,
+            statement_timeout_ms: 5000,
+            lock_timeout_ms: 2000,
+            audit_timeout_ms: 2000,
+            versions_kept: 10,
+            undelete_days: 30,
+        }
+    }
+}
+
+impl StoreSection {
+    /// The same as the store wants it.
+    pub fn to_store(&self) -> StoreSettings {
+        StoreSettings {
+            max_connections: self.max_connections.max(1),
+            acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(self.statement_timeout_ms),
+            lock_timeout: Duration::from_millis(self.lock_timeout_ms),
+            audit_timeout: Duration::from_millis(self.audit_timeout_ms),
+            versions_kept: self.versions_kept.max(1),
+            undelete_period: Duration::from_secs(self.undelete_days * 24 * 3600),
+            ..StoreSettings::new(self.url.clone())
+        }
+    }
+}
+
+/// How a key is made of a passphrase.
+#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Kdf {
+    /// Argon2id (RFC 9106).
+    #[default]
+    Argon2id,
+    /// PBKDF2-HMAC-SHA256 (RFC 8018).
+    Pbkdf2,
+}
+
+/// `root_key`: exactly one source.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct RootKeySection {
+    /// A file with 32 bytes in hexadecimal or base64, readable by its owner and group only.
+    pub file: Option<PathBuf>,
+    /// The name of a variable that holds the same.
+    pub environment: Option<String>,
+    /// A passphrase of at least 16 characters. Secret.
+    #[serde(serialize_with = "hidden_option")]
+    pub passphrase: Option<SecretString>,
+    /// How the key of a new database is made of the passphrase; an existing one remembers.
+    pub kdf: Kdf,
+}
+
+impl RootKeySection {
+    /// Where the key comes from.
+    ///
+    /// # Errors
+    /// None or several are given.
+    pub fn source(&self) -> Result<RootKeySource, SettingsError> {
+        let kdf = match self.kdf {
+            Kdf::Argon2id => PassphraseKdf::Argon2id,
+            Kdf::Pbkdf2 => PassphraseKdf::Pbkdf2,
+        };
+        match (&self.file, &self.environment, &self.passphrase) {
+            (Some(path), None, None) => Ok(RootKeySource::File(path.clone())),
+            (None, Some(name), None) => Ok(RootKeySource::Environment(name.clone())),
+            (None, None, Some(passphrase)) => Ok(RootKeySource::Passphrase(passphrase.clone(), kdf)),
+            _ => Err(SettingsError::Wrong(
+                "exactly one of root_key.file, root_key.environment and root_key.passphrase must be given".to_owned(),
+            )),
+        }
+    }
+}
+
+/// `identity`: who is trusted, and with what.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentitySection {
+    /// SPIFFE trust domain to the PEM bundle of its authorities.
+    pub trust_domains: BTreeMap<String, PathBuf>,
+    /// Cedar policy files, or folders of `*.cedar` files.
+    pub policies: Vec<PathBuf>,
+    /// Issuers of tokens.
+    pub issuers: Vec<IssuerSection>,
+}
+
+/// What an issuer's tokens say.
+#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum IssuerKindSetting {
+    /// A user's token: who the platform's own front end has signed in.
+    #[default]
+    User,
+    /// An assertion of the platform, bound to the calling service by `act.sub`.
+    Assertion,
+}
+
+/// `identity.issuers`: an issuer of tokens.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuerSection {
+    /// A name for logs and metrics.
+    pub name: String,
+    /// What its tokens say.
+    pub kind: IssuerKindSetting,
+    /// The `iss` claim, exactly.
+    pub issuer: String,
+    /// A JWKS file; or else `jwks_url`.
+    pub jwks_file: Option<PathBuf>,
+    /// Where the JWKS is fetched. https only.
+    pub jwks_url: Option<String>,
+    /// The claim that says whom a token is for: `aud`, or Clerk's `azp`.
+    pub audience_claim: String,
+    /// Its accepted values.
+    pub audiences: Vec<String>,
+    /// The claim that names the tenant, such as `org_id`, or `o.id` for one within an object.
+    pub tenant_claim: String,
+    /// The claim that names the user.
+    pub user_claim: String,
+    /// The longest life of a token.
+    pub max_lifetime_seconds: Option<u64>,
+}
+
+impl Default for IssuerSection {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            kind: IssuerKindSetting::User,
+            issuer: String::new(),
+            jwks_file: None,
+            jwks_url: None,
+            audience_claim: "aud".to_owned(),
+            audiences: Vec::new(),
+            tenant_claim: "tenant".to_owned(),
+            user_claim: "sub".to_owned(),
+            max_lifetime_seconds: None,
+        }
+    }
+}
+
+/// `catalog`: providers.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogSection {
+    /// A folder of provider files. One replaces the embedded provider of the same id.
+    pub folder: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `telemetry`: logs and traces.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`.
+    pub log_level: String,
+    /// An OTLP collector over gRPC, such as `http://localhost:4317`. Without one no traces are sent.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log_format: LogFormat::Json, log_level: "info".to_owned(), otlp_endpoint: None }
+    }
+}
+
+fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("(secret)")
+}
+
+fn hidden_option<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => hidden(secret, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl Settings {
+    /// Reads the configuration. `variables` is the environment, `overrides` are flags.
+    ///
+    /// # Errors
+    /// A key is unknown, given twice, or has a value that it cannot have; the message names the key.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        overrides: &[(String, String)],
+    ) -> Result<Self, SettingsError> {
+        let mut builder = Config::builder();
+        if let Some(path) = file {
+            builder = builder.add_source(File::from(path));
+        }
+        let environment = Environment::with_prefix("CREDVAULT")
+            .prefix_separator("__")
+            .separator("__")
+            .source(Some(resolve_files(variables)?));
+        builder = builder.add_source(environment);
+        for (key, value) in overrides {
+            builder = builder.set_override(key, value.as_str()).map_err(wrong)?;
+        }
+        let mut settings: Self = builder.build().map_err(wrong)?.try_deserialize().map_err(wrong)?;
+        settings.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        Ok(settings)
+    }
+
+    /// Makes relative paths begin at `base`.
+    fn resolve(&mut self, base: &Path) {
+        let issuers = self.identity.issuers.iter_mut().filter_map(|issuer| issuer.jwks_file.as_mut());
+        let optional = [self.root_key.file.as_mut(), self.catalog.folder.as_mut()].into_iter().flatten();
+        let fixed = [&mut self.server.certificate, &mut self.server.key];
+        let lists = self.identity.trust_domains.values_mut().chain(&mut self.identity.policies);
+        for path in issuers.chain(optional).chain(fixed).chain(lists) {
+            if !path.as_os_str().is_empty() {
+                *path = base.join(&*path);
+            }
+        }
+    }
+}
+
+fn wrong(error: config::ConfigError) -> SettingsError {
+    SettingsError::Wrong(error.to_string())
+}
+
+/// Replaces `…_FILE` variables of secret keys by what their files hold.
+fn resolve_files(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<HashMap<String, String>, SettingsError> {
+    let mut variables: HashMap<String, String> =
+        variables.into_iter().filter(|(name, _)| name.starts_with("CREDVAULT__")).collect();
+    for key in SECRETS {
+        let name = format!("CREDVAULT__{}", key.replace('.', "__").to_uppercase());
+        let Some(path) = variables.remove(&format!("{name}_FILE")).map(PathBuf::from) else { continue };
+        let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::SecretFile {
+            variable: format!("{name}_FILE"),
+            path,
+            source,
+        })?;
+        if variables.insert(name.clone(), text.trim_end_matches(['\r', '\n']).to_owned()).is_some() {
+            return Err(SettingsError::Twice(name));
+        }
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret as _;
+
+    fn load(file: &str, variables: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("credvault.toml");
+        std::fs::write(&path, file).expect("file");
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+        };
+        Settings::load(Some(&path), own(variables), &own(overrides))
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_the_file_over_defaults() {
+        let file = "[limits]\ncalls = 1\nhandshakes = 2\nconnections = 3";
+        let variables = [("CREDVAULT__LIMITS__CALLS", "4"), ("CREDVAULT__LIMITS__HANDSHAKES", "5"), ("OTHER", "x")];
+        let settings = load(file, &variables, &[("limits.calls", "6")]).expect("settings");
+        let Limits { calls, handshakes, connections, cache_seconds, .. } = settings.limits;
+        assert_eq!((calls, handshakes, connections, cache_seconds), (6, 5, 3, 60));
+    }
+
+    #[test]
+    fn an_unknown_key_is_fatal_and_named_wherever_it_stands() {
+        for result in [
+            load("[limits]\nspeed = 1", &[], &[]),
+            load("", &[("CREDVAULT__LIMITS__SPEED", "1")], &[]),
+            load("", &[], &[("limits.speed", "1")]),
+        ] {
+            let error = result.expect_err("unknown key").to_string();
+            assert!(error.contains("speed") && error.contains("calls"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
+        let secret = tempfile::NamedTempFile::new().expect("file");
+        std::fs::write(secret.path(), "007-CANARY-passphrase\n").expect("file");
+        let path = secret.path().display().to_string();
+        let file = ("CREDVAULT__ROOT_KEY__PASSPHRASE_FILE", path.as_str());
+        let settings = load("", &[file], &[]).expect("settings");
+        let passphrase = settings.root_key.passphrase.as_ref().expect("passphrase");
+        assert_eq!(passphrase.expose_secret(), "007-CANARY-passphrase");
+        let shown = format!("{settings:?} {}", serde_json::to_string(&settings).expect("json"));
+        assert!(!shown.contains("CANARY"), "{shown}");
+        let both = load("", &[file, ("CREDVAULT__ROOT_KEY__PASSPHRASE", "x")], &[]);
+        assert!(matches!(both, Err(SettingsError::Twice(_))));
+    }
+
+    #[test]
+    fn one_source_of_the_root_key_must_be_given() {
+        assert!(load("", &[], &[]).expect("settings").root_key.source().is_err());
+        let two = load("[root_key]\nfile = 'a'\nenvironment = 'B'", &[], &[]).expect("settings");
+        assert!(two.root_key.source().is_err());
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_files_folder() {
+        let settings = load("[server]\nkey = 'a/b.key'\n[root_key]\nfile = '/c'", &[], &[]).expect("settings");
+        assert!(settings.server.key.is_absolute() && settings.server.key.ends_with("a/b.key"));
+        assert_eq!(settings.root_key.file.as_deref(), Some(Path::new("/c")));
+    }
+}

@@ -1,0 +1,68 @@
+//! What every call works with.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_catalog::{Catalog, Mode};
+use credvault_domain::{AuthMode, Clock, ProviderId, ServiceId, TenantId};
+use credvault_identity::Identity;
+use credvault_store::Store;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota};
+
+use crate::settings::Limits;
+use crate::wire::Refusal;
+
+/// What every call works with.
+pub(crate) struct Vault {
+    pub(crate) store: Store,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cache: Duration,
+    rate: Option<Rate>,
+}
+
+/// Calls per second of one service for one tenant.
+type Rate = DefaultKeyedRateLimiter<(ServiceId, TenantId)>;
+
+impl Vault {
+    pub(crate) fn new(
+        store: Store,
+        identity: Arc<Identity>,
+        catalog: Catalog,
+        clock: Arc<dyn Clock>,
+        limits: &Limits,
+    ) -> Self {
+        let rate = NonZeroU32::new(limits.rate_per_second).map(|per_second| {
+            let burst = NonZeroU32::new(limits.rate_burst).unwrap_or(per_second);
+            Rate::keyed(Quota::per_second(per_second).allow_burst(burst))
+        });
+        Self { store, identity, catalog, clock, cache: Duration::from_secs(limits.cache_seconds), rate }
+    }
+
+    /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
+    pub(crate) fn count(&self, service: &ServiceId, tenant: &TenantId, calls: u32) -> Result<(), Refusal> {
+        let (Some(rate), Some(calls)) = (&self.rate, NonZeroU32::new(calls)) else { return Ok(()) };
+        match rate.check_key_n(&(service.clone(), tenant.clone()), calls) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now()))),
+            // More than a burst has, so it never fits.
+            Err(_) => Err(Refusal::RateLimited(Duration::from_secs(1))),
+        }
+    }
+
+    /// Forgets services that have not called for a while.
+    pub(crate) fn forget_idle(&self) {
+        if let Some(rate) = &self.rate {
+            rate.retain_recent();
+        }
+    }
+
+    /// The mode of a stored connection.
+    pub(crate) fn mode(&self, provider: &ProviderId, mode: &AuthMode) -> Result<&Mode, Refusal> {
+        let found = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
+        found.ok_or_else(|| Refusal::CatalogEntryGone(provider.clone()))
+    }
+}

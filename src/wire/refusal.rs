@@ -1,0 +1,221 @@
+//! Every error that a caller can get, in one table: code, reason, message, details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use credvault_domain::{AuditOutcome, ProviderId, Reason, UserId, Violations};
+use credvault_identity as identity;
+use credvault_store as store;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::proto::v1;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "credvault";
+
+/// Why a call is not served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The caller is not who it must be, or may not do this.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// The store has another answer.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The request is wrong.
+    #[error("the request is not valid: {0}")]
+    Invalid(#[from] Violations),
+    /// The message is not one of this RPC, or too large; what prost or tonic says of it.
+    #[error("the request cannot be read: {0}")]
+    Unreadable(String),
+    /// The catalog has no such provider.
+    #[error("there is no such provider; ListProviders shows all of them")]
+    ProviderUnknown,
+    /// The stored connection's provider or auth mode is not in the catalog any more.
+    #[error("the provider {0} or its auth mode is not in this vault's catalog any more; restore its catalog file")]
+    CatalogEntryGone(ProviderId),
+    /// Nobody in the order user, tenant, platform has a credential.
+    #[error("neither the user nor the tenant nor the platform has a credential for {provider}; CreateConnection and \
+             PutCredential store one")]
+    NotConfigured {
+        /// For which provider.
+        provider: ProviderId,
+        /// For which user, if one was meant.
+        user: Option<UserId>,
+    },
+    /// Too many calls of this service for this tenant.
+    #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
+    RateLimited(Duration),
+    /// Too many calls at once.
+    #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
+    Overloaded,
+    /// The call's time is over.
+    #[error("the call took longer than its deadline; whether a change took effect is unknown, so repeat it with the \
+             same request_id")]
+    Deadline,
+    /// The vault is at fault.
+    #[error("the vault failed; the operators find the cause in its log by the trace id")]
+    Internal,
+}
+
+impl Refusal {
+    /// The gRPC code and the reason.
+    pub(crate) fn kind(&self) -> (Code, Reason) {
+        use Reason as R;
+        match self {
+            Self::Identity(error) => match error {
+                identity::Error::Certificate(_) => (Code::Unauthenticated, R::ClientCertificateInvalid),
+                identity::Error::Token(_) => (Code::Unauthenticated, R::TokenInvalid),
+                identity::Error::TenantMissing => (Code::Unauthenticated, R::TenantMissing),
+                identity::Error::Header { .. } => (Code::InvalidArgument, R::FieldsInvalid),
+                identity::Error::Mismatch(_) => (Code::PermissionDenied, R::TenantMismatch),
+                identity::Error::Denied(_) => (Code::PermissionDenied, R::PolicyDenied),
+                identity::Error::KeysUnavailable { .. } => (Code::Unavailable, R::KeyUnavailable),
+            },
+            Self::Store(error) => match error {
+                store::Error::TenantNotFound(_) => (Code::NotFound, R::TenantNotFound),
+                store::Error::TenantExists(_) => (Code::AlreadyExists, R::TenantExists),
+                store::Error::TenantSuspended(_) => (Code::FailedPrecondition, R::TenantSuspended),
+                store::Error::ConnectionNotFound => (Code::NotFound, R::ConnectionNotFound),
+                store::Error::ConnectionExists => (Code::AlreadyExists, R::ConnectionExists),
+                store::Error::ConnectionDisabled => (Code::FailedPrecondition, R::ConnectionDisabled),
+                store::Error::VersionNotFound(_) => (Code::NotFound, R::VersionNotFound),
+                store::Error::NoCredential => (Code::NotFound, R::CredentialNotConfigured),
+                store::Error::CredentialExpired => (Code::FailedPrecondition, R::CredentialExpired),
+                store::Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
+                store::Error::VersionMismatch { .. } => (Code::Aborted, R::VersionMismatch),
+                store::Error::State(_) | store::Error::StateMachine(_) => (Code::FailedPrecondition, R::StateInvalid),
+                store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
+                store::Error::RequestIdReused => (Code::InvalidArgument, R::FieldsInvalid),
+                store::Error::Integrity => (Code::DataLoss, R::IntegrityFailure),
+                store::Error::Key(_) => (Code::Unavailable, R::KeyUnavailable),
+                store::Error::AuditUnavailable => (Code::Unavailable, R::AuditUnavailable),
+                store::Error::Unavailable(_) | store::Error::Conflict => (Code::Unavailable, R::StoreUnavailable),
+            },
+            Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
+            Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
+            Self::NotConfigured { .. } => (Code::NotFound, R::CredentialNotConfigured),
+            Self::RateLimited(_) | Self::Overloaded => (Code::ResourceExhausted, R::RateLimited),
+            Self::Deadline => (Code::DeadlineExceeded, R::DeadlineExceeded),
+            Self::Internal => (Code::Internal, R::Internal),
+        }
+    }
+
+    /// How the audit log calls it.
+    pub(crate) fn outcome(&self) -> AuditOutcome {
+        match self.kind().0 {
+            Code::Unauthenticated | Code::PermissionDenied => AuditOutcome::Denied,
+            _ => AuditOutcome::Failed,
+        }
+    }
+
+    /// The policies that decided, if policy did.
+    pub(crate) fn policies(&self) -> Vec<String> {
+        match self {
+            Self::Identity(identity::Error::Denied(denial)) => denial.policies.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let pairs: &[(&str, Option<String>)] = match self {
+            Self::NotConfigured { provider, user } => &[
+                ("provider", Some(provider.as_str().to_owned())),
+                ("user", user.as_ref().map(|user| user.as_str().to_owned())),
+            ],
+            Self::CatalogEntryGone(provider) => &[("provider", Some(provider.as_str().to_owned()))],
+            Self::Store(store::Error::VersionMismatch { current }) => &[("current_version", Some(current.to_string()))],
+            Self::Store(store::Error::TenantNotFound(tenant) | store::Error::TenantSuspended(tenant)) => {
+                &[("tenant", Some(tenant.as_str().to_owned()))]
+            }
+            Self::Identity(identity::Error::Denied(denial)) => &[
+                ("action", Some(denial.action.as_str().to_owned())),
+                ("service", Some(denial.service.as_str().to_owned())),
+            ],
+            _ => &[],
+        };
+        pairs.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?))).collect()
+    }
+
+    fn violations(&self) -> Violations {
+        match self {
+            Self::Invalid(violations) => violations.clone(),
+            Self::Unreadable(problem) => Violations::of("", problem.clone()),
+            Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
+            Self::Store(error @ store::Error::RequestIdReused) => Violations::of("request_id", error.to_string()),
+            Self::Store(error @ store::Error::PageToken) => Violations::of("page_token", error.to_string()),
+            _ => Violations::default(),
+        }
+    }
+
+    /// After how long another attempt makes sense.
+    fn retry_delay(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(delay) => Some(*delay),
+            _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// The status, with the trace id to find the call in log and audit by.
+    pub(crate) fn status(&self, trace: &str) -> Status {
+        let (code, reason) = self.kind();
+        let mut metadata = self.metadata();
+        metadata.insert("trace_id".to_owned(), trace.to_owned());
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason.as_str(), DOMAIN, metadata);
+        for violation in self.violations().iter() {
+            details.add_bad_request_violation(&violation.field, &violation.rule);
+        }
+        if code == Code::FailedPrecondition {
+            details.add_precondition_failure_violation(reason.as_str(), "", self.to_string());
+        }
+        if code == Code::ResourceExhausted {
+            details.add_quota_failure_violation("calls", self.to_string());
+        }
+        if let Some(delay) = self.retry_delay() {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(code, self.to_string(), details)
+    }
+
+    /// The same within a batch.
+    pub(crate) fn fetch_error(&self) -> v1::FetchError {
+        let (code, reason) = self.kind();
+        v1::FetchError {
+            code: code.into(),
+            reason: reason.as_str().to_owned(),
+            message: self.to_string(),
+            metadata: self.metadata().into_iter().collect(),
+        }
+    }
+}
+
+/// The reason that a status carries, as a client reads it.
+pub(crate) fn reason_of(status: &Status) -> Option<String> {
+    Some(status.get_error_details().error_info()?.reason.clone())
+}
+
+/// The name of a code, as the gRPC documentation spells it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

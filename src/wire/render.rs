@@ -1,0 +1,270 @@
+//! Domain types into responses. Destructured, so that a new field breaks the build here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credvault_catalog::{Mode, ModeKind, Provider, RequestAuth};
+use credvault_domain::{
+    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, SecretFields, Tenant, TenantState,
+    Timestamp, Version, VersionState,
+};
+use credvault_store::{AuditGroup, AuditRecord, AuditSummary, KeyStatus, RootStatus, TenantKeyStatus, User};
+use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use crate::proto::v1;
+use crate::wire::struct_of;
+
+fn timestamp(time: Timestamp) -> WireTimestamp {
+    WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }
+}
+
+fn owner_of(owner: &Owner) -> v1::Owner {
+    let kind = match owner {
+        Owner::User(_) => v1::OwnerKind::User,
+        Owner::Tenant => v1::OwnerKind::Tenant,
+        Owner::Platform => v1::OwnerKind::Platform,
+    };
+    let user_id = owner.user().map(|user| user.as_str().to_owned()).unwrap_or_default();
+    v1::Owner { kind: kind.into(), user_id }
+}
+
+pub(crate) fn connection(connection: Connection) -> v1::Connection {
+    let etag = connection.etag().to_string();
+    let Connection {
+        id,
+        owner,
+        provider,
+        account_name,
+        auth_mode,
+        state,
+        error,
+        enabled,
+        config,
+        labels,
+        external_account_id,
+        default,
+        current_version,
+        hints,
+        expire_time,
+        last_used_time,
+        revision: _,
+        create_time,
+        update_time,
+        delete_time,
+        purge_time,
+    } = connection;
+    let state = match state {
+        ConnectionState::Disconnected => v1::ConnectionState::Disconnected,
+        ConnectionState::Connecting => v1::ConnectionState::Connecting,
+        ConnectionState::Connected => v1::ConnectionState::Connected,
+        ConnectionState::Error => v1::ConnectionState::Error,
+    };
+    v1::Connection {
+        id: id.to_string(),
+        owner: Some(owner_of(&owner)),
+        provider: provider.as_str().to_owned(),
+        account_name: account_name.as_str().to_owned(),
+        auth_mode: auth_mode.as_str().to_owned(),
+        state: state.into(),
+        error: error.map(|cause| v1::ConnectionError { reason: cause.reason, time: Some(timestamp(cause.time)) }),
+        enabled,
+        config: Some(struct_of(config.as_object())),
+        labels: labels.into_map(),
+        external_account_id: external_account_id.unwrap_or_default(),
+        default,
+        current_version,
+        hints,
+        expire_time: expire_time.map(timestamp),
+        last_used_time: last_used_time.map(timestamp),
+        etag,
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(update_time)),
+        delete_time: delete_time.map(timestamp),
+        purge_time: purge_time.map(timestamp),
+    }
+}
+
+pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVersion {
+    let CredentialVersion { version, state, current, hints, create_time, expire_time, destroy_time, rolled_back_from } =
+        version;
+    let state = match state {
+        VersionState::Live => v1::CredentialVersionState::Live,
+        VersionState::Destroyed => v1::CredentialVersionState::Destroyed,
+    };
+    v1::CredentialVersion {
+        version,
+        state: state.into(),
+        current,
+        hints,
+        create_time: Some(timestamp(create_time)),
+        expire_time: expire_time.map(timestamp),
+        destroy_time: destroy_time.map(timestamp),
+        rolled_back_from: rolled_back_from.unwrap_or(0),
+    }
+}
+
+/// A credential as the caller gets it.
+pub(crate) fn credential(
+    connection: &Connection,
+    version: Version,
+    fields: &SecretFields,
+    auth: RequestAuth,
+    expire_time: Option<Timestamp>,
+    cache: Duration,
+) -> v1::Credential {
+    let fields = fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.expose_secret().to_owned()));
+    let pairs = |pairs: Vec<(String, secrecy::SecretString)>| -> BTreeMap<String, String> {
+        pairs.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
+    };
+    let RequestAuth { base_url, headers, query } = auth;
+    v1::Credential {
+        connection_id: connection.id.to_string(),
+        provider: connection.provider.as_str().to_owned(),
+        owner: Some(owner_of(&connection.owner)),
+        account_name: connection.account_name.as_str().to_owned(),
+        auth_mode: connection.auth_mode.as_str().to_owned(),
+        version,
+        fields: fields.collect(),
+        config: Some(struct_of(connection.config.as_object())),
+        request_auth: Some(v1::RequestAuth {
+            base_url: base_url.unwrap_or_default(),
+            headers: pairs(headers),
+            query: pairs(query),
+        }),
+        expire_time: expire_time.map(timestamp),
+        cache_duration: WireDuration::try_from(cache).ok(),
+    }
+}
+
+pub(crate) fn provider(provider: &Provider) -> v1::Provider {
+    v1::Provider {
+        id: provider.id.as_str().to_owned(),
+        display_name: provider.name.clone(),
+        documentation_url: provider.documentation.clone().unwrap_or_default(),
+        auth_modes: provider.modes().map(auth_mode).collect(),
+    }
+}
+
+fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
+    let kind = match mode.kind {
+        ModeKind::Static => v1::AuthKind::Static,
+        ModeKind::ServiceAccount => v1::AuthKind::ServiceAccount,
+        ModeKind::Oauth2Code => v1::AuthKind::Oauth2Code,
+        ModeKind::Oauth2ClientCredentials => v1::AuthKind::Oauth2ClientCredentials,
+    };
+    let schema = |schema: Value| match schema {
+        Value::Object(object) => Some(struct_of(&object)),
+        _ => None,
+    };
+    v1::AuthMode {
+        name: name.as_str().to_owned(),
+        display_name: mode.title.clone(),
+        kind: kind.into(),
+        config_schema: schema(mode.config_schema()),
+        credential_schema: schema(mode.credential_schema()),
+    }
+}
+
+pub(crate) fn tenant(tenant: Tenant) -> v1::Tenant {
+    let Tenant { id, display_name, state, revision: _, create_time, update_time } = tenant;
+    let state = match state {
+        TenantState::Active => v1::TenantState::Active,
+        TenantState::Suspended => v1::TenantState::Suspended,
+    };
+    v1::Tenant {
+        id: id.as_str().to_owned(),
+        display_name,
+        state: state.into(),
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(update_time)),
+    }
+}
+
+pub(crate) fn user(user: User) -> v1::User {
+    let User { id, connections, last_used_time } = user;
+    v1::User {
+        id: id.as_str().to_owned(),
+        connection_count: connections,
+        last_used_time: last_used_time.map(timestamp),
+    }
+}
+
+pub(crate) fn key_status(status: KeyStatus) -> v1::GetKeyStatusResponse {
+    let KeyStatus { root: RootStatus { id, source }, keys } = status;
+    let key = |key: TenantKeyStatus| {
+        let TenantKeyStatus { version, active, root_id, create_time, sealed_credentials } = key;
+        let (root_key_id, create_time) = (format!("{root_id:08x}"), Some(timestamp(create_time)));
+        v1::TenantKeyStatus { version, active, root_key_id, create_time, sealed_credentials }
+    };
+    v1::GetKeyStatusResponse {
+        root_key: Some(v1::RootKeyStatus { id: format!("{id:08x}"), source: source.to_owned() }),
+        tenant_keys: keys.into_iter().map(key).collect(),
+    }
+}
+
+pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
+    let AuditRecord {
+        id,
+        time,
+        service,
+        user,
+        tenant_source,
+        action,
+        connection,
+        provider,
+        version,
+        purpose,
+        changed,
+        outcome,
+        reason,
+        policies,
+        trace,
+        source,
+    } = record;
+    let outcome = match outcome {
+        AuditOutcome::Ok => v1::AuditOutcome::Ok,
+        AuditOutcome::Denied => v1::AuditOutcome::Denied,
+        AuditOutcome::Failed => v1::AuditOutcome::Failed,
+    };
+    v1::AuditEvent {
+        id: id.to_string(),
+        time: Some(timestamp(time)),
+        service: service.unwrap_or_default(),
+        user_id: user.unwrap_or_default(),
+        tenant_source,
+        action,
+        connection_id: connection.map(|id| id.to_string()).unwrap_or_default(),
+        provider: provider.unwrap_or_default(),
+        version: version.unwrap_or(0),
+        purpose: purpose.unwrap_or_default(),
+        changed_fields: changed,
+        outcome: outcome.into(),
+        reason: reason.unwrap_or_default(),
+        policies,
+        trace_id: trace,
+        source_address: source.unwrap_or_default(),
+    }
+}
+
+pub(crate) fn audit_summary(groups: &[AuditGroup], summary: AuditSummary) -> v1::AuditSummary {
+    let AuditSummary { keys, count, first_time, last_time } = summary;
+    let key = |(group, key): (&AuditGroup, String)| match group {
+        AuditGroup::Day => day(&key).unwrap_or(key),
+        _ => key,
+    };
+    v1::AuditSummary {
+        keys: groups.iter().zip(keys).map(key).collect(),
+        count,
+        first_time: Some(timestamp(first_time)),
+        last_time: Some(timestamp(last_time)),
+    }
+}
+
+/// Days since 1970-01-01 as a date.
+fn day(days: &str) -> Option<String> {
+    let days: i64 = days.parse().ok()?;
+    let date = time::OffsetDateTime::from_unix_timestamp(days.checked_mul(86_400)?).ok()?.date();
+    Some(date.to_string())
+}
