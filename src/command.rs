@@ -1,3 +1,123 @@
-//! The command line.
-/// Runs.
-pub fn run() {}
+//! The command line: what there is, and with which code it ends.
+
+mod client;
+mod config;
+mod connections;
+mod demo;
+mod dev;
+mod failure;
+mod fetch;
+mod journey;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::{Format, Output};
+use crate::settings::Settings;
+use failure::Failure;
+
+/// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
+#[derive(Parser, Debug)]
+#[command(name = "credvault", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Printed by `--help` and stated in the README.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
+(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a whole vault in one folder, show its main job, and serve on.
+    Dev(dev::DevArgs),
+    /// Show the main job on a vault that is thrown away afterwards.
+    Demo,
+    /// Serve.
+    Serve(ConfigArgs),
+    /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
+    Migrate(ConfigArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Work with connections on a running vault.
+    #[command(subcommand)]
+    Connections(connections::ConnectionsCommand),
+    /// Fetch a credential from a running vault.
+    Fetch(fetch::FetchArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug)]
+struct ConfigArgs {
+    /// The configuration file, TOML or YAML. Without one, environment and flags are all there is.
+    #[arg(long, env = "CREDVAULT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A setting, such as `server.address=0.0.0.0:7443`. Wins over environment and file. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    overrides: Vec<(String, String)>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> Result<Settings, Failure> {
+        Ok(Settings::load(self.config.as_deref(), std::env::vars(), &self.overrides)?)
+    }
+}
+
+/// How a client command prints.
+#[derive(Args, Debug)]
+struct OutputArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// `KEY=VALUE`. The error does not repeat it, for it may be a secret.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Runs the program with these arguments, the first being its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Fails only if there is one already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors. A failure to print them has nobody to be told.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+        }
+    };
+    let mut output = Output::stdout();
+    let result = match cli.command {
+        Command::Dev(arguments) => dev::run(&arguments, &mut output),
+        Command::Demo => demo::run(&mut output),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
+        Command::Config(command) => config::run(&command, &mut output),
+        Command::Connections(command) => connections::run(command, &mut output),
+        Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);
+            output.line(String::from_utf8_lossy(&script).trim_end())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -8,6 +8,8 @@ pub mod proto;
 
 pub mod settings;
 
+mod clock;
+
 mod command;
 mod output;
 
@@ -23,5 +25,6 @@ mod reload;
 mod telemetry;
 mod trace;
 
+pub use clock::SystemClock;
 pub use command::run;
 pub use serve::{Instance, StartError};

@@ -8,7 +8,6 @@ use credvault_domain::{
 use credvault_store::{AuditFilter, AuditGroup, ConnectionFilter, NewCredential, OwnerFilter, Selector};
 use prost_types::Timestamp as WireTimestamp;
 use secrecy::SecretString;
-use zeroize::Zeroize as _;
 
 use crate::proto::v1;
 
@@ -116,7 +115,7 @@ pub(crate) fn owner(owner: Option<v1::Owner>) -> Result<Option<Owner>, Violation
     Ok(Some(parsed))
 }
 
-/// The secret fields out of a message. The message's own copy is wiped.
+/// The secret fields out of a message, without a copy.
 pub(crate) fn secret_fields(path: &str, input: &mut v1::CredentialInput) -> Result<SecretFields, Violations> {
     let fields = std::mem::take(&mut input.fields);
     SecretFields::parse(&format!("{path}.fields"), fields.into_iter().map(|(name, value)| (name, SecretString::from(value))))
@@ -353,9 +352,4 @@ pub(crate) fn update_mask(mask: Option<prost_types::FieldMask>) -> Result<Vec<Up
     let field = |path: &String| UpdateField::ALL.into_iter().find(|field| field.as_str() == path);
     let fields: Option<Vec<_>> = paths.iter().map(field).collect();
     fields.filter(|fields| !fields.is_empty()).ok_or_else(|| Violations::of("update_mask", RULE))
-}
-
-/// Wipes what a message held.
-pub(crate) fn wipe(mut credential: v1::CredentialInput) {
-    credential.fields.values_mut().for_each(String::zeroize);
 }

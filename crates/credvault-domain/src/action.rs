@@ -70,7 +70,7 @@ actions! {
     VaultService {
         PutCredential: Change Connection,
         FetchCredential: Fetch Connection,
-        BatchFetchCredentials: Fetch Connection,
+        BatchFetchCredentials: Fetch Space,
         ListCredentialVersions: Read Connection,
         RollbackCredential: Change Connection,
         DestroyCredentialVersion: Change Connection,

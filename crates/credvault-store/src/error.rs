@@ -17,7 +17,7 @@ pub enum Error {
     #[error("the tenant {0} is suspended; AdminService.ResumeTenant ends that")]
     TenantSuspended(TenantId),
     /// There is no such connection in this scope.
-    #[error("there is no such connection")]
+    #[error("there is no such connection; ListConnections shows those that this caller can reach")]
     ConnectionNotFound,
     /// Owner, provider and account name are taken.
     #[error(

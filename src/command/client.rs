@@ -1,0 +1,173 @@
+//! How commands reach a running vault: like any client, with a profile.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+
+use super::failure::Failure;
+use crate::proto::v1::admin_service_client::AdminServiceClient;
+use crate::proto::v1::connection_service_client::ConnectionServiceClient;
+use crate::proto::v1::vault_service_client::VaultServiceClient;
+use crate::trace;
+
+/// Where `credvault dev` leaves a profile, seen from where it was started.
+const DEV_PROFILE: &str = "credvault-dev/profile.toml";
+/// How long a command waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Which vault to call, and as whom.
+#[derive(Args, Debug)]
+pub(super) struct ClientArgs {
+    /// A profile: address, certificates, tenant. Without one, that of `credvault dev` in this folder.
+    #[arg(long, env = "CREDVAULT_PROFILE", value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// The tenant to act for, instead of the profile's.
+    #[arg(long)]
+    tenant: Option<String>,
+    /// The user to act for, instead of the profile's.
+    #[arg(long)]
+    user: Option<String>,
+}
+
+/// A vault and how to call it. Relative paths begin at the profile's folder.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Profile {
+    /// Such as `https://localhost:7443`. The host must be in the server's certificate.
+    pub(super) address: String,
+    /// The PEM bundle of authorities that vouch for the server.
+    pub(super) authority: PathBuf,
+    /// The client's certificate chain, PEM.
+    pub(super) certificate: PathBuf,
+    /// Its private key, PEM.
+    pub(super) key: PathBuf,
+    /// Sent as `x-tenant-id`.
+    pub(super) tenant: Option<String>,
+    /// Sent as `x-user-id`.
+    pub(super) user: Option<String>,
+    /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
+    pub(super) token_file: Option<PathBuf>,
+}
+
+impl ClientArgs {
+    /// Reads the profile and connects.
+    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        let path = self.profile.clone().unwrap_or_else(|| PathBuf::from(DEV_PROFILE));
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let way_out = "name one with --profile or CREDVAULT_PROFILE, or run `credvault dev` in this folder";
+            Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
+        })?;
+        let wrong = |error: toml::de::Error| Failure::Usage(format!("the profile {}: {error}", path.display()));
+        let mut profile: Profile = toml::from_str(&text).map_err(wrong)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let token = profile.token_file.as_mut().into_iter();
+        for file in [&mut profile.authority, &mut profile.certificate, &mut profile.key].into_iter().chain(token) {
+            *file = folder.join(&*file);
+        }
+        if self.tenant.is_some() || self.user.is_some() {
+            profile.token_file = None;
+        }
+        profile.tenant = self.tenant.clone().or(profile.tenant);
+        profile.user = self.user.clone().or(profile.user);
+        Client::connect(&profile).await
+    }
+}
+
+/// An open connection to a vault.
+#[derive(Clone)]
+pub(super) struct Client {
+    channel: Channel,
+    headers: Headers,
+}
+
+/// A channel that says who calls.
+pub(super) type Calling = InterceptedService<Channel, Headers>;
+
+/// What every call carries.
+#[derive(Clone)]
+pub(super) struct Headers(Vec<(&'static str, MetadataValue<Ascii>)>);
+
+impl tonic::service::Interceptor for Headers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        for (name, value) in &self.0 {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        if let Ok(parent) = trace::outgoing().parse() {
+            request.metadata_mut().insert(trace::HEADER, parent);
+        }
+        request.set_timeout(PATIENCE);
+        Ok(request)
+    }
+}
+
+impl Client {
+    pub(super) async fn connect(profile: &Profile) -> Result<Self, Failure> {
+        let read = |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read(&profile.authority)?))
+            .identity(Identity::from_pem(read(&profile.certificate)?, read(&profile.key)?));
+        let endpoint = Endpoint::from_shared(profile.address.clone())
+            .and_then(|endpoint| endpoint.connect_timeout(PATIENCE).tls_config(tls));
+        let endpoint = endpoint.map_err(|error| Failure::Usage(format!("the profile's address: {}", chain(&error))))?;
+        let channel = endpoint.connect().await.map_err(|error| {
+            Failure::from(Status::unavailable(format!("{} cannot be reached: {}", profile.address, chain(&error))))
+        })?;
+        Ok(Self { channel, headers: Headers::of(profile)? })
+    }
+
+    /// The same connection, acting for another tenant.
+    pub(super) fn acting_for(&self, tenant: &str) -> Result<Self, Failure> {
+        let headers = Headers(vec![("x-tenant-id", header("tenant", tenant)?)]);
+        Ok(Self { channel: self.channel.clone(), headers })
+    }
+
+    fn calling(&self) -> Calling {
+        InterceptedService::new(self.channel.clone(), self.headers.clone())
+    }
+
+    pub(super) fn vault(&self) -> VaultServiceClient<Calling> {
+        VaultServiceClient::new(self.calling())
+    }
+
+    pub(super) fn connections(&self) -> ConnectionServiceClient<Calling> {
+        ConnectionServiceClient::new(self.calling())
+    }
+
+    pub(super) fn admin(&self) -> AdminServiceClient<Calling> {
+        AdminServiceClient::new(self.calling())
+    }
+}
+
+impl Headers {
+    fn of(profile: &Profile) -> Result<Self, Failure> {
+        let mut headers = Vec::new();
+        if let Some(path) = &profile.token_file {
+            let token = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let mut value = header("token_file", &format!("Bearer {}", token.trim()))?;
+            value.set_sensitive(true);
+            return Ok(Self(vec![("authorization", value)]));
+        }
+        if let Some(tenant) = &profile.tenant {
+            headers.push(("x-tenant-id", header("tenant", tenant)?));
+        }
+        if let Some(user) = &profile.user {
+            headers.push(("x-user-id", header("user", user)?));
+        }
+        Ok(Self(headers))
+    }
+}
+
+fn header(name: &str, text: &str) -> Result<MetadataValue<Ascii>, Failure> {
+    text.parse().map_err(|_| Failure::Usage(format!("{name} must be printable ASCII")))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    crate::call::chain(error)
+}

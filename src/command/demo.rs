@@ -1,0 +1,55 @@
+//! `demo`: the same as `dev` shows, on a vault that is thrown away.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use credvault_crypto::SystemRandom;
+use credvault_domain::Random as _;
+
+use super::dev::Folder;
+use super::failure::Failure;
+use super::journey;
+use super::serve::{harden, prepare, runtime};
+use crate::SystemClock;
+use crate::output::Output;
+use crate::serve::Instance;
+use crate::telemetry;
+
+/// A folder that goes when this does.
+struct Throwaway(PathBuf);
+
+impl Throwaway {
+    fn new() -> anyhow::Result<Self> {
+        let mut random = [0; 8];
+        SystemRandom.fill(&mut random)?;
+        let name = format!("credvault-demo-{:016x}", u64::from_be_bytes(random));
+        Ok(Self(std::env::temp_dir().join(name)))
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        // What cannot be removed is a demo's own and goes with the temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
+    harden()?;
+    let throwaway = Throwaway::new()?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let folder = Folder::open(&throwaway.0, any)?;
+    runtime(0)?.block_on(async {
+        let settings = folder.settings(any, any)?;
+        let telemetry = telemetry::start(&settings.telemetry).context("the log cannot be started")?;
+        prepare(&settings).await?;
+        let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
+        let shown = journey::show(&folder, instance.address, output).await;
+        instance.stop().await;
+        telemetry.end().await;
+        shown
+    })?;
+    output.line("\nAll four as they should be. `credvault dev` runs a vault like this one that stays.")
+}

@@ -1,0 +1,107 @@
+//! Why a command failed, and with which code the program ends.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::serve::StartError;
+use crate::settings::SettingsError;
+use crate::wire::code_name;
+
+pub(super) const UNEXPECTED: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const NOT_FOUND: u8 = 4;
+const INVALID: u8 = 5;
+const UNAVAILABLE: u8 = 6;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command line or the configuration is wrong.
+    Usage(String),
+    /// The vault said no. Boxed, for it is large.
+    Status(Box<Status>),
+    /// Anything else.
+    Unexpected(anyhow::Error),
+    /// Nobody reads the output any more: nothing to say, and to nobody.
+    Unheard,
+}
+
+impl Failure {
+    /// Prints what happened and gives the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Usage(text) => (text, USAGE),
+            Self::Status(status) => (describe(&status), code_of(&status)),
+            Self::Unexpected(error) => (format!("{error:#}"), UNEXPECTED),
+            Self::Unheard => return ExitCode::SUCCESS,
+        };
+        // If nobody reads it, the code still tells.
+        let _ = writeln!(std::io::stderr(), "error: {text}");
+        ExitCode::from(code)
+    }
+}
+
+fn code_of(status: &Status) -> u8 {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => REFUSED,
+        Code::NotFound => NOT_FOUND,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted | Code::OutOfRange => {
+            INVALID
+        }
+        Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => UNAVAILABLE,
+        _ => UNEXPECTED,
+    }
+}
+
+/// Code, reason, message, and what is wrong field by field.
+fn describe(status: &Status) -> String {
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| format!(" {}", info.reason)).unwrap_or_default();
+    let mut text = format!("{}{reason}: {}", code_name(status.code()), status.message());
+    if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
+        text.push_str(&format!("\n  trace id: {trace}"));
+    }
+    text
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Settings(_) | StartError::File(_) | StartError::Catalog(_) => {
+                Self::Usage(crate::call::chain(&error))
+            }
+            error => Self::Unexpected(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Unexpected(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::Unheard,
+            _ => Self::Unexpected(error.into()),
+        }
+    }
+}
