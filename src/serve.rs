@@ -106,6 +106,7 @@ impl Instance {
                 tonic_reflection::server::Builder::configure()
                     .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                     .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             };
             let broken = |error: tonic_reflection::server::Error| StartError::File(error.to_string());
             routes = routes.add_service(builder().build_v1().map_err(broken)?);

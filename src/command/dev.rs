@@ -68,7 +68,7 @@ fn guide(folder: &Folder, instance: &Instance, output: &mut Output) -> Result<()
     );
     let target = format!("localhost:{port}");
     let fetch = "-d '{\"provider\": \"shopify\"}'";
-    let store = "-d '{\"provider\": \"generic\", \"account_name\": \"mail\", \"credential\": {\"fields\": {\"token\": \"secret-1\"}}}'";
+    let store = "-d '{\"provider\": \"generic\", \"account_name\": \"mail\", \"auth_mode\": \"bearer\", \"credential\": {\"fields\": {\"token\": \"secret-1\"}}}'";
     output.line(&format!(
         "\nServing on {target} until Ctrl-C; operators: http://{admin}/readyz and /metrics.\n\
          In another terminal:\n\n  \

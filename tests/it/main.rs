@@ -1,0 +1,19 @@
+//! The whole vault over real mTLS gRPC, on SQLite and on a real PostgreSQL.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "a test binary")]
+
+mod harness;
+
+mod actions;
+mod bad_input;
+mod canary;
+mod certificates;
+mod isolation;
+mod kill;
+mod operate;
+mod program;
+mod reload;
+mod requests;
+mod tenants;
+mod tokens;
+mod vault;

@@ -1,0 +1,72 @@
+//! Requests made twice have one effect, also across a restart; pages and their tokens.
+
+use credvault::proto::v1;
+
+use crate::harness::{TestVault, by_id, generic, input, refusal};
+use crate::on_both;
+
+const REQUEST: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
+
+on_both! {
+    async fn a_request_repeated_after_a_restart_has_one_effect(vault: TestVault) {
+        let mut vault = vault;
+        let app = vault.app("acme").await;
+        let create = v1::CreateConnectionRequest { request_id: REQUEST.into(), ..generic("main", "CANARY one") };
+        let first = app.create(create.clone()).await.unwrap();
+        let put = v1::PutCredentialRequest {
+            connection_id: first.id.clone(),
+            credential: Some(input(&[("a", "CANARY"), ("b", "CANARY"), ("c", "CANARY"), ("token", "CANARY two")])),
+            request_id: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6f".into(),
+            expected_version: Some(1),
+        };
+        app.vault().put_credential(put.clone()).await.unwrap();
+        vault.stop().await;
+        vault.start().await;
+        let app = vault.app("acme").await;
+        assert_eq!(app.create(create.clone()).await.unwrap().id, first.id);
+        let again = app.vault().put_credential(put).await.unwrap().into_inner().version.unwrap();
+        assert_eq!((again.version, again.current), (2, true));
+        assert_eq!(app.token(by_id(&first.id)).await.unwrap(), "CANARY two");
+        let other = v1::CreateConnectionRequest { account_name: "other".into(), ..create };
+        assert_eq!(refusal(&app.create(other).await.unwrap_err()), "InvalidArgument FIELDS_INVALID");
+        // The id belongs to the service that used it.
+        let portal = vault.client("portal").await.acting_for("acme", None);
+        let mine = v1::CreateConnectionRequest { request_id: REQUEST.into(), ..generic("portal's", "CANARY") };
+        assert!(portal.create(mine).await.is_ok());
+    }
+
+    async fn a_purge_can_be_repeated(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+        let delete = v1::DeleteConnectionRequest { connection_id: id.clone(), ..Default::default() };
+        app.connections().delete_connection(delete).await.unwrap();
+        let purge = v1::PurgeConnectionRequest { connection_id: id, request_id: REQUEST.into(), ..Default::default() };
+        app.connections().purge_connection(purge.clone()).await.unwrap();
+        app.connections().purge_connection(purge).await.unwrap();
+    }
+
+    async fn page_tokens_fit_their_tenant_and_query_only(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let other = vault.app("other").await;
+        for i in 0..3 {
+            app.create(generic(&format!("a{i}"), "CANARY")).await.unwrap();
+            other.create(generic(&format!("a{i}"), "CANARY")).await.unwrap();
+        }
+        let list = v1::ListConnectionsRequest { page_size: 1, ..Default::default() };
+        let first = app.connections().list_connections(list.clone()).await.unwrap().into_inner();
+        let next = v1::ListConnectionsRequest { page_token: first.next_page_token.clone(), ..list.clone() };
+        let second = app.connections().list_connections(next.clone()).await.unwrap().into_inner();
+        assert_eq!(second.connections[0].account_name, "a1");
+        // The size may change from page to page; whose list it is, and what is listed, may not.
+        let larger = v1::ListConnectionsRequest { page_size: 1_000_000, ..next.clone() };
+        assert_eq!(app.connections().list_connections(larger).await.unwrap().into_inner().connections.len(), 2);
+        let filtered = v1::ListConnectionsRequest { provider: "generic".into(), ..next.clone() };
+        let mut token = next.page_token.clone();
+        let last = if token.pop() == Some('A') { 'E' } else { 'A' };
+        let altered = v1::ListConnectionsRequest { page_token: format!("{token}{last}"), ..next.clone() };
+        for (client, request) in [(&other, &next), (&app, &filtered), (&app, &altered), (&app, &v1::ListConnectionsRequest { page_token: "x".into(), ..next.clone() })] {
+            let refused = client.connections().list_connections(request.clone()).await.unwrap_err();
+            assert_eq!(refusal(&refused), "InvalidArgument PAGE_TOKEN_INVALID");
+        }
+    }
+}
