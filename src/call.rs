@@ -321,9 +321,16 @@ pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &R
     }
 }
 
-/// An error with its causes. None of them shows a value: sea-orm's and sqlx's messages are the database's own, so only
-/// the first line of each is kept, which names constraint or condition.
+/// An error with its causes, each said once. None of them shows a value: sea-orm's and sqlx's are the database's primary
+/// messages, which name a constraint or a condition.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

@@ -10,7 +10,6 @@ use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 /// The names that health answers for: the whole, and each service.
@@ -45,8 +44,8 @@ pub(crate) fn router<H: Health>(metrics: PrometheusHandle, health: HealthServer<
         metrics.run_upkeep();
         metrics.render()
     };
-    Routes::new(health)
-        .into_axum_router()
+    Router::new()
+        .route_service("/grpc.health.v1.Health/{method}", health)
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

@@ -16,6 +16,7 @@ use credvault::proto::v1;
 use credvault::settings::Settings;
 use credvault_crypto::SystemRandom;
 use credvault_testkit::{Authority, Leaf, LeafSpec, ManualClock, Postgres, PostgresDatabase};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
@@ -194,19 +195,36 @@ impl TestVault {
         write_leaf(self.folder.path(), name, leaf);
     }
 
-    /// The number of rows in a table.
-    pub async fn count(&self, table: &str) -> i64 {
-        use sea_orm::{ConnectionTrait as _, Database, Statement};
+    /// The database, with all rights over it.
+    async fn intruder(&self) -> DatabaseConnection {
         let url = match &self.database {
             Some(database) => format!("{}?options=-csearch_path%3Dcredvault", database.migrate_url),
             None => self.settings.store.url.expose_secret().to_owned(),
         };
-        let db = Database::connect(url).await.unwrap();
+        Database::connect(url).await.unwrap()
+    }
+
+    /// The number of rows in a table.
+    pub async fn count(&self, table: &str) -> i64 {
+        let db = self.intruder().await;
         let sql = format!("SELECT count(*) AS count FROM {table}");
         let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
         let count = row.try_get("", "count").unwrap();
         db.close().await.unwrap();
         count
+    }
+
+    /// A transaction with a statement in it that is in the vault's way until it is rolled back.
+    pub async fn blocking(&self, sql: &str) -> DatabaseTransaction {
+        let tx = self.intruder().await.begin().await.unwrap();
+        tx.execute_unprepared(sql).await.unwrap();
+        tx
+    }
+
+    pub async fn sql(&self, sql: &str) {
+        let db = self.intruder().await;
+        db.execute_unprepared(sql).await.unwrap();
+        db.close().await.unwrap();
     }
 
     /// The metrics as the operators' port shows them.
@@ -237,7 +255,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
-    let unfinished = folder.join(format!(".{name}"));
+    let unfinished = folder.join(format!("{name}.unfinished"));
     std::fs::write(&unfinished, text).unwrap();
     std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::rename(&unfinished, folder.join(name)).unwrap();

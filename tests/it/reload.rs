@@ -1,1 +1,95 @@
-//! Later.
+//! Certificates, authorities, policies and keys change under a running vault; what is broken changes nothing.
+
+use credvault::proto::v1;
+use credvault_testkit::{Authority, LeafSpec};
+
+use crate::harness::{Client, POLICIES, TestVault, by_id, by_provider, eventually, generic, refusal};
+
+async fn reloads(vault: &TestVault, what: &str, outcome: &str) -> bool {
+    let line = format!("credvault_reloads_total{{what=\"{what}\",outcome=\"{outcome}\"}}");
+    vault.metrics().await.lines().any(|text| text.starts_with(&line))
+}
+
+/// The metrics belong to the process, so everything that is counted is in one test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
+    let vault = TestVault::sqlite().await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+
+    // A broken policy file keeps the old one, and is counted.
+    vault.write("policies.cedar", "permit (principal, action, resource) when { context.nothing == 1 };");
+    eventually("a refused policy", || reloads(&vault, "policies", "refused")).await;
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+    // A good one is used by open connections, and what it denies is denied from then on.
+    let without_app = POLICIES.replace("spiffe://test.local/app", "spiffe://test.local/nobody");
+    vault.write("policies.cedar", &without_app);
+    eventually("a new policy", || async {
+        app.fetch(by_id(&id)).await.is_err_and(|status| refusal(&status) == "PermissionDenied POLICY_DENIED")
+    })
+    .await;
+    vault.write("policies.cedar", POLICIES);
+    eventually("the old policy", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
+
+    // A certificate without its key is a broken pair; with it, the next handshake has it. The open connection goes on.
+    let server = LeafSpec { names: vec!["localhost".into(), "renewed.test".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
+    let renewed = vault.authority.issue(&server);
+    vault.write("server.pem", &renewed.certificate);
+    eventually("a refused certificate", || reloads(&vault, "certificate", "refused")).await;
+    assert!(vault.client("app").await.acting_for("acme", None).fetch(by_id(&id)).await.is_ok(), "the old pair serves");
+    vault.write_leaf("server", &renewed);
+    eventually("a new certificate", || reloads(&vault, "certificate", "used")).await;
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+
+    // A broken bundle changes nothing; a new authority beside the old is trusted; without the old one, its
+    // certificates stop to count, also on open connections.
+    vault.write("ca.pem", "not a certificate");
+    eventually("a refused bundle", || reloads(&vault, "bundles", "refused")).await;
+    assert!(app.fetch(by_id(&id)).await.is_ok());
+    let next = Authority::new("next authority");
+    let leaf = next.service("spiffe://test.local/app");
+    vault.write("ca.pem", &format!("{}{}", vault.authority.pem(), next.pem()));
+    let connect = || async {
+        let client = Client::connect(vault.address(), vault.authority.pem(), Some(&leaf)).await.ok()?;
+        client.acting_for("acme", None).fetch(by_id(&id)).await.ok()
+    };
+    eventually("trust in the new authority", || async { connect().await.is_some() }).await;
+    assert!(app.fetch(by_id(&id)).await.is_ok(), "the old one is still trusted");
+    vault.write("ca.pem", next.pem());
+    eventually("distrust of the old authority", || async {
+        app.fetch(by_id(&id)).await.is_err_and(|status| refusal(&status) == "Unauthenticated CLIENT_CERTIFICATE_INVALID")
+    })
+    .await;
+    assert!(connect().await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_progress_are_not_disturbed() {
+    let vault = TestVault::sqlite().await;
+    let app = vault.app("acme").await;
+    app.create(generic("main", "CANARY")).await.unwrap();
+    let done = tokio_util::sync::CancellationToken::new();
+    let calling = {
+        let (app, done) = (app.clone(), done.clone());
+        tokio::spawn(async move {
+            let mut served = 0;
+            while !done.is_cancelled() {
+                app.fetch(by_provider("generic")).await.unwrap();
+                served += 1;
+            }
+            served
+        })
+    };
+    let server = LeafSpec { names: vec!["localhost".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
+    for round in 0..3 {
+        vault.write_leaf("server", &vault.authority.issue(&server));
+        vault.write("ca.pem", &vault.authority.pem().repeat(2 + round));
+        let name = format!("spiffe://test.local/new{round}");
+        vault.write("policies.cedar", &POLICIES.replace("spiffe://test.local/reader", &name));
+        let newcomer = vault.client(&format!("new{round}")).await.acting_for("acme", None);
+        let list = v1::ListConnectionsRequest::default();
+        eventually("the new policy", || async { newcomer.connections().list_connections(list.clone()).await.is_ok() }).await;
+    }
+    done.cancel();
+    assert!(calling.await.unwrap() > 0);
+}

@@ -7,7 +7,7 @@ use credvault_domain::{AuthMode, FieldName, ProviderId};
 
 use crate::field::Field;
 use crate::file::{FieldFile, FieldKind, ModeFile, ProviderFile};
-use crate::locate::{line_of_key, line_of_offset};
+use crate::locate::{key_at, line_of_key, line_of_offset};
 use crate::request_auth::{Derived, RequestTemplates};
 use crate::template::{Placeholder, Template};
 use crate::{Mode, Provider};
@@ -111,8 +111,7 @@ type Problem = (String, String);
 fn parse(file: &str, text: &str) -> Result<Provider, LoadError> {
     let parsed: ProviderFile = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of_offset(text, span.start));
-        let key =
-            error.span().and_then(|span| text.get(span)).filter(|key| is_key(key)).unwrap_or("the file");
+        let key = error.span().and_then(|span| key_at(text, span.start)).unwrap_or("the file");
         LoadError::Broken {
             file: file.to_owned(),
             line,
@@ -124,12 +123,6 @@ fn parse(file: &str, text: &str) -> Result<Provider, LoadError> {
         let line = line_of_key(text, &key);
         LoadError::Broken { file: file.to_owned(), line, key, problem }
     })
-}
-
-fn is_key(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 64
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {

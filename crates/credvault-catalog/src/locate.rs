@@ -22,3 +22,12 @@ pub(crate) fn line_of_key(text: &str, key: &str) -> usize {
 pub(crate) fn line_of_offset(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
+
+/// The key of the line that an offset is in, or the table that the line begins; `None` if it has neither.
+pub(crate) fn key_at(text: &str, offset: usize) -> Option<&str> {
+    let begin = text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(begin..)?.lines().next()?;
+    let key = line.split('=').next()?.trim().trim_matches(['[', ']']);
+    let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+    (!key.is_empty() && key.len() <= 64 && key.bytes().all(in_alphabet)).then_some(key)
+}
