@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId, TenantScope,
-    Timestamp, TraceId, UserId, Version,
+    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId,
+    TenantScope, Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
 use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
@@ -154,7 +154,11 @@ impl Call {
     }
 
     /// Narrows a query of the log to the caller's own user, if its scope is that user's.
-    pub(crate) fn own_records_only(&self, scope: &TenantScope, filter: &mut AuditFilter) -> Result<(), Refusal> {
+    pub(crate) fn own_records_only(
+        &self,
+        scope: &TenantScope,
+        filter: &mut AuditFilter,
+    ) -> Result<(), Refusal> {
         self.reach(scope, filter.user.as_ref())?;
         if let Some(user) = scope.user() {
             filter.user = Some(user.clone());
@@ -169,11 +173,18 @@ impl Call {
     }
 
     /// Finds a connection and asks policy about it.
-    pub(crate) async fn connection(&self, scope: &TenantScope, id: ConnectionId) -> Result<Connection, Refusal> {
+    pub(crate) async fn connection(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+    ) -> Result<Connection, Refusal> {
         self.note(|about| about.connection = Some(id));
         let connection = self.vault.store.connections().get(scope, id).await?;
         self.about(&connection);
-        self.permit(scope, Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None })?;
+        self.permit(
+            scope,
+            Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None },
+        )?;
         Ok(connection)
     }
 
@@ -291,7 +302,13 @@ impl Call {
         let owner = match (named, self.caller.user()) {
             (Some(owner), _) => owner,
             (None, Some(user)) if !platform => Owner::User(user.clone()),
-            (None, _) => if platform { Owner::Platform } else { Owner::Tenant },
+            (None, _) => {
+                if platform {
+                    Owner::Platform
+                } else {
+                    Owner::Tenant
+                }
+            }
         };
         self.reach(scope, owner.user())?;
         if (owner == Owner::Platform) != platform {

@@ -32,7 +32,11 @@ impl Output {
     }
 
     /// Prints rows under their headings, columns aligned.
-    pub(crate) fn table<E: From<io::Error>>(&mut self, headings: &[&str], rows: &[Vec<String>]) -> Result<(), E> {
+    pub(crate) fn table<E: From<io::Error>>(
+        &mut self,
+        headings: &[&str],
+        rows: &[Vec<String>],
+    ) -> Result<(), E> {
         let width = |column: usize| {
             let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
             cells.chain([headings[column].len()]).max().unwrap_or_default()
@@ -52,7 +56,8 @@ impl Output {
         kind: &str,
         message: &impl Message,
     ) -> Result<(), E> {
-        let text = serde_json::to_string_pretty(&dynamic(kind, message)?).context("the answer cannot be printed as JSON")?;
+        let text = serde_json::to_string_pretty(&dynamic(kind, message)?)
+            .context("the answer cannot be printed as JSON")?;
         self.line(&text)
     }
 
@@ -62,7 +67,8 @@ impl Output {
         kind: &str,
         messages: &[impl Message],
     ) -> Result<(), E> {
-        let all = messages.iter().map(|message| dynamic(kind, message)).collect::<anyhow::Result<Vec<_>>>()?;
+        let all =
+            messages.iter().map(|message| dynamic(kind, message)).collect::<anyhow::Result<Vec<_>>>()?;
         let text = serde_json::to_string_pretty(&all).context("the answer cannot be printed as JSON")?;
         self.line(&text)
     }
@@ -71,6 +77,8 @@ impl Output {
 /// A generated message with its descriptor, which knows how protobuf's JSON looks.
 fn dynamic(kind: &str, message: &impl Message) -> anyhow::Result<DynamicMessage> {
     let pool = DescriptorPool::decode(proto::DESCRIPTORS)?;
-    let descriptor = pool.get_message_by_name(&format!("credvault.v1.{kind}")).context("a message without a descriptor")?;
+    let descriptor = pool
+        .get_message_by_name(&format!("credvault.v1.{kind}"))
+        .context("a message without a descriptor")?;
     Ok(DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?)
 }

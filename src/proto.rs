@@ -3,7 +3,14 @@
 use std::fmt;
 
 /// Package `credvault.v1`.
-#[allow(missing_docs, clippy::all, unused_qualifications, unreachable_pub, reason = "generated")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("credvault.v1");
 }

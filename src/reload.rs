@@ -2,12 +2,12 @@
 //! good is used from the next handshake or call on. What is broken is logged and counted, and the old stays.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_domain::TrustDomain;
-use credvault_identity::{Identity, KeySource, Policies, PolicyFile};
+use credvault_identity::{Identity, Issuer, KeySource, Policies, PolicyFile};
 use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,9 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 pub(crate) fn server_files(settings: &Settings) -> Result<ServerFiles, String> {
-    for (key, path) in [("server.certificate", &settings.server.certificate), ("server.key", &settings.server.key)] {
+    for (key, path) in
+        [("server.certificate", &settings.server.certificate), ("server.key", &settings.server.key)]
+    {
         if path.as_os_str().is_empty() {
             return Err(format!("{key} must be given"));
         }
@@ -41,9 +43,11 @@ pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
 pub(crate) fn bundles(identity: &IdentitySection) -> Result<Bundles, String> {
     let mut bundles = Bundles::new();
     for (domain, path) in &identity.trust_domains {
-        let parsed = TrustDomain::parse(domain).map_err(|rule| format!("identity.trust_domains.{domain}: {rule}"))?;
+        let parsed =
+            TrustDomain::parse(domain).map_err(|rule| format!("identity.trust_domains.{domain}: {rule}"))?;
         let pem = read(path)?;
-        bundles.insert(parsed, certificates(&pem).map_err(|problem| format!("{}: {problem}", path.display()))?);
+        bundles
+            .insert(parsed, certificates(&pem).map_err(|problem| format!("{}: {problem}", path.display()))?);
     }
     Ok(bundles)
 }
@@ -61,7 +65,8 @@ pub(crate) fn policy_files(identity: &IdentitySection) -> Result<Vec<PolicyFile>
             paths.sort();
         }
         for path in paths {
-            let text = String::from_utf8(read(&path)?).map_err(|_| format!("{}: it is not UTF-8", path.display()))?;
+            let text = String::from_utf8(read(&path)?)
+                .map_err(|_| format!("{}: it is not UTF-8", path.display()))?;
             files.push(PolicyFile { name: path.display().to_string(), text });
         }
     }
@@ -84,9 +89,30 @@ impl<M: PartialEq> Part<M> {
         metrics::counter!("credvault_reloads_total", "what" => self.name, "outcome" => outcome).increment(1);
         match result {
             Ok(()) => tracing::info!(what = self.name, "changed files are used from now on"),
-            Err(error) => tracing::error!(what = self.name, error, "changed files are broken; the old ones stay in use"),
+            Err(error) => {
+                tracing::error!(what = self.name, error, "changed files are broken; the old ones stay in use")
+            }
         }
         self.tried = read;
+    }
+}
+
+/// What the files hold. Read before they are used for the first time, so that a change in between is noticed.
+pub(crate) struct Seen {
+    server: Result<ServerFiles, String>,
+    bundles: Result<Bundles, String>,
+    policies: Result<Vec<(String, String)>, String>,
+    keys: Result<Vec<Vec<u8>>, String>,
+}
+
+impl Seen {
+    pub(crate) fn read(settings: &Settings) -> Self {
+        Self {
+            server: server_files(settings),
+            bundles: bundles(&settings.identity),
+            policies: policy_files(&settings.identity).map(pairs),
+            keys: key_files(&settings.identity),
+        }
     }
 }
 
@@ -102,31 +128,35 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Watches what `settings` name. What the files hold now is what is in use.
-    pub(crate) fn new(settings: Arc<Settings>, identity: Arc<Identity>, tls: Arc<Tls>) -> Self {
-        let server = Part { name: "certificate", tried: server_files(&settings) };
-        let bundles = Part { name: "bundles", tried: bundles(&settings.identity) };
-        let policies = Part { name: "policies", tried: policy_files(&settings.identity).map(pairs) };
-        let keys = Part { name: "issuer keys", tried: key_files(&identity) };
+    /// Watches what `settings` name for anything else than what was `seen`.
+    pub(crate) fn new(settings: Arc<Settings>, identity: Arc<Identity>, tls: Arc<Tls>, seen: Seen) -> Self {
+        let server = Part { name: "certificate", tried: seen.server };
+        let bundles = Part { name: "bundles", tried: seen.bundles };
+        let policies = Part { name: "policies", tried: seen.policies };
+        let keys = Part { name: "issuer keys", tried: seen.keys };
         Self { settings, identity, tls, server, bundles, policies, keys }
     }
 
     fn check(&mut self) {
-        let Self { settings, identity, tls, server, bundles: trusted, policies, keys } = self;
-        server.check(server_files(settings), |files| tls.replace(&files.chain, &files.key));
-        trusted.check(bundles(&settings.identity), |bundles| {
+        let Self { settings, identity, tls, server, bundles, policies, keys } = self;
+        let now = Seen::read(settings);
+        server.check(now.server, |files| tls.replace(&files.chain, &files.key));
+        bundles.check(now.bundles, |bundles| {
             identity.trust().replace(bundles).map_err(|error| error.to_string())
         });
-        policies.check(policy_files(&settings.identity).map(pairs), |files| {
-            let files: Vec<_> =
-                files.iter().map(|(name, text)| PolicyFile { name: name.clone(), text: text.clone() }).collect();
+        policies.check(now.policies, |files| {
+            let file =
+                |(name, text): &(String, String)| PolicyFile { name: name.clone(), text: text.clone() };
+            let files: Vec<_> = files.iter().map(file).collect();
             identity.replace_policies(Policies::parse(&files).map_err(|error| error.to_string())?);
             Ok(())
         });
-        keys.check(key_files(identity), |documents| {
-            let issuers = identity.issuers().iter().filter(|issuer| key_file(issuer).is_some());
-            for (issuer, document) in issuers.zip(documents) {
-                issuer.use_document(document).map_err(|error| format!("{}: {error}", issuer.settings().name))?;
+        keys.check(now.keys, |documents| {
+            let from_file = |issuer: &&Issuer| matches!(issuer.settings().keys, KeySource::File(_));
+            for (issuer, document) in identity.issuers().iter().filter(from_file).zip(documents) {
+                issuer
+                    .use_document(document)
+                    .map_err(|error| format!("{}: {error}", issuer.settings().name))?;
             }
             Ok(())
         });
@@ -163,14 +193,7 @@ fn pairs(files: Vec<PolicyFile>) -> Vec<(String, String)> {
     files.into_iter().map(|file| (file.name, file.text)).collect()
 }
 
-fn key_file(issuer: &credvault_identity::Issuer) -> Option<&PathBuf> {
-    match &issuer.settings().keys {
-        KeySource::File(path) => Some(path),
-        KeySource::Url(_) => None,
-    }
-}
-
 /// The JWKS files of the issuers that have one, in their order.
-pub(crate) fn key_files(identity: &Identity) -> Result<Vec<Vec<u8>>, String> {
-    identity.issuers().iter().filter_map(key_file).map(|path| read(path)).collect()
+fn key_files(identity: &IdentitySection) -> Result<Vec<Vec<u8>>, String> {
+    identity.issuers.iter().filter_map(|issuer| issuer.jwks_file.as_deref()).map(read).collect()
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use identity::load as load_identity;
 
 use crate::proto;
-use crate::reload::{self, Reloader};
+use crate::reload::{self, Reloader, Seen};
 use crate::server::{Gate, Server, Tls};
 use crate::service;
 use crate::settings::{Settings, SettingsError};
@@ -86,18 +86,22 @@ impl Instance {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
+        let seen = Seen::read(&settings);
         let catalog = Catalog::load(settings.catalog.folder.as_deref())?;
         let identity = Arc::new(identity::load(&settings)?);
         let files = reload::server_files(&settings).map_err(StartError::File)?;
-        let tls = Tls::new(Arc::clone(identity.trust()), &files.chain, &files.key).map_err(StartError::File)?;
+        let tls =
+            Tls::new(Arc::clone(identity.trust()), &files.chain, &files.key).map_err(StartError::File)?;
         let tls = Arc::new(tls);
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let (listener, address) = listen("server.address", settings.server.address).await?;
-        let (admin_listener, admin_address) = listen("server.admin_address", settings.server.admin_address).await?;
+        let (admin_listener, admin_address) =
+            listen("server.admin_address", settings.server.admin_address).await?;
         let root = settings.root_key.source()?;
         let store = Store::open(settings.store.to_store(), &root, Arc::clone(&clock), random).await?;
 
-        let vault = Vault::new(store.clone(), Arc::clone(&identity), catalog, Arc::clone(&clock), &settings.limits);
+        let vault =
+            Vault::new(store.clone(), Arc::clone(&identity), catalog, Arc::clone(&clock), &settings.limits);
         let vault = Arc::new(vault);
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = service::routes(&vault).add_service(health_service.clone());
@@ -113,12 +117,13 @@ impl Instance {
             routes = routes.add_service(builder().build_v1alpha().map_err(broken)?);
         }
         let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
-        let server = Server { listener, tls: Arc::clone(&tls), gate: Arc::new(gate), limits: settings.limits.clone() };
+        let server =
+            Server { listener, tls: Arc::clone(&tls), gate: Arc::new(gate), limits: settings.limits.clone() };
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let drain = Duration::from_secs(settings.server.drain_seconds);
         let serving = tokio::spawn(server.run(stop.clone(), drain));
         let ready = admin::Ready::default();
-        let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls);
+        let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, seen);
         let interval = Duration::from_secs(settings.server.reload_seconds.max(1));
         let admin = admin::router(metrics, health_service, ready.clone());
         let others = vec![
@@ -169,7 +174,9 @@ async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
         match vault.store.upkeep().await {
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
-            Err(error) => tracing::warn!(error = crate::call::chain(&error), "upkeep failed; it is tried again"),
+            Err(error) => {
+                tracing::warn!(error = crate::call::chain(&error), "upkeep failed; it is tried again")
+            }
         }
         let now = vault.clock.now();
         futures::future::join_all(vault.identity.issuers().iter().map(|issuer| issuer.refresh(now))).await;
@@ -193,8 +200,11 @@ async fn pulse(
         }
         let answers = answers.is_ok();
         if before != Some(answers) {
-            let status =
-                if answers { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            let status = if answers {
+                tonic_health::ServingStatus::Serving
+            } else {
+                tonic_health::ServingStatus::NotServing
+            };
             for name in admin::SERVICES {
                 health.set_service_status(name, status).await;
             }

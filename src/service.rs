@@ -43,7 +43,9 @@ use rpcs;
 pub(crate) fn routes(vault: &Arc<Vault>) -> Routes {
     macro_rules! limited {
         ($server:ident, $service:expr) => {
-            $server::new($service).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(MAX_RESPONSE)
+            $server::new($service)
+                .max_decoding_message_size(MAX_REQUEST)
+                .max_encoding_message_size(MAX_RESPONSE)
         };
     }
     Routes::new(limited!(VaultServiceServer, vault::Service(Arc::clone(vault))))

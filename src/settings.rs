@@ -236,7 +236,8 @@ impl RootKeySection {
             (None, Some(name), None) => Ok(RootKeySource::Environment(name.clone())),
             (None, None, Some(passphrase)) => Ok(RootKeySource::Passphrase(passphrase.clone(), kdf)),
             _ => Err(SettingsError::Wrong(
-                "exactly one of root_key.file, root_key.environment and root_key.passphrase must be given".to_owned(),
+                "exactly one of root_key.file, root_key.environment and root_key.passphrase must be given"
+                    .to_owned(),
             )),
         }
     }
@@ -427,7 +428,11 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
 
-    fn load(file: &str, variables: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    fn load(
+        file: &str,
+        variables: &[(&str, &str)],
+        overrides: &[(&str, &str)],
+    ) -> Result<Settings, SettingsError> {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("credvault.toml");
         std::fs::write(&path, file).expect("file");
@@ -440,7 +445,8 @@ mod tests {
     #[test]
     fn flags_win_over_variables_over_the_file_over_defaults() {
         let file = "[limits]\ncalls = 1\nhandshakes = 2\nconnections = 3";
-        let variables = [("CREDVAULT__LIMITS__CALLS", "4"), ("CREDVAULT__LIMITS__HANDSHAKES", "5"), ("OTHER", "x")];
+        let variables =
+            [("CREDVAULT__LIMITS__CALLS", "4"), ("CREDVAULT__LIMITS__HANDSHAKES", "5"), ("OTHER", "x")];
         let settings = load(file, &variables, &[("limits.calls", "6")]).expect("settings");
         let Limits { calls, handshakes, connections, cache_seconds, .. } = settings.limits;
         assert_eq!((calls, handshakes, connections, cache_seconds), (6, 5, 3, 60));
@@ -482,7 +488,8 @@ mod tests {
 
     #[test]
     fn relative_paths_begin_at_the_files_folder() {
-        let settings = load("[server]\nkey = 'a/b.key'\n[root_key]\nfile = '/c'", &[], &[]).expect("settings");
+        let settings =
+            load("[server]\nkey = 'a/b.key'\n[root_key]\nfile = '/c'", &[], &[]).expect("settings");
         assert!(settings.server.key.is_absolute() && settings.server.key.ends_with("a/b.key"));
         assert_eq!(settings.root_key.file.as_deref(), Some(Path::new("/c")));
     }

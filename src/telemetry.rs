@@ -19,7 +19,8 @@ pub(crate) struct Guard(Option<SdkTracerProvider>);
 pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
     // The exporter's own calls are left out, or it would trace itself.
     let levels = format!("{},h2=warn,hyper=warn,tonic=warn,sqlx=off,opentelemetry=warn", settings.log_level);
-    let filter = EnvFilter::try_new(&levels).context("telemetry.log_level must be error, warn, info, debug or trace")?;
+    let filter = EnvFilter::try_new(&levels)
+        .context("telemetry.log_level must be error, warn, info, debug or trace")?;
     let lines = match settings.log_format {
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
@@ -28,7 +29,9 @@ pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             .with_span_list(false)
             .with_writer(std::io::stderr)
             .boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr).boxed(),
+        LogFormat::Text => {
+            tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+        }
     };
     let provider = settings.otlp_endpoint.as_deref().map(provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {
@@ -41,7 +44,8 @@ pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
 
 fn provider(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    let exporter = exporter.context("telemetry.otlp_endpoint must be the URL of an OTLP collector over gRPC")?;
+    let exporter =
+        exporter.context("telemetry.otlp_endpoint must be the URL of an OTLP collector over gRPC")?;
     let resource = Resource::builder().with_service_name("credvault").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

@@ -52,7 +52,13 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 pub(crate) fn enter(span: &tracing::Span, parent: Option<Parent>) -> TraceId {
     if let Some(Parent { trace, span: id, flags }) = parent {
         let flags = TraceFlags::new(flags);
-        let remote = SpanContext::new(opentelemetry::TraceId::from_bytes(trace), SpanId::from_bytes(id), flags, true, TraceState::default());
+        let remote = SpanContext::new(
+            opentelemetry::TraceId::from_bytes(trace),
+            SpanId::from_bytes(id),
+            flags,
+            true,
+            TraceState::default(),
+        );
         // Fails where no exporter is configured, and then there is nothing to link.
         let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
         return TraceId::from_bytes(trace);

@@ -47,7 +47,9 @@ impl Vault {
         let (Some(rate), Some(calls)) = (&self.rate, NonZeroU32::new(calls)) else { return Ok(()) };
         match rate.check_key_n(&(service.clone(), tenant.clone()), calls) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(not_until)) => Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now()))),
+            Ok(Err(not_until)) => {
+                Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now())))
+            }
             // More than a burst has, so it never fits.
             Err(_) => Err(Refusal::RateLimited(Duration::from_secs(1))),
         }

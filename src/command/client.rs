@@ -61,14 +61,18 @@ impl ClientArgs {
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         let path = self.profile.clone().unwrap_or_else(|| PathBuf::from(DEV_PROFILE));
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            let way_out = "name one with --profile or CREDVAULT_PROFILE, or run `credvault dev` in this folder";
+            let way_out =
+                "name one with --profile or CREDVAULT_PROFILE, or run `credvault dev` in this folder";
             Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
         })?;
-        let wrong = |error: toml::de::Error| Failure::Usage(format!("the profile {}: {error}", path.display()));
+        let wrong =
+            |error: toml::de::Error| Failure::Usage(format!("the profile {}: {error}", path.display()));
         let mut profile: Profile = toml::from_str(&text).map_err(wrong)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let token = profile.token_file.as_mut().into_iter();
-        for file in [&mut profile.authority, &mut profile.certificate, &mut profile.key].into_iter().chain(token) {
+        for file in
+            [&mut profile.authority, &mut profile.certificate, &mut profile.key].into_iter().chain(token)
+        {
             *file = folder.join(&*file);
         }
         if self.tenant.is_some() || self.user.is_some() {
@@ -109,15 +113,21 @@ impl tonic::service::Interceptor for Headers {
 
 impl Client {
     pub(super) async fn connect(profile: &Profile) -> Result<Self, Failure> {
-        let read = |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+        let read =
+            |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(&profile.authority)?))
             .identity(Identity::from_pem(read(&profile.certificate)?, read(&profile.key)?));
         let endpoint = Endpoint::from_shared(profile.address.clone())
             .and_then(|endpoint| endpoint.connect_timeout(PATIENCE).tls_config(tls));
-        let endpoint = endpoint.map_err(|error| Failure::Usage(format!("the profile's address: {}", chain(&error))))?;
+        let endpoint =
+            endpoint.map_err(|error| Failure::Usage(format!("the profile's address: {}", chain(&error))))?;
         let channel = endpoint.connect().await.map_err(|error| {
-            Failure::from(Status::unavailable(format!("{} cannot be reached: {}", profile.address, chain(&error))))
+            Failure::from(Status::unavailable(format!(
+                "{} cannot be reached: {}",
+                profile.address,
+                chain(&error)
+            )))
         })?;
         Ok(Self { channel, headers: Headers::of(profile)? })
     }
@@ -149,7 +159,8 @@ impl Headers {
     fn of(profile: &Profile) -> Result<Self, Failure> {
         let mut headers = Vec::new();
         if let Some(path) = &profile.token_file {
-            let token = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let token = std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
             let mut value = header("token_file", &format!("Bearer {}", token.trim()))?;
             value.set_sensitive(true);
             return Ok(Self(vec![("authorization", value)]));

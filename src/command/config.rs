@@ -8,9 +8,9 @@ use credvault_identity::schema_text;
 use super::ConfigArgs;
 use super::failure::Failure;
 use crate::output::Output;
+use crate::reload;
 use crate::serve::load_identity;
 use crate::server::Tls;
-use crate::reload;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
@@ -45,11 +45,16 @@ fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     let settings = arguments.load()?;
     let mut problems = Vec::new();
     let mut note = |result: Result<(), String>| problems.extend(result.err());
-    note(Catalog::load(settings.catalog.folder.as_deref()).map(|_| ()).map_err(|error| crate::call::chain(&error)));
+    note(
+        Catalog::load(settings.catalog.folder.as_deref())
+            .map(|_| ())
+            .map_err(|error| crate::call::chain(&error)),
+    );
     match load_identity(&settings) {
-        Ok(identity) => note(reload::server_files(&settings).and_then(|files| {
-            Tls::new(identity.trust().clone(), &files.chain, &files.key).map(|_| ())
-        })),
+        Ok(identity) => note(
+            reload::server_files(&settings)
+                .and_then(|files| Tls::new(identity.trust().clone(), &files.chain, &files.key).map(|_| ())),
+        ),
         Err(error) => note(Err(crate::call::chain(&error))),
     }
     if credvault_store::Database::of_url(&settings.store.url).is_none() {

@@ -94,7 +94,8 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             }
             ConnectionsCommand::Delete(arguments) => {
                 let client = arguments.client.connect().await?;
-                let request = v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
+                let request =
+                    v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
                 let deleted = client.connections().delete_connection(request).await?.into_inner();
                 one(deleted.connection, arguments.output.output, output)
             }
@@ -106,7 +107,8 @@ impl CreateArgs {
     fn request(&self) -> Result<v1::CreateConnectionRequest, Failure> {
         let config = self.config.iter().map(|(key, value)| (key.clone(), setting(value))).collect();
         let fields = self.fields()?;
-        let credential = (!fields.is_empty()).then(|| v1::CredentialInput { fields, expiry: None });
+        let credential =
+            if fields.is_empty() { None } else { Some(v1::CredentialInput { fields, expiry: None }) };
         Ok(v1::CreateConnectionRequest {
             provider: self.provider.clone(),
             account_name: self.account.clone(),

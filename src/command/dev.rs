@@ -38,7 +38,8 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
     let folder = Folder::open(&arguments.folder, arguments.address)?;
     runtime(0)?.block_on(async {
         let settings = folder.settings(arguments.address, arguments.admin_address)?;
-        let telemetry = telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+        let telemetry =
+            telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         let stop = terminated()?;
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
@@ -60,7 +61,9 @@ fn guide(folder: &Folder, instance: &Instance, output: &mut Output) -> Result<()
     let port = instance.address.port();
     let mut flag = String::new();
     // The program finds the profile of the default folder by itself.
-    if folder.path().file_name().is_none_or(|name| name != "credvault-dev") || folder.path().components().count() > 1 {
+    if folder.path().file_name().is_none_or(|name| name != "credvault-dev")
+        || folder.path().components().count() > 1
+    {
         flag = format!(" --profile {path}/profile.toml");
     }
     let grpcurl = format!(

@@ -49,9 +49,11 @@ fn code_of(status: &Status) -> u8 {
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => REFUSED,
         Code::NotFound => NOT_FOUND,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted | Code::OutOfRange => {
-            INVALID
-        }
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::AlreadyExists
+        | Code::Aborted
+        | Code::OutOfRange => INVALID,
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => UNAVAILABLE,
         _ => UNEXPECTED,
     }

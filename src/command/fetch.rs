@@ -66,7 +66,8 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
 }
 
 fn table(credential: &v1::Credential, reveal: bool, output: &mut Output) -> Result<(), Failure> {
-    let secret = |value: &str| if reveal { value.to_owned() } else { "(hidden; --reveal shows it)".to_owned() };
+    let secret =
+        |value: &str| if reveal { value.to_owned() } else { "(hidden; --reveal shows it)".to_owned() };
     let auth = credential.request_auth.clone().unwrap_or_default();
     let mut rows = vec![
         vec!["connection".to_owned(), credential.connection_id.clone()],

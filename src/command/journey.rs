@@ -34,7 +34,8 @@ pub(super) async fn show(folder: &Folder, address: SocketAddr, output: &mut Outp
     let mut rows = Vec::new();
     for sample in samples()? {
         let connection = stored(&app, sample).await?;
-        let hints = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect::<Vec<_>>();
+        let hints =
+            connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect::<Vec<_>>();
         rows.push(vec![connection.provider, connection.account_name, connection.id, hints.join(" ")]);
     }
     output.table::<Failure>(&["   PROVIDER", "ACCOUNT", "CONNECTION", "HINTS"], &indented(rows.clone()))?;
@@ -50,7 +51,9 @@ pub(super) async fn show(folder: &Folder, address: SocketAddr, output: &mut Outp
     output.line::<Failure>("\n3. Refused to another service, spiffe://dev.local/reporter:")?;
     refused(&reporter, shopify.clone(), Code::PermissionDenied, output).await?;
 
-    output.line::<Failure>(&format!("\n4. Refused to another tenant: the app again, for {OTHER_TENANT} this time:"))?;
+    output.line::<Failure>(&format!(
+        "\n4. Refused to another tenant: the app again, for {OTHER_TENANT} this time:"
+    ))?;
     refused(&app.acting_for(OTHER_TENANT)?, shopify, Code::NotFound, output).await
 }
 

@@ -21,7 +21,8 @@ pub(super) fn serve(arguments: &ConfigArgs) -> Result<(), Failure> {
     harden()?;
     let settings = arguments.load()?;
     runtime(settings.server.worker_threads)?.block_on(async {
-        let telemetry = telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
+        let telemetry =
+            telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         let stop = terminated()?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         stop.await;
@@ -73,6 +74,7 @@ pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(),
 /// Brings the database that `settings` name up to this release.
 pub(super) async fn prepare(settings: &Settings) -> Result<Vec<String>, Failure> {
     let (store, reached) = (&settings.store, settings.store.to_store());
-    let migrating = credvault_store::migrate(&reached, store.migrate_url.as_ref(), &store.owner_role, &SystemRandom);
+    let migrating =
+        credvault_store::migrate(&reached, store.migrate_url.as_ref(), &store.owner_role, &SystemRandom);
     migrating.await.map_err(|error| Failure::Unexpected(anyhow::Error::msg(crate::call::chain(&error))))
 }

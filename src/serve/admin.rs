@@ -37,7 +37,10 @@ pub(crate) fn router<H: Health>(metrics: PrometheusHandle, health: HealthServer<
         if ready.0.load(Ordering::Acquire) {
             (StatusCode::OK, "ready\n")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: the database does not answer, or the vault is stopping\n")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not ready: the database does not answer, or the vault is stopping\n",
+            )
         }
     };
     let metrics = move || async move {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_identity::{
-    AudienceClaim, Fetch, FetchError, Identity, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource, Policies, Trust,
+    AudienceClaim, Fetch, FetchError, Identity, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource,
+    Policies, Trust,
 };
 
 use super::StartError;
@@ -36,7 +37,8 @@ pub(crate) fn load(settings: &Settings) -> Result<Identity, StartError> {
         let issuer = Issuer::new(settings, Arc::clone(&fetch));
         if let KeySource::File(path) = &issuer.settings().keys {
             let unusable = |error: String| file(format!("identity.issuers[{index}].jwks_file: {error}"));
-            let document = std::fs::read(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
+            let document =
+                std::fs::read(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
             issuer.use_document(&document).map_err(unusable)?;
         }
         issuers.push(issuer);
@@ -45,7 +47,8 @@ pub(crate) fn load(settings: &Settings) -> Result<Identity, StartError> {
 }
 
 fn issuer(section: &IssuerSection) -> Result<IssuerSettings, String> {
-    let given = |key: &str, text: &str| if text.is_empty() { Err(format!("{key} must be given")) } else { Ok(()) };
+    let given =
+        |key: &str, text: &str| if text.is_empty() { Err(format!("{key} must be given")) } else { Ok(()) };
     given("name", &section.name)?;
     given("issuer", &section.issuer)?;
     given("tenant_claim", &section.tenant_claim)?;
@@ -69,7 +72,10 @@ fn issuer(section: &IssuerSection) -> Result<IssuerSettings, String> {
         kind,
         issuer: section.issuer.clone(),
         keys,
-        audience: AudienceClaim { claim: section.audience_claim.clone(), accepted: section.audiences.clone() },
+        audience: AudienceClaim {
+            claim: section.audience_claim.clone(),
+            accepted: section.audiences.clone(),
+        },
         tenant_claim: section.tenant_claim.clone(),
         user_claim: section.user_claim.clone(),
         max_lifetime: Duration::from_secs(section.max_lifetime_seconds.unwrap_or(lifetime)),

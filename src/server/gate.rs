@@ -10,7 +10,7 @@ use credvault_domain::{Action, AuditEvent, TenantId, TenantSource, Timestamp, Tr
 use credvault_identity::{Caller, Error as IdentityError, Presented};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
@@ -47,7 +47,11 @@ impl Gate {
         let action = Action::from_path(request.uri().path());
         let name = action.map_or("other", Action::as_str);
         let span = tracing::info_span!("call", action = name, trace_id = tracing::field::Empty);
-        let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok()).and_then(Parent::parse);
+        let parent = request
+            .headers()
+            .get(trace::HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(Parent::parse);
         let trace = trace::enter(&span, parent);
         span.record("trace_id", tracing::field::display(trace));
         let response = match action {
@@ -69,15 +73,25 @@ impl Gate {
         }
     }
 
-    async fn call(&self, peer: &Peer, action: Action, trace: TraceId, request: Request<Incoming>) -> Response<Body> {
+    async fn call(
+        &self,
+        peer: &Peer,
+        action: Action,
+        trace: TraceId,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let deadline = tokio::time::Instant::now() + self.deadline(request.headers());
-        let admitted = match Arc::clone(&self.calls).try_acquire_owned() {
-            Ok(permit) => self.admit(peer, action, trace, permit, request.headers(), deadline).await,
-            Err(_) => Err((None, Refusal::Overloaded)),
+        // A call that is shed is counted and no more: looking into it, or recording it, is what there is no room for.
+        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
+            let (_, reason) = Refusal::Overloaded.kind();
+            metrics::counter!("credvault_refusals_total", "action" => action.as_str(), "reason" => reason.as_str())
+                .increment(1);
+            return Refusal::Overloaded.status(&trace.to_string()).into_http();
         };
-        let ticket = match admitted {
-            Ok(ticket) => ticket,
+        let ticket = match self.admit(peer, action, trace, request.headers(), deadline).await {
+            Ok(caller) => Ticket::new(caller, action, trace, permit),
             Err((caller, refusal)) => {
+                // The permit is held on: refusing and recording it is work, too.
                 let event = self.event(peer, action, trace, caller.as_ref(), &refusal);
                 return self.refuse(event, refusal, trace).await;
             }
@@ -106,21 +120,21 @@ impl Gate {
         peer: &Peer,
         action: Action,
         trace: TraceId,
-        permit: OwnedSemaphorePermit,
         headers: &HeaderMap,
         deadline: tokio::time::Instant,
-    ) -> Result<Ticket, (Option<Caller>, Refusal)> {
+    ) -> Result<Caller, (Option<Caller>, Refusal)> {
         let identity = &self.vault.identity;
         let presented = presented(headers).map_err(|error| (None, error.into()))?;
         let now = self.vault.clock.now();
-        let authenticated = identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, now);
+        let authenticated =
+            identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, now);
         let authenticated = trace::CURRENT.scope(trace, authenticated);
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(result) => result.map_err(|error| (None, error.into()))?,
             Err(_) => return Err((None, Refusal::Deadline)),
         };
         match identity.admit(&caller, action) {
-            Ok(()) => Ok(Ticket::new(caller, action, trace, permit)),
+            Ok(()) => Ok(caller),
             Err(error) => Err((Some(caller), error.into())),
         }
     }

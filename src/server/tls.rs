@@ -35,7 +35,8 @@ impl Tls {
 
 fn build(trust: &Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     let chain = certificates(chain)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key file holds no PEM private key".to_owned())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key file holds no PEM private key".to_owned())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])

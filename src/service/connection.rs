@@ -86,7 +86,8 @@ async fn create_connection(
     let labels = noted(&mut violations, wire::labels("labels", std::mem::take(&mut request.labels)));
     let external = std::mem::take(&mut request.external_account_id);
     let external = noted(&mut violations, wire::external_account_id("external_account_id", external));
-    let credential = request.credential.take().map(|input| wire::new_credential("credential", input, mode, call.now()));
+    let credential =
+        request.credential.take().map(|input| wire::new_credential("credential", input, mode, call.now()));
     let credential = noted(&mut violations, credential.transpose());
     let parsed = account_name.zip(config).zip(labels).zip(external).zip(credential);
     let Some(((((account_name, config), labels), external_account_id), credential)) = parsed else {
@@ -161,7 +162,8 @@ async fn update_connection(
     let scope = call.scope()?;
     let fields = wire::update_mask(request.update_mask.clone())?;
     let missing = || Violations::of("connection", "must be given, with its id");
-    let named = request.connection.as_ref().filter(|connection| !connection.id.is_empty()).ok_or_else(missing)?;
+    let named =
+        request.connection.as_ref().filter(|connection| !connection.id.is_empty()).ok_or_else(missing)?;
     let id = wire::connection_id(&named.id)?;
     let etag = wire::etag("connection.etag", &named.etag)?;
     let stored = call.connection(&scope, id).await?;
@@ -179,7 +181,8 @@ fn patch(new: v1::Connection, fields: &[UpdateField], mode: &Mode) -> Result<Con
     let mut violations = Violations::default();
     let mut patch = ConnectionPatch::default();
     if wanted(UpdateField::AccountName) {
-        patch.account_name = noted(&mut violations, wire::account_name("connection.account_name", &account_name));
+        patch.account_name =
+            noted(&mut violations, wire::account_name("connection.account_name", &account_name));
     }
     if wanted(UpdateField::Enabled) {
         patch.enabled = Some(enabled);
@@ -192,7 +195,8 @@ fn patch(new: v1::Connection, fields: &[UpdateField], mode: &Mode) -> Result<Con
     }
     if wanted(UpdateField::ExternalAccountId) {
         let field = "connection.external_account_id";
-        patch.external_account_id = noted(&mut violations, wire::external_account_id(field, external_account_id));
+        patch.external_account_id =
+            noted(&mut violations, wire::external_account_id(field, external_account_id));
     }
     violations.into_result().map(|()| patch)
 }

@@ -78,7 +78,8 @@ async fn batch_fetch_credentials(
             Err(refusal) => Outcome::refused(&refusal, call.refused_event(&refusal)),
         }
     };
-    let outcomes: Vec<Outcome> = futures::stream::iter(request.requests).map(one).buffered(BATCH_WIDTH).collect().await;
+    let outcomes: Vec<Outcome> =
+        futures::stream::iter(request.requests).map(one).buffered(BATCH_WIDTH).collect().await;
     let (mut results, mut events, mut used) = (Vec::with_capacity(count), vec![call.event()], Vec::new());
     for outcome in outcomes {
         results.push(v1::BatchFetchCredentialsResult { outcome: Some(outcome.result) });
@@ -115,7 +116,11 @@ struct Found {
 }
 
 /// Finds a credential, asks policy, opens it, and fills the provider's request template.
-async fn fetch(call: &Call, scope: &TenantScope, request: v1::FetchCredentialRequest) -> Result<Found, Refusal> {
+async fn fetch(
+    call: &Call,
+    scope: &TenantScope,
+    request: v1::FetchCredentialRequest,
+) -> Result<Found, Refusal> {
     let FetchQuery { selector, purpose, named_user } = wire::fetch_query(request, call.caller.user())?;
     call.about_purpose(purpose.as_ref());
     match &selector {
@@ -127,11 +132,15 @@ async fn fetch(call: &Call, scope: &TenantScope, request: v1::FetchCredentialReq
     }
     call.reach(scope, named_user.as_ref())?;
     let credentials = call.vault.store.credentials();
-    let fetched = credentials.fetch(scope, &selector).await.map_err(|error| not_configured(error, &selector))?;
+    let fetched =
+        credentials.fetch(scope, &selector).await.map_err(|error| not_configured(error, &selector))?;
     let connection = &fetched.connection;
     call.about(connection);
-    let facts =
-        Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: purpose.as_ref() };
+    let facts = Facts {
+        provider: Some(&connection.provider),
+        owner: Some(&connection.owner),
+        purpose: purpose.as_ref(),
+    };
     call.permit(scope, facts)?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let (mut fields, version, expire_time) =
@@ -171,7 +180,8 @@ async fn list_credential_versions(
     call.connection(&scope, id).await?;
     let listed = call.vault.store.credentials().list(&scope, id, &page).await?;
     let versions = listed.items.into_iter().map(wire::credential_version).collect();
-    call.recorded(v1::ListCredentialVersionsResponse { versions, next_page_token: listed.next_page_token }).await
+    call.recorded(v1::ListCredentialVersionsResponse { versions, next_page_token: listed.next_page_token })
+        .await
 }
 
 async fn rollback_credential(
@@ -185,7 +195,8 @@ async fn rollback_credential(
     call.connection(&scope, id).await?;
     let write = call.write(&request.request_id, &request)?;
     let stored = call.vault.store.credentials().rollback(&scope, id, version, expected, &write).await?;
-    Ok(stored.map(|version| v1::RollbackCredentialResponse { version: Some(wire::credential_version(version)) }))
+    Ok(stored
+        .map(|version| v1::RollbackCredentialResponse { version: Some(wire::credential_version(version)) }))
 }
 
 async fn destroy_credential_version(
@@ -199,5 +210,7 @@ async fn destroy_credential_version(
     call.about_version(version);
     let write = call.write(&request.request_id, &request)?;
     let destroyed = call.vault.store.credentials().destroy(&scope, id, version, &write).await?;
-    Ok(destroyed.map(|version| v1::DestroyCredentialVersionResponse { version: Some(wire::credential_version(version)) }))
+    Ok(destroyed.map(|version| v1::DestroyCredentialVersionResponse {
+        version: Some(wire::credential_version(version)),
+    }))
 }

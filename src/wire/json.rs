@@ -58,8 +58,7 @@ mod tests {
 
     #[test]
     fn json_goes_there_and_back() {
-        let Value::Object(object) =
-            json!({ "a": 1, "b": -2.5, "c": "x", "d": [true, null, { "e": [] }], "f": 9_007_199_254_740_992_i64 })
+        let Value::Object(object) = json!({ "a": 1, "b": -2.5, "c": "x", "d": [true, null, { "e": [] }], "f": 9_007_199_254_740_992_i64 })
         else {
             panic!("an object");
         };

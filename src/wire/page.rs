@@ -39,7 +39,11 @@ paged! {
 
 /// The page that a request asks for. Its token is good for the same RPC, filters and user only; the store binds it to
 /// the tenant.
-pub(crate) fn page<R: Paged>(action: Action, scope: Option<&TenantScope>, request: &R) -> Result<Page, Violations> {
+pub(crate) fn page<R: Paged>(
+    action: Action,
+    scope: Option<&TenantScope>,
+    request: &R,
+) -> Result<Page, Violations> {
     let size = match request.size() {
         ..0 => return Err(Violations::of("page_size", "must not be negative; leave it out for 50")),
         0 => DEFAULT_SIZE,
@@ -48,6 +52,8 @@ pub(crate) fn page<R: Paged>(action: Action, scope: Option<&TenantScope>, reques
     let (token, query) = request.clone().split();
     let user = scope.and_then(TenantScope::user).map(credvault_domain::UserId::as_str).unwrap_or_default();
     let mut bound = format!("{}\0{user}\0", action.as_str()).into_bytes();
-    query.encode(&mut bound).map_err(|_| Violations::of("page_token", "is part of a request that is too large"))?;
+    query
+        .encode(&mut bound)
+        .map_err(|_| Violations::of("page_token", "is part of a request that is too large"))?;
     Ok(Page { size, token, query: bound })
 }

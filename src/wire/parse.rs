@@ -2,8 +2,9 @@
 
 use credvault_catalog::Mode;
 use credvault_domain::{
-    AccountName, Action, AuditOutcome, ConnectionId, ConnectionState, Etag, Labels, NameError, Owner, ProviderId,
-    Purpose, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp, UserId, Version, Violations,
+    AccountName, Action, AuditOutcome, ConnectionId, ConnectionState, Etag, Labels, NameError, Owner,
+    ProviderId, Purpose, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp, UserId,
+    Version, Violations,
 };
 use credvault_store::{AuditFilter, AuditGroup, ConnectionFilter, NewCredential, OwnerFilter, Selector};
 use prost_types::Timestamp as WireTimestamp;
@@ -16,7 +17,11 @@ const EXTERNAL_ID_MAX: usize = 256;
 /// Longest display name, in characters.
 const DISPLAY_NAME_MAX: usize = 128;
 
-fn required<T>(field: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, NameError>) -> Result<T, Violations> {
+fn required<T>(
+    field: &str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, NameError>,
+) -> Result<T, Violations> {
     if text.is_empty() {
         return Err(Violations::of(field, "must be given"));
     }
@@ -60,24 +65,34 @@ pub(crate) fn user_id(text: &str) -> Result<UserId, Violations> {
 }
 
 pub(crate) fn etag(field: &str, text: &str) -> Result<Option<Etag>, Violations> {
-    let parse = |text: &str| Etag::parse(text).ok_or(NameError("must be an etag as the vault gave it, or left out"));
+    let parse =
+        |text: &str| Etag::parse(text).ok_or(NameError("must be an etag as the vault gave it, or left out"));
     optional(field, text, parse)
 }
 
 /// A version that a request names.
 pub(crate) fn version(number: i64) -> Result<Version, Violations> {
-    if number > 0 { Ok(number) } else { Err(Violations::of("version", "must be a version's number, 1 or more")) }
+    if number > 0 {
+        Ok(number)
+    } else {
+        Err(Violations::of("version", "must be a version's number, 1 or more"))
+    }
 }
 
 /// The version that must be current; 0 means none.
 pub(crate) fn expected_version(number: Option<i64>) -> Result<Option<Version>, Violations> {
     match number {
-        Some(..0) => Err(Violations::of("expected_version", "must not be negative; 0 means that there is none yet")),
+        Some(..0) => {
+            Err(Violations::of("expected_version", "must not be negative; 0 means that there is none yet"))
+        }
         number => Ok(number),
     }
 }
 
-pub(crate) fn labels(field: &str, pairs: std::collections::BTreeMap<String, String>) -> Result<Labels, Violations> {
+pub(crate) fn labels(
+    field: &str,
+    pairs: std::collections::BTreeMap<String, String>,
+) -> Result<Labels, Violations> {
     Labels::parse(field, pairs)
 }
 
@@ -116,9 +131,12 @@ pub(crate) fn owner(owner: Option<v1::Owner>) -> Result<Option<Owner>, Violation
 }
 
 /// The secret fields out of a message, without a copy.
-pub(crate) fn secret_fields(path: &str, input: &mut v1::CredentialInput) -> Result<SecretFields, Violations> {
+fn secret_fields(path: &str, input: &mut v1::CredentialInput) -> Result<SecretFields, Violations> {
     let fields = std::mem::take(&mut input.fields);
-    SecretFields::parse(&format!("{path}.fields"), fields.into_iter().map(|(name, value)| (name, SecretString::from(value))))
+    SecretFields::parse(
+        &format!("{path}.fields"),
+        fields.into_iter().map(|(name, value)| (name, SecretString::from(value))),
+    )
 }
 
 /// A credential that the provider's auth mode accepts.
@@ -165,7 +183,8 @@ fn expire_time(
             if time > now { Ok(Some(time)) } else { Err(Violations::of(field, "must lie ahead")) }
         }
         Some(Expiry::Ttl(ttl)) => {
-            let wrong = || Violations::of(format!("{path}.ttl"), "must be more than zero and at most 100 years");
+            let wrong =
+                || Violations::of(format!("{path}.ttl"), "must be more than zero and at most 100 years");
             let ttl = std::time::Duration::try_from(ttl).map_err(|_| wrong())?;
             let century = std::time::Duration::from_secs(100 * 366 * 24 * 3600);
             if ttl.is_zero() || ttl > century { Err(wrong()) } else { Ok(Some(now.after(ttl))) }
@@ -186,9 +205,18 @@ pub(crate) struct FetchQuery {
     pub(crate) named_user: Option<UserId>,
 }
 
-pub(crate) fn fetch_query(request: v1::FetchCredentialRequest, user: Option<&UserId>) -> Result<FetchQuery, Violations> {
-    let v1::FetchCredentialRequest { connection_id: id, version, provider, account_name: account, user_id, purpose } =
-        request;
+pub(crate) fn fetch_query(
+    request: v1::FetchCredentialRequest,
+    user: Option<&UserId>,
+) -> Result<FetchQuery, Violations> {
+    let v1::FetchCredentialRequest {
+        connection_id: id,
+        version,
+        provider,
+        account_name: account,
+        user_id,
+        purpose,
+    } = request;
     let mut violations = Violations::default();
     let mut only = |given: bool, field: &str, with: &str| {
         if given {
@@ -207,7 +235,8 @@ pub(crate) fn fetch_query(request: v1::FetchCredentialRequest, user: Option<&Use
     let named_user = note(&mut violations, optional("user_id", &user_id, UserId::parse)).flatten();
     let selector = if by_id {
         let id = note(&mut violations, connection_id(&id));
-        let version = note(&mut violations, if version == 0 { Ok(None) } else { self::version(version).map(Some) });
+        let version =
+            note(&mut violations, if version == 0 { Ok(None) } else { self::version(version).map(Some) });
         id.zip(version).map(|(id, version)| Selector::Connection { id, version })
     } else if provider.is_empty() {
         violations.add("connection_id", "or provider must be given");
@@ -226,14 +255,18 @@ fn note<T>(violations: &mut Violations, result: Result<T, Violations>) -> Option
     result.map_err(|wrong| violations.extend(wrong)).ok()
 }
 
-pub(crate) fn connection_filter(request: &v1::ListConnectionsRequest) -> Result<ConnectionFilter, Violations> {
+pub(crate) fn connection_filter(
+    request: &v1::ListConnectionsRequest,
+) -> Result<ConnectionFilter, Violations> {
     let mut violations = Violations::default();
     let owner = note(&mut violations, owner(request.owner.clone())).flatten();
     if request.owner.is_some() && owner.is_none() && violations.is_empty() {
         violations.add("owner.kind", "must be given in a filter; leave owner out for all");
     }
-    let provider = note(&mut violations, optional("provider", &request.provider, ProviderId::parse)).flatten();
-    let name = note(&mut violations, optional("account_name", &request.account_name, AccountName::parse)).flatten();
+    let provider =
+        note(&mut violations, optional("provider", &request.provider, ProviderId::parse)).flatten();
+    let name =
+        note(&mut violations, optional("account_name", &request.account_name, AccountName::parse)).flatten();
     let state = note(&mut violations, connection_state(request.state)).flatten();
     violations.into_result()?;
     let owner = owner.map(|owner| match owner {
@@ -265,13 +298,16 @@ pub(crate) fn tenant_state(state: i32) -> Result<Option<TenantState>, Violations
 
 pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilter, Violations> {
     let Some(filter) = filter else { return Ok(AuditFilter::default()) };
-    let v1::AuditFilter { start_time, end_time, service, user_id, action, connection_id: id, outcome } = filter;
+    let v1::AuditFilter { start_time, end_time, service, user_id, action, connection_id: id, outcome } =
+        filter;
     let mut violations = Violations::default();
     let mut time = |field: &str, time: Option<WireTimestamp>| {
         time.and_then(|time| note(&mut violations, timestamp(field, time)))
     };
     let (start_time, end_time) = (time("filter.start_time", start_time), time("filter.end_time", end_time));
-    let spiffe = |text: &str| ServiceId::parse(text).map_err(|_| NameError("must be a SPIFFE ID, spiffe://domain/path"));
+    let spiffe = |text: &str| {
+        ServiceId::parse(text).map_err(|_| NameError("must be a SPIFFE ID, spiffe://domain/path"))
+    };
     let rpc = |text: &str| Action::from_stored(text).ok_or(NameError("must be the name of an RPC"));
     let parsed = AuditFilter {
         start_time,
@@ -298,11 +334,12 @@ fn audit_outcome(outcome: i32) -> Result<Option<AuditOutcome>, Violations> {
 pub(crate) fn audit_groups(groups: &[i32]) -> Result<Vec<AuditGroup>, Violations> {
     let parsed: Option<Vec<_>> = groups.iter().map(|group| audit_group(*group)).collect();
     let unique = |groups: &Vec<AuditGroup>| {
-        (1..=4).contains(&groups.len()) && groups.iter().enumerate().all(|(i, group)| !groups[..i].contains(group))
+        (1..=4).contains(&groups.len())
+            && groups.iter().enumerate().all(|(i, group)| !groups[..i].contains(group))
     };
-    parsed
-        .filter(unique)
-        .ok_or_else(|| Violations::of("group_by", "must have 1 to 4 of the groups that the protos name, each once"))
+    parsed.filter(unique).ok_or_else(|| {
+        Violations::of("group_by", "must have 1 to 4 of the groups that the protos name, each once")
+    })
 }
 
 fn audit_group(group: i32) -> Option<AuditGroup> {
@@ -330,7 +367,8 @@ pub(crate) enum UpdateField {
 }
 
 impl UpdateField {
-    const ALL: [Self; 5] = [Self::AccountName, Self::Enabled, Self::Config, Self::Labels, Self::ExternalAccountId];
+    const ALL: [Self; 5] =
+        [Self::AccountName, Self::Enabled, Self::Config, Self::Labels, Self::ExternalAccountId];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -344,7 +382,8 @@ impl UpdateField {
 }
 
 pub(crate) fn update_mask(mask: Option<prost_types::FieldMask>) -> Result<Vec<UpdateField>, Violations> {
-    const RULE: &str = "must name some of account_name, enabled, config, labels, external_account_id, or be \"*\" for all";
+    const RULE: &str =
+        "must name some of account_name, enabled, config, labels, external_account_id, or be \"*\" for all";
     let paths = mask.unwrap_or_default().paths;
     if paths == ["*"] {
         return Ok(UpdateField::ALL.to_vec());

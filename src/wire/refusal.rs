@@ -33,11 +33,15 @@ pub(crate) enum Refusal {
     #[error("there is no such provider; ListProviders shows all of them")]
     ProviderUnknown,
     /// The stored connection's provider or auth mode is not in the catalog any more.
-    #[error("the provider {0} or its auth mode is not in this vault's catalog any more; restore its catalog file")]
+    #[error(
+        "the provider {0} or its auth mode is not in this vault's catalog any more; restore its catalog file"
+    )]
     CatalogEntryGone(ProviderId),
     /// Nobody in the order user, tenant, platform has a credential.
-    #[error("neither the user nor the tenant nor the platform has a credential for {provider}; CreateConnection and \
-             PutCredential store one")]
+    #[error(
+        "neither the user nor the tenant nor the platform has a credential for {provider}; CreateConnection and \
+             PutCredential store one"
+    )]
     NotConfigured {
         /// For which provider.
         provider: ProviderId,
@@ -51,8 +55,10 @@ pub(crate) enum Refusal {
     #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
     Overloaded,
     /// The call's time is over.
-    #[error("the call took longer than its deadline; whether a change took effect is unknown, so repeat it with the \
-             same request_id")]
+    #[error(
+        "the call took longer than its deadline; whether a change took effect is unknown, so repeat it with the \
+             same request_id"
+    )]
     Deadline,
     /// The vault is at fault.
     #[error("the vault failed; the operators find the cause in its log by the trace id")]
@@ -85,13 +91,17 @@ impl Refusal {
                 store::Error::CredentialExpired => (Code::FailedPrecondition, R::CredentialExpired),
                 store::Error::EtagMismatch => (Code::Aborted, R::EtagMismatch),
                 store::Error::VersionMismatch { .. } => (Code::Aborted, R::VersionMismatch),
-                store::Error::State(_) | store::Error::StateMachine(_) => (Code::FailedPrecondition, R::StateInvalid),
+                store::Error::State(_) | store::Error::StateMachine(_) => {
+                    (Code::FailedPrecondition, R::StateInvalid)
+                }
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
                 store::Error::RequestIdReused => (Code::InvalidArgument, R::FieldsInvalid),
                 store::Error::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 store::Error::Key(_) => (Code::Unavailable, R::KeyUnavailable),
                 store::Error::AuditUnavailable => (Code::Unavailable, R::AuditUnavailable),
-                store::Error::Unavailable(_) | store::Error::Conflict => (Code::Unavailable, R::StoreUnavailable),
+                store::Error::Unavailable(_) | store::Error::Conflict => {
+                    (Code::Unavailable, R::StoreUnavailable)
+                }
             },
             Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
@@ -125,7 +135,9 @@ impl Refusal {
                 ("user", user.as_ref().map(|user| user.as_str().to_owned())),
             ],
             Self::CatalogEntryGone(provider) => &[("provider", Some(provider.as_str().to_owned()))],
-            Self::Store(store::Error::VersionMismatch { current }) => &[("current_version", Some(current.to_string()))],
+            Self::Store(store::Error::VersionMismatch { current }) => {
+                &[("current_version", Some(current.to_string()))]
+            }
             Self::Store(store::Error::TenantNotFound(tenant) | store::Error::TenantSuspended(tenant)) => {
                 &[("tenant", Some(tenant.as_str().to_owned()))]
             }
@@ -143,7 +155,9 @@ impl Refusal {
             Self::Invalid(violations) => violations.clone(),
             Self::Unreadable(problem) => Violations::of("", problem.clone()),
             Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
-            Self::Store(error @ store::Error::RequestIdReused) => Violations::of("request_id", error.to_string()),
+            Self::Store(error @ store::Error::RequestIdReused) => {
+                Violations::of("request_id", error.to_string())
+            }
             Self::Store(error @ store::Error::PageToken) => Violations::of("page_token", error.to_string()),
             _ => Violations::default(),
         }
@@ -153,7 +167,9 @@ impl Refusal {
     fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(delay) => Some(*delay),
-            _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => Some(Duration::from_secs(1)),
+            _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
+                Some(Duration::from_secs(1))
+            }
             _ => None,
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use credvault_catalog::{Mode, ModeKind, Provider, RequestAuth};
 use credvault_domain::{
-    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, SecretFields, Tenant, TenantState,
-    Timestamp, Version, VersionState,
+    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, SecretFields, Tenant,
+    TenantState, Timestamp, Version, VersionState,
 };
 use credvault_store::{AuditGroup, AuditRecord, AuditSummary, KeyStatus, RootStatus, TenantKeyStatus, User};
 use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
@@ -68,7 +68,8 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         account_name: account_name.as_str().to_owned(),
         auth_mode: auth_mode.as_str().to_owned(),
         state: state.into(),
-        error: error.map(|cause| v1::ConnectionError { reason: cause.reason, time: Some(timestamp(cause.time)) }),
+        error: error
+            .map(|cause| v1::ConnectionError { reason: cause.reason, time: Some(timestamp(cause.time)) }),
         enabled,
         config: Some(struct_of(config.as_object())),
         labels: labels.into_map(),
@@ -87,8 +88,16 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
 }
 
 pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVersion {
-    let CredentialVersion { version, state, current, hints, create_time, expire_time, destroy_time, rolled_back_from } =
-        version;
+    let CredentialVersion {
+        version,
+        state,
+        current,
+        hints,
+        create_time,
+        expire_time,
+        destroy_time,
+        rolled_back_from,
+    } = version;
     let state = match state {
         VersionState::Live => v1::CredentialVersionState::Live,
         VersionState::Destroyed => v1::CredentialVersionState::Destroyed,
@@ -114,7 +123,8 @@ pub(crate) fn credential(
     expire_time: Option<Timestamp>,
     cache: Duration,
 ) -> v1::Credential {
-    let fields = fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.expose_secret().to_owned()));
+    let fields =
+        fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.expose_secret().to_owned()));
     let pairs = |pairs: Vec<(String, secrecy::SecretString)>| -> BTreeMap<String, String> {
         pairs.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
     };

@@ -31,7 +31,7 @@ fn everything_in_the_protos_is_explained() {
         for location in &file.source_code_info.as_ref().unwrap().location {
             // Paths of services, RPCs, messages, fields, enums and their values: pairs of kind and index.
             let kinds: Vec<i32> = location.path.iter().step_by(2).copied().collect();
-            let named = matches!(kinds.as_slice(), [4 | 5 | 6] | [6, 2] | [4, 2 | 8] | [5, 2]);
+            let named = matches!(kinds.as_slice(), [4..=6] | [6, 2] | [4, 2 | 8] | [5, 2]);
             if named && location.path.len() % 2 == 0 && location.leading_comments().trim().is_empty() {
                 silent.push(format!("{} {:?}", file.name(), location.path));
             }

@@ -4,12 +4,18 @@
 use std::sync::{Arc, Mutex};
 
 use credvault::proto::v1;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use rustix::process::Signal;
 use tonic::{Request, Response, Status};
 
-use crate::harness::{Client, Process, TestVault, by_id, by_provider, generic, get, input, postgres_database};
+use crate::harness::{
+    Client, Process, TestVault, by_id, by_provider, generic, get, input, postgres_database,
+};
 
 /// A collector that keeps what it gets.
 #[derive(Clone, Default)]
@@ -36,16 +42,26 @@ async fn nowhere(vault: TestVault) {
 
     let process = Process::serve(vault.folder.path(), &["telemetry.log_level=trace", &endpoint]).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
-    let client = async |service: &str| Client::connect(process.address, vault.authority.pem(), Some(&leaf(service))).await.unwrap();
+    let client = async |service: &str| {
+        Client::connect(process.address, vault.authority.pem(), Some(&leaf(service))).await.unwrap()
+    };
     let operator = client("operator").await;
-    operator.admin().create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() }).await.unwrap();
+    operator
+        .admin()
+        .create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() })
+        .await
+        .unwrap();
     let trace = "0af7651916cd43dd8448eb211c80319c";
-    let app = client("app").await.acting_for("acme", None).with("traceparent", &format!("00-{trace}-b7ad6b7169203331-01"));
+    let app = client("app")
+        .await
+        .acting_for("acme", None)
+        .with("traceparent", &format!("00-{trace}-b7ad6b7169203331-01"));
 
     // Everything that handles plaintext, well and badly.
     let id = app.create(generic("main", "CANARY-one")).await.unwrap().id;
     app.put(&id, "CANARY-two").await.unwrap();
-    let rollback = v1::RollbackCredentialRequest { connection_id: id.clone(), version: 1, ..Default::default() };
+    let rollback =
+        v1::RollbackCredentialRequest { connection_id: id.clone(), version: 1, ..Default::default() };
     app.vault().rollback_credential(rollback).await.unwrap();
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY-one", "where it was asked for, it is");
     let batch = v1::BatchFetchCredentialsRequest { requests: vec![by_id(&id), by_provider("slack")] };
@@ -55,7 +71,9 @@ async fn nowhere(vault: TestVault) {
     let shop = v1::CreateConnectionRequest {
         provider: "shopify".into(),
         auth_mode: "access_token".into(),
-        config: Some(prost_types::Struct { fields: [("CANARY".to_owned(), prost_types::Value::from("CANARY"))].into() }),
+        config: Some(prost_types::Struct {
+            fields: [("CANARY".to_owned(), prost_types::Value::from("CANARY"))].into(),
+        }),
         credential: Some(input(&[("access_token", "CANARY"), ("CANARY", "CANARY")])),
         labels: [("CANARY".to_owned(), "CANARY".to_owned())].into(),
         ..Default::default()
@@ -65,23 +83,36 @@ async fn nowhere(vault: TestVault) {
     unreadable.extend(b"CANARY\xff");
     errors.push(app.raw("/credvault.v1.VaultService/PutCredential", unreadable).await.unwrap_err());
     errors.push(app.without_tenant().bearing("CANARY.CANARY.CANARY").fetch(by_id(&id)).await.unwrap_err());
-    errors.push(app.without_tenant().with("x-tenant-id", "CANARY CANARY").fetch(by_id(&id)).await.unwrap_err());
+    errors
+        .push(app.without_tenant().with("x-tenant-id", "CANARY CANARY").fetch(by_id(&id)).await.unwrap_err());
     errors.push(client("reader").await.acting_for("acme", None).fetch(by_id(&id)).await.unwrap_err());
     for status in &errors {
-        assert!(!format!("{status:?} {:?}", String::from_utf8_lossy(status.details())).contains("CANARY"), "{status:?}");
+        assert!(
+            !format!("{status:?} {:?}", String::from_utf8_lossy(status.details())).contains("CANARY"),
+            "{status:?}"
+        );
     }
     let events = format!("{:?} {:?}", app.events().await, operator.events().await);
     assert!(events.contains("PutCredential") && !events.contains("CANARY"), "{events}");
     let (status, metrics) = get(process.admin_address, "/metrics").await;
-    assert!(status == 200 && metrics.contains("credvault_calls_total") && !metrics.contains("CANARY"), "{metrics}");
+    assert!(
+        status == 200 && metrics.contains("credvault_calls_total") && !metrics.contains("CANARY"),
+        "{metrics}"
+    );
 
     process.signal(Signal::TERM);
     let (well, log) = process.wait();
     assert!(well && log.contains(r#""message":"the call was refused""#) && log.contains(trace), "{log}");
     assert!(!log.contains("CANARY"), "{log}");
     let spans = format!("{:?}", collector.0.lock().unwrap());
-    let trace_bytes = format!("{:?}", (0..16).map(|i| u8::from_str_radix(&trace[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>());
-    assert!(spans.contains("FetchCredential") && spans.contains(&trace_bytes), "the caller's trace goes on: {spans}");
+    let trace_bytes = format!(
+        "{:?}",
+        (0..16).map(|i| u8::from_str_radix(&trace[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>()
+    );
+    assert!(
+        spans.contains("FetchCredential") && spans.contains(&trace_bytes),
+        "the caller's trace goes on: {spans}"
+    );
     assert!(!spans.contains("CANARY"), "{spans}");
     collecting.abort();
     for name in ["vault.db", "vault.db-wal"] {

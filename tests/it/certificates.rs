@@ -30,8 +30,10 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
     assert_eq!(told(&vault, Some(&good)).await.as_deref(), Some("NotFound CREDENTIAL_NOT_CONFIGURED"));
 
     // No handshake without a certificate, with an expired one, a future one, or one that nobody trusted has signed.
-    let expired = LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SERVICE) };
-    let future = LeafSpec { begins: Duration::hours(1), ends: Duration::hours(2), ..LeafSpec::service(SERVICE) };
+    let expired =
+        LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SERVICE) };
+    let future =
+        LeafSpec { begins: Duration::hours(1), ends: Duration::hours(2), ..LeafSpec::service(SERVICE) };
     let stranger = Authority::new("stranger").service(SERVICE);
     let own = Leaf::self_signed(&LeafSpec::service(SERVICE));
     for leaf in [None, Some(&issue(expired)), Some(&issue(future)), Some(&stranger), Some(&own)] {
@@ -39,7 +41,8 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
     }
 
     // Who is trusted but is not a service of a trust domain is told so.
-    let two = LeafSpec { uris: vec![SERVICE.into(), "spiffe://test.local/other".into()], ..LeafSpec::default() };
+    let two =
+        LeafSpec { uris: vec![SERVICE.into(), "spiffe://test.local/other".into()], ..LeafSpec::default() };
     let named = LeafSpec { names: vec!["app.test.local".into()], ..LeafSpec::default() };
     for spec in [
         two,
@@ -50,12 +53,21 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
         LeafSpec { digital_signature: false, ..LeafSpec::service(SERVICE) },
     ] {
         let answer = told(&vault, Some(&issue(spec))).await;
-        assert!(answer.is_none() || answer.as_deref() == Some("Unauthenticated CLIENT_CERTIFICATE_INVALID"), "{answer:?}");
+        assert!(
+            answer.is_none() || answer.as_deref() == Some("Unauthenticated CLIENT_CERTIFICATE_INVALID"),
+            "{answer:?}"
+        );
     }
-    let two = LeafSpec { uris: vec![SERVICE.into(), "spiffe://test.local/other".into()], ..LeafSpec::default() };
-    assert_eq!(told(&vault, Some(&issue(two))).await.as_deref(), Some("Unauthenticated CLIENT_CERTIFICATE_INVALID"));
+    let two =
+        LeafSpec { uris: vec![SERVICE.into(), "spiffe://test.local/other".into()], ..LeafSpec::default() };
+    assert_eq!(
+        told(&vault, Some(&issue(two))).await.as_deref(),
+        Some("Unauthenticated CLIENT_CERTIFICATE_INVALID")
+    );
     let platform = vault.client("operator").await.events().await;
-    assert!(platform.iter().any(|event| event.reason == "CLIENT_CERTIFICATE_INVALID" && event.service.is_empty()));
+    assert!(
+        platform.iter().any(|event| event.reason == "CLIENT_CERTIFICATE_INVALID" && event.service.is_empty())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +81,10 @@ async fn a_certificate_that_expires_under_an_open_connection_stops_to_count() {
 }
 
 /// A client of our own, to look at TLS itself.
-async fn handshake(vault: &TestVault, config: rustls::ClientConfig) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, std::io::Error> {
+async fn handshake(
+    vault: &TestVault,
+    config: rustls::ClientConfig,
+) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, std::io::Error> {
     let socket = tokio::net::TcpStream::connect(vault.address()).await?;
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     connector.connect(ServerName::try_from("localhost").unwrap(), socket).await
@@ -81,7 +96,10 @@ fn client_config(vault: &TestVault) -> rustls::ClientConfig {
     roots.add(CertificateDer::from(vault.authority.der().to_vec())).unwrap();
     let mut config = rustls::ClientConfig::builder()
         .with_root_certificates(roots)
-        .with_client_auth_cert(vec![CertificateDer::from(leaf.der)], PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap())
+        .with_client_auth_cert(
+            vec![CertificateDer::from(leaf.der)],
+            PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap(),
+        )
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
     config

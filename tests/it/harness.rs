@@ -3,7 +3,7 @@
 //! `#[tokio::test]` bodies come in pairs from [`on_both`](crate::on_both). [`TestVault::client`] gives a client with a
 //! certificate of that service; what each service may do stands in [`POLICIES`].
 
-mod client;
+pub mod client;
 mod process;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,9 @@ use credvault::proto::v1;
 use credvault::settings::Settings;
 use credvault_crypto::SystemRandom;
 use credvault_testkit::{Authority, Leaf, LeafSpec, ManualClock, Postgres, PostgresDatabase};
-use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _};
+use sea_orm::{
+    ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _,
+};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
@@ -123,7 +125,10 @@ impl TestVault {
         let authority = Authority::new("test authority");
         let path = folder.path();
         write(path, "ca.pem", authority.pem());
-        let server = LeafSpec { names: vec!["localhost".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
+        let server = LeafSpec {
+            names: vec!["localhost".into()],
+            ..LeafSpec::service("spiffe://test.local/credvault")
+        };
         write_leaf(path, "server", &authority.issue(&server));
         write(path, "root.key", &"5a".repeat(32));
         write(path, "policies.cedar", POLICIES);
@@ -132,7 +137,8 @@ impl TestVault {
             None => format!("sqlite://{}", path.join("vault.db").display()),
         };
         let owner = database.as_ref().map_or("unused", |database| &database.owner_role);
-        let migrate_url = database.as_ref().map(|database| format!("migrate_url = '{}'", database.migrate_url));
+        let migrate_url =
+            database.as_ref().map(|database| format!("migrate_url = '{}'", database.migrate_url));
         let text = format!(
             "[server]\naddress = '127.0.0.1:0'\nadmin_address = '127.0.0.1:0'\ncertificate = 'server.pem'\n\
              key = 'server.key'\nreflection = true\nreload_seconds = 1\n\
@@ -208,7 +214,8 @@ impl TestVault {
     pub async fn count(&self, table: &str) -> i64 {
         let db = self.intruder().await;
         let sql = format!("SELECT count(*) AS count FROM {table}");
-        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
+        let row =
+            db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap().unwrap();
         let count = row.try_get("", "count").unwrap();
         db.close().await.unwrap();
         count

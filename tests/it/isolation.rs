@@ -5,7 +5,9 @@ use credvault::proto::{DESCRIPTORS, v1};
 use credvault_domain::Clock as _;
 use credvault_testkit::{Algorithm, TokenIssuer};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
 use serde_json::json;
 use tonic::Status;
 use tonic_types::{ErrorDetail, StatusExt as _};
@@ -58,14 +60,17 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
             Some(Value::Message(value))
         }
         ("CredentialInput", "fields", _) => {
-            let token = (prost_reflect::MapKey::String("token".into()), Value::String("CANARY intruder".into()));
+            let token =
+                (prost_reflect::MapKey::String("token".into()), Value::String("CANARY intruder".into()));
             Some(Value::Map([token].into()))
         }
         (_, "group_by", _) => Some(Value::List(vec![Value::EnumNumber(3)])),
         ("BatchFetchCredentialsRequest", "requests", Kind::Message(one)) => {
             Some(Value::List(vec![Value::Message(request(&one, id, found))]))
         }
-        (_, "credential" | "filter", Kind::Message(inner)) => Some(Value::Message(request(&inner, id, found))),
+        (_, "credential" | "filter", Kind::Message(inner)) => {
+            Some(Value::Message(request(&inner, id, found)))
+        }
         (_, "connection", Kind::Message(inner)) if inner.name() == "Connection" => {
             Some(Value::Message(request(&inner, id, found)))
         }

@@ -67,7 +67,10 @@ async fn killed(vault: TestVault) {
     }
     assert!(all.len() >= kept.len());
     for connection in &all {
-        assert_eq!(client.token(by_id(&connection.id)).await.unwrap(), connection.account_name.replace('a', "CANARY "));
+        assert_eq!(
+            client.token(by_id(&connection.id)).await.unwrap(),
+            connection.account_name.replace('a', "CANARY ")
+        );
     }
     let count = i64::try_from(all.len()).unwrap();
     assert_eq!(vault.count("connections").await, count);

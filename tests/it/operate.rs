@@ -5,14 +5,16 @@ use std::time::Duration;
 use credvault::proto::v1;
 use rustix::process::Signal;
 use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Client, Process, TestVault, by_id, by_provider, eventually, generic, get, postgres_database, refusal};
+use crate::harness::{
+    Client, Process, TestVault, by_id, by_provider, eventually, generic, get, postgres_database, refusal,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_on_the_operators_port_and_health_on_both() {
@@ -21,28 +23,37 @@ async fn probes_are_answered_on_the_operators_port_and_health_on_both() {
     assert_eq!(get(admin, "/livez").await.0, 200);
     eventually("readiness", || async { get(admin, "/readyz").await.0 == 200 }).await;
     assert_eq!(get(admin, "/anything").await.0, 404);
-    let plain = tonic::transport::Endpoint::from_shared(format!("http://{admin}")).unwrap().connect().await.unwrap();
+    let plain =
+        tonic::transport::Endpoint::from_shared(format!("http://{admin}")).unwrap().connect().await.unwrap();
     for channel in [plain.clone(), vault.client("reader").await.channel] {
         for service in ["", "credvault.v1.VaultService"] {
             let request = HealthCheckRequest { service: service.into() };
-            let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status();
+            let status =
+                HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status();
             assert_eq!(status, ServingStatus::Serving);
         }
     }
     // The plain port has health and nothing else.
-    let fetch = v1::vault_service_client::VaultServiceClient::new(plain).fetch_credential(by_provider("generic")).await;
+    let fetch = v1::vault_service_client::VaultServiceClient::new(plain)
+        .fetch_credential(by_provider("generic"))
+        .await;
     assert_eq!(fetch.unwrap_err().code(), tonic::Code::Unimplemented);
 }
 
 async fn reflects(client: &Client) -> Result<usize, tonic::Status> {
-    let list = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
     let mut stream = ServerReflectionClient::new(client.channel.clone())
         .server_reflection_info(tokio_stream::iter([list]))
         .await?
         .into_inner();
     let answer = stream.message().await?.unwrap();
     match answer.message_response.unwrap() {
-        tonic_reflection::pb::v1::server_reflection_response::MessageResponse::ListServicesResponse(list) => Ok(list.service.len()),
+        tonic_reflection::pb::v1::server_reflection_response::MessageResponse::ListServicesResponse(list) => {
+            Ok(list.service.len())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -52,7 +63,10 @@ async fn reflection_answers_where_it_is_switched_on() {
     let vault = TestVault::sqlite().await;
     assert!(reflects(&vault.client("reader").await).await.unwrap() >= 5);
     let closed = TestVault::sqlite_with(|settings, _| settings.server.reflection = false).await;
-    assert_eq!(reflects(&closed.client("reader").await).await.unwrap_err().code(), tonic::Code::Unimplemented);
+    assert_eq!(
+        reflects(&closed.client("reader").await).await.unwrap_err().code(),
+        tonic::Code::Unimplemented
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,9 +102,17 @@ async fn calls_in_progress_finish_after_sigterm() {
     let vault = TestVault::prepared(None).await;
     let process = Process::serve(vault.folder.path(), &["limits.calls=4096"]).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
-    let operator = Client::connect(process.address, vault.authority.pem(), Some(&leaf("operator"))).await.unwrap();
-    operator.admin().create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() }).await.unwrap();
-    let app = Client::connect(process.address, vault.authority.pem(), Some(&leaf("app"))).await.unwrap().acting_for("acme", None);
+    let operator =
+        Client::connect(process.address, vault.authority.pem(), Some(&leaf("operator"))).await.unwrap();
+    operator
+        .admin()
+        .create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() })
+        .await
+        .unwrap();
+    let app = Client::connect(process.address, vault.authority.pem(), Some(&leaf("app")))
+        .await
+        .unwrap()
+        .acting_for("acme", None);
     // SQLite writes one after the other, so that most of these are in progress when the signal comes.
     let writes: Vec<_> = (0..100)
         .map(|i| {
@@ -132,7 +154,10 @@ async fn limits_are_kept() {
     let status = app.vault().batch_fetch_credentials(batch(8)).await.unwrap_err();
     assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
     let details = status.get_error_details();
-    assert!(details.quota_failure().is_some() && details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
+    assert!(
+        details.quota_failure().is_some()
+            && details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO
+    );
     // Another tenant, and another service, have a share of their own.
     assert!(vault.app("other").await.vault().batch_fetch_credentials(batch(8)).await.is_ok());
 
@@ -154,7 +179,10 @@ async fn a_call_that_takes_too_long_is_told_so_and_not_lost() {
     assert!(status.message().contains("request_id"), "{}", status.message());
     blocking.rollback().await.unwrap();
     // The work went on and ended by itself.
-    eventually("the late write", || async { app.token(by_id(&id)).await.is_ok_and(|token| token == "CANARY late") }).await;
+    eventually("the late write", || async {
+        app.token(by_id(&id)).await.is_ok_and(|token| token == "CANARY late")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,7 +26,8 @@ impl Dev {
     fn start(folder: &Path) -> Self {
         let mut command = Process::command();
         let addresses = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
-        let mut child = command.current_dir(folder).arg("dev").args(addresses).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.current_dir(folder).arg("dev").args(addresses).stdout(Stdio::piped()).spawn().unwrap();
         let mut printed = String::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
             printed.push_str(&format!("{line}\n"));
@@ -113,7 +114,17 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
 
     // Secrets come from files, and a repeated name is refused with the code for that.
     std::fs::write(place.path().join("secrets.json"), r#"{"token": "CANARY"}"#).unwrap();
-    let create = ["connections", "create", "generic", "--account", "mail", "--auth-mode", "bearer", "--secrets", "secrets.json"];
+    let create = [
+        "connections",
+        "create",
+        "generic",
+        "--account",
+        "mail",
+        "--auth-mode",
+        "bearer",
+        "--secrets",
+        "secrets.json",
+    ];
     let (code, created) = run(&[create.as_slice(), &["--output", "json"]].concat());
     assert_eq!(code, 0, "{created}");
     let created: Value = serde_json::from_str(&created).unwrap();
@@ -175,7 +186,8 @@ async fn a_configuration_is_checked_and_shown_without_secrets() {
     // Everything that is wrong is said at once.
     vault.write("policies.cedar", "permit (principal, action == Action::\"Fly\", resource);");
     vault.write("server.key", "no key");
-    let (code, wrong) = run(&["config", "check", "--set", "root_key.file=/nowhere", "--set", "store.url=mysql://h"]);
+    let (code, wrong) =
+        run(&["config", "check", "--set", "root_key.file=/nowhere", "--set", "store.url=mysql://h"]);
     assert_eq!(code, 2);
     for part in ["policies.cedar", "Fly", "/nowhere", "store.url"] {
         assert!(wrong.contains(part), "{part}: {wrong}");
@@ -198,11 +210,17 @@ async fn a_wrong_root_key_a_broken_catalog_and_a_newer_database_stop_the_start()
             before.push(vault.count(table).await);
         }
         vault.write("other.key", &"a5".repeat(32));
-        let error = Process::serve(folder, &[&format!("root_key.file={}", folder.join("other.key").display())]).err().unwrap();
+        let error =
+            Process::serve(folder, &[&format!("root_key.file={}", folder.join("other.key").display())])
+                .err()
+                .unwrap();
         assert!(error.contains("root key"), "{error}");
         std::fs::create_dir_all(folder.join("catalog")).unwrap();
         vault.write("catalog/broken.toml", "id = 'broken'\nname = 'x'\nmodes = 5\n");
-        let error = Process::serve(folder, &[&format!("catalog.folder={}", folder.join("catalog").display())]).err().unwrap();
+        let error =
+            Process::serve(folder, &[&format!("catalog.folder={}", folder.join("catalog").display())])
+                .err()
+                .unwrap();
         assert!(error.contains("broken.toml, line 3") && error.contains("modes"), "{error}");
         for (table, before) in tables.iter().zip(before) {
             assert_eq!(vault.count(table).await, before, "{table}");
@@ -244,7 +262,9 @@ fn collect(prefix: &str, value: &Value, keys: &mut Vec<String>) {
                 collect(&key, value, keys);
             }
         }
-        Value::Array(items) if !items.is_empty() && items[0].is_object() => collect(&format!("{prefix}[]"), &items[0], keys),
+        Value::Array(items) if !items.is_empty() && items[0].is_object() => {
+            collect(&format!("{prefix}[]"), &items[0], keys)
+        }
         _ => keys.push(prefix.to_owned()),
     }
 }

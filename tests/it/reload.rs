@@ -32,11 +32,17 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
     eventually("the old policy", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
 
     // A certificate without its key is a broken pair; with it, the next handshake has it. The open connection goes on.
-    let server = LeafSpec { names: vec!["localhost".into(), "renewed.test".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
+    let server = LeafSpec {
+        names: vec!["localhost".into(), "renewed.test".into()],
+        ..LeafSpec::service("spiffe://test.local/credvault")
+    };
     let renewed = vault.authority.issue(&server);
     vault.write("server.pem", &renewed.certificate);
     eventually("a refused certificate", || reloads(&vault, "certificate", "refused")).await;
-    assert!(vault.client("app").await.acting_for("acme", None).fetch(by_id(&id)).await.is_ok(), "the old pair serves");
+    assert!(
+        vault.client("app").await.acting_for("acme", None).fetch(by_id(&id)).await.is_ok(),
+        "the old pair serves"
+    );
     vault.write_leaf("server", &renewed);
     eventually("a new certificate", || reloads(&vault, "certificate", "used")).await;
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
@@ -57,7 +63,9 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
     assert!(app.fetch(by_id(&id)).await.is_ok(), "the old one is still trusted");
     vault.write("ca.pem", next.pem());
     eventually("distrust of the old authority", || async {
-        app.fetch(by_id(&id)).await.is_err_and(|status| refusal(&status) == "Unauthenticated CLIENT_CERTIFICATE_INVALID")
+        app.fetch(by_id(&id))
+            .await
+            .is_err_and(|status| refusal(&status) == "Unauthenticated CLIENT_CERTIFICATE_INVALID")
     })
     .await;
     assert!(connect().await.is_some());
@@ -80,7 +88,8 @@ async fn calls_in_progress_are_not_disturbed() {
             served
         })
     };
-    let server = LeafSpec { names: vec!["localhost".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
+    let server =
+        LeafSpec { names: vec!["localhost".into()], ..LeafSpec::service("spiffe://test.local/credvault") };
     for round in 0..3 {
         vault.write_leaf("server", &vault.authority.issue(&server));
         vault.write("ca.pem", &vault.authority.pem().repeat(2 + round));
@@ -88,7 +97,10 @@ async fn calls_in_progress_are_not_disturbed() {
         vault.write("policies.cedar", &POLICIES.replace("spiffe://test.local/reader", &name));
         let newcomer = vault.client(&format!("new{round}")).await.acting_for("acme", None);
         let list = v1::ListConnectionsRequest::default();
-        eventually("the new policy", || async { newcomer.connections().list_connections(list.clone()).await.is_ok() }).await;
+        eventually("the new policy", || async {
+            newcomer.connections().list_connections(list.clone()).await.is_ok()
+        })
+        .await;
     }
     done.cancel();
     assert!(calling.await.unwrap() > 0);

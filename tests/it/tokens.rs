@@ -137,9 +137,15 @@ async fn an_assertion_is_good_for_its_own_service_only() {
     let token = keys.token(&bound);
     assert_eq!(gateway.bearing(&token).token(by_provider("generic")).await.unwrap(), "CANARY");
     let thief = vault.client("app").await.bearing(&token);
-    assert_eq!(refusal(&thief.fetch(by_provider("generic")).await.unwrap_err()), "Unauthenticated TOKEN_INVALID");
+    assert_eq!(
+        refusal(&thief.fetch(by_provider("generic")).await.unwrap_err()),
+        "Unauthenticated TOKEN_INVALID"
+    );
     let unbound = gateway.bearing(&keys.token(&claims(&vault)));
-    assert_eq!(refusal(&unbound.fetch(by_provider("generic")).await.unwrap_err()), "Unauthenticated TOKEN_INVALID");
+    assert_eq!(
+        refusal(&unbound.fetch(by_provider("generic")).await.unwrap_err()),
+        "Unauthenticated TOKEN_INVALID"
+    );
     let event = gateway.bearing(&token).events().await.remove(0);
     assert_eq!((event.action.as_str(), event.tenant_source.as_str()), ("FetchCredential", "assertion"));
 }
@@ -151,11 +157,14 @@ async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minu
     let (asked, served) = (Arc::new(AtomicU64::new(0)), Arc::clone(&document));
     let traced = Arc::new(AtomicU64::new(0));
     let (count, with_trace) = (Arc::clone(&asked), Arc::clone(&traced));
-    let keys = axum::Router::new().route("/keys", axum::routing::get(move |headers: http::HeaderMap| async move {
-        count.fetch_add(1, Ordering::SeqCst);
-        with_trace.fetch_add(u64::from(headers.contains_key("traceparent")), Ordering::SeqCst);
-        served.lock().unwrap().clone()
-    }));
+    let keys = axum::Router::new().route(
+        "/keys",
+        axum::routing::get(move |headers: http::HeaderMap| async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            with_trace.fetch_add(u64::from(headers.contains_key("traceparent")), Ordering::SeqCst);
+            served.lock().unwrap().clone()
+        }),
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, keys).await.unwrap() });
@@ -165,7 +174,9 @@ async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minu
     })
     .await;
     // The background refresh may have come first; from here on the count is exact.
-    let fetch = async |keys: &TokenIssuer| gateway.bearing(&keys.token(&claims(&vault))).token(by_provider("generic")).await;
+    let fetch = async |keys: &TokenIssuer| {
+        gateway.bearing(&keys.token(&claims(&vault))).token(by_provider("generic")).await
+    };
     assert_eq!(fetch(&old).await.unwrap(), "CANARY");
     let first = asked.load(Ordering::SeqCst);
     assert_eq!(traced.load(Ordering::SeqCst), first, "our own calls carry the trace on");
@@ -182,5 +193,7 @@ async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minu
     vault.clock.advance(std::time::Duration::from_secs(700));
     assert_eq!(fetch(&new).await.unwrap(), "CANARY", "known keys last while the issuer is away");
     let request = v1::ListConnectionsRequest::default();
-    assert!(gateway.bearing(&new.token(&claims(&vault))).connections().list_connections(request).await.is_ok());
+    assert!(
+        gateway.bearing(&new.token(&claims(&vault))).connections().list_connections(request).await.is_ok()
+    );
 }

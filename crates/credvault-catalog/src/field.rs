@@ -47,9 +47,9 @@ impl Field {
         if !secret && is_json {
             return Err(("type", "must not be json in a config".to_owned()));
         }
-        if !is_json
-            && !(file.members.is_empty() && file.fixed_members.is_empty() && file.hint_member.is_none())
-        {
+        let has_members =
+            !file.members.is_empty() || !file.fixed_members.is_empty() || file.hint_member.is_some();
+        if has_members && !is_json {
             return Err(("type", "must be json for a field with members".to_owned()));
         }
         if secret && file.default.is_some() {

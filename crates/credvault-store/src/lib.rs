@@ -5,7 +5,7 @@
 //! changed without a verified tenant. Entities never leave this crate.
 //!
 //! A change, its audit record, its row in the change feed and the memory of its request id are one transaction
-//! ([`change`](mod@change)). What a method returns as [`Recorded`] has its audit record durable; a response can be made
+//! (`change.rs`). What a method returns as [`Recorded`] has its audit record durable; a response can be made
 //! of nothing else, so none can leave unrecorded.
 
 mod settings;

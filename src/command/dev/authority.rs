@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::Context as _;
 use credvault_domain::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -57,13 +57,15 @@ impl Authority {
         params.subject_alt_names.push(SanType::URI(id.try_into()?));
         if let Some(address) = serves_at {
             params.subject_alt_names.push(SanType::DnsName("localhost".try_into()?));
-            let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), address];
+            let mut addresses =
+                vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), address];
             addresses.dedup();
             params.subject_alt_names.extend(addresses.into_iter().map(SanType::IpAddress));
         }
         params.distinguished_name.push(DnType::CommonName, id.rsplit('/').next().unwrap_or(id));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         params.not_before = self.begins;
         params.not_after = self.begins + LIFETIME;

@@ -119,7 +119,9 @@ impl Folder {
         match (self.0.join(&certificate).exists(), self.0.join(&key).exists()) {
             (true, true) => return Ok(()),
             (false, false) => {}
-            _ => anyhow::bail!("{name}.pem and {name}.key belong together and one is missing: delete the other, too"),
+            _ => anyhow::bail!(
+                "{name}.pem and {name}.key belong together and one is missing: delete the other, too"
+            ),
         }
         let issued = make()?;
         // The key first: a certificate without its key would look complete after a crash in between.
@@ -148,7 +150,11 @@ impl Folder {
     }
 
     /// The folder's configuration, served at these addresses.
-    pub(in crate::command) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> Result<Settings, Failure> {
+    pub(in crate::command) fn settings(
+        &self,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Settings, Failure> {
         let overrides = [("server.address", address), ("server.admin_address", admin)];
         let overrides = overrides.map(|(key, address)| (key.to_owned(), address.to_string()));
         Ok(Settings::load(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)?)

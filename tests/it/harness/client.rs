@@ -45,8 +45,13 @@ impl Headers {
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr, authority: &str, leaf: Option<&Leaf>) -> Result<Self, TestError> {
-        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
+    pub async fn connect(
+        address: SocketAddr,
+        authority: &str,
+        leaf: Option<&Leaf>,
+    ) -> Result<Self, TestError> {
+        let mut tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
         if let Some(leaf) = leaf {
             tls = tls.identity(Identity::from_pem(&leaf.certificate, &leaf.key));
         }

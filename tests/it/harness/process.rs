@@ -33,7 +33,9 @@ impl Process {
             log.lock().unwrap().push_str(&format!("{line}\n"));
             let event: Value = serde_json::from_str(&line).ok()?;
             let address = |name: &str| event[name].as_str()?.parse().ok();
-            (event["message"] == "serving").then_some(()).and(address("address").zip(address("admin_address")))
+            (event["message"] == "serving")
+                .then_some(())
+                .and(address("address").zip(address("admin_address")))
         });
         let Some((address, admin_address)) = serving else {
             child.wait().unwrap();
@@ -62,9 +64,12 @@ impl Process {
         Self::command().current_dir(folder).args(arguments).output().unwrap()
     }
 
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
+        rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
     /// Everything that it logged, once it has ended, and whether it ended well.
