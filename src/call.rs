@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId,
-    TenantScope, Timestamp, TraceId, UserId, Version,
+    Action, AuditEvent, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId, TenantScope,
+    Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
 use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
@@ -14,7 +14,6 @@ use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use crate::vault::Vault;
 use crate::wire::{self, Refusal};
@@ -237,23 +236,18 @@ impl Call {
         let caller = &self.caller;
         let tenant = tenant.or_else(|| caller.tenant.as_ref().map(|verified| verified.tenant.clone()));
         AuditEvent {
-            id: Uuid::nil(),
-            time: Timestamp::default(),
-            tenant: tenant.unwrap_or_else(TenantId::platform),
             service: Some(caller.service.clone()),
             user: caller.user().cloned(),
             tenant_source: caller.tenant_source(),
-            action: self.action,
             connection,
             provider,
             version,
             purpose,
             changed,
-            outcome: AuditOutcome::Ok,
-            reason: None,
             policies,
             trace: self.trace,
             source: Some(caller.source),
+            ..AuditEvent::of(tenant.unwrap_or_else(TenantId::platform), self.action)
         }
     }
 

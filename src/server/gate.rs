@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use credvault_domain::{Action, AuditEvent, TenantId, TenantSource, Timestamp, TraceId};
+use credvault_domain::{Action, AuditEvent, Reason, TenantId, TenantSource, TraceId};
 use credvault_identity::{Caller, Error as IdentityError, Presented};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -15,7 +15,6 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use super::Peer;
 use crate::call::{Ticket, record_refusal};
@@ -156,28 +155,21 @@ impl Gate {
         refusal: &Refusal,
     ) -> AuditEvent {
         let verified = caller.and_then(|caller| caller.tenant.as_ref());
+        let tenant = verified.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
         AuditEvent {
-            id: Uuid::nil(),
-            time: Timestamp::default(),
-            tenant: verified.map_or_else(TenantId::platform, |verified| verified.tenant.clone()),
             // A certificate that was refused names nobody.
             service: match refusal.kind().1 {
-                credvault_domain::Reason::ClientCertificateInvalid => None,
+                Reason::ClientCertificateInvalid => None,
                 _ => peer.certificate.service().cloned(),
             },
             user: verified.and_then(|verified| verified.user.clone()),
             tenant_source: caller.map_or(TenantSource::None, Caller::tenant_source),
-            action,
-            connection: None,
-            provider: None,
-            version: None,
-            purpose: None,
-            changed: Vec::new(),
             outcome: refusal.outcome(),
             reason: Some(refusal.kind().1),
             policies: refusal.policies(),
             trace,
             source: Some(peer.address),
+            ..AuditEvent::of(tenant, action)
         }
     }
 

@@ -131,3 +131,28 @@ pub struct AuditEvent {
     /// The address that the call came from.
     pub source: Option<IpAddr>,
 }
+
+impl AuditEvent {
+    /// A record of an action that went well, which knows no more than that.
+    pub fn of(tenant: TenantId, action: Action) -> Self {
+        Self {
+            id: Uuid::nil(),
+            time: Timestamp::default(),
+            tenant,
+            service: None,
+            user: None,
+            tenant_source: TenantSource::None,
+            action,
+            connection: None,
+            provider: None,
+            version: None,
+            purpose: None,
+            changed: Vec::new(),
+            outcome: AuditOutcome::Ok,
+            reason: None,
+            policies: Vec::new(),
+            trace: TraceId::from_bytes([0; 16]),
+            source: None,
+        }
+    }
+}

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use credvault_crypto::{Opened, TenantKey};
 use credvault_domain::{
-    Action, AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp,
-    Version,
+    AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
-use uuid::Uuid;
 
 use crate::entity::{change, request};
 use crate::error::violates;
@@ -250,27 +248,4 @@ where
         }
     }
     attempt().await
-}
-
-/// An audit record before the store fills in the rest.
-pub(crate) fn blank_event(tenant: &TenantId, action: Action) -> AuditEvent {
-    AuditEvent {
-        id: Uuid::nil(),
-        time: Timestamp::default(),
-        tenant: tenant.clone(),
-        service: None,
-        user: None,
-        tenant_source: credvault_domain::TenantSource::None,
-        action,
-        connection: None,
-        provider: None,
-        version: None,
-        purpose: None,
-        changed: Vec::new(),
-        outcome: credvault_domain::AuditOutcome::Ok,
-        reason: None,
-        policies: Vec::new(),
-        trace: credvault_domain::TraceId::from_bytes([0; 16]),
-        source: None,
-    }
 }

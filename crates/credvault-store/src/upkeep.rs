@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, ConnectionId, TenantId};
+use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
 };
 use uuid::Uuid;
 
-use crate::change::{REQUEST_MEMORY, blank_event};
+use crate::change::REQUEST_MEMORY;
 use crate::entity::{change, connection, request};
 use crate::{Error, Store, audit_log, session};
 
@@ -66,7 +66,7 @@ impl Store {
         if purged.rows_affected == 0 {
             return Ok(false);
         }
-        let mut event = blank_event(tenant, Action::PurgeConnection);
+        let mut event = AuditEvent::of(tenant.clone(), Action::PurgeConnection);
         event.id = self.new_id()?;
         event.time = self.now();
         event.connection = Some(ConnectionId::from_uuid(id));

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::{
-    AccountName, Action, AuditEvent, AuditOutcome, AuthMode, Config, Connection, ConnectionId, Labels, Owner,
-    ProviderId, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, Timestamp, TraceId,
-    UserId,
+    AccountName, Action, AuditEvent, AuthMode, Config, Connection, ConnectionId, Labels, Owner, ProviderId,
+    RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, TraceId, UserId,
 };
 use credvault_store::{NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write};
 use credvault_testkit::{ManualClock, Postgres, PostgresDatabase};
@@ -237,23 +236,13 @@ pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) 
 
 pub fn event(scope: &TenantScope, action: Action) -> AuditEvent {
     AuditEvent {
-        id: Uuid::nil(),
-        time: Timestamp::default(),
-        tenant: scope.tenant().clone(),
         service: Some(ServiceId::parse("spiffe://test/service").unwrap()),
         user: scope.user().cloned(),
         tenant_source: TenantSource::Header,
-        action,
-        connection: None,
-        provider: None,
-        version: None,
-        purpose: None,
-        changed: Vec::new(),
-        outcome: AuditOutcome::Ok,
-        reason: None,
         policies: vec!["test".to_owned()],
         trace: TraceId::from_bytes([7; 16]),
         source: Some("127.0.0.1".parse().unwrap()),
+        ..AuditEvent::of(scope.tenant().clone(), action)
     }
 }
 
