@@ -12,7 +12,7 @@ use std::time::Duration;
 use config::{Config, Environment, File};
 use credvault_crypto::{PassphraseKdf, RootKeySource};
 use credvault_store::StoreSettings;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The keys whose values are secret.
@@ -138,7 +138,7 @@ impl Default for Limits {
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
-    /// `postgres://user:password@host/database` or `sqlite:///path/to/file`. Secret.
+    /// `postgres://user:password@host/database` or `sqlite:path/to/file`. Secret.
     #[serde(serialize_with = "hidden")]
     pub url: SecretString,
     /// `credvault migrate` connects to PostgreSQL with this: a role that may create roles and a schema. Secret.
@@ -395,6 +395,17 @@ impl Settings {
                 *path = base.join(&*path);
             }
         }
+        let relative = self
+            .store
+            .url
+            .expose_secret()
+            .strip_prefix("sqlite:")
+            .filter(|path| !path.starts_with([':', '/']));
+        if let Some(path) = relative {
+            // In a URL, these two have a meaning.
+            let base = base.join("").display().to_string().replace('%', "%25").replace('?', "%3F");
+            self.store.url = format!("sqlite:{base}{path}").into();
+        }
     }
 }
 
@@ -424,73 +435,4 @@ fn resolve_files(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use secrecy::ExposeSecret as _;
-
-    fn load(
-        file: &str,
-        variables: &[(&str, &str)],
-        overrides: &[(&str, &str)],
-    ) -> Result<Settings, SettingsError> {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("credvault.toml");
-        std::fs::write(&path, file).expect("file");
-        let own = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
-        };
-        Settings::load(Some(&path), own(variables), &own(overrides))
-    }
-
-    #[test]
-    fn flags_win_over_variables_over_the_file_over_defaults() {
-        let file = "[limits]\ncalls = 1\nhandshakes = 2\nconnections = 3";
-        let variables =
-            [("CREDVAULT__LIMITS__CALLS", "4"), ("CREDVAULT__LIMITS__HANDSHAKES", "5"), ("OTHER", "x")];
-        let settings = load(file, &variables, &[("limits.calls", "6")]).expect("settings");
-        let Limits { calls, handshakes, connections, cache_seconds, .. } = settings.limits;
-        assert_eq!((calls, handshakes, connections, cache_seconds), (6, 5, 3, 60));
-    }
-
-    #[test]
-    fn an_unknown_key_is_fatal_and_named_wherever_it_stands() {
-        for result in [
-            load("[limits]\nspeed = 1", &[], &[]),
-            load("", &[("CREDVAULT__LIMITS__SPEED", "1")], &[]),
-            load("", &[], &[("limits.speed", "1")]),
-        ] {
-            let error = result.expect_err("unknown key").to_string();
-            assert!(error.contains("speed") && error.contains("calls"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
-        let secret = tempfile::NamedTempFile::new().expect("file");
-        std::fs::write(secret.path(), "007-CANARY-passphrase\n").expect("file");
-        let path = secret.path().display().to_string();
-        let file = ("CREDVAULT__ROOT_KEY__PASSPHRASE_FILE", path.as_str());
-        let settings = load("", &[file], &[]).expect("settings");
-        let passphrase = settings.root_key.passphrase.as_ref().expect("passphrase");
-        assert_eq!(passphrase.expose_secret(), "007-CANARY-passphrase");
-        let shown = format!("{settings:?} {}", serde_json::to_string(&settings).expect("json"));
-        assert!(!shown.contains("CANARY"), "{shown}");
-        let both = load("", &[file, ("CREDVAULT__ROOT_KEY__PASSPHRASE", "x")], &[]);
-        assert!(matches!(both, Err(SettingsError::Twice(_))));
-    }
-
-    #[test]
-    fn one_source_of_the_root_key_must_be_given() {
-        assert!(load("", &[], &[]).expect("settings").root_key.source().is_err());
-        let two = load("[root_key]\nfile = 'a'\nenvironment = 'B'", &[], &[]).expect("settings");
-        assert!(two.root_key.source().is_err());
-    }
-
-    #[test]
-    fn relative_paths_begin_at_the_files_folder() {
-        let settings =
-            load("[server]\nkey = 'a/b.key'\n[root_key]\nfile = '/c'", &[], &[]).expect("settings");
-        assert!(settings.server.key.is_absolute() && settings.server.key.ends_with("a/b.key"));
-        assert_eq!(settings.root_key.file.as_deref(), Some(Path::new("/c")));
-    }
-}
+mod tests;

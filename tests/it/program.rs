@@ -72,7 +72,8 @@ const OUTCOMES: [&str; 4] = [
 
 #[test]
 fn demo_shows_the_four_outcomes_and_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
+    // A folder whose name means something in a URL.
+    let folder = tempfile::Builder::new().prefix("100% of a? &+").tempdir().unwrap();
     let output = Process::command().arg("demo").env("TMPDIR", folder.path()).output().unwrap();
     let (code, printed) = text(&output);
     assert_eq!(code, 0, "{printed}");

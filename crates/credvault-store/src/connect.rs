@@ -1,6 +1,6 @@
 //! Opening connections.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database as Connector, DatabaseConnection, DbErr};
@@ -106,5 +106,5 @@ pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    (!path.is_empty() && path != ":memory:").then(|| Path::new(path).to_owned())
+    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(crate::settings::percent_decoded(path)))
 }

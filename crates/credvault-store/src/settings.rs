@@ -68,12 +68,17 @@ impl StoreSettings {
 /// User and password of a PostgreSQL URL, percent-decoded.
 pub(crate) fn credentials_of(url: &SecretString) -> Option<(String, Option<SecretString>)> {
     let url = Url::parse(url.expose_secret()).ok()?;
-    let decode = |text: &str| {
-        let query = format!("v={}", text.replace('+', "%2B"));
-        url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned())
-    };
-    let user = decode(url.username()).filter(|user| !user.is_empty())?;
-    Some((user, url.password().and_then(decode).map(SecretString::from)))
+    let user = Some(percent_decoded(url.username())).filter(|user| !user.is_empty())?;
+    Some((user, url.password().map(percent_decoded).map(SecretString::from)))
+}
+
+/// A part of a URL without its percent-encoding.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let query = format!("v={}", text.replace('&', "%26").replace('+', "%2B"));
+    url::form_urlencoded::parse(query.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ key = "server.key"
 reflection = true
 
 [store]
-url = "sqlite://{folder}/vault.db"
+url = "sqlite:vault.db"
 
 [root_key]
 file = "root.key"
@@ -109,8 +109,7 @@ impl Folder {
             Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
         })?;
         self.write("policies.cedar", || Ok(POLICIES.to_owned()))?;
-        let absolute = std::path::absolute(&self.0)?.display().to_string();
-        self.write("credvault.toml", || Ok(CONFIGURATION.replace("{folder}", &absolute)))?;
+        self.write("credvault.toml", || Ok(CONFIGURATION.to_owned()))?;
         self.write("profile.toml", || Ok(toml::to_string(&profile("app", address.port(), Path::new("")))?))
     }
 
