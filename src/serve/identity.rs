@@ -30,7 +30,9 @@ pub(crate) fn load(settings: &Settings) -> Result<Identity, StartError> {
     if policies.is_empty() {
         tracing::warn!("there is no policy, so every call will be refused: see identity.policies");
     }
-    let fetch = fetch()?;
+    // The client wants the system's authorities, which a machine without issuers at URLs need not have.
+    let anywhere = settings.identity.issuers.iter().any(|issuer| issuer.jwks_url.is_some());
+    let fetch = if anywhere { fetch()? } else { never() };
     let mut issuers = Vec::new();
     for (index, section) in settings.identity.issuers.iter().enumerate() {
         let settings = issuer(section).map_err(|rule| file(format!("identity.issuers[{index}].{rule}")))?;
@@ -85,6 +87,11 @@ fn issuer(section: &IssuerSection) -> Result<IssuerSettings, String> {
 /// On this machine nobody listens in between.
 fn is_loopback(url: &str) -> bool {
     ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|begin| url.starts_with(begin))
+}
+
+/// Where nothing is configured to be fetched.
+fn never() -> Fetch {
+    Arc::new(|_| Box::pin(async { Err(FetchError("no issuer has a URL".to_owned())) }))
 }
 
 /// How a JWKS is fetched: no redirects, five seconds, 256 KiB.
