@@ -24,11 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use gate::Gate;
-pub(crate) use tls::{Tls, certificates};
+pub(crate) use tls::{Tls, certificates, check};
 
 use crate::settings::Limits;
 
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, waiting for its turn included.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long an old connection may finish what it has begun.
 const GRACE: Duration = Duration::from_secs(30);
@@ -106,10 +106,13 @@ fn age(limits: &Limits) -> Duration {
 }
 
 async fn handshake(socket: TcpStream, tls: &Tls, handshakes: &Semaphore) -> Option<TlsStream<TcpStream>> {
-    let _turn = handshakes.acquire().await.ok()?;
     // Without it every small answer waits for the peer's delayed acknowledgement.
     socket.set_nodelay(true).ok()?;
-    let shaking = TlsAcceptor::from(tls.current()).accept(socket);
+    let shaking = async {
+        // Never closed, so there is a turn for everybody who waits.
+        let _turn = handshakes.acquire().await;
+        TlsAcceptor::from(tls.current()).accept(socket).await
+    };
     let failure = match tokio::time::timeout(HANDSHAKE, shaking).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error.to_string(),
@@ -177,7 +180,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(128)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(256)
-        .max_header_list_size(8 * 1024)
+        .max_header_list_size(16 * 1024)
+        .max_frame_size(16 * 1024)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_send_buf_size(256 * 1024)

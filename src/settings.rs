@@ -1,6 +1,7 @@
 //! Configuration: flag over environment over file over default. An unknown key is fatal.
 //!
-//! The file is TOML or YAML. Every key can be given in the environment as `CREDVAULT__SECTION__KEY`; secret ones
+//! The file is TOML or YAML. Every single value can be given in the environment as `CREDVAULT__SECTION__KEY` (tables and
+//! lists, `identity.trust_domains`, `.policies` and `.issuers`, in the file only); secret ones
 //! ([`SECRETS`]) also as the name of a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the
 //! configuration file's folder, or else at the working directory.
 
@@ -9,11 +10,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use config::{Config, Environment, File};
 use credvault_crypto::{PassphraseKdf, RootKeySource};
 use credvault_store::StoreSettings;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The keys whose values are secret.
 pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
@@ -196,7 +199,7 @@ impl StoreSection {
 }
 
 /// How a key is made of a passphrase.
-#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Kdf {
     /// Argon2id (RFC 9106).
@@ -218,6 +221,7 @@ pub struct RootKeySection {
     #[serde(serialize_with = "hidden_option")]
     pub passphrase: Option<SecretString>,
     /// How the key of a new database is made of the passphrase; an existing one remembers.
+    #[serde(deserialize_with = "word")]
     pub kdf: Kdf,
 }
 
@@ -256,7 +260,7 @@ pub struct IdentitySection {
 }
 
 /// What an issuer's tokens say.
-#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum IssuerKindSetting {
     /// A user's token: who the platform's own front end has signed in.
@@ -273,12 +277,13 @@ pub struct IssuerSection {
     /// A name for logs and metrics.
     pub name: String,
     /// What its tokens say.
+    #[serde(deserialize_with = "word")]
     pub kind: IssuerKindSetting,
     /// The `iss` claim, exactly.
     pub issuer: String,
     /// A JWKS file; or else `jwks_url`.
     pub jwks_file: Option<PathBuf>,
-    /// Where the JWKS is fetched. https only.
+    /// Where the JWKS is fetched: https, or http on the same machine.
     pub jwks_url: Option<String>,
     /// The claim that says whom a token is for: `aud`, or Clerk's `azp`.
     pub audience_claim: String,
@@ -318,7 +323,7 @@ pub struct CatalogSection {
 }
 
 /// How log lines look.
-#[derive(Deserialize, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -328,22 +333,59 @@ pub enum LogFormat {
     Text,
 }
 
+/// How much is logged.
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
 /// `telemetry`: logs and traces.
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// How log lines look.
+    #[serde(deserialize_with = "word")]
     pub log_format: LogFormat,
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`.
-    pub log_level: String,
+    /// What is logged.
+    #[serde(deserialize_with = "word")]
+    pub log_level: LogLevel,
     /// An OTLP collector over gRPC, such as `http://localhost:4317`. Without one no traces are sent.
     pub otlp_endpoint: Option<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log_format: LogFormat::Json, log_level: "info".to_owned(), otlp_endpoint: None }
+        Self { log_format: LogFormat::Json, log_level: LogLevel::Info, otlp_endpoint: None }
     }
+}
+
+/// One of a few words.
+fn word<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> Result<T, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    T::from_str(&given, false).map_err(|_| {
+        let words = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+        D::Error::custom(format!("must be one of {}", words.join(", ")))
+    })
 }
 
 fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {

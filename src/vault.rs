@@ -22,6 +22,8 @@ pub(crate) struct Vault {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cache: Duration,
     rate: Option<Rate>,
+    /// How many calls may come at once.
+    pub(crate) burst: Option<NonZeroU32>,
 }
 
 /// Calls per second of one service for one tenant.
@@ -35,11 +37,13 @@ impl Vault {
         clock: Arc<dyn Clock>,
         limits: &Limits,
     ) -> Self {
-        let rate = NonZeroU32::new(limits.rate_per_second).map(|per_second| {
-            let burst = NonZeroU32::new(limits.rate_burst).unwrap_or(per_second);
-            Rate::keyed(Quota::per_second(per_second).allow_burst(burst))
-        });
-        Self { store, identity, catalog, clock, cache: Duration::from_secs(limits.cache_seconds), rate }
+        let per_second = NonZeroU32::new(limits.rate_per_second);
+        let burst = per_second.map(|rate| NonZeroU32::new(limits.rate_burst).unwrap_or(rate));
+        let rate = per_second
+            .zip(burst)
+            .map(|(rate, burst)| Rate::keyed(Quota::per_second(rate).allow_burst(burst)));
+        let cache = Duration::from_secs(limits.cache_seconds);
+        Self { store, identity, catalog, clock, cache, rate, burst }
     }
 
     /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
@@ -50,7 +54,7 @@ impl Vault {
             Ok(Err(not_until)) => {
                 Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now())))
             }
-            // More than a burst has, so it never fits.
+            // More than a burst. Only a batch counts more than one, and the handler refuses such a batch.
             Err(_) => Err(Refusal::RateLimited(Duration::from_secs(1))),
         }
     }

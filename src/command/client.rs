@@ -28,6 +28,9 @@ pub(super) struct ClientArgs {
     /// A profile: address, certificates, tenant. Without one, that of `credvault dev` in this folder.
     #[arg(long, env = "CREDVAULT_PROFILE", value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// The vault's address, such as https://localhost:7443, instead of the profile's.
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
     /// The tenant to act for, instead of the profile's.
     #[arg(long)]
     tenant: Option<String>,
@@ -78,6 +81,7 @@ impl ClientArgs {
         if self.tenant.is_some() || self.user.is_some() {
             profile.token_file = None;
         }
+        profile.address = self.address.clone().unwrap_or(profile.address);
         profile.tenant = self.tenant.clone().or(profile.tenant);
         profile.user = self.user.clone().or(profile.user);
         Client::connect(&profile).await

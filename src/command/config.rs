@@ -10,7 +10,8 @@ use super::failure::Failure;
 use crate::output::Output;
 use crate::reload;
 use crate::serve::load_identity;
-use crate::server::Tls;
+use crate::server;
+use crate::telemetry;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
@@ -50,13 +51,9 @@ fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
             .map(|_| ())
             .map_err(|error| crate::call::chain(&error)),
     );
-    match load_identity(&settings) {
-        Ok(identity) => note(
-            reload::server_files(&settings)
-                .and_then(|files| Tls::new(identity.trust().clone(), &files.chain, &files.key).map(|_| ())),
-        ),
-        Err(error) => note(Err(crate::call::chain(&error))),
-    }
+    note(load_identity(&settings).map(|_| ()).map_err(|error| crate::call::chain(&error)));
+    note(reload::server_files(&settings).and_then(|files| server::check(&files.chain, &files.key)));
+    note(telemetry::check(&settings.telemetry));
     if credvault_store::Database::of_url(&settings.store.url).is_none() {
         note(Err("store.url must begin with postgres:// or sqlite:".to_owned()));
     }

@@ -66,6 +66,10 @@ fn guide(folder: &Folder, instance: &Instance, output: &mut Output) -> Result<()
     {
         flag = format!(" --profile {path}/profile.toml");
     }
+    // The profile was written once, and nothing in the folder is overwritten.
+    if folder.served_at()? != folder.profile("app", port).address {
+        flag.push_str(&format!(" --address https://localhost:{port}"));
+    }
     let grpcurl = format!(
         "grpcurl -cacert {path}/ca.pem -cert {path}/app.pem -key {path}/app.key -H 'x-tenant-id: {TENANT}'"
     );

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use credvault_store::MigrateError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -36,7 +37,7 @@ impl Failure {
         let (text, code) = match self {
             Self::Usage(text) => (text, USAGE),
             Self::Status(status) => (describe(&status), code_of(&status)),
-            Self::Unexpected(error) => (format!("{error:#}"), UNEXPECTED),
+            Self::Unexpected(error) => (crate::call::chain(error.as_ref()), UNEXPECTED),
             Self::Unheard => return ExitCode::SUCCESS,
         };
         // If nobody reads it, the code still tells.
@@ -87,6 +88,17 @@ impl From<StartError> for Failure {
         match error {
             StartError::Settings(_) | StartError::File(_) | StartError::Catalog(_) => {
                 Self::Usage(crate::call::chain(&error))
+            }
+            error => Self::Unexpected(error.into()),
+        }
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Url | MigrateError::NoMigrateUrl | MigrateError::NoUser => {
+                Self::Usage(error.to_string())
             }
             error => Self::Unexpected(error.into()),
         }

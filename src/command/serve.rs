@@ -76,5 +76,5 @@ pub(super) async fn prepare(settings: &Settings) -> Result<Vec<String>, Failure>
     let (store, reached) = (&settings.store, settings.store.to_store());
     let migrating =
         credvault_store::migrate(&reached, store.migrate_url.as_ref(), &store.owner_role, &SystemRandom);
-    migrating.await.map_err(|error| Failure::Unexpected(anyhow::Error::msg(crate::call::chain(&error))))
+    Ok(migrating.await?)
 }

@@ -63,8 +63,12 @@ impl Gate {
         response
     }
 
-    /// Reflection and health: for every service with a certificate that counts.
+    /// Reflection and health: for every service with a certificate that counts. Those that stream last as long as
+    /// their connection, so they hold no share of the limit on calls while they do.
     async fn other(&self, peer: &Peer, trace: TraceId, request: Request<Incoming>) -> Response<Body> {
+        if self.calls.available_permits() == 0 {
+            return Refusal::Overloaded.status(&trace.to_string()).into_http();
+        }
         let trust = self.vault.identity.trust();
         match trust.service(&peer.certificate, &peer.checked, self.vault.clock.now()) {
             Ok(_) => self.route(request.map(Body::new)).await,

@@ -7,6 +7,7 @@ use credvault_identity::Trust;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, version};
 
 /// The configuration that the next handshake uses.
@@ -33,17 +34,26 @@ impl Tls {
     }
 }
 
-fn build(trust: &Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
+/// Checks that a certificate chain and a key, both PEM, can be served with.
+pub(crate) fn check(chain: &[u8], key: &[u8]) -> Result<(), String> {
+    certified(chain, key).map(|_| ())
+}
+
+fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     let chain = certificates(chain)?;
     let key =
         PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key file holds no PEM private key".to_owned())?;
+    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
+        .map_err(|error| format!("certificate and key do not fit: {error}"))
+}
+
+fn build(trust: &Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(Arc::clone(trust) as _)
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("certificate and key do not fit: {error}"))?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified(chain, key)?)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     // A resumed session shows no certificate, so there is none to check.
     config.send_tls13_tickets = 0;

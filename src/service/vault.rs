@@ -68,6 +68,11 @@ async fn batch_fetch_credentials(
     if !(1..=BATCH_MAX).contains(&count) {
         return Err(Violations::of("requests", "must be 1 to 100").into());
     }
+    if let Some(burst) = call.vault.burst.filter(|burst| u64::from(burst.get()) < count as u64) {
+        let rule =
+            format!("must be at most {burst}: the vault's limits.rate_burst never lets more pass at once");
+        return Err(Violations::of("requests", rule).into());
+    }
     // The frame has counted one already.
     call.vault.count(&call.caller.service, scope.tenant(), u32::try_from(count - 1).unwrap_or(u32::MAX))?;
     let (scope, whole) = (&scope, &call);

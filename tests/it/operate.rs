@@ -161,9 +161,19 @@ async fn limits_are_kept() {
     // Another tenant, and another service, have a share of their own.
     assert!(vault.app("other").await.vault().batch_fetch_credentials(batch(8)).await.is_ok());
 
-    // Headers beyond 8 KiB never reach a handler.
-    let padded = app.with("x-padding", &"x".repeat(10_000));
-    assert!(padded.fetch(by_provider("generic")).await.is_err());
+    // A batch above the burst would never pass, so waiting is not what it is told to do.
+    let status = vault.app("third").await.vault().batch_fetch_credentials(batch(11)).await.unwrap_err();
+    assert_eq!(refusal(&status), "InvalidArgument FIELDS_INVALID");
+    assert!(status.message().contains("at most 10"), "{}", status.message());
+
+    // Headers beyond 16 KiB never reach a handler; the largest token does.
+    let other = vault.app("fourth").await;
+    let not_found =
+        other.with("x-padding", &"x".repeat(10_000)).fetch(by_provider("generic")).await.unwrap_err();
+    assert_eq!(refusal(&not_found), "NotFound CREDENTIAL_NOT_CONFIGURED");
+    let padded =
+        other.with("x-padding", &"x".repeat(20_000)).fetch(by_provider("generic")).await.unwrap_err();
+    assert!(padded.get_error_details().error_info().is_none(), "{padded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,12 +92,13 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     for file in std::fs::read_dir(&folder).unwrap() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
-    // The profile names the port that was asked for; this one was chosen by the system.
-    let profile = std::fs::read_to_string(folder.join("profile.toml")).unwrap();
-    std::fs::write(folder.join("here.toml"), profile.replace(":0", &format!(":{}", dev.port()))).unwrap();
+    // The profile names the port that was asked for; this one was chosen by the system, and the guide says how to
+    // reach it.
+    let address = format!("--address https://localhost:{}", dev.port());
+    assert!(dev.printed.contains(&format!("credvault connections list {address}\n")), "{}", dev.printed);
     let run = |arguments: &[&str]| {
-        let profile = ["--profile", "credvault-dev/here.toml"];
-        text(&Process::run(place.path(), &[arguments, &profile].concat()))
+        let address: Vec<&str> = address.split(' ').collect();
+        text(&Process::run(place.path(), &[arguments, &address].concat()))
     };
 
     let (code, table) = run(&["connections", "list"]);
@@ -187,12 +188,30 @@ async fn a_configuration_is_checked_and_shown_without_secrets() {
     // Everything that is wrong is said at once.
     vault.write("policies.cedar", "permit (principal, action == Action::\"Fly\", resource);");
     vault.write("server.key", "no key");
-    let (code, wrong) =
-        run(&["config", "check", "--set", "root_key.file=/nowhere", "--set", "store.url=mysql://h"]);
+    let (code, wrong) = run(&[
+        "config",
+        "check",
+        "--set",
+        "root_key.file=/nowhere",
+        "--set",
+        "store.url=mysql://h",
+        "--set",
+        "telemetry.otlp_endpoint=collector",
+    ]);
     assert_eq!(code, 2);
-    for part in ["policies.cedar", "Fly", "/nowhere", "store.url"] {
+    for part in
+        ["policies.cedar", "Fly", "/nowhere", "store.url", "no PEM private key", "telemetry.otlp_endpoint"]
+    {
         assert!(wrong.contains(part), "{part}: {wrong}");
     }
+    let (code, word) = run(&["config", "show", "--set", "telemetry.log_level=loud"]);
+    assert!(
+        code == 2 && word.contains("must be one of error, warn, info") && !word.contains("loud"),
+        "{word}"
+    );
+    // PostgreSQL needs a second role to be migrated; nothing listens at this port.
+    let (code, missing) = run(&["migrate", "--set", "store.url=postgres://app@127.0.0.1:1/db"]);
+    assert!(code == 2 && missing.contains("store.migrate_url"), "{missing}");
     let (code, unknown) = run(&["serve", "--set", "limits.speed=1"]);
     assert!(code == 2 && unknown.contains("speed"), "{unknown}");
 }

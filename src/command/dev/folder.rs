@@ -159,6 +159,13 @@ impl Folder {
         Ok(Settings::load(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)?)
     }
 
+    /// The address that the folder's profile names.
+    pub(in crate::command) fn served_at(&self) -> anyhow::Result<String> {
+        let profile: Profile = toml::from_str(&self.read("profile.toml")?)
+            .with_context(|| format!("{} is no profile", self.0.join("profile.toml").display()))?;
+        Ok(profile.address)
+    }
+
     /// How a service of the folder calls a vault at `port`.
     pub(in crate::command) fn profile(&self, service: &str, port: u16) -> Profile {
         profile(service, port, &self.0)
