@@ -142,7 +142,6 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     assert!(code == 4 && foreign.contains("CONNECTION_NOT_FOUND"), "{foreign}");
     let (code, denied) = run(&["fetch", &id, "--tenant", "not a tenant"]);
     assert!(code == 5 && denied.contains("x-tenant-id"), "{denied}");
-    std::fs::remove_file(folder.join("here.toml")).unwrap();
 
     // The second start uses what is there.
     let before = contents(&folder);
