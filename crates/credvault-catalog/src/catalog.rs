@@ -7,6 +7,7 @@ use credvault_domain::{AuthMode, FieldName, ProviderId};
 
 use crate::field::Field;
 use crate::file::{FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
 use crate::request_auth::{Derived, RequestTemplates};
 use crate::template::{Placeholder, Template};
@@ -106,7 +107,7 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 /// A problem at a dotted key.
-type Problem = (String, String);
+pub(crate) type Problem = (String, String);
 
 fn parse(file: &str, text: &str) -> Result<Provider, LoadError> {
     let parsed: ProviderFile = toml::from_str(text).map_err(|error| {
@@ -147,18 +148,23 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         let mode = mode(&key, shared, derived.collect(), mode_file)?;
         modes.insert(name, mode);
     }
-    Ok(Provider { id, name: file.name, documentation: file.documentation, modes })
+    let mut webhooks = BTreeMap::new();
+    for (name, webhook) in file.webhooks {
+        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook)?;
+        webhooks.insert(name, webhook);
+    }
+    Ok(Provider { id, name: file.name, documentation: file.documentation, modes, webhooks })
 }
 
 fn mode(
     key: &str,
     shared: BTreeMap<String, FieldFile>,
     derived: BTreeMap<String, Derived>,
-    file: ModeFile,
+    mut file: ModeFile,
 ) -> Result<Mode, Problem> {
     let mut config = fields("config", shared, false)?;
-    config.extend(fields(&format!("{key}.config"), file.config, false)?);
-    let secrets = fields(&format!("{key}.secret"), file.secret, true)?;
+    config.extend(fields(&format!("{key}.config"), std::mem::take(&mut file.config), false)?);
+    let secrets = fields(&format!("{key}.secret"), std::mem::take(&mut file.secret), true)?;
     for (name, value) in &derived {
         let from = config.get(value.from.as_str());
         let complete =
@@ -191,25 +197,18 @@ fn mode(
     let request = RequestTemplates {
         base_url,
         basic,
-        headers: pairs("headers", file.request.headers)?,
-        query: pairs("query", file.request.query)?,
+        headers: pairs("headers", std::mem::take(&mut file.request.headers))?,
+        query: pairs("query", std::mem::take(&mut file.request.query))?,
     };
+    let known = Known { config: &config, secrets: &secrets, derived: &derived };
     for (part, template) in request.all() {
-        let known = |placeholder: &Placeholder| match placeholder {
-            Placeholder::Config(name) => config.contains_key(name.as_str()),
-            Placeholder::Secret(name) => secrets.contains_key(name.as_str()),
-            Placeholder::Derived(name) => derived.contains_key(name.as_str()),
-        };
-        if let Some(unknown) = template.placeholders().find(|placeholder| !known(placeholder)) {
-            return Err((
-                format!("{key}.request.{part}"),
-                format!("refers to {unknown:?}, which this mode does not have"),
-            ));
-        }
+        known.check(&format!("{key}.request.{part}"), template)?;
     }
+    let ModeCalls { oauth, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)
         .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
-    Ok(Mode { title: file.title, kind: file.kind, open: file.open, config, secrets, derived, request })
+    let ModeFile { title, kind, open, .. } = file;
+    Ok(Mode { title, kind, open, config, secrets, derived, request, oauth, revoke, verify })
 }
 
 /// Headers are single lines, so nothing that may have several can stand in one.

@@ -1,5 +1,7 @@
 //! The shape of a provider file, before its parts are checked against each other.
 
+pub(crate) mod oauth;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -22,6 +24,9 @@ pub(crate) struct ProviderFile {
     /// Values looked up by a setting: `{derived.NAME}` in templates.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, DerivedFile>,
+    /// How webhooks are signed, by name.
+    #[serde(default)]
+    pub(crate) webhooks: BTreeMap<String, oauth::WebhookFile>,
     /// The ways to authenticate.
     pub(crate) modes: BTreeMap<String, ModeFile>,
 }
@@ -56,6 +61,33 @@ pub(crate) struct ModeFile {
     /// How a request carries the credential.
     #[serde(default)]
     pub(crate) request: RequestFile,
+    /// Which scopes are asked for.
+    #[serde(default)]
+    pub(crate) scopes: oauth::ScopesFile,
+    /// Where the user consents.
+    #[serde(default)]
+    pub(crate) authorize: Option<oauth::AuthorizeFile>,
+    /// From the code to tokens.
+    #[serde(default)]
+    pub(crate) exchange: Option<oauth::CallFile>,
+    /// From what is stored to a new access token: by refresh token, client credentials, assertion or exchange.
+    #[serde(default)]
+    pub(crate) renew: Option<oauth::CallFile>,
+    /// What `{flow.assertion}` is.
+    #[serde(default)]
+    pub(crate) assertion: Option<oauth::AssertionFile>,
+    /// How answers with tokens are read.
+    #[serde(default)]
+    pub(crate) answer: oauth::AnswerFile,
+    /// What renewing does, and what its errors mean.
+    #[serde(default)]
+    pub(crate) renewal: oauth::RenewalFile,
+    /// How a token is given back.
+    #[serde(default)]
+    pub(crate) revoke: Option<oauth::RevokeFile>,
+    /// How a credential is verified.
+    #[serde(default)]
+    pub(crate) verify: Option<oauth::VerifyFile>,
 }
 
 /// How a request carries the credential. An entry whose placeholders are not all filled is left out.

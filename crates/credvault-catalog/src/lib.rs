@@ -4,11 +4,19 @@
 //! Providers are data, one file each (`providers/*.toml`, embedded; more from a folder of the operator's). A new one
 //! like them needs a file and no code. [`Catalog`] holds them all; a [`Mode`] checks and uses the credentials of one way.
 
+mod answer;
+
+mod call;
+
 mod catalog;
 
 mod file;
 
+mod flows;
+
 mod locate;
+
+mod oauth;
 
 mod provider;
 
@@ -20,6 +28,12 @@ mod schema;
 
 mod request_auth;
 
+mod webhook;
+
+pub use answer::{Granted, RefusalKind, Verdict};
+pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
-pub use provider::{Mode, ModeKind, Provider};
+pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
+pub use provider::{Assertion, Given, Missing, Mode, ModeKind, Provider};
 pub use request_auth::RequestAuth;
+pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

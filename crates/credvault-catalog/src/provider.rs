@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use credvault_domain::{AuthMode, Config, FieldName, ProviderId, SecretFields, Violations};
-use secrecy::ExposeSecret;
+use credvault_domain::{AuthMode, Config, FieldName, ProviderId, SecretFields, Timestamp, Violations};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::answer::{self, Granted, RefusalKind, Verdict};
+use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::field::Field;
+use crate::oauth::{OAuth, Revoke, Verify};
 use crate::request_auth::{Derived, RequestAuth, RequestTemplates, Values};
 use crate::schema;
+use crate::template::Placeholder;
+use crate::webhook::Webhook;
 
 /// A third party that customers have accounts at.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub struct Provider {
     /// Where it documents its API.
     pub documentation: Option<String>,
     pub(crate) modes: BTreeMap<AuthMode, Mode>,
+    /// How it signs webhooks, by name.
+    pub webhooks: BTreeMap<String, Webhook>,
 }
 
 impl Provider {
@@ -66,6 +73,10 @@ pub struct Mode {
     pub(crate) secrets: BTreeMap<FieldName, Field>,
     pub(crate) derived: BTreeMap<String, Derived>,
     pub(crate) request: RequestTemplates,
+    /// Tokens: how they are got and kept fresh. `None` where nothing is ever renewed.
+    pub oauth: Option<OAuth>,
+    pub(crate) revoke: Option<Revoke>,
+    pub(crate) verify: Option<Verify>,
 }
 
 impl Mode {
@@ -134,7 +145,7 @@ impl Mode {
 
     /// The masked hints of a credential, by field.
     pub fn hints(&self, secrets: &SecretFields) -> BTreeMap<String, String> {
-        let hint = |(name, value): (&FieldName, &secrecy::SecretString)| {
+        let hint = |(name, value): (&FieldName, &SecretString)| {
             let text = value.expose_secret();
             let hint = match self.secrets.get(name) {
                 Some(field) => field.hint(text),
@@ -152,7 +163,132 @@ impl Mode {
 
     /// What requests to the provider carry.
     pub fn request_auth(&self, config: &Config, secrets: &SecretFields) -> RequestAuth {
-        Values { config, secrets, fields: &self.config, derived: &self.derived }.request_auth(&self.request)
+        self.values(Given { config, secrets, app: None, flow: &Flow::default() }).request_auth(&self.request)
+    }
+
+    fn values<'a>(&'a self, given: Given<'a>) -> Values<'a> {
+        let Given { config, secrets, app, flow } = given;
+        Values { config, secrets, app, flow: Some(flow), fields: &self.config, derived: &self.derived }
+    }
+
+    fn fill(&self, call: &CallTemplates, given: Given<'_>) -> Result<ProviderRequest, Missing> {
+        call.fill(&self.values(given)).map_err(Missing::from)
+    }
+
+    /// The URL that the user's browser is sent to. `None` if the mode has no consent.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn authorize_url(&self, given: Given<'_>) -> Option<Result<String, Missing>> {
+        let authorize = self.oauth.as_ref()?.authorize.as_ref()?;
+        let values = self.values(given);
+        let base = match values.rendered(&authorize.url) {
+            Ok(base) => base,
+            Err(missing) => return Some(Err(missing.into())),
+        };
+        let pairs = values.pairs(&authorize.query);
+        let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        // Spaces as %20: not every provider reads a plus in a URL.
+        let query = query.replace('+', "%20");
+        Some(Ok(format!(
+            "{}{}{query}",
+            base.expose_secret(),
+            if base.expose_secret().contains('?') { '&' } else { '?' }
+        )))
+    }
+
+    /// The request that gives tokens for a code.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn exchange(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
+        Some(self.fill(self.oauth.as_ref()?.exchange.as_ref()?, given))
+    }
+
+    /// The request that gives a new access token.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn renew(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
+        Some(self.fill(self.oauth.as_ref()?.renew.as_ref()?, given))
+    }
+
+    /// Whether access tokens of this mode can be renewed at all.
+    pub fn renews(&self) -> bool {
+        self.oauth.as_ref().is_some_and(|oauth| oauth.renew.is_some())
+    }
+
+    /// What has to be signed before [`Mode::renew`] can be sent.
+    pub fn assertion(&self, given: Given<'_>) -> Option<Assertion> {
+        let templates = self.oauth.as_ref()?.assertion.as_ref()?;
+        let values = self.values(given);
+        let claims = templates.claims.iter().filter_map(|(name, template)| {
+            Some((name.clone(), Value::String(values.render(template)?.expose_secret().to_owned())))
+        });
+        Some(Assertion {
+            claims: claims.collect(),
+            key: values.render(&templates.key)?,
+            key_id: templates
+                .key_id
+                .as_ref()
+                .and_then(|template| Some(values.render(template)?.expose_secret().to_owned())),
+            lifetime: templates.lifetime,
+        })
+    }
+
+    /// Reads the answer to an exchange or a renewal that was sent at `sent`.
+    ///
+    /// # Errors
+    /// What kind of refusal it is. A mode without tokens knows no answer.
+    pub fn read_tokens(&self, status: u16, body: &Value, sent: Timestamp) -> Result<Granted, RefusalKind> {
+        let oauth = self.oauth.as_ref().ok_or(RefusalKind::Unknown)?;
+        oauth.answer.read(status, body, sent)
+    }
+
+    /// The request that gives a token back.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn revoke(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
+        Some(self.fill(&self.revoke.as_ref()?.call, given))
+    }
+
+    /// Whether the answer to [`Mode::revoke`] says that the token is gone.
+    pub fn revoked(&self, status: u16, body: &Value) -> bool {
+        self.revoke.as_ref().is_some_and(|revoke| {
+            answer::succeeded(&revoke.success, status, body) || answer::any(&revoke.gone, status, body)
+        })
+    }
+
+    /// The request that shows whether a credential works, with what every request of the mode carries.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn verify(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
+        let verify = self.verify.as_ref()?;
+        let carried = self.request_auth(given.config, given.secrets);
+        Some(self.fill(&verify.call, given).map(|mut request| {
+            let absent = |pairs: &[(String, SecretString)], name: &str| {
+                pairs.iter().all(|(present, _)| !present.eq_ignore_ascii_case(name))
+            };
+            for (name, value) in carried.headers {
+                if absent(&request.headers, &name) {
+                    request.headers.push((name, value));
+                }
+            }
+            for (name, value) in carried.query {
+                if absent(&request.query, &name) {
+                    request.query.push((name, value));
+                }
+            }
+            request
+        }))
+    }
+
+    /// Reads the answer to [`Mode::verify`].
+    pub fn verdict(&self, status: u16, body: &Value) -> Option<Verdict> {
+        Some(self.verify.as_ref()?.rules.read(status, body))
     }
 
     /// The JSON Schema (2020-12) of the config.
@@ -163,6 +299,43 @@ impl Mode {
     /// The JSON Schema (2020-12) of the credential; every field is `writeOnly`.
     pub fn credential_schema(&self) -> Value {
         schema::object(&self.secrets, true, self.open)
+    }
+}
+
+/// What the templates of a call are filled from.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The connection's settings.
+    pub config: &'a Config,
+    /// Its secret fields.
+    pub secrets: &'a SecretFields,
+    /// The platform's app at the provider.
+    pub app: Option<&'a App>,
+    /// The flow in progress.
+    pub flow: &'a Flow,
+}
+
+/// What an assertion says, and the key that signs it (RS256).
+#[derive(Debug)]
+pub struct Assertion {
+    /// Claims beside `iat` and `exp`.
+    pub claims: serde_json::Map<String, Value>,
+    /// The private key, PEM (PKCS #8).
+    pub key: SecretString,
+    /// The `kid` of its header.
+    pub key_id: Option<String>,
+    /// From `iat` to `exp`.
+    pub lifetime: std::time::Duration,
+}
+
+/// A value without which a request cannot be made, as templates call it: `config.shop`.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0} is missing")]
+pub struct Missing(pub String);
+
+impl From<Placeholder> for Missing {
+    fn from(placeholder: Placeholder) -> Self {
+        Self(placeholder.to_string())
     }
 }
 

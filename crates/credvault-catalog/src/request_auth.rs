@@ -9,6 +9,7 @@ use credvault_domain::{Config, FieldName, SecretFields};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::call::{App, Flow};
 use crate::field::Field;
 use crate::file::FieldKind;
 use crate::template::{Placeholder, Template};
@@ -57,6 +58,8 @@ pub(crate) struct Derived {
 pub(crate) struct Values<'a> {
     pub(crate) config: &'a Config,
     pub(crate) secrets: &'a SecretFields,
+    pub(crate) app: Option<&'a App>,
+    pub(crate) flow: Option<&'a Flow>,
     pub(crate) fields: &'a BTreeMap<FieldName, Field>,
     pub(crate) derived: &'a BTreeMap<String, Derived>,
 }
@@ -76,10 +79,23 @@ impl Values<'_> {
         }
     }
 
-    fn value(&self, placeholder: &Placeholder) -> Option<Cow<'_, str>> {
+    pub(crate) fn value(&self, placeholder: &Placeholder) -> Option<Cow<'_, str>> {
         match placeholder {
             Placeholder::Config(name) => self.setting(name),
             Placeholder::Secret(name) => Some(Cow::Borrowed(self.secrets.get(name)?.expose_secret())),
+            Placeholder::Member(name, member) => {
+                let object: Value = serde_json::from_str(self.secrets.get(name)?.expose_secret()).ok()?;
+                Some(Cow::Owned(object.get(member)?.as_str()?.to_owned()))
+            }
+            Placeholder::App(name) => {
+                let app = self.app?;
+                match name.as_str() {
+                    "client_id" => Some(Cow::Borrowed(app.client_id.as_str())),
+                    "client_secret" => Some(Cow::Borrowed(app.client_secret.as_ref()?.expose_secret())),
+                    name => app.settings.get(name).map(|value| Cow::Borrowed(value.as_str())),
+                }
+            }
+            Placeholder::Flow(name) => self.flow?.get(name).map(Cow::Borrowed),
             Placeholder::Derived(name) => {
                 let derived = self.derived.get(name)?;
                 derived
@@ -90,13 +106,21 @@ impl Values<'_> {
         }
     }
 
-    fn render(&self, template: &Template) -> Option<SecretString> {
+    pub(crate) fn render(&self, template: &Template) -> Option<SecretString> {
         let mut output = String::new();
         template.render(&mut output, &|placeholder| self.value(placeholder))?;
         Some(SecretString::from(output))
     }
 
-    fn pairs(&self, templates: &[(Template, Template)]) -> Vec<(String, SecretString)> {
+    /// The filled template, or the first placeholder that has no value.
+    pub(crate) fn rendered(&self, template: &Template) -> Result<SecretString, Placeholder> {
+        match template.placeholders().find(|placeholder| self.value(placeholder).is_none()) {
+            Some(missing) => Err(missing.clone()),
+            None => Ok(self.render(template).unwrap_or_default()),
+        }
+    }
+
+    pub(crate) fn pairs(&self, templates: &[(Template, Template)]) -> Vec<(String, SecretString)> {
         let pair = |(name, value): &(Template, Template)| {
             Some((self.render(name)?.expose_secret().to_owned(), self.render(value)?))
         };

@@ -17,9 +17,45 @@ pub(crate) enum Placeholder {
     Config(String),
     /// A secret field.
     Secret(String),
+    /// A string member of a secret field that holds a JSON object.
+    Member(String, String),
     /// A value that follows from a setting.
     Derived(String),
+    /// A value of the platform's app at the provider: `client_id`, `client_secret`, or one of its settings.
+    App(String),
+    /// A value of the flow in progress, one of [`FLOW`].
+    Flow(&'static str),
 }
+
+impl std::fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(name) => write!(f, "config.{name}"),
+            Self::Secret(name) => write!(f, "secret.{name}"),
+            Self::Member(name, member) => write!(f, "secret.{name}.{member}"),
+            Self::Derived(name) => write!(f, "derived.{name}"),
+            Self::App(name) => write!(f, "app.{name}"),
+            Self::Flow(name) => write!(f, "flow.{name}"),
+        }
+    }
+}
+
+/// What `{flow.X}` may stand for.
+pub(crate) const FLOW: [&str; 11] = [
+    // Of an authorisation.
+    "state",
+    "redirect_uri",
+    "scope",
+    "code_challenge",
+    "code",
+    "code_verifier",
+    // Of any call: seconds since 1970, the same in milliseconds, as RFC 3339, a fresh UUID, a signed assertion.
+    "now",
+    "now_ms",
+    "date",
+    "uuid",
+    "assertion",
+];
 
 impl Template {
     /// Parses a template.
@@ -36,9 +72,23 @@ impl Template {
             }
             parts.push(Part::Placeholder(match name.split_once('.') {
                 Some(("config", field)) => Placeholder::Config(field.to_owned()),
-                Some(("secret", field)) => Placeholder::Secret(field.to_owned()),
+                Some(("secret", field)) => match field.split_once('.') {
+                    Some((field, member)) => Placeholder::Member(field.to_owned(), member.to_owned()),
+                    None => Placeholder::Secret(field.to_owned()),
+                },
                 Some(("derived", field)) => Placeholder::Derived(field.to_owned()),
-                _ => return Err(format!("has {{{name}}}; a placeholder is config.X, secret.X or derived.X")),
+                Some(("app", field)) => Placeholder::App(field.to_owned()),
+                Some(("flow", field)) => {
+                    let known = FLOW.iter().find(|known| **known == field);
+                    Placeholder::Flow(known.ok_or_else(|| {
+                        format!("has {{flow.{field}}}; a flow has {}", FLOW.join(", "))
+                    })?)
+                }
+                _ => {
+                    return Err(format!(
+                        "has {{{name}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X"
+                    ));
+                }
             }));
             rest = after;
         }

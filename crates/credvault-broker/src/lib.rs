@@ -1,0 +1,3 @@
+//! The broker: what the vault does at providers.
+
+pub mod webhook;

@@ -1,0 +1,277 @@
+//! What a provider's answer means: tokens, or one of a few kinds of refusal.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credvault_domain::{FieldName, Timestamp};
+use secrecy::SecretString;
+use serde_json::Value;
+
+/// Where a value stands in a JSON document: `data.shop.id`; a number is an index into a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Path(Vec<String>);
+
+impl Path {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('.').map(str::to_owned).collect();
+        if parts.iter().any(String::is_empty) {
+            return Err("must be a path such as data.shop.id".to_owned());
+        }
+        Ok(Self(parts))
+    }
+
+    pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
+        self.0.iter().try_fold(document, |value, part| match value {
+            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+            other => other.get(part),
+        })
+    }
+
+    /// The value as text, if it is a text that is not empty, or a number.
+    fn text(&self, document: &Value) -> Option<String> {
+        match self.of(document)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// Something about an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) status: Option<u16>,
+    pub(crate) path: Option<Path>,
+    pub(crate) any: Vec<Value>,
+    pub(crate) contains: Option<String>,
+}
+
+impl Condition {
+    /// The status alone.
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status: Some(status), path: None, any: Vec::new(), contains: None }
+    }
+
+    /// One of these texts at `error` (RFC 6749, section 5.2).
+    pub(crate) fn error(any: &[&str]) -> Self {
+        let any = any.iter().map(|text| Value::from(*text)).collect();
+        Self { status: None, path: Some(Path(vec!["error".to_owned()])), any, contains: None }
+    }
+
+    fn holds(&self, status: u16, body: &Value) -> bool {
+        let value = self.path.as_ref().and_then(|path| path.of(body));
+        let part = || {
+            let Some(text) = &self.contains else { return true };
+            let found = value.and_then(Value::as_str).unwrap_or_default();
+            found.to_lowercase().contains(&text.to_lowercase())
+        };
+        self.status.is_none_or(|expected| expected == status)
+            && (self.path.is_none() || value.is_some())
+            && (self.any.is_empty() || value.is_some_and(|value| self.any.contains(value)))
+            && part()
+    }
+}
+
+pub(crate) fn any(conditions: &[Condition], status: u16, body: &Value) -> bool {
+    conditions.iter().any(|condition| condition.holds(status, body))
+}
+
+/// Whether an answer is a success: 2xx, and everything that the provider's file wants beside.
+pub(crate) fn succeeded(conditions: &[Condition], status: u16, body: &Value) -> bool {
+    (200..300).contains(&status) && conditions.iter().all(|condition| condition.holds(status, body))
+}
+
+/// Tokens as a provider gave them.
+#[derive(Debug)]
+pub struct Granted {
+    /// The token that requests carry.
+    pub access_token: SecretString,
+    /// What renews it. `None` means: keep the one that you have.
+    pub refresh_token: Option<SecretString>,
+    /// When the access token ends; `None` means never.
+    pub expires: Option<Timestamp>,
+    /// The scopes that were granted, if the answer says so.
+    pub scopes: Option<Vec<String>>,
+    /// Settings that came along.
+    pub settings: BTreeMap<String, Value>,
+    /// Further secret fields that came along.
+    pub secrets: BTreeMap<FieldName, SecretString>,
+    /// The account's id at the provider.
+    pub account: Option<String>,
+}
+
+/// Why there are no tokens in an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusalKind {
+    /// Only a new consent helps.
+    Dead,
+    /// The app's own id or secret is wrong: no tenant's fault.
+    App,
+    /// Too many calls.
+    Throttled,
+    /// The provider is out of order.
+    Outage,
+    /// None of these: a refusal that the provider's file does not know.
+    Unknown,
+}
+
+/// How answers with tokens are read.
+#[derive(Debug)]
+pub(crate) struct AnswerRules {
+    pub(crate) success: Vec<Condition>,
+    pub(crate) access_token: Path,
+    pub(crate) refresh_token: Path,
+    pub(crate) lifetime: Path,
+    pub(crate) expires_at: Option<Path>,
+    pub(crate) default_lifetime: Option<Duration>,
+    pub(crate) scope: Path,
+    pub(crate) scope_separator: String,
+    pub(crate) settings: BTreeMap<String, Path>,
+    pub(crate) secrets: BTreeMap<FieldName, Path>,
+    pub(crate) account: Option<Path>,
+    pub(crate) dead: Vec<Condition>,
+    pub(crate) app: Vec<Condition>,
+    pub(crate) throttled: Vec<Condition>,
+}
+
+/// The shortest and the longest life that is believed.
+const LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(400 * 24 * 3600));
+
+impl AnswerRules {
+    /// Reads an answer to a request that was sent at `sent`.
+    ///
+    /// # Errors
+    /// What kind of refusal it is.
+    pub(crate) fn read(&self, status: u16, body: &Value, sent: Timestamp) -> Result<Granted, RefusalKind> {
+        if !succeeded(&self.success, status, body) {
+            return Err(self.refusal(status, body));
+        }
+        // 200 with an error in it, and 200 with nothing in it.
+        let Some(access_token) = self.access_token.of(body).and_then(Value::as_str).filter(|t| !t.is_empty())
+        else {
+            return Err(self.refusal(status, body));
+        };
+        let secret =
+            |path: &Path| Some(SecretString::from(path.of(body)?.as_str().filter(|t| !t.is_empty())?));
+        let settings = self.settings.iter().filter_map(|(name, path)| match path.of(body)? {
+            Value::Null => None,
+            value => Some((name.clone(), value.clone())),
+        });
+        let secrets = self.secrets.iter().filter_map(|(name, path)| Some((name.clone(), secret(path)?)));
+        Ok(Granted {
+            access_token: access_token.into(),
+            refresh_token: secret(&self.refresh_token),
+            expires: self.expires(body, sent),
+            scopes: self.scopes(body),
+            settings: settings.collect(),
+            secrets: secrets.collect(),
+            account: self.account.as_ref().and_then(|path| path.text(body)),
+        })
+    }
+
+    fn refusal(&self, status: u16, body: &Value) -> RefusalKind {
+        let is = |conditions: &[Condition]| any(conditions, status, body);
+        if status == 429 || is(&self.throttled) {
+            RefusalKind::Throttled
+        } else if is(&self.app) {
+            RefusalKind::App
+        } else if is(&self.dead) {
+            RefusalKind::Dead
+        } else if status >= 500 {
+            RefusalKind::Outage
+        } else {
+            RefusalKind::Unknown
+        }
+    }
+
+    fn expires(&self, body: &Value, sent: Timestamp) -> Option<Timestamp> {
+        if let Some(value) = self.expires_at.as_ref().and_then(|path| path.of(body)) {
+            let instant = match value {
+                Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
+                other => other.as_i64().and_then(from_seconds),
+            };
+            return instant
+                .filter(|instant| *instant > sent)
+                .map(|instant| sent.after(sent.until(instant).clamp(LIFETIMES.0, LIFETIMES.1)));
+        }
+        let seconds = match self.lifetime.of(body) {
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
+            _ => None,
+        };
+        let lifetime = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let lifetime = lifetime.or(self.default_lifetime)?;
+        Some(sent.after(lifetime.clamp(LIFETIMES.0, LIFETIMES.1)))
+    }
+
+    fn scopes(&self, body: &Value) -> Option<Vec<String>> {
+        match self.scope.of(body)? {
+            Value::String(text) => Some(
+                text.split([' ', ','])
+                    .flat_map(|part| part.split(self.scope_separator.as_str()))
+                    .filter(|scope| !scope.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            _ => None,
+        }
+    }
+}
+
+fn from_seconds(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_seconds(seconds, 0)
+}
+
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let format = &time::format_description::well_known::Rfc3339;
+    let instant = time::OffsetDateTime::parse(text, format).ok()?;
+    from_seconds(instant.unix_timestamp())
+}
+
+/// What a verification says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The credential works.
+    Works {
+        /// The account's id at the provider.
+        account: Option<String>,
+        /// What people call the account.
+        name: Option<String>,
+    },
+    /// It is accepted and may not do what was asked.
+    Limited,
+    /// It is not accepted.
+    Dead,
+    /// The answer says nothing about the credential.
+    Unclear(RefusalKind),
+}
+
+/// How the answer to a verification is read.
+#[derive(Debug)]
+pub(crate) struct VerdictRules {
+    pub(crate) success: Vec<Condition>,
+    pub(crate) account: Option<Path>,
+    pub(crate) name: Option<Path>,
+    pub(crate) dead: Vec<Condition>,
+    pub(crate) limited: Vec<Condition>,
+}
+
+impl VerdictRules {
+    pub(crate) fn read(&self, status: u16, body: &Value) -> Verdict {
+        if any(&self.dead, status, body) {
+            Verdict::Dead
+        } else if any(&self.limited, status, body) {
+            Verdict::Limited
+        } else if succeeded(&self.success, status, body) {
+            let text = |path: &Option<Path>| path.as_ref().and_then(|path| path.text(body));
+            Verdict::Works { account: text(&self.account), name: text(&self.name) }
+        } else {
+            Verdict::Unclear(match status {
+                429 => RefusalKind::Throttled,
+                500.. => RefusalKind::Outage,
+                _ => RefusalKind::Unknown,
+            })
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The shape of what a provider file says about calls to the provider.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::BasicFile;
+use crate::call::Method;
+use crate::oauth::{CallbackSignature, Rotation};
+use crate::webhook::{Encoding, KeyEncoding, Scheme, TimestampForm};
+
+/// A call: each value a template. An entry whose placeholders are not all filled is left out.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CallFile {
+    /// POST if there is a body, GET otherwise.
+    #[serde(default)]
+    pub(crate) method: Option<Method>,
+    pub(crate) url: String,
+    /// HTTP basic authentication (RFC 7617).
+    #[serde(default)]
+    pub(crate) basic: Option<BasicFile>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) query: BTreeMap<String, String>,
+    /// A body of `application/x-www-form-urlencoded`.
+    #[serde(default)]
+    pub(crate) form: BTreeMap<String, String>,
+    /// A body of JSON; its strings are templates.
+    #[serde(default)]
+    pub(crate) json: Option<BTreeMap<String, Value>>,
+}
+
+/// Something about an answer. All parts that are given must hold.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConditionFile {
+    #[serde(default)]
+    pub(crate) status: Option<u16>,
+    /// Where in the JSON body, as `data.error.code`; a number is an index.
+    #[serde(default)]
+    pub(crate) path: Option<String>,
+    /// What stands there is one of these.
+    #[serde(default)]
+    pub(crate) any: Vec<Value>,
+    /// The text there contains this, whatever its case.
+    #[serde(default)]
+    pub(crate) contains: Option<String>,
+}
+
+/// Which scopes are asked for.
+#[derive(Deserialize, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ScopesFile {
+    /// What stands between two of them.
+    pub(crate) separator: String,
+    /// Those that are asked for if nobody says which.
+    pub(crate) default: Vec<String>,
+    /// Those that are asked for in any case.
+    pub(crate) always: Vec<String>,
+}
+
+impl Default for ScopesFile {
+    fn default() -> Self {
+        Self { separator: " ".to_owned(), default: Vec::new(), always: Vec::new() }
+    }
+}
+
+/// Where the user consents, and what comes back.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthorizeFile {
+    pub(crate) url: String,
+    pub(crate) query: BTreeMap<String, String>,
+    /// The callback's parameter that holds the code.
+    #[serde(default = "code")]
+    pub(crate) code: String,
+    /// What `iss` must be where the provider sends it (RFC 9207).
+    #[serde(default)]
+    pub(crate) issuer: Option<String>,
+    /// How the callback is signed.
+    #[serde(default)]
+    pub(crate) signature: Option<CallbackSignature>,
+    /// Settings that come with the callback: setting to parameter.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The setting among them that is the account's id at the provider.
+    #[serde(default)]
+    pub(crate) account: Option<String>,
+    /// Callback parameters that must equal a setting: parameter to setting.
+    #[serde(default)]
+    pub(crate) same: BTreeMap<String, String>,
+}
+
+fn code() -> String {
+    "code".to_owned()
+}
+
+/// A signed assertion (RFC 7523) that stands for `{flow.assertion}`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AssertionFile {
+    /// The private key, PEM (PKCS #8, RSA); signed with RS256.
+    pub(crate) key: String,
+    /// The `kid` of its header.
+    #[serde(default)]
+    pub(crate) key_id: Option<String>,
+    /// Claims beside `iat` and `exp`.
+    pub(crate) claims: BTreeMap<String, String>,
+    /// From `iat` to `exp`.
+    pub(crate) lifetime_seconds: u64,
+}
+
+/// How an answer with tokens is read. Each value is a path.
+#[derive(Deserialize, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AnswerFile {
+    /// What must hold beside a status of 2xx.
+    pub(crate) success: Vec<ConditionFile>,
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    /// A number of seconds, as number or text.
+    pub(crate) lifetime: String,
+    /// Instead of a lifetime: an instant, in seconds since 1970 or as RFC 3339.
+    pub(crate) expires_at: Option<String>,
+    /// The lifetime where the answer names none, or zero.
+    pub(crate) default_lifetime_seconds: Option<u64>,
+    /// The granted scopes: a text with separators, or a list.
+    pub(crate) scope: String,
+    /// What stands between two granted scopes, if not what stands between two asked for.
+    pub(crate) scope_separator: Option<String>,
+    /// Settings that come with the tokens: setting to path.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Further secret fields that come with them: field to path.
+    pub(crate) secrets: BTreeMap<String, String>,
+    /// The account's id at the provider.
+    pub(crate) account: Option<String>,
+}
+
+impl Default for AnswerFile {
+    fn default() -> Self {
+        Self {
+            success: Vec::new(),
+            access_token: "access_token".to_owned(),
+            refresh_token: "refresh_token".to_owned(),
+            lifetime: "expires_in".to_owned(),
+            expires_at: None,
+            default_lifetime_seconds: None,
+            scope: "scope".to_owned(),
+            scope_separator: None,
+            settings: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            account: None,
+        }
+    }
+}
+
+/// What renewing does, and what its errors mean.
+#[derive(Deserialize, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RenewalFile {
+    /// What becomes of the refresh token.
+    pub(crate) rotates: Rotation,
+    /// How long the previous refresh token still works.
+    pub(crate) grace_seconds: u64,
+    /// A refresh token that is not used for so long is dead.
+    pub(crate) idle_seconds: Option<u64>,
+    /// The consent ends so long after it was given, whatever happens.
+    pub(crate) consent_seconds: Option<u64>,
+    /// Whether the code's first token is renewed at once, for one that lives longer.
+    pub(crate) at_once: bool,
+    /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`.
+    pub(crate) dead: Vec<ConditionFile>,
+    /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and `unauthorized_client`.
+    pub(crate) app: Vec<ConditionFile>,
+    /// Answers that mean: too fast. Beside status 429.
+    pub(crate) throttled: Vec<ConditionFile>,
+}
+
+/// How the provider is told that a token is not needed any more.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevokeFile {
+    pub(crate) call: CallFile,
+    /// What must hold beside a status of 2xx.
+    #[serde(default)]
+    pub(crate) success: Vec<ConditionFile>,
+    /// Answers that mean: it was not known any more.
+    #[serde(default)]
+    pub(crate) gone: Vec<ConditionFile>,
+}
+
+/// A call that shows whether a credential works, and whose it is.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VerifyFile {
+    /// The mode's request headers and query parameters are added, unless the call names the same.
+    pub(crate) call: CallFile,
+    /// What must hold beside a status of 2xx.
+    #[serde(default)]
+    pub(crate) success: Vec<ConditionFile>,
+    /// The account's id at the provider: a path.
+    #[serde(default)]
+    pub(crate) account: Option<String>,
+    /// What people call the account: a path.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Answers that mean: the credential is not accepted. Status 401 if there are none.
+    #[serde(default)]
+    pub(crate) dead: Vec<ConditionFile>,
+    /// Answers that mean: it is accepted and may not do this. Status 403 if there are none.
+    #[serde(default)]
+    pub(crate) limited: Vec<ConditionFile>,
+}
+
+/// How webhooks of the provider are signed.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookFile {
+    #[serde(default)]
+    pub(crate) scheme: Scheme,
+    /// The header with the signature.
+    #[serde(default)]
+    pub(crate) signature: Option<String>,
+    /// What stands before it.
+    #[serde(default)]
+    pub(crate) prefix: String,
+    #[serde(default)]
+    pub(crate) encoding: Encoding,
+    /// What is signed: a template over `{method}`, `{url}`, `{target}` (path and query), `{body}`, `{body_sha256}`
+    /// (lower-case hexadecimal), `{timestamp}` and `{id}` as they were sent, `{app.client_id}`.
+    #[serde(default)]
+    pub(crate) signed: Option<String>,
+    /// The header with the time.
+    #[serde(default)]
+    pub(crate) timestamp: Option<String>,
+    #[serde(default)]
+    pub(crate) timestamp_form: TimestampForm,
+    /// The most that the time may differ from ours.
+    #[serde(default)]
+    pub(crate) tolerance_seconds: Option<u64>,
+    /// The header with the delivery's id, to notice a second arrival.
+    #[serde(default)]
+    pub(crate) id: Option<String>,
+    /// Where the keys are: `secret.X` or `app.client_secret`. Each that is there is tried.
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
+    #[serde(default)]
+    pub(crate) key_encoding: KeyEncoding,
+}

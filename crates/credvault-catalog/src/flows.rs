@@ -1,0 +1,387 @@
+//! From a provider file to checked calls: consent, tokens, renewal, revocation, verification, webhooks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credvault_domain::FieldName;
+
+use crate::answer::{AnswerRules, Condition, Path, VerdictRules};
+use crate::call::{BodyTemplates, CallTemplates, JsonTemplate, Method};
+use crate::catalog::Problem;
+use crate::field::Field;
+use crate::file::oauth::{
+    AnswerFile, AssertionFile, AuthorizeFile, CallFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile,
+    VerifyFile, WebhookFile,
+};
+use crate::file::{BasicFile, FieldKind, ModeFile};
+use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
+use crate::provider::ModeKind;
+use crate::request_auth::{Derived, RequestTemplates};
+use crate::template::{Placeholder, Template};
+use crate::webhook::{KeyPlace, Scheme, Signed, TOLERANCE, Webhook};
+
+/// What a mode has that templates may refer to.
+pub(crate) struct Known<'a> {
+    pub(crate) config: &'a BTreeMap<FieldName, Field>,
+    pub(crate) secrets: &'a BTreeMap<FieldName, Field>,
+    pub(crate) derived: &'a BTreeMap<String, Derived>,
+}
+
+/// What a provider file says about calls of one mode.
+pub(crate) struct ModeCalls {
+    pub(crate) oauth: Option<OAuth>,
+    pub(crate) revoke: Option<Revoke>,
+    pub(crate) verify: Option<Verify>,
+}
+
+impl Known<'_> {
+    /// Checks the calls of a mode; `key` is where the mode stands in the file.
+    pub(crate) fn calls(&self, key: &str, file: &mut ModeFile) -> Result<ModeCalls, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let revoke = file.revoke.take().map(|revoke| self.revoke(&at("revoke"), revoke)).transpose()?;
+        let verify = file.verify.take().map(|verify| self.verify(&at("verify"), verify)).transpose()?;
+        let exchange = file.exchange.take().map(|call| self.call(&at("exchange"), call)).transpose()?;
+        let renew = file.renew.take().map(|call| self.call(&at("renew"), call)).transpose()?;
+        let authorize =
+            file.authorize.take().map(|authorize| self.authorize(&at("authorize"), authorize)).transpose()?;
+        if authorize.is_some() != exchange.is_some() {
+            return Err((key.to_owned(), "must have both authorize and exchange, or neither".to_owned()));
+        }
+        if authorize.is_some() && file.kind != ModeKind::Oauth2Code {
+            return Err((at("kind"), "must be oauth2_code for a mode with authorize".to_owned()));
+        }
+        if exchange.is_none() && renew.is_none() {
+            return Ok(ModeCalls { oauth: None, revoke, verify });
+        }
+        if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
+            return Err((at("secret"), "must have access_token: that is where tokens are kept".to_owned()));
+        }
+        if authorize.as_ref().is_some_and(|authorize| authorize.pkce)
+            && !exchange.as_ref().is_some_and(|call| refers(&call.all(), "code_verifier"))
+        {
+            return Err((
+                at("exchange"),
+                "must send {flow.code_verifier}, for authorize sends its challenge".to_owned(),
+            ));
+        }
+        let assertion =
+            file.assertion.take().map(|assertion| self.assertion(&at("assertion"), assertion)).transpose()?;
+        if assertion.is_none() && renew.as_ref().is_some_and(|call| refers(&call.all(), "assertion")) {
+            return Err((at("renew"), "sends {flow.assertion}, and there is no assertion".to_owned()));
+        }
+        let scopes = std::mem::take(&mut file.scopes);
+        let renewal = std::mem::take(&mut file.renewal);
+        let answer = self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key)?;
+        let ScopesFile { separator, default, always } = scopes;
+        let scopes = Scopes { separator, default, always };
+        let renewal = Renewal {
+            rotates: renewal.rotates,
+            grace: Duration::from_secs(renewal.grace_seconds),
+            idle: renewal.idle_seconds.map(Duration::from_secs),
+            consent: renewal.consent_seconds.map(Duration::from_secs),
+            at_once: renewal.at_once,
+        };
+        let oauth = OAuth { authorize, scopes, renewal, exchange, renew, assertion, answer };
+        Ok(ModeCalls { oauth: Some(oauth), revoke, verify })
+    }
+
+    fn template(&self, key: &str, text: &str) -> Result<Template, Problem> {
+        let template = Template::parse(text).map_err(|problem| (key.to_owned(), problem))?;
+        self.check(key, &template)?;
+        Ok(template)
+    }
+
+    /// Checks that what a template refers to is there.
+    pub(crate) fn check(&self, key: &str, template: &Template) -> Result<(), Problem> {
+        let known = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Config(name) => self.config.contains_key(name.as_str()),
+            Placeholder::Secret(name) => self.secrets.contains_key(name.as_str()),
+            Placeholder::Member(name, member) => self
+                .secrets
+                .get(name.as_str())
+                .is_some_and(|field| field.kind == FieldKind::Json && field.members.contains(member)),
+            Placeholder::Derived(name) => self.derived.contains_key(name.as_str()),
+            Placeholder::App(_) | Placeholder::Flow(_) => true,
+        };
+        match template.placeholders().find(|placeholder| !known(placeholder)) {
+            Some(unknown) => {
+                Err((key.to_owned(), format!("refers to {unknown}, which this mode does not have")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A URL. What a tenant may choose in it must be narrowed down, for it decides where secrets go.
+    fn url(&self, key: &str, text: &str) -> Result<Template, Problem> {
+        let template = self.template(key, text)?;
+        for placeholder in template.placeholders() {
+            let narrow = match placeholder {
+                Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
+                    field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
+                }),
+                Placeholder::Derived(_) | Placeholder::App(_) => true,
+                _ => false,
+            };
+            if !narrow {
+                let problem = format!(
+                    "refers to {placeholder}; a URL takes settings with a pattern or enum, derived.X and app.X"
+                );
+                return Err((key.to_owned(), problem));
+            }
+        }
+        Ok(template)
+    }
+
+    fn pairs(
+        &self,
+        key: &str,
+        pairs: BTreeMap<String, String>,
+    ) -> Result<Vec<(Template, Template)>, Problem> {
+        let pair = |(name, value): (String, String)| {
+            let key = format!("{key}.{name}");
+            Ok((self.template(&key, &name)?, self.template(&key, &value)?))
+        };
+        pairs.into_iter().map(pair).collect()
+    }
+
+    pub(crate) fn basic(
+        &self,
+        key: &str,
+        basic: Option<BasicFile>,
+    ) -> Result<Option<(Template, Template)>, Problem> {
+        let Some(BasicFile { user, password }) = basic else { return Ok(None) };
+        let user = self.template(&format!("{key}.basic.user"), &user)?;
+        Ok(Some((user, self.template(&format!("{key}.basic.password"), &password)?)))
+    }
+
+    fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let body = match (file.form.is_empty(), file.json) {
+            (true, None) => BodyTemplates::Empty,
+            (false, None) => BodyTemplates::Form(self.pairs(&at("form"), file.form)?),
+            (true, Some(members)) => {
+                let mut templates = BTreeMap::new();
+                for (name, value) in members {
+                    let template = JsonTemplate::parse(&value)
+                        .map_err(|problem| (at(&format!("json.{name}")), problem))?;
+                    templates.insert(name, template);
+                }
+                BodyTemplates::Json(templates)
+            }
+            (false, Some(_)) => return Err((at("json"), "must not be given beside form".to_owned())),
+        };
+        let default = if matches!(body, BodyTemplates::Empty) { Method::Get } else { Method::Post };
+        let parts = RequestTemplates {
+            base_url: None,
+            basic: self.basic(key, file.basic)?,
+            headers: self.pairs(&at("headers"), file.headers)?,
+            query: self.pairs(&at("query"), file.query)?,
+        };
+        let url = self.url(&at("url"), &file.url)?;
+        let call = CallTemplates { method: file.method.unwrap_or(default), url, parts, body };
+        for (part, template) in call.all() {
+            self.check(&at(part), template)?;
+        }
+        Ok(call)
+    }
+
+    fn authorize(&self, key: &str, file: AuthorizeFile) -> Result<Authorize, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let query = self.pairs(&at("query"), file.query)?;
+        let values: Vec<_> = query.iter().map(|(_, value)| ("query", value)).collect();
+        if !refers(&values, "state") {
+            return Err((at("query"), "must send {flow.state}".to_owned()));
+        }
+        let pkce = refers(&values, "code_challenge");
+        let setting = |part: String, name: &str| {
+            let known = self.config.get_key_value(name).map(|(name, _)| name.clone());
+            known.ok_or_else(|| (part, format!("names {name}, which is no setting of this mode")))
+        };
+        let settings = file
+            .settings
+            .into_iter()
+            .map(|(name, parameter)| Ok((setting(at(&format!("settings.{name}")), &name)?, parameter)));
+        let same = file.same.into_iter().map(|(parameter, name)| {
+            let setting = setting(at(&format!("same.{parameter}")), &name)?;
+            Ok((parameter, setting))
+        });
+        let account = file.account.map(|name| setting(at("account"), &name)).transpose()?;
+        Ok(Authorize {
+            url: self.url(&at("url"), &file.url)?,
+            query,
+            code: file.code,
+            issuer: file.issuer,
+            signature: file.signature,
+            settings: settings.collect::<Result<_, Problem>>()?,
+            account,
+            same: same.collect::<Result<_, Problem>>()?,
+            pkce,
+        })
+    }
+
+    fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
+        let claims = file.claims.into_iter().map(|(name, value)| {
+            let template = self.template(&format!("{key}.claims.{name}"), &value)?;
+            Ok((name, template))
+        });
+        Ok(AssertionTemplates {
+            claims: claims.collect::<Result<_, Problem>>()?,
+            key: self.template(&format!("{key}.key"), &file.key)?,
+            key_id: file.key_id.map(|text| self.template(&format!("{key}.key_id"), &text)).transpose()?,
+            lifetime: Duration::from_secs(file.lifetime_seconds),
+        })
+    }
+
+    fn answer(
+        &self,
+        key: &str,
+        file: AnswerFile,
+        renewal: &RenewalFile,
+        scopes: &ScopesFile,
+        mode: &str,
+    ) -> Result<AnswerRules, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
+        let mut settings = BTreeMap::new();
+        for (name, text) in file.settings {
+            let part = format!("settings.{name}");
+            if !self.config.contains_key(name.as_str()) {
+                return Err((at(&part), "is no setting of this mode".to_owned()));
+            }
+            settings.insert(name, path(&part, &text)?);
+        }
+        let mut secrets = BTreeMap::new();
+        for (name, text) in file.secrets {
+            let part = format!("secrets.{name}");
+            let Some((field, _)) = self.secrets.get_key_value(name.as_str()) else {
+                return Err((at(&part), "is no secret field of this mode".to_owned()));
+            };
+            secrets.insert(field.clone(), path(&part, &text)?);
+        }
+        let of_renewal = |part: &str, files: &[ConditionFile]| {
+            conditions(&format!("{mode}.renewal.{part}"), files.to_vec())
+        };
+        let mut dead = of_renewal("dead", &renewal.dead)?;
+        dead.push(Condition::error(&["invalid_grant"]));
+        let mut app = of_renewal("app", &renewal.app)?;
+        app.push(Condition::error(&["invalid_client", "unauthorized_client"]));
+        Ok(AnswerRules {
+            success: conditions(&at("success"), file.success)?,
+            access_token: path("access_token", &file.access_token)?,
+            refresh_token: path("refresh_token", &file.refresh_token)?,
+            lifetime: path("lifetime", &file.lifetime)?,
+            expires_at: file.expires_at.map(|text| path("expires_at", &text)).transpose()?,
+            default_lifetime: file.default_lifetime_seconds.map(Duration::from_secs),
+            scope: path("scope", &file.scope)?,
+            scope_separator: file.scope_separator.unwrap_or_else(|| scopes.separator.clone()),
+            settings,
+            secrets,
+            account: file.account.map(|text| path("account", &text)).transpose()?,
+            dead,
+            app,
+            throttled: of_renewal("throttled", &renewal.throttled)?,
+        })
+    }
+
+    fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
+        Ok(Revoke {
+            call: self.call(&format!("{key}.call"), file.call)?,
+            success: conditions(&format!("{key}.success"), file.success)?,
+            gone: conditions(&format!("{key}.gone"), file.gone)?,
+        })
+    }
+
+    fn verify(&self, key: &str, file: VerifyFile) -> Result<Verify, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let path = |part: &str, text: Option<String>| {
+            text.map(|text| Path::parse(&text).map_err(|problem| (at(part), problem))).transpose()
+        };
+        let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
+            let given = conditions(&at(part), files)?;
+            Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
+        };
+        Ok(Verify {
+            call: self.call(&at("call"), file.call)?,
+            rules: VerdictRules {
+                success: conditions(&at("success"), file.success)?,
+                account: path("account", file.account)?,
+                name: path("name", file.name)?,
+                dead: or_status("dead", file.dead, 401)?,
+                limited: or_status("limited", file.limited, 403)?,
+            },
+        })
+    }
+}
+
+fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
+    let condition = |(index, file): (usize, ConditionFile)| {
+        let ConditionFile { status, path, any, contains } = file;
+        let problem = |text: &str| (key.to_owned(), format!("[{index}] {text}"));
+        let path = path.map(|path| Path::parse(&path).map_err(|error| problem(&error))).transpose()?;
+        if path.is_none() && (status.is_none() || !any.is_empty() || contains.is_some()) {
+            return Err(problem("must have a status, or a path for any and contains"));
+        }
+        Ok(Condition { status, path, any, contains })
+    };
+    files.into_iter().enumerate().map(condition).collect()
+}
+
+fn refers(templates: &[(&str, &Template)], flow: &str) -> bool {
+    let mut placeholders = templates.iter().flat_map(|(_, template)| template.placeholders());
+    placeholders.any(|placeholder| matches!(placeholder, Placeholder::Flow(name) if *name == flow))
+}
+
+/// Checks a way to sign webhooks.
+pub(crate) fn webhook(key: &str, file: WebhookFile) -> Result<Webhook, Problem> {
+    let at = |part: &str| format!("{key}.{part}");
+    let missing = |part: &str| (at(part), "must be given".to_owned());
+    let (signature, signed, timestamp, id) = match file.scheme {
+        Scheme::Hmac => {
+            let signed = file.signed.as_deref().unwrap_or("{body}");
+            (file.signature.ok_or_else(|| missing("signature"))?, signed.to_owned(), file.timestamp, file.id)
+        }
+        Scheme::Stripe => {
+            (file.signature.ok_or_else(|| missing("signature"))?, "{timestamp}.{body}".to_owned(), None, None)
+        }
+        Scheme::Standard => {
+            let header = |name: &str| Some(format!("webhook-{name}"));
+            (
+                "webhook-signature".to_owned(),
+                "{id}.{timestamp}.{body}".to_owned(),
+                header("timestamp"),
+                header("id"),
+            )
+        }
+        Scheme::Ebay => ("x-ebay-signature".to_owned(), "{body}".to_owned(), None, file.id),
+        Scheme::Token => (file.signature.ok_or_else(|| missing("signature"))?, String::new(), None, file.id),
+    };
+    let signed = Signed::parse(&signed).map_err(|problem| (at("signed"), problem))?;
+    if signed.contains(&Signed::Timestamp) && timestamp.is_none() && file.scheme != Scheme::Stripe {
+        return Err(missing("timestamp"));
+    }
+    let key_place = |text: &String| match text.split_once('.') {
+        Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
+        Some(("secret", name)) => {
+            FieldName::parse(name).map(KeyPlace::Secret).map_err(|rule| rule.to_string())
+        }
+        _ => Err("must be secret.X or app.client_secret".to_owned()),
+    };
+    let keys: Result<Vec<_>, _> = file.keys.iter().map(key_place).collect();
+    let keys = keys.map_err(|problem| (at("keys"), problem))?;
+    if keys.is_empty() && file.scheme != Scheme::Ebay {
+        return Err(missing("keys"));
+    }
+    Ok(Webhook {
+        scheme: file.scheme,
+        signature: signature.to_lowercase(),
+        prefix: file.prefix,
+        encoding: file.encoding,
+        signed,
+        timestamp: timestamp.map(|name| name.to_lowercase()),
+        timestamp_form: file.timestamp_form,
+        tolerance: file.tolerance_seconds.map_or(TOLERANCE, Duration::from_secs),
+        id: id.map(|name| name.to_lowercase()),
+        keys,
+        key_encoding: file.key_encoding,
+    })
+}

@@ -1,0 +1,152 @@
+//! How a provider signs its webhooks: data for whoever checks them.
+
+use std::time::Duration;
+
+use credvault_domain::FieldName;
+use serde::Deserialize;
+
+/// What kind of signature it is.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// One HMAC-SHA256 in a header.
+    #[default]
+    Hmac,
+    /// `t=<seconds>,v1=<hexadecimal>[,v1=…]` in one header, over `{timestamp}.{body}`: Stripe.
+    Stripe,
+    /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+    Standard,
+    /// ECDSA with a public key that the provider publishes by `kid`: eBay.
+    Ebay,
+    /// No signature: the header repeats a secret that we chose.
+    Token,
+}
+
+/// How a signature is written.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Hexadecimal.
+    #[default]
+    Hex,
+    /// Base64, standard alphabet.
+    Base64,
+    /// Either: the provider does not say which.
+    Any,
+}
+
+/// How the key's bytes are written in its field.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyEncoding {
+    /// The text's own bytes.
+    #[default]
+    Text,
+    /// Base64, after `whsec_` if that is there.
+    Base64,
+}
+
+/// How a time is written in its header.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampForm {
+    /// Seconds since 1970.
+    #[default]
+    Seconds,
+    /// Milliseconds since 1970.
+    Milliseconds,
+    /// RFC 3339.
+    Rfc3339,
+    /// RFC 3339 or an HTTP date: both were seen.
+    Any,
+}
+
+/// A part of what is signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub enum Signed {
+    Literal(String),
+    Method,
+    /// The URL that the provider called.
+    Url,
+    /// Its path and query.
+    Target,
+    Body,
+    /// The body's SHA-256 in lower-case hexadecimal.
+    BodySha256,
+    /// The time's text as it was sent.
+    Timestamp,
+    /// The delivery's id as it was sent.
+    Id,
+    /// The app's id at the provider.
+    ClientId,
+}
+
+/// Where a key is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyPlace {
+    /// A secret field of the connection.
+    Secret(FieldName),
+    /// The app's secrets, all that are live.
+    AppSecret,
+}
+
+/// One way in which a provider signs webhooks.
+#[derive(Debug)]
+pub struct Webhook {
+    /// What kind of signature it is.
+    pub scheme: Scheme,
+    /// The header with the signature, in lower case.
+    pub signature: String,
+    /// What stands before it.
+    pub prefix: String,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// What is signed.
+    pub signed: Vec<Signed>,
+    /// The header with the time, in lower case.
+    pub timestamp: Option<String>,
+    /// How the time is written.
+    pub timestamp_form: TimestampForm,
+    /// The most that the time may differ from ours.
+    pub tolerance: Duration,
+    /// The header with the delivery's id, in lower case.
+    pub id: Option<String>,
+    /// Where the keys are. Each that is there is tried.
+    pub keys: Vec<KeyPlace>,
+    /// How their bytes are written.
+    pub key_encoding: KeyEncoding,
+}
+
+/// The tolerance where the provider's file names none.
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(300);
+
+impl Signed {
+    /// Parses `v0:{timestamp}:{body}`.
+    pub(crate) fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((literal, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or("has a { without a }")?;
+            if !literal.is_empty() {
+                parts.push(Self::Literal(literal.to_owned()));
+            }
+            parts.push(match name {
+                "method" => Self::Method,
+                "url" => Self::Url,
+                "target" => Self::Target,
+                "body" => Self::Body,
+                "body_sha256" => Self::BodySha256,
+                "timestamp" => Self::Timestamp,
+                "id" => Self::Id,
+                "app.client_id" => Self::ClientId,
+                _ => return Err(format!("has {{{name}}}, which is no part of a webhook")),
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Self::Literal(rest.to_owned()));
+        }
+        Ok(parts)
+    }
+}
