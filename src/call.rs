@@ -10,6 +10,7 @@ use credvault_domain::{
 };
 use credvault_identity::{Caller, Facts};
 use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
+use futures::FutureExt as _;
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
@@ -17,6 +18,10 @@ use tracing::Instrument as _;
 
 use crate::vault::Vault;
 use crate::wire::{self, Refusal};
+
+/// How long the work of a call may take, whether somebody waits for it or not: longer than every deadline and every limit
+/// of the database, so it ends only what would never end.
+const LONGEST_WORK: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// What is known of a call before its message is read. Travels in the request's extensions.
 #[derive(Clone)]
@@ -89,17 +94,21 @@ where
     let answer = {
         let call = Arc::clone(&call);
         async move {
-            match work.await {
+            // A panic: the runtime has printed where. The vault goes on, and the record says what the caller is told.
+            let work = std::panic::AssertUnwindSafe(work).catch_unwind();
+            let done = tokio::time::timeout(LONGEST_WORK, work).await;
+            match done.unwrap_or(Ok(Err(Refusal::Deadline))).unwrap_or(Err(Refusal::Internal)) {
                 Ok(recorded) => Ok(Response::new(recorded.into_inner())),
                 Err(refusal) => Err(call.refuse(refusal).await),
             }
         }
     };
-    let answer = crate::trace::CURRENT.scope(call.trace, answer.in_current_span());
+    let trace = call.trace;
+    let answer = crate::trace::CURRENT.scope(trace, answer.in_current_span());
     match tokio::spawn(answer).await {
         Ok(answer) => answer,
-        // A panic: the runtime has printed where. The vault goes on, and the record says what the caller was told.
-        Err(_) => Err(call.refuse(Refusal::Internal).await),
+        // The runtime is ending.
+        Err(_) => Err(Refusal::Internal.status(&trace.to_string())),
     }
 }
 
@@ -257,7 +266,7 @@ impl Call {
         let mut event = self.event();
         let nowhere = matches!(refusal, Refusal::Store(credvault_store::Error::TenantNotFound(_)));
         event.tenant = match &self.caller.tenant {
-            Some(verified) if !nowhere => verified.tenant.clone(),
+            Some(verified) if !nowhere && !self.action.administers() => verified.tenant.clone(),
             _ => TenantId::platform(),
         };
         event.outcome = refusal.outcome();
@@ -326,6 +335,10 @@ pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &R
             tracing::error!(action, reason, error = chain(refusal), "the call failed");
         }
         _ => tracing::info!(action, reason, "the call was refused"),
+    }
+    if !vault.records_refusal(event.service.as_ref()) {
+        metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
+        return;
     }
     if let Err(error) = vault.store.audit().record(event, ()).await.map(Recorded::into_inner) {
         tracing::error!(action, reason, error = chain(&error), "a refusal could not be recorded");

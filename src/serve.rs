@@ -130,6 +130,7 @@ impl Instance {
             tokio::spawn(admin::serve(admin_listener, admin, end.clone())),
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
+            tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
         ];
         tracing::info!(%address, %admin_address, "serving");
@@ -171,15 +172,25 @@ async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while end.run_until_cancelled(ticks.tick()).await.is_some() {
         vault.forget_idle();
-        match vault.store.upkeep().await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
-            Err(error) => {
+        // Dropped half-way it has done what it has committed.
+        match end.run_until_cancelled(vault.store.upkeep()).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(purged)) => tracing::info!(purged, "deleted connections were purged"),
+            Some(Err(error)) => {
                 tracing::warn!(error = crate::call::chain(&error), "upkeep failed; it is tried again")
             }
         }
+    }
+}
+
+/// Keeps the keys of issuers fresh.
+async fn refresh_issuers(vault: Arc<Vault>, end: CancellationToken) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while end.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = vault.clock.now();
-        futures::future::join_all(vault.identity.issuers().iter().map(|issuer| issuer.refresh(now))).await;
+        let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
+        end.run_until_cancelled(futures::future::join_all(refreshing)).await;
     }
 }
 

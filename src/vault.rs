@@ -14,6 +14,10 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use crate::settings::Limits;
 use crate::wire::Refusal;
 
+/// How many refusals of a service are recorded: that many a second, and that many at once.
+const REFUSALS: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
+const REFUSALS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero");
+
 /// What every call works with.
 pub(crate) struct Vault {
     pub(crate) store: Store,
@@ -22,6 +26,7 @@ pub(crate) struct Vault {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cache: Duration,
     rate: Option<Rate>,
+    refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
     /// How many calls may come at once.
     pub(crate) burst: Option<NonZeroU32>,
 }
@@ -43,7 +48,9 @@ impl Vault {
             .zip(burst)
             .map(|(rate, burst)| Rate::keyed(Quota::per_second(rate).allow_burst(burst)));
         let cache = Duration::from_secs(limits.cache_seconds);
-        Self { store, identity, catalog, clock, cache, rate, burst }
+        let refusals =
+            DefaultKeyedRateLimiter::keyed(Quota::per_second(REFUSALS).allow_burst(REFUSALS_BURST));
+        Self { store, identity, catalog, clock, cache, rate, refusals, burst }
     }
 
     /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
@@ -59,11 +66,18 @@ impl Vault {
         }
     }
 
+    /// Whether there is room in the log for another refusal of this caller. A caller that is refused without end would
+    /// fill the disk otherwise; what is left out is counted.
+    pub(crate) fn records_refusal(&self, service: Option<&ServiceId>) -> bool {
+        self.refusals.check_key(&service.cloned()).is_ok()
+    }
+
     /// Forgets services that have not called for a while.
     pub(crate) fn forget_idle(&self) {
         if let Some(rate) = &self.rate {
             rate.retain_recent();
         }
+        self.refusals.retain_recent();
     }
 
     /// The mode of a stored connection.

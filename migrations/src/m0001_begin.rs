@@ -26,7 +26,7 @@ impl MigrationTrait for Migration {
             for (table, crosses) in TENANT_TABLES {
                 db.execute_unprepared(&row_level_security(table, *crosses)).await?;
             }
-            db.execute_unprepared(POSTGRES_FUNCTIONS).await?;
+            db.execute_unprepared(&POSTGRES_FUNCTIONS.replace("{found}", FOUND)).await?;
         } else {
             db.execute_unprepared(SQLITE_TRIGGERS).await?;
         }
@@ -241,26 +241,20 @@ BEGIN
         IF space = p_tenant THEN
             SELECT t.state INTO asking_state FROM tenants t WHERE t.tenant_id = p_tenant;
         END IF;
-        RETURN QUERY
-            SELECT asking_state, c.tenant_id, c.id, c.owner_user, c.provider, c.account_name, c.auth_mode,
-                c.state, c.error_reason, c.error_time, c.enabled, c.config, c.labels,
-                c.external_account_id, c.is_default, c.last_version, c.current_version, c.hints,
-                c.expire_time, c.last_used_time, c.revision, c.create_time, c.update_time,
-                c.delete_time, c.purge_time,
-                v.version, v.schema, v.key_version, v.sealed, v.expire_time, k.wrapped
-            FROM connections c
-            LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.connection_id = c.id
-                AND v.version = COALESCE(p_version, c.current_version)
-            LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = v.key_version
-            WHERE c.tenant_id = space AND c.delete_time IS NULL
-                AND CASE WHEN p_connection IS NOT NULL
-                    THEN c.id = p_connection AND (p_any_user OR c.owner_user IN ('', p_user))
-                    ELSE c.provider = p_provider AND c.current_version > 0
-                        AND c.owner_user IN ('', CASE WHEN space = p_tenant THEN p_user ELSE '' END)
-                        AND CASE WHEN p_account IS NULL THEN c.is_default ELSE c.account_name = p_account END
-                    END
-            ORDER BY c.owner_user DESC
-            LIMIT 1;
+        -- Two statements, so that each has one plan that always fits and is kept.
+        IF p_connection IS NOT NULL THEN
+            RETURN QUERY {found}
+                WHERE c.tenant_id = space AND c.delete_time IS NULL AND c.id = p_connection
+                    AND (p_any_user OR c.owner_user IN ('', p_user));
+        ELSE
+            RETURN QUERY {found}
+                WHERE c.tenant_id = space AND c.delete_time IS NULL AND c.provider = p_provider
+                    AND c.owner_user = ANY (ARRAY['', CASE WHEN space = p_tenant THEN p_user END])
+                    AND ((p_account IS NULL AND c.is_default) OR c.account_name = p_account)
+                    AND c.current_version > 0
+                ORDER BY c.owner_user DESC
+                LIMIT 1;
+        END IF;
         IF FOUND THEN
             RETURN;
         END IF;
@@ -278,33 +272,46 @@ END $$;
 CREATE FUNCTION append_audit_events(p_events jsonb, p_used jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
 DECLARE
-    space text;
+    of_tenant jsonb;
 BEGIN
-    FOR space IN SELECT DISTINCT e ->> 'tenant_id' FROM jsonb_array_elements(p_events) e LOOP
-        PERFORM set_config('credvault.tenant', space, true);
-        INSERT INTO audit_events SELECT r.* FROM jsonb_to_recordset(p_events) AS r (
+    FOR of_tenant IN SELECT e FROM jsonb_array_elements(p_events) e LOOP
+        PERFORM set_config('credvault.tenant', of_tenant ->> 'tenant', true);
+        INSERT INTO audit_events SELECT r.* FROM jsonb_to_recordset(of_tenant -> 'rows') AS r (
             tenant_id text, id uuid, time bigint, service text, user_id text, tenant_source text, action text,
             connection_id uuid, provider text, version bigint, purpose text, changed jsonb, outcome text, reason text,
             policies jsonb, trace_id text, source text
-        ) WHERE r.tenant_id = space;
+        );
     END LOOP;
     -- Rows that somebody holds are skipped: a popular connection must not become a place to queue at.
-    FOR space IN SELECT DISTINCT e ->> 'tenant_id' FROM jsonb_array_elements(p_used) e LOOP
-        PERFORM set_config('credvault.tenant', space, true);
+    FOR of_tenant IN SELECT e FROM jsonb_array_elements(p_used) e LOOP
+        PERFORM set_config('credvault.tenant', of_tenant ->> 'tenant', true);
         UPDATE connections c SET last_used_time = u.time
         FROM (
-            SELECT r.tenant_id, r.id, max(r.time) AS time
-            FROM jsonb_to_recordset(p_used) AS r (tenant_id text, id uuid, time bigint)
-            WHERE r.tenant_id = space GROUP BY r.tenant_id, r.id
+            SELECT r.id, max(r.time) AS time
+            FROM jsonb_to_recordset(of_tenant -> 'rows') AS r (id uuid, time bigint) GROUP BY r.id
         ) u
-        WHERE c.tenant_id = u.tenant_id AND c.id = u.id AND c.id IN (
+        WHERE c.tenant_id = of_tenant ->> 'tenant' AND c.id = u.id AND c.id IN (
             SELECT l.id FROM connections l
-            WHERE l.tenant_id = space AND l.id = u.id AND (l.last_used_time IS NULL OR l.last_used_time < u.time - 60000000)
+            WHERE l.tenant_id = of_tenant ->> 'tenant' AND l.id = u.id
+                AND (l.last_used_time IS NULL OR l.last_used_time < u.time - 60000000)
             FOR NO KEY UPDATE SKIP LOCKED
         );
     END LOOP;
 END $$;
 ";
+
+/// What `fetch_credential` reads of a connection that it has found.
+const FOUND: &str = r"
+            SELECT asking_state, c.tenant_id, c.id, c.owner_user, c.provider, c.account_name, c.auth_mode,
+                c.state, c.error_reason, c.error_time, c.enabled, c.config, c.labels,
+                c.external_account_id, c.is_default, c.last_version, c.current_version, c.hints,
+                c.expire_time, c.last_used_time, c.revision, c.create_time, c.update_time,
+                c.delete_time, c.purge_time,
+                v.version, v.schema, v.key_version, v.sealed, v.expire_time, k.wrapped
+            FROM connections c
+            LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.connection_id = c.id
+                AND v.version = COALESCE(p_version, c.current_version)
+            LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = v.key_version";
 
 /// SQLite has no roles, so the log defends itself against the program.
 const SQLITE_TRIGGERS: &str = r"

@@ -23,6 +23,8 @@ use crate::trace::{self, Parent};
 use crate::vault::Vault;
 use crate::wire::{Refusal, code_name};
 
+/// How long a message may take to arrive: whoever sends none holds a share of the limit on calls.
+const ARRIVAL: Duration = Duration::from_secs(5);
 /// The longest deadline that a caller may ask for.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -101,7 +103,12 @@ impl Gate {
         };
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ticket.clone());
-        let response = tokio::time::timeout_at(deadline, self.route(request)).await;
+        let response = tokio::time::timeout_at(deadline, self.route(request));
+        let Some(response) = unless_unread(response, &ticket).await else {
+            let refusal = Refusal::Unreadable("the message did not arrive within 5 seconds".to_owned());
+            let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
+            return self.refuse(event, refusal, trace).await;
+        };
         let refusal = match response {
             Ok(response) => match unread(&response) {
                 Some(refusal) if !ticket.entered() => refusal,
@@ -159,7 +166,8 @@ impl Gate {
         refusal: &Refusal,
     ) -> AuditEvent {
         let verified = caller.and_then(|caller| caller.tenant.as_ref());
-        let tenant = verified.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
+        let verified_tenant = verified.filter(|_| !action.administers());
+        let tenant = verified_tenant.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
         AuditEvent {
             // A certificate that was refused names nobody.
             service: match refusal.kind().1 {
@@ -246,6 +254,16 @@ fn unread(response: &Response<Body>) -> Option<Refusal> {
         Code::OutOfRange => Some(Refusal::Unreadable("it is larger than 256 KiB".to_owned())),
         _ => None,
     }
+}
+
+/// Drives an answer; `None` if no handler has taken the call on in time, which means that its message did not arrive.
+async fn unless_unread<T>(answer: impl Future<Output = T>, ticket: &Ticket) -> Option<T> {
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = answer.as_mut() => return Some(answer),
+        () = tokio::time::sleep(ARRIVAL) => {}
+    }
+    if ticket.entered() { Some(answer.await) } else { None }
 }
 
 #[cfg(test)]

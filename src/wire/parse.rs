@@ -180,7 +180,7 @@ fn expire_time(
         Some(Expiry::ExpireTime(time)) => {
             let field = format!("{path}.expire_time");
             let time = timestamp(&field, time)?;
-            if time > now { Ok(Some(time)) } else { Err(Violations::of(field, "must lie ahead")) }
+            Ok(Some(time))
         }
         Some(Expiry::Ttl(ttl)) => {
             let wrong =

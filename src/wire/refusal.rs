@@ -95,7 +95,9 @@ impl Refusal {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
-                store::Error::RequestIdReused => (Code::InvalidArgument, R::FieldsInvalid),
+                store::Error::RequestIdReused | store::Error::ExpiredAlready => {
+                    (Code::InvalidArgument, R::FieldsInvalid)
+                }
                 store::Error::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 store::Error::Key(_) => (Code::Unavailable, R::KeyUnavailable),
                 store::Error::AuditUnavailable => (Code::Unavailable, R::AuditUnavailable),
@@ -157,6 +159,9 @@ impl Refusal {
             Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
             Self::Store(error @ store::Error::RequestIdReused) => {
                 Violations::of("request_id", error.to_string())
+            }
+            Self::Store(store::Error::ExpiredAlready) => {
+                Violations::of("credential.expire_time", "must lie ahead")
             }
             Self::Store(error @ store::Error::PageToken) => Violations::of("page_token", error.to_string()),
             _ => Violations::default(),

@@ -91,6 +91,16 @@ on_both! {
         // A config that is too large.
         let config = object(&[("base_url", &format!("https://e.test/{}", "x".repeat(17_000)))]);
         assert_eq!(create(&app, v1::CreateConnectionRequest { config, ..generic("a", "CANARY") }).await, invalid(&["config"]));
+        // A character that PostgreSQL does not keep, which SQLite would: wherever it stands.
+        let nul = object(&[("anything", "CANARY\0")]);
+        assert_eq!(create(&app, v1::CreateConnectionRequest { config: nul, ..generic("a", "CANARY") }).await, invalid(&["config"]));
+        let url = object(&[("base_url", "https://a.exa\nmple")]);
+        assert_eq!(create(&app, v1::CreateConnectionRequest { config: url, ..generic("a", "CANARY") }).await, invalid(&["config.base_url"]));
+        // Very many wrong fields: the answer still arrives, and says so.
+        let names: Vec<_> = (0..4000).map(|i| format!("CANARY unknown {i}")).collect();
+        let many: Vec<_> = names.iter().map(|name| (name.as_str(), "CANARY")).collect();
+        let (reason, faults) = create(&app, shopify(&[shop], &many)).await;
+        assert!(reason == "InvalidArgument FIELDS_INVALID" && faults.len() <= 32, "{reason} {faults:?}");
         assert_eq!(vault.count("connections").await, before, "nothing was written");
     }
 

@@ -107,16 +107,18 @@ impl Field {
         if let Some(most) = self.max_length.filter(|most| length > *most) {
             return Err(format!("must have at most {most} characters"));
         }
+        let lines = matches!(self.kind, FieldKind::Json | FieldKind::Text);
+        if !lines && text.chars().any(char::is_control) {
+            return Err(
+                "must be one line without control characters (was a line end copied along?)".to_owned()
+            );
+        }
+        if !lines && text.trim() != text {
+            return Err("must not begin or end with a blank".to_owned());
+        }
         match self.kind {
             FieldKind::Json => self.check_json(text)?,
             FieldKind::HttpsUrl => check_https_url(text)?,
-            FieldKind::Text => {}
-            _ if text.chars().any(char::is_control) => {
-                return Err(
-                    "must be one line without control characters (was a line end copied along?)".to_owned()
-                );
-            }
-            _ if text.trim() != text => return Err("must not begin or end with a blank".to_owned()),
             _ => {}
         }
         if !self.values.is_empty() && !self.values.iter().any(|value| value == text) {
@@ -153,7 +155,10 @@ impl Field {
         match &self.hint_member {
             Some(member) => {
                 let object: Value = serde_json::from_str(text).ok()?;
-                object.get(member)?.as_str().map(str::to_owned)
+                let value = object.get(member)?.as_str()?;
+                // Only what looks like a name is shown whole: something else may have been pasted there.
+                let name = value.len() <= 256 && value.chars().all(|c| c.is_ascii_graphic());
+                if name { Some(value.to_owned()) } else { mask(value) }
             }
             None => mask(text),
         }

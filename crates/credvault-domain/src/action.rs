@@ -53,6 +53,11 @@ macro_rules! actions {
                 match self { $($(Self::$name => stringify!($service),)*)* }
             }
 
+            /// Whether it is administration, whose refusals go into the platform's own log.
+            pub const fn administers(self) -> bool {
+                matches!(self.target(), ActionTarget::NamedTenant | ActionTarget::Platform)
+            }
+
             /// What it does.
             pub const fn kind(self) -> ActionKind {
                 match self { $($(Self::$name => ActionKind::$kind,)*)* }

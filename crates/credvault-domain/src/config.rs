@@ -16,6 +16,9 @@ pub enum ConfigError {
     /// Too many bytes.
     #[error("must be at most 16 KiB as JSON")]
     TooLarge,
+    /// A character that no database keeps.
+    #[error("must not have the character U+0000 in a name or value")]
+    Nul,
     /// Too deeply nested.
     #[error("must be nested at most 8 levels deep")]
     TooDeep,
@@ -29,6 +32,9 @@ impl Config {
     pub fn new(object: Map<String, Value>) -> Result<Self, ConfigError> {
         if object.values().any(|value| depth_exceeds(value, MAX_DEPTH - 1)) {
             return Err(ConfigError::TooDeep);
+        }
+        if object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)) {
+            return Err(ConfigError::Nul);
         }
         // Serialising a tree of strings, numbers and booleans cannot fail; a failure would count as too large.
         let size = serde_json::to_vec(&object).map_or(usize::MAX, |json| json.len());
@@ -61,6 +67,15 @@ impl Config {
     }
 }
 
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, field)| name.contains('\0') || has_nul(field)),
+        _ => false,
+    }
+}
+
 fn depth_exceeds(value: &Value, allowed: usize) -> bool {
     match value {
         Value::Array(items) => allowed == 0 || items.iter().any(|item| depth_exceeds(item, allowed - 1)),
@@ -87,6 +102,8 @@ mod tests {
     fn the_limits_are_exact() {
         assert!(Config::new(nested(8)).is_ok());
         assert_eq!(Config::new(nested(9)), Err(ConfigError::TooDeep));
+        let nul = Map::from_iter([("a".to_owned(), serde_json::json!([{ "b": "x\u{0}" }]))]);
+        assert_eq!(Config::new(nul), Err(ConfigError::Nul));
         let sized = |bytes: usize| Map::from_iter([("a".to_owned(), Value::String("x".repeat(bytes - 8)))]);
         assert!(Config::new(sized(MAX_CONFIG_BYTES)).is_ok());
         assert_eq!(Config::new(sized(MAX_CONFIG_BYTES + 1)), Err(ConfigError::TooLarge));

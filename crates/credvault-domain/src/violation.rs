@@ -9,6 +9,9 @@ pub struct Violation {
     pub rule: String,
 }
 
+/// The most violations that one answer tells.
+const MOST: usize = 32;
+
 /// All that is wrong with a request. Collected, so that a form can mark every field at once.
 #[derive(Clone, PartialEq, Eq, Default, Debug, thiserror::Error)]
 #[error("{}", summary(.0))]
@@ -22,14 +25,18 @@ impl Violations {
         violations
     }
 
-    /// Adds one.
+    /// Adds one. What is known already is not repeated, and of very many only the first are told: an answer must fit
+    /// into the headers that clients accept.
     pub fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), rule: rule.into() });
+        let violation = Violation { field: field.into(), rule: rule.into() };
+        if self.0.len() < MOST && !self.0.contains(&violation) {
+            self.0.push(violation);
+        }
     }
 
     /// Adds all of another collection.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        other.0.into_iter().for_each(|Violation { field, rule }| self.add(field, rule));
     }
 
     /// Whether nothing is wrong.

@@ -1,7 +1,8 @@
 //! The writer of the audit log: it makes the records of all calls that wait at that moment durable in one commit.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use credvault_domain::{AuditEvent, ConnectionId, TenantId};
 use sea_orm::ActiveValue::Set;
@@ -21,6 +22,11 @@ const BATCH: usize = 256;
 /// The most calls that may wait for the writer; more are refused at once.
 const WAITING: usize = 16 * 1024;
 
+/// How long a failure counts against the log's health.
+const MOMENT: Duration = Duration::from_secs(10);
+/// How long closing waits for the database.
+const CLOSING: Duration = Duration::from_secs(10);
+
 type Used = (TenantId, ConnectionId);
 
 struct Job {
@@ -34,13 +40,40 @@ pub(crate) struct AuditLog {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     timeout: Duration,
+    failed: Arc<Failed>,
+}
+
+/// When a write last failed, unless one has succeeded since.
+#[derive(Default)]
+struct Failed(Mutex<Option<Instant>>);
+
+impl Failed {
+    fn note(&self, written: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (!written).then(Instant::now);
+    }
 }
 
 impl AuditLog {
-    pub(crate) fn start(database: Database, db: DatabaseConnection, timeout: Duration) -> Self {
+    /// `patience` is how long one write may take before its connection counts as dead.
+    pub(crate) fn start(
+        database: Database,
+        db: DatabaseConnection,
+        timeout: Duration,
+        patience: Duration,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let writer = tokio::spawn(write_batches(database, db, waiting));
-        Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout }
+        let failed = Arc::new(Failed::default());
+        let writer = Writer { database, db, patience, failed: Arc::clone(&failed) };
+        let writer = tokio::spawn(writer.run(waiting));
+        Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout, failed }
+    }
+
+    /// Whether records can be written, as far as is known: the writer runs, and did not fail a moment ago.
+    pub(crate) fn is_well(&self) -> bool {
+        let failed = *self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_none_or(|time| time.elapsed() > MOMENT)
+            && writer.as_ref().is_some_and(|writer| !writer.is_finished())
     }
 
     /// Waits until the records are durable.
@@ -58,43 +91,79 @@ impl AuditLog {
         }
     }
 
-    /// Accepts no more records and waits for those accepted.
+    /// Accepts no more records and waits for those accepted, at most for a while.
     pub(crate) async fn close(&self) {
         drop(self.jobs.lock().ok().and_then(|mut jobs| jobs.take()));
         let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
-        if let Some(writer) = writer
-            && let Err(error) = writer.await
-        {
-            tracing::error!(%error, "the audit writer ended badly");
-        }
-    }
-}
-
-async fn write_batches(database: Database, db: DatabaseConnection, mut waiting: mpsc::Receiver<Job>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        metrics::histogram!("credvault_audit_batch_calls")
-            .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-        match write(database, &db, &batch).await {
-            Ok(()) => batch.drain(..).for_each(|job| finish(job, true)),
-            // One bad record must not refuse its neighbours.
-            Err(_) if batch.len() > 1 => {
-                for job in batch.drain(..) {
-                    let written = write(database, &db, std::slice::from_ref(&job)).await;
-                    finish(job, note(written));
-                }
+        let Some(mut writer) = writer else { return };
+        match tokio::time::timeout(CLOSING, &mut writer).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the audit writer ended badly"),
+            Err(_) => {
+                tracing::error!("records that nobody waits for any more could not be written");
+                writer.abort();
             }
-            Err(error) => batch.drain(..).for_each(|job| finish(job, note(Err(clone_message(&error))))),
         }
     }
 }
 
-fn clone_message(error: &DbErr) -> DbErr {
-    DbErr::Custom(error.to_string())
+/// The one task that writes.
+struct Writer {
+    database: Database,
+    db: DatabaseConnection,
+    patience: Duration,
+    failed: Arc<Failed>,
 }
 
-fn note(written: Result<(), DbErr>) -> bool {
-    written.map_err(|error| tracing::error!(%error, "audit records could not be written")).is_ok()
+impl Writer {
+    async fn run(self, mut waiting: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while waiting.recv_many(&mut batch, BATCH).await > 0 {
+            metrics::histogram!("credvault_audit_batch_calls")
+                .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+            // Whoever gave up has told its caller that there is no record.
+            batch.retain(|job| !job.done.is_closed());
+            match self.write(&batch).await {
+                // One bad record must not refuse its neighbours.
+                Written::BadRecord if batch.len() > 1 => {
+                    for job in batch.drain(..) {
+                        let written = self.write(std::slice::from_ref(&job)).await;
+                        finish(job, written == Written::Yes);
+                    }
+                }
+                written => batch.drain(..).for_each(|job| finish(job, written == Written::Yes)),
+            }
+        }
+    }
+
+    async fn write(&self, batch: &[Job]) -> Written {
+        if batch.is_empty() {
+            return Written::Yes;
+        }
+        // A connection whose other end vanished without a word would otherwise hold the log for many minutes.
+        let written = tokio::time::timeout(self.patience, write(self.database, &self.db, batch)).await;
+        let written = match written {
+            Ok(Ok(())) => Written::Yes,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "audit records could not be written");
+                if crate::error::of_the_data(&error) { Written::BadRecord } else { Written::No }
+            }
+            Err(_) => {
+                tracing::error!("the database did not answer the audit log");
+                Written::No
+            }
+        };
+        self.failed.note(written != Written::No);
+        written
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Yes,
+    /// The database takes writes, and not these.
+    BadRecord,
+    No,
 }
 
 fn finish(job: Job, written: bool) {
@@ -111,13 +180,12 @@ async fn write(database: Database, db: &DatabaseConnection, batch: &[Job]) -> Re
     }
     match database {
         Database::Postgres => {
-            let events: Vec<_> = events.into_iter().map(json_row).collect();
-            let used: Vec<_> = used
-                .into_iter()
-                .map(|(tenant, id, time)| json!({ "tenant_id": tenant.as_str(), "id": id.as_uuid().to_string(), "time": time }))
-                .collect();
+            let events = events.into_iter().map(|event| (event.tenant.as_str(), json_row(event)));
+            let used = used.into_iter().map(|(tenant, id, time)| {
+                (tenant.as_str(), json!({ "id": id.as_uuid().to_string(), "time": time }))
+            });
             let sql = "SELECT append_audit_events($1, $2)";
-            let values = [Value::Array(events).into(), Value::Array(used).into()];
+            let values = [by_tenant(events).into(), by_tenant(used).into()];
             db.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
         }
         Database::Sqlite => {
@@ -141,6 +209,15 @@ async fn write(database: Database, db: &DatabaseConnection, batch: &[Job]) -> Re
         }
     }
     Ok(())
+}
+
+/// `[{"tenant": …, "rows": […]}]`: row-level security takes one tenant at a time.
+fn by_tenant<'a>(rows: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    let mut tenants: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (tenant, row) in rows {
+        tenants.entry(tenant).or_default().push(row);
+    }
+    tenants.into_iter().map(|(tenant, rows)| json!({ "tenant": tenant, "rows": rows })).collect()
 }
 
 /// Inserts records within a transaction of their tenant.

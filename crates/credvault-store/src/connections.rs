@@ -7,7 +7,7 @@ use credvault_domain::{
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _,
-    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::{Value, json};
 
@@ -67,8 +67,8 @@ impl Store {
 }
 
 impl Connections<'_> {
-    /// Creates a connection, with its first credential if one is given. The first of an owner at a provider becomes
-    /// the default one.
+    /// Creates a connection, with its first credential if one is given. It becomes the default one where its owner has
+    /// none at the provider.
     ///
     /// # Errors
     /// [`Error::ConnectionExists`] if owner, provider and account name are taken.
@@ -100,6 +100,7 @@ impl Connections<'_> {
         }
         let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
         let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));
+        let of_owner = of_owner.add(Column::IsDefault.eq(true));
         let first = Entity::find().filter(of_owner).count(&change.tx).await? == 0;
         let now = change.now.micros();
         let row = ActiveModel {
@@ -182,7 +183,8 @@ impl Connections<'_> {
         .await
     }
 
-    /// Deletes a connection: it is not served from now on, can be undeleted for a while, and is purged after that.
+    /// Deletes a connection: it is not served from now on, can be undeleted for a while, and is purged after that. If it
+    /// was the default one, the oldest that remains takes its place.
     ///
     /// # Errors
     /// It is not there, is deleted already, or has another etag.
@@ -199,17 +201,33 @@ impl Connections<'_> {
                 return repeated(change, done).await;
             }
             let model = locked_live(&mut change, id, etag).await?;
+            let heirs =
+                model.is_default.then(|| same_account_space(scope, &model).add(Column::Id.ne(model.id)));
             let mut row = touched(&change, model);
+            row.is_default = Set(false);
             row.delete_time = Set(Some(change.now.micros()));
             row.purge_time = Set(Some(change.now.after(self.store.settings().undelete_period).micros()));
             let deleted = connection(row.update(&change.tx).await?)?;
             change.feed(Some(id), ChangeKind::Deleted, None);
+            if let Some(heirs) = heirs
+                && let Some(heir) = Entity::find()
+                    .filter(heirs)
+                    .order_by_asc(Column::Id)
+                    .lock_exclusive()
+                    .one(&change.tx)
+                    .await?
+            {
+                change.feed(Some(ConnectionId::from_uuid(heir.id)), ChangeKind::Updated, None);
+                let mut row = touched(&change, heir);
+                row.is_default = Set(true);
+                row.update(&change.tx).await.map_err(taken)?;
+            }
             change.commit(deleted).await
         })
         .await
     }
 
-    /// Takes a deletion back. The connection is the default one again unless another has become that.
+    /// Takes a deletion back. The connection is the default one where its owner has no other.
     ///
     /// # Errors
     /// It is not there, is not deleted, has another etag, or its name was taken meanwhile.
@@ -228,11 +246,10 @@ impl Connections<'_> {
             let model = locked_deleted(&mut change, id, etag).await?;
             let defaults = same_account_space(scope, &model).add(Column::IsDefault.eq(true));
             let other_default = Entity::find().filter(defaults).count(&change.tx).await? > 0;
-            let is_default = model.is_default && !other_default;
             let mut row = touched(&change, model);
             row.delete_time = Set(None);
             row.purge_time = Set(None);
-            row.is_default = Set(is_default);
+            row.is_default = Set(!other_default);
             let undeleted = connection(row.update(&change.tx).await.map_err(taken)?)?;
             change.feed(Some(id), ChangeKind::Undeleted, None);
             change.commit(undeleted).await
@@ -402,13 +419,6 @@ pub(crate) async fn remove_all_of(change: &Changing<'_>, user: &UserId) -> Resul
     let owned = Condition::all()
         .add(Column::TenantId.eq(change.tenant().as_str()))
         .add(Column::OwnerUser.eq(user.as_str()));
-    let ids: Vec<uuid::Uuid> = Entity::find()
-        .filter(owned.clone())
-        .select_only()
-        .column(Column::Id)
-        .into_tuple()
-        .all(&change.tx)
-        .await?;
-    Entity::delete_many().filter(owned).exec(&change.tx).await?;
-    Ok(ids.into_iter().map(ConnectionId::from_uuid).collect())
+    let removed = Entity::delete_many().filter(owned).exec_with_returning(&change.tx).await?;
+    Ok(removed.into_iter().map(|model| ConnectionId::from_uuid(model.id)).collect())
 }

@@ -229,6 +229,10 @@ pub(crate) async fn store_version(
     credential: &NewCredential,
     rolled_back_from: Option<Version>,
 ) -> Result<(connection::Model, CredentialVersion), Error> {
+    // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
+    if credential.expire_time.is_some_and(|time| time <= change.now) {
+        return Err(Error::ExpiredAlready);
+    }
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
     let context = Context::credential(change.tenant(), id, version, FIELDS_SCHEMA);
     let sealed =

@@ -47,6 +47,9 @@ pub enum Error {
         /// The version that is current.
         current: Version,
     },
+    /// The expiry of something new has passed already.
+    #[error("the credential's expire_time must lie ahead")]
+    ExpiredAlready,
     /// The resource is in another state than the change needs.
     #[error("{0}")]
     State(&'static str),
@@ -101,6 +104,15 @@ fn sql_state(error: &DbErr) -> Option<String> {
         return None;
     };
     Some(source.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether `error` is about the data that was sent, and not about the database: SQLSTATE classes 22 and 23, and SQLite's
+/// constraint, mismatch, too big.
+pub(crate) fn of_the_data(error: &DbErr) -> bool {
+    sql_state(error).is_some_and(|code| match code.parse::<u32>() {
+        Ok(code) if code < 10_000 => matches!(code & 0xff, 18..=20),
+        _ => code.starts_with("22") || code.starts_with("23"),
+    })
 }
 
 /// Whether `error` is a violation of a unique index: PostgreSQL names the index, SQLite its columns.

@@ -144,21 +144,26 @@ async fn postgres(store: &Store, scope: &TenantScope, selector: &Selector) -> Re
 
 /// The same in SQLite: the tenant's space, then the platform's.
 async fn sqlite(store: &Store, scope: &TenantScope, selector: &Selector) -> Result<QueryResult, Error> {
-    let sql = "SELECT t.state AS tenant_state, c.*, v.version, v.schema, v.key_version, v.sealed,
+    // Two statements, so that each has an index to go by.
+    let found = match selector {
+        Selector::Connection { .. } => "c.id = $5 AND ($4 OR c.owner_user IN ('', $3))",
+        Selector::Provider { .. } => {
+            "c.provider = $6 AND c.current_version > 0
+            AND c.owner_user IN ('', CASE WHEN $1 = $2 THEN $3 ELSE '' END)
+            AND (($7 IS NULL AND c.is_default) OR c.account_name = $7)"
+        }
+    };
+    let sql = format!(
+        "SELECT t.state AS tenant_state, c.*, v.version, v.schema, v.key_version, v.sealed,
             v.expire_time AS version_expire_time, k.wrapped
         FROM tenants t
-        LEFT JOIN connections c ON c.tenant_id = $1 AND c.delete_time IS NULL
-            AND CASE WHEN $5 IS NOT NULL
-                THEN c.id = $5 AND ($4 OR c.owner_user IN ('', $3))
-                ELSE c.provider = $6 AND c.current_version > 0
-                    AND c.owner_user IN ('', CASE WHEN $1 = $2 THEN $3 ELSE '' END)
-                    AND CASE WHEN $7 IS NULL THEN c.is_default ELSE c.account_name = $7 END
-                END
+        LEFT JOIN connections c ON c.tenant_id = $1 AND c.delete_time IS NULL AND {found}
         LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.connection_id = c.id
             AND v.version = COALESCE($8, c.current_version)
         LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = v.key_version
         WHERE t.tenant_id = $2
-        ORDER BY c.owner_user DESC LIMIT 1";
+        ORDER BY c.owner_user DESC LIMIT 1"
+    );
     let asking = scope.tenant().as_str();
     let mut spaces = vec![asking];
     if matches!(selector, Selector::Provider { .. }) && !scope.tenant().is_platform() {
@@ -168,7 +173,7 @@ async fn sqlite(store: &Store, scope: &TenantScope, selector: &Selector) -> Resu
     for space in spaces {
         let mut values: Vec<Value> = vec![space.into(), asking.into()];
         values.extend(parameters(scope, selector));
-        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, sql, values);
+        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, &sql, values);
         found = store.reader().query_one_raw(statement).await?;
         match &found {
             Some(row) if row.try_get::<Option<uuid::Uuid>>("", "id")?.is_none() => {}

@@ -42,6 +42,15 @@ pub(crate) async fn set_tenant(
     Ok(())
 }
 
+/// Lets a transaction read, until its end, the tables without sealed bytes of all tenants.
+pub(crate) async fn across_tenants(tx: &DatabaseTransaction, database: Database) -> Result<(), DbErr> {
+    if database == Database::Postgres {
+        let sql = "SELECT set_config('credvault.background', 'on', true)";
+        tx.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    }
+    Ok(())
+}
+
 /// A reading transaction of a tenant that is served.
 pub(crate) struct Reading {
     pub(crate) tx: DatabaseTransaction,
@@ -67,10 +76,7 @@ impl Store {
     /// Begins to read across tenants: only tables without sealed bytes have rows then.
     pub(crate) async fn read_background(&self) -> Result<DatabaseTransaction, Error> {
         let tx = self.reader().begin().await?;
-        if self.database() == Database::Postgres {
-            let sql = "SELECT set_config('credvault.background', 'on', true)";
-            tx.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-        }
+        across_tenants(&tx, self.database()).await?;
         Ok(tx)
     }
 

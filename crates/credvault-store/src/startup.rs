@@ -1,6 +1,7 @@
 //! Opening a database: everything is checked before the first write.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource};
 use credvault_domain::{Clock, Random, TenantId, TenantState};
@@ -35,6 +36,12 @@ pub enum OpenError {
          `credvault migrate` made (the user of store.url)"
     )]
     Role(&'static str),
+    /// The server acknowledges what is not on disk yet.
+    #[error(
+        "the database runs with synchronous_commit = off, so an audit record could be lost after its call was answered; \
+         set it to on for this database and role"
+    )]
+    NotDurable,
     /// A table lacks row-level security.
     #[error("the table {0} has no forced row-level security; run `credvault migrate`")]
     Unprotected(String),
@@ -72,7 +79,9 @@ impl Store {
         }
         let root_source = root.kind();
         let root = prove_root(&connections.writer, database, root, &*clock, &random).await?;
-        let audit = AuditLog::start(database, connections.writer.clone(), settings.audit_timeout);
+        // The server gives up first, if it lives.
+        let patience = settings.acquire_timeout + settings.statement_timeout + Duration::from_secs(1);
+        let audit = AuditLog::start(database, connections.writer.clone(), settings.audit_timeout, patience);
         let keyring = Keyring::new(root, random);
         let last_id = Mutex::default();
         let inner = Inner { database, connections, settings, keyring, clock, audit, root_source, last_id };
@@ -116,6 +125,11 @@ async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
         if row.try_get::<bool>("", column)? {
             return Err(OpenError::Role(what));
         }
+    }
+    let row =
+        one("SELECT current_setting('synchronous_commit') = 'off' AS off").await?.ok_or_else(missing)?;
+    if row.try_get("", "off")? {
+        return Err(OpenError::NotDurable);
     }
     let unprotected =
         one("SELECT c.relname::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

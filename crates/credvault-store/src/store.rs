@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex};
 
 use credvault_crypto::Keyring;
 use credvault_domain::{Clock, Timestamp};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use uuid::Uuid;
 
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::{Database, Error, StoreSettings};
+
+/// How long the database may take to answer a ping, or to let go.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,22 +41,35 @@ impl Store {
         self.inner.database
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, takes writes, and has not refused audit records a moment ago.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if it does not.
+    /// [`Error::Unavailable`] or [`Error::AuditUnavailable`] if not.
     pub async fn ping(&self) -> Result<(), Error> {
-        let db = self.reader();
-        db.query_one_raw(Statement::from_string(db.get_database_backend(), "SELECT 1")).await?;
-        Ok(())
+        let db = self.writer();
+        let sql = match self.database() {
+            Database::Postgres => "SELECT current_setting('transaction_read_only') = 'on' AS read_only",
+            Database::Sqlite => "SELECT 0 AS read_only",
+        };
+        let asked = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
+        let silent = || DbErr::Custom("the database did not answer".to_owned());
+        let row = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| silent())??.ok_or_else(silent)?;
+        if self.database() == Database::Postgres && row.try_get("", "read_only")? {
+            return Err(
+                DbErr::Custom("the database is read-only: it is a standby, or locked".to_owned()).into()
+            );
+        }
+        if self.audit_log().is_well() { Ok(()) } else { Err(Error::AuditUnavailable) }
     }
 
     /// Ends the audit writer after its last batch, then closes all connections.
     pub async fn close(&self) {
         self.inner.audit.close().await;
         for pool in [&self.inner.connections.reader, &self.inner.connections.writer] {
-            if let Err(error) = pool.close_by_ref().await {
-                tracing::warn!(%error, "closing a connection pool failed");
+            match tokio::time::timeout(PATIENCE, pool.close_by_ref()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "closing a connection pool failed"),
+                Err(_) => tracing::warn!("the database did not let go of all connections"),
             }
         }
     }

@@ -94,7 +94,8 @@ impl Tenants<'_> {
     ) -> Result<Listed<Tenant>, Error> {
         let reading = self.store.read(platform).await?;
         let after = text_position(page.position(platform.tenant(), &reading)?)?;
-        let everywhere = self.store.read_background().await?;
+        // In the same transaction: waiting for a second connection while holding one can starve everybody.
+        session::across_tenants(&reading.tx, self.store.database()).await?;
         let mut query = Entity::find().filter(Column::TenantId.ne(TenantId::PLATFORM));
         if let Some(state) = state {
             query = query.filter(Column::State.eq(state.as_str()));
@@ -102,7 +103,7 @@ impl Tenants<'_> {
         if let Some(after) = after {
             query = query.filter(Column::TenantId.gt(after));
         }
-        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).all(&everywhere).await?;
+        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).all(&reading.tx).await?;
         let items = rows.into_iter().map(tenant).collect::<Result<Vec<_>, Error>>()?;
         page.cut(self.store, platform.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
     }

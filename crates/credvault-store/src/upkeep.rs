@@ -27,10 +27,18 @@ impl Store {
         let mut purged = 0;
         loop {
             let due = self.due_purges().await?;
+            let mut failed = false;
             for (tenant, id) in &due {
-                purged += u64::from(self.purge_due(tenant, *id).await?);
+                match self.purge_due(tenant, *id).await {
+                    Ok(done) => purged += u64::from(done),
+                    // One that fails must not keep the others: it is tried again the next time.
+                    Err(error) => {
+                        tracing::warn!(%error, connection = %id, "a deleted connection could not be purged");
+                        failed = true;
+                    }
+                }
             }
-            if due.len() < usize::try_from(ROUND).unwrap_or(usize::MAX) {
+            if failed || due.len() < usize::try_from(ROUND).unwrap_or(usize::MAX) {
                 break;
             }
         }
@@ -110,20 +118,31 @@ impl Store {
         tenants.sort();
         tenants.dedup();
         for tenant in tenants.into_iter().map(TenantId::from_stored) {
-            let tx = self.background_write(&tenant).await?;
-            request::Entity::delete_many()
-                .filter(request::Column::TenantId.eq(tenant.as_str()))
-                .filter(request::Column::CreateTime.lt(requests_before))
-                .exec(&tx)
-                .await?;
-            change::Entity::delete_many()
-                .filter(change::Column::TenantId.eq(tenant.as_str()))
-                .filter(change::Column::Time.lt(feed_before))
-                .exec(&tx)
-                .await?;
-            tx.commit().await?;
+            if let Err(error) = self.forget_of(&tenant, requests_before, feed_before).await {
+                tracing::warn!(%error, %tenant, "old requests and changes could not be forgotten");
+            }
         }
         Ok(())
+    }
+
+    async fn forget_of(
+        &self,
+        tenant: &TenantId,
+        requests_before: i64,
+        feed_before: i64,
+    ) -> Result<(), Error> {
+        let tx = self.background_write(tenant).await?;
+        request::Entity::delete_many()
+            .filter(request::Column::TenantId.eq(tenant.as_str()))
+            .filter(request::Column::CreateTime.lt(requests_before))
+            .exec(&tx)
+            .await?;
+        change::Entity::delete_many()
+            .filter(change::Column::TenantId.eq(tenant.as_str()))
+            .filter(change::Column::Time.lt(feed_before))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {

@@ -15,7 +15,7 @@ use crate::{Error, Listed, Page, Recorded, Store, Write};
 pub struct User {
     /// The tenant's own id of the user.
     pub id: UserId,
-    /// How many connections the user owns that are not deleted.
+    /// How many connections the user owns, deleted ones that are not purged yet included.
     pub connections: i64,
     /// When one of them was last used.
     pub last_used_time: Option<Timestamp>,
@@ -49,7 +49,6 @@ impl Users<'_> {
             .expr_as(Expr::col(Column::Id).count(), Alias::new("connections"))
             .expr_as(Expr::col(Column::LastUsedTime).max(), Alias::new("last_used"))
             .and_where(Column::TenantId.eq(scope.tenant().as_str()))
-            .and_where(Column::DeleteTime.is_null())
             .and_where(Column::OwnerUser.gt(after))
             .add_group_by([Expr::col(Column::OwnerUser)])
             .order_by(Column::OwnerUser, Order::Asc)

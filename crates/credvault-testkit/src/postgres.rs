@@ -36,7 +36,7 @@ impl Postgres {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("CREDVAULT_TEST_POSTGRES") {
             Ok(url) => Self::running(&url),
-            Err(_) => Self::start(&["fsync=off", "synchronous_commit=off", "full_page_writes=off"]),
+            Err(_) => Self::start(&["fsync=off", "full_page_writes=off"]),
         })
     }
 

@@ -117,6 +117,22 @@ on_both! {
         assert_eq!(fixture.count("credential_versions").await, 0, "its credentials went with it");
     }
 
+    async fn the_oldest_that_remains_becomes_the_default(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let first = fixture.connection(&scope, "first").await;
+        let second = fixture.connection(&scope, "second").await;
+        let third = fixture.connection(&scope, "third").await;
+        let connections = fixture.store.connections();
+        let delete = write(&scope, Action::DeleteConnection);
+        let deleted = connections.delete(&scope, first.id, None, &delete).await.unwrap().into_inner();
+        assert!(first.default && !deleted.default);
+        let second = connections.get(&scope, second.id).await.unwrap();
+        let third = connections.get(&scope, third.id).await.unwrap();
+        assert!(second.default && !third.default);
+        // Somebody new at the provider does not take it away.
+        assert!(!fixture.connection(&scope, "fourth").await.default);
+    }
+
     async fn an_undeleted_connection_does_not_push_the_new_default_aside(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let first = fixture.connection(&scope, "a").await.id;

@@ -248,6 +248,67 @@ async fn records_of_many_calls_share_commits() {
 }
 
 #[tokio::test]
+async fn records_of_many_tenants_share_a_commit() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let scopes: Vec<_> = (0..256).map(|i| scope(&format!("t{i}"), None)).collect();
+    let begun = std::time::Instant::now();
+    let tasks =
+        scopes.into_iter().map(|scope| {
+            let store = fixture.store.clone();
+            async move {
+                store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
+            }
+        });
+    futures::future::join_all(tasks).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    let tenants =
+        "SELECT count(DISTINCT tenant_id) FROM credvault.audit_events WHERE action = 'FetchCredential'";
+    assert_eq!(database.psql(tenants), "256");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_vanishes_without_a_word_is_noticed_and_left_behind() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let proxy = RoundTrips::start(database.port);
+    let url = database.url.replace(&format!(":{}/", database.port), &format!(":{}/", proxy.port));
+    let second = std::time::Duration::from_secs(1);
+    let settings = StoreSettings {
+        acquire_timeout: second,
+        statement_timeout: second,
+        max_connections: 4,
+        ..StoreSettings::new(url.into())
+    };
+    let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
+    let record =
+        || async { store.audit().record(event(&scope, Action::FetchCredential), ()).await.map(|_| ()) };
+    record().await.unwrap();
+    store.ping().await.unwrap();
+
+    proxy.silence();
+    let begun = std::time::Instant::now();
+    assert!(record().await.is_err());
+    assert!(store.ping().await.is_err(), "not ready while the log fails");
+    while record().await.is_err() {
+        assert!(begun.elapsed() < 60 * second, "the connections that are dead are still used");
+    }
+    let well = async { while store.ping().await.is_err() {} };
+    tokio::time::timeout(60 * second, well).await.unwrap();
+    tokio::time::timeout(20 * second, store.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_answers_before_the_disk_has_it_is_refused() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    database.psql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$");
+    let refused = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.err();
+    assert!(matches!(refused, Some(OpenError::NotDurable)), "{refused:?}");
+}
+
+#[tokio::test]
 async fn no_secret_leaves_without_its_record() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
