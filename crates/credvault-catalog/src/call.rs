@@ -61,7 +61,7 @@ pub struct App {
 pub struct Flow(BTreeMap<&'static str, SecretString>);
 
 impl Flow {
-    /// Sets a value. The names are those of [`FLOW`].
+    /// Sets a value. The names are those of `{flow.X}` in provider files.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<SecretString>) -> Self {
         if let Some(name) = FLOW.iter().find(|known| **known == name) {

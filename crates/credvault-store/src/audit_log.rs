@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::connect::Connections;
 use crate::entity::audit_event;
 use crate::{Database, Error};
 
@@ -57,13 +58,13 @@ impl AuditLog {
     /// `patience` is how long one write may take before its connection counts as dead.
     pub(crate) fn start(
         database: Database,
-        db: DatabaseConnection,
+        connections: Arc<Connections>,
         timeout: Duration,
         patience: Duration,
     ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let failed = Arc::new(Failed::default());
-        let writer = Writer { database, db, patience, failed: Arc::clone(&failed) };
+        let writer = Writer { database, connections, patience, failed: Arc::clone(&failed) };
         let writer = tokio::spawn(writer.run(waiting));
         Self { jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), timeout, failed }
     }
@@ -110,7 +111,7 @@ impl AuditLog {
 /// The one task that writes.
 struct Writer {
     database: Database,
-    db: DatabaseConnection,
+    connections: Arc<Connections>,
     patience: Duration,
     failed: Arc<Failed>,
 }
@@ -141,7 +142,10 @@ impl Writer {
             return Written::Yes;
         }
         // A connection whose other end vanished without a word would otherwise hold the log for many minutes.
-        let written = tokio::time::timeout(self.patience, write(self.database, &self.db, batch)).await;
+        let written = {
+            let db = self.connections.writer();
+            tokio::time::timeout(self.patience, write(self.database, &db, batch)).await
+        };
         let written = match written {
             Ok(Ok(())) => Written::Yes,
             Ok(Err(error)) => {
@@ -150,6 +154,7 @@ impl Writer {
             }
             Err(_) => {
                 tracing::error!("the database did not answer the audit log");
+                self.connections.renew().await;
                 Written::No
             }
         };

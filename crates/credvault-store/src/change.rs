@@ -110,7 +110,7 @@ impl Store {
         scope: &'a TenantScope,
         write: &'a Write,
     ) -> Result<Changing<'a>, Error> {
-        let tx = session::begin_write(self.writer(), self.database(), scope.tenant()).await?;
+        let tx = session::begin_write(&self.writer(), self.database(), scope.tenant()).await?;
         let (key, state) = self.tenant_key(&tx, scope.tenant()).await?;
         let mut changing = Changing::begun(self, tx, scope, key, state, self.now(), write);
         changing.done = changing.earlier().await?;

@@ -1,6 +1,11 @@
 //! Opening connections.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database as Connector, DatabaseConnection, DbErr};
@@ -8,16 +13,79 @@ use secrecy::ExposeSecret;
 
 use crate::{Database, StoreSettings};
 
+/// How often pools are replaced at most.
+const RENEWALS: Duration = Duration::from_secs(5);
+/// How long what runs on a pool that was left behind may go on.
+const LEAVING: Duration = Duration::from_secs(60);
+/// How long the database may take to let go.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// Connections to read with and to write with. On PostgreSQL they are the same pool; SQLite has one writer at a time,
 /// and its one connection makes writers queue here instead of failing there.
 pub(crate) struct Connections {
-    pub(crate) reader: DatabaseConnection,
-    pub(crate) writer: DatabaseConnection,
+    database: Database,
+    settings: StoreSettings,
+    pools: ArcSwap<Pools>,
+    renewed: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+struct Pools {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
 }
 
 impl Connections {
     /// Connects as the service.
     pub(crate) async fn open(database: Database, settings: &StoreSettings) -> Result<Self, DbErr> {
+        let pools = ArcSwap::from_pointee(Pools::open(database, settings).await?);
+        Ok(Self { database, settings: settings.clone(), pools, renewed: Mutex::default() })
+    }
+
+    pub(crate) fn reader(&self) -> DatabaseConnection {
+        self.pools.load().reader.clone()
+    }
+
+    pub(crate) fn writer(&self) -> DatabaseConnection {
+        self.pools.load().writer.clone()
+    }
+
+    /// Leaves the connections to PostgreSQL behind and opens new ones, if that works: for when the other end seems to
+    /// have vanished without a word, which the driver would notice after many minutes only. Not more often than every
+    /// few seconds.
+    pub(crate) async fn renew(&self) {
+        if self.database != Database::Postgres {
+            return;
+        }
+        let Ok(mut renewed) = self.renewed.try_lock() else { return };
+        if renewed.is_some_and(|time| time.elapsed() < RENEWALS) {
+            return;
+        }
+        if let Ok(pools) = Pools::open(self.database, &self.settings).await {
+            tracing::warn!("the connections to the database were replaced, for they did not answer");
+            let old = self.pools.swap(Arc::new(pools));
+            // What still runs there may end there.
+            let closing = tokio::time::timeout(LEAVING, old.writer.clone().close());
+            tokio::spawn(async move { drop((closing.await, old)) });
+        }
+        *renewed = Some(Instant::now());
+    }
+
+    /// Closes all, as far as they let themselves be closed.
+    pub(crate) async fn close(&self) {
+        let pools = self.pools.load_full();
+        for pool in [&pools.reader, &pools.writer] {
+            match tokio::time::timeout(CLOSING, pool.close_by_ref()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "closing a connection pool failed"),
+                Err(_) => tracing::warn!("the database did not let go of all connections"),
+            }
+        }
+    }
+}
+
+impl Pools {
+    async fn open(database: Database, settings: &StoreSettings) -> Result<Self, DbErr> {
         match database {
             Database::Postgres => {
                 let pool = Connector::connect(postgres(settings)).await?;
@@ -50,7 +118,7 @@ fn postgres(settings: &StoreSettings) -> ConnectOptions {
     // The scheme that sea-orm knows.
     let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);
     let mut options = common(settings, url, settings.max_connections);
-    let milliseconds = |duration: std::time::Duration| duration.as_millis().to_string();
+    let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let session = [
         ("search_path", credvault_migrations::SCHEMA.to_owned()),
         ("statement_timeout", milliseconds(settings.statement_timeout)),
@@ -59,7 +127,7 @@ fn postgres(settings: &StoreSettings) -> ConnectOptions {
     ];
     options
         // A ping before each use would be a round trip; only a connection that idled is worth one.
-        .test_before_acquire_if_idle_for(std::time::Duration::from_secs(30))
+        .test_before_acquire_if_idle_for(Duration::from_secs(30))
         .map_sqlx_postgres_opts(move |options| {
             options.application_name("credvault").options(session.clone())
         });

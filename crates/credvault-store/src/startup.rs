@@ -72,16 +72,17 @@ impl Store {
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
         let database = Database::of_url(&settings.url).ok_or(OpenError::Url)?;
-        let connections = Connections::open(database, &settings).await?;
-        check_schema(&connections.reader).await?;
+        let connections = Arc::new(Connections::open(database, &settings).await?);
+        let writer = connections.writer();
+        check_schema(&writer).await?;
         if database == Database::Postgres {
-            check_server(&connections.reader).await?;
+            check_server(&writer).await?;
         }
         let root_source = root.kind();
-        let root = prove_root(&connections.writer, database, root, &*clock, &random).await?;
+        let root = prove_root(&writer, database, root, &*clock, &random).await?;
         // The server gives up first, if it lives.
         let patience = settings.acquire_timeout + settings.statement_timeout + Duration::from_secs(1);
-        let audit = AuditLog::start(database, connections.writer.clone(), settings.audit_timeout, patience);
+        let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
         let keyring = Keyring::new(root, random);
         let last_id = Mutex::default();
         let inner = Inner { database, connections, settings, keyring, clock, audit, root_source, last_id };

@@ -11,7 +11,7 @@ use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::{Database, Error, StoreSettings};
 
-/// How long the database may take to answer a ping, or to let go.
+/// How long the database may take to answer a ping.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// An open database. Cheap to clone.
@@ -22,7 +22,7 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) database: Database,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) settings: StoreSettings,
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
@@ -53,7 +53,11 @@ impl Store {
         };
         let asked = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
         let silent = || DbErr::Custom("the database did not answer".to_owned());
-        let row = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| silent())??.ok_or_else(silent)?;
+        let Ok(row) = tokio::time::timeout(PATIENCE, asked).await else {
+            self.inner.connections.renew().await;
+            return Err(silent().into());
+        };
+        let row = row?.ok_or_else(silent)?;
         if self.database() == Database::Postgres && row.try_get("", "read_only")? {
             return Err(
                 DbErr::Custom("the database is read-only: it is a standby, or locked".to_owned()).into()
@@ -65,21 +69,15 @@ impl Store {
     /// Ends the audit writer after its last batch, then closes all connections.
     pub async fn close(&self) {
         self.inner.audit.close().await;
-        for pool in [&self.inner.connections.reader, &self.inner.connections.writer] {
-            match tokio::time::timeout(PATIENCE, pool.close_by_ref()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "closing a connection pool failed"),
-                Err(_) => tracing::warn!("the database did not let go of all connections"),
-            }
-        }
+        self.inner.connections.close().await;
     }
 
-    pub(crate) fn reader(&self) -> &DatabaseConnection {
-        &self.inner.connections.reader
+    pub(crate) fn reader(&self) -> DatabaseConnection {
+        self.inner.connections.reader()
     }
 
-    pub(crate) fn writer(&self) -> &DatabaseConnection {
-        &self.inner.connections.writer
+    pub(crate) fn writer(&self) -> DatabaseConnection {
+        self.inner.connections.writer()
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {

@@ -57,7 +57,7 @@ impl Tenants<'_> {
             Err(error) => return Err(error),
         }
         let now = self.store.now();
-        let tx = session::begin_write(self.store.writer(), self.store.database(), scope.tenant()).await?;
+        let tx = session::begin_write(&self.store.writer(), self.store.database(), scope.tenant()).await?;
         let inserted =
             startup::insert_tenant(&tx, self.store.keyring(), scope.tenant(), display_name, now.micros())
                 .await;

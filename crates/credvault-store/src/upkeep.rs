@@ -146,6 +146,6 @@ impl Store {
     }
 
     async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
-        Ok(session::begin_write(self.writer(), self.database(), tenant).await?)
+        Ok(session::begin_write(&self.writer(), self.database(), tenant).await?)
     }
 }
