@@ -31,15 +31,22 @@ struct TicketInner {
     caller: Caller,
     action: Action,
     trace: TraceId,
+    deadline: tokio::time::Instant,
     /// The call's share of the limit on calls. It goes with the work, which outlives a caller that hangs up.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     entered: AtomicBool,
 }
 
 impl Ticket {
-    pub(crate) fn new(caller: Caller, action: Action, trace: TraceId, permit: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(
+        caller: Caller,
+        action: Action,
+        trace: TraceId,
+        deadline: tokio::time::Instant,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let (permit, entered) = (Mutex::new(Some(permit)), AtomicBool::new(false));
-        Self(Arc::new(TicketInner { caller, action, trace, permit, entered }))
+        Self(Arc::new(TicketInner { caller, action, trace, deadline, permit, entered }))
     }
 
     /// Whether a handler has taken the call on, and with it its audit record.
@@ -69,6 +76,8 @@ pub(crate) struct Call {
     pub(crate) vault: Arc<Vault>,
     pub(crate) caller: Caller,
     pub(crate) action: Action,
+    /// Until when the caller waits.
+    pub(crate) deadline: tokio::time::Instant,
     trace: TraceId,
     about: Mutex<About>,
     _permit: Option<OwnedSemaphorePermit>,
@@ -114,13 +123,14 @@ where
 
 impl Call {
     fn enter(vault: &Arc<Vault>, ticket: &Ticket) -> Self {
-        let TicketInner { caller, action, trace, permit, entered } = &*ticket.0;
+        let TicketInner { caller, action, trace, deadline, permit, entered } = &*ticket.0;
         entered.store(true, Ordering::Release);
         let permit = permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         Self {
             vault: Arc::clone(vault),
             caller: caller.clone(),
             action: *action,
+            deadline: *deadline,
             trace: *trace,
             about: Mutex::default(),
             _permit: permit,
@@ -177,7 +187,8 @@ impl Call {
     /// A call within this one, with a record of its own.
     pub(crate) fn part(&self, action: Action) -> Self {
         let (vault, caller) = (Arc::clone(&self.vault), self.caller.clone());
-        Self { vault, caller, action, trace: self.trace, about: Mutex::default(), _permit: None }
+        let (trace, deadline) = (self.trace, self.deadline);
+        Self { vault, caller, action, deadline, trace, about: Mutex::default(), _permit: None }
     }
 
     /// Finds a connection and asks policy about it.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_broker::{Broker, Http};
 use credvault_catalog::Catalog;
 use credvault_domain::{Clock, Random};
 use credvault_store::{OpenError, Store};
@@ -26,6 +27,8 @@ use crate::vault::Vault;
 
 /// How often what is due is done: purges, and forgetting.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// How long refreshes under way may take to be stored before the program ends.
+const STORING: Duration = Duration::from_secs(20);
 /// How often the database is asked whether it answers.
 const PULSE: Duration = Duration::from_secs(2);
 
@@ -73,6 +76,7 @@ pub struct Instance {
     end: CancellationToken,
     health: tonic_health::server::HealthReporter,
     store: Store,
+    broker: Broker,
 }
 
 impl Instance {
@@ -87,7 +91,8 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let seen = Seen::read(&settings);
-        let catalog = Catalog::load(settings.catalog.folder.as_deref())?;
+        let catalog = Arc::new(Catalog::load(settings.catalog.folder.as_deref())?);
+        let http = Http::new(settings.broker.guard()?);
         let identity = Arc::new(identity::load(&settings)?);
         let files = reload::server_files(&settings).map_err(StartError::File)?;
         let tls =
@@ -98,10 +103,20 @@ impl Instance {
         let (admin_listener, admin_address) =
             listen("server.admin_address", settings.server.admin_address).await?;
         let root = settings.root_key.source()?;
-        let store = Store::open(settings.store.to_store(), &root, Arc::clone(&clock), random).await?;
+        let store =
+            Store::open(settings.store.to_store(), &root, Arc::clone(&clock), Arc::clone(&random)).await?;
+        let broker =
+            Broker::new(store.clone(), Arc::clone(&catalog), http, Arc::clone(&clock), Arc::clone(&random));
 
-        let vault =
-            Vault::new(store.clone(), Arc::clone(&identity), catalog, Arc::clone(&clock), &settings.limits);
+        let vault = Vault::new(
+            store.clone(),
+            Arc::clone(&identity),
+            catalog,
+            broker.clone(),
+            random,
+            Arc::clone(&clock),
+            &settings.limits,
+        );
         let vault = Arc::new(vault);
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = service::routes(&vault).add_service(health_service.clone());
@@ -130,16 +145,20 @@ impl Instance {
             tokio::spawn(admin::serve(admin_listener, admin, end.clone())),
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
+            tokio::spawn({
+                let (broker, end) = (broker.clone(), end.clone());
+                async move { broker.refresher().run(end).await }
+            }),
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
         ];
         tracing::info!(%address, %admin_address, "serving");
-        Ok(Self { address, admin_address, serving, others, stop, end, health, store })
+        Ok(Self { address, admin_address, serving, others, stop, end, health, store, broker })
     }
 
     /// Stops: not ready from now on, calls in progress finish within `server.drain_seconds`, then all ends.
     pub async fn stop(self) {
-        let Self { serving, others, stop, end, health, store, .. } = self;
+        let Self { serving, others, stop, end, health, store, broker, .. } = self;
         tracing::info!("stopping; calls in progress may finish");
         for name in admin::SERVICES {
             health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
@@ -153,6 +172,10 @@ impl Instance {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task ended badly");
             }
+        }
+        // What a provider has given must be stored: nothing else has it.
+        if tokio::time::timeout(STORING, broker.refresher().finish()).await.is_err() {
+            tracing::error!("refreshes were still under way; their outcome is unknown now");
         }
         store.close().await;
         tracing::info!("stopped");

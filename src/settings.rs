@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use config::{Config, Environment, File};
+use credvault_broker::{Guard, NetworkError};
 use credvault_crypto::{PassphraseKdf, RootKeySource};
 use credvault_store::StoreSettings;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub identity: IdentitySection,
     /// Providers.
     pub catalog: CatalogSection,
+    /// Calls to providers.
+    pub broker: BrokerSection,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -320,6 +323,29 @@ impl Default for IssuerSection {
 pub struct CatalogSection {
     /// A folder of provider files. One replaces the embedded provider of the same id.
     pub folder: Option<PathBuf>,
+}
+
+/// `broker`: calls to providers.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerSection {
+    /// Addresses that are not public and may be called nevertheless, and by plain http if they stand in the URL: those of
+    /// stores on the operator's own network. Addresses or ranges such as `10.1.0.0/16`.
+    pub allowed_networks: Vec<String>,
+}
+
+impl BrokerSection {
+    /// The guard of outgoing calls.
+    ///
+    /// # Errors
+    /// Something in the list is no range of addresses.
+    pub fn guard(&self) -> Result<Guard, SettingsError> {
+        let network = |text: &String| {
+            let wrong = |rule: NetworkError| SettingsError::Wrong(format!("broker.allowed_networks {rule}"));
+            text.parse().map_err(wrong)
+        };
+        Ok(Guard::new(self.allowed_networks.iter().map(network).collect::<Result<_, _>>()?))
+    }
 }
 
 /// How log lines look.

@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_broker::Broker;
 use credvault_catalog::{Catalog, Mode};
-use credvault_domain::{AuthMode, Clock, ProviderId, ServiceId, TenantId};
+use credvault_domain::{AuthMode, Clock, ProviderId, Random, ServiceId, TenantId};
 use credvault_identity::Identity;
 use credvault_store::Store;
 use governor::clock::{Clock as _, DefaultClock};
@@ -22,7 +23,9 @@ const REFUSALS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero"
 pub(crate) struct Vault {
     pub(crate) store: Store,
     pub(crate) identity: Arc<Identity>,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) broker: Broker,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cache: Duration,
     rate: Option<Rate>,
@@ -38,7 +41,9 @@ impl Vault {
     pub(crate) fn new(
         store: Store,
         identity: Arc<Identity>,
-        catalog: Catalog,
+        catalog: Arc<Catalog>,
+        broker: Broker,
+        random: Arc<dyn Random>,
         clock: Arc<dyn Clock>,
         limits: &Limits,
     ) -> Self {
@@ -50,7 +55,7 @@ impl Vault {
         let cache = Duration::from_secs(limits.cache_seconds);
         let refusals =
             DefaultKeyedRateLimiter::keyed(Quota::per_second(REFUSALS).allow_burst(REFUSALS_BURST));
-        Self { store, identity, catalog, clock, cache, rate, refusals, burst }
+        Self { store, identity, catalog, broker, random, clock, cache, rate, refusals, burst }
     }
 
     /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.

@@ -13,12 +13,12 @@ pub(crate) use json::{struct_of, value_of};
 pub(crate) use page::page;
 pub(crate) use parse::{
     FetchQuery, UpdateField, account_name, audit_filter, audit_groups, connection_filter, connection_id,
-    display_name, etag, expected_version, external_account_id, fetch_query, labels, new_credential,
-    optional_tenant_id, owner, provider_id, request_id, tenant_id, tenant_state, update_mask, user_id,
-    version,
+    display_name, etag, expected_version, external_account_id, fetch_query, labels, new_app, new_credential,
+    optional_tenant_id, owner, parameters, provider_id, request_id, scopes, session, tenant_id, tenant_state,
+    update_mask, user_id, version,
 };
 pub(crate) use refusal::{Refusal, code_name, reason_of};
 pub(crate) use render::{
-    audit_event, audit_summary, connection, credential, credential_version, key_status, provider, tenant,
-    user,
+    audit_event, audit_summary, connection, credential, credential_version, key_status, oauth_app, provider,
+    tenant, timestamp, user,
 };

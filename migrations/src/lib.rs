@@ -5,6 +5,8 @@
 
 mod m0001_begin;
 
+mod m0002_connect;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -18,7 +20,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_begin::Migration)]
+        vec![Box::new(m0001_begin::Migration), Box::new(m0002_connect::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

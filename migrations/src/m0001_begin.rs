@@ -165,7 +165,7 @@ const TABLES: &[&str] = &[
     r"CREATE INDEX changes_age ON changes (time)",
 ];
 
-fn dialect(sql: &str, postgres: bool) -> String {
+pub(crate) fn dialect(sql: &str, postgres: bool) -> String {
     let types: [(&str, &str, &str); 10] = [
         ("{int}", "bigint", "INTEGER"),
         ("{text}", "text", "TEXT"),
@@ -198,7 +198,7 @@ const TENANT_TABLES: &[(&str, bool)] = &[
 ///
 /// The tenant's policies are restrictive, so that a permissive one added later cannot widen them. A setting that was
 /// once set reads as the empty string afterwards, not as NULL: hence `NULLIF`.
-fn row_level_security(table: &str, crosses: bool) -> String {
+pub(crate) fn row_level_security(table: &str, crosses: bool) -> String {
     let own = "tenant_id = NULLIF(current_setting('credvault.tenant', true), '')";
     let seen = if crosses {
         format!("{own} OR current_setting('credvault.background', true) = 'on'")

@@ -85,6 +85,10 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, DELETE", "requests"),
         ("SELECT, INSERT", "audit_events"),
         ("SELECT, INSERT, DELETE", "changes"),
+        ("SELECT, INSERT, UPDATE, DELETE", "tokens"),
+        ("SELECT, INSERT, UPDATE", "refreshes"),
+        ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
+        ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
     ];
     db.execute_unprepared(&format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\"")).await?;
     db.execute_unprepared(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM \"{runtime}\"")).await?;

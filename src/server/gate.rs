@@ -94,7 +94,7 @@ impl Gate {
             return Refusal::Overloaded.status(&trace.to_string()).into_http();
         };
         let ticket = match self.admit(peer, action, trace, request.headers(), deadline).await {
-            Ok(caller) => Ticket::new(caller, action, trace, permit),
+            Ok(caller) => Ticket::new(caller, action, trace, deadline, permit),
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
                 let event = self.event(peer, action, trace, caller.as_ref(), &refusal);

@@ -23,6 +23,9 @@ rpcs! {
     list_users: ListUsersRequest -> ListUsersResponse,
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
+    put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
+    list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,
+    delete_o_auth_app: DeleteOAuthAppRequest -> DeleteOAuthAppResponse,
 }
 
 /// The scope of the tenant that an administrator names, if policy lets the caller administer it.
@@ -121,4 +124,41 @@ async fn get_key_status(
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
     let status = call.vault.store.keys().status(&scope).await?;
     call.recorded(wire::key_status(status)).await
+}
+
+async fn put_o_auth_app(
+    call: Arc<Call>,
+    mut request: v1::PutOAuthAppRequest,
+) -> Result<Recorded<v1::PutOAuthAppResponse>, Refusal> {
+    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let provider = wire::provider_id(&request.provider)?;
+    call.about_provider(&provider);
+    let write = call.write(&request.request_id, &request)?;
+    call.vault.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?;
+    let new = wire::new_app(provider, &mut request)?;
+    let stored = call.vault.store.apps().put(&scope, &new, &write).await?;
+    Ok(stored.map(|app| v1::PutOAuthAppResponse { app: Some(wire::oauth_app(app)) }))
+}
+
+async fn list_o_auth_apps(
+    call: Arc<Call>,
+    request: v1::ListOAuthAppsRequest,
+) -> Result<Recorded<v1::ListOAuthAppsResponse>, Refusal> {
+    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let page = wire::page(call.action, None, &request)?;
+    let listed = call.vault.store.apps().list(&scope, &page).await?;
+    let apps = listed.items.into_iter().map(wire::oauth_app).collect();
+    call.recorded(v1::ListOAuthAppsResponse { apps, next_page_token: listed.next_page_token }).await
+}
+
+async fn delete_o_auth_app(
+    call: Arc<Call>,
+    request: v1::DeleteOAuthAppRequest,
+) -> Result<Recorded<v1::DeleteOAuthAppResponse>, Refusal> {
+    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let provider = wire::provider_id(&request.provider)?;
+    call.about_provider(&provider);
+    let write = call.write(&request.request_id, &request)?;
+    let removed = call.vault.store.apps().delete(&scope, &provider, &write).await?;
+    Ok(removed.map(|_| v1::DeleteOAuthAppResponse {}))
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use credvault_broker::{Callback, RefreshError, Target};
 use credvault_catalog::{Mode, Provider};
 use credvault_domain::{AuthMode, Config, ProviderId, Violations};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded};
+use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Write};
 use prost_types::Struct;
+use secrecy::ExposeSecret as _;
 
 use super::rpcs;
 use crate::call::Call;
@@ -28,6 +30,9 @@ rpcs! {
     undelete_connection: UndeleteConnectionRequest -> UndeleteConnectionResponse,
     purge_connection: PurgeConnectionRequest -> PurgeConnectionResponse,
     set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse,
+    begin_authorization: BeginAuthorizationRequest -> BeginAuthorizationResponse,
+    complete_authorization: CompleteAuthorizationRequest -> CompleteAuthorizationResponse,
+    refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
 }
 
 async fn list_providers(
@@ -86,8 +91,10 @@ async fn create_connection(
     let labels = noted(&mut violations, wire::labels("labels", std::mem::take(&mut request.labels)));
     let external = std::mem::take(&mut request.external_account_id);
     let external = noted(&mut violations, wire::external_account_id("external_account_id", external));
-    let credential =
-        request.credential.take().map(|input| wire::new_credential("credential", input, mode, call.now()));
+    let credential = request
+        .credential
+        .take()
+        .map(|input| wire::new_credential("credential", input, mode, call.now(), &*call.vault.random));
     let credential = noted(&mut violations, credential.transpose());
     let parsed = account_name.zip(config).zip(labels).zip(external).zip(credential);
     let Some(((((account_name, config), labels), external_account_id), credential)) = parsed else {
@@ -240,4 +247,64 @@ async fn purge_connection(
     }
     let purged = call.vault.store.connections().purge(&scope, id, etag, &write()?).await?;
     Ok(purged.map(|()| v1::PurgeConnectionResponse {}))
+}
+
+async fn begin_authorization(
+    call: Arc<Call>,
+    request: v1::BeginAuthorizationRequest,
+) -> Result<Recorded<v1::BeginAuthorizationResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    let scopes = wire::scopes("scopes", request.scopes)?;
+    let session = wire::session(request.session)?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let target = Target { scope: &scope, connection: &connection, mode };
+    let write = Write { event: call.event(), repeat: None };
+    let begun =
+        call.vault.broker.begin(target, &scopes, session, call.caller.service.clone(), &write).await?;
+    Ok(begun.map(|begun| v1::BeginAuthorizationResponse {
+        authorization_url: begun.url.expose_secret().to_owned(),
+        state: begun.state.expose_secret().to_owned(),
+        expire_time: Some(wire::timestamp(begun.expire_time)),
+    }))
+}
+
+async fn complete_authorization(
+    call: Arc<Call>,
+    request: v1::CompleteAuthorizationRequest,
+) -> Result<Recorded<v1::CompleteAuthorizationResponse>, Refusal> {
+    let scope = call.scope()?;
+    // Whose connection it is shows only after the state was taken, so whoever may not do this at all is told before.
+    call.permit(&scope, Facts::default())?;
+    let parameters = wire::parameters(request.parameters)?;
+    let session = wire::session(request.session)?;
+    let callback = Callback { parameters: &parameters };
+    let returned = call.vault.broker.returned(&scope, callback, session.as_deref()).await?;
+    let connection = call.connection(&scope, returned.place.connection()).await?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let target = Target { scope: &scope, connection: &connection, mode };
+    let write = Write { event: call.event(), repeat: None };
+    let connected = call.vault.broker.complete(target, &returned, callback, &write).await?;
+    Ok(connected
+        .map(|connected| v1::CompleteAuthorizationResponse { connection: Some(wire::connection(connected)) }))
+}
+
+async fn refresh_connection(
+    call: Arc<Call>,
+    request: v1::RefreshConnectionRequest,
+) -> Result<Recorded<v1::RefreshConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let selector = Selector::Connection { id, version: None };
+    let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
+    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), fetched.generation(), true);
+    // It goes on when nobody waits any more.
+    let unavailable = RefreshError::Unavailable { retry: std::time::Duration::from_secs(1) };
+    let patience = call.deadline.checked_sub(std::time::Duration::from_millis(200)).unwrap_or(call.deadline);
+    tokio::time::timeout_at(patience, refreshing).await.unwrap_or(Err(unavailable))?;
+    let connection = call.vault.store.connections().get(&scope, id).await?;
+    call.recorded(v1::RefreshConnectionResponse { connection: Some(wire::connection(connection)) }).await
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_broker::{ENOUGH, RefreshError, due_time};
+use credvault_catalog::{Mode, ModeKind};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
-use credvault_store::{Recorded, Selector};
+use credvault_store::{Fetched, OpenedCredential, Recorded, Renewal, Selector};
 use futures::StreamExt as _;
 
 use super::rpcs;
@@ -18,6 +20,8 @@ pub(crate) struct Service(pub(crate) Arc<Vault>);
 
 /// The most fetches of a batch.
 const BATCH_MAX: usize = 100;
+/// How long a fetch waits for a fresh token at most.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How many fetches of a batch are in progress at once.
 const BATCH_WIDTH: usize = 8;
 
@@ -42,7 +46,7 @@ async fn put_credential(
     let expected = wire::expected_version(request.expected_version)?;
     let input = request.credential.take().ok_or_else(|| Violations::of("credential", "must be given"))?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    let credential = wire::new_credential("credential", input, mode, call.now())?;
+    let credential = wire::new_credential("credential", input, mode, call.now(), &*call.vault.random)?;
     let stored = call.vault.store.credentials().put(&scope, id, &credential, expected, &write).await?;
     Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
 }
@@ -148,8 +152,14 @@ async fn fetch(
     };
     call.permit(scope, facts)?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    let (mut fields, version, expire_time) =
-        credentials.open(&fetched, call.now()).map_err(|error| not_configured(error, &selector))?;
+    let opened = fresh(call, scope, &selector, fetched, mode).await?;
+    let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = opened;
+    let connection = &fetched.connection;
+    let facts = Facts {
+        provider: Some(&connection.provider),
+        owner: Some(&connection.owner),
+        purpose: purpose.as_ref(),
+    };
     call.about_version(version);
     // The template may use what the caller itself does not get.
     let auth = mode.request_auth(&connection.config, &fields);
@@ -163,6 +173,63 @@ async fn fetch(
     let credential =
         wire::credential(connection, version, &fields, auth, expire_time, call.vault.cache.min(left));
     Ok(Found { credential, used: (fetched.tenant, connection.id) })
+}
+
+/// A credential whose access token, if it has one, is good for a while.
+struct Fresh {
+    fetched: Fetched,
+    opened: OpenedCredential,
+}
+
+/// Opens what was found; an access token that is near its end is renewed first. While it still works, it is served if
+/// the provider is not there.
+async fn fresh(
+    call: &Call,
+    scope: &TenantScope,
+    selector: &Selector,
+    fetched: Fetched,
+    mode: &Mode,
+) -> Result<Fresh, Refusal> {
+    let credentials = call.vault.store.credentials();
+    let open = |fetched: &Fetched| {
+        let opened = credentials.open(fetched, call.now(), mode.renews());
+        opened.map_err(|error| not_configured(error, selector))
+    };
+    let opened = open(&fetched)?;
+    let left =
+        |opened: &OpenedCredential| opened.expire_time.map_or(Duration::MAX, |time| call.now().until(time));
+    let absent = opened.fields.get("access_token").is_none();
+    if !mode.renews() || !opened.current || (!absent && left(&opened) > ENOUGH) {
+        return match left(&opened) {
+            Duration::ZERO => Err(credvault_store::Error::CredentialExpired.into()),
+            _ => Ok(Fresh { fetched, opened }),
+        };
+    }
+    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), opened.generation, false);
+    // A moment is left to say so.
+    let patience = call.deadline.min(tokio::time::Instant::now() + PATIENCE);
+    let patience = patience.checked_sub(Duration::from_millis(200)).unwrap_or(patience);
+    let refreshed = tokio::time::timeout_at(patience, refreshing).await;
+    match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {
+        Ok(()) => {
+            let by_id = Selector::Connection { id: fetched.connection.id, version: None };
+            // The platform's own is found by provider only, from within a tenant.
+            let fetched = match credentials.fetch(scope, &by_id).await {
+                Err(credvault_store::Error::ConnectionNotFound) => credentials.fetch(scope, selector).await,
+                found => found,
+            };
+            let fetched = fetched.map_err(|error| not_configured(error, selector))?;
+            let opened = open(&fetched)?;
+            Ok(Fresh { fetched, opened })
+        }
+        // It works still, or the key that it is made of serves its owner as well.
+        Err(_)
+            if (!absent && !left(&opened).is_zero()) || (absent && mode.kind == ModeKind::ServiceAccount) =>
+        {
+            Ok(Fresh { fetched, opened })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A missing credential, with the provider and user that were asked for.
@@ -197,9 +264,15 @@ async fn rollback_credential(
     let id = wire::connection_id(&request.connection_id)?;
     let version = wire::version(request.version)?;
     let expected = wire::expected_version(request.expected_version)?;
-    call.connection(&scope, id).await?;
+    let connection = call.connection(&scope, id).await?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    // How much life its access token has left is not known: it is renewed when somebody asks for it.
+    let now = call.now();
+    let renewal =
+        mode.renews().then(|| Renewal { due_time: due_time(mode, Some(now), now, &*call.vault.random) });
     let write = call.write(&request.request_id, &request)?;
-    let stored = call.vault.store.credentials().rollback(&scope, id, version, expected, &write).await?;
+    let stored =
+        call.vault.store.credentials().rollback(&scope, id, version, expected, renewal, &write).await?;
     Ok(stored
         .map(|version| v1::RollbackCredentialResponse { version: Some(wire::credential_version(version)) }))
 }

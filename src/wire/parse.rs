@@ -1,12 +1,17 @@
 //! Requests into domain types. What is wrong is named by field and rule, all of it at once, and never repeated.
 
+use std::collections::BTreeMap;
+
+use credvault_broker::due_time;
 use credvault_catalog::Mode;
 use credvault_domain::{
-    AccountName, Action, AuditOutcome, ConnectionId, ConnectionState, Etag, Labels, NameError, Owner,
-    ProviderId, Purpose, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp, UserId,
-    Version, Violations,
+    AccountName, Action, AuditOutcome, ConnectionId, ConnectionState, Etag, FieldName, Labels, NameError,
+    Owner, ProviderId, Purpose, Random, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp,
+    UserId, Version, Violations,
 };
-use credvault_store::{AuditFilter, AuditGroup, ConnectionFilter, NewCredential, OwnerFilter, Selector};
+use credvault_store::{
+    AuditFilter, AuditGroup, ConnectionFilter, NewApp, NewCredential, OwnerFilter, Renewal, Selector,
+};
 use prost_types::Timestamp as WireTimestamp;
 use secrecy::SecretString;
 
@@ -89,10 +94,7 @@ pub(crate) fn expected_version(number: Option<i64>) -> Result<Option<Version>, V
     }
 }
 
-pub(crate) fn labels(
-    field: &str,
-    pairs: std::collections::BTreeMap<String, String>,
-) -> Result<Labels, Violations> {
+pub(crate) fn labels(field: &str, pairs: BTreeMap<String, String>) -> Result<Labels, Violations> {
     Labels::parse(field, pairs)
 }
 
@@ -139,12 +141,16 @@ fn secret_fields(path: &str, input: &mut v1::CredentialInput) -> Result<SecretFi
     )
 }
 
+/// How long a pasted access token counts as alive that nobody has said anything about.
+const UNKNOWN_LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
+
 /// A credential that the provider's auth mode accepts.
 pub(crate) fn new_credential(
     path: &str,
     mut input: v1::CredentialInput,
     mode: &Mode,
     now: Timestamp,
+    random: &dyn Random,
 ) -> Result<NewCredential, Violations> {
     let mut violations = Violations::default();
     let expire_time = match expire_time(path, input.expiry.take(), now) {
@@ -166,7 +172,13 @@ pub(crate) fn new_credential(
     }
     violations.into_result()?;
     let hints = mode.hints(&fields);
-    Ok(NewCredential { fields, hints, expire_time })
+    let renewal = mode.renews().then(|| {
+        // Of a refresh token without a word on its access token's life, the life is soon found out.
+        let unknown = expire_time.is_none() && fields.get("refresh_token").is_some();
+        let expires = if unknown { Some(now.after(UNKNOWN_LIFE)) } else { expire_time };
+        Renewal { due_time: due_time(mode, expires, now, random) }
+    });
+    Ok(NewCredential { fields, hints, expire_time, renewal })
 }
 
 fn expire_time(
@@ -391,4 +403,83 @@ pub(crate) fn update_mask(mask: Option<prost_types::FieldMask>) -> Result<Vec<Up
     let field = |path: &String| UpdateField::ALL.into_iter().find(|field| field.as_str() == path);
     let fields: Option<Vec<_>> = paths.iter().map(field).collect();
     fields.filter(|fields| !fields.is_empty()).ok_or_else(|| Violations::of("update_mask", RULE))
+}
+
+/// Scopes: at most 64, each a word.
+pub(crate) fn scopes(field: &str, scopes: Vec<String>) -> Result<Vec<String>, Violations> {
+    let word = |scope: &String| {
+        (1..=512).contains(&scope.len()) && scope.chars().all(|c| !c.is_control() && !c.is_whitespace())
+    };
+    if scopes.len() > 64 || !scopes.iter().all(word) {
+        return Err(Violations::of(
+            field,
+            "must be at most 64 scopes of 1 to 512 printable characters without blanks",
+        ));
+    }
+    Ok(scopes)
+}
+
+/// What stands for a browser or session.
+pub(crate) fn session(session: String) -> Result<Option<String>, Violations> {
+    match session.len() {
+        0 => Ok(None),
+        1..=256 => Ok(Some(session)),
+        _ => Err(Violations::of("session", "must be at most 256 bytes")),
+    }
+}
+
+/// The parameters of a callback.
+pub(crate) fn parameters(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Violations> {
+    if given.len() > 32 || given.iter().any(|(name, value)| name.len() > 256 || value.len() > 8 * 1024) {
+        return Err(Violations::of("parameters", "must be at most 32, of at most 8 KiB each"));
+    }
+    Ok(given)
+}
+
+/// An app that is registered at a provider.
+pub(crate) fn new_app(
+    provider: ProviderId,
+    request: &mut v1::PutOAuthAppRequest,
+) -> Result<NewApp, Violations> {
+    let mut violations = Violations::default();
+    let client_id = std::mem::take(&mut request.client_id);
+    let client_secret = std::mem::take(&mut request.client_secret);
+    let redirect_uri = std::mem::take(&mut request.redirect_uri);
+    let settings = std::mem::take(&mut request.settings);
+    let line = |text: &str, most: usize| {
+        text.len() <= most && !text.chars().any(char::is_control) && text.trim() == text
+    };
+    if client_id.is_empty() || !line(&client_id, 512) {
+        violations.add("client_id", "must be 1 to 512 printable characters without blanks at the ends");
+    }
+    if !line(&client_secret, 4096) {
+        violations.add("client_secret", "must be one line of at most 4 KiB without blanks at the ends");
+    }
+    if !line(&redirect_uri, 2048) {
+        violations.add("redirect_uri", "must be one line of at most 2,048 characters");
+    }
+    let scopes = match scopes("default_scopes", std::mem::take(&mut request.default_scopes)) {
+        Ok(scopes) => scopes,
+        Err(wrong) => {
+            violations.extend(wrong);
+            Vec::new()
+        }
+    };
+    let named = |(name, value): (&String, &String)| FieldName::parse(name).is_ok() && line(value, 1024);
+    if settings.len() > 16 || !settings.iter().all(named) {
+        violations.add(
+            "settings",
+            "must be at most 16, named by a-z 0-9 _, each one line of at most 1,024 characters",
+        );
+    }
+    violations.into_result()?;
+    Ok(NewApp {
+        provider,
+        client_id,
+        client_secret: (!client_secret.is_empty()).then(|| client_secret.into()),
+        keep_previous: request.keep_previous_secret,
+        redirect_uri,
+        scopes,
+        settings,
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use credvault_broker::{AuthorizeError, RefreshError};
 use credvault_domain::{AuditOutcome, ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
 use credvault_store as store;
@@ -48,6 +49,12 @@ pub(crate) enum Refusal {
         /// For which user, if one was meant.
         user: Option<UserId>,
     },
+    /// There is no fresh token.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+    /// A consent does not begin or end well.
+    #[error(transparent)]
+    Authorize(AuthorizeError),
     /// Too many calls of this service for this tenant.
     #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
     RateLimited(Duration),
@@ -63,6 +70,16 @@ pub(crate) enum Refusal {
     /// The vault is at fault.
     #[error("the vault failed; the operators find the cause in its log by the trace id")]
     Internal,
+}
+
+impl From<AuthorizeError> for Refusal {
+    fn from(error: AuthorizeError) -> Self {
+        match error {
+            AuthorizeError::Store(error) => Self::Store(error),
+            AuthorizeError::Invalid(violations) => Self::Invalid(violations),
+            error => Self::Authorize(error),
+        }
+    }
 }
 
 impl Refusal {
@@ -94,6 +111,10 @@ impl Refusal {
                 store::Error::State(_) | store::Error::StateMachine(_) => {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
+                store::Error::Authorization(_) | store::Error::OtherAccount => {
+                    (Code::FailedPrecondition, R::StateInvalid)
+                }
+                store::Error::TooManyAuthorizations => (Code::ResourceExhausted, R::QuotaExceeded),
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
                 store::Error::RequestIdReused | store::Error::ExpiredAlready => {
                     (Code::InvalidArgument, R::FieldsInvalid)
@@ -104,6 +125,24 @@ impl Refusal {
                 store::Error::Unavailable(_) | store::Error::Conflict => {
                     (Code::Unavailable, R::StoreUnavailable)
                 }
+            },
+            Self::Authorize(error) => match error {
+                AuthorizeError::Declined | AuthorizeError::CodeRefused => {
+                    (Code::FailedPrecondition, R::ReauthorizationRequired)
+                }
+                AuthorizeError::AppRefused | AuthorizeError::Unavailable => {
+                    (Code::Unavailable, R::ProviderUnavailable)
+                }
+                _ => (Code::FailedPrecondition, R::StateInvalid),
+            },
+            Self::Refresh(error) => match error {
+                RefreshError::Reauthorize => (Code::FailedPrecondition, R::ReauthorizationRequired),
+                RefreshError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
+                RefreshError::Unavailable { .. } | RefreshError::App => {
+                    (Code::Unavailable, R::ProviderUnavailable)
+                }
+                RefreshError::Nothing => (Code::FailedPrecondition, R::StateInvalid),
+                RefreshError::Store => (Code::Unavailable, R::StoreUnavailable),
             },
             Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
@@ -172,6 +211,9 @@ impl Refusal {
     fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(delay) => Some(*delay),
+            Self::Refresh(RefreshError::Unavailable { retry } | RefreshError::Throttled { retry }) => {
+                Some(*retry)
+            }
             _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
                 Some(Duration::from_secs(1))
             }

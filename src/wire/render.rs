@@ -8,7 +8,9 @@ use credvault_domain::{
     AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, SecretFields, Tenant,
     TenantState, Timestamp, Version, VersionState,
 };
-use credvault_store::{AuditGroup, AuditRecord, AuditSummary, KeyStatus, RootStatus, TenantKeyStatus, User};
+use credvault_store::{
+    AuditGroup, AuditRecord, AuditSummary, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User,
+};
 use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -16,7 +18,7 @@ use serde_json::Value;
 use crate::proto::v1;
 use crate::wire::struct_of;
 
-fn timestamp(time: Timestamp) -> WireTimestamp {
+pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }
 }
 
@@ -49,6 +51,11 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         hints,
         expire_time,
         last_used_time,
+        last_refreshed_time,
+        // Nothing tests yet.
+        last_verified_time: _,
+        scopes_asked,
+        scopes_granted,
         revision: _,
         create_time,
         update_time,
@@ -79,6 +86,9 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         hints,
         expire_time: expire_time.map(timestamp),
         last_used_time: last_used_time.map(timestamp),
+        last_refreshed_time: last_refreshed_time.map(timestamp),
+        scopes_asked,
+        scopes_granted,
         etag,
         create_time: Some(timestamp(create_time)),
         update_time: Some(timestamp(update_time)),
@@ -277,4 +287,20 @@ fn day(days: &str) -> Option<String> {
     let days: i64 = days.parse().ok()?;
     let date = time::OffsetDateTime::from_unix_timestamp(days.checked_mul(86_400)?).ok()?.date();
     Some(date.to_string())
+}
+
+/// An app without its secrets.
+pub(crate) fn oauth_app(app: OAuthApp) -> v1::OAuthApp {
+    let OAuthApp { provider, client_id, redirect_uri, scopes, settings, hints, create_time, update_time } =
+        app;
+    v1::OAuthApp {
+        provider: provider.as_str().to_owned(),
+        client_id,
+        redirect_uri,
+        default_scopes: scopes,
+        settings,
+        hints,
+        create_time: Some(timestamp(create_time)),
+        update_time: Some(timestamp(update_time)),
+    }
 }

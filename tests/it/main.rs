@@ -8,6 +8,7 @@ mod actions;
 mod bad_input;
 mod canary;
 mod certificates;
+mod connect;
 mod isolation;
 mod kill;
 mod operate;

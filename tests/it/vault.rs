@@ -271,7 +271,7 @@ on_both! {
             }
             request.page_token = page.next_page_token;
         }
-        assert!(ids.is_sorted() && ids.len() == 14, "{ids:?}");
+        assert!(ids.is_sorted() && ids.len() == 29, "{ids:?}");
         let request = v1::GetProviderRequest { provider: "woocommerce".into() };
         let provider = app.connections().get_provider(request).await.unwrap().into_inner().provider.unwrap();
         let schema = format!("{:?}", provider.auth_modes[0].credential_schema);

@@ -1,3 +1,21 @@
-//! The broker: what the vault does at providers.
+//! The broker: everything that the vault does at providers. All outgoing HTTP goes through [`Http`], behind its
+//! [`Guard`].
+//!
+//! [`Broker`] authorises connections; its [`Refresher`] keeps tokens fresh; [`webhook`] checks what providers send.
+
+mod authorize;
+mod broker;
+
+mod guard;
+
+mod http;
+
+mod refresher;
 
 pub mod webhook;
+
+pub use authorize::{AuthorizeError, Begun, Callback, Target};
+pub use broker::Broker;
+pub use guard::{Guard, Network, NetworkError};
+pub use http::{Answer, Http, SendError};
+pub use refresher::{ENOUGH, RefreshError, Refresher, due_time};

@@ -9,6 +9,8 @@ pub(crate) enum Class {
     TenantKey = 2,
     RootCheck = 3,
     PageToken = 4,
+    Tokens = 5,
+    App = 6,
 }
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
@@ -36,6 +38,18 @@ impl<'a> Context<'a> {
             version: version.cast_unsigned(),
             schema,
         }
+    }
+
+    /// The newest tokens of a connection; `generation` counts them.
+    pub fn tokens(tenant: &'a TenantId, connection: ConnectionId, generation: i64, schema: u16) -> Self {
+        let context = Self::credential(tenant, connection, generation, schema);
+        Self { class: Class::Tokens, ..context }
+    }
+
+    /// The secrets of an app at a provider, which has the id `record`; `generation` counts its changes.
+    pub fn app(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
+        let version = generation.cast_unsigned();
+        Self { class: Class::App, tenant: tenant.as_str(), record, version, schema }
     }
 
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {

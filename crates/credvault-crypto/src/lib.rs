@@ -1,5 +1,5 @@
 //! Everything of credvault that touches a key: the root key, tenant keys, sealing, and the few other primitives that
-//! the rest needs (signatures of tokens, SCRAM verifiers). No other crate of ours may use ring.
+//! the rest needs (signatures of tokens and webhooks, SCRAM verifiers). No other crate of ours may use ring.
 //!
 //! ```text
 //! root key            32 bytes, outside the database
@@ -32,21 +32,27 @@ mod page_token;
 
 mod signature;
 
+mod ecdsa;
+
+mod mac;
+
 mod scram;
 
 mod random;
 
 pub use context::Context;
+pub use ecdsa::{EcdsaDigest, P256Key, PublicKeyError};
 pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
 pub use error::Error;
 pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as encode_fields};
 pub use kdf::KdfParameters;
 pub use keyring::Keyring;
+pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
 pub use random::SystemRandom;
 pub use root::{PassphraseKdf, RootKey, RootKeySource};
 pub use scram::scram_sha_256_verifier;
-pub use signature::{PublicKey, SignatureError};
+pub use signature::{KeyError, PublicKey, SignatureError, sign_rs256};
 pub use tenant_key::{KeyVersion, TenantKey};
 
 /// Bytes that are zeroed when they are dropped.

@@ -1,6 +1,10 @@
-//! Verification of the signatures that tokens carry (RFC 7518, RFC 8037).
+//! The signatures that tokens carry (RFC 7518, RFC 8037): verified, and made for assertions (RFC 7523).
 
-use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{self, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey};
+use zeroize::Zeroizing;
 
 /// A public key with the one algorithm that it may verify. Which that is follows from the key, never from a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,4 +46,30 @@ impl PublicKey {
         }
         .map_err(|_| SignatureError)
     }
+}
+
+/// A key that cannot sign.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the private key must be an RSA key of 2048 to 4096 bits in PEM (PKCS #8 or PKCS #1)")]
+pub struct KeyError;
+
+/// Signs with RS256 (RFC 7518, section 3.3) under an RSA private key in PEM.
+///
+/// # Errors
+/// The key is no RSA key that can be used.
+pub fn sign_rs256(pem: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let body: Zeroizing<String> =
+        pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect::<String>().into();
+    let der = Zeroizing::new(STANDARD.decode(body.as_bytes()).map_err(|_| KeyError)?);
+    let pair = if pem.contains("BEGIN RSA PRIVATE KEY") {
+        RsaKeyPair::from_der(&der)
+    } else {
+        RsaKeyPair::from_pkcs8(&der)
+    };
+    let pair = pair.map_err(|_| KeyError)?;
+    let mut signed = vec![0; pair.public().modulus_len()];
+    // The signature is deterministic; ring's own randomness blinds the computation.
+    pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signed)
+        .map_err(|_| KeyError)?;
+    Ok(signed)
 }

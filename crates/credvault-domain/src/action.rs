@@ -91,6 +91,9 @@ actions! {
         UndeleteConnection: Change Connection,
         PurgeConnection: Change Connection,
         SetDefaultConnection: Change Connection,
+        BeginAuthorization: Change Connection,
+        CompleteAuthorization: Change Connection,
+        RefreshConnection: Change Connection,
     }
     AuditService {
         ListAuditEvents: Read Space,
@@ -105,6 +108,9 @@ actions! {
         ListUsers: Read NamedTenant,
         DeleteUser: Change NamedTenant,
         GetKeyStatus: Read NamedTenant,
+        PutOAuthApp: Change NamedTenant,
+        ListOAuthApps: Read NamedTenant,
+        DeleteOAuthApp: Change NamedTenant,
     }
     Permission {
         AssertTenant: Permission Space,

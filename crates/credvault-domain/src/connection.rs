@@ -95,11 +95,19 @@ pub enum StateChange {
     CredentialStored,
     /// The current credential version is gone.
     CredentialGone,
+    /// The provider has accepted the credential.
+    Accepted,
+    /// The provider refuses the credential, or nobody knows whether it still works.
+    Refused,
+    /// Somebody was sent to the provider to consent.
+    AuthorizationBegun,
+    /// The consent did not come.
+    AuthorizationEnded,
 }
 
 /// A change that the state does not allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a connection in state {state} cannot lose a credential that it does not have")]
+#[error("a connection in state {state} has no credential that something could happen to")]
 pub struct StateError {
     /// The state that the connection is in.
     pub state: ConnectionState,
@@ -116,10 +124,17 @@ impl ConnectionState {
     pub fn after(self, change: StateChange) -> Result<Self, StateError> {
         match (self, change) {
             (_, StateChange::CredentialStored) => Ok(Self::Connected),
+            (Self::Connected | Self::Error, StateChange::Accepted) => Ok(Self::Connected),
+            (Self::Connected | Self::Error, StateChange::Refused) => Ok(Self::Error),
+            // A connection that works goes on working while its owner consents anew.
+            (Self::Disconnected, StateChange::AuthorizationBegun) => Ok(Self::Connecting),
+            (Self::Connecting, StateChange::AuthorizationEnded) => Ok(Self::Disconnected),
+            (state, StateChange::AuthorizationBegun | StateChange::AuthorizationEnded) => Ok(state),
             (Self::Connected | Self::Error, StateChange::CredentialGone) => Ok(Self::Disconnected),
-            (Self::Disconnected | Self::Connecting, StateChange::CredentialGone) => {
-                Err(StateError { state: self })
-            }
+            (
+                Self::Disconnected | Self::Connecting,
+                StateChange::CredentialGone | StateChange::Accepted | StateChange::Refused,
+            ) => Err(StateError { state: self }),
         }
     }
 
@@ -217,6 +232,14 @@ pub struct Connection {
     pub expire_time: Option<Timestamp>,
     /// When a credential was last fetched, to the minute.
     pub last_used_time: Option<Timestamp>,
+    /// When its tokens were last renewed.
+    pub last_refreshed_time: Option<Timestamp>,
+    /// When the provider last accepted its credential in a test.
+    pub last_verified_time: Option<Timestamp>,
+    /// The scopes that were last asked for.
+    pub scopes_asked: Vec<String>,
+    /// The scopes that were granted.
+    pub scopes_granted: Vec<String>,
     /// Grows by one with each change.
     pub revision: i64,
     /// When it was created.

@@ -56,6 +56,11 @@ impl SecretFields {
         self.0.get(name)
     }
 
+    /// Sets a field.
+    pub fn set(&mut self, name: FieldName, value: SecretString) {
+        self.0.insert(name, value);
+    }
+
     /// The fields, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&FieldName, &SecretString)> {
         self.0.iter()

@@ -51,6 +51,12 @@ reasons! {
     ConnectionDisabled = "CONNECTION_DISABLED",
     /// The customer must give consent again.
     ReauthorizationRequired = "REAUTHORIZATION_REQUIRED",
+    /// As many as there may be.
+    QuotaExceeded = "QUOTA_EXCEEDED",
+    /// The provider does not answer, or nobody knows what it answered.
+    ProviderUnavailable = "PROVIDER_UNAVAILABLE",
+    /// The provider wants fewer calls.
+    ProviderRateLimited = "PROVIDER_RATE_LIMITED",
     /// The tenant is suspended.
     TenantSuspended = "TENANT_SUSPENDED",
     /// The credential's time is over.

@@ -45,6 +45,7 @@ pub(crate) enum ChangeKind {
     Updated,
     CredentialStored,
     CredentialDestroyed,
+    Refreshed,
     Deleted,
     Undeleted,
     Purged,
@@ -53,12 +54,13 @@ pub(crate) enum ChangeKind {
 }
 
 impl ChangeKind {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Created => "CREATED",
             Self::Updated => "UPDATED",
             Self::CredentialStored => "CREDENTIAL_STORED",
             Self::CredentialDestroyed => "CREDENTIAL_DESTROYED",
+            Self::Refreshed => "REFRESHED",
             Self::Deleted => "DELETED",
             Self::Undeleted => "UNDELETED",
             Self::Purged => "PURGED",

@@ -56,12 +56,21 @@ pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
         hints: text_map(model.hints)?,
         expire_time: model.expire_time.map(Timestamp::from_micros),
         last_used_time: model.last_used_time.map(Timestamp::from_micros),
+        last_refreshed_time: model.last_refreshed_time.map(Timestamp::from_micros),
+        last_verified_time: model.last_verified_time.map(Timestamp::from_micros),
+        scopes_asked: scopes(model.scopes_asked)?,
+        scopes_granted: scopes(model.scopes_granted)?,
         revision: model.revision,
         create_time: Timestamp::from_micros(model.create_time),
         update_time: Timestamp::from_micros(model.update_time),
         delete_time: model.delete_time.map(Timestamp::from_micros),
         purge_time: model.purge_time.map(Timestamp::from_micros),
     })
+}
+
+/// A JSON list of scopes; nothing is none.
+fn scopes(json: Option<Value>) -> Result<Vec<String>, Error> {
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_value(json).map_err(|_| Error::Integrity))
 }
 
 /// A JSON object whose values are texts.

@@ -128,6 +128,10 @@ impl Connections<'_> {
             update_time: Set(now),
             delete_time: Set(None),
             purge_time: Set(None),
+            last_refreshed_time: Set(None),
+            last_verified_time: Set(None),
+            scopes_asked: Set(None),
+            scopes_granted: Set(None),
         };
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
 use credvault_domain::{
-    ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange, TenantId, TenantScope,
-    Timestamp, Version, VersionState,
+    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange,
+    TenantId, TenantScope, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -15,7 +15,7 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::change::{ChangeKind, Changing, retrying};
-use crate::connection_row::text_map;
+use crate::connection_row::{self, text_map};
 use crate::connections::{find, locked_live, touched};
 use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
@@ -30,8 +30,28 @@ pub struct NewCredential {
     pub fields: SecretFields,
     /// Masked hints by field.
     pub hints: BTreeMap<String, String>,
-    /// When it stops being served.
+    /// When it stops being served; for one that renews, when its access token ends.
     pub expire_time: Option<Timestamp>,
+    /// When its tokens are to be renewed, if they can be.
+    pub renewal: Option<Renewal>,
+}
+
+/// What came with a consent beside the credential.
+#[derive(Clone, Debug)]
+pub struct Consent {
+    /// All settings, those that came along among them, which the catalog has accepted.
+    pub config: Config,
+    /// The account's id at the provider.
+    pub account: Option<String>,
+    /// The scopes that were granted, if the provider says so.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// When tokens are to be renewed ahead of need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// When; `None` if only somebody who asks has them renewed.
+    pub due_time: Option<Timestamp>,
 }
 
 /// The repository of credentials.
@@ -73,6 +93,38 @@ impl Credentials<'_> {
         .await
     }
 
+    /// Stores what a consent has given as a new version, with what else came along.
+    ///
+    /// # Errors
+    /// As for [`Credentials::put`]; [`Error::OtherAccount`] if the consent is another account's.
+    pub async fn authorize(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        credential: &NewCredential,
+        consent: &Consent,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let model = locked_live(&mut change, id, None).await?;
+            let known = model.external_account_id.as_ref().zip(consent.account.as_ref());
+            if known.is_some_and(|(known, given)| known != given) {
+                return Err(Error::OtherAccount);
+            }
+            let account = model.external_account_id.clone().or_else(|| consent.account.clone());
+            let (model, _) = store_version(&mut change, model, credential, None).await?;
+            let mut row = model.into_active_model();
+            row.config = Set(serde_json::Value::Object(consent.config.as_object().clone()));
+            row.external_account_id = Set(account);
+            row.scopes_granted = Set(consent.scopes.as_ref().map(|scopes| json!(scopes)));
+            row.last_refreshed_time = Set(Some(change.now.micros()));
+            let connected = connection_row::connection(row.update(&change.tx).await?)?;
+            change.commit(connected).await
+        })
+        .await
+    }
+
     /// Stores the content of an earlier version as a new one.
     ///
     /// # Errors
@@ -83,6 +135,7 @@ impl Credentials<'_> {
         id: ConnectionId,
         to: Version,
         expected: Option<Version>,
+        renewal: Option<Renewal>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
         retrying(write, || async move {
@@ -97,11 +150,12 @@ impl Credentials<'_> {
             }
             let earlier = version_row(&change.tx, &model, to).await?;
             let expire_time = earlier.expire_time.map(Timestamp::from_micros);
-            if expire_time.is_some_and(|time| time <= change.now) {
+            if renewal.is_none() && expire_time.is_some_and(|time| time <= change.now) {
                 return Err(Error::CredentialExpired);
             }
             let fields = self.open_row(&change, id, &earlier).await?;
-            let credential = NewCredential { fields, hints: text_map(earlier.hints)?, expire_time };
+            let hints = text_map(earlier.hints)?;
+            let credential = NewCredential { fields, hints, expire_time, renewal };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })
@@ -183,33 +237,27 @@ impl Credentials<'_> {
         let key = (row.tenant_id.clone(), row.key_version);
         let key = tenant_key::Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::Integrity)?;
         let sealed = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
-        open_sealed(
-            self.store,
-            change.tenant(),
-            id,
-            row.version,
-            row.schema,
-            sealed,
-            (row.key_version, &key.wrapped),
-        )
+        let tenant = change.tenant();
+        open_sealed(self.store, tenant, row.schema, sealed, (row.key_version, &key.wrapped), |schema| {
+            Context::credential(tenant, id, row.version, schema)
+        })
     }
 }
 
 /// Opens sealed fields with the wrapped key that was read beside them.
-pub(crate) fn open_sealed(
+pub(crate) fn open_sealed<'a>(
     store: &Store,
     tenant: &TenantId,
-    connection: ConnectionId,
-    version: Version,
     schema: i64,
     sealed: &[u8],
     (key_version, wrapped): (i64, &[u8]),
+    context: impl FnOnce(u16) -> Context<'a>,
 ) -> Result<SecretFields, Error> {
     let key_version = u32::try_from(key_version).map_err(|_| Error::Integrity)?;
     let schema =
         u16::try_from(schema).ok().filter(|schema| *schema == FIELDS_SCHEMA).ok_or(Error::Integrity)?;
     let key = store.keyring().unwrap(tenant, key_version, wrapped)?;
-    let opened = key.open(&Context::credential(tenant, connection, version, schema), sealed)?;
+    let opened = key.open(&context(schema), sealed)?;
     Ok(decode_fields(&opened)?)
 }
 
@@ -230,7 +278,8 @@ pub(crate) async fn store_version(
     rolled_back_from: Option<Version>,
 ) -> Result<(connection::Model, CredentialVersion), Error> {
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
-    if credential.expire_time.is_some_and(|time| time <= change.now) {
+    let expires = credential.expire_time.filter(|_| credential.renewal.is_none());
+    if expires.is_some_and(|time| time <= change.now) {
         return Err(Error::ExpiredAlready);
     }
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
@@ -266,15 +315,16 @@ pub(crate) async fn store_version(
     row.last_version = Set(version);
     row.current_version = Set(version);
     row.hints = Set(json!(credential.hints));
-    row.expire_time = Set(credential.expire_time.map(Timestamp::micros));
+    row.expire_time = Set(expires.map(Timestamp::micros));
     let model = row.update(&change.tx).await?;
+    crate::refreshes::supersede(change, &model, credential.renewal).await?;
     change.about(id, Some(version));
     change.feed(Some(id), ChangeKind::CredentialStored, Some(version));
     Ok((model, metadata(stored, version)?))
 }
 
 /// Leaves the connection without a credential.
-async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(), Error> {
+pub(crate) async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(), Error> {
     let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
     let mut row = touched(change, model);
     row.state = Set(state.after(StateChange::CredentialGone)?.as_str().to_owned());
@@ -283,8 +333,8 @@ async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(
     row.current_version = Set(0);
     row.hints = Set(json!({}));
     row.expire_time = Set(None);
-    row.update(&change.tx).await?;
-    Ok(())
+    let model = row.update(&change.tx).await?;
+    crate::refreshes::supersede(change, &model, None).await
 }
 
 async fn version_row<C: ConnectionTrait>(

@@ -3,10 +3,14 @@
 #![expect(unreachable_pub, reason = "sea-orm's derives want public items")]
 
 pub(crate) mod audit_event;
+pub(crate) mod authorization;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod credential_version;
+pub(crate) mod oauth_app;
+pub(crate) mod refresh;
 pub(crate) mod request;
 pub(crate) mod root_key;
 pub(crate) mod tenant;
 pub(crate) mod tenant_key;
+pub(crate) mod token;

@@ -47,6 +47,17 @@ pub enum Error {
         /// The version that is current.
         current: Version,
     },
+    /// A consent's state is not accepted.
+    #[error(transparent)]
+    Authorization(#[from] crate::AuthorizationError),
+    /// As many consents are open as may be.
+    #[error("too many consents are open for this user or tenant; complete them, or wait ten minutes")]
+    TooManyAuthorizations,
+    /// The consent was given for another account.
+    #[error(
+        "the consent was given for another account than this connection has; create a connection of its own for it"
+    )]
+    OtherAccount,
     /// The expiry of something new has passed already.
     #[error("the credential's expire_time must lie ahead")]
     ExpiredAlready,

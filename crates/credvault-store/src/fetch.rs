@@ -1,5 +1,6 @@
 //! The hot path: one round trip finds the connection, its sealed version and the wrapped key.
 
+use credvault_crypto::Context;
 use credvault_domain::{
     AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, TenantState,
     Timestamp, UserId, Version,
@@ -9,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult
 use crate::connection_row;
 use crate::credentials::open_sealed;
 use crate::entity::connection;
-use crate::{Credentials, Database, Error, Store, session};
+use crate::{Credentials, Database, Error, Place, Store, session};
 
 /// Which credential is wanted.
 #[derive(Clone, Debug)]
@@ -41,12 +42,43 @@ pub struct Fetched {
     pub tenant: TenantId,
     version: Option<Sealed>,
     asked_version: Option<Version>,
+    generation: i64,
+}
+
+impl Fetched {
+    /// Where it lives.
+    pub fn place(&self) -> Place {
+        Place { tenant: self.tenant.clone(), connection: self.connection.id }
+    }
+
+    /// Raised by whatever changes the credential or its tokens.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+}
+
+/// An opened credential.
+#[derive(Debug)]
+pub struct OpenedCredential {
+    /// Its fields, the newest tokens among them.
+    pub fields: SecretFields,
+    /// Its version.
+    pub version: Version,
+    /// When it, or its access token, stops working.
+    pub expire_time: Option<Timestamp>,
+    /// Raised by whatever changes the credential or its tokens.
+    pub generation: i64,
+    /// Whether it is the connection's current version, whose tokens can be renewed.
+    pub current: bool,
 }
 
 struct Sealed {
     version: Version,
     schema: i64,
     expire_time: Option<Timestamp>,
+    /// The generation of the tokens among the fields; `None` if they are as the version was stored.
+    tokens: Option<i64>,
+    token_expire_time: Option<Timestamp>,
     sealed: Vec<u8>,
     key_version: i64,
     wrapped: Vec<u8>,
@@ -75,35 +107,43 @@ impl Credentials<'_> {
         }
     }
 
-    /// Opens what was found, if it may be served now.
+    /// Opens what was found, if it may be served now. A credential that `renews` is opened after its access token has
+    /// expired, too.
     ///
     /// # Errors
     /// The connection is disabled or has no credential, the version is not there, is destroyed or has expired, or the
     /// sealed bytes do not open.
-    pub fn open(
-        &self,
-        fetched: &Fetched,
-        now: Timestamp,
-    ) -> Result<(SecretFields, Version, Option<Timestamp>), Error> {
+    pub fn open(&self, fetched: &Fetched, now: Timestamp, renews: bool) -> Result<OpenedCredential, Error> {
         if !fetched.connection.enabled {
             return Err(Error::ConnectionDisabled);
         }
         let Some(sealed) = &fetched.version else {
             return Err(fetched.asked_version.map_or(Error::NoCredential, Error::VersionNotFound));
         };
-        if sealed.expire_time.is_some_and(|time| time <= now) {
+        let expire_time = if sealed.tokens.is_some() { sealed.token_expire_time } else { sealed.expire_time };
+        if !renews && expire_time.is_some_and(|time| time <= now) {
             return Err(Error::CredentialExpired);
         }
+        let (tenant, id) = (&fetched.tenant, fetched.connection.id);
         let fields = open_sealed(
             self.store,
-            &fetched.tenant,
-            fetched.connection.id,
-            sealed.version,
+            tenant,
             sealed.schema,
             &sealed.sealed,
             (sealed.key_version, &sealed.wrapped),
+            |schema| match sealed.tokens {
+                Some(generation) => Context::tokens(tenant, id, generation, schema),
+                None => Context::credential(tenant, id, sealed.version, schema),
+            },
         )?;
-        Ok((fields, sealed.version, sealed.expire_time))
+        let current = sealed.version == fetched.connection.current_version;
+        Ok(OpenedCredential {
+            fields,
+            version: sealed.version,
+            expire_time,
+            generation: fetched.generation,
+            current,
+        })
     }
 }
 
@@ -154,13 +194,19 @@ async fn sqlite(store: &Store, scope: &TenantScope, selector: &Selector) -> Resu
         }
     };
     let sql = format!(
-        "SELECT t.state AS tenant_state, c.*, v.version, v.schema, v.key_version, v.sealed,
-            v.expire_time AS version_expire_time, k.wrapped
+        "SELECT t.state AS tenant_state, c.*, v.version,
+            COALESCE(n.schema, v.schema) AS schema, COALESCE(n.key_version, v.key_version) AS key_version,
+            COALESCE(n.sealed, v.sealed) AS sealed,
+            v.expire_time AS version_expire_time, k.wrapped, r.generation, r.state AS refresh_state,
+            n.generation AS token_generation, n.expire_time AS token_expire_time
         FROM tenants t
         LEFT JOIN connections c ON c.tenant_id = $1 AND c.delete_time IS NULL AND {found}
         LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.connection_id = c.id
             AND v.version = COALESCE($8, c.current_version)
-        LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = v.key_version
+        LEFT JOIN tokens n ON n.tenant_id = v.tenant_id AND n.connection_id = v.connection_id
+            AND n.version = v.version
+        LEFT JOIN refreshes r ON r.tenant_id = v.tenant_id AND r.connection_id = v.connection_id
+        LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = COALESCE(n.key_version, v.key_version)
         WHERE t.tenant_id = $2
         ORDER BY c.owner_user DESC LIMIT 1"
     );
@@ -198,11 +244,17 @@ fn fetched(row: &QueryResult, selector: &Selector) -> Result<Option<Fetched>, Er
             version: row.try_get("", "version")?,
             schema: row.try_get("", "schema")?,
             expire_time: row.try_get::<Option<i64>>("", "version_expire_time")?.map(Timestamp::from_micros),
+            tokens: row.try_get("", "token_generation")?,
+            token_expire_time: row
+                .try_get::<Option<i64>>("", "token_expire_time")?
+                .map(Timestamp::from_micros),
             sealed,
             key_version: row.try_get("", "key_version")?,
             wrapped: row.try_get::<Option<Vec<u8>>>("", "wrapped")?.ok_or(Error::Integrity)?,
         }),
         None => None,
     };
-    Ok(Some(Fetched { connection: connection_row::connection(model)?, tenant, version, asked_version }))
+    let generation = row.try_get::<Option<i64>>("", "generation")?.unwrap_or(0);
+    let connection = connection_row::connection(model)?;
+    Ok(Some(Fetched { connection, tenant, version, asked_version, generation }))
 }

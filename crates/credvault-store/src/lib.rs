@@ -30,6 +30,13 @@ mod credentials;
 
 mod fetch;
 
+mod presence;
+mod refreshes;
+
+mod apps;
+
+mod authorizations;
+
 mod audit;
 mod audit_log;
 mod audit_query;
@@ -44,17 +51,22 @@ mod upkeep;
 
 mod entity;
 
+pub use apps::{Apps, NewApp, OAuthApp, UsableApp};
 pub use audit::{Audit, Recorded};
 pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
+pub use authorizations::{
+    AuthorizationError, Authorizations, BegunAuthorization, NewAuthorization, ReturnedAuthorization,
+};
 pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection};
-pub use credentials::{Credentials, NewCredential};
+pub use credentials::{Consent, Credentials, NewCredential, Renewal};
 pub use error::Error;
-pub use fetch::{Fetched, Selector};
+pub use fetch::{Fetched, OpenedCredential, Selector};
 pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use listing::{ConnectionFilter, OwnerFilter};
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
+pub use refreshes::{Claim, Claimed, Place, RefreshFailure, Refreshes, Renewed};
 pub use settings::{Database, StoreSettings};
 pub use startup::OpenError;
 pub use store::Store;

@@ -14,6 +14,7 @@ use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::entity::{root_key, tenant, tenant_key};
 use crate::error::violates;
+use crate::presence::Presence;
 use crate::store::Inner;
 use crate::{Database, Error, Store, StoreSettings, prepare, session};
 
@@ -85,7 +86,12 @@ impl Store {
         let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
         let keyring = Keyring::new(root, random);
         let last_id = Mutex::default();
-        let inner = Inner { database, connections, settings, keyring, clock, audit, root_source, last_id };
+        let mut name = [0; 16];
+        keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
+        let name = uuid::Builder::from_random_bytes(name).into_uuid();
+        let presence = Presence::start(database, Arc::clone(&connections), name);
+        let inner =
+            Inner { database, connections, settings, keyring, clock, audit, root_source, last_id, presence };
         Ok(Self::from_inner(inner))
     }
 }

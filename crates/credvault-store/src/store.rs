@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
+use crate::presence::Presence;
 use crate::{Database, Error, StoreSettings};
 
 /// How long the database may take to answer a ping.
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     pub(crate) audit: AuditLog,
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
+    pub(crate) presence: Presence,
 }
 
 impl Store {
@@ -86,6 +88,10 @@ impl Store {
 
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.inner.keyring
+    }
+
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.inner.presence
     }
 
     pub(crate) fn audit_log(&self) -> &AuditLog {

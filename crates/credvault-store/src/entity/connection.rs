@@ -31,6 +31,10 @@ pub struct Model {
     pub update_time: i64,
     pub delete_time: Option<i64>,
     pub purge_time: Option<i64>,
+    pub last_refreshed_time: Option<i64>,
+    pub last_verified_time: Option<i64>,
+    pub scopes_asked: Option<Json>,
+    pub scopes_granted: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -95,16 +95,16 @@ on_both! {
         fixture.put(&scope, id, "CANARY-2").await;
         let credentials = fixture.store.credentials();
         let rollback = write(&scope, Action::RollbackCredential);
-        let back = credentials.rollback(&scope, id, 1, Some(2), &rollback).await.unwrap().into_inner();
+        let back = credentials.rollback(&scope, id, 1, Some(2), None, &rollback).await.unwrap().into_inner();
         assert_eq!((back.version, back.rolled_back_from, back.current), (3, Some(1), true));
         assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY-1");
-        assert!(matches!(credentials.rollback(&scope, id, 3, None, &rollback).await, Err(Error::State(_))));
-        assert!(matches!(credentials.rollback(&scope, id, 9, None, &rollback).await, Err(Error::VersionNotFound(9))));
+        assert!(matches!(credentials.rollback(&scope, id, 3, None, None, &rollback).await, Err(Error::State(_))));
+        assert!(matches!(credentials.rollback(&scope, id, 9, None, None, &rollback).await, Err(Error::VersionNotFound(9))));
 
         let destroy = write(&scope, Action::DestroyCredentialVersion);
         let gone = credentials.destroy(&scope, id, 1, &destroy).await.unwrap().into_inner();
         assert_eq!(gone.state, VersionState::Destroyed);
-        assert!(matches!(credentials.rollback(&scope, id, 1, None, &rollback).await, Err(Error::VersionNotFound(1))));
+        assert!(matches!(credentials.rollback(&scope, id, 1, None, None, &rollback).await, Err(Error::VersionNotFound(1))));
         let selector = Selector::Connection { id, version: Some(1) };
         assert!(matches!(fixture.fetch_by(&scope, selector).await, Err(Error::VersionNotFound(1))));
         assert_eq!(credentials.destroy(&scope, id, 1, &destroy).await.unwrap().into_inner(), gone, "again");
@@ -130,7 +130,7 @@ on_both! {
         fixture.put(&scope, id, "CANARY-2").await;
         assert!(fixture.fetch(&scope, id).await.is_ok());
         let rollback = write(&scope, Action::RollbackCredential);
-        let back = fixture.store.credentials().rollback(&scope, id, 1, None, &rollback).await;
+        let back = fixture.store.credentials().rollback(&scope, id, 1, None, None, &rollback).await;
         assert!(matches!(back, Err(Error::CredentialExpired)));
     }
 

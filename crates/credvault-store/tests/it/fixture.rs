@@ -115,8 +115,8 @@ impl Fixture {
         use credvault_domain::Clock as _;
         use secrecy::ExposeSecret as _;
         let fetched = self.store.credentials().fetch(scope, &selector).await?;
-        let (fields, ..) = self.store.credentials().open(&fetched, self.clock.now())?;
-        Ok(fields.get("token").unwrap().expose_secret().to_owned())
+        let opened = self.store.credentials().open(&fetched, self.clock.now(), false)?;
+        Ok(opened.fields.get("token").unwrap().expose_secret().to_owned())
     }
 }
 
@@ -265,7 +265,12 @@ pub fn owned_by(user: &str, account: &str) -> NewConnection {
 
 pub fn credential(value: &str) -> NewCredential {
     let fields = SecretFields::parse("f", [("token".to_owned(), value.to_owned().into())]).unwrap();
-    NewCredential { fields, hints: [("token".to_owned(), "hint".to_owned())].into(), expire_time: None }
+    NewCredential {
+        fields,
+        hints: [("token".to_owned(), "hint".to_owned())].into(),
+        expire_time: None,
+        renewal: None,
+    }
 }
 
 pub fn by_provider(user: Option<&str>, account: Option<&str>) -> Selector {

@@ -48,7 +48,7 @@ async fn answers(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Ve
     );
     note(
         "rollback",
-        credentials.rollback(scope, id, 1, None, &write(Action::RollbackCredential)).await.map(drop),
+        credentials.rollback(scope, id, 1, None, None, &write(Action::RollbackCredential)).await.map(drop),
     );
     note(
         "destroy",

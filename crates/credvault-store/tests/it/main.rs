@@ -9,4 +9,5 @@ mod credentials;
 mod isolation;
 mod opening;
 mod postgres;
+mod refreshes;
 mod upkeep;

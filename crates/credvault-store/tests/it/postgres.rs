@@ -1,12 +1,13 @@
 //! What only PostgreSQL has: roles, row-level security, round trips.
 
 use credvault_crypto::RootKeySource;
-use credvault_domain::{Action, Clock as _};
-use credvault_store::{OpenError, Selector, Store, StoreSettings};
+use credvault_domain::{Action, Clock as _, ProviderId, ServiceId};
+use credvault_store::{NewApp, NewAuthorization, OpenError, Selector, Store, StoreSettings};
 use credvault_testkit::RoundTrips;
 use std::sync::Arc;
 
 use crate::fixture::*;
+use crate::refreshes::{claimed, record, renewed, renewing};
 
 async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
@@ -23,12 +24,51 @@ async fn fixture_with_rows() -> Fixture {
             .await
             .unwrap()
             .into_inner();
+        let (place, seen) = renewing(&fixture, &scope, "c").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&place)).await.unwrap();
+        let app = NewApp {
+            provider: ProviderId::parse("generic").unwrap(),
+            client_id: "id".to_owned(),
+            client_secret: Some("CANARY".to_owned().into()),
+            keep_previous: false,
+            redirect_uri: "https://app.test/back".to_owned(),
+            scopes: Vec::new(),
+            settings: Default::default(),
+        };
+        fixture
+            .store
+            .apps()
+            .put(&scope, &app, &write(&scope, Action::PutOAuthApp))
+            .await
+            .unwrap()
+            .into_inner();
+        let begun = NewAuthorization {
+            service: ServiceId::parse("spiffe://test/service").unwrap(),
+            session: None,
+            redirect_uri: app.redirect_uri,
+            client_id: app.client_id,
+            scopes: Vec::new(),
+        };
+        let begin = write(&scope, Action::BeginAuthorization);
+        fixture.store.authorizations().begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
     }
     fixture
 }
 
-const TABLES: [&str; 7] =
-    ["tenants", "tenant_keys", "connections", "credential_versions", "requests", "audit_events", "changes"];
+const TABLES: [&str; 11] = [
+    "tenants",
+    "tenant_keys",
+    "connections",
+    "credential_versions",
+    "requests",
+    "audit_events",
+    "changes",
+    "tokens",
+    "refreshes",
+    "oauth_apps",
+    "authorizations",
+];
 
 #[tokio::test]
 async fn a_query_without_its_tenant_filter_sees_nothing_foreign() {
@@ -65,9 +105,10 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
         let count = database
             .psql_as_service(&format!("BEGIN; {background} SELECT count(*) FROM credvault.{table};"))
             .unwrap();
-        let crosses = ["tenants", "connections", "requests", "changes"].contains(&table);
+        let crosses =
+            ["tenants", "connections", "requests", "changes", "refreshes", "authorizations"].contains(&table);
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && table != "tenants" && table != "connections" {
+        if crosses && !["tenants", "connections", "refreshes"].contains(&table) {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
@@ -200,22 +241,26 @@ async fn a_fetch_takes_one_round_trip() {
     for selector in [by_id, by_provider(Some("u1"), None), by_provider(None, Some("a"))] {
         // The first time, the statement is prepared.
         store.credentials().fetch(&scope, &selector).await.unwrap();
-        for _ in 0..3 {
+        // The proof of life on its own connection may come between.
+        let mut least = u64::MAX;
+        for _ in 0..5 {
             let before = trips.count();
             let fetched = store.credentials().fetch(&scope, &selector).await.unwrap();
-            store.credentials().open(&fetched, fixture.clock.now()).unwrap();
-            assert_eq!(trips.count() - before, 1, "{selector:?}");
+            store.credentials().open(&fetched, fixture.clock.now(), false).unwrap();
+            least = least.min(trips.count() - before);
         }
+        assert_eq!(least, 1, "{selector:?}");
     }
     store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
-    let before = trips.count();
-    store
-        .audit()
-        .record_fetches(vec![event(&scope, Action::FetchCredential)], vec![(scope.tenant().clone(), id)], ())
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(trips.count() - before, 1, "the audit record");
+    let mut least = u64::MAX;
+    for _ in 0..5 {
+        let (events, used) =
+            (vec![event(&scope, Action::FetchCredential)], vec![(scope.tenant().clone(), id)]);
+        let before = trips.count();
+        store.audit().record_fetches(events, used, ()).await.unwrap().into_inner();
+        least = least.min(trips.count() - before);
+    }
+    assert_eq!(least, 1, "the audit record");
     store.close().await;
 }
 

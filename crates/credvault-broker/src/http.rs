@@ -1,0 +1,198 @@
+//! The one way out: every request to a provider goes through here, with its limits and its guard.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_catalog::{Body, Method, ProviderRequest};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use crate::guard::Guard;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long all of it may take.
+const TOTAL: Duration = Duration::from_secs(10);
+/// The largest answer.
+const LARGEST: usize = 1024 * 1024;
+/// The longest pause that a provider can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// An answer of a provider.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; null if it is not JSON.
+    pub body: Value,
+    /// How long the provider wants no further call.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why there is no answer. The texts are for operators and name no secret.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// The request surely did not reach the provider.
+    #[error("the provider was not reached: {0}")]
+    NotSent(String),
+    /// It may have reached the provider.
+    #[error("the provider's answer was lost: {0}")]
+    Lost(String),
+}
+
+/// The client.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Result<reqwest::Client, String>,
+    guard: Guard,
+}
+
+impl Http {
+    /// A client behind `guard`. No redirects, no proxy from the environment, no cookies. On a machine without certificate
+    /// authorities it sends nothing.
+    pub fn new(guard: Guard) -> Self {
+        let client = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("credvault/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(Guarded(guard.clone())))
+            .build()
+            .map_err(|error| chain(&error));
+        if let Err(error) = &client {
+            tracing::warn!(error, "no provider can be called");
+        }
+        Self { client, guard }
+    }
+
+    /// Sends a request and reads the answer.
+    ///
+    /// # Errors
+    /// There is no answer; which of the two kinds decides whether the request may be sent again.
+    pub async fn send(&self, request: ProviderRequest) -> Result<Answer, SendError> {
+        let url = self.checked(&request)?;
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let client = self.client.as_ref().map_err(|error| SendError::NotSent(error.clone()))?;
+        let mut sending = client.request(method, url).header("accept", "application/json");
+        for (name, value) in &request.headers {
+            let mut header = reqwest::header::HeaderValue::from_str(value.expose_secret())
+                .map_err(|_| SendError::NotSent(format!("the header {name} cannot be sent")))?;
+            header.set_sensitive(true);
+            // Not two: what the provider's file says about Accept wins.
+            let name = reqwest::header::HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| SendError::NotSent("a header has an impossible name".to_owned()))?;
+            sending = sending.headers([(name, header)].into_iter().collect());
+        }
+        sending = match request.body {
+            Body::Empty => sending,
+            Body::Form(pairs) => {
+                sending.header("content-type", "application/x-www-form-urlencoded").body(encoded(&pairs))
+            }
+            Body::Json(text) => {
+                sending.header("content-type", "application/json").body(text.expose_secret().to_owned())
+            }
+        };
+        let mut response = sending.send().await.map_err(failure)?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(text(error)))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(SendError::Lost("it is larger than 1 MiB".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), retry_after })
+    }
+
+    /// The URL with its query, if its scheme and a literal address in it may be called. Names are checked when they are
+    /// resolved.
+    fn checked(&self, request: &ProviderRequest) -> Result<Url, SendError> {
+        let refused = |problem: &str| SendError::NotSent(problem.to_owned());
+        let mut url = Url::parse(&request.url).map_err(|_| refused("its URL cannot be read"))?;
+        if !request.query.is_empty() {
+            url.query_pairs_mut()
+                .extend_pairs(request.query.iter().map(|(name, value)| (name, value.expose_secret())));
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            Some(Host::Domain(_)) => None,
+            None => return Err(refused("its URL has no host")),
+        };
+        if literal.is_some_and(|address| !self.guard.permits(address)) {
+            return Err(refused("its address is not public, and broker.allowed_networks does not name it"));
+        }
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if literal.is_some_and(|address| self.guard.is_allowed(address)) => Ok(url),
+            _ => Err(refused("its URL must begin with https://")),
+        }
+    }
+}
+
+/// Resolves names and gives out permitted addresses only, if all are: what was checked is what is connected to.
+struct Guarded(Guard);
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.0.clone();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().all(|address| guard.permits(address.ip())) {
+                Ok(Box::new(found.into_iter()) as Addrs)
+            } else {
+                Err("its address is not public, and broker.allowed_networks does not name it".into())
+            }
+        })
+    }
+}
+
+fn encoded(pairs: &[(String, SecretString)]) -> String {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// A failure to connect is one to send. All others may have come after that.
+fn failure(error: reqwest::Error) -> SendError {
+    if error.is_connect() || error.is_builder() {
+        SendError::NotSent(text(error))
+    } else {
+        SendError::Lost(text(error))
+    }
+}
+
+/// What went wrong, without the URL, which may hold secrets.
+fn text(error: reqwest::Error) -> String {
+    chain(&error.without_url())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// `Retry-After` in seconds, or as an HTTP date by the provider's own clock, which its `Date` shows.
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let value = text("retry-after")?;
+    let pause = match value.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            let now = text("date").and_then(|date| httpdate::parse_http_date(date).ok())?;
+            until.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}

@@ -1,0 +1,100 @@
+//! What a shared secret proves: HMAC-SHA256 (RFC 2104) over a message, or the secret itself sent along. Comparisons
+//! take as long for a near miss as for a far one. No key here is a key of the vault: they are providers' and customers'.
+
+use ring::{digest, hmac};
+use subtle::ConstantTimeEq;
+
+/// A key of HMAC-SHA256.
+pub struct MacKey(hmac::Key);
+
+impl MacKey {
+    /// The key with these bytes. `None` if there are none: everybody knows the empty key.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (!bytes.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
+    }
+
+    /// The one of `tags` that authenticates `message`, which is given in parts. The message is hashed once, however
+    /// many tags a sender offers.
+    pub fn matching(&self, message: &[impl AsRef<[u8]>], tags: &[[u8; 32]]) -> Option<[u8; 32]> {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in message {
+            context.update(part.as_ref());
+        }
+        let expected = context.sign();
+        tags.iter().find(|tag| bool::from(expected.as_ref().ct_eq(tag.as_slice()))).copied()
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey")
+    }
+}
+
+/// Whether what was sent is the secret. Compares hashes, so that not even the secret's length shows in the time.
+/// An empty secret is never the same as anything.
+pub fn same_secret(sent: &str, secret: &str) -> bool {
+    let equal = sha256(&[sent]).ct_eq(&sha256(&[secret]));
+    !secret.is_empty() && bool::from(equal)
+}
+
+/// SHA-256 (FIPS 180-4) of the parts, one after the other.
+pub fn sha256(parts: &[impl AsRef<[u8]>]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part.as_ref());
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test case 2.
+    const TAG: [u8; 32] = [
+        0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95, 0x75, 0xc7, 0x5a,
+        0x00, 0x3f, 0x08, 0x9d, 0x27, 0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43,
+    ];
+
+    #[test]
+    fn the_known_tag_is_found_among_others() {
+        let key = MacKey::new(b"Jefe").expect("not empty");
+        let message = ["what do ya want ", "for nothing?"];
+        assert_eq!(key.matching(&message, &[[0; 32], TAG]), Some(TAG));
+        assert_eq!(key.matching(&message, &[[0; 32]]), None);
+        assert_eq!(key.matching(&message, &[]), None);
+        assert_eq!(key.matching(&message[..1], &[TAG]), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_tag_is_noticed() {
+        let key = MacKey::new(b"Jefe").expect("not empty");
+        for bit in 0..256 {
+            let mut tag = TAG;
+            tag[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key.matching(&["what do ya want for nothing?"], &[tag]), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_empty_key() {
+        assert!(MacKey::new(b"").is_none());
+        assert!(!same_secret("", ""));
+    }
+
+    #[test]
+    fn secrets_are_the_same_only_if_every_byte_is() {
+        assert!(same_secret("CANARY", "CANARY"));
+        for other in ["", "CANAR", "CANARYY", "canary", "CANARX"] {
+            assert!(!same_secret(other, "CANARY"), "{other}");
+        }
+    }
+
+    #[test]
+    fn debug_says_only_the_type() {
+        assert_eq!(format!("{:?}", MacKey::new(b"CANARY")), "Some(MacKey)");
+    }
+}

@@ -1,0 +1,54 @@
+//! A provider that misbehaves on demand: OAuth 2.0 over real HTTP, with a switch for each quirk of the real ones.
+//!
+//! ```text
+//! GET  /authorize          a page that asks for consent          POST /decide   its two buttons
+//! POST /token, GET /token  codes, renewals, client credentials, assertions, extensions
+//! POST /revoke             RFC 7009                              GET  /me       who a token or key belongs to
+//! GET  /wc-auth/v1/authorize   WooCommerce's hand-off of API keys
+//! /control/behaviour, /control/counts, /control/reset            the switches, for other processes
+//! ```
+//!
+//! [`Simulator::start`] serves it, [`Simulator::behave`] turns the switches of [`Behaviour`] while it runs,
+//! [`Simulator::counts`] and [`Simulator::families`] say what it saw. A token request goes through four stages:
+//!
+//! ```text
+//! arrival ──► step ──► effect ──► answer
+//! counted     what     the        shaped by the switches, then delayed, lost or spoilt by the step
+//!             goes     ledger
+//!             wrong    changes
+//! ```
+//!
+//! Invariants: the ledger changes at one instant, under a lock that no request holds while it waits; an effect that
+//! began is finished even if the caller hung up, as real providers do; and what has its time (tokens, codes, graces)
+//! ends by tokio's clock, so that tests can pause it. It guards nothing: whoever reaches its port may do everything.
+
+mod behaviour;
+mod script;
+mod seconds;
+
+mod simulator;
+
+mod ledger;
+mod opaque;
+mod rotation;
+mod state;
+
+mod token;
+
+mod consent;
+mod credentials;
+mod page;
+mod parameters;
+
+mod account;
+mod control;
+mod listener;
+mod woocommerce;
+
+pub use behaviour::{
+    Behaviour, ClientAuth, Dialect, Expiry, RefreshTokens, Revocation, Rotation, ScopeAnswer,
+};
+pub use ledger::{Family, Tokens};
+pub use script::{Refusal, RetryAfter, Step};
+pub use simulator::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET, Simulator};
+pub use state::Counts;

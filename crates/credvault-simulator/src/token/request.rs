@@ -1,0 +1,74 @@
+//! A token request as it arrived.
+
+use axum::http::{HeaderMap, header};
+
+use super::Refused;
+use crate::behaviour::ClientAuth;
+use crate::credentials;
+use crate::parameters::Parameters;
+use crate::script::Refusal;
+
+/// A client id and secret, and where they stood.
+pub(crate) struct Shown {
+    pub(crate) by: ClientAuth,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Grant {
+    /// RFC 6749, section 4.1.3.
+    Code,
+    /// RFC 6749, section 6.
+    Refresh,
+    /// RFC 6749, section 4.4.
+    ClientCredentials,
+    /// RFC 7523: Google's service accounts.
+    Assertion,
+    /// Meta's exchange of an access token for one that lives longer.
+    Extension,
+    Unknown,
+}
+
+pub(crate) struct TokenRequest {
+    pub(crate) parameters: Parameters,
+    pub(crate) shown: Vec<Shown>,
+}
+
+impl TokenRequest {
+    pub(crate) fn read(headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> Result<Self, Refused> {
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let unreadable = || Refused::new(Refusal::InvalidRequest, "the body is neither a form nor JSON");
+        let (by, body) = match content_type {
+            "application/json" => (ClientAuth::Json, Parameters::json(body).ok_or_else(unreadable)?),
+            "application/x-www-form-urlencoded" => (ClientAuth::Form, Parameters::form(body)),
+            _ if body.is_empty() => (ClientAuth::Form, Parameters::default()),
+            _ => return Err(unreadable()),
+        };
+        let query = Parameters::query(query);
+        let in_headers =
+            credentials::basic(headers).map(|(id, secret)| Shown { by: ClientAuth::Basic, id, secret });
+        let among = |by, parameters: &Parameters| {
+            let (id, secret) = (parameters.get("client_id")?, parameters.get("client_secret")?);
+            Some(Shown { by, id: id.to_owned(), secret: secret.to_owned() })
+        };
+        let in_query = among(ClientAuth::Query, &query);
+        let shown = in_headers.into_iter().chain(in_query).chain(among(by, &body)).collect();
+        Ok(Self { parameters: body.or(query), shown })
+    }
+
+    /// Which grant it is. TikTok Shop has a name of its own for the code's; Shopify and TikTok Ads give none.
+    pub(crate) fn grant(&self) -> Grant {
+        match self.parameters.get("grant_type") {
+            Some("authorization_code" | "authorized_code") => Grant::Code,
+            None if self.parameters.get("code").is_some() => Grant::Code,
+            Some("refresh_token") => Grant::Refresh,
+            Some("client_credentials") => Grant::ClientCredentials,
+            Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => Grant::Assertion,
+            Some("fb_exchange_token") => Grant::Extension,
+            _ => Grant::Unknown,
+        }
+    }
+}

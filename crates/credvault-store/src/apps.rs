@@ -1,0 +1,269 @@
+//! The repository of apps: what the platform, or one tenant, has registered at providers.
+
+use std::collections::BTreeMap;
+
+use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_domain::{FieldName, ProviderId, SecretFields, TenantId, TenantScope, Timestamp};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use crate::change::retrying;
+use crate::connection_row::text_map;
+use crate::credentials::open_sealed;
+use crate::entity::oauth_app::{ActiveModel, Column, Entity, Model};
+use crate::entity::tenant_key;
+use crate::page::text_position;
+use crate::{Error, Listed, Page, Place, Recorded, Store, Write};
+
+const SECRET: &str = "client_secret";
+const PREVIOUS: &str = "previous_client_secret";
+
+/// An app without its secrets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OAuthApp {
+    /// At which provider.
+    pub provider: ProviderId,
+    /// Its id there.
+    pub client_id: String,
+    /// Where the provider sends browsers back to. Registered there, too.
+    pub redirect_uri: String,
+    /// What is asked for if nobody says what.
+    pub scopes: Vec<String>,
+    /// Further values that the provider's file refers to as `{app.X}`.
+    pub settings: BTreeMap<String, String>,
+    /// Masked hints of its secrets.
+    pub hints: BTreeMap<String, String>,
+    /// When it was first stored.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+}
+
+/// An app to be stored.
+#[derive(Clone, Debug)]
+pub struct NewApp {
+    /// At which provider.
+    pub provider: ProviderId,
+    /// Its id there.
+    pub client_id: String,
+    /// Its secret; `None` keeps what is stored, or means a public client.
+    pub client_secret: Option<SecretString>,
+    /// Whether the secret that is stored stays live beside the new one.
+    pub keep_previous: bool,
+    /// Where the provider sends browsers back to.
+    pub redirect_uri: String,
+    /// What is asked for if nobody says what.
+    pub scopes: Vec<String>,
+    /// Further values.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// An app with its secrets, ready to be used.
+#[derive(Clone, Debug)]
+pub struct UsableApp {
+    /// What is not secret.
+    pub app: OAuthApp,
+    /// The secret.
+    pub client_secret: Option<SecretString>,
+    /// The one before, while it is live.
+    pub previous_client_secret: Option<SecretString>,
+}
+
+/// The repository of apps.
+#[derive(Clone, Copy, Debug)]
+pub struct Apps<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The repository of apps.
+    pub fn apps(&self) -> Apps<'_> {
+        Apps { store: self }
+    }
+}
+
+impl Apps<'_> {
+    /// Stores the app of this space at a provider, in place of the one that is there.
+    ///
+    /// # Errors
+    /// The tenant is not served, or the database fails.
+    pub async fn put(
+        &self,
+        scope: &TenantScope,
+        new: &NewApp,
+        write: &Write,
+    ) -> Result<Recorded<OAuthApp>, Error> {
+        retrying(write, || async move {
+            let change = self.store.change(scope, write).await?;
+            let key = (scope.tenant().as_str().to_owned(), new.provider.as_str().to_owned());
+            let stored = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
+            if change.done.is_some() {
+                return change.commit(app(stored.ok_or(Error::Conflict)?)?).await;
+            }
+            let before = match &stored {
+                Some(model) => self.open(&change.tx, scope.tenant(), model).await?,
+                None => SecretFields::default(),
+            };
+            // A repeated secret is no second one.
+            let same =
+                |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+            let current = before.get(SECRET);
+            let secret = new.client_secret.as_ref().or(current);
+            let replaced = current.filter(|current| secret.is_some_and(|secret| !same(secret, current)));
+            let previous = match (new.keep_previous, replaced) {
+                (false, _) => None,
+                (true, Some(replaced)) => Some(replaced),
+                (true, None) => before.get(PREVIOUS),
+            };
+            let pairs = [(SECRET, secret), (PREVIOUS, previous)];
+            let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?.clone())));
+            let pairs: BTreeMap<_, _> =
+                pairs.filter_map(|(name, value)| Some((FieldName::parse(name).ok()?, value))).collect();
+            let masked = |(name, value): (&FieldName, &SecretString)| {
+                Some((name.as_str().to_owned(), credvault_domain::mask(value.expose_secret())?))
+            };
+            let hints: BTreeMap<_, _> = pairs.iter().filter_map(masked).collect();
+            let now = change.now.micros();
+            let (id, generation, create_time) = match &stored {
+                Some(model) => (model.id, model.generation + 1, model.create_time),
+                None => (self.store.new_id()?, 1, now),
+            };
+            let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA);
+            let fields = SecretFields::from_sealed(pairs);
+            let sealed =
+                change.key.seal(&context, &encode_fields(&fields)?, self.store.keyring().random())?;
+            let row = ActiveModel {
+                tenant_id: Set(scope.tenant().as_str().to_owned()),
+                provider: Set(new.provider.as_str().to_owned()),
+                id: Set(id),
+                client_id: Set(new.client_id.clone()),
+                redirect_uri: Set(new.redirect_uri.clone()),
+                scopes: Set(json!(new.scopes)),
+                settings: Set(json!(new.settings)),
+                generation: Set(generation),
+                schema: Set(i64::from(FIELDS_SCHEMA)),
+                key_version: Set(i64::from(change.key.version())),
+                sealed: Set(sealed),
+                hints: Set(json!(hints)),
+                create_time: Set(create_time),
+                update_time: Set(now),
+            };
+            let model = match stored {
+                Some(_) => row.update(&change.tx).await?,
+                None => row.insert(&change.tx).await?,
+            };
+            change.commit(app(model)?).await
+        })
+        .await
+    }
+
+    /// A page of this space's apps, ordered by provider.
+    ///
+    /// # Errors
+    /// The tenant is not served, the page token is wrong, or the database fails.
+    pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<OAuthApp>, Error> {
+        let reading = self.store.read(scope).await?;
+        let after = text_position(page.position(scope.tenant(), &reading)?)?.unwrap_or_default();
+        let rows = Entity::find()
+            .filter(Column::TenantId.eq(scope.tenant().as_str()))
+            .filter(Column::Provider.gt(after))
+            .order_by_asc(Column::Provider)
+            .limit(page.limit())
+            .all(&reading.tx)
+            .await?;
+        let items = rows.into_iter().map(app).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| {
+            last.provider.as_str().as_bytes().to_vec()
+        })
+    }
+
+    /// Removes the app of this space at a provider; `false` if there was none.
+    ///
+    /// # Errors
+    /// The tenant is not served, or the database fails.
+    pub async fn delete(
+        &self,
+        scope: &TenantScope,
+        provider: &ProviderId,
+        write: &Write,
+    ) -> Result<Recorded<bool>, Error> {
+        retrying(write, || async move {
+            let change = self.store.change(scope, write).await?;
+            let key = (scope.tenant().as_str().to_owned(), provider.as_str().to_owned());
+            let removed = match change.done {
+                Some(_) => true,
+                None => Entity::delete_by_id(key).exec(&change.tx).await?.rows_affected > 0,
+            };
+            change.commit(removed).await
+        })
+        .await
+    }
+
+    /// The app that a place's connection is made with: its tenant's own, or else the platform's.
+    ///
+    /// # Errors
+    /// A sealed value does not open, or the database fails.
+    pub async fn usable_at(&self, place: &Place, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
+        self.usable(place.tenant(), provider).await
+    }
+
+    /// The app that this scope's connections are made with: the tenant's own, or else the platform's.
+    ///
+    /// # Errors
+    /// A sealed value does not open, or the database fails.
+    pub async fn usable_in(
+        &self,
+        scope: &TenantScope,
+        provider: &ProviderId,
+    ) -> Result<Option<UsableApp>, Error> {
+        self.usable(scope.tenant(), provider).await
+    }
+
+    async fn usable(&self, tenant: &TenantId, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
+        let platform = TenantId::platform();
+        for space in [tenant, &platform] {
+            let (reading, _) = self.store.read_any(space).await?;
+            let key = (space.as_str().to_owned(), provider.as_str().to_owned());
+            let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? else { continue };
+            let fields = self.open(&reading.tx, space, &model).await?;
+            return Ok(Some(UsableApp {
+                app: app(model)?,
+                client_secret: fields.get(SECRET).cloned(),
+                previous_client_secret: fields.get(PREVIOUS).cloned(),
+            }));
+        }
+        Ok(None)
+    }
+
+    async fn open(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        model: &Model,
+    ) -> Result<SecretFields, Error> {
+        let key = (model.tenant_id.clone(), model.key_version);
+        let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
+        let key = (model.key_version, key.wrapped.as_slice());
+        open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
+            Context::app(tenant, model.id.into_bytes(), model.generation, schema)
+        })
+    }
+}
+
+fn app(model: Model) -> Result<OAuthApp, Error> {
+    Ok(OAuthApp {
+        provider: ProviderId::from_stored(model.provider),
+        client_id: model.client_id,
+        redirect_uri: model.redirect_uri,
+        scopes: serde_json::from_value(model.scopes).map_err(|_| Error::Integrity)?,
+        settings: text_map(model.settings)?,
+        hints: text_map(model.hints)?,
+        create_time: Timestamp::from_micros(model.create_time),
+        update_time: Timestamp::from_micros(model.update_time),
+    })
+}

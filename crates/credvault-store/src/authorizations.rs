@@ -1,0 +1,243 @@
+//! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use credvault_crypto::TenantKey;
+use credvault_domain::{
+    ConnectionId, ConnectionState, ServiceId, StateChange, TenantId, TenantScope, Timestamp, UserId,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _,
+};
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::change::{ChangeKind, retrying};
+use crate::connections::{locked_live, touched};
+use crate::entity::authorization::{ActiveModel, Column, Entity};
+use crate::entity::connection;
+use crate::session::begin_write;
+use crate::{Error, Place, Recorded, Store, Write};
+
+/// How long a consent may take.
+const LIFE: Duration = Duration::from_secs(600);
+/// How many consents of one user may be open at once, and of one tenant.
+const OPEN: (u64, u64) = (20, 200);
+
+/// A consent that is to begin.
+#[derive(Clone, Debug)]
+pub struct NewAuthorization {
+    /// Which service began it.
+    pub service: ServiceId,
+    /// What stands for the browser or session.
+    pub session: Option<String>,
+    /// Where the provider sends the browser back to.
+    pub redirect_uri: String,
+    /// With which app.
+    pub client_id: String,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+}
+
+/// A consent that has begun.
+#[derive(Debug)]
+pub struct BegunAuthorization {
+    /// What the callback is recognised by.
+    pub state: SecretString,
+    /// What binds the code to it (RFC 7636): kept nowhere, for it follows from the state and the tenant's key.
+    pub code_verifier: SecretString,
+    /// Until when it can be completed.
+    pub expire_time: Timestamp,
+}
+
+/// A consent whose state has come back. It does not come back a second time.
+#[derive(Debug)]
+pub struct ReturnedAuthorization {
+    /// Where it is for.
+    pub place: Place,
+    /// Where the provider was told to send the browser back to.
+    pub redirect_uri: String,
+    /// With which app it began.
+    pub client_id: String,
+    /// What was asked for.
+    pub scopes: Vec<String>,
+    /// What binds the code to it.
+    pub code_verifier: SecretString,
+}
+
+/// Why a state is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AuthorizationError {
+    /// This tenant has no such state.
+    #[error("the state is not one that BeginAuthorization gave for this tenant; begin again")]
+    Unknown,
+    /// It was used.
+    #[error("the state was used already; begin again")]
+    Replayed,
+    /// Its time is over.
+    #[error("the state is older than ten minutes; begin again")]
+    Expired,
+    /// Somebody else began it.
+    #[error("the consent was begun by another user or in another session; whoever began it must complete it")]
+    Foreign,
+}
+
+/// The repository of authorisations.
+#[derive(Clone, Copy, Debug)]
+pub struct Authorizations<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The repository of authorisations.
+    pub fn authorizations(&self) -> Authorizations<'_> {
+        Authorizations { store: self }
+    }
+}
+
+impl Authorizations<'_> {
+    /// Begins a consent for a connection.
+    ///
+    /// # Errors
+    /// The connection is not there or deleted, or too many consents are open.
+    pub async fn begin(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        new: &NewAuthorization,
+        write: &Write,
+    ) -> Result<Recorded<BegunAuthorization>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let model = locked_live(&mut change, id, None).await?;
+            let open = Condition::all()
+                .add(Column::TenantId.eq(scope.tenant().as_str()))
+                .add(Column::ConsumeTime.is_null())
+                .add(Column::ExpireTime.gt(change.now.micros()));
+            let of_user = match scope.user() {
+                Some(user) => open.clone().add(Column::UserId.eq(user.as_str())),
+                None => open.clone().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
+            };
+            let full = Entity::find().filter(of_user).count(&change.tx).await? >= OPEN.0
+                || Entity::find().filter(open).count(&change.tx).await? >= OPEN.1;
+            if full {
+                return Err(Error::TooManyAuthorizations);
+            }
+            let mut bytes = [0; 32];
+            self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
+            let state = URL_SAFE_NO_PAD.encode(bytes);
+            let expire_time = change.now.after(LIFE);
+            let session = |session: &String| fingerprint(&change.key, scope.tenant(), b"session", session);
+            let row = ActiveModel {
+                tenant_id: Set(model.tenant_id.clone()),
+                state_hash: Set(state_hash(&change.key, scope.tenant(), &state)),
+                connection_id: Set(model.id),
+                user_id: Set(scope.user().map(|user| user.as_str().to_owned())),
+                service: Set(new.service.as_str().to_owned()),
+                session_hash: Set(new.session.as_ref().map(session)),
+                redirect_uri: Set(new.redirect_uri.clone()),
+                client_id: Set(new.client_id.clone()),
+                scopes: Set(json!(new.scopes)),
+                create_time: Set(change.now.micros()),
+                expire_time: Set(expire_time.micros()),
+                consume_time: Set(None),
+            };
+            Entity::insert(row).exec_without_returning(&change.tx).await?;
+            let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+            let mut row = touched(&change, model);
+            row.state = Set(before.after(StateChange::AuthorizationBegun)?.as_str().to_owned());
+            row.scopes_asked = Set(Some(json!(new.scopes)));
+            row.update(&change.tx).await?;
+            change.feed(Some(id), ChangeKind::Updated, None);
+            let code_verifier = verifier(&change.key, scope.tenant(), &state);
+            change.commit(BegunAuthorization { state: state.into(), code_verifier, expire_time }).await
+        })
+        .await
+    }
+
+    /// Takes a state back, once and for all.
+    ///
+    /// # Errors
+    /// [`Error::Authorization`] if it is not accepted.
+    pub async fn take(
+        &self,
+        scope: &TenantScope,
+        state: &str,
+        session: Option<&str>,
+    ) -> Result<ReturnedAuthorization, Error> {
+        let tenant = scope.tenant();
+        let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
+        let (key, tenant_state) = self.store.tenant_key(&tx, tenant).await?;
+        crate::session::served(tenant, tenant_state)?;
+        let now = self.store.now();
+        let hash = state_hash(&key, tenant, state);
+        // The database decides who is the one.
+        let taken = Entity::update_many()
+            .col_expr(Column::ConsumeTime, Expr::value(now.micros()))
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::StateHash.eq(hash.clone()))
+            .filter(Column::ConsumeTime.is_null())
+            .exec(&tx)
+            .await?;
+        let row = Entity::find_by_id((tenant.as_str().to_owned(), hash)).one(&tx).await?;
+        let row = row.ok_or(AuthorizationError::Unknown)?;
+        tx.commit().await?;
+        if taken.rows_affected == 0 {
+            return Err(AuthorizationError::Replayed.into());
+        }
+        if row.expire_time <= now.micros() {
+            return Err(AuthorizationError::Expired.into());
+        }
+        let session = session.map(|session| fingerprint(&key, tenant, b"session", session));
+        if row.user_id.as_deref() != scope.user().map(UserId::as_str) || row.session_hash != session {
+            return Err(AuthorizationError::Foreign.into());
+        }
+        Ok(ReturnedAuthorization {
+            place: Place { tenant: tenant.clone(), connection: ConnectionId::from_uuid(row.connection_id) },
+            redirect_uri: row.redirect_uri,
+            client_id: row.client_id,
+            scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
+            code_verifier: verifier(&key, tenant, state),
+        })
+    }
+
+    /// Notes that a consent did not come: a connection that was waiting for its first one is as it was before.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end(&self, place: &Place) -> Result<(), Error> {
+        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
+        if let Some(model) = connection::Entity::find_by_id(key).one(&tx).await? {
+            let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+            let after = state.after(StateChange::AuthorizationEnded)?;
+            if after != state {
+                let revision = model.revision + 1;
+                let mut row: connection::ActiveModel = model.into();
+                row.state = Set(after.as_str().to_owned());
+                row.revision = Set(revision);
+                row.update_time = Set(self.store.now().micros());
+                row.update(&tx).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> Vec<u8> {
+    key.fingerprint(tenant, &[b"authorization", what, text.as_bytes()]).to_vec()
+}
+
+fn state_hash(key: &TenantKey, tenant: &TenantId, state: &str) -> Vec<u8> {
+    fingerprint(key, tenant, b"state", state)
+}
+
+/// 43 characters, as RFC 7636 wants them.
+fn verifier(key: &TenantKey, tenant: &TenantId, state: &str) -> SecretString {
+    URL_SAFE_NO_PAD.encode(fingerprint(key, tenant, b"verifier", state)).into()
+}

@@ -1,0 +1,27 @@
+//! Table `authorizations`.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "authorizations")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub state_hash: Vec<u8>,
+    pub connection_id: Uuid,
+    pub user_id: Option<String>,
+    pub service: String,
+    pub session_hash: Option<Vec<u8>>,
+    pub redirect_uri: String,
+    pub client_id: String,
+    pub scopes: Json,
+    pub create_time: i64,
+    pub expire_time: i64,
+    pub consume_time: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,26 @@
+//! Table `refreshes`.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "refreshes")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub connection_id: Uuid,
+    pub generation: i64,
+    pub state: String,
+    pub due_time: Option<i64>,
+    pub retry_time: Option<i64>,
+    pub failures: i64,
+    pub marked: bool,
+    pub intent_id: Option<Uuid>,
+    pub instance: Option<Uuid>,
+    pub lease_time: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

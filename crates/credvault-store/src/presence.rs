@@ -1,0 +1,80 @@
+//! Proof of life: each process holds a session lock of PostgreSQL for as long as it lives. Whoever can take that lock
+//! knows that the process is gone; a process that is merely slow or stopped still holds it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sea_orm::sqlx::{self, Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::Database;
+use crate::connect::Connections;
+
+/// How often the lock's connection is looked after.
+const PULSE: Duration = Duration::from_secs(2);
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The process as others see it.
+pub(crate) struct Presence {
+    instance: Arc<Mutex<Option<Uuid>>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Presence {
+    /// Begins to be present.
+    pub(crate) fn start(database: Database, connections: Arc<Connections>, first: Uuid) -> Self {
+        match database {
+            // One process has the file, so nobody has to be told.
+            Database::Sqlite => Self { instance: Arc::new(Mutex::new(Some(first))), keeper: None },
+            Database::Postgres => {
+                let instance = Arc::new(Mutex::new(None));
+                let keeper = tokio::spawn(keep(connections, Arc::clone(&instance), first));
+                Self { instance, keeper: Some(keeper) }
+            }
+        }
+    }
+
+    /// The name that is held, or `None` while it cannot be proven: nothing may be claimed then.
+    pub(crate) fn instance(&self) -> Option<Uuid> {
+        *self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+    }
+}
+
+/// The number that a name is locked by: its last eight bytes, which are random.
+pub(crate) fn lock_number(instance: Uuid) -> i64 {
+    instance.as_u64_pair().1.cast_signed()
+}
+
+async fn keep(connections: Arc<Connections>, present: Arc<Mutex<Option<Uuid>>>, first: Uuid) {
+    let mut instance = first;
+    loop {
+        if let Ok(Ok(mut held)) = tokio::time::timeout(PATIENCE, hold(&connections, instance)).await {
+            *present.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance);
+            while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, held.ping()).await {
+                tokio::time::sleep(PULSE).await;
+            }
+            // Others may have found the lock free: what was claimed under this name is theirs to take over.
+            *present.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            tracing::warn!("the connection that proves this process alive was lost; a new one is made");
+            instance = Uuid::from_u128(instance.as_u128().wrapping_add(1));
+        }
+        tokio::time::sleep(PULSE).await;
+    }
+}
+
+/// Takes the lock on a connection that belongs to nobody else.
+async fn hold(connections: &Connections, instance: Uuid) -> Result<PgConnection, sqlx::Error> {
+    let mut held = connections.writer().get_postgres_connection_pool().acquire().await?.detach();
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_number(instance)).execute(&mut held).await?;
+    Ok(held)
+}

@@ -1,0 +1,191 @@
+//! The steps of a refresh, one by one: who may claim, who may store, and what a crash leaves behind.
+
+use std::time::Duration;
+
+use credvault_domain::{
+    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope,
+};
+use credvault_store::{
+    Claim, Claimed, NewCredential, Place, RefreshFailure, Renewal, Renewed, Selector, Store,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::fixture::*;
+use crate::on_both;
+
+fn strict(_: &ProviderId, _: &AuthMode) -> bool {
+    false
+}
+
+fn lenient(_: &ProviderId, _: &AuthMode) -> bool {
+    true
+}
+
+/// A connection whose tokens can be renewed, with its place and generation.
+pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> (Place, i64) {
+    let id = fixture.connection(scope, account).await.id;
+    let due_time = Some(fixture.clock.now());
+    let new = NewCredential { renewal: Some(Renewal { due_time }), ..credential("CANARY first") };
+    let write = write(scope, Action::PutCredential);
+    fixture.store.credentials().put(scope, id, &new, None, &write).await.unwrap().into_inner();
+    let selector = Selector::Connection { id, version: None };
+    let fetched = fixture.store.credentials().fetch(scope, &selector).await.unwrap();
+    (fetched.place(), fetched.generation())
+}
+
+pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
+    // Proof of life takes a moment to be there.
+    for _ in 0..200 {
+        match store.refreshes().claim(place, seen, &strict, true).await.unwrap() {
+            Claim::Ours(claimed) => return *claimed,
+            Claim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("never claimed");
+}
+
+pub fn renewed(claimed: &Claimed, value: &str) -> Renewed {
+    let mut fields = claimed.fields.clone();
+    fields.set(FieldName::parse("token").unwrap(), value.to_owned().into());
+    Renewed { fields, expire_time: None, due_time: None, scopes: None, settings: Default::default() }
+}
+
+pub fn record(place: &Place) -> AuditEvent {
+    AuditEvent::of(place.tenant().clone(), Action::RefreshConnection)
+}
+
+on_both! {
+    async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        assert_eq!(ours.fields.get("token").unwrap().expose_secret(), "CANARY first");
+        for _ in 0..20 {
+            assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Busy));
+        }
+        assert!(fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY second"), &record(&place)).await.unwrap());
+        assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY second");
+        // Whoever still knows the tokens before it is told to read again, and the same answer is not stored twice.
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Changed));
+        assert!(!fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY third"), &record(&place)).await.unwrap());
+        assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY second");
+        let next = claimed(&fixture.store, &place, seen + 1).await;
+        assert_eq!(next.fields.get("token").unwrap().expose_secret(), "CANARY second");
+    }
+
+    async fn a_credential_that_was_replaced_meanwhile_is_not_overwritten(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        fixture.put(&scope, place.connection(), "CANARY fresh consent").await;
+        assert!(!fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY stale"), &record(&place)).await.unwrap());
+        assert!(!fixture.store.refreshes().fail(&ours, RefreshFailure::Dead, &record(&place)).await.unwrap());
+        assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY fresh consent");
+        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+        assert_eq!(connection.state, ConnectionState::Connected);
+    }
+
+    async fn an_unknown_outcome_shows_and_is_sent_again_once_at_most_by_the_strict(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let unknown = RefreshFailure::Unknown { retry_time: fixture.clock.now() };
+        let ours = claimed(&fixture.store, &place, seen).await;
+        assert!(!ours.uncertain);
+        assert!(fixture.store.refreshes().fail(&ours, unknown, &record(&place)).await.unwrap());
+        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+        assert_eq!((connection.state, connection.error.unwrap().reason.as_str()), (ConnectionState::Error, "PROVIDER_UNAVAILABLE"));
+        // The one marked attempt.
+        let again = claimed(&fixture.store, &place, seen).await;
+        assert!(again.uncertain);
+        assert!(fixture.store.refreshes().fail(&again, unknown, &record(&place)).await.unwrap());
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &strict, true).await.unwrap(), Claim::Dead));
+        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+        assert_eq!(connection.error.unwrap().reason, "REAUTHORIZATION_REQUIRED");
+        // It is not asked of the provider ever again, until somebody consents anew.
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Dead));
+    }
+
+    async fn a_provider_with_grace_is_asked_until_it_answers(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let unknown = RefreshFailure::Unknown { retry_time: fixture.clock.now() };
+        let mut ours = claimed(&fixture.store, &place, seen).await;
+        for _ in 0..3 {
+            assert!(fixture.store.refreshes().fail(&ours, unknown, &record(&place)).await.unwrap());
+            let Claim::Ours(again) = fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap() else {
+                panic!("not claimed again")
+            };
+            ours = *again;
+        }
+        assert!(fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY second"), &record(&place)).await.unwrap());
+        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+        assert!(connection.state == ConnectionState::Connected && connection.error.is_none());
+        assert!(connection.last_refreshed_time.is_some());
+    }
+
+    async fn a_destroyed_version_leaves_no_tokens_behind(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY second"), &record(&place)).await.unwrap();
+        let destroy = write(&scope, Action::DestroyCredentialVersion);
+        fixture.store.credentials().destroy(&scope, place.connection(), 1, &destroy).await.unwrap().into_inner();
+        assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM tokens").await, "0");
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen + 2, &lenient, true).await.unwrap(), Claim::Nothing));
+    }
+
+    async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        assert_eq!(fixture.store.refreshes().due(10).await.unwrap(), [(place.clone(), seen)]);
+        let ours = claimed(&fixture.store, &place, seen).await;
+        assert_eq!(fixture.store.refreshes().due(10).await.unwrap(), [], "somebody is at it");
+        let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
+        fixture.store.refreshes().fail(&ours, RefreshFailure::Temporary { retry_time }, &record(&place)).await.unwrap();
+        let claim = |forced| async move {
+            let (place, seen) = renewing_place(fixture, &scope_of("acme")).await;
+            fixture.store.refreshes().claim(&place, seen, &strict, forced).await.unwrap()
+        };
+        assert!(matches!(claim(false).await, Claim::Later(time) if time == retry_time));
+        assert!(matches!(claim(true).await, Claim::Ours(_)), "whoever insists is let through");
+    }
+}
+
+fn scope_of(tenant: &str) -> TenantScope {
+    scope(tenant, None)
+}
+
+async fn renewing_place(fixture: &Fixture, scope: &TenantScope) -> (Place, i64) {
+    let fetched = fixture.store.credentials().fetch(scope, &by_provider(None, None)).await.unwrap();
+    (fetched.place(), fetched.generation())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_taken_over_from_a_process_that_is_gone_and_from_no_other() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let (place, seen) = renewing(&fixture, &scope, "a").await;
+    let other = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
+    let theirs = claimed(&other, &place, seen).await;
+    // Its lease is over, and it lives: slow is not gone.
+    fixture.execute("UPDATE refreshes SET lease_time = 0").await;
+    for _ in 0..5 {
+        assert!(matches!(
+            fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(),
+            Claim::Busy
+        ));
+    }
+    // It is gone, and its lease is not over.
+    drop(theirs);
+    other.close().await;
+    drop(other);
+    fixture.execute("UPDATE refreshes SET lease_time = 9000000000000000").await;
+    assert!(matches!(
+        fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(),
+        Claim::Busy
+    ));
+    fixture.execute("UPDATE refreshes SET lease_time = 0").await;
+    let ours = claimed(&fixture.store, &place, seen).await;
+    assert!(ours.uncertain, "what it has sent may have worked");
+}

@@ -1,0 +1,422 @@
+//! Connections to a provider: consent, fresh tokens for every caller, and what its failures mean. The provider is the
+//! simulator, over real HTTP.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credvault::proto::v1;
+use credvault_domain::Clock as _;
+use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Refusal, Rotation, Simulator, Step};
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Client, TestVault, by_id, eventually, input, postgres_database, refusal};
+use crate::on_both;
+
+/// A vault, and a provider that it knows as `simulator`. The renewal is as strict as providers get.
+struct Connected {
+    vault: TestVault,
+    provider: Simulator,
+}
+
+const STRICT: &str = "rotates = 'yes'";
+const GRACE: &str = "rotates = 'yes'\ngrace_seconds = 1800";
+
+fn provider_file(url: &str, renewal: &str) -> String {
+    let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
+    format!(
+        "id = 'simulator'\nname = 'Simulator'\n\
+         [modes.oauth2_code]\ntitle = 'OAuth'\nkind = 'oauth2_code'\n\
+         scopes = {{ default = ['read'], always = ['offline'] }}\n\
+         secret.access_token = {{ title = 'Access token' }}\n\
+         secret.refresh_token = {{ title = 'Refresh token', vault_only = true }}\n\
+         [modes.oauth2_code.request]\nbase_url = '{url}'\n\
+         headers = {{ Authorization = 'Bearer {{secret.access_token}}' }}\n\
+         [modes.oauth2_code.authorize]\nurl = '{url}/authorize'\nissuer = '{url}'\n\
+         query = {{ response_type = 'code', client_id = '{{app.client_id}}', redirect_uri = '{{flow.redirect_uri}}',\
+          scope = '{{flow.scope}}', state = '{{flow.state}}', code_challenge = '{{flow.code_challenge}}',\
+          code_challenge_method = 'S256' }}\n\
+         [modes.oauth2_code.exchange]\nurl = '{url}/token'\n{secret}\n\
+         form = {{ grant_type = 'authorization_code', code = '{{flow.code}}', redirect_uri = '{{flow.redirect_uri}}',\
+          code_verifier = '{{flow.code_verifier}}' }}\n\
+         [modes.oauth2_code.renew]\nurl = '{url}/token'\n{secret}\n\
+         form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
+         [modes.oauth2_code.answer]\naccount = 'account'\n\
+         [modes.oauth2_code.renewal]\n{renewal}\n"
+    )
+}
+
+/// The app at the provider, stored for the platform.
+fn app_request() -> v1::PutOAuthAppRequest {
+    v1::PutOAuthAppRequest {
+        provider: "simulator".into(),
+        client_id: CLIENT_ID.into(),
+        client_secret: CLIENT_SECRET.into(),
+        redirect_uri: "http://127.0.0.1:9/back".into(),
+        ..Default::default()
+    }
+}
+
+fn connection_request(account: &str) -> v1::CreateConnectionRequest {
+    v1::CreateConnectionRequest {
+        owner: Some(v1::Owner { kind: v1::OwnerKind::Tenant.into(), user_id: String::new() }),
+        provider: "simulator".into(),
+        account_name: account.into(),
+        ..Default::default()
+    }
+}
+
+impl Connected {
+    async fn start(mut vault: TestVault, renewal: &str) -> Self {
+        let provider = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let folder = vault.folder.path().join("catalog");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("simulator.toml"), provider_file(&provider.url(), renewal)).unwrap();
+        vault.settings.catalog.folder = Some(folder);
+        vault.settings.broker.allowed_networks = vec!["127.0.0.0/8".into()];
+        vault.start().await;
+        vault.client("operator").await.admin().put_o_auth_app(app_request()).await.unwrap();
+        Self { vault, provider }
+    }
+
+    async fn sqlite(renewal: &str) -> Self {
+        Self::start(TestVault::prepared(None).await, renewal).await
+    }
+
+    async fn postgres(renewal: &str) -> Self {
+        Self::start(TestVault::prepared(Some(postgres_database().await)).await, renewal).await
+    }
+
+    /// A connection with a grant of the provider, whose access token has `left` to live as far as the vault knows.
+    async fn granted(&self, app: &Client, account: &str, left: i64) -> String {
+        let tokens = self.provider.issue(account, &["read"]);
+        let id = app.create(connection_request(account)).await.unwrap().id;
+        let fields = [
+            ("access_token", tokens.access_token.as_str()),
+            ("refresh_token", tokens.refresh_token.as_str()),
+        ];
+        let seconds = self.vault.clock.now().seconds() + left;
+        let expire = v1::credential_input::Expiry::ExpireTime(prost_types::Timestamp { seconds, nanos: 0 });
+        let credential = Some(v1::CredentialInput { expiry: Some(expire), ..input(&fields) });
+        let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
+        app.vault().put_credential(put).await.unwrap();
+        id
+    }
+
+    /// What the provider says to a fetched token.
+    async fn accepts(&self, credential: &v1::Credential) -> bool {
+        let auth = credential.request_auth.as_ref().unwrap();
+        let asked = reqwest::Client::new().get(format!("{}/me", auth.base_url));
+        let asked = asked.header("authorization", &auth.headers["Authorization"]);
+        asked.send().await.unwrap().status().is_success()
+    }
+}
+
+async fn state(app: &Client, id: &str) -> (v1::ConnectionState, String) {
+    let request = v1::GetConnectionRequest { connection_id: id.to_owned() };
+    let connection =
+        app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap();
+    (connection.state(), connection.error.map(|error| error.reason).unwrap_or_default())
+}
+
+/// Allows or denies in the browser, and gives the parameters that the callback would have.
+async fn decide(url: &str, account: &str, decision: &str) -> BTreeMap<String, String> {
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = browser.get(url).send().await.unwrap().text().await.unwrap();
+    let mut form =
+        vec![("account".to_owned(), account.to_owned()), ("decision".to_owned(), decision.to_owned())];
+    // The first of two forms with the same hidden fields.
+    for field in page.split("<form").nth(1).unwrap().split("<input type=\"hidden\" name=\"").skip(1) {
+        let (name, rest) = field.split_once("\" value=\"").unwrap();
+        let value = rest.split_once('"').unwrap().0.replace("&#39;", "'").replace("&amp;", "&");
+        form.push((name.to_owned(), value));
+    }
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let origin = url.split("/authorize").next().unwrap();
+    let post =
+        browser.post(format!("{origin}/decide")).header("content-type", "application/x-www-form-urlencoded");
+    let answer = post.body(body).send().await.unwrap();
+    let back = url::Url::parse(answer.headers()["location"].to_str().unwrap()).unwrap();
+    back.query_pairs().into_owned().collect()
+}
+
+async fn begin(app: &Client, id: &str, session: &str) -> v1::BeginAuthorizationResponse {
+    let request = v1::BeginAuthorizationRequest {
+        connection_id: id.to_owned(),
+        session: session.to_owned(),
+        ..Default::default()
+    };
+    app.connections().begin_authorization(request).await.unwrap().into_inner()
+}
+
+async fn complete(
+    app: &Client,
+    parameters: &BTreeMap<String, String>,
+    session: &str,
+) -> Result<v1::Connection, tonic::Status> {
+    let request =
+        v1::CompleteAuthorizationRequest { parameters: parameters.clone(), session: session.to_owned() };
+    Ok(app.connections().complete_authorization(request).await?.into_inner().connection.unwrap())
+}
+
+on_both! {
+    async fn a_consent_connects_once_and_for_whoever_began_it(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let begun = begin(&app, &id, "CANARY session").await;
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting);
+        assert!(begun.authorization_url.contains("code_challenge_method=S256") && begun.authorization_url.contains("scope=read%20offline"));
+        let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+
+        // In another session, by another user, by another tenant: the state is used up by the one who may have it.
+        let other = connected.vault.app("other").await;
+        assert_eq!(refusal(&complete(&other, &parameters, "CANARY session").await.unwrap_err()), "FailedPrecondition STATE_INVALID");
+        let done = complete(&app, &parameters, "CANARY session").await.unwrap();
+        assert_eq!((done.id.as_str(), done.state(), done.external_account_id.as_str()), (id.as_str(), v1::ConnectionState::Connected, "shop-1"));
+        assert_eq!((done.scopes_asked.join(" "), done.scopes_granted.join(" ")), ("read offline".into(), "read offline".into()));
+        let again = complete(&app, &parameters, "CANARY session").await.unwrap_err();
+        assert!(refusal(&again) == "FailedPrecondition STATE_INVALID" && again.message().contains("used already"), "{again:?}");
+        let credential = app.fetch(by_id(&id)).await.unwrap();
+        assert!(connected.accepts(&credential).await && !credential.fields.contains_key("refresh_token"));
+
+        // A second consent keeps the id and adds a version; it must be the same account's.
+        let begun = begin(&app, &id, "").await;
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connected, "it goes on working meanwhile");
+        let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+        assert_eq!(complete(&app, &parameters, "").await.unwrap().current_version, 2);
+        let begun = begin(&app, &id, "").await;
+        let parameters = decide(&begun.authorization_url, "another-shop", "allow").await;
+        let stranger = complete(&app, &parameters, "").await.unwrap_err();
+        assert!(refusal(&stranger) == "FailedPrecondition STATE_INVALID" && stranger.message().contains("another account"));
+        assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    }
+
+    async fn a_consent_that_is_denied_forged_or_late_connects_nothing(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        connected.provider.behave(|behaviour| behaviour.send_iss = true);
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let denied = decide(&begin(&app, &id, "").await.authorization_url, "shop-1", "deny").await;
+        assert_eq!(refusal(&complete(&app, &denied, "").await.unwrap_err()), "FailedPrecondition REAUTHORIZATION_REQUIRED");
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+        // Finished in another session than it was begun in (RFC 9700, 4.7: login CSRF).
+        let begun = begin(&app, &id, "mine").await;
+        let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+        let foreign = complete(&app, &parameters, "theirs").await.unwrap_err();
+        assert!(foreign.message().contains("another session"), "{foreign:?}");
+        // From another issuer (RFC 9207: mix-up).
+        let begun = begin(&app, &id, "").await;
+        let mut parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+        parameters.insert("iss".into(), "https://evil.example".into());
+        assert_eq!(refusal(&complete(&app, &parameters, "").await.unwrap_err()), "InvalidArgument FIELDS_INVALID");
+        // With a code of another consent, which another challenge binds (RFC 7636).
+        let (one, two) = (begin(&app, &id, "").await, begin(&app, &id, "").await);
+        let mut first = decide(&one.authorization_url, "shop-1", "allow").await;
+        let second = decide(&two.authorization_url, "shop-1", "allow").await;
+        first.insert("code".into(), second["code"].clone());
+        assert_eq!(refusal(&complete(&app, &first, "").await.unwrap_err()), "FailedPrecondition REAUTHORIZATION_REQUIRED");
+        // After ten minutes, without a state, with a made-up one.
+        let begun = begin(&app, &id, "").await;
+        let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+        connected.vault.clock.advance(Duration::from_secs(601));
+        assert!(complete(&app, &parameters, "").await.unwrap_err().message().contains("ten minutes"));
+        assert_eq!(refusal(&complete(&app, &BTreeMap::new(), "").await.unwrap_err()), "InvalidArgument FIELDS_INVALID");
+        let made_up = BTreeMap::from([("state".to_owned(), "CANARY".to_owned()), ("code".to_owned(), "CANARY".to_owned())]);
+        assert_eq!(refusal(&complete(&app, &made_up, "").await.unwrap_err()), "FailedPrecondition STATE_INVALID");
+        assert_eq!((connected.vault.count("tokens").await, connected.vault.count("credential_versions").await), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_fetches_on_four_replicas_refresh_an_expired_token_once() {
+    let mut connected = Connected::postgres(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let delay = Duration::from_secs(8);
+    connected.provider.behave(|behaviour| {
+        behaviour.script = vec![Step::Slow { before_effect: Duration::ZERO, after_effect: delay }]
+    });
+    let id = connected.granted(&app, "shop-1", -60).await;
+    let mut replicas = vec![connected.vault.instance.take().unwrap()];
+    let mut clients = vec![app.clone()];
+    for _ in 0..3 {
+        connected.vault.start().await;
+        clients.push(connected.vault.client("app").await.acting_for("acme", None));
+        replicas.push(connected.vault.instance.take().unwrap());
+    }
+    let hurried = {
+        let mut request = tonic::Request::new(by_id(&id));
+        request.set_timeout(Duration::from_secs(2));
+        let client = clients[1].clone();
+        tokio::spawn(async move { client.vault().fetch_credential(request).await })
+    };
+    let fetches = (0..256).map(|i| {
+        let (client, id) = (clients[i % 4].clone(), id.clone());
+        async move { client.fetch(by_id(&id)).await }
+    });
+    let fetched = futures::future::join_all(fetches).await;
+    let impatient = hurried.await.unwrap().unwrap_err();
+    assert_eq!(refusal(&impatient), "Unavailable PROVIDER_UNAVAILABLE");
+    assert!(impatient.get_error_details().retry_info().is_some());
+    let tokens: std::collections::BTreeSet<_> =
+        fetched.into_iter().map(|credential| credential.unwrap().fields["access_token"].clone()).collect();
+    assert_eq!(tokens.len(), 1, "everybody has the same new one");
+    let counts = connected.provider.counts();
+    assert_eq!((counts.refreshes, counts.reuses_detected), (1, 0));
+    assert!(connected.accepts(&clients[3].fetch(by_id(&id)).await.unwrap()).await);
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_told_and_recovered_by_the_providers_rule() {
+    // The same token is taken again within the grace time.
+    let connected = Connected::sqlite(GRACE).await;
+    connected.provider.behave(|behaviour| {
+        behaviour.rotation =
+            Rotation::Rotating { grace: Duration::from_secs(1800), same_answer_within_grace: true };
+        behaviour.script = vec![Step::LoseAnswer];
+    });
+    let app = connected.vault.app("acme").await;
+    let id = connected.granted(&app, "shop-1", -60).await;
+    assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "Unavailable PROVIDER_UNAVAILABLE");
+    assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "PROVIDER_UNAVAILABLE".into()));
+    connected.vault.clock.advance(Duration::from_secs(400));
+    assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()));
+
+    // A strict provider is asked once more, and its refusal asks for consent: never silently dead.
+    let connected = Connected::sqlite(STRICT).await;
+    connected.provider.behave(|behaviour| behaviour.script = vec![Step::LoseAnswer]);
+    let app = connected.vault.app("acme").await;
+    let id = connected.granted(&app, "shop-1", -60).await;
+    assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "Unavailable PROVIDER_UNAVAILABLE");
+    connected.vault.clock.advance(Duration::from_secs(400));
+    assert_eq!(
+        refusal(&app.fetch(by_id(&id)).await.unwrap_err()),
+        "FailedPrecondition REAUTHORIZATION_REQUIRED"
+    );
+    assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "REAUTHORIZATION_REQUIRED".into()));
+    let asked = connected.provider.counts().refreshes;
+    for _ in 0..3 {
+        connected.vault.clock.advance(Duration::from_secs(400));
+        app.fetch(by_id(&id)).await.unwrap_err();
+    }
+    assert_eq!(connected.provider.counts().refreshes, asked, "a dead grant is not asked for again");
+    // A new consent mends it in place.
+    let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-1", "allow").await;
+    complete(&app, &parameters, "").await.unwrap();
+    assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outages_and_the_apps_own_faults_never_mark_a_connection_dead() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    // Twenty seconds left: it works still, so it is served while the provider is not there.
+    let id = connected.granted(&app, "near-its-end", 20).await;
+    for step in [
+        Step::Fail { status: 503, after_effect: false },
+        Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(7) },
+        Step::NotJson,
+        Step::Redirect { to: "http://169.254.169.254/latest".into() },
+        Step::Refuse(Refusal::InvalidClient),
+    ] {
+        connected.provider.behave(|behaviour| behaviour.steady = step.clone());
+        connected.vault.clock.advance(Duration::from_secs(1));
+        let served = app.fetch(by_id(&id)).await.unwrap();
+        assert!(connected.accepts(&served).await, "{step:?}");
+        assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()), "{step:?}");
+        connected.vault.sql("UPDATE refreshes SET retry_time = NULL").await;
+    }
+    // Expired: the caller is told when to come again, and the connection is not dead.
+    let id = connected.granted(&app, "expired", -60).await;
+    connected.provider.behave(|behaviour| {
+        behaviour.steady = Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(7) };
+    });
+    let throttled = app.fetch(by_id(&id)).await.unwrap_err();
+    assert_eq!(refusal(&throttled), "ResourceExhausted PROVIDER_RATE_LIMITED");
+    assert_eq!(throttled.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::from_secs(7)));
+    assert_eq!(
+        refusal(&app.fetch(by_id(&id)).await.unwrap_err()),
+        "Unavailable PROVIDER_UNAVAILABLE",
+        "not asked before then"
+    );
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    connected.vault.clock.advance(Duration::from_secs(8));
+    assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    // The user has removed the app at the provider: that is death.
+    connected.provider.revoke_account("expired");
+    let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
+    let dead = app.connections().refresh_connection(request).await.unwrap_err();
+    assert_eq!(refusal(&dead), "FailedPrecondition REAUTHORIZATION_REQUIRED");
+    assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Error);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_renewed_ahead_of_need() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let mut ids = Vec::new();
+    for i in 0..20 {
+        ids.push(connected.granted(&app, &format!("shop-{i}"), 600).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(connected.provider.counts().refreshes, 0, "none is due yet");
+    connected.vault.clock.advance(Duration::from_secs(450));
+    eventually("all are renewed", || async { connected.provider.counts().refreshes_granted == 20 }).await;
+    for id in &ids {
+        let credential = app.fetch(by_id(id)).await.unwrap();
+        assert!(credential.version == 1 && connected.accepts(&credential).await);
+    }
+    assert_eq!((connected.provider.counts().refreshes, connected.provider.counts().reuses_detected), (20, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_show_no_secret_and_are_the_platforms_or_a_tenants_own() {
+    let connected = Connected::sqlite(STRICT).await;
+    connected.vault.tenant("acme").await;
+    let operator = connected.vault.client("operator").await;
+    let own = v1::PutOAuthAppRequest {
+        tenant_id: "acme".into(),
+        client_secret: "CANARY-secret-of-acme".into(),
+        settings: [("application_id".to_owned(), "x1".to_owned())].into(),
+        ..app_request()
+    };
+    let stored = operator.admin().put_o_auth_app(own.clone()).await.unwrap().into_inner();
+    assert!(!format!("{stored:?}").contains("secret-of-acme"), "{stored:?}");
+    let rotated = v1::PutOAuthAppRequest {
+        client_secret: "CANARY-next-secret".into(),
+        keep_previous_secret: true,
+        ..own.clone()
+    };
+    let hints = operator.admin().put_o_auth_app(rotated).await.unwrap().into_inner().app.unwrap().hints;
+    assert!(hints.contains_key("client_secret") && hints.contains_key("previous_client_secret"), "{hints:?}");
+    let list = |tenant: &str| v1::ListOAuthAppsRequest { tenant_id: tenant.into(), ..Default::default() };
+    for (tenant, settings) in [("acme", 1), ("", 0)] {
+        let apps = operator.admin().list_o_auth_apps(list(tenant)).await.unwrap().into_inner().apps;
+        assert!(apps.len() == 1 && apps[0].settings.len() == settings, "{apps:?}");
+    }
+    let app = connected.vault.client("app").await.acting_for("acme", None);
+    assert_eq!(
+        refusal(&app.admin().list_o_auth_apps(list("acme")).await.unwrap_err()),
+        "PermissionDenied POLICY_DENIED"
+    );
+    let delete = v1::DeleteOAuthAppRequest {
+        tenant_id: "acme".into(),
+        provider: "simulator".into(),
+        ..Default::default()
+    };
+    operator.admin().delete_o_auth_app(delete).await.unwrap();
+    assert!(operator.admin().list_o_auth_apps(list("acme")).await.unwrap().into_inner().apps.is_empty());
+    let wrong = v1::PutOAuthAppRequest { client_id: String::new(), redirect_uri: "a\nb".into(), ..own };
+    let wrong = operator.admin().put_o_auth_app(wrong).await.unwrap_err();
+    assert!(
+        refusal(&wrong) == "InvalidArgument FIELDS_INVALID" && wrong.message().contains("redirect_uri"),
+        "{wrong:?}"
+    );
+}
