@@ -23,6 +23,9 @@ use crate::wire::{self, Refusal};
 /// of the database, so it ends only what would never end.
 const LONGEST_WORK: std::time::Duration = std::time::Duration::from_secs(120);
 
+/// How long it may take to tell a caller that its time is over.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// What is known of a call before its message is read. Travels in the request's extensions.
 #[derive(Clone)]
 pub(crate) struct Ticket(Arc<TicketInner>);
@@ -77,7 +80,7 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) action: Action,
     /// Until when the caller waits.
-    pub(crate) deadline: tokio::time::Instant,
+    deadline: tokio::time::Instant,
     trace: TraceId,
     about: Mutex<About>,
     _permit: Option<OwnedSemaphorePermit>,
@@ -139,6 +142,11 @@ impl Call {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.vault.clock.now()
+    }
+
+    /// Until when something can be waited for, with a moment left to tell the caller that it did not come.
+    pub(crate) fn patience(&self) -> tokio::time::Instant {
+        self.deadline.checked_sub(MOMENT).unwrap_or(self.deadline)
     }
 
     /// The scope that the caller works in, counted against its rate.

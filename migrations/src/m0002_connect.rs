@@ -111,11 +111,26 @@ const TABLES: &[&str] = &[
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
     ){strict}",
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",
+    // Deliveries that were found valid, by a hash of what makes them unique: a second one is a repetition.
+    r"CREATE TABLE webhook_deliveries (
+        tenant_id {text} NOT NULL,
+        connection_id {uuid} NOT NULL,
+        replay_key {bytes} NOT NULL,
+        expire_time {int} NOT NULL,
+        PRIMARY KEY (tenant_id, connection_id, replay_key),
+        FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
+    ){strict}",
+    r"CREATE INDEX webhook_deliveries_age ON webhook_deliveries (expire_time)",
 ];
 
 /// The tables with a tenant, and whether background work may read them across tenants. None of those holds sealed bytes.
-const TENANT_TABLES: &[(&str, bool)] =
-    &[("tokens", false), ("refreshes", true), ("oauth_apps", false), ("authorizations", true)];
+const TENANT_TABLES: &[(&str, bool)] = &[
+    ("tokens", false),
+    ("refreshes", true),
+    ("oauth_apps", false),
+    ("authorizations", true),
+    ("webhook_deliveries", true),
+];
 
 /// The hot path again, now with tokens. Its columns are those of the one before and more, so an earlier release that
 /// still runs reads it as well.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use credvault_broker::{Callback, RefreshError, Target};
-use credvault_catalog::{Mode, Provider};
+use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Violations};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Write};
+use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Tested, Write};
 use prost_types::Struct;
 use secrecy::ExposeSecret as _;
 
 use super::rpcs;
+use super::vault::{Fresh, fresh};
 use crate::call::Call;
 use crate::proto::v1;
 use crate::vault::Vault;
@@ -33,6 +34,7 @@ rpcs! {
     begin_authorization: BeginAuthorizationRequest -> BeginAuthorizationResponse,
     complete_authorization: CompleteAuthorizationRequest -> CompleteAuthorizationResponse,
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
+    test_connection: TestConnectionRequest -> TestConnectionResponse,
 }
 
 async fn list_providers(
@@ -303,8 +305,46 @@ async fn refresh_connection(
     let refreshing = call.vault.broker.refresher().refresh(fetched.place(), fetched.generation(), true);
     // It goes on when nobody waits any more.
     let unavailable = RefreshError::Unavailable { retry: std::time::Duration::from_secs(1) };
-    let patience = call.deadline.checked_sub(std::time::Duration::from_millis(200)).unwrap_or(call.deadline);
-    tokio::time::timeout_at(patience, refreshing).await.unwrap_or(Err(unavailable))?;
+    tokio::time::timeout_at(call.patience(), refreshing).await.unwrap_or(Err(unavailable))?;
     let connection = call.vault.store.connections().get(&scope, id).await?;
     call.recorded(v1::RefreshConnectionResponse { connection: Some(wire::connection(connection)) }).await
+}
+
+async fn test_connection(
+    call: Arc<Call>,
+    request: v1::TestConnectionRequest,
+) -> Result<Recorded<v1::TestConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    let selector = Selector::Connection { id, version: None };
+    let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
+    let Fresh { fetched, opened } = fresh(&call, &scope, &selector, fetched, mode).await?;
+    let connection = &fetched.connection;
+    let verdict = call
+        .vault
+        .broker
+        .verify(&scope, &connection.provider, mode, &connection.config, &opened.fields)
+        .await?;
+    let (outcome, account, name) = match verdict {
+        Verdict::Works { account, name } => (v1::TestOutcome::Works, account, name),
+        Verdict::Limited | Verdict::Unclear(_) => (v1::TestOutcome::Limited, None, None),
+        Verdict::Dead => (v1::TestOutcome::Refused, None, None),
+    };
+    let known = connection.external_account_id.as_ref().zip(account.as_ref());
+    let account_changed = known.is_some_and(|(known, found)| known != found);
+    let tested = match outcome {
+        v1::TestOutcome::Refused => Tested::Refused,
+        _ => Tested::Accepted { account: account.clone() },
+    };
+    let write = Write { event: call.event(), repeat: None };
+    let noted = call.vault.store.connections().tested(&scope, id, opened.version, &tested, &write).await?;
+    Ok(noted.map(|connection| v1::TestConnectionResponse {
+        outcome: outcome.into(),
+        external_account_id: account.unwrap_or_default(),
+        account_display_name: name.unwrap_or_default(),
+        account_changed,
+        connection: Some(wire::connection(connection)),
+    }))
 }

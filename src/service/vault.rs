@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_broker::webhook::{self, Delivery, Keys};
 use credvault_broker::{ENOUGH, RefreshError, due_time};
-use credvault_catalog::{Mode, ModeKind};
+use credvault_catalog::{KeyPlace, Mode, ModeKind, Verdict, Webhook};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Fetched, OpenedCredential, Recorded, Renewal, Selector};
@@ -33,6 +34,7 @@ rpcs! {
     list_credential_versions: ListCredentialVersionsRequest -> ListCredentialVersionsResponse,
     rollback_credential: RollbackCredentialRequest -> RollbackCredentialResponse,
     destroy_credential_version: DestroyCredentialVersionRequest -> DestroyCredentialVersionResponse,
+    verify_webhook: VerifyWebhookRequest -> VerifyWebhookResponse,
 }
 
 async fn put_credential(
@@ -47,6 +49,18 @@ async fn put_credential(
     let input = request.credential.take().ok_or_else(|| Violations::of("credential", "must be given"))?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let credential = wire::new_credential("credential", input, mode, call.now(), &*call.vault.random)?;
+    if request.verify {
+        let broker = &call.vault.broker;
+        let verdict =
+            broker.verify(&scope, &connection.provider, mode, &connection.config, &credential.fields).await?;
+        if verdict == Verdict::Dead {
+            return Err(Violations::of(
+                "credential",
+                "must be one that the provider accepts; nothing was stored",
+            )
+            .into());
+        }
+    }
     let stored = call.vault.store.credentials().put(&scope, id, &credential, expected, &write).await?;
     Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
 }
@@ -176,14 +190,14 @@ async fn fetch(
 }
 
 /// A credential whose access token, if it has one, is good for a while.
-struct Fresh {
-    fetched: Fetched,
-    opened: OpenedCredential,
+pub(super) struct Fresh {
+    pub(super) fetched: Fetched,
+    pub(super) opened: OpenedCredential,
 }
 
 /// Opens what was found; an access token that is near its end is renewed first. While it still works, it is served if
 /// the provider is not there.
-async fn fresh(
+pub(super) async fn fresh(
     call: &Call,
     scope: &TenantScope,
     selector: &Selector,
@@ -206,9 +220,7 @@ async fn fresh(
         };
     }
     let refreshing = call.vault.broker.refresher().refresh(fetched.place(), opened.generation, false);
-    // A moment is left to say so.
-    let patience = call.deadline.min(tokio::time::Instant::now() + PATIENCE);
-    let patience = patience.checked_sub(Duration::from_millis(200)).unwrap_or(patience);
+    let patience = call.patience().min(tokio::time::Instant::now() + PATIENCE);
     let refreshed = tokio::time::timeout_at(patience, refreshing).await;
     match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {
         Ok(()) => {
@@ -291,4 +303,78 @@ async fn destroy_credential_version(
     Ok(destroyed.map(|version| v1::DestroyCredentialVersionResponse {
         version: Some(wire::credential_version(version)),
     }))
+}
+
+async fn verify_webhook(
+    call: Arc<Call>,
+    request: v1::VerifyWebhookRequest,
+) -> Result<Recorded<v1::VerifyWebhookResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let connection = call.connection(&scope, id).await?;
+    if request.headers.len() > 100 {
+        return Err(Violations::of("headers", "must be at most 100").into());
+    }
+    let provider = call.vault.catalog.get(&connection.provider);
+    let provider = provider.ok_or_else(|| Refusal::CatalogEntryGone(connection.provider.clone()))?;
+    let webhook = chosen_webhook(provider, &request.webhook)?;
+    let credentials = call.vault.store.credentials();
+    let fetched = credentials.fetch(&scope, &Selector::Connection { id, version: None }).await?;
+    let fields = match credentials.open(&fetched, call.now(), true) {
+        Ok(opened) => opened.fields,
+        // An app's secret checks webhooks before anybody has connected, too.
+        Err(credvault_store::Error::NoCredential) => credvault_domain::SecretFields::default(),
+        Err(error) => return Err(error.into()),
+    };
+    let app = call.vault.store.apps().usable_in(&scope, &connection.provider).await?;
+    let secrets = webhook.keys.iter().flat_map(|place| match place {
+        KeyPlace::Secret(name) => vec![fields.get(name.as_str())],
+        KeyPlace::AppSecret => app
+            .iter()
+            .flat_map(|app| [app.client_secret.as_ref(), app.previous_client_secret.as_ref()])
+            .collect(),
+    });
+    let keys = Keys {
+        secrets: secrets.flatten().collect(),
+        client_id: app.as_ref().map(|app| app.app.client_id.as_str()),
+    };
+    let headers: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
+    let method = if request.method.is_empty() { "POST" } else { &request.method };
+    let delivery = Delivery { method, url: &request.url, headers: &headers, body: &request.body };
+    let response = match webhook::check(webhook, &delivery, &keys, call.now()) {
+        Err(error) => v1::VerifyWebhookResponse {
+            verdict: v1::WebhookVerdict::Invalid.into(),
+            problem: error.to_string(),
+            delivery_id: String::new(),
+        },
+        Ok(checked) => {
+            let first = call
+                .vault
+                .store
+                .first_delivery(&fetched.place(), &checked.replay_key, checked.replay_window)
+                .await?;
+            let verdict = if first { v1::WebhookVerdict::Valid } else { v1::WebhookVerdict::Repeated };
+            v1::VerifyWebhookResponse {
+                verdict: verdict.into(),
+                problem: String::new(),
+                delivery_id: checked.id.unwrap_or_default(),
+            }
+        }
+    };
+    call.recorded(response).await
+}
+
+/// The way to sign that a request names, or the provider's only one.
+fn chosen_webhook<'a>(provider: &'a credvault_catalog::Provider, name: &str) -> Result<&'a Webhook, Refusal> {
+    let webhooks = &provider.webhooks;
+    let only = webhooks.values().next().filter(|_| webhooks.len() == 1);
+    let chosen = if name.is_empty() { only } else { webhooks.get(name) };
+    chosen.ok_or_else(|| {
+        let all: Vec<&str> = webhooks.keys().map(String::as_str).collect();
+        let rule = match all.as_slice() {
+            [] => "cannot be given: the provider signs no webhooks that this vault knows".to_owned(),
+            all => format!("must be one of {}", all.join(", ")),
+        };
+        Violations::of("webhook", rule).into()
+    })
 }

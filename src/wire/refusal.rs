@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use credvault_broker::{AuthorizeError, RefreshError};
+use credvault_broker::{AuthorizeError, RefreshError, VerifyError};
 use credvault_domain::{AuditOutcome, ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
 use credvault_store as store;
@@ -49,6 +49,9 @@ pub(crate) enum Refusal {
         /// For which user, if one was meant.
         user: Option<UserId>,
     },
+    /// Nobody knows whether a credential works.
+    #[error(transparent)]
+    Verify(VerifyError),
     /// There is no fresh token.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
@@ -70,6 +73,16 @@ pub(crate) enum Refusal {
     /// The vault is at fault.
     #[error("the vault failed; the operators find the cause in its log by the trace id")]
     Internal,
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => Self::Store(error),
+            VerifyError::Invalid(violations) => Self::Invalid(violations),
+            error => Self::Verify(error),
+        }
+    }
 }
 
 impl From<AuthorizeError> for Refusal {
@@ -133,6 +146,11 @@ impl Refusal {
                 AuthorizeError::AppRefused | AuthorizeError::Unavailable => {
                     (Code::Unavailable, R::ProviderUnavailable)
                 }
+                _ => (Code::FailedPrecondition, R::StateInvalid),
+            },
+            Self::Verify(error) => match error {
+                VerifyError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
+                VerifyError::Unavailable => (Code::Unavailable, R::ProviderUnavailable),
                 _ => (Code::FailedPrecondition, R::StateInvalid),
             },
             Self::Refresh(error) => match error {
@@ -210,7 +228,7 @@ impl Refusal {
     /// After how long another attempt makes sense.
     fn retry_delay(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited(delay) => Some(*delay),
+            Self::RateLimited(delay) | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
             Self::Refresh(RefreshError::Unavailable { retry } | RefreshError::Throttled { retry }) => {
                 Some(*retry)
             }

@@ -52,8 +52,7 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         expire_time,
         last_used_time,
         last_refreshed_time,
-        // Nothing tests yet.
-        last_verified_time: _,
+        last_verified_time,
         scopes_asked,
         scopes_granted,
         revision: _,
@@ -87,6 +86,7 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         expire_time: expire_time.map(timestamp),
         last_used_time: last_used_time.map(timestamp),
         last_refreshed_time: last_refreshed_time.map(timestamp),
+        last_verified_time: last_verified_time.map(timestamp),
         scopes_asked,
         scopes_granted,
         etag,

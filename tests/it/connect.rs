@@ -41,6 +41,14 @@ fn provider_file(url: &str, renewal: &str) -> String {
          [modes.oauth2_code.renew]\nurl = '{url}/token'\n{secret}\n\
          form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
          [modes.oauth2_code.answer]\naccount = 'account'\n\
+         [modes.oauth2_code.verify]\naccount = 'id'\nname = 'name'\ncall.url = '{url}/me'\n\
+         [modes.api_key]\ntitle = 'Key'\nkind = 'static'\n\
+         secret.key = {{ title = 'Key', required = true }}\n\
+         secret.webhook_secret = {{ title = 'Webhook secret', vault_only = true }}\n\
+         request = {{ base_url = '{url}', headers = {{ X-API-Key = '{{secret.key}}' }} }}\n\
+         verify = {{ call = {{ url = '{url}/me' }}, account = 'id' }}\n\
+         [webhooks.events]\nsignature = 'X-Signature'\ntimestamp = 'X-Time'\n\
+         signed = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.client_secret']\n\
          [modes.oauth2_code.renewal]\n{renewal}\n"
     )
 }
@@ -61,6 +69,7 @@ fn connection_request(account: &str) -> v1::CreateConnectionRequest {
         owner: Some(v1::Owner { kind: v1::OwnerKind::Tenant.into(), user_id: String::new() }),
         provider: "simulator".into(),
         account_name: account.into(),
+        auth_mode: "oauth2_code".into(),
         ..Default::default()
     }
 }
@@ -249,7 +258,7 @@ async fn many_fetches_on_four_replicas_refresh_an_expired_token_once() {
     }
     let hurried = {
         let mut request = tonic::Request::new(by_id(&id));
-        request.set_timeout(Duration::from_secs(2));
+        request.set_timeout(Duration::from_secs(4));
         let client = clients[1].clone();
         tokio::spawn(async move { client.vault().fetch_credential(request).await })
     };
@@ -480,4 +489,111 @@ async fn a_replica_killed_in_flight_asks_for_consent_where_the_provider_is_stric
     // One marked attempt, and no more.
     app.fetch(by_id(&id)).await.unwrap_err();
     assert_eq!(connected.provider.counts().refreshes, 2);
+}
+
+async fn tested(app: &Client, id: &str) -> Result<v1::TestConnectionResponse, tonic::Status> {
+    let request = v1::TestConnectionRequest { connection_id: id.to_owned() };
+    Ok(app.connections().test_connection(request).await?.into_inner())
+}
+
+on_both! {
+    async fn a_test_says_what_the_provider_says_and_is_remembered(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let id = connected.granted(&app, "shop-1", 3600).await;
+        let first = tested(&app, &id).await.unwrap();
+        assert_eq!((first.outcome(), first.external_account_id.as_str(), first.account_changed), (v1::TestOutcome::Works, "shop-1", false));
+        let connection = first.connection.unwrap();
+        assert!(connection.last_verified_time.is_some() && connection.external_account_id == "shop-1");
+        // The app was removed at the provider; a new consent mends it.
+        connected.provider.revoke_account("shop-1");
+        assert_eq!(tested(&app, &id).await.unwrap().outcome(), v1::TestOutcome::Refused);
+        assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "REAUTHORIZATION_REQUIRED".into()));
+        let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-1", "allow").await;
+        complete(&app, &parameters, "").await.unwrap();
+        assert_eq!(tested(&app, &id).await.unwrap().outcome(), v1::TestOutcome::Works);
+        // A provider that does not answer says nothing about the credential.
+        connected.provider.behave(|behaviour| behaviour.refuse_connections = 100);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let fresh = app.create(v1::CreateConnectionRequest {
+            auth_mode: "api_key".into(),
+            credential: Some(input(&[("key", "sim_key_shop-9")])),
+            ..connection_request("key")
+        }).await.unwrap();
+        connected.provider.behave(|behaviour| behaviour.refuse_connections = 0);
+        assert_eq!(tested(&app, &fresh.id).await.unwrap().external_account_id, "shop-9");
+        let other = v1::PutCredentialRequest { connection_id: fresh.id.clone(), credential: Some(input(&[("key", "sim_key_shop-10")])), ..Default::default() };
+        app.vault().put_credential(other).await.unwrap();
+        let changed = tested(&app, &fresh.id).await.unwrap();
+        assert!(changed.account_changed && changed.connection.unwrap().external_account_id == "shop-9");
+    }
+
+    async fn a_value_that_the_provider_refuses_replaces_nothing(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let created = app.create(v1::CreateConnectionRequest {
+            auth_mode: "api_key".into(),
+            credential: Some(input(&[("key", "sim_key_shop-1")])),
+            ..connection_request("key")
+        }).await.unwrap();
+        let put = |key: &str| v1::PutCredentialRequest {
+            connection_id: created.id.clone(),
+            credential: Some(input(&[("key", key)])),
+            verify: true,
+            ..Default::default()
+        };
+        let refused = app.vault().put_credential(put("CANARY revoked")).await.unwrap_err();
+        assert!(refusal(&refused) == "InvalidArgument FIELDS_INVALID" && !format!("{refused:?}").contains("CANARY"), "{refused:?}");
+        assert_eq!(app.fetch(by_id(&created.id)).await.unwrap().fields["key"], "sim_key_shop-1");
+        app.vault().put_credential(put("sim_key_shop-2")).await.unwrap();
+        assert_eq!(app.fetch(by_id(&created.id)).await.unwrap().fields["key"], "sim_key_shop-2");
+    }
+
+    async fn a_webhook_is_checked_once_and_its_secret_stays_inside(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let created = app.create(v1::CreateConnectionRequest {
+            auth_mode: "api_key".into(),
+            credential: Some(input(&[("key", "sim_key_shop-1"), ("webhook_secret", "CANARY webhook secret")])),
+            ..connection_request("key")
+        }).await.unwrap();
+        let time = connected.vault.clock.now().seconds().to_string();
+        let signed = |secret: &str, time: &str, body: &str| {
+            credvault_testkit::hmac_sha256(secret.as_bytes(), format!("{time}.{body}").as_bytes())
+        };
+        let check = async |signature: String, time: &str, body: &str| {
+            let header = |name: &str, value: &str| v1::WebhookHeader { name: name.into(), value: value.into() };
+            let request = v1::VerifyWebhookRequest {
+                connection_id: created.id.clone(),
+                headers: vec![header("X-SIGNATURE", &signature), header("x-time", time)],
+                body: body.as_bytes().to_vec(),
+                ..Default::default()
+            };
+            let answer = app.vault().verify_webhook(request).await.unwrap().into_inner();
+            assert!(!format!("{answer:?}").contains("CANARY"));
+            (answer.verdict(), answer.problem)
+        };
+        let body = r#"{"order": "CANARY 17"}"#;
+        let good = signed("CANARY webhook secret", &time, body);
+        assert_eq!(check(good.clone(), &time, body).await.0, v1::WebhookVerdict::Valid);
+        assert_eq!(check(good.clone(), &time, body).await.0, v1::WebhookVerdict::Repeated);
+        // The app's secret is one of the provider's, too.
+        assert_eq!(check(signed(CLIENT_SECRET, &time, body), &time, body).await.0, v1::WebhookVerdict::Valid);
+        for (signature, time, body) in [
+            (good.clone(), time.as_str(), r#"{"order": "CANARY 18"}"#),
+            (good, "1", body),
+            (signed("CANARY webhook secret", "1", body), "1", body),
+            (signed("another", &time, body), &time, body),
+            (String::new(), &time, body),
+        ] {
+            let (verdict, problem) = check(signature, time, body).await;
+            assert!(verdict == v1::WebhookVerdict::Invalid && !problem.is_empty());
+        }
+    }
 }

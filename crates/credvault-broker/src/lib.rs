@@ -12,6 +12,8 @@ mod http;
 
 mod refresher;
 
+mod verify;
+
 pub mod webhook;
 
 pub use authorize::{AuthorizeError, Begun, Callback, Target};
@@ -19,3 +21,4 @@ pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, SendError};
 pub use refresher::{ENOUGH, RefreshError, Refresher, due_time};
+pub use verify::VerifyError;

@@ -79,6 +79,7 @@ actions! {
         ListCredentialVersions: Read Connection,
         RollbackCredential: Change Connection,
         DestroyCredentialVersion: Change Connection,
+        VerifyWebhook: Read Connection,
     }
     ConnectionService {
         ListProviders: Read Catalog,
@@ -94,6 +95,7 @@ actions! {
         BeginAuthorization: Change Connection,
         CompleteAuthorization: Change Connection,
         RefreshConnection: Change Connection,
+        TestConnection: Change Connection,
     }
     AuditService {
         ListAuditEvents: Read Space,

@@ -2,7 +2,7 @@
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, Labels, Owner,
-    ProviderId, TenantScope, UserId,
+    ProviderId, Reason, StateChange, TenantScope, UserId, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -36,6 +36,18 @@ pub struct NewConnection {
     pub external_account_id: Option<String>,
     /// Whether fetches are served.
     pub enabled: bool,
+}
+
+/// What a provider says to a credential.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tested {
+    /// It is accepted.
+    Accepted {
+        /// The account's id at the provider, if it says so.
+        account: Option<String>,
+    },
+    /// It is not.
+    Refused,
 }
 
 /// What is to change. `None` leaves a field as it is.
@@ -281,6 +293,51 @@ impl Connections<'_> {
             Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
             change.feed(Some(id), ChangeKind::Purged, None);
             change.commit(()).await
+        })
+        .await
+    }
+
+    /// Notes what the provider says to the credential of version `version`. A credential that was replaced meanwhile is
+    /// not spoken of.
+    ///
+    /// # Errors
+    /// It is not there, or is deleted.
+    pub async fn tested(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        version: Version,
+        tested: &Tested,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let model = locked_live(&mut change, id, None).await?;
+            change.about(id, Some(version));
+            if model.current_version != version {
+                return change.commit(connection(model)?).await;
+            }
+            let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+            let known = model.external_account_id.clone();
+            let accepted = matches!(tested, Tested::Accepted { .. });
+            let after = before.after(if accepted { StateChange::Accepted } else { StateChange::Refused })?;
+            let mut row = touched(&change, model);
+            row.state = Set(after.as_str().to_owned());
+            match tested {
+                Tested::Accepted { account } => {
+                    row.last_verified_time = Set(Some(change.now.micros()));
+                    row.error_reason = Set(None);
+                    row.error_time = Set(None);
+                    row.external_account_id = Set(known.or_else(|| account.clone()));
+                }
+                Tested::Refused => {
+                    row.error_reason = Set(Some(Reason::ReauthorizationRequired.as_str().to_owned()));
+                    row.error_time = Set(Some(change.now.micros()));
+                }
+            }
+            let updated = connection(row.update(&change.tx).await?)?;
+            change.feed(Some(id), ChangeKind::Updated, None);
+            change.commit(updated).await
         })
         .await
     }

@@ -14,3 +14,4 @@ pub(crate) mod root_key;
 pub(crate) mod tenant;
 pub(crate) mod tenant_key;
 pub(crate) mod token;
+pub(crate) mod webhook_delivery;

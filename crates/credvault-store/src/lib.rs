@@ -28,6 +28,8 @@ mod listing;
 
 mod credentials;
 
+mod deliveries;
+
 mod fetch;
 
 mod presence;
@@ -58,7 +60,7 @@ pub use authorizations::{
     AuthorizationError, Authorizations, BegunAuthorization, NewAuthorization, ReturnedAuthorization,
 };
 pub use change::{RepeatKey, Write};
-pub use connections::{ConnectionPatch, Connections, NewConnection};
+pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
 pub use credentials::{Consent, Credentials, NewCredential, Renewal};
 pub use error::Error;
 pub use fetch::{Fetched, OpenedCredential, Selector};

@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::change::REQUEST_MEMORY;
-use crate::entity::{change, connection, request};
+use crate::entity::{authorization, change, connection, request, webhook_delivery};
 use crate::{Error, Store, audit_log, session};
 
 /// How long rows of the change feed are kept.
@@ -115,6 +115,7 @@ impl Store {
             .await?;
         everywhere.rollback().await?;
         tenants.extend(feeds);
+        tenants.extend(self.expired_tenants().await?);
         tenants.sort();
         tenants.dedup();
         for tenant in tenants.into_iter().map(TenantId::from_stored) {
@@ -142,7 +143,42 @@ impl Store {
             .filter(change::Column::Time.lt(feed_before))
             .exec(&tx)
             .await?;
+        let now = self.now().micros();
+        authorization::Entity::delete_many()
+            .filter(authorization::Column::TenantId.eq(tenant.as_str()))
+            .filter(authorization::Column::ExpireTime.lt(now))
+            .exec(&tx)
+            .await?;
+        webhook_delivery::Entity::delete_many()
+            .filter(webhook_delivery::Column::TenantId.eq(tenant.as_str()))
+            .filter(webhook_delivery::Column::ExpireTime.lt(now))
+            .exec(&tx)
+            .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Tenants with consents and deliveries whose time is over.
+    async fn expired_tenants(&self) -> Result<Vec<String>, Error> {
+        let now = self.now().micros();
+        let everywhere = self.read_background().await?;
+        let mut tenants: Vec<String> = authorization::Entity::find()
+            .filter(authorization::Column::ExpireTime.lt(now))
+            .select_only()
+            .column(authorization::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        let deliveries: Vec<String> = webhook_delivery::Entity::find()
+            .filter(webhook_delivery::Column::ExpireTime.lt(now))
+            .select_only()
+            .column(webhook_delivery::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        tenants.extend(deliveries);
+        Ok(tenants)
     }
 
     async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {

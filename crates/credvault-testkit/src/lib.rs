@@ -22,3 +22,9 @@ pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 
 /// A text that no log, trace, metric, error or audit record may ever show. Every secret of a test contains it.
 pub const CANARY: &str = "CANARY";
+
+/// HMAC-SHA256 in lower-case hexadecimal, as providers sign webhooks.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+    ring::hmac::sign(&key, message).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

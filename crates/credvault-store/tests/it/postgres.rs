@@ -52,11 +52,14 @@ async fn fixture_with_rows() -> Fixture {
         };
         let begin = write(&scope, Action::BeginAuthorization);
         fixture.store.authorizations().begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
+        let day = std::time::Duration::from_secs(86_400);
+        assert!(fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
+        assert!(!fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
     }
     fixture
 }
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "tenants",
     "tenant_keys",
     "connections",
@@ -68,6 +71,7 @@ const TABLES: [&str; 11] = [
     "refreshes",
     "oauth_apps",
     "authorizations",
+    "webhook_deliveries",
 ];
 
 #[tokio::test]
@@ -105,8 +109,16 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
         let count = database
             .psql_as_service(&format!("BEGIN; {background} SELECT count(*) FROM credvault.{table};"))
             .unwrap();
-        let crosses =
-            ["tenants", "connections", "requests", "changes", "refreshes", "authorizations"].contains(&table);
+        let crosses = [
+            "tenants",
+            "connections",
+            "requests",
+            "changes",
+            "refreshes",
+            "authorizations",
+            "webhook_deliveries",
+        ]
+        .contains(&table);
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
         if crosses && !["tenants", "connections", "refreshes"].contains(&table) {
             let deleted = format!(
