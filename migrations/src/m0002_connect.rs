@@ -39,6 +39,9 @@ const TABLES: &[&str] = &[
     "ALTER TABLE connections ADD COLUMN last_verified_time {int}",
     "ALTER TABLE connections ADD COLUMN scopes_asked {json}",
     "ALTER TABLE connections ADD COLUMN scopes_granted {json}",
+    "ALTER TABLE connections ADD COLUMN revocation {text}",
+    "ALTER TABLE connections ADD COLUMN revocation_time {int}",
+    "CREATE INDEX connections_revocation ON connections (revocation_time) WHERE revocation_time IS NOT NULL",
     // The newest tokens of a connection, together with all other fields of the version that they belong to: a fetch
     // opens one sealed value. No row: the version's own fields are the newest.
     r"CREATE TABLE tokens (
@@ -68,6 +71,7 @@ const TABLES: &[&str] = &[
         intent_id {uuid},
         instance {uuid},
         lease_time {int},
+        client_id {text},
         PRIMARY KEY (tenant_id, connection_id),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
         CHECK ((state = 'IN_FLIGHT') = (instance IS NOT NULL))
@@ -111,6 +115,19 @@ const TABLES: &[&str] = &[
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
     ){strict}",
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",
+    // What a disconnected connection's provider still has to be told, until it was told.
+    r"CREATE TABLE revocations (
+        tenant_id {text} NOT NULL,
+        connection_id {uuid} NOT NULL,
+        generation {int} NOT NULL,
+        attempts {int} NOT NULL,
+        schema {int} NOT NULL,
+        key_version {int} NOT NULL,
+        sealed {bytes} NOT NULL CHECK ({octets}(sealed) BETWEEN 164 AND 70000),
+        PRIMARY KEY (tenant_id, connection_id),
+        FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
+        FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
+    ){strict}",
     // Deliveries that were found valid, by a hash of what makes them unique: a second one is a repetition.
     r"CREATE TABLE webhook_deliveries (
         tenant_id {text} NOT NULL,
@@ -130,14 +147,13 @@ const TENANT_TABLES: &[(&str, bool)] = &[
     ("oauth_apps", false),
     ("authorizations", true),
     ("webhook_deliveries", true),
+    ("revocations", false),
 ];
 
-/// The hot path again, now with tokens. Its columns are those of the one before and more, so an earlier release that
-/// still runs reads it as well.
+/// The hot path again, now with tokens. Under a name of its own: an earlier release that still runs has prepared the
+/// one before, and a prepared statement does not outlive a change of its columns.
 const FETCH_FUNCTION: &str = r"
-DROP FUNCTION fetch_credential;
-
-CREATE FUNCTION fetch_credential(
+CREATE FUNCTION fetch_credential_2(
     p_tenant text, p_user text, p_any_user boolean, p_connection uuid, p_provider text, p_account text, p_version bigint
 ) RETURNS TABLE (
     tenant_state text, tenant_id text, id uuid, owner_user text, provider text, account_name text, auth_mode text,
@@ -146,6 +162,7 @@ CREATE FUNCTION fetch_credential(
     expire_time bigint, last_used_time bigint, revision bigint, create_time bigint, update_time bigint,
     delete_time bigint, purge_time bigint,
     last_refreshed_time bigint, last_verified_time bigint, scopes_asked jsonb, scopes_granted jsonb,
+    revocation text, revocation_time bigint,
     version bigint, schema bigint, key_version bigint, sealed bytea, version_expire_time bigint, wrapped bytea,
     generation bigint, refresh_state text, token_generation bigint, token_expire_time bigint
 ) LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
@@ -186,7 +203,7 @@ BEGIN
         NULL::text, NULL::boolean, NULL::bigint, NULL::bigint, NULL::jsonb,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL::bigint,
-        NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb,
+        NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb, NULL::text, NULL::bigint,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea,
         NULL::bigint, NULL::text, NULL::bigint, NULL::bigint;
 END $$;
@@ -199,6 +216,7 @@ const FOUND: &str = r"
                 c.expire_time, c.last_used_time, c.revision, c.create_time, c.update_time,
                 c.delete_time, c.purge_time,
                 c.last_refreshed_time, c.last_verified_time, c.scopes_asked, c.scopes_granted,
+                c.revocation, c.revocation_time,
                 v.version, COALESCE(t.schema, v.schema), COALESCE(t.key_version, v.key_version),
                 COALESCE(t.sealed, v.sealed), v.expire_time, k.wrapped,
                 r.generation, r.state, t.generation, t.expire_time

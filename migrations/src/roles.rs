@@ -90,6 +90,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
         ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
         ("SELECT, INSERT, DELETE", "webhook_deliveries"),
+        ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
     ];
     db.execute_unprepared(&format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\"")).await?;
     db.execute_unprepared(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM \"{runtime}\"")).await?;

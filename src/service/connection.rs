@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credvault_broker::{Callback, RefreshError, Target};
 use credvault_catalog::{Mode, Provider, Verdict};
-use credvault_domain::{AuthMode, Config, ProviderId, Violations};
+use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Tested, Write};
 use prost_types::Struct;
@@ -35,6 +35,7 @@ rpcs! {
     complete_authorization: CompleteAuthorizationRequest -> CompleteAuthorizationResponse,
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
     test_connection: TestConnectionRequest -> TestConnectionResponse,
+    disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse,
 }
 
 async fn list_providers(
@@ -320,13 +321,25 @@ async fn test_connection(
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let selector = Selector::Connection { id, version: None };
     let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
-    let Fresh { fetched, opened } = fresh(&call, &scope, &selector, fetched, mode).await?;
+    let mut found = fresh(&call, &scope, &selector, fetched, mode).await?;
+    let ask = async |found: &Fresh| {
+        let connection = &found.fetched.connection;
+        let broker = &call.vault.broker;
+        broker.verify(&scope, &connection.provider, mode, &connection.config, &found.opened.fields).await
+    };
+    let mut verdict = ask(&found).await?;
+    if verdict == Verdict::Dead && mode.renews() {
+        // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
+        let place = found.fetched.place();
+        let renewing = call.vault.broker.refresher().refresh(place, found.opened.generation, true);
+        if let Ok(Ok(())) = tokio::time::timeout_at(call.patience(), renewing).await {
+            let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
+            found = fresh(&call, &scope, &selector, fetched, mode).await?;
+            verdict = ask(&found).await?;
+        }
+    }
+    let Fresh { fetched, opened } = found;
     let connection = &fetched.connection;
-    let verdict = call
-        .vault
-        .broker
-        .verify(&scope, &connection.provider, mode, &connection.config, &opened.fields)
-        .await?;
     let (outcome, account, name) = match verdict {
         Verdict::Works { account, name } => (v1::TestOutcome::Works, account, name),
         Verdict::Limited | Verdict::Unclear(_) => (v1::TestOutcome::Limited, None, None),
@@ -339,7 +352,12 @@ async fn test_connection(
         _ => Tested::Accepted { account: account.clone() },
     };
     let write = Write { event: call.event(), repeat: None };
-    let noted = call.vault.store.connections().tested(&scope, id, opened.version, &tested, &write).await?;
+    let noted = call
+        .vault
+        .store
+        .connections()
+        .tested(&scope, id, (opened.version, opened.generation), &tested, &write)
+        .await?;
     Ok(noted.map(|connection| v1::TestConnectionResponse {
         outcome: outcome.into(),
         external_account_id: account.unwrap_or_default(),
@@ -347,4 +365,31 @@ async fn test_connection(
         account_changed,
         connection: Some(wire::connection(connection)),
     }))
+}
+
+async fn disconnect_connection(
+    call: Arc<Call>,
+    request: v1::DisconnectConnectionRequest,
+) -> Result<Recorded<v1::DisconnectConnectionResponse>, Refusal> {
+    let scope = call.scope()?;
+    let id = wire::connection_id(&request.connection_id)?;
+    let etag = wire::etag("etag", &request.etag)?;
+    let connection = call.connection(&scope, id).await?;
+    // A provider that the catalog does not know any more is left alone; the secret goes all the same.
+    let mode = call.vault.mode(&connection.provider, &connection.auth_mode);
+    let revocable = mode.is_ok_and(Mode::is_revocable);
+    let write = call.write(&request.request_id, &request)?;
+    let revocations = call.vault.store.revocations();
+    let disconnected = revocations.disconnect(&scope, id, etag, revocable, &write).await?;
+    let mut connection = disconnected.get().clone();
+    if connection.revocation == Some(Revocation::Pending) {
+        let place = call.vault.store.place_of(&scope, id);
+        let attempt = tokio::time::timeout_at(call.patience(), call.vault.broker.revoke(&place)).await;
+        // However it ended, it is looked after from here on.
+        if let Ok(Ok(Some(told))) = attempt {
+            connection = told;
+        }
+    }
+    Ok(disconnected
+        .map(|_| v1::DisconnectConnectionResponse { connection: Some(wire::connection(connection)) }))
 }

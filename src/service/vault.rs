@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Keys};
-use credvault_broker::{ENOUGH, RefreshError, due_time};
-use credvault_catalog::{KeyPlace, Mode, ModeKind, Verdict, Webhook};
+use credvault_broker::{ENOUGH, RefreshError};
+use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Fetched, OpenedCredential, Recorded, Renewal, Selector};
@@ -278,13 +278,24 @@ async fn rollback_credential(
     let expected = wire::expected_version(request.expected_version)?;
     let connection = call.connection(&scope, id).await?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    // How much life its access token has left is not known: it is renewed when somebody asks for it.
-    let now = call.now();
-    let renewal =
-        mode.renews().then(|| Renewal { due_time: due_time(mode, Some(now), now, &*call.vault.random) });
+    // An earlier version holds the tokens that it began with. Where they rotate they are spent, and sending one again is
+    // what a thief would do.
+    let oauth = mode
+        .oauth
+        .as_ref()
+        .filter(|oauth| oauth.authorize.is_some() && oauth.renewal.rotates != Rotation::No);
+    if oauth.is_some() {
+        let rule = "the provider's tokens rotate, so an earlier version's are spent; BeginAuthorization gets new ones";
+        return Err(credvault_store::Error::State(rule).into());
+    }
+    let renewal = mode.renews().then_some(Renewal { due_time: None, client_id: None });
     let write = call.write(&request.request_id, &request)?;
-    let stored =
-        call.vault.store.credentials().rollback(&scope, id, version, expected, renewal, &write).await?;
+    let stored = call
+        .vault
+        .store
+        .credentials()
+        .rollback(&scope, id, version, expected, renewal.as_ref(), &write)
+        .await?;
     Ok(stored
         .map(|version| v1::RollbackCredentialResponse { version: Some(wire::credential_version(version)) }))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use credvault_catalog::{Mode, ModeKind, Provider, RequestAuth};
 use credvault_domain::{
-    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, SecretFields, Tenant,
-    TenantState, Timestamp, Version, VersionState,
+    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, Revocation, SecretFields,
+    Tenant, TenantState, Timestamp, Version, VersionState,
 };
 use credvault_store::{
     AuditGroup, AuditRecord, AuditSummary, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User,
@@ -55,6 +55,7 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         last_verified_time,
         scopes_asked,
         scopes_granted,
+        revocation,
         revision: _,
         create_time,
         update_time,
@@ -89,6 +90,14 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         last_verified_time: last_verified_time.map(timestamp),
         scopes_asked,
         scopes_granted,
+        revocation: revocation
+            .map_or(v1::Revocation::Unspecified, |revocation| match revocation {
+                Revocation::Done => v1::Revocation::Done,
+                Revocation::Unsupported => v1::Revocation::Unsupported,
+                Revocation::Pending => v1::Revocation::Pending,
+                Revocation::Failed => v1::Revocation::Failed,
+            })
+            .into(),
         etag,
         create_time: Some(timestamp(create_time)),
         update_time: Some(timestamp(update_time)),

@@ -41,6 +41,7 @@ fn provider_file(url: &str, renewal: &str) -> String {
          [modes.oauth2_code.renew]\nurl = '{url}/token'\n{secret}\n\
          form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
          [modes.oauth2_code.answer]\naccount = 'account'\n\
+         [modes.oauth2_code.revoke]\ncall = {{ url = '{url}/revoke', {secret}, form = {{ token = '{{secret.refresh_token}}' }} }}\n\
          [modes.oauth2_code.verify]\naccount = 'id'\nname = 'name'\ncall.url = '{url}/me'\n\
          [modes.api_key]\ntitle = 'Key'\nkind = 'static'\n\
          secret.key = {{ title = 'Key', required = true }}\n\
@@ -358,6 +359,21 @@ async fn outages_and_the_apps_own_faults_never_mark_a_connection_dead() {
     connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
     connected.vault.clock.advance(Duration::from_secs(8));
     assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    // Another app than the one that the tokens were got with is not tried: it would look like death.
+    let known = app.fetch(by_id(&id)).await.unwrap();
+    let operator = connected.vault.client("operator").await;
+    let other = v1::PutOAuthAppRequest { client_id: "another-app".into(), ..app_request() };
+    operator.admin().put_o_auth_app(other).await.unwrap();
+    let asked = connected.provider.counts().refreshes;
+    let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
+    let refused = app.connections().refresh_connection(request).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+    assert_eq!(
+        (connected.provider.counts().refreshes, state(&app, &id).await.0),
+        (asked, v1::ConnectionState::Connected)
+    );
+    operator.admin().put_o_auth_app(app_request()).await.unwrap();
+    assert!(connected.accepts(&known).await);
     // The user has removed the app at the provider: that is death.
     connected.provider.revoke_account("expired");
     let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
@@ -595,5 +611,59 @@ on_both! {
             let (verdict, problem) = check(signature, time, body).await;
             assert!(verdict == v1::WebhookVerdict::Invalid && !problem.is_empty());
         }
+    }
+}
+
+on_both! {
+    async fn letting_go_destroys_at_once_and_tells_the_provider_until_it_listens(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let disconnect = async |id: &str| {
+            let request = v1::DisconnectConnectionRequest { connection_id: id.to_owned(), ..Default::default() };
+            app.connections().disconnect_connection(request).await.unwrap().into_inner().connection.unwrap()
+        };
+        let id = connected.granted(&app, "shop-1", 3600).await;
+        let gone = disconnect(&id).await;
+        assert_eq!((gone.state(), gone.revocation(), gone.current_version), (v1::ConnectionState::Disconnected, v1::Revocation::Done, 0));
+        assert!(connected.provider.families().iter().all(|family| family.revoked));
+        assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "NotFound CREDENTIAL_NOT_CONFIGURED");
+        assert_eq!((connected.vault.count("tokens").await, connected.vault.count("revocations").await), (0, 0));
+        let versions = v1::ListCredentialVersionsRequest { connection_id: id.clone(), ..Default::default() };
+        let versions = app.vault().list_credential_versions(versions).await.unwrap().into_inner().versions;
+        assert!(versions.iter().all(|version| version.destroy_time.is_some()));
+        // A second time changes nothing.
+        assert_eq!(disconnect(&id).await.revocation(), v1::Revocation::Done);
+
+        // The provider is away: the secret is gone from what is served, and the provider is told later.
+        let id = connected.granted(&app, "shop-2", 3600).await;
+        connected.provider.behave(|behaviour| behaviour.revocation = credvault_simulator::Revocation::Unavailable);
+        assert_eq!(disconnect(&id).await.revocation(), v1::Revocation::Pending);
+        assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "NotFound CREDENTIAL_NOT_CONFIGURED");
+        connected.provider.behave(|behaviour| behaviour.revocation = credvault_simulator::Revocation::Works);
+        connected.vault.clock.advance(Duration::from_secs(120));
+        eventually("the provider is told", || async {
+            let request = v1::GetConnectionRequest { connection_id: id.clone() };
+            let connection = app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap();
+            connection.revocation() == v1::Revocation::Done
+        }).await;
+        assert!(connected.provider.families().iter().all(|family| family.revoked));
+
+        // Connected anew before the provider was told: nothing that the new consent may hang on is revoked.
+        connected.provider.behave(|behaviour| behaviour.revocation = credvault_simulator::Revocation::Unavailable);
+        let id = connected.granted(&app, "shop-3", 3600).await;
+        disconnect(&id).await;
+        let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-3", "allow").await;
+        let connection = complete(&app, &parameters, "").await.unwrap();
+        assert_eq!((connection.state(), connection.revocation()), (v1::ConnectionState::Connected, v1::Revocation::Unspecified));
+        assert_eq!(connected.vault.count("revocations").await, 0);
+        // A key that nobody can be told about.
+        let key = app.create(v1::CreateConnectionRequest {
+            auth_mode: "api_key".into(),
+            credential: Some(input(&[("key", "sim_key_shop-1")])),
+            ..connection_request("key")
+        }).await.unwrap();
+        assert_eq!(disconnect(&key.id).await.revocation(), v1::Revocation::Unsupported);
     }
 }

@@ -154,7 +154,7 @@ on_both! {
                 }
             }
         }
-        assert_eq!((rpcs, compared), (18, 18 * 17));
+        assert_eq!((rpcs, compared), (19, 19 * 17));
         assert_eq!(snapshot(&vault).await, before, "nothing was touched");
         for (id, secret) in [(&own, "CANARY victim"), (&users, "CANARY user")] {
             assert_eq!(victim.token(by_id(id)).await.unwrap(), secret);

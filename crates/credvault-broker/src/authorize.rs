@@ -19,6 +19,9 @@ use crate::Broker;
 use crate::http::SendError;
 use crate::refresher::{app_values, due_time, merge, moment};
 
+/// How long it is tried to store what a consent has given.
+const STORING: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Why a consent does not begin or end well.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizeError {
@@ -205,20 +208,36 @@ impl Broker {
             named.as_str().map(str::to_owned)
         });
         // What the consent does not touch stays: a webhook secret, say.
-        let mut fields = self.fields(target).await;
+        let mut fields = self.fields(target).await?;
+        // Tokens of two accounts, or of two apps, must not stand side by side.
+        let known = target.connection.external_account_id.as_ref();
+        if known.is_none() || known != account.as_ref() {
+            fields.retain(|name| !matches!(name.as_str(), "access_token" | "refresh_token"));
+        }
         merge(&mut fields, &granted);
         let credential = NewCredential {
             hints: target.mode.hints(&fields),
             fields,
             expire_time: granted.expires,
-            renewal: target
-                .mode
-                .renews()
-                .then(|| Renewal { due_time: due_time(target.mode, granted.expires, sent, self.random()) }),
+            renewal: target.mode.renews().then(|| Renewal {
+                due_time: due_time(target.mode, granted.expires, sent, self.random()),
+                client_id: Some(usable.app.client_id.clone()),
+            }),
         };
         let consent = Consent { config, account, scopes: granted.scopes };
-        let credentials = self.store().credentials();
-        Ok(credentials.authorize(target.scope, target.connection.id, &credential, &consent, write).await?)
+        // The code is spent, so nothing else has these tokens.
+        let until = tokio::time::Instant::now() + STORING;
+        loop {
+            let credentials = self.store().credentials();
+            let id = target.connection.id;
+            match credentials.authorize(target.scope, id, &credential, &consent, write).await {
+                Err(error) if error.is_transient() && tokio::time::Instant::now() < until => {
+                    tracing::warn!(connection = %id, %error, "a consent could not be stored yet; it is tried again");
+                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                }
+                stored => return Ok(stored?),
+            }
+        }
     }
 
     async fn exchange(
@@ -263,15 +282,16 @@ impl Broker {
         usable.ok_or(AuthorizeError::NoApp)
     }
 
-    /// The fields of the credential so far; none if it has none that opens.
-    async fn fields(&self, target: Target<'_>) -> SecretFields {
+    /// The fields of the credential so far; none if it has none.
+    async fn fields(&self, target: Target<'_>) -> Result<SecretFields, AuthorizeError> {
         let credentials = self.store().credentials();
         let selector = Selector::Connection { id: target.connection.id, version: None };
-        let Ok(fetched) = credentials.fetch(target.scope, &selector).await else {
-            return SecretFields::default();
-        };
-        let opened = credentials.open(&fetched, self.clock().now(), true);
-        opened.map(|opened| opened.fields).unwrap_or_default()
+        let fetched = credentials.fetch(target.scope, &selector).await?;
+        match credentials.open_stored(&fetched, self.clock().now(), true) {
+            Ok(opened) => Ok(opened.fields),
+            Err(credvault_store::Error::NoCredential) => Ok(SecretFields::default()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    catalog: Arc<Catalog>,
     http: Http,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -35,9 +36,14 @@ impl Broker {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        let refresher =
-            Refresher::new(store.clone(), catalog, http.clone(), Arc::clone(&clock), Arc::clone(&random));
-        Self(Arc::new(Inner { store, http, clock, random, refresher }))
+        let refresher = Refresher::new(
+            store.clone(),
+            Arc::clone(&catalog),
+            http.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        );
+        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher }))
     }
 
     /// What keeps tokens fresh.
@@ -47,6 +53,10 @@ impl Broker {
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.0.catalog
     }
 
     pub(crate) fn http(&self) -> &Http {

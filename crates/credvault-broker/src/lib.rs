@@ -12,6 +12,8 @@ mod http;
 
 mod refresher;
 
+mod revoke;
+
 mod verify;
 
 pub mod webhook;

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{App, Catalog, Flow, Given, Granted, Mode, ProviderRequest, RefusalKind};
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, AuthMode, Clock, FieldName, ProviderId, Random, Reason, SecretFields,
-    Timestamp,
+    Action, AuditEvent, AuditOutcome, AuthMode, Clock, Config, FieldName, ProviderId, Random, Reason,
+    SecretFields, Timestamp,
 };
 use credvault_store::{Claim, Claimed, Place, RefreshFailure, Renewed, Store, UsableApp};
 use futures::future::{BoxFuture, FutureExt as _, Shared};
@@ -35,6 +35,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const APP_PAUSE: Duration = Duration::from_secs(300);
 /// Calls to one provider at once.
 const PER_PROVIDER: usize = 32;
+/// How long a due refresh that did not succeed is not looked at again, at least.
+const CROWD: Duration = Duration::from_secs(10);
 /// How many due refreshes are looked for at once.
 const DUE: u64 = 256;
 
@@ -120,8 +122,10 @@ impl Refresher {
                 None => {
                     let (inner, at) = (Arc::clone(&self.0), place.clone());
                     let task = self.0.work.spawn(async move {
+                        // Removed however this ends, or nobody could begin another.
+                        let landing = Landing { inner: &inner, place: &at };
                         let done = inner.run(&at, seen, forced).await;
-                        inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
+                        drop(landing);
                         done
                     });
                     let flight: Flight =
@@ -148,14 +152,18 @@ impl Refresher {
                 }
             };
             for (place, generation) in due {
-                let Ok(room) = Arc::clone(&places).acquire_owned().await else { return };
-                if end.is_cancelled() {
-                    return;
+                let room = end.run_until_cancelled(Arc::clone(&places).acquire_owned()).await;
+                let Some(Ok(room)) = room else { return };
+                if self.0.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&place) {
+                    continue;
                 }
                 let this = self.clone();
                 tokio::spawn(async move {
                     let connection = place.connection();
-                    if let Err(error) = this.refresh(place, generation, false).await {
+                    if let Err(error) = this.refresh(place.clone(), generation, false).await {
+                        // What stays due for another reason than its own retry time must not crowd out the rest.
+                        let until = this.0.clock.now().after(CROWD);
+                        let _ = this.0.store.refreshes().postpone(&place, generation, until).await;
                         tracing::debug!(%connection, %error, "a due refresh did not succeed");
                     }
                     drop(room);
@@ -168,6 +176,18 @@ impl Refresher {
     pub async fn finish(&self) {
         self.0.work.close();
         self.0.work.wait().await;
+    }
+}
+
+/// Takes a refresh from those under way.
+struct Landing<'a> {
+    inner: &'a Inner,
+    place: &'a Place,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.inner.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(self.place);
     }
 }
 
@@ -220,13 +240,32 @@ impl Inner {
                     detail = failed.detail,
                     "a refresh did not succeed"
                 );
-                let ended = self.store.refreshes().fail(&claimed, failed.failure, &event).await;
-                match ended {
+                match self.end(&claimed, failed.failure, &event).await {
                     // Somebody has stored a newer credential meanwhile.
                     Ok(false) => Ok(()),
                     Ok(true) => Err(failed.error),
                     Err(error) => Err(stored(&error)),
                 }
+            }
+        }
+    }
+
+    /// Ends a claim, as soon as the database lets us: nobody else can while this process lives.
+    async fn end(
+        &self,
+        claimed: &Claimed,
+        failure: RefreshFailure,
+        event: &AuditEvent,
+    ) -> Result<bool, credvault_store::Error> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.store.refreshes().fail(claimed, failure, event).await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(connection = %claimed.place.connection(), %error, "a refresh could not be ended yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                ended => return ended,
             }
         }
     }
@@ -248,6 +287,14 @@ impl Inner {
                         "renewed tokens were dropped, for the credential was replaced meanwhile"
                     );
                     return Ok(());
+                }
+                Err(error) if !error.is_transient() => {
+                    tracing::error!(connection = %claimed.place.connection(), %error, "renewed tokens cannot be stored");
+                    let mut event = event.clone();
+                    event.outcome = AuditOutcome::Failed;
+                    event.reason = Some(Reason::ReauthorizationRequired);
+                    let ended = self.end(claimed, RefreshFailure::Dead, &event).await;
+                    return ended.map_err(|error| stored(&error)).and(Err(RefreshError::Reauthorize));
                 }
                 Err(error) => {
                     tracing::error!(
@@ -274,7 +321,7 @@ impl Inner {
                 "the catalog says nothing about it".to_owned(),
             ));
         };
-        let request = self.request(claimed, mode).await?;
+        let (request, client_id) = self.request(claimed, mode).await?;
         let turn = self.turn(&claimed.connection.provider);
         let Ok(_turn) = turn.acquire().await else { return Err(not_sent("it is ending".to_owned())) };
         // Too late, somebody else may have taken over; without proof of life, anybody may.
@@ -290,17 +337,29 @@ impl Inner {
             }
         };
         match mode.read_tokens(answer.status, &answer.body, sent) {
-            Ok(granted) => Ok(self.renewed(claimed, mode, granted, sent)),
+            Ok(granted) => Ok(self.renewed(claimed, mode, granted, sent, client_id)),
             Err(kind) => Err(self.refused(claimed, kind, &answer)),
         }
     }
 
-    async fn request(&self, claimed: &Claimed, mode: &Mode) -> Result<ProviderRequest, Failed> {
+    /// The request, and the app that it is made with.
+    async fn request(
+        &self,
+        claimed: &Claimed,
+        mode: &Mode,
+    ) -> Result<(ProviderRequest, Option<String>), Failed> {
         let now = self.clock.now();
         let app = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
         let app = app
             .map_err(|error| Failed::temporary(BACKOFF.0, now, error.to_string()))?
             .map(|usable| app_values(&usable));
+        let client_id = app.as_ref().map(|app| app.client_id.clone());
+        let other = claimed.client_id.is_some() && client_id.is_some() && claimed.client_id != client_id;
+        if other {
+            // Another app's refresh token would be refused, and a live connection taken for dead.
+            let detail = "the tokens were got with another app than the one that is stored now";
+            return Err(Failed::app(APP_PAUSE, now, detail.to_owned()));
+        }
         let oauth = mode.oauth.as_ref();
         let scope = oauth
             .map(|oauth| oauth.scopes.asked(&claimed.connection.scopes_asked).join(&oauth.scopes.separator));
@@ -335,21 +394,40 @@ impl Inner {
         };
         let given = Given { flow: &flow, ..given };
         match mode.renew(given) {
-            Some(Ok(request)) => Ok(request),
+            Some(Ok(request)) => Ok((request, client_id)),
             Some(Err(error)) => Err(missing(error.to_string())),
             None => Err(missing("the mode renews nothing".to_owned())),
         }
     }
 
-    fn renewed(&self, claimed: &Claimed, mode: &Mode, granted: Granted, sent: Timestamp) -> Renewed {
+    fn renewed(
+        &self,
+        claimed: &Claimed,
+        mode: &Mode,
+        granted: Granted,
+        sent: Timestamp,
+        client_id: Option<String>,
+    ) -> Renewed {
         let mut fields = claimed.fields.clone();
         merge(&mut fields, &granted);
+        // Settings decide where secrets are sent: what the catalog would not take from a caller it does not take here.
+        let mut merged = claimed.connection.config.clone().into_object();
+        merged.extend(granted.settings.clone());
+        let sound = Config::new(merged).is_ok_and(|config| mode.check_config("config", &config).is_ok());
+        if !sound {
+            tracing::warn!(
+                connection = %claimed.place.connection(),
+                "settings that came with renewed tokens are not acceptable and were left out"
+            );
+        }
+        let plain = |scope: &String| !scope.chars().any(char::is_control);
         Renewed {
             fields,
             expire_time: granted.expires,
             due_time: due_time(mode, granted.expires, sent, &*self.random),
-            scopes: granted.scopes,
-            settings: granted.settings,
+            scopes: granted.scopes.map(|scopes| scopes.into_iter().filter(plain).collect()),
+            settings: if sound { granted.settings } else { Default::default() },
+            client_id,
         }
     }
 

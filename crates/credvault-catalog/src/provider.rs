@@ -246,6 +246,11 @@ impl Mode {
         oauth.answer.read(status, body, sent)
     }
 
+    /// Whether the provider can be told that a credential of this mode is over.
+    pub fn is_revocable(&self) -> bool {
+        self.revoke.is_some()
+    }
+
     /// The request that gives a token back.
     ///
     /// # Errors

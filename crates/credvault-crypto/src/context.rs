@@ -11,6 +11,7 @@ pub(crate) enum Class {
     PageToken = 4,
     Tokens = 5,
     App = 6,
+    Revocation = 7,
 }
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
@@ -44,6 +45,12 @@ impl<'a> Context<'a> {
     pub fn tokens(tenant: &'a TenantId, connection: ConnectionId, generation: i64, schema: u16) -> Self {
         let context = Self::credential(tenant, connection, generation, schema);
         Self { class: Class::Tokens, ..context }
+    }
+
+    /// What is kept of a disconnected connection until its provider has revoked it.
+    pub fn revocation(tenant: &'a TenantId, connection: ConnectionId, generation: i64, schema: u16) -> Self {
+        let context = Self::credential(tenant, connection, generation, schema);
+        Self { class: Class::Revocation, ..context }
     }
 
     /// The secrets of an app at a provider, which has the id `record`; `generation` counts its changes.

@@ -96,6 +96,7 @@ actions! {
         CompleteAuthorization: Change Connection,
         RefreshConnection: Change Connection,
         TestConnection: Change Connection,
+        DisconnectConnection: Change Connection,
     }
     AuditService {
         ListAuditEvents: Read Space,

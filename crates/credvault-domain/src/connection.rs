@@ -160,6 +160,39 @@ impl fmt::Display for ConnectionState {
     }
 }
 
+/// What became of telling the provider that a connection is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revocation {
+    /// The provider was told.
+    Done,
+    /// There is nothing that the provider could be told.
+    Unsupported,
+    /// It is being told, again and again for a day.
+    Pending,
+    /// It could not be told.
+    Failed,
+}
+
+impl Revocation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Unsupported, Self::Pending, Self::Failed];
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "DONE",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Pending => "PENDING",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// Reads what [`Revocation::as_str`] wrote.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|revocation| revocation.as_str() == text)
+    }
+}
+
 /// Why a connection is in state ERROR, and since when.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ErrorCause {
@@ -240,6 +273,8 @@ pub struct Connection {
     pub scopes_asked: Vec<String>,
     /// The scopes that were granted.
     pub scopes_granted: Vec<String>,
+    /// What became of telling the provider that the last credential is over; `None` while there is one.
+    pub revocation: Option<Revocation>,
     /// Grows by one with each change.
     pub revision: i64,
     /// When it was created.

@@ -38,7 +38,7 @@ pub use action::{Action, ActionKind, ActionTarget};
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use config::{Config, ConfigError, MAX_CONFIG_BYTES};
 pub use connection::{
-    Connection, ConnectionId, ConnectionState, ErrorCause, Etag, Owner, StateChange, StateError,
+    Connection, ConnectionId, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
 };
 pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,

@@ -109,6 +109,12 @@ impl Apps<'_> {
                 Some(model) => self.open(&change.tx, scope.tenant(), model).await?,
                 None => SecretFields::default(),
             };
+            let other = stored.as_ref().is_some_and(|stored| stored.client_id != new.client_id);
+            if other && new.client_secret.is_none() && before.get(SECRET).is_some() {
+                return Err(Error::State(
+                    "the secret that is stored belongs to another client_id; give the new one's",
+                ));
+            }
             // A repeated secret is no second one.
             let same =
                 |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();

@@ -12,7 +12,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _,
+    QueryFilter as _, QuerySelect as _,
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -213,7 +213,9 @@ impl Authorizations<'_> {
     pub async fn end(&self, place: &Place) -> Result<(), Error> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-        if let Some(model) = connection::Entity::find_by_id(key).one(&tx).await? {
+        let model = connection::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
+        // Another consent may have connected it meanwhile.
+        if let Some(model) = model.filter(|model| model.current_version == 0) {
             let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
             let after = state.after(StateChange::AuthorizationEnded)?;
             if after != state {

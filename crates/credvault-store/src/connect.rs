@@ -124,6 +124,11 @@ fn postgres(settings: &StoreSettings) -> ConnectOptions {
         ("statement_timeout", milliseconds(settings.statement_timeout)),
         ("lock_timeout", milliseconds(settings.lock_timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(settings.statement_timeout * 4)),
+        // A process whose host has vanished must not hold its proof of life for hours.
+        ("tcp_keepalives_idle", "10".to_owned()),
+        ("tcp_keepalives_interval", "5".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+        ("tcp_user_timeout", "25000".to_owned()),
     ];
     options
         // A ping before each use would be a round trip; only a connection that idled is worth one.

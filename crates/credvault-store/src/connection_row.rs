@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, ErrorCause, Labels, Owner,
-    ProviderId, TenantId, TenantScope, Timestamp, UserId,
+    ProviderId, Revocation, TenantId, TenantScope, Timestamp, UserId,
 };
 use sea_orm::{ColumnTrait as _, Condition};
 use serde_json::Value;
@@ -60,6 +60,10 @@ pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
         last_verified_time: model.last_verified_time.map(Timestamp::from_micros),
         scopes_asked: scopes(model.scopes_asked)?,
         scopes_granted: scopes(model.scopes_granted)?,
+        revocation: model
+            .revocation
+            .map(|text| Revocation::from_stored(&text).ok_or(Error::Integrity))
+            .transpose()?,
         revision: model.revision,
         create_time: Timestamp::from_micros(model.create_time),
         update_time: Timestamp::from_micros(model.update_time),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::change::{ChangeKind, Changing, Done, retrying};
 use crate::connection_row::{connection, owner_column, visible};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
+use crate::entity::refresh;
 use crate::error::violates;
 use crate::{Error, NewCredential, Recorded, Store, Write};
 
@@ -144,6 +145,8 @@ impl Connections<'_> {
             last_verified_time: Set(None),
             scopes_asked: Set(None),
             scopes_granted: Set(None),
+            revocation: Set(None),
+            revocation_time: Set(None),
         };
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);
@@ -192,7 +195,11 @@ impl Connections<'_> {
             set(&mut row.labels, labels.map(|labels| json!(labels.into_map())));
             set(&mut row.external_account_id, external_account_id);
             set(&mut row.enabled, enabled);
-            let updated = connection(row.update(&change.tx).await.map_err(taken)?)?;
+            let model = row.update(&change.tx).await.map_err(taken)?;
+            if enabled == Some(true) {
+                crate::refreshes::wake(&change, &model).await?;
+            }
+            let updated = connection(model)?;
             change.feed(Some(id), ChangeKind::Updated, None);
             change.commit(updated).await
         })
@@ -266,7 +273,9 @@ impl Connections<'_> {
             row.delete_time = Set(None);
             row.purge_time = Set(None);
             row.is_default = Set(!other_default);
-            let undeleted = connection(row.update(&change.tx).await.map_err(taken)?)?;
+            let model = row.update(&change.tx).await.map_err(taken)?;
+            crate::refreshes::wake(&change, &model).await?;
+            let undeleted = connection(model)?;
             change.feed(Some(id), ChangeKind::Undeleted, None);
             change.commit(undeleted).await
         })
@@ -306,7 +315,7 @@ impl Connections<'_> {
         &self,
         scope: &TenantScope,
         id: ConnectionId,
-        version: Version,
+        (version, generation): (Version, i64),
         tested: &Tested,
         write: &Write,
     ) -> Result<Recorded<Connection>, Error> {
@@ -314,20 +323,29 @@ impl Connections<'_> {
             let mut change = self.store.change(scope, write).await?;
             let model = locked_live(&mut change, id, None).await?;
             change.about(id, Some(version));
-            if model.current_version != version {
+            let key = (model.tenant_id.clone(), model.id);
+            let refresh = refresh::Entity::find_by_id(key).one(&change.tx).await?;
+            let newer = refresh.as_ref().is_some_and(|refresh| refresh.generation != generation);
+            if model.current_version != version || newer {
                 return change.commit(connection(model)?).await;
             }
+            // Of what renews, an access token that works says nothing about the refresh token.
+            let settles = refresh.is_none() || model.error_reason.is_none();
             let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
             let known = model.external_account_id.clone();
             let accepted = matches!(tested, Tested::Accepted { .. });
             let after = before.after(if accepted { StateChange::Accepted } else { StateChange::Refused })?;
             let mut row = touched(&change, model);
-            row.state = Set(after.as_str().to_owned());
+            if settles || !accepted {
+                row.state = Set(after.as_str().to_owned());
+            }
             match tested {
                 Tested::Accepted { account } => {
                     row.last_verified_time = Set(Some(change.now.micros()));
-                    row.error_reason = Set(None);
-                    row.error_time = Set(None);
+                    if settles {
+                        row.error_reason = Set(None);
+                        row.error_time = Set(None);
+                    }
                     row.external_account_id = Set(known.or_else(|| account.clone()));
                 }
                 Tested::Refused => {

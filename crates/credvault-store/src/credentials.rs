@@ -19,7 +19,7 @@ use crate::connection_row::{self, text_map};
 use crate::connections::{find, locked_live, touched};
 use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
-use crate::entity::tenant_key;
+use crate::entity::{revocation, tenant_key};
 use crate::page::number_position;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
@@ -48,10 +48,12 @@ pub struct Consent {
 }
 
 /// When tokens are to be renewed ahead of need.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Renewal {
     /// When; `None` if only somebody who asks has them renewed.
     pub due_time: Option<Timestamp>,
+    /// With which app the tokens were got, if that is known.
+    pub client_id: Option<String>,
 }
 
 /// The repository of credentials.
@@ -135,7 +137,7 @@ impl Credentials<'_> {
         id: ConnectionId,
         to: Version,
         expected: Option<Version>,
-        renewal: Option<Renewal>,
+        renewal: Option<&Renewal>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
         retrying(write, || async move {
@@ -155,7 +157,7 @@ impl Credentials<'_> {
             }
             let fields = self.open_row(&change, id, &earlier).await?;
             let hints = text_map(earlier.hints)?;
-            let credential = NewCredential { fields, hints, expire_time, renewal };
+            let credential = NewCredential { fields, hints, expire_time, renewal: renewal.cloned() };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })
@@ -316,8 +318,14 @@ pub(crate) async fn store_version(
     row.current_version = Set(version);
     row.hints = Set(json!(credential.hints));
     row.expire_time = Set(expires.map(Timestamp::micros));
+    // What was to be revoked may hang on the same consent: it is not revoked any more.
+    row.revocation = Set(None);
+    row.revocation_time = Set(None);
+    revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
+        .exec(&change.tx)
+        .await?;
     let model = row.update(&change.tx).await?;
-    crate::refreshes::supersede(change, &model, credential.renewal).await?;
+    crate::refreshes::supersede(change, &model, credential.renewal.as_ref()).await?;
     change.about(id, Some(version));
     change.feed(Some(id), ChangeKind::CredentialStored, Some(version));
     Ok((model, metadata(stored, version)?))

@@ -10,6 +10,7 @@ pub(crate) mod credential_version;
 pub(crate) mod oauth_app;
 pub(crate) mod refresh;
 pub(crate) mod request;
+pub(crate) mod revocation;
 pub(crate) mod root_key;
 pub(crate) mod tenant;
 pub(crate) mod tenant_key;

@@ -90,6 +90,17 @@ pub enum Error {
     Conflict,
 }
 
+impl Error {
+    /// Whether the same may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(error) => !of_the_data(error),
+            Self::Conflict | Self::Key(_) | Self::AuditUnavailable => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         match sql_state(&error).as_deref() {

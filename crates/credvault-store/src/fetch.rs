@@ -117,6 +117,19 @@ impl Credentials<'_> {
         if !fetched.connection.enabled {
             return Err(Error::ConnectionDisabled);
         }
+        self.open_stored(fetched, now, renews)
+    }
+
+    /// The same for the vault's own use: whether fetches are served does not matter.
+    ///
+    /// # Errors
+    /// As for [`Credentials::open`], but for a disabled connection.
+    pub fn open_stored(
+        &self,
+        fetched: &Fetched,
+        now: Timestamp,
+        renews: bool,
+    ) -> Result<OpenedCredential, Error> {
         let Some(sealed) = &fetched.version else {
             return Err(fetched.asked_version.map_or(Error::NoCredential, Error::VersionNotFound));
         };
@@ -176,7 +189,7 @@ fn parameters(scope: &TenantScope, selector: &Selector) -> [Value; 6] {
 async fn postgres(store: &Store, scope: &TenantScope, selector: &Selector) -> Result<QueryResult, Error> {
     let mut values: Vec<Value> = vec![scope.tenant().as_str().into()];
     values.extend(parameters(scope, selector));
-    let sql = "SELECT * FROM fetch_credential($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "SELECT * FROM fetch_credential_2($1, $2, $3, $4, $5, $6, $7)";
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     let row = store.reader().query_one_raw(statement).await?;
     row.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))

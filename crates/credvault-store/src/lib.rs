@@ -34,6 +34,7 @@ mod fetch;
 
 mod presence;
 mod refreshes;
+mod revocations;
 
 mod apps;
 
@@ -69,6 +70,7 @@ pub use listing::{ConnectionFilter, OwnerFilter};
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
 pub use refreshes::{Claim, Claimed, Place, RefreshFailure, Refreshes, Renewed};
+pub use revocations::{Revocations, ToRevoke};
 pub use settings::{Database, StoreSettings};
 pub use startup::OpenError;
 pub use store::Store;

@@ -3,15 +3,17 @@
 //! A claim is written before the provider is called, and what the provider gave is stored only if the generation is
 //! still the claimed one. No transaction is open in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{
-    AuditEvent, AuthMode, Connection, ConnectionId, ConnectionState, ProviderId, Reason, SecretFields,
-    StateChange, TenantId, Timestamp, Version,
+    Action, AuditEvent, AuditOutcome, AuthMode, Connection, ConnectionId, ConnectionState, ProviderId,
+    Reason, SecretFields, StateChange, TenantId, TenantScope, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend,
     EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
@@ -87,9 +89,30 @@ pub struct Claimed {
     pub failures: u32,
     /// Whether an earlier attempt was sent and nobody knows what became of it.
     pub uncertain: bool,
+    /// With which app the tokens were got, if that is known: no other can renew them.
+    pub client_id: Option<String>,
     generation: i64,
     intent: Uuid,
     instance: Uuid,
+    marked_before: bool,
+    _running: Running,
+}
+
+/// An intent that this process is at. Dropped with its claim, however that ends.
+#[derive(Debug)]
+struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);
+
+impl Running {
+    fn begin(all: &Arc<Mutex<HashSet<Uuid>>>, intent: Uuid) -> Self {
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(intent);
+        Self(Arc::clone(all), intent)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 /// What the provider gave.
@@ -103,8 +126,10 @@ pub struct Renewed {
     pub due_time: Option<Timestamp>,
     /// The scopes that were granted, if the provider says so.
     pub scopes: Option<Vec<String>>,
-    /// Settings that came along.
+    /// Settings that came along, which the catalog has accepted.
     pub settings: BTreeMap<String, Value>,
+    /// With which app.
+    pub client_id: Option<String>,
 }
 
 /// Why there are no new tokens.
@@ -131,6 +156,11 @@ pub struct Refreshes<'a> {
 }
 
 impl Store {
+    /// The place of a connection that this scope has been found to reach.
+    pub fn place_of(&self, scope: &TenantScope, connection: ConnectionId) -> Place {
+        Place { tenant: scope.tenant().clone(), connection }
+    }
+
     /// The repository of refreshes.
     pub fn refreshes(&self) -> Refreshes<'_> {
         Refreshes { store: self }
@@ -177,7 +207,7 @@ impl Refreshes<'_> {
         let provider = ProviderId::from_stored(model.provider.clone());
         let repeatable = repeatable(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
         if uncertain && row.marked && !repeatable {
-            drop_claim(&tx, &model, &row).await?;
+            self.abandon(&tx, place, model, row, Timestamp::from_micros(now)).await?;
             tx.commit().await?;
             return Ok(Claim::Dead);
         }
@@ -188,7 +218,12 @@ impl Refreshes<'_> {
         let intent = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;
+        let (marked_before, client_id) = (row.marked, row.client_id.clone());
         let marked = row.marked || uncertain;
+        let version = model.current_version;
+        // Whatever can fail fails before the claim stands.
+        let connection = connection(model)?;
+        let running = Running::begin(self.store.running_intents(), intent);
         let mut row = row.into_active_model();
         let lease = now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
         row.state = Set(IN_FLIGHT.to_owned());
@@ -200,8 +235,6 @@ impl Refreshes<'_> {
         row.due_time = Set(Some(lease));
         row.update(&tx).await?;
         tx.commit().await?;
-        let version = model.current_version;
-        let connection = connection(model)?;
         let place = place.clone();
         Ok(Claim::Ours(Box::new(Claimed {
             place,
@@ -211,9 +244,12 @@ impl Refreshes<'_> {
             expire_time,
             failures,
             uncertain,
+            client_id,
             generation,
             intent,
             instance,
+            marked_before,
+            _running: running,
         })))
     }
 
@@ -258,9 +294,14 @@ impl Refreshes<'_> {
             expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
         };
         token::Entity::insert(tokens).exec_without_returning(&tx).await?;
-        idle(row, generation, renewed.due_time).update(&tx).await?;
+        let mut row = idle(row, generation, renewed.due_time);
+        if renewed.client_id.is_some() {
+            row.client_id = Set(renewed.client_id.clone());
+        }
+        row.update(&tx).await?;
         let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-        let accepted = state.after(StateChange::Accepted)?;
+        // Nothing may keep tokens that only we have from being stored, whatever state somebody has left.
+        let accepted = state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected);
         let Value::Object(mut config) = model.config.clone() else { return Err(Error::Integrity) };
         config.extend(renewed.settings.clone());
         let config = Value::Object(config);
@@ -312,8 +353,12 @@ impl Refreshes<'_> {
         row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
         row.retry_time = Set(retry.map(Timestamp::micros));
         row.failures = Set(failures);
-        // An attempt that was answered has settled what the one before left open, unless it was refused for a while.
-        row.marked = Set(marked && failure != RefreshFailure::Dead);
+        // What was not sent, or was refused for a while, has not used the one more attempt up.
+        row.marked = Set(match failure {
+            RefreshFailure::Temporary { .. } => claimed.marked_before,
+            RefreshFailure::Unknown { .. } => marked,
+            RefreshFailure::Dead => false,
+        });
         if !uncertain && claimed.uncertain && failure != RefreshFailure::Dead {
             row.state = Set(UNCERTAIN.to_owned());
         }
@@ -348,6 +393,24 @@ impl Refreshes<'_> {
         Ok(rows.into_iter().map(place).collect())
     }
 
+    /// Puts what is due off until an instant, unless it has changed meanwhile.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn postpone(&self, place: &Place, seen: i64, until: Timestamp) -> Result<(), Error> {
+        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        use refresh::Column;
+        refresh::Entity::update_many()
+            .col_expr(Column::DueTime, Expr::value(until.micros()))
+            .filter(Column::TenantId.eq(place.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(place.connection.as_uuid()))
+            .filter(Column::Generation.eq(seen))
+            .filter(Column::DueTime.lt(until.micros()))
+            .exec(&tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Takes what cannot be renewed from what is due, unless it has changed meanwhile.
     ///
     /// # Errors
@@ -360,6 +423,38 @@ impl Refreshes<'_> {
             row.update(&tx).await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// Ends what was sent twice without an answer: nobody knows whether the grant lives, so a new consent is asked for.
+    async fn abandon(
+        &self,
+        tx: &DatabaseTransaction,
+        place: &Place,
+        model: connection_table::Model,
+        row: refresh::Model,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let generation = row.generation;
+        idle(row, generation, None).update(tx).await?;
+        let mut event = AuditEvent::of(place.tenant.clone(), Action::RefreshConnection);
+        event.id = self.store.new_id()?;
+        event.time = now;
+        event.connection = Some(place.connection);
+        event.provider = Some(ProviderId::from_stored(model.provider.clone()));
+        event.version = Some(model.current_version);
+        event.outcome = AuditOutcome::Failed;
+        event.reason = Some(Reason::ReauthorizationRequired);
+        crate::audit_log::insert(tx, &[event]).await?;
+        let feed = change::ActiveModel {
+            tenant_id: Set(model.tenant_id.clone()),
+            connection_id: Set(Some(model.id)),
+            kind: Set(ChangeKind::Updated.as_str().to_owned()),
+            version: Set(None),
+            time: Set(now.micros()),
+            ..Default::default()
+        };
+        change::Entity::insert(feed).exec_without_returning(tx).await?;
+        refuse(tx, model, Reason::ReauthorizationRequired, now).await
     }
 
     async fn finish(
@@ -398,10 +493,15 @@ impl Refreshes<'_> {
         now: i64,
     ) -> Result<bool, Error> {
         let Some(owner) = row.instance else { return Ok(true) };
-        if self.store.database() == Database::Sqlite {
-            return Ok(owner != ours);
+        if owner == ours {
+            // What this process is not at any more was left behind by an error.
+            let running = self.store.running_intents().lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(row.intent_id.is_none_or(|intent| !running.contains(&intent)));
         }
-        if owner == ours || row.lease_time.is_some_and(|lease| lease > now) {
+        if self.store.database() == Database::Sqlite {
+            return Ok(true);
+        }
+        if row.lease_time.is_some_and(|lease| lease > now) {
             return Ok(false);
         }
         let sql = "SELECT pg_try_advisory_xact_lock($1) AS gone";
@@ -421,7 +521,8 @@ impl Refreshes<'_> {
         Ok(row.ok_or(Error::Integrity)?.try_get("", "now")?)
     }
 
-    async fn open(
+    /// All secret fields of a connection's current credential, the newest tokens among them.
+    pub(crate) async fn open(
         &self,
         tx: &DatabaseTransaction,
         place: &Place,
@@ -459,14 +560,17 @@ impl Refreshes<'_> {
 pub(crate) async fn supersede(
     change: &Changing<'_>,
     model: &connection_table::Model,
-    renewal: Option<Renewal>,
+    renewal: Option<&Renewal>,
 ) -> Result<(), Error> {
     let key = (model.tenant_id.clone(), model.id);
-    let due = renewal.and_then(|renewal| renewal.due_time);
+    let due = renewal.as_ref().and_then(|renewal| renewal.due_time);
+    let client_id = renewal.as_ref().and_then(|renewal| renewal.client_id.clone());
     match refresh::Entity::find_by_id(key.clone()).lock_exclusive().one(&change.tx).await? {
         Some(row) => {
             let generation = row.generation + 1;
-            idle(row, generation, due).update(&change.tx).await?;
+            let mut row = idle(row, generation, due);
+            row.client_id = Set(client_id);
+            row.update(&change.tx).await?;
             token::Entity::delete_by_id(key).exec(&change.tx).await?;
         }
         None if renewal.is_some() => {
@@ -482,11 +586,25 @@ pub(crate) async fn supersede(
                 intent_id: Set(None),
                 instance: Set(None),
                 lease_time: Set(None),
+                client_id: Set(client_id),
             };
             refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
         }
         None => {}
     }
+    Ok(())
+}
+
+/// Has a connection's tokens looked at again, now that somebody may want them.
+pub(crate) async fn wake(change: &Changing<'_>, model: &connection_table::Model) -> Result<(), Error> {
+    use refresh::Column;
+    refresh::Entity::update_many()
+        .col_expr(Column::DueTime, Expr::value(change.now.micros()))
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::DueTime.is_null())
+        .exec(&change.tx)
+        .await?;
     Ok(())
 }
 
@@ -505,17 +623,6 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row
 }
 
-/// Ends what was sent twice without an answer: nobody knows whether the grant lives, so a new consent is asked for.
-async fn drop_claim(
-    tx: &DatabaseTransaction,
-    model: &connection_table::Model,
-    row: &refresh::Model,
-) -> Result<(), Error> {
-    idle(row.clone(), row.generation, None).update(tx).await?;
-    let now = Timestamp::from_micros(model.update_time.max(row.lease_time.unwrap_or(0)));
-    refuse(tx, model.clone(), Reason::ReauthorizationRequired, now).await
-}
-
 /// The connection is not known to work any more.
 async fn refuse(
     tx: &DatabaseTransaction,
@@ -527,7 +634,7 @@ async fn refuse(
     let since = model.error_time.filter(|_| model.error_reason.as_deref() == Some(reason.as_str()));
     let revision = model.revision + 1;
     let mut row = model.into_active_model();
-    row.state = Set(state.after(StateChange::Refused)?.as_str().to_owned());
+    row.state = Set(state.after(StateChange::Refused).unwrap_or(ConnectionState::Error).as_str().to_owned());
     row.error_reason = Set(Some(reason.as_str().to_owned()));
     row.error_time = Set(Some(since.unwrap_or(now.micros())));
     row.revision = Set(revision);

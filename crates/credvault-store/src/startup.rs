@@ -90,8 +90,18 @@ impl Store {
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
         let presence = Presence::start(database, Arc::clone(&connections), name);
-        let inner =
-            Inner { database, connections, settings, keyring, clock, audit, root_source, last_id, presence };
+        let inner = Inner {
+            database,
+            connections,
+            settings,
+            keyring,
+            clock,
+            audit,
+            root_source,
+            last_id,
+            presence,
+            running_intents: Arc::default(),
+        };
         Ok(Self::from_inner(inner))
     }
 }

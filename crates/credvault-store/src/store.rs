@@ -1,5 +1,6 @@
 //! An open database.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use credvault_crypto::Keyring;
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) presence: Presence,
+    pub(crate) running_intents: Arc<Mutex<HashSet<Uuid>>>,
 }
 
 impl Store {
@@ -92,6 +94,11 @@ impl Store {
 
     pub(crate) fn presence(&self) -> &Presence {
         &self.inner.presence
+    }
+
+    /// The refreshes that this process is at.
+    pub(crate) fn running_intents(&self) -> &Arc<Mutex<HashSet<Uuid>>> {
+        &self.inner.running_intents
     }
 
     pub(crate) fn audit_log(&self) -> &AuditLog {

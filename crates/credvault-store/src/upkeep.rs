@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId};
+use credvault_domain::{Action, AuditEvent, ConnectionId, ConnectionState, TenantId};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -147,6 +148,22 @@ impl Store {
         authorization::Entity::delete_many()
             .filter(authorization::Column::TenantId.eq(tenant.as_str()))
             .filter(authorization::Column::ExpireTime.lt(now))
+            .exec(&tx)
+            .await?;
+        // A first consent that did not come leaves the connection as it was before.
+        let waiting = connection::Column::State.eq(ConnectionState::Connecting.as_str());
+        let open = sea_orm::sea_query::Query::select()
+            .column(authorization::Column::ConnectionId)
+            .from(authorization::Entity)
+            .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
+            .and_where(authorization::Column::ConsumeTime.is_null())
+            .to_owned();
+        connection::Entity::update_many()
+            .col_expr(connection::Column::State, Expr::value(ConnectionState::Disconnected.as_str()))
+            .col_expr(connection::Column::Revision, Expr::col(connection::Column::Revision).add(1))
+            .filter(connection::Column::TenantId.eq(tenant.as_str()))
+            .filter(waiting)
+            .filter(connection::Column::Id.not_in_subquery(open))
             .exec(&tx)
             .await?;
         webhook_delivery::Entity::delete_many()

@@ -35,6 +35,8 @@ pub struct Model {
     pub last_verified_time: Option<i64>,
     pub scopes_asked: Option<Json>,
     pub scopes_granted: Option<Json>,
+    pub revocation: Option<String>,
+    pub revocation_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -52,6 +52,15 @@ async fn fixture_with_rows() -> Fixture {
         };
         let begin = write(&scope, Action::BeginAuthorization);
         fixture.store.authorizations().begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
+        let (gone, _) = renewing(&fixture, &scope, "d").await;
+        let disconnect = write(&scope, Action::DisconnectConnection);
+        let revocations = fixture.store.revocations();
+        revocations
+            .disconnect(&scope, gone.connection(), None, true, &disconnect)
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(revocations.open(&gone).await.unwrap().is_some());
         let day = std::time::Duration::from_secs(86_400);
         assert!(fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
         assert!(!fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
@@ -59,7 +68,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "tenants",
     "tenant_keys",
     "connections",
@@ -72,6 +81,7 @@ const TABLES: [&str; 12] = [
     "oauth_apps",
     "authorizations",
     "webhook_deliveries",
+    "revocations",
 ];
 
 #[tokio::test]

@@ -25,7 +25,8 @@ fn lenient(_: &ProviderId, _: &AuthMode) -> bool {
 pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> (Place, i64) {
     let id = fixture.connection(scope, account).await.id;
     let due_time = Some(fixture.clock.now());
-    let new = NewCredential { renewal: Some(Renewal { due_time }), ..credential("CANARY first") };
+    let new =
+        NewCredential { renewal: Some(Renewal { due_time, client_id: None }), ..credential("CANARY first") };
     let write = write(scope, Action::PutCredential);
     fixture.store.credentials().put(scope, id, &new, None, &write).await.unwrap().into_inner();
     let selector = Selector::Connection { id, version: None };
@@ -48,7 +49,14 @@ pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
 pub fn renewed(claimed: &Claimed, value: &str) -> Renewed {
     let mut fields = claimed.fields.clone();
     fields.set(FieldName::parse("token").unwrap(), value.to_owned().into());
-    Renewed { fields, expire_time: None, due_time: None, scopes: None, settings: Default::default() }
+    Renewed {
+        fields,
+        expire_time: None,
+        due_time: None,
+        scopes: None,
+        settings: Default::default(),
+        client_id: None,
+    }
 }
 
 pub fn record(place: &Place) -> AuditEvent {
@@ -104,6 +112,30 @@ on_both! {
         assert_eq!(connection.error.unwrap().reason, "REAUTHORIZATION_REQUIRED");
         // It is not asked of the provider ever again, until somebody consents anew.
         assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Dead));
+    }
+
+    async fn an_attempt_that_was_not_sent_uses_nothing_up(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let retry_time = fixture.clock.now();
+        let ours = claimed(&fixture.store, &place, seen).await;
+        fixture.store.refreshes().fail(&ours, RefreshFailure::Unknown { retry_time }, &record(&place)).await.unwrap();
+        for _ in 0..3 {
+            let again = claimed(&fixture.store, &place, seen).await;
+            assert!(again.uncertain);
+            let not_sent = RefreshFailure::Temporary { retry_time };
+            fixture.store.refreshes().fail(&again, not_sent, &record(&place)).await.unwrap();
+            let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+            assert_eq!(connection.error.unwrap().reason, "PROVIDER_UNAVAILABLE", "uncertain still");
+        }
+    }
+
+    async fn a_claim_that_an_error_left_behind_does_not_stay(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        drop(claimed(&fixture.store, &place, seen).await);
+        let again = claimed(&fixture.store, &place, seen).await;
+        assert!(again.uncertain, "what was sent under it may have worked");
     }
 
     async fn a_provider_with_grace_is_asked_until_it_answers(fixture: &Fixture) {

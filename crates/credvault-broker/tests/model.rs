@@ -1,0 +1,266 @@
+//! The protocol of `docs/refresh.md`, explored exhaustively within bounds: every order of steps of three replicas, and
+//! every place for the faults that a case allows. The steps follow refreshes.rs, presence.rs and refresher.rs by hand;
+//! whoever changes those changes these.
+//!
+//! `cargo test -p credvault-broker --test model -- --nocapture` shows how many states there are.
+
+#![allow(missing_docs, unreachable_pub, reason = "a test binary")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test binary")]
+
+#[path = "model/explorer.rs"]
+mod explorer;
+#[path = "model/protocol.rs"]
+mod protocol;
+#[path = "model/provider.rs"]
+mod provider;
+#[path = "model/rules.rs"]
+mod rules;
+#[path = "model/state.rs"]
+mod state;
+#[path = "model/steps.rs"]
+mod steps;
+
+use explorer::{Report, explore};
+use provider::Kind;
+use rules::Broken::{self, *};
+use rules::{Mended, Protocol, Rules};
+use state::Budget;
+
+/// How much goes wrong, and what is not kept then.
+struct Case {
+    name: &'static str,
+    budget: Budget,
+    /// What nobody can keep who cannot make the provider compare generations.
+    beyond: &'static [Broken],
+    /// What the code does not keep and could: see "Known gaps" in `docs/refresh.md`.
+    gaps: &'static [Broken],
+}
+
+const NOTHING: Budget = Budget {
+    needs: 0,
+    crashes: 0,
+    pauses: 0,
+    lost_sessions: 0,
+    losses: 0,
+    outages: 0,
+    database: 0,
+    latecomers: 0,
+    consents: 0,
+    revocations: 0,
+};
+/// The access token ends twice, and the account's owner consents anew once, at any moment.
+const USUAL: Budget = Budget { needs: 1, consents: 1, ..NOTHING };
+
+const fn case(name: &'static str, budget: Budget) -> Case {
+    Case { name, budget, beyond: &[], gaps: &[] }
+}
+
+const CASES: [Case; 20] = [
+    case("nothing goes wrong", USUAL),
+    case("a crash", Budget { crashes: 1, ..USUAL }),
+    case("two crashes", Budget { crashes: 2, ..USUAL }),
+    case("a crash, a lost answer", Budget { crashes: 1, losses: 1, ..USUAL }),
+    case("three lost answers", Budget { losses: 3, ..USUAL }),
+    case("two refusals for a while", Budget { outages: 2, ..USUAL }),
+    case("a pause", Budget { pauses: 1, ..USUAL }),
+    case("three pauses", Budget { pauses: 3, ..NOTHING }),
+    Case {
+        gaps: &[NotShown],
+        ..case("a crash, a refusal for a while", Budget { crashes: 1, outages: 1, ..USUAL })
+    },
+    Case { gaps: &[NotShown], ..case("a crash, a pause", Budget { crashes: 1, pauses: 1, ..USUAL }) },
+    case("a lost answer, a refusal for a while", Budget { losses: 1, outages: 1, ..USUAL }),
+    Case {
+        gaps: &[NotShown],
+        ..case(
+            "a crash, a lost answer, a refusal for a while, a pause",
+            Budget { crashes: 1, losses: 1, outages: 1, pauses: 1, ..NOTHING },
+        )
+    },
+    case("a database failure", Budget { database: 1, ..USUAL }),
+    case("two database failures, a lost answer", Budget { database: 2, losses: 1, ..USUAL }),
+    Case {
+        beyond: &[NeedlessConsent],
+        ..case("the owner removes the app, a lost answer", Budget { revocations: 1, losses: 1, ..USUAL })
+    },
+    Case {
+        beyond: &[NeedlessConsent],
+        ..case("a request that comes late", Budget { latecomers: 1, ..USUAL })
+    },
+    Case {
+        beyond: &[SentAfterUse],
+        gaps: &[SilentlyDead],
+        ..case("a lost session", Budget { lost_sessions: 1, consents: 1, ..NOTHING })
+    },
+    Case {
+        beyond: &[SentAfterUse, NeedlessConsent],
+        gaps: &[SilentlyDead],
+        ..case("a lost session, a second need", Budget { lost_sessions: 1, ..USUAL })
+    },
+    Case {
+        beyond: &[SentAfterUse],
+        gaps: &[SilentlyDead, NotShown],
+        ..case("a lost session, a crash", Budget { lost_sessions: 1, crashes: 1, ..NOTHING })
+    },
+    Case {
+        beyond: &[SentTwiceAtOnce, SentAfterUse, UnmarkedRepeat],
+        gaps: &[SilentlyDead, NotShown],
+        ..case("a lost session, a pause", Budget { lost_sessions: 1, pauses: 1, ..NOTHING })
+    },
+];
+
+fn run(
+    kind: Kind,
+    rules: Rules,
+    mended: Mended,
+    budget: Budget,
+    promises: &[Broken],
+    wanted: Option<Broken>,
+) -> Report<Broken> {
+    explore(&Protocol { kind, rules, mended, budget, promises }, wanted)
+}
+
+/// What is not `excepted` is kept, whatever happens; what is excepted is not.
+fn keeps_all_but(case: &Case, mended: Mended, excepted: &[Broken]) {
+    let faultless = case.budget == USUAL;
+    let looked_for = |promise: &Broken| *promise != NeedlessRequest || faultless;
+    let promises: Vec<Broken> = Broken::ALL.into_iter().filter(looked_for).collect();
+    let (kept, rest): (Vec<Broken>, Vec<Broken>) =
+        promises.into_iter().partition(|promise| !excepted.contains(promise));
+    let mut not_kept = Vec::new();
+    for kind in Kind::ALL {
+        let report = run(kind, Rules::CODE, mended, case.budget, &kept, None);
+        println!(
+            "{}, {kind:?}: {} states, {} at rest, {} of them want consent",
+            case.name, report.states, report.at_rest, report.counted
+        );
+        if let Some((broken, path)) = report.violations.first_key_value() {
+            panic!("{}, {kind:?}: {broken:?}{path}", case.name);
+        }
+        assert!(report.at_rest > report.counted, "some end well");
+        for promise in &rest {
+            if let Some(path) = run(kind, Rules::CODE, mended, case.budget, &[*promise], Some(*promise))
+                .violations
+                .get(promise)
+            {
+                println!("  {promise:?}:{}", path.replace("\n ", ""));
+                not_kept.push(*promise);
+            }
+        }
+    }
+    for promise in rest {
+        assert!(not_kept.contains(&promise), "{}: {promise:?} is kept now, and listed as a gap", case.name);
+    }
+}
+
+#[test]
+fn the_code_keeps_what_it_promises() {
+    for case in &CASES {
+        keeps_all_but(case, Mended::default(), &[case.beyond, case.gaps].concat());
+    }
+}
+
+#[test]
+fn the_gaps_could_be_closed() {
+    for case in CASES.iter().filter(|case| !case.gaps.is_empty()) {
+        keeps_all_but(case, Mended::ALL, case.beyond);
+    }
+}
+
+#[test]
+fn a_crash_costs_consent_where_the_provider_is_strict_and_nowhere_else() {
+    for kind in Kind::ALL {
+        let budget = Budget { crashes: 1, ..NOTHING };
+        let report = run(kind, Rules::CODE, Mended::default(), budget, &Broken::ALL[..4], None);
+        assert!(report.violations.is_empty() && (report.counted > 0) == (kind == Kind::Strict), "{kind:?}");
+    }
+}
+
+/// Without this rule, this promise is broken, by no more than these faults.
+fn needs_the_rule(name: &str, rules: Rules, kind: Kind, budget: Budget, promise: Broken) {
+    let report = run(kind, rules, Mended::default(), budget, &[promise], Some(promise));
+    let path = report.violations.get(&promise).map(String::as_str);
+    println!("{name}: {promise:?}{}", path.unwrap_or_default().replace("\n ", ""));
+    assert!(path.is_some(), "{name}: nothing breaks {promise:?}");
+    let with = run(kind, Rules::CODE, Mended::default(), budget, &[promise], None);
+    assert!(with.violations.is_empty(), "{name}: {promise:?} is broken with the rule, too");
+}
+
+#[test]
+fn without_comparing_generations_a_newer_consent_is_lost() {
+    let consent = Budget { consents: 1, ..NOTHING };
+    for kind in Kind::ALL {
+        let rules = Rules { store_compares_generation: false, ..Rules::CODE };
+        needs_the_rule("store does not compare generations", rules, kind, consent, LostUpdate);
+        let rules = Rules { fail_compares_generation: false, fail_compares_intent: false, ..Rules::CODE };
+        let consent = Budget { losses: 1, ..consent };
+        needs_the_rule("fail compares nothing", rules, kind, consent, LostUpdate);
+        let rules = Rules { claim_compares_generation: false, ..Rules::CODE };
+        needs_the_rule("claim does not compare generations", rules, kind, NOTHING, NeedlessRequest);
+    }
+}
+
+#[test]
+fn without_comparing_intents_a_failure_ends_somebody_elses_claim() {
+    let rules = Rules { fail_compares_intent: false, ..Rules::CODE };
+    let budget = Budget { lost_sessions: 1, outages: 1, ..NOTHING };
+    needs_the_rule("fail compares generations only", rules, Kind::GraceNew, budget, SentTwiceAtOnce);
+}
+
+#[test]
+fn a_takeover_needs_both_the_end_of_the_lease_and_proof_that_the_owner_is_gone() {
+    for kind in Kind::ALL {
+        let rules = Rules { owner_is_gone: false, ..Rules::CODE };
+        let budget = Budget { pauses: 1, ..NOTHING };
+        needs_the_rule("takeover by lease alone", rules, kind, budget, SentTwiceAtOnce);
+        let rules = Rules { lease_ends_first: false, ..Rules::CODE };
+        let budget = Budget { lost_sessions: 1, ..NOTHING };
+        needs_the_rule("takeover by lock alone", rules, kind, budget, SentTwiceAtOnce);
+    }
+}
+
+#[test]
+fn without_asking_whether_it_may_send_a_process_that_lost_its_claim_sends() {
+    for kind in Kind::ALL {
+        let rules = Rules { may_send: false, ..Rules::CODE };
+        let budget = Budget { lost_sessions: 1, outages: 1, ..NOTHING };
+        needs_the_rule("no may_send", rules, kind, budget, SentTwiceAtOnce);
+    }
+}
+
+#[test]
+fn storing_by_the_owner_only_throws_away_the_only_tokens_there_are() {
+    for kind in Kind::ALL {
+        let rules = Rules { store_compares_owner: true, ..Rules::CODE };
+        let budget = Budget { lost_sessions: 1, ..NOTHING };
+        needs_the_rule("store compares the owner", rules, kind, budget, LostUpdate);
+    }
+}
+
+#[test]
+fn repeats_that_are_not_marked_go_on_and_on() {
+    let rules = Rules { repeats_are_marked: false, ..Rules::CODE };
+    for budget in [
+        Budget { losses: 2, ..NOTHING },
+        Budget { crashes: 2, ..NOTHING },
+        Budget { crashes: 1, losses: 1, ..NOTHING },
+    ] {
+        needs_the_rule("repeats are not marked", rules, Kind::Strict, budget, UnmarkedRepeat);
+    }
+}
+
+#[test]
+fn what_a_process_left_behind_itself_is_over() {
+    for kind in Kind::ALL {
+        let rules = Rules { own_leftovers_end: false, ..Rules::CODE };
+        let budget = Budget { database: 1, ..NOTHING };
+        needs_the_rule("own leftovers do not end", rules, kind, budget, Stuck);
+    }
+}
+
+#[test]
+fn a_repeat_that_was_not_taken_does_not_count() {
+    let rules = Rules { refused_repeats_are_free: false, ..Rules::CODE };
+    let budget = Budget { losses: 1, outages: 1, ..NOTHING };
+    needs_the_rule("refused repeats count", rules, Kind::Strict, budget, HastyConsent);
+}

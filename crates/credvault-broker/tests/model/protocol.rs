@@ -1,0 +1,286 @@
+//! The steps, named as in refreshes.rs and refresher.rs. Each is one transaction, one message or one local decision;
+//! anything can happen in between.
+
+use crate::explorer::Model;
+use crate::provider::{Kind, Token};
+use crate::rules::{Broken, Protocol};
+use crate::state::{Claim, Failure, Phase, RowState, State, Wire};
+
+/// What happens, and in which replica.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A caller, or the search for what is due, begins.
+    Want(usize),
+    Claim(usize),
+    CheckMaySend(usize),
+    Send(usize),
+    Store(usize),
+    Fail(usize),
+    /// The provider acts on a request.
+    Arrive(usize),
+    /// The answer is read.
+    Deliver(usize),
+    LeaseEnds,
+    /// The keeper of presence.rs finds its session lost and takes a new name.
+    NoticeLostSession(usize),
+    Resume(usize),
+    // Faults.
+    Crash(usize),
+    CrashAndNothingArrives(usize),
+    Pause(usize),
+    LoseSession(usize),
+    LoseAnswer(usize),
+    LoseRequest(usize),
+    RefuseForNow(usize),
+    NotSent(usize),
+    Dawdle(usize),
+    ClaimIsNotAcknowledged(usize),
+    StoreIsNotAcknowledged(usize),
+    FailIsNotStored(usize),
+    RequestComesLate(usize),
+    LatecomerArrives,
+    // What people do.
+    AccessTokenEnds,
+    Supersede,
+    Revoke,
+}
+
+impl Protocol<'_> {
+    pub fn breaks(&self, state: &mut State, promise: Broken) {
+        if self.promises.contains(&promise) && state.witness.broken.is_none() {
+            state.witness.broken = Some(promise);
+        }
+    }
+
+    fn wants_consent(&self, state: &mut State) {
+        state.row.consent_wanted = true;
+        if self.kind.repeatable() {
+            self.breaks(state, Broken::NeedlessConsent);
+        }
+    }
+
+    fn is_gone(&self, state: &State, at: usize) -> bool {
+        if state.replicas[at].owns {
+            // It is not at it any more, or it would not claim: it has one flight for each place.
+            return self.rules.own_leftovers_end;
+        }
+        let lease = state.row.lease_over || !self.rules.lease_ends_first;
+        let owner = !state.replicas.iter().any(|replica| replica.owns) || !self.rules.owner_is_gone;
+        lease && owner
+    }
+
+    /// `Refreshes::claim`. Nothing is left of it while somebody else is busy.
+    pub fn claim(&self, state: &State, at: usize, seen: u8) -> Option<State> {
+        let mut state = *state;
+        if (self.rules.claim_compares_generation && state.row.generation != seen) || state.row.consent_wanted
+        {
+            state.replicas[at].phase = Phase::Idle;
+            return Some(state);
+        }
+        let uncertain = match state.row.state {
+            RowState::Idle => false,
+            RowState::Uncertain => true,
+            RowState::InFlight if self.is_gone(&state, at) => true,
+            RowState::InFlight => return None,
+        };
+        if state.row.state == RowState::InFlight {
+            state.witness.unknown_attempts += 1;
+        }
+        if uncertain && state.row.marked && !self.kind.repeatable() {
+            if state.witness.unknown_attempts < 2 {
+                self.breaks(&mut state, Broken::HastyConsent);
+            }
+            state.idle();
+            self.wants_consent(&mut state);
+            state.replicas[at].phase = Phase::Idle;
+            return Some(state);
+        }
+        if !state.row.expired {
+            self.breaks(&mut state, Broken::NeedlessRequest);
+        }
+        let claim = Claim {
+            generation: state.row.generation,
+            token: state.row.token,
+            uncertain,
+            marked: state.row.marked,
+            intent_stands: true,
+            name_stands: true,
+            late: false,
+        };
+        state.end_intent();
+        state.row.marked |= uncertain && self.rules.repeats_are_marked;
+        state.row.state = RowState::InFlight;
+        state.row.lease_over = false;
+        let replica = &mut state.replicas[at];
+        replica.owns = replica.locked;
+        replica.phase = Phase::Claimed(claim);
+        Some(state)
+    }
+
+    /// The end of `Inner::call`.
+    pub fn send(&self, state: &mut State, at: usize, claim: Claim) {
+        let twice = state.replicas.iter().enumerate().any(|(other, replica)| {
+            other != at
+                && replica.locked
+                && matches!(replica.phase, Phase::Sent(first, _)
+                    if first.name_stands && (first.generation, first.token) == (claim.generation, claim.token))
+        });
+        if twice {
+            self.breaks(state, Broken::SentTwiceAtOnce);
+        }
+        if claim.generation == state.row.generation {
+            let before = state.witness.open_requests;
+            state.witness.open_requests += 1;
+            if before > 0 {
+                self.breaks(state, Broken::NeedlessRequest);
+            }
+            if self.kind == Kind::Strict && (before > 1 || (before == 1 && !claim.uncertain)) {
+                self.breaks(state, Broken::UnmarkedRepeat);
+            }
+        } else if claim.token.family == state.row.token.family {
+            self.breaks(state, Broken::SentAfterUse);
+        }
+        state.replicas[at].phase = Phase::Sent(claim, Wire::OnItsWay);
+    }
+
+    /// `Refreshes::store`.
+    pub fn store(&self, state: &mut State, at: usize, claim: Claim, token: Token) {
+        let same = state.row.generation == claim.generation;
+        state.replicas[at].phase = Phase::Idle;
+        if (self.rules.store_compares_generation && !same)
+            || (self.rules.store_compares_owner && !claim.intent_stands)
+        {
+            if same {
+                self.breaks(state, Broken::LostUpdate);
+            }
+            return;
+        }
+        if token.family < state.row.token.family {
+            self.breaks(state, Broken::LostUpdate);
+        }
+        let doubted = state.row.doubted;
+        state.next_generation(token);
+        state.row.expired = doubted;
+    }
+
+    /// The provider calls dead what somebody else has renewed, or is about to: that may have died, too.
+    fn doubt(&self, state: &mut State) {
+        match state.row.state {
+            RowState::InFlight => state.row.doubted = self.mended.doubt_is_verified,
+            _ => state.row.expired |= self.mended.doubt_is_verified,
+        }
+    }
+
+    /// `Refreshes::fail`.
+    pub fn fail(&self, state: &mut State, at: usize, claim: Claim, failure: Failure) {
+        let same = state.row.generation == claim.generation;
+        state.replicas[at].phase = Phase::Idle;
+        if failure == Failure::Dead {
+            state.witness.told_dead[usize::from(claim.token.family)] = true;
+        }
+        if (self.rules.fail_compares_generation && !same)
+            || (self.rules.fail_compares_intent && !claim.intent_stands)
+        {
+            if failure == Failure::Dead && claim.token.family == state.row.token.family {
+                self.doubt(state);
+            }
+            return;
+        }
+        if claim.token.family < state.row.token.family {
+            self.breaks(state, Broken::LostUpdate);
+        }
+        let marked = state.row.marked;
+        state.idle();
+        match failure {
+            Failure::Temporary if claim.uncertain => {
+                state.row.state = RowState::Uncertain;
+                state.row.marked = if self.rules.refused_repeats_are_free { claim.marked } else { marked };
+                state.row.error_shown |= self.mended.uncertain_shows;
+            }
+            Failure::Temporary => state.row.marked = marked,
+            Failure::Unknown => {
+                state.row.state = RowState::Uncertain;
+                state.row.marked = marked;
+                state.row.error_shown = true;
+                state.witness.unknown_attempts += 1;
+            }
+            Failure::Dead => {
+                state.row.doubted = self.mended.doubt_is_verified;
+                self.wants_consent(state);
+            }
+        }
+        if state.row.state == RowState::Uncertain && !state.row.error_shown {
+            self.breaks(state, Broken::NotShown);
+        }
+    }
+}
+
+impl Model for Protocol<'_> {
+    type State = State;
+    type Step = Step;
+    type Broken = Broken;
+
+    fn initial(&self) -> State {
+        State::new(self.budget)
+    }
+
+    fn next(&self, state: &State, to: &mut Vec<(Step, State)>) {
+        for at in 0..state.replicas.len() {
+            if state.replicas[at].stopped {
+                self.arrive(state, at, to);
+                self.change(state, Step::Resume(at), to, |next| next.replicas[at].stopped = false);
+            } else {
+                self.own_steps(state, at, to);
+                self.arrive(state, at, to);
+            }
+            self.faults(state, at, to);
+        }
+        self.world(state, to);
+    }
+
+    fn canonical(&self, mut state: State) -> State {
+        state.replicas.sort_unstable();
+        state
+    }
+
+    fn is_progress(&self, step: Step) -> bool {
+        let acts = matches!(
+            step,
+            Step::Want(_)
+                | Step::Claim(_)
+                | Step::CheckMaySend(_)
+                | Step::Send(_)
+                | Step::Store(_)
+                | Step::Fail(_)
+        );
+        let comes = matches!(step, Step::Arrive(_) | Step::Deliver(_) | Step::LatecomerArrives);
+        let passes = matches!(step, Step::LeaseEnds | Step::NoticeLostSession(_) | Step::Resume(_));
+        acts || comes || passes
+    }
+
+    fn broken(&self, state: &State) -> Option<Broken> {
+        state.witness.broken
+    }
+
+    fn broken_at_rest(&self, state: &State) -> Option<Broken> {
+        let (mut state, row) = (*state, state.row);
+        let fresh = row.state == RowState::Idle && !row.expired;
+        if !fresh && !row.consent_wanted {
+            self.breaks(&mut state, Broken::Stuck);
+        }
+        let told = state.witness.told_dead[usize::from(row.token.family)];
+        if told && fresh && !row.consent_wanted && state.family(row.token).would_refuse(self.kind, row.token)
+        {
+            self.breaks(&mut state, Broken::SilentlyDead);
+        }
+        state.witness.broken
+    }
+
+    fn broken_without_rest(&self) -> Broken {
+        Broken::Stuck
+    }
+
+    fn is_counted(&self, state: &State) -> bool {
+        state.row.consent_wanted
+    }
+}

@@ -1,0 +1,112 @@
+//! What the protocol promises, and the rules that the promises rest on, each of which can be switched off.
+
+use crate::provider::Kind;
+use crate::state::Budget;
+
+/// The promises, by the names of `docs/refresh.md`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Broken {
+    /// I1: what a refresh brings never replaces a newer consent, and is dropped only if something newer is stored.
+    LostUpdate,
+    /// I2: no refresh token is sent while another request with it is under way whose owner provably lives.
+    SentTwiceAtOnce,
+    /// I3: no refresh token is sent after its successor was stored.
+    SentAfterUse,
+    /// I4: what the vault was told is dead does not look alive.
+    SilentlyDead,
+    /// I5: without a fault, each need sends one request.
+    NeedlessRequest,
+    /// I6: where the provider allows repeats, a crash or a lost answer never ends in consent.
+    NeedlessConsent,
+    /// I7: where it allows none, there is one repeat, and it is marked.
+    UnmarkedRepeat,
+    /// I8: consent is asked for only if the provider has refused, or two attempts have ended with unknown outcome.
+    HastyConsent,
+    /// I9: while the outcome is unknown, the connection says so.
+    NotShown,
+    /// L1: without further faults, it ends with fresh tokens or with the demand for consent.
+    Stuck,
+}
+
+impl Broken {
+    pub const ALL: [Self; 10] = [
+        Self::LostUpdate,
+        Self::SentTwiceAtOnce,
+        Self::SentAfterUse,
+        Self::SilentlyDead,
+        Self::NeedlessRequest,
+        Self::NeedlessConsent,
+        Self::UnmarkedRepeat,
+        Self::HastyConsent,
+        Self::NotShown,
+        Self::Stuck,
+    ];
+}
+
+/// The rules, each with the name of the place where the code keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// `claim`: `row.generation != seen`.
+    pub claim_compares_generation: bool,
+    /// `is_gone`: the lease is over.
+    pub lease_ends_first: bool,
+    /// `is_gone`: the owner's session lock is free.
+    pub owner_is_gone: bool,
+    /// `claim`: what was taken over, or ended without an answer, is marked.
+    pub repeats_are_marked: bool,
+    /// `may_send`, and `PROMPT` beside it.
+    pub may_send: bool,
+    /// `store`: `row.generation != claimed.generation`.
+    pub store_compares_generation: bool,
+    /// Not a rule of the code: `store` by the owner of the claim only.
+    pub store_compares_owner: bool,
+    /// `fail`: `row.generation != claimed.generation`.
+    pub fail_compares_generation: bool,
+    /// `fail`: `row.intent_id != Some(claimed.intent)`.
+    pub fail_compares_intent: bool,
+    /// `fail`: `claimed.marked_before`.
+    pub refused_repeats_are_free: bool,
+    /// `is_gone`: a claim of this very process that it is not at is over.
+    pub own_leftovers_end: bool,
+}
+
+impl Rules {
+    /// Those of the code.
+    pub const CODE: Self = Self {
+        claim_compares_generation: true,
+        lease_ends_first: true,
+        owner_is_gone: true,
+        repeats_are_marked: true,
+        may_send: true,
+        store_compares_generation: true,
+        store_compares_owner: false,
+        fail_compares_generation: true,
+        fail_compares_intent: true,
+        refused_repeats_are_free: true,
+        own_leftovers_end: true,
+    };
+}
+
+/// What would mend what the exploration has found. The code does not do these yet.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Mended {
+    /// Tokens are verified at once if the provider has called the consent dead since they were asked for.
+    pub doubt_is_verified: bool,
+    /// What stays uncertain shows, whoever found it so.
+    pub uncertain_shows: bool,
+}
+
+impl Mended {
+    pub const ALL: Self = Self { doubt_is_verified: true, uncertain_shows: true };
+}
+
+/// A protocol, a provider, and how much goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol<'a> {
+    pub kind: Kind,
+    pub rules: Rules,
+    pub mended: Mended,
+    pub budget: Budget,
+    /// What is looked for. What is not is not in the way.
+    pub promises: &'a [Broken],
+}
