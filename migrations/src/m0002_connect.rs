@@ -72,6 +72,7 @@ const TABLES: &[&str] = &[
         instance {uuid},
         lease_time {int},
         client_id {text},
+        doubted {bool} NOT NULL,
         PRIMARY KEY (tenant_id, connection_id),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
         CHECK ((state = 'IN_FLIGHT') = (instance IS NOT NULL))

@@ -23,7 +23,7 @@ mod steps;
 use explorer::{Report, explore};
 use provider::Kind;
 use rules::Broken::{self, *};
-use rules::{Mended, Protocol, Rules};
+use rules::{Protocol, Rules};
 use state::Budget;
 
 /// How much goes wrong, and what is not kept then.
@@ -32,8 +32,6 @@ struct Case {
     budget: Budget,
     /// What nobody can keep who cannot make the provider compare generations.
     beyond: &'static [Broken],
-    /// What the code does not keep and could: see "Known gaps" in `docs/refresh.md`.
-    gaps: &'static [Broken],
 }
 
 const NOTHING: Budget = Budget {
@@ -52,7 +50,7 @@ const NOTHING: Budget = Budget {
 const USUAL: Budget = Budget { needs: 1, consents: 1, ..NOTHING };
 
 const fn case(name: &'static str, budget: Budget) -> Case {
-    Case { name, budget, beyond: &[], gaps: &[] }
+    Case { name, budget, beyond: &[] }
 }
 
 const CASES: [Case; 20] = [
@@ -64,19 +62,13 @@ const CASES: [Case; 20] = [
     case("two refusals for a while", Budget { outages: 2, ..USUAL }),
     case("a pause", Budget { pauses: 1, ..USUAL }),
     case("three pauses", Budget { pauses: 3, ..NOTHING }),
-    Case {
-        gaps: &[NotShown],
-        ..case("a crash, a refusal for a while", Budget { crashes: 1, outages: 1, ..USUAL })
-    },
-    Case { gaps: &[NotShown], ..case("a crash, a pause", Budget { crashes: 1, pauses: 1, ..USUAL }) },
+    case("a crash, a refusal for a while", Budget { crashes: 1, outages: 1, ..USUAL }),
+    case("a crash, a pause", Budget { crashes: 1, pauses: 1, ..USUAL }),
     case("a lost answer, a refusal for a while", Budget { losses: 1, outages: 1, ..USUAL }),
-    Case {
-        gaps: &[NotShown],
-        ..case(
-            "a crash, a lost answer, a refusal for a while, a pause",
-            Budget { crashes: 1, losses: 1, outages: 1, pauses: 1, ..NOTHING },
-        )
-    },
+    case(
+        "a crash, a lost answer, a refusal for a while, a pause",
+        Budget { crashes: 1, losses: 1, outages: 1, pauses: 1, ..NOTHING },
+    ),
     case("a database failure", Budget { database: 1, ..USUAL }),
     case("two database failures, a lost answer", Budget { database: 2, losses: 1, ..USUAL }),
     Case {
@@ -89,22 +81,18 @@ const CASES: [Case; 20] = [
     },
     Case {
         beyond: &[SentAfterUse],
-        gaps: &[SilentlyDead],
         ..case("a lost session", Budget { lost_sessions: 1, consents: 1, ..NOTHING })
     },
     Case {
         beyond: &[SentAfterUse, NeedlessConsent],
-        gaps: &[SilentlyDead],
         ..case("a lost session, a second need", Budget { lost_sessions: 1, ..USUAL })
     },
     Case {
         beyond: &[SentAfterUse],
-        gaps: &[SilentlyDead, NotShown],
         ..case("a lost session, a crash", Budget { lost_sessions: 1, crashes: 1, ..NOTHING })
     },
     Case {
         beyond: &[SentTwiceAtOnce, SentAfterUse, UnmarkedRepeat],
-        gaps: &[SilentlyDead, NotShown],
         ..case("a lost session, a pause", Budget { lost_sessions: 1, pauses: 1, ..NOTHING })
     },
 ];
@@ -112,16 +100,15 @@ const CASES: [Case; 20] = [
 fn run(
     kind: Kind,
     rules: Rules,
-    mended: Mended,
     budget: Budget,
     promises: &[Broken],
     wanted: Option<Broken>,
 ) -> Report<Broken> {
-    explore(&Protocol { kind, rules, mended, budget, promises }, wanted)
+    explore(&Protocol { kind, rules, budget, promises }, wanted)
 }
 
 /// What is not `excepted` is kept, whatever happens; what is excepted is not.
-fn keeps_all_but(case: &Case, mended: Mended, excepted: &[Broken]) {
+fn keeps_all_but(case: &Case, excepted: &[Broken]) {
     let faultless = case.budget == USUAL;
     let looked_for = |promise: &Broken| *promise != NeedlessRequest || faultless;
     let promises: Vec<Broken> = Broken::ALL.into_iter().filter(looked_for).collect();
@@ -129,7 +116,7 @@ fn keeps_all_but(case: &Case, mended: Mended, excepted: &[Broken]) {
         promises.into_iter().partition(|promise| !excepted.contains(promise));
     let mut not_kept = Vec::new();
     for kind in Kind::ALL {
-        let report = run(kind, Rules::CODE, mended, case.budget, &kept, None);
+        let report = run(kind, Rules::CODE, case.budget, &kept, None);
         println!(
             "{}, {kind:?}: {} states, {} at rest, {} of them want consent",
             case.name, report.states, report.at_rest, report.counted
@@ -139,9 +126,8 @@ fn keeps_all_but(case: &Case, mended: Mended, excepted: &[Broken]) {
         }
         assert!(report.at_rest > report.counted, "some end well");
         for promise in &rest {
-            if let Some(path) = run(kind, Rules::CODE, mended, case.budget, &[*promise], Some(*promise))
-                .violations
-                .get(promise)
+            if let Some(path) =
+                run(kind, Rules::CODE, case.budget, &[*promise], Some(*promise)).violations.get(promise)
             {
                 println!("  {promise:?}:{}", path.replace("\n ", ""));
                 not_kept.push(*promise);
@@ -149,21 +135,18 @@ fn keeps_all_but(case: &Case, mended: Mended, excepted: &[Broken]) {
         }
     }
     for promise in rest {
-        assert!(not_kept.contains(&promise), "{}: {promise:?} is kept now, and listed as a gap", case.name);
+        assert!(
+            not_kept.contains(&promise),
+            "{}: {promise:?} is kept now, and listed as beyond reach",
+            case.name
+        );
     }
 }
 
 #[test]
 fn the_code_keeps_what_it_promises() {
     for case in &CASES {
-        keeps_all_but(case, Mended::default(), &[case.beyond, case.gaps].concat());
-    }
-}
-
-#[test]
-fn the_gaps_could_be_closed() {
-    for case in CASES.iter().filter(|case| !case.gaps.is_empty()) {
-        keeps_all_but(case, Mended::ALL, case.beyond);
+        keeps_all_but(case, case.beyond);
     }
 }
 
@@ -171,18 +154,18 @@ fn the_gaps_could_be_closed() {
 fn a_crash_costs_consent_where_the_provider_is_strict_and_nowhere_else() {
     for kind in Kind::ALL {
         let budget = Budget { crashes: 1, ..NOTHING };
-        let report = run(kind, Rules::CODE, Mended::default(), budget, &Broken::ALL[..4], None);
+        let report = run(kind, Rules::CODE, budget, &Broken::ALL[..4], None);
         assert!(report.violations.is_empty() && (report.counted > 0) == (kind == Kind::Strict), "{kind:?}");
     }
 }
 
 /// Without this rule, this promise is broken, by no more than these faults.
 fn needs_the_rule(name: &str, rules: Rules, kind: Kind, budget: Budget, promise: Broken) {
-    let report = run(kind, rules, Mended::default(), budget, &[promise], Some(promise));
+    let report = run(kind, rules, budget, &[promise], Some(promise));
     let path = report.violations.get(&promise).map(String::as_str);
     println!("{name}: {promise:?}{}", path.unwrap_or_default().replace("\n ", ""));
     assert!(path.is_some(), "{name}: nothing breaks {promise:?}");
-    let with = run(kind, Rules::CODE, Mended::default(), budget, &[promise], None);
+    let with = run(kind, Rules::CODE, budget, &[promise], None);
     assert!(with.violations.is_empty(), "{name}: {promise:?} is broken with the rule, too");
 }
 
@@ -263,4 +246,18 @@ fn a_repeat_that_was_not_taken_does_not_count() {
     let rules = Rules { refused_repeats_are_free: false, ..Rules::CODE };
     let budget = Budget { losses: 1, outages: 1, ..NOTHING };
     needs_the_rule("refused repeats count", rules, Kind::Strict, budget, HastyConsent);
+}
+
+#[test]
+fn a_consent_that_was_called_dead_meanwhile_is_looked_at_again() {
+    let rules = Rules { doubt_is_verified: false, ..Rules::CODE };
+    let budget = Budget { lost_sessions: 1, ..NOTHING };
+    needs_the_rule("doubt is forgotten", rules, Kind::Strict, budget, SilentlyDead);
+}
+
+#[test]
+fn what_stays_uncertain_shows() {
+    let rules = Rules { uncertain_shows: false, ..Rules::CODE };
+    let budget = Budget { crashes: 1, outages: 1, ..NOTHING };
+    needs_the_rule("uncertainty does not show", rules, Kind::Strict, budget, NotShown);
 }

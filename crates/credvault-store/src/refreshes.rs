@@ -294,7 +294,9 @@ impl Refreshes<'_> {
             expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
         };
         token::Entity::insert(tokens).exec_without_returning(&tx).await?;
-        let mut row = idle(row, generation, renewed.due_time);
+        // The provider has called this consent dead while the tokens were on their way: whether they live is seen at once.
+        let due_time = if row.doubted { Some(now) } else { renewed.due_time };
+        let mut row = idle(row, generation, due_time);
         if renewed.client_id.is_some() {
             row.client_id = Set(renewed.client_id.clone());
         }
@@ -339,11 +341,26 @@ impl Refreshes<'_> {
             return Ok(false);
         };
         if row.generation != claimed.generation || row.intent_id != Some(claimed.intent) {
+            // Somebody else has renewed, or is about to; the provider may have revoked that as well.
+            if failure == RefreshFailure::Dead && claimed.version == model.current_version {
+                let in_flight = row.state == IN_FLIGHT;
+                let mut row = row.into_active_model();
+                if in_flight {
+                    row.doubted = Set(true);
+                } else {
+                    row.due_time = Set(Some(now.micros()));
+                }
+                row.update(&tx).await?;
+                tx.commit().await?;
+            }
             return Ok(false);
         }
         let (generation, failures, marked) = (row.generation, row.failures + 1, row.marked);
         let (uncertain, retry, reason) = match failure {
-            RefreshFailure::Temporary { retry_time } => (false, Some(retry_time), None),
+            // What is uncertain still shows, whoever has left it so.
+            RefreshFailure::Temporary { retry_time } => {
+                (false, Some(retry_time), claimed.uncertain.then_some(Reason::ProviderUnavailable))
+            }
             RefreshFailure::Unknown { retry_time } => {
                 (true, Some(retry_time), Some(Reason::ProviderUnavailable))
             }
@@ -362,6 +379,7 @@ impl Refreshes<'_> {
         if !uncertain && claimed.uncertain && failure != RefreshFailure::Dead {
             row.state = Set(UNCERTAIN.to_owned());
         }
+        row.doubted = Set(failure == RefreshFailure::Dead);
         row.update(&tx).await?;
         if let Some(reason) = reason {
             refuse(&tx, model, reason, now).await?;
@@ -587,6 +605,7 @@ pub(crate) async fn supersede(
                 instance: Set(None),
                 lease_time: Set(None),
                 client_id: Set(client_id),
+                doubted: Set(false),
             };
             refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
         }
@@ -620,6 +639,7 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row.intent_id = Set(None);
     row.instance = Set(None);
     row.lease_time = Set(None);
+    row.doubted = Set(false);
     row
 }
 

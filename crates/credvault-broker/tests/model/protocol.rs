@@ -166,8 +166,8 @@ impl Protocol<'_> {
     /// The provider calls dead what somebody else has renewed, or is about to: that may have died, too.
     fn doubt(&self, state: &mut State) {
         match state.row.state {
-            RowState::InFlight => state.row.doubted = self.mended.doubt_is_verified,
-            _ => state.row.expired |= self.mended.doubt_is_verified,
+            RowState::InFlight => state.row.doubted = self.rules.doubt_is_verified,
+            _ => state.row.expired |= self.rules.doubt_is_verified,
         }
     }
 
@@ -195,7 +195,7 @@ impl Protocol<'_> {
             Failure::Temporary if claim.uncertain => {
                 state.row.state = RowState::Uncertain;
                 state.row.marked = if self.rules.refused_repeats_are_free { claim.marked } else { marked };
-                state.row.error_shown |= self.mended.uncertain_shows;
+                state.row.error_shown |= self.rules.uncertain_shows;
             }
             Failure::Temporary => state.row.marked = marked,
             Failure::Unknown => {
@@ -205,7 +205,7 @@ impl Protocol<'_> {
                 state.witness.unknown_attempts += 1;
             }
             Failure::Dead => {
-                state.row.doubted = self.mended.doubt_is_verified;
+                state.row.doubted = self.rules.doubt_is_verified;
                 self.wants_consent(state);
             }
         }

@@ -68,6 +68,11 @@ pub struct Rules {
     pub refused_repeats_are_free: bool,
     /// `is_gone`: a claim of this very process that it is not at is over.
     pub own_leftovers_end: bool,
+    /// `fail` and `store`: tokens are renewed at once if the provider has called the consent dead since they were asked
+    /// for.
+    pub doubt_is_verified: bool,
+    /// `fail`: what stays uncertain shows, whoever found it so.
+    pub uncertain_shows: bool,
 }
 
 impl Rules {
@@ -84,20 +89,9 @@ impl Rules {
         fail_compares_intent: true,
         refused_repeats_are_free: true,
         own_leftovers_end: true,
+        doubt_is_verified: true,
+        uncertain_shows: true,
     };
-}
-
-/// What would mend what the exploration has found. The code does not do these yet.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Mended {
-    /// Tokens are verified at once if the provider has called the consent dead since they were asked for.
-    pub doubt_is_verified: bool,
-    /// What stays uncertain shows, whoever found it so.
-    pub uncertain_shows: bool,
-}
-
-impl Mended {
-    pub const ALL: Self = Self { doubt_is_verified: true, uncertain_shows: true };
 }
 
 /// A protocol, a provider, and how much goes wrong.
@@ -105,7 +99,6 @@ impl Mended {
 pub struct Protocol<'a> {
     pub kind: Kind,
     pub rules: Rules,
-    pub mended: Mended,
     pub budget: Budget,
     /// What is looked for. What is not is not in the way.
     pub promises: &'a [Broken],

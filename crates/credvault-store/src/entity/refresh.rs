@@ -19,6 +19,7 @@ pub struct Model {
     pub instance: Option<Uuid>,
     pub lease_time: Option<i64>,
     pub client_id: Option<String>,
+    pub doubted: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
