@@ -530,20 +530,21 @@ on_both! {
         let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-1", "allow").await;
         complete(&app, &parameters, "").await.unwrap();
         assert_eq!(tested(&app, &id).await.unwrap().outcome(), v1::TestOutcome::Works);
-        // A provider that does not answer says nothing about the credential.
-        connected.provider.behave(|behaviour| behaviour.refuse_connections = 100);
-        tokio::time::sleep(Duration::from_millis(50)).await;
         let fresh = app.create(v1::CreateConnectionRequest {
             auth_mode: "api_key".into(),
             credential: Some(input(&[("key", "sim_key_shop-9")])),
             ..connection_request("key")
         }).await.unwrap();
-        connected.provider.behave(|behaviour| behaviour.refuse_connections = 0);
         assert_eq!(tested(&app, &fresh.id).await.unwrap().external_account_id, "shop-9");
         let other = v1::PutCredentialRequest { connection_id: fresh.id.clone(), credential: Some(input(&[("key", "sim_key_shop-10")])), ..Default::default() };
         app.vault().put_credential(other).await.unwrap();
         let changed = tested(&app, &fresh.id).await.unwrap();
         assert!(changed.account_changed && changed.connection.unwrap().external_account_id == "shop-9");
+        // A provider that does not answer says nothing about the credential.
+        let Connected { vault: _vault, provider } = connected;
+        provider.stop().await;
+        assert_eq!(refusal(&tested(&app, &fresh.id).await.unwrap_err()), "Unavailable PROVIDER_UNAVAILABLE");
+        assert_eq!(state(&app, &fresh.id).await, (v1::ConnectionState::Connected, String::new()));
     }
 
     async fn a_value_that_the_provider_refuses_replaces_nothing(vault: TestVault) {
