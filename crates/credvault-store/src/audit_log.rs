@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use credvault_domain::{AuditEvent, ConnectionId, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait as _,
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
 };
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -150,6 +150,10 @@ impl Writer {
             Ok(Ok(())) => Written::Yes,
             Ok(Err(error)) => {
                 tracing::error!(%error, "audit records could not be written");
+                // Connections that nobody gave back in all that time wait for the same silent end.
+                if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
+                    self.connections.renew().await;
+                }
                 if crate::error::of_the_data(&error) { Written::BadRecord } else { Written::No }
             }
             Err(_) => {
