@@ -2,6 +2,7 @@
 
 mod admin;
 mod identity;
+mod public;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub struct Instance {
     pub address: SocketAddr,
     /// Where it serves the operators.
     pub admin_address: SocketAddr,
+    /// Where it serves browsers, if it does.
+    pub public_address: Option<SocketAddr>,
     serving: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
     stop: CancellationToken,
@@ -102,11 +105,22 @@ impl Instance {
         let (listener, address) = listen("server.address", settings.server.address).await?;
         let (admin_listener, admin_address) =
             listen("server.admin_address", settings.server.admin_address).await?;
+        let public_url = settings.public.base()?;
+        let public = match &public_url {
+            Some(_) => Some(listen("public.address", settings.public.address).await?),
+            None => None,
+        };
         let root = settings.root_key.source()?;
         let store =
             Store::open(settings.store.to_store(), &root, Arc::clone(&clock), Arc::clone(&random)).await?;
-        let broker =
-            Broker::new(store.clone(), Arc::clone(&catalog), http, Arc::clone(&clock), Arc::clone(&random));
+        let broker = Broker::new(
+            store.clone(),
+            Arc::clone(&catalog),
+            http,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            public_url.clone(),
+        );
 
         let vault = Vault::new(
             store.clone(),
@@ -115,6 +129,7 @@ impl Instance {
             broker.clone(),
             random,
             Arc::clone(&clock),
+            settings.public.origins.clone(),
             &settings.limits,
         );
         let vault = Arc::new(vault);
@@ -141,7 +156,7 @@ impl Instance {
         let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, seen);
         let interval = Duration::from_secs(settings.server.reload_seconds.max(1));
         let admin = admin::router(metrics, health_service, ready.clone());
-        let others = vec![
+        let mut others = vec![
             tokio::spawn(admin::serve(admin_listener, admin, end.clone())),
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
@@ -156,8 +171,14 @@ impl Instance {
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
         ];
-        tracing::info!(%address, %admin_address, "serving");
-        Ok(Self { address, admin_address, serving, others, stop, end, health, store, broker })
+        let mut public_address = None;
+        if let (Some((listener, address)), Some(url)) = (public, public_url) {
+            let router = public::router(Arc::clone(&vault), &url);
+            others.push(tokio::spawn(public::serve(listener, router, end.clone())));
+            public_address = Some(address);
+        }
+        tracing::info!(%address, %admin_address, public_address = public_address.map(tracing::field::display), "serving");
+        Ok(Self { address, admin_address, public_address, serving, others, stop, end, health, store, broker })
     }
 
     /// Stops: not ready from now on, calls in progress finish within `server.drain_seconds`, then all ends.

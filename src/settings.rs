@@ -18,6 +18,7 @@ use credvault_store::StoreSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::{Host, Url};
 
 /// The keys whose values are secret.
 pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
@@ -62,6 +63,8 @@ pub struct Settings {
     pub catalog: CatalogSection,
     /// Calls to providers.
     pub broker: BrokerSection,
+    /// The port for browsers.
+    pub public: PublicSection,
     /// Logs and traces.
     pub telemetry: Telemetry,
 }
@@ -346,6 +349,65 @@ impl BrokerSection {
         };
         Ok(Guard::new(self.allowed_networks.iter().map(network).collect::<Result<_, _>>()?))
     }
+}
+
+/// `public`: the port for browsers that come back from providers.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublicSection {
+    /// Where plain HTTP is served for browsers. TLS is the reverse proxy's before it.
+    pub address: SocketAddr,
+    /// How browsers reach it, such as `https://connect.example.com`: https, or http on the same machine. Without it the
+    /// port stays closed.
+    pub url: Option<String>,
+    /// Origins of the pages that may be told of a browser's return, such as `https://app.example.com`.
+    pub origins: Vec<String>,
+}
+
+impl Default for PublicSection {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 7480)), url: None, origins: Vec::new() }
+    }
+}
+
+impl PublicSection {
+    /// The URL without a slash at its end.
+    ///
+    /// # Errors
+    /// It, or one of the origins, is not what it must be.
+    pub fn base(&self) -> Result<Option<String>, SettingsError> {
+        for origin in &self.origins {
+            let parsed = web_url(origin, "public.origins")?;
+            if parsed.origin().ascii_serialization() != *origin {
+                return Err(SettingsError::Wrong(
+                    "public.origins must hold origins, such as https://app.example.com, without a path"
+                        .to_owned(),
+                ));
+            }
+        }
+        let Some(text) = &self.url else { return Ok(None) };
+        let url = web_url(text, "public.url")?;
+        if url.query().is_some() || url.fragment().is_some() || url.path() != "/" {
+            return Err(SettingsError::Wrong("public.url must have no path, query or fragment".to_owned()));
+        }
+        Ok(Some(url.origin().ascii_serialization()))
+    }
+}
+
+/// A URL that browsers may use: https, or http on the same machine.
+fn web_url(text: &str, key: &str) -> Result<Url, SettingsError> {
+    let url = Url::parse(text).ok();
+    let local = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.filter(|url| url.scheme() == "https" || (url.scheme() == "http" && local(url)))
+        .filter(|url| url.username().is_empty() && url.password().is_none())
+        .ok_or_else(|| {
+            SettingsError::Wrong(format!("{key} must be an https URL, or an http one on the same machine"))
+        })
 }
 
 /// How log lines look.

@@ -67,12 +67,17 @@ pub(crate) fn enter(span: &tracing::Span, parent: Option<Parent>) -> TraceId {
     if exported != opentelemetry::TraceId::INVALID {
         return TraceId::from_bytes(exported.to_bytes());
     }
+    new_id()
+}
+
+/// The id of a new trace.
+pub(crate) fn new_id() -> TraceId {
     TraceId::from_bytes(random())
 }
 
 /// The `traceparent` for a call of our own, in the trace of the call in progress or a new one.
 pub(crate) fn outgoing() -> String {
-    let trace = CURRENT.try_with(|trace| *trace).unwrap_or_else(|_| TraceId::from_bytes(random()));
+    let trace = CURRENT.try_with(|trace| *trace).unwrap_or_else(|_| new_id());
     let exported = tracing::Span::current().context().span().span_context().span_id();
     let span = if exported == SpanId::INVALID { SpanId::from_bytes(random()) } else { exported };
     format!("00-{trace}-{span}-01")

@@ -28,6 +28,8 @@ pub(crate) struct Vault {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cache: Duration,
+    /// Whose pages may be told of a browser's return.
+    pub(crate) origins: Vec<String>,
     rate: Option<Rate>,
     refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
     /// How many calls may come at once.
@@ -45,6 +47,7 @@ impl Vault {
         broker: Broker,
         random: Arc<dyn Random>,
         clock: Arc<dyn Clock>,
+        origins: Vec<String>,
         limits: &Limits,
     ) -> Self {
         let per_second = NonZeroU32::new(limits.rate_per_second);
@@ -55,7 +58,7 @@ impl Vault {
         let cache = Duration::from_secs(limits.cache_seconds);
         let refusals =
             DefaultKeyedRateLimiter::keyed(Quota::per_second(REFUSALS).allow_burst(REFUSALS_BURST));
-        Self { store, identity, catalog, broker, random, clock, cache, rate, refusals, burst }
+        Self { store, identity, catalog, broker, random, clock, cache, origins, rate, refusals, burst }
     }
 
     /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.

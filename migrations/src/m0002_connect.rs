@@ -106,15 +106,21 @@ const TABLES: &[&str] = &[
         user_id {text},
         service {text} NOT NULL,
         session_hash {bytes},
+        browser_hash {bytes},
+        public {bool} NOT NULL,
+        return_origin {text},
         redirect_uri {text} NOT NULL,
+        exchange_url {text},
         client_id {text} NOT NULL,
         scopes {json} NOT NULL,
         create_time {int} NOT NULL,
         expire_time {int} NOT NULL,
+        return_time {int},
         consume_time {int},
         PRIMARY KEY (tenant_id, state_hash),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
     ){strict}",
+    r"CREATE INDEX authorizations_state ON authorizations (state_hash)",
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",
     // What a disconnected connection's provider still has to be told, until it was told.
     r"CREATE TABLE revocations (

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_broker::{Callback, RefreshError, Target};
+use credvault_broker::{Callback, RefreshError, Target, Wanted};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
@@ -259,17 +259,21 @@ async fn begin_authorization(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     let connection = call.connection(&scope, id).await?;
-    let scopes = wire::scopes("scopes", request.scopes)?;
-    let session = wire::session(request.session)?;
+    let wanted = Wanted {
+        scopes: wire::scopes("scopes", request.scopes)?,
+        session: wire::session(request.session)?,
+        return_origin: wire::return_origin(request.return_origin, &call.vault.origins)?,
+        service: call.caller.service.clone(),
+    };
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let target = Target { scope: &scope, connection: &connection, mode };
     let write = Write { event: call.event(), repeat: None };
-    let begun =
-        call.vault.broker.begin(target, &scopes, session, call.caller.service.clone(), &write).await?;
+    let begun = call.vault.broker.begin(target, wanted, &write).await?;
     Ok(begun.map(|begun| v1::BeginAuthorizationResponse {
         authorization_url: begun.url.expose_secret().to_owned(),
         state: begun.state.expose_secret().to_owned(),
         expire_time: Some(wire::timestamp(begun.expire_time)),
+        confirmation_code: begun.confirmation_code.unwrap_or_default(),
     }))
 }
 
@@ -280,10 +284,15 @@ async fn complete_authorization(
     let scope = call.scope()?;
     // Whose connection it is shows only after the state was taken, so whoever may not do this at all is told before.
     call.permit(&scope, Facts::default())?;
-    let parameters = wire::parameters(request.parameters)?;
+    let public = !request.result.is_empty();
+    let parameters = match (public, request.parameters.is_empty()) {
+        (true, true) => call.vault.store.authorizations().open_return(&scope, &request.result).await?,
+        (true, false) => return Err(Violations::of("result", "must not be given beside parameters").into()),
+        _ => wire::parameters(request.parameters)?,
+    };
     let session = wire::session(request.session)?;
     let callback = Callback { parameters: &parameters };
-    let returned = call.vault.broker.returned(&scope, callback, session.as_deref()).await?;
+    let returned = call.vault.broker.returned(&scope, callback, session.as_deref(), public).await?;
     let connection = call.connection(&scope, returned.place.connection()).await?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let target = Target { scope: &scope, connection: &connection, mode };

@@ -428,6 +428,18 @@ pub(crate) fn session(session: String) -> Result<Option<String>, Violations> {
     }
 }
 
+/// The origin of the page that is told of a browser's return: one of those that are configured.
+pub(crate) fn return_origin(given: String, known: &[String]) -> Result<Option<String>, Violations> {
+    match given.as_str() {
+        "" => Ok(None),
+        origin if known.iter().any(|known| known == origin) => Ok(Some(given)),
+        _ => Err(Violations::of(
+            "return_origin",
+            "must be one of the vault's setting public.origins, exactly; an operator can add it there",
+        )),
+    }
+}
+
 /// The parameters of a callback.
 pub(crate) fn parameters(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Violations> {
     if given.len() > 32 || given.iter().any(|(name, value)| name.len() > 256 || value.len() > 8 * 1024) {

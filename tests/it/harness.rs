@@ -5,6 +5,7 @@
 
 pub mod client;
 mod process;
+pub mod provider;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

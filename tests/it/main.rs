@@ -6,6 +6,7 @@ mod harness;
 
 mod actions;
 mod bad_input;
+mod browser;
 mod canary;
 mod certificates;
 mod connect;

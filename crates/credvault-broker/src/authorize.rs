@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{Authorize, CallbackSignature, Given, Granted, Mode, OAuth, RefusalKind};
+use credvault_catalog::{Authorize, CallbackSignature, Flow, Given, Granted, Mode, OAuth, RefusalKind};
 use credvault_crypto::{MacKey, sha256};
 use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
 use credvault_store::{
-    Consent, NewAuthorization, NewCredential, Recorded, Renewal, ReturnedAuthorization, Selector, UsableApp,
-    Write,
+    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, Recorded, Renewal, ReturnedAuthorization,
+    Selector, UsableApp, Write,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -34,6 +34,9 @@ pub enum AuthorizeError {
     /// The app is another one than at the beginning.
     #[error("the app was replaced since the consent began; begin again")]
     AppChanged,
+    /// The settings lead elsewhere than at the beginning.
+    #[error("the connection's settings were changed since the consent began; begin again")]
+    SettingsChanged,
     /// The connection or the callback lacks something.
     #[error(transparent)]
     Invalid(#[from] Violations),
@@ -67,13 +70,29 @@ pub struct Target<'a> {
     pub mode: &'a Mode,
 }
 
+/// How a consent is to begin.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What to ask for; without any, what the app or the catalog says.
+    pub scopes: Vec<String>,
+    /// What stands for the browser or session.
+    pub session: Option<String>,
+    /// The origin of the page that is told when the browser is back. Only for the vault's own callback, which asks the
+    /// person if there is none.
+    pub return_origin: Option<String>,
+    /// Who begins it.
+    pub service: ServiceId,
+}
+
 /// A consent that has begun.
 #[derive(Debug)]
 pub struct Begun {
-    /// Where to send the browser.
+    /// Where to send the browser: to the provider, or to the vault's own page that leads there.
     pub url: SecretString,
     /// What the callback is recognised by.
     pub state: SecretString,
+    /// What the person compares before confirming; `None` where nobody has to confirm.
+    pub confirmation_code: Option<String>,
     /// Until when it can be completed.
     pub expire_time: Timestamp,
 }
@@ -93,43 +112,26 @@ impl Broker {
     pub async fn begin(
         &self,
         target: Target<'_>,
-        scopes: &[String],
-        session: Option<String>,
-        service: ServiceId,
+        wanted: Wanted,
         write: &Write,
     ) -> Result<Recorded<Begun>, AuthorizeError> {
         let (oauth, _) = consent_of(target.mode)?;
         let usable = self.app(target).await?;
-        if usable.app.redirect_uri.is_empty() {
-            return Err(Violations::of(
-                "redirect_uri",
-                "must be stored with PutOAuthApp before a consent can begin",
-            )
-            .into());
-        }
-        let chosen = if scopes.is_empty() { &usable.app.scopes } else { scopes };
-        let asked = oauth.scopes.asked(chosen);
+        let public = self.check_way_back(target, &usable, &wanted)?;
+        let Wanted { scopes, session, return_origin, service } = wanted;
+        let chosen = if scopes.is_empty() { &usable.app.scopes } else { &scopes };
         let new = NewAuthorization {
             service,
             session,
+            public,
+            return_origin,
             redirect_uri: usable.app.redirect_uri.clone(),
+            exchange_url: exchange_url(target, &usable),
             client_id: usable.app.client_id.clone(),
-            scopes: asked.clone(),
+            scopes: oauth.scopes.asked(chosen),
         };
         let url = |state: &str, verifier: &str| {
-            let challenge = URL_SAFE_NO_PAD.encode(sha256(&[verifier.as_bytes()]));
-            let flow = moment(self.clock().now(), self.random())
-                .with("state", state)
-                .with("redirect_uri", usable.app.redirect_uri.as_str())
-                .with("code_challenge", challenge);
-            let scope = asked.join(&oauth.scopes.separator);
-            let flow = if scope.is_empty() { flow } else { flow.with("scope", scope) };
-            let app = app_values(&usable);
-            let (config, secrets) = (&target.connection.config, SecretFields::default());
-            let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
-            target.mode.authorize_url(given).ok_or(AuthorizeError::NoConsent)?.map_err(|missing| {
-                AuthorizeError::from(Violations::of(missing.0, "must be set before a consent can begin"))
-            })
+            self.provider_url(target, &usable, (&new.redirect_uri, &new.scopes), state, verifier)
         };
         // What is missing shows before anything is written.
         url("", "")?;
@@ -137,11 +139,80 @@ impl Broker {
         let begun = authorizations.begin(target.scope, target.connection.id, &new, write).await?;
         let state = begun.get().state.clone();
         let expire_time = begun.get().expire_time;
-        let url = url(state.expose_secret(), begun.get().code_verifier.expose_secret())?;
-        Ok(begun.map(|_| Begun { url: url.into(), state, expire_time }))
+        let url = match self.public_url().filter(|_| public) {
+            Some(base) => format!("{base}/oauth/start?state={}", state.expose_secret()).into(),
+            None => url(state.expose_secret(), begun.get().code_verifier.expose_secret())?,
+        };
+        let confirms = public && new.return_origin.is_none();
+        let confirmation_code = confirms.then(|| confirmation_code(state.expose_secret()));
+        Ok(begun.map(|_| Begun { url, state, confirmation_code, expire_time }))
     }
 
-    /// Takes a callback's state back: whose consent it is. The state is used up then.
+    /// Whether the browser comes back to the vault's own callback.
+    fn check_way_back(
+        &self,
+        target: Target<'_>,
+        usable: &UsableApp,
+        wanted: &Wanted,
+    ) -> Result<bool, Violations> {
+        let callback = self.callback_url(&target.connection.provider);
+        let public = callback.is_some_and(|callback| callback == usable.app.redirect_uri);
+        let rule = if usable.app.redirect_uri.is_empty() {
+            ("redirect_uri", "must be stored with PutOAuthApp before a consent can begin")
+        } else if !public && wanted.return_origin.is_some() {
+            ("return_origin", "is for apps whose redirect_uri is the vault's own callback; leave it out")
+        } else if public && wanted.return_origin.is_none() && wanted.session.is_some() {
+            ("session", "needs return_origin as well: without one the person confirms in the browser")
+        } else {
+            return Ok(public);
+        };
+        Err(Violations::of(rule.0, rule.1))
+    }
+
+    /// Where a browser that has come to the vault's own page goes on to.
+    ///
+    /// # Errors
+    /// The app was replaced, or a setting is missing.
+    pub async fn go_on(
+        &self,
+        target: Target<'_>,
+        awaited: &AwaitedAuthorization,
+        state: &str,
+    ) -> Result<SecretString, AuthorizeError> {
+        let usable = self.app(target).await?;
+        if usable.app.client_id != awaited.client_id {
+            return Err(AuthorizeError::AppChanged);
+        }
+        let asked = (awaited.redirect_uri.as_str(), awaited.scopes.as_slice());
+        self.provider_url(target, &usable, asked, state, awaited.code_verifier.expose_secret())
+    }
+
+    /// The provider's page for a consent.
+    fn provider_url(
+        &self,
+        target: Target<'_>,
+        usable: &UsableApp,
+        (redirect_uri, scopes): (&str, &[String]),
+        state: &str,
+        verifier: &str,
+    ) -> Result<SecretString, AuthorizeError> {
+        let (oauth, _) = consent_of(target.mode)?;
+        let challenge = URL_SAFE_NO_PAD.encode(sha256(&[verifier.as_bytes()]));
+        let flow = moment(self.clock().now(), self.random())
+            .with("state", state)
+            .with("redirect_uri", redirect_uri)
+            .with("code_challenge", challenge);
+        let scope = scopes.join(&oauth.scopes.separator);
+        let flow = if scope.is_empty() { flow } else { flow.with("scope", scope) };
+        let app = app_values(usable);
+        let (config, secrets) = (&target.connection.config, SecretFields::default());
+        let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
+        let url = target.mode.authorize_url(given).ok_or(AuthorizeError::NoConsent)?;
+        Ok(url.map_err(|missing| Violations::of(missing.0, "must be set before a consent can begin"))?.into())
+    }
+
+    /// Takes a callback's state back: whose consent it is. The state is used up then. `public` says whether the vault's
+    /// own callback has seen the browser.
     ///
     /// # Errors
     /// The state is missing or not accepted.
@@ -150,9 +221,10 @@ impl Broker {
         scope: &TenantScope,
         callback: Callback<'_>,
         session: Option<&str>,
+        public: bool,
     ) -> Result<ReturnedAuthorization, AuthorizeError> {
         let state = callback.parameter("state")?;
-        Ok(self.store().authorizations().take(scope, state, session).await?)
+        Ok(self.store().authorizations().take(scope, state, session, public).await?)
     }
 
     /// Ends a consent: checks the callback, exchanges its code for tokens, and stores them.
@@ -186,6 +258,9 @@ impl Broker {
         let usable = self.app(target).await?;
         if usable.app.client_id != returned.client_id {
             return Err(AuthorizeError::AppChanged);
+        }
+        if exchange_url(target, &usable) != returned.exchange_url {
+            return Err(AuthorizeError::SettingsChanged);
         }
         callback.check(authorize, &usable, target.connection)?;
         if callback.parameters.contains_key("error") {
@@ -298,6 +373,27 @@ impl Broker {
 fn consent_of(mode: &Mode) -> Result<(&OAuth, &Authorize), AuthorizeError> {
     let oauth = mode.oauth.as_ref().ok_or(AuthorizeError::NoConsent)?;
     Ok((oauth, oauth.authorize.as_ref().ok_or(AuthorizeError::NoConsent)?))
+}
+
+/// Where a code will be exchanged, as far as that is known when the consent begins (RFC 9700, section 4.4.2).
+fn exchange_url(target: Target<'_>, usable: &UsableApp) -> Option<String> {
+    let (secrets, flow, app) = (SecretFields::default(), Flow::default(), app_values(usable));
+    let given = Given { config: &target.connection.config, secrets: &secrets, app: Some(&app), flow: &flow };
+    Some(target.mode.exchange(given)?.ok()?.url)
+}
+
+/// Eight letters and digits in two groups, of which none is mistaken for another (Crockford's base 32): 40 bits.
+pub fn confirmation_code(state: &str) -> String {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let hash = sha256(&[b"credvault confirmation".as_slice(), state.as_bytes()]);
+    let mut code = String::with_capacity(9);
+    for (place, byte) in hash.iter().take(8).enumerate() {
+        if place == 4 {
+            code.push('-');
+        }
+        code.extend(LETTERS.get(usize::from(byte % 32)).map(|letter| char::from(*letter)));
+    }
+    code
 }
 
 /// Settings that came from a provider, which decide where secrets are sent: they must pass as if a caller had set them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credvault_catalog::Catalog;
-use credvault_domain::{Clock, Random};
+use credvault_domain::{Clock, ProviderId, Random};
 use credvault_store::Store;
 
 use crate::{Http, Refresher};
@@ -19,6 +19,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     refresher: Refresher,
+    public_url: Option<String>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -28,13 +29,14 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for the connections in `store`.
+    /// A broker for the connections in `store`. Browsers reach the vault at `public_url`, if they do.
     pub fn new(
         store: Store,
         catalog: Arc<Catalog>,
         http: Http,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        public_url: Option<String>,
     ) -> Self {
         let refresher = Refresher::new(
             store.clone(),
@@ -43,12 +45,22 @@ impl Broker {
             Arc::clone(&clock),
             Arc::clone(&random),
         );
-        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher }))
+        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, public_url }))
     }
 
     /// What keeps tokens fresh.
     pub fn refresher(&self) -> &Refresher {
         &self.0.refresher
+    }
+
+    /// The vault's own redirect URI for a provider: one for each, so that none can pass for another (RFC 9700, section
+    /// 4.4.2). `None` if browsers do not reach the vault.
+    pub fn callback_url(&self, provider: &ProviderId) -> Option<String> {
+        Some(format!("{}/oauth/callback/{provider}", self.public_url()?))
+    }
+
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        self.0.public_url.as_deref()
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -18,7 +18,7 @@ mod verify;
 
 pub mod webhook;
 
-pub use authorize::{AuthorizeError, Begun, Callback, Target};
+pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmation_code};
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, SendError};

@@ -51,6 +51,8 @@ pub enum TenantSource {
     Assertion,
     /// A bare header, from a service that policy trusts as a delegate.
     Header,
+    /// The state of a consent that a browser has brought back.
+    State,
 }
 
 impl TenantSource {
@@ -61,6 +63,7 @@ impl TenantSource {
             Self::Token => "token",
             Self::Assertion => "assertion",
             Self::Header => "header",
+            Self::State => "state",
         }
     }
 }

@@ -170,6 +170,12 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), user))
     }
 
+    /// The space of a consent that a browser has brought back: its state, which only the vault gives out, vouches for
+    /// tenant and user.
+    pub fn returning(&self, tenant: TenantId, user: Option<UserId>) -> TenantScope {
+        make_scope(tenant, user)
+    }
+
     /// Decides whether the caller may do this in this scope.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_crypto::TenantKey;
+use credvault_crypto::{Context, TenantKey, sha256};
 use credvault_domain::{
     ConnectionId, ConnectionState, ServiceId, StateChange, TenantId, TenantScope, Timestamp, UserId,
 };
@@ -14,7 +16,7 @@ use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
     QueryFilter as _, QuerySelect as _,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::change::{ChangeKind, retrying};
@@ -36,8 +38,14 @@ pub struct NewAuthorization {
     pub service: ServiceId,
     /// What stands for the browser or session.
     pub session: Option<String>,
+    /// Whether the provider sends the browser back to the vault's own callback, and not to a back end.
+    pub public: bool,
+    /// The origin of the page that is told of the browser's return.
+    pub return_origin: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
+    /// Where the code will be exchanged, if that is known.
+    pub exchange_url: Option<String>,
     /// With which app.
     pub client_id: String,
     /// What is asked for.
@@ -55,6 +63,36 @@ pub struct BegunAuthorization {
     pub expire_time: Timestamp,
 }
 
+/// A consent in progress, as somebody finds it who has nothing but its state.
+#[derive(Debug)]
+pub struct AwaitedAuthorization {
+    state_hash: Vec<u8>,
+    browser_hash: Option<Vec<u8>>,
+    key: Arc<TenantKey>,
+    /// Whether the provider has sent the browser back already.
+    pub arrived: bool,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Of which user, if it is one's.
+    pub user: Option<UserId>,
+    /// Which service began it.
+    pub service: ServiceId,
+    /// For which connection.
+    pub connection: ConnectionId,
+    /// Whether the browser comes back to the vault's own callback.
+    pub public: bool,
+    /// The origin of the page that is told of it; `None` if the vault asks the person.
+    pub return_origin: Option<String>,
+    /// Where the provider was told to send the browser back to.
+    pub redirect_uri: String,
+    /// With which app it began.
+    pub client_id: String,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// What binds the code to it.
+    pub code_verifier: SecretString,
+}
+
 /// A consent whose state has come back. It does not come back a second time.
 #[derive(Debug)]
 pub struct ReturnedAuthorization {
@@ -62,6 +100,8 @@ pub struct ReturnedAuthorization {
     pub place: Place,
     /// Where the provider was told to send the browser back to.
     pub redirect_uri: String,
+    /// Where its code was to be exchanged, if that was known.
+    pub exchange_url: Option<String>,
     /// With which app it began.
     pub client_id: String,
     /// What was asked for.
@@ -83,8 +123,17 @@ pub enum AuthorizationError {
     #[error("the state is older than ten minutes; begin again")]
     Expired,
     /// Somebody else began it.
-    #[error("the consent was begun by another user or in another session; whoever began it must complete it")]
+    #[error(
+        "the consent was begun by another user, in another browser or in another session; whoever began it must \
+         complete it"
+    )]
     Foreign,
+    /// It comes back through the vault's own callback, or does not.
+    #[error(
+        "the consent does not come back this way: one through the vault's own callback is completed with `result`, \
+         any other with `parameters`"
+    )]
+    OtherWay,
 }
 
 /// The repository of authorisations.
@@ -135,16 +184,21 @@ impl Authorizations<'_> {
             let session = |session: &String| fingerprint(&change.key, scope.tenant(), b"session", session);
             let row = ActiveModel {
                 tenant_id: Set(model.tenant_id.clone()),
-                state_hash: Set(state_hash(&change.key, scope.tenant(), &state)),
+                state_hash: Set(state_hash(&state)),
                 connection_id: Set(model.id),
                 user_id: Set(scope.user().map(|user| user.as_str().to_owned())),
                 service: Set(new.service.as_str().to_owned()),
                 session_hash: Set(new.session.as_ref().map(session)),
+                browser_hash: Set(None),
+                public: Set(new.public),
+                return_origin: Set(new.return_origin.clone()),
                 redirect_uri: Set(new.redirect_uri.clone()),
+                exchange_url: Set(new.exchange_url.clone()),
                 client_id: Set(new.client_id.clone()),
                 scopes: Set(json!(new.scopes)),
                 create_time: Set(change.now.micros()),
                 expire_time: Set(expire_time.micros()),
+                return_time: Set(None),
                 consume_time: Set(None),
             };
             Entity::insert(row).exec_without_returning(&change.tx).await?;
@@ -160,7 +214,130 @@ impl Authorizations<'_> {
         .await
     }
 
-    /// Takes a state back, once and for all.
+    /// The consent that a state belongs to, for whoever has no tenant: a browser.
+    ///
+    /// # Errors
+    /// [`Error::Authorization`] if there is none, or it is over.
+    pub async fn find(&self, state: &str) -> Result<AwaitedAuthorization, Error> {
+        let everywhere = self.store.read_background().await?;
+        let row = Entity::find().filter(Column::StateHash.eq(state_hash(state))).one(&everywhere).await?;
+        everywhere.rollback().await?;
+        let row = row.ok_or(AuthorizationError::Unknown)?;
+        if row.consume_time.is_some() {
+            return Err(AuthorizationError::Replayed.into());
+        }
+        if row.expire_time <= self.store.now().micros() {
+            return Err(AuthorizationError::Expired.into());
+        }
+        let tenant = TenantId::from_stored(row.tenant_id);
+        let (reading, tenant_state) = self.store.read_any(&tenant).await?;
+        reading.tx.rollback().await?;
+        crate::session::served(&tenant, tenant_state)?;
+        Ok(AwaitedAuthorization {
+            state_hash: row.state_hash,
+            browser_hash: row.browser_hash,
+            arrived: row.return_time.is_some(),
+            user: row.user_id.map(|user| UserId::parse(&user).map_err(|_| Error::Integrity)).transpose()?,
+            service: ServiceId::parse(&row.service).map_err(|_| Error::Integrity)?,
+            connection: ConnectionId::from_uuid(row.connection_id),
+            public: row.public,
+            return_origin: row.return_origin,
+            redirect_uri: row.redirect_uri,
+            client_id: row.client_id,
+            scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
+            code_verifier: verifier(&reading.key, &tenant, state),
+            key: reading.key,
+            tenant,
+        })
+    }
+
+    /// Seals what the callback brought, for its way through the browser to whoever completes the consent. It is stored
+    /// nowhere, so a consent that nobody completes leaves nothing behind.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn seal_return(
+        &self,
+        awaited: &AwaitedAuthorization,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<SecretString, Error> {
+        let plain = SecretString::from(json!(parameters).to_string());
+        let context = Context::callback(&awaited.tenant);
+        let sealed =
+            awaited.key.seal(&context, plain.expose_secret().as_bytes(), self.store.keyring().random())?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed).into())
+    }
+
+    /// Opens what [`Authorizations::seal_return`] sealed.
+    ///
+    /// # Errors
+    /// [`AuthorizationError::Unknown`] if it was not for this tenant.
+    pub async fn open_return(
+        &self,
+        scope: &TenantScope,
+        result: &str,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let reading = self.store.read(scope).await?;
+        reading.tx.rollback().await?;
+        let sealed = URL_SAFE_NO_PAD.decode(result).map_err(|_| AuthorizationError::Unknown)?;
+        let opened = reading.key.open(&Context::callback(scope.tenant()), &sealed);
+        let opened = opened.map_err(|_| AuthorizationError::Unknown)?;
+        Ok(serde_json::from_slice(opened.as_ref()).map_err(|_| AuthorizationError::Unknown)?)
+    }
+
+    /// Binds a consent to the browser that goes to the provider. The first one has it.
+    ///
+    /// # Errors
+    /// [`AuthorizationError::Foreign`] if it is another browser's.
+    pub async fn start(&self, awaited: &AwaitedAuthorization, browser: &str) -> Result<(), Error> {
+        let hash = browser_hash(browser);
+        if awaited.browser_hash.as_ref() == Some(&hash) {
+            return Ok(());
+        }
+        self.note(awaited, Column::BrowserHash, hash.into()).await?.ok_or(AuthorizationError::Foreign.into())
+    }
+
+    /// Notes that the provider has sent the browser back, once and for all.
+    ///
+    /// # Errors
+    /// It is another browser's, or it was here before.
+    pub async fn arrive(&self, awaited: &AwaitedAuthorization, browser: Option<&str>) -> Result<(), Error> {
+        awaited.check_browser(browser)?;
+        let now = self.store.now().micros();
+        self.note(awaited, Column::ReturnTime, now.into()).await?.ok_or(AuthorizationError::Replayed.into())
+    }
+
+    /// Notes that a consent did not come, for its state has come back with that.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn decline(&self, awaited: &AwaitedAuthorization) -> Result<(), Error> {
+        let now = self.store.now().micros();
+        self.note(awaited, Column::ConsumeTime, now.into()).await?;
+        self.end(&Place { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
+    }
+
+    /// Notes something that is noted once. `None` if it was.
+    async fn note(
+        &self,
+        awaited: &AwaitedAuthorization,
+        column: Column,
+        value: sea_orm::Value,
+    ) -> Result<Option<()>, Error> {
+        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
+        let noted = Entity::update_many()
+            .col_expr(column, Expr::value(value))
+            .filter(Column::TenantId.eq(awaited.tenant.as_str()))
+            .filter(Column::StateHash.eq(awaited.state_hash.clone()))
+            .filter(column.is_null())
+            .filter(Column::ConsumeTime.is_null())
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok((noted.rows_affected == 1).then_some(()))
+    }
+
+    /// Takes a state back, once and for all. `public` says whether the vault's own callback has seen it.
     ///
     /// # Errors
     /// [`Error::Authorization`] if it is not accepted.
@@ -169,13 +346,14 @@ impl Authorizations<'_> {
         scope: &TenantScope,
         state: &str,
         session: Option<&str>,
+        public: bool,
     ) -> Result<ReturnedAuthorization, Error> {
         let tenant = scope.tenant();
         let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
         let (key, tenant_state) = self.store.tenant_key(&tx, tenant).await?;
         crate::session::served(tenant, tenant_state)?;
         let now = self.store.now();
-        let hash = state_hash(&key, tenant, state);
+        let hash = state_hash(state);
         // The database decides who is the one.
         let taken = Entity::update_many()
             .col_expr(Column::ConsumeTime, Expr::value(now.micros()))
@@ -194,12 +372,16 @@ impl Authorizations<'_> {
             return Err(AuthorizationError::Expired.into());
         }
         let session = session.map(|session| fingerprint(&key, tenant, b"session", session));
+        if row.public != public {
+            return Err(AuthorizationError::OtherWay.into());
+        }
         if row.user_id.as_deref() != scope.user().map(UserId::as_str) || row.session_hash != session {
             return Err(AuthorizationError::Foreign.into());
         }
         Ok(ReturnedAuthorization {
             place: Place { tenant: tenant.clone(), connection: ConnectionId::from_uuid(row.connection_id) },
             redirect_uri: row.redirect_uri,
+            exchange_url: row.exchange_url,
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
             code_verifier: verifier(&key, tenant, state),
@@ -231,12 +413,28 @@ impl Authorizations<'_> {
     }
 }
 
+impl AwaitedAuthorization {
+    /// Checks that it is the browser that went to the provider.
+    ///
+    /// # Errors
+    /// [`AuthorizationError::Foreign`] if it is not.
+    pub fn check_browser(&self, browser: Option<&str>) -> Result<(), AuthorizationError> {
+        let same = browser.map(browser_hash).is_some_and(|hash| self.browser_hash.as_ref() == Some(&hash));
+        if same { Ok(()) } else { Err(AuthorizationError::Foreign) }
+    }
+}
+
 fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> Vec<u8> {
     key.fingerprint(tenant, &[b"authorization", what, text.as_bytes()]).to_vec()
 }
 
-fn state_hash(key: &TenantKey, tenant: &TenantId, state: &str) -> Vec<u8> {
-    fingerprint(key, tenant, b"state", state)
+/// Not under the tenant's key: whoever brings a state back has no tenant yet. It is too random to be guessed.
+fn state_hash(state: &str) -> Vec<u8> {
+    sha256(&[b"credvault state", state.as_bytes()]).to_vec()
+}
+
+fn browser_hash(browser: &str) -> Vec<u8> {
+    sha256(&[b"credvault browser", browser.as_bytes()]).to_vec()
 }
 
 /// 43 characters, as RFC 7636 wants them.

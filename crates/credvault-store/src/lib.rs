@@ -58,7 +58,8 @@ pub use apps::{Apps, NewApp, OAuthApp, UsableApp};
 pub use audit::{Audit, Recorded};
 pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use authorizations::{
-    AuthorizationError, Authorizations, BegunAuthorization, NewAuthorization, ReturnedAuthorization,
+    AuthorizationError, Authorizations, AwaitedAuthorization, BegunAuthorization, NewAuthorization,
+    ReturnedAuthorization,
 };
 pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};

@@ -16,6 +16,8 @@ use crate::{Error, Store, audit_log, session};
 
 /// How long rows of the change feed are kept.
 const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the state of a consent is known once its time is over.
+const STATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How many due rows one round looks at.
 const ROUND: u64 = 100;
 
@@ -145,9 +147,10 @@ impl Store {
             .exec(&tx)
             .await?;
         let now = self.now().micros();
+        // A state that comes too late is told so for a while.
         authorization::Entity::delete_many()
             .filter(authorization::Column::TenantId.eq(tenant.as_str()))
-            .filter(authorization::Column::ExpireTime.lt(now))
+            .filter(authorization::Column::ExpireTime.lt(self.now().before(STATE_MEMORY).micros()))
             .exec(&tx)
             .await?;
         // A first consent that did not come leaves the connection as it was before.
@@ -157,6 +160,7 @@ impl Store {
             .from(authorization::Entity)
             .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
             .and_where(authorization::Column::ConsumeTime.is_null())
+            .and_where(authorization::Column::ExpireTime.gte(now))
             .to_owned();
         connection::Entity::update_many()
             .col_expr(connection::Column::State, Expr::value(ConnectionState::Disconnected.as_str()))

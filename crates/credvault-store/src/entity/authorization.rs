@@ -13,11 +13,16 @@ pub struct Model {
     pub user_id: Option<String>,
     pub service: String,
     pub session_hash: Option<Vec<u8>>,
+    pub browser_hash: Option<Vec<u8>>,
+    pub public: bool,
+    pub return_origin: Option<String>,
     pub redirect_uri: String,
+    pub exchange_url: Option<String>,
     pub client_id: String,
     pub scopes: Json,
     pub create_time: i64,
     pub expire_time: i64,
+    pub return_time: Option<i64>,
     pub consume_time: Option<i64>,
 }
 

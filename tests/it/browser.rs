@@ -1,0 +1,295 @@
+//! The port for browsers: where they start, come back to, and what they are told. The browser here is a plain HTTP
+//! client with a cookie; `tests/browser` walks the same way with a real one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use credvault::proto::v1;
+use reqwest::redirect::Policy;
+
+use crate::harness::provider::{Connected, STRICT, app_request, connection_request, decide, state};
+use crate::harness::{Client, TestVault, by_id, refusal};
+use crate::on_both;
+
+const ORIGIN: &str = "https://app.example.com";
+const CALLBACK: &str = "/oauth/callback/simulator";
+
+/// A browser and the port that it calls.
+struct Browser {
+    http: reqwest::Client,
+    url: String,
+    cookie: Option<String>,
+}
+
+/// What a browser got.
+struct Seen {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: String,
+}
+
+impl Seen {
+    fn between(&self, before: &str, after: &str) -> String {
+        let (_, rest) = self.body.split_once(before).unwrap_or_else(|| panic!("{before} in {}", self.body));
+        rest.split_once(after).unwrap().0.to_owned()
+    }
+
+    fn title(&self) -> String {
+        self.between("<title>", "</title>")
+    }
+
+    fn reason(&self) -> String {
+        self.between("class=\"reason\">", "<")
+    }
+
+    fn data(&self, name: &str) -> String {
+        self.between(&format!(" data-{name}=\""), "\"")
+    }
+
+    fn hidden(&self, name: &str) -> String {
+        self.between(&format!("name=\"{name}\" value=\""), "\"")
+    }
+}
+
+impl Browser {
+    fn of(connected: &Connected) -> Self {
+        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let address = connected.vault.instance.as_ref().unwrap().public_address.unwrap();
+        Self { http, url: format!("http://{address}"), cookie: None }
+    }
+
+    async fn send(&mut self, request: reqwest::RequestBuilder) -> Seen {
+        let cookie = self.cookie.iter().fold(request, |request, cookie| request.header("cookie", cookie));
+        let response = cookie.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if let Some(cookie) = headers.get("set-cookie") {
+            self.cookie = Some(cookie.to_str().unwrap().split(';').next().unwrap().to_owned());
+        }
+        Seen { status, headers, body: response.text().await.unwrap() }
+    }
+
+    async fn get(&mut self, path: &str, query: &BTreeMap<String, String>) -> Seen {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        self.send(self.http.get(format!("{}{path}?{query}", self.url))).await
+    }
+
+    /// Follows the URL that BeginAuthorization gave, as far as the provider.
+    async fn start(&mut self, begun: &v1::BeginAuthorizationResponse) -> Seen {
+        let path = begun.authorization_url.strip_prefix("http://localhost:7480").unwrap();
+        self.send(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    /// Starts, and allows at the provider: what the callback is called with.
+    async fn allow(&mut self, begun: &v1::BeginAuthorizationResponse) -> BTreeMap<String, String> {
+        let started = self.start(begun).await;
+        assert_eq!(started.status, 303, "{}", started.body);
+        decide(started.headers["location"].to_str().unwrap(), "shop-1", "allow").await
+    }
+
+    async fn confirm(&mut self, page: &Seen) -> Seen {
+        let form = [("state", page.hidden("state")), ("result", page.hidden("result"))];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.http.post(format!("{}/oauth/confirm", self.url));
+        self.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
+    }
+}
+
+/// A vault whose app at the provider has the vault's own callback.
+async fn connected(mut vault: TestVault) -> Connected {
+    vault.stop().await;
+    let connected = Connected::start(vault, STRICT).await;
+    let app = v1::PutOAuthAppRequest { redirect_uri: String::new(), ..app_request() };
+    let stored = connected.vault.client("operator").await.admin().put_o_auth_app(app).await.unwrap();
+    let expected = format!("http://localhost:7480{CALLBACK}");
+    assert_eq!(stored.into_inner().app.unwrap().redirect_uri, expected);
+    connected
+}
+
+async fn begin(app: &Client, id: &str, origin: &str, session: &str) -> v1::BeginAuthorizationResponse {
+    let request = v1::BeginAuthorizationRequest {
+        connection_id: id.to_owned(),
+        session: session.to_owned(),
+        return_origin: origin.to_owned(),
+        ..Default::default()
+    };
+    app.connections().begin_authorization(request).await.unwrap().into_inner()
+}
+
+async fn complete(app: &Client, result: &str, session: &str) -> Result<v1::Connection, tonic::Status> {
+    let request = v1::CompleteAuthorizationRequest {
+        session: session.to_owned(),
+        result: result.to_owned(),
+        ..Default::default()
+    };
+    Ok(app.connections().complete_authorization(request).await?.into_inner().connection.unwrap())
+}
+
+async fn completions(app: &Client) -> Vec<v1::AuditEvent> {
+    let all = app.events().await;
+    all.into_iter().filter(|event| event.action == "CompleteAuthorization").collect()
+}
+
+on_both! {
+    async fn the_page_that_opened_the_window_completes_the_consent(vault: TestVault) {
+        let connected = connected(vault).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let begun = begin(&app, &id, ORIGIN, "session-1").await;
+        assert_eq!(begun.confirmation_code, "");
+        let mut browser = Browser::of(&connected);
+        let parameters = browser.allow(&begun).await;
+        let page = browser.get(CALLBACK, &parameters).await;
+        assert_eq!((page.status, page.data("origin"), page.data("outcome")), (200, ORIGIN.into(), "returned".into()));
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe"));
+        assert_eq!((&page.headers["referrer-policy"], &page.headers["cache-control"]), (&"no-referrer".parse().unwrap(), &"no-store".parse().unwrap()));
+        assert!(!page.body.contains(&parameters["code"]) && page.body.matches("<script").count() == 1);
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting, "not before somebody completes it");
+
+        // Not by another tenant, not with another consent's way back, and once only.
+        let result = page.data("result");
+        let other = connected.vault.app("other").await;
+        assert_eq!(refusal(&complete(&other, &result, "session-1").await.unwrap_err()), "FailedPrecondition STATE_INVALID");
+        let done = complete(&app, &result, "session-1").await.unwrap();
+        assert_eq!((done.id.as_str(), done.state(), done.external_account_id.as_str()), (id.as_str(), v1::ConnectionState::Connected, "shop-1"));
+        assert!(complete(&app, &result, "session-1").await.unwrap_err().message().contains("used already"));
+        assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    }
+
+    async fn what_one_browser_began_no_other_finishes(vault: TestVault) {
+        let connected = connected(vault).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        // The way to the provider is for the first browser that takes it; that one may reload.
+        let begun = begin(&app, &id, ORIGIN, "session-1").await;
+        let (mut mine, mut theirs) = (Browser::of(&connected), Browser::of(&connected));
+        let parameters = mine.allow(&begun).await;
+        assert_eq!(mine.start(&begun).await.status, 303);
+        let stranger = theirs.start(&begun).await;
+        assert_eq!((stranger.status, stranger.title()), (403, "This was begun elsewhere".into()));
+        // Login CSRF: the code of one browser is brought back by another, with a cookie of its own or without.
+        for cookie in [None, Some("credvault=AAAA".to_owned())] {
+            theirs.cookie = cookie;
+            let stranger = theirs.get(CALLBACK, &parameters).await;
+            assert_eq!((stranger.status, stranger.title()), (403, "This was begun elsewhere".into()));
+            assert!(!stranger.body.contains("data-"), "nobody is told by a stranger");
+        }
+        // The result in the hands of another session, and the raw callback in the hands of a back end.
+        let page = mine.get(CALLBACK, &parameters).await;
+        assert!(complete(&app, &page.data("result"), "session-2").await.unwrap_err().message().contains("another session"));
+        let begun = begin(&app, &id, ORIGIN, "").await;
+        let parameters = mine.allow(&begun).await;
+        let raw = v1::CompleteAuthorizationRequest { parameters, ..Default::default() };
+        let raw = app.connections().complete_authorization(raw).await.unwrap_err();
+        assert!(refusal(&raw) == "FailedPrecondition STATE_INVALID" && raw.message().contains("`result`"), "{raw:?}");
+        assert_eq!(connected.vault.count("credential_versions").await, 0);
+    }
+
+    async fn the_person_confirms_by_the_code_that_the_beginner_shows(vault: TestVault) {
+        let connected = connected(vault).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("<b>main</b>")).await.unwrap().id;
+        let begun = begin(&app, &id, "", "").await;
+        assert_eq!(begun.confirmation_code.len(), 9);
+        let (mut mine, mut theirs) = (Browser::of(&connected), Browser::of(&connected));
+        let parameters = mine.allow(&begun).await;
+        let page = mine.get(CALLBACK, &parameters).await;
+        assert_eq!((page.status, page.title()), (200, "Connect this account?".into()));
+        assert!(page.body.contains(&begun.confirmation_code) && page.body.contains("&lt;b&gt;main&lt;/b&gt;"));
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting);
+        assert_eq!(theirs.confirm(&page).await.status, 403);
+        let done = mine.confirm(&page).await;
+        assert_eq!((done.status, done.title()), (200, "Connected".into()));
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connected);
+        assert_eq!(mine.confirm(&page).await.title(), "This was used already");
+        assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+
+        // What a page was told of, nobody confirms here.
+        let begun = begin(&app, &id, ORIGIN, "").await;
+        let parameters = mine.allow(&begun).await;
+        let told = mine.get(CALLBACK, &parameters).await;
+        let (state, result) = (&parameters["state"], told.data("result"));
+        let forged = format!("name=\"state\" value=\"{state}\" name=\"result\" value=\"{result}\"");
+        let forged = Seen { body: forged, ..told };
+        assert_eq!(mine.confirm(&forged).await.status, 400);
+        // On record with the service that began it, and what vouched for the tenant.
+        let audit = completions(&app).await;
+        let ok = audit.iter().find(|event| event.outcome() == v1::AuditOutcome::Ok).unwrap();
+        assert_eq!((ok.service.as_str(), ok.tenant_source.as_str(), ok.connection_id.as_str()), ("spiffe://test.local/app", "state", id.as_str()));
+    }
+
+    async fn every_way_to_fail_has_its_own_page_and_reason(vault: TestVault) {
+        const EVIL: &str = "<script>CANARY</script>";
+        let connected = connected(vault).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let mut browser = Browser::of(&connected);
+        let mut seen = Vec::new();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+
+        seen.push(browser.get(CALLBACK, &BTreeMap::from([pair("code", EVIL)])).await);
+        seen.push(browser.get(CALLBACK, &BTreeMap::from([pair("state", EVIL), pair("code", EVIL)])).await);
+        let parameters = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        seen.push(browser.get("/oauth/callback/shopify", &parameters).await);
+        assert_eq!(browser.get(CALLBACK, &parameters).await.status, 200);
+        seen.push(browser.get(CALLBACK, &parameters).await);
+        let mut denied = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        denied.remove("code");
+        denied.extend([pair("error", "access_denied"), pair("error_description", EVIL)]);
+        seen.push(browser.get(CALLBACK, &denied).await);
+        let mut failed = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        failed.remove("code");
+        failed.extend([pair("error", EVIL), pair("error_description", EVIL)]);
+        seen.push(browser.get(CALLBACK, &failed).await);
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected, "it ends at once");
+        let late = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        connected.vault.clock.advance(Duration::from_secs(601));
+        seen.push(browser.get(CALLBACK, &late).await);
+
+        let reasons: Vec<_> = seen.iter().map(|page| (page.status, page.reason())).collect();
+        let expected = [
+            (400, "STATE_INVALID"), (400, "STATE_INVALID"), (403, "STATE_INVALID"), (400, "STATE_INVALID"),
+            (200, "REAUTHORIZATION_REQUIRED"), (200, "REAUTHORIZATION_REQUIRED"), (400, "STATE_INVALID"),
+        ];
+        assert_eq!(reasons, expected.map(|(status, reason)| (status, reason.to_owned())));
+        let titles: BTreeSet<_> = seen.iter().map(Seen::title).collect();
+        assert_eq!(titles.len(), 7, "{titles:?}");
+        assert_eq!((seen[4].data("outcome"), seen[5].data("outcome")), ("denied".into(), "failed".into()));
+        for page in &seen {
+            assert!(!page.body.contains("CANARY"), "{}", page.body);
+            assert!(page.headers.contains_key("content-security-policy"));
+        }
+        assert_eq!(connected.vault.count("credential_versions").await, 0);
+        // Every callback whose state was known is on record.
+        let refused = completions(&app).await;
+        assert_eq!(refused.iter().filter(|event| event.outcome() == v1::AuditOutcome::Failed).count(), 4);
+    }
+}
+
+#[tokio::test]
+async fn what_the_port_does_not_know_is_refused_before_anything_is_written() {
+    let connected = connected(TestVault::sqlite().await).await;
+    let app = connected.vault.app("acme").await;
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    let mut request = v1::BeginAuthorizationRequest { connection_id: id, ..Default::default() };
+    request.return_origin = "https://evil.example".into();
+    let unknown = app.connections().begin_authorization(request.clone()).await.unwrap_err();
+    assert!(
+        refusal(&unknown) == "InvalidArgument FIELDS_INVALID" && unknown.message().contains("public.origins")
+    );
+    request.return_origin = String::new();
+    request.session = "session-1".into();
+    let alone = app.connections().begin_authorization(request).await.unwrap_err();
+    assert!(alone.message().contains("return_origin"), "{alone:?}");
+    assert_eq!(connected.vault.count("authorizations").await, 0);
+    // Oversized, and what is not served here.
+    let mut browser = Browser::of(&connected);
+    let long = BTreeMap::from([("state".to_owned(), "a".repeat(60_000))]);
+    let url = &browser.url;
+    let (long, here) =
+        (browser.http.get(format!("{url}{CALLBACK}?state={}", long["state"])), browser.http.get(url));
+    assert!(browser.send(long).await.status >= 400);
+    assert_eq!(browser.send(here).await.title(), "credvault");
+    let metrics = browser.http.get(format!("{}/metrics", browser.url));
+    assert_eq!(browser.send(metrics).await.status, 404);
+}
