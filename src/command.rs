@@ -2,11 +2,15 @@
 
 mod client;
 mod config;
+mod connect;
 mod connections;
+#[cfg(feature = "dev")]
 mod demo;
+#[cfg(feature = "dev")]
 mod dev;
 mod failure;
 mod fetch;
+#[cfg(feature = "dev")]
 mod journey;
 mod serve;
 
@@ -36,8 +40,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usag
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run a whole vault in one folder, show its main job, and serve on.
+    #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
     /// Show the main job on a vault that is thrown away afterwards.
+    #[cfg(feature = "dev")]
     Demo,
     /// Serve.
     Serve(ConfigArgs),
@@ -103,7 +109,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::stdout();
     let result = match cli.command {
+        #[cfg(feature = "dev")]
         Command::Dev(arguments) => dev::run(&arguments, &mut output),
+        #[cfg(feature = "dev")]
         Command::Demo => demo::run(&mut output),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),

@@ -12,6 +12,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 use super::failure::Failure;
+#[cfg(feature = "dev")]
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::connection_service_client::ConnectionServiceClient;
 use crate::proto::v1::vault_service_client::VaultServiceClient;
@@ -137,6 +138,7 @@ impl Client {
     }
 
     /// The same connection, acting for another tenant.
+    #[cfg(feature = "dev")]
     pub(super) fn acting_for(&self, tenant: &str) -> Result<Self, Failure> {
         let headers = Headers(vec![("x-tenant-id", header("tenant", tenant)?)]);
         Ok(Self { channel: self.channel.clone(), headers })
@@ -154,6 +156,7 @@ impl Client {
         ConnectionServiceClient::new(self.calling())
     }
 
+    #[cfg(feature = "dev")]
     pub(super) fn admin(&self) -> AdminServiceClient<Calling> {
         AdminServiceClient::new(self.calling())
     }

@@ -1,4 +1,4 @@
-//! `connections create|list|get|delete`.
+//! `connections create|list|get|delete`; `connect` has a file of its own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::client::{Client, ClientArgs};
 use super::failure::Failure;
 use super::serve::runtime;
-use super::{OutputArgs, pair};
+use super::{OutputArgs, connect, pair};
 use crate::output::{Format, Output};
 use crate::proto::v1;
 use crate::wire::struct_of;
@@ -19,6 +19,8 @@ use crate::wire::struct_of;
 pub(super) enum ConnectionsCommand {
     /// Create a connection, with its credential if one is given.
     Create(CreateArgs),
+    /// Connect an account in a browser: prints the address to open, waits, and reports.
+    Connect(connect::ConnectArgs),
     /// List connections.
     List(ListArgs),
     /// Show a connection.
@@ -85,6 +87,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                 let created = client.connections().create_connection(request).await?.into_inner();
                 one(created.connection, arguments.output.output, output)
             }
+            ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
             ConnectionsCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;
@@ -105,7 +108,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
 
 impl CreateArgs {
     fn request(&self) -> Result<v1::CreateConnectionRequest, Failure> {
-        let config = self.config.iter().map(|(key, value)| (key.clone(), setting(value))).collect();
+        let config = settings(&self.config);
         let fields = self.fields()?;
         let credential =
             if fields.is_empty() { None } else { Some(v1::CredentialInput { fields, expiry: None }) };
@@ -142,6 +145,11 @@ impl CreateArgs {
         }
         Ok(fields)
     }
+}
+
+/// Settings from the command line.
+pub(super) fn settings(pairs: &[(String, String)]) -> serde_json::Map<String, serde_json::Value> {
+    pairs.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
 }
 
 /// Numbers and true or false as such, anything else as a text.
@@ -194,7 +202,11 @@ pub(super) async fn all_connections(
 
 const HEADINGS: [&str; 7] = ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "VERSION", "HINTS"];
 
-fn one(connection: Option<v1::Connection>, format: Format, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn one(
+    connection: Option<v1::Connection>,
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let connection = connection.context("the vault answered without a connection")?;
     match format {
         Format::Json => output.json("Connection", &connection),

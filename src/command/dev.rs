@@ -2,11 +2,13 @@
 
 mod authority;
 mod folder;
+mod provider;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Args;
 use credvault_crypto::SystemRandom;
 
@@ -17,6 +19,8 @@ use crate::SystemClock;
 use crate::output::Output;
 use crate::serve::Instance;
 use crate::telemetry;
+
+use provider::Provider;
 
 pub(super) use folder::{Folder, TENANT};
 
@@ -31,32 +35,76 @@ pub(super) struct DevArgs {
     /// Where to serve `/readyz`, `/metrics` and the like.
     #[arg(long, default_value = "127.0.0.1:7481")]
     admin_address: SocketAddr,
+    /// Where to serve browsers that connect accounts.
+    #[arg(long, default_value = "127.0.0.1:7480")]
+    public_address: SocketAddr,
+    /// Run a provider to play with, beside the vault: accounts can be connected without having any.
+    #[arg(long)]
+    simulator: bool,
+    /// Where that provider serves.
+    #[arg(long, default_value = "127.0.0.1:7482", requires = "simulator")]
+    simulator_address: SocketAddr,
 }
 
 pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
     let folder = Folder::open(&arguments.folder, arguments.address)?;
     runtime(0)?.block_on(async {
-        let settings = folder.settings(arguments.address, arguments.admin_address)?;
+        let mut settings = folder.settings(arguments.address, arguments.admin_address)?;
+        settings.public.address = chosen(arguments.public_address)?;
+        settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
+        let provider = match arguments.simulator {
+            true => Some(Provider::start(arguments.simulator_address, &folder, &mut settings).await?),
+            false => None,
+        };
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         let stop = terminated()?;
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         output.line::<Failure>(&format!("everything is in {}", folder.path().display()))?;
-        let shown = journey::show(&folder, instance.address, output).await;
+        let shown = show(&folder, &instance, provider.as_ref(), output).await;
         if shown.is_ok() {
-            guide(&folder, &instance, output)?;
             stop.await;
         }
         instance.stop().await;
+        if let Some(provider) = provider {
+            provider.stop().await;
+        }
         telemetry.end().await;
         shown
     })
 }
 
+/// An address with a port: that of port 0 is chosen here, for the vault has to know how browsers reach it.
+fn chosen(address: SocketAddr) -> Result<SocketAddr, Failure> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    let listener = std::net::TcpListener::bind(address).context("no port is free for browsers")?;
+    Ok(listener.local_addr().context("no port is free for browsers")?)
+}
+
+async fn show(
+    folder: &Folder,
+    instance: &Instance,
+    provider: Option<&Provider>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    journey::show(folder, instance.address, output).await?;
+    if let Some(provider) = provider {
+        provider.register(folder, instance.address).await?;
+    }
+    guide(folder, instance, provider, output)
+}
+
 /// Commands to copy.
-fn guide(folder: &Folder, instance: &Instance, output: &mut Output) -> Result<(), Failure> {
+fn guide(
+    folder: &Folder,
+    instance: &Instance,
+    provider: Option<&Provider>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let path = folder.path().display();
     let port = instance.address.port();
     let mut flag = String::new();
@@ -74,13 +122,19 @@ fn guide(folder: &Folder, instance: &Instance, output: &mut Output) -> Result<()
         "grpcurl -cacert {path}/ca.pem -cert {path}/app.pem -key {path}/app.key -H 'x-tenant-id: {TENANT}'"
     );
     let target = format!("localhost:{port}");
+    let connect = match provider {
+        Some(provider) => {
+            format!("  credvault connections connect simulator{flag}    (its provider: {})\n", provider.url())
+        }
+        None => String::new(),
+    };
     let fetch = "-d '{\"provider\": \"shopify\"}'";
     let store = "-d '{\"provider\": \"generic\", \"account_name\": \"mail\", \"auth_mode\": \"bearer\", \"credential\": {\"fields\": {\"token\": \"secret-1\"}}}'";
     output.line(&format!(
         "\nServing on {target} until Ctrl-C; operators: http://{admin}/readyz and /metrics.\n\
          In another terminal:\n\n  \
          credvault connections list{flag}\n  \
-         credvault fetch shopify --reveal{flag}\n\n  \
+         credvault fetch shopify --reveal{flag}\n{connect}\n  \
          {grpcurl} {target} list\n  \
          {grpcurl} {store} {target} credvault.v1.ConnectionService/CreateConnection\n  \
          {grpcurl} {fetch} {target} credvault.v1.VaultService/FetchCredential",

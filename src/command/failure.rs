@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 
 use crate::serve::StartError;
 use crate::settings::SettingsError;
-use crate::wire::code_name;
+use crate::wire::{code_name, reason_of};
 
 pub(super) const UNEXPECTED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
@@ -63,7 +63,7 @@ fn code_of(status: &Status) -> u8 {
 /// Code, reason, message, and what is wrong field by field.
 fn describe(status: &Status) -> String {
     let details = status.get_error_details();
-    let reason = details.error_info().map(|info| format!(" {}", info.reason)).unwrap_or_default();
+    let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();
     let mut text = format!("{}{reason}: {}", code_name(status.code()), status.message());
     if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
         text.push_str(&format!("\n  trace id: {trace}"));

@@ -143,6 +143,15 @@ impl Folder {
         std::fs::rename(&unfinished, &path).with_context(failed)
     }
 
+    /// Writes a provider's file, which is the program's own and so overwritten, and tells in which folder.
+    pub(super) fn write_provider(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.0.join("catalog");
+        let path = folder.join(format!("{name}.toml"));
+        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text));
+        written.with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(folder)
+    }
+
     fn read(&self, name: &str) -> anyhow::Result<String> {
         let path = self.0.join(name);
         std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))

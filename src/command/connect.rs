@@ -1,0 +1,132 @@
+//! `connections connect`: a consent from the command line. The person opens an address and confirms there; the vault
+//! completes it, and this waits for that.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tonic::Status;
+
+use super::client::{Client, ClientArgs};
+use super::connections::{all_connections, one, settings};
+use super::failure::Failure;
+use super::{OutputArgs, pair};
+use crate::output::Output;
+use crate::proto::v1;
+use crate::wire::struct_of;
+
+/// How often it looks whether the account is connected.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub(super) struct ConnectArgs {
+    /// The provider's id.
+    provider: String,
+    /// The account's name. If there is such a connection, it is authorised anew and keeps its id.
+    #[arg(long, default_value = "default")]
+    account: String,
+    /// The auth mode, where the provider has several with a consent.
+    #[arg(long)]
+    auth_mode: Option<String>,
+    /// A setting that is no secret, for a new connection. Repeatable.
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
+    config: Vec<(String, String)>,
+    /// A scope to ask for, instead of those of the app. Repeatable.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let connection = arguments.connection(&client).await?;
+    let request = v1::BeginAuthorizationRequest {
+        connection_id: connection.id.clone(),
+        scopes: arguments.scopes.clone(),
+        ..Default::default()
+    };
+    let begun = client.connections().begin_authorization(request).await?.into_inner();
+    if begun.confirmation_code.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the app at {} sends browsers to a back end of its own, which completes consents; to connect accounts \
+             from here, store it with PutOAuthApp without a redirect_uri",
+            arguments.provider
+        )));
+    }
+    // Not on standard output: that is for the result.
+    writeln!(
+        std::io::stderr(),
+        "Open this address in a browser:\n\n  {}\n\nand confirm there if it shows the code {}. Waiting...",
+        begun.authorization_url,
+        begun.confirmation_code
+    )?;
+    let until = begun.expire_time.map_or(0, |time| time.seconds);
+    one(Some(connected(&client, &connection, until).await?), arguments.output.output, output)
+}
+
+impl ConnectArgs {
+    /// The connection of that name, made if there is none.
+    async fn connection(&self, client: &Client) -> Result<v1::Connection, Failure> {
+        let all = all_connections(client, &self.provider, false).await?;
+        let named = |connection: &v1::Connection| connection.account_name == self.account;
+        if let Some(connection) = all.into_iter().find(named) {
+            return Ok(connection);
+        }
+        let request = v1::CreateConnectionRequest {
+            provider: self.provider.clone(),
+            account_name: self.account.clone(),
+            auth_mode: self.mode(client).await?,
+            config: Some(struct_of(&settings(&self.config))),
+            ..Default::default()
+        };
+        let created = client.connections().create_connection(request).await?.into_inner();
+        Ok(created.connection.context("the vault answered without a connection")?)
+    }
+
+    /// The auth mode that was named, or the provider's only one with a consent.
+    async fn mode(&self, client: &Client) -> Result<String, Failure> {
+        if let Some(mode) = &self.auth_mode {
+            return Ok(mode.clone());
+        }
+        let request = v1::GetProviderRequest { provider: self.provider.clone() };
+        let provider = client.connections().get_provider(request).await?.into_inner().provider;
+        let modes = provider.unwrap_or_default().auth_modes;
+        let consents = modes.into_iter().filter(|mode| mode.kind() == v1::AuthKind::Oauth2Code);
+        let names: Vec<_> = consents.map(|mode| mode.name).collect();
+        match names.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(Failure::Usage(format!(
+                "{} has no auth mode with a consent; `credvault connections create` stores its credentials",
+                self.provider
+            ))),
+            several => Err(Failure::Usage(format!("name one with --auth-mode: {}", several.join(", ")))),
+        }
+    }
+}
+
+/// Waits until the consent has come, or will not come any more.
+async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Result<v1::Connection, Failure> {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let request = v1::GetConnectionRequest { connection_id: before.id.clone() };
+        let now = client.connections().get_connection(request).await?.into_inner();
+        let now = now.connection.context("the vault answered without a connection")?;
+        if now.current_version > before.current_version && now.state() == v1::ConnectionState::Connected {
+            return Ok(now);
+        }
+        if now.state() == v1::ConnectionState::Disconnected {
+            let text = "the account was not connected: access was not given, or the provider failed; the page in the \
+                        browser says which";
+            return Err(Status::failed_precondition(text).into());
+        }
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        if clock.is_ok_and(|time| time.as_secs().cast_signed() > until) {
+            let text = "the account was not connected within ten minutes; run the command again";
+            return Err(Status::failed_precondition(text).into());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// A walk through consents in a real browser: `credvault dev --simulator` serves, Chromium clicks, and the program and
+// the pages say what happened.
+//
+//   node tests/browser/walk.mjs PROGRAM GRPCURL CHROMIUM     (NODE_PATH names the folder that has playwright-core)
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { appendFile, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const [program, grpcurl, executablePath] = process.argv.slice(2);
+const require = createRequire(join(process.env.NODE_PATH, "walk.js"));
+const { chromium } = require("playwright-core");
+const run = promisify(execFile);
+const folder = await mkdtemp(join(tmpdir(), "credvault-walk-"));
+const ends = [() => rm(folder, { recursive: true })];
+
+/// Starts something and waits until it has printed what matches.
+async function start(command, args, pattern, stream = "stdout") {
+  const child = spawn(command, args, { cwd: folder });
+  ends.push(() => child.kill());
+  let printed = "";
+  const ended = new Promise((resolve) => child.on("close", (code) => resolve({ code, printed })));
+  const match = await new Promise((resolve, reject) => {
+    const look = (text) => {
+      printed += text;
+      const found = printed.match(pattern);
+      if (found) resolve(found);
+    };
+    child.stdout.on("data", stream === "stdout" ? look : (text) => (printed += text));
+    child.stderr.on("data", stream === "stderr" ? look : (text) => (printed += text));
+    ended.then(({ code }) => reject(new Error(`${args[0]} ended with ${code}: ${printed}`)));
+  });
+  return { child, match, ended };
+}
+
+const ports = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0", "--public-address", "127.0.0.1:0"];
+const simulator = ["--simulator", "--simulator-address", "127.0.0.1:0"];
+const served = /Serving on localhost:(\d+)[^]*FetchCredential\n/;
+
+async function dev(args) {
+  const vault = await start(program, ["dev", ...ports, ...args], served);
+  return { port: vault.match[1], stop: async () => (vault.child.kill("SIGINT"), assert.equal((await vault.ended).code, 0)) };
+}
+
+/// Serves a page that opens an address in a window and shows the message that it gets.
+async function application() {
+  const page = `<!doctype html><title>Application</title><button id="open">Connect</button><pre id="got"></pre><script>
+    const url = new URLSearchParams(location.search).get("url");
+    document.getElementById("open").onclick = () => window.open(url);
+    addEventListener("message", (event) => {
+      document.getElementById("got").textContent = JSON.stringify({ origin: event.origin, ...event.data });
+    });
+  </script>`;
+  const server = createServer((_, response) => response.setHeader("content-type", "text/html").end(page));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  ends.push(() => server.close());
+  return `http://localhost:${server.address().port}`;
+}
+
+const [ours, theirs] = [await application(), await application()];
+const first = await dev([]);
+await first.stop();
+await appendFile(join(folder, "credvault-dev/credvault.toml"), `\n[public]\norigins = ["${ours}"]\n`);
+const vault = await dev(simulator);
+ends.push(vault.stop);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+ends.push(() => browser.close());
+const complaints = [];
+
+async function context() {
+  const made = await browser.newContext();
+  made.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  made.on("weberror", (error) => complaints.push(String(error.error())));
+  return made;
+}
+
+/// `credvault connections connect`: the address and the code that it prints, and how it ends.
+async function connect(account) {
+  const args = ["connections", "connect", "simulator", "--account", account, "--address", `https://localhost:${vault.port}`];
+  const { match, ended } = await start(program, args, /(http:\/\/\S+)\s[^]*the code (\S+)\. Waiting/, "stderr");
+  return { url: match[1], code: match[2], ended };
+}
+
+async function call(method, request) {
+  const { stdout } = await run(
+    grpcurl,
+    ["-cacert", "ca.pem", "-cert", "app.pem", "-key", "app.key", "-H", "x-tenant-id: demo", "-d", JSON.stringify(request),
+      `localhost:${vault.port}`, `credvault.v1.${method}`],
+    { cwd: join(folder, "credvault-dev") },
+  );
+  return JSON.parse(stdout);
+}
+
+const titled = (page, title) => page.waitForFunction((title) => document.title === title, title);
+
+async function aPersonConnectsAnAccount() {
+  const page = await (await context()).newPage();
+  const { url, code, ended } = await connect("main");
+  await page.goto(url);
+  await page.getByRole("button", { name: "Allow" }).click();
+  await titled(page, "Connect this account?");
+  assert.equal(await page.locator(".code").textContent(), code);
+  assert.equal(new URL(page.url()).search, "", "the code does not stay in the address");
+  await page.getByRole("button", { name: "Connect" }).click();
+  await titled(page, "Connected");
+  const { code: exit, printed } = await ended;
+  assert.ok(exit === 0 && /main .*connected/.test(printed), printed);
+  const { credential } = await call("VaultService/FetchCredential", { provider: "simulator", account_name: "main" });
+  assert.ok(credential.fields.access_token && !credential.fields.refresh_token);
+}
+
+async function aPersonDeclines() {
+  const page = await (await context()).newPage();
+  const { url, ended } = await connect("declined");
+  await page.goto(url);
+  await page.getByRole("button", { name: "Deny" }).click();
+  await titled(page, "Not connected");
+  assert.equal((await ended).code, 5);
+}
+
+async function anotherBrowserIsRefused() {
+  const [mine, other] = [await (await context()).newPage(), await (await context()).newPage()];
+  const { url } = await connect("stolen");
+  await mine.goto(url);
+  await mine.getByRole("button", { name: "Allow" }).waitFor();
+  // Whoever started lures somebody else into finishing it, at the provider or from the beginning.
+  await other.goto(mine.url());
+  await other.getByRole("button", { name: "Allow" }).click();
+  await titled(other, "This was begun elsewhere");
+  await other.goto(url);
+  await titled(other, "This was begun elsewhere");
+  complaints.splice(0); // Chromium calls the two refusals errors.
+}
+
+async function aPageOpensAWindowAndCompletes() {
+  const begin = { provider: "simulator", account_name: "popup", auth_mode: "oauth2_code" };
+  const { connection } = await call("ConnectionService/CreateConnection", begin);
+  const request = { connection_id: connection.id, return_origin: ours, session: "walk" };
+  // A page of another origin opens the window, too, and is told nothing.
+  for (const origin of [theirs, ours]) {
+    const { authorizationUrl, authorization_url = authorizationUrl } = await call("ConnectionService/BeginAuthorization", request);
+    const made = await context();
+    const page = await made.newPage();
+    await page.goto(`${origin}/?url=${encodeURIComponent(authorization_url)}`);
+    const popup = await Promise.all([made.waitForEvent("page"), page.click("#open")]).then(([popup]) => popup);
+    const closed = popup.waitForEvent("close");
+    await popup.getByRole("button", { name: "Allow" }).click();
+    await closed;
+    const text = await page.locator("#got").textContent();
+    if (origin === theirs) {
+      assert.equal(text, "");
+      complaints.splice(0); // Chromium may call the message that is not delivered an error.
+      continue;
+    }
+    const message = JSON.parse(text);
+    assert.equal(message.type, "credvault.authorization");
+    assert.equal(message.outcome, "returned");
+    const done = await call("ConnectionService/CompleteAuthorization", { result: message.result, session: "walk" });
+    assert.equal(done.connection.state, "CONNECTION_STATE_CONNECTED");
+  }
+}
+
+try {
+  const walks = [aPersonConnectsAnAccount, aPersonDeclines, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes];
+  for (const walk of walks) {
+    await walk();
+    assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");
+    console.log(`${walk.name}: ok`);
+  }
+} finally {
+  for (const end of ends.reverse()) await end();
+}
+process.exit(0);
