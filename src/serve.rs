@@ -120,6 +120,7 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&random),
             public_url.clone(),
+            settings.broker.refreshes_per_second,
         );
 
         let vault = Vault::new(

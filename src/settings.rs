@@ -329,12 +329,20 @@ pub struct CatalogSection {
 }
 
 /// `broker`: calls to providers.
-#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerSection {
     /// Addresses that are not public and may be called nevertheless, and by plain http if they stand in the URL: those of
     /// stores on the operator's own network. Addresses or ranges such as `10.1.0.0/16`.
     pub allowed_networks: Vec<String>,
+    /// How many refreshes of one app a provider gets in any second at most, from all replicas together; 0 means no limit.
+    pub refreshes_per_second: u32,
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        Self { allowed_networks: Vec::new(), refreshes_per_second: 50 }
+    }
 }
 
 impl BrokerSection {

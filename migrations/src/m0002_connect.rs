@@ -71,6 +71,7 @@ const TABLES: &[&str] = &[
         intent_id {uuid},
         instance {uuid},
         lease_time {int},
+        provider {text} NOT NULL,
         client_id {text},
         doubted {bool} NOT NULL,
         PRIMARY KEY (tenant_id, connection_id),
@@ -78,6 +79,14 @@ const TABLES: &[&str] = &[
         CHECK ((state = 'IN_FLIGHT') = (instance IS NOT NULL))
     ){strict}",
     r"CREATE INDEX refreshes_due ON refreshes (due_time) WHERE due_time IS NOT NULL",
+    // Until when the calls that an app may make at a provider are given away. All rows are the platform's.
+    r"CREATE TABLE budgets (
+        tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
+        provider {text} NOT NULL,
+        client_id {text} NOT NULL,
+        time {int} NOT NULL,
+        PRIMARY KEY (tenant_id, provider, client_id)
+    ){strict}",
     // The app that the platform, or one tenant, has registered at a provider.
     r"CREATE TABLE oauth_apps (
         tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
@@ -151,6 +160,7 @@ const TABLES: &[&str] = &[
 const TENANT_TABLES: &[(&str, bool)] = &[
     ("tokens", false),
     ("refreshes", true),
+    ("budgets", false),
     ("oauth_apps", false),
     ("authorizations", true),
     ("webhook_deliveries", true),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_broker::{Callback, RefreshError, Target, Wanted};
+use credvault_broker::{Callback, Need, RefreshError, Target, Wanted};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
@@ -312,7 +312,8 @@ async fn refresh_connection(
     call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let selector = Selector::Connection { id, version: None };
     let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
-    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), fetched.generation(), true);
+    let refreshing =
+        call.vault.broker.refresher().refresh(fetched.place(), fetched.generation(), Need::Forced);
     // It goes on when nobody waits any more.
     let unavailable = RefreshError::Unavailable { retry: std::time::Duration::from_secs(1) };
     tokio::time::timeout_at(call.patience(), refreshing).await.unwrap_or(Err(unavailable))?;
@@ -340,7 +341,7 @@ async fn test_connection(
     if verdict == Verdict::Dead && mode.renews() {
         // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
         let place = found.fetched.place();
-        let renewing = call.vault.broker.refresher().refresh(place, found.opened.generation, true);
+        let renewing = call.vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
         if let Ok(Ok(())) = tokio::time::timeout_at(call.patience(), renewing).await {
             let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
             found = fresh(&call, &scope, &selector, fetched, mode).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Keys};
-use credvault_broker::{ENOUGH, RefreshError};
+use credvault_broker::{ENOUGH, Need, RefreshError};
 use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
@@ -219,7 +219,7 @@ pub(super) async fn fresh(
             _ => Ok(Fresh { fetched, opened }),
         };
     }
-    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), opened.generation, false);
+    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), opened.generation, Need::Now);
     let patience = call.patience().min(tokio::time::Instant::now() + PATIENCE);
     let refreshed = tokio::time::timeout_at(patience, refreshing).await;
     match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {

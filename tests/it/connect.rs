@@ -12,7 +12,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::provider::{
     Connected, GRACE, STRICT, app_request, begin, complete, connection_request, decide, state,
 };
-use crate::harness::{Client, Process, TestVault, by_id, eventually, input, refusal};
+use crate::harness::{Client, Process, TestVault, by_id, eventually, input, postgres_database, refusal};
 use crate::on_both;
 
 on_both! {
@@ -90,7 +90,10 @@ on_both! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_fetches_on_four_replicas_refresh_an_expired_token_once() {
-    let mut connected = Connected::postgres(STRICT).await;
+    let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
+    // Four replicas and 256 callers on one small machine.
+    vault.settings.store.acquire_timeout_ms = 20_000;
+    let mut connected = Connected::start(vault, STRICT).await;
     let app = connected.vault.app("acme").await;
     let delay = Duration::from_secs(8);
     connected.provider.behave(|behaviour| {
@@ -195,6 +198,8 @@ async fn outages_and_the_apps_own_faults_never_mark_a_connection_dead() {
     connected.provider.behave(|behaviour| {
         behaviour.steady = Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(7) };
     });
+    // What the provider wished before is over.
+    connected.vault.clock.advance(Duration::from_secs(60));
     let throttled = app.fetch(by_id(&id)).await.unwrap_err();
     assert_eq!(refusal(&throttled), "ResourceExhausted PROVIDER_RATE_LIMITED");
     assert_eq!(throttled.get_error_details().retry_info().unwrap().retry_delay, Some(Duration::from_secs(7)));
@@ -513,5 +518,100 @@ on_both! {
             ..connection_request("key")
         }).await.unwrap();
         assert_eq!(disconnect(&key.id).await.revocation(), v1::Revocation::Unsupported);
+    }
+}
+
+/// Several connections whose tokens are about to end, and so are due.
+async fn due(connected: &Connected, app: &Client, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for i in 0..count {
+        ids.push(connected.granted(app, &format!("shop-{i}"), 3000).await);
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn due_refreshes_of_two_replicas_stay_within_the_apps_budget() {
+    let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
+    vault.settings.broker.refreshes_per_second = 40;
+    let mut connected = Connected::start(vault, STRICT).await;
+    let app = connected.vault.app("acme").await;
+    due(&connected, &app, 160).await;
+    let first = connected.vault.instance.take().unwrap();
+    connected.vault.start().await;
+    // All of them end in the same minute.
+    connected.vault.clock.advance(Duration::from_secs(2900));
+    eventually("160 refreshes", || async { connected.provider.counts().refreshes_granted >= 160 }).await;
+    let counts = connected.provider.counts();
+    assert_eq!((counts.refreshes, counts.reuses_detected), (160, 0));
+    assert!(counts.refreshes_in_a_second_max <= 40, "{counts:?}");
+    assert!(counts.refreshes_in_a_second_max >= 20, "it uses what it has: {counts:?}");
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_does_not_answer_is_left_alone_and_asked_again_by_one() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let ids = due(&connected, &app, 20).await;
+    connected.provider.behave(|behaviour| {
+        behaviour.script = vec![Step::Fail { status: 503, after_effect: false }; 100];
+    });
+    connected.vault.clock.advance(Duration::from_secs(3001));
+    for id in &ids {
+        assert_eq!(refusal(&app.fetch(by_id(id)).await.unwrap_err()), "Unavailable PROVIDER_UNAVAILABLE");
+    }
+    let asked = connected.provider.counts().refreshes;
+    // Five in a row, and those that the search for what is due had under way at that moment.
+    assert!((5..20).contains(&asked), "{asked}");
+    connected.provider.behave(|behaviour| behaviour.script = Vec::new());
+    connected.vault.clock.advance(Duration::from_secs(400));
+    for id in &ids {
+        assert!(connected.accepts(&app.fetch(by_id(id)).await.unwrap()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_asks_for_fewer_calls_gets_none_of_that_app_until_then() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let ids = due(&connected, &app, 3).await;
+    let retry_after = credvault_simulator::RetryAfter::Seconds(90);
+    connected.provider.behave(|behaviour| behaviour.script = vec![Step::Throttle { retry_after }]);
+    let fetches = async |ids: &[String]| {
+        let mut outcomes = Vec::new();
+        for id in ids {
+            outcomes.push(app.fetch(by_id(id)).await.map_err(|error| refusal(&error)).err());
+        }
+        outcomes
+    };
+    connected.vault.clock.advance(Duration::from_secs(3001));
+    let outcomes = fetches(&ids).await;
+    assert!(outcomes.iter().all(Option::is_some), "{outcomes:?}");
+    assert_eq!(connected.provider.counts().refreshes, 1);
+    connected.vault.clock.advance(Duration::from_secs(80));
+    fetches(&ids).await;
+    assert_eq!(connected.provider.counts().refreshes, 1, "the 90 seconds are not over");
+    connected.vault.clock.advance(Duration::from_secs(300));
+    assert_eq!(fetches(&ids).await, [None, None, None]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_cannot_be_read_may_have_renewed() {
+    for step in
+        [Step::Fail { status: 502, after_effect: true }, Step::Fail { status: 504, after_effect: true }]
+    {
+        let connected = Connected::sqlite(GRACE).await;
+        connected.provider.behave(|behaviour| {
+            behaviour.rotation =
+                Rotation::Rotating { grace: Duration::from_secs(1800), same_answer_within_grace: true };
+            behaviour.script = vec![step.clone()];
+        });
+        let app = connected.vault.app("acme").await;
+        let id = connected.granted(&app, "shop-1", -60).await;
+        app.fetch(by_id(&id)).await.unwrap_err();
+        assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "PROVIDER_UNAVAILABLE".into()));
+        connected.vault.clock.advance(Duration::from_secs(400));
+        assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
     }
 }

@@ -37,6 +37,7 @@ impl Broker {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         public_url: Option<String>,
+        refreshes_per_second: u32,
     ) -> Self {
         let refresher = Refresher::new(
             store.clone(),
@@ -44,6 +45,7 @@ impl Broker {
             http.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
+            refreshes_per_second,
         );
         Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, public_url }))
     }

@@ -10,6 +10,7 @@ mod guard;
 
 mod http;
 
+mod pace;
 mod refresher;
 
 mod revoke;
@@ -22,5 +23,5 @@ pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmatio
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, SendError};
-pub use refresher::{ENOUGH, RefreshError, Refresher, due_time};
+pub use refresher::{ENOUGH, Need, RefreshError, Refresher, due_time};
 pub use verify::VerifyError;

@@ -12,14 +12,15 @@ use credvault_domain::{
     Action, AuditEvent, AuditOutcome, AuthMode, Clock, Config, FieldName, ProviderId, Random, Reason,
     SecretFields, Timestamp,
 };
-use credvault_store::{Claim, Claimed, Place, RefreshFailure, Renewed, Store, UsableApp};
+use credvault_store::{AppKey, Claim, Claimed, Due, Place, RefreshFailure, Renewed, Store, UsableApp};
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::{Answer, Http, SendError};
+use crate::pace::{Pace, Shut, Sign};
 
 /// How much life an access token must have left to be given out without another look.
 pub const ENOUGH: Duration = Duration::from_secs(30);
@@ -33,12 +34,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The pause after the provider refused the app itself, which somebody has to mend first.
 const APP_PAUSE: Duration = Duration::from_secs(300);
+/// How long other connections of an app that the provider has refused wait.
+const APP_REST: Duration = Duration::from_secs(30);
 /// Calls to one provider at once.
 const PER_PROVIDER: usize = 32;
 /// How long a due refresh that did not succeed is not looked at again, at least.
 const CROWD: Duration = Duration::from_secs(10);
-/// How many due refreshes are looked for at once.
-const DUE: u64 = 256;
+/// How many due refreshes are worked on at once.
+const DUE: usize = 256;
+/// How often what is due is looked for: while there is some, and while there is none.
+const SEARCH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Why there is no fresh token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -71,6 +76,17 @@ pub enum RefreshError {
     Store,
 }
 
+/// Why a refresh is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Somebody waits for it.
+    Now,
+    /// Somebody waits for it, and knows that the last attempts failed.
+    Forced,
+    /// It is due, and its place in the budget is taken already.
+    Due,
+}
+
 type Flight = Shared<BoxFuture<'static, Result<(), RefreshError>>>;
 
 /// Keeps tokens fresh.
@@ -83,6 +99,7 @@ struct Inner {
     http: Http,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    pace: Pace,
     /// Refreshes under way in this process: whoever wants one that is there joins it.
     flights: Mutex<HashMap<Place, Flight>>,
     /// A provider that is slow must not take the calls of the others.
@@ -97,16 +114,19 @@ impl std::fmt::Debug for Refresher {
 }
 
 impl Refresher {
-    /// A refresher for everything in `store`.
+    /// A refresher for everything in `store`, which calls a provider for one app so many times in a second at most; 0
+    /// means no limit.
     pub fn new(
         store: Store,
         catalog: Arc<Catalog>,
         http: Http,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        per_second: u32,
     ) -> Self {
+        let pace = Pace::new(store.clone(), Arc::clone(&clock), Arc::clone(&random), per_second);
         let (flights, providers, work) = (Mutex::default(), Mutex::default(), TaskTracker::new());
-        Self(Arc::new(Inner { store, catalog, http, clock, random, flights, providers, work }))
+        Self(Arc::new(Inner { store, catalog, http, clock, random, pace, flights, providers, work }))
     }
 
     /// Has the tokens of generation `seen` renewed, or waits for whoever renews them. Afterwards they are newer than
@@ -114,62 +134,93 @@ impl Refresher {
     ///
     /// # Errors
     /// Why they are not.
-    pub async fn refresh(&self, place: Place, seen: i64, forced: bool) -> Result<(), RefreshError> {
-        let flight = {
-            let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
-            match flights.get(&place) {
-                Some(flight) => flight.clone(),
-                None => {
-                    let (inner, at) = (Arc::clone(&self.0), place.clone());
-                    let task = self.0.work.spawn(async move {
-                        // Removed however this ends, or nobody could begin another.
-                        let landing = Landing { inner: &inner, place: &at };
-                        let done = inner.run(&at, seen, forced).await;
-                        drop(landing);
-                        done
-                    });
-                    let flight: Flight =
-                        async move { task.await.unwrap_or(Err(RefreshError::Store)) }.boxed().shared();
-                    flights.insert(place, flight.clone());
-                    flight
-                }
-            }
-        };
-        flight.await
+    pub async fn refresh(&self, place: Place, seen: i64, need: Need) -> Result<(), RefreshError> {
+        self.flight(place, seen, need).await
+    }
+
+    /// Joins the refresh that is under way, or begins one.
+    fn flight(&self, place: Place, seen: i64, need: Need) -> Flight {
+        let mut flights = self.0.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&place) {
+            return flight.clone();
+        }
+        let (inner, at) = (Arc::clone(&self.0), place.clone());
+        let task = self.0.work.spawn(async move {
+            // Removed however this ends, or nobody could begin another.
+            let landing = Landing { inner: &inner, place: &at };
+            let done = inner.run(&at, seen, need).await;
+            drop(landing);
+            done
+        });
+        let flight: Flight = async move { task.await.unwrap_or(Err(RefreshError::Store)) }.boxed().shared();
+        flights.insert(place, flight.clone());
+        flight
     }
 
     /// Renews what is due, until `end`.
     pub async fn run(&self, end: CancellationToken) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let places = Arc::new(Semaphore::new(usize::try_from(DUE).unwrap_or(256)));
-        while end.run_until_cancelled(ticks.tick()).await.is_some() {
-            let due = match self.0.store.refreshes().due(DUE).await {
-                Ok(due) => due,
+        let places = Arc::new(Semaphore::new(DUE));
+        loop {
+            let begun = match self.look(&places).await {
+                Ok(begun) => begun,
                 Err(error) => {
                     tracing::warn!(%error, "due refreshes could not be looked for");
-                    continue;
+                    false
                 }
             };
-            for (place, generation) in due {
-                let room = end.run_until_cancelled(Arc::clone(&places).acquire_owned()).await;
-                let Some(Ok(room)) = room else { return };
-                if self.0.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&place) {
-                    continue;
-                }
-                let this = self.clone();
-                tokio::spawn(async move {
-                    let connection = place.connection();
-                    if let Err(error) = this.refresh(place.clone(), generation, false).await {
-                        // What stays due for another reason than its own retry time must not crowd out the rest.
-                        let until = this.0.clock.now().after(CROWD);
-                        let _ = this.0.store.refreshes().postpone(&place, generation, until).await;
-                        tracing::debug!(%connection, %error, "a due refresh did not succeed");
-                    }
-                    drop(room);
-                });
+            let pause = if begun { SEARCH.0 } else { SEARCH.1 };
+            if end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
             }
         }
+    }
+
+    /// Looks for what is due and begins as much of it as there is room and budget for. Whether there was any.
+    async fn look(&self, places: &Arc<Semaphore>) -> Result<bool, credvault_store::Error> {
+        let inner = &self.0;
+        // What is not asked, or not now, must not crowd out the rest.
+        let mut without = inner.pace.all_shut();
+        let mut any = false;
+        loop {
+            let under_way = inner.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
+            let limit = DUE + under_way;
+            let due = inner.store.refreshes().due(limit as u64, &without).await?;
+            let all = due.len() < limit;
+            let known = without.len();
+            for due in due {
+                let flies =
+                    inner.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&due.place);
+                if flies || without.contains(&due.app) {
+                    continue;
+                }
+                let Ok(place) = Arc::clone(places).try_acquire_owned() else { return Ok(true) };
+                if !inner.pace.take(&due.app).await? {
+                    without.insert(due.app);
+                    any = true;
+                    continue;
+                }
+                any = true;
+                self.begin(due, place);
+            }
+            if all || without.len() == known {
+                return Ok(any);
+            }
+        }
+    }
+
+    fn begin(&self, due: Due, room: OwnedSemaphorePermit) {
+        let Due { place, generation, .. } = due;
+        let (inner, flight) = (Arc::clone(&self.0), self.flight(place.clone(), generation, Need::Due));
+        tokio::spawn(async move {
+            let connection = place.connection();
+            if let Err(error) = flight.await {
+                // What stays due for another reason than its own retry time must not crowd out the rest.
+                let until = inner.clock.now().after(CROWD);
+                let _ = inner.store.refreshes().postpone(&place, generation, until).await;
+                tracing::debug!(%connection, %error, "a due refresh did not succeed");
+            }
+            drop(room);
+        });
     }
 
     /// Waits until nothing is under way any more: what a provider has given must be stored.
@@ -193,7 +244,7 @@ impl Drop for Landing<'_> {
 
 impl Inner {
     /// Claims, sends, stores; or waits for somebody else who does.
-    async fn run(&self, place: &Place, seen: i64, forced: bool) -> Result<(), RefreshError> {
+    async fn run(&self, place: &Place, seen: i64, need: Need) -> Result<(), RefreshError> {
         let until = tokio::time::Instant::now() + LONGEST_WAIT;
         let repeatable = |provider: &ProviderId, mode: &AuthMode| {
             let mode = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
@@ -201,9 +252,9 @@ impl Inner {
         };
         loop {
             let begun = tokio::time::Instant::now();
-            let claim = self.store.refreshes().claim(place, seen, &repeatable, forced).await;
+            let claim = self.store.refreshes().claim(place, seen, &repeatable, need == Need::Forced).await;
             match claim.map_err(|error| stored(&error))? {
-                Claim::Ours(claimed) => return self.renew(*claimed, begun).await,
+                Claim::Ours(claimed) => return self.renew(*claimed, begun, need).await,
                 Claim::Changed => return Ok(()),
                 Claim::Dead | Claim::Nothing
                     if self.store.refreshes().put_off(place, seen).await.is_err() =>
@@ -221,8 +272,13 @@ impl Inner {
         }
     }
 
-    async fn renew(&self, claimed: Claimed, begun: tokio::time::Instant) -> Result<(), RefreshError> {
-        let done = self.call(&claimed, begun).await;
+    async fn renew(
+        &self,
+        claimed: Claimed,
+        begun: tokio::time::Instant,
+        need: Need,
+    ) -> Result<(), RefreshError> {
+        let done = self.call(&claimed, begun, need).await;
         let mut event = AuditEvent::of(claimed.place.tenant().clone(), Action::RefreshConnection);
         match done {
             Ok(renewed) => {
@@ -309,7 +365,12 @@ impl Inner {
         }
     }
 
-    async fn call(&self, claimed: &Claimed, begun: tokio::time::Instant) -> Result<Renewed, Failed> {
+    async fn call(
+        &self,
+        claimed: &Claimed,
+        begun: tokio::time::Instant,
+        need: Need,
+    ) -> Result<Renewed, Failed> {
         let retry = || self.backoff(claimed.failures);
         let not_sent = |detail: String| Failed::temporary(retry(), self.clock.now(), detail);
         let provider = self.catalog.get(&claimed.connection.provider);
@@ -322,6 +383,11 @@ impl Inner {
             ));
         };
         let (request, client_id) = self.request(claimed, mode).await?;
+        let app = AppKey {
+            provider: claimed.connection.provider.clone(),
+            client_id: claimed.client_id.clone().or_else(|| client_id.clone()),
+        };
+        self.pace(&app, need, begun + PROMPT).await?;
         let turn = self.turn(&claimed.connection.provider);
         let Ok(_turn) = turn.acquire().await else { return Err(not_sent("it is ending".to_owned())) };
         // Too late, somebody else may have taken over; without proof of life, anybody may.
@@ -331,14 +397,21 @@ impl Inner {
         let sent = self.clock.now();
         let answer = match self.http.send(request).await {
             Ok(answer) => answer,
-            Err(SendError::NotSent(detail)) => return Err(not_sent(detail)),
+            Err(SendError::NotSent(detail)) => {
+                self.pace.note(&app, Sign::Down);
+                return Err(not_sent(detail));
+            }
             Err(SendError::Lost(detail)) => {
+                self.pace.note(&app, Sign::Down);
                 return Err(Failed::unknown(retry(), self.clock.now(), detail));
             }
         };
         match mode.read_tokens(answer.status, &answer.body, sent) {
-            Ok(granted) => Ok(self.renewed(claimed, mode, granted, sent, client_id)),
-            Err(kind) => Err(self.refused(claimed, kind, &answer)),
+            Ok(granted) => {
+                self.pace.note(&app, Sign::Well);
+                Ok(self.renewed(claimed, mode, granted, sent, client_id))
+            }
+            Err(kind) => Err(self.refused(claimed, &app, kind, &answer)),
         }
     }
 
@@ -431,9 +504,47 @@ impl Inner {
         }
     }
 
-    fn refused(&self, claimed: &Claimed, kind: RefusalKind, answer: &Answer) -> Failed {
+    /// Waits until the app may make a call, unless the provider wants none or does not answer anyway.
+    async fn pace(&self, app: &AppKey, need: Need, until: tokio::time::Instant) -> Result<(), Failed> {
+        let now = self.clock.now();
+        while let Some(shut) = self.pace.shut(app).filter(|_| need != Need::Forced) {
+            let detail = "the provider is not asked at the moment".to_owned();
+            match shut {
+                Shut::Unwanted(pause) => return Err(Failed::throttled(pause, now, detail)),
+                Shut::Down(pause) => return Err(Failed::temporary(pause, now, detail)),
+                Shut::Probing if tokio::time::Instant::now() + POLL < until => tokio::time::sleep(POLL).await,
+                Shut::Probing => return Err(Failed::temporary(BACKOFF.0, now, detail)),
+            }
+        }
+        if need == Need::Due {
+            return Ok(());
+        }
+        match self.pace.wait(app, until).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failed::throttled(BACKOFF.0, now, "the app's budget is used up".to_owned())),
+            Err(error) => Err(Failed::temporary(BACKOFF.0, now, error.to_string())),
+        }
+    }
+
+    fn refused(&self, claimed: &Claimed, app: &AppKey, kind: RefusalKind, answer: &Answer) -> Failed {
         let (now, detail) = (self.clock.now(), format!("status {}", answer.status));
         let retry = answer.retry_after.unwrap_or_else(|| self.backoff(claimed.failures));
+        self.pace.note(
+            app,
+            match kind {
+                RefusalKind::Dead | RefusalKind::Unknown => Sign::Well,
+                RefusalKind::App => Sign::Refused(APP_REST),
+                RefusalKind::Throttled => Sign::Pause(retry),
+                RefusalKind::Outage => Sign::Down,
+            },
+        );
+        // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed.
+        if matches!(
+            (kind, answer.status),
+            (RefusalKind::Unknown, 200..300) | (RefusalKind::Outage, 502 | 504)
+        ) {
+            return Failed::unknown(retry, now, detail);
+        }
         match kind {
             RefusalKind::Dead => Failed::dead(detail),
             RefusalKind::App => {
@@ -574,7 +685,7 @@ pub fn due_time(
 }
 
 /// Somewhere between 0 and 1.
-fn fraction(random: &dyn Random) -> f64 {
+pub(crate) fn fraction(random: &dyn Random) -> f64 {
     let mut bytes = [0; 4];
     // Without randomness there is no jitter, which serves as well.
     let _ = random.fill(&mut bytes);

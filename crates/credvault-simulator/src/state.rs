@@ -1,6 +1,6 @@
 //! What all requests share: the switches, the counts, the ledger, behind one lock that is held briefly.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Counts {
     pub refreshes_answered_ok: u64,
     /// The most requests to renew that were under way at once.
     pub concurrent_refreshes_max: u64,
+    /// The most requests to renew that arrived within one second.
+    pub refreshes_in_a_second_max: u64,
     /// Refresh tokens that came again after their time.
     pub reuses_detected: u64,
     /// Requests for the app's own tokens that arrived.
@@ -58,6 +60,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) key_pairs: HashMap<String, KeyPair>,
     pub(crate) refreshes_under_way: u64,
+    /// When the refreshes of the last second arrived.
+    pub(crate) lately: VecDeque<Instant>,
 }
 
 impl State {
@@ -68,12 +72,23 @@ impl State {
             ledger: Ledger::new(),
             key_pairs: HashMap::new(),
             refreshes_under_way: 0,
+            lately: VecDeque::new(),
         }
     }
 
     /// Forgets everything but what is under way.
     pub(crate) fn reset(&mut self) {
         *self = Self { refreshes_under_way: self.refreshes_under_way, ..Self::new() };
+    }
+
+    /// Counts a refresh that arrives now.
+    pub(crate) fn note_arrival(&mut self, now: Instant) {
+        self.lately.push_back(now);
+        while self.lately.front().is_some_and(|first| now - *first >= Duration::from_secs(1)) {
+            self.lately.pop_front();
+        }
+        let busiest = &mut self.counts.refreshes_in_a_second_max;
+        *busiest = (*busiest).max(self.lately.len() as u64);
     }
 
     /// The account's grants and keys end.

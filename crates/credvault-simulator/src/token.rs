@@ -69,9 +69,11 @@ fn arrive(state: &mut state::State, grant: Grant, request: Option<&TokenRequest>
         Grant::Extension => counts.extensions += 1,
         Grant::Unknown => {}
         Grant::Refresh => {
-            counts.refreshes += 1;
+            state.counts.refreshes += 1;
             state.refreshes_under_way += 1;
-            counts.concurrent_refreshes_max = counts.concurrent_refreshes_max.max(state.refreshes_under_way);
+            state.note_arrival(tokio::time::Instant::now());
+            let most = &mut state.counts.concurrent_refreshes_max;
+            *most = (*most).max(state.refreshes_under_way);
             if let Some(token) = request.and_then(|request| request.parameters.get("refresh_token")) {
                 state.ledger.note_refresh(token);
             }

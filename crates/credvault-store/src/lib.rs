@@ -39,6 +39,7 @@ mod revocations;
 mod apps;
 
 mod authorizations;
+mod budgets;
 
 mod audit;
 mod audit_log;
@@ -70,7 +71,7 @@ pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use listing::{ConnectionFilter, OwnerFilter};
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
-pub use refreshes::{Claim, Claimed, Place, RefreshFailure, Refreshes, Renewed};
+pub use refreshes::{AppKey, Claim, Claimed, Due, Place, RefreshFailure, Refreshes, Renewed};
 pub use revocations::{Revocations, ToRevoke};
 pub use settings::{Database, StoreSettings};
 pub use startup::OpenError;

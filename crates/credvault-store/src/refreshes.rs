@@ -13,10 +13,11 @@ use credvault_domain::{
     Reason, SecretFields, StateChange, TenantId, TenantScope, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend,
-    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, DbBackend,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _, Statement,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -113,6 +114,26 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
+}
+
+/// An app at a provider, which is what a provider counts calls by.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct AppKey {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The app's id there, where tokens belong to one.
+    pub client_id: Option<String>,
+}
+
+/// A refresh that is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Where.
+    pub place: Place,
+    /// Of which generation the tokens are.
+    pub generation: i64,
+    /// With which app they were got.
+    pub app: AppKey,
 }
 
 /// What the provider gave.
@@ -392,23 +413,40 @@ impl Refreshes<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due(&self, limit: u64) -> Result<Vec<(Place, i64)>, Error> {
+    pub async fn due(&self, limit: u64, without: &HashSet<AppKey>) -> Result<Vec<Due>, Error> {
         use refresh::Column;
         let everywhere = self.store.read_background().await?;
-        let rows: Vec<(String, Uuid, i64)> = refresh::Entity::find()
+        let of_app = |app: &AppKey| {
+            // Compared as a text: a NULL would make the whole condition unknown, and leave rows out.
+            let client = Func::coalesce([Expr::col(Column::ClientId), Expr::val("")]);
+            let named = app.client_id.as_deref().unwrap_or_default();
+            Condition::all().add(Column::Provider.eq(app.provider.as_str())).add(Expr::expr(client).eq(named))
+        };
+        let excluded = without.iter().map(of_app).fold(Condition::any(), Condition::add);
+        let rows: Vec<(String, Uuid, i64, String, Option<String>)> = refresh::Entity::find()
             .filter(Column::DueTime.lte(self.store.now().micros()))
+            .apply_if((!without.is_empty()).then_some(excluded), |query, excluded| {
+                query.filter(excluded.not())
+            })
             .order_by_asc(Column::DueTime)
             .limit(limit)
             .select_only()
-            .columns([Column::TenantId, Column::ConnectionId, Column::Generation])
+            .columns([
+                Column::TenantId,
+                Column::ConnectionId,
+                Column::Generation,
+                Column::Provider,
+                Column::ClientId,
+            ])
             .into_tuple()
             .all(&everywhere)
             .await?;
-        let place = |(tenant, id, generation)| {
+        let due = |(tenant, id, generation, provider, client_id)| {
             let (tenant, connection) = (TenantId::from_stored(tenant), ConnectionId::from_uuid(id));
-            (Place { tenant, connection }, generation)
+            let app = AppKey { provider: ProviderId::from_stored(provider), client_id };
+            Due { place: Place { tenant, connection }, generation, app }
         };
-        Ok(rows.into_iter().map(place).collect())
+        Ok(rows.into_iter().map(due).collect())
     }
 
     /// Puts what is due off until an instant, unless it has changed meanwhile.
@@ -604,6 +642,7 @@ pub(crate) async fn supersede(
                 intent_id: Set(None),
                 instance: Set(None),
                 lease_time: Set(None),
+                provider: Set(model.provider.clone()),
                 client_id: Set(client_id),
                 doubted: Set(false),
             };

@@ -18,6 +18,7 @@ pub struct Model {
     pub intent_id: Option<Uuid>,
     pub instance: Option<Uuid>,
     pub lease_time: Option<i64>,
+    pub provider: String,
     pub client_id: Option<String>,
     pub doubted: bool,
 }

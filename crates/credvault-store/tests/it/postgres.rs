@@ -44,6 +44,9 @@ async fn fixture_with_rows() -> Fixture {
             .unwrap()
             .into_inner();
         let begun = NewAuthorization {
+            public: false,
+            return_origin: None,
+            exchange_url: None,
             service: ServiceId::parse("spiffe://test/service").unwrap(),
             session: None,
             redirect_uri: app.redirect_uri,

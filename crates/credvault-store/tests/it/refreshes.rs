@@ -1,12 +1,13 @@
 //! The steps of a refresh, one by one: who may claim, who may store, and what a crash leaves behind.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use credvault_domain::{
     Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope,
 };
 use credvault_store::{
-    Claim, Claimed, NewCredential, Place, RefreshFailure, Renewal, Renewed, Selector, Store,
+    AppKey, Claim, Claimed, NewCredential, Place, RefreshFailure, Renewal, Renewed, Selector, Store,
 };
 use secrecy::ExposeSecret as _;
 
@@ -32,6 +33,11 @@ pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> 
     let selector = Selector::Connection { id, version: None };
     let fetched = fixture.store.credentials().fetch(scope, &selector).await.unwrap();
     (fetched.place(), fetched.generation())
+}
+
+async fn due(fixture: &Fixture) -> Vec<(Place, i64)> {
+    let all = fixture.store.refreshes().due(10, &HashSet::new()).await.unwrap();
+    all.into_iter().map(|due| (due.place, due.generation)).collect()
 }
 
 pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
@@ -64,6 +70,34 @@ pub fn record(place: &Place) -> AuditEvent {
 }
 
 on_both! {
+    async fn a_budget_is_spent_once_whoever_spends_it(fixture: &Fixture) {
+        let app = |client: &str| AppKey { provider: ProviderId::parse("generic").unwrap(), client_id: Some(client.into()) };
+        let (cost, none) = (Duration::from_millis(300), Duration::ZERO);
+        let store = &fixture.store;
+        assert!(store.spend(&app("one"), cost, none).await.unwrap());
+        assert!(!store.spend(&app("one"), cost, none).await.unwrap(), "it lasts 300 ms");
+        assert!(store.spend(&app("two"), cost, none).await.unwrap(), "another app has its own");
+        // Who waits may run ahead, and then pays for that.
+        assert!(store.spend(&app("one"), cost, cost).await.unwrap());
+        assert!(!store.spend(&app("one"), cost, cost).await.unwrap());
+        let begun = tokio::time::Instant::now();
+        while !store.spend(&app("one"), cost, none).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(begun.elapsed() > cost, "{:?}", begun.elapsed());
+    }
+
+    async fn what_is_not_asked_does_not_crowd_out_the_rest(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (first, _) = renewing(fixture, &scope, "first").await;
+        let known = fixture.store.refreshes().due(10, &HashSet::new()).await.unwrap();
+        assert_eq!(known[0].place, first);
+        let without = HashSet::from([known[0].app.clone()]);
+        assert!(fixture.store.refreshes().due(10, &without).await.unwrap().is_empty());
+        let other = AppKey { client_id: Some("another".into()), ..known[0].app.clone() };
+        assert_eq!(fixture.store.refreshes().due(10, &HashSet::from([other])).await.unwrap().len(), 1);
+    }
+
     async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
@@ -170,9 +204,9 @@ on_both! {
     async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
-        assert_eq!(fixture.store.refreshes().due(10).await.unwrap(), [(place.clone(), seen)]);
+        assert_eq!(due(fixture).await, [(place.clone(), seen)]);
         let ours = claimed(&fixture.store, &place, seen).await;
-        assert_eq!(fixture.store.refreshes().due(10).await.unwrap(), [], "somebody is at it");
+        assert_eq!(due(fixture).await, [], "somebody is at it");
         let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
         fixture.store.refreshes().fail(&ours, RefreshFailure::Temporary { retry_time }, &record(&place)).await.unwrap();
         let claim = |forced| async move {
