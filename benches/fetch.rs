@@ -25,6 +25,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use it::harness::client::RawCodec;
+use it::harness::provider::{Connected, STRICT};
 use it::harness::{Client, Process, TestVault, by_id, generic, get, input};
 
 const ROUND: Duration = Duration::from_secs(2);
@@ -121,6 +122,13 @@ async fn vault_target(name: &'static str, vault: &TestVault) -> (Target, usize) 
     (Target { name, client, message }, size)
 }
 
+/// The same on PostgreSQL, of a connection with a valid OAuth token.
+async fn token_target(connected: &Connected) -> Target {
+    let client = connected.vault.app("bench").await;
+    let id = connected.granted(&client, "main", 3600).await;
+    Target { name: "the same, an OAuth token", client, message: by_id(&id).encode_to_vec() }
+}
+
 async fn echo_target(vault: &TestVault, like: &Target) -> Target {
     let answer = like.client.raw(FETCH, like.message.clone()).await.unwrap();
     let server =
@@ -192,10 +200,10 @@ async fn measure() -> String {
     let echo = echo_target(&sqlite, &on_sqlite).await;
     // A server of its own with its defaults: every commit reaches the disk.
     let server = Postgres::start(&[]);
-    let mut postgres = TestVault::prepared(Some(server.database())).await;
-    postgres.start().await;
-    let (on_postgres, _) = vault_target("FetchCredential, PostgreSQL", &postgres).await;
-    let targets = [echo, on_sqlite, on_postgres];
+    let mut connected = Connected::start(TestVault::prepared(Some(server.database())).await, STRICT).await;
+    let (on_postgres, _) = vault_target("FetchCredential, PostgreSQL", &connected.vault).await;
+    let with_token = token_target(&connected).await;
+    let targets = [echo, on_sqlite, on_postgres, with_token];
 
     let mut report = format!(
         "# Benchmarks\n\nMeasured by `cargo bench --bench fetch` on {date} on {machine}, Linux, client and server in one \
@@ -235,8 +243,8 @@ async fn measure() -> String {
     idle_vault.stop().await;
     let (ready, resident) = idle(&idle_vault).await;
     let (ready_postgres, resident_postgres) = {
-        postgres.stop().await;
-        idle(&postgres).await
+        connected.vault.stop().await;
+        idle(&connected.vault).await
     };
     let _ = write!(
         report,

@@ -310,15 +310,13 @@ async fn killed_in_flight(renewal: &str, rotation: Rotation) -> (Connected, Clie
     // The one that will be killed, alone with the connection.
     let mut vault = connected.vault;
     vault.stop().await;
-    let catalog = vault.folder.path().join("catalog").display().to_string();
-    let text = std::fs::read_to_string(vault.folder.path().join("credvault.toml")).unwrap();
-    let more = format!("[catalog]\nfolder = '{catalog}'\n[broker]\nallowed_networks = ['127.0.0.0/8']\n");
-    vault.write("credvault.toml", &format!("{text}{more}"));
+    let mut connected = Connected { vault, provider: connected.provider };
+    connected.configure_on_disk();
+    let vault = &connected.vault;
     let process = Process::serve(vault.folder.path(), &[]).unwrap();
     let leaf = vault.authority.service("spiffe://test.local/app");
     let doomed = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
     let doomed = doomed.acting_for("acme", None);
-    let mut connected = Connected { vault, provider: connected.provider };
     let id = connected.granted(&doomed, "shop-1", -60).await;
     let waiting = {
         let (doomed, id) = (doomed.clone(), id.clone());

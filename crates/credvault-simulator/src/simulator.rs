@@ -90,6 +90,11 @@ impl Simulator {
         self.shared.with(|state| state.counts)
     }
 
+    /// Begins to look for the busiest second anew.
+    pub fn forget_busiest(&self) {
+        self.shared.with(|state| state.counts.refreshes_in_a_second_max = 0);
+    }
+
     /// Every grant so far, in order.
     pub fn families(&self) -> Vec<Family> {
         let now = Instant::now();

@@ -95,6 +95,15 @@ impl Connected {
         Self::start(TestVault::prepared(Some(postgres_database().await)).await, renewal).await
     }
 
+    /// Writes into the configuration file what has been changed in memory, for a process of its own.
+    pub fn configure_on_disk(&self) {
+        let folder = self.vault.folder.path();
+        let text = std::fs::read_to_string(folder.join("credvault.toml")).unwrap();
+        let catalog = folder.join("catalog").display().to_string();
+        let more = format!("[catalog]\nfolder = '{catalog}'\n[broker]\nallowed_networks = ['127.0.0.0/8']\n");
+        self.vault.write("credvault.toml", &format!("{text}{more}"));
+    }
+
     /// A connection with a grant of the provider, whose access token has `left` to live as far as the vault knows.
     pub async fn granted(&self, app: &Client, account: &str, left: i64) -> String {
         let tokens = self.provider.issue(account, &["read"]);
