@@ -352,27 +352,27 @@ async fn verify_webhook(
     let headers: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
     let method = if request.method.is_empty() { "POST" } else { &request.method };
     let delivery = Delivery { method, url: &request.url, headers: &headers, body: &request.body };
-    let response = match webhook::check(webhook, &delivery, &keys, call.now()) {
-        Err(error) => v1::VerifyWebhookResponse {
-            verdict: v1::WebhookVerdict::Invalid.into(),
-            problem: error.to_string(),
-            delivery_id: String::new(),
-        },
-        Ok(checked) => {
-            let first = call
-                .vault
-                .store
-                .first_delivery(&fetched.place(), &checked.replay_key, checked.replay_window)
-                .await?;
-            let verdict = if first { v1::WebhookVerdict::Valid } else { v1::WebhookVerdict::Repeated };
-            v1::VerifyWebhookResponse {
-                verdict: verdict.into(),
-                problem: String::new(),
-                delivery_id: checked.id.unwrap_or_default(),
-            }
+    let checked = match webhook::check(webhook, &delivery, &keys, call.now()) {
+        Ok(checked) => checked,
+        Err(error) => {
+            let invalid = v1::VerifyWebhookResponse {
+                verdict: v1::WebhookVerdict::Invalid.into(),
+                problem: error.to_string(),
+                delivery_id: String::new(),
+            };
+            return call.recorded(invalid).await;
         }
     };
-    call.recorded(response).await
+    let (key, window) = (&checked.replay_key, checked.replay_window);
+    let first = call.vault.store.first_delivery(&fetched.place(), key, window, call.event()).await?;
+    Ok(first.map(|first| {
+        let verdict = if first { v1::WebhookVerdict::Valid } else { v1::WebhookVerdict::Repeated };
+        v1::VerifyWebhookResponse {
+            verdict: verdict.into(),
+            problem: String::new(),
+            delivery_id: checked.id.unwrap_or_default(),
+        }
+    }))
 }
 
 /// The way to sign that a request names, or the provider's only one.

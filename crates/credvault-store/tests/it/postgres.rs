@@ -65,8 +65,11 @@ async fn fixture_with_rows() -> Fixture {
             .into_inner();
         assert!(revocations.open(&gone).await.unwrap().is_some());
         let day = std::time::Duration::from_secs(86_400);
-        assert!(fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
-        assert!(!fixture.store.first_delivery(&place, &[7; 32], day).await.unwrap());
+        for first in [true, false] {
+            let event = event(&scope, Action::VerifyWebhook);
+            let seen = fixture.store.first_delivery(&place, &[7; 32], day, event).await.unwrap();
+            assert_eq!(seen.into_inner(), first);
+        }
     }
     fixture
 }
