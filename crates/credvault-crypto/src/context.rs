@@ -12,6 +12,7 @@ pub(crate) enum Class {
     Tokens = 5,
     App = 6,
     Revocation = 7,
+    EventEndpoint = 8,
 }
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
@@ -57,6 +58,11 @@ impl<'a> Context<'a> {
     pub fn app(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
         let version = generation.cast_unsigned();
         Self { class: Class::App, tenant: tenant.as_str(), record, version, schema }
+    }
+
+    /// The signing secrets of an event endpoint, which has the id `record`; `generation` counts its changes.
+    pub fn event_endpoint(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
+        Self { class: Class::EventEndpoint, ..Self::app(tenant, record, generation, schema) }
     }
 
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
