@@ -9,6 +9,7 @@ mod bad_input;
 mod canary;
 mod certificates;
 mod connect;
+mod events;
 mod isolation;
 mod kill;
 mod operate;
