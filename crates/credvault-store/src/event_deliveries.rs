@@ -213,16 +213,10 @@ impl EventDeliveries<'_> {
             .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
             .exec(&tx)
             .await?;
-        let next = match attempt {
-            Attempt::Delivered | Attempt::Failed { gone: true, .. } => None,
-            Attempt::Failed { retry_after, .. } => {
-                pause(claimed.attempt, *retry_after, self.store.keyring().random())
-            }
-        };
-        let (state, memory, failure) = match (attempt, next) {
-            (Attempt::Delivered, _) => (DeliveryState::Delivered, Some(MEMORY.0), None),
-            (Attempt::Failed { failure, .. }, None) => (DeliveryState::Dead, Some(MEMORY.1), Some(failure)),
-            (Attempt::Failed { failure, .. }, Some(_)) => (DeliveryState::Pending, None, Some(failure)),
+        let (state, again, memory) = verdict(claimed.attempt, attempt, self.store.keyring().random());
+        let failure = match attempt {
+            Attempt::Delivered => None,
+            Attempt::Failed { failure, .. } => Some(failure.as_str()),
         };
         // What was taken was taken, even if the endpoint was disabled meanwhile.
         let open = match state {
@@ -231,10 +225,10 @@ impl EventDeliveries<'_> {
         };
         Entity::update_many()
             .col_expr(Column::State, Expr::value(state.as_str()))
-            .col_expr(Column::DueTime, Expr::value(next.map(|pause| now.after(pause).micros())))
+            .col_expr(Column::DueTime, Expr::value(again.map(|pause| now.after(pause).micros())))
             .col_expr(Column::ExpireTime, Expr::value(memory.map(|memory| now.after(memory).micros())))
             .col_expr(Column::AttemptTime, Expr::value(now.micros()))
-            .col_expr(Column::Failure, Expr::value(failure.cloned()))
+            .col_expr(Column::Failure, Expr::value(failure))
             .filter(at(place))
             .filter(Column::EventId.eq(claimed.event.as_uuid()))
             .filter(Column::Attempts.eq(claimed.attempt))
@@ -254,6 +248,23 @@ fn at(place: &EventPlace) -> Condition {
     Condition::all()
         .add(Column::TenantId.eq(place.tenant.as_str()))
         .add(Column::EndpointId.eq(place.endpoint.as_uuid()))
+}
+
+/// What an attempt makes of its delivery: the state, after how long it is sent again, how long it is remembered.
+fn verdict(
+    number: i64,
+    attempt: &Attempt,
+    random: &dyn Random,
+) -> (DeliveryState, Option<Duration>, Option<Duration>) {
+    let again = match attempt {
+        Attempt::Delivered => return (DeliveryState::Delivered, None, Some(MEMORY.0)),
+        Attempt::Failed { gone: true, .. } => None,
+        Attempt::Failed { retry_after, .. } => pause(number, *retry_after, random),
+    };
+    match again {
+        Some(_) => (DeliveryState::Pending, again, None),
+        None => (DeliveryState::Dead, None, Some(MEMORY.1)),
+    }
 }
 
 /// What an attempt says about its endpoint.

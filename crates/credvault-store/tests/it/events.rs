@@ -356,6 +356,30 @@ on_both! {
         endpoint(fixture, &acme, &[]).await;
     }
 
+    async fn pages_show_every_delivery_once_the_newest_first(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let (one, _) = (endpoint(fixture, &acme, &[]).await, endpoint(fixture, &acme, &[]).await);
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..4 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let all: Vec<_> = deliveries(fixture, &acme).await.into_iter().map(|one| (one.event, one.endpoint)).collect();
+        assert!(all.len() == 10 && all.is_sorted_by(|one, next| one > next), "{all:?}");
+        let (mut token, mut paged) = (String::new(), Vec::new());
+        loop {
+            let page = Page { size: 3, token, query: Vec::new() };
+            let listed = fixture.store.event_deliveries().list(&acme, None, None, &page).await.unwrap();
+            paged.extend(listed.items.into_iter().map(|one| (one.event, one.endpoint)));
+            token = listed.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(paged, all);
+        let of_one = fixture.store.event_deliveries().list(&acme, Some(one), None, &page()).await.unwrap().items;
+        assert!(of_one.len() == 5 && of_one.iter().all(|delivery| delivery.endpoint == one));
+    }
+
     async fn what_was_settled_is_forgotten_and_a_suspended_tenants_waits(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
