@@ -5,7 +5,8 @@ use std::path::Path;
 use prost::Message as _;
 
 /// Messages with plaintext: their `Debug` is written by hand and shows nothing.
-const SECRET_MESSAGES: &[&str] = &["CredentialInput", "Credential", "RequestAuth"];
+const SECRET_MESSAGES: &[&str] =
+    &["CredentialInput", "Credential", "RequestAuth", "PutEventEndpointResponse"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -29,4 +29,4 @@ macro_rules! hidden {
     )*};
 }
 
-hidden! { CredentialInput Credential RequestAuth }
+hidden! { CredentialInput Credential RequestAuth PutEventEndpointResponse }

@@ -169,6 +169,10 @@ impl Instance {
                 let (broker, end) = (broker.clone(), end.clone());
                 async move { broker.run_revocations(end).await }
             }),
+            tokio::spawn({
+                let (broker, end) = (broker.clone(), end.clone());
+                async move { broker.run_events(end).await }
+            }),
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
         ];

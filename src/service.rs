@@ -4,6 +4,7 @@
 mod admin;
 mod audit;
 mod connection;
+mod events;
 mod vault;
 
 use std::sync::Arc;

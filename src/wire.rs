@@ -2,6 +2,7 @@
 //! statuses. No other module looks into a message.
 
 mod codec;
+mod events;
 mod json;
 mod page;
 mod parse;
@@ -9,6 +10,10 @@ mod refusal;
 mod render;
 
 pub(crate) use codec::Codec;
+pub(crate) use events::{
+    delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, new_event_endpoint,
+    optional_event_endpoint_id, stored_event_endpoint,
+};
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use page::page;
 pub(crate) use parse::{

@@ -7,6 +7,8 @@ mod m0001_begin;
 
 mod m0002_connect;
 
+mod m0003_events;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -20,7 +22,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_begin::Migration), Box::new(m0002_connect::Migration)]
+        vec![
+            Box::new(m0001_begin::Migration),
+            Box::new(m0002_connect::Migration),
+            Box::new(m0003_events::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

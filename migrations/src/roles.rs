@@ -92,6 +92,8 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
         ("SELECT, INSERT, DELETE", "webhook_deliveries"),
         ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
+        ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
+        ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),
     ];
     db.execute_unprepared(&format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\"")).await?;
     db.execute_unprepared(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM \"{runtime}\"")).await?;

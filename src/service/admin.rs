@@ -1,10 +1,14 @@
-//! `AdminService`: tenants, users, keys. The only service whose requests name a tenant.
+//! `AdminService`: tenants, users, keys, apps, events. The only service whose requests name a tenant.
 
 use std::sync::Arc;
 
 use credvault_domain::{TenantId, TenantScope, TenantState, Violations};
 use credvault_store::Recorded;
 
+use super::events::{
+    delete_event_endpoint, list_event_deliveries, list_event_endpoints, put_event_endpoint,
+    retry_event_delivery, test_event_endpoint,
+};
 use super::rpcs;
 use crate::call::Call;
 use crate::proto::v1;
@@ -26,10 +30,16 @@ rpcs! {
     put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
     list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,
     delete_o_auth_app: DeleteOAuthAppRequest -> DeleteOAuthAppResponse,
+    put_event_endpoint: PutEventEndpointRequest -> PutEventEndpointResponse,
+    list_event_endpoints: ListEventEndpointsRequest -> ListEventEndpointsResponse,
+    delete_event_endpoint: DeleteEventEndpointRequest -> DeleteEventEndpointResponse,
+    test_event_endpoint: TestEventEndpointRequest -> TestEventEndpointResponse,
+    list_event_deliveries: ListEventDeliveriesRequest -> ListEventDeliveriesResponse,
+    retry_event_delivery: RetryEventDeliveryRequest -> RetryEventDeliveryResponse,
 }
 
 /// The scope of the tenant that an administrator names, if policy lets the caller administer it.
-fn administer(call: &Call, tenant: Option<TenantId>) -> Result<TenantScope, Refusal> {
+pub(super) fn administer(call: &Call, tenant: Option<TenantId>) -> Result<TenantScope, Refusal> {
     let (scope, permit) = call.vault.identity.administer(&call.caller, call.action, tenant)?;
     call.vault.count(&call.caller.service, scope.tenant(), 1)?;
     call.about_tenant(scope.tenant());

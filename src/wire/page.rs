@@ -34,7 +34,7 @@ macro_rules! paged {
 
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
-    ListUsersRequest ListOAuthAppsRequest
+    ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
 }
 
 /// The page that a request asks for. Its token is good for the same RPC, filters and user only; the store binds it to

@@ -22,7 +22,7 @@ const EXTERNAL_ID_MAX: usize = 256;
 /// Longest display name, in characters.
 const DISPLAY_NAME_MAX: usize = 128;
 
-fn required<T>(
+pub(super) fn required<T>(
     field: &str,
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, NameError>,
@@ -33,7 +33,7 @@ fn required<T>(
     parse(text).map_err(|rule| Violations::of(field, rule.to_string()))
 }
 
-fn optional<T>(
+pub(super) fn optional<T>(
     field: &str,
     text: &str,
     parse: impl FnOnce(&str) -> Result<T, NameError>,
@@ -108,7 +108,7 @@ pub(crate) fn display_name(text: &str) -> Result<(), Violations> {
     printable("display_name", text, DISPLAY_NAME_MAX, "must be at most 128 printable characters")
 }
 
-fn printable(field: &str, text: &str, max: usize, rule: &str) -> Result<(), Violations> {
+pub(super) fn printable(field: &str, text: &str, max: usize, rule: &str) -> Result<(), Violations> {
     let fits = text.chars().count() <= max && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(Violations::of(field, rule)) }
 }

@@ -128,6 +128,9 @@ impl Refusal {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
                 store::Error::TooManyAuthorizations => (Code::ResourceExhausted, R::QuotaExceeded),
+                store::Error::EventEndpointNotFound => (Code::NotFound, R::EventEndpointNotFound),
+                store::Error::EventDeliveryNotFound => (Code::NotFound, R::EventDeliveryNotFound),
+                store::Error::TooManyEventEndpoints => (Code::ResourceExhausted, R::QuotaExceeded),
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
                 store::Error::RequestIdReused | store::Error::ExpiredAlready => {
                     (Code::InvalidArgument, R::FieldsInvalid)

@@ -54,5 +54,7 @@ fn messages_with_plaintext_have_no_debug_output() {
         v1::CreateConnectionRequest { credential: Some(input), ..Default::default() },
         v1::FetchCredentialResponse { credential: Some(credential) },
     );
+    let stored = v1::PutEventEndpointResponse { endpoint: None, secret: "CANARY".into() };
+    let shown = format!("{shown} {stored:?}");
     assert!(!shown.contains("CANARY"), "{shown}");
 }

@@ -13,8 +13,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use rustix::process::Signal;
 use tonic::{Request, Response, Status};
 
+use crate::harness::receiver::{Received, Receiver};
 use crate::harness::{
-    Client, Process, TestVault, by_id, by_provider, generic, get, input, postgres_database,
+    Client, Process, TestVault, by_id, by_provider, eventually, generic, get, input, postgres_database,
 };
 
 /// A collector that keeps what it gets.
@@ -40,7 +41,9 @@ async fn nowhere(vault: TestVault) {
     let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
     let collecting = tokio::spawn(server.serve_with_incoming(incoming));
 
-    let process = Process::serve(vault.folder.path(), &["telemetry.log_level=trace", &endpoint]).unwrap();
+    let local = "broker.allowed_networks[0]=127.0.0.0/8";
+    let process =
+        Process::serve(vault.folder.path(), &["telemetry.log_level=trace", &endpoint, local]).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
     let client = async |service: &str| {
         Client::connect(process.address, vault.authority.pem(), Some(&leaf(service))).await.unwrap()
@@ -51,6 +54,11 @@ async fn nowhere(vault: TestVault) {
         .create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() })
         .await
         .unwrap();
+    let receiver = Receiver::start().await;
+    receiver.answer(&[500]);
+    let subscribe = v1::PutEventEndpointRequest { url: receiver.url.clone(), ..Default::default() };
+    let subscribed = operator.admin().put_event_endpoint(subscribe).await.unwrap().into_inner();
+    let signing = subscribed.secret.strip_prefix("whsec_").unwrap();
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let app = client("app")
         .await
@@ -92,8 +100,23 @@ async fn nowhere(vault: TestVault) {
             "{status:?}"
         );
     }
+    let test =
+        v1::TestEventEndpointRequest { endpoint_id: subscribed.endpoint.unwrap().id, ..Default::default() };
+    operator.admin().test_event_endpoint(test).await.unwrap();
+    // Connected, and changed three times; the first attempt of one of them failed.
+    eventually("events", || async { receiver.count() >= 5 }).await;
+    let sent = format!("{:?}", receiver.received().iter().map(Received::json).collect::<Vec<_>>());
+    assert!(
+        sent.contains("credential.changed") && !sent.contains("CANARY") && !sent.contains(signing),
+        "{sent}"
+    );
+    let listed = operator.admin().list_event_deliveries(v1::ListEventDeliveriesRequest::default()).await;
+    assert!(!format!("{listed:?}").contains("CANARY"));
+    let listed = operator.admin().list_event_endpoints(v1::ListEventEndpointsRequest::default()).await;
+    assert!(!format!("{listed:?}").contains(signing));
     let events = format!("{:?} {:?}", app.events().await, operator.events().await);
-    assert!(events.contains("PutCredential") && !events.contains("CANARY"), "{events}");
+    assert!(events.contains("PutCredential") && events.contains("event_endpoints/"), "{events}");
+    assert!(!events.contains("CANARY") && !events.contains(signing), "{events}");
     let (status, metrics) = get(process.admin_address, "/metrics").await;
     assert!(
         status == 200 && metrics.contains("credvault_calls_total") && !metrics.contains("CANARY"),
@@ -103,7 +126,7 @@ async fn nowhere(vault: TestVault) {
     process.signal(Signal::TERM);
     let (well, log) = process.wait();
     assert!(well && log.contains(r#""message":"the call was refused""#) && log.contains(trace), "{log}");
-    assert!(!log.contains("CANARY"), "{log}");
+    assert!(!log.contains("CANARY") && !log.contains(signing), "{log}");
     let spans = format!("{:?}", collector.0.lock().unwrap());
     let trace_bytes = format!(
         "{:?}",
@@ -113,12 +136,13 @@ async fn nowhere(vault: TestVault) {
         spans.contains("FetchCredential") && spans.contains(&trace_bytes),
         "the caller's trace goes on: {spans}"
     );
-    assert!(!spans.contains("CANARY"), "{spans}");
+    assert!(!spans.contains("CANARY") && !spans.contains(signing), "{spans}");
     collecting.abort();
     for name in ["vault.db", "vault.db-wal"] {
         // After a clean stop there is one file, and on PostgreSQL there is none.
         let bytes = std::fs::read(vault.folder.path().join(name)).unwrap_or_default();
         assert!(!bytes.windows(6).any(|window| window == b"CANARY"), "{name}");
+        assert!(!bytes.windows(signing.len()).any(|window| window == signing.as_bytes()), "{name}");
     }
 }
 

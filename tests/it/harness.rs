@@ -6,6 +6,7 @@
 pub mod client;
 mod process;
 pub mod provider;
+pub mod receiver;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,6 +57,9 @@ permit (principal == Service::"spiffe://test.local/operator", action in [
     Action::"AdminService", Action::"ActForPlatform", Action::"ConnectionService", Action::"AuditService",
     Action::"VaultService"
 ], resource);
+// Administration of one tenant.
+@id("acme-admin")
+permit (principal == Service::"spiffe://test.local/acme-admin", action in Action::"AdminService", resource == Tenant::"acme");
 // Narrow: one provider, with a purpose.
 @id("sync")
 permit (principal == Service::"spiffe://test.local/sync",

@@ -16,7 +16,7 @@ use crate::harness::{Client, TestVault, by_id, generic, owned_by};
 use crate::on_both;
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 16] = [
+const WITHOUT_ID: [&str; 22] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -33,6 +33,12 @@ const WITHOUT_ID: [&str; 16] = [
     "PutOAuthApp",
     "ListOAuthApps",
     "DeleteOAuthApp",
+    "PutEventEndpoint",
+    "ListEventEndpoints",
+    "DeleteEventEndpoint",
+    "TestEventEndpoint",
+    "ListEventDeliveries",
+    "RetryEventDelivery",
 ];
 
 const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
@@ -161,6 +167,53 @@ on_both! {
         }
     }
 }
+
+on_both! {
+    async fn a_foreign_event_endpoint_answers_as_an_unknown_one(vault: TestVault) {
+        let victim = vault.app("victim").await;
+        vault.tenant("intruder").await;
+        let operator = vault.client("operator").await;
+        let mut owned = Vec::new();
+        for tenant in ["victim", ""] {
+            let request = v1::PutEventEndpointRequest { tenant_id: tenant.into(), url: EVENTS.into(), ..Default::default() };
+            owned.push(operator.admin().put_event_endpoint(request).await.unwrap().into_inner().endpoint.unwrap().id);
+        }
+        victim.create(generic("main", "CANARY victim")).await.unwrap();
+        let list = v1::ListEventDeliveriesRequest { tenant_id: "victim".into(), ..Default::default() };
+        let event = operator.admin().list_event_deliveries(list).await.unwrap().into_inner().deliveries.remove(0).event_id;
+        let count = async || {
+            (vault.count("event_endpoints").await, vault.count("event_deliveries").await, vault.count("requests").await)
+        };
+        let before = count().await;
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+        let (mut rpcs, mut compared) = (0, 0);
+        for method in methods.filter(|method| method.input().get_field_by_name("endpoint_id").is_some()) {
+            rpcs += 1;
+            let answer = async |tenant: &str, id: &str, event: &str| {
+                let mut request = DynamicMessage::new(method.input());
+                for (field, text) in [("tenant_id", tenant), ("endpoint_id", id), ("event_id", event), ("url", EVENTS)] {
+                    if method.input().get_field_by_name(field).is_some() {
+                        request.set_field_by_name(field, Value::String(text.to_owned()));
+                    }
+                }
+                let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+                comparable(operator.raw(&path, request.encode_to_vec()).await, id)
+            };
+            for (tenant, foreign) in [("intruder", &owned[0]), ("intruder", &owned[1]), ("", &owned[0]), ("victim", &owned[1])] {
+                let unknown = answer(tenant, UNKNOWN, UNKNOWN).await;
+                assert_eq!(answer(tenant, foreign, &event).await, unknown, "{} for {tenant:?}", method.name());
+                assert!(unknown.starts_with("NotFound") || unknown.starts_with("served"), "{unknown}");
+                compared += 1;
+            }
+        }
+        assert_eq!((rpcs, compared), (5, 20));
+        assert_eq!(count().await, before, "nothing was touched");
+    }
+}
+
+/// Where nobody is: what is sent there fails, and is tried again much later than a test takes.
+const EVENTS: &str = "https://events.invalid/";
 
 /// Adds an issuer to the vault, for callers with tokens.
 async fn with_tokens(mut vault: TestVault) -> (TestVault, TokenIssuer) {

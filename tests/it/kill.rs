@@ -22,6 +22,14 @@ async fn killed(vault: TestVault) {
     let process = Arc::new(Process::serve(folder, &[]).unwrap());
     let create = v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() };
     connect(&process, "operator").await.admin().create_tenant(create).await.unwrap();
+    // Where nobody is: what is written for it stays to be counted.
+    let events = v1::PutEventEndpointRequest {
+        tenant_id: "acme".into(),
+        url: "https://events.invalid/".into(),
+        types: vec!["credential.changed".into()],
+        ..Default::default()
+    };
+    connect(&process, "operator").await.admin().put_event_endpoint(events).await.unwrap();
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let all_at_once = Arc::new(Semaphore::new(100));
     let mut tasks = Vec::new();
@@ -54,7 +62,7 @@ async fn killed(vault: TestVault) {
     for (id, secret) in &kept {
         assert_eq!(&client.token(by_id(id)).await.unwrap(), secret);
     }
-    // What was not acknowledged is there whole, with its credential, record and feed, or not at all.
+    // What was not acknowledged is there whole, with its credential, record, feed and event, or not at all.
     let mut list = v1::ListConnectionsRequest { page_size: 500, ..Default::default() };
     let mut all = Vec::new();
     loop {
@@ -76,6 +84,7 @@ async fn killed(vault: TestVault) {
     assert_eq!(vault.count("connections").await, count);
     assert_eq!(vault.count("credential_versions").await, count);
     assert_eq!(vault.count("changes WHERE kind = 'CREATED'").await, count);
+    assert_eq!(vault.count("event_deliveries").await, count);
     assert_eq!(vault.count("audit_events WHERE action = 'CreateConnection' AND outcome = 'OK'").await, count);
 }
 

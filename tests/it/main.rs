@@ -10,6 +10,7 @@ mod browser;
 mod canary;
 mod certificates;
 mod connect;
+mod events;
 mod isolation;
 mod kill;
 mod operate;

@@ -1,4 +1,4 @@
-//! The one way out: every request to a provider goes through here, with its limits and its guard.
+//! The one way out: every request to a provider, and every event, goes through here, with its limits and its guard.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +34,15 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
+/// The head of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the receiver wants no further call.
+    pub retry_after: Option<Duration>,
+}
+
 /// Why there is no answer. The texts are for operators and name no secret.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SendError {
@@ -43,6 +52,17 @@ pub enum SendError {
     /// It may have reached the provider.
     #[error("the provider's answer was lost: {0}")]
     Lost(String),
+}
+
+/// Why a URL is not called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum UrlError {
+    #[error("its URL has no host")]
+    Host,
+    #[error("its address is not public, and broker.allowed_networks does not name it")]
+    Address,
+    #[error("its URL must begin with https://")]
+    Scheme,
 }
 
 /// The client.
@@ -77,6 +97,29 @@ impl Http {
     /// # Errors
     /// There is no answer; which of the two kinds decides whether the request may be sent again.
     pub async fn send(&self, request: ProviderRequest) -> Result<Answer, SendError> {
+        let mut response = self.begin(request).await?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(text(error)))? {
+            if body.len() + chunk.len() > LARGEST {
+                return Err(SendError::Lost("it is larger than 1 MiB".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), retry_after })
+    }
+
+    /// Sends a request and reads the head of the answer only: its body is a stranger's, and nobody wants it.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn deliver(&self, request: ProviderRequest) -> Result<Receipt, SendError> {
+        let response = self.begin(request).await?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        Ok(Receipt { status, retry_after })
+    }
+
+    async fn begin(&self, request: ProviderRequest) -> Result<reqwest::Response, SendError> {
         let url = self.checked(&request)?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -103,20 +146,10 @@ impl Http {
                 sending.header("content-type", "application/json").body(text.expose_secret().to_owned())
             }
         };
-        let mut response = sending.send().await.map_err(failure)?;
-        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
-        let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(text(error)))? {
-            if body.len() + chunk.len() > LARGEST {
-                return Err(SendError::Lost("it is larger than 1 MiB".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), retry_after })
+        sending.send().await.map_err(failure)
     }
 
-    /// The URL with its query, if its scheme and a literal address in it may be called. Names are checked when they are
-    /// resolved.
+    /// The URL with its query, if it may be called.
     fn checked(&self, request: &ProviderRequest) -> Result<Url, SendError> {
         let refused = |problem: &str| SendError::NotSent(problem.to_owned());
         let mut url = Url::parse(&request.url).map_err(|_| refused("its URL cannot be read"))?;
@@ -124,19 +157,24 @@ impl Http {
             url.query_pairs_mut()
                 .extend_pairs(request.query.iter().map(|(name, value)| (name, value.expose_secret())));
         }
+        self.admits(&url).map(|()| url).map_err(|error| refused(&error.to_string()))
+    }
+
+    /// Whether the scheme of a URL and a literal address in it may be called. Names are checked when they are resolved.
+    pub(crate) fn admits(&self, url: &Url) -> Result<(), UrlError> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
             Some(Host::Ipv6(address)) => Some(address.into()),
             Some(Host::Domain(_)) => None,
-            None => return Err(refused("its URL has no host")),
+            None => return Err(UrlError::Host),
         };
         if literal.is_some_and(|address| !self.guard.permits(address)) {
-            return Err(refused("its address is not public, and broker.allowed_networks does not name it"));
+            return Err(UrlError::Address);
         }
         match url.scheme() {
-            "https" => Ok(url),
-            "http" if literal.is_some_and(|address| self.guard.is_allowed(address)) => Ok(url),
-            _ => Err(refused("its URL must begin with https://")),
+            "https" => Ok(()),
+            "http" if literal.is_some_and(|address| self.guard.is_allowed(address)) => Ok(()),
+            _ => Err(UrlError::Scheme),
         }
     }
 }
@@ -152,7 +190,7 @@ impl Resolve for Guarded {
             if found.iter().all(|address| guard.permits(address.ip())) {
                 Ok(Box::new(found.into_iter()) as Addrs)
             } else {
-                Err("its address is not public, and broker.allowed_networks does not name it".into())
+                Err(UrlError::Address.into())
             }
         })
     }

@@ -1,10 +1,13 @@
-//! The broker: everything that the vault does at providers. All outgoing HTTP goes through [`Http`], behind its
+//! The broker: everything that the vault does at providers, and what it sends to subscribers. All outgoing HTTP goes through [`Http`], behind its
 //! [`Guard`].
 //!
-//! [`Broker`] authorises connections; its [`Refresher`] keeps tokens fresh; [`webhook`] checks what providers send.
+//! [`Broker`] authorises connections and sends events; its [`Refresher`] keeps tokens fresh; [`webhook`] checks what
+//! providers send.
 
 mod authorize;
 mod broker;
+
+mod events;
 
 mod guard;
 
@@ -22,6 +25,6 @@ pub mod webhook;
 pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmation_code};
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
-pub use http::{Answer, Http, SendError};
+pub use http::{Answer, Http, Receipt, SendError};
 pub use refresher::{ENOUGH, Need, RefreshError, Refresher, due_time};
 pub use verify::VerifyError;

@@ -12,7 +12,8 @@ pub(crate) enum Class {
     Tokens = 5,
     App = 6,
     Revocation = 7,
-    Callback = 8,
+    EventEndpoint = 8,
+    Callback = 9,
 }
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
@@ -58,6 +59,11 @@ impl<'a> Context<'a> {
     pub fn app(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
         let version = generation.cast_unsigned();
         Self { class: Class::App, tenant: tenant.as_str(), record, version, schema }
+    }
+
+    /// The signing secrets of an event endpoint, which has the id `record`; `generation` counts its changes.
+    pub fn event_endpoint(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
+        Self { class: Class::EventEndpoint, ..Self::app(tenant, record, generation, schema) }
     }
 
     /// What a provider's callback brought, on its way through the browser.

@@ -1,5 +1,6 @@
 //! What a shared secret proves: HMAC-SHA256 (RFC 2104) over a message, or the secret itself sent along. Comparisons
-//! take as long for a near miss as for a far one. No key here is a key of the vault: they are providers' and customers'.
+//! take as long for a near miss as for a far one. No key here guards what the vault keeps: they are providers' and
+//! customers', and those that events are signed with.
 
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
@@ -16,12 +17,19 @@ impl MacKey {
     /// The one of `tags` that authenticates `message`, which is given in parts. The message is hashed once, however
     /// many tags a sender offers.
     pub fn matching(&self, message: &[impl AsRef<[u8]>], tags: &[[u8; 32]]) -> Option<[u8; 32]> {
+        let expected = self.sign(message);
+        tags.iter().find(|tag| bool::from(expected.as_slice().ct_eq(tag.as_slice()))).copied()
+    }
+
+    /// The tag that authenticates `message`, which is given in parts.
+    pub fn sign(&self, message: &[impl AsRef<[u8]>]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.0);
         for part in message {
             context.update(part.as_ref());
         }
-        let expected = context.sign();
-        tags.iter().find(|tag| bool::from(expected.as_ref().ct_eq(tag.as_slice()))).copied()
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
     }
 }
 
@@ -63,6 +71,7 @@ mod tests {
     fn the_known_tag_is_found_among_others() {
         let key = MacKey::new(b"Jefe").expect("not empty");
         let message = ["what do ya want ", "for nothing?"];
+        assert_eq!(key.sign(&message), TAG);
         assert_eq!(key.matching(&message, &[[0; 32], TAG]), Some(TAG));
         assert_eq!(key.matching(&message, &[[0; 32]]), None);
         assert_eq!(key.matching(&message, &[]), None);

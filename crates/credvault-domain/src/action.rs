@@ -114,6 +114,12 @@ actions! {
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,
         DeleteOAuthApp: Change NamedTenant,
+        PutEventEndpoint: Change NamedTenant,
+        ListEventEndpoints: Read NamedTenant,
+        DeleteEventEndpoint: Change NamedTenant,
+        TestEventEndpoint: Change NamedTenant,
+        ListEventDeliveries: Read NamedTenant,
+        RetryEventDelivery: Change NamedTenant,
     }
     Permission {
         AssertTenant: Permission Space,

@@ -24,6 +24,8 @@ mod hint;
 
 mod credential;
 
+mod event;
+
 mod action;
 
 mod reason;
@@ -43,6 +45,7 @@ pub use connection::{
 pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
+pub use event::{DeliveryState, EventEndpointId, EventId, EventType};
 pub use hint::mask;
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use provider::{AuthMode, FieldName, ProviderId};

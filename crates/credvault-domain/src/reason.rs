@@ -39,6 +39,10 @@ reasons! {
     ConnectionNotFound = "CONNECTION_NOT_FOUND",
     /// There is no such version, or it was destroyed.
     VersionNotFound = "VERSION_NOT_FOUND",
+    /// This space has no such event endpoint.
+    EventEndpointNotFound = "EVENT_ENDPOINT_NOT_FOUND",
+    /// This space has no such delivery of an event.
+    EventDeliveryNotFound = "EVENT_DELIVERY_NOT_FOUND",
     /// The catalog has no such provider.
     ProviderUnknown = "PROVIDER_UNKNOWN",
     /// Nobody has stored a credential for this provider.

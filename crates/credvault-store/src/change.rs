@@ -1,5 +1,5 @@
 //! The frame of every change: one transaction with the change itself, its audit record, its rows in the change feed,
-//! and the memory of its request id.
+//! the events that it causes, and the memory of its request id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use credvault_domain::{
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
+use uuid::Uuid;
 
 use crate::entity::{change, request};
 use crate::error::violates;
+use crate::events::{self, NewEvent};
 use crate::{Error, Recorded, Store, session};
 
 /// How long a request id is remembered.
@@ -73,6 +75,7 @@ impl ChangeKind {
 /// What an earlier request of the same id did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
+    /// The connection, or the other thing, that it was about.
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) version: Option<Version>,
 }
@@ -92,6 +95,9 @@ pub(crate) struct Changing<'a> {
     connection: Option<ConnectionId>,
     version: Option<Version>,
     feed: Vec<(Option<ConnectionId>, ChangeKind, Option<Version>)>,
+    events: Vec<NewEvent>,
+    /// The id of what is no connection, for a repetition.
+    other: Option<Uuid>,
 }
 
 impl Store {
@@ -132,8 +138,24 @@ impl<'a> Changing<'a> {
         write: &'a Write,
     ) -> Self {
         let (event, repeat) = (write.event.clone(), write.repeat.as_ref());
-        let (done, connection, version, feed) = (None, None, None, Vec::new());
-        Self { store, tx, scope, key, state, now, done, event, repeat, connection, version, feed }
+        let (done, connection, version, other) = (None, None, None, None);
+        let (feed, events) = (Vec::new(), Vec::new());
+        Self {
+            store,
+            tx,
+            scope,
+            key,
+            state,
+            now,
+            done,
+            event,
+            repeat,
+            connection,
+            version,
+            feed,
+            events,
+            other,
+        }
     }
 }
 
@@ -156,6 +178,17 @@ impl Changing<'_> {
         version: Option<Version>,
     ) {
         self.feed.push((connection, kind, version));
+    }
+
+    /// Notes what the change is about if it is no connection: its id for a repetition, its name for the audit record.
+    pub(crate) fn about_other(&mut self, id: Uuid, name: String) {
+        self.other = Some(id);
+        self.event.changed.insert(0, name);
+    }
+
+    /// Notes an event for whoever wants to hear of it.
+    pub(crate) fn tell(&mut self, event: NewEvent) {
+        self.events.push(event);
     }
 
     fn fingerprint(&self, repeat: &RepeatKey) -> Vec<u8> {
@@ -183,6 +216,7 @@ impl Changing<'_> {
         if self.done.is_none() {
             self.remember().await?;
             self.write_feed().await?;
+            events::queue(self.store, &self.tx, self.tenant(), self.now, &self.events).await?;
         }
         self.event.id = self.store.new_id()?;
         self.event.time = self.now;
@@ -200,7 +234,7 @@ impl Changing<'_> {
             service: Set(repeat.service.as_str().to_owned()),
             request_id: Set(repeat.id.as_uuid()),
             fingerprint: Set(self.fingerprint(repeat)),
-            connection_id: Set(self.connection.map(|id| id.as_uuid())),
+            connection_id: Set(self.connection.map(|id| id.as_uuid()).or(self.other)),
             version: Set(self.version),
             create_time: Set(self.now.micros()),
         };

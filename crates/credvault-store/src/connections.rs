@@ -1,7 +1,7 @@
 //! The repository of connections.
 
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, Labels, Owner,
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, EventType, Labels, Owner,
     ProviderId, Reason, StateChange, TenantScope, UserId, Version,
 };
 use sea_orm::ActiveValue::Set;
@@ -16,6 +16,7 @@ use crate::connection_row::{connection, owner_column, visible};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::entity::refresh;
 use crate::error::violates;
+use crate::events::NewEvent;
 use crate::{Error, NewCredential, Recorded, Store, Write};
 
 /// A connection to be created.
@@ -230,7 +231,11 @@ impl Connections<'_> {
             row.is_default = Set(false);
             row.delete_time = Set(Some(change.now.micros()));
             row.purge_time = Set(Some(change.now.after(self.store.settings().undelete_period).micros()));
-            let deleted = connection(row.update(&change.tx).await?)?;
+            let model = row.update(&change.tx).await?;
+            if model.current_version > 0 {
+                change.tell(NewEvent::deleted(&model));
+            }
+            let deleted = connection(model)?;
             change.feed(Some(id), ChangeKind::Deleted, None);
             if let Some(heirs) = heirs
                 && let Some(heir) = Entity::find()
@@ -275,6 +280,9 @@ impl Connections<'_> {
             row.is_default = Set(!other_default);
             let model = row.update(&change.tx).await.map_err(taken)?;
             crate::refreshes::wake(&change, &model).await?;
+            if model.state == ConnectionState::Connected.as_str() {
+                change.tell(NewEvent::of(EventType::Connected, &model));
+            }
             let undeleted = connection(model)?;
             change.feed(Some(id), ChangeKind::Undeleted, None);
             change.commit(undeleted).await
@@ -333,6 +341,8 @@ impl Connections<'_> {
             let settles = refresh.is_none() || model.error_reason.is_none();
             let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
             let known = model.external_account_id.clone();
+            let dead = Reason::ReauthorizationRequired.as_str();
+            let was_dead = model.error_reason.as_deref() == Some(dead);
             let accepted = matches!(tested, Tested::Accepted { .. });
             let after = before.after(if accepted { StateChange::Accepted } else { StateChange::Refused })?;
             let mut row = touched(&change, model);
@@ -349,11 +359,17 @@ impl Connections<'_> {
                     row.external_account_id = Set(known.or_else(|| account.clone()));
                 }
                 Tested::Refused => {
-                    row.error_reason = Set(Some(Reason::ReauthorizationRequired.as_str().to_owned()));
+                    row.error_reason = Set(Some(dead.to_owned()));
                     row.error_time = Set(Some(change.now.micros()));
                 }
             }
-            let updated = connection(row.update(&change.tx).await?)?;
+            let model = row.update(&change.tx).await?;
+            if !accepted && !was_dead {
+                change.tell(NewEvent::of(EventType::ReauthorizationRequired, &model));
+            } else if accepted && before == ConnectionState::Error && settles {
+                change.tell(NewEvent::of(EventType::Recovered, &model));
+            }
+            let updated = connection(model)?;
             change.feed(Some(id), ChangeKind::Updated, None);
             change.commit(updated).await
         })
@@ -494,10 +510,16 @@ pub(crate) async fn find<C: ConnectionTrait>(
 }
 
 /// Deletes every connection of a user for good, and tells which they were.
-pub(crate) async fn remove_all_of(change: &Changing<'_>, user: &UserId) -> Result<Vec<ConnectionId>, Error> {
+pub(crate) async fn remove_all_of(
+    change: &mut Changing<'_>,
+    user: &UserId,
+) -> Result<Vec<ConnectionId>, Error> {
     let owned = Condition::all()
         .add(Column::TenantId.eq(change.tenant().as_str()))
         .add(Column::OwnerUser.eq(user.as_str()));
     let removed = Entity::delete_many().filter(owned).exec_with_returning(&change.tx).await?;
+    for model in removed.iter().filter(|model| model.delete_time.is_none() && model.current_version > 0) {
+        change.tell(NewEvent::deleted(model));
+    }
     Ok(removed.into_iter().map(|model| ConnectionId::from_uuid(model.id)).collect())
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
 use credvault_domain::{
-    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, SecretFields, StateChange,
-    TenantId, TenantScope, Timestamp, Version, VersionState,
+    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, EventType, SecretFields,
+    StateChange, TenantId, TenantScope, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -20,6 +20,7 @@ use crate::connections::{find, locked_live, touched};
 use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{revocation, tenant_key};
+use crate::events::NewEvent;
 use crate::page::number_position;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
@@ -196,9 +197,9 @@ impl Credentials<'_> {
             row.hints = Set(json!({}));
             let destroyed = row.update(&change.tx).await?;
             let current = if model.current_version == version { 0 } else { model.current_version };
-            if current == 0 && model.current_version != 0 {
-                disconnect(&change, model).await?;
-            }
+            let gone = current == 0 && model.current_version != 0;
+            let model = if gone { disconnect(&mut change, model).await? } else { model };
+            change.tell(NewEvent::credential(&model, version, false));
             change.feed(Some(id), ChangeKind::CredentialDestroyed, Some(version));
             change.commit(metadata(destroyed, current)?).await
         })
@@ -326,13 +327,20 @@ pub(crate) async fn store_version(
         .await?;
     let model = row.update(&change.tx).await?;
     crate::refreshes::supersede(change, &model, credential.renewal.as_ref()).await?;
+    if state != ConnectionState::Connected {
+        change.tell(NewEvent::of(EventType::Connected, &model));
+    }
+    change.tell(NewEvent::credential(&model, version, true));
     change.about(id, Some(version));
     change.feed(Some(id), ChangeKind::CredentialStored, Some(version));
     Ok((model, metadata(stored, version)?))
 }
 
 /// Leaves the connection without a credential.
-pub(crate) async fn disconnect(change: &Changing<'_>, model: connection::Model) -> Result<(), Error> {
+pub(crate) async fn disconnect(
+    change: &mut Changing<'_>,
+    model: connection::Model,
+) -> Result<connection::Model, Error> {
     let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
     let mut row = touched(change, model);
     row.state = Set(state.after(StateChange::CredentialGone)?.as_str().to_owned());
@@ -342,7 +350,12 @@ pub(crate) async fn disconnect(change: &Changing<'_>, model: connection::Model) 
     row.hints = Set(json!({}));
     row.expire_time = Set(None);
     let model = row.update(&change.tx).await?;
-    crate::refreshes::supersede(change, &model, None).await
+    crate::refreshes::supersede(change, &model, None).await?;
+    // Of a deleted one that was told before.
+    if model.delete_time.is_none() {
+        change.tell(NewEvent::of(EventType::Disconnected, &model));
+    }
+    Ok(model)
 }
 
 async fn version_row<C: ConnectionTrait>(

@@ -7,6 +7,8 @@ pub(crate) mod authorization;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod credential_version;
+pub(crate) mod event_delivery;
+pub(crate) mod event_endpoint;
 pub(crate) mod oauth_app;
 pub(crate) mod refresh;
 pub(crate) mod request;

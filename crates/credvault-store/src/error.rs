@@ -53,6 +53,15 @@ pub enum Error {
     /// As many consents are open as may be.
     #[error("too many consents are open for this user or tenant; complete them, or wait ten minutes")]
     TooManyAuthorizations,
+    /// There is no such event endpoint in this space.
+    #[error("there is no such event endpoint; ListEventEndpoints shows those of this tenant_id")]
+    EventEndpointNotFound,
+    /// There is no such delivery of an event in this space.
+    #[error("there is no such delivery; ListEventDeliveries shows those of this tenant_id")]
+    EventDeliveryNotFound,
+    /// There are as many event endpoints as may be.
+    #[error("there are 16 event endpoints already, which is the most; DeleteEventEndpoint makes room")]
+    TooManyEventEndpoints,
     /// The consent was given for another account.
     #[error(
         "the consent was given for another account than this connection has; create a connection of its own for it"

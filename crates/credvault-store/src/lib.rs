@@ -4,8 +4,8 @@
 //! `credentials`, `audit`, ...) take a [`TenantScope`](credvault_domain::TenantScope) first, so nothing is read or
 //! changed without a verified tenant. Entities never leave this crate.
 //!
-//! A change, its audit record, its row in the change feed and the memory of its request id are one transaction
-//! (`change.rs`). What a method returns as [`Recorded`] has its audit record durable; a response can be made
+//! A change, its audit record, its row in the change feed, the events that it causes and the memory of its request id
+//! are one transaction (`change.rs`). What a method returns as [`Recorded`] has its audit record durable; a response can be made
 //! of nothing else, so none can leave unrecorded.
 
 mod settings;
@@ -41,6 +41,10 @@ mod apps;
 mod authorizations;
 mod budgets;
 
+mod event_deliveries;
+mod event_endpoints;
+mod events;
+
 mod audit;
 mod audit_log;
 mod audit_query;
@@ -66,6 +70,8 @@ pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
 pub use credentials::{Consent, Credentials, NewCredential, Renewal};
 pub use error::Error;
+pub use event_deliveries::{Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace};
+pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint};
 pub use fetch::{Fetched, OpenedCredential, Selector};
 pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use listing::{ConnectionFilter, OwnerFilter};

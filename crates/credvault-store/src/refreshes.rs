@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, AuthMode, Connection, ConnectionId, ConnectionState, ProviderId,
-    Reason, SecretFields, StateChange, TenantId, TenantScope, Timestamp, Version,
+    Action, AuditEvent, AuditOutcome, AuthMode, Connection, ConnectionId, ConnectionState, EventType,
+    ProviderId, Reason, SecretFields, StateChange, TenantId, TenantScope, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
@@ -26,6 +26,7 @@ use crate::change::{ChangeKind, Changing};
 use crate::connection_row::connection;
 use crate::credentials::{Renewal, open_sealed};
 use crate::entity::{change, connection as connection_table, credential_version, refresh, tenant_key, token};
+use crate::events::{self, NewEvent};
 use crate::presence::lock_number;
 use crate::session::{begin_write, served};
 use crate::{Database, Error, Store};
@@ -340,7 +341,11 @@ impl Refreshes<'_> {
         if let Some(scopes) = &renewed.scopes {
             model.scopes_granted = Set(Some(json!(scopes)));
         }
-        model.update(&tx).await?;
+        let model = model.update(&tx).await?;
+        if state == ConnectionState::Error {
+            let recovered = NewEvent::of(EventType::Recovered, &model);
+            events::queue(self.store, &tx, &place.tenant, now, &[recovered]).await?;
+        }
         self.finish(tx, claimed, ChangeKind::Refreshed, event, now).await?;
         Ok(true)
     }
@@ -403,7 +408,7 @@ impl Refreshes<'_> {
         row.doubted = Set(failure == RefreshFailure::Dead);
         row.update(&tx).await?;
         if let Some(reason) = reason {
-            refuse(&tx, model, reason, now).await?;
+            self.refuse(&tx, place, model, reason, now).await?;
         }
         self.finish(tx, claimed, ChangeKind::Updated, event, now).await?;
         Ok(true)
@@ -510,7 +515,34 @@ impl Refreshes<'_> {
             ..Default::default()
         };
         change::Entity::insert(feed).exec_without_returning(tx).await?;
-        refuse(tx, model, Reason::ReauthorizationRequired, now).await
+        self.refuse(tx, place, model, Reason::ReauthorizationRequired, now).await
+    }
+
+    /// The connection is not known to work any more.
+    async fn refuse(
+        &self,
+        tx: &DatabaseTransaction,
+        place: &Place,
+        model: connection_table::Model,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+        let since = model.error_time.filter(|_| model.error_reason.as_deref() == Some(reason.as_str()));
+        let revision = model.revision + 1;
+        let mut row = model.into_active_model();
+        let refused = state.after(StateChange::Refused).unwrap_or(ConnectionState::Error);
+        row.state = Set(refused.as_str().to_owned());
+        row.error_reason = Set(Some(reason.as_str().to_owned()));
+        row.error_time = Set(Some(since.unwrap_or(now.micros())));
+        row.revision = Set(revision);
+        row.update_time = Set(now.micros());
+        let model = row.update(tx).await?;
+        if since.is_none() && reason == Reason::ReauthorizationRequired {
+            let dead = NewEvent::of(EventType::ReauthorizationRequired, &model);
+            events::queue(self.store, tx, &place.tenant, now, &[dead]).await?;
+        }
+        Ok(())
     }
 
     async fn finish(
@@ -680,26 +712,6 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row.lease_time = Set(None);
     row.doubted = Set(false);
     row
-}
-
-/// The connection is not known to work any more.
-async fn refuse(
-    tx: &DatabaseTransaction,
-    model: connection_table::Model,
-    reason: Reason,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-    let since = model.error_time.filter(|_| model.error_reason.as_deref() == Some(reason.as_str()));
-    let revision = model.revision + 1;
-    let mut row = model.into_active_model();
-    row.state = Set(state.after(StateChange::Refused).unwrap_or(ConnectionState::Error).as_str().to_owned());
-    row.error_reason = Set(Some(reason.as_str().to_owned()));
-    row.error_time = Set(Some(since.unwrap_or(now.micros())));
-    row.revision = Set(revision);
-    row.update_time = Set(now.micros());
-    row.update(tx).await?;
-    Ok(())
 }
 
 async fn locked(tx: &DatabaseTransaction, place: &Place) -> Result<Option<connection_table::Model>, Error> {

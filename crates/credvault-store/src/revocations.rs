@@ -19,6 +19,7 @@ use crate::connections::locked_live;
 use crate::credentials::{disconnect, open_sealed};
 use crate::entity::revocation::{ActiveModel, Entity};
 use crate::entity::{connection as connection_table, credential_version, tenant_key};
+use crate::events::NewEvent;
 use crate::session::begin_write;
 use crate::{Error, Place, Recorded, Store, Write};
 
@@ -112,10 +113,8 @@ impl Revocations<'_> {
                 .filter(Column::DestroyTime.is_null())
                 .exec(&change.tx)
                 .await?;
-            disconnect(&change, model).await?;
-            let key = (tenant_id, row_id);
-            let model =
-                connection_table::Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::Conflict)?;
+            let model = disconnect(&mut change, model).await?;
+            change.tell(NewEvent::credential(&model, version, false));
             let mut row = model.into_active_model();
             row.revocation = Set(Some(outcome.as_str().to_owned()));
             // The first attempt is made by whoever disconnects; this is for when it dies over it.

@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::change::REQUEST_MEMORY;
-use crate::entity::{authorization, change, connection, request, webhook_delivery};
+use crate::entity::{authorization, change, connection, event_delivery, request, webhook_delivery};
 use crate::{Error, Store, audit_log, session};
 
 /// How long rows of the change feed are kept.
@@ -175,10 +175,15 @@ impl Store {
             .filter(webhook_delivery::Column::ExpireTime.lt(now))
             .exec(&tx)
             .await?;
+        event_delivery::Entity::delete_many()
+            .filter(event_delivery::Column::TenantId.eq(tenant.as_str()))
+            .filter(event_delivery::Column::ExpireTime.lt(now))
+            .exec(&tx)
+            .await?;
         Ok(tx.commit().await?)
     }
 
-    /// Tenants with consents and deliveries whose time is over.
+    /// Tenants with consents, deliveries and events whose time is over.
     async fn expired_tenants(&self) -> Result<Vec<String>, Error> {
         let now = self.now().micros();
         let everywhere = self.read_background().await?;
@@ -199,6 +204,15 @@ impl Store {
             .all(&everywhere)
             .await?;
         tenants.extend(deliveries);
+        let events: Vec<String> = event_delivery::Entity::find()
+            .filter(event_delivery::Column::ExpireTime.lt(now))
+            .select_only()
+            .column(event_delivery::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        tenants.extend(events);
         Ok(tenants)
     }
 

@@ -80,7 +80,7 @@ impl Users<'_> {
             if change.done.is_some() {
                 return change.commit(0).await;
             }
-            let removed = remove_all_of(&change, user).await?;
+            let removed = remove_all_of(&mut change, user).await?;
             for id in &removed {
                 change.feed(Some(*id), ChangeKind::Purged, None);
             }

@@ -6,6 +6,7 @@ mod fixture;
 
 mod changes;
 mod credentials;
+mod events;
 mod isolation;
 mod opening;
 mod postgres;

@@ -6,6 +6,7 @@ use credvault_store::{NewApp, NewAuthorization, OpenError, Selector, Store, Stor
 use credvault_testkit::RoundTrips;
 use std::sync::Arc;
 
+use crate::events::{new_endpoint, put};
 use crate::fixture::*;
 use crate::refreshes::{claimed, record, renewed, renewing};
 
@@ -13,6 +14,7 @@ async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
     for tenant in ["acme", "other"] {
         let scope = fixture.tenant(tenant).await;
+        put(&fixture, &scope, &new_endpoint(&[])).await.unwrap();
         let id = fixture.connection(&scope, "a").await.id;
         fixture.put(&scope, id, "CANARY").await;
         fixture.store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
@@ -74,7 +76,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "tenants",
     "tenant_keys",
     "connections",
@@ -88,6 +90,8 @@ const TABLES: [&str; 13] = [
     "authorizations",
     "webhook_deliveries",
     "revocations",
+    "event_endpoints",
+    "event_deliveries",
 ];
 
 #[tokio::test]
@@ -133,6 +137,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "refreshes",
             "authorizations",
             "webhook_deliveries",
+            "event_deliveries",
         ]
         .contains(&table);
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");

@@ -1,0 +1,28 @@
+//! Table `event_deliveries`.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "event_deliveries")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub endpoint_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub event_id: Uuid,
+    pub r#type: String,
+    pub body: String,
+    pub state: String,
+    pub attempts: i64,
+    pub due_time: Option<i64>,
+    pub attempt_time: Option<i64>,
+    pub failure: Option<String>,
+    pub expire_time: Option<i64>,
+    pub create_time: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

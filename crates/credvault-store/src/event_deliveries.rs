@@ -1,0 +1,327 @@
+//! The repository of event deliveries: claimed by lease, sent without a transaction, tried again for a day, then dead.
+//!
+//! A claim counts the attempt and puts the row's due time behind the lease, so what a killed process was at is due again
+//! by itself. How an attempt ended is noted only while the row still counts that attempt.
+
+mod review;
+
+use std::time::Duration;
+
+use credvault_domain::{DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
+use sea_orm::{
+    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, UpdateMany,
+};
+use uuid::Uuid;
+
+use crate::entity::event_delivery::{Column, Entity, Model};
+use crate::entity::{event_endpoint, tenant};
+use crate::session::begin_write;
+use crate::{Error, EventTarget, Store};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// The pauses after the first attempt, the second and so on, in seconds: nine attempts in a day.
+const PAUSES: [u64; 8] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 8 * HOUR, 8 * HOUR];
+/// How long a claim holds: far longer than an attempt takes.
+const LEASE: Duration = Duration::from_secs(MINUTE);
+/// How many events are claimed at once for an endpoint that works. One that does not gets one at a time.
+const AT_ONCE: u64 = 4;
+/// How long is remembered what was delivered, and what was given up.
+const MEMORY: (Duration, Duration) = (Duration::from_secs(7 * DAY), Duration::from_secs(30 * DAY));
+
+/// Why a delivery is dead whose endpoint answered 410 Gone to another.
+const DISABLED: &str = "the endpoint is disabled";
+
+/// An endpoint that something is due at.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EventPlace {
+    tenant: TenantId,
+    endpoint: EventEndpointId,
+}
+
+impl EventPlace {
+    /// Which endpoint.
+    pub fn endpoint(&self) -> EventEndpointId {
+        self.endpoint
+    }
+}
+
+/// An event to be sent now.
+#[derive(Clone, Debug)]
+pub struct ClaimedEvent {
+    place: EventPlace,
+    /// What the receiver recognises a repetition by.
+    pub event: EventId,
+    /// The body, byte for byte.
+    pub body: String,
+    /// Which attempt this is, from 1 on.
+    pub attempt: i64,
+}
+
+impl ClaimedEvent {
+    /// Where to.
+    pub fn endpoint(&self) -> EventEndpointId {
+        self.place.endpoint
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// The endpoint has taken it.
+    Delivered,
+    /// It has not.
+    Failed {
+        /// Why, in words for the endpoint's owner.
+        failure: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+        /// It wants nothing any more, this or other.
+        gone: bool,
+    },
+}
+
+/// An event on its way to an endpoint, or there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EventDelivery {
+    /// Where to.
+    pub endpoint: EventEndpointId,
+    /// Which event.
+    pub event: EventId,
+    /// What happened, as it was stored.
+    pub kind: String,
+    /// The body, byte for byte.
+    pub body: String,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// How often it was sent, or tried.
+    pub attempts: i64,
+    /// When it is sent next, if it is.
+    pub due_time: Option<Timestamp>,
+    /// When the last attempt ended.
+    pub attempt_time: Option<Timestamp>,
+    /// Why that did not succeed.
+    pub failure: Option<String>,
+    /// When it happened.
+    pub create_time: Timestamp,
+}
+
+/// The repository of event deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct EventDeliveries<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The repository of event deliveries.
+    pub fn event_deliveries(&self) -> EventDeliveries<'_> {
+        EventDeliveries { store: self }
+    }
+}
+
+impl EventDeliveries<'_> {
+    /// Endpoints that something is due at, the longest waiting first. Those of suspended tenants wait.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn due(&self, limit: u64) -> Result<Vec<EventPlace>, Error> {
+        let everywhere = self.store.read_background().await?;
+        let suspended = Query::select()
+            .column(tenant::Column::TenantId)
+            .from(tenant::Entity)
+            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
+            .to_owned();
+        let rows: Vec<(String, Uuid)> = Entity::find()
+            .filter(Column::DueTime.lte(self.store.now().micros()))
+            .filter(Column::TenantId.not_in_subquery(suspended))
+            .select_only()
+            .columns([Column::TenantId, Column::EndpointId])
+            .group_by(Column::TenantId)
+            .group_by(Column::EndpointId)
+            .order_by_asc(Column::DueTime.min())
+            .limit(limit)
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        let place = |(tenant, id)| EventPlace {
+            tenant: TenantId::from_stored(tenant),
+            endpoint: EventEndpointId::from_uuid(id),
+        };
+        Ok(rows.into_iter().map(place).collect())
+    }
+
+    /// Claims what is due at an endpoint, at most a few at once; nobody else claims it until the lease is over.
+    ///
+    /// # Errors
+    /// A secret does not open, or the database fails.
+    pub async fn claim(&self, place: &EventPlace) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
+        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
+        let Some(endpoint) = event_endpoint::Entity::find_by_id(key).one(&tx).await? else { return Ok(None) };
+        let now = self.store.now();
+        if !endpoint.enabled {
+            // Written by a change that ran beside the one that disabled it.
+            bury(&tx, place, now).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
+        let rows = Entity::find()
+            .filter(at(place))
+            .filter(Column::DueTime.lte(now.micros()))
+            .order_by_asc(Column::DueTime)
+            .limit(if endpoint.failures > 0 { 1 } else { AT_ONCE })
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(&tx)
+            .await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let target = self.store.event_endpoints().opened(&tx, &place.tenant, &endpoint).await?;
+        Entity::update_many()
+            .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+            .col_expr(Column::DueTime, Expr::value(now.after(LEASE).micros()))
+            .filter(at(place))
+            .filter(Column::EventId.is_in(rows.iter().map(|row| row.event_id)))
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        let claimed = |row: Model| ClaimedEvent {
+            place: place.clone(),
+            event: EventId::from_uuid(row.event_id),
+            body: row.body,
+            attempt: row.attempts + 1,
+        };
+        Ok(Some((target, rows.into_iter().map(claimed).collect())))
+    }
+
+    /// Notes how an attempt ended, and tells what became of the delivery. An attempt that was overtaken by another one
+    /// changes the endpoint's health only.
+    ///
+    /// # Errors
+    /// The database fails: the event is sent once more when its lease is over.
+    pub async fn attempted(&self, claimed: &ClaimedEvent, attempt: &Attempt) -> Result<DeliveryState, Error> {
+        let place = &claimed.place;
+        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let now = self.store.now();
+        // The endpoint first, as whoever deletes it does: no deadlock.
+        health(attempt, now)
+            .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
+            .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .exec(&tx)
+            .await?;
+        let (state, again, memory) = verdict(claimed.attempt, attempt, self.store.keyring().random());
+        let failure = match attempt {
+            Attempt::Delivered => None,
+            Attempt::Failed { failure, .. } => Some(failure.as_str()),
+        };
+        // What was taken was taken, even if the endpoint was disabled meanwhile.
+        let open = match state {
+            DeliveryState::Delivered => Column::State.ne(DeliveryState::Delivered.as_str()),
+            _ => Column::State.eq(DeliveryState::Pending.as_str()),
+        };
+        Entity::update_many()
+            .col_expr(Column::State, Expr::value(state.as_str()))
+            .col_expr(Column::DueTime, Expr::value(again.map(|pause| now.after(pause).micros())))
+            .col_expr(Column::ExpireTime, Expr::value(memory.map(|memory| now.after(memory).micros())))
+            .col_expr(Column::AttemptTime, Expr::value(now.micros()))
+            .col_expr(Column::Failure, Expr::value(failure))
+            .filter(at(place))
+            .filter(Column::EventId.eq(claimed.event.as_uuid()))
+            .filter(Column::Attempts.eq(claimed.attempt))
+            .filter(open)
+            .exec(&tx)
+            .await?;
+        if matches!(attempt, Attempt::Failed { gone: true, .. }) {
+            bury(&tx, place, now).await?;
+        }
+        tx.commit().await?;
+        Ok(state)
+    }
+}
+
+/// Deliveries to an endpoint.
+fn at(place: &EventPlace) -> Condition {
+    Condition::all()
+        .add(Column::TenantId.eq(place.tenant.as_str()))
+        .add(Column::EndpointId.eq(place.endpoint.as_uuid()))
+}
+
+/// What an attempt makes of its delivery: the state, after how long it is sent again, how long it is remembered.
+fn verdict(
+    number: i64,
+    attempt: &Attempt,
+    random: &dyn Random,
+) -> (DeliveryState, Option<Duration>, Option<Duration>) {
+    let again = match attempt {
+        Attempt::Delivered => return (DeliveryState::Delivered, None, Some(MEMORY.0)),
+        Attempt::Failed { gone: true, .. } => None,
+        Attempt::Failed { retry_after, .. } => pause(number, *retry_after, random),
+    };
+    match again {
+        Some(_) => (DeliveryState::Pending, again, None),
+        None => (DeliveryState::Dead, None, Some(MEMORY.1)),
+    }
+}
+
+/// What an attempt says about its endpoint.
+fn health(attempt: &Attempt, now: Timestamp) -> UpdateMany<event_endpoint::Entity> {
+    use event_endpoint::Column;
+    let update = event_endpoint::Entity::update_many();
+    match attempt {
+        Attempt::Delivered => update
+            .col_expr(Column::Failures, Expr::value(0))
+            .col_expr(Column::SuccessTime, Expr::value(now.micros())),
+        Attempt::Failed { failure, gone, .. } => {
+            let update = update
+                .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
+                .col_expr(Column::FailureTime, Expr::value(now.micros()))
+                .col_expr(Column::Failure, Expr::value(failure.as_str()));
+            if *gone { update.col_expr(Column::Enabled, Expr::value(false)) } else { update }
+        }
+    }
+}
+
+/// Gives everything up that was still to be sent to an endpoint that is disabled.
+async fn bury(tx: &DatabaseTransaction, place: &EventPlace, now: Timestamp) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(DeliveryState::Dead.as_str()))
+        .col_expr(Column::DueTime, Expr::value(None::<i64>))
+        .col_expr(Column::ExpireTime, Expr::value(now.after(MEMORY.1).micros()))
+        .col_expr(Column::Failure, Expr::value(DISABLED))
+        .filter(at(place))
+        .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// How long to wait after a failed attempt, give or take a fifth, and at least as long as the endpoint asks for. `None`
+/// after the last.
+fn pause(attempt: i64, asked: Option<Duration>, random: &dyn Random) -> Option<Duration> {
+    let index = usize::try_from(attempt - 1).ok()?;
+    let planned = Duration::from_secs(*PAUSES.get(index)?);
+    let mut bytes = [0; 4];
+    // Without randomness there is no jitter, which serves as well.
+    let _ = random.fill(&mut bytes);
+    let fraction = f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX);
+    Some(planned.mul_f64(0.8 + 0.4 * fraction).max(asked.unwrap_or_default()))
+}
+
+fn delivery(model: Model) -> Result<EventDelivery, Error> {
+    Ok(EventDelivery {
+        endpoint: EventEndpointId::from_uuid(model.endpoint_id),
+        event: EventId::from_uuid(model.event_id),
+        kind: model.r#type,
+        body: model.body,
+        state: DeliveryState::from_stored(&model.state).ok_or(Error::Integrity)?,
+        attempts: model.attempts,
+        due_time: model.due_time.map(Timestamp::from_micros),
+        attempt_time: model.attempt_time.map(Timestamp::from_micros),
+        failure: model.failure,
+        create_time: Timestamp::from_micros(model.create_time),
+    })
+}

@@ -1,0 +1,117 @@
+//! What an endpoint's owner does with deliveries: look at them, send one again, try the endpoint.
+
+use credvault_domain::{DeliveryState, EventEndpointId, EventId, TenantScope};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery};
+use crate::change::retrying;
+use crate::entity::event_delivery::{Column, Entity};
+use crate::entity::event_endpoint;
+use crate::{Error, EventTarget, Listed, Page, Recorded, Write, events};
+
+impl EventDeliveries<'_> {
+    /// A page of what was or is to be sent to this space's endpoints, the newest first.
+    ///
+    /// # Errors
+    /// The tenant is not served, the page token is wrong, or the database fails.
+    pub async fn list(
+        &self,
+        scope: &TenantScope,
+        endpoint: Option<EventEndpointId>,
+        state: Option<DeliveryState>,
+        page: &Page,
+    ) -> Result<Listed<EventDelivery>, Error> {
+        let reading = self.store.read(scope).await?;
+        let before = page.position(scope.tenant(), &reading)?.map(|bytes| position(&bytes)).transpose()?;
+        let older = before.map(|(event, endpoint)| {
+            let same = Condition::all().add(Column::EventId.eq(event)).add(Column::EndpointId.lt(endpoint));
+            Condition::any().add(Column::EventId.lt(event)).add(same)
+        });
+        let wanted = Condition::all()
+            .add(Column::TenantId.eq(scope.tenant().as_str()))
+            .add_option(endpoint.map(|id| Column::EndpointId.eq(id.as_uuid())))
+            .add_option(state.map(|state| Column::State.eq(state.as_str())))
+            .add_option(older);
+        let rows = Entity::find()
+            .filter(wanted)
+            .order_by_desc(Column::EventId)
+            .order_by_desc(Column::EndpointId)
+            .limit(page.limit())
+            .all(&reading.tx)
+            .await?;
+        let items = rows.into_iter().map(delivery).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| {
+            [*last.event.as_uuid().as_bytes(), *last.endpoint.as_uuid().as_bytes()].concat()
+        })
+    }
+
+    /// Sends an event once more, now, and from the beginning of the schedule.
+    ///
+    /// # Errors
+    /// There is no such delivery, or its endpoint is disabled.
+    pub async fn retry(
+        &self,
+        scope: &TenantScope,
+        endpoint: EventEndpointId,
+        event: EventId,
+        write: &Write,
+    ) -> Result<Recorded<EventDelivery>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let tenant = scope.tenant().as_str().to_owned();
+            let key = (tenant.clone(), endpoint.as_uuid(), event.as_uuid());
+            let row = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
+            let row = row.ok_or(Error::EventDeliveryNotFound)?;
+            if change.done.is_some() {
+                return change.commit(delivery(row)?).await;
+            }
+            let at = event_endpoint::Entity::find_by_id((tenant, endpoint.as_uuid())).one(&change.tx).await?;
+            if !at.is_some_and(|at| at.enabled) {
+                return Err(Error::State("the endpoint is disabled; PutEventEndpoint enables it again"));
+            }
+            let mut row = row.into_active_model();
+            row.state = Set(DeliveryState::Pending.as_str().to_owned());
+            row.attempts = Set(0);
+            row.due_time = Set(Some(change.now.micros()));
+            row.expire_time = Set(None);
+            let again = delivery(row.update(&change.tx).await?)?;
+            change.about_other(event.as_uuid(), format!("event_endpoints/{endpoint}/deliveries/{event}"));
+            change.commit(again).await
+        })
+        .await
+    }
+
+    /// An event that only tests an endpoint, enabled or not. It is written nowhere, and so tried once only.
+    ///
+    /// # Errors
+    /// There is no endpoint of that id.
+    pub async fn test(
+        &self,
+        scope: &TenantScope,
+        endpoint: EventEndpointId,
+    ) -> Result<(EventTarget, ClaimedEvent), Error> {
+        let target = self.store.event_endpoints().target(scope, endpoint).await?;
+        let tenant = scope.tenant();
+        let data = json!({
+            "tenant_id": (!tenant.is_platform()).then_some(tenant.as_str()),
+            "endpoint_id": endpoint.to_string(),
+        });
+        let body = events::body("endpoint.test", self.store.now(), &data)?;
+        let place = EventPlace { tenant: tenant.clone(), endpoint };
+        let event = EventId::from_uuid(self.store.new_id()?);
+        Ok((target, ClaimedEvent { place, event, body, attempt: 1 }))
+    }
+}
+
+/// A position in a listing: event, then endpoint.
+fn position(bytes: &[u8]) -> Result<(Uuid, Uuid), Error> {
+    let (event, endpoint) = bytes.split_at_checked(16).ok_or(Error::PageToken)?;
+    let id = |bytes| Uuid::from_slice(bytes).map_err(|_| Error::PageToken);
+    Ok((id(event)?, id(endpoint)?))
+}

@@ -1,0 +1,310 @@
+//! The repository of event endpoints: the URLs that a tenant, or the platform, wants events at, and their secrets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_domain::{
+    EventEndpointId, EventType, FieldName, SecretFields, TenantId, TenantScope, Timestamp,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::change::{Changing, retrying};
+use crate::credentials::open_sealed;
+use crate::entity::event_endpoint::{ActiveModel, Column, Entity, Model};
+use crate::entity::tenant_key;
+use crate::page::uuid_position;
+use crate::{Error, Listed, Page, Recorded, Store, Write};
+
+/// The most endpoints of a tenant, and of the platform.
+const MOST: u64 = 16;
+/// How long the secret before signs beside the new one.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// What every secret begins with (Standard Webhooks).
+const PREFIX: &str = "whsec_";
+
+const SECRET: &str = "secret";
+const PREVIOUS: &str = "previous_secret";
+
+/// An endpoint without its secrets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EventEndpoint {
+    /// Its id.
+    pub id: EventEndpointId,
+    /// Where events are sent to.
+    pub url: String,
+    /// Which events; none means all.
+    pub types: Vec<EventType>,
+    /// What it is, for people.
+    pub description: String,
+    /// Whether events are sent to it.
+    pub enabled: bool,
+    /// Until when the secret before signs, too.
+    pub previous_expire_time: Option<Timestamp>,
+    /// How many attempts have failed since one succeeded.
+    pub failures: i64,
+    /// When it last took an event.
+    pub success_time: Option<Timestamp>,
+    /// When it last did not.
+    pub failure_time: Option<Timestamp>,
+    /// Why it did not.
+    pub failure: Option<String>,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// When somebody last changed it.
+    pub update_time: Timestamp,
+}
+
+/// An endpoint to be stored.
+#[derive(Clone, Debug)]
+pub struct NewEventEndpoint {
+    /// Which one is changed; `None` makes a new one.
+    pub id: Option<EventEndpointId>,
+    /// Where events are to be sent to.
+    pub url: String,
+    /// Which events; none means all.
+    pub types: Vec<EventType>,
+    /// What it is, for people.
+    pub description: String,
+    /// Whether it gets a new secret.
+    pub rotate_secret: bool,
+}
+
+/// Where to send, and what to sign with.
+#[derive(Clone, Debug)]
+pub struct EventTarget {
+    /// Where to.
+    pub url: String,
+    /// The live secrets, the newest first: each `whsec_` and base64.
+    pub secrets: Vec<SecretString>,
+}
+
+/// The repository of event endpoints.
+#[derive(Clone, Copy, Debug)]
+pub struct EventEndpoints<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The repository of event endpoints.
+    pub fn event_endpoints(&self) -> EventEndpoints<'_> {
+        EventEndpoints { store: self }
+    }
+}
+
+impl EventEndpoints<'_> {
+    /// Stores an endpoint of this space and enables it. Gives its secret where this very request makes one.
+    ///
+    /// # Errors
+    /// There is no endpoint of that id, or there are as many as may be.
+    pub async fn put(
+        &self,
+        scope: &TenantScope,
+        new: &NewEventEndpoint,
+        write: &Write,
+    ) -> Result<Recorded<(EventEndpoint, Option<SecretString>)>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let made = new.id.is_none() || new.rotate_secret;
+            if let Some(done) = change.done {
+                let id = done.connection.map(|id| EventEndpointId::from_uuid(id.as_uuid())).or(new.id);
+                let id = id.ok_or(Error::EventEndpointNotFound)?;
+                let model = locked(&change.tx, scope.tenant(), id).await?;
+                let secret = self.open(&change.tx, scope.tenant(), &model).await?.get(SECRET).cloned();
+                return change.commit((endpoint(model)?, secret.filter(|_| made))).await;
+            }
+            let stored = match new.id {
+                Some(id) => Some(locked(&change.tx, scope.tenant(), id).await?),
+                None => None,
+            };
+            let (mut row, before) = match stored {
+                Some(model) => {
+                    let before = self.open(&change.tx, scope.tenant(), &model).await?;
+                    (model.into_active_model(), before)
+                }
+                None => (self.fresh(&change).await?, SecretFields::default()),
+            };
+            let id = *row.id.as_ref();
+            let secret = if made { Some(self.reseal(&change, &mut row, &before)?) } else { None };
+            row.url = Set(new.url.clone());
+            row.types = Set(types_column(&new.types));
+            row.description = Set(new.description.clone());
+            row.enabled = Set(true);
+            row.failures = Set(0);
+            row.update_time = Set(change.now.micros());
+            let model = match new.id {
+                Some(_) => row.update(&change.tx).await?,
+                None => row.insert(&change.tx).await?,
+            };
+            change.about_other(id, format!("event_endpoints/{id}"));
+            let stored = endpoint(model)?;
+            change.commit((stored, secret)).await
+        })
+        .await
+    }
+
+    /// A row with everything that does not come from the request, but for its secret.
+    async fn fresh(&self, change: &Changing<'_>) -> Result<ActiveModel, Error> {
+        let all = Entity::find().filter(Column::TenantId.eq(change.tenant().as_str()));
+        if all.count(&change.tx).await? >= MOST {
+            return Err(Error::TooManyEventEndpoints);
+        }
+        Ok(ActiveModel {
+            tenant_id: Set(change.tenant().as_str().to_owned()),
+            id: Set(self.store.new_id()?),
+            generation: Set(0),
+            success_time: Set(None),
+            failure_time: Set(None),
+            failure: Set(None),
+            create_time: Set(change.now.micros()),
+            ..Default::default()
+        })
+    }
+
+    /// Makes a new secret. The one before goes on signing for a while; the one before that does not.
+    fn reseal(
+        &self,
+        change: &Changing<'_>,
+        row: &mut ActiveModel,
+        before: &SecretFields,
+    ) -> Result<SecretString, Error> {
+        let random = self.store.keyring().random();
+        let mut bytes = Zeroizing::new([0; 32]);
+        random.fill(bytes.as_mut_slice()).map_err(|error| Error::Key(error.into()))?;
+        let secret = SecretString::from(format!("{PREFIX}{}", STANDARD.encode(bytes.as_slice())));
+        let previous = before.get(SECRET).cloned();
+        let expire_time = previous.is_some().then(|| change.now.after(OVERLAP).micros());
+        let pairs = [(SECRET, Some(secret.clone())), (PREVIOUS, previous)];
+        let fields: BTreeMap<_, _> = pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((FieldName::parse(name).ok()?, value?)))
+            .collect();
+        let generation = row.generation.as_ref() + 1;
+        let id = row.id.as_ref().into_bytes();
+        let context = Context::event_endpoint(change.tenant(), id, generation, FIELDS_SCHEMA);
+        let plain = encode_fields(&SecretFields::from_sealed(fields))?;
+        row.sealed = Set(change.key.seal(&context, &plain, random)?);
+        row.generation = Set(generation);
+        row.schema = Set(i64::from(FIELDS_SCHEMA));
+        row.key_version = Set(i64::from(change.key.version()));
+        row.previous_expire_time = Set(expire_time);
+        Ok(secret)
+    }
+
+    /// A page of this space's endpoints, the oldest first.
+    ///
+    /// # Errors
+    /// The tenant is not served, the page token is wrong, or the database fails.
+    pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<EventEndpoint>, Error> {
+        let reading = self.store.read(scope).await?;
+        let mut query = Entity::find().filter(Column::TenantId.eq(scope.tenant().as_str()));
+        if let Some(after) = uuid_position(page.position(scope.tenant(), &reading)?)? {
+            query = query.filter(Column::Id.gt(after));
+        }
+        let rows = query.order_by_asc(Column::Id).limit(page.limit()).all(&reading.tx).await?;
+        let items = rows.into_iter().map(endpoint).collect::<Result<Vec<_>, Error>>()?;
+        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_uuid().as_bytes().to_vec())
+    }
+
+    /// Removes an endpoint with everything that was still to be sent there.
+    ///
+    /// # Errors
+    /// There is no endpoint of that id.
+    pub async fn delete(
+        &self,
+        scope: &TenantScope,
+        id: EventEndpointId,
+        write: &Write,
+    ) -> Result<Recorded<()>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_none() {
+                let model = locked(&change.tx, scope.tenant(), id).await?;
+                Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
+                change.about_other(model.id, format!("event_endpoints/{id}"));
+            }
+            change.commit(()).await
+        })
+        .await
+    }
+
+    /// Where an endpoint is and what is signed with, whether it is enabled or not.
+    ///
+    /// # Errors
+    /// There is no endpoint of that id.
+    pub async fn target(&self, scope: &TenantScope, id: EventEndpointId) -> Result<EventTarget, Error> {
+        let reading = self.store.read(scope).await?;
+        let key = (scope.tenant().as_str().to_owned(), id.as_uuid());
+        let model = Entity::find_by_id(key).one(&reading.tx).await?.ok_or(Error::EventEndpointNotFound)?;
+        self.opened(&reading.tx, scope.tenant(), &model).await
+    }
+
+    /// What a row's sealed secrets are for.
+    pub(crate) async fn opened(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        model: &Model,
+    ) -> Result<EventTarget, Error> {
+        let fields = self.open(tx, tenant, model).await?;
+        let now = self.store.now().micros();
+        let previous = fields.get(PREVIOUS).filter(|_| model.previous_expire_time > Some(now));
+        let secrets = fields.get(SECRET).into_iter().chain(previous).cloned().collect();
+        Ok(EventTarget { url: model.url.clone(), secrets })
+    }
+
+    async fn open(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        model: &Model,
+    ) -> Result<SecretFields, Error> {
+        let key = (model.tenant_id.clone(), model.key_version);
+        let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
+        let key = (model.key_version, key.wrapped.as_slice());
+        open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
+            Context::event_endpoint(tenant, model.id.into_bytes(), model.generation, schema)
+        })
+    }
+}
+
+/// The row of an endpoint, held until the end of the transaction.
+async fn locked(tx: &DatabaseTransaction, tenant: &TenantId, id: EventEndpointId) -> Result<Model, Error> {
+    let key = (tenant.as_str().to_owned(), id.as_uuid());
+    Entity::find_by_id(key).lock_exclusive().one(tx).await?.ok_or(Error::EventEndpointNotFound)
+}
+
+/// Types as they are stored: with a blank around each, so that one can be looked for.
+fn types_column(types: &[EventType]) -> String {
+    if types.is_empty() {
+        return String::new();
+    }
+    let types: Vec<_> = types.iter().map(|kind| kind.as_str()).collect();
+    format!(" {} ", types.join(" "))
+}
+
+fn endpoint(model: Model) -> Result<EventEndpoint, Error> {
+    let types = model.types.split_whitespace().map(EventType::parse);
+    Ok(EventEndpoint {
+        id: EventEndpointId::from_uuid(model.id),
+        url: model.url,
+        types: types.collect::<Option<_>>().ok_or(Error::Integrity)?,
+        description: model.description,
+        enabled: model.enabled,
+        previous_expire_time: model.previous_expire_time.map(Timestamp::from_micros),
+        failures: model.failures,
+        success_time: model.success_time.map(Timestamp::from_micros),
+        failure_time: model.failure_time.map(Timestamp::from_micros),
+        failure: model.failure,
+        create_time: Timestamp::from_micros(model.create_time),
+        update_time: Timestamp::from_micros(model.update_time),
+    })
+}

@@ -1,0 +1,406 @@
+//! Events: written with the change that they tell of, claimed once, tried for a day.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use credvault_domain::{
+    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, TenantId, TenantScope,
+};
+use credvault_store::{
+    Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, Page,
+    RefreshFailure, Tested,
+};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::fixture::*;
+use crate::on_both;
+use crate::refreshes::{claimed, record, renewed, renewing};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub fn new_endpoint(types: &[EventType]) -> NewEventEndpoint {
+    NewEventEndpoint {
+        id: None,
+        url: "https://app.test/events".to_owned(),
+        types: types.to_vec(),
+        description: String::new(),
+        rotate_secret: false,
+    }
+}
+
+/// Stores an endpoint; its secret, too, if it got one.
+pub async fn put(
+    fixture: &Fixture,
+    scope: &TenantScope,
+    new: &NewEventEndpoint,
+) -> Result<(EventEndpointId, Option<String>), Error> {
+    let write = write(scope, Action::PutEventEndpoint);
+    let (endpoint, secret) = fixture.store.event_endpoints().put(scope, new, &write).await?.into_inner();
+    Ok((endpoint.id, secret.map(|secret| secret.expose_secret().to_owned())))
+}
+
+async fn endpoint(fixture: &Fixture, scope: &TenantScope, types: &[EventType]) -> EventEndpointId {
+    put(fixture, scope, &new_endpoint(types)).await.unwrap().0
+}
+
+fn page() -> Page {
+    Page { size: 500, token: String::new(), query: Vec::new() }
+}
+
+async fn deliveries(fixture: &Fixture, scope: &TenantScope) -> Vec<EventDelivery> {
+    fixture.store.event_deliveries().list(scope, None, None, &page()).await.unwrap().items
+}
+
+/// What was told, the oldest first.
+async fn told(fixture: &Fixture, scope: &TenantScope) -> Vec<String> {
+    deliveries(fixture, scope).await.into_iter().rev().map(|delivery| delivery.kind).collect()
+}
+
+async fn health(fixture: &Fixture, scope: &TenantScope) -> credvault_store::EventEndpoint {
+    fixture.store.event_endpoints().list(scope, &page()).await.unwrap().items.remove(0)
+}
+
+async fn claim(fixture: &Fixture) -> Vec<(EventPlace, EventTarget, Vec<ClaimedEvent>)> {
+    let mut all = Vec::new();
+    for place in fixture.store.event_deliveries().due(100).await.unwrap() {
+        if let Some((target, events)) = fixture.store.event_deliveries().claim(&place).await.unwrap() {
+            all.push((place, target, events));
+        }
+    }
+    all
+}
+
+/// The only event that is due.
+async fn only(fixture: &Fixture) -> ClaimedEvent {
+    let mut all = claim(fixture).await;
+    assert_eq!((all.len(), all[0].2.len()), (1, 1));
+    all.remove(0).2.remove(0)
+}
+
+fn failed() -> Attempt {
+    Attempt::Failed { failure: "status 500".to_owned(), retry_after: None, gone: false }
+}
+
+async fn attempted(fixture: &Fixture, event: &ClaimedEvent, attempt: &Attempt) -> DeliveryState {
+    fixture.store.event_deliveries().attempted(event, attempt).await.unwrap()
+}
+
+on_both! {
+    async fn an_event_is_written_with_its_change_or_not_at_all(fixture: &Fixture) {
+        let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+        let platform = scope(TenantId::PLATFORM, None);
+        for scope in [&acme, &other, &platform] {
+            endpoint(fixture, scope, &[]).await;
+        }
+        let id = fixture.connection(&acme, "main").await.id;
+        assert_eq!(told(fixture, &acme).await, Vec::<String>::new(), "nothing to tell of yet");
+        fixture.put(&acme, id, "CANARY one").await;
+        assert_eq!(told(fixture, &acme).await, ["connection.connected", "credential.changed"]);
+        let credentials = fixture.store.credentials();
+        let put = write(&acme, Action::PutCredential);
+        let refused = credentials.put(&acme, id, &credential("CANARY two"), Some(7), &put).await;
+        assert!(matches!(refused, Err(Error::VersionMismatch { .. })));
+        assert_eq!(deliveries(fixture, &acme).await.len(), 2, "what was rolled back is not told");
+
+        let of_tenant = deliveries(fixture, &acme).await;
+        let of_platform = deliveries(fixture, &platform).await;
+        assert_eq!(told(fixture, &other).await, Vec::<String>::new());
+        let what = |all: &[EventDelivery]| -> Vec<_> { all.iter().map(|one| (one.event, one.body.clone())).collect() };
+        assert_eq!(what(&of_tenant), what(&of_platform), "the same event everywhere");
+        let body: Value = serde_json::from_str(&of_tenant[0].body).unwrap();
+        assert_eq!(body["data"], json!({
+            "tenant_id": "acme", "connection_id": id.to_string(), "provider": "generic",
+            "owner": { "kind": "tenant", "user_id": null }, "account_name": "main",
+            "state": "CONNECTED", "reason": null, "version": 1, "change": "STORED",
+        }));
+        assert!(body["type"] == "credential.changed" && body["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert!(of_tenant.iter().all(|one| !one.body.contains("CANARY") && !one.body.contains("hint")));
+        let of_platforms_own = fixture.store.connections();
+        let new = credvault_store::NewConnection { owner: credvault_domain::Owner::Platform, ..new_connection("shared") };
+        let create = write(&platform, Action::CreateConnection);
+        of_platforms_own.create(&platform, &new, Some(&credential("CANARY")), &create).await.unwrap().into_inner();
+        let newest = deliveries(fixture, &platform).await.remove(0);
+        assert!(newest.body.contains(r#""tenant_id":null"#) && newest.body.contains(r#""kind":"platform""#));
+        assert_eq!(deliveries(fixture, &acme).await.len(), 2, "the platform's own are nobody else's");
+    }
+
+    async fn every_way_a_connection_can_go_is_told_once(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[EventType::Recovered, EventType::ReauthorizationRequired, EventType::Connected, EventType::Disconnected]).await;
+        let (place, seen) = renewing(fixture, &acme, "a").await;
+        let refreshes = fixture.store.refreshes();
+        let ours = claimed(&fixture.store, &place, seen).await;
+        refreshes.fail(&ours, RefreshFailure::Unknown { retry_time: fixture.clock.now() }, &record(&place)).await.unwrap();
+        let again = claimed(&fixture.store, &place, seen).await;
+        refreshes.store(&again, &renewed(&again, "CANARY"), &record(&place)).await.unwrap();
+        let fine = claimed(&fixture.store, &place, seen + 1).await;
+        refreshes.store(&fine, &renewed(&fine, "CANARY"), &record(&place)).await.unwrap();
+        let dead = claimed(&fixture.store, &place, seen + 2).await;
+        refreshes.fail(&dead, RefreshFailure::Dead, &record(&place)).await.unwrap();
+        fixture.put(&acme, place.connection(), "CANARY").await;
+        let disconnect = write(&acme, Action::DisconnectConnection);
+        fixture.store.revocations().disconnect(&acme, place.connection(), None, true, &disconnect).await.unwrap().into_inner();
+        let delete = write(&acme, Action::DeleteConnection);
+        fixture.store.connections().delete(&acme, place.connection(), None, &delete).await.unwrap().into_inner();
+        assert_eq!(told(fixture, &acme).await, [
+            "connection.connected", "connection.recovered", "connection.reauthorization_required",
+            "connection.connected", "connection.disconnected",
+        ]);
+        let required = deliveries(fixture, &acme).await.remove(2).body;
+        assert!(required.contains(r#""reason":"REAUTHORIZATION_REQUIRED""#) && required.contains(r#""state":"ERROR""#));
+        // Deleted as it was, and so not served any more; brought back.
+        let id = fixture.connection(&acme, "b").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.store.connections().delete(&acme, id, None, &delete).await.unwrap().into_inner();
+        assert!(deliveries(fixture, &acme).await[0].body.contains(r#""state":"DELETED""#));
+        fixture.store.connections().undelete(&acme, id, None, &write(&acme, Action::UndeleteConnection)).await.unwrap().into_inner();
+        assert_eq!(told(fixture, &acme).await[5..], ["connection.connected", "connection.disconnected", "connection.connected"]);
+    }
+
+    async fn every_change_of_a_credential_is_told(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        let consent = Consent { config: Config::default(), account: None, scopes: None };
+        let (credentials, connections) = (fixture.store.credentials(), fixture.store.connections());
+        let complete = write(&acme, Action::CompleteAuthorization);
+        credentials.authorize(&acme, id, &credential("CANARY"), &consent, &complete).await.unwrap().into_inner();
+        let test = write(&acme, Action::TestConnection);
+        for tested in [Tested::Refused, Tested::Refused, Tested::Accepted { account: None }, Tested::Accepted { account: None }] {
+            connections.tested(&acme, id, (1, 0), &tested, &test).await.unwrap().into_inner();
+        }
+        fixture.put(&acme, id, "CANARY").await;
+        let rollback = write(&acme, Action::RollbackCredential);
+        credentials.rollback(&acme, id, 1, None, None, &rollback).await.unwrap().into_inner();
+        for version in [2, 2, 3] {
+            let destroy = write(&acme, Action::DestroyCredentialVersion);
+            credentials.destroy(&acme, id, version, &destroy).await.unwrap().into_inner();
+        }
+        assert_eq!(told(fixture, &acme).await, [
+            "connection.connected", "credential.changed",
+            "connection.reauthorization_required", "connection.recovered",
+            "credential.changed", "credential.changed", "credential.changed",
+            "connection.disconnected", "credential.changed",
+        ]);
+        let changes: Vec<_> = deliveries(fixture, &acme).await.into_iter().rev()
+            .filter(|one| one.kind == "credential.changed")
+            .map(|one| serde_json::from_str::<Value>(&one.body).unwrap()["data"].take())
+            .map(|data| format!("{} {} {}", data["change"], data["version"], data["state"]).replace('"', ""))
+            .collect();
+        assert_eq!(changes, [
+            "STORED 1 CONNECTED", "STORED 2 CONNECTED", "STORED 3 CONNECTED",
+            "DESTROYED 2 CONNECTED", "DESTROYED 3 DISCONNECTED",
+        ]);
+    }
+
+    async fn a_claimed_event_is_nobody_elses_until_its_lease_is_over(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let first = only(fixture).await;
+        assert!(claim(fixture).await.is_empty());
+        fixture.clock.advance(Duration::from_secs(60));
+        let second = only(fixture).await;
+        assert_eq!((first.event, &first.body, first.attempt), (second.event, &second.body, 1));
+        assert_eq!(second.attempt, 2, "the first may have been cut off anywhere");
+        // The first comes back late: what it says does not count any more.
+        attempted(fixture, &first, &failed()).await;
+        assert_eq!(attempted(fixture, &second, &Attempt::Delivered).await, DeliveryState::Delivered);
+        attempted(fixture, &first, &failed()).await;
+        let stored = deliveries(fixture, &acme).await.remove(0);
+        assert_eq!((stored.state, stored.attempts, stored.due_time, stored.failure), (DeliveryState::Delivered, 2, None, None));
+    }
+
+    async fn many_who_claim_at_once_get_each_event_once(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..24 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let (mut seen, mut count) = (BTreeSet::new(), 0);
+        while seen.len() < 24 {
+            let rounds = futures::future::join_all((0..8).map(|_| claim(fixture))).await;
+            let all: Vec<_> = rounds.into_iter().flatten().flat_map(|(_, _, events)| events).collect();
+            count += all.len();
+            seen.extend(all.into_iter().map(|event| event.event));
+        }
+        assert_eq!(count, 24);
+    }
+
+    async fn after_a_day_of_failures_it_is_dead_and_can_be_sent_again(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let (begun, mut attempts, mut events) = (fixture.clock.now(), 0, BTreeSet::new());
+        loop {
+            let event = only(fixture).await;
+            attempts += 1;
+            events.insert((event.event, event.body.clone()));
+            let state = attempted(fixture, &event, &failed()).await;
+            let stored = deliveries(fixture, &acme).await.remove(0);
+            let Some(due) = stored.due_time else {
+                assert_eq!(state, DeliveryState::Dead);
+                break;
+            };
+            assert_eq!((state, stored.failure.as_deref()), (DeliveryState::Pending, Some("status 500")));
+            fixture.clock.advance(fixture.clock.now().until(due));
+        }
+        let took = begun.until(fixture.clock.now());
+        assert!(attempts == 9 && took > 18 * HOUR && took < 30 * HOUR, "{attempts} in {took:?}");
+        assert_eq!(events.len(), 1, "the same id and body every time");
+        let endpoint = health(fixture, &acme).await;
+        assert_eq!((endpoint.failures, endpoint.failure.as_deref(), endpoint.success_time), (9, Some("status 500"), None));
+
+        let dead = fixture.store.event_deliveries().list(&acme, Some(at), Some(DeliveryState::Dead), &page()).await.unwrap();
+        let again = write(&acme, Action::RetryEventDelivery);
+        fixture.store.event_deliveries().retry(&acme, at, dead.items[0].event, &again).await.unwrap().into_inner();
+        let event = only(fixture).await;
+        assert_eq!((event.event, event.attempt), (dead.items[0].event, 1));
+        assert_eq!(attempted(fixture, &event, &Attempt::Delivered).await, DeliveryState::Delivered);
+        assert_eq!(health(fixture, &acme).await.failures, 0);
+    }
+
+    async fn an_endpoint_that_asks_for_patience_gets_it(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let patience = Duration::from_secs(600);
+        let busy = Attempt::Failed { failure: "status 429".into(), retry_after: Some(patience), gone: false };
+        attempted(fixture, &only(fixture).await, &busy).await;
+        fixture.clock.advance(patience - Duration::from_secs(1));
+        assert!(claim(fixture).await.is_empty());
+        fixture.clock.advance(Duration::from_secs(1));
+        only(fixture).await;
+    }
+
+    async fn an_endpoint_that_is_gone_is_disabled_until_it_is_stored_again(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..3 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let events = claim(fixture).await.remove(0).2;
+        let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Dead);
+        let all = deliveries(fixture, &acme).await;
+        assert!(all.iter().all(|one| one.state == DeliveryState::Dead), "{all:?}");
+        assert!(!health(fixture, &acme).await.enabled);
+        fixture.put(&acme, id, "CANARY").await;
+        assert_eq!(deliveries(fixture, &acme).await.len(), 3, "nothing more is written for it");
+        let again = write(&acme, Action::RetryEventDelivery);
+        let refused = fixture.store.event_deliveries().retry(&acme, at, events[0].event, &again).await;
+        assert!(matches!(refused, Err(Error::State(_))), "{refused:?}");
+        let (same, secret) = put(fixture, &acme, &NewEventEndpoint { id: Some(at), ..new_endpoint(&[]) }).await.unwrap();
+        assert_eq!((same, secret, health(fixture, &acme).await.enabled), (at, None, true));
+        fixture.store.event_deliveries().retry(&acme, at, events[0].event, &again).await.unwrap().into_inner();
+    }
+
+    async fn the_secret_before_signs_for_a_day_more(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let (at, first) = put(fixture, &acme, &new_endpoint(&[])).await.unwrap();
+        let rotate = NewEventEndpoint { id: Some(at), rotate_secret: true, ..new_endpoint(&[]) };
+        let live = async || {
+            let target = fixture.store.event_endpoints().target(&acme, at).await.unwrap();
+            target.secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
+        };
+        let first = first.unwrap();
+        assert!(first.starts_with("whsec_") && first.len() == 50 && live().await == [first.as_str()]);
+        let second = put(fixture, &acme, &rotate).await.unwrap().1.unwrap();
+        assert_eq!(live().await, [second.as_str(), first.as_str()]);
+        fixture.clock.advance(DAY);
+        assert_eq!(live().await, [second.as_str()]);
+        // A repetition of the very request gets the same answer, for the first may have been lost.
+        let repeat = repeatable(&acme, Action::PutEventEndpoint, Uuid::from_u128(7), "rotate");
+        let endpoints = fixture.store.event_endpoints();
+        let (_, once) = endpoints.put(&acme, &rotate, &repeat).await.unwrap().into_inner();
+        let (_, twice) = endpoints.put(&acme, &rotate, &repeat).await.unwrap().into_inner();
+        assert_eq!(once.unwrap().expose_secret(), twice.unwrap().expose_secret());
+        let new = repeatable(&acme, Action::PutEventEndpoint, Uuid::from_u128(8), "new");
+        let (one, _) = endpoints.put(&acme, &new_endpoint(&[]), &new).await.unwrap().into_inner();
+        let (same, secret) = endpoints.put(&acme, &new_endpoint(&[]), &new).await.unwrap().into_inner();
+        assert!(one.id == same.id && secret.is_some());
+    }
+
+    async fn there_are_at_most_sixteen_and_foreign_ones_do_not_exist(fixture: &Fixture) {
+        let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let event = deliveries(fixture, &acme).await[0].event;
+        let (endpoints, sent) = (fixture.store.event_endpoints(), fixture.store.event_deliveries());
+        let unknown = (EventEndpointId::from_uuid(Uuid::from_u128(1)), EventId::from_uuid(Uuid::from_u128(2)));
+        for scope in [&other, &scope(TenantId::PLATFORM, None)] {
+            for (at, event) in [(at, event), unknown] {
+                let change = NewEventEndpoint { id: Some(at), ..new_endpoint(&[]) };
+                assert!(matches!(put(fixture, scope, &change).await, Err(Error::EventEndpointNotFound)));
+                assert!(matches!(endpoints.target(scope, at).await, Err(Error::EventEndpointNotFound)));
+                assert!(matches!(endpoints.delete(scope, at, &write(scope, Action::DeleteEventEndpoint)).await, Err(Error::EventEndpointNotFound)));
+                assert!(matches!(sent.retry(scope, at, event, &write(scope, Action::RetryEventDelivery)).await, Err(Error::EventDeliveryNotFound)));
+                assert!(sent.list(scope, Some(at), None, &page()).await.unwrap().items.is_empty());
+            }
+        }
+        for _ in 1..16 {
+            endpoint(fixture, &acme, &[]).await;
+        }
+        assert!(matches!(put(fixture, &acme, &new_endpoint(&[])).await, Err(Error::TooManyEventEndpoints)));
+        endpoints.delete(&acme, at, &write(&acme, Action::DeleteEventEndpoint)).await.unwrap().into_inner();
+        assert!(sent.list(&acme, Some(at), None, &page()).await.unwrap().items.is_empty(), "it took its deliveries along");
+        endpoint(fixture, &acme, &[]).await;
+    }
+
+    async fn pages_show_every_delivery_once_the_newest_first(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let (one, _) = (endpoint(fixture, &acme, &[]).await, endpoint(fixture, &acme, &[]).await);
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..4 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let all: Vec<_> = deliveries(fixture, &acme).await.into_iter().map(|one| (one.event, one.endpoint)).collect();
+        assert!(all.len() == 10 && all.is_sorted_by(|one, next| one > next), "{all:?}");
+        let (mut token, mut paged) = (String::new(), Vec::new());
+        loop {
+            let page = Page { size: 3, token, query: Vec::new() };
+            let listed = fixture.store.event_deliveries().list(&acme, None, None, &page).await.unwrap();
+            paged.extend(listed.items.into_iter().map(|one| (one.event, one.endpoint)));
+            token = listed.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(paged, all);
+        let of_one = fixture.store.event_deliveries().list(&acme, Some(one), None, &page()).await.unwrap().items;
+        assert!(of_one.len() == 5 && of_one.iter().all(|delivery| delivery.endpoint == one));
+    }
+
+    async fn what_was_settled_is_forgotten_and_a_suspended_tenants_waits(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.put(&acme, id, "CANARY").await;
+        let state = async |state| {
+            let action = write(&acme, Action::SuspendTenant);
+            fixture.store.tenants().set_state(&acme, state, &action).await.unwrap().into_inner()
+        };
+        state(credvault_domain::TenantState::Suspended).await;
+        assert!(claim(fixture).await.is_empty());
+        state(credvault_domain::TenantState::Active).await;
+        let events = claim(fixture).await.remove(0).2;
+        attempted(fixture, &events[0], &Attempt::Delivered).await;
+        let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+        attempted(fixture, &events[1], &gone).await;
+        for (pause, left) in [(7 * DAY, 2), (HOUR, 1), (22 * DAY, 1), (DAY, 0)] {
+            fixture.clock.advance(pause);
+            fixture.store.upkeep().await.unwrap();
+            assert_eq!(deliveries(fixture, &acme).await.len(), left, "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Events: the URLs that they are sent to, and what is to be sent there.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+
+use crate::m0001_begin::{dialect, row_level_security};
+
+#[derive(DeriveMigrationName)]
+pub(crate) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let postgres = db.get_database_backend() == DbBackend::Postgres;
+        for table in TABLES {
+            db.execute_unprepared(&dialect(table, postgres)).await?;
+        }
+        if postgres {
+            for (table, crosses) in TENANT_TABLES {
+                db.execute_unprepared(&row_level_security(table, *crosses)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
+        Err(DbErr::Custom("events would be lost: restore a backup of the earlier release instead".to_owned()))
+    }
+}
+
+const TABLES: &[&str] = &[
+    // Where a tenant, or the platform, wants events. `types` is empty for all, or the types with a blank around each.
+    r"CREATE TABLE event_endpoints (
+        tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
+        id {uuid} NOT NULL,
+        url {text} NOT NULL,
+        types {text} NOT NULL,
+        description {text} NOT NULL,
+        enabled {bool} NOT NULL,
+        generation {int} NOT NULL,
+        schema {int} NOT NULL,
+        key_version {int} NOT NULL,
+        sealed {bytes} NOT NULL CHECK ({octets}(sealed) BETWEEN 164 AND 70000),
+        previous_expire_time {int},
+        failures {int} NOT NULL,
+        success_time {int},
+        failure_time {int},
+        failure {text},
+        create_time {int} NOT NULL,
+        update_time {int} NOT NULL,
+        PRIMARY KEY (tenant_id, id),
+        FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
+    ){strict}",
+    // What is to be sent to an endpoint, in its space, also if it is about another tenant: only the platform's endpoints
+    // have such. Written in the transaction of the change that it tells of. No sealed bytes here: background work may
+    // look for what is due across tenants.
+    r"CREATE TABLE event_deliveries (
+        tenant_id {text} NOT NULL,
+        endpoint_id {uuid} NOT NULL,
+        event_id {uuid} NOT NULL,
+        type {text} NOT NULL,
+        body {text} NOT NULL,
+        state {text} NOT NULL CHECK (state IN ('PENDING', 'DELIVERED', 'DEAD')),
+        attempts {int} NOT NULL,
+        due_time {int},
+        attempt_time {int},
+        failure {text},
+        expire_time {int},
+        create_time {int} NOT NULL,
+        PRIMARY KEY (tenant_id, endpoint_id, event_id),
+        FOREIGN KEY (tenant_id, endpoint_id) REFERENCES event_endpoints (tenant_id, id) ON DELETE CASCADE,
+        CHECK ((state = 'PENDING') = (due_time IS NOT NULL)),
+        CHECK ((state = 'PENDING') = (expire_time IS NULL))
+    ){strict}",
+    r"CREATE INDEX event_deliveries_due ON event_deliveries (tenant_id, endpoint_id, due_time) WHERE due_time IS NOT NULL",
+    r"CREATE INDEX event_deliveries_newest ON event_deliveries (tenant_id, event_id, endpoint_id)",
+    r"CREATE INDEX event_deliveries_age ON event_deliveries (expire_time) WHERE expire_time IS NOT NULL",
+];
+
+/// The tables with a tenant, and whether background work may read them across tenants. None of those holds sealed bytes.
+const TENANT_TABLES: &[(&str, bool)] = &[("event_endpoints", false), ("event_deliveries", true)];
