@@ -5,6 +5,7 @@ mod identity;
 mod public;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,10 @@ impl Instance {
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
         ];
+        if let Some(hours) = NonZeroU64::new(settings.broker.verify_hours) {
+            let every = Duration::from_secs(hours.get().saturating_mul(3600));
+            others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, end.clone())));
+        }
         let mut public_address = None;
         if let (Some((listener, address)), Some(url)) = (public, public_url) {
             let router = public::router(Arc::clone(&vault), &url);

@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod connection;
 mod events;
+mod testing;
 mod vault;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::connection_service_server::ConnectionServiceServer;
 use crate::proto::v1::vault_service_server::VaultServiceServer;
 use crate::vault::Vault;
+
+pub(crate) use testing::run as test_stored;
 
 /// The largest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 256 * 1024;

@@ -337,11 +337,13 @@ pub struct BrokerSection {
     pub allowed_networks: Vec<String>,
     /// How many refreshes of one app a provider gets in any second at most, from all replicas together; 0 means no limit.
     pub refreshes_per_second: u32,
+    /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
+    pub verify_hours: u64,
 }
 
 impl Default for BrokerSection {
     fn default() -> Self {
-        Self { allowed_networks: Vec::new(), refreshes_per_second: 50 }
+        Self { allowed_networks: Vec::new(), refreshes_per_second: 50, verify_hours: 24 }
     }
 }
 

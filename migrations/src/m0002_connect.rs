@@ -41,6 +41,9 @@ const TABLES: &[&str] = &[
     "ALTER TABLE connections ADD COLUMN scopes_granted {json}",
     "ALTER TABLE connections ADD COLUMN revocation {text}",
     "ALTER TABLE connections ADD COLUMN revocation_time {int}",
+    "ALTER TABLE connections ADD COLUMN found_account_id {text}",
+    "ALTER TABLE connections ADD COLUMN verify_time {int}",
+    "CREATE INDEX connections_verify ON connections (verify_time) WHERE current_version > 0 AND delete_time IS NULL",
     "CREATE INDEX connections_revocation ON connections (revocation_time) WHERE revocation_time IS NOT NULL",
     // The newest tokens of a connection, together with all other fields of the version that they belong to: a fetch
     // opens one sealed value. No row: the version's own fields are the newest.
@@ -179,7 +182,7 @@ CREATE FUNCTION fetch_credential_2(
     expire_time bigint, last_used_time bigint, revision bigint, create_time bigint, update_time bigint,
     delete_time bigint, purge_time bigint,
     last_refreshed_time bigint, last_verified_time bigint, scopes_asked jsonb, scopes_granted jsonb,
-    revocation text, revocation_time bigint,
+    revocation text, revocation_time bigint, found_account_id text, verify_time bigint,
     version bigint, schema bigint, key_version bigint, sealed bytea, version_expire_time bigint, wrapped bytea,
     generation bigint, refresh_state text, token_generation bigint, token_expire_time bigint
 ) LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
@@ -220,7 +223,7 @@ BEGIN
         NULL::text, NULL::boolean, NULL::bigint, NULL::bigint, NULL::jsonb,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL::bigint,
-        NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb, NULL::text, NULL::bigint,
+        NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb, NULL::text, NULL::bigint, NULL::text, NULL::bigint,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea,
         NULL::bigint, NULL::text, NULL::bigint, NULL::bigint;
 END $$;
@@ -233,7 +236,7 @@ const FOUND: &str = r"
                 c.expire_time, c.last_used_time, c.revision, c.create_time, c.update_time,
                 c.delete_time, c.purge_time,
                 c.last_refreshed_time, c.last_verified_time, c.scopes_asked, c.scopes_granted,
-                c.revocation, c.revocation_time,
+                c.revocation, c.revocation_time, c.found_account_id, c.verify_time,
                 v.version, COALESCE(t.schema, v.schema), COALESCE(t.key_version, v.key_version),
                 COALESCE(t.sealed, v.sealed), v.expire_time, k.wrapped,
                 r.generation, r.state, t.generation, t.expire_time

@@ -6,12 +6,12 @@ use credvault_broker::{Callback, Need, RefreshError, Target, Wanted};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Tested, Write};
+use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Write};
 use prost_types::Struct;
 use secrecy::ExposeSecret as _;
 
 use super::rpcs;
-use super::vault::{Fresh, fresh};
+use super::testing;
 use crate::call::Call;
 use crate::proto::v1;
 use crate::vault::Vault;
@@ -327,53 +327,19 @@ async fn test_connection(
 ) -> Result<Recorded<v1::TestConnectionResponse>, Refusal> {
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
-    let connection = call.connection(&scope, id).await?;
-    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    let selector = Selector::Connection { id, version: None };
-    let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
-    let mut found = fresh(&call, &scope, &selector, fetched, mode).await?;
-    let ask = async |found: &Fresh| {
-        let connection = &found.fetched.connection;
-        let broker = &call.vault.broker;
-        broker.verify(&scope, &connection.provider, mode, &connection.config, &found.opened.fields).await
-    };
-    let mut verdict = ask(&found).await?;
-    if verdict == Verdict::Dead && mode.renews() {
-        // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
-        let place = found.fetched.place();
-        let renewing = call.vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
-        if let Ok(Ok(())) = tokio::time::timeout_at(call.patience(), renewing).await {
-            let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
-            found = fresh(&call, &scope, &selector, fetched, mode).await?;
-            verdict = ask(&found).await?;
+    call.connection(&scope, id).await?;
+    let tested = testing::test(&call.vault, &scope, id, call.patience(), call.event()).await?;
+    Ok(tested.map(|tested| v1::TestConnectionResponse {
+        outcome: match tested.verdict {
+            Verdict::Works { .. } => v1::TestOutcome::Works,
+            Verdict::Limited | Verdict::Unclear(_) => v1::TestOutcome::Limited,
+            Verdict::Dead => v1::TestOutcome::Refused,
         }
-    }
-    let Fresh { fetched, opened } = found;
-    let connection = &fetched.connection;
-    let (outcome, account, name) = match verdict {
-        Verdict::Works { account, name } => (v1::TestOutcome::Works, account, name),
-        Verdict::Limited | Verdict::Unclear(_) => (v1::TestOutcome::Limited, None, None),
-        Verdict::Dead => (v1::TestOutcome::Refused, None, None),
-    };
-    let known = connection.external_account_id.as_ref().zip(account.as_ref());
-    let account_changed = known.is_some_and(|(known, found)| known != found);
-    let tested = match outcome {
-        v1::TestOutcome::Refused => Tested::Refused,
-        _ => Tested::Accepted { account: account.clone() },
-    };
-    let write = Write { event: call.event(), repeat: None };
-    let noted = call
-        .vault
-        .store
-        .connections()
-        .tested(&scope, id, (opened.version, opened.generation), &tested, &write)
-        .await?;
-    Ok(noted.map(|connection| v1::TestConnectionResponse {
-        outcome: outcome.into(),
-        external_account_id: account.unwrap_or_default(),
-        account_display_name: name.unwrap_or_default(),
-        account_changed,
-        connection: Some(wire::connection(connection)),
+        .into(),
+        account_changed: tested.account_changed(),
+        external_account_id: tested.account().unwrap_or_default().to_owned(),
+        account_display_name: tested.name().unwrap_or_default().to_owned(),
+        connection: Some(wire::connection(tested.connection)),
     }))
 }
 

@@ -166,7 +166,7 @@ async fn fetch(
     };
     call.permit(scope, facts)?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    let opened = fresh(call, scope, &selector, fetched, mode).await?;
+    let opened = fresh(&call.vault, call.patience(), scope, &selector, fetched, mode).await?;
     let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = opened;
     let connection = &fetched.connection;
     let facts = Facts {
@@ -198,20 +198,22 @@ pub(super) struct Fresh {
 /// Opens what was found; an access token that is near its end is renewed first. While it still works, it is served if
 /// the provider is not there.
 pub(super) async fn fresh(
-    call: &Call,
+    vault: &Vault,
+    until: tokio::time::Instant,
     scope: &TenantScope,
     selector: &Selector,
     fetched: Fetched,
     mode: &Mode,
 ) -> Result<Fresh, Refusal> {
-    let credentials = call.vault.store.credentials();
+    let credentials = vault.store.credentials();
     let open = |fetched: &Fetched| {
-        let opened = credentials.open(fetched, call.now(), mode.renews());
+        let opened = credentials.open(fetched, vault.clock.now(), mode.renews());
         opened.map_err(|error| not_configured(error, selector))
     };
     let opened = open(&fetched)?;
-    let left =
-        |opened: &OpenedCredential| opened.expire_time.map_or(Duration::MAX, |time| call.now().until(time));
+    let left = |opened: &OpenedCredential| {
+        opened.expire_time.map_or(Duration::MAX, |time| vault.clock.now().until(time))
+    };
     let absent = opened.fields.get("access_token").is_none();
     if !mode.renews() || !opened.current || (!absent && left(&opened) > ENOUGH) {
         return match left(&opened) {
@@ -219,8 +221,8 @@ pub(super) async fn fresh(
             _ => Ok(Fresh { fetched, opened }),
         };
     }
-    let refreshing = call.vault.broker.refresher().refresh(fetched.place(), opened.generation, Need::Now);
-    let patience = call.patience().min(tokio::time::Instant::now() + PATIENCE);
+    let refreshing = vault.broker.refresher().refresh(fetched.place(), opened.generation, Need::Now);
+    let patience = until.min(tokio::time::Instant::now() + PATIENCE);
     let refreshed = tokio::time::timeout_at(patience, refreshing).await;
     match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {
         Ok(()) => {

@@ -93,6 +93,8 @@ async fn many_fetches_on_four_replicas_refresh_an_expired_token_once() {
     let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
     // Four replicas and 256 callers on one small machine.
     vault.settings.store.acquire_timeout_ms = 20_000;
+    vault.settings.store.audit_timeout_ms = 20_000;
+    vault.settings.store.statement_timeout_ms = 20_000;
     let mut connected = Connected::start(vault, STRICT).await;
     let app = connected.vault.app("acme").await;
     let delay = Duration::from_secs(8);

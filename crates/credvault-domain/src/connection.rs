@@ -255,6 +255,8 @@ pub struct Connection {
     pub labels: Labels,
     /// The account's id at the provider, where known.
     pub external_account_id: Option<String>,
+    /// The account that the last test found the credential to be of, if it is another one.
+    pub found_account_id: Option<String>,
     /// Whether it is the one used where no account is named. One for each owner and provider.
     pub default: bool,
     /// The version that a fetch returns; 0 if there is none.

@@ -170,9 +170,9 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), user))
     }
 
-    /// The space of a consent that a browser has brought back: its state, which only the vault gives out, vouches for
-    /// tenant and user.
-    pub fn returning(&self, tenant: TenantId, user: Option<UserId>) -> TenantScope {
+    /// The space of work that no call asks for: a consent that a browser has brought back, whose state vouches for tenant
+    /// and user, and what the vault does by itself for a tenant.
+    pub fn on_behalf(&self, tenant: TenantId, user: Option<UserId>) -> TenantScope {
         make_scope(tenant, user)
     }
 

@@ -148,6 +148,8 @@ impl Connections<'_> {
             scopes_granted: Set(None),
             revocation: Set(None),
             revocation_time: Set(None),
+            found_account_id: Set(None),
+            verify_time: Set(None),
         };
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);
@@ -356,6 +358,10 @@ impl Connections<'_> {
                         row.error_reason = Set(None);
                         row.error_time = Set(None);
                     }
+                    let other = account
+                        .clone()
+                        .filter(|account| known.as_ref().is_some_and(|known| known != account));
+                    row.found_account_id = Set(other);
                     row.external_account_id = Set(known.or_else(|| account.clone()));
                 }
                 Tested::Refused => {

@@ -322,6 +322,7 @@ pub(crate) async fn store_version(
     // What was to be revoked may hang on the same consent: it is not revoked any more.
     row.revocation = Set(None);
     row.revocation_time = Set(None);
+    row.found_account_id = Set(None);
     revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
         .exec(&change.tx)
         .await?;

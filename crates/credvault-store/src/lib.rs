@@ -52,6 +52,7 @@ mod audit_query;
 mod keys;
 mod tenants;
 mod users;
+mod verifications;
 
 mod page;
 
@@ -84,3 +85,4 @@ pub use startup::OpenError;
 pub use store::Store;
 pub use tenants::Tenants;
 pub use users::{User, Users};
+pub use verifications::DueVerification;

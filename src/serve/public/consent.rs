@@ -204,7 +204,7 @@ impl Consents {
     async fn find(&self, state: &str) -> Result<Found, Page> {
         let awaited = self.0.store.authorizations().find(state).await;
         let awaited = awaited.map_err(|error| page_of(&error.into()))?;
-        let scope = self.0.identity.returning(awaited.tenant.clone(), awaited.user.clone());
+        let scope = self.0.identity.on_behalf(awaited.tenant.clone(), awaited.user.clone());
         let connection = self.0.store.connections().get(&scope, awaited.connection).await;
         let connection = connection.map_err(|error| page_of(&error.into()))?;
         Ok(Found { scope, awaited, connection, trace: trace::new_id() })

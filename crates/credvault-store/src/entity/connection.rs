@@ -37,6 +37,8 @@ pub struct Model {
     pub scopes_granted: Option<Json>,
     pub revocation: Option<String>,
     pub revocation_time: Option<i64>,
+    pub found_account_id: Option<String>,
+    pub verify_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,0 +1,71 @@
+//! Which credentials are to be tested again at their provider, without anybody asking for it.
+
+use credvault_domain::{ConnectionId, TenantId, Timestamp};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use uuid::Uuid;
+
+use crate::entity::connection::{Column, Entity};
+use crate::session::begin_write;
+use crate::{Error, Place, Store};
+
+/// A credential that is to be tested.
+#[derive(Clone, Debug)]
+pub struct DueVerification {
+    /// Where.
+    pub place: Place,
+    /// When it was due; `None` if nobody has said yet when.
+    pub time: Option<Timestamp>,
+}
+
+impl Store {
+    /// Credentials whose test is due.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn due_verifications(&self, limit: u64) -> Result<Vec<DueVerification>, Error> {
+        let everywhere = self.read_background().await?;
+        let due = Condition::any()
+            .add(Column::VerifyTime.is_null())
+            .add(Column::VerifyTime.lte(self.now().micros()));
+        let rows: Vec<(String, Uuid, Option<i64>)> = Entity::find()
+            .filter(Column::CurrentVersion.gt(0))
+            .filter(Column::DeleteTime.is_null())
+            .filter(Column::Enabled.eq(true))
+            .filter(due)
+            .limit(limit)
+            .select_only()
+            .columns([Column::TenantId, Column::Id, Column::VerifyTime])
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        let due = |(tenant, id, time): (String, Uuid, Option<i64>)| {
+            let (tenant, connection) = (TenantId::from_stored(tenant), ConnectionId::from_uuid(id));
+            DueVerification { place: Place { tenant, connection }, time: time.map(Timestamp::from_micros) }
+        };
+        Ok(rows.into_iter().map(due).collect())
+    }
+
+    /// Says when a credential is to be tested next. Whether that was still as it was when it was found: of several
+    /// replicas, one is told yes.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn schedule_verification(&self, due: &DueVerification, next: Timestamp) -> Result<bool, Error> {
+        let Place { tenant, connection } = &due.place;
+        let tx = begin_write(&self.writer(), self.database(), tenant).await?;
+        let same = match due.time {
+            Some(time) => Column::VerifyTime.eq(time.micros()),
+            None => Column::VerifyTime.is_null(),
+        };
+        let scheduled = Entity::update_many()
+            .col_expr(Column::VerifyTime, Expr::value(next.micros()))
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::Id.eq(connection.as_uuid()))
+            .filter(same)
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+        Ok(scheduled.rows_affected == 1)
+    }
+}
