@@ -11,6 +11,12 @@ use serde_json::Value;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Path(Vec<String>);
 
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
 impl Path {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let parts: Vec<_> = text.split('.').map(str::to_owned).collect();

@@ -168,7 +168,8 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         let webhook = flows::webhook(&format!("webhooks.{name}"), webhook)?;
         webhooks.insert(name, webhook);
     }
-    Ok(Provider { id, name: file.name, documentation: file.documentation, modes, webhooks })
+    let ProviderFile { name, documentation, uncertain, rate_limit, .. } = file;
+    Ok(Provider { id, name, documentation, uncertain, rate_limit, modes, webhooks })
 }
 
 fn mode(

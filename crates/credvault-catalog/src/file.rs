@@ -18,6 +18,12 @@ pub(crate) struct ProviderFile {
     /// Where the provider documents its API.
     #[serde(default)]
     pub(crate) documentation: Option<String>,
+    /// What nobody has confirmed, in sentences.
+    #[serde(default)]
+    pub(crate) uncertain: Vec<String>,
+    /// How many calls it takes.
+    #[serde(default)]
+    pub(crate) rate_limit: Option<super::RateLimit>,
     /// Settings that every mode has.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, FieldFile>,

@@ -30,10 +30,12 @@ mod request_auth;
 
 mod webhook;
 
+mod document;
+
 pub use answer::{Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
-pub use provider::{Assertion, Given, Missing, Mode, ModeKind, Provider};
+pub use provider::{Assertion, Given, Missing, Mode, ModeKind, Provider, RateLimit};
 pub use request_auth::RequestAuth;
 pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

@@ -25,6 +25,10 @@ pub struct Provider {
     pub name: String,
     /// Where it documents its API.
     pub documentation: Option<String>,
+    /// What nobody has confirmed, in sentences.
+    pub uncertain: Vec<String>,
+    /// How many calls it takes, if that is known.
+    pub rate_limit: Option<RateLimit>,
     pub(crate) modes: BTreeMap<AuthMode, Mode>,
     /// How it signs webhooks, by name.
     pub webhooks: BTreeMap<String, Webhook>,
@@ -45,6 +49,17 @@ impl Provider {
     pub fn only_mode(&self) -> Option<&AuthMode> {
         self.modes.keys().next().filter(|_| self.modes.len() == 1)
     }
+}
+
+/// How many calls a provider takes, for whoever calls it.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// The rule, in words.
+    pub rule: String,
+    /// What each header of an answer says, by the header's name as the provider writes it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// What kind of credential a mode has.

@@ -57,6 +57,15 @@ pub(crate) const FLOW: [&str; 11] = [
     "assertion",
 ];
 
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Placeholder(placeholder) => write!(f, "{{{placeholder}}}"),
+        })
+    }
+}
+
 impl Template {
     /// Parses a template.
     ///
