@@ -1,24 +1,25 @@
 //! From a provider file to checked calls: consent, tokens, renewal, revocation, verification, webhooks.
 
+mod answers;
+
+mod webhook;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_domain::FieldName;
 
-use crate::answer::{AnswerRules, Condition, Path, VerdictRules};
 use crate::call::{BodyTemplates, CallTemplates, JsonTemplate, Method};
 use crate::catalog::Problem;
 use crate::field::Field;
-use crate::file::oauth::{
-    AnswerFile, AssertionFile, AuthorizeFile, CallFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile,
-    VerifyFile, WebhookFile,
-};
+use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
 use crate::file::{BasicFile, FieldKind, ModeFile};
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
 use crate::provider::ModeKind;
 use crate::request_auth::{Derived, RequestTemplates};
 use crate::template::{Placeholder, Template};
-use crate::webhook::{KeyPlace, Scheme, Signed, TOLERANCE, Webhook};
+
+pub(crate) use webhook::webhook;
 
 /// What a mode has that templates may refer to.
 pub(crate) struct Known<'a> {
@@ -231,157 +232,9 @@ impl Known<'_> {
             lifetime: Duration::from_secs(file.lifetime_seconds),
         })
     }
-
-    fn answer(
-        &self,
-        key: &str,
-        file: AnswerFile,
-        renewal: &RenewalFile,
-        scopes: &ScopesFile,
-        mode: &str,
-    ) -> Result<AnswerRules, Problem> {
-        let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
-        let mut settings = BTreeMap::new();
-        for (name, text) in file.settings {
-            let part = format!("settings.{name}");
-            if !self.config.contains_key(name.as_str()) {
-                return Err((at(&part), "is no setting of this mode".to_owned()));
-            }
-            settings.insert(name, path(&part, &text)?);
-        }
-        let mut secrets = BTreeMap::new();
-        for (name, text) in file.secrets {
-            let part = format!("secrets.{name}");
-            let Some((field, _)) = self.secrets.get_key_value(name.as_str()) else {
-                return Err((at(&part), "is no secret field of this mode".to_owned()));
-            };
-            secrets.insert(field.clone(), path(&part, &text)?);
-        }
-        let of_renewal = |part: &str, files: &[ConditionFile]| {
-            conditions(&format!("{mode}.renewal.{part}"), files.to_vec())
-        };
-        let mut dead = of_renewal("dead", &renewal.dead)?;
-        dead.push(Condition::error(&["invalid_grant"]));
-        let mut app = of_renewal("app", &renewal.app)?;
-        app.push(Condition::error(&["invalid_client", "unauthorized_client"]));
-        Ok(AnswerRules {
-            success: conditions(&at("success"), file.success)?,
-            access_token: path("access_token", &file.access_token)?,
-            refresh_token: path("refresh_token", &file.refresh_token)?,
-            lifetime: path("lifetime", &file.lifetime)?,
-            expires_at: file.expires_at.map(|text| path("expires_at", &text)).transpose()?,
-            default_lifetime: file.default_lifetime_seconds.map(Duration::from_secs),
-            scope: path("scope", &file.scope)?,
-            scope_separator: file.scope_separator.unwrap_or_else(|| scopes.separator.clone()),
-            settings,
-            secrets,
-            account: file.account.map(|text| path("account", &text)).transpose()?,
-            dead,
-            app,
-            throttled: of_renewal("throttled", &renewal.throttled)?,
-        })
-    }
-
-    fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
-        Ok(Revoke {
-            call: self.call(&format!("{key}.call"), file.call)?,
-            success: conditions(&format!("{key}.success"), file.success)?,
-            gone: conditions(&format!("{key}.gone"), file.gone)?,
-        })
-    }
-
-    fn verify(&self, key: &str, file: VerifyFile) -> Result<Verify, Problem> {
-        let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: Option<String>| {
-            text.map(|text| Path::parse(&text).map_err(|problem| (at(part), problem))).transpose()
-        };
-        let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
-            let given = conditions(&at(part), files)?;
-            Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
-        };
-        Ok(Verify {
-            call: self.call(&at("call"), file.call)?,
-            rules: VerdictRules {
-                success: conditions(&at("success"), file.success)?,
-                account: path("account", file.account)?,
-                name: path("name", file.name)?,
-                dead: or_status("dead", file.dead, 401)?,
-                limited: or_status("limited", file.limited, 403)?,
-            },
-        })
-    }
-}
-
-fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
-    let condition = |(index, file): (usize, ConditionFile)| {
-        let ConditionFile { status, path, any, contains } = file;
-        let problem = |text: &str| (key.to_owned(), format!("[{index}] {text}"));
-        let path = path.map(|path| Path::parse(&path).map_err(|error| problem(&error))).transpose()?;
-        if path.is_none() && (status.is_none() || !any.is_empty() || contains.is_some()) {
-            return Err(problem("must have a status, or a path for any and contains"));
-        }
-        Ok(Condition { status, path, any, contains })
-    };
-    files.into_iter().enumerate().map(condition).collect()
 }
 
 fn refers(templates: &[(&str, &Template)], flow: &str) -> bool {
     let mut placeholders = templates.iter().flat_map(|(_, template)| template.placeholders());
     placeholders.any(|placeholder| matches!(placeholder, Placeholder::Flow(name) if *name == flow))
-}
-
-/// Checks a way to sign webhooks.
-pub(crate) fn webhook(key: &str, file: WebhookFile) -> Result<Webhook, Problem> {
-    let at = |part: &str| format!("{key}.{part}");
-    let missing = |part: &str| (at(part), "must be given".to_owned());
-    let (signature, signed, timestamp, id) = match file.scheme {
-        Scheme::Hmac => {
-            let signed = file.signed.as_deref().unwrap_or("{body}");
-            (file.signature.ok_or_else(|| missing("signature"))?, signed.to_owned(), file.timestamp, file.id)
-        }
-        Scheme::Stripe => {
-            (file.signature.ok_or_else(|| missing("signature"))?, "{timestamp}.{body}".to_owned(), None, None)
-        }
-        Scheme::Standard => {
-            let header = |name: &str| Some(format!("webhook-{name}"));
-            (
-                "webhook-signature".to_owned(),
-                "{id}.{timestamp}.{body}".to_owned(),
-                header("timestamp"),
-                header("id"),
-            )
-        }
-        Scheme::Ebay => ("x-ebay-signature".to_owned(), "{body}".to_owned(), None, file.id),
-        Scheme::Token => (file.signature.ok_or_else(|| missing("signature"))?, String::new(), None, file.id),
-    };
-    let signed = Signed::parse(&signed).map_err(|problem| (at("signed"), problem))?;
-    if signed.contains(&Signed::Timestamp) && timestamp.is_none() && file.scheme != Scheme::Stripe {
-        return Err(missing("timestamp"));
-    }
-    let key_place = |text: &String| match text.split_once('.') {
-        Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
-        Some(("secret", name)) => {
-            FieldName::parse(name).map(KeyPlace::Secret).map_err(|rule| rule.to_string())
-        }
-        _ => Err("must be secret.X or app.client_secret".to_owned()),
-    };
-    let keys: Result<Vec<_>, _> = file.keys.iter().map(key_place).collect();
-    let keys = keys.map_err(|problem| (at("keys"), problem))?;
-    if keys.is_empty() && file.scheme != Scheme::Ebay {
-        return Err(missing("keys"));
-    }
-    Ok(Webhook {
-        scheme: file.scheme,
-        signature: signature.to_lowercase(),
-        prefix: file.prefix,
-        encoding: file.encoding,
-        signed,
-        timestamp: timestamp.map(|name| name.to_lowercase()),
-        timestamp_form: file.timestamp_form,
-        tolerance: file.tolerance_seconds.map_or(TOLERANCE, Duration::from_secs),
-        id: id.map(|name| name.to_lowercase()),
-        keys,
-        key_encoding: file.key_encoding,
-    })
 }

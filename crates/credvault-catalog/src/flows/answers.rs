@@ -1,0 +1,105 @@
+//! From a provider file to checked rules for a provider's answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Known;
+use crate::answer::{AnswerRules, Condition, Path, VerdictRules};
+use crate::catalog::Problem;
+use crate::file::oauth::{AnswerFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile, VerifyFile};
+use crate::oauth::{Revoke, Verify};
+
+impl Known<'_> {
+    pub(super) fn answer(
+        &self,
+        key: &str,
+        file: AnswerFile,
+        renewal: &RenewalFile,
+        scopes: &ScopesFile,
+        mode: &str,
+    ) -> Result<AnswerRules, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
+        let mut settings = BTreeMap::new();
+        for (name, text) in file.settings {
+            let part = format!("settings.{name}");
+            if !self.config.contains_key(name.as_str()) {
+                return Err((at(&part), "is no setting of this mode".to_owned()));
+            }
+            settings.insert(name, path(&part, &text)?);
+        }
+        let mut secrets = BTreeMap::new();
+        for (name, text) in file.secrets {
+            let part = format!("secrets.{name}");
+            let Some((field, _)) = self.secrets.get_key_value(name.as_str()) else {
+                return Err((at(&part), "is no secret field of this mode".to_owned()));
+            };
+            secrets.insert(field.clone(), path(&part, &text)?);
+        }
+        let of_renewal = |part: &str, files: &[ConditionFile]| {
+            conditions(&format!("{mode}.renewal.{part}"), files.to_vec())
+        };
+        let mut dead = of_renewal("dead", &renewal.dead)?;
+        dead.push(Condition::error(&["invalid_grant"]));
+        let mut app = of_renewal("app", &renewal.app)?;
+        app.push(Condition::error(&["invalid_client", "unauthorized_client"]));
+        Ok(AnswerRules {
+            success: conditions(&at("success"), file.success)?,
+            access_token: path("access_token", &file.access_token)?,
+            refresh_token: path("refresh_token", &file.refresh_token)?,
+            lifetime: path("lifetime", &file.lifetime)?,
+            expires_at: file.expires_at.map(|text| path("expires_at", &text)).transpose()?,
+            default_lifetime: file.default_lifetime_seconds.map(Duration::from_secs),
+            scope: path("scope", &file.scope)?,
+            scope_separator: file.scope_separator.unwrap_or_else(|| scopes.separator.clone()),
+            settings,
+            secrets,
+            account: file.account.map(|text| path("account", &text)).transpose()?,
+            dead,
+            app,
+            throttled: of_renewal("throttled", &renewal.throttled)?,
+        })
+    }
+
+    pub(super) fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
+        Ok(Revoke {
+            call: self.call(&format!("{key}.call"), file.call)?,
+            success: conditions(&format!("{key}.success"), file.success)?,
+            gone: conditions(&format!("{key}.gone"), file.gone)?,
+        })
+    }
+
+    pub(super) fn verify(&self, key: &str, file: VerifyFile) -> Result<Verify, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let path = |part: &str, text: Option<String>| {
+            text.map(|text| Path::parse(&text).map_err(|problem| (at(part), problem))).transpose()
+        };
+        let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
+            let given = conditions(&at(part), files)?;
+            Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
+        };
+        Ok(Verify {
+            call: self.call(&at("call"), file.call)?,
+            rules: VerdictRules {
+                success: conditions(&at("success"), file.success)?,
+                account: path("account", file.account)?,
+                name: path("name", file.name)?,
+                dead: or_status("dead", file.dead, 401)?,
+                limited: or_status("limited", file.limited, 403)?,
+            },
+        })
+    }
+}
+
+fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
+    let condition = |(index, file): (usize, ConditionFile)| {
+        let ConditionFile { status, path, any, contains } = file;
+        let problem = |text: &str| (key.to_owned(), format!("[{index}] {text}"));
+        let path = path.map(|path| Path::parse(&path).map_err(|error| problem(&error))).transpose()?;
+        if path.is_none() && (status.is_none() || !any.is_empty() || contains.is_some()) {
+            return Err(problem("must have a status, or a path for any and contains"));
+        }
+        Ok(Condition { status, path, any, contains })
+    };
+    files.into_iter().enumerate().map(condition).collect()
+}
