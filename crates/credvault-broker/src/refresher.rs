@@ -45,7 +45,7 @@ const DUE: u64 = 256;
 pub enum RefreshError {
     /// Only a new consent of the account's owner helps.
     #[error(
-        "the provider does not accept the connection any more; its owner must consent again (BeginAuthorization)"
+        "the provider does not accept the connection any more; its owner must consent again (BeginAuthorization), or give new keys (PutCredential)"
     )]
     Reauthorize,
     /// The provider does not answer, or nobody knows what it answered.

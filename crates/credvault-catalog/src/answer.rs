@@ -109,7 +109,7 @@ pub struct Granted {
 /// Why there are no tokens in an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RefusalKind {
-    /// Only a new consent helps.
+    /// Only a new consent helps, or a new credential where the client is the connection's own.
     Dead,
     /// The app's own id or secret is wrong: no tenant's fault.
     App,

@@ -72,7 +72,9 @@ impl Known<'_> {
         }
         let scopes = std::mem::take(&mut file.scopes);
         let renewal = std::mem::take(&mut file.renewal);
-        let answer = self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key)?;
+        let own = renew.as_ref().is_some_and(is_own);
+        let answer =
+            self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key, own)?;
         let ScopesFile { separator, default, always } = scopes;
         let scopes = Scopes { separator, default, always };
         let renewal = Renewal {
@@ -232,6 +234,12 @@ impl Known<'_> {
             lifetime: Duration::from_secs(file.lifetime_seconds),
         })
     }
+}
+
+/// Whether a call names no app: then the client is the connection's own.
+fn is_own(call: &CallTemplates) -> bool {
+    let mut placeholders = call.all().into_iter().flat_map(|(_, template)| template.placeholders());
+    !placeholders.any(|placeholder| matches!(placeholder, Placeholder::App(_)))
 }
 
 fn refers(templates: &[(&str, &Template)], flow: &str) -> bool {

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod answers;
+
 fn catalog() -> Catalog {
     Catalog::load(None).expect("the embedded files are sound")
 }

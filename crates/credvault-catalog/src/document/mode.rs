@@ -101,7 +101,9 @@ fn tokens(text: &mut String, mode: &Mode, oauth: &OAuth) {
     answers(text, oauth);
     let (dead, app) = (conditions(&oauth.answer.dead), conditions(&oauth.answer.app));
     let _ = writeln!(text, "- Dead: {dead}.");
-    let _ = writeln!(text, "- App: {app}.");
+    if !app.is_empty() {
+        let _ = writeln!(text, "- App: {app}.");
+    }
     if !oauth.answer.throttled.is_empty() {
         let _ = writeln!(text, "- Too fast: {}, or status 429.", conditions(&oauth.answer.throttled));
     }

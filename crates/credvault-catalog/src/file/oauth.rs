@@ -171,9 +171,11 @@ pub(crate) struct RenewalFile {
     pub(crate) consent_seconds: Option<u64>,
     /// Whether the code's first token is renewed at once, for one that lives longer.
     pub(crate) at_once: bool,
-    /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`.
+    /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`, and `invalid_client` and
+    /// `unauthorized_client` where the renewal sends nothing of the platform's app: the client is the connection's own.
     pub(crate) dead: Vec<ConditionFile>,
-    /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and `unauthorized_client`.
+    /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and
+    /// `unauthorized_client` where the client is the platform's.
     pub(crate) app: Vec<ConditionFile>,
     /// Answers that mean: too fast. Beside status 429.
     pub(crate) throttled: Vec<ConditionFile>,

@@ -17,6 +17,7 @@ impl Known<'_> {
         renewal: &RenewalFile,
         scopes: &ScopesFile,
         mode: &str,
+        own: bool,
     ) -> Result<AnswerRules, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
@@ -42,7 +43,13 @@ impl Known<'_> {
         let mut dead = of_renewal("dead", &renewal.dead)?;
         dead.push(Condition::error(&["invalid_grant"]));
         let mut app = of_renewal("app", &renewal.app)?;
-        app.push(Condition::error(&["invalid_client", "unauthorized_client"]));
+        // Whose client it is decides who has to mend it: the owner of the connection, or the platform.
+        let client = Condition::error(&["invalid_client", "unauthorized_client"]);
+        if own {
+            dead.push(client)
+        } else {
+            app.push(client)
+        }
         Ok(AnswerRules {
             success: conditions(&at("success"), file.success)?,
             access_token: path("access_token", &file.access_token)?,
