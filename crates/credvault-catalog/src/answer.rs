@@ -7,85 +7,8 @@ use credvault_domain::{FieldName, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
-/// Where a value stands in a JSON document: `data.shop.id`; a number is an index into a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Path(Vec<String>);
-
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
-
-impl Path {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let parts: Vec<_> = text.split('.').map(str::to_owned).collect();
-        if parts.iter().any(String::is_empty) {
-            return Err("must be a path such as data.shop.id".to_owned());
-        }
-        Ok(Self(parts))
-    }
-
-    pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(document, |value, part| match value {
-            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-            other => other.get(part),
-        })
-    }
-
-    /// The value as text, if it is a text that is not empty, or a number.
-    fn text(&self, document: &Value) -> Option<String> {
-        match self.of(document)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
-    }
-}
-
-/// Something about an answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Condition {
-    pub(crate) status: Option<u16>,
-    pub(crate) path: Option<Path>,
-    pub(crate) any: Vec<Value>,
-    pub(crate) contains: Option<String>,
-}
-
-impl Condition {
-    /// The status alone.
-    pub(crate) fn status(status: u16) -> Self {
-        Self { status: Some(status), path: None, any: Vec::new(), contains: None }
-    }
-
-    /// One of these texts at `error` (RFC 6749, section 5.2).
-    pub(crate) fn error(any: &[&str]) -> Self {
-        let any = any.iter().map(|text| Value::from(*text)).collect();
-        Self { status: None, path: Some(Path(vec!["error".to_owned()])), any, contains: None }
-    }
-
-    fn holds(&self, status: u16, body: &Value) -> bool {
-        let value = self.path.as_ref().and_then(|path| path.of(body));
-        let part = || {
-            let Some(text) = &self.contains else { return true };
-            let found = value.and_then(Value::as_str).unwrap_or_default();
-            found.to_lowercase().contains(&text.to_lowercase())
-        };
-        self.status.is_none_or(|expected| expected == status)
-            && (self.path.is_none() || value.is_some())
-            && (self.any.is_empty() || value.is_some_and(|value| self.any.contains(value)))
-            && part()
-    }
-}
-
-pub(crate) fn any(conditions: &[Condition], status: u16, body: &Value) -> bool {
-    conditions.iter().any(|condition| condition.holds(status, body))
-}
-
-/// Whether an answer is a success: 2xx, and everything that the provider's file wants beside.
-pub(crate) fn succeeded(conditions: &[Condition], status: u16, body: &Value) -> bool {
-    (200..300).contains(&status) && conditions.iter().all(|condition| condition.holds(status, body))
-}
+use crate::condition::{Condition, any, succeeded};
+use crate::path::Path;
 
 /// Tokens as a provider gave them.
 #[derive(Debug)]
@@ -159,10 +82,8 @@ impl AnswerRules {
         };
         let secret =
             |path: &Path| Some(SecretString::from(path.of(body)?.as_str().filter(|t| !t.is_empty())?));
-        let settings = self.settings.iter().filter_map(|(name, path)| match path.of(body)? {
-            Value::Null => None,
-            value => Some((name.clone(), value.clone())),
-        });
+        let settings =
+            self.settings.iter().filter_map(|(name, path)| Some((name.clone(), path.of(body)?.clone())));
         let secrets = self.secrets.iter().filter_map(|(name, path)| Some((name.clone(), secret(path)?)));
         Ok(Granted {
             access_token: access_token.into(),

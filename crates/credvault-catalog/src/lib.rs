@@ -4,6 +4,10 @@
 //! Providers are data, one file each (`providers/*.toml`, embedded; more from a folder of the operator's). A new one
 //! like them needs a file and no code. [`Catalog`] holds them all; a [`Mode`] checks and uses the credentials of one way.
 
+mod path;
+
+mod condition;
+
 mod answer;
 
 mod call;

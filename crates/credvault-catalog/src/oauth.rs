@@ -6,8 +6,9 @@ use std::time::Duration;
 use credvault_domain::FieldName;
 use serde::Deserialize;
 
-use crate::answer::{AnswerRules, Condition, VerdictRules};
+use crate::answer::{AnswerRules, VerdictRules};
 use crate::call::CallTemplates;
+use crate::condition::Condition;
 use crate::template::Template;
 
 /// What renewing does to the refresh token.

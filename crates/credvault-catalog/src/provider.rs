@@ -7,8 +7,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::answer::{self, Granted, RefusalKind, Verdict};
+use crate::answer::{Granted, RefusalKind, Verdict};
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
+use crate::condition;
 use crate::field::Field;
 use crate::oauth::{OAuth, Revoke, Verify};
 use crate::request_auth::{Derived, RequestAuth, RequestTemplates, Values};
@@ -277,7 +278,7 @@ impl Mode {
     /// Whether the answer to [`Mode::revoke`] says that the token is gone.
     pub fn revoked(&self, status: u16, body: &Value) -> bool {
         self.revoke.as_ref().is_some_and(|revoke| {
-            answer::succeeded(&revoke.success, status, body) || answer::any(&revoke.gone, status, body)
+            condition::succeeded(&revoke.success, status, body) || condition::any(&revoke.gone, status, body)
         })
     }
 

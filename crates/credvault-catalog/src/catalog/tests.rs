@@ -288,3 +288,22 @@ fn a_key_with_several_lines_cannot_stand_in_a_header() {
     ));
     assert!(message.contains("modes.key.request.headers must not refer to pem"), "{message}");
 }
+
+#[test]
+fn a_condition_asks_one_thing() {
+    let verify = |condition: &str| {
+        broken(&format!(
+            "{SOUND}[modes.key.verify]\ncall = {{ url = \"https://a.example\" }}\ndead = [{condition}]\n"
+        ))
+    };
+    let cases = [
+        ("{}", "must have a status or a path"),
+        ("{ any = [1] }", "must have a path"),
+        ("{ path = \"a\", any = [1], except = [2] }", "must have at most one of"),
+        ("{ path = \"a..b\" }", "must be a path"),
+    ];
+    for (condition, expected) in cases {
+        let message = verify(condition);
+        assert!(message.contains("modes.key.verify.dead [0]") && message.contains(expected), "{message}");
+    }
+}

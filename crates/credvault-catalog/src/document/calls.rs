@@ -1,8 +1,10 @@
 //! Calls and conditions in words.
 
+use serde_json::Value;
+
 use super::words::{code, list};
-use crate::answer::Condition;
 use crate::call::{BodyTemplates, CallTemplates, Method};
+use crate::condition::{Condition, Test};
 
 /// "POST `https://…`, the app by basic authentication".
 pub(super) fn call(call: &CallTemplates) -> String {
@@ -48,17 +50,18 @@ pub(super) fn conditions(conditions: &[Condition]) -> String {
 }
 
 fn condition(condition: &Condition) -> String {
-    let Condition { status, path, any, contains } = condition;
-    let mut parts = Vec::new();
-    parts.extend(status.map(|status| format!("status {status}")));
-    if let Some(path) = path {
+    let status = condition.status.map(|status| format!("status {status}"));
+    let body = condition.body.as_ref().map(|(path, test)| {
         let path = code(&path.to_string());
-        let values = list(any.iter().map(|value| code(&value.to_string())), "or");
-        parts.push(match (values.as_str(), contains) {
-            ("", None) => format!("{path} is there"),
-            ("", Some(text)) => format!("{path} contains \"{text}\""),
-            (values, _) => format!("{path} is {values}"),
-        });
-    }
-    parts.join(" and ")
+        let values = |values: &[Value]| list(values.iter().map(|value| code(&value.to_string())), "or");
+        match test {
+            Test::There => format!("{path} is there"),
+            Test::Absent => format!("{path} is absent"),
+            Test::Any(any) => format!("{path} is {}", values(any)),
+            Test::Except(these) => format!("{path} is other than {}", values(these)),
+            Test::Between(first, last) => format!("{path} is from {first} to {last}"),
+            Test::Contains(text) => format!("{path} contains \"{text}\""),
+        }
+    });
+    status.into_iter().chain(body).collect::<Vec<_>>().join(" and ")
 }

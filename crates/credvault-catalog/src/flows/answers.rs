@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Known;
-use crate::answer::{AnswerRules, Condition, Path, VerdictRules};
+use crate::answer::{AnswerRules, VerdictRules};
 use crate::catalog::Problem;
+use crate::condition::{Condition, Test};
 use crate::file::oauth::{AnswerFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile, VerifyFile};
 use crate::oauth::{Revoke, Verify};
+use crate::path::{Path, PathFile};
 
 impl Known<'_> {
     pub(super) fn answer(
@@ -20,7 +22,7 @@ impl Known<'_> {
         own: bool,
     ) -> Result<AnswerRules, Problem> {
         let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
+        let path = |part: &str, file: &PathFile| Path::parse(file).map_err(|problem| (at(part), problem));
         let mut settings = BTreeMap::new();
         for (name, text) in file.settings {
             let part = format!("settings.{name}");
@@ -78,8 +80,8 @@ impl Known<'_> {
 
     pub(super) fn verify(&self, key: &str, file: VerifyFile) -> Result<Verify, Problem> {
         let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: Option<String>| {
-            text.map(|text| Path::parse(&text).map_err(|problem| (at(part), problem))).transpose()
+        let path = |part: &str, file: Option<PathFile>| {
+            file.map(|file| Path::parse(&file).map_err(|problem| (at(part), problem))).transpose()
         };
         let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
             let given = conditions(&at(part), files)?;
@@ -99,14 +101,29 @@ impl Known<'_> {
 }
 
 fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
-    let condition = |(index, file): (usize, ConditionFile)| {
-        let ConditionFile { status, path, any, contains } = file;
-        let problem = |text: &str| (key.to_owned(), format!("[{index}] {text}"));
-        let path = path.map(|path| Path::parse(&path).map_err(|error| problem(&error))).transpose()?;
-        if path.is_none() && (status.is_none() || !any.is_empty() || contains.is_some()) {
-            return Err(problem("must have a status, or a path for any and contains"));
+    let checked =
+        |(index, file)| condition(file).map_err(|text| (key.to_owned(), format!("[{index}] {text}")));
+    files.into_iter().enumerate().map(checked).collect()
+}
+
+fn condition(file: ConditionFile) -> Result<Condition, String> {
+    let ConditionFile { status, path, absent, any, except, between, contains } = file;
+    let mut tests = absent.then_some(Test::Absent).into_iter().collect::<Vec<_>>();
+    tests.extend(any.map(Test::Any));
+    tests.extend(except.map(Test::Except));
+    tests.extend(between.map(|(first, last)| Test::Between(first, last)));
+    tests.extend(contains.map(Test::Contains));
+    let test = tests.pop();
+    if !tests.is_empty() {
+        return Err("must have at most one of absent, any, except, between and contains".to_owned());
+    }
+    let body = match (path, test) {
+        (Some(path), test) => Some((Path::parse(&path)?, test.unwrap_or(Test::There))),
+        (None, Some(_)) => {
+            return Err("must have a path for absent, any, except, between and contains".to_owned());
         }
-        Ok(Condition { status, path, any, contains })
+        (None, None) if status.is_none() => return Err("must have a status or a path".to_owned()),
+        (None, None) => None,
     };
-    files.into_iter().enumerate().map(condition).collect()
+    Ok(Condition { status, body })
 }

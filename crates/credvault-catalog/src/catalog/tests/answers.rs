@@ -66,3 +66,83 @@ fn a_shop_is_asked_by_graphql_whose_errors_come_with_status_200() {
         assert_eq!(shopify.verdict(status, &body), Some(expected), "{body}");
     }
 }
+
+fn granted(mode: &Mode, body: Value) -> crate::Granted {
+    mode.read_tokens(200, &body, Default::default()).expect("tokens")
+}
+
+#[test]
+fn slack_gives_a_bot_token_and_a_user_token_or_either() {
+    let catalog = catalog();
+    let user = json!({"id": "U1", "access_token": "xoxp-1", "refresh_token": "xoxe-2", "expires_in": 43200});
+    let both = json!({
+        "ok": true, "access_token": "xoxb-1", "token_type": "bot", "refresh_token": "xoxe-1", "expires_in": 43200,
+        "team": {"id": "T12345"}, "authed_user": user,
+    });
+    let app = mode(&catalog, "slack", "oauth2_code");
+    let tokens = granted(app, both);
+    assert_eq!(tokens.access_token.expose_secret(), "xoxb-1");
+    let field = |name: &str| tokens.secrets.get(name).expect(name).expose_secret();
+    assert_eq!((field("user_access_token"), field("user_refresh_token")), ("xoxp-1", "xoxe-2"));
+    let user_token = FieldName::parse("user_access_token").expect("a name");
+    assert!(!app.is_vault_only(&user_token), "a fetch gives it");
+
+    let own = mode(&catalog, "slack", "oauth2_code_user");
+    let tokens = granted(own, json!({"ok": true, "team": {"id": "T12345"}, "authed_user": user}));
+    assert_eq!(tokens.access_token.expose_secret(), "xoxp-1");
+    assert_eq!(tokens.account.as_deref(), Some("U1"));
+    assert!(tokens.expires.is_some());
+    let renewed =
+        json!({"ok": true, "access_token": "xoxe.xoxp-2", "refresh_token": "xoxe-3", "token_type": "user"});
+    assert_eq!(granted(own, renewed).refresh_token.expect("rotated").expose_secret(), "xoxe-3");
+
+    let refused = json!({"ok": false, "error": "invalid_refresh_token"});
+    assert_eq!(refusal(own, 200, refused), RefusalKind::Dead);
+}
+
+#[test]
+fn codes_in_ranges_and_lists_mean_what_they_say() {
+    let catalog = catalog();
+    let meta = mode(&catalog, "meta", "oauth2_code");
+    let error = |code: i64| json!({"error": {"code": code}});
+    assert_eq!(refusal(meta, 400, error(190)), RefusalKind::Dead);
+    assert_eq!(refusal(meta, 400, error(80014)), RefusalKind::Throttled);
+    assert_eq!(refusal(meta, 400, error(80015)), RefusalKind::Unknown);
+    assert_eq!(meta.verdict(400, &error(294)), Some(Verdict::Limited));
+    assert_eq!(meta.verdict(400, &error(300)), Some(Verdict::Unclear(RefusalKind::Unknown)));
+
+    let microsoft = mode(&catalog, "microsoft_graph", "oauth2_code");
+    let several = json!({"error": "invalid_request", "error_codes": [90002, 7000222]});
+    assert_eq!(refusal(microsoft, 401, several), RefusalKind::App);
+
+    let shop = mode(&catalog, "tiktok_shop", "oauth2_code");
+    let refused = json!({"code": 36004004, "message": "auth code is invalid", "data": {"access_token": "t"}});
+    assert_eq!(
+        refusal(shop, 200, refused),
+        RefusalKind::Unknown,
+        "no token counts beside another code than 0"
+    );
+}
+
+#[test]
+fn whoever_is_not_recognised_at_zendesk_has_no_id() {
+    let catalog = catalog();
+    let zendesk = mode(&catalog, "zendesk", "oauth2_code");
+    let anonymous = json!({"user": {"id": null, "name": "Anonymous user"}});
+    assert_eq!(zendesk.verdict(200, &anonymous), Some(Verdict::Dead));
+    assert_eq!(zendesk.verdict(429, &json!({})), Some(Verdict::Unclear(RefusalKind::Throttled)));
+}
+
+#[test]
+fn hubspots_answers_are_read_in_both_spellings() {
+    let catalog = catalog();
+    let hubspot = mode(&catalog, "hubspot", "oauth2_code");
+    for body in [
+        json!({"access_token": "a", "refresh_token": "r", "expires_in": 1800}),
+        json!({"accessToken": "a", "refreshToken": "r", "expiresIn": 1800}),
+    ] {
+        let tokens = granted(hubspot, body);
+        assert_eq!(tokens.access_token.expose_secret(), "a");
+        assert_eq!(tokens.refresh_token.expect("given").expose_secret(), "r");
+    }
+}
