@@ -13,15 +13,22 @@ impl MacKey {
         (!bytes.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
-    /// The one of `tags` that authenticates `message`, which is given in parts. The message is hashed once, however
-    /// many tags a sender offers.
-    pub fn matching(&self, message: &[impl AsRef<[u8]>], tags: &[[u8; 32]]) -> Option<[u8; 32]> {
+    /// The tag of `message`, which is given in parts: what we send to somebody who knows the key, too.
+    pub fn tag(&self, message: &[impl AsRef<[u8]>]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.0);
         for part in message {
             context.update(part.as_ref());
         }
-        let expected = context.sign();
-        tags.iter().find(|tag| bool::from(expected.as_ref().ct_eq(tag.as_slice()))).copied()
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+
+    /// The one of `tags` that authenticates `message`, which is given in parts. The message is hashed once, however
+    /// many tags a sender offers.
+    pub fn matching(&self, message: &[impl AsRef<[u8]>], tags: &[[u8; 32]]) -> Option<[u8; 32]> {
+        let expected = self.tag(message);
+        tags.iter().find(|tag| bool::from(expected.ct_eq(tag.as_slice()))).copied()
     }
 }
 
@@ -63,6 +70,7 @@ mod tests {
     fn the_known_tag_is_found_among_others() {
         let key = MacKey::new(b"Jefe").expect("not empty");
         let message = ["what do ya want ", "for nothing?"];
+        assert_eq!(key.tag(&message), TAG);
         assert_eq!(key.matching(&message, &[[0; 32], TAG]), Some(TAG));
         assert_eq!(key.matching(&message, &[[0; 32]]), None);
         assert_eq!(key.matching(&message, &[]), None);
