@@ -22,5 +22,5 @@ pub use authorize::{AuthorizeError, Begun, Callback, Target};
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, SendError};
-pub use refresher::{ENOUGH, RefreshError, Refresher, due_time};
+pub use refresher::{ENOUGH, RefreshError, Refresher, app_values, due_time};
 pub use verify::VerifyError;

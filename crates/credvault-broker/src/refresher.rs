@@ -512,11 +512,13 @@ impl Failed {
 }
 
 /// An app as templates see it.
-pub(crate) fn app_values(usable: &UsableApp) -> App {
+pub fn app_values(usable: &UsableApp) -> App {
     App {
         client_id: usable.app.client_id.clone(),
         client_secret: usable.client_secret.clone(),
         settings: usable.app.settings.clone(),
+        // The store seals the client secrets only, so far.
+        secrets: Default::default(),
     }
 }
 

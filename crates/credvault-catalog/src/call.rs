@@ -54,6 +54,8 @@ pub struct App {
     pub client_secret: Option<SecretString>,
     /// Further values that the provider's file refers to as `{app.X}`.
     pub settings: BTreeMap<String, String>,
+    /// The same, where the provider's file calls them secret.
+    pub secrets: BTreeMap<String, SecretString>,
 }
 
 /// What `{flow.X}` stands for. Unknown names are the programmer's error, and have no value.

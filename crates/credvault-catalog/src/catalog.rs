@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use credvault_domain::{AuthMode, FieldName, ProviderId};
 
+use crate::derived::Derived;
 use crate::field::Field;
-use crate::file::{FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::file::{DerivedFile, FieldFile, FieldKind, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
-use crate::request_auth::{Derived, RequestTemplates};
+use crate::request_auth::RequestTemplates;
 use crate::template::{Placeholder, Template};
-use crate::{Mode, Provider};
+use crate::{AppField, Mode, Provider};
 
 /// The files that are part of the program.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -149,6 +150,7 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
     if file.modes.is_empty() {
         return Err(("modes".to_owned(), "must have at least one mode".to_owned()));
     }
+    let app = app_fields(file.app)?;
     let mut modes = BTreeMap::new();
     for (name, mode_file) in file.modes {
         let key = format!("modes.{name}");
@@ -157,38 +159,33 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         for (field, definition) in &file.config {
             shared.insert(field.clone(), definition.clone());
         }
-        let derived = file.derived.iter().map(|(name, derived)| {
-            (name.clone(), Derived { from: derived.from.clone(), values: derived.values.clone() })
-        });
-        let mode = mode(&key, shared, derived.collect(), mode_file)?;
+        let mode = mode(&key, shared, &file.derived, &app, mode_file)?;
         modes.insert(name, mode);
     }
     let mut webhooks = BTreeMap::new();
     for (name, webhook) in file.webhooks {
-        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook)?;
+        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &app)?;
         webhooks.insert(name, webhook);
     }
     let ProviderFile { name, documentation, uncertain, rate_limit, .. } = file;
-    Ok(Provider { id, name, documentation, uncertain, rate_limit, modes, webhooks })
+    Ok(Provider { id, name, documentation, uncertain, rate_limit, app, modes, webhooks })
 }
 
 fn mode(
     key: &str,
     shared: BTreeMap<String, FieldFile>,
-    derived: BTreeMap<String, Derived>,
+    shared_derived: &BTreeMap<String, DerivedFile>,
+    app: &BTreeMap<FieldName, AppField>,
     mut file: ModeFile,
 ) -> Result<Mode, Problem> {
     let mut config = fields("config", shared, false)?;
     config.extend(fields(&format!("{key}.config"), std::mem::take(&mut file.config), false)?);
     let secrets = fields(&format!("{key}.secret"), std::mem::take(&mut file.secret), true)?;
-    for (name, value) in &derived {
-        let from = config.get(value.from.as_str());
-        let complete =
-            from.is_some_and(|from| from.values.iter().all(|text| value.values.contains_key(text)));
-        if !complete || from.is_some_and(|from| from.values.is_empty()) {
-            let problem = "must come from a setting with an enum, and have a value for each of its values";
-            return Err((format!("derived.{name}"), problem.to_owned()));
-        }
+    let mut derived = BTreeMap::new();
+    for (name, value) in shared_derived.iter().chain(&file.derived) {
+        let checked = Derived::from_file(value.clone());
+        let checked = checked.map_err(|problem| (format!("derived.{name}"), problem))?;
+        derived.insert(name.clone(), checked);
     }
     let template = |part: String, text: &str| {
         Template::parse(text).map_err(|problem| (format!("{key}.request.{part}"), problem))
@@ -216,15 +213,40 @@ fn mode(
         headers: pairs("headers", std::mem::take(&mut file.request.headers))?,
         query: pairs("query", std::mem::take(&mut file.request.query))?,
     };
-    let known = Known { config: &config, secrets: &secrets, derived: &derived };
+    let known = Known { config: &config, secrets: &secrets, derived: &derived, app };
+    known.check_derived()?;
     for (part, template) in request.all() {
         known.check(&format!("{key}.request.{part}"), template)?;
     }
+    let request_names_app = known.names_app(request.all());
     let ModeCalls { oauth, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)
         .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
     let ModeFile { title, kind, open, .. } = file;
-    Ok(Mode { title, kind, open, config, secrets, derived, request, oauth, revoke, verify })
+    Ok(Mode {
+        title,
+        kind,
+        open,
+        config,
+        secrets,
+        derived,
+        request,
+        request_names_app,
+        oauth,
+        revoke,
+        verify,
+    })
+}
+
+fn app_fields(files: BTreeMap<String, AppField>) -> Result<BTreeMap<FieldName, AppField>, Problem> {
+    let field = |(name, field): (String, AppField)| {
+        let key = format!("app.{name}");
+        if matches!(name.as_str(), "client_id" | "client_secret") {
+            return Err((key, "is known: every app has one".to_owned()));
+        }
+        Ok((FieldName::parse(&name).map_err(|rule| (key, rule.to_string()))?, field))
+    };
+    files.into_iter().map(field).collect()
 }
 
 /// Headers are single lines, so nothing that may have several can stand in one.

@@ -91,6 +91,7 @@ fn section(text: &mut String, provider: &Provider) {
         let _ = write!(text, " Documentation: <{url}>.");
     }
     text.push('\n');
+    app(text, provider);
     for (name, mode) in provider.modes() {
         mode::section(text, name.as_str(), mode);
     }
@@ -105,6 +106,20 @@ fn section(text: &mut String, provider: &Provider) {
         for doubt in &provider.uncertain {
             let _ = writeln!(text, "- {doubt}");
         }
+    }
+}
+
+/// What the platform stores about its app.
+fn app(text: &mut String, provider: &Provider) {
+    if provider.app.is_empty() {
+        return;
+    }
+    text.push_str("\nThe platform's app has, beside `client_id` and `client_secret`:\n\n");
+    text.push_str("| value | kind | what it is |\n|---|---|---|\n");
+    for (name, field) in &provider.app {
+        let kind = if field.secret { "secret" } else { "setting" };
+        let description = field.description.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+        let _ = writeln!(text, "| `{name}` | {kind} | {}.{} |", cell(&field.title), cell(&description));
     }
 }
 
@@ -164,6 +179,7 @@ fn webhook(text: &mut String, name: &str, webhook: &Webhook) {
 fn key_place(place: &KeyPlace) -> String {
     match place {
         KeyPlace::Secret(name) => format!("secret.{name}"),
+        KeyPlace::App(name) => format!("app.{name}"),
         KeyPlace::AppSecret => "app.client_secret".to_owned(),
     }
 }

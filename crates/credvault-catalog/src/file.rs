@@ -27,9 +27,12 @@ pub(crate) struct ProviderFile {
     /// Settings that every mode has.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, FieldFile>,
-    /// Values looked up by a setting: `{derived.NAME}` in templates.
+    /// Values that follow from others: `{derived.NAME}` in templates.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, DerivedFile>,
+    /// What the platform's app has beside `client_id` and `client_secret`: `{app.NAME}` in templates.
+    #[serde(default)]
+    pub(crate) app: BTreeMap<String, crate::AppField>,
     /// How webhooks are signed, by name.
     #[serde(default)]
     pub(crate) webhooks: BTreeMap<String, oauth::WebhookFile>,
@@ -37,14 +40,36 @@ pub(crate) struct ProviderFile {
     pub(crate) modes: BTreeMap<String, ModeFile>,
 }
 
-/// A value that follows from a setting.
-#[derive(Deserialize, Debug)]
+/// A value that follows from others: from a setting, as an HMAC, or as a claim of a token.
+#[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DerivedFile {
-    /// The setting.
-    pub(crate) from: String,
+    /// The setting that it is looked up by.
+    #[serde(default)]
+    pub(crate) from: Option<String>,
     /// The value for each of the setting's values.
+    #[serde(default)]
     pub(crate) values: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) hmac: Option<HmacFile>,
+    #[serde(default)]
+    pub(crate) claim: Option<ClaimFile>,
+}
+
+/// HMAC-SHA256 in lower-case hexadecimal. Both are templates.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HmacFile {
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+/// A claim of a JWT; the token is a template.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimFile {
+    pub(crate) token: String,
+    pub(crate) name: String,
 }
 
 /// A way to authenticate.
@@ -61,6 +86,9 @@ pub(crate) struct ModeFile {
     /// The secret fields.
     #[serde(default)]
     pub(crate) secret: BTreeMap<String, FieldFile>,
+    /// Derived values that only this mode has.
+    #[serde(default)]
+    pub(crate) derived: BTreeMap<String, DerivedFile>,
     /// Whether fields beyond these are accepted, in the credential and in the config.
     #[serde(default)]
     pub(crate) open: bool,

@@ -11,12 +11,13 @@ use credvault_domain::FieldName;
 
 use crate::call::{BodyTemplates, CallTemplates, JsonTemplate, Method};
 use crate::catalog::Problem;
+use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
 use crate::file::{BasicFile, FieldKind, ModeFile};
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
-use crate::provider::ModeKind;
-use crate::request_auth::{Derived, RequestTemplates};
+use crate::provider::{AppField, ModeKind};
+use crate::request_auth::RequestTemplates;
 use crate::template::{Placeholder, Template};
 
 pub(crate) use webhook::webhook;
@@ -26,6 +27,7 @@ pub(crate) struct Known<'a> {
     pub(crate) config: &'a BTreeMap<FieldName, Field>,
     pub(crate) secrets: &'a BTreeMap<FieldName, Field>,
     pub(crate) derived: &'a BTreeMap<String, Derived>,
+    pub(crate) app: &'a BTreeMap<FieldName, AppField>,
 }
 
 /// What a provider file says about calls of one mode.
@@ -72,7 +74,7 @@ impl Known<'_> {
         }
         let scopes = std::mem::take(&mut file.scopes);
         let renewal = std::mem::take(&mut file.renewal);
-        let own = renew.as_ref().is_some_and(is_own);
+        let own = renew.as_ref().is_some_and(|call| !self.names_app(call.all().into_iter()));
         let answer =
             self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key, own)?;
         let ScopesFile { separator, default, always } = scopes;
@@ -104,7 +106,10 @@ impl Known<'_> {
                 .get(name.as_str())
                 .is_some_and(|field| field.kind == FieldKind::Json && field.members.contains(member)),
             Placeholder::Derived(name) => self.derived.contains_key(name.as_str()),
-            Placeholder::App(_) | Placeholder::Flow(_) => true,
+            Placeholder::App(name) => {
+                matches!(name.as_str(), "client_id" | "client_secret") || self.app.contains_key(name.as_str())
+            }
+            Placeholder::Flow(_) => true,
         };
         match template.placeholders().find(|placeholder| !known(placeholder)) {
             Some(unknown) => {
@@ -112,6 +117,41 @@ impl Known<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether any of these needs the platform's app.
+    pub(crate) fn names_app<'t>(
+        &self,
+        mut templates: impl Iterator<Item = (&'static str, &'t Template)>,
+    ) -> bool {
+        let of_app = |template: &Template| {
+            template.placeholders().any(|placeholder| matches!(placeholder, Placeholder::App(_)))
+        };
+        let derived = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Derived(name) => {
+                self.derived.get(name).is_some_and(|derived| derived.templates().into_iter().any(of_app))
+            }
+            _ => false,
+        };
+        templates.any(|(_, template)| of_app(template) || template.placeholders().any(derived))
+    }
+
+    /// Checks that what a derived value follows from is there.
+    pub(crate) fn check_derived(&self) -> Result<(), Problem> {
+        for (name, derived) in self.derived {
+            let key = format!("derived.{name}");
+            if let Derived::Lookup { from, values } = derived {
+                let setting = self.config.get(from.as_str()).filter(|setting| !setting.values.is_empty());
+                if !setting.is_some_and(|setting| setting.values.iter().all(|text| values.contains_key(text)))
+                {
+                    let problem =
+                        "must come from a setting with an enum, and have a value for each of its values";
+                    return Err((key, problem.to_owned()));
+                }
+            }
+            derived.templates().into_iter().try_for_each(|template| self.check(&key, template))?;
+        }
+        Ok(())
     }
 
     /// A URL. What a tenant may choose in it must be narrowed down, for it decides where secrets go.
@@ -122,12 +162,13 @@ impl Known<'_> {
                 Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
                     field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
                 }),
-                Placeholder::Derived(_) | Placeholder::App(_) => true,
+                Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
+                Placeholder::App(_) => true,
                 _ => false,
             };
             if !narrow {
                 let problem = format!(
-                    "refers to {placeholder}; a URL takes settings with a pattern or enum, derived.X and app.X"
+                    "refers to {placeholder}; a URL takes settings with a pattern or enum, what is looked up by one, and app.X"
                 );
                 return Err((key.to_owned(), problem));
             }
@@ -234,12 +275,6 @@ impl Known<'_> {
             lifetime: Duration::from_secs(file.lifetime_seconds),
         })
     }
-}
-
-/// Whether a call names no app: then the client is the connection's own.
-fn is_own(call: &CallTemplates) -> bool {
-    let mut placeholders = call.all().into_iter().flat_map(|(_, template)| template.placeholders());
-    !placeholders.any(|placeholder| matches!(placeholder, Placeholder::App(_)))
 }
 
 fn refers(templates: &[(&str, &Template)], flow: &str) -> bool {

@@ -32,6 +32,8 @@ mod schema;
 
 mod request_auth;
 
+mod derived;
+
 mod webhook;
 
 mod document;
@@ -40,6 +42,6 @@ pub use answer::{Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
-pub use provider::{Assertion, Given, Missing, Mode, ModeKind, Provider, RateLimit};
+pub use provider::{AppField, Assertion, Given, Missing, Mode, ModeKind, Provider, RateLimit};
 pub use request_auth::RequestAuth;
 pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::answer::{Granted, RefusalKind, Verdict};
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::condition;
+use crate::derived::Derived;
 use crate::field::Field;
 use crate::oauth::{OAuth, Revoke, Verify};
-use crate::request_auth::{Derived, RequestAuth, RequestTemplates, Values};
+use crate::request_auth::{RequestAuth, RequestTemplates, Values};
 use crate::schema;
 use crate::template::Placeholder;
 use crate::webhook::Webhook;
@@ -30,6 +31,8 @@ pub struct Provider {
     pub uncertain: Vec<String>,
     /// How many calls it takes, if that is known.
     pub rate_limit: Option<RateLimit>,
+    /// What the platform's app has there beside `client_id` and `client_secret`.
+    pub app: BTreeMap<FieldName, AppField>,
     pub(crate) modes: BTreeMap<AuthMode, Mode>,
     /// How it signs webhooks, by name.
     pub webhooks: BTreeMap<String, Webhook>,
@@ -50,6 +53,20 @@ impl Provider {
     pub fn only_mode(&self) -> Option<&AuthMode> {
         self.modes.keys().next().filter(|_| self.modes.len() == 1)
     }
+}
+
+/// A value of the platform's app at a provider.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct AppField {
+    /// What people call it.
+    pub title: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Whether it must be kept secret.
+    #[serde(default)]
+    pub secret: bool,
 }
 
 /// How many calls a provider takes, for whoever calls it.
@@ -89,6 +106,8 @@ pub struct Mode {
     pub(crate) secrets: BTreeMap<FieldName, Field>,
     pub(crate) derived: BTreeMap<String, Derived>,
     pub(crate) request: RequestTemplates,
+    /// Whether what requests carry names the platform's app.
+    pub request_names_app: bool,
     /// Tokens: how they are got and kept fresh. `None` where nothing is ever renewed.
     pub oauth: Option<OAuth>,
     pub(crate) revoke: Option<Revoke>,
@@ -177,9 +196,9 @@ impl Mode {
         self.secrets.get(name).is_some_and(|field| field.vault_only)
     }
 
-    /// What requests to the provider carry.
-    pub fn request_auth(&self, config: &Config, secrets: &SecretFields) -> RequestAuth {
-        self.values(Given { config, secrets, app: None, flow: &Flow::default() }).request_auth(&self.request)
+    /// What requests to the provider carry. The app is needed where [`Mode::request_names_app`].
+    pub fn request_auth(&self, config: &Config, secrets: &SecretFields, app: Option<&App>) -> RequestAuth {
+        self.values(Given { config, secrets, app, flow: &Flow::default() }).request_auth(&self.request)
     }
 
     fn values<'a>(&'a self, given: Given<'a>) -> Values<'a> {
@@ -288,7 +307,7 @@ impl Mode {
     /// A value that the URL needs is missing.
     pub fn verify(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         let verify = self.verify.as_ref()?;
-        let carried = self.request_auth(given.config, given.secrets);
+        let carried = self.request_auth(given.config, given.secrets, given.app);
         Some(self.fill(&verify.call, given).map(|mut request| {
             let absent = |pairs: &[(String, SecretString)], name: &str| {
                 pairs.iter().all(|(present, _)| !present.eq_ignore_ascii_case(name))

@@ -89,6 +89,8 @@ pub enum KeyPlace {
     Secret(FieldName),
     /// The app's secrets, all that are live.
     AppSecret,
+    /// A secret setting of the app.
+    App(FieldName),
 }
 
 /// One way in which a provider signs webhooks.

@@ -8,6 +8,8 @@ use super::*;
 
 mod answers;
 
+mod values;
+
 fn catalog() -> Catalog {
     Catalog::load(None).expect("the embedded files are sound")
 }
@@ -59,7 +61,7 @@ fn requests_carry_what_each_provider_wants() {
         let (mode, settings, fields) = (mode(&catalog, provider, name), config(settings), secrets(fields));
         mode.check_config("config", &settings).expect("valid config");
         mode.check_secrets("fields", &fields).expect("valid credential");
-        mode.request_auth(&settings, &fields)
+        mode.request_auth(&settings, &fields, None)
     };
     let shown = |pairs: &[(String, SecretString)]| {
         pairs.iter().map(|(name, value)| format!("{name}: {}", value.expose_secret())).collect::<Vec<_>>()
@@ -86,14 +88,8 @@ fn requests_carry_what_each_provider_wants() {
     assert_eq!(shown(&query.query), [format!("consumer_key: {key}"), format!("consumer_secret: {secret}")]);
     assert!(query.headers.is_empty());
 
-    let ads =
-        json!({"region": "eu", "client_id": format!("amzn1.application-oa2-client.{}", "0".repeat(32))});
-    let ads = auth(
-        "amazon_ads",
-        "oauth2_code",
-        ads,
-        &[("access_token", "Atza|CANARY"), ("refresh_token", "Atzr|CANARY")],
-    );
+    let fields: &[_] = &[("access_token", "Atza|CANARY"), ("refresh_token", "Atzr|CANARY")];
+    let ads = auth("amazon_ads", "oauth2_code", json!({"region": "eu"}), fields);
     assert_eq!(ads.base_url.as_deref(), Some("https://advertising-api-eu.amazon.com"));
     let headers = shown(&ads.headers);
     assert!(headers.contains(&"Authorization: Bearer Atza|CANARY".to_owned()), "{headers:?}");

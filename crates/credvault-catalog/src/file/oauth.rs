@@ -257,7 +257,7 @@ pub(crate) struct WebhookFile {
     /// The header with the delivery's id, to notice a second arrival.
     #[serde(default)]
     pub(crate) id: Option<String>,
-    /// Where the keys are: `secret.X` or `app.client_secret`. Each that is there is tried.
+    /// Where the keys are: `secret.X`, `app.client_secret`, or `app.X` where `[app.X]` is secret. Each that is there is tried.
     #[serde(default)]
     pub(crate) keys: Vec<String>,
     #[serde(default)]

@@ -1,15 +1,21 @@
 //! From a provider file to a checked way to sign webhooks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_domain::FieldName;
 
 use crate::catalog::Problem;
 use crate::file::oauth::WebhookFile;
+use crate::provider::AppField;
 use crate::webhook::{KeyPlace, Scheme, Signed, TOLERANCE, Webhook};
 
 /// Checks a way to sign webhooks.
-pub(crate) fn webhook(key: &str, file: WebhookFile) -> Result<Webhook, Problem> {
+pub(crate) fn webhook(
+    key: &str,
+    file: WebhookFile,
+    app: &BTreeMap<FieldName, AppField>,
+) -> Result<Webhook, Problem> {
     let at = |part: &str| format!("{key}.{part}");
     let missing = |part: &str| (at(part), "must be given".to_owned());
     let (signature, signed, timestamp, id) = match file.scheme {
@@ -38,10 +44,14 @@ pub(crate) fn webhook(key: &str, file: WebhookFile) -> Result<Webhook, Problem> 
     }
     let key_place = |text: &String| match text.split_once('.') {
         Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
+        Some(("app", name)) => match app.get_key_value(name) {
+            Some((name, field)) if field.secret => Ok(KeyPlace::App(name.clone())),
+            _ => Err(format!("names app.{name}, which [app.{name}] does not describe as a secret")),
+        },
         Some(("secret", name)) => {
             FieldName::parse(name).map(KeyPlace::Secret).map_err(|rule| rule.to_string())
         }
-        _ => Err("must be secret.X or app.client_secret".to_owned()),
+        _ => Err("must be secret.X, app.client_secret or app.X".to_owned()),
     };
     let keys: Result<Vec<_>, _> = file.keys.iter().map(key_place).collect();
     let keys = keys.map_err(|problem| (at("keys"), problem))?;

@@ -1,0 +1,105 @@
+//! Values that do not stand in the connection: those of the app, and those that follow from others.
+
+use super::*;
+use crate::{App, KeyPlace};
+
+fn app() -> App {
+    App {
+        client_id: "keystring".to_owned(),
+        client_secret: Some("shared".into()),
+        settings: Default::default(),
+        secrets: Default::default(),
+    }
+}
+
+#[test]
+fn requests_can_name_the_app() {
+    let catalog = catalog();
+    let etsy = mode(&catalog, "etsy", "oauth2_code");
+    assert!(etsy.request_names_app);
+    assert!(!mode(&catalog, "shopify", "oauth2_code").request_names_app);
+    let fields = secrets(&[("access_token", "1.t")]);
+    let auth = etsy.request_auth(&Config::default(), &fields, Some(&app()));
+    let header = auth.headers.iter().find(|(name, _)| name == "x-api-key").expect("a header");
+    assert_eq!(header.1.expose_secret(), "keystring:shared");
+    let ads = mode(&catalog, "amazon_ads", "oauth2_code");
+    let ads = ads.request_auth(
+        &config(json!({"region": "eu"})),
+        &secrets(&[("access_token", "Atza|a")]),
+        Some(&app()),
+    );
+    let header =
+        ads.headers.iter().find(|(name, _)| name == "Amazon-Advertising-API-ClientId").expect("a header");
+    assert_eq!(header.1.expose_secret(), "keystring");
+    let auth = etsy.request_auth(&Config::default(), &fields, None);
+    assert!(!auth.headers.iter().any(|(name, _)| name == "x-api-key"), "half of it is nothing");
+}
+
+#[test]
+fn metas_calls_carry_the_proof_of_the_app_secret() {
+    let catalog = catalog();
+    // HMAC-SHA256 of RFC 4231, test case 2: the key is "Jefe".
+    let message = "what do ya want for nothing?";
+    let proof = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+    let shown = |mode: &Mode, fields: &SecretFields, app: Option<&App>| {
+        let auth = mode.request_auth(&Config::default(), fields, app);
+        auth.query.iter().map(|(name, value)| format!("{name}={}", value.expose_secret())).collect::<Vec<_>>()
+    };
+    let app = App { client_secret: Some("Jefe".into()), ..app() };
+    let facebook = mode(&catalog, "meta", "oauth2_code");
+    assert!(facebook.request_names_app);
+    let fields = secrets(&[("access_token", message)]);
+    assert_eq!(shown(facebook, &fields, Some(&app)), [format!("appsecret_proof={proof}")]);
+    assert!(shown(facebook, &fields, None).is_empty());
+
+    let system = mode(&catalog, "meta", "system_user_token");
+    assert!(!system.request_names_app);
+    let fields = secrets(&[("access_token", message), ("app_secret", "Jefe")]);
+    assert_eq!(shown(system, &fields, None), [format!("appsecret_proof={proof}")]);
+}
+
+#[test]
+fn an_apps_secrets_check_webhooks() {
+    let catalog = catalog();
+    for (provider, key) in [
+        ("slack", "signing_secret"),
+        ("xero", "webhook_key"),
+        ("quickbooks", "webhook_verifier_token"),
+        ("stripe", "webhook_secret"),
+    ] {
+        let provider = catalog.get(&ProviderId::parse(provider).expect("id")).expect("known");
+        let webhook = provider.webhooks.values().next().expect("one");
+        let place = KeyPlace::App(FieldName::parse(key).expect("a name"));
+        assert!(webhook.keys.contains(&place), "{}", provider.id);
+        assert!(provider.app[key].secret, "{}", provider.id);
+    }
+    for (provider, hub) in [("shopify", "events"), ("hubspot", "v3"), ("meta", "events")] {
+        let provider = catalog.get(&ProviderId::parse(provider).expect("id")).expect("known");
+        assert!(provider.webhooks[hub].keys.contains(&KeyPlace::AppSecret), "{}", provider.id);
+    }
+}
+
+#[test]
+fn what_a_file_says_of_the_app_is_checked() {
+    let request = "[modes.key.request]\nbase_url = \"https://a.example/{app.tier}\"\n";
+    let webhook = "[webhooks.events]\nsignature = \"X\"\nkeys = [\"app.hook\"]\n";
+    let cases = [
+        (request.to_owned(), "modes.key.request.base_url refers to app.tier"),
+        (webhook.to_owned(), "webhooks.events.keys names app.hook"),
+        (format!("[app.hook]\ntitle = \"H\"\n{webhook}"), "webhooks.events.keys names app.hook"),
+        ("[app.client_id]\ntitle = \"I\"\n".to_owned(), "app.client_id is known"),
+        ("[derived.x]\n".to_owned(), "derived.x must have one of"),
+        (
+            "[derived.x]\nhmac = { key = \"{secret.nope}\", message = \"\" }\n".to_owned(),
+            "derived.x refers to secret.nope",
+        ),
+        (
+            "[derived.x]\nhmac = { key = \"{derived.x}\", message = \"\" }\n".to_owned(),
+            "derived.x must not refer to another",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = broken(&format!("{SOUND}{text}"));
+        assert!(message.contains(expected), "expected {expected:?} in {message:?}");
+    }
+}
