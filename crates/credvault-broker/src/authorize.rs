@@ -203,7 +203,8 @@ impl Broker {
         let mut settings = config.into_object();
         settings.extend(granted.settings.clone());
         let config = accepted(target.mode, settings)?;
-        let account = granted.account.clone().or_else(|| {
+        let (config, told) = self.complete_settings(target, &usable, config, &granted).await?;
+        let account = granted.account.clone().or(told).or_else(|| {
             let named = config.get(authorize.account.as_ref()?.as_str())?;
             named.as_str().map(str::to_owned)
         });
@@ -301,7 +302,10 @@ fn consent_of(mode: &Mode) -> Result<(&OAuth, &Authorize), AuthorizeError> {
 }
 
 /// Settings that came from a provider, which decide where secrets are sent: they must pass as if a caller had set them.
-fn accepted(mode: &Mode, settings: serde_json::Map<String, Value>) -> Result<Config, AuthorizeError> {
+pub(crate) fn accepted(
+    mode: &Mode,
+    settings: serde_json::Map<String, Value>,
+) -> Result<Config, AuthorizeError> {
     let config = Config::new(settings).map_err(|rule| Violations::of("config", rule.to_string()))?;
     mode.check_config("config", &config)?;
     Ok(config)

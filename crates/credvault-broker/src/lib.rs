@@ -4,6 +4,8 @@
 //! [`Broker`] authorises connections; its [`Refresher`] keeps tokens fresh; [`webhook`] checks what providers send.
 
 mod authorize;
+
+mod after;
 mod broker;
 
 mod guard;

@@ -44,6 +44,67 @@ pub enum RefusalKind {
     Unknown,
 }
 
+impl RefusalKind {
+    fn of_status(status: u16) -> Self {
+        match status {
+            429 => Self::Throttled,
+            500.. => Self::Outage,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Settings in an answer.
+#[derive(Debug)]
+pub(crate) struct SettingPaths(pub(crate) BTreeMap<String, SettingPath>);
+
+/// Where a setting stands.
+#[derive(Debug)]
+pub(crate) struct SettingPath {
+    pub(crate) path: Path,
+    /// Whether the setting is a text: a number is made one then.
+    pub(crate) text: bool,
+}
+
+impl SettingPaths {
+    fn read(&self, body: &Value) -> BTreeMap<String, Value> {
+        let value = |place: &SettingPath| match place.path.of(body)? {
+            Value::Number(number) if place.text => Some(Value::String(number.to_string())),
+            other => Some(other.clone()),
+        };
+        self.0.iter().filter_map(|(name, place)| Some((name.clone(), value(place)?))).collect()
+    }
+}
+
+/// What a provider said about the account after it gave tokens.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Details {
+    /// Settings.
+    pub settings: BTreeMap<String, Value>,
+    /// The account's id at the provider.
+    pub account: Option<String>,
+}
+
+/// How the answer to the call after the exchange is read.
+#[derive(Debug)]
+pub(crate) struct DetailRules {
+    pub(crate) success: Vec<Condition>,
+    pub(crate) settings: SettingPaths,
+    pub(crate) account: Option<Path>,
+}
+
+impl DetailRules {
+    /// # Errors
+    /// What kind of refusal it is.
+    pub(crate) fn read(&self, status: u16, body: &Value) -> Result<Details, RefusalKind> {
+        if !succeeded(&self.success, status, body) {
+            return Err(RefusalKind::of_status(status));
+        }
+        let account = self.account.as_ref().and_then(|path| path.text(body));
+        Ok(Details { settings: self.settings.read(body), account })
+    }
+}
+
 /// How answers with tokens are read.
 #[derive(Debug)]
 pub(crate) struct AnswerRules {
@@ -55,7 +116,7 @@ pub(crate) struct AnswerRules {
     pub(crate) default_lifetime: Option<Duration>,
     pub(crate) scope: Path,
     pub(crate) scope_separator: String,
-    pub(crate) settings: BTreeMap<String, Path>,
+    pub(crate) settings: SettingPaths,
     pub(crate) secrets: BTreeMap<FieldName, Path>,
     pub(crate) account: Option<Path>,
     pub(crate) dead: Vec<Condition>,
@@ -82,15 +143,13 @@ impl AnswerRules {
         };
         let secret =
             |path: &Path| Some(SecretString::from(path.of(body)?.as_str().filter(|t| !t.is_empty())?));
-        let settings =
-            self.settings.iter().filter_map(|(name, path)| Some((name.clone(), path.of(body)?.clone())));
         let secrets = self.secrets.iter().filter_map(|(name, path)| Some((name.clone(), secret(path)?)));
         Ok(Granted {
             access_token: access_token.into(),
             refresh_token: secret(&self.refresh_token),
             expires: self.expires(body, sent),
             scopes: self.scopes(body),
-            settings: settings.collect(),
+            settings: self.settings.read(body),
             secrets: secrets.collect(),
             account: self.account.as_ref().and_then(|path| path.text(body)),
         })
@@ -194,11 +253,7 @@ impl VerdictRules {
             let text = |path: &Option<Path>| path.as_ref().and_then(|path| path.text(body));
             Verdict::Works { account: text(&self.account), name: text(&self.name) }
         } else {
-            Verdict::Unclear(match status {
-                429 => RefusalKind::Throttled,
-                500.. => RefusalKind::Outage,
-                _ => RefusalKind::Unknown,
-            })
+            Verdict::Unclear(RefusalKind::of_status(status))
         }
     }
 }

@@ -110,6 +110,9 @@ pub(crate) struct ModeFile {
     /// What `{flow.assertion}` is.
     #[serde(default)]
     pub(crate) assertion: Option<oauth::AssertionFile>,
+    /// What else is asked of the provider once there are tokens.
+    #[serde(default)]
+    pub(crate) after: Option<oauth::AfterFile>,
     /// How answers with tokens are read.
     #[serde(default)]
     pub(crate) answer: oauth::AnswerFile,

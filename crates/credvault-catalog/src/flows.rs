@@ -67,6 +67,10 @@ impl Known<'_> {
                 "must send {flow.code_verifier}, for authorize sends its challenge".to_owned(),
             ));
         }
+        let after = file.after.take().map(|after| self.after(&at("after"), after)).transpose()?;
+        if after.is_some() && exchange.is_none() {
+            return Err((at("after"), "must come with exchange".to_owned()));
+        }
         let assertion =
             file.assertion.take().map(|assertion| self.assertion(&at("assertion"), assertion)).transpose()?;
         if assertion.is_none() && renew.as_ref().is_some_and(|call| refers(&call.all(), "assertion")) {
@@ -86,7 +90,7 @@ impl Known<'_> {
             consent: renewal.consent_seconds.map(Duration::from_secs),
             at_once: renewal.at_once,
         };
-        let oauth = OAuth { authorize, scopes, renewal, exchange, renew, assertion, answer };
+        let oauth = OAuth { authorize, scopes, renewal, exchange, after, renew, assertion, answer };
         Ok(ModeCalls { oauth: Some(oauth), revoke, verify })
     }
 

@@ -38,7 +38,7 @@ mod webhook;
 
 mod document;
 
-pub use answer::{Granted, RefusalKind, Verdict};
+pub use answer::{Details, Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::answer::{Granted, RefusalKind, Verdict};
+use crate::answer::{Details, Granted, RefusalKind, Verdict};
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::condition;
 use crate::derived::Derived;
@@ -210,6 +210,22 @@ impl Mode {
         call.fill(&self.values(given)).map_err(Missing::from)
     }
 
+    /// The filled call, with what every request of the mode carries unless the call names the same.
+    fn carrying(&self, call: &CallTemplates, given: Given<'_>) -> Result<ProviderRequest, Missing> {
+        let mut request = self.fill(call, given)?;
+        let carried = self.request_auth(given.config, given.secrets, given.app);
+        let add = |pairs: &mut Vec<(String, SecretString)>, more: Vec<(String, SecretString)>| {
+            for (name, value) in more {
+                if pairs.iter().all(|(present, _)| !present.eq_ignore_ascii_case(&name)) {
+                    pairs.push((name, value));
+                }
+            }
+        };
+        add(&mut request.headers, carried.headers);
+        add(&mut request.query, carried.query);
+        Ok(request)
+    }
+
     /// The URL that the user's browser is sent to. `None` if the mode has no consent.
     ///
     /// # Errors
@@ -239,6 +255,29 @@ impl Mode {
     /// A value that the URL needs is missing.
     pub fn exchange(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         Some(self.fill(self.oauth.as_ref()?.exchange.as_ref()?, given))
+    }
+
+    /// The request that asks, with new tokens, for what their answer did not say. `None` where nothing is asked.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn after(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
+        Some(self.carrying(&self.oauth.as_ref()?.after.as_ref()?.call, given))
+    }
+
+    /// Whether a consent ends well without an answer to [`Mode::after`].
+    pub fn after_is_optional(&self) -> bool {
+        let after = self.oauth.as_ref().and_then(|oauth| oauth.after.as_ref());
+        after.is_none_or(|after| after.optional)
+    }
+
+    /// Reads the answer to [`Mode::after`].
+    ///
+    /// # Errors
+    /// What kind of refusal it is.
+    pub fn read_after(&self, status: u16, body: &Value) -> Result<Details, RefusalKind> {
+        let after = self.oauth.as_ref().and_then(|oauth| oauth.after.as_ref());
+        after.ok_or(RefusalKind::Unknown)?.rules.read(status, body)
     }
 
     /// The request that gives a new access token.
@@ -307,23 +346,7 @@ impl Mode {
     /// A value that the URL needs is missing.
     pub fn verify(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         let verify = self.verify.as_ref()?;
-        let carried = self.request_auth(given.config, given.secrets, given.app);
-        Some(self.fill(&verify.call, given).map(|mut request| {
-            let absent = |pairs: &[(String, SecretString)], name: &str| {
-                pairs.iter().all(|(present, _)| !present.eq_ignore_ascii_case(name))
-            };
-            for (name, value) in carried.headers {
-                if absent(&request.headers, &name) {
-                    request.headers.push((name, value));
-                }
-            }
-            for (name, value) in carried.query {
-                if absent(&request.query, &name) {
-                    request.query.push((name, value));
-                }
-            }
-            request
-        }))
+        Some(self.carrying(&verify.call, given))
     }
 
     /// Reads the answer to [`Mode::verify`].

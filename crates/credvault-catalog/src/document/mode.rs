@@ -6,8 +6,9 @@ use credvault_domain::FieldName;
 
 use super::calls::{call, conditions, proof};
 use super::words::{cell, code, list, span};
+use crate::answer::SettingPaths;
 use crate::field::Field;
-use crate::oauth::{Authorize, OAuth, Revoke, Rotation, Scopes, Verify};
+use crate::oauth::{After, Authorize, OAuth, Revoke, Rotation, Scopes, Verify};
 use crate::request_auth::RequestTemplates;
 use crate::{Mode, ModeKind};
 
@@ -88,6 +89,9 @@ fn tokens(text: &mut String, mode: &Mode, oauth: &OAuth) {
     }
     if let Some(exchange) = &oauth.exchange {
         let _ = writeln!(text, "- Token: {}, with {}.", call(exchange), proof(exchange));
+    }
+    if let Some(after) = &oauth.after {
+        follow_up(text, after);
     }
     match &oauth.renew {
         Some(renew) => {
@@ -170,13 +174,30 @@ fn answers(text: &mut String, oauth: &OAuth) {
         }
         (None, None) => parts.push("an access token does not end unless it says otherwise".to_owned()),
     }
-    parts.extend(answer.settings.iter().map(|(name, path)| format!("`{path}` becomes the setting `{name}`")));
+    parts.extend(settings(&answer.settings));
     parts.extend(answer.secrets.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")));
     parts.extend(answer.account.iter().map(|path| format!("the account's id is `{path}`")));
     if oauth.renewal.at_once {
         parts.push("the first token is exchanged at once for one that lives longer".to_owned());
     }
     let _ = writeln!(text, "- Answer: {}.", parts.join("; "));
+}
+
+fn settings(paths: &SettingPaths) -> impl Iterator<Item = String> {
+    paths.0.iter().map(|(name, place)| format!("`{}` becomes the setting `{name}`", place.path))
+}
+
+fn follow_up(text: &mut String, after: &After) {
+    let mut parts = vec![call(&after.call)];
+    if !after.rules.success.is_empty() {
+        parts.push(format!("a success only if {}", conditions(&after.rules.success)));
+    }
+    parts.extend(settings(&after.rules.settings));
+    parts.extend(after.rules.account.iter().map(|path| format!("the account's id is `{path}`")));
+    if after.optional {
+        parts.push("the consent ends well without it".to_owned());
+    }
+    let _ = writeln!(text, "- After the consent: {}.", parts.join("; "));
 }
 
 fn verification(text: &mut String, verify: &Verify) {

@@ -168,6 +168,26 @@ impl Default for AnswerFile {
     }
 }
 
+/// A call right after the exchange, with the new tokens, for settings that the tokens' own answer does not have.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AfterFile {
+    /// The mode's request headers and query parameters are added, unless the call names the same.
+    pub(crate) call: CallFile,
+    /// What must hold beside a status of 2xx.
+    #[serde(default)]
+    pub(crate) success: Vec<ConditionFile>,
+    /// Setting to path. What is not there leaves the setting as it is.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, PathFile>,
+    /// The account's id at the provider.
+    #[serde(default)]
+    pub(crate) account: Option<PathFile>,
+    /// Whether a consent ends well without it.
+    #[serde(default)]
+    pub(crate) optional: bool,
+}
+
 /// What renewing does, and what its errors mean.
 #[derive(Deserialize, Default, Debug)]
 #[serde(default, deny_unknown_fields)]

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Known;
-use crate::answer::{AnswerRules, VerdictRules};
+use crate::answer::{AnswerRules, DetailRules, SettingPath, SettingPaths, VerdictRules};
 use crate::catalog::Problem;
 use crate::condition::{Condition, Test};
-use crate::file::oauth::{AnswerFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile, VerifyFile};
-use crate::oauth::{Revoke, Verify};
+use crate::file::FieldKind;
+use crate::file::oauth::{
+    AfterFile, AnswerFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile, VerifyFile,
+};
+use crate::oauth::{After, Revoke, Verify};
 use crate::path::{Path, PathFile};
 
 impl Known<'_> {
@@ -23,14 +26,7 @@ impl Known<'_> {
     ) -> Result<AnswerRules, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let path = |part: &str, file: &PathFile| Path::parse(file).map_err(|problem| (at(part), problem));
-        let mut settings = BTreeMap::new();
-        for (name, text) in file.settings {
-            let part = format!("settings.{name}");
-            if !self.config.contains_key(name.as_str()) {
-                return Err((at(&part), "is no setting of this mode".to_owned()));
-            }
-            settings.insert(name, path(&part, &text)?);
-        }
+        let settings = self.settings(&at("settings"), file.settings)?;
         let mut secrets = BTreeMap::new();
         for (name, text) in file.secrets {
             let part = format!("secrets.{name}");
@@ -68,6 +64,30 @@ impl Known<'_> {
             app,
             throttled: of_renewal("throttled", &renewal.throttled)?,
         })
+    }
+
+    fn settings(&self, key: &str, files: BTreeMap<String, PathFile>) -> Result<SettingPaths, Problem> {
+        let setting = |(name, file): (String, PathFile)| {
+            let key = format!("{key}.{name}");
+            let Some(field) = self.config.get(name.as_str()) else {
+                return Err((key, "is no setting of this mode".to_owned()));
+            };
+            let text = !matches!(field.kind, FieldKind::Integer | FieldKind::Boolean);
+            let path = Path::parse(&file).map_err(|problem| (key, problem))?;
+            Ok((name, SettingPath { path, text }))
+        };
+        Ok(SettingPaths(files.into_iter().map(setting).collect::<Result<_, _>>()?))
+    }
+
+    pub(super) fn after(&self, key: &str, file: AfterFile) -> Result<After, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let account = file.account.map(|file| Path::parse(&file).map_err(|problem| (at("account"), problem)));
+        let rules = DetailRules {
+            success: conditions(&at("success"), file.success)?,
+            settings: self.settings(&at("settings"), file.settings)?,
+            account: account.transpose()?,
+        };
+        Ok(After { call: self.call(&at("call"), file.call)?, rules, optional: file.optional })
     }
 
     pub(super) fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {

@@ -146,3 +146,48 @@ fn hubspots_answers_are_read_in_both_spellings() {
         assert_eq!(tokens.refresh_token.expect("given").expose_secret(), "r");
     }
 }
+
+#[test]
+fn what_tokens_do_not_say_is_asked_right_after_them() {
+    let catalog = catalog();
+    let (settings, flow) = (Config::default(), Default::default());
+    let request = |mode: &Mode, token: &str| {
+        let fields = secrets(&[("access_token", token)]);
+        let given = crate::Given { config: &settings, secrets: &fields, app: None, flow: &flow };
+        let request = mode.after(given).expect("there is one").expect("complete");
+        let shown = |(name, value): &(String, SecretString)| format!("{name}: {}", value.expose_secret());
+        (request.url, [request.headers, request.query].concat().iter().map(shown).collect::<Vec<_>>())
+    };
+    let details = |settings: Value, account: Option<&str>| {
+        let Value::Object(settings) = settings else { panic!("an object") };
+        Ok(crate::Details { settings: settings.into_iter().collect(), account: account.map(str::to_owned) })
+    };
+
+    let mailchimp = mode(&catalog, "mailchimp", "oauth2_code");
+    let (url, sent) = request(mailchimp, "t");
+    assert_eq!(
+        (url.as_str(), sent),
+        ("https://login.mailchimp.com/oauth2/metadata", vec!["Authorization: OAuth t".to_owned()])
+    );
+    let metadata = json!({"dc": "us21", "user_id": 7, "api_endpoint": "https://us21.api.mailchimp.com"});
+    assert_eq!(mailchimp.read_after(200, &metadata), details(json!({"dc": "us21"}), Some("7")));
+    assert_eq!(mailchimp.read_after(200, &json!({"error": "invalid_token"})), Err(RefusalKind::Unknown));
+    assert!(!mailchimp.after_is_optional());
+
+    let xero = mode(&catalog, "xero", "oauth2_code");
+    // {"authentication_event_id":"e-1"}
+    let (_, sent) = request(xero, "h.eyJhdXRoZW50aWNhdGlvbl9ldmVudF9pZCI6ImUtMSJ9.s");
+    assert!(sent.contains(&"authEventId: e-1".to_owned()), "{sent:?}");
+    let (_, sent) = request(xero, "opaque");
+    assert!(!sent.iter().any(|pair| pair.starts_with("authEventId")), "{sent:?}");
+    let tenants =
+        json!([{"tenantId": "p", "tenantType": "PRACTICE"}, {"tenantId": "o", "tenantType": "ORGANISATION"}]);
+    assert_eq!(xero.read_after(200, &tenants), details(json!({"tenant_id": "o"}), None));
+    assert_eq!(xero.read_after(200, &json!([])), details(json!({}), None));
+    assert_eq!(xero.read_after(503, &Value::Null), Err(RefusalKind::Outage));
+    assert!(xero.after_is_optional());
+
+    let etsy = mode(&catalog, "etsy", "oauth2_code");
+    let me = json!({"user_id": 5, "shop_id": 12_345_678});
+    assert_eq!(etsy.read_after(200, &me), details(json!({"shop_id": "12345678"}), Some("5")));
+}
