@@ -221,7 +221,13 @@ impl Broker {
             fields,
             expire_time: granted.expires,
             renewal: target.mode.renews().then(|| Renewal {
-                due_time: due_time(target.mode, granted.expires, sent, self.random()),
+                due_time: due_time(
+                    target.mode,
+                    granted.expires,
+                    granted.refresh_expires,
+                    sent,
+                    self.random(),
+                ),
                 client_id: Some(usable.app.client_id.clone()),
             }),
         };

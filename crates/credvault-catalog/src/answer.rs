@@ -19,6 +19,8 @@ pub struct Granted {
     pub refresh_token: Option<SecretString>,
     /// When the access token ends; `None` means never.
     pub expires: Option<Timestamp>,
+    /// When the refresh token ends if nobody uses it, if the answer says so.
+    pub refresh_expires: Option<Timestamp>,
     /// The scopes that were granted, if the answer says so.
     pub scopes: Option<Vec<String>>,
     /// Settings that came along.
@@ -114,6 +116,8 @@ pub(crate) struct AnswerRules {
     pub(crate) lifetime: Path,
     pub(crate) expires_at: Option<Path>,
     pub(crate) default_lifetime: Option<Duration>,
+    pub(crate) refresh_lifetime: Path,
+    pub(crate) refresh_expires_at: Option<Path>,
     pub(crate) scope: Path,
     pub(crate) scope_separator: String,
     pub(crate) settings: SettingPaths,
@@ -148,6 +152,10 @@ impl AnswerRules {
             access_token: access_token.into(),
             refresh_token: secret(&self.refresh_token),
             expires: self.expires(body, sent),
+            refresh_expires: match &self.refresh_expires_at {
+                Some(path) => path.of(body).and_then(instant).filter(|end| *end > sent),
+                None => seconds(self.refresh_lifetime.of(body)).map(|lifetime| sent.after(lifetime)),
+            },
             scopes: self.scopes(body),
             settings: self.settings.read(body),
             secrets: secrets.collect(),
@@ -172,21 +180,11 @@ impl AnswerRules {
 
     fn expires(&self, body: &Value, sent: Timestamp) -> Option<Timestamp> {
         if let Some(value) = self.expires_at.as_ref().and_then(|path| path.of(body)) {
-            let instant = match value {
-                Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
-                other => other.as_i64().and_then(from_seconds),
-            };
-            return instant
+            return instant(value)
                 .filter(|instant| *instant > sent)
                 .map(|instant| sent.after(sent.until(instant).clamp(LIFETIMES.0, LIFETIMES.1)));
         }
-        let seconds = match self.lifetime.of(body) {
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
-            _ => None,
-        };
-        let lifetime = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let lifetime = lifetime.or(self.default_lifetime)?;
+        let lifetime = seconds(self.lifetime.of(body)).or(self.default_lifetime)?;
         Some(sent.after(lifetime.clamp(LIFETIMES.0, LIFETIMES.1)))
     }
 
@@ -202,6 +200,24 @@ impl AnswerRules {
             Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             _ => None,
         }
+    }
+}
+
+/// A lifetime in seconds, as number or text. Zero is none.
+fn seconds(value: Option<&Value>) -> Option<Duration> {
+    let seconds = match value? {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
+        _ => None,
+    };
+    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// An instant, in seconds since 1970 or as RFC 3339.
+fn instant(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
+        other => other.as_i64().and_then(from_seconds),
     }
 }
 

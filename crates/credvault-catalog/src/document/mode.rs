@@ -9,6 +9,7 @@ use super::words::{cell, code, list, span};
 use crate::answer::SettingPaths;
 use crate::field::Field;
 use crate::oauth::{After, Authorize, OAuth, Revoke, Rotation, Scopes, Verify};
+use crate::path::Path;
 use crate::request_auth::RequestTemplates;
 use crate::{Mode, ModeKind};
 
@@ -173,6 +174,13 @@ fn answers(text: &mut String, oauth: &OAuth) {
             parts.push(format!("an access token lives for {} unless it says otherwise", span(lifetime)))
         }
         (None, None) => parts.push("an access token does not end unless it says otherwise".to_owned()),
+    }
+    match &answer.refresh_expires_at {
+        Some(path) => parts.push(format!("an unused refresh token ends at the instant `{path}`")),
+        None if answer.refresh_lifetime != Path::member("refresh_token_expires_in") => {
+            parts.push(format!("an unused refresh token ends after `{}` seconds", answer.refresh_lifetime));
+        }
+        None => {}
     }
     parts.extend(settings(&answer.settings));
     parts.extend(answer.secrets.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")));

@@ -138,6 +138,10 @@ pub(crate) struct AnswerFile {
     pub(crate) expires_at: Option<PathFile>,
     /// The lifetime where the answer names none, or zero.
     pub(crate) default_lifetime_seconds: Option<u64>,
+    /// A number of seconds after which the refresh token is dead if nobody uses it.
+    pub(crate) refresh_lifetime: PathFile,
+    /// Instead of that: an instant, in seconds since 1970 or as RFC 3339.
+    pub(crate) refresh_expires_at: Option<PathFile>,
     /// The granted scopes: a text with separators, or a list.
     pub(crate) scope: PathFile,
     /// What stands between two granted scopes, if not what stands between two asked for.
@@ -159,6 +163,8 @@ impl Default for AnswerFile {
             lifetime: PathFile::One("expires_in".to_owned()),
             expires_at: None,
             default_lifetime_seconds: None,
+            refresh_lifetime: PathFile::One("refresh_token_expires_in".to_owned()),
+            refresh_expires_at: None,
             scope: PathFile::One("scope".to_owned()),
             scope_separator: None,
             settings: BTreeMap::new(),

@@ -55,6 +55,11 @@ impl Known<'_> {
             lifetime: path("lifetime", &file.lifetime)?,
             expires_at: file.expires_at.map(|text| path("expires_at", &text)).transpose()?,
             default_lifetime: file.default_lifetime_seconds.map(Duration::from_secs),
+            refresh_lifetime: path("refresh_lifetime", &file.refresh_lifetime)?,
+            refresh_expires_at: file
+                .refresh_expires_at
+                .map(|file| path("refresh_expires_at", &file))
+                .transpose()?,
             scope: path("scope", &file.scope)?,
             scope_separator: file.scope_separator.unwrap_or_else(|| scopes.separator.clone()),
             settings,

@@ -191,3 +191,24 @@ fn what_tokens_do_not_say_is_asked_right_after_them() {
     let me = json!({"user_id": 5, "shop_id": 12_345_678});
     assert_eq!(etsy.read_after(200, &me), details(json!({"shop_id": "12345678"}), Some("5")));
 }
+
+#[test]
+fn a_refresh_tokens_own_end_is_read_in_each_providers_words() {
+    let catalog = catalog();
+    let seconds = |tokens: crate::Granted| tokens.refresh_expires.map(|end| end.seconds());
+    let with = |name: &str, value: Value| json!({"access_token": "t", name: value});
+    let cases = [
+        ("shopify", with("refresh_token_expires_in", json!(7_776_000)), Some(7_776_000)),
+        ("ebay", with("refresh_token_expires_in", json!(47_304_000)), Some(47_304_000)),
+        ("quickbooks", with("x_refresh_token_expires_in", json!(8_640_000)), Some(8_640_000)),
+        ("github", with("refresh_token_expires_in", json!("15897600")), Some(15_897_600)),
+        ("shopify", with("refresh_token_expires_in", json!(0)), None),
+        ("xero", json!({"access_token": "t"}), None),
+    ];
+    for (provider, body, expected) in cases {
+        assert_eq!(seconds(granted(mode(&catalog, provider, "oauth2_code"), body)), expected, "{provider}");
+    }
+    let shop =
+        json!({"code": 0, "data": {"access_token": "t", "refresh_token_expire_in": 4_000_000_000_i64}});
+    assert_eq!(seconds(granted(mode(&catalog, "tiktok_shop", "oauth2_code"), shop)), Some(4_000_000_000));
+}
