@@ -7,7 +7,7 @@ use credvault_domain::{AuthMode, FieldName, ProviderId};
 
 use crate::derived::Derived;
 use crate::field::Field;
-use crate::file::{DerivedFile, FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::file::{Belongs, DerivedFile, FieldFile, FieldKind, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
 use crate::request_auth::RequestTemplates;
@@ -180,6 +180,7 @@ fn mode(
 ) -> Result<Mode, Problem> {
     let mut config = fields("config", shared, false)?;
     config.extend(fields(&format!("{key}.config"), std::mem::take(&mut file.config), false)?);
+    check_belongs(&config)?;
     let secrets = fields(&format!("{key}.secret"), std::mem::take(&mut file.secret), true)?;
     let mut derived = BTreeMap::new();
     for (name, value) in shared_derived.iter().chain(&file.derived) {
@@ -263,6 +264,19 @@ fn check_single_lines(
             {
                 return Err((part, format!("must not refer to {name}, which may have several lines")));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What settings belong to must be there, with the values that are named.
+fn check_belongs(config: &BTreeMap<FieldName, Field>) -> Result<(), Problem> {
+    for (name, field) in config {
+        let Some(Belongs { to, values }) = &field.belongs else { continue };
+        let other = config.get(to.as_str());
+        if !other.is_some_and(|other| values.values().all(|value| other.values.contains(value))) {
+            let problem = "must name a setting with an enum, and values of it";
+            return Err((format!("config.{name}.belongs"), problem.to_owned()));
         }
     }
     Ok(())

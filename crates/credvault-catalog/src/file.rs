@@ -186,6 +186,9 @@ pub(crate) struct FieldFile {
     /// What templates use where the field is not given. Not for secrets.
     #[serde(default)]
     pub(crate) default: Option<Value>,
+    /// What its values belong to. Config only.
+    #[serde(default)]
+    pub(crate) belongs: Option<Belongs>,
     /// For `json`: members that must be non-empty strings.
     #[serde(default)]
     pub(crate) members: Vec<String>,
@@ -198,6 +201,17 @@ pub(crate) struct FieldFile {
     /// Whether a fetch leaves the field out: the vault uses it, nobody else needs it.
     #[serde(default)]
     pub(crate) vault_only: bool,
+}
+
+/// Which value another setting must have for each of this one's values, as a country is in a region. A value that is not
+/// here may go with any.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Belongs {
+    /// The other setting.
+    pub(crate) to: String,
+    /// Its value for each of this one's. Several of this one's stand in one text with commas.
+    pub(crate) values: BTreeMap<String, String>,
 }
 
 /// What a field holds.

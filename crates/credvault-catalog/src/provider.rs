@@ -128,7 +128,10 @@ impl Mode {
         }
         for (name, value) in config.iter() {
             let (rule, place) = match self.config.get(name) {
-                Some(field) => (field.check_value(value).err(), format!("{path}.{name}")),
+                Some(field) => {
+                    let fits = || field.check_belongs(value, |other| config.get(other).cloned());
+                    (field.check_value(value).and_then(|()| fits()).err(), format!("{path}.{name}"))
+                }
                 None if self.secrets.contains_key(name) => (
                     Some("is a secret: put it into the credential instead".to_owned()),
                     format!("{path}.{name}"),

@@ -303,3 +303,43 @@ fn a_condition_asks_one_thing() {
         assert!(message.contains("modes.key.verify.dead [0]") && message.contains(expected), "{message}");
     }
 }
+
+#[test]
+fn a_country_or_marketplace_of_another_region_is_told_which_one_it_belongs_to() {
+    let catalog = catalog();
+    for provider in ["amazon_sp_seller", "amazon_sp_vendor"] {
+        let amazon = mode(&catalog, provider, "oauth2_code");
+        let check = |settings: Value| {
+            amazon.check_config("config", &config(settings)).map_err(|error| error.to_string())
+        };
+        let (germany, america) = ("A1PA6795UKMFR9", "ATVPDKIKX0DER");
+        assert_eq!(check(json!({"region": "eu", "country": "de", "marketplace_ids": germany})), Ok(()));
+        assert_eq!(check(json!({"region": "eu", "marketplace_ids": "ANEWMARKETPLACE"})), Ok(()));
+        let cases = [
+            (
+                json!({"region": "na", "country": "de"}),
+                "config.country must fit the region: de belongs to eu",
+            ),
+            (
+                json!({"region": "na", "marketplace_ids": format!("{america}, {germany}")}),
+                "config.marketplace_ids must fit the region: A1PA6795UKMFR9 belongs to eu",
+            ),
+            (json!({"region": "eu", "country": "uk"}), "config.country must be one of us, ca"),
+            (
+                json!({"region": "na", "marketplace_ids": "canary"}),
+                "config.marketplace_ids must be marketplace ids such as",
+            ),
+        ];
+        for (settings, expected) in cases {
+            let message = check(settings).expect_err(expected);
+            assert!(message.starts_with(expected) && !message.contains("canary"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn what_a_setting_belongs_to_must_be_there() {
+    let belongs = "[config.town]\ntitle = \"T\"\nbelongs = { to = \"land\", values = { a = \"x\" } }\n";
+    let message = broken(&format!("{SOUND}{belongs}"));
+    assert!(message.contains("config.town.belongs must name a setting with an enum"), "{message}");
+}

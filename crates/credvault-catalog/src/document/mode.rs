@@ -65,6 +65,9 @@ fn hint(field: &Field) -> String {
     } else if let Some(expects) = &field.expects {
         let _ = write!(hint, " Must be {expects}.");
     }
+    if let Some(belongs) = &field.belongs {
+        let _ = write!(hint, " Must fit `{}`.", belongs.to);
+    }
     if let Some(default) = &field.default {
         let _ = write!(hint, " Default: `{}`.", default.as_str().map_or(default.to_string(), str::to_owned));
     }
