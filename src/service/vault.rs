@@ -359,7 +359,14 @@ async fn verify_webhook(
     let headers: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
     let method = if request.method.is_empty() { "POST" } else { &request.method };
     let delivery = Delivery { method, url: &request.url, headers: &headers, body: &request.body };
-    let response = match webhook::check(webhook, &delivery, &keys, call.now()) {
+    let checked = match &webhook.public_keys {
+        Some(published) => {
+            let broker = &call.vault.broker;
+            broker.check_published(published, &connection.config, app.as_ref(), &delivery).await?
+        }
+        None => webhook::check(webhook, &delivery, &keys, call.now()),
+    };
+    let response = match checked {
         Err(error) => v1::VerifyWebhookResponse {
             verdict: v1::WebhookVerdict::Invalid.into(),
             problem: error.to_string(),

@@ -6,6 +6,7 @@ use credvault_catalog::Catalog;
 use credvault_domain::{Clock, Random};
 use credvault_store::Store;
 
+use crate::published::Published;
 use crate::{Http, Refresher};
 
 /// Does things at providers. Cheap to clone.
@@ -19,6 +20,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     refresher: Refresher,
+    published: Published,
 }
 
 impl std::fmt::Debug for Broker {
@@ -43,12 +45,17 @@ impl Broker {
             Arc::clone(&clock),
             Arc::clone(&random),
         );
-        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher }))
+        let published = Published::default();
+        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, published }))
     }
 
     /// What keeps tokens fresh.
     pub fn refresher(&self) -> &Refresher {
         &self.0.refresher
+    }
+
+    pub(crate) fn published(&self) -> &Published {
+        &self.0.published
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -18,6 +18,8 @@ mod revoke;
 
 mod verify;
 
+mod published;
+
 pub mod webhook;
 
 pub use authorize::{AuthorizeError, Begun, Callback, Target};

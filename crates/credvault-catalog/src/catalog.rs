@@ -162,9 +162,16 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         let mode = mode(&key, shared, &file.derived, &app, mode_file)?;
         modes.insert(name, mode);
     }
+    let config = fields("config", file.config, false)?;
+    let derived = file.derived.into_iter().map(|(name, file)| {
+        let checked = Derived::from_file(file).map_err(|problem| (format!("derived.{name}"), problem))?;
+        Ok((name, checked))
+    });
+    let derived = derived.collect::<Result<_, Problem>>()?;
+    let known = Known { config: &config, secrets: &BTreeMap::new(), derived: &derived, app: &app };
     let mut webhooks = BTreeMap::new();
     for (name, webhook) in file.webhooks {
-        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &app)?;
+        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &known)?;
         webhooks.insert(name, webhook);
     }
     let ProviderFile { name, documentation, uncertain, rate_limit, .. } = file;

@@ -169,6 +169,9 @@ fn webhook(text: &mut String, name: &str, webhook: &Webhook) {
     if let Some(id) = &webhook.id {
         let _ = writeln!(text, "- Delivery's id: {}.", code(id));
     }
+    if let Some(keys) = &webhook.public_keys {
+        let _ = writeln!(text, "- Key: {}, with a token of the app's own.", calls::call(&keys.key));
+    }
     if !webhook.keys.is_empty() {
         let keys = list(webhook.keys.iter().map(|key| code(&key_place(key))), "or");
         let form = if webhook.key_encoding == KeyEncoding::Base64 { ", base64 after `whsec_`" } else { "" };

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::file::{Belongs, FieldFile, FieldKind};
 
 /// A field with its rules, ready to check values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) title: String,
     pub(crate) description: Option<String>,

@@ -167,7 +167,8 @@ impl Known<'_> {
                     field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
                 }),
                 Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
-                Placeholder::App(_) => true,
+                // The app is the platform's, and a key's id has been checked.
+                Placeholder::App(_) | Placeholder::Flow("key_id") => true,
                 _ => false,
             };
             if !narrow {
@@ -202,7 +203,7 @@ impl Known<'_> {
         Ok(Some((user, self.template(&format!("{key}.basic.password"), &password)?)))
     }
 
-    fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
+    pub(crate) fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let body = match (file.form.is_empty(), file.json) {
             (true, None) => BodyTemplates::Empty,

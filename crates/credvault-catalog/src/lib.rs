@@ -36,6 +36,8 @@ mod derived;
 
 mod webhook;
 
+mod public_keys;
+
 mod document;
 
 pub use answer::{Details, Granted, RefusalKind, Verdict};
@@ -43,5 +45,6 @@ pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
 pub use provider::{AppField, Assertion, Given, Missing, Mode, ModeKind, Provider, RateLimit};
+pub use public_keys::PublicKeys;
 pub use request_auth::RequestAuth;
 pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

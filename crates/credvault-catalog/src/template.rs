@@ -65,7 +65,7 @@ impl std::fmt::Display for Placeholder {
 }
 
 /// What `{flow.X}` may stand for.
-pub(crate) const FLOW: [&str; 11] = [
+pub(crate) const FLOW: [&str; 13] = [
     // Of an authorisation.
     "state",
     "redirect_uri",
@@ -73,6 +73,9 @@ pub(crate) const FLOW: [&str; 11] = [
     "code_challenge",
     "code",
     "code_verifier",
+    // Of the fetch of a public key: its id, letters, digits, - and _ only; a token of the app's own.
+    "key_id",
+    "token",
     // Of any call: seconds since 1970, the same in milliseconds, as RFC 3339, a fresh UUID, a signed assertion.
     "now",
     "now_ms",

@@ -288,4 +288,17 @@ pub(crate) struct WebhookFile {
     pub(crate) keys: Vec<String>,
     #[serde(default)]
     pub(crate) key_encoding: KeyEncoding,
+    /// Where the provider publishes its keys, for the scheme `ebay`.
+    #[serde(default)]
+    pub(crate) public_keys: Option<PublicKeysFile>,
+}
+
+/// The calls that give a public key. Settings in them are those of every mode.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublicKeysFile {
+    /// Gives a token of the app's own: `access_token`, `expires_in`.
+    pub(crate) token: CallFile,
+    /// Gives the key `{flow.key_id}` as `key`, PEM. The token is `{flow.token}`.
+    pub(crate) key: CallFile,
 }

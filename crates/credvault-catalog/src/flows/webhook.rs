@@ -1,21 +1,17 @@
 //! From a provider file to a checked way to sign webhooks.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_domain::FieldName;
 
+use super::Known;
 use crate::catalog::Problem;
-use crate::file::oauth::WebhookFile;
-use crate::provider::AppField;
+use crate::file::oauth::{PublicKeysFile, WebhookFile};
+use crate::public_keys::PublicKeys;
 use crate::webhook::{KeyPlace, Scheme, Signed, TOLERANCE, Webhook};
 
 /// Checks a way to sign webhooks.
-pub(crate) fn webhook(
-    key: &str,
-    file: WebhookFile,
-    app: &BTreeMap<FieldName, AppField>,
-) -> Result<Webhook, Problem> {
+pub(crate) fn webhook(key: &str, file: WebhookFile, known: &Known<'_>) -> Result<Webhook, Problem> {
     let at = |part: &str| format!("{key}.{part}");
     let missing = |part: &str| (at(part), "must be given".to_owned());
     let (signature, signed, timestamp, id) = match file.scheme {
@@ -44,7 +40,7 @@ pub(crate) fn webhook(
     }
     let key_place = |text: &String| match text.split_once('.') {
         Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
-        Some(("app", name)) => match app.get_key_value(name) {
+        Some(("app", name)) => match known.app.get_key_value(name) {
             Some((name, field)) if field.secret => Ok(KeyPlace::App(name.clone())),
             _ => Err(format!("names app.{name}, which [app.{name}] does not describe as a secret")),
         },
@@ -58,7 +54,13 @@ pub(crate) fn webhook(
     if keys.is_empty() && file.scheme != Scheme::Ebay {
         return Err(missing("keys"));
     }
+    let public_keys =
+        file.public_keys.map(|calls| public_keys(&at("public_keys"), calls, known)).transpose()?;
+    if public_keys.is_some() != (file.scheme == Scheme::Ebay) {
+        return Err((at("public_keys"), "must be given for the scheme ebay, and for no other".to_owned()));
+    }
     Ok(Webhook {
+        public_keys,
         scheme: file.scheme,
         signature: signature.to_lowercase(),
         prefix: file.prefix,
@@ -70,5 +72,14 @@ pub(crate) fn webhook(
         id: id.map(|name| name.to_lowercase()),
         keys,
         key_encoding: file.key_encoding,
+    })
+}
+
+fn public_keys(key: &str, file: PublicKeysFile, known: &Known<'_>) -> Result<PublicKeys, Problem> {
+    Ok(PublicKeys {
+        token: known.call(&format!("{key}.token"), file.token)?,
+        key: known.call(&format!("{key}.key"), file.key)?,
+        config: known.config.clone(),
+        derived: known.derived.clone(),
     })
 }

@@ -103,3 +103,26 @@ fn what_a_file_says_of_the_app_is_checked() {
         assert!(message.contains(expected), "expected {expected:?} in {message:?}");
     }
 }
+
+#[test]
+fn ebays_keys_are_asked_of_the_connections_environment() {
+    let catalog = catalog();
+    let ebay = catalog.get(&ProviderId::parse("ebay").expect("id")).expect("known");
+    let keys = ebay.webhooks["notification"].public_keys.as_ref().expect("published");
+    let flow = crate::Flow::default().with("key_id", "k-1").with("token", "t");
+    let request = |settings: Value| {
+        let settings = config(settings);
+        let token = keys.token_request(&settings, &app(), &flow).expect("complete");
+        let key = keys.key_request(&settings, &app(), &flow).expect("complete");
+        (token.url, key.url, key.headers[0].1.expose_secret().to_owned())
+    };
+    let (token, key, bearer) = request(json!({}));
+    assert_eq!(token, "https://api.ebay.com/identity/v1/oauth2/token");
+    assert_eq!(key, "https://api.ebay.com/commerce/notification/v1/public_key/k-1");
+    assert_eq!(bearer, "Bearer t");
+    let (_, key, _) = request(json!({"environment": "sandbox"}));
+    assert_eq!(key, "https://api.sandbox.ebay.com/commerce/notification/v1/public_key/k-1");
+
+    let message = broken(&format!("{SOUND}[webhooks.events]\nscheme = \"ebay\"\n"));
+    assert!(message.contains("webhooks.events.public_keys must be given"), "{message}");
+}
