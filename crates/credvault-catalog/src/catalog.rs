@@ -1,18 +1,21 @@
 //! The catalog: embedded providers and those of the operator's folder.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use credvault_domain::{AuthMode, FieldName, ProviderId};
 
 use crate::derived::Derived;
-use crate::field::Field;
-use crate::file::{Belongs, DerivedFile, FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::file::{DerivedFile, FieldFile, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
 use crate::request_auth::RequestTemplates;
-use crate::template::{Placeholder, Template};
+use crate::template::Template;
 use crate::{AppField, Mode, Provider};
+
+use fields::{app_fields, check_belongs, check_single_lines, fields};
 
 /// The files that are part of the program.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -244,66 +247,6 @@ fn mode(
         revoke,
         verify,
     })
-}
-
-fn app_fields(files: BTreeMap<String, AppField>) -> Result<BTreeMap<FieldName, AppField>, Problem> {
-    let field = |(name, field): (String, AppField)| {
-        let key = format!("app.{name}");
-        if matches!(name.as_str(), "client_id" | "client_secret") {
-            return Err((key, "is known: every app has one".to_owned()));
-        }
-        Ok((FieldName::parse(&name).map_err(|rule| (key, rule.to_string()))?, field))
-    };
-    files.into_iter().map(field).collect()
-}
-
-/// Headers are single lines, so nothing that may have several can stand in one.
-fn check_single_lines(
-    request: &RequestTemplates,
-    secrets: &BTreeMap<FieldName, Field>,
-) -> Result<(), (&'static str, String)> {
-    for (part, template) in request.all().filter(|(part, _)| *part == "headers") {
-        for placeholder in template.placeholders() {
-            if let Placeholder::Secret(name) = placeholder
-                && secrets
-                    .get(name.as_str())
-                    .is_some_and(|field| matches!(field.kind, FieldKind::Text | FieldKind::Json))
-            {
-                return Err((part, format!("must not refer to {name}, which may have several lines")));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What settings belong to must be there, with the values that are named.
-fn check_belongs(config: &BTreeMap<FieldName, Field>) -> Result<(), Problem> {
-    for (name, field) in config {
-        let Some(Belongs { to, values }) = &field.belongs else { continue };
-        let other = config.get(to.as_str());
-        if !other.is_some_and(|other| values.values().all(|value| other.values.contains(value))) {
-            let problem = "must name a setting with an enum, and values of it";
-            return Err((format!("config.{name}.belongs"), problem.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-fn fields(
-    key: &str,
-    files: BTreeMap<String, FieldFile>,
-    secret: bool,
-) -> Result<BTreeMap<FieldName, Field>, Problem> {
-    files
-        .into_iter()
-        .map(|(name, file)| {
-            let key = format!("{key}.{name}");
-            let name = FieldName::parse(&name).map_err(|rule| (key.clone(), rule.to_string()))?;
-            let field = Field::from_file(file, secret)
-                .map_err(|(part, problem)| (format!("{key}.{part}"), problem))?;
-            Ok((name, field))
-        })
-        .collect()
 }
 
 #[cfg(test)]

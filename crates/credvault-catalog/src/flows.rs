@@ -15,8 +15,9 @@ use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
 use crate::file::{BasicFile, FieldKind, ModeFile};
+use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
-use crate::provider::{AppField, ModeKind};
+use crate::provider::AppField;
 use crate::request_auth::RequestTemplates;
 use crate::template::{Placeholder, Template};
 

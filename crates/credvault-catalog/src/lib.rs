@@ -24,6 +24,8 @@ mod oauth;
 
 mod provider;
 
+mod mode;
+
 mod field;
 
 mod template;
@@ -43,8 +45,9 @@ mod document;
 pub use answer::{Details, Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
+pub use mode::{Assertion, Given, Missing, Mode, ModeKind};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
-pub use provider::{AppField, Assertion, Given, Missing, Mode, ModeKind, Provider, RateLimit};
+pub use provider::{AppField, Provider, RateLimit};
 pub use public_keys::PublicKeys;
 pub use request_auth::RequestAuth;
 pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

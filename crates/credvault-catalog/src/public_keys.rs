@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::derived::Derived;
 use crate::field::Field;
-use crate::provider::Missing;
+use crate::mode::Missing;
 use crate::request_auth::Values;
 
 /// The calls that give a public key: one for a token of the app's own, and one for the key.
