@@ -11,8 +11,6 @@ use crate::derived::Derived;
 use crate::file::{DerivedFile, FieldFile, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
-use crate::request_auth::RequestTemplates;
-use crate::template::Template;
 use crate::{AppField, Mode, Provider};
 
 use fields::{app_fields, check_belongs, check_single_lines, fields};
@@ -192,43 +190,18 @@ fn mode(
     config.extend(fields(&format!("{key}.config"), std::mem::take(&mut file.config), false)?);
     check_belongs(&config)?;
     let secrets = fields(&format!("{key}.secret"), std::mem::take(&mut file.secret), true)?;
+    let place = |name: &str| match file.derived.contains_key(name) {
+        true => format!("{key}.derived.{name}"),
+        false => format!("derived.{name}"),
+    };
     let mut derived = BTreeMap::new();
     for (name, value) in shared_derived.iter().chain(&file.derived) {
-        let checked = Derived::from_file(value.clone());
-        let checked = checked.map_err(|problem| (format!("derived.{name}"), problem))?;
+        let checked = Derived::from_file(value.clone()).map_err(|problem| (place(name), problem))?;
         derived.insert(name.clone(), checked);
     }
-    let template = |part: String, text: &str| {
-        Template::parse(text).map_err(|problem| (format!("{key}.request.{part}"), problem))
-    };
-    let pairs = |part: &str, pairs: BTreeMap<String, String>| {
-        pairs
-            .into_iter()
-            .map(|(name, value)| {
-                Ok((template(format!("{part}.{name}"), &name)?, template(format!("{part}.{name}"), &value)?))
-            })
-            .collect::<Result<Vec<_>, Problem>>()
-    };
-    let base_url =
-        file.request.base_url.as_deref().map(|url| template("base_url".to_owned(), url)).transpose()?;
-    let basic = match &file.request.basic {
-        Some(basic) => {
-            let user = template("basic.user".to_owned(), &basic.user)?;
-            Some((user, template("basic.password".to_owned(), &basic.password)?))
-        }
-        None => None,
-    };
-    let request = RequestTemplates {
-        base_url,
-        basic,
-        headers: pairs("headers", std::mem::take(&mut file.request.headers))?,
-        query: pairs("query", std::mem::take(&mut file.request.query))?,
-    };
     let known = Known { config: &config, secrets: &secrets, derived: &derived, app };
-    known.check_derived()?;
-    for (part, template) in request.all() {
-        known.check(&format!("{key}.request.{part}"), template)?;
-    }
+    known.check_derived(place)?;
+    let request = known.request(&format!("{key}.request"), std::mem::take(&mut file.request))?;
     let request_names_app = known.names_app(request.all());
     let ModeCalls { oauth, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)

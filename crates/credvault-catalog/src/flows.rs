@@ -14,7 +14,7 @@ use crate::catalog::Problem;
 use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
-use crate::file::{BasicFile, FieldKind, ModeFile};
+use crate::file::{BasicFile, FieldKind, ModeFile, RequestFile};
 use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
 use crate::provider::AppField;
@@ -142,9 +142,9 @@ impl Known<'_> {
     }
 
     /// Checks that what a derived value follows from is there.
-    pub(crate) fn check_derived(&self) -> Result<(), Problem> {
+    pub(crate) fn check_derived(&self, place: impl Fn(&str) -> String) -> Result<(), Problem> {
         for (name, derived) in self.derived {
-            let key = format!("derived.{name}");
+            let key = place(name);
             if let Derived::Lookup { from, values } = derived {
                 let setting = self.config.get(from.as_str()).filter(|setting| !setting.values.is_empty());
                 if !setting.is_some_and(|setting| setting.values.iter().all(|text| values.contains_key(text)))
@@ -194,11 +194,18 @@ impl Known<'_> {
         pairs.into_iter().map(pair).collect()
     }
 
-    pub(crate) fn basic(
-        &self,
-        key: &str,
-        basic: Option<BasicFile>,
-    ) -> Result<Option<(Template, Template)>, Problem> {
+    /// What requests carry.
+    pub(crate) fn request(&self, key: &str, file: RequestFile) -> Result<RequestTemplates, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        Ok(RequestTemplates {
+            base_url: file.base_url.map(|url| self.template(&at("base_url"), &url)).transpose()?,
+            basic: self.basic(key, file.basic)?,
+            headers: self.pairs(&at("headers"), file.headers)?,
+            query: self.pairs(&at("query"), file.query)?,
+        })
+    }
+
+    fn basic(&self, key: &str, basic: Option<BasicFile>) -> Result<Option<(Template, Template)>, Problem> {
         let Some(BasicFile { user, password }) = basic else { return Ok(None) };
         let user = self.template(&format!("{key}.basic.user"), &user)?;
         Ok(Some((user, self.template(&format!("{key}.basic.password"), &password)?)))

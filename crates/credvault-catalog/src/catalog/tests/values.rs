@@ -89,6 +89,7 @@ fn what_a_file_says_of_the_app_is_checked() {
         (format!("[app.hook]\ntitle = \"H\"\n{webhook}"), "webhooks.events.keys names app.hook"),
         ("[app.client_id]\ntitle = \"I\"\n".to_owned(), "app.client_id is known"),
         ("[derived.x]\n".to_owned(), "derived.x must have one of"),
+        ("[modes.key.derived.x]\n".to_owned(), "acme.toml, line 6: modes.key.derived.x must have one of"),
         (
             "[derived.x]\nhmac = { key = \"{secret.nope}\", message = \"\" }\n".to_owned(),
             "derived.x refers to secret.nope",
