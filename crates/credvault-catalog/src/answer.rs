@@ -257,11 +257,14 @@ pub(crate) struct VerdictRules {
     pub(crate) name: Option<Path>,
     pub(crate) dead: Vec<Condition>,
     pub(crate) limited: Vec<Condition>,
+    pub(crate) throttled: Vec<Condition>,
 }
 
 impl VerdictRules {
     pub(crate) fn read(&self, status: u16, body: &Value) -> Verdict {
-        if any(&self.dead, status, body) {
+        if any(&self.throttled, status, body) {
+            Verdict::Unclear(RefusalKind::Throttled)
+        } else if any(&self.dead, status, body) {
             Verdict::Dead
         } else if any(&self.limited, status, body) {
             Verdict::Limited

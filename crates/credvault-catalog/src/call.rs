@@ -84,6 +84,8 @@ pub(crate) struct CallTemplates {
     pub(crate) url: Template,
     pub(crate) parts: RequestTemplates,
     pub(crate) body: BodyTemplates,
+    /// Whether what the mode's requests carry is left out.
+    pub(crate) bare: bool,
 }
 
 #[derive(Debug)]

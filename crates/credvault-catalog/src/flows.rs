@@ -235,7 +235,8 @@ impl Known<'_> {
             query: self.pairs(&at("query"), file.query)?,
         };
         let url = self.url(&at("url"), &file.url)?;
-        let call = CallTemplates { method: file.method.unwrap_or(default), url, parts, body };
+        let call =
+            CallTemplates { method: file.method.unwrap_or(default), url, parts, body, bare: file.bare };
         for (part, template) in call.all() {
             self.check(&at(part), template)?;
         }

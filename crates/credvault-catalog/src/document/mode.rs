@@ -220,6 +220,9 @@ fn verification(text: &mut String, verify: &Verify) {
     }
     parts.push(format!("dead: {}", conditions(&rules.dead)));
     parts.push(format!("may not do this: {}", conditions(&rules.limited)));
+    if !rules.throttled.is_empty() {
+        parts.push(format!("too fast: {}", conditions(&rules.throttled)));
+    }
     match &rules.account {
         Some(path) => parts.push(format!("account's id: `{path}`")),
         None => parts.push("does not tell whose account it is".to_owned()),

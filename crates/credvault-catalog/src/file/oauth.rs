@@ -32,6 +32,9 @@ pub(crate) struct CallFile {
     /// A body of JSON; its strings are templates.
     #[serde(default)]
     pub(crate) json: Option<BTreeMap<String, Value>>,
+    /// Whether what the mode's requests carry is left out of this call, where it would be added.
+    #[serde(default)]
+    pub(crate) bare: bool,
 }
 
 /// Something about an answer. Status and path must both hold where both are given.
@@ -252,6 +255,9 @@ pub(crate) struct VerifyFile {
     /// Answers that mean: it is accepted and may not do this. Status 403 if there are none.
     #[serde(default)]
     pub(crate) limited: Vec<ConditionFile>,
+    /// Answers that mean: too fast. Beside status 429.
+    #[serde(default)]
+    pub(crate) throttled: Vec<ConditionFile>,
 }
 
 /// How webhooks of the provider are signed.

@@ -120,6 +120,7 @@ impl Known<'_> {
                 name: path("name", file.name)?,
                 dead: or_status("dead", file.dead, 401)?,
                 limited: or_status("limited", file.limited, 403)?,
+                throttled: conditions(&at("throttled"), file.throttled)?,
             },
         })
     }

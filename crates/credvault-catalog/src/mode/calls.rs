@@ -26,9 +26,12 @@ impl Mode {
         call.fill(&self.values(given)).map_err(Missing::from)
     }
 
-    /// The filled call, with what every request of the mode carries unless the call names the same.
+    /// The filled call, with what every request of the mode carries unless the call names the same or is bare.
     fn carrying(&self, call: &CallTemplates, given: Given<'_>) -> Result<ProviderRequest, Missing> {
         let mut request = self.fill(call, given)?;
+        if call.bare {
+            return Ok(request);
+        }
         let carried = self.request_auth(given.config, given.secrets, given.app);
         let add = |pairs: &mut Vec<(String, SecretString)>, more: Vec<(String, SecretString)>| {
             for (name, value) in more {

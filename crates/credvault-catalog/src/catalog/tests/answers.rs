@@ -58,7 +58,7 @@ fn a_shop_is_asked_by_graphql_whose_errors_come_with_status_200() {
         (
             200,
             json!({"errors": [{"extensions": {"code": "THROTTLED"}}]}),
-            Verdict::Unclear(RefusalKind::Unknown),
+            Verdict::Unclear(RefusalKind::Throttled),
         ),
         (401, json!({"errors": "[API] Invalid API key or access token"}), Verdict::Dead),
     ];
@@ -109,6 +109,7 @@ fn codes_in_ranges_and_lists_mean_what_they_say() {
     assert_eq!(refusal(meta, 400, error(80014)), RefusalKind::Throttled);
     assert_eq!(refusal(meta, 400, error(80015)), RefusalKind::Unknown);
     assert_eq!(meta.verdict(400, &error(294)), Some(Verdict::Limited));
+    assert_eq!(meta.verdict(400, &error(17)), Some(Verdict::Unclear(RefusalKind::Throttled)));
     assert_eq!(meta.verdict(400, &error(300)), Some(Verdict::Unclear(RefusalKind::Unknown)));
 
     let microsoft = mode(&catalog, "microsoft_graph", "oauth2_code");

@@ -127,3 +127,19 @@ fn ebays_keys_are_asked_of_the_connections_environment() {
     let message = broken(&format!("{SOUND}[webhooks.events]\nscheme = \"ebay\"\n"));
     assert!(message.contains("webhooks.events.public_keys must be given"), "{message}");
 }
+
+#[test]
+fn a_bare_call_carries_what_it_names_and_nothing_else() {
+    let catalog = catalog();
+    let ads = mode(&catalog, "amazon_ads", "oauth2_code");
+    let (settings, fields) =
+        (config(json!({"region": "na", "profile_id": "7"})), secrets(&[("access_token", "Atza|a")]));
+    let (app, flow) = (app(), Default::default());
+    let given = crate::Given { config: &settings, secrets: &fields, app: Some(&app), flow: &flow };
+    let request = ads.verify(given).expect("there is one").expect("complete");
+    let mut names: Vec<_> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["Amazon-Advertising-API-ClientId", "Authorization"]);
+    let carried = ads.request_auth(&settings, &fields, Some(&app));
+    assert!(carried.headers.iter().any(|(name, _)| name == "Amazon-Advertising-API-Scope"));
+}
