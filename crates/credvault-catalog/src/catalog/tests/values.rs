@@ -143,3 +143,27 @@ fn a_bare_call_carries_what_it_names_and_nothing_else() {
     let carried = ads.request_auth(&settings, &fields, Some(&app));
     assert!(carried.headers.iter().any(|(name, _)| name == "Amazon-Advertising-API-Scope"));
 }
+
+#[test]
+fn requests_carry_an_apps_secret_at_etsy_only() {
+    let app = App {
+        client_secret: Some("CANARY".into()),
+        secrets: [("webhook_secret", "CANARY"), ("signing_secret", "CANARY"), ("webhook_key", "CANARY")]
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .into(),
+        ..app()
+    };
+    let mut carriers = Vec::new();
+    for provider in catalog().iter() {
+        for (_, mode) in provider.modes() {
+            let fields = mode.secrets.keys().map(|name| (name.as_str().to_owned(), SecretString::from("a")));
+            let fields = SecretFields::parse("fields", fields).expect("within limits");
+            let auth = mode.request_auth(&Config::default(), &fields, Some(&app));
+            let mut carried = auth.headers.iter().chain(&auth.query);
+            if carried.any(|(_, value)| value.expose_secret().contains("CANARY")) {
+                carriers.push(provider.id.as_str().to_owned());
+            }
+        }
+    }
+    assert_eq!(carriers, ["etsy"]);
+}
