@@ -6,8 +6,10 @@ mod mode;
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::derived::Derived;
 use crate::oauth::Rotation;
 use crate::webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};
 use crate::{Catalog, Mode, Provider, RateLimit};
@@ -92,6 +94,7 @@ fn section(text: &mut String, provider: &Provider) {
     }
     text.push('\n');
     app(text, provider);
+    derived(text, provider);
     for (name, mode) in provider.modes() {
         mode::section(text, name.as_str(), mode);
     }
@@ -120,6 +123,38 @@ fn app(text: &mut String, provider: &Provider) {
         let kind = if field.secret { "secret" } else { "setting" };
         let description = field.description.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
         let _ = writeln!(text, "| `{name}` | {kind} | {}.{} |", cell(&field.title), cell(&description));
+    }
+}
+
+/// What `{derived.X}` stands for; with the modes, if it is not the same in all.
+fn derived(text: &mut String, provider: &Provider) {
+    let mut rows: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    for (mode_name, mode) in provider.modes() {
+        for (name, derived) in &mode.derived {
+            rows.entry((name, follows(derived))).or_default().push(code(mode_name.as_str()));
+        }
+    }
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str("\n| value | follows from |\n|---|---|\n");
+    for ((name, how), modes) in rows {
+        let all = modes.len() == provider.modes().count();
+        let only = if all { String::new() } else { format!(" In {}.", list(modes, "and")) };
+        let _ = writeln!(text, "| `{{derived.{name}}}` | {}.{only} |", cell(&how));
+    }
+}
+
+fn follows(derived: &Derived) -> String {
+    match derived {
+        Derived::Lookup { from, values } => {
+            let each = values.iter().map(|(setting, value)| format!("{} for {}", code(value), code(setting)));
+            format!("`{from}`: {}", each.collect::<Vec<_>>().join(", "))
+        }
+        Derived::Hmac { key, message } => {
+            format!("HMAC-SHA256, hexadecimal, of `{message}` with the key `{key}`")
+        }
+        Derived::Claim { token, name } => format!("the claim `{name}` of the JWT `{token}`"),
     }
 }
 

@@ -206,8 +206,14 @@ fn refresh_tokens_and_app_secrets_stay_in_the_vault() {
     for provider in catalog().iter() {
         for (name, mode) in provider.modes() {
             for field in mode.secrets.keys() {
-                let inside =
-                    ["refresh_token", "webhook", "signing_secret", "lwa_client_secret", "app_secret"];
+                let inside = [
+                    "refresh_token",
+                    "webhook",
+                    "signing_secret",
+                    "client_secret",
+                    "app_secret",
+                    "private_key",
+                ];
                 if inside.iter().any(|word| field.as_str().contains(word))
                     && field.as_str() != "incoming_webhook_url"
                 {
