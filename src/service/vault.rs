@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Keys};
-use credvault_broker::{ENOUGH, Need, RefreshError};
+use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
 use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
@@ -176,7 +176,12 @@ async fn fetch(
     };
     call.about_version(version);
     // The template may use what the caller itself does not get.
-    let auth = mode.request_auth(&connection.config, &fields);
+    let app = match mode.request_names_app {
+        true => call.vault.store.apps().usable_at(&fetched.place(), &connection.provider).await?,
+        false => None,
+    };
+    let app = app.as_ref().map(app_values);
+    let auth = mode.request_auth(&connection.config, &fields, app.as_ref());
     if fields.iter().any(|(name, _)| mode.is_vault_only(name)) {
         let all = call.vault.identity.authorize(&call.caller, Action::FetchRefreshToken, scope, facts);
         if all.is_err() {
@@ -340,7 +345,9 @@ async fn verify_webhook(
         Err(error) => return Err(error.into()),
     };
     let app = call.vault.store.apps().usable_in(&scope, &connection.provider).await?;
+    let values = app.as_ref().map(app_values);
     let secrets = webhook.keys.iter().flat_map(|place| match place {
+        KeyPlace::App(name) => vec![values.as_ref().and_then(|app| app.secrets.get(name.as_str()))],
         KeyPlace::Secret(name) => vec![fields.get(name.as_str())],
         KeyPlace::AppSecret => app
             .iter()
@@ -354,7 +361,14 @@ async fn verify_webhook(
     let headers: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
     let method = if request.method.is_empty() { "POST" } else { &request.method };
     let delivery = Delivery { method, url: &request.url, headers: &headers, body: &request.body };
-    let checked = match webhook::check(webhook, &delivery, &keys, call.now()) {
+    let checked = match &webhook.public_keys {
+        Some(published) => {
+            let broker = &call.vault.broker;
+            broker.check_published(published, &connection.config, app.as_ref(), &delivery).await?
+        }
+        None => webhook::check(webhook, &delivery, &keys, call.now()),
+    };
+    let checked = match checked {
         Ok(checked) => checked,
         Err(error) => {
             let invalid = v1::VerifyWebhookResponse {

@@ -176,7 +176,7 @@ pub(crate) fn new_credential(
         // Of a refresh token without a word on its access token's life, the life is soon found out.
         let unknown = expire_time.is_none() && fields.get("refresh_token").is_some();
         let expires = if unknown { Some(now.after(UNKNOWN_LIFE)) } else { expire_time };
-        Renewal { due_time: due_time(mode, expires, now, random), client_id: None }
+        Renewal { due_time: due_time(mode, expires, None, now, random), client_id: None }
     });
     Ok(NewCredential { fields, hints, expire_time, renewal })
 }

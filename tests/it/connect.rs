@@ -615,3 +615,33 @@ async fn an_answer_that_cannot_be_read_may_have_renewed() {
         assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
     }
 }
+
+#[tokio::test]
+async fn what_tokens_do_not_say_is_asked_after_a_consent() {
+    let after = |path: &str, optional: bool| {
+        format!(
+            "rotates = 'yes'\n\
+             [modes.oauth2_code.config.shop_name]\ntitle = 'Shop'\n\
+             [modes.oauth2_code.after]\ncall = {{ url = '{{url}}/{path}' }}\n\
+             settings = {{ shop_name = 'name' }}\noptional = {optional}\n"
+        )
+    };
+    let consent = async |renewal: String| {
+        let connected = Connected::sqlite(&renewal).await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let begun = begin(&app, &id, "").await;
+        let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
+        complete(&app, &parameters, "").await
+    };
+    let names = |connection: &v1::Connection| {
+        let config = connection.config.clone().unwrap_or_default();
+        config.fields.get("shop_name").map(|value| format!("{:?}", value.kind))
+    };
+    let told = consent(after("me", false)).await.unwrap();
+    assert!(names(&told).is_some_and(|name| name.contains("The shop shop-1")), "{told:?}");
+    let refused = consent(after("nothing", false)).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+    let connected = consent(after("nothing", true)).await.unwrap();
+    assert_eq!((connected.state(), names(&connected)), (v1::ConnectionState::Connected, None));
+}

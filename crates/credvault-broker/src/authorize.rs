@@ -278,7 +278,8 @@ impl Broker {
         let mut settings = config.into_object();
         settings.extend(granted.settings.clone());
         let config = accepted(target.mode, settings)?;
-        let account = granted.account.clone().or_else(|| {
+        let (config, told) = self.complete_settings(target, &usable, config, &granted).await?;
+        let account = granted.account.clone().or(told).or_else(|| {
             let named = config.get(authorize.account.as_ref()?.as_str())?;
             named.as_str().map(str::to_owned)
         });
@@ -295,7 +296,13 @@ impl Broker {
             fields,
             expire_time: granted.expires,
             renewal: target.mode.renews().then(|| Renewal {
-                due_time: due_time(target.mode, granted.expires, sent, self.random()),
+                due_time: due_time(
+                    target.mode,
+                    granted.expires,
+                    granted.refresh_expires,
+                    sent,
+                    self.random(),
+                ),
                 client_id: Some(usable.app.client_id.clone()),
             }),
         };
@@ -397,7 +404,10 @@ pub fn confirmation_code(state: &str) -> String {
 }
 
 /// Settings that came from a provider, which decide where secrets are sent: they must pass as if a caller had set them.
-fn accepted(mode: &Mode, settings: serde_json::Map<String, Value>) -> Result<Config, AuthorizeError> {
+pub(crate) fn accepted(
+    mode: &Mode,
+    settings: serde_json::Map<String, Value>,
+) -> Result<Config, AuthorizeError> {
     let config = Config::new(settings).map_err(|rule| Violations::of("config", rule.to_string()))?;
     mode.check_config("config", &config)?;
     Ok(config)

@@ -6,6 +6,7 @@ use credvault_catalog::Catalog;
 use credvault_domain::{Clock, ProviderId, Random};
 use credvault_store::Store;
 
+use crate::published::Published;
 use crate::{Http, Refresher};
 
 /// Does things at providers. Cheap to clone.
@@ -20,6 +21,7 @@ struct Inner {
     random: Arc<dyn Random>,
     refresher: Refresher,
     public_url: Option<String>,
+    published: Published,
 }
 
 impl std::fmt::Debug for Broker {
@@ -47,7 +49,8 @@ impl Broker {
             Arc::clone(&random),
             refreshes_per_second,
         );
-        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, public_url }))
+        let published = Published::default();
+        Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, public_url, published }))
     }
 
     /// What keeps tokens fresh.
@@ -63,6 +66,10 @@ impl Broker {
 
     pub(crate) fn public_url(&self) -> Option<&str> {
         self.0.public_url.as_deref()
+    }
+
+    pub(crate) fn published(&self) -> &Published {
+        &self.0.published
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -5,6 +5,8 @@
 //! providers send.
 
 mod authorize;
+
+mod after;
 mod broker;
 
 mod events;
@@ -20,11 +22,13 @@ mod revoke;
 
 mod verify;
 
+mod published;
+
 pub mod webhook;
 
 pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmation_code};
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, Receipt, SendError};
-pub use refresher::{ENOUGH, Need, RefreshError, Refresher, due_time};
+pub use refresher::{ENOUGH, Need, RefreshError, Refresher, app_values, due_time};
 pub use verify::VerifyError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{App, Catalog, Flow, Given, Granted, Mode, ProviderRequest, RefusalKind};
+use credvault_catalog::{App, Catalog, Flow, Given, Granted, Mode, ProviderRequest, RefusalKind, Rotation};
 use credvault_domain::{
     Action, AuditEvent, AuditOutcome, AuthMode, Clock, Config, FieldName, ProviderId, Random, Reason,
     SecretFields, Timestamp,
@@ -50,7 +50,7 @@ const SEARCH: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub enum RefreshError {
     /// Only a new consent of the account's owner helps.
     #[error(
-        "the provider does not accept the connection any more; its owner must consent again (BeginAuthorization)"
+        "the provider does not accept the connection any more; its owner must consent again (BeginAuthorization), or give new keys (PutCredential)"
     )]
     Reauthorize,
     /// The provider does not answer, or nobody knows what it answered.
@@ -497,7 +497,7 @@ impl Inner {
         Renewed {
             fields,
             expire_time: granted.expires,
-            due_time: due_time(mode, granted.expires, sent, &*self.random),
+            due_time: due_time(mode, granted.expires, granted.refresh_expires, sent, &*self.random),
             scopes: granted.scopes.map(|scopes| scopes.into_iter().filter(plain).collect()),
             settings: if sound { granted.settings } else { Default::default() },
             client_id,
@@ -623,11 +623,13 @@ impl Failed {
 }
 
 /// An app as templates see it.
-pub(crate) fn app_values(usable: &UsableApp) -> App {
+pub fn app_values(usable: &UsableApp) -> App {
     App {
         client_id: usable.app.client_id.clone(),
         client_secret: usable.client_secret.clone(),
         settings: usable.app.settings.clone(),
+        // The store seals the client secrets only, so far.
+        secrets: Default::default(),
     }
 }
 
@@ -663,16 +665,19 @@ pub(crate) fn merge(fields: &mut SecretFields, granted: &Granted) {
 }
 
 /// When to renew ahead of need: five minutes or a tenth of its life before the end, give or take a fifth, and never in
-/// the first half. What does not end is renewed in time to keep its refresh token alive.
+/// the first half. Where an unused refresh token dies, and a renewal gives another, it is renewed after half of that.
 pub fn due_time(
     mode: &Mode,
     expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
     sent: Timestamp,
     random: &dyn Random,
 ) -> Option<Timestamp> {
     let renewal = mode.oauth.as_ref().filter(|_| mode.renews())?.renewal;
     let spread = 0.8 + 0.4 * fraction(random);
-    let keep_alive = renewal.idle.map(|idle| sent.after((idle / 2).mul_f64(spread)));
+    let told = refresh_expires.filter(|_| renewal.rotates != Rotation::No).map(|end| sent.until(end));
+    let idle = told.into_iter().chain(renewal.idle).min();
+    let keep_alive = idle.map(|idle| sent.after((idle / 2).mul_f64(spread)));
     let ahead = expires.map(|expires| {
         let life = sent.until(expires);
         let margin = Duration::from_secs(300).max(life / 10).mul_f64(spread);

@@ -33,7 +33,7 @@ pub enum VerifyError {
 }
 
 /// How long to wait where a provider that wants fewer calls does not say.
-const PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 impl Broker {
     /// Asks the provider whether a credential works. Never [`Verdict::Unclear`].

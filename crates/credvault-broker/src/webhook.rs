@@ -104,6 +104,10 @@ pub enum WebhookError {
         "the signature's algorithm is none of ECDSA with SHA-1 or SHA-256: update the provider's description"
     )]
     AlgorithmUnsupported,
+    #[error("the provider publishes no key with the id that the delivery names")]
+    KeyUnknown,
+    #[error("no app is stored at this provider, and its public key is given to apps only: store the app")]
+    AppMissing,
     #[error("the provider's description does not say {part}: correct its file")]
     DescriptionIncomplete { part: &'static str },
 }

@@ -7,79 +7,8 @@ use credvault_domain::{FieldName, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
-/// Where a value stands in a JSON document: `data.shop.id`; a number is an index into a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Path(Vec<String>);
-
-impl Path {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let parts: Vec<_> = text.split('.').map(str::to_owned).collect();
-        if parts.iter().any(String::is_empty) {
-            return Err("must be a path such as data.shop.id".to_owned());
-        }
-        Ok(Self(parts))
-    }
-
-    pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(document, |value, part| match value {
-            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-            other => other.get(part),
-        })
-    }
-
-    /// The value as text, if it is a text that is not empty, or a number.
-    fn text(&self, document: &Value) -> Option<String> {
-        match self.of(document)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
-    }
-}
-
-/// Something about an answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Condition {
-    pub(crate) status: Option<u16>,
-    pub(crate) path: Option<Path>,
-    pub(crate) any: Vec<Value>,
-    pub(crate) contains: Option<String>,
-}
-
-impl Condition {
-    /// The status alone.
-    pub(crate) fn status(status: u16) -> Self {
-        Self { status: Some(status), path: None, any: Vec::new(), contains: None }
-    }
-
-    /// One of these texts at `error` (RFC 6749, section 5.2).
-    pub(crate) fn error(any: &[&str]) -> Self {
-        let any = any.iter().map(|text| Value::from(*text)).collect();
-        Self { status: None, path: Some(Path(vec!["error".to_owned()])), any, contains: None }
-    }
-
-    fn holds(&self, status: u16, body: &Value) -> bool {
-        let value = self.path.as_ref().and_then(|path| path.of(body));
-        let part = || {
-            let Some(text) = &self.contains else { return true };
-            let found = value.and_then(Value::as_str).unwrap_or_default();
-            found.to_lowercase().contains(&text.to_lowercase())
-        };
-        self.status.is_none_or(|expected| expected == status)
-            && (self.path.is_none() || value.is_some())
-            && (self.any.is_empty() || value.is_some_and(|value| self.any.contains(value)))
-            && part()
-    }
-}
-
-pub(crate) fn any(conditions: &[Condition], status: u16, body: &Value) -> bool {
-    conditions.iter().any(|condition| condition.holds(status, body))
-}
-
-/// Whether an answer is a success: 2xx, and everything that the provider's file wants beside.
-pub(crate) fn succeeded(conditions: &[Condition], status: u16, body: &Value) -> bool {
-    (200..300).contains(&status) && conditions.iter().all(|condition| condition.holds(status, body))
-}
+use crate::condition::{Condition, any, succeeded};
+use crate::path::Path;
 
 /// Tokens as a provider gave them.
 #[derive(Debug)]
@@ -90,6 +19,8 @@ pub struct Granted {
     pub refresh_token: Option<SecretString>,
     /// When the access token ends; `None` means never.
     pub expires: Option<Timestamp>,
+    /// When the refresh token ends if nobody uses it, if the answer says so.
+    pub refresh_expires: Option<Timestamp>,
     /// The scopes that were granted, if the answer says so.
     pub scopes: Option<Vec<String>>,
     /// Settings that came along.
@@ -103,7 +34,7 @@ pub struct Granted {
 /// Why there are no tokens in an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RefusalKind {
-    /// Only a new consent helps.
+    /// Only a new consent helps, or a new credential where the client is the connection's own.
     Dead,
     /// The app's own id or secret is wrong: no tenant's fault.
     App,
@@ -115,6 +46,67 @@ pub enum RefusalKind {
     Unknown,
 }
 
+impl RefusalKind {
+    fn of_status(status: u16) -> Self {
+        match status {
+            429 => Self::Throttled,
+            500.. => Self::Outage,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Settings in an answer.
+#[derive(Debug)]
+pub(crate) struct SettingPaths(pub(crate) BTreeMap<String, SettingPath>);
+
+/// Where a setting stands.
+#[derive(Debug)]
+pub(crate) struct SettingPath {
+    pub(crate) path: Path,
+    /// Whether the setting is a text: a number is made one then.
+    pub(crate) text: bool,
+}
+
+impl SettingPaths {
+    fn read(&self, body: &Value) -> BTreeMap<String, Value> {
+        let value = |place: &SettingPath| match place.path.of(body)? {
+            Value::Number(number) if place.text => Some(Value::String(number.to_string())),
+            other => Some(other.clone()),
+        };
+        self.0.iter().filter_map(|(name, place)| Some((name.clone(), value(place)?))).collect()
+    }
+}
+
+/// What a provider said about the account after it gave tokens.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Details {
+    /// Settings.
+    pub settings: BTreeMap<String, Value>,
+    /// The account's id at the provider.
+    pub account: Option<String>,
+}
+
+/// How the answer to the call after the exchange is read.
+#[derive(Debug)]
+pub(crate) struct DetailRules {
+    pub(crate) success: Vec<Condition>,
+    pub(crate) settings: SettingPaths,
+    pub(crate) account: Option<Path>,
+}
+
+impl DetailRules {
+    /// # Errors
+    /// What kind of refusal it is.
+    pub(crate) fn read(&self, status: u16, body: &Value) -> Result<Details, RefusalKind> {
+        if !succeeded(&self.success, status, body) {
+            return Err(RefusalKind::of_status(status));
+        }
+        let account = self.account.as_ref().and_then(|path| path.text(body));
+        Ok(Details { settings: self.settings.read(body), account })
+    }
+}
+
 /// How answers with tokens are read.
 #[derive(Debug)]
 pub(crate) struct AnswerRules {
@@ -124,9 +116,11 @@ pub(crate) struct AnswerRules {
     pub(crate) lifetime: Path,
     pub(crate) expires_at: Option<Path>,
     pub(crate) default_lifetime: Option<Duration>,
+    pub(crate) refresh_lifetime: Path,
+    pub(crate) refresh_expires_at: Option<Path>,
     pub(crate) scope: Path,
     pub(crate) scope_separator: String,
-    pub(crate) settings: BTreeMap<String, Path>,
+    pub(crate) settings: SettingPaths,
     pub(crate) secrets: BTreeMap<FieldName, Path>,
     pub(crate) account: Option<Path>,
     pub(crate) dead: Vec<Condition>,
@@ -153,17 +147,17 @@ impl AnswerRules {
         };
         let secret =
             |path: &Path| Some(SecretString::from(path.of(body)?.as_str().filter(|t| !t.is_empty())?));
-        let settings = self.settings.iter().filter_map(|(name, path)| match path.of(body)? {
-            Value::Null => None,
-            value => Some((name.clone(), value.clone())),
-        });
         let secrets = self.secrets.iter().filter_map(|(name, path)| Some((name.clone(), secret(path)?)));
         Ok(Granted {
             access_token: access_token.into(),
             refresh_token: secret(&self.refresh_token),
             expires: self.expires(body, sent),
+            refresh_expires: match &self.refresh_expires_at {
+                Some(path) => path.of(body).and_then(instant).filter(|end| *end > sent),
+                None => seconds(self.refresh_lifetime.of(body)).map(|lifetime| sent.after(lifetime)),
+            },
             scopes: self.scopes(body),
-            settings: settings.collect(),
+            settings: self.settings.read(body),
             secrets: secrets.collect(),
             account: self.account.as_ref().and_then(|path| path.text(body)),
         })
@@ -186,21 +180,11 @@ impl AnswerRules {
 
     fn expires(&self, body: &Value, sent: Timestamp) -> Option<Timestamp> {
         if let Some(value) = self.expires_at.as_ref().and_then(|path| path.of(body)) {
-            let instant = match value {
-                Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
-                other => other.as_i64().and_then(from_seconds),
-            };
-            return instant
+            return instant(value)
                 .filter(|instant| *instant > sent)
                 .map(|instant| sent.after(sent.until(instant).clamp(LIFETIMES.0, LIFETIMES.1)));
         }
-        let seconds = match self.lifetime.of(body) {
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
-            _ => None,
-        };
-        let lifetime = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let lifetime = lifetime.or(self.default_lifetime)?;
+        let lifetime = seconds(self.lifetime.of(body)).or(self.default_lifetime)?;
         Some(sent.after(lifetime.clamp(LIFETIMES.0, LIFETIMES.1)))
     }
 
@@ -216,6 +200,24 @@ impl AnswerRules {
             Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             _ => None,
         }
+    }
+}
+
+/// A lifetime in seconds, as number or text. Zero is none.
+fn seconds(value: Option<&Value>) -> Option<Duration> {
+    let seconds = match value? {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
+        _ => None,
+    };
+    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// An instant, in seconds since 1970 or as RFC 3339.
+fn instant(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
+        other => other.as_i64().and_then(from_seconds),
     }
 }
 
@@ -255,11 +257,14 @@ pub(crate) struct VerdictRules {
     pub(crate) name: Option<Path>,
     pub(crate) dead: Vec<Condition>,
     pub(crate) limited: Vec<Condition>,
+    pub(crate) throttled: Vec<Condition>,
 }
 
 impl VerdictRules {
     pub(crate) fn read(&self, status: u16, body: &Value) -> Verdict {
-        if any(&self.dead, status, body) {
+        if any(&self.throttled, status, body) {
+            Verdict::Unclear(RefusalKind::Throttled)
+        } else if any(&self.dead, status, body) {
             Verdict::Dead
         } else if any(&self.limited, status, body) {
             Verdict::Limited
@@ -267,11 +272,7 @@ impl VerdictRules {
             let text = |path: &Option<Path>| path.as_ref().and_then(|path| path.text(body));
             Verdict::Works { account: text(&self.account), name: text(&self.name) }
         } else {
-            Verdict::Unclear(match status {
-                429 => RefusalKind::Throttled,
-                500.. => RefusalKind::Outage,
-                _ => RefusalKind::Unknown,
-            })
+            Verdict::Unclear(RefusalKind::of_status(status))
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct App {
     pub client_secret: Option<SecretString>,
     /// Further values that the provider's file refers to as `{app.X}`.
     pub settings: BTreeMap<String, String>,
+    /// The same, where the provider's file calls them secret.
+    pub secrets: BTreeMap<String, SecretString>,
 }
 
 /// What `{flow.X}` stands for. Unknown names are the programmer's error, and have no value.
@@ -82,6 +84,8 @@ pub(crate) struct CallTemplates {
     pub(crate) url: Template,
     pub(crate) parts: RequestTemplates,
     pub(crate) body: BodyTemplates,
+    /// Whether what the mode's requests carry is left out.
+    pub(crate) bare: bool,
 }
 
 #[derive(Debug)]

@@ -1,17 +1,19 @@
 //! The catalog: embedded providers and those of the operator's folder.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use credvault_domain::{AuthMode, FieldName, ProviderId};
 
-use crate::field::Field;
-use crate::file::{FieldFile, FieldKind, ModeFile, ProviderFile};
+use crate::derived::Derived;
+use crate::file::{DerivedFile, FieldFile, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
 use crate::locate::{key_at, line_of_key, line_of_offset};
-use crate::request_auth::{Derived, RequestTemplates};
-use crate::template::{Placeholder, Template};
-use crate::{Mode, Provider};
+use crate::{AppField, Mode, Provider};
+
+use fields::{app_fields, check_belongs, check_single_lines, fields};
 
 /// The files that are part of the program.
 const EMBEDDED: &[(&str, &str)] = &[
@@ -149,6 +151,7 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
     if file.modes.is_empty() {
         return Err(("modes".to_owned(), "must have at least one mode".to_owned()));
     }
+    let app = app_fields(file.app)?;
     let mut modes = BTreeMap::new();
     for (name, mode_file) in file.modes {
         let key = format!("modes.{name}");
@@ -157,109 +160,66 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         for (field, definition) in &file.config {
             shared.insert(field.clone(), definition.clone());
         }
-        let derived = file.derived.iter().map(|(name, derived)| {
-            (name.clone(), Derived { from: derived.from.clone(), values: derived.values.clone() })
-        });
-        let mode = mode(&key, shared, derived.collect(), mode_file)?;
+        let mode = mode(&key, shared, &file.derived, &app, mode_file)?;
         modes.insert(name, mode);
     }
+    let config = fields("config", file.config, false)?;
+    let derived = file.derived.into_iter().map(|(name, file)| {
+        let checked = Derived::from_file(file).map_err(|problem| (format!("derived.{name}"), problem))?;
+        Ok((name, checked))
+    });
+    let derived = derived.collect::<Result<_, Problem>>()?;
+    let known = Known { config: &config, secrets: &BTreeMap::new(), derived: &derived, app: &app };
     let mut webhooks = BTreeMap::new();
     for (name, webhook) in file.webhooks {
-        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook)?;
+        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &known)?;
         webhooks.insert(name, webhook);
     }
-    Ok(Provider { id, name: file.name, documentation: file.documentation, modes, webhooks })
+    let ProviderFile { name, documentation, uncertain, rate_limit, .. } = file;
+    Ok(Provider { id, name, documentation, uncertain, rate_limit, app, modes, webhooks })
 }
 
 fn mode(
     key: &str,
     shared: BTreeMap<String, FieldFile>,
-    derived: BTreeMap<String, Derived>,
+    shared_derived: &BTreeMap<String, DerivedFile>,
+    app: &BTreeMap<FieldName, AppField>,
     mut file: ModeFile,
 ) -> Result<Mode, Problem> {
     let mut config = fields("config", shared, false)?;
     config.extend(fields(&format!("{key}.config"), std::mem::take(&mut file.config), false)?);
+    check_belongs(&config)?;
     let secrets = fields(&format!("{key}.secret"), std::mem::take(&mut file.secret), true)?;
-    for (name, value) in &derived {
-        let from = config.get(value.from.as_str());
-        let complete =
-            from.is_some_and(|from| from.values.iter().all(|text| value.values.contains_key(text)));
-        if !complete || from.is_some_and(|from| from.values.is_empty()) {
-            let problem = "must come from a setting with an enum, and have a value for each of its values";
-            return Err((format!("derived.{name}"), problem.to_owned()));
-        }
+    let place = |name: &str| match file.derived.contains_key(name) {
+        true => format!("{key}.derived.{name}"),
+        false => format!("derived.{name}"),
+    };
+    let mut derived = BTreeMap::new();
+    for (name, value) in shared_derived.iter().chain(&file.derived) {
+        let checked = Derived::from_file(value.clone()).map_err(|problem| (place(name), problem))?;
+        derived.insert(name.clone(), checked);
     }
-    let template = |part: String, text: &str| {
-        Template::parse(text).map_err(|problem| (format!("{key}.request.{part}"), problem))
-    };
-    let pairs = |part: &str, pairs: BTreeMap<String, String>| {
-        pairs
-            .into_iter()
-            .map(|(name, value)| {
-                Ok((template(format!("{part}.{name}"), &name)?, template(format!("{part}.{name}"), &value)?))
-            })
-            .collect::<Result<Vec<_>, Problem>>()
-    };
-    let base_url =
-        file.request.base_url.as_deref().map(|url| template("base_url".to_owned(), url)).transpose()?;
-    let basic = match &file.request.basic {
-        Some(basic) => {
-            let user = template("basic.user".to_owned(), &basic.user)?;
-            Some((user, template("basic.password".to_owned(), &basic.password)?))
-        }
-        None => None,
-    };
-    let request = RequestTemplates {
-        base_url,
-        basic,
-        headers: pairs("headers", std::mem::take(&mut file.request.headers))?,
-        query: pairs("query", std::mem::take(&mut file.request.query))?,
-    };
-    let known = Known { config: &config, secrets: &secrets, derived: &derived };
-    for (part, template) in request.all() {
-        known.check(&format!("{key}.request.{part}"), template)?;
-    }
+    let known = Known { config: &config, secrets: &secrets, derived: &derived, app };
+    known.check_derived(place)?;
+    let request = known.request(&format!("{key}.request"), std::mem::take(&mut file.request))?;
+    let request_names_app = known.names_app(request.all());
     let ModeCalls { oauth, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)
         .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
     let ModeFile { title, kind, open, .. } = file;
-    Ok(Mode { title, kind, open, config, secrets, derived, request, oauth, revoke, verify })
-}
-
-/// Headers are single lines, so nothing that may have several can stand in one.
-fn check_single_lines(
-    request: &RequestTemplates,
-    secrets: &BTreeMap<FieldName, Field>,
-) -> Result<(), (&'static str, String)> {
-    for (part, template) in request.all().filter(|(part, _)| *part == "headers") {
-        for placeholder in template.placeholders() {
-            if let Placeholder::Secret(name) = placeholder
-                && secrets
-                    .get(name.as_str())
-                    .is_some_and(|field| matches!(field.kind, FieldKind::Text | FieldKind::Json))
-            {
-                return Err((part, format!("must not refer to {name}, which may have several lines")));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn fields(
-    key: &str,
-    files: BTreeMap<String, FieldFile>,
-    secret: bool,
-) -> Result<BTreeMap<FieldName, Field>, Problem> {
-    files
-        .into_iter()
-        .map(|(name, file)| {
-            let key = format!("{key}.{name}");
-            let name = FieldName::parse(&name).map_err(|rule| (key.clone(), rule.to_string()))?;
-            let field = Field::from_file(file, secret)
-                .map_err(|(part, problem)| (format!("{key}.{part}"), problem))?;
-            Ok((name, field))
-        })
-        .collect()
+    Ok(Mode {
+        title,
+        kind,
+        open,
+        config,
+        secrets,
+        derived,
+        request,
+        request_names_app,
+        oauth,
+        revoke,
+        verify,
+    })
 }
 
 #[cfg(test)]

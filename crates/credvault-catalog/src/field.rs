@@ -6,10 +6,10 @@ use credvault_domain::mask;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::file::{FieldFile, FieldKind};
+use crate::file::{Belongs, FieldFile, FieldKind};
 
 /// A field with its rules, ready to check values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) title: String,
     pub(crate) description: Option<String>,
@@ -21,6 +21,7 @@ pub(crate) struct Field {
     pub(crate) min_length: usize,
     pub(crate) max_length: Option<usize>,
     pub(crate) default: Option<Value>,
+    pub(crate) belongs: Option<Belongs>,
     pub(crate) members: Vec<String>,
     pub(crate) fixed_members: BTreeMap<String, String>,
     pub(crate) hint_member: Option<String>,
@@ -52,6 +53,9 @@ impl Field {
         if has_members && !is_json {
             return Err(("type", "must be json for a field with members".to_owned()));
         }
+        if secret && file.belongs.is_some() {
+            return Err(("belongs", "must not be given for a secret".to_owned()));
+        }
         if secret && file.default.is_some() {
             return Err(("default", "must not be given for a secret".to_owned()));
         }
@@ -66,6 +70,7 @@ impl Field {
             min_length: file.min_length.unwrap_or(1),
             max_length: file.max_length,
             default: file.default,
+            belongs: file.belongs,
             members: file.members,
             fixed_members: file.fixed_members,
             hint_member: file.hint_member,
@@ -89,6 +94,26 @@ impl Field {
             (FieldKind::Boolean, _) => Err("must be true or false".to_owned()),
             (_, Value::String(text)) => self.check_text(text),
             _ => Err("must be a string".to_owned()),
+        }
+    }
+
+    /// Checks that a setting goes with the one that it belongs to.
+    ///
+    /// # Errors
+    /// Which of its values does not; they are those of the provider's file.
+    pub(crate) fn check_belongs(
+        &self,
+        value: &Value,
+        other: impl Fn(&str) -> Option<Value>,
+    ) -> Result<(), String> {
+        let Some(Belongs { to, values }) = &self.belongs else { return Ok(()) };
+        let (Some(text), Some(Value::String(other))) = (value.as_str(), other(to)) else { return Ok(()) };
+        let known = text.split(',').filter_map(|item| values.get_key_value(item.trim()));
+        match known.into_iter().find(|(_, expected)| **expected != other) {
+            Some((item, expected)) => Err(format!(
+                "must fit the {to}: {item} belongs to {expected}, so choose that {to} or another value"
+            )),
+            None => Ok(()),
         }
     }
 

@@ -18,12 +18,21 @@ pub(crate) struct ProviderFile {
     /// Where the provider documents its API.
     #[serde(default)]
     pub(crate) documentation: Option<String>,
+    /// What nobody has confirmed, in sentences.
+    #[serde(default)]
+    pub(crate) uncertain: Vec<String>,
+    /// How many calls it takes.
+    #[serde(default)]
+    pub(crate) rate_limit: Option<super::RateLimit>,
     /// Settings that every mode has.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, FieldFile>,
-    /// Values looked up by a setting: `{derived.NAME}` in templates.
+    /// Values that follow from others: `{derived.NAME}` in templates.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, DerivedFile>,
+    /// What the platform's app has beside `client_id` and `client_secret`: `{app.NAME}` in templates.
+    #[serde(default)]
+    pub(crate) app: BTreeMap<String, crate::AppField>,
     /// How webhooks are signed, by name.
     #[serde(default)]
     pub(crate) webhooks: BTreeMap<String, oauth::WebhookFile>,
@@ -31,14 +40,36 @@ pub(crate) struct ProviderFile {
     pub(crate) modes: BTreeMap<String, ModeFile>,
 }
 
-/// A value that follows from a setting.
-#[derive(Deserialize, Debug)]
+/// A value that follows from others: from a setting, as an HMAC, or as a claim of a token.
+#[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DerivedFile {
-    /// The setting.
-    pub(crate) from: String,
+    /// The setting that it is looked up by.
+    #[serde(default)]
+    pub(crate) from: Option<String>,
     /// The value for each of the setting's values.
+    #[serde(default)]
     pub(crate) values: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) hmac: Option<HmacFile>,
+    #[serde(default)]
+    pub(crate) claim: Option<ClaimFile>,
+}
+
+/// HMAC-SHA256 in lower-case hexadecimal. Both are templates.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HmacFile {
+    pub(crate) key: String,
+    pub(crate) message: String,
+}
+
+/// A claim of a JWT; the token is a template.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimFile {
+    pub(crate) token: String,
+    pub(crate) name: String,
 }
 
 /// A way to authenticate.
@@ -55,6 +86,9 @@ pub(crate) struct ModeFile {
     /// The secret fields.
     #[serde(default)]
     pub(crate) secret: BTreeMap<String, FieldFile>,
+    /// Derived values that only this mode has.
+    #[serde(default)]
+    pub(crate) derived: BTreeMap<String, DerivedFile>,
     /// Whether fields beyond these are accepted, in the credential and in the config.
     #[serde(default)]
     pub(crate) open: bool,
@@ -76,6 +110,9 @@ pub(crate) struct ModeFile {
     /// What `{flow.assertion}` is.
     #[serde(default)]
     pub(crate) assertion: Option<oauth::AssertionFile>,
+    /// What else is asked of the provider once there are tokens.
+    #[serde(default)]
+    pub(crate) after: Option<oauth::AfterFile>,
     /// How answers with tokens are read.
     #[serde(default)]
     pub(crate) answer: oauth::AnswerFile,
@@ -149,6 +186,9 @@ pub(crate) struct FieldFile {
     /// What templates use where the field is not given. Not for secrets.
     #[serde(default)]
     pub(crate) default: Option<Value>,
+    /// What its values belong to. Config only.
+    #[serde(default)]
+    pub(crate) belongs: Option<Belongs>,
     /// For `json`: members that must be non-empty strings.
     #[serde(default)]
     pub(crate) members: Vec<String>,
@@ -161,6 +201,17 @@ pub(crate) struct FieldFile {
     /// Whether a fetch leaves the field out: the vault uses it, nobody else needs it.
     #[serde(default)]
     pub(crate) vault_only: bool,
+}
+
+/// Which value another setting must have for each of this one's values, as a country is in a region. A value that is not
+/// here may go with any.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Belongs {
+    /// The other setting.
+    pub(crate) to: String,
+    /// Its value for each of this one's. Several of this one's stand in one text with commas.
+    pub(crate) values: BTreeMap<String, String>,
 }
 
 /// What a field holds.

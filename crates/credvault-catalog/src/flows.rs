@@ -1,30 +1,34 @@
 //! From a provider file to checked calls: consent, tokens, renewal, revocation, verification, webhooks.
 
+mod answers;
+
+mod webhook;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_domain::FieldName;
 
-use crate::answer::{AnswerRules, Condition, Path, VerdictRules};
 use crate::call::{BodyTemplates, CallTemplates, JsonTemplate, Method};
 use crate::catalog::Problem;
+use crate::derived::Derived;
 use crate::field::Field;
-use crate::file::oauth::{
-    AnswerFile, AssertionFile, AuthorizeFile, CallFile, ConditionFile, RenewalFile, RevokeFile, ScopesFile,
-    VerifyFile, WebhookFile,
-};
-use crate::file::{BasicFile, FieldKind, ModeFile};
+use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
+use crate::file::{BasicFile, FieldKind, ModeFile, RequestFile};
+use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
-use crate::provider::ModeKind;
-use crate::request_auth::{Derived, RequestTemplates};
+use crate::provider::AppField;
+use crate::request_auth::RequestTemplates;
 use crate::template::{Placeholder, Template};
-use crate::webhook::{KeyPlace, Scheme, Signed, TOLERANCE, Webhook};
+
+pub(crate) use webhook::webhook;
 
 /// What a mode has that templates may refer to.
 pub(crate) struct Known<'a> {
     pub(crate) config: &'a BTreeMap<FieldName, Field>,
     pub(crate) secrets: &'a BTreeMap<FieldName, Field>,
     pub(crate) derived: &'a BTreeMap<String, Derived>,
+    pub(crate) app: &'a BTreeMap<FieldName, AppField>,
 }
 
 /// What a provider file says about calls of one mode.
@@ -64,6 +68,10 @@ impl Known<'_> {
                 "must send {flow.code_verifier}, for authorize sends its challenge".to_owned(),
             ));
         }
+        let after = file.after.take().map(|after| self.after(&at("after"), after)).transpose()?;
+        if after.is_some() && exchange.is_none() {
+            return Err((at("after"), "must come with exchange".to_owned()));
+        }
         let assertion =
             file.assertion.take().map(|assertion| self.assertion(&at("assertion"), assertion)).transpose()?;
         if assertion.is_none() && renew.as_ref().is_some_and(|call| refers(&call.all(), "assertion")) {
@@ -71,7 +79,9 @@ impl Known<'_> {
         }
         let scopes = std::mem::take(&mut file.scopes);
         let renewal = std::mem::take(&mut file.renewal);
-        let answer = self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key)?;
+        let own = renew.as_ref().is_some_and(|call| !self.names_app(call.all().into_iter()));
+        let answer =
+            self.answer(&at("answer"), std::mem::take(&mut file.answer), &renewal, &scopes, key, own)?;
         let ScopesFile { separator, default, always } = scopes;
         let scopes = Scopes { separator, default, always };
         let renewal = Renewal {
@@ -81,7 +91,7 @@ impl Known<'_> {
             consent: renewal.consent_seconds.map(Duration::from_secs),
             at_once: renewal.at_once,
         };
-        let oauth = OAuth { authorize, scopes, renewal, exchange, renew, assertion, answer };
+        let oauth = OAuth { authorize, scopes, renewal, exchange, after, renew, assertion, answer };
         Ok(ModeCalls { oauth: Some(oauth), revoke, verify })
     }
 
@@ -101,7 +111,10 @@ impl Known<'_> {
                 .get(name.as_str())
                 .is_some_and(|field| field.kind == FieldKind::Json && field.members.contains(member)),
             Placeholder::Derived(name) => self.derived.contains_key(name.as_str()),
-            Placeholder::App(_) | Placeholder::Flow(_) => true,
+            Placeholder::App(name) => {
+                matches!(name.as_str(), "client_id" | "client_secret") || self.app.contains_key(name.as_str())
+            }
+            Placeholder::Flow(_) => true,
         };
         match template.placeholders().find(|placeholder| !known(placeholder)) {
             Some(unknown) => {
@@ -109,6 +122,41 @@ impl Known<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether any of these needs the platform's app.
+    pub(crate) fn names_app<'t>(
+        &self,
+        mut templates: impl Iterator<Item = (&'static str, &'t Template)>,
+    ) -> bool {
+        let of_app = |template: &Template| {
+            template.placeholders().any(|placeholder| matches!(placeholder, Placeholder::App(_)))
+        };
+        let derived = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Derived(name) => {
+                self.derived.get(name).is_some_and(|derived| derived.templates().into_iter().any(of_app))
+            }
+            _ => false,
+        };
+        templates.any(|(_, template)| of_app(template) || template.placeholders().any(derived))
+    }
+
+    /// Checks that what a derived value follows from is there.
+    pub(crate) fn check_derived(&self, place: impl Fn(&str) -> String) -> Result<(), Problem> {
+        for (name, derived) in self.derived {
+            let key = place(name);
+            if let Derived::Lookup { from, values } = derived {
+                let setting = self.config.get(from.as_str()).filter(|setting| !setting.values.is_empty());
+                if !setting.is_some_and(|setting| setting.values.iter().all(|text| values.contains_key(text)))
+                {
+                    let problem =
+                        "must come from a setting with an enum, and have a value for each of its values";
+                    return Err((key, problem.to_owned()));
+                }
+            }
+            derived.templates().into_iter().try_for_each(|template| self.check(&key, template))?;
+        }
+        Ok(())
     }
 
     /// A URL. What a tenant may choose in it must be narrowed down, for it decides where secrets go.
@@ -119,12 +167,14 @@ impl Known<'_> {
                 Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
                     field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
                 }),
-                Placeholder::Derived(_) | Placeholder::App(_) => true,
+                Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
+                // The app is the platform's, and a key's id has been checked.
+                Placeholder::App(_) | Placeholder::Flow("key_id") => true,
                 _ => false,
             };
             if !narrow {
                 let problem = format!(
-                    "refers to {placeholder}; a URL takes settings with a pattern or enum, derived.X and app.X"
+                    "refers to {placeholder}; a URL takes settings with a pattern or enum, what is looked up by one, and app.X"
                 );
                 return Err((key.to_owned(), problem));
             }
@@ -144,17 +194,24 @@ impl Known<'_> {
         pairs.into_iter().map(pair).collect()
     }
 
-    pub(crate) fn basic(
-        &self,
-        key: &str,
-        basic: Option<BasicFile>,
-    ) -> Result<Option<(Template, Template)>, Problem> {
+    /// What requests carry.
+    pub(crate) fn request(&self, key: &str, file: RequestFile) -> Result<RequestTemplates, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        Ok(RequestTemplates {
+            base_url: file.base_url.map(|url| self.template(&at("base_url"), &url)).transpose()?,
+            basic: self.basic(key, file.basic)?,
+            headers: self.pairs(&at("headers"), file.headers)?,
+            query: self.pairs(&at("query"), file.query)?,
+        })
+    }
+
+    fn basic(&self, key: &str, basic: Option<BasicFile>) -> Result<Option<(Template, Template)>, Problem> {
         let Some(BasicFile { user, password }) = basic else { return Ok(None) };
         let user = self.template(&format!("{key}.basic.user"), &user)?;
         Ok(Some((user, self.template(&format!("{key}.basic.password"), &password)?)))
     }
 
-    fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
+    pub(crate) fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let body = match (file.form.is_empty(), file.json) {
             (true, None) => BodyTemplates::Empty,
@@ -178,7 +235,8 @@ impl Known<'_> {
             query: self.pairs(&at("query"), file.query)?,
         };
         let url = self.url(&at("url"), &file.url)?;
-        let call = CallTemplates { method: file.method.unwrap_or(default), url, parts, body };
+        let call =
+            CallTemplates { method: file.method.unwrap_or(default), url, parts, body, bare: file.bare };
         for (part, template) in call.all() {
             self.check(&at(part), template)?;
         }
@@ -231,157 +289,9 @@ impl Known<'_> {
             lifetime: Duration::from_secs(file.lifetime_seconds),
         })
     }
-
-    fn answer(
-        &self,
-        key: &str,
-        file: AnswerFile,
-        renewal: &RenewalFile,
-        scopes: &ScopesFile,
-        mode: &str,
-    ) -> Result<AnswerRules, Problem> {
-        let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: &str| Path::parse(text).map_err(|problem| (at(part), problem));
-        let mut settings = BTreeMap::new();
-        for (name, text) in file.settings {
-            let part = format!("settings.{name}");
-            if !self.config.contains_key(name.as_str()) {
-                return Err((at(&part), "is no setting of this mode".to_owned()));
-            }
-            settings.insert(name, path(&part, &text)?);
-        }
-        let mut secrets = BTreeMap::new();
-        for (name, text) in file.secrets {
-            let part = format!("secrets.{name}");
-            let Some((field, _)) = self.secrets.get_key_value(name.as_str()) else {
-                return Err((at(&part), "is no secret field of this mode".to_owned()));
-            };
-            secrets.insert(field.clone(), path(&part, &text)?);
-        }
-        let of_renewal = |part: &str, files: &[ConditionFile]| {
-            conditions(&format!("{mode}.renewal.{part}"), files.to_vec())
-        };
-        let mut dead = of_renewal("dead", &renewal.dead)?;
-        dead.push(Condition::error(&["invalid_grant"]));
-        let mut app = of_renewal("app", &renewal.app)?;
-        app.push(Condition::error(&["invalid_client", "unauthorized_client"]));
-        Ok(AnswerRules {
-            success: conditions(&at("success"), file.success)?,
-            access_token: path("access_token", &file.access_token)?,
-            refresh_token: path("refresh_token", &file.refresh_token)?,
-            lifetime: path("lifetime", &file.lifetime)?,
-            expires_at: file.expires_at.map(|text| path("expires_at", &text)).transpose()?,
-            default_lifetime: file.default_lifetime_seconds.map(Duration::from_secs),
-            scope: path("scope", &file.scope)?,
-            scope_separator: file.scope_separator.unwrap_or_else(|| scopes.separator.clone()),
-            settings,
-            secrets,
-            account: file.account.map(|text| path("account", &text)).transpose()?,
-            dead,
-            app,
-            throttled: of_renewal("throttled", &renewal.throttled)?,
-        })
-    }
-
-    fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
-        Ok(Revoke {
-            call: self.call(&format!("{key}.call"), file.call)?,
-            success: conditions(&format!("{key}.success"), file.success)?,
-            gone: conditions(&format!("{key}.gone"), file.gone)?,
-        })
-    }
-
-    fn verify(&self, key: &str, file: VerifyFile) -> Result<Verify, Problem> {
-        let at = |part: &str| format!("{key}.{part}");
-        let path = |part: &str, text: Option<String>| {
-            text.map(|text| Path::parse(&text).map_err(|problem| (at(part), problem))).transpose()
-        };
-        let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
-            let given = conditions(&at(part), files)?;
-            Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
-        };
-        Ok(Verify {
-            call: self.call(&at("call"), file.call)?,
-            rules: VerdictRules {
-                success: conditions(&at("success"), file.success)?,
-                account: path("account", file.account)?,
-                name: path("name", file.name)?,
-                dead: or_status("dead", file.dead, 401)?,
-                limited: or_status("limited", file.limited, 403)?,
-            },
-        })
-    }
-}
-
-fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
-    let condition = |(index, file): (usize, ConditionFile)| {
-        let ConditionFile { status, path, any, contains } = file;
-        let problem = |text: &str| (key.to_owned(), format!("[{index}] {text}"));
-        let path = path.map(|path| Path::parse(&path).map_err(|error| problem(&error))).transpose()?;
-        if path.is_none() && (status.is_none() || !any.is_empty() || contains.is_some()) {
-            return Err(problem("must have a status, or a path for any and contains"));
-        }
-        Ok(Condition { status, path, any, contains })
-    };
-    files.into_iter().enumerate().map(condition).collect()
 }
 
 fn refers(templates: &[(&str, &Template)], flow: &str) -> bool {
     let mut placeholders = templates.iter().flat_map(|(_, template)| template.placeholders());
     placeholders.any(|placeholder| matches!(placeholder, Placeholder::Flow(name) if *name == flow))
-}
-
-/// Checks a way to sign webhooks.
-pub(crate) fn webhook(key: &str, file: WebhookFile) -> Result<Webhook, Problem> {
-    let at = |part: &str| format!("{key}.{part}");
-    let missing = |part: &str| (at(part), "must be given".to_owned());
-    let (signature, signed, timestamp, id) = match file.scheme {
-        Scheme::Hmac => {
-            let signed = file.signed.as_deref().unwrap_or("{body}");
-            (file.signature.ok_or_else(|| missing("signature"))?, signed.to_owned(), file.timestamp, file.id)
-        }
-        Scheme::Stripe => {
-            (file.signature.ok_or_else(|| missing("signature"))?, "{timestamp}.{body}".to_owned(), None, None)
-        }
-        Scheme::Standard => {
-            let header = |name: &str| Some(format!("webhook-{name}"));
-            (
-                "webhook-signature".to_owned(),
-                "{id}.{timestamp}.{body}".to_owned(),
-                header("timestamp"),
-                header("id"),
-            )
-        }
-        Scheme::Ebay => ("x-ebay-signature".to_owned(), "{body}".to_owned(), None, file.id),
-        Scheme::Token => (file.signature.ok_or_else(|| missing("signature"))?, String::new(), None, file.id),
-    };
-    let signed = Signed::parse(&signed).map_err(|problem| (at("signed"), problem))?;
-    if signed.contains(&Signed::Timestamp) && timestamp.is_none() && file.scheme != Scheme::Stripe {
-        return Err(missing("timestamp"));
-    }
-    let key_place = |text: &String| match text.split_once('.') {
-        Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
-        Some(("secret", name)) => {
-            FieldName::parse(name).map(KeyPlace::Secret).map_err(|rule| rule.to_string())
-        }
-        _ => Err("must be secret.X or app.client_secret".to_owned()),
-    };
-    let keys: Result<Vec<_>, _> = file.keys.iter().map(key_place).collect();
-    let keys = keys.map_err(|problem| (at("keys"), problem))?;
-    if keys.is_empty() && file.scheme != Scheme::Ebay {
-        return Err(missing("keys"));
-    }
-    Ok(Webhook {
-        scheme: file.scheme,
-        signature: signature.to_lowercase(),
-        prefix: file.prefix,
-        encoding: file.encoding,
-        signed,
-        timestamp: timestamp.map(|name| name.to_lowercase()),
-        timestamp_form: file.timestamp_form,
-        tolerance: file.tolerance_seconds.map_or(TOLERANCE, Duration::from_secs),
-        id: id.map(|name| name.to_lowercase()),
-        keys,
-        key_encoding: file.key_encoding,
-    })
 }

@@ -4,6 +4,10 @@
 //! Providers are data, one file each (`providers/*.toml`, embedded; more from a folder of the operator's). A new one
 //! like them needs a file and no code. [`Catalog`] holds them all; a [`Mode`] checks and uses the credentials of one way.
 
+mod path;
+
+mod condition;
+
 mod answer;
 
 mod call;
@@ -20,6 +24,8 @@ mod oauth;
 
 mod provider;
 
+mod mode;
+
 mod field;
 
 mod template;
@@ -28,12 +34,20 @@ mod schema;
 
 mod request_auth;
 
+mod derived;
+
 mod webhook;
 
-pub use answer::{Granted, RefusalKind, Verdict};
+mod public_keys;
+
+mod document;
+
+pub use answer::{Details, Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
+pub use mode::{Assertion, Given, Missing, Mode, ModeKind};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
-pub use provider::{Assertion, Given, Missing, Mode, ModeKind, Provider};
+pub use provider::{AppField, Provider, RateLimit};
+pub use public_keys::PublicKeys;
 pub use request_auth::RequestAuth;
 pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use credvault_domain::FieldName;
 use serde::Deserialize;
 
-use crate::answer::{AnswerRules, Condition, VerdictRules};
+use crate::answer::{AnswerRules, DetailRules, VerdictRules};
 use crate::call::CallTemplates;
+use crate::condition::Condition;
 use crate::template::Template;
 
 /// What renewing does to the refresh token.
@@ -108,9 +109,18 @@ pub struct OAuth {
     /// What renewing does.
     pub renewal: Renewal,
     pub(crate) exchange: Option<CallTemplates>,
+    pub(crate) after: Option<After>,
     pub(crate) renew: Option<CallTemplates>,
     pub(crate) assertion: Option<AssertionTemplates>,
     pub(crate) answer: AnswerRules,
+}
+
+/// A call right after the exchange.
+#[derive(Debug)]
+pub(crate) struct After {
+    pub(crate) call: CallTemplates,
+    pub(crate) rules: DetailRules,
+    pub(crate) optional: bool,
 }
 
 /// The templates of a signed assertion (RFC 7523).

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::call::{App, Flow};
+use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::FieldKind;
 use crate::template::{Placeholder, Template};
@@ -47,13 +48,6 @@ impl RequestTemplates {
     }
 }
 
-/// A value that follows from a setting.
-#[derive(Debug)]
-pub(crate) struct Derived {
-    pub(crate) from: String,
-    pub(crate) values: BTreeMap<String, String>,
-}
-
 /// What the templates of one request are filled from.
 pub(crate) struct Values<'a> {
     pub(crate) config: &'a Config,
@@ -65,7 +59,7 @@ pub(crate) struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn setting(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn setting(&self, name: &str) -> Option<Cow<'_, str>> {
         let field = self.fields.get(name);
         let default = || field?.default.as_ref();
         match self.config.get(name).or_else(default)? {
@@ -92,17 +86,14 @@ impl Values<'_> {
                 match name.as_str() {
                     "client_id" => Some(Cow::Borrowed(app.client_id.as_str())),
                     "client_secret" => Some(Cow::Borrowed(app.client_secret.as_ref()?.expose_secret())),
-                    name => app.settings.get(name).map(|value| Cow::Borrowed(value.as_str())),
+                    name => match app.settings.get(name) {
+                        Some(value) => Some(Cow::Borrowed(value.as_str())),
+                        None => app.secrets.get(name).map(|value| Cow::Borrowed(value.expose_secret())),
+                    },
                 }
             }
             Placeholder::Flow(name) => self.flow?.get(name).map(Cow::Borrowed),
-            Placeholder::Derived(name) => {
-                let derived = self.derived.get(name)?;
-                derived
-                    .values
-                    .get(self.setting(&derived.from)?.as_ref())
-                    .map(|value| Cow::Borrowed(value.as_str()))
-            }
+            Placeholder::Derived(name) => self.derived.get(name)?.value(self),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Texts with placeholders: `https://{config.shop}/admin`, `Bearer {secret.access_token}`.
+//! Texts with placeholders: `https://{config.shop}/admin`, `Bearer {secret.access_token}`. Doubled braces are literal.
 
 /// A parsed template.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +27,30 @@ pub(crate) enum Placeholder {
     Flow(&'static str),
 }
 
+impl Placeholder {
+    fn parse(name: &str) -> Result<Self, String> {
+        Ok(match name.split_once('.') {
+            Some(("config", field)) => Self::Config(field.to_owned()),
+            Some(("secret", field)) => match field.split_once('.') {
+                Some((field, member)) => Self::Member(field.to_owned(), member.to_owned()),
+                None => Self::Secret(field.to_owned()),
+            },
+            Some(("derived", field)) => Self::Derived(field.to_owned()),
+            Some(("app", field)) => Self::App(field.to_owned()),
+            Some(("flow", field)) => {
+                let known = FLOW.iter().find(|known| **known == field);
+                let unknown = || format!("has {{flow.{field}}}; a flow has {}", FLOW.join(", "));
+                Self::Flow(known.ok_or_else(unknown)?)
+            }
+            _ => {
+                return Err(format!(
+                    "has {{{name}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X"
+                ));
+            }
+        })
+    }
+}
+
 impl std::fmt::Display for Placeholder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -41,7 +65,7 @@ impl std::fmt::Display for Placeholder {
 }
 
 /// What `{flow.X}` may stand for.
-pub(crate) const FLOW: [&str; 11] = [
+pub(crate) const FLOW: [&str; 13] = [
     // Of an authorisation.
     "state",
     "redirect_uri",
@@ -49,6 +73,9 @@ pub(crate) const FLOW: [&str; 11] = [
     "code_challenge",
     "code",
     "code_verifier",
+    // Of the fetch of a public key: its id, letters, digits, - and _ only; a token of the app's own.
+    "key_id",
+    "token",
     // Of any call: seconds since 1970, the same in milliseconds, as RFC 3339, a fresh UUID, a signed assertion.
     "now",
     "now_ms",
@@ -57,46 +84,45 @@ pub(crate) const FLOW: [&str; 11] = [
     "assertion",
 ];
 
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Part::Placeholder(placeholder) => write!(f, "{{{placeholder}}}"),
+        })
+    }
+}
+
 impl Template {
-    /// Parses a template.
+    /// Parses a template. `{{` and `}}` stand for the braces themselves.
     ///
     /// # Errors
     /// What is wrong with it, in words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((literal, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or("has a { without a }")?;
-            if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
-            }
-            parts.push(Part::Placeholder(match name.split_once('.') {
-                Some(("config", field)) => Placeholder::Config(field.to_owned()),
-                Some(("secret", field)) => match field.split_once('.') {
-                    Some((field, member)) => Placeholder::Member(field.to_owned(), member.to_owned()),
-                    None => Placeholder::Secret(field.to_owned()),
-                },
-                Some(("derived", field)) => Placeholder::Derived(field.to_owned()),
-                Some(("app", field)) => Placeholder::App(field.to_owned()),
-                Some(("flow", field)) => {
-                    let known = FLOW.iter().find(|known| **known == field);
-                    Placeholder::Flow(known.ok_or_else(|| {
-                        format!("has {{flow.{field}}}; a flow has {}", FLOW.join(", "))
-                    })?)
+        let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, brace) = rest.split_at(at);
+            literal.push_str(before);
+            rest = if let Some(after) = brace.strip_prefix("{{") {
+                literal.push('{');
+                after
+            } else if let Some(after) = brace.strip_prefix("}}") {
+                literal.push('}');
+                after
+            } else if let Some(inside) = brace.strip_prefix('{') {
+                let (name, after) = inside.split_once('}').ok_or("has a { without a }")?;
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
-                _ => {
-                    return Err(format!(
-                        "has {{{name}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X"
-                    ));
-                }
-            }));
-            rest = after;
+                parts.push(Part::Placeholder(Placeholder::parse(name)?));
+                after
+            } else {
+                return Err("has a } without a {".to_owned());
+            };
         }
-        if rest.contains('}') {
-            return Err("has a } without a {".to_owned());
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Literal(rest.to_owned()));
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
         }
         Ok(Self(parts))
     }
@@ -147,8 +173,27 @@ mod tests {
     }
 
     #[test]
+    fn doubled_braces_stand_for_themselves() {
+        let cases = [
+            ("query {{ shop {{ id }} }}", "query { shop { id } }"),
+            ("{{{config.shop}}}", "{a}"),
+            ("{{config.shop}}", "{config.shop}"),
+            ("}}{{", "}{"),
+        ];
+        for (text, expected) in cases {
+            let template = Template::parse(text).expect(text);
+            let mut output = String::new();
+            template.render(&mut output, &|_| Some("a".into())).expect("every placeholder has a value");
+            assert_eq!(output, expected);
+            assert_eq!(template.to_string(), text, "what is shown can be parsed again");
+        }
+    }
+
+    #[test]
     fn malformed_templates_are_refused() {
-        for text in ["{", "a{b", "}", "a}b", "{}", "{config}", "{env.HOME}", "{a{config.b}}"] {
+        for text in
+            ["{", "a{b", "}", "a}b", "{}", "{config}", "{env.HOME}", "{a{config.b}}", "{{a}", "{a}}", "{{{"]
+        {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use credvault_domain::FieldName;
 use serde::Deserialize;
 
+use crate::public_keys::PublicKeys;
+
 /// What kind of signature it is.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +91,8 @@ pub enum KeyPlace {
     Secret(FieldName),
     /// The app's secrets, all that are live.
     AppSecret,
+    /// A secret setting of the app.
+    App(FieldName),
 }
 
 /// One way in which a provider signs webhooks.
@@ -116,6 +120,8 @@ pub struct Webhook {
     pub keys: Vec<KeyPlace>,
     /// How their bytes are written.
     pub key_encoding: KeyEncoding,
+    /// Where the provider publishes the key, for [`Scheme::Ebay`].
+    pub public_keys: Option<PublicKeys>,
 }
 
 /// The tolerance where the provider's file names none.

@@ -18,6 +18,7 @@ pub const STRICT: &str = "rotates = 'yes'";
 pub const GRACE: &str = "rotates = 'yes'\ngrace_seconds = 1800";
 
 pub fn provider_file(url: &str, renewal: &str) -> String {
+    let renewal = renewal.replace("{url}", url);
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
         "id = 'simulator'\nname = 'Simulator'\n\

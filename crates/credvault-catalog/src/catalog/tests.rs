@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod answers;
+
+mod values;
+
 fn catalog() -> Catalog {
     Catalog::load(None).expect("the embedded files are sound")
 }
@@ -57,7 +61,7 @@ fn requests_carry_what_each_provider_wants() {
         let (mode, settings, fields) = (mode(&catalog, provider, name), config(settings), secrets(fields));
         mode.check_config("config", &settings).expect("valid config");
         mode.check_secrets("fields", &fields).expect("valid credential");
-        mode.request_auth(&settings, &fields)
+        mode.request_auth(&settings, &fields, None)
     };
     let shown = |pairs: &[(String, SecretString)]| {
         pairs.iter().map(|(name, value)| format!("{name}: {}", value.expose_secret())).collect::<Vec<_>>()
@@ -84,14 +88,8 @@ fn requests_carry_what_each_provider_wants() {
     assert_eq!(shown(&query.query), [format!("consumer_key: {key}"), format!("consumer_secret: {secret}")]);
     assert!(query.headers.is_empty());
 
-    let ads =
-        json!({"region": "eu", "client_id": format!("amzn1.application-oa2-client.{}", "0".repeat(32))});
-    let ads = auth(
-        "amazon_ads",
-        "oauth2_code",
-        ads,
-        &[("access_token", "Atza|CANARY"), ("refresh_token", "Atzr|CANARY")],
-    );
+    let fields: &[_] = &[("access_token", "Atza|CANARY"), ("refresh_token", "Atzr|CANARY")];
+    let ads = auth("amazon_ads", "oauth2_code", json!({"region": "eu"}), fields);
     assert_eq!(ads.base_url.as_deref(), Some("https://advertising-api-eu.amazon.com"));
     let headers = shown(&ads.headers);
     assert!(headers.contains(&"Authorization: Bearer Atza|CANARY".to_owned()), "{headers:?}");
@@ -208,8 +206,14 @@ fn refresh_tokens_and_app_secrets_stay_in_the_vault() {
     for provider in catalog().iter() {
         for (name, mode) in provider.modes() {
             for field in mode.secrets.keys() {
-                let inside =
-                    ["refresh_token", "webhook", "signing_secret", "lwa_client_secret", "app_secret"];
+                let inside = [
+                    "refresh_token",
+                    "webhook",
+                    "signing_secret",
+                    "client_secret",
+                    "app_secret",
+                    "private_key",
+                ];
                 if inside.iter().any(|word| field.as_str().contains(word))
                     && field.as_str() != "incoming_webhook_url"
                 {
@@ -285,4 +289,63 @@ fn a_key_with_several_lines_cannot_stand_in_a_header() {
         "{SOUND}[modes.key.secret.pem]\ntitle = \"T\"\ntype = \"text\"\n[modes.key.request]\nheaders = {{ X = \"{{secret.pem}}\" }}\n"
     ));
     assert!(message.contains("modes.key.request.headers must not refer to pem"), "{message}");
+}
+
+#[test]
+fn a_condition_asks_one_thing() {
+    let verify = |condition: &str| {
+        broken(&format!(
+            "{SOUND}[modes.key.verify]\ncall = {{ url = \"https://a.example\" }}\ndead = [{condition}]\n"
+        ))
+    };
+    let cases = [
+        ("{}", "must have a status or a path"),
+        ("{ any = [1] }", "must have a path"),
+        ("{ path = \"a\", any = [1], except = [2] }", "must have at most one of"),
+        ("{ path = \"a..b\" }", "must be a path"),
+    ];
+    for (condition, expected) in cases {
+        let message = verify(condition);
+        assert!(message.contains("modes.key.verify.dead [0]") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_country_or_marketplace_of_another_region_is_told_which_one_it_belongs_to() {
+    let catalog = catalog();
+    for provider in ["amazon_sp_seller", "amazon_sp_vendor"] {
+        let amazon = mode(&catalog, provider, "oauth2_code");
+        let check = |settings: Value| {
+            amazon.check_config("config", &config(settings)).map_err(|error| error.to_string())
+        };
+        let (germany, america) = ("A1PA6795UKMFR9", "ATVPDKIKX0DER");
+        assert_eq!(check(json!({"region": "eu", "country": "de", "marketplace_ids": germany})), Ok(()));
+        assert_eq!(check(json!({"region": "eu", "marketplace_ids": "ANEWMARKETPLACE"})), Ok(()));
+        let cases = [
+            (
+                json!({"region": "na", "country": "de"}),
+                "config.country must fit the region: de belongs to eu",
+            ),
+            (
+                json!({"region": "na", "marketplace_ids": format!("{america}, {germany}")}),
+                "config.marketplace_ids must fit the region: A1PA6795UKMFR9 belongs to eu",
+            ),
+            (json!({"region": "eu", "country": "uk"}), "config.country must be one of us, ca"),
+            (
+                json!({"region": "na", "marketplace_ids": "canary"}),
+                "config.marketplace_ids must be marketplace ids such as",
+            ),
+        ];
+        for (settings, expected) in cases {
+            let message = check(settings).expect_err(expected);
+            assert!(message.starts_with(expected) && !message.contains("canary"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn what_a_setting_belongs_to_must_be_there() {
+    let belongs = "[config.town]\ntitle = \"T\"\nbelongs = { to = \"land\", values = { a = \"x\" } }\n";
+    let message = broken(&format!("{SOUND}{belongs}"));
+    assert!(message.contains("config.town.belongs must name a setting with an enum"), "{message}");
 }

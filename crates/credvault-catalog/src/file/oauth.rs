@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::BasicFile;
 use crate::call::Method;
 use crate::oauth::{CallbackSignature, Rotation};
+use crate::path::PathFile;
 use crate::webhook::{Encoding, KeyEncoding, Scheme, TimestampForm};
 
 /// A call: each value a template. An entry whose placeholders are not all filled is left out.
@@ -31,21 +32,34 @@ pub(crate) struct CallFile {
     /// A body of JSON; its strings are templates.
     #[serde(default)]
     pub(crate) json: Option<BTreeMap<String, Value>>,
+    /// Whether what the mode's requests carry is left out of this call, where it would be added.
+    #[serde(default)]
+    pub(crate) bare: bool,
 }
 
-/// Something about an answer. All parts that are given must hold.
+/// Something about an answer. Status and path must both hold where both are given.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConditionFile {
     #[serde(default)]
     pub(crate) status: Option<u16>,
-    /// Where in the JSON body, as `data.error.code`; a number is an index.
+    /// Where in the JSON body, as `data.error.code`. Something must stand there that is not null, and at most one of
+    /// the following says what.
     #[serde(default)]
-    pub(crate) path: Option<String>,
-    /// What stands there is one of these.
+    pub(crate) path: Option<PathFile>,
+    /// Nothing stands there, or null.
     #[serde(default)]
-    pub(crate) any: Vec<Value>,
-    /// The text there contains this, whatever its case.
+    pub(crate) absent: bool,
+    /// It is one of these, or a list with one of these in it.
+    #[serde(default)]
+    pub(crate) any: Option<Vec<Value>>,
+    /// It is none of these.
+    #[serde(default)]
+    pub(crate) except: Option<Vec<Value>>,
+    /// It is a whole number from the first to the second.
+    #[serde(default)]
+    pub(crate) between: Option<(i64, i64)>,
+    /// It is a text that contains this, whatever its case.
     #[serde(default)]
     pub(crate) contains: Option<String>,
 }
@@ -113,48 +127,74 @@ pub(crate) struct AssertionFile {
     pub(crate) lifetime_seconds: u64,
 }
 
-/// How an answer with tokens is read. Each value is a path.
+/// How an answer with tokens is read. Each value is a path, or several of which the first counts that leads somewhere.
 #[derive(Deserialize, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AnswerFile {
     /// What must hold beside a status of 2xx.
     pub(crate) success: Vec<ConditionFile>,
-    pub(crate) access_token: String,
-    pub(crate) refresh_token: String,
+    pub(crate) access_token: PathFile,
+    pub(crate) refresh_token: PathFile,
     /// A number of seconds, as number or text.
-    pub(crate) lifetime: String,
+    pub(crate) lifetime: PathFile,
     /// Instead of a lifetime: an instant, in seconds since 1970 or as RFC 3339.
-    pub(crate) expires_at: Option<String>,
+    pub(crate) expires_at: Option<PathFile>,
     /// The lifetime where the answer names none, or zero.
     pub(crate) default_lifetime_seconds: Option<u64>,
+    /// A number of seconds after which the refresh token is dead if nobody uses it.
+    pub(crate) refresh_lifetime: PathFile,
+    /// Instead of that: an instant, in seconds since 1970 or as RFC 3339.
+    pub(crate) refresh_expires_at: Option<PathFile>,
     /// The granted scopes: a text with separators, or a list.
-    pub(crate) scope: String,
+    pub(crate) scope: PathFile,
     /// What stands between two granted scopes, if not what stands between two asked for.
     pub(crate) scope_separator: Option<String>,
     /// Settings that come with the tokens: setting to path.
-    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, PathFile>,
     /// Further secret fields that come with them: field to path.
-    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) secrets: BTreeMap<String, PathFile>,
     /// The account's id at the provider.
-    pub(crate) account: Option<String>,
+    pub(crate) account: Option<PathFile>,
 }
 
 impl Default for AnswerFile {
     fn default() -> Self {
         Self {
             success: Vec::new(),
-            access_token: "access_token".to_owned(),
-            refresh_token: "refresh_token".to_owned(),
-            lifetime: "expires_in".to_owned(),
+            access_token: PathFile::One("access_token".to_owned()),
+            refresh_token: PathFile::One("refresh_token".to_owned()),
+            lifetime: PathFile::One("expires_in".to_owned()),
             expires_at: None,
             default_lifetime_seconds: None,
-            scope: "scope".to_owned(),
+            refresh_lifetime: PathFile::One("refresh_token_expires_in".to_owned()),
+            refresh_expires_at: None,
+            scope: PathFile::One("scope".to_owned()),
             scope_separator: None,
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             account: None,
         }
     }
+}
+
+/// A call right after the exchange, with the new tokens, for settings that the tokens' own answer does not have.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AfterFile {
+    /// The mode's request headers and query parameters are added, unless the call names the same.
+    pub(crate) call: CallFile,
+    /// What must hold beside a status of 2xx.
+    #[serde(default)]
+    pub(crate) success: Vec<ConditionFile>,
+    /// Setting to path. What is not there leaves the setting as it is.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, PathFile>,
+    /// The account's id at the provider.
+    #[serde(default)]
+    pub(crate) account: Option<PathFile>,
+    /// Whether a consent ends well without it.
+    #[serde(default)]
+    pub(crate) optional: bool,
 }
 
 /// What renewing does, and what its errors mean.
@@ -171,9 +211,11 @@ pub(crate) struct RenewalFile {
     pub(crate) consent_seconds: Option<u64>,
     /// Whether the code's first token is renewed at once, for one that lives longer.
     pub(crate) at_once: bool,
-    /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`.
+    /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`, and `invalid_client` and
+    /// `unauthorized_client` where the renewal sends nothing of the platform's app: the client is the connection's own.
     pub(crate) dead: Vec<ConditionFile>,
-    /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and `unauthorized_client`.
+    /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and
+    /// `unauthorized_client` where the client is the platform's.
     pub(crate) app: Vec<ConditionFile>,
     /// Answers that mean: too fast. Beside status 429.
     pub(crate) throttled: Vec<ConditionFile>,
@@ -203,16 +245,19 @@ pub(crate) struct VerifyFile {
     pub(crate) success: Vec<ConditionFile>,
     /// The account's id at the provider: a path.
     #[serde(default)]
-    pub(crate) account: Option<String>,
+    pub(crate) account: Option<PathFile>,
     /// What people call the account: a path.
     #[serde(default)]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<PathFile>,
     /// Answers that mean: the credential is not accepted. Status 401 if there are none.
     #[serde(default)]
     pub(crate) dead: Vec<ConditionFile>,
     /// Answers that mean: it is accepted and may not do this. Status 403 if there are none.
     #[serde(default)]
     pub(crate) limited: Vec<ConditionFile>,
+    /// Answers that mean: too fast. Beside status 429.
+    #[serde(default)]
+    pub(crate) throttled: Vec<ConditionFile>,
 }
 
 /// How webhooks of the provider are signed.
@@ -244,9 +289,22 @@ pub(crate) struct WebhookFile {
     /// The header with the delivery's id, to notice a second arrival.
     #[serde(default)]
     pub(crate) id: Option<String>,
-    /// Where the keys are: `secret.X` or `app.client_secret`. Each that is there is tried.
+    /// Where the keys are: `secret.X`, `app.client_secret`, or `app.X` where `[app.X]` is secret. Each that is there is tried.
     #[serde(default)]
     pub(crate) keys: Vec<String>,
     #[serde(default)]
     pub(crate) key_encoding: KeyEncoding,
+    /// Where the provider publishes its keys, for the scheme `ebay`.
+    #[serde(default)]
+    pub(crate) public_keys: Option<PublicKeysFile>,
+}
+
+/// The calls that give a public key. Settings in them are those of every mode.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublicKeysFile {
+    /// Gives a token of the app's own: `access_token`, `expires_in`.
+    pub(crate) token: CallFile,
+    /// Gives the key `{flow.key_id}` as `key`, PEM. The token is `{flow.token}`.
+    pub(crate) key: CallFile,
 }

@@ -45,6 +45,7 @@ impl Case {
             id: None,
             keys: Vec::new(),
             key_encoding: KeyEncoding::Text,
+            public_keys: None,
         };
         Self {
             name,

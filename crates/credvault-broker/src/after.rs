@@ -1,0 +1,93 @@
+//! What a provider is asked right after it gave tokens: the settings without which they are of no use.
+
+use std::time::Duration;
+
+use credvault_catalog::{Details, Given, Granted, ProviderRequest, RefusalKind};
+use credvault_domain::{Config, SecretFields};
+use credvault_store::UsableApp;
+
+use crate::authorize::{AuthorizeError, Target, accepted};
+use crate::refresher::{app_values, merge, moment};
+use crate::{Broker, SendError};
+
+/// How often it is asked. The code is spent, so the user would have to begin again.
+const ATTEMPTS: u32 = 3;
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Broker {
+    /// The settings with those that the provider adds, and the account's id if it says so.
+    ///
+    /// # Errors
+    /// The provider does not answer to the point, or with settings that the catalog does not accept, and the mode cannot
+    /// do without.
+    pub(crate) async fn complete_settings(
+        &self,
+        target: Target<'_>,
+        usable: &UsableApp,
+        config: Config,
+        granted: &Granted,
+    ) -> Result<(Config, Option<String>), AuthorizeError> {
+        let Some(asked) = self.ask(target, usable, &config, granted).await else { return Ok((config, None)) };
+        let added = asked.and_then(|Details { settings, account }| {
+            let mut all = config.clone().into_object();
+            all.extend(settings);
+            Ok((accepted(target.mode, all)?, account))
+        });
+        match added {
+            Err(error) if target.mode.after_is_optional() => {
+                tracing::info!(
+                    provider = target.connection.provider.as_str(),
+                    %error,
+                    "a consent ended without the settings that are asked for after it"
+                );
+                Ok((config, None))
+            }
+            added => added,
+        }
+    }
+
+    /// `None` if the mode asks nothing.
+    async fn ask(
+        &self,
+        target: Target<'_>,
+        usable: &UsableApp,
+        config: &Config,
+        granted: &Granted,
+    ) -> Option<Result<Details, AuthorizeError>> {
+        let mut fields = SecretFields::default();
+        merge(&mut fields, granted);
+        let app = app_values(usable);
+        for attempt in 1..=ATTEMPTS {
+            let flow = moment(self.clock().now(), self.random());
+            let given = Given { config, secrets: &fields, app: Some(&app), flow: &flow };
+            let Ok(request) = target.mode.after(given)? else {
+                return Some(Err(AuthorizeError::Unavailable));
+            };
+            match self.details(target, request).await {
+                Some(Ok(details)) => return Some(Ok(details)),
+                Some(Err(RefusalKind::Throttled | RefusalKind::Outage)) | None if attempt < ATTEMPTS => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                _ => break,
+            }
+        }
+        Some(Err(AuthorizeError::Unavailable))
+    }
+
+    /// `None` if there is no answer.
+    async fn details(
+        &self,
+        target: Target<'_>,
+        request: ProviderRequest,
+    ) -> Option<Result<Details, RefusalKind>> {
+        match self.http().send(request).await {
+            Ok(answer) => Some(target.mode.read_after(answer.status, &answer.body)),
+            Err(SendError::NotSent(detail) | SendError::Lost(detail)) => {
+                let provider = target.connection.provider.as_str();
+                tracing::info!(provider, detail, "what is asked after a consent had no answer");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Public keys that a provider publishes for its webhooks: fetched when a delivery names one, and remembered for an
+//! hour. Whoever reaches the platform's endpoint can name any key, so how many are looked up is limited.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use credvault_catalog::{App, Flow, Missing, ProviderRequest, PublicKeys};
+use credvault_crypto::P256Key;
+use credvault_domain::{Config, Timestamp, Violations};
+use credvault_store::UsableApp;
+use secrecy::SecretString;
+
+use crate::refresher::{app_values, moment};
+use crate::verify::PAUSE;
+use crate::webhook::{Checked, Delivery, WebhookError, check_ebay, ebay_key_id};
+use crate::{Answer, Broker, Http, VerifyError};
+
+/// How long a key is remembered.
+const MEMORY: Duration = Duration::from_secs(3600);
+/// How many keys are remembered, and how many tokens.
+const MOST: usize = 64;
+/// How many keys are looked up in a minute.
+const LOOKUPS: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Broker {
+    /// Checks a delivery that is signed with a key that the provider publishes.
+    ///
+    /// # Errors
+    /// Nobody knows: the key cannot be fetched. The inner error is the verdict on the delivery.
+    pub async fn check_published(
+        &self,
+        keys: &PublicKeys,
+        config: &Config,
+        usable: Option<&UsableApp>,
+        delivery: &Delivery<'_>,
+    ) -> Result<Result<Checked, WebhookError>, VerifyError> {
+        let id = match ebay_key_id(delivery) {
+            Ok(id) => id,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(usable) = usable else { return Ok(Err(WebhookError::AppMissing)) };
+        let now = self.clock().now();
+        let flow = moment(now, self.random()).with("key_id", id);
+        let app = app_values(usable);
+        let wanted = Wanted { keys, config, app: &app, flow: &flow };
+        let key = self.published().key(self.http(), now, wanted).await?;
+        Ok(key.map_or(Err(WebhookError::KeyUnknown), |key| check_ebay(delivery, &key)))
+    }
+}
+
+/// Which key is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    keys: &'a PublicKeys,
+    config: &'a Config,
+    app: &'a App,
+    flow: &'a Flow,
+}
+
+/// What is remembered.
+#[derive(Default)]
+pub(crate) struct Published(Mutex<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    /// By URL: the instant until which they count, and the keys.
+    keys: HashMap<String, (Timestamp, P256Key)>,
+    /// By URL and client id, the same.
+    tokens: HashMap<(String, String), (Timestamp, SecretString)>,
+    /// When the current minute began, and how many were looked up in it.
+    minute: (Timestamp, u32),
+}
+
+impl Published {
+    /// The key; `None` if the provider has none with this id.
+    ///
+    /// # Errors
+    /// Nobody knows.
+    pub(crate) async fn key(
+        &self,
+        http: &Http,
+        now: Timestamp,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<P256Key>, VerifyError> {
+        let Wanted { keys, config, app, flow } = wanted;
+        let url = keys.key_request(config, app, flow).map_err(missing)?.url;
+        if let Some(key) = self.with(|memory| current(&memory.keys, &url, now)) {
+            return Ok(Some(key));
+        }
+        self.with(|memory| memory.count(now))?;
+        let token = self.token(http, now, wanted).await?;
+        let flow = flow.clone().with("token", token);
+        let answer = send(http, keys.key_request(config, app, &flow).map_err(missing)?).await?;
+        match answer.status {
+            200..300 => {
+                let key = keys.read_key(&answer.body).and_then(|pem| P256Key::from_pem(pem).ok());
+                let key = key.ok_or(VerifyError::Unavailable)?;
+                self.with(|memory| remember(&mut memory.keys, url, (now.after(MEMORY), key.clone())));
+                Ok(Some(key))
+            }
+            400 | 404 => Ok(None),
+            401 => {
+                self.with(|memory| memory.tokens.clear());
+                Err(VerifyError::Unavailable)
+            }
+            _ => Err(refused(&answer)),
+        }
+    }
+
+    async fn token(
+        &self,
+        http: &Http,
+        now: Timestamp,
+        wanted: Wanted<'_>,
+    ) -> Result<SecretString, VerifyError> {
+        let Wanted { keys, config, app, flow } = wanted;
+        let request = keys.token_request(config, app, flow).map_err(missing)?;
+        let place = (request.url.clone(), app.client_id.clone());
+        if let Some(token) = self.with(|memory| current(&memory.tokens, &place, now)) {
+            return Ok(token);
+        }
+        let answer = send(http, request).await?;
+        let read = (200..300).contains(&answer.status).then(|| keys.read_token(&answer.body)).flatten();
+        let Some((token, life)) = read else {
+            tracing::warn!(status = answer.status, "the app gets no token for the provider's public keys");
+            return Err(refused(&answer));
+        };
+        // Used up to a minute before its end.
+        let until = now.after(life.saturating_sub(MINUTE));
+        self.with(|memory| remember(&mut memory.tokens, place, (until, token.clone())));
+        Ok(token)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Memory {
+    /// Counts a look-up.
+    fn count(&mut self, now: Timestamp) -> Result<(), VerifyError> {
+        let end = self.minute.0.after(MINUTE);
+        if now >= end {
+            self.minute = (now, 0);
+        } else if self.minute.1 >= LOOKUPS {
+            return Err(VerifyError::Throttled { retry: now.until(end) });
+        }
+        self.minute.1 += 1;
+        Ok(())
+    }
+}
+
+fn current<K: std::hash::Hash + Eq, V: Clone>(
+    map: &HashMap<K, (Timestamp, V)>,
+    key: &K,
+    now: Timestamp,
+) -> Option<V> {
+    map.get(key).filter(|(until, _)| now < *until).map(|(_, value)| value.clone())
+}
+
+fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+    if map.len() >= MOST {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+async fn send(http: &Http, request: ProviderRequest) -> Result<Answer, VerifyError> {
+    http.send(request).await.map_err(|error| {
+        tracing::info!(%error, "a public key could not be fetched");
+        VerifyError::Unavailable
+    })
+}
+
+fn refused(answer: &Answer) -> VerifyError {
+    match answer.status {
+        429 => VerifyError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) },
+        _ => VerifyError::Unavailable,
+    }
+}
+
+fn missing(missing: Missing) -> VerifyError {
+    Violations::of(missing.0, "must be set before the provider's public key can be fetched").into()
+}
+
+#[cfg(test)]
+mod tests;

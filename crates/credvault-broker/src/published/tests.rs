@@ -1,0 +1,120 @@
+//! A provider that publishes keys, over real HTTP, and how often it is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use credvault_catalog::Catalog;
+use credvault_domain::ProviderId;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::Guard;
+
+/// Of eBay's `event-notification-nodejs-sdk`.
+const KEY: &str = "-----BEGIN PUBLIC KEY-----MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZhhxXKtR+TOvtDbgTPCkSof02qgBB7IsYOyf76ilExJ/upAa/vKIKheOoCyOpcLmi4t0b4uepb7LLjmMr90FUg==-----END PUBLIC KEY-----";
+
+struct Provider {
+    catalog: Catalog,
+    http: Http,
+    /// How often it gave a token, and was asked for a key.
+    tokens: Arc<AtomicU32>,
+    keys: Arc<AtomicU32>,
+}
+
+impl Provider {
+    /// Gives a token to the app, and the key `known` to whoever has the token.
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (tokens, keys) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let counts = (Arc::clone(&tokens), Arc::clone(&keys));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 8192];
+                let length = stream.read(&mut request).await.unwrap_or_default();
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let (status, body) = answer(&request, &counts);
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close", body.len());
+                let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
+            }
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = format!(
+            "id = 'keys'\nname = 'Keys'\n[modes.key]\ntitle = 'K'\nkind = 'static'\n\
+             [webhooks.events]\nscheme = 'ebay'\n\
+             [webhooks.events.public_keys]\n\
+             token = {{ url = '{url}/token', basic = {{ user = '{{app.client_id}}', password = '{{app.client_secret}}' }},\
+              form = {{ grant_type = 'client_credentials' }} }}\n\
+             key = {{ url = '{url}/key/{{flow.key_id}}', headers = {{ Authorization = 'Bearer {{flow.token}}' }} }}\n"
+        );
+        std::fs::write(folder.path().join("keys.toml"), file).expect("a file");
+        let catalog = Catalog::load(Some(folder.path())).expect("sound");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Http::new(Guard::new(vec!["127.0.0.0/8".parse().expect("a network")]));
+        Self { catalog, http, tokens, keys }
+    }
+
+    async fn key(&self, published: &Published, now: Timestamp, id: &str) -> Result<bool, VerifyError> {
+        let provider = self.catalog.get(&ProviderId::parse("keys").expect("an id")).expect("known");
+        let keys = provider.webhooks["events"].public_keys.as_ref().expect("published");
+        let app = App {
+            client_id: "app".to_owned(),
+            client_secret: Some("CANARY".into()),
+            settings: Default::default(),
+            secrets: Default::default(),
+        };
+        let (config, flow) = (Config::default(), Flow::default().with("key_id", id.to_owned()));
+        let wanted = Wanted { keys, config: &config, app: &app, flow: &flow };
+        Ok(published.key(&self.http, now, wanted).await?.is_some())
+    }
+
+    fn asked(&self) -> (u32, u32) {
+        (self.tokens.load(Ordering::SeqCst), self.keys.load(Ordering::SeqCst))
+    }
+}
+
+fn answer(request: &str, (tokens, keys): &(Arc<AtomicU32>, Arc<AtomicU32>)) -> (u16, String) {
+    if request.starts_with("POST /token ") {
+        tokens.fetch_add(1, Ordering::SeqCst);
+        return (200, r#"{"access_token":"t-1","expires_in":7200}"#.to_owned());
+    }
+    keys.fetch_add(1, Ordering::SeqCst);
+    match request {
+        request if !request.contains("Bearer t-1") && !request.contains("bearer t-1") => (401, String::new()),
+        request if request.starts_with("GET /key/known ") => (200, format!(r#"{{"key":"{KEY}"}}"#)),
+        _ => (404, String::new()),
+    }
+}
+
+fn noon() -> Timestamp {
+    Timestamp::from_seconds(1_700_000_000, 0).expect("in range")
+}
+
+#[tokio::test]
+async fn a_key_is_fetched_with_a_token_of_the_app_and_remembered_for_an_hour() {
+    let (provider, published) = (Provider::start().await, Published::default());
+    let seconds = |seconds| noon().after(Duration::from_secs(seconds));
+    assert!(provider.key(&published, noon(), "known").await.expect("an answer"));
+    assert_eq!(provider.asked(), (1, 1));
+    assert!(provider.key(&published, seconds(3599), "known").await.expect("an answer"));
+    assert_eq!(provider.asked(), (1, 1), "remembered");
+    assert!(provider.key(&published, seconds(3600), "known").await.expect("an answer"));
+    assert_eq!(provider.asked(), (1, 2), "looked up again, with the same token");
+    assert!(provider.key(&published, seconds(7201), "known").await.expect("an answer"));
+    assert_eq!(provider.asked(), (2, 3), "the token has ended, too");
+}
+
+#[tokio::test]
+async fn unknown_keys_are_looked_up_so_often_and_not_more() {
+    let (provider, published) = (Provider::start().await, Published::default());
+    for attempt in 0..LOOKUPS {
+        let found = provider.key(&published, noon(), &format!("unknown-{attempt}")).await;
+        assert!(!found.expect("an answer"));
+    }
+    let more = provider.key(&published, noon(), "unknown").await;
+    assert!(matches!(more, Err(VerifyError::Throttled { retry }) if retry == MINUTE), "{more:?}");
+    assert_eq!(provider.asked(), (1, LOOKUPS));
+    assert!(provider.key(&published, noon().after(MINUTE), "known").await.expect("an answer"));
+}

@@ -1,0 +1,155 @@
+//! A way to authenticate at a provider: what its settings and secrets must be.
+
+mod calls;
+
+use std::collections::BTreeMap;
+
+use credvault_domain::{Config, FieldName, SecretFields, Violations};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use calls::{Assertion, Given, Missing};
+
+use crate::derived::Derived;
+use crate::field::Field;
+use crate::oauth::{OAuth, Revoke, Verify};
+use crate::request_auth::RequestTemplates;
+use crate::schema;
+
+/// What kind of credential a mode has.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeKind {
+    /// Keys or tokens that stay as they are until somebody replaces them.
+    Static,
+    /// A key that mints short-lived tokens: a Google service account.
+    ServiceAccount,
+    /// OAuth 2.0, authorization code (RFC 6749, section 4.1).
+    Oauth2Code,
+    /// OAuth 2.0, client credentials (RFC 6749, section 4.4).
+    Oauth2ClientCredentials,
+}
+
+/// A way to authenticate at a provider.
+#[derive(Debug)]
+pub struct Mode {
+    /// What people call it.
+    pub title: String,
+    /// Its kind.
+    pub kind: ModeKind,
+    pub(crate) open: bool,
+    pub(crate) config: BTreeMap<FieldName, Field>,
+    pub(crate) secrets: BTreeMap<FieldName, Field>,
+    pub(crate) derived: BTreeMap<String, Derived>,
+    pub(crate) request: RequestTemplates,
+    /// Whether what requests carry names the platform's app.
+    pub request_names_app: bool,
+    /// Tokens: how they are got and kept fresh. `None` where nothing is ever renewed.
+    pub oauth: Option<OAuth>,
+    pub(crate) revoke: Option<Revoke>,
+    pub(crate) verify: Option<Verify>,
+}
+
+impl Mode {
+    /// Checks a config; `path` is what the request calls it.
+    ///
+    /// # Errors
+    /// A violation for each missing, unknown or wrong setting, without values.
+    pub fn check_config(&self, path: &str, config: &Config) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        for (name, field) in
+            self.config.iter().filter(|(name, field)| field.required && config.get(name.as_str()).is_none())
+        {
+            violations.add(format!("{path}.{name}"), format!("must be given: {}", field.title));
+        }
+        for (name, value) in config.iter() {
+            let (rule, place) = match self.config.get(name) {
+                Some(field) => {
+                    let fits = || field.check_belongs(value, |other| config.get(other).cloned());
+                    (field.check_value(value).and_then(|()| fits()).err(), format!("{path}.{name}"))
+                }
+                None if self.secrets.contains_key(name) => (
+                    Some("is a secret: put it into the credential instead".to_owned()),
+                    format!("{path}.{name}"),
+                ),
+                None if self.open && FieldName::parse(name).is_ok() => (None, String::new()),
+                // The name is not repeated: it may be a secret that was pasted into the wrong place.
+                None => (
+                    Some(format!("has an unknown setting; it takes {}", listed(&self.config))),
+                    path.to_owned(),
+                ),
+            };
+            if let Some(rule) = rule {
+                violations.add(place, rule);
+            }
+        }
+        violations.into_result()
+    }
+
+    /// Checks a credential; `path` is what the request calls it.
+    ///
+    /// # Errors
+    /// A violation for each missing, unknown or wrong field, without values.
+    pub fn check_secrets(&self, path: &str, secrets: &SecretFields) -> Result<(), Violations> {
+        let mut violations = Violations::default();
+        if secrets.is_empty() {
+            violations.add(path, format!("must not be empty; it takes {}", listed(&self.secrets)));
+            return Err(violations);
+        }
+        for (name, field) in
+            self.secrets.iter().filter(|(name, field)| field.required && secrets.get(name.as_str()).is_none())
+        {
+            violations.add(format!("{path}[{name}]"), format!("must be given: {}", field.title));
+        }
+        for (name, value) in secrets.iter() {
+            match self.secrets.get(name) {
+                Some(field) => {
+                    if let Err(rule) = field.check_text(value.expose_secret()) {
+                        violations.add(format!("{path}[{name}]"), rule);
+                    }
+                }
+                None if self.open => {}
+                None => {
+                    violations.add(path, format!("has an unknown field; it takes {}", listed(&self.secrets)))
+                }
+            }
+        }
+        violations.into_result()
+    }
+
+    /// The masked hints of a credential, by field.
+    pub fn hints(&self, secrets: &SecretFields) -> BTreeMap<String, String> {
+        let hint = |(name, value): (&FieldName, &SecretString)| {
+            let text = value.expose_secret();
+            let hint = match self.secrets.get(name) {
+                Some(field) => field.hint(text),
+                None => credvault_domain::mask(text),
+            };
+            Some((name.as_str().to_owned(), hint?))
+        };
+        secrets.iter().filter_map(hint).collect()
+    }
+
+    /// Whether a fetch leaves this field out unless policy says otherwise: refresh tokens, app secrets, webhook secrets.
+    pub fn is_vault_only(&self, name: &FieldName) -> bool {
+        self.secrets.get(name).is_some_and(|field| field.vault_only)
+    }
+
+    /// The JSON Schema (2020-12) of the config.
+    pub fn config_schema(&self) -> Value {
+        schema::object(&self.config, false, self.open)
+    }
+
+    /// The JSON Schema (2020-12) of the credential; every field is `writeOnly`.
+    pub fn credential_schema(&self) -> Value {
+        schema::object(&self.secrets, true, self.open)
+    }
+}
+
+fn listed(fields: &BTreeMap<FieldName, Field>) -> String {
+    if fields.is_empty() {
+        return "none".to_owned();
+    }
+    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,133 @@
+//! Where a value stands in a JSON document.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A path as a provider file has it: one, or several of which the first counts that leads somewhere.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(untagged)]
+pub(crate) enum PathFile {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// Where a value stands: `data.shop.id`. A number is an index into a list, and `[kind=ORGANISATION]` the first element of
+/// a list with this text as that member. Of several paths the first counts that leads to something other than null.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Path(Vec<Vec<Part>>);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Part {
+    Named(String),
+    With(String, String),
+}
+
+impl Path {
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn parse(file: &PathFile) -> Result<Self, String> {
+        let texts = match file {
+            PathFile::One(text) => std::slice::from_ref(text),
+            PathFile::Several(texts) if texts.is_empty() => {
+                return Err("must have at least one path".to_owned());
+            }
+            PathFile::Several(texts) => texts,
+        };
+        let route = |text: &String| text.split('.').map(Part::parse).collect::<Result<Vec<_>, _>>();
+        Ok(Self(texts.iter().map(route).collect::<Result<_, _>>()?))
+    }
+
+    /// The member with this name of the document itself.
+    pub(crate) fn member(name: &str) -> Self {
+        Self(vec![vec![Part::Named(name.to_owned())]])
+    }
+
+    /// What stands there. Null is nothing.
+    pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
+        let found = |route: &Vec<Part>| route.iter().try_fold(document, |value, part| part.of(value));
+        self.0.iter().filter_map(found).find(|value| !value.is_null())
+    }
+
+    /// The value as text, if it is a text that is not empty, or a number.
+    pub(crate) fn text(&self, document: &Value) -> Option<String> {
+        match self.of(document)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Part {
+    fn parse(text: &str) -> Result<Self, String> {
+        let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        match inside.map(|inside| inside.split_once('=')) {
+            None if !text.is_empty() && !text.contains(['[', ']']) => Ok(Self::Named(text.to_owned())),
+            Some(Some((member, value))) if !member.is_empty() => {
+                Ok(Self::With(member.to_owned(), value.to_owned()))
+            }
+            _ => Err("must be a path such as data.shop.id or tenants.[kind=SHOP].id".to_owned()),
+        }
+    }
+
+    fn of<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        match (self, value) {
+            (Self::Named(index), Value::Array(items)) => items.get(index.parse::<usize>().ok()?),
+            (Self::Named(name), other) => other.get(name),
+            (Self::With(member, text), Value::Array(items)) => {
+                items.iter().find(|item| item.get(member).and_then(Value::as_str) == Some(text))
+            }
+            (Self::With(..), _) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = |part: &Part| match part {
+            Part::Named(name) => name.clone(),
+            Part::With(member, value) => format!("[{member}={value}]"),
+        };
+        let route = |route: &Vec<Part>| route.iter().map(part).collect::<Vec<_>>().join(".");
+        f.write_str(&self.0.iter().map(route).collect::<Vec<_>>().join(", else "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn path(texts: &[&str]) -> Path {
+        Path::parse(&PathFile::Several(texts.iter().map(|text| (*text).to_owned()).collect()))
+            .expect("a path")
+    }
+
+    #[test]
+    fn the_first_path_that_leads_somewhere_counts() {
+        let both = json!({"access_token": "bot", "authed_user": {"access_token": "user"}});
+        let user = json!({"access_token": null, "authed_user": {"access_token": "user"}});
+        let tokens = path(&["access_token", "authed_user.access_token"]);
+        assert_eq!(tokens.text(&both).as_deref(), Some("bot"));
+        assert_eq!(tokens.text(&user).as_deref(), Some("user"));
+        assert_eq!(tokens.text(&json!({"ok": false})), None);
+    }
+
+    #[test]
+    fn an_element_is_found_by_index_or_by_a_member() {
+        let tenants = json!([{"kind": "PRACTICE", "id": 1}, {"kind": "ORGANISATION", "id": 2}]);
+        assert_eq!(path(&["0.id"]).text(&tenants).as_deref(), Some("1"));
+        assert_eq!(path(&["[kind=ORGANISATION].id"]).text(&tenants).as_deref(), Some("2"));
+        assert_eq!(path(&["[kind=OTHER].id"]).of(&tenants), None);
+        assert_eq!(path(&["[kind=ORGANISATION].id"]).of(&json!({"kind": "ORGANISATION"})), None);
+    }
+
+    #[test]
+    fn malformed_paths_are_refused() {
+        for text in ["", "a..b", ".", "[kind]", "[=x]", "a[0]", "[kind=x"] {
+            assert!(Path::parse(&PathFile::One(text.to_owned())).is_err(), "{text}");
+        }
+        assert!(Path::parse(&PathFile::Several(Vec::new())).is_err());
+    }
+}
