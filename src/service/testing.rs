@@ -19,7 +19,7 @@ use crate::vault::Vault;
 use crate::wire::Refusal;
 
 /// How often it is looked which tests are due.
-const TICK: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_secs(2);
 /// How many are begun in one go, and how many run at once.
 const DUE: (u64, usize) = (64, 8);
 /// How long one may take.
@@ -103,20 +103,26 @@ pub(crate) async fn run(vault: Arc<Vault>, every: Duration, end: CancellationTok
             tracing::warn!(%error, "due tests could not be looked for");
             Vec::new()
         });
+        if due.len() as u64 == DUE.0 {
+            // There are more.
+            ticks.reset_immediately();
+        }
         let all = futures::stream::iter(due).for_each_concurrent(DUE.1, |due| {
             let vault = Arc::clone(&vault);
-            async move {
-                if let Err(error) = look_after(&vault, due, every).await {
-                    tracing::warn!(%error, "a test met the vault's own database");
-                }
-            }
+            async move { look_after(&vault, due, every).await }
         });
         end.run_until_cancelled(all).await;
     }
 }
 
 /// Says when the next test is, and makes this one if no other replica does.
-async fn look_after(
+async fn look_after(vault: &Vault, due: DueVerification, every: Duration) {
+    if let Err(error) = try_look_after(vault, due, every).await {
+        tracing::warn!(%error, "a test met the vault's own database");
+    }
+}
+
+async fn try_look_after(
     vault: &Vault,
     due: DueVerification,
     every: Duration,

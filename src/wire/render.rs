@@ -98,6 +98,7 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
                 Revocation::Unsupported => v1::Revocation::Unsupported,
                 Revocation::Pending => v1::Revocation::Pending,
                 Revocation::Failed => v1::Revocation::Failed,
+                Revocation::Kept => v1::Revocation::Kept,
             })
             .into(),
         etag,

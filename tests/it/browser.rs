@@ -11,21 +11,21 @@ use crate::harness::provider::{Connected, STRICT, app_request, connection_reques
 use crate::harness::{Client, TestVault, by_id, refusal};
 use crate::on_both;
 
-const ORIGIN: &str = "https://app.example.com";
-const CALLBACK: &str = "/oauth/callback/simulator";
+pub const ORIGIN: &str = "https://app.example.com";
+pub const CALLBACK: &str = "/oauth/callback/simulator";
 
 /// A browser and the port that it calls.
-struct Browser {
-    http: reqwest::Client,
-    url: String,
-    cookie: Option<String>,
+pub struct Browser {
+    pub http: reqwest::Client,
+    pub url: String,
+    pub cookie: Option<String>,
 }
 
 /// What a browser got.
-struct Seen {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: String,
+pub struct Seen {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
 }
 
 impl Seen {
@@ -34,31 +34,31 @@ impl Seen {
         rest.split_once(after).unwrap().0.to_owned()
     }
 
-    fn title(&self) -> String {
+    pub fn title(&self) -> String {
         self.between("<title>", "</title>")
     }
 
-    fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         self.between("class=\"reason\">", "<")
     }
 
-    fn data(&self, name: &str) -> String {
+    pub fn data(&self, name: &str) -> String {
         self.between(&format!(" data-{name}=\""), "\"")
     }
 
-    fn hidden(&self, name: &str) -> String {
+    pub fn hidden(&self, name: &str) -> String {
         self.between(&format!("name=\"{name}\" value=\""), "\"")
     }
 }
 
 impl Browser {
-    fn of(connected: &Connected) -> Self {
+    pub fn of(connected: &Connected) -> Self {
         let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
         let address = connected.vault.instance.as_ref().unwrap().public_address.unwrap();
         Self { http, url: format!("http://{address}"), cookie: None }
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Seen {
+    pub async fn send(&mut self, request: reqwest::RequestBuilder) -> Seen {
         let cookie = self.cookie.iter().fold(request, |request, cookie| request.header("cookie", cookie));
         let response = cookie.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -68,25 +68,25 @@ impl Browser {
         Seen { status, headers, body: response.text().await.unwrap() }
     }
 
-    async fn get(&mut self, path: &str, query: &BTreeMap<String, String>) -> Seen {
+    pub async fn get(&mut self, path: &str, query: &BTreeMap<String, String>) -> Seen {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         self.send(self.http.get(format!("{}{path}?{query}", self.url))).await
     }
 
     /// Follows the URL that BeginAuthorization gave, as far as the provider.
-    async fn start(&mut self, begun: &v1::BeginAuthorizationResponse) -> Seen {
+    pub async fn start(&mut self, begun: &v1::BeginAuthorizationResponse) -> Seen {
         let path = begun.authorization_url.strip_prefix("http://localhost:7480").unwrap();
         self.send(self.http.get(format!("{}{path}", self.url))).await
     }
 
     /// Starts, and allows at the provider: what the callback is called with.
-    async fn allow(&mut self, begun: &v1::BeginAuthorizationResponse) -> BTreeMap<String, String> {
+    pub async fn allow(&mut self, begun: &v1::BeginAuthorizationResponse) -> BTreeMap<String, String> {
         let started = self.start(begun).await;
         assert_eq!(started.status, 303, "{}", started.body);
         decide(started.headers["location"].to_str().unwrap(), "shop-1", "allow").await
     }
 
-    async fn confirm(&mut self, page: &Seen) -> Seen {
+    pub async fn confirm(&mut self, page: &Seen) -> Seen {
         let form = [("state", page.hidden("state")), ("result", page.hidden("result"))];
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = self.http.post(format!("{}/oauth/confirm", self.url));
@@ -95,7 +95,7 @@ impl Browser {
 }
 
 /// A vault whose app at the provider has the vault's own callback.
-async fn connected(mut vault: TestVault) -> Connected {
+pub async fn connected(mut vault: TestVault) -> Connected {
     vault.stop().await;
     let connected = Connected::start(vault, STRICT).await;
     let app = v1::PutOAuthAppRequest { redirect_uri: String::new(), ..app_request() };
@@ -105,7 +105,7 @@ async fn connected(mut vault: TestVault) -> Connected {
     connected
 }
 
-async fn begin(app: &Client, id: &str, origin: &str, session: &str) -> v1::BeginAuthorizationResponse {
+pub async fn begin(app: &Client, id: &str, origin: &str, session: &str) -> v1::BeginAuthorizationResponse {
     let request = v1::BeginAuthorizationRequest {
         connection_id: id.to_owned(),
         session: session.to_owned(),
@@ -115,7 +115,7 @@ async fn begin(app: &Client, id: &str, origin: &str, session: &str) -> v1::Begin
     app.connections().begin_authorization(request).await.unwrap().into_inner()
 }
 
-async fn complete(app: &Client, result: &str, session: &str) -> Result<v1::Connection, tonic::Status> {
+pub async fn complete(app: &Client, result: &str, session: &str) -> Result<v1::Connection, tonic::Status> {
     let request = v1::CompleteAuthorizationRequest {
         session: session.to_owned(),
         result: result.to_owned(),

@@ -511,6 +511,19 @@ on_both! {
         let connection = complete(&app, &parameters, "").await.unwrap();
         assert_eq!((connection.state(), connection.revocation()), (v1::ConnectionState::Connected, v1::Revocation::Unspecified));
         assert_eq!(connected.vault.count("revocations").await, 0);
+        // Two connections of one account: the first to go leaves the grant to the other.
+        connected.provider.behave(|behaviour| behaviour.revocation = credvault_simulator::Revocation::Works);
+        let mut pair = Vec::new();
+        for account in ["one", "two"] {
+            let id = app.create(connection_request(account)).await.unwrap().id;
+            let back = decide(&begin(&app, &id, "").await.authorization_url, "shop-4", "allow").await;
+            pair.push(complete(&app, &back, "").await.unwrap().id);
+        }
+        let before = connected.provider.counts().revocations;
+        assert_eq!(disconnect(&pair[0]).await.revocation(), v1::Revocation::Kept);
+        assert_eq!(connected.provider.counts().revocations, before);
+        assert!(connected.accepts(&app.fetch(by_id(&pair[1])).await.unwrap()).await);
+        assert_eq!(disconnect(&pair[1]).await.revocation(), v1::Revocation::Done);
         // A key that nobody can be told about.
         let key = app.create(v1::CreateConnectionRequest {
             auth_mode: "api_key".into(),

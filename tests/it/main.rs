@@ -17,6 +17,8 @@ mod operate;
 mod program;
 mod reload;
 mod requests;
+mod rfc9700;
 mod tenants;
+mod testing;
 mod tokens;
 mod vault;

@@ -171,11 +171,13 @@ pub enum Revocation {
     Pending,
     /// It could not be told.
     Failed,
+    /// Another connection may hang on the same grant.
+    Kept,
 }
 
 impl Revocation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Done, Self::Unsupported, Self::Pending, Self::Failed];
+    pub const ALL: [Self; 5] = [Self::Done, Self::Unsupported, Self::Pending, Self::Failed, Self::Kept];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
@@ -184,6 +186,7 @@ impl Revocation {
             Self::Unsupported => "UNSUPPORTED",
             Self::Pending => "PENDING",
             Self::Failed => "FAILED",
+            Self::Kept => "KEPT",
         }
     }
 

@@ -22,6 +22,7 @@ use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{revocation, tenant_key};
 use crate::events::NewEvent;
 use crate::page::number_position;
+use crate::verifications::first_verification;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// A credential to be stored.
@@ -323,6 +324,8 @@ pub(crate) async fn store_version(
     row.revocation = Set(None);
     row.revocation_time = Set(None);
     row.found_account_id = Set(None);
+    let random = change.store.keyring().random();
+    row.verify_time = Set(Some(first_verification(change.now, random).micros()));
     revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
         .exec(&change.tx)
         .await?;

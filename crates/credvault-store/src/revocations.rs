@@ -7,13 +7,13 @@ use credvault_domain::{Connection, ConnectionId, Etag, Revocation, SecretFields,
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::change::{ChangeKind, retrying};
+use crate::change::{ChangeKind, Changing, retrying};
 use crate::connection_row::connection;
 use crate::connections::locked_live;
 use crate::credentials::{disconnect, open_sealed};
@@ -77,8 +77,10 @@ impl Revocations<'_> {
                 return change.commit(connection(model)?).await;
             }
             let place = Place { tenant: scope.tenant().clone(), connection: id };
+            // Connections of one account may hang on one grant: the last of them has it revoked.
+            let shared = revocable && shares_grant(&change, &model).await?;
             // What does not open cannot be revoked, and goes all the same.
-            let fields = match revocable {
+            let fields = match revocable && !shared {
                 true => self.store.refreshes().open(&change.tx, &place, &model).await.ok(),
                 false => None,
             };
@@ -100,6 +102,7 @@ impl Revocations<'_> {
                     Entity::insert(row).exec_without_returning(&change.tx).await?;
                     Revocation::Pending
                 }
+                None if shared => Revocation::Kept,
                 None if revocable => Revocation::Failed,
                 None => Revocation::Unsupported,
             };
@@ -210,4 +213,19 @@ impl Revocations<'_> {
         };
         Ok(rows.into_iter().map(place).collect())
     }
+}
+
+/// Whether another connection of the tenant has a credential of the same account at the same provider.
+async fn shares_grant(change: &Changing<'_>, model: &connection_table::Model) -> Result<bool, Error> {
+    use connection_table::Column;
+    let Some(account) = &model.external_account_id else { return Ok(false) };
+    let others = connection_table::Entity::find()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::Provider.eq(model.provider.as_str()))
+        .filter(Column::ExternalAccountId.eq(account.as_str()))
+        .filter(Column::AuthMode.eq(model.auth_mode.as_str()))
+        .filter(Column::CurrentVersion.gt(0))
+        .filter(Column::DeleteTime.is_null())
+        .filter(Column::Id.ne(model.id));
+    Ok(others.count(&change.tx).await? > 0)
 }

@@ -1,6 +1,8 @@
 //! Which credentials are to be tested again at their provider, without anybody asking for it.
 
-use credvault_domain::{ConnectionId, TenantId, Timestamp};
+use std::time::Duration;
+
+use credvault_domain::{ConnectionId, Random, TenantId, Timestamp};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 use uuid::Uuid;
@@ -9,13 +11,25 @@ use crate::entity::connection::{Column, Entity};
 use crate::session::begin_write;
 use crate::{Error, Place, Store};
 
+/// When a new credential is tested for the first time: about a day later.
+const FIRST: Duration = Duration::from_secs(24 * 3600);
+
 /// A credential that is to be tested.
 #[derive(Clone, Debug)]
 pub struct DueVerification {
     /// Where.
     pub place: Place,
-    /// When it was due; `None` if nobody has said yet when.
+    /// When it was due; `None` if an earlier release stored it, which said nothing.
     pub time: Option<Timestamp>,
+}
+
+/// When a credential that is stored now is tested for the first time, spread so that what comes together is not tested
+/// together.
+pub(crate) fn first_verification(now: Timestamp, random: &dyn Random) -> Timestamp {
+    let mut bytes = [0; 4];
+    // Without randomness there is no spread, which serves as well.
+    let _ = random.fill(&mut bytes);
+    now.after(FIRST.mul_f64(0.5 + f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)))
 }
 
 impl Store {
