@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, AuditEvent, ConnectionId, ConnectionState, TenantId};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use credvault_domain::{
+    Action, AuditEvent, AuditOutcome, ConnectionId, ConnectionState, ProviderId, Reason, TenantId,
+};
+use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -83,11 +85,11 @@ impl Store {
         event.connection = Some(ConnectionId::from_uuid(id));
         audit_log::insert(&tx, &[event]).await?;
         let feed = change::ActiveModel {
-            tenant_id: sea_orm::ActiveValue::Set(tenant.as_str().to_owned()),
-            connection_id: sea_orm::ActiveValue::Set(Some(id)),
-            kind: sea_orm::ActiveValue::Set("PURGED".to_owned()),
-            version: sea_orm::ActiveValue::Set(None),
-            time: sea_orm::ActiveValue::Set(self.now().micros()),
+            tenant_id: Set(tenant.as_str().to_owned()),
+            connection_id: Set(Some(id)),
+            kind: Set("PURGED".to_owned()),
+            version: Set(None),
+            time: Set(self.now().micros()),
             ..Default::default()
         };
         change::Entity::insert(feed).exec_without_returning(&tx).await?;
@@ -153,23 +155,7 @@ impl Store {
             .filter(authorization::Column::ExpireTime.lt(self.now().before(STATE_MEMORY).micros()))
             .exec(&tx)
             .await?;
-        // A first consent that did not come leaves the connection as it was before.
-        let waiting = connection::Column::State.eq(ConnectionState::Connecting.as_str());
-        let open = sea_orm::sea_query::Query::select()
-            .column(authorization::Column::ConnectionId)
-            .from(authorization::Entity)
-            .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
-            .and_where(authorization::Column::ConsumeTime.is_null())
-            .and_where(authorization::Column::ExpireTime.gte(now))
-            .to_owned();
-        connection::Entity::update_many()
-            .col_expr(connection::Column::State, Expr::value(ConnectionState::Disconnected.as_str()))
-            .col_expr(connection::Column::Revision, Expr::col(connection::Column::Revision).add(1))
-            .filter(connection::Column::TenantId.eq(tenant.as_str()))
-            .filter(waiting)
-            .filter(connection::Column::Id.not_in_subquery(open))
-            .exec(&tx)
-            .await?;
+        self.end_late_consents(&tx, tenant).await?;
         webhook_delivery::Entity::delete_many()
             .filter(webhook_delivery::Column::TenantId.eq(tenant.as_str()))
             .filter(webhook_delivery::Column::ExpireTime.lt(now))
@@ -181,6 +167,43 @@ impl Store {
             .exec(&tx)
             .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// A first consent that did not come leaves the connection as it was before, and that on record.
+    async fn end_late_consents(&self, tx: &DatabaseTransaction, tenant: &TenantId) -> Result<(), Error> {
+        use connection::Column;
+        let now = self.now();
+        let open = sea_orm::sea_query::Query::select()
+            .column(authorization::Column::ConnectionId)
+            .from(authorization::Entity)
+            .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
+            .and_where(authorization::Column::ConsumeTime.is_null())
+            .and_where(authorization::Column::ExpireTime.gte(now.micros()))
+            .to_owned();
+        let late = connection::Entity::find()
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::State.eq(ConnectionState::Connecting.as_str()))
+            .filter(Column::Id.not_in_subquery(open))
+            .lock_exclusive()
+            .all(tx)
+            .await?;
+        for model in late {
+            let mut event = AuditEvent::of(tenant.clone(), Action::CompleteAuthorization);
+            event.id = self.new_id()?;
+            event.time = now;
+            event.connection = Some(ConnectionId::from_uuid(model.id));
+            event.provider = Some(ProviderId::from_stored(model.provider.clone()));
+            event.outcome = AuditOutcome::Failed;
+            event.reason = Some(Reason::StateInvalid);
+            audit_log::insert(tx, &[event]).await?;
+            let revision = model.revision + 1;
+            let mut row = model.into_active_model();
+            row.state = Set(ConnectionState::Disconnected.as_str().to_owned());
+            row.revision = Set(revision);
+            row.update_time = Set(now.micros());
+            row.update(tx).await?;
+        }
+        Ok(())
     }
 
     /// Tenants with consents, deliveries and events whose time is over.

@@ -349,3 +349,16 @@ fn what_a_setting_belongs_to_must_be_there() {
     let message = broken(&format!("{SOUND}{belongs}"));
     assert!(message.contains("config.town.belongs must name a setting with an enum"), "{message}");
 }
+
+#[test]
+fn no_provider_is_asked_by_the_implicit_or_the_password_grant() {
+    // RFC 9700, sections 2.1.2 and 2.4.
+    for (name, text) in EMBEDDED {
+        for grant in
+            [r#"response_type = "token"#, r#"response_type = "id_token"#, r#"grant_type = "password"#]
+        {
+            assert!(!text.contains(grant), "{name}: {grant}");
+        }
+    }
+    assert!(EMBEDDED.iter().any(|(_, text)| text.contains(r#"response_type = "code"#)));
+}

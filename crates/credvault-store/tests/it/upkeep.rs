@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use credvault_domain::Action;
-use credvault_store::{AuditFilter, Error, Page};
+use credvault_domain::{Action, ConnectionState, ServiceId};
+use credvault_store::{AuditFilter, Error, NewAuthorization, Page};
 use uuid::Uuid;
 
 use crate::fixture::*;
@@ -44,6 +44,33 @@ on_both! {
         fixture.store.upkeep().await.unwrap();
         let again = fixture.store.connections().create(&scope, &new_connection("a"), None, &create).await;
         assert!(matches!(again, Err(Error::ConnectionExists)), "a new request now");
+    }
+
+    async fn a_consent_that_did_not_come_in_time_leaves_a_record_and_the_connection_as_before(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let id = fixture.connection(&scope, "a").await.id;
+        let new = NewAuthorization {
+            service: ServiceId::parse("spiffe://test/service").unwrap(),
+            session: None,
+            public: false,
+            return_origin: None,
+            redirect_uri: "https://app.test/back".to_owned(),
+            exchange_url: None,
+            client_id: "id".to_owned(),
+            scopes: Vec::new(),
+        };
+        let begin = write(&scope, Action::BeginAuthorization);
+        fixture.store.authorizations().begin(&scope, id, &new, &begin).await.unwrap().into_inner();
+        let state = async || fixture.store.connections().get(&scope, id).await.unwrap().state;
+        fixture.clock.advance(Duration::from_secs(599));
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(state().await, ConnectionState::Connecting);
+        fixture.clock.advance(Duration::from_secs(2));
+        fixture.store.upkeep().await.unwrap();
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(state().await, ConnectionState::Disconnected);
+        let late = "SELECT CAST(count(*) AS text) AS v FROM audit_events WHERE action = 'CompleteAuthorization' AND reason = 'STATE_INVALID'";
+        assert_eq!(fixture.text(late).await, "1");
     }
 
     async fn several_replicas_may_do_it_at_once(fixture: &Fixture) {
