@@ -1,5 +1,5 @@
 //! The protocol of `docs/refresh.md`, explored exhaustively within bounds: every order of steps of three replicas, and
-//! every place for the faults that a case allows. The steps follow refreshes.rs, presence.rs and refresher.rs by hand;
+//! every place for the faults that a case allows. The steps follow `refreshes/`, presence.rs and `refresher/` by hand;
 //! whoever changes those changes these.
 //!
 //! `cargo test -p credvault-broker --test model -- --nocapture` shows how many states there are.

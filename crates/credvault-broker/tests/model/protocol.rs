@@ -1,4 +1,4 @@
-//! The steps, named as in refreshes.rs and refresher.rs. Each is one transaction, one message or one local decision;
+//! The steps, named as in `refreshes/` and `refresher/`. Each is one transaction, one message or one local decision;
 //! anything can happen in between.
 
 use crate::explorer::Model;
