@@ -1,5 +1,5 @@
 //! The protocol of `docs/refresh.md`, explored exhaustively within bounds: every order of steps of three replicas, and
-//! every place for the faults that a case allows. The steps follow refreshes.rs, presence.rs and refresher.rs by hand;
+//! every place for the faults that a case allows. The steps follow `refreshes/`, presence.rs and `refresher/` by hand;
 //! whoever changes those changes these.
 //!
 //! `cargo test -p credvault-broker --test model -- --nocapture` shows how many states there are.
@@ -260,4 +260,18 @@ fn what_stays_uncertain_shows() {
     let rules = Rules { uncertain_shows: false, ..Rules::CODE };
     let budget = Budget { crashes: 1, outages: 1, ..NOTHING };
     needs_the_rule("uncertainty does not show", rules, Kind::Strict, budget, NotShown);
+}
+
+#[test]
+fn what_was_held_back_uses_nothing_up() {
+    let rules = Rules { held_back_is_not_sent: false, ..Rules::CODE };
+    let budget = Budget { outages: 2, ..NOTHING };
+    needs_the_rule("what was held back counts as sent", rules, Kind::Strict, budget, HastyConsent);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_may_have_renewed() {
+    let rules = Rules { unreadable_is_unknown: false, ..Rules::CODE };
+    let budget = Budget { losses: 1, ..NOTHING };
+    needs_the_rule("what cannot be read counts as refused", rules, Kind::Strict, budget, UnmarkedRepeat);
 }

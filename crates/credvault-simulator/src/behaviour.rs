@@ -68,6 +68,8 @@ pub struct Behaviour {
     /// How long the answer is held back after the effect.
     #[serde(with = "seconds")]
     pub delay: Duration,
+    /// Every answer but the control's is held back after its effect, for as long as this is on.
+    pub hold: bool,
     /// So many of the next connections, to any path, close before anything is read. Connections that are open stay.
     pub refuse_connections: u64,
     /// What becomes of revocations.
@@ -102,6 +104,7 @@ impl Default for Behaviour {
             failure_rate: 0.0,
             delay_before_effect: Duration::ZERO,
             delay: Duration::ZERO,
+            hold: false,
             refuse_connections: 0,
             revocation: Revocation::Works,
         }

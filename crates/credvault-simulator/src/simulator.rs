@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -24,6 +27,9 @@ pub const CLIENT_ID: &str = "simulator-client";
 pub const CLIENT_SECRET: &str = "simulator-secret";
 /// Its other secret, which works under [`Behaviour::second_secret`].
 pub const SECOND_CLIENT_SECRET: &str = "simulator-secret-2";
+
+/// How often it is looked whether answers are still held back.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A running provider. It stops when this is dropped; [`Simulator::stop`] waits until it has.
 pub struct Simulator {
@@ -51,6 +57,7 @@ impl Simulator {
             .route("/me", get(account::me))
             .route("/wc-auth/v1/authorize", get(woocommerce::authorize))
             .route("/wc-auth/v1/decide", post(woocommerce::decide))
+            .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), hold))
             .route("/control/behaviour", get(control::behaviour).put(control::behave))
             .route("/control/counts", get(control::counts))
             .route("/control/reset", post(control::reset))
@@ -135,4 +142,15 @@ impl Simulator {
     pub fn reset(&self) {
         self.shared.with(|state| state.reset());
     }
+}
+
+/// Holds an answer back for as long as the behaviour says.
+async fn hold(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    while shared.with(|state| state.behaviour.hold) {
+        if !shared.pause(LOOK).await {
+            return token::cut();
+        }
+    }
+    answer
 }

@@ -1,4 +1,4 @@
-//! The steps, named as in refreshes.rs and refresher.rs. Each is one transaction, one message or one local decision;
+//! The steps, named as in `refreshes/` and `refresher/`. Each is one transaction, one message or one local decision;
 //! anything can happen in between.
 
 use crate::explorer::Model;
@@ -31,7 +31,11 @@ pub enum Step {
     LoseSession(usize),
     LoseAnswer(usize),
     LoseRequest(usize),
+    /// The provider has renewed, and what it says of that makes no sense.
+    SpoilAnswer(usize),
     RefuseForNow(usize),
+    /// Breaker or budget refuse it, or there is no request to be made: the claim is released.
+    HoldBack(usize),
     NotSent(usize),
     Dawdle(usize),
     ClaimIsNotAcknowledged(usize),
@@ -106,6 +110,7 @@ impl Protocol<'_> {
             intent_stands: true,
             name_stands: true,
             late: false,
+            sent: false,
         };
         state.end_intent();
         state.row.marked |= uncertain && self.rules.repeats_are_marked;
@@ -118,7 +123,7 @@ impl Protocol<'_> {
     }
 
     /// The end of `Inner::call`.
-    pub fn send(&self, state: &mut State, at: usize, claim: Claim) {
+    pub fn send(&self, state: &mut State, at: usize, mut claim: Claim) {
         let twice = state.replicas.iter().enumerate().any(|(other, replica)| {
             other != at
                 && replica.locked
@@ -140,6 +145,7 @@ impl Protocol<'_> {
         } else if claim.token.family == state.row.token.family {
             self.breaks(state, Broken::SentAfterUse);
         }
+        claim.sent = true;
         state.replicas[at].phase = Phase::Sent(claim, Wire::OnItsWay);
     }
 
@@ -202,7 +208,7 @@ impl Protocol<'_> {
                 state.row.state = RowState::Uncertain;
                 state.row.marked = marked;
                 state.row.error_shown = true;
-                state.witness.unknown_attempts += 1;
+                state.witness.unknown_attempts += u8::from(claim.sent);
             }
             Failure::Dead => {
                 state.row.doubted = self.rules.doubt_is_verified;

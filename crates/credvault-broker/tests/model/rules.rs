@@ -73,6 +73,10 @@ pub struct Rules {
     pub doubt_is_verified: bool,
     /// `fail`: what stays uncertain shows, whoever found it so.
     pub uncertain_shows: bool,
+    /// `call`: what `pace` holds back, or has no request, is not sent, so its claim is released as it was found.
+    pub held_back_is_not_sent: bool,
+    /// `refused`: after a success that cannot be read, and after 502 and 504, nobody knows what the provider did.
+    pub unreadable_is_unknown: bool,
 }
 
 impl Rules {
@@ -91,6 +95,8 @@ impl Rules {
         own_leftovers_end: true,
         doubt_is_verified: true,
         uncertain_shows: true,
+        held_back_is_not_sent: true,
+        unreadable_is_unknown: true,
     };
 }
 

@@ -25,7 +25,7 @@ pub struct Row {
     pub consent_wanted: bool,
     /// The connection is in error: PROVIDER_UNAVAILABLE.
     pub error_shown: bool,
-    /// What is stored next is verified at once. Not in the code.
+    /// What is stored next is renewed at once.
     pub doubted: bool,
 }
 
@@ -43,6 +43,8 @@ pub struct Claim {
     pub name_stands: bool,
     /// Longer ago than `PROMPT`.
     pub late: bool,
+    /// A request was sent under it.
+    pub sent: bool,
 }
 
 /// A request, as its sender sees it.
@@ -110,9 +112,9 @@ pub struct Budget {
     pub crashes: u8,
     pub pauses: u8,
     pub lost_sessions: u8,
-    /// Requests or answers that are lost.
+    /// Requests or answers that are lost, or cannot be read.
     pub losses: u8,
-    /// Requests that are not sent, or refused for a while.
+    /// Requests that are held back, not sent, or refused for a while.
     pub outages: u8,
     /// Ends of a claim that the database does not take, and claims that it takes without saying so.
     pub database: u8,

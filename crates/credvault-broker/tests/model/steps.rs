@@ -124,16 +124,28 @@ impl Protocol<'_> {
             next.replicas[at].stopped = true;
             to.push((Step::Pause(at), next));
         }
+        self.mishaps(state, at, to);
+    }
+
+    /// What goes wrong with an attempt.
+    fn mishaps(&self, state: &State, at: usize, to: &mut To) {
+        let (replica, left) = (state.replicas[at], state.left);
+        // Unless the rule is kept, the other of the two.
+        let told = |rule: bool, failure, other| if rule { failure } else { other };
         let mut ends = |step, mut next: State, claim, failure| {
             next.replicas[at].phase = Phase::Failing(claim, failure);
             to.push((step, next));
         };
         match replica.phase {
-            Phase::Claimed(mut claim) if left.outages > 0 && !claim.late => {
-                let mut next = spend!(state, outages);
-                claim.late = true;
-                next.replicas[at].phase = Phase::Claimed(claim);
-                to.push((Step::Dawdle(at), next));
+            Phase::Claimed(mut claim) if left.outages > 0 => {
+                let failure = told(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Unknown);
+                ends(Step::HoldBack(at), spend!(state, outages), claim, failure);
+                if !claim.late {
+                    let mut next = spend!(state, outages);
+                    claim.late = true;
+                    next.replicas[at].phase = Phase::Claimed(claim);
+                    to.push((Step::Dawdle(at), next));
+                }
             }
             Phase::Checked(claim) if left.outages > 0 => {
                 ends(Step::NotSent(at), spend!(state, outages), claim, Failure::Temporary);
@@ -154,6 +166,11 @@ impl Protocol<'_> {
                 if left.losses > 0 {
                     let step = if wire == Wire::OnItsWay { Step::LoseRequest } else { Step::LoseAnswer };
                     ends(step(at), spend!(state, losses), claim, Failure::Unknown);
+                }
+                if left.losses > 0 && matches!(wire, Wire::Granted(_)) {
+                    let failure =
+                        told(self.rules.unreadable_is_unknown, Failure::Unknown, Failure::Temporary);
+                    ends(Step::SpoilAnswer(at), spend!(state, losses), claim, failure);
                 }
             }
             _ => {}

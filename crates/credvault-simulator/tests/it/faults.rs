@@ -98,6 +98,19 @@ async fn a_lost_answer_leaves_the_effect_and_a_hang_up_does_not() {
 }
 
 #[tokio::test]
+async fn answers_are_held_back_until_they_are_let_go() {
+    let fixture = Fixture::with(|behaviour| behaviour.hold = true).await;
+    let token = fixture.simulator.issue("shop-1", &[]).refresh_token;
+    let mut answer = std::pin::pin!(send(&fixture, &token));
+    while generation(&fixture) == 0 {
+        let wait = tokio::time::timeout(Duration::from_millis(10), &mut answer);
+        assert!(wait.await.is_err(), "it has its effect, and no answer");
+    }
+    fixture.simulator.behave(|behaviour| behaviour.hold = false);
+    assert!(answer.await.unwrap().status().is_success());
+}
+
+#[tokio::test]
 async fn connections_are_refused_so_many_times() {
     let fixture = Fixture::with(|behaviour| behaviour.refuse_connections = 2).await;
     let token = fixture.simulator.issue("shop-1", &[]).refresh_token;

@@ -1,0 +1,230 @@
+//! One attempt: claim, send, store; or wait for somebody else who does.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use credvault_domain::{Action, AuditEvent, AuditOutcome, AuthMode, ProviderId, Reason};
+use credvault_store::{AppKey, Claim, Claimed, Place, RefreshFailure, Renewed};
+use tokio::sync::Semaphore;
+
+use super::failed::{APP_PAUSE, BACKOFF, Failed};
+use super::{Inner, Need, RefreshError};
+use crate::http::SendError;
+use crate::pace::{Shut, Sign};
+
+/// How long a claim may lie before its request is sent: longer, and its owner may have been taken for dead.
+const PROMPT: Duration = Duration::from_secs(5);
+/// How often a claim of somebody else is looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// How long somebody else's claim is waited for, by the one who waits on behalf of all callers of this process.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Calls to one provider at once.
+const PER_PROVIDER: usize = 32;
+
+impl Inner {
+    /// Claims, sends, stores; or waits for somebody else who does.
+    pub(super) async fn run(&self, place: &Place, seen: i64, need: Need) -> Result<(), RefreshError> {
+        let until = tokio::time::Instant::now() + LONGEST_WAIT;
+        let repeatable = |provider: &ProviderId, mode: &AuthMode| {
+            let mode = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
+            mode.and_then(|mode| mode.oauth.as_ref()).is_some_and(|oauth| oauth.renewal.repeatable())
+        };
+        loop {
+            let begun = tokio::time::Instant::now();
+            let claim = self.store.refreshes().claim(place, seen, &repeatable, need == Need::Forced).await;
+            match claim.map_err(|error| stored(&error))? {
+                Claim::Ours(claimed) => return self.renew(*claimed, begun, need).await,
+                Claim::Changed => return Ok(()),
+                Claim::Dead | Claim::Nothing
+                    if self.store.refreshes().put_off(place, seen).await.is_err() =>
+                {
+                    return Err(RefreshError::Store);
+                }
+                Claim::Dead => return Err(RefreshError::Reauthorize),
+                Claim::Nothing => return Err(RefreshError::Nothing),
+                Claim::Later(time) => {
+                    return Err(RefreshError::Unavailable { retry: self.clock.now().until(time) });
+                }
+                Claim::Busy if tokio::time::Instant::now() < until => tokio::time::sleep(POLL).await,
+                Claim::Busy => return Err(RefreshError::Unavailable { retry: POLL }),
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        claimed: Claimed,
+        begun: tokio::time::Instant,
+        need: Need,
+    ) -> Result<(), RefreshError> {
+        let done = self.call(&claimed, begun, need).await;
+        let mut event = AuditEvent::of(claimed.place.tenant().clone(), Action::RefreshConnection);
+        match done {
+            Ok(renewed) => {
+                metrics::counter!("credvault_refreshes_total", "outcome" => "renewed").increment(1);
+                self.keep(&claimed, &renewed, &event).await
+            }
+            Err(failed) => {
+                metrics::counter!("credvault_refreshes_total", "outcome" => failed.outcome()).increment(1);
+                event.outcome = AuditOutcome::Failed;
+                event.reason = Some(failed.reason());
+                tracing::info!(
+                    connection = %claimed.place.connection(),
+                    provider = claimed.connection.provider.as_str(),
+                    outcome = failed.outcome(),
+                    detail = failed.detail,
+                    "a refresh did not succeed"
+                );
+                match self.end(&claimed, failed.failure, &event).await {
+                    // Somebody has stored a newer credential meanwhile.
+                    Ok(false) => Ok(()),
+                    Ok(true) => Err(failed.error),
+                    Err(error) => Err(stored(&error)),
+                }
+            }
+        }
+    }
+
+    /// Ends a claim, as soon as the database lets us: nobody else can while this process lives.
+    async fn end(
+        &self,
+        claimed: &Claimed,
+        failure: RefreshFailure,
+        event: &AuditEvent,
+    ) -> Result<bool, credvault_store::Error> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.store.refreshes().fail(claimed, failure, event).await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(connection = %claimed.place.connection(), %error, "a refresh could not be ended yet");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Stores what nothing else has, however long that takes.
+    async fn keep(
+        &self,
+        claimed: &Claimed,
+        renewed: &Renewed,
+        event: &AuditEvent,
+    ) -> Result<(), RefreshError> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.store.refreshes().store(claimed, renewed, event).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    tracing::info!(
+                        connection = %claimed.place.connection(),
+                        "renewed tokens were dropped, for the credential was replaced meanwhile"
+                    );
+                    return Ok(());
+                }
+                Err(error) if !error.is_transient() => {
+                    tracing::error!(connection = %claimed.place.connection(), %error, "renewed tokens cannot be stored");
+                    let mut event = event.clone();
+                    event.outcome = AuditOutcome::Failed;
+                    event.reason = Some(Reason::ReauthorizationRequired);
+                    let ended = self.end(claimed, RefreshFailure::Dead, &event).await;
+                    return ended.map_err(|error| stored(&error)).and(Err(RefreshError::Reauthorize));
+                }
+                Err(error) => {
+                    tracing::error!(
+                        connection = %claimed.place.connection(),
+                        %error,
+                        "renewed tokens could not be stored yet; it is tried again"
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        claimed: &Claimed,
+        begun: tokio::time::Instant,
+        need: Need,
+    ) -> Result<Renewed, Failed> {
+        let retry = || self.backoff(claimed.failures);
+        let not_sent = |detail: String| Failed::temporary(retry(), self.clock.now(), detail);
+        let provider = self.catalog.get(&claimed.connection.provider);
+        let mode = provider.and_then(|provider| provider.mode(&claimed.connection.auth_mode));
+        let Some(mode) = mode.filter(|mode| mode.renews()) else {
+            return Err(Failed::app(
+                APP_PAUSE,
+                self.clock.now(),
+                "the catalog says nothing about it".to_owned(),
+            ));
+        };
+        let (request, client_id) = self.request(claimed, mode).await?;
+        let app = AppKey {
+            provider: claimed.connection.provider.clone(),
+            client_id: claimed.client_id.clone().or_else(|| client_id.clone()),
+        };
+        self.pace(&app, need, begun + PROMPT).await?;
+        let turn = self.turn(&claimed.connection.provider);
+        let Ok(_turn) = turn.acquire().await else { return Err(not_sent("it is ending".to_owned())) };
+        // Too late, somebody else may have taken over; without proof of life, anybody may.
+        if begun.elapsed() > PROMPT || !self.store.refreshes().may_send(claimed) {
+            return Err(not_sent("it was not sent in time".to_owned()));
+        }
+        let sent = self.clock.now();
+        let answer = match self.http.send(request).await {
+            Ok(answer) => answer,
+            Err(SendError::NotSent(detail)) => {
+                self.pace.note(&app, Sign::Down);
+                return Err(not_sent(detail));
+            }
+            Err(SendError::Lost(detail)) => {
+                self.pace.note(&app, Sign::Down);
+                return Err(Failed::unknown(retry(), self.clock.now(), detail));
+            }
+        };
+        match mode.read_tokens(answer.status, &answer.body, sent) {
+            Ok(granted) => {
+                self.pace.note(&app, Sign::Well);
+                Ok(self.renewed(claimed, mode, granted, sent, client_id))
+            }
+            Err(kind) => Err(self.refused(claimed, &app, kind, &answer)),
+        }
+    }
+
+    /// Waits until the app may make a call, unless the provider wants none or does not answer anyway.
+    async fn pace(&self, app: &AppKey, need: Need, until: tokio::time::Instant) -> Result<(), Failed> {
+        let now = self.clock.now();
+        while let Some(shut) = self.pace.shut(app).filter(|_| need != Need::Forced) {
+            let detail = "the provider is not asked at the moment".to_owned();
+            match shut {
+                Shut::Unwanted(pause) => return Err(Failed::throttled(pause, now, detail)),
+                Shut::Down(pause) => return Err(Failed::temporary(pause, now, detail)),
+                Shut::Probing if tokio::time::Instant::now() + POLL < until => tokio::time::sleep(POLL).await,
+                Shut::Probing => return Err(Failed::temporary(BACKOFF.0, now, detail)),
+            }
+        }
+        if need == Need::Due {
+            return Ok(());
+        }
+        match self.pace.wait(app, until).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failed::throttled(BACKOFF.0, now, "the app's budget is used up".to_owned())),
+            Err(error) => Err(Failed::temporary(BACKOFF.0, now, error.to_string())),
+        }
+    }
+
+    fn turn(&self, provider: &ProviderId) -> Arc<Semaphore> {
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn =
+            providers.entry(provider.clone()).or_insert_with(|| Arc::new(Semaphore::new(PER_PROVIDER)));
+        Arc::clone(turn)
+    }
+}
+
+fn stored(error: &credvault_store::Error) -> RefreshError {
+    tracing::warn!(%error, "a refresh met the vault's own database");
+    RefreshError::Store
+}

@@ -1,0 +1,179 @@
+//! The request that renews tokens, and what is made of the answer.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use credvault_catalog::{App, Flow, Given, Granted, Mode, ProviderRequest, Rotation};
+use credvault_domain::{Config, FieldName, Random, SecretFields, Timestamp};
+use credvault_store::{Claimed, Renewed, UsableApp};
+use serde_json::json;
+
+use super::Inner;
+use super::failed::{APP_PAUSE, BACKOFF, Failed};
+
+impl Inner {
+    /// The request, and the app that it is made with.
+    pub(super) async fn request(
+        &self,
+        claimed: &Claimed,
+        mode: &Mode,
+    ) -> Result<(ProviderRequest, Option<String>), Failed> {
+        let now = self.clock.now();
+        let app = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
+        let app = app
+            .map_err(|error| Failed::temporary(BACKOFF.0, now, error.to_string()))?
+            .map(|usable| app_values(&usable));
+        let client_id = app.as_ref().map(|app| app.client_id.clone());
+        let other = claimed.client_id.is_some() && client_id.is_some() && claimed.client_id != client_id;
+        if other {
+            // Another app's refresh token would be refused, and a live connection taken for dead.
+            let detail = "the tokens were got with another app than the one that is stored now";
+            return Err(Failed::app(APP_PAUSE, now, detail.to_owned()));
+        }
+        let oauth = mode.oauth.as_ref();
+        let scope = oauth
+            .map(|oauth| oauth.scopes.asked(&claimed.connection.scopes_asked).join(&oauth.scopes.separator));
+        let mut flow = moment(now, &*self.random);
+        if let Some(scope) = scope.filter(|scope| !scope.is_empty()) {
+            flow = flow.with("scope", scope);
+        }
+        let given = Given {
+            config: &claimed.connection.config,
+            secrets: &claimed.fields,
+            app: app.as_ref(),
+            flow: &flow,
+        };
+        let missing = |detail: String| Failed::app(APP_PAUSE, now, detail);
+        let signed = mode.assertion(given).map(|assertion| {
+            let header = json!({ "alg": "RS256", "typ": "JWT", "kid": assertion.key_id });
+            let mut claims = assertion.claims;
+            claims.insert("iat".to_owned(), json!(now.seconds()));
+            claims.insert("exp".to_owned(), json!(now.after(assertion.lifetime).seconds()));
+            let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let message = format!("{}.{}", part(&header), part(&serde_json::Value::Object(claims)));
+            let signature = credvault_crypto::sign_rs256(
+                secrecy::ExposeSecret::expose_secret(&assertion.key),
+                message.as_bytes(),
+            );
+            signature.map(|signature| format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        });
+        let flow = match signed {
+            Some(Ok(signed)) => flow.clone().with("assertion", signed),
+            Some(Err(error)) => return Err(missing(error.to_string())),
+            None => flow.clone(),
+        };
+        let given = Given { flow: &flow, ..given };
+        match mode.renew(given) {
+            Some(Ok(request)) => Ok((request, client_id)),
+            Some(Err(error)) => Err(missing(error.to_string())),
+            None => Err(missing("the mode renews nothing".to_owned())),
+        }
+    }
+
+    pub(super) fn renewed(
+        &self,
+        claimed: &Claimed,
+        mode: &Mode,
+        granted: Granted,
+        sent: Timestamp,
+        client_id: Option<String>,
+    ) -> Renewed {
+        let mut fields = claimed.fields.clone();
+        merge(&mut fields, &granted);
+        // Settings decide where secrets are sent: what the catalog would not take from a caller it does not take here.
+        let mut merged = claimed.connection.config.clone().into_object();
+        merged.extend(granted.settings.clone());
+        let sound = Config::new(merged).is_ok_and(|config| mode.check_config("config", &config).is_ok());
+        if !sound {
+            tracing::warn!(
+                connection = %claimed.place.connection(),
+                "settings that came with renewed tokens are not acceptable and were left out"
+            );
+        }
+        let plain = |scope: &String| !scope.chars().any(char::is_control);
+        Renewed {
+            fields,
+            expire_time: granted.expires,
+            due_time: due_time(mode, granted.expires, granted.refresh_expires, sent, &*self.random),
+            scopes: granted.scopes.map(|scopes| scopes.into_iter().filter(plain).collect()),
+            settings: if sound { granted.settings } else { Default::default() },
+            client_id,
+        }
+    }
+}
+
+/// An app as templates see it.
+pub fn app_values(usable: &UsableApp) -> App {
+    App {
+        client_id: usable.app.client_id.clone(),
+        client_secret: usable.client_secret.clone(),
+        settings: usable.app.settings.clone(),
+        // The store seals the client secrets only, so far.
+        secrets: Default::default(),
+    }
+}
+
+/// What a flow has at any time.
+pub(crate) fn moment(now: Timestamp, random: &dyn Random) -> Flow {
+    let mut bytes = [0; 16];
+    // Without randomness the id is a known one, which harms nobody.
+    let _ = random.fill(&mut bytes);
+    let date = time::OffsetDateTime::from_unix_timestamp(now.seconds()).ok();
+    let date = date.and_then(|date| date.format(&time::format_description::well_known::Rfc3339).ok());
+    Flow::default()
+        .with("now", now.seconds().to_string())
+        .with("now_ms", now.millis().to_string())
+        .with("date", date.unwrap_or_default())
+        .with("uuid", uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+/// Puts new tokens in place of the old ones. What the answer leaves out stays: a provider that does not rotate need not
+/// repeat its refresh token.
+pub(crate) fn merge(fields: &mut SecretFields, granted: &Granted) {
+    let mut set = |name: &str, value: &secrecy::SecretString| {
+        if let Ok(name) = FieldName::parse(name) {
+            fields.set(name, value.clone());
+        }
+    };
+    set("access_token", &granted.access_token);
+    if let Some(token) = &granted.refresh_token {
+        set("refresh_token", token);
+    }
+    for (name, value) in &granted.secrets {
+        set(name.as_str(), value);
+    }
+}
+
+/// When to renew ahead of need: five minutes or a tenth of its life before the end, give or take a fifth, and never in
+/// the first half. Where an unused refresh token dies, and a renewal gives another, it is renewed after half of that.
+pub fn due_time(
+    mode: &Mode,
+    expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
+    sent: Timestamp,
+    random: &dyn Random,
+) -> Option<Timestamp> {
+    let renewal = mode.oauth.as_ref().filter(|_| mode.renews())?.renewal;
+    let spread = 0.8 + 0.4 * fraction(random);
+    let told = refresh_expires.filter(|_| renewal.rotates != Rotation::No).map(|end| sent.until(end));
+    let idle = told.into_iter().chain(renewal.idle).min();
+    let keep_alive = idle.map(|idle| sent.after((idle / 2).mul_f64(spread)));
+    let ahead = expires.map(|expires| {
+        let life = sent.until(expires);
+        let margin = Duration::from_secs(300).max(life / 10).mul_f64(spread);
+        expires.before(margin.min(life / 2))
+    });
+    match (ahead, keep_alive) {
+        (Some(ahead), Some(keep_alive)) => Some(ahead.min(keep_alive)),
+        (ahead, keep_alive) => ahead.or(keep_alive),
+    }
+}
+
+/// Somewhere between 0 and 1.
+pub(crate) fn fraction(random: &dyn Random) -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness there is no jitter, which serves as well.
+    let _ = random.fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
