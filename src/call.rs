@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_domain::{
     Action, AuditEvent, Connection, ConnectionId, Owner, ProviderId, Purpose, TenantId, TenantScope,
-    Timestamp, TraceId, UserId, Version,
+    TenantSource, Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
 use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
@@ -355,7 +355,9 @@ pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &R
         }
         _ => tracing::info!(action, reason, "the call was refused"),
     }
-    if !vault.records_refusal(event.service.as_ref()) {
+    // What browsers do is done in the name of a service, and must not use up its share.
+    let payer = event.service.as_ref().filter(|_| event.tenant_source != TenantSource::State);
+    if !vault.records_refusal(payer) {
         metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
         return;
     }

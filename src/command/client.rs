@@ -94,6 +94,7 @@ impl ClientArgs {
 pub(super) struct Client {
     channel: Channel,
     headers: Headers,
+    user: Option<String>,
 }
 
 /// A channel that says who calls.
@@ -134,14 +135,19 @@ impl Client {
                 chain(&error)
             )))
         })?;
-        Ok(Self { channel, headers: Headers::of(profile)? })
+        Ok(Self { channel, headers: Headers::of(profile)?, user: profile.user.clone() })
     }
 
     /// The same connection, acting for another tenant.
     #[cfg(feature = "dev")]
     pub(super) fn acting_for(&self, tenant: &str) -> Result<Self, Failure> {
         let headers = Headers(vec![("x-tenant-id", header("tenant", tenant)?)]);
-        Ok(Self { channel: self.channel.clone(), headers })
+        Ok(Self { channel: self.channel.clone(), headers, user: None })
+    }
+
+    /// The user that it acts for, where the profile names one.
+    pub(super) fn user(&self) -> Option<&String> {
+        self.user.as_ref()
     }
 
     fn calling(&self) -> Calling {

@@ -72,7 +72,13 @@ impl ConnectArgs {
     /// The connection of that name, made if there is none.
     async fn connection(&self, client: &Client) -> Result<v1::Connection, Failure> {
         let all = all_connections(client, &self.provider, false).await?;
-        let named = |connection: &v1::Connection| connection.account_name == self.account;
+        // Another user's is not the one that is meant, though it may be seen.
+        let owned = |connection: &v1::Connection| {
+            let owner = connection.owner.clone().unwrap_or_default();
+            owner.kind() != v1::OwnerKind::User || Some(&owner.user_id) == client.user()
+        };
+        let named =
+            |connection: &v1::Connection| connection.account_name == self.account && owned(connection);
         if let Some(connection) = all.into_iter().find(named) {
             return Ok(connection);
         }

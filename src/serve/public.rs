@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,17 +35,21 @@ const HEAD: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(120);
 /// The largest query and the largest form.
 const LARGEST: usize = 64 * 1024;
+/// How many requests look into the vault at once: the database is everybody's.
+const TURNS: usize = 16;
 
 /// What all requests are served with.
 struct Port {
     consents: Consents,
     /// Whether browsers come by https.
     secure: bool,
+    turns: Semaphore,
 }
 
 /// The routes of the port. Browsers reach it at `url`.
 pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
-    let port = Port { consents: Consents(vault), secure: url.starts_with("https:") };
+    let (secure, turns) = (url.starts_with("https:"), Semaphore::new(TURNS));
+    let port = Port { consents: Consents(vault), secure, turns };
     Router::new()
         .route("/", get(home))
         .route("/page.js", get(page::script))
@@ -53,7 +57,6 @@ pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
         .route("/oauth/start", get(start))
         .route("/oauth/callback/{provider}", get(callback))
         .route("/oauth/confirm", post(confirm))
-        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Arc::new(port))
 }
 
@@ -63,6 +66,7 @@ async fn home(State(port): State<Arc<Port>>) -> Response {
 
 async fn start(State(port): State<Arc<Port>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
+    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
     match port.consents.start(query, port.cookie(&headers)).await {
         Ok(Started { url, browser }) => {
             // 303, so that nothing but a GET goes on (RFC 9700, section 4.12).
@@ -91,25 +95,40 @@ async fn callback(
     let query = parameters(query.as_deref().unwrap_or_default());
     let browser = Browser { id: port.cookie(&headers), source };
     let work = Arc::clone(&port);
-    port.whole(async move { work.consents.callback(&provider, query, browser).await }).await
+    port.whole(async move {
+        let Some(_turn) = work.turn().await else { return page::busy() };
+        work.consents.callback(&provider, query, browser).await
+    })
+    .await
 }
 
 async fn confirm(
     State(port): State<Arc<Port>>,
     ConnectInfo(source): ConnectInfo<IpAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
+    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await;
+    let Ok(Ok(body)) = body else { return port.show(page::unreadable()) };
     let form = parameters(&String::from_utf8_lossy(&body));
     let browser = Browser { id: port.cookie(&headers), source };
     let work = Arc::clone(&port);
-    port.whole(async move { work.consents.confirm(form, browser).await }).await
+    port.whole(async move {
+        let Some(_turn) = work.turn().await else { return page::busy() };
+        work.consents.confirm(form, browser).await
+    })
+    .await
 }
 
 impl Port {
     /// Does something to its end, even if the window is closed meanwhile: a code is spent once it was sent.
     async fn whole(&self, work: impl Future<Output = Page> + Send + 'static) -> Response {
         self.show(tokio::spawn(work).await.unwrap_or_else(|_| page::broken()))
+    }
+
+    /// Waits for a turn, as long as the head of a request may take. Never closed.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(HEAD, self.turns.acquire()).await.ok()?.ok()
     }
 
     fn show(&self, page: Page) -> Response {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_broker::{Need, VerifyError};
-use credvault_catalog::Verdict;
+use credvault_broker::{Need, RefreshError, VerifyError};
+use credvault_catalog::{ModeKind, Verdict};
 use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, TenantScope};
 use credvault_store::{DueVerification, Recorded, Selector, Tested, Write};
 use futures::StreamExt as _;
@@ -20,11 +20,13 @@ use crate::wire::Refusal;
 
 /// How often it is looked which tests are due.
 const TICK: Duration = Duration::from_secs(2);
+/// How soon, if there are more than are begun in one go.
+const SOON: Duration = Duration::from_millis(200);
 /// How many are begun in one go, and how many run at once.
 const DUE: (u64, usize) = (64, 8);
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// When one that had no answer is made again.
+/// When one that had no answer is made again, about.
 const AGAIN: Duration = Duration::from_secs(3600);
 
 /// What a provider said to a stored credential.
@@ -65,6 +67,9 @@ pub(super) async fn test(
     let selector = Selector::Connection { id, version: None };
     let fetched = credentials.fetch(scope, &selector).await?;
     let mode = vault.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
+    if !mode.is_verifiable() {
+        return Err(VerifyError::NoVerification.into());
+    }
     let mut found = fresh(vault, until, scope, &selector, fetched, mode).await?;
     let ask = async |found: &Fresh| {
         let connection = &found.fetched.connection;
@@ -75,10 +80,20 @@ pub(super) async fn test(
         // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
         let place = found.fetched.place();
         let renewing = vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
-        if let Ok(Ok(())) = tokio::time::timeout_at(until, renewing).await {
-            let fetched = credentials.fetch(scope, &selector).await?;
-            found = fresh(vault, until, scope, &selector, fetched, mode).await?;
-            verdict = ask(&found).await?;
+        let unavailable = RefreshError::Unavailable { retry: Duration::from_secs(1) };
+        match tokio::time::timeout_at(until, renewing).await.unwrap_or(Err(unavailable)) {
+            Ok(()) => {
+                let fetched = credentials.fetch(scope, &selector).await?;
+                found = fresh(vault, until, scope, &selector, fetched, mode).await?;
+                verdict = ask(&found).await?;
+            }
+            // It says so of the refresh token, too; or there is none that could be asked.
+            Err(RefreshError::Reauthorize) => {}
+            Err(_)
+                if mode.kind == ModeKind::Oauth2Code
+                    && found.opened.fields.get("refresh_token").is_none() => {}
+            // Nobody knows: an outage, or a fault of the app's, says nothing about the connection.
+            Err(error) => return Err(error.into()),
         }
     }
     let Fresh { fetched, opened } = found;
@@ -105,7 +120,7 @@ pub(crate) async fn run(vault: Arc<Vault>, every: Duration, end: CancellationTok
         });
         if due.len() as u64 == DUE.0 {
             // There are more.
-            ticks.reset_immediately();
+            ticks.reset_after(SOON);
         }
         let all = futures::stream::iter(due).for_each_concurrent(DUE.1, |due| {
             let vault = Arc::clone(&vault);
@@ -150,9 +165,11 @@ async fn try_look_after(
         Err(refusal) => {
             (event.outcome, event.reason) = (refusal.outcome(), Some(refusal.kind().1));
             record_refusal(vault, event, &refusal).await;
-            let sooner = refusal.retry_delay().unwrap_or(AGAIN).clamp(AGAIN / 60, AGAIN).min(every);
-            let again = DueVerification { time: Some(next), ..due };
-            vault.store.schedule_verification(&again, now.after(sooner)).await?;
+            if matches!(refusal.kind().0, tonic::Code::Unavailable | tonic::Code::ResourceExhausted) {
+                let sooner = AGAIN.mul_f64(0.5 + vault.fraction()).min(every);
+                let again = DueVerification { time: Some(next), ..due };
+                vault.store.schedule_verification(&again, now.after(sooner)).await?;
+            }
             "unknown"
         }
     };

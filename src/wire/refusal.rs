@@ -229,7 +229,7 @@ impl Refusal {
     }
 
     /// After how long another attempt makes sense.
-    pub(crate) fn retry_delay(&self) -> Option<Duration> {
+    fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(delay) | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
             Self::Refresh(RefreshError::Unavailable { retry } | RefreshError::Throttled { retry }) => {

@@ -233,15 +233,18 @@ on_both! {
         seen.push(browser.get("/oauth/callback/shopify", &parameters).await);
         assert_eq!(browser.get(CALLBACK, &parameters).await.status, 200);
         seen.push(browser.get(CALLBACK, &parameters).await);
-        let mut denied = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        // Of a connection of its own: as long as another consent may come, nothing ends.
+        let other = app.create(connection_request("other")).await.unwrap().id;
+        let mut denied = browser.allow(&begin(&app, &other, ORIGIN, "").await).await;
         denied.remove("code");
         denied.extend([pair("error", "access_denied"), pair("error_description", EVIL)]);
         seen.push(browser.get(CALLBACK, &denied).await);
-        let mut failed = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        let mut failed = browser.allow(&begin(&app, &other, ORIGIN, "").await).await;
         failed.remove("code");
         failed.extend([pair("error", EVIL), pair("error_description", EVIL)]);
         seen.push(browser.get(CALLBACK, &failed).await);
-        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected, "it ends at once");
+        assert_eq!(state(&app, &other).await.0, v1::ConnectionState::Disconnected, "it ends at once");
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting);
         let late = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
         connected.vault.clock.advance(Duration::from_secs(601));
         seen.push(browser.get(CALLBACK, &late).await);
@@ -262,7 +265,7 @@ on_both! {
         assert_eq!(connected.vault.count("credential_versions").await, 0);
         // Every callback whose state was known is on record.
         let refused = completions(&app).await;
-        assert_eq!(refused.iter().filter(|event| event.outcome() == v1::AuditOutcome::Failed).count(), 4);
+        assert_eq!(refused.iter().filter(|event| event.outcome() == v1::AuditOutcome::Failed).count(), 5);
     }
 }
 

@@ -256,9 +256,9 @@ pub async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-/// Tries until it holds, for at most 20 seconds.
+/// Tries until it holds, for at most a minute: machines may be slow.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
     while !holds().await {
         assert!(tokio::time::Instant::now() < end, "{what} did not happen");

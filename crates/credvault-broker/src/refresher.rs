@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::Http;
-use crate::pace::Pace;
+use crate::pace::{Begun, Pace};
 pub use request::{app_values, due_time};
 pub(crate) use request::{fraction, merge, moment};
 
@@ -31,6 +31,8 @@ pub const ENOUGH: Duration = Duration::from_secs(30);
 const CROWD: Duration = Duration::from_secs(10);
 /// How many due refreshes are worked on at once.
 const DUE: usize = 256;
+/// How many apps one search leaves out at most.
+const MOST_LEFT_OUT: usize = 200;
 /// How often what is due is looked for: while there is some, and while there is none.
 const SEARCH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
@@ -68,12 +70,10 @@ pub enum RefreshError {
 /// Why a refresh is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
-    /// Somebody waits for it.
+    /// Somebody waits for it, or it is due.
     Now,
     /// Somebody waits for it, and knows that the last attempts failed.
     Forced,
-    /// It is due, and its place in the budget is taken already.
-    Due,
 }
 
 type Flight = Shared<BoxFuture<'static, Result<(), RefreshError>>>;
@@ -164,10 +164,10 @@ impl Refresher {
         }
     }
 
-    /// Looks for what is due and begins as much of it as there is room and budget for. Whether there was any.
+    /// Looks for what is due and begins as much of it as there is room for. Whether there was any.
     async fn look(&self, places: &Arc<Semaphore>) -> Result<bool, credvault_store::Error> {
         let inner = &self.0;
-        // What is not asked, or not now, must not crowd out the rest.
+        // What is not asked, or has enough under way, must not crowd out the rest.
         let mut without = inner.pace.all_shut();
         let mut any = false;
         loop {
@@ -182,24 +182,25 @@ impl Refresher {
                 if flies || without.contains(&due.app) {
                     continue;
                 }
-                let Ok(place) = Arc::clone(places).try_acquire_owned() else { return Ok(true) };
-                if !inner.pace.take(&due.app).await? {
-                    without.insert(due.app);
-                    any = true;
-                    continue;
-                }
                 any = true;
-                self.begin(due, place);
+                let Ok(place) = Arc::clone(places).try_acquire_owned() else { return Ok(any) };
+                match inner.pace.begin(&due.app) {
+                    Some(begun) => self.begin(due, (place, begun)),
+                    None => {
+                        without.insert(due.app);
+                    }
+                }
             }
-            if all || without.len() == known {
+            if all || without.len() == known || without.len() > MOST_LEFT_OUT {
                 return Ok(any);
             }
         }
     }
 
-    fn begin(&self, due: Due, room: OwnedSemaphorePermit) {
+    /// Begins a due refresh. `room` is given back when it ends.
+    fn begin(&self, due: Due, room: (OwnedSemaphorePermit, Begun)) {
         let Due { place, generation, .. } = due;
-        let (inner, flight) = (Arc::clone(&self.0), self.flight(place.clone(), generation, Need::Due));
+        let (inner, flight) = (Arc::clone(&self.0), self.flight(place.clone(), generation, Need::Now));
         tokio::spawn(async move {
             let connection = place.connection();
             if let Err(error) = flight.await {

@@ -91,7 +91,22 @@ impl Known<'_> {
             consent: renewal.consent_seconds.map(Duration::from_secs),
             at_once: renewal.at_once,
         };
-        let oauth = OAuth { authorize, scopes, renewal, exchange, after, renew, assertion, answer };
+        let of_account = |template: &Template| {
+            template.placeholders().any(|placeholder| matches!(placeholder, Placeholder::Config(_)))
+        };
+        let one_host = !renew.as_ref().is_some_and(|call| of_account(&call.url));
+        let oauth = OAuth {
+            authorize,
+            scopes,
+            renewal,
+            own_client: own,
+            one_host,
+            exchange,
+            after,
+            renew,
+            assertion,
+            answer,
+        };
         Ok(ModeCalls { oauth: Some(oauth), revoke, verify })
     }
 

@@ -136,6 +136,11 @@ impl Mode {
         self.secrets.get(name).is_some_and(|field| field.vault_only)
     }
 
+    /// Whether the provider can be asked whether a credential of this mode works.
+    pub fn is_verifiable(&self) -> bool {
+        self.verify.is_some()
+    }
+
     /// The JSON Schema (2020-12) of the config.
     pub fn config_schema(&self) -> Value {
         schema::object(&self.config, false, self.open)

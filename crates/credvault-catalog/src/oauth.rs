@@ -108,6 +108,10 @@ pub struct OAuth {
     pub scopes: Scopes,
     /// What renewing does.
     pub renewal: Renewal,
+    /// Whether each connection has a client of its own at the provider, and not the platform's app.
+    pub own_client: bool,
+    /// Whether all tokens are renewed at one host, and not at one that each account has.
+    pub one_host: bool,
     pub(crate) exchange: Option<CallTemplates>,
     pub(crate) after: Option<After>,
     pub(crate) renew: Option<CallTemplates>,

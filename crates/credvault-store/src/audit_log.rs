@@ -152,7 +152,7 @@ impl Writer {
                 tracing::error!(%error, "audit records could not be written");
                 // Connections that nobody gave back in all that time wait for the same silent end.
                 if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
-                    self.connections.renew().await;
+                    self.connections.renew_unless_lately().await;
                 }
                 if crate::error::of_the_data(&error) { Written::BadRecord } else { Written::No }
             }

@@ -69,6 +69,8 @@ pub struct AwaitedAuthorization {
     state_hash: Vec<u8>,
     browser_hash: Option<Vec<u8>>,
     key: Arc<TenantKey>,
+    /// Why nothing can come of it any more.
+    pub over: Option<AuthorizationError>,
     /// Whether the provider has sent the browser back already.
     pub arrived: bool,
     /// Whose it is.
@@ -217,18 +219,17 @@ impl Authorizations<'_> {
     /// The consent that a state belongs to, for whoever has no tenant: a browser.
     ///
     /// # Errors
-    /// [`Error::Authorization`] if there is none, or it is over.
+    /// [`Error::Authorization`] if there is none.
     pub async fn find(&self, state: &str) -> Result<AwaitedAuthorization, Error> {
         let everywhere = self.store.read_background().await?;
         let row = Entity::find().filter(Column::StateHash.eq(state_hash(state))).one(&everywhere).await?;
         everywhere.rollback().await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
-        if row.consume_time.is_some() {
-            return Err(AuthorizationError::Replayed.into());
-        }
-        if row.expire_time <= self.store.now().micros() {
-            return Err(AuthorizationError::Expired.into());
-        }
+        let over = if row.consume_time.is_some() {
+            Some(AuthorizationError::Replayed)
+        } else {
+            (row.expire_time <= self.store.now().micros()).then_some(AuthorizationError::Expired)
+        };
         let tenant = TenantId::from_stored(row.tenant_id);
         let (reading, tenant_state) = self.store.read_any(&tenant).await?;
         reading.tx.rollback().await?;
@@ -236,6 +237,7 @@ impl Authorizations<'_> {
         Ok(AwaitedAuthorization {
             state_hash: row.state_hash,
             browser_hash: row.browser_hash,
+            over,
             arrived: row.return_time.is_some(),
             user: row.user_id.map(|user| UserId::parse(&user).map_err(|_| Error::Integrity)).transpose()?,
             service: ServiceId::parse(&row.service).map_err(|_| Error::Integrity)?,
@@ -396,8 +398,14 @@ impl Authorizations<'_> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
         let model = connection::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
-        // Another consent may have connected it meanwhile.
-        if let Some(model) = model.filter(|model| model.current_version == 0) {
+        // Another consent may have connected it meanwhile, or may still come.
+        let others = Condition::all()
+            .add(Column::TenantId.eq(place.tenant.as_str()))
+            .add(Column::ConnectionId.eq(place.connection.as_uuid()))
+            .add(Column::ConsumeTime.is_null())
+            .add(Column::ExpireTime.gt(self.store.now().micros()));
+        let awaited = Entity::find().filter(others).count(&tx).await? > 0;
+        if let Some(model) = model.filter(|model| model.current_version == 0 && !awaited) {
             let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
             let after = state.after(StateChange::AuthorizationEnded)?;
             if after != state {

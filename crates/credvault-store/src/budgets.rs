@@ -9,21 +9,24 @@ use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 use crate::session::set_tenant;
 use crate::{AppKey, Database, Error, Store};
 
+/// Further ahead than this, nothing was ever given away: the clock was wrong.
+const SANE: Duration = Duration::from_secs(10);
+
 impl Store {
-    /// Takes calls that last for `cost` at the app's rate, if not more than `ahead` is given away already. By the
-    /// database's real clock, whatever clock the store has.
+    /// Takes calls that last for `cost` at the app's rate, a second or so at most, if none are given away already. By the
+    /// database's real clock, whatever clock the store has; one that was wrong for a while stops nobody for longer.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn spend(&self, app: &AppKey, cost: Duration, ahead: Duration) -> Result<bool, Error> {
-        let (now, greatest) = match self.database() {
-            Database::Postgres => ("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", "GREATEST"),
-            Database::Sqlite => ("CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)", "max"),
+    pub async fn spend(&self, app: &AppKey, cost: Duration) -> Result<bool, Error> {
+        let now = match self.database() {
+            Database::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+            Database::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
         };
         let sql = format!(
             "INSERT INTO budgets (tenant_id, provider, client_id, time) VALUES ($1, $2, $3, {now} + $4)
              ON CONFLICT (tenant_id, provider, client_id)
-             DO UPDATE SET time = {greatest}(budgets.time, {now}) + $4 WHERE budgets.time <= {now} + $5
+             DO UPDATE SET time = {now} + $4 WHERE budgets.time NOT BETWEEN {now} AND {now} + $5
              RETURNING time"
         );
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4);
@@ -32,7 +35,7 @@ impl Store {
             app.provider.as_str().into(),
             app.client_id.as_deref().unwrap_or_default().into(),
             micros(cost).into(),
-            micros(ahead).into(),
+            micros(SANE).into(),
         ];
         let tx = self.writer().begin().await?;
         set_tenant(&tx, self.database(), &TenantId::platform()).await?;

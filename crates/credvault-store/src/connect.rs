@@ -71,6 +71,15 @@ impl Connections {
         *renewed = Some(Instant::now());
     }
 
+    /// The same where the other end may as well be busy: not while what was left behind may still be there, so that a
+    /// database with too much to do does not get more connections.
+    pub(crate) async fn renew_unless_lately(&self) {
+        let lately = self.renewed.lock().await.is_some_and(|time| time.elapsed() < LEAVING);
+        if !lately {
+            self.renew().await;
+        }
+    }
+
     /// Closes all, as far as they let themselves be closed.
     pub(crate) async fn close(&self) {
         let pools = self.pools.load_full();

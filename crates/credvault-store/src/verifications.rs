@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, Random, TenantId, Timestamp};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 use uuid::Uuid;
 
 use crate::entity::connection::{Column, Entity};
+use crate::entity::tenant;
 use crate::session::begin_write;
 use crate::{Error, Place, Store};
 
@@ -33,7 +36,7 @@ pub(crate) fn first_verification(now: Timestamp, random: &dyn Random) -> Timesta
 }
 
 impl Store {
-    /// Credentials whose test is due.
+    /// Credentials whose test is due, the longest waiting first. Those of suspended tenants wait.
     ///
     /// # Errors
     /// The database fails.
@@ -42,11 +45,18 @@ impl Store {
         let due = Condition::any()
             .add(Column::VerifyTime.is_null())
             .add(Column::VerifyTime.lte(self.now().micros()));
+        let suspended = Query::select()
+            .column(tenant::Column::TenantId)
+            .from(tenant::Entity)
+            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
+            .to_owned();
         let rows: Vec<(String, Uuid, Option<i64>)> = Entity::find()
             .filter(Column::CurrentVersion.gt(0))
             .filter(Column::DeleteTime.is_null())
             .filter(Column::Enabled.eq(true))
             .filter(due)
+            .filter(Column::TenantId.not_in_subquery(suspended))
+            .order_by_asc(Column::VerifyTime)
             .limit(limit)
             .select_only()
             .columns([Column::TenantId, Column::Id, Column::VerifyTime])

@@ -60,6 +60,9 @@ impl Consents {
     pub(super) async fn start(&self, query: Parameters, browser: Option<String>) -> Result<Started, Page> {
         let state = state_of(&query)?;
         let found = self.find(state).await?;
+        if let Some(over) = found.awaited.over {
+            return Err(found.page(&Error::from(over).into()));
+        }
         if found.awaited.arrived || !found.awaited.public {
             return Err(found.page(&Error::from(AuthorizationError::Replayed).into()));
         }
@@ -67,14 +70,14 @@ impl Consents {
             Some(browser) => browser,
             None => self.new_browser()?,
         };
-        let authorizations = self.0.store.authorizations();
-        authorizations.start(&found.awaited, &browser).await.map_err(|error| found.page(&error.into()))?;
-        let url = async {
-            let target = self.target(&found)?;
-            Ok(self.0.broker.go_on(target, &found.awaited, state).await?)
+        let started = async {
+            // Bound only when nothing else can fail, for it is bound once.
+            let url = self.0.broker.go_on(self.target(&found)?, &found.awaited, state).await?;
+            self.0.store.authorizations().start(&found.awaited, &browser).await?;
+            Ok(url.expose_secret().to_owned())
         };
-        match url.await {
-            Ok(url) => Ok(Started { url: url.expose_secret().to_owned(), browser }),
+        match started.await {
+            Ok(url) => Ok(Started { url, browser }),
             Err(refusal) => Err(found.page(&refusal)),
         }
     }
@@ -113,8 +116,8 @@ impl Consents {
         if connection.provider.as_str() != provider || !awaited.public {
             return Err(Error::from(AuthorizationError::Foreign).into());
         }
-        if awaited.arrived {
-            return Err(Error::from(AuthorizationError::Replayed).into());
+        if let Some(over) = awaited.over.or(awaited.arrived.then_some(AuthorizationError::Replayed)) {
+            return Err(Error::from(over).into());
         }
         let authorizations = self.0.store.authorizations();
         authorizations.arrive(awaited, browser.id.as_deref()).await?;
@@ -185,6 +188,9 @@ impl Consents {
     async fn confirmed(&self, found: &Found, form: &Parameters, browser: &Browser) -> Result<(), Refusal> {
         let Found { scope, awaited, .. } = found;
         awaited.check_browser(browser.id.as_deref()).map_err(Error::from)?;
+        if let Some(over) = awaited.over {
+            return Err(Error::from(over).into());
+        }
         let result = form.get("result").map(String::as_str).unwrap_or_default();
         let parameters = self.0.store.authorizations().open_return(scope, result).await?;
         // A consent that a page was told of is completed by that page's back end.
@@ -261,7 +267,12 @@ fn awaited_state(query: &Parameters) -> String {
 }
 
 fn state_of(query: &Parameters) -> Result<&str, Page> {
-    query.get("state").map(String::as_str).filter(|state| !state.is_empty()).ok_or_else(|| {
+    // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
+    let given = query.get("state").map(String::as_str).filter(|state| !state.is_empty());
+    if given.is_some_and(|state| URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) != 32) {
+        return Err(page_of(&Error::from(AuthorizationError::Unknown).into()));
+    }
+    given.ok_or_else(|| {
         let text = "The address lacks what a connection in progress is recognised by. Begin again in the application \
                     that you want to connect.";
         Page::plain(StatusCode::BAD_REQUEST, "This address is incomplete", text)

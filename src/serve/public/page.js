@@ -5,6 +5,11 @@
 // The code must not stay in the address bar, the history or a Referer header.
 history.replaceState(null, "", location.pathname);
 
+// A second click would only be told that the first one was made.
+document.querySelector("form")?.addEventListener("submit", (event) => {
+  event.target.querySelector("button").disabled = true;
+});
+
 const { origin, outcome, reason, result } = document.querySelector("main").dataset;
 if (origin) {
   if (window.opener) {

@@ -146,6 +146,16 @@ pub(super) fn home() -> Page {
     )
 }
 
+pub(super) fn busy() -> Page {
+    let text = "Too much is going on at the moment. Load this page again in a while.";
+    Page::plain(StatusCode::SERVICE_UNAVAILABLE, "Please wait", text).because(Reason::RateLimited.as_str())
+}
+
+pub(super) fn unreadable() -> Page {
+    let text = "What your browser sent is too large, or did not arrive. Begin again in the application.";
+    Page::plain(StatusCode::BAD_REQUEST, "This cannot be read", text).because(Reason::FieldsInvalid.as_str())
+}
+
 pub(super) fn broken() -> Page {
     let text =
         "The vault failed. Look in the application whether the account is connected, and begin again if not.";

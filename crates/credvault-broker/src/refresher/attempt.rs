@@ -3,14 +3,15 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use credvault_catalog::{Mode, ProviderRequest, RefusalKind};
 use credvault_domain::{Action, AuditEvent, AuditOutcome, AuthMode, ProviderId, Reason};
 use credvault_store::{AppKey, Claim, Claimed, Place, RefreshFailure, Renewed};
 use tokio::sync::Semaphore;
 
-use super::failed::{APP_PAUSE, BACKOFF, Failed};
+use super::failed::{APP_PAUSE, APP_REST, BACKOFF, Failed};
 use super::{Inner, Need, RefreshError};
 use crate::http::SendError;
-use crate::pace::{Shut, Sign};
+use crate::pace::{Door, Shut, Sign};
 
 /// How long a claim may lie before its request is sent: longer, and its owner may have been taken for dead.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -162,13 +163,17 @@ impl Inner {
             ));
         };
         let (request, client_id) = self.request(claimed, mode).await?;
-        let app = AppKey {
-            provider: claimed.connection.provider.clone(),
-            client_id: claimed.client_id.clone().or_else(|| client_id.clone()),
-        };
-        self.pace(&app, need, begun + PROMPT).await?;
+        let door = door(claimed, mode, &request, client_id.as_deref());
         let turn = self.turn(&claimed.connection.provider);
         let Ok(_turn) = turn.acquire().await else { return Err(not_sent("it is ending".to_owned())) };
+        if let Some(door) = &door {
+            self.pace(door, need, begun + PROMPT).await?;
+        }
+        let note = |sign| {
+            if let Some(door) = &door {
+                self.pace.note(door, sign);
+            }
+        };
         // Too late, somebody else may have taken over; without proof of life, anybody may.
         if begun.elapsed() > PROMPT || !self.store.refreshes().may_send(claimed) {
             return Err(not_sent("it was not sent in time".to_owned()));
@@ -177,27 +182,31 @@ impl Inner {
         let answer = match self.http.send(request).await {
             Ok(answer) => answer,
             Err(SendError::NotSent(detail)) => {
-                self.pace.note(&app, Sign::Down);
+                note(Sign::Down);
                 return Err(not_sent(detail));
             }
             Err(SendError::Lost(detail)) => {
-                self.pace.note(&app, Sign::Down);
+                note(Sign::Down);
                 return Err(Failed::unknown(retry(), self.clock.now(), detail));
             }
         };
         match mode.read_tokens(answer.status, &answer.body, sent) {
             Ok(granted) => {
-                self.pace.note(&app, Sign::Well);
+                note(Sign::Well);
                 Ok(self.renewed(claimed, mode, granted, sent, client_id))
             }
-            Err(kind) => Err(self.refused(claimed, &app, kind, &answer)),
+            Err(kind) => {
+                let retry = answer.retry_after.unwrap_or_else(retry);
+                note(sign_of(kind, retry));
+                Err(self.refused(claimed, kind, &answer, retry))
+            }
         }
     }
 
     /// Waits until the app may make a call, unless the provider wants none or does not answer anyway.
-    async fn pace(&self, app: &AppKey, need: Need, until: tokio::time::Instant) -> Result<(), Failed> {
+    async fn pace(&self, door: &Door, need: Need, until: tokio::time::Instant) -> Result<(), Failed> {
         let now = self.clock.now();
-        while let Some(shut) = self.pace.shut(app).filter(|_| need != Need::Forced) {
+        while let Some(shut) = self.pace.shut(door).filter(|_| need != Need::Forced) {
             let detail = "the provider is not asked at the moment".to_owned();
             match shut {
                 Shut::Unwanted(pause) => return Err(Failed::throttled(pause, now, detail)),
@@ -206,10 +215,7 @@ impl Inner {
                 Shut::Probing => return Err(Failed::temporary(BACKOFF.0, now, detail)),
             }
         }
-        if need == Need::Due {
-            return Ok(());
-        }
-        match self.pace.wait(app, until).await {
+        match self.pace.take(&door.app, until).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failed::throttled(BACKOFF.0, now, "the app's budget is used up".to_owned())),
             Err(error) => Err(Failed::temporary(BACKOFF.0, now, error.to_string())),
@@ -221,6 +227,30 @@ impl Inner {
         let turn =
             providers.entry(provider.clone()).or_insert_with(|| Arc::new(Semaphore::new(PER_PROVIDER)));
         Arc::clone(turn)
+    }
+}
+
+/// What fails together with this attempt; `None` where each connection has a client of its own, and so a budget.
+fn door(claimed: &Claimed, mode: &Mode, request: &ProviderRequest, client_id: Option<&str>) -> Option<Door> {
+    let oauth = mode.oauth.as_ref().filter(|oauth| !oauth.own_client)?;
+    let client_id = claimed.client_id.as_deref().or(client_id).map(str::to_owned);
+    let app = AppKey { provider: claimed.connection.provider.clone(), client_id };
+    let host = (!oauth.one_host).then(|| host_of(&request.url));
+    Some(Door { app, host })
+}
+
+/// The host of a URL, with its port.
+fn host_of(url: &str) -> String {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split(['/', '?', '#']).next().unwrap_or_default().to_owned()
+}
+
+fn sign_of(kind: RefusalKind, retry: Duration) -> Sign {
+    match kind {
+        RefusalKind::Dead | RefusalKind::Unknown => Sign::Well,
+        RefusalKind::App => Sign::Refused(APP_REST),
+        RefusalKind::Throttled => Sign::Pause(retry),
+        RefusalKind::Outage => Sign::Down,
     }
 }
 

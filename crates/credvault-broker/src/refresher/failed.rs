@@ -4,39 +4,28 @@ use std::time::Duration;
 
 use credvault_catalog::RefusalKind;
 use credvault_domain::{Reason, Timestamp};
-use credvault_store::{AppKey, Claimed, RefreshFailure};
+use credvault_store::{Claimed, RefreshFailure};
 
 use super::request::fraction;
 use super::{Inner, RefreshError};
 use crate::http::Answer;
-use crate::pace::Sign;
 
 /// The pauses after failures: the first, doubled each time, at most the second.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The pause after the provider refused the app itself, which somebody has to mend first.
 pub(super) const APP_PAUSE: Duration = Duration::from_secs(300);
 /// How long other connections of an app that the provider has refused wait.
-const APP_REST: Duration = Duration::from_secs(30);
+pub(super) const APP_REST: Duration = Duration::from_secs(30);
 
 impl Inner {
     pub(super) fn refused(
         &self,
         claimed: &Claimed,
-        app: &AppKey,
         kind: RefusalKind,
         answer: &Answer,
+        retry: Duration,
     ) -> Failed {
         let (now, detail) = (self.clock.now(), format!("status {}", answer.status));
-        let retry = answer.retry_after.unwrap_or_else(|| self.backoff(claimed.failures));
-        self.pace.note(
-            app,
-            match kind {
-                RefusalKind::Dead | RefusalKind::Unknown => Sign::Well,
-                RefusalKind::App => Sign::Refused(APP_REST),
-                RefusalKind::Throttled => Sign::Pause(retry),
-                RefusalKind::Outage => Sign::Down,
-            },
-        );
         // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed.
         if matches!(
             (kind, answer.status),

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use credvault_domain::{ConnectionId, ProviderId, TenantId, Timestamp};
+use credvault_domain::{ConnectionId, ProviderId, TenantId, TenantState, Timestamp};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, Query};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
@@ -13,11 +13,11 @@ use uuid::Uuid;
 
 use super::{AppKey, Due, Place, Refreshes, find};
 use crate::Error;
-use crate::entity::refresh;
+use crate::entity::{refresh, tenant};
 use crate::session::begin_write;
 
 impl Refreshes<'_> {
-    /// What is due, the most urgent first.
+    /// What is due, the most urgent first. What is a suspended tenant's waits.
     ///
     /// # Errors
     /// The database fails.
@@ -30,12 +30,18 @@ impl Refreshes<'_> {
             let named = app.client_id.as_deref().unwrap_or_default();
             Condition::all().add(Column::Provider.eq(app.provider.as_str())).add(Expr::expr(client).eq(named))
         };
+        let suspended = Query::select()
+            .column(tenant::Column::TenantId)
+            .from(tenant::Entity)
+            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
+            .to_owned();
         let excluded = without.iter().map(of_app).fold(Condition::any(), Condition::add);
         let rows: Vec<(String, Uuid, i64, String, Option<String>)> = refresh::Entity::find()
             .filter(Column::DueTime.lte(self.store.now().micros()))
             .apply_if((!without.is_empty()).then_some(excluded), |query, excluded| {
                 query.filter(excluded.not())
             })
+            .filter(Column::TenantId.not_in_subquery(suspended))
             .order_by_asc(Column::DueTime)
             .limit(limit)
             .select_only()
