@@ -12,7 +12,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::provider::{
     Connected, GRACE, STRICT, app_request, begin, complete, connection_request, decide, state,
 };
-use crate::harness::{Client, Process, TestVault, by_id, eventually, input, postgres_database, refusal};
+use crate::harness::{Client, TestVault, by_id, eventually, input, postgres_database, refusal};
 use crate::on_both;
 
 on_both! {
@@ -298,65 +298,6 @@ async fn apps_show_no_secret_and_are_the_platforms_or_a_tenants_own() {
         refusal(&wrong) == "InvalidArgument FIELDS_INVALID" && wrong.message().contains("redirect_uri"),
         "{wrong:?}"
     );
-}
-
-/// A replica that is killed while the provider has its request: the claim is taken over once it is provably gone.
-async fn killed_in_flight(renewal: &str, rotation: Rotation) -> (Connected, Client, String) {
-    let connected = Connected::postgres(renewal).await;
-    connected.vault.tenant("acme").await;
-    let slow = Step::Slow { before_effect: Duration::ZERO, after_effect: Duration::from_secs(5) };
-    connected.provider.behave(|behaviour| {
-        behaviour.rotation = rotation;
-        behaviour.script = vec![slow];
-    });
-    // The one that will be killed, alone with the connection.
-    let mut vault = connected.vault;
-    vault.stop().await;
-    let mut connected = Connected { vault, provider: connected.provider };
-    connected.configure_on_disk();
-    let vault = &connected.vault;
-    let process = Process::serve(vault.folder.path(), &[]).unwrap();
-    let leaf = vault.authority.service("spiffe://test.local/app");
-    let doomed = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
-    let doomed = doomed.acting_for("acme", None);
-    let id = connected.granted(&doomed, "shop-1", -60).await;
-    let waiting = {
-        let (doomed, id) = (doomed.clone(), id.clone());
-        tokio::spawn(async move { doomed.fetch(by_id(&id)).await })
-    };
-    eventually("the provider has the request", || async { connected.provider.counts().refreshes == 1 }).await;
-    process.signal(rustix::process::Signal::KILL);
-    assert!(waiting.await.unwrap().is_err());
-    drop(process);
-    connected.vault.start().await;
-    // As if the lease of 45 seconds had run out; the proof that its owner is gone is PostgreSQL's.
-    connected.vault.sql("UPDATE refreshes SET lease_time = 0, due_time = NULL").await;
-    let app = connected.vault.client("app").await.acting_for("acme", None);
-    (connected, app, id)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_killed_in_flight_loses_no_chain_where_the_provider_has_grace() {
-    let rotation = Rotation::Rotating { grace: Duration::from_secs(1800), same_answer_within_grace: false };
-    let (connected, app, id) = killed_in_flight(GRACE, rotation).await;
-    let credential = app.fetch(by_id(&id)).await.unwrap();
-    assert!(connected.accepts(&credential).await);
-    assert_eq!((connected.provider.counts().refreshes, connected.provider.counts().reuses_detected), (2, 0));
-    assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_killed_in_flight_asks_for_consent_where_the_provider_is_strict() {
-    let rotation = Rotation::Rotating { grace: Duration::ZERO, same_answer_within_grace: false };
-    let (connected, app, id) = killed_in_flight(STRICT, rotation).await;
-    assert_eq!(
-        refusal(&app.fetch(by_id(&id)).await.unwrap_err()),
-        "FailedPrecondition REAUTHORIZATION_REQUIRED"
-    );
-    assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "REAUTHORIZATION_REQUIRED".into()));
-    // One marked attempt, and no more.
-    app.fetch(by_id(&id)).await.unwrap_err();
-    assert_eq!(connected.provider.counts().refreshes, 2);
 }
 
 async fn tested(app: &Client, id: &str) -> Result<v1::TestConnectionResponse, tonic::Status> {
