@@ -6,7 +6,7 @@ use credvault::proto::v1;
 use credvault_domain::Clock as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
-use super::{Client, TestVault, input, postgres_database};
+use super::{Client, TestVault, by_id, input, postgres_database};
 
 /// A vault, and a provider that it knows as `simulator`. The renewal is as strict as providers get.
 pub struct Connected {
@@ -119,6 +119,17 @@ impl Connected {
         let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
         app.vault().put_credential(put).await.unwrap();
         id
+    }
+
+    /// A connection's chain of tokens lives: it shows no error, what is fetched works, and the refresh token that is
+    /// stored is the provider's newest, of which no other came twice.
+    pub async fn chain_lives(&self, app: &Client, id: &str) {
+        assert!(self.accepts(&app.fetch(by_id(id)).await.unwrap()).await);
+        assert_eq!(state(app, id).await, (v1::ConnectionState::Connected, String::new()));
+        let request = v1::RefreshConnectionRequest { connection_id: id.to_owned() };
+        app.connections().refresh_connection(request).await.unwrap();
+        assert!(self.accepts(&app.fetch(by_id(id)).await.unwrap()).await);
+        assert_eq!(self.provider.counts().reuses_detected, 0);
     }
 
     /// What the provider says to a fetched token.

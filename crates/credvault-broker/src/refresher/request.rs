@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{App, Flow, Given, Granted, Mode, ProviderRequest, Rotation};
+use credvault_catalog::{App, Assertion, Flow, Given, Granted, Mode, ProviderRequest, Rotation};
 use credvault_domain::{Config, FieldName, Random, SecretFields, Timestamp};
 use credvault_store::{Claimed, Renewed, UsableApp};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::Inner;
@@ -45,20 +46,7 @@ impl Inner {
             flow: &flow,
         };
         let missing = |detail: String| Failed::app(APP_PAUSE, now, detail);
-        let signed = mode.assertion(given).map(|assertion| {
-            let header = json!({ "alg": "RS256", "typ": "JWT", "kid": assertion.key_id });
-            let mut claims = assertion.claims;
-            claims.insert("iat".to_owned(), json!(now.seconds()));
-            claims.insert("exp".to_owned(), json!(now.after(assertion.lifetime).seconds()));
-            let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-            let message = format!("{}.{}", part(&header), part(&serde_json::Value::Object(claims)));
-            let signature = credvault_crypto::sign_rs256(
-                secrecy::ExposeSecret::expose_secret(&assertion.key),
-                message.as_bytes(),
-            );
-            signature.map(|signature| format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
-        });
-        let flow = match signed {
+        let flow = match mode.assertion(given).map(|assertion| signed(assertion, now)) {
             Some(Ok(signed)) => flow.clone().with("assertion", signed),
             Some(Err(error)) => return Err(missing(error.to_string())),
             None => flow.clone(),
@@ -101,6 +89,18 @@ impl Inner {
             client_id,
         }
     }
+}
+
+/// The assertion that is given for tokens (RFC 7523), as of now.
+fn signed(assertion: Assertion, now: Timestamp) -> Result<String, credvault_crypto::KeyError> {
+    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": assertion.key_id });
+    let mut claims = assertion.claims;
+    claims.insert("iat".to_owned(), json!(now.seconds()));
+    claims.insert("exp".to_owned(), json!(now.after(assertion.lifetime).seconds()));
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(&header), part(&serde_json::Value::Object(claims)));
+    let signature = credvault_crypto::sign_rs256(assertion.key.expose_secret(), message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
 /// An app as templates see it.

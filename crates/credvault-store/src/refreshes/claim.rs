@@ -70,7 +70,21 @@ impl Refreshes<'_> {
         if let Some(retry) = row.retry_time.filter(|retry| !forced && *retry > now) {
             return Ok(Claim::Later(Timestamp::from_micros(retry)));
         }
-        let (fields, expire_time) = self.open(&tx, place, &model).await?;
+        let claimed = self.take(&tx, place, model, row, (instance, now, uncertain)).await?;
+        tx.commit().await?;
+        Ok(Claim::Ours(Box::new(claimed)))
+    }
+
+    /// Writes a claim of this process, as of now.
+    async fn take(
+        &self,
+        tx: &DatabaseTransaction,
+        place: &Place,
+        model: connection_table::Model,
+        row: refresh::Model,
+        (instance, now, uncertain): (Uuid, i64, bool),
+    ) -> Result<Claimed, Error> {
+        let (fields, expire_time) = self.open(tx, place, &model).await?;
         let intent = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;
@@ -89,10 +103,9 @@ impl Refreshes<'_> {
         row.lease_time = Set(Some(lease));
         // Looked at again only after that, by whoever seeks what is due.
         row.due_time = Set(Some(lease));
-        row.update(&tx).await?;
-        tx.commit().await?;
+        row.update(tx).await?;
         let place = place.clone();
-        Ok(Claim::Ours(Box::new(Claimed {
+        Ok(Claimed {
             place,
             connection,
             fields,
@@ -106,7 +119,7 @@ impl Refreshes<'_> {
             instance,
             marked_before,
             _running: running,
-        })))
+        })
     }
 
     /// Whether what was claimed may still be sent: this process is still provably the one that claimed.

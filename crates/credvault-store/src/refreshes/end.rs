@@ -1,8 +1,9 @@
 //! The end of a claim: new tokens, a failure, or nobody knows and a new consent is asked for.
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_crypto::{Context, FIELDS_SCHEMA, TenantKey, encode_fields};
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, ConnectionState, EventType, ProviderId, Reason, StateChange, Timestamp,
+    Action, AuditEvent, AuditOutcome, ConnectionState, EventType, ProviderId, Reason, StateChange, TenantId,
+    Timestamp,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _};
@@ -40,20 +41,7 @@ impl Refreshes<'_> {
             return Ok(false);
         }
         let generation = row.generation + 1;
-        let context = Context::tokens(&place.tenant, place.connection, generation, FIELDS_SCHEMA);
-        let sealed = key.seal(&context, &encode_fields(&renewed.fields)?, self.store.keyring().random())?;
-        token::Entity::delete_by_id((model.tenant_id.clone(), model.id)).exec(&tx).await?;
-        let tokens = token::ActiveModel {
-            tenant_id: Set(model.tenant_id.clone()),
-            connection_id: Set(model.id),
-            version: Set(claimed.version),
-            generation: Set(generation),
-            schema: Set(i64::from(FIELDS_SCHEMA)),
-            key_version: Set(i64::from(key.version())),
-            sealed: Set(sealed),
-            expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
-        };
-        token::Entity::insert(tokens).exec_without_returning(&tx).await?;
+        self.replace_tokens(&tx, claimed, renewed, generation, &key).await?;
         // The provider has called this consent dead while the tokens were on their way: whether they live is seen at once.
         let due_time = if row.doubted { Some(now) } else { renewed.due_time };
         let mut row = idle(row, generation, due_time);
@@ -61,6 +49,48 @@ impl Refreshes<'_> {
             row.client_id = Set(renewed.client_id.clone());
         }
         row.update(&tx).await?;
+        self.accept(&tx, model, renewed, now).await?;
+        self.finish(tx, claimed, ChangeKind::Refreshed, event, now).await?;
+        Ok(true)
+    }
+
+    /// Puts what the provider gave in the place of the tokens before.
+    async fn replace_tokens(
+        &self,
+        tx: &DatabaseTransaction,
+        claimed: &Claimed,
+        renewed: &Renewed,
+        generation: i64,
+        key: &TenantKey,
+    ) -> Result<(), Error> {
+        let place = &claimed.place;
+        let context = Context::tokens(&place.tenant, place.connection, generation, FIELDS_SCHEMA);
+        let sealed = key.seal(&context, &encode_fields(&renewed.fields)?, self.store.keyring().random())?;
+        token::Entity::delete_by_id((place.tenant.as_str().to_owned(), place.connection.as_uuid()))
+            .exec(tx)
+            .await?;
+        let tokens = token::ActiveModel {
+            tenant_id: Set(place.tenant.as_str().to_owned()),
+            connection_id: Set(place.connection.as_uuid()),
+            version: Set(claimed.version),
+            generation: Set(generation),
+            schema: Set(i64::from(FIELDS_SCHEMA)),
+            key_version: Set(i64::from(key.version())),
+            sealed: Set(sealed),
+            expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
+        };
+        token::Entity::insert(tokens).exec_without_returning(tx).await?;
+        Ok(())
+    }
+
+    /// The connection works, and has what came with its tokens.
+    async fn accept(
+        &self,
+        tx: &DatabaseTransaction,
+        model: connection_table::Model,
+        renewed: &Renewed,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
         // Nothing may keep tokens that only we have from being stored, whatever state somebody has left.
         let accepted = state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected);
@@ -79,13 +109,13 @@ impl Refreshes<'_> {
         if let Some(scopes) = &renewed.scopes {
             model.scopes_granted = Set(Some(json!(scopes)));
         }
-        let model = model.update(&tx).await?;
+        let model = model.update(tx).await?;
         if state == ConnectionState::Error {
             let recovered = NewEvent::of(EventType::Recovered, &model);
-            events::queue(self.store, &tx, &place.tenant, now, &[recovered]).await?;
+            events::queue(self.store, tx, &TenantId::from_stored(model.tenant_id.clone()), now, &[recovered])
+                .await?;
         }
-        self.finish(tx, claimed, ChangeKind::Refreshed, event, now).await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Ends a claim without new tokens, unless somebody else has ended it.
@@ -105,17 +135,8 @@ impl Refreshes<'_> {
             return Ok(false);
         };
         if row.generation != claimed.generation || row.intent_id != Some(claimed.intent) {
-            // Somebody else has renewed, or is about to; the provider may have revoked that as well.
             if failure == RefreshFailure::Dead && claimed.version == model.current_version {
-                let in_flight = row.state == IN_FLIGHT;
-                let mut row = row.into_active_model();
-                if in_flight {
-                    row.doubted = Set(true);
-                } else {
-                    row.due_time = Set(Some(now.micros()));
-                }
-                row.update(&tx).await?;
-                tx.commit().await?;
+                doubt(tx, row, now).await?;
             }
             return Ok(false);
         }
@@ -237,4 +258,17 @@ impl Refreshes<'_> {
         change::Entity::insert(feed).exec_without_returning(&tx).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The provider calls dead what somebody else has renewed, or is about to: it may have revoked that as well.
+async fn doubt(tx: DatabaseTransaction, row: refresh::Model, now: Timestamp) -> Result<(), Error> {
+    let in_flight = row.state == IN_FLIGHT;
+    let mut row = row.into_active_model();
+    if in_flight {
+        row.doubted = Set(true);
+    } else {
+        row.due_time = Set(Some(now.micros()));
+    }
+    row.update(&tx).await?;
+    Ok(tx.commit().await?)
 }
