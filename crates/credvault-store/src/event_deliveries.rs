@@ -8,7 +8,7 @@ mod review;
 use std::time::Duration;
 
 use credvault_domain::{DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, UpdateMany,
@@ -26,6 +26,9 @@ const DAY: u64 = 24 * HOUR;
 
 /// The pauses after the first attempt, the second and so on, in seconds: nine attempts in a day.
 const PAUSES: [u64; 8] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 8 * HOUR, 8 * HOUR];
+/// How long something is tried: as long as nine attempts take. An endpoint that is down has one attempt at a time, so of
+/// many events most never have theirs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(28 * HOUR);
 /// How long a claim holds: far longer than an attempt takes.
 const LEASE: Duration = Duration::from_secs(MINUTE);
 /// How many events are claimed at once for an endpoint that works. One that does not gets one at a time.
@@ -35,6 +38,8 @@ const MEMORY: (Duration, Duration) = (Duration::from_secs(7 * DAY), Duration::fr
 
 /// Why a delivery is dead whose endpoint answered 410 Gone to another.
 const DISABLED: &str = "the endpoint is disabled";
+/// Why one is dead that was never tried.
+const LATE: &str = "the endpoint failed for others until its time was over";
 
 /// An endpoint that something is due at.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -130,14 +135,9 @@ impl EventDeliveries<'_> {
     /// The database fails.
     pub async fn due(&self, limit: u64) -> Result<Vec<EventPlace>, Error> {
         let everywhere = self.store.read_background().await?;
-        let suspended = Query::select()
-            .column(tenant::Column::TenantId)
-            .from(tenant::Entity)
-            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
-            .to_owned();
         let rows: Vec<(String, Uuid)> = Entity::find()
             .filter(Column::DueTime.lte(self.store.now().micros()))
-            .filter(Column::TenantId.not_in_subquery(suspended))
+            .filter(Column::TenantId.not_in_subquery(suspended()))
             .select_only()
             .columns([Column::TenantId, Column::EndpointId])
             .group_by(Column::TenantId)
@@ -165,13 +165,14 @@ impl EventDeliveries<'_> {
         let now = self.store.now();
         if !endpoint.enabled {
             // Written by a change that ran beside the one that disabled it.
-            bury(&tx, place, now).await?;
+            bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
             tx.commit().await?;
             return Ok(None);
         }
         let rows = Entity::find()
             .filter(at(place))
             .filter(Column::DueTime.lte(now.micros()))
+            .filter(Column::ExpireTime.gt(now.micros()))
             .order_by_asc(Column::DueTime)
             .limit(if endpoint.failures > 0 { 1 } else { AT_ONCE })
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
@@ -226,7 +227,11 @@ impl EventDeliveries<'_> {
         Entity::update_many()
             .col_expr(Column::State, Expr::value(state.as_str()))
             .col_expr(Column::DueTime, Expr::value(again.map(|pause| now.after(pause).micros())))
-            .col_expr(Column::ExpireTime, Expr::value(memory.map(|memory| now.after(memory).micros())))
+            .col_expr(
+                Column::ExpireTime,
+                memory
+                    .map_or(Expr::col(Column::ExpireTime), |memory| Expr::value(now.after(memory).micros())),
+            )
             .col_expr(Column::AttemptTime, Expr::value(now.micros()))
             .col_expr(Column::Failure, Expr::value(failure))
             .filter(at(place))
@@ -236,11 +241,53 @@ impl EventDeliveries<'_> {
             .exec(&tx)
             .await?;
         if matches!(attempt, Attempt::Failed { gone: true, .. }) {
-            bury(&tx, place, now).await?;
+            bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
         }
         tx.commit().await?;
         Ok(state)
     }
+}
+
+/// Gives up what nobody took in its time, of a tenant that is served.
+pub(crate) async fn bury_late(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let late = Condition::all()
+        .add(Column::TenantId.eq(tenant.as_str()))
+        .add(Column::TenantId.not_in_subquery(suspended()))
+        .add(Column::ExpireTime.lte(now.micros()));
+    let dead = bury(tx, late, now, Expr::col(Column::Failure).if_null(LATE)).await?;
+    if dead > 0 {
+        metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
+        tracing::warn!(%tenant, dead, "events were given up after a day; ListEventDeliveries shows them");
+    }
+    Ok(())
+}
+
+/// Gives what waits all its time again: its tenant was suspended.
+pub(crate) async fn wait_anew(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::ExpireTime, Expr::value(now.after(PATIENCE).micros()))
+        .filter(Column::TenantId.eq(tenant.as_str()))
+        .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Tenants that are not served.
+fn suspended() -> SelectStatement {
+    Query::select()
+        .column(tenant::Column::TenantId)
+        .from(tenant::Entity)
+        .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
+        .to_owned()
 }
 
 /// Deliveries to an endpoint.
@@ -285,18 +332,23 @@ fn health(attempt: &Attempt, now: Timestamp) -> UpdateMany<event_endpoint::Entit
     }
 }
 
-/// Gives everything up that was still to be sent to an endpoint that is disabled.
-async fn bury(tx: &DatabaseTransaction, place: &EventPlace, now: Timestamp) -> Result<(), Error> {
-    Entity::update_many()
+/// Gives up those of `which` that were still to be sent, and tells how many that were.
+async fn bury(
+    tx: &DatabaseTransaction,
+    which: Condition,
+    now: Timestamp,
+    failure: Expr,
+) -> Result<u64, Error> {
+    let buried = Entity::update_many()
         .col_expr(Column::State, Expr::value(DeliveryState::Dead.as_str()))
         .col_expr(Column::DueTime, Expr::value(None::<i64>))
         .col_expr(Column::ExpireTime, Expr::value(now.after(MEMORY.1).micros()))
-        .col_expr(Column::Failure, Expr::value(DISABLED))
-        .filter(at(place))
+        .col_expr(Column::Failure, failure)
+        .filter(which)
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))
         .exec(tx)
         .await?;
-    Ok(())
+    Ok(buried.rows_affected)
 }
 
 /// How long to wait after a failed attempt, give or take a fifth, and at least as long as the endpoint asks for. `None`

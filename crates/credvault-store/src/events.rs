@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::connection_row::owner;
 use crate::entity::connection;
+use crate::event_deliveries::PATIENCE;
 use crate::session::set_tenant;
 use crate::{Database, Error, Store};
 
@@ -96,8 +97,8 @@ async fn write_in(
     let held = if database == Database::Postgres { " FOR KEY SHARE OF e" } else { "" };
     let sql = format!(
         "INSERT INTO event_deliveries
-            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, create_time)
-         SELECT e.tenant_id, e.id, $2, $3, $4, 'PENDING', 0, $5, $5 FROM event_endpoints e
+            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, expire_time, create_time)
+         SELECT e.tenant_id, e.id, $2, $3, $4, 'PENDING', 0, $5, $6, $5 FROM event_endpoints e
          WHERE e.tenant_id = $1 AND e.enabled AND (e.types = '' OR e.types LIKE '% ' || $3 || ' %'){held}"
     );
     for (id, kind, body) in events {
@@ -107,6 +108,7 @@ async fn write_in(
             kind.as_str().into(),
             body.as_str().into(),
             now.micros().into(),
+            now.after(PATIENCE).micros().into(),
         ];
         tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), &sql, values)).await?;
     }

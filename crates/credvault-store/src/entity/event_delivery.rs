@@ -18,7 +18,7 @@ pub struct Model {
     pub due_time: Option<i64>,
     pub attempt_time: Option<i64>,
     pub failure: Option<String>,
-    pub expire_time: Option<i64>,
+    pub expire_time: i64,
     pub create_time: i64,
 }
 

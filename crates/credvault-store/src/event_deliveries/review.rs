@@ -9,7 +9,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery};
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery};
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
@@ -79,7 +79,7 @@ impl EventDeliveries<'_> {
             row.state = Set(DeliveryState::Pending.as_str().to_owned());
             row.attempts = Set(0);
             row.due_time = Set(Some(change.now.micros()));
-            row.expire_time = Set(None);
+            row.expire_time = Set(change.now.after(PATIENCE).micros());
             let again = delivery(row.update(&change.tx).await?)?;
             change.about_other(event.as_uuid(), format!("event_endpoints/{endpoint}/deliveries/{event}"));
             change.commit(again).await

@@ -266,6 +266,34 @@ on_both! {
         assert_eq!(health(fixture, &acme).await.failures, 0);
     }
 
+    async fn what_waits_behind_a_failing_endpoint_is_dead_after_a_day_too(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..3 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let tried = claim(fixture).await.remove(0).2;
+        attempted(fixture, &tried[0], &failed()).await;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.clock.advance(28 * HOUR - Duration::from_secs(1));
+        fixture.store.upkeep().await.unwrap();
+        assert!(deliveries(fixture, &acme).await.iter().all(|one| one.state == DeliveryState::Pending));
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(claim(fixture).await.is_empty(), "also before anybody buries it");
+        fixture.store.upkeep().await.unwrap();
+        let dead = deliveries(fixture, &acme).await;
+        assert!(dead.iter().all(|one| one.state == DeliveryState::Dead && one.due_time.is_none()), "{dead:?}");
+        let why: BTreeSet<_> = dead.iter().map(|one| one.failure.as_deref().unwrap()).collect();
+        assert_eq!(why, ["status 500", "the endpoint failed for others until its time was over"].into());
+        // Its time begins anew when somebody sends it again.
+        let again = write(&acme, Action::RetryEventDelivery);
+        fixture.store.event_deliveries().retry(&acme, at, dead[0].event, &again).await.unwrap().into_inner();
+        fixture.clock.advance(27 * HOUR);
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(only(fixture).await.event, dead[0].event);
+    }
+
     async fn an_endpoint_that_asks_for_patience_gets_it(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
@@ -391,8 +419,11 @@ on_both! {
             fixture.store.tenants().set_state(&acme, state, &action).await.unwrap().into_inner()
         };
         state(credvault_domain::TenantState::Suspended).await;
+        fixture.clock.advance(2 * DAY);
+        fixture.store.upkeep().await.unwrap();
         assert!(claim(fixture).await.is_empty());
         state(credvault_domain::TenantState::Active).await;
+        fixture.store.upkeep().await.unwrap();
         let events = claim(fixture).await.remove(0).2;
         attempted(fixture, &events[0], &Attempt::Delivered).await;
         let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
