@@ -59,6 +59,8 @@ impl EventPlace {
 #[derive(Clone, Debug)]
 pub struct ClaimedEvent {
     place: EventPlace,
+    /// When the endpoint was last changed before the claim. How an attempt at the URL before ends says nothing of it.
+    endpoint_time: i64,
     /// What the receiver recognises a repetition by.
     pub event: EventId,
     /// The body, byte for byte.
@@ -161,11 +163,18 @@ impl EventDeliveries<'_> {
     pub async fn claim(&self, place: &EventPlace) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
-        let Some(endpoint) = event_endpoint::Entity::find_by_id(key).one(&tx).await? else { return Ok(None) };
+        let Some(endpoint) = event_endpoint::Entity::find_by_id(key.clone()).one(&tx).await? else {
+            return Ok(None);
+        };
         let now = self.store.now();
         if !endpoint.enabled {
-            // Written by a change that ran beside the one that disabled it.
-            bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
+            // Written by a change that ran beside the one that disabled it. Held, so that nobody enables it meanwhile.
+            let held = event_endpoint::Entity::find_by_id(key)
+                .filter(event_endpoint::Column::Enabled.eq(false))
+                .lock_exclusive();
+            if held.one(&tx).await?.is_some() {
+                bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
+            }
             tx.commit().await?;
             return Ok(None);
         }
@@ -192,6 +201,7 @@ impl EventDeliveries<'_> {
         tx.commit().await?;
         let claimed = |row: Model| ClaimedEvent {
             place: place.clone(),
+            endpoint_time: endpoint.update_time,
             event: EventId::from_uuid(row.event_id),
             body: row.body,
             attempt: row.attempts + 1,
@@ -200,7 +210,8 @@ impl EventDeliveries<'_> {
     }
 
     /// Notes how an attempt ended, and tells what became of the delivery. An attempt that was overtaken by another one
-    /// changes the endpoint's health only.
+    /// changes the endpoint's health only. One that began before somebody changed the endpoint does not change that, and
+    /// if its URL was gone, the event is sent again.
     ///
     /// # Errors
     /// The database fails: the event is sent once more when its lease is over.
@@ -209,12 +220,16 @@ impl EventDeliveries<'_> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let now = self.store.now();
         // The endpoint first, as whoever deletes it does: no deadlock.
-        health(attempt, now)
+        let same = health(attempt, now)
             .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
             .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .filter(event_endpoint::Column::UpdateTime.eq(claimed.endpoint_time))
             .exec(&tx)
-            .await?;
-        let (state, again, memory) = verdict(claimed.attempt, attempt, self.store.keyring().random());
+            .await?
+            .rows_affected
+            > 0;
+        let gone = same && matches!(attempt, Attempt::Failed { gone: true, .. });
+        let (state, again, memory) = verdict(claimed.attempt, attempt, gone, self.store.keyring().random());
         let failure = match attempt {
             Attempt::Delivered => None,
             Attempt::Failed { failure, .. } => Some(failure.as_str()),
@@ -240,7 +255,7 @@ impl EventDeliveries<'_> {
             .filter(open)
             .exec(&tx)
             .await?;
-        if matches!(attempt, Attempt::Failed { gone: true, .. }) {
+        if gone {
             bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
         }
         tx.commit().await?;
@@ -301,11 +316,12 @@ fn at(place: &EventPlace) -> Condition {
 fn verdict(
     number: i64,
     attempt: &Attempt,
+    gone: bool,
     random: &dyn Random,
 ) -> (DeliveryState, Option<Duration>, Option<Duration>) {
     let again = match attempt {
         Attempt::Delivered => return (DeliveryState::Delivered, None, Some(MEMORY.0)),
-        Attempt::Failed { gone: true, .. } => None,
+        Attempt::Failed { .. } if gone => None,
         Attempt::Failed { retry_after, .. } => pause(number, *retry_after, random),
     };
     match again {

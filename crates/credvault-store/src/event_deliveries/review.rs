@@ -105,7 +105,8 @@ impl EventDeliveries<'_> {
         let body = events::body("endpoint.test", self.store.now(), &data)?;
         let place = EventPlace { tenant: tenant.clone(), endpoint };
         let event = EventId::from_uuid(self.store.new_id()?);
-        Ok((target, ClaimedEvent { place, event, body, attempt: 1 }))
+        let endpoint_time = self.store.now().micros();
+        Ok((target, ClaimedEvent { place, endpoint_time, event, body, attempt: 1 }))
     }
 }
 

@@ -331,6 +331,32 @@ on_both! {
         fixture.store.event_deliveries().retry(&acme, at, events[0].event, &again).await.unwrap().into_inner();
     }
 
+    async fn what_the_url_before_answers_late_does_not_count(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..6 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let events = claim(fixture).await.remove(0).2;
+        fixture.clock.advance(Duration::from_secs(1));
+        let change = NewEventEndpoint { id: Some(at), url: "https://new.test/".to_owned(), ..new_endpoint(&[]) };
+        put(fixture, &acme, &change).await.unwrap();
+        let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Pending, "the new URL may take it");
+        assert_eq!(attempted(fixture, &events[1], &failed()).await, DeliveryState::Pending);
+        assert_eq!(attempted(fixture, &events[2], &Attempt::Delivered).await, DeliveryState::Delivered);
+        let endpoint = health(fixture, &acme).await;
+        assert!(endpoint.enabled && endpoint.failures == 0 && endpoint.failure.is_none() && endpoint.success_time.is_none());
+        fixture.clock.advance(HOUR);
+        let (_, target, events) = claim(fixture).await.remove(0);
+        assert_eq!((target.url.as_str(), events.len()), ("https://new.test/", 4));
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Dead);
+        assert!(!health(fixture, &acme).await.enabled);
+        let all = deliveries(fixture, &acme).await;
+        assert_eq!(all.iter().filter(|one| one.state == DeliveryState::Dead).count(), 5);
+    }
+
     async fn the_secret_before_signs_for_a_day_more(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         let (at, first) = put(fixture, &acme, &new_endpoint(&[])).await.unwrap();
