@@ -244,8 +244,7 @@ impl EventDeliveries<'_> {
             .col_expr(Column::DueTime, Expr::value(again.map(|pause| now.after(pause).micros())))
             .col_expr(
                 Column::ExpireTime,
-                memory
-                    .map_or(Expr::col(Column::ExpireTime), |memory| Expr::value(now.after(memory).micros())),
+                memory.map_or(Expr::col(Column::ExpireTime), |memory| forgotten(now, memory)),
             )
             .col_expr(Column::AttemptTime, Expr::value(now.micros()))
             .col_expr(Column::Failure, Expr::value(failure))
@@ -358,13 +357,19 @@ async fn bury(
     let buried = Entity::update_many()
         .col_expr(Column::State, Expr::value(DeliveryState::Dead.as_str()))
         .col_expr(Column::DueTime, Expr::value(None::<i64>))
-        .col_expr(Column::ExpireTime, Expr::value(now.after(MEMORY.1).micros()))
+        .col_expr(Column::ExpireTime, forgotten(now, MEMORY.1))
         .col_expr(Column::Failure, failure)
         .filter(which)
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))
         .exec(tx)
         .await?;
     Ok(buried.rows_affected)
+}
+
+/// When what is settled now is forgotten: at once if it is about a user who was deleted.
+fn forgotten(now: Timestamp, memory: Duration) -> Expr {
+    let deleted = Expr::col(Column::UserDeleted).eq(true);
+    Expr::case(deleted, Expr::value(now.micros())).finally(Expr::value(now.after(memory).micros())).into()
 }
 
 /// How long to wait after a failed attempt, give or take a fifth, and at least as long as the endpoint asks for. `None`

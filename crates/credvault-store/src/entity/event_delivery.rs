@@ -20,6 +20,9 @@ pub struct Model {
     pub failure: Option<String>,
     pub expire_time: i64,
     pub create_time: i64,
+    pub about_tenant: String,
+    pub about_user: Option<String>,
+    pub user_deleted: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, TenantId, TenantScope,
+    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, Owner, TenantId,
+    TenantScope, UserId,
 };
 use credvault_store::{
     Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, Page,
@@ -119,7 +120,7 @@ on_both! {
         assert!(body["type"] == "credential.changed" && body["timestamp"].as_str().unwrap().ends_with('Z'));
         assert!(of_tenant.iter().all(|one| !one.body.contains("CANARY") && !one.body.contains("hint")));
         let of_platforms_own = fixture.store.connections();
-        let new = credvault_store::NewConnection { owner: credvault_domain::Owner::Platform, ..new_connection("shared") };
+        let new = credvault_store::NewConnection { owner: Owner::Platform, ..new_connection("shared") };
         let create = write(&platform, Action::CreateConnection);
         of_platforms_own.create(&platform, &new, Some(&credential("CANARY")), &create).await.unwrap().into_inner();
         let newest = deliveries(fixture, &platform).await.remove(0);
@@ -408,6 +409,51 @@ on_both! {
         endpoints.delete(&acme, at, &write(&acme, Action::DeleteEventEndpoint)).await.unwrap().into_inner();
         assert!(sent.list(&acme, Some(at), None, &page()).await.unwrap().items.is_empty(), "it took its deliveries along");
         endpoint(fixture, &acme, &[]).await;
+    }
+
+    async fn what_was_sent_about_a_user_goes_with_the_user(fixture: &Fixture) {
+        let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+        let platform = scope(TenantId::PLATFORM, None);
+        for scope in [&acme, &platform] {
+            endpoint(fixture, scope, &[EventType::CredentialChanged, EventType::Disconnected]).await;
+        }
+        let gone = UserId::parse("u1").unwrap();
+        let mut ids = Vec::new();
+        for (tenant, user) in [(&acme, "u1"), (&acme, "u2"), (&other, "u1")] {
+            let scope = scope(tenant.tenant().as_str(), Some(user));
+            let new = credvault_store::NewConnection { owner: Owner::User(UserId::parse(user).unwrap()), ..new_connection("main") };
+            let create = write(&scope, Action::CreateConnection);
+            ids.push(fixture.store.connections().create(&scope, &new, Some(&credential("CANARY")), &create).await.unwrap().into_inner().id);
+        }
+        for (_, _, events) in claim(fixture).await {
+            for event in events {
+                attempted(fixture, &event, &Attempt::Delivered).await;
+            }
+        }
+        // All of these were delivered; the next one waits.
+        fixture.put(&scope("acme", Some("u1")), ids[0], "CANARY").await;
+        let about = async |scope: &TenantScope| {
+            let all = deliveries(fixture, scope).await;
+            let theirs = all.into_iter().filter(|one| one.body.contains(r#""user_id":"u1""#) && one.body.contains("acme"));
+            theirs.map(|one| (one.kind, one.state)).collect::<Vec<_>>()
+        };
+        let delete = write(&acme, Action::DeleteUser);
+        assert_eq!(fixture.store.users().delete(&acme, &gone, &delete).await.unwrap().into_inner(), 1);
+        for scope in [&acme, &platform] {
+            let pending = DeliveryState::Pending;
+            let left = [("connection.disconnected".to_owned(), pending), ("credential.changed".to_owned(), pending)];
+            assert_eq!(about(scope).await, left, "only what is still to be sent");
+        }
+        for (_, _, events) in claim(fixture).await {
+            assert_eq!(events.len(), 2);
+            attempted(fixture, &events[0], &Attempt::Delivered).await;
+            let no = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+            attempted(fixture, &events[1], &no).await;
+        }
+        fixture.clock.advance(Duration::from_secs(1));
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!((about(&acme).await, about(&platform).await), (Vec::new(), Vec::new()));
+        assert_eq!((deliveries(fixture, &acme).await.len(), deliveries(fixture, &platform).await.len()), (1, 2), "others' stay");
     }
 
     async fn pages_show_every_delivery_once_the_newest_first(fixture: &Fixture) {
