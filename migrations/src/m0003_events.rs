@@ -58,7 +58,8 @@ const TABLES: &[&str] = &[
     ){strict}",
     // What is to be sent to an endpoint, in its space, also if it is about another tenant: only the platform's endpoints
     // have such. Written in the transaction of the change that it tells of. No sealed bytes here: background work may
-    // look for what is due across tenants.
+    // look for what is due across tenants. At its `expire_time` a pending one is given up, and any other forgotten: at
+    // once if the user whom it is about, a user of `about_tenant`, was deleted.
     r"CREATE TABLE event_deliveries (
         tenant_id {text} NOT NULL,
         endpoint_id {uuid} NOT NULL,
@@ -70,16 +71,20 @@ const TABLES: &[&str] = &[
         due_time {int},
         attempt_time {int},
         failure {text},
-        expire_time {int},
+        expire_time {int} NOT NULL,
         create_time {int} NOT NULL,
+        about_tenant {text} NOT NULL,
+        about_user {text},
+        user_deleted {bool} NOT NULL,
         PRIMARY KEY (tenant_id, endpoint_id, event_id),
         FOREIGN KEY (tenant_id, endpoint_id) REFERENCES event_endpoints (tenant_id, id) ON DELETE CASCADE,
-        CHECK ((state = 'PENDING') = (due_time IS NOT NULL)),
-        CHECK ((state = 'PENDING') = (expire_time IS NULL))
+        CHECK ((state = 'PENDING') = (due_time IS NOT NULL))
     ){strict}",
-    r"CREATE INDEX event_deliveries_due ON event_deliveries (tenant_id, endpoint_id, due_time) WHERE due_time IS NOT NULL",
+    r"CREATE INDEX event_deliveries_due ON event_deliveries (due_time, tenant_id, endpoint_id) WHERE due_time IS NOT NULL",
+    r"CREATE INDEX event_deliveries_next ON event_deliveries (tenant_id, endpoint_id, due_time) WHERE due_time IS NOT NULL",
     r"CREATE INDEX event_deliveries_newest ON event_deliveries (tenant_id, event_id, endpoint_id)",
-    r"CREATE INDEX event_deliveries_age ON event_deliveries (expire_time) WHERE expire_time IS NOT NULL",
+    r"CREATE INDEX event_deliveries_user ON event_deliveries (tenant_id, about_tenant, about_user) WHERE about_user IS NOT NULL",
+    r"CREATE INDEX event_deliveries_age ON event_deliveries (expire_time)",
 ];
 
 /// The tables with a tenant, and whether background work may read them across tenants. None of those holds sealed bytes.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault::proto::v1;
+use credvault_domain::Clock as _;
 use credvault_testkit::LeafSpec;
 use tonic::Status;
 
@@ -162,7 +163,10 @@ on_both! {
         app.create(generic("main", "CANARY")).await.unwrap();
         for count in 1..=9 {
             eventually("a failure", || async { health(&operator, "acme").await.consecutive_failures == count }).await;
-            vault.clock.advance(Duration::from_secs(10 * 3600));
+            if let Some(pending) = deliveries(&operator, "acme", v1::EventDeliveryState::Pending).await.pop() {
+                let next = pending.next_attempt_time.unwrap().seconds + 1 - vault.clock.now().seconds();
+                vault.clock.advance(Duration::from_secs(next.try_into().unwrap()));
+            }
         }
         let dead = deliveries(&operator, "acme", v1::EventDeliveryState::Dead).await;
         assert_eq!((dead.len(), dead[0].attempts, dead[0].last_failure.as_str()), (1, 9, "status 503"));

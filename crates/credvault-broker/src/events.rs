@@ -146,12 +146,12 @@ impl Broker {
     /// Sends an event and notes how that ended; whether it was delivered.
     async fn deliver_event(&self, target: &EventTarget, event: &ClaimedEvent) -> bool {
         let attempt = self.send_event(target, event).await;
-        if matches!(attempt, Attempt::Failed { gone: true, .. }) {
-            tracing::warn!(endpoint = %event.endpoint(), "an endpoint answered 410 Gone and is disabled");
-        }
         let outcome = match self.store().event_deliveries().attempted(event, &attempt).await {
             Ok(DeliveryState::Delivered) => "delivered",
             Ok(DeliveryState::Dead) => {
+                if matches!(attempt, Attempt::Failed { gone: true, .. }) {
+                    tracing::warn!(endpoint = %event.endpoint(), "an endpoint answered 410 Gone and is disabled");
+                }
                 tracing::warn!(event = %event.event, "an event was given up; ListEventDeliveries shows it");
                 "dead"
             }

@@ -1,5 +1,6 @@
-//! Public keys that a provider publishes for its webhooks: fetched when a delivery names one, and remembered for an
-//! hour. Whoever reaches the platform's endpoint can name any key, so how many are looked up is limited.
+//! Public keys that a provider publishes for its webhooks: fetched when a delivery names one, and fetched anew after an
+//! hour. Whoever reaches the platform's endpoint can name any key, so how many unknown ones are looked up is limited;
+//! that must not keep a known one from being used, nor from being fetched anew.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +17,13 @@ use crate::verify::PAUSE;
 use crate::webhook::{Checked, Delivery, WebhookError, check_ebay, ebay_key_id};
 use crate::{Answer, Broker, Http, VerifyError};
 
-/// How long a key is remembered.
+/// How long a key is used before it is fetched anew.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// How long it is used at most while it cannot be fetched.
+const STALE: Duration = Duration::from_secs(24 * 3600);
 /// How many keys are remembered, and how many tokens.
 const MOST: usize = 64;
-/// How many keys are looked up in a minute.
+/// How many keys that are not known are looked up in a minute. An id that no key has is known to have none for as long.
 const LOOKUPS: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -65,12 +68,22 @@ pub(crate) struct Published(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    /// By URL: the instant until which they count, and the keys.
-    keys: HashMap<String, (Timestamp, P256Key)>,
-    /// By URL and client id, the same.
+    /// By URL.
+    keys: HashMap<String, Known>,
+    /// By URL and client id: until when there is no such key.
+    absent: HashMap<(String, String), (Timestamp, ())>,
+    /// By URL and client id: the instant until which they count, and the tokens.
     tokens: HashMap<(String, String), (Timestamp, SecretString)>,
     /// When the current minute began, and how many were looked up in it.
     minute: (Timestamp, u32),
+}
+
+struct Known {
+    key: P256Key,
+    /// When it is fetched anew.
+    renew: Timestamp,
+    /// When it does not count any more.
+    end: Timestamp,
 }
 
 impl Published {
@@ -86,19 +99,50 @@ impl Published {
     ) -> Result<Option<P256Key>, VerifyError> {
         let Wanted { keys, config, app, flow } = wanted;
         let url = keys.key_request(config, app, flow).map_err(missing)?.url;
-        if let Some(key) = self.with(|memory| current(&memory.keys, &url, now)) {
-            return Ok(Some(key));
+        let known = match self.with(|memory| memory.known(&url, now)) {
+            Some((key, false)) => return Ok(Some(key)),
+            Some((key, true)) => Some(key),
+            None => None,
+        };
+        let place = (url, app.client_id.clone());
+        if known.is_none() {
+            if self.with(|memory| current(&memory.absent, &place, now)).is_some() {
+                return Ok(None);
+            }
+            self.with(|memory| memory.count(now))?;
         }
-        self.with(|memory| memory.count(now))?;
+        match (self.fetch(http, now, wanted).await, known) {
+            (Ok(Some(key)), _) => {
+                let fetched = Known { key: key.clone(), renew: now.after(MEMORY), end: now.after(STALE) };
+                self.with(|memory| remember(&mut memory.keys, place.0, fetched));
+                Ok(Some(key))
+            }
+            (Ok(None), _) => {
+                self.with(|memory| {
+                    memory.keys.remove(&place.0);
+                    remember(&mut memory.absent, place, (now.after(MINUTE), ()));
+                });
+                Ok(None)
+            }
+            (Err(_), Some(key)) => Ok(Some(key)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        http: &Http,
+        now: Timestamp,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<P256Key>, VerifyError> {
+        let Wanted { keys, config, app, flow } = wanted;
         let token = self.token(http, now, wanted).await?;
         let flow = flow.clone().with("token", token);
         let answer = send(http, keys.key_request(config, app, &flow).map_err(missing)?).await?;
         match answer.status {
             200..300 => {
                 let key = keys.read_key(&answer.body).and_then(|pem| P256Key::from_pem(pem).ok());
-                let key = key.ok_or(VerifyError::Unavailable)?;
-                self.with(|memory| remember(&mut memory.keys, url, (now.after(MEMORY), key.clone())));
-                Ok(Some(key))
+                Ok(Some(key.ok_or(VerifyError::Unavailable)?))
             }
             400 | 404 => Ok(None),
             401 => {
@@ -139,6 +183,17 @@ impl Published {
 }
 
 impl Memory {
+    /// A key, and whether the caller is to fetch it anew. Nobody else is told so for a minute, so one that cannot be
+    /// fetched does not hold every delivery up.
+    fn known(&mut self, url: &str, now: Timestamp) -> Option<(P256Key, bool)> {
+        let known = self.keys.get_mut(url).filter(|known| now < known.end)?;
+        let due = now >= known.renew;
+        if due {
+            known.renew = now.after(MINUTE);
+        }
+        Some((known.key.clone(), due))
+    }
+
     /// Counts a look-up.
     fn count(&mut self, now: Timestamp) -> Result<(), VerifyError> {
         let end = self.minute.0.after(MINUTE);

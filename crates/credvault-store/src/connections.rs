@@ -525,7 +525,7 @@ pub(crate) async fn remove_all_of(
         .add(Column::OwnerUser.eq(user.as_str()));
     let removed = Entity::delete_many().filter(owned).exec_with_returning(&change.tx).await?;
     for model in removed.iter().filter(|model| model.delete_time.is_none() && model.current_version > 0) {
-        change.tell(NewEvent::deleted(model));
+        change.tell(NewEvent::user_deleted(model));
     }
     Ok(removed.into_iter().map(|model| ConnectionId::from_uuid(model.id)).collect())
 }

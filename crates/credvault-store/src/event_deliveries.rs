@@ -8,7 +8,7 @@ mod review;
 use std::time::Duration;
 
 use credvault_domain::{DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, UpdateMany,
@@ -26,6 +26,9 @@ const DAY: u64 = 24 * HOUR;
 
 /// The pauses after the first attempt, the second and so on, in seconds: nine attempts in a day.
 const PAUSES: [u64; 8] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 8 * HOUR, 8 * HOUR];
+/// How long something is tried: as long as nine attempts take. An endpoint that is down has one attempt at a time, so of
+/// many events most never have theirs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(28 * HOUR);
 /// How long a claim holds: far longer than an attempt takes.
 const LEASE: Duration = Duration::from_secs(MINUTE);
 /// How many events are claimed at once for an endpoint that works. One that does not gets one at a time.
@@ -35,6 +38,8 @@ const MEMORY: (Duration, Duration) = (Duration::from_secs(7 * DAY), Duration::fr
 
 /// Why a delivery is dead whose endpoint answered 410 Gone to another.
 const DISABLED: &str = "the endpoint is disabled";
+/// Why one is dead that was never tried.
+const LATE: &str = "the endpoint failed for others until its time was over";
 
 /// An endpoint that something is due at.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -54,6 +59,8 @@ impl EventPlace {
 #[derive(Clone, Debug)]
 pub struct ClaimedEvent {
     place: EventPlace,
+    /// When the endpoint was last changed before the claim. How an attempt at the URL before ends says nothing of it.
+    endpoint_time: i64,
     /// What the receiver recognises a repetition by.
     pub event: EventId,
     /// The body, byte for byte.
@@ -130,14 +137,9 @@ impl EventDeliveries<'_> {
     /// The database fails.
     pub async fn due(&self, limit: u64) -> Result<Vec<EventPlace>, Error> {
         let everywhere = self.store.read_background().await?;
-        let suspended = Query::select()
-            .column(tenant::Column::TenantId)
-            .from(tenant::Entity)
-            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
-            .to_owned();
         let rows: Vec<(String, Uuid)> = Entity::find()
             .filter(Column::DueTime.lte(self.store.now().micros()))
-            .filter(Column::TenantId.not_in_subquery(suspended))
+            .filter(Column::TenantId.not_in_subquery(suspended()))
             .select_only()
             .columns([Column::TenantId, Column::EndpointId])
             .group_by(Column::TenantId)
@@ -161,17 +163,25 @@ impl EventDeliveries<'_> {
     pub async fn claim(&self, place: &EventPlace) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
-        let Some(endpoint) = event_endpoint::Entity::find_by_id(key).one(&tx).await? else { return Ok(None) };
+        let Some(endpoint) = event_endpoint::Entity::find_by_id(key.clone()).one(&tx).await? else {
+            return Ok(None);
+        };
         let now = self.store.now();
         if !endpoint.enabled {
-            // Written by a change that ran beside the one that disabled it.
-            bury(&tx, place, now).await?;
+            // Written by a change that ran beside the one that disabled it. Held, so that nobody enables it meanwhile.
+            let held = event_endpoint::Entity::find_by_id(key)
+                .filter(event_endpoint::Column::Enabled.eq(false))
+                .lock_exclusive();
+            if held.one(&tx).await?.is_some() {
+                bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
+            }
             tx.commit().await?;
             return Ok(None);
         }
         let rows = Entity::find()
             .filter(at(place))
             .filter(Column::DueTime.lte(now.micros()))
+            .filter(Column::ExpireTime.gt(now.micros()))
             .order_by_asc(Column::DueTime)
             .limit(if endpoint.failures > 0 { 1 } else { AT_ONCE })
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
@@ -191,6 +201,7 @@ impl EventDeliveries<'_> {
         tx.commit().await?;
         let claimed = |row: Model| ClaimedEvent {
             place: place.clone(),
+            endpoint_time: endpoint.update_time,
             event: EventId::from_uuid(row.event_id),
             body: row.body,
             attempt: row.attempts + 1,
@@ -199,7 +210,8 @@ impl EventDeliveries<'_> {
     }
 
     /// Notes how an attempt ended, and tells what became of the delivery. An attempt that was overtaken by another one
-    /// changes the endpoint's health only.
+    /// changes the endpoint's health only. One that began before somebody changed the endpoint does not change that, and
+    /// if its URL was gone, the event is sent again.
     ///
     /// # Errors
     /// The database fails: the event is sent once more when its lease is over.
@@ -208,12 +220,16 @@ impl EventDeliveries<'_> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let now = self.store.now();
         // The endpoint first, as whoever deletes it does: no deadlock.
-        health(attempt, now)
+        let same = health(attempt, now)
             .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
             .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .filter(event_endpoint::Column::UpdateTime.eq(claimed.endpoint_time))
             .exec(&tx)
-            .await?;
-        let (state, again, memory) = verdict(claimed.attempt, attempt, self.store.keyring().random());
+            .await?
+            .rows_affected
+            > 0;
+        let gone = same && matches!(attempt, Attempt::Failed { gone: true, .. });
+        let (state, again, memory) = verdict(claimed.attempt, attempt, gone, self.store.keyring().random());
         let failure = match attempt {
             Attempt::Delivered => None,
             Attempt::Failed { failure, .. } => Some(failure.as_str()),
@@ -226,7 +242,10 @@ impl EventDeliveries<'_> {
         Entity::update_many()
             .col_expr(Column::State, Expr::value(state.as_str()))
             .col_expr(Column::DueTime, Expr::value(again.map(|pause| now.after(pause).micros())))
-            .col_expr(Column::ExpireTime, Expr::value(memory.map(|memory| now.after(memory).micros())))
+            .col_expr(
+                Column::ExpireTime,
+                memory.map_or(Expr::col(Column::ExpireTime), |memory| forgotten(now, memory)),
+            )
             .col_expr(Column::AttemptTime, Expr::value(now.micros()))
             .col_expr(Column::Failure, Expr::value(failure))
             .filter(at(place))
@@ -235,12 +254,54 @@ impl EventDeliveries<'_> {
             .filter(open)
             .exec(&tx)
             .await?;
-        if matches!(attempt, Attempt::Failed { gone: true, .. }) {
-            bury(&tx, place, now).await?;
+        if gone {
+            bury(&tx, at(place), now, Expr::value(DISABLED)).await?;
         }
         tx.commit().await?;
         Ok(state)
     }
+}
+
+/// Gives up what nobody took in its time, of a tenant that is served.
+pub(crate) async fn bury_late(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let late = Condition::all()
+        .add(Column::TenantId.eq(tenant.as_str()))
+        .add(Column::TenantId.not_in_subquery(suspended()))
+        .add(Column::ExpireTime.lte(now.micros()));
+    let dead = bury(tx, late, now, Expr::col(Column::Failure).if_null(LATE)).await?;
+    if dead > 0 {
+        metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
+        tracing::warn!(%tenant, dead, "events were given up after a day; ListEventDeliveries shows them");
+    }
+    Ok(())
+}
+
+/// Gives what waits all its time again: its tenant was suspended.
+pub(crate) async fn wait_anew(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::ExpireTime, Expr::value(now.after(PATIENCE).micros()))
+        .filter(Column::TenantId.eq(tenant.as_str()))
+        .filter(Column::State.eq(DeliveryState::Pending.as_str()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Tenants that are not served.
+fn suspended() -> SelectStatement {
+    Query::select()
+        .column(tenant::Column::TenantId)
+        .from(tenant::Entity)
+        .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
+        .to_owned()
 }
 
 /// Deliveries to an endpoint.
@@ -254,11 +315,12 @@ fn at(place: &EventPlace) -> Condition {
 fn verdict(
     number: i64,
     attempt: &Attempt,
+    gone: bool,
     random: &dyn Random,
 ) -> (DeliveryState, Option<Duration>, Option<Duration>) {
     let again = match attempt {
         Attempt::Delivered => return (DeliveryState::Delivered, None, Some(MEMORY.0)),
-        Attempt::Failed { gone: true, .. } => None,
+        Attempt::Failed { .. } if gone => None,
         Attempt::Failed { retry_after, .. } => pause(number, *retry_after, random),
     };
     match again {
@@ -285,18 +347,29 @@ fn health(attempt: &Attempt, now: Timestamp) -> UpdateMany<event_endpoint::Entit
     }
 }
 
-/// Gives everything up that was still to be sent to an endpoint that is disabled.
-async fn bury(tx: &DatabaseTransaction, place: &EventPlace, now: Timestamp) -> Result<(), Error> {
-    Entity::update_many()
+/// Gives up those of `which` that were still to be sent, and tells how many that were.
+async fn bury(
+    tx: &DatabaseTransaction,
+    which: Condition,
+    now: Timestamp,
+    failure: Expr,
+) -> Result<u64, Error> {
+    let buried = Entity::update_many()
         .col_expr(Column::State, Expr::value(DeliveryState::Dead.as_str()))
         .col_expr(Column::DueTime, Expr::value(None::<i64>))
-        .col_expr(Column::ExpireTime, Expr::value(now.after(MEMORY.1).micros()))
-        .col_expr(Column::Failure, Expr::value(DISABLED))
-        .filter(at(place))
+        .col_expr(Column::ExpireTime, forgotten(now, MEMORY.1))
+        .col_expr(Column::Failure, failure)
+        .filter(which)
         .filter(Column::State.eq(DeliveryState::Pending.as_str()))
         .exec(tx)
         .await?;
-    Ok(())
+    Ok(buried.rows_affected)
+}
+
+/// When what is settled now is forgotten: at once if it is about a user who was deleted.
+fn forgotten(now: Timestamp, memory: Duration) -> Expr {
+    let deleted = Expr::col(Column::UserDeleted).eq(true);
+    Expr::case(deleted, Expr::value(now.micros())).finally(Expr::value(now.after(memory).micros())).into()
 }
 
 /// How long to wait after a failed attempt, give or take a fifth, and at least as long as the endpoint asks for. `None`

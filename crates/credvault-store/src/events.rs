@@ -1,14 +1,22 @@
 //! The outbox: an event is written, once for each endpoint that wants it, in the transaction of the change that it tells
 //! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
 
-use credvault_domain::{ConnectionId, EventId, EventType, TenantId, Timestamp, Version};
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use credvault_domain::{
+    ConnectionId, DeliveryState, EventId, EventType, TenantId, Timestamp, UserId, Version,
+};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
+    QueryFilter as _, Statement,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::connection_row::owner;
 use crate::entity::connection;
+use crate::entity::event_delivery::{Column, Entity};
+use crate::event_deliveries::PATIENCE;
 use crate::session::set_tenant;
 use crate::{Database, Error, Store};
 
@@ -16,6 +24,9 @@ use crate::{Database, Error, Store};
 pub(crate) struct NewEvent {
     kind: EventType,
     data: Value,
+    user: Option<UserId>,
+    /// Whether that user is being deleted, so that nothing of the event is kept once it is sent.
+    user_deleted: bool,
 }
 
 impl NewEvent {
@@ -32,7 +43,7 @@ impl NewEvent {
             "reason": model.error_reason,
             "version": model.current_version,
         });
-        Self { kind, data }
+        Self { kind, data, user: owner.user().cloned(), user_deleted: false }
     }
 
     /// A credential version was stored (or else destroyed).
@@ -48,6 +59,11 @@ impl NewEvent {
         let mut event = Self::of(EventType::Disconnected, model);
         event.data["state"] = json!("DELETED");
         event
+    }
+
+    /// The connection went with its user.
+    pub(crate) fn user_deleted(model: &connection::Model) -> Self {
+        Self { user_deleted: true, ..Self::deleted(model) }
     }
 }
 
@@ -70,16 +86,16 @@ pub(crate) async fn queue(
     let mut written = Vec::new();
     for event in events {
         let id = EventId::from_uuid(store.new_id()?);
-        written.push((id, event.kind, body(event.kind.as_str(), now, &event.data)?));
+        written.push((id, event, body(event.kind.as_str(), now, &event.data)?));
     }
     if written.is_empty() {
         return Ok(());
     }
-    write_in(store.database(), tx, tenant, now, &written).await?;
+    write_in(store.database(), tx, tenant, tenant, now, &written).await?;
     if !tenant.is_platform() {
         let platform = TenantId::platform();
         set_tenant(tx, store.database(), &platform).await?;
-        write_in(store.database(), tx, &platform, now, &written).await?;
+        write_in(store.database(), tx, &platform, tenant, now, &written).await?;
         set_tenant(tx, store.database(), tenant).await?;
     }
     Ok(())
@@ -89,26 +105,69 @@ async fn write_in(
     database: Database,
     tx: &DatabaseTransaction,
     space: &TenantId,
+    tenant: &TenantId,
     now: Timestamp,
-    events: &[(EventId, EventType, String)],
+    events: &[(EventId, &NewEvent, String)],
 ) -> Result<(), Error> {
     // Held until the end, so that an endpoint which is deleted meanwhile cannot make the change fail.
     let held = if database == Database::Postgres { " FOR KEY SHARE OF e" } else { "" };
     let sql = format!(
         "INSERT INTO event_deliveries
-            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, create_time)
-         SELECT e.tenant_id, e.id, $2, $3, $4, 'PENDING', 0, $5, $5 FROM event_endpoints e
+            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, expire_time, create_time,
+             about_tenant, about_user, user_deleted)
+         SELECT e.tenant_id, e.id, $2, $3, $4, 'PENDING', 0, $5, $6, $5, $7, $8, $9
+         FROM event_endpoints e
          WHERE e.tenant_id = $1 AND e.enabled AND (e.types = '' OR e.types LIKE '% ' || $3 || ' %'){held}"
     );
-    for (id, kind, body) in events {
+    for (id, event, body) in events {
         let values = [
             space.as_str().into(),
             id.as_uuid().into(),
-            kind.as_str().into(),
+            event.kind.as_str().into(),
             body.as_str().into(),
             now.micros().into(),
+            now.after(PATIENCE).micros().into(),
+            tenant.as_str().into(),
+            event.user.as_ref().map(|user| user.as_str().to_owned()).into(),
+            event.user_deleted.into(),
         ];
         tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), &sql, values)).await?;
     }
+    Ok(())
+}
+
+/// Forgets what was sent about a user of a tenant, in the tenant's space and the platform's. What is still to be sent is
+/// forgotten as soon as it is settled. The transaction works for the tenant before and after.
+pub(crate) async fn forget_user(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<(), Error> {
+    forget_in(tx, tenant, tenant, user).await?;
+    let platform = TenantId::platform();
+    set_tenant(tx, store.database(), &platform).await?;
+    forget_in(tx, &platform, tenant, user).await?;
+    Ok(set_tenant(tx, store.database(), tenant).await?)
+}
+
+async fn forget_in(
+    tx: &DatabaseTransaction,
+    space: &TenantId,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<(), Error> {
+    let theirs = Condition::all()
+        .add(Column::TenantId.eq(space.as_str()))
+        .add(Column::AboutTenant.eq(tenant.as_str()))
+        .add(Column::AboutUser.eq(user.as_str()));
+    let settled = Column::State.ne(DeliveryState::Pending.as_str());
+    // First, so that what is being settled at this moment is met by one of the two.
+    Entity::update_many()
+        .col_expr(Column::UserDeleted, Expr::value(true))
+        .filter(theirs.clone())
+        .exec(tx)
+        .await?;
+    Entity::delete_many().filter(theirs).filter(settled).exec(tx).await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use sea_orm::{
 use crate::change::ChangeKind;
 use crate::entity::tenant::{Column, Entity, Model};
 use crate::error::violates;
+use crate::event_deliveries::wait_anew;
 use crate::page::text_position;
 use crate::{Error, Listed, Page, Recorded, Store, Write, change, session, startup};
 
@@ -136,6 +137,9 @@ impl Tenants<'_> {
                 TenantState::Active => ChangeKind::TenantResumed,
                 TenantState::Suspended => ChangeKind::TenantSuspended,
             };
+            if state == TenantState::Active {
+                wait_anew(&change.tx, scope.tenant(), change.now).await?;
+            }
             change.feed(None, kind, None);
             change.commit(updated).await
         })

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, ConnectionId, ConnectionState, ProviderId, Reason, TenantId,
+    Action, AuditEvent, AuditOutcome, ConnectionId, ConnectionState, DeliveryState, ProviderId, Reason,
+    TenantId,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use crate::change::REQUEST_MEMORY;
 use crate::entity::{authorization, change, connection, event_delivery, request, webhook_delivery};
+use crate::event_deliveries::bury_late;
 use crate::{Error, Store, audit_log, session};
 
 /// How long rows of the change feed are kept.
@@ -163,9 +165,11 @@ impl Store {
             .await?;
         event_delivery::Entity::delete_many()
             .filter(event_delivery::Column::TenantId.eq(tenant.as_str()))
+            .filter(event_delivery::Column::State.ne(DeliveryState::Pending.as_str()))
             .filter(event_delivery::Column::ExpireTime.lt(now))
             .exec(&tx)
             .await?;
+        bury_late(&tx, tenant, self.now()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -228,7 +232,7 @@ impl Store {
             .await?;
         tenants.extend(deliveries);
         let events: Vec<String> = event_delivery::Entity::find()
-            .filter(event_delivery::Column::ExpireTime.lt(now))
+            .filter(event_delivery::Column::ExpireTime.lte(now))
             .select_only()
             .column(event_delivery::Column::TenantId)
             .distinct()

@@ -8,7 +8,7 @@ use crate::change::{ChangeKind, retrying};
 use crate::connections::remove_all_of;
 use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
-use crate::{Error, Listed, Page, Recorded, Store, Write};
+use crate::{Error, Listed, Page, Recorded, Store, Write, events};
 
 /// A user as administration sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,7 +65,8 @@ impl Users<'_> {
         page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
     }
 
-    /// Removes everything that a user owns, for good, and tells how many connections that were.
+    /// Removes everything that a user owns, for good, with the events about it that were sent, and tells how many
+    /// connections that were.
     ///
     /// # Errors
     /// The tenant does not exist, or the database fails.
@@ -81,6 +82,7 @@ impl Users<'_> {
                 return change.commit(0).await;
             }
             let removed = remove_all_of(&mut change, user).await?;
+            events::forget_user(self.store, &change.tx, scope.tenant(), user).await?;
             for id in &removed {
                 change.feed(Some(*id), ChangeKind::Purged, None);
             }

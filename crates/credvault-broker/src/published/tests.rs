@@ -1,7 +1,7 @@
 //! A provider that publishes keys, over real HTTP, and how often it is asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use credvault_catalog::Catalog;
 use credvault_domain::ProviderId;
@@ -20,6 +20,9 @@ struct Provider {
     /// How often it gave a token, and was asked for a key.
     tokens: Arc<AtomicU32>,
     keys: Arc<AtomicU32>,
+    /// Whether it answers anything but 500, and whether it still has the key.
+    works: Arc<AtomicBool>,
+    has: Arc<AtomicBool>,
 }
 
 impl Provider {
@@ -28,13 +31,21 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (tokens, keys) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (works, has) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
         let counts = (Arc::clone(&tokens), Arc::clone(&keys));
+        let state = (Arc::clone(&works), Arc::clone(&has));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 8192];
                 let length = stream.read(&mut request).await.unwrap_or_default();
                 let request = String::from_utf8_lossy(&request[..length]).into_owned();
-                let (status, body) = answer(&request, &counts);
+                let (status, body) = match answer(&request, &counts) {
+                    _ if !state.0.load(Ordering::SeqCst) => (500, String::new()),
+                    (200, _) if request.contains("/key/") && !state.1.load(Ordering::SeqCst) => {
+                        (404, String::new())
+                    }
+                    answer => answer,
+                };
                 let head =
                     format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close", body.len());
                 let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
@@ -53,7 +64,7 @@ impl Provider {
         let catalog = Catalog::load(Some(folder.path())).expect("sound");
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Http::new(Guard::new(vec!["127.0.0.0/8".parse().expect("a network")]));
-        Self { catalog, http, tokens, keys }
+        Self { catalog, http, tokens, keys, works, has }
     }
 
     async fn key(&self, published: &Published, now: Timestamp, id: &str) -> Result<bool, VerifyError> {
@@ -117,4 +128,46 @@ async fn unknown_keys_are_looked_up_so_often_and_not_more() {
     assert!(matches!(more, Err(VerifyError::Throttled { retry }) if retry == MINUTE), "{more:?}");
     assert_eq!(provider.asked(), (1, LOOKUPS));
     assert!(provider.key(&published, noon().after(MINUTE), "known").await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn forged_ids_do_not_keep_a_known_key_from_being_fetched_anew() {
+    let (provider, published) = (Provider::start().await, Published::default());
+    assert!(provider.key(&published, noon(), "known").await.expect("an answer"));
+    let later = noon().after(MEMORY);
+    for attempt in 0..=LOOKUPS {
+        let _ = provider.key(&published, later, &format!("unknown-{attempt}")).await;
+    }
+    assert_eq!(provider.asked(), (1, 1 + LOOKUPS));
+    assert!(provider.key(&published, later, "known").await.expect("an answer"));
+    assert_eq!(provider.asked(), (1, 2 + LOOKUPS), "outside of the limit");
+}
+
+#[tokio::test]
+async fn a_known_key_is_used_for_a_day_while_it_cannot_be_fetched() {
+    let (provider, published) = (Provider::start().await, Published::default());
+    assert!(provider.key(&published, noon(), "known").await.expect("an answer"));
+    provider.works.store(false, Ordering::SeqCst);
+    let seconds = |seconds| noon().after(Duration::from_secs(seconds));
+    for (second, asked) in [(3600, 2), (3659, 2), (3660, 3)] {
+        assert!(provider.key(&published, seconds(second), "known").await.expect("an answer"));
+        assert_eq!(provider.asked().1, asked, "once a minute");
+    }
+    let late = provider.key(&published, seconds(24 * 3600), "known").await;
+    assert!(matches!(late, Err(VerifyError::Unavailable)), "{late:?}");
+    provider.works.store(true, Ordering::SeqCst);
+    assert!(provider.key(&published, seconds(24 * 3600), "known").await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn that_there_is_no_such_key_is_remembered_for_a_minute() {
+    let (provider, published) = (Provider::start().await, Published::default());
+    for (pause, asked) in [(Duration::ZERO, 1), (MINUTE - Duration::from_secs(1), 1), (MINUTE, 2)] {
+        assert!(!provider.key(&published, noon().after(pause), "unknown").await.expect("an answer"));
+        assert_eq!(provider.asked().1, asked);
+    }
+    // A key that the provider has withdrawn is not used any more, either.
+    assert!(provider.key(&published, noon(), "known").await.expect("an answer"));
+    provider.has.store(false, Ordering::SeqCst);
+    assert!(!provider.key(&published, noon().after(MEMORY), "known").await.expect("an answer"));
 }

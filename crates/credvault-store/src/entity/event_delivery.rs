@@ -18,8 +18,11 @@ pub struct Model {
     pub due_time: Option<i64>,
     pub attempt_time: Option<i64>,
     pub failure: Option<String>,
-    pub expire_time: Option<i64>,
+    pub expire_time: i64,
     pub create_time: i64,
+    pub about_tenant: String,
+    pub about_user: Option<String>,
+    pub user_deleted: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

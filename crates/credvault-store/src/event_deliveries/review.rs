@@ -9,7 +9,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery};
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery};
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
@@ -79,7 +79,7 @@ impl EventDeliveries<'_> {
             row.state = Set(DeliveryState::Pending.as_str().to_owned());
             row.attempts = Set(0);
             row.due_time = Set(Some(change.now.micros()));
-            row.expire_time = Set(None);
+            row.expire_time = Set(change.now.after(PATIENCE).micros());
             let again = delivery(row.update(&change.tx).await?)?;
             change.about_other(event.as_uuid(), format!("event_endpoints/{endpoint}/deliveries/{event}"));
             change.commit(again).await
@@ -105,7 +105,8 @@ impl EventDeliveries<'_> {
         let body = events::body("endpoint.test", self.store.now(), &data)?;
         let place = EventPlace { tenant: tenant.clone(), endpoint };
         let event = EventId::from_uuid(self.store.new_id()?);
-        Ok((target, ClaimedEvent { place, event, body, attempt: 1 }))
+        let endpoint_time = self.store.now().micros();
+        Ok((target, ClaimedEvent { place, endpoint_time, event, body, attempt: 1 }))
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, TenantId, TenantScope,
+    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, Owner, TenantId,
+    TenantScope, UserId,
 };
 use credvault_store::{
     Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, Page,
@@ -119,7 +120,7 @@ on_both! {
         assert!(body["type"] == "credential.changed" && body["timestamp"].as_str().unwrap().ends_with('Z'));
         assert!(of_tenant.iter().all(|one| !one.body.contains("CANARY") && !one.body.contains("hint")));
         let of_platforms_own = fixture.store.connections();
-        let new = credvault_store::NewConnection { owner: credvault_domain::Owner::Platform, ..new_connection("shared") };
+        let new = credvault_store::NewConnection { owner: Owner::Platform, ..new_connection("shared") };
         let create = write(&platform, Action::CreateConnection);
         of_platforms_own.create(&platform, &new, Some(&credential("CANARY")), &create).await.unwrap().into_inner();
         let newest = deliveries(fixture, &platform).await.remove(0);
@@ -266,6 +267,34 @@ on_both! {
         assert_eq!(health(fixture, &acme).await.failures, 0);
     }
 
+    async fn what_waits_behind_a_failing_endpoint_is_dead_after_a_day_too(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..3 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let tried = claim(fixture).await.remove(0).2;
+        attempted(fixture, &tried[0], &failed()).await;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.clock.advance(28 * HOUR - Duration::from_secs(1));
+        fixture.store.upkeep().await.unwrap();
+        assert!(deliveries(fixture, &acme).await.iter().all(|one| one.state == DeliveryState::Pending));
+        fixture.clock.advance(Duration::from_secs(1));
+        assert!(claim(fixture).await.is_empty(), "also before anybody buries it");
+        fixture.store.upkeep().await.unwrap();
+        let dead = deliveries(fixture, &acme).await;
+        assert!(dead.iter().all(|one| one.state == DeliveryState::Dead && one.due_time.is_none()), "{dead:?}");
+        let why: BTreeSet<_> = dead.iter().map(|one| one.failure.as_deref().unwrap()).collect();
+        assert_eq!(why, ["status 500", "the endpoint failed for others until its time was over"].into());
+        // Its time begins anew when somebody sends it again.
+        let again = write(&acme, Action::RetryEventDelivery);
+        fixture.store.event_deliveries().retry(&acme, at, dead[0].event, &again).await.unwrap().into_inner();
+        fixture.clock.advance(27 * HOUR);
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(only(fixture).await.event, dead[0].event);
+    }
+
     async fn an_endpoint_that_asks_for_patience_gets_it(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
@@ -301,6 +330,32 @@ on_both! {
         let (same, secret) = put(fixture, &acme, &NewEventEndpoint { id: Some(at), ..new_endpoint(&[]) }).await.unwrap();
         assert_eq!((same, secret, health(fixture, &acme).await.enabled), (at, None, true));
         fixture.store.event_deliveries().retry(&acme, at, events[0].event, &again).await.unwrap().into_inner();
+    }
+
+    async fn what_the_url_before_answers_late_does_not_count(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        for _ in 0..6 {
+            fixture.put(&acme, id, "CANARY").await;
+        }
+        let events = claim(fixture).await.remove(0).2;
+        fixture.clock.advance(Duration::from_secs(1));
+        let change = NewEventEndpoint { id: Some(at), url: "https://new.test/".to_owned(), ..new_endpoint(&[]) };
+        put(fixture, &acme, &change).await.unwrap();
+        let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Pending, "the new URL may take it");
+        assert_eq!(attempted(fixture, &events[1], &failed()).await, DeliveryState::Pending);
+        assert_eq!(attempted(fixture, &events[2], &Attempt::Delivered).await, DeliveryState::Delivered);
+        let endpoint = health(fixture, &acme).await;
+        assert!(endpoint.enabled && endpoint.failures == 0 && endpoint.failure.is_none() && endpoint.success_time.is_none());
+        fixture.clock.advance(HOUR);
+        let (_, target, events) = claim(fixture).await.remove(0);
+        assert_eq!((target.url.as_str(), events.len()), ("https://new.test/", 4));
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Dead);
+        assert!(!health(fixture, &acme).await.enabled);
+        let all = deliveries(fixture, &acme).await;
+        assert_eq!(all.iter().filter(|one| one.state == DeliveryState::Dead).count(), 5);
     }
 
     async fn the_secret_before_signs_for_a_day_more(fixture: &Fixture) {
@@ -356,6 +411,51 @@ on_both! {
         endpoint(fixture, &acme, &[]).await;
     }
 
+    async fn what_was_sent_about_a_user_goes_with_the_user(fixture: &Fixture) {
+        let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+        let platform = scope(TenantId::PLATFORM, None);
+        for scope in [&acme, &platform] {
+            endpoint(fixture, scope, &[EventType::CredentialChanged, EventType::Disconnected]).await;
+        }
+        let gone = UserId::parse("u1").unwrap();
+        let mut ids = Vec::new();
+        for (tenant, user) in [(&acme, "u1"), (&acme, "u2"), (&other, "u1")] {
+            let scope = scope(tenant.tenant().as_str(), Some(user));
+            let new = credvault_store::NewConnection { owner: Owner::User(UserId::parse(user).unwrap()), ..new_connection("main") };
+            let create = write(&scope, Action::CreateConnection);
+            ids.push(fixture.store.connections().create(&scope, &new, Some(&credential("CANARY")), &create).await.unwrap().into_inner().id);
+        }
+        for (_, _, events) in claim(fixture).await {
+            for event in events {
+                attempted(fixture, &event, &Attempt::Delivered).await;
+            }
+        }
+        // All of these were delivered; the next one waits.
+        fixture.put(&scope("acme", Some("u1")), ids[0], "CANARY").await;
+        let about = async |scope: &TenantScope| {
+            let all = deliveries(fixture, scope).await;
+            let theirs = all.into_iter().filter(|one| one.body.contains(r#""user_id":"u1""#) && one.body.contains("acme"));
+            theirs.map(|one| (one.kind, one.state)).collect::<Vec<_>>()
+        };
+        let delete = write(&acme, Action::DeleteUser);
+        assert_eq!(fixture.store.users().delete(&acme, &gone, &delete).await.unwrap().into_inner(), 1);
+        for scope in [&acme, &platform] {
+            let pending = DeliveryState::Pending;
+            let left = [("connection.disconnected".to_owned(), pending), ("credential.changed".to_owned(), pending)];
+            assert_eq!(about(scope).await, left, "only what is still to be sent");
+        }
+        for (_, _, events) in claim(fixture).await {
+            assert_eq!(events.len(), 2);
+            attempted(fixture, &events[0], &Attempt::Delivered).await;
+            let no = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+            attempted(fixture, &events[1], &no).await;
+        }
+        fixture.clock.advance(Duration::from_secs(1));
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!((about(&acme).await, about(&platform).await), (Vec::new(), Vec::new()));
+        assert_eq!((deliveries(fixture, &acme).await.len(), deliveries(fixture, &platform).await.len()), (1, 2), "others' stay");
+    }
+
     async fn pages_show_every_delivery_once_the_newest_first(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         let (one, _) = (endpoint(fixture, &acme, &[]).await, endpoint(fixture, &acme, &[]).await);
@@ -391,8 +491,11 @@ on_both! {
             fixture.store.tenants().set_state(&acme, state, &action).await.unwrap().into_inner()
         };
         state(credvault_domain::TenantState::Suspended).await;
+        fixture.clock.advance(2 * DAY);
+        fixture.store.upkeep().await.unwrap();
         assert!(claim(fixture).await.is_empty());
         state(credvault_domain::TenantState::Active).await;
+        fixture.store.upkeep().await.unwrap();
         let events = claim(fixture).await.remove(0).2;
         attempted(fixture, &events[0], &Attempt::Delivered).await;
         let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
