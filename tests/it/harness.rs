@@ -226,6 +226,18 @@ impl TestVault {
         count
     }
 
+    /// Whether a text stands anywhere in a table; on SQLite, anywhere in the database's files.
+    pub async fn holds(&self, table: &str, text: &str) -> bool {
+        let Some(_) = &self.database else {
+            let files = ["vault.db", "vault.db-wal"].map(|name| self.folder.path().join(name));
+            let bytes = files.map(|file| std::fs::read(file).unwrap_or_default()).concat();
+            return bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        };
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let like = format!("t::text LIKE '%{text}%' OR t::text LIKE '%{hex}%'");
+        self.count(&format!("{table} t WHERE {like}")).await > 0
+    }
+
     /// A transaction with a statement in it that is in the vault's way until it is rolled back.
     pub async fn blocking(&self, sql: &str) -> DatabaseTransaction {
         let tx = self.intruder().await.begin().await.unwrap();

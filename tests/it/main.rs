@@ -5,6 +5,7 @@
 mod harness;
 
 mod actions;
+mod apps;
 mod bad_input;
 mod browser;
 mod canary;

@@ -14,6 +14,7 @@ pub use calls::{Assertion, Given, Missing};
 use crate::derived::Derived;
 use crate::field::Field;
 use crate::oauth::{OAuth, Revoke, Verify};
+use crate::provider::listed;
 use crate::request_auth::RequestTemplates;
 use crate::schema;
 
@@ -145,11 +146,4 @@ impl Mode {
     pub fn credential_schema(&self) -> Value {
         schema::object(&self.secrets, true, self.open)
     }
-}
-
-fn listed(fields: &BTreeMap<FieldName, Field>) -> String {
-    if fields.is_empty() {
-        return "none".to_owned();
-    }
-    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -37,6 +37,7 @@ async fn fixture_with_rows() -> Fixture {
             redirect_uri: "https://app.test/back".to_owned(),
             scopes: Vec::new(),
             settings: Default::default(),
+            secrets: Default::default(),
         };
         fixture
             .store
