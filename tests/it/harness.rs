@@ -3,6 +3,7 @@
 //! `#[tokio::test]` bodies come in pairs from [`on_both`](crate::on_both). [`TestVault::client`] gives a client with a
 //! certificate of that service; what each service may do stands in [`POLICIES`].
 
+pub mod browser;
 pub mod client;
 mod process;
 pub mod provider;
