@@ -1,8 +1,9 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
 //! provider, come back here, and leave with a result for the page that opened them, or after the person has confirmed.
-//! No secret is shown here, and nothing that a provider or a stranger has written is.
+//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has written is.
 
 mod consent;
+mod handoff;
 mod page;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -33,7 +35,7 @@ const CONNECTIONS: usize = 1024;
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const LIFE: Duration = Duration::from_secs(120);
-/// The largest query and the largest form.
+/// The largest query, form and hand-off.
 const LARGEST: usize = 64 * 1024;
 
 /// What all requests are served with.
@@ -53,6 +55,7 @@ pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
         .route("/oauth/start", get(start))
         .route("/oauth/callback/{provider}", get(callback))
         .route("/oauth/confirm", post(confirm))
+        .route("/oauth/handoff/{provider}", post(handoff))
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Arc::new(port))
 }
@@ -104,6 +107,22 @@ async fn confirm(
     let browser = Browser { id: port.cookie(&headers), source };
     let work = Arc::clone(&port);
     port.whole(async move { work.consents.confirm(form, browser).await }).await
+}
+
+/// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
+/// taken with 200.
+async fn handoff(
+    State(port): State<Arc<Port>>,
+    Path(provider): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let taken = match body {
+        Ok(body) => port.consents.hand_over(&provider, &body).await,
+        Err(_) => false,
+    };
+    let mut response = if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response();
+    page::harden(response.headers_mut(), port.secure);
+    response
 }
 
 impl Port {

@@ -12,6 +12,7 @@ mod canary;
 mod certificates;
 mod connect;
 mod events;
+mod handoff;
 mod isolation;
 mod kill;
 mod operate;
