@@ -6,7 +6,7 @@ use prost::Message as _;
 
 /// Messages with plaintext: their `Debug` is written by hand and shows nothing.
 const SECRET_MESSAGES: &[&str] =
-    &["CredentialInput", "Credential", "RequestAuth", "PutEventEndpointResponse"];
+    &["CredentialInput", "Credential", "RequestAuth", "PutEventEndpointResponse", "PutOAuthAppRequest"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

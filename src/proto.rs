@@ -29,4 +29,4 @@ macro_rules! hidden {
     )*};
 }
 
-hidden! { CredentialInput Credential RequestAuth PutEventEndpointResponse }
+hidden! { CredentialInput Credential RequestAuth PutEventEndpointResponse PutOAuthAppRequest }

@@ -134,6 +134,17 @@ const TABLES: &[&str] = &[
     ){strict}",
     r"CREATE INDEX authorizations_state ON authorizations (state_hash)",
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",
+    // Keys that a provider has handed over, until the consent is completed or over.
+    r"CREATE TABLE handoffs (
+        tenant_id {text} NOT NULL,
+        state_hash {bytes} NOT NULL,
+        schema {int} NOT NULL,
+        key_version {int} NOT NULL,
+        sealed {bytes} NOT NULL CHECK ({octets}(sealed) BETWEEN 164 AND 70000),
+        PRIMARY KEY (tenant_id, state_hash),
+        FOREIGN KEY (tenant_id, state_hash) REFERENCES authorizations (tenant_id, state_hash) ON DELETE CASCADE,
+        FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
+    ){strict}",
     // What a disconnected connection's provider still has to be told, until it was told.
     r"CREATE TABLE revocations (
         tenant_id {text} NOT NULL,
@@ -166,6 +177,7 @@ const TENANT_TABLES: &[(&str, bool)] = &[
     ("budgets", false),
     ("oauth_apps", false),
     ("authorizations", true),
+    ("handoffs", false),
     ("webhook_deliveries", true),
     ("revocations", false),
 ];

@@ -101,7 +101,7 @@ impl ConnectArgs {
         let request = v1::GetProviderRequest { provider: self.provider.clone() };
         let provider = client.connections().get_provider(request).await?.into_inner().provider;
         let modes = provider.unwrap_or_default().auth_modes;
-        let consents = modes.into_iter().filter(|mode| mode.kind() == v1::AuthKind::Oauth2Code);
+        let consents = modes.into_iter().filter(|mode| mode.consent);
         let names: Vec<_> = consents.map(|mode| mode.name).collect();
         match names.as_slice() {
             [one] => Ok(one.clone()),

@@ -1,8 +1,9 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
 //! provider, come back here, and leave with a result for the page that opened them, or after the person has confirmed.
-//! No secret is shown here, and nothing that a provider or a stranger has written is.
+//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has written is.
 
 mod consent;
+mod handoff;
 mod page;
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +34,7 @@ const CONNECTIONS: usize = 1024;
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const LIFE: Duration = Duration::from_secs(120);
-/// The largest query and the largest form.
+/// The largest query, form and hand-off.
 const LARGEST: usize = 64 * 1024;
 /// How many requests look into the vault at once: the database is everybody's.
 const TURNS: usize = 16;
@@ -57,6 +58,7 @@ pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
         .route("/oauth/start", get(start))
         .route("/oauth/callback/{provider}", get(callback))
         .route("/oauth/confirm", post(confirm))
+        .route("/oauth/handoff/{provider}", post(handoff))
         .with_state(Arc::new(port))
 }
 
@@ -118,6 +120,19 @@ async fn confirm(
         work.consents.confirm(form, browser).await
     })
     .await
+}
+
+/// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
+/// taken with 200.
+async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
+    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await;
+    let taken = match (body, port.turn().await) {
+        (Ok(Ok(body)), Some(_turn)) => port.consents.hand_over(&provider, &body).await,
+        _ => false,
+    };
+    let mut response = if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response();
+    page::harden(response.headers_mut(), port.secure);
+    response
 }
 
 impl Port {

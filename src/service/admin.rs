@@ -144,11 +144,10 @@ async fn put_o_auth_app(
     let provider = wire::provider_id(&request.provider)?;
     call.about_provider(&provider);
     let write = call.write(&request.request_id, &request)?;
-    call.vault.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?;
-    let callback = || call.vault.broker.callback_url(&provider).unwrap_or_default();
     if request.redirect_uri.is_empty() {
-        request.redirect_uri = callback();
+        request.redirect_uri = call.vault.broker.callback_url(&provider).unwrap_or_default();
     }
+    let provider = call.vault.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?;
     let new = wire::new_app(provider, &mut request)?;
     let stored = call.vault.store.apps().put(&scope, &new, &write).await?;
     Ok(stored.map(|app| v1::PutOAuthAppResponse { app: Some(wire::oauth_app(app)) }))

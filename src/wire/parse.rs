@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_broker::due_time;
-use credvault_catalog::Mode;
+use credvault_catalog::{Mode, Provider};
 use credvault_domain::{
     AccountName, Action, AuditOutcome, ConnectionId, ConnectionState, Etag, FieldName, Labels, NameError,
     Owner, ProviderId, Purpose, Random, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp,
@@ -450,7 +450,7 @@ pub(crate) fn parameters(given: BTreeMap<String, String>) -> Result<BTreeMap<Str
 
 /// An app that is registered at a provider.
 pub(crate) fn new_app(
-    provider: ProviderId,
+    provider: &Provider,
     request: &mut v1::PutOAuthAppRequest,
 ) -> Result<NewApp, Violations> {
     let mut violations = Violations::default();
@@ -485,13 +485,15 @@ pub(crate) fn new_app(
         );
     }
     violations.into_result()?;
+    let (settings, secrets) = provider.app_settings("settings", settings)?;
     Ok(NewApp {
-        provider,
+        provider: provider.id.clone(),
         client_id,
         client_secret: (!client_secret.is_empty()).then(|| client_secret.into()),
         keep_previous: request.keep_previous_secret,
         redirect_uri,
         scopes,
         settings,
+        secrets,
     })
 }

@@ -143,7 +143,7 @@ impl Refusal {
                 }
             },
             Self::Authorize(error) => match error {
-                AuthorizeError::Declined | AuthorizeError::CodeRefused => {
+                AuthorizeError::Declined | AuthorizeError::CodeRefused | AuthorizeError::NotHandedOver => {
                     (Code::FailedPrecondition, R::ReauthorizationRequired)
                 }
                 AuthorizeError::AppRefused | AuthorizeError::Unavailable => {

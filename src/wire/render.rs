@@ -194,6 +194,7 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
         name: name.as_str().to_owned(),
         display_name: mode.title.clone(),
         kind: kind.into(),
+        consent: mode.consent_scopes().is_some(),
         config_schema: schema(mode.config_schema()),
         credential_schema: schema(mode.credential_schema()),
     }

@@ -1,98 +1,18 @@
-//! The port for browsers: where they start, come back to, and what they are told. The browser here is a plain HTTP
-//! client with a cookie; `tests/browser` walks the same way with a real one.
+//! The port for browsers: where they start, come back to, and what they are told. `tests/browser` walks the same way with
+//! a real one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use credvault::proto::v1;
-use reqwest::redirect::Policy;
 
-use crate::harness::provider::{Connected, STRICT, app_request, connection_request, decide, state};
+use crate::harness::browser::{Browser, Seen};
+use crate::harness::provider::{Connected, STRICT, app_request, connection_request, state};
 use crate::harness::{Client, TestVault, by_id, refusal};
 use crate::on_both;
 
 pub const ORIGIN: &str = "https://app.example.com";
 pub const CALLBACK: &str = "/oauth/callback/simulator";
-
-/// A browser and the port that it calls.
-pub struct Browser {
-    pub http: reqwest::Client,
-    pub url: String,
-    pub cookie: Option<String>,
-}
-
-/// What a browser got.
-pub struct Seen {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: String,
-}
-
-impl Seen {
-    fn between(&self, before: &str, after: &str) -> String {
-        let (_, rest) = self.body.split_once(before).unwrap_or_else(|| panic!("{before} in {}", self.body));
-        rest.split_once(after).unwrap().0.to_owned()
-    }
-
-    pub fn title(&self) -> String {
-        self.between("<title>", "</title>")
-    }
-
-    pub fn reason(&self) -> String {
-        self.between("class=\"reason\">", "<")
-    }
-
-    pub fn data(&self, name: &str) -> String {
-        self.between(&format!(" data-{name}=\""), "\"")
-    }
-
-    pub fn hidden(&self, name: &str) -> String {
-        self.between(&format!("name=\"{name}\" value=\""), "\"")
-    }
-}
-
-impl Browser {
-    pub fn of(connected: &Connected) -> Self {
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
-        let address = connected.vault.instance.as_ref().unwrap().public_address.unwrap();
-        Self { http, url: format!("http://{address}"), cookie: None }
-    }
-
-    pub async fn send(&mut self, request: reqwest::RequestBuilder) -> Seen {
-        let cookie = self.cookie.iter().fold(request, |request, cookie| request.header("cookie", cookie));
-        let response = cookie.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        if let Some(cookie) = headers.get("set-cookie") {
-            self.cookie = Some(cookie.to_str().unwrap().split(';').next().unwrap().to_owned());
-        }
-        Seen { status, headers, body: response.text().await.unwrap() }
-    }
-
-    pub async fn get(&mut self, path: &str, query: &BTreeMap<String, String>) -> Seen {
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.send(self.http.get(format!("{}{path}?{query}", self.url))).await
-    }
-
-    /// Follows the URL that BeginAuthorization gave, as far as the provider.
-    pub async fn start(&mut self, begun: &v1::BeginAuthorizationResponse) -> Seen {
-        let path = begun.authorization_url.strip_prefix("http://localhost:7480").unwrap();
-        self.send(self.http.get(format!("{}{path}", self.url))).await
-    }
-
-    /// Starts, and allows at the provider: what the callback is called with.
-    pub async fn allow(&mut self, begun: &v1::BeginAuthorizationResponse) -> BTreeMap<String, String> {
-        let started = self.start(begun).await;
-        assert_eq!(started.status, 303, "{}", started.body);
-        decide(started.headers["location"].to_str().unwrap(), "shop-1", "allow").await
-    }
-
-    pub async fn confirm(&mut self, page: &Seen) -> Seen {
-        let form = [("state", page.hidden("state")), ("result", page.hidden("result"))];
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = self.http.post(format!("{}/oauth/confirm", self.url));
-        self.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
-    }
-}
 
 /// A vault whose app at the provider has the vault's own callback.
 pub async fn connected(mut vault: TestVault) -> Connected {

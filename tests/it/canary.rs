@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use rustix::process::Signal;
 use tonic::{Request, Response, Status};
 
+use crate::harness::browser::Browser;
 use crate::harness::receiver::{Received, Receiver};
 use crate::harness::{
     Client, Process, TestVault, by_id, by_provider, eventually, generic, get, input, postgres_database,
@@ -33,6 +34,40 @@ impl TraceService for Collector {
     }
 }
 
+/// What a shop hands over.
+const KEYS: [&str; 2] =
+    ["ck_facade00facade00facade00facade00facade00", "cs_c0ffee11c0ffee11c0ffee11c0ffee11c0ffee11"];
+
+/// A consent whose keys come by hand-off, and others that are refused.
+async fn hand_over(app: &Client, url: &str) {
+    let store_url = ("store_url".to_owned(), prost_types::Value::from("https://shop.example"));
+    let shop = v1::CreateConnectionRequest {
+        provider: "woocommerce".into(),
+        auth_mode: "key_pair".into(),
+        config: Some(prost_types::Struct { fields: [store_url].into() }),
+        ..Default::default()
+    };
+    let id = app.create(shop).await.unwrap().id;
+    let begin = v1::BeginAuthorizationRequest { connection_id: id.clone(), ..Default::default() };
+    let begun = app.connections().begin_authorization(begin).await.unwrap().into_inner();
+    let mut browser = Browser::at(url);
+    browser.start(&begun).await;
+    let post = async |state: &str, key: &str| {
+        let keys = serde_json::json!({"user_id": state, "consumer_key": key, "consumer_secret": KEYS[1]});
+        let request = reqwest::Client::new().post(format!("{url}/oauth/handoff/woocommerce"));
+        request.body(keys.to_string()).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post("unknown", KEYS[0]).await, 400);
+    assert_eq!(post(&begun.state, "CANARY").await, 400);
+    assert_eq!(post(&begun.state, KEYS[0]).await, 200);
+    assert_eq!(post(&begun.state, KEYS[0]).await, 400);
+    let back = [("success", "1"), ("user_id", &begun.state)];
+    let back = back.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let page = browser.get("/oauth/callback/woocommerce", &back).await;
+    assert_eq!(browser.confirm(&page).await.title(), "Connected");
+    assert_eq!(app.fetch(by_id(&id)).await.unwrap().fields["consumer_key"], KEYS[0]);
+}
+
 async fn nowhere(vault: TestVault) {
     let collector = Collector::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -42,8 +77,9 @@ async fn nowhere(vault: TestVault) {
     let collecting = tokio::spawn(server.serve_with_incoming(incoming));
 
     let local = "broker.allowed_networks[0]=127.0.0.0/8";
-    let process =
-        Process::serve(vault.folder.path(), &["telemetry.log_level=trace", &endpoint, local]).unwrap();
+    let public = ["public.url=http://localhost:7480", "public.address=127.0.0.1:0"];
+    let settings = ["telemetry.log_level=trace", &endpoint, local, public[0], public[1]];
+    let process = Process::serve(vault.folder.path(), &settings).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
     let client = async |service: &str| {
         Client::connect(process.address, vault.authority.pem(), Some(&leaf(service))).await.unwrap()
@@ -74,6 +110,7 @@ async fn nowhere(vault: TestVault) {
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY-one", "where it was asked for, it is");
     let batch = v1::BatchFetchCredentialsRequest { requests: vec![by_id(&id), by_provider("slack")] };
     app.vault().batch_fetch_credentials(batch).await.unwrap();
+    hand_over(&app, &format!("http://{}", process.public_address.unwrap())).await;
     let mut errors = Vec::new();
     errors.push(app.create(generic("main", "CANARY-taken")).await.unwrap_err());
     let shop = v1::CreateConnectionRequest {
@@ -127,6 +164,7 @@ async fn nowhere(vault: TestVault) {
     let (well, log) = process.wait();
     assert!(well && log.contains(r#""message":"the call was refused""#) && log.contains(trace), "{log}");
     assert!(!log.contains("CANARY") && !log.contains(signing), "{log}");
+    assert!(!KEYS.iter().any(|key| log.contains(key) || events.contains(key)), "{log}");
     let spans = format!("{:?}", collector.0.lock().unwrap());
     let trace_bytes = format!(
         "{:?}",
@@ -142,6 +180,7 @@ async fn nowhere(vault: TestVault) {
         // After a clean stop there is one file, and on PostgreSQL there is none.
         let bytes = std::fs::read(vault.folder.path().join(name)).unwrap_or_default();
         assert!(!bytes.windows(6).any(|window| window == b"CANARY"), "{name}");
+        assert!(!KEYS.iter().any(|key| bytes.windows(43).any(|window| window == key.as_bytes())), "{name}");
         assert!(!bytes.windows(signing.len()).any(|window| window == signing.as_bytes()), "{name}");
     }
 }

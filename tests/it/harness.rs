@@ -3,6 +3,7 @@
 //! `#[tokio::test]` bodies come in pairs from [`on_both`](crate::on_both). [`TestVault::client`] gives a client with a
 //! certificate of that service; what each service may do stands in [`POLICIES`].
 
+pub mod browser;
 pub mod client;
 mod process;
 pub mod provider;
@@ -224,6 +225,18 @@ impl TestVault {
         let count = row.try_get("", "count").unwrap();
         db.close().await.unwrap();
         count
+    }
+
+    /// Whether a text stands anywhere in a table; on SQLite, anywhere in the database's files.
+    pub async fn holds(&self, table: &str, text: &str) -> bool {
+        let Some(_) = &self.database else {
+            let files = ["vault.db", "vault.db-wal"].map(|name| self.folder.path().join(name));
+            let bytes = files.map(|file| std::fs::read(file).unwrap_or_default()).concat();
+            return bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        };
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let like = format!("t::text LIKE '%{text}%' OR t::text LIKE '%{hex}%'");
+        self.count(&format!("{table} t WHERE {like}")).await > 0
     }
 
     /// A transaction with a statement in it that is in the vault's way until it is rolled back.

@@ -5,6 +5,7 @@
 mod harness;
 
 mod actions;
+mod apps;
 mod bad_input;
 mod browser;
 mod canary;
@@ -12,6 +13,7 @@ mod certificates;
 mod connect;
 mod crash;
 mod events;
+mod handoff;
 mod hang_up;
 mod isolation;
 mod kill;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use credvault::proto::v1;
 use credvault_simulator::Rotation;
 
-use crate::browser::{Browser, CALLBACK, ORIGIN, begin, complete, connected};
+use crate::browser::{CALLBACK, ORIGIN, begin, complete, connected};
+use crate::harness::browser::Browser;
 use crate::harness::provider::{Connected, connection_request, decide};
 use crate::harness::{Client, TestVault, by_id};
 

@@ -275,6 +275,8 @@ on_both! {
         let request = v1::GetProviderRequest { provider: "woocommerce".into() };
         let provider = app.connections().get_provider(request).await.unwrap().into_inner().provider.unwrap();
         let schema = format!("{:?}", provider.auth_modes[0].credential_schema);
+        let consents: Vec<_> = provider.auth_modes.iter().filter(|mode| mode.consent).map(|mode| mode.name.as_str()).collect();
+        assert_eq!(consents, ["key_pair"]);
         assert!(schema.contains("writeOnly") && schema.contains("consumer_secret"), "{schema}");
     }
 }

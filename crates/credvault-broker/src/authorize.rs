@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{Authorize, CallbackSignature, Flow, Given, Granted, Mode, OAuth, RefusalKind};
+use credvault_catalog::{Authorize, CallbackSignature, Flow, Given, Granted, Mode, RefusalKind};
 use credvault_crypto::{MacKey, sha256};
 use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
 use credvault_store::{
@@ -40,6 +40,15 @@ pub enum AuthorizeError {
     /// The connection or the callback lacks something.
     #[error(transparent)]
     Invalid(#[from] Violations),
+    /// The mode hands over keys, and the vault has no address for that.
+    #[error(
+        "the provider hands over keys at the vault's own port, which this vault does not have; the operator sets \
+         public.url"
+    )]
+    NoPublicUrl,
+    /// The browser came back before the keys did.
+    #[error("the provider handed over no keys; begin again")]
+    NotHandedOver,
     /// The owner said no, or the provider did.
     #[error(
         "the provider gave no consent: the account's owner declined, or the app may not ask for this; begin again"
@@ -115,23 +124,30 @@ impl Broker {
         wanted: Wanted,
         write: &Write,
     ) -> Result<Recorded<Begun>, AuthorizeError> {
-        let (oauth, _) = consent_of(target.mode)?;
-        let usable = self.app(target).await?;
-        let public = self.check_way_back(target, &usable, &wanted)?;
+        let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
+        let usable = self.needed_app(target).await?;
+        let own = self.callback_url(&target.connection.provider);
+        let (redirect_uri, client_id, chosen) = match &usable {
+            Some(UsableApp { app, .. }) => {
+                (app.redirect_uri.clone(), app.client_id.clone(), app.scopes.as_slice())
+            }
+            None => (own.clone().ok_or(AuthorizeError::NoPublicUrl)?, String::new(), &[][..]),
+        };
+        let public = check_way_back(own.as_deref(), &redirect_uri, &wanted)?;
         let Wanted { scopes, session, return_origin, service } = wanted;
-        let chosen = if scopes.is_empty() { &usable.app.scopes } else { &scopes };
         let new = NewAuthorization {
             service,
             session,
             public,
             return_origin,
-            redirect_uri: usable.app.redirect_uri.clone(),
-            exchange_url: exchange_url(target, &usable),
-            client_id: usable.app.client_id.clone(),
-            scopes: oauth.scopes.asked(chosen),
+            redirect_uri,
+            exchange_url: frozen_url(target, usable.as_ref()),
+            client_id,
+            scopes: known_scopes.asked(if scopes.is_empty() { chosen } else { &scopes }),
         };
         let url = |state: &str, verifier: &str| {
-            self.provider_url(target, &usable, (&new.redirect_uri, &new.scopes), state, verifier)
+            let asked = (new.redirect_uri.as_str(), new.scopes.as_slice());
+            self.provider_url(target, usable.as_ref(), asked, state, verifier)
         };
         // What is missing shows before anything is written.
         url("", "")?;
@@ -148,27 +164,6 @@ impl Broker {
         Ok(begun.map(|_| Begun { url, state, confirmation_code, expire_time }))
     }
 
-    /// Whether the browser comes back to the vault's own callback.
-    fn check_way_back(
-        &self,
-        target: Target<'_>,
-        usable: &UsableApp,
-        wanted: &Wanted,
-    ) -> Result<bool, Violations> {
-        let callback = self.callback_url(&target.connection.provider);
-        let public = callback.is_some_and(|callback| callback == usable.app.redirect_uri);
-        let rule = if usable.app.redirect_uri.is_empty() {
-            ("redirect_uri", "must be stored with PutOAuthApp before a consent can begin")
-        } else if !public && wanted.return_origin.is_some() {
-            ("return_origin", "is for apps whose redirect_uri is the vault's own callback; leave it out")
-        } else if public && wanted.return_origin.is_none() && wanted.session.is_some() {
-            ("session", "needs return_origin as well: without one the person confirms in the browser")
-        } else {
-            return Ok(public);
-        };
-        Err(Violations::of(rule.0, rule.1))
-    }
-
     /// Where a browser that has come to the vault's own page goes on to.
     ///
     /// # Errors
@@ -179,34 +174,35 @@ impl Broker {
         awaited: &AwaitedAuthorization,
         state: &str,
     ) -> Result<SecretString, AuthorizeError> {
-        let usable = self.app(target).await?;
-        if usable.app.client_id != awaited.client_id {
+        let usable = self.needed_app(target).await?;
+        if usable.as_ref().is_some_and(|usable| usable.app.client_id != awaited.client_id) {
             return Err(AuthorizeError::AppChanged);
         }
         let asked = (awaited.redirect_uri.as_str(), awaited.scopes.as_slice());
-        self.provider_url(target, &usable, asked, state, awaited.code_verifier.expose_secret())
+        self.provider_url(target, usable.as_ref(), asked, state, awaited.code_verifier.expose_secret())
     }
 
     /// The provider's page for a consent.
     fn provider_url(
         &self,
         target: Target<'_>,
-        usable: &UsableApp,
+        usable: Option<&UsableApp>,
         (redirect_uri, scopes): (&str, &[String]),
         state: &str,
         verifier: &str,
     ) -> Result<SecretString, AuthorizeError> {
-        let (oauth, _) = consent_of(target.mode)?;
+        let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
         let challenge = URL_SAFE_NO_PAD.encode(sha256(&[verifier.as_bytes()]));
         let flow = moment(self.clock().now(), self.random())
             .with("state", state)
             .with("redirect_uri", redirect_uri)
             .with("code_challenge", challenge);
-        let scope = scopes.join(&oauth.scopes.separator);
+        let flow = self.with_handoff(flow, &target.connection.provider);
+        let scope = scopes.join(&known_scopes.separator);
         let flow = if scope.is_empty() { flow } else { flow.with("scope", scope) };
-        let app = app_values(usable);
+        let app = usable.map(app_values);
         let (config, secrets) = (&target.connection.config, SecretFields::default());
-        let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
+        let given = Given { config, secrets: &secrets, app: app.as_ref(), flow: &flow };
         let url = target.mode.authorize_url(given).ok_or(AuthorizeError::NoConsent)?;
         Ok(url.map_err(|missing| Violations::of(missing.0, "must be set before a consent can begin"))?.into())
     }
@@ -254,12 +250,16 @@ impl Broker {
         callback: Callback<'_>,
         write: &Write,
     ) -> Result<Recorded<Connection>, AuthorizeError> {
-        let (_, authorize) = consent_of(target.mode)?;
+        if target.mode.handoff.is_some() {
+            return self.complete_handoff(target, returned, write).await;
+        }
+        let authorize = target.mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
+        let authorize = authorize.ok_or(AuthorizeError::NoConsent)?;
         let usable = self.app(target).await?;
         if usable.app.client_id != returned.client_id {
             return Err(AuthorizeError::AppChanged);
         }
-        if exchange_url(target, &usable) != returned.exchange_url {
+        if frozen_url(target, Some(&usable)) != returned.exchange_url {
             return Err(AuthorizeError::SettingsChanged);
         }
         callback.check(authorize, &usable, target.connection)?;
@@ -307,12 +307,22 @@ impl Broker {
             }),
         };
         let consent = Consent { config, account, scopes: granted.scopes };
-        // The code is spent, so nothing else has these tokens.
+        self.store_consented(target, &credential, &consent, write).await
+    }
+
+    /// Stores what a consent has given, however long that takes: nothing else has it.
+    pub(crate) async fn store_consented(
+        &self,
+        target: Target<'_>,
+        credential: &NewCredential,
+        consent: &Consent,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, AuthorizeError> {
         let until = tokio::time::Instant::now() + STORING;
         loop {
             let credentials = self.store().credentials();
             let id = target.connection.id;
-            match credentials.authorize(target.scope, id, &credential, &consent, write).await {
+            match credentials.authorize(target.scope, id, credential, consent, write).await {
                 Err(error) if error.is_transient() && tokio::time::Instant::now() < until => {
                     tracing::warn!(connection = %id, %error, "a consent could not be stored yet; it is tried again");
                     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
@@ -364,8 +374,13 @@ impl Broker {
         usable.ok_or(AuthorizeError::NoApp)
     }
 
+    /// The app, unless the mode hands over keys: that needs none.
+    async fn needed_app(&self, target: Target<'_>) -> Result<Option<UsableApp>, AuthorizeError> {
+        if target.mode.handoff.is_some() { Ok(None) } else { self.app(target).await.map(Some) }
+    }
+
     /// The fields of the credential so far; none if it has none.
-    async fn fields(&self, target: Target<'_>) -> Result<SecretFields, AuthorizeError> {
+    pub(crate) async fn fields(&self, target: Target<'_>) -> Result<SecretFields, AuthorizeError> {
         let credentials = self.store().credentials();
         let selector = Selector::Connection { id: target.connection.id, version: None };
         let fetched = credentials.fetch(target.scope, &selector).await?;
@@ -377,15 +392,30 @@ impl Broker {
     }
 }
 
-fn consent_of(mode: &Mode) -> Result<(&OAuth, &Authorize), AuthorizeError> {
-    let oauth = mode.oauth.as_ref().ok_or(AuthorizeError::NoConsent)?;
-    Ok((oauth, oauth.authorize.as_ref().ok_or(AuthorizeError::NoConsent)?))
+/// Whether the browser comes back to the vault's own callback, `own`.
+fn check_way_back(own: Option<&str>, redirect_uri: &str, wanted: &Wanted) -> Result<bool, Violations> {
+    let public = own == Some(redirect_uri);
+    let rule = if redirect_uri.is_empty() {
+        ("redirect_uri", "must be stored with PutOAuthApp before a consent can begin")
+    } else if !public && wanted.return_origin.is_some() {
+        ("return_origin", "is for apps whose redirect_uri is the vault's own callback; leave it out")
+    } else if public && wanted.return_origin.is_none() && wanted.session.is_some() {
+        ("session", "needs return_origin as well: without one the person confirms in the browser")
+    } else {
+        return Ok(public);
+    };
+    Err(Violations::of(rule.0, rule.1))
 }
 
-/// Where a code will be exchanged, as far as that is known when the consent begins (RFC 9700, section 4.4.2).
-fn exchange_url(target: Target<'_>, usable: &UsableApp) -> Option<String> {
-    let (secrets, flow, app) = (SecretFields::default(), Flow::default(), app_values(usable));
-    let given = Given { config: &target.connection.config, secrets: &secrets, app: Some(&app), flow: &flow };
+/// Where a code will be exchanged or keys are handed over, as far as that is known when the consent begins (RFC 9700,
+/// section 4.4.2).
+pub(crate) fn frozen_url(target: Target<'_>, usable: Option<&UsableApp>) -> Option<String> {
+    let config = &target.connection.config;
+    if target.mode.handoff.is_some() {
+        return target.mode.handoff_url(config);
+    }
+    let (secrets, flow, app) = (SecretFields::default(), Flow::default(), usable.map(app_values));
+    let given = Given { config, secrets: &secrets, app: app.as_ref(), flow: &flow };
     Some(target.mode.exchange(given)?.ok()?.url)
 }
 

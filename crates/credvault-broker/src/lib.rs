@@ -8,6 +8,7 @@ mod authorize;
 
 mod after;
 mod broker;
+mod handoff;
 
 mod events;
 

@@ -203,7 +203,7 @@ fn mode(
     known.check_derived(place)?;
     let request = known.request(&format!("{key}.request"), std::mem::take(&mut file.request))?;
     let request_names_app = known.names_app(request.all());
-    let ModeCalls { oauth, revoke, verify } = known.calls(key, &mut file)?;
+    let ModeCalls { oauth, handoff, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)
         .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
     let ModeFile { title, kind, open, .. } = file;
@@ -217,6 +217,7 @@ fn mode(
         request,
         request_names_app,
         oauth,
+        handoff,
         revoke,
         verify,
     })

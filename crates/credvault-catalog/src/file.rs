@@ -101,6 +101,9 @@ pub(crate) struct ModeFile {
     /// Where the user consents.
     #[serde(default)]
     pub(crate) authorize: Option<oauth::AuthorizeFile>,
+    /// Where the user consents to a hand-off of keys. Instead of `authorize`.
+    #[serde(default)]
+    pub(crate) handoff: Option<oauth::HandOffFile>,
     /// From the code to tokens.
     #[serde(default)]
     pub(crate) exchange: Option<oauth::CallFile>,

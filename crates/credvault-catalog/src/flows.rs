@@ -2,6 +2,8 @@
 
 mod answers;
 
+mod handoff;
+
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
 use crate::file::{BasicFile, FieldKind, ModeFile, RequestFile};
+use crate::handoff::HandOff;
 use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
 use crate::provider::AppField;
@@ -34,6 +37,7 @@ pub(crate) struct Known<'a> {
 /// What a provider file says about calls of one mode.
 pub(crate) struct ModeCalls {
     pub(crate) oauth: Option<OAuth>,
+    pub(crate) handoff: Option<HandOff>,
     pub(crate) revoke: Option<Revoke>,
     pub(crate) verify: Option<Verify>,
 }
@@ -55,7 +59,12 @@ impl Known<'_> {
             return Err((at("kind"), "must be oauth2_code for a mode with authorize".to_owned()));
         }
         if exchange.is_none() && renew.is_none() {
-            return Ok(ModeCalls { oauth: None, revoke, verify });
+            let scopes = std::mem::take(&mut file.scopes);
+            let handoff = file.handoff.take().map(|handoff| self.handoff(&at("handoff"), handoff, scopes));
+            return Ok(ModeCalls { oauth: None, handoff: handoff.transpose()?, revoke, verify });
+        }
+        if file.handoff.is_some() {
+            return Err((at("handoff"), "must not be given beside exchange or renew".to_owned()));
         }
         if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
             return Err((at("secret"), "must have access_token: that is where tokens are kept".to_owned()));
@@ -107,7 +116,7 @@ impl Known<'_> {
             assertion,
             answer,
         };
-        Ok(ModeCalls { oauth: Some(oauth), revoke, verify })
+        Ok(ModeCalls { oauth: Some(oauth), handoff: None, revoke, verify })
     }
 
     fn template(&self, key: &str, text: &str) -> Result<Template, Problem> {

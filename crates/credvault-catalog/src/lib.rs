@@ -22,6 +22,8 @@ mod locate;
 
 mod oauth;
 
+mod handoff;
+
 mod provider;
 
 mod mode;
@@ -45,6 +47,7 @@ mod document;
 pub use answer::{Details, Granted, RefusalKind, Verdict};
 pub use call::{App, Body, Flow, Method, ProviderRequest};
 pub use catalog::{Catalog, LoadError};
+pub use handoff::HandOff;
 pub use mode::{Assertion, Given, Missing, Mode, ModeKind};
 pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
 pub use provider::{AppField, Provider, RateLimit};

@@ -13,7 +13,9 @@ pub use calls::{Assertion, Given, Missing};
 
 use crate::derived::Derived;
 use crate::field::Field;
-use crate::oauth::{OAuth, Revoke, Verify};
+use crate::handoff::HandOff;
+use crate::oauth::{OAuth, Revoke, Scopes, Verify};
+use crate::provider::listed;
 use crate::request_auth::RequestTemplates;
 use crate::schema;
 
@@ -47,6 +49,8 @@ pub struct Mode {
     pub request_names_app: bool,
     /// Tokens: how they are got and kept fresh. `None` where nothing is ever renewed.
     pub oauth: Option<OAuth>,
+    /// How the provider hands over keys, if it does.
+    pub handoff: Option<HandOff>,
     pub(crate) revoke: Option<Revoke>,
     pub(crate) verify: Option<Verify>,
 }
@@ -141,6 +145,13 @@ impl Mode {
         self.verify.is_some()
     }
 
+    /// Which scopes a consent asks for. `None` if the mode has no consent.
+    pub fn consent_scopes(&self) -> Option<&Scopes> {
+        let oauth = self.oauth.as_ref().filter(|oauth| oauth.authorize.is_some());
+        let handoff = self.handoff.as_ref().map(|handoff| &handoff.scopes);
+        oauth.map(|oauth| &oauth.scopes).or(handoff)
+    }
+
     /// The JSON Schema (2020-12) of the config.
     pub fn config_schema(&self) -> Value {
         schema::object(&self.config, false, self.open)
@@ -150,11 +161,4 @@ impl Mode {
     pub fn credential_schema(&self) -> Value {
         schema::object(&self.secrets, true, self.open)
     }
-}
-
-fn listed(fields: &BTreeMap<FieldName, Field>) -> String {
-    if fields.is_empty() {
-        return "none".to_owned();
-    }
-    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
 }

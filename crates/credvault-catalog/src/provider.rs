@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault_domain::{AuthMode, FieldName, ProviderId};
+use credvault_domain::{AuthMode, FieldName, ProviderId, SecretFields, Violations};
 use serde::Deserialize;
 
 use crate::mode::Mode;
@@ -43,6 +43,45 @@ impl Provider {
     pub fn only_mode(&self) -> Option<&AuthMode> {
         self.modes.keys().next().filter(|_| self.modes.len() == 1)
     }
+
+    /// Parts the settings of an app, which a request calls `path`, into plain ones and secret ones. An empty secret is
+    /// none.
+    ///
+    /// # Errors
+    /// The provider has no such setting.
+    pub fn app_settings(
+        &self,
+        path: &str,
+        settings: BTreeMap<String, String>,
+    ) -> Result<(BTreeMap<String, String>, SecretFields), Violations> {
+        let (mut plain, mut secret) = (BTreeMap::new(), SecretFields::default());
+        for (name, value) in settings {
+            match self.app.get_key_value(name.as_str()) {
+                Some((name, field)) if field.secret => {
+                    if !value.is_empty() {
+                        secret.set(name.clone(), value.into());
+                    }
+                }
+                Some(_) => {
+                    plain.insert(name, value);
+                }
+                // The name is not repeated: it may be a secret that was pasted into the wrong place.
+                None => {
+                    let rule = format!("has an unknown setting; it takes {}", listed(&self.app));
+                    return Err(Violations::of(path, rule));
+                }
+            }
+        }
+        Ok((plain, secret))
+    }
+}
+
+/// The names of fields, as a sentence has them.
+pub(crate) fn listed<T>(fields: &BTreeMap<FieldName, T>) -> String {
+    if fields.is_empty() {
+        return "none".to_owned();
+    }
+    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A value of the platform's app at a provider.

@@ -65,7 +65,7 @@ impl std::fmt::Display for Placeholder {
 }
 
 /// What `{flow.X}` may stand for.
-pub(crate) const FLOW: [&str; 13] = [
+pub(crate) const FLOW: [&str; 15] = [
     // Of an authorisation.
     "state",
     "redirect_uri",
@@ -73,6 +73,9 @@ pub(crate) const FLOW: [&str; 13] = [
     "code_challenge",
     "code",
     "code_verifier",
+    // Where a provider hands over keys, and the vault's own name there: the host of its address.
+    "handoff_uri",
+    "host",
     // Of the fetch of a public key: its id, letters, digits, - and _ only; a token of the app's own.
     "key_id",
     "token",

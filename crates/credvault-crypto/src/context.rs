@@ -14,6 +14,7 @@ pub(crate) enum Class {
     Revocation = 7,
     EventEndpoint = 8,
     Callback = 9,
+    HandOff = 10,
 }
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
@@ -69,6 +70,11 @@ impl<'a> Context<'a> {
     /// What a provider's callback brought, on its way through the browser.
     pub fn callback(tenant: &'a TenantId) -> Self {
         Self { class: Class::Callback, tenant: tenant.as_str(), record: [0; 16], version: 0, schema: 1 }
+    }
+
+    /// Keys that a provider has handed over for a consent in progress; `record` is of the consent's state.
+    pub fn handoff(tenant: &'a TenantId, record: [u8; 16], schema: u16) -> Self {
+        Self { class: Class::HandOff, tenant: tenant.as_str(), record, version: 0, schema }
     }
 
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {

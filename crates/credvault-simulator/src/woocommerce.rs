@@ -102,7 +102,7 @@ impl<'p> HandOff<'p> {
             "key_permissions": self.permissions,
         });
         let posted = tokio::time::timeout(PATIENCE, post(&self.callback_url, &body.to_string())).await;
-        let taken = matches!(posted, Ok(Ok(200..300)));
+        let taken = matches!(posted, Ok(Ok(200)));
         shared.with(|state| {
             if taken {
                 state.counts.handed_over += 1;

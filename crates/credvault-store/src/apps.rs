@@ -61,6 +61,8 @@ pub struct NewApp {
     pub scopes: Vec<String>,
     /// Further values.
     pub settings: BTreeMap<String, String>,
+    /// Further values that are secret. What is left out stays as it is stored.
+    pub secrets: SecretFields,
 }
 
 /// An app with its secrets, ready to be used.
@@ -72,6 +74,8 @@ pub struct UsableApp {
     pub client_secret: Option<SecretString>,
     /// The one before, while it is live.
     pub previous_client_secret: Option<SecretString>,
+    /// Further values that are secret.
+    pub secrets: BTreeMap<String, SecretString>,
 }
 
 /// The repository of apps.
@@ -110,37 +114,22 @@ impl Apps<'_> {
                 None => SecretFields::default(),
             };
             let other = stored.as_ref().is_some_and(|stored| stored.client_id != new.client_id);
-            if other && new.client_secret.is_none() && before.get(SECRET).is_some() {
+            if other && new.leaves_out_any_of(&before) {
                 return Err(Error::State(
-                    "the secret that is stored belongs to another client_id; give the new one's",
+                    "the secrets that are stored belong to another client_id; give the new one's",
                 ));
             }
-            // A repeated secret is no second one.
-            let same =
-                |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
-            let current = before.get(SECRET);
-            let secret = new.client_secret.as_ref().or(current);
-            let replaced = current.filter(|current| secret.is_some_and(|secret| !same(secret, current)));
-            let previous = match (new.keep_previous, replaced) {
-                (false, _) => None,
-                (true, Some(replaced)) => Some(replaced),
-                (true, None) => before.get(PREVIOUS),
-            };
-            let pairs = [(SECRET, secret), (PREVIOUS, previous)];
-            let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?.clone())));
-            let pairs: BTreeMap<_, _> =
-                pairs.filter_map(|(name, value)| Some((FieldName::parse(name).ok()?, value))).collect();
+            let fields = new.sealed_fields(before);
             let masked = |(name, value): (&FieldName, &SecretString)| {
                 Some((name.as_str().to_owned(), credvault_domain::mask(value.expose_secret())?))
             };
-            let hints: BTreeMap<_, _> = pairs.iter().filter_map(masked).collect();
+            let hints: BTreeMap<_, _> = fields.iter().filter_map(masked).collect();
             let now = change.now.micros();
             let (id, generation, create_time) = match &stored {
                 Some(model) => (model.id, model.generation + 1, model.create_time),
                 None => (self.store.new_id()?, 1, now),
             };
             let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA);
-            let fields = SecretFields::from_sealed(pairs);
             let sealed =
                 change.key.seal(&context, &encode_fields(&fields)?, self.store.keyring().random())?;
             let row = ActiveModel {
@@ -237,10 +226,13 @@ impl Apps<'_> {
             let key = (space.as_str().to_owned(), provider.as_str().to_owned());
             let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? else { continue };
             let fields = self.open(&reading.tx, space, &model).await?;
+            let own = |name: &FieldName| !matches!(name.as_str(), SECRET | PREVIOUS);
+            let secrets = fields.iter().filter(|(name, _)| own(name));
             return Ok(Some(UsableApp {
                 app: app(model)?,
                 client_secret: fields.get(SECRET).cloned(),
                 previous_client_secret: fields.get(PREVIOUS).cloned(),
+                secrets: secrets.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect(),
             }));
         }
         Ok(None)
@@ -258,6 +250,42 @@ impl Apps<'_> {
         open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
             Context::app(tenant, model.id.into_bytes(), model.generation, schema)
         })
+    }
+}
+
+impl NewApp {
+    /// Whether a secret of the app that is stored is neither given anew nor the one that ends.
+    fn leaves_out_any_of(&self, before: &SecretFields) -> bool {
+        before.iter().any(|(name, _)| match name.as_str() {
+            SECRET => self.client_secret.is_none(),
+            PREVIOUS => false,
+            name => self.secrets.get(name).is_none(),
+        })
+    }
+
+    /// What is sealed of the app: what is given over what was there before.
+    fn sealed_fields(&self, before: SecretFields) -> SecretFields {
+        // A repeated secret is no second one.
+        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        let current = before.get(SECRET);
+        let secret = self.client_secret.as_ref().or(current).cloned();
+        let replaced = current.filter(|current| secret.as_ref().is_some_and(|secret| !same(secret, current)));
+        let previous = match (self.keep_previous, replaced) {
+            (false, _) => None,
+            (true, Some(replaced)) => Some(replaced.clone()),
+            (true, None) => before.get(PREVIOUS).cloned(),
+        };
+        let mut fields = before;
+        fields.retain(|name| !matches!(name.as_str(), SECRET | PREVIOUS));
+        for (name, value) in self.secrets.iter() {
+            fields.set(name.clone(), value.clone());
+        }
+        for (name, value) in [(SECRET, secret), (PREVIOUS, previous)] {
+            if let (Ok(name), Some(value)) = (FieldName::parse(name), value) {
+                fields.set(name, value);
+            }
+        }
+        fields
     }
 }
 

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_crypto::{Context, TenantKey, sha256};
 use credvault_domain::{
-    ConnectionId, ConnectionState, ServiceId, StateChange, TenantId, TenantScope, Timestamp, UserId,
+    ConnectionId, ConnectionState, SecretFields, ServiceId, StateChange, TenantId, TenantScope, Timestamp,
+    UserId,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -23,6 +24,7 @@ use crate::change::{ChangeKind, retrying};
 use crate::connections::{locked_live, touched};
 use crate::entity::authorization::{ActiveModel, Column, Entity};
 use crate::entity::connection;
+use crate::handoffs;
 use crate::session::begin_write;
 use crate::{Error, Place, Recorded, Store, Write};
 
@@ -66,9 +68,9 @@ pub struct BegunAuthorization {
 /// A consent in progress, as somebody finds it who has nothing but its state.
 #[derive(Debug)]
 pub struct AwaitedAuthorization {
-    state_hash: Vec<u8>,
+    pub(crate) state_hash: Vec<u8>,
     browser_hash: Option<Vec<u8>>,
-    key: Arc<TenantKey>,
+    pub(crate) key: Arc<TenantKey>,
     /// Why nothing can come of it any more.
     pub over: Option<AuthorizationError>,
     /// Whether the provider has sent the browser back already.
@@ -110,6 +112,8 @@ pub struct ReturnedAuthorization {
     pub scopes: Vec<String>,
     /// What binds the code to it.
     pub code_verifier: SecretString,
+    /// Keys that the provider has handed over. They are kept nowhere any more.
+    pub handed_over: Option<SecretFields>,
 }
 
 /// Why a state is not accepted.
@@ -141,7 +145,7 @@ pub enum AuthorizationError {
 /// The repository of authorisations.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorizations<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
 }
 
 impl Store {
@@ -316,6 +320,7 @@ impl Authorizations<'_> {
     pub async fn decline(&self, awaited: &AwaitedAuthorization) -> Result<(), Error> {
         let now = self.store.now().micros();
         self.note(awaited, Column::ConsumeTime, now.into()).await?;
+        self.forget_handoff(awaited).await?;
         self.end(&Place { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
     }
 
@@ -364,8 +369,9 @@ impl Authorizations<'_> {
             .filter(Column::ConsumeTime.is_null())
             .exec(&tx)
             .await?;
-        let row = Entity::find_by_id((tenant.as_str().to_owned(), hash)).one(&tx).await?;
+        let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&tx).await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
+        let kept = handoffs::take(&tx, tenant, &hash).await?;
         tx.commit().await?;
         if taken.rows_affected == 0 {
             return Err(AuthorizationError::Replayed.into());
@@ -387,6 +393,7 @@ impl Authorizations<'_> {
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
             code_verifier: verifier(&key, tenant, state),
+            handed_over: kept.map(|kept| kept.open(self.store, tenant)).transpose()?,
         })
     }
 

@@ -122,7 +122,9 @@ impl Credentials<'_> {
             row.config = Set(serde_json::Value::Object(consent.config.as_object().clone()));
             row.external_account_id = Set(account);
             row.scopes_granted = Set(consent.scopes.as_ref().map(|scopes| json!(scopes)));
-            row.last_refreshed_time = Set(Some(change.now.micros()));
+            if credential.renewal.is_some() {
+                row.last_refreshed_time = Set(Some(change.now.micros()));
+            }
             let connected = connection_row::connection(row.update(&change.tx).await?)?;
             change.commit(connected).await
         })

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod credential_version;
 pub(crate) mod event_delivery;
 pub(crate) mod event_endpoint;
+pub(crate) mod handoff;
 pub(crate) mod oauth_app;
 pub(crate) mod refresh;
 pub(crate) mod request;

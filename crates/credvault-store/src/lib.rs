@@ -40,6 +40,7 @@ mod apps;
 
 mod authorizations;
 mod budgets;
+mod handoffs;
 
 mod event_deliveries;
 mod event_endpoints;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::change::REQUEST_MEMORY;
 use crate::entity::{authorization, change, connection, event_delivery, request, webhook_delivery};
 use crate::event_deliveries::bury_late;
-use crate::{Error, Store, audit_log, session};
+use crate::{Error, Store, audit_log, handoffs, session};
 
 /// How long rows of the change feed are kept.
 const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -151,6 +151,7 @@ impl Store {
             .exec(&tx)
             .await?;
         let now = self.now().micros();
+        handoffs::forget_expired(&tx, tenant, now).await?;
         // A state that comes too late is told so for a while.
         authorization::Entity::delete_many()
             .filter(authorization::Column::TenantId.eq(tenant.as_str()))

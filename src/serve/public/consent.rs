@@ -43,10 +43,10 @@ pub(super) struct Started {
 }
 
 /// A consent whose state was shown.
-struct Found {
+pub(super) struct Found {
     scope: TenantScope,
-    awaited: AwaitedAuthorization,
-    connection: Connection,
+    pub(super) awaited: AwaitedAuthorization,
+    pub(super) connection: Connection,
     trace: TraceId,
 }
 
@@ -90,6 +90,7 @@ impl Consents {
 
     /// Takes the browser back from the provider.
     pub(super) async fn callback(&self, provider: &str, query: Parameters, browser: Browser) -> Page {
+        let query = self.with_state(provider, query);
         let state = match state_of(&query) {
             Ok(state) => state.to_owned(),
             Err(page) => return page,
@@ -121,6 +122,16 @@ impl Consents {
         }
         let authorizations = self.0.store.authorizations();
         authorizations.arrive(awaited, browser.id.as_deref()).await?;
+        if let Some(handoff) = &self.0.mode(&connection.provider, &connection.auth_mode)?.handoff {
+            if !handoff.succeeded(query) {
+                authorizations.decline(awaited).await?;
+                return Ok(self.declined(found, true, browser).await);
+            }
+            if !authorizations.was_handed_over(awaited).await? {
+                authorizations.decline(awaited).await?;
+                return Err(AuthorizeError::NotHandedOver.into());
+            }
+        }
         if let Some(error) = query.get("error") {
             authorizations.decline(awaited).await?;
             return Ok(self.declined(found, error == "access_denied", browser).await);
@@ -207,7 +218,7 @@ impl Consents {
         Ok(())
     }
 
-    async fn find(&self, state: &str) -> Result<Found, Page> {
+    pub(super) async fn find(&self, state: &str) -> Result<Found, Page> {
         let awaited = self.0.store.authorizations().find(state).await;
         let awaited = awaited.map_err(|error| page_of(&error.into()))?;
         let scope = self.0.identity.on_behalf(awaited.tenant.clone(), awaited.user.clone());
@@ -216,7 +227,7 @@ impl Consents {
         Ok(Found { scope, awaited, connection, trace: trace::new_id() })
     }
 
-    fn target<'a>(&'a self, found: &'a Found) -> Result<Target<'a>, Refusal> {
+    pub(super) fn target<'a>(&'a self, found: &'a Found) -> Result<Target<'a>, Refusal> {
         let Found { scope, connection, .. } = found;
         Ok(Target { scope, connection, mode: self.0.mode(&connection.provider, &connection.auth_mode)? })
     }

@@ -14,6 +14,7 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
+    pub public_address: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -33,11 +34,10 @@ impl Process {
             log.lock().unwrap().push_str(&format!("{line}\n"));
             let event: Value = serde_json::from_str(&line).ok()?;
             let address = |name: &str| event[name].as_str()?.parse().ok();
-            (event["message"] == "serving")
-                .then_some(())
-                .and(address("address").zip(address("admin_address")))
+            let served = event["message"] == "serving";
+            served.then_some((address("address")?, address("admin_address")?, address("public_address")))
         });
-        let Some((address, admin_address)) = serving else {
+        let Some((address, admin_address, public_address)) = serving else {
             child.wait().unwrap();
             return Err(log.lock().unwrap().clone());
         };
@@ -47,7 +47,7 @@ impl Process {
                 sink.lock().unwrap().push_str(&format!("{line}\n"));
             }
         });
-        Ok(Self { child, address, admin_address, log, reader: Some(reader) })
+        Ok(Self { child, address, admin_address, public_address, log, reader: Some(reader) })
     }
 
     /// The program, away from any configuration of the machine.

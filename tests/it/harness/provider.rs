@@ -22,6 +22,8 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
         "id = 'simulator'\nname = 'Simulator'\n\
+         app.application_id = {{ title = 'Application id' }}\n\
+         app.signing_secret = {{ title = 'Signing secret', secret = true }}\n\
          [modes.oauth2_code]\ntitle = 'OAuth'\nkind = 'oauth2_code'\n\
          scopes = {{ default = ['read'], always = ['offline'] }}\n\
          secret.access_token = {{ title = 'Access token' }}\n\
@@ -46,7 +48,7 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          request = {{ base_url = '{url}', headers = {{ X-API-Key = '{{secret.key}}' }} }}\n\
          verify = {{ call = {{ url = '{url}/me' }}, account = 'id' }}\n\
          [webhooks.events]\nsignature = 'X-Signature'\ntimestamp = 'X-Time'\n\
-         signed = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.client_secret']\n\
+         signed = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
          [modes.oauth2_code.renewal]\n{renewal}\n"
     )
 }

@@ -109,8 +109,7 @@ pub fn app_values(usable: &UsableApp) -> App {
         client_id: usable.app.client_id.clone(),
         client_secret: usable.client_secret.clone(),
         settings: usable.app.settings.clone(),
-        // The store seals the client secrets only, so far.
-        secrets: Default::default(),
+        secrets: usable.secrets.clone(),
     }
 }
 

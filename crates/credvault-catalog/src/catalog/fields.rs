@@ -16,7 +16,7 @@ pub(super) fn app_fields(
 ) -> Result<BTreeMap<FieldName, AppField>, Problem> {
     let field = |(name, field): (String, AppField)| {
         let key = format!("app.{name}");
-        if matches!(name.as_str(), "client_id" | "client_secret") {
+        if matches!(name.as_str(), "client_id" | "client_secret" | "previous_client_secret") {
             return Err((key, "is known: every app has one".to_owned()));
         }
         Ok((FieldName::parse(&name).map_err(|rule| (key, rule.to_string()))?, field))

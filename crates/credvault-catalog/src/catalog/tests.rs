@@ -8,6 +8,8 @@ use super::*;
 
 mod answers;
 
+mod handoff;
+
 mod values;
 
 fn catalog() -> Catalog {

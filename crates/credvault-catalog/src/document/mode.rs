@@ -8,6 +8,7 @@ use super::calls::{call, conditions, proof};
 use super::words::{cell, code, list, span};
 use crate::answer::SettingPaths;
 use crate::field::Field;
+use crate::handoff::HandOff;
 use crate::oauth::{After, Authorize, OAuth, Revoke, Rotation, Scopes, Verify};
 use crate::path::Path;
 use crate::request_auth::RequestTemplates;
@@ -27,6 +28,9 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
     request(text, &mode.request);
     if let Some(oauth) = &mode.oauth {
         tokens(text, mode, oauth);
+    }
+    if let Some(handoff) = &mode.handoff {
+        hand_over(text, handoff);
     }
     match &mode.verify {
         Some(verify) => verification(text, verify),
@@ -120,14 +124,7 @@ fn tokens(text: &mut String, mode: &Mode, oauth: &OAuth) {
 fn consent(text: &mut String, authorize: &Authorize, scopes: &Scopes) {
     let pkce = if authorize.pkce { "with PKCE (S256)" } else { "without PKCE" };
     let _ = writeln!(text, "- Consent: `{}`, {pkce}.", authorize.url);
-    let named = |scopes: &[String]| list(scopes.iter().map(|scope| code(scope)), "and");
-    if !scopes.default.is_empty() {
-        let _ = write!(text, "- Scopes: {} unless others are asked for", named(&scopes.default));
-        if !scopes.always.is_empty() {
-            let _ = write!(text, "; always {}", named(&scopes.always));
-        }
-        text.push_str(".\n");
-    }
+    asked(text, scopes);
     let mut callback = Vec::new();
     if authorize.code != "code" {
         callback.push(format!("the code is `{}`", authorize.code));
@@ -143,6 +140,29 @@ fn consent(text: &mut String, authorize: &Authorize, scopes: &Scopes) {
     if !callback.is_empty() {
         let _ = writeln!(text, "- Callback: {}.", callback.join("; "));
     }
+}
+
+fn asked(text: &mut String, scopes: &Scopes) {
+    let named = |scopes: &[String]| list(scopes.iter().map(|scope| code(scope)), "and");
+    if !scopes.default.is_empty() {
+        let _ = write!(text, "- Scopes: {} unless others are asked for", named(&scopes.default));
+        if !scopes.always.is_empty() {
+            let _ = write!(text, "; always {}", named(&scopes.always));
+        }
+        text.push_str(".\n");
+    }
+}
+
+fn hand_over(text: &mut String, handoff: &HandOff) {
+    let _ = writeln!(text, "- Consent: `{}`, which hands keys over to the vault.", handoff.url);
+    asked(text, &handoff.scopes);
+    let mut parts = vec![format!("the state is `{}`", handoff.state)];
+    parts.extend(handoff.fields.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")));
+    let _ = writeln!(text, "- Hand-off: {}.", parts.join("; "));
+    let callback = &handoff.callback;
+    let success = list(callback.success.iter().map(|(name, value)| code(&format!("{name}={value}"))), "and");
+    let _ =
+        writeln!(text, "- Callback: the state is `{}`; a denial unless it has {success}.", callback.state);
 }
 
 fn renewal(oauth: &OAuth) -> String {

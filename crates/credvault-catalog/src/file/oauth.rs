@@ -112,6 +112,30 @@ fn code() -> String {
     "code".to_owned()
 }
 
+/// Where the owner consents to a hand-off of keys, and how the provider hands them over: it posts JSON to
+/// `{flow.handoff_uri}` and sends the browser to `{flow.redirect_uri}` once that was taken.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandOffFile {
+    pub(crate) url: String,
+    pub(crate) query: BTreeMap<String, String>,
+    /// Where the state stands in what the provider posts: a path.
+    pub(crate) state: PathFile,
+    /// The secret fields in it: field to path. All must be there.
+    pub(crate) fields: BTreeMap<String, PathFile>,
+    pub(crate) callback: HandOffCallbackFile,
+}
+
+/// How the browser comes back from a hand-off.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandOffCallbackFile {
+    /// The parameter that holds the state.
+    pub(crate) state: String,
+    /// What parameters are if the owner has consented. Anything else is a denial.
+    pub(crate) success: BTreeMap<String, String>,
+}
+
 /// A signed assertion (RFC 7523) that stands for `{flow.assertion}`.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]

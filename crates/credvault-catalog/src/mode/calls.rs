@@ -50,13 +50,19 @@ impl Mode {
     /// # Errors
     /// A value that the URL needs is missing.
     pub fn authorize_url(&self, given: Given<'_>) -> Option<Result<String, Missing>> {
-        let authorize = self.oauth.as_ref()?.authorize.as_ref()?;
+        let (url, query) = match (&self.handoff, &self.oauth) {
+            (Some(handoff), _) => (&handoff.url, &handoff.query),
+            (None, oauth) => {
+                let authorize = oauth.as_ref()?.authorize.as_ref()?;
+                (&authorize.url, &authorize.query)
+            }
+        };
         let values = self.values(given);
-        let base = match values.rendered(&authorize.url) {
+        let base = match values.rendered(url) {
             Ok(base) => base,
             Err(missing) => return Some(Err(missing.into())),
         };
-        let pairs = values.pairs(&authorize.query);
+        let pairs = values.pairs(query);
         let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         // Spaces as %20: not every provider reads a plus in a URL.
@@ -66,6 +72,14 @@ impl Mode {
             base.expose_secret(),
             if base.expose_secret().contains('?') { '&' } else { '?' }
         )))
+    }
+
+    /// The page at the provider that hands over keys, without its query. `None` if the mode has none, or a setting is
+    /// missing.
+    pub fn handoff_url(&self, config: &Config) -> Option<String> {
+        let (secrets, flow) = (SecretFields::default(), Flow::default());
+        let values = self.values(Given { config, secrets: &secrets, app: None, flow: &flow });
+        Some(values.render(&self.handoff.as_ref()?.url)?.expose_secret().to_owned())
     }
 
     /// The request that gives tokens for a code.

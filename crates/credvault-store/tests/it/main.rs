@@ -7,6 +7,7 @@ mod fixture;
 mod changes;
 mod credentials;
 mod events;
+mod handoffs;
 mod isolation;
 mod opening;
 mod postgres;

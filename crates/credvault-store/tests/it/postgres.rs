@@ -4,6 +4,7 @@ use credvault_crypto::RootKeySource;
 use credvault_domain::{Action, Clock as _, ProviderId, ServiceId};
 use credvault_store::{NewApp, NewAuthorization, OpenError, Selector, Store, StoreSettings};
 use credvault_testkit::RoundTrips;
+use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 
 use crate::events::{new_endpoint, put};
@@ -37,6 +38,7 @@ async fn fixture_with_rows() -> Fixture {
             redirect_uri: "https://app.test/back".to_owned(),
             scopes: Vec::new(),
             settings: Default::default(),
+            secrets: Default::default(),
         };
         fixture
             .store
@@ -56,7 +58,11 @@ async fn fixture_with_rows() -> Fixture {
             scopes: Vec::new(),
         };
         let begin = write(&scope, Action::BeginAuthorization);
-        fixture.store.authorizations().begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
+        let authorizations = fixture.store.authorizations();
+        let begun = authorizations.begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
+        let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
+        authorizations.start(&awaited, "browser").await.unwrap();
+        authorizations.hand_over(&awaited, &credential("CANARY").fields).await.unwrap();
         let (gone, _) = renewing(&fixture, &scope, "d").await;
         let disconnect = write(&scope, Action::DisconnectConnection);
         let revocations = fixture.store.revocations();
@@ -76,7 +82,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "tenants",
     "tenant_keys",
     "connections",
@@ -88,6 +94,7 @@ const TABLES: [&str; 15] = [
     "refreshes",
     "oauth_apps",
     "authorizations",
+    "handoffs",
     "webhook_deliveries",
     "revocations",
     "event_endpoints",

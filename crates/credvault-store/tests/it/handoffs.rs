@@ -1,0 +1,113 @@
+//! Keys that a provider hands over: once, for a consent in progress, and gone when that is over.
+
+use std::time::Duration;
+
+use credvault_domain::{Action, SecretFields, ServiceId, TenantScope};
+use credvault_store::{AuthorizationError, Error, NewAuthorization};
+use secrecy::ExposeSecret as _;
+
+use crate::fixture::*;
+use crate::on_both;
+
+const BROWSER: &str = "a browser";
+
+async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String {
+    let id = fixture.connection(scope, account).await.id;
+    let new = NewAuthorization {
+        public: true,
+        return_origin: None,
+        exchange_url: None,
+        service: ServiceId::parse("spiffe://test/service").unwrap(),
+        session: None,
+        redirect_uri: String::new(),
+        client_id: String::new(),
+        scopes: Vec::new(),
+    };
+    let begin = write(scope, Action::BeginAuthorization);
+    let begun = fixture.store.authorizations().begin(scope, id, &new, &begin).await.unwrap().into_inner();
+    begun.state.expose_secret().to_owned()
+}
+
+async fn start(fixture: &Fixture, state: &str) {
+    let authorizations = fixture.store.authorizations();
+    let awaited = authorizations.find(state).await.unwrap();
+    authorizations.start(&awaited, BROWSER).await.unwrap();
+}
+
+async fn hand_over(fixture: &Fixture, state: &str) -> Result<(), Error> {
+    let authorizations = fixture.store.authorizations();
+    let awaited = authorizations.find(state).await?;
+    authorizations.hand_over(&awaited, &credential("CANARY").fields).await
+}
+
+fn refused(result: Result<(), Error>) -> AuthorizationError {
+    match result {
+        Err(Error::Authorization(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn rows(fixture: &Fixture) -> String {
+    fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM handoffs").await
+}
+
+fn values(fields: &SecretFields) -> Vec<&str> {
+    fields.iter().map(|(_, value)| value.expose_secret()).collect()
+}
+
+on_both! {
+    async fn keys_are_taken_once_between_start_and_return(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let authorizations = fixture.store.authorizations();
+        let state = begin(fixture, &scope, "a").await;
+        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "no browser has started it");
+        start(fixture, &state).await;
+        let awaited = authorizations.find(&state).await.unwrap();
+        assert!(!authorizations.was_handed_over(&awaited).await.unwrap());
+        hand_over(fixture, &state).await.unwrap();
+        assert!(authorizations.was_handed_over(&awaited).await.unwrap());
+        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+        authorizations.arrive(&awaited, Some(BROWSER)).await.unwrap();
+        let taken = authorizations.take(&scope, &state, None, true).await.unwrap();
+        assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
+        assert_eq!(rows(fixture).await, "0");
+        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+
+        let state = begin(fixture, &scope, "b").await;
+        start(fixture, &state).await;
+        let awaited = authorizations.find(&state).await.unwrap();
+        authorizations.arrive(&awaited, Some(BROWSER)).await.unwrap();
+        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "the browser is back");
+    }
+
+    async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let authorizations = fixture.store.authorizations();
+        let [declined, stolen, late] = [begin(fixture, &scope, "a").await, begin(fixture, &scope, "b").await, begin(fixture, &scope, "c").await];
+        for state in [&declined, &stolen, &late] {
+            start(fixture, state).await;
+            hand_over(fixture, state).await.unwrap();
+        }
+        authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
+        assert_eq!(rows(fixture).await, "2");
+        // Whoever brings the state in a wrong way has used it up.
+        assert!(authorizations.take(&scope, &stolen, Some("another session"), true).await.is_err());
+        assert_eq!(rows(fixture).await, "1");
+        fixture.clock.advance(Duration::from_secs(601));
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(rows(fixture).await, "0");
+        assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
+    }
+
+    async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let [one, other] = [begin(fixture, &scope, "a").await, begin(fixture, &scope, "b").await];
+        for state in [&one, &other] {
+            start(fixture, state).await;
+        }
+        hand_over(fixture, &one).await.unwrap();
+        fixture.execute("UPDATE handoffs SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> handoffs.state_hash)").await;
+        let moved = fixture.store.authorizations().take(&scope, &other, None, true).await;
+        assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Secret settings of apps: sealed, kept, shown as hints only, and good for the webhooks that they sign.
+
+use credvault::proto::v1;
+
+use crate::harness::provider::{Connected, STRICT, app_request, connection_request};
+use crate::harness::{Client, TestVault, refusal};
+use crate::on_both;
+
+const SIGNING: &str = "CANARY_signing_secret_of_the_app";
+
+fn with_settings(settings: &[(&str, &str)]) -> v1::PutOAuthAppRequest {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    v1::PutOAuthAppRequest { settings: settings.collect(), ..app_request() }
+}
+
+async fn put(operator: &Client, request: v1::PutOAuthAppRequest) -> Result<v1::OAuthApp, tonic::Status> {
+    Ok(operator.admin().put_o_auth_app(request).await?.into_inner().app.unwrap())
+}
+
+/// What the vault says to a webhook that this secret has signed.
+async fn verdict(connected: &Connected, app: &Client, id: &str, secret: &str) -> v1::WebhookVerdict {
+    use credvault_domain::Clock as _;
+    let time = connected.vault.clock.now().seconds().to_string();
+    let signature = credvault_testkit::hmac_sha256(secret.as_bytes(), format!("{time}.{{}}").as_bytes());
+    let header = |name: &str, value: &str| v1::WebhookHeader { name: name.into(), value: value.into() };
+    let request = v1::VerifyWebhookRequest {
+        connection_id: id.to_owned(),
+        headers: vec![header("X-Signature", &signature), header("X-Time", &time)],
+        body: b"{}".to_vec(),
+        ..Default::default()
+    };
+    app.vault().verify_webhook(request).await.unwrap().into_inner().verdict()
+}
+
+on_both! {
+    async fn a_secret_setting_signs_webhooks_and_is_shown_as_a_hint_only(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let operator = connected.vault.client("operator").await;
+        let app = connected.vault.app("acme").await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Invalid);
+
+        let stored = put(&operator, with_settings(&[("application_id", "x1"), ("signing_secret", SIGNING)])).await.unwrap();
+        let listed = operator.admin().list_o_auth_apps(v1::ListOAuthAppsRequest::default()).await.unwrap().into_inner().apps;
+        assert_eq!(listed, [stored.clone()]);
+        assert_eq!(stored.settings, [("application_id".to_owned(), "x1".to_owned())].into());
+        assert!(stored.hints.contains_key("client_secret") && stored.hints["signing_secret"].contains('…'), "{stored:?}");
+        assert!(!format!("{stored:?}").contains(SIGNING));
+        assert!(connected.vault.holds("oauth_apps", "application_id").await);
+        assert!(!connected.vault.holds("oauth_apps", SIGNING).await);
+        assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Valid);
+
+        // What is left out or empty stays, as the app's secret does; plain settings are replaced.
+        for kept in [with_settings(&[]), with_settings(&[("signing_secret", "")])] {
+            let stored = put(&operator, v1::PutOAuthAppRequest { client_secret: String::new(), ..kept }).await.unwrap();
+            assert!(stored.settings.is_empty() && stored.hints.len() == 2, "{stored:?}");
+        }
+        connected.vault.clock.advance(std::time::Duration::from_secs(1));
+        assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Valid);
+        put(&operator, with_settings(&[("signing_secret", "another_secret_of_the_app")])).await.unwrap();
+        connected.vault.clock.advance(std::time::Duration::from_secs(1));
+        assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn another_app_needs_its_own_secrets_and_an_unknown_setting_is_refused() {
+    let connected = Connected::sqlite(STRICT).await;
+    let operator = connected.vault.client("operator").await;
+    put(&operator, with_settings(&[("signing_secret", SIGNING)])).await.unwrap();
+    let other = |settings: &[(&str, &str)]| v1::PutOAuthAppRequest {
+        client_id: "another-app".into(),
+        ..with_settings(settings)
+    };
+    let lacking = put(&operator, other(&[])).await.unwrap_err();
+    assert_eq!(refusal(&lacking), "FailedPrecondition STATE_INVALID");
+    put(&operator, other(&[("signing_secret", "CANARY_of_another_app")])).await.unwrap();
+
+    let unknown = put(&operator, with_settings(&[("signing_secrt", "CANARY")])).await.unwrap_err();
+    assert_eq!(refusal(&unknown), "InvalidArgument FIELDS_INVALID");
+    assert!(unknown.message().contains("application_id, signing_secret"), "{unknown:?}");
+    assert!(!format!("{unknown:?}").contains("CANARY") && !unknown.message().contains("secrt"));
+    let none = v1::PutOAuthAppRequest { provider: "generic".into(), ..with_settings(&[("x", "CANARY")]) };
+    assert!(put(&operator, none).await.unwrap_err().message().contains("it takes none"));
+}
