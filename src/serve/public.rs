@@ -1,6 +1,7 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
 //! provider, come back here, and leave with a result for the page that opened them, or after the person has confirmed.
-//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has written is.
+//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has
+//! written is.
 
 mod consent;
 mod handoff;
