@@ -131,8 +131,7 @@ impl Instance {
             broker.clone(),
             random,
             Arc::clone(&clock),
-            settings.public.origins.clone(),
-            &settings.limits,
+            &settings,
         );
         let vault = Arc::new(vault);
         let (health, health_service) = tonic_health::server::health_reporter();

@@ -12,7 +12,7 @@ use credvault_store::Store;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::settings::Limits;
+use crate::settings::Settings;
 use crate::wire::Refusal;
 
 /// How many refusals of a service are recorded: that many a second, and that many at once.
@@ -47,9 +47,9 @@ impl Vault {
         broker: Broker,
         random: Arc<dyn Random>,
         clock: Arc<dyn Clock>,
-        origins: Vec<String>,
-        limits: &Limits,
+        settings: &Settings,
     ) -> Self {
+        let (limits, origins) = (&settings.limits, settings.public.origins.clone());
         let per_second = NonZeroU32::new(limits.rate_per_second);
         let burst = per_second.map(|rate| NonZeroU32::new(limits.rate_burst).unwrap_or(rate));
         let rate = per_second

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use credvault_domain::Clock as _;
 use tonic::Status;
 
 use super::client::{Client, ClientArgs};
 use super::connections::{all_connections, one, settings};
 use super::failure::Failure;
 use super::{OutputArgs, pair};
+use crate::SystemClock;
 use crate::output::Output;
 use crate::proto::v1;
 use crate::wire::struct_of;
@@ -129,8 +131,7 @@ async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Resu
                         browser says which";
             return Err(Status::failed_precondition(text).into());
         }
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        if clock.is_ok_and(|time| time.as_secs().cast_signed() > until) {
+        if SystemClock.now().seconds() > until {
             let text = "the account was not connected within ten minutes; run the command again";
             return Err(Status::failed_precondition(text).into());
         }

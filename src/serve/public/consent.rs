@@ -141,7 +141,10 @@ impl Consents {
         if let Some(origin) = awaited.return_origin.clone() {
             let text = "The provider has answered. This window closes by itself.";
             let message = Message { origin, outcome: "returned", result: Some(result) };
-            return Ok(Page { message: Some(message), ..Page::plain(StatusCode::OK, "Almost done", text) });
+            return Ok(Page {
+                message: Some(Box::new(message)),
+                ..Page::plain(StatusCode::OK, "Almost done", text)
+            });
         }
         let question = Question {
             provider: self.provider_name(connection),
@@ -153,7 +156,10 @@ impl Consents {
         };
         let text =
             "Confirm only if you have begun this yourself, and the place where you did shows the same code.";
-        Ok(Page { question: Some(question), ..Page::plain(StatusCode::OK, "Connect this account?", text) })
+        Ok(Page {
+            question: Some(Box::new(question)),
+            ..Page::plain(StatusCode::OK, "Connect this account?", text)
+        })
     }
 
     /// The provider has sent the browser back without a consent. What it says about that is shown to nobody.

@@ -21,8 +21,8 @@ pub(super) struct Page {
     pub(super) text: String,
     /// The reason, as errors call it; empty where all is well.
     pub(super) reason: &'static str,
-    pub(super) message: Option<Message>,
-    pub(super) question: Option<Question>,
+    pub(super) message: Option<Box<Message>>,
+    pub(super) question: Option<Box<Question>>,
 }
 
 /// What the page that opened the window is told.
@@ -55,7 +55,7 @@ impl Page {
     }
 
     pub(super) fn telling(self, origin: Option<String>, outcome: &'static str) -> Self {
-        Self { message: origin.map(|origin| Message { origin, outcome, result: None }), ..self }
+        Self { message: origin.map(|origin| Box::new(Message { origin, outcome, result: None })), ..self }
     }
 
     fn html(&self) -> String {
@@ -67,7 +67,7 @@ impl Page {
         let title = escape(self.title);
         // Writing to a string cannot fail.
         let _ = write!(html, "<title>{title}</title><main");
-        if let Some(Message { origin, outcome, result }) = &self.message {
+        if let Some(Message { origin, outcome, result }) = self.message.as_deref() {
             let result = result.as_ref().map_or("", |result| result.expose_secret());
             let data = [
                 ("origin", origin.as_str()),
