@@ -44,7 +44,7 @@ on_both! {
 
         let stored = put(&operator, with_settings(&[("application_id", "x1"), ("signing_secret", SIGNING)])).await.unwrap();
         let listed = operator.admin().list_o_auth_apps(v1::ListOAuthAppsRequest::default()).await.unwrap().into_inner().apps;
-        assert_eq!(listed, [stored.clone()]);
+        assert_eq!(listed, std::slice::from_ref(&stored));
         assert_eq!(stored.settings, [("application_id".to_owned(), "x1".to_owned())].into());
         assert!(stored.hints.contains_key("client_secret") && stored.hints["signing_secret"].contains('…'), "{stored:?}");
         assert!(!format!("{stored:?}").contains(SIGNING));
