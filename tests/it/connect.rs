@@ -605,3 +605,31 @@ async fn what_tokens_do_not_say_is_asked_after_a_consent() {
     let connected = consent(after("nothing", true)).await.unwrap();
     assert_eq!((connected.state(), names(&connected)), (v1::ConnectionState::Connected, None));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_whose_refresh_cannot_be_asked_says_nothing_of_the_connection() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let tokens = connected.provider.issue("shop-1", &["read"]);
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    // The access token was withdrawn alone.
+    let fields = [("access_token", "no token of the provider's"), ("refresh_token", &tokens.refresh_token)];
+    let put = v1::PutCredentialRequest {
+        connection_id: id.clone(),
+        credential: Some(input(&fields)),
+        ..Default::default()
+    };
+    app.vault().put_credential(put).await.unwrap();
+    for step in [
+        Step::Fail { status: 503, after_effect: false },
+        Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(1) },
+        Step::Refuse(Refusal::InvalidClient),
+    ] {
+        connected.provider.behave(|behaviour| behaviour.steady = step.clone());
+        assert!(tested(&app, &id).await.is_err(), "{step:?}");
+        assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()), "{step:?}");
+    }
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    connected.vault.clock.advance(Duration::from_secs(60));
+    assert_eq!(tested(&app, &id).await.unwrap().outcome(), v1::TestOutcome::Works);
+}

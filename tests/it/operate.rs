@@ -100,7 +100,8 @@ async fn a_database_that_is_away_makes_it_unready_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_progress_finish_after_sigterm() {
     let vault = TestVault::prepared(None).await;
-    let process = Process::serve(vault.folder.path(), &["limits.calls=4096"]).unwrap();
+    let patient = ["limits.calls=4096", "store.acquire_timeout_ms=20000", "store.audit_timeout_ms=20000"];
+    let process = Process::serve(vault.folder.path(), &patient).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
     let operator =
         Client::connect(process.address, vault.authority.pem(), Some(&leaf("operator"))).await.unwrap();

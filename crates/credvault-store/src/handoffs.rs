@@ -28,6 +28,9 @@ impl Authorizations<'_> {
     ) -> Result<(), Error> {
         use authorization::Column as Consent;
         let (store, tenant) = (self.store, &awaited.tenant);
+        if let Some(over) = awaited.over {
+            return Err(over.into());
+        }
         let tx = begin_write(&store.writer(), store.database(), tenant).await?;
         let key = (tenant.as_str().to_owned(), awaited.state_hash.clone());
         let open = authorization::Entity::find_by_id(key.clone())
