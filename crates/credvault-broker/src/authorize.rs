@@ -362,7 +362,7 @@ impl Broker {
         })?;
         let granted =
             target.mode.read_tokens(answer.status, &answer.body, sent).map_err(|kind| match kind {
-                RefusalKind::Dead | RefusalKind::Unknown => AuthorizeError::CodeRefused,
+                RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => AuthorizeError::CodeRefused,
                 RefusalKind::App => AuthorizeError::AppRefused,
                 RefusalKind::Throttled | RefusalKind::Outage => AuthorizeError::Unavailable,
             })?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use credvault_catalog::{Body, Method, ProviderRequest};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -13,22 +14,19 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::guard::Guard;
+use crate::reader::{self, LARGEST, TooLarge};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long all of it may take.
 const TOTAL: Duration = Duration::from_secs(10);
-/// The largest answer.
-const LARGEST: usize = 1024 * 1024;
-/// The longest pause that a provider can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// An answer of a provider.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null if it is not JSON.
+    /// The body; null if it can not be read.
     pub body: Value,
     /// How long the provider wants no further call.
     pub retry_after: Option<Duration>,
@@ -99,14 +97,15 @@ impl Http {
     pub async fn send(&self, request: ProviderRequest) -> Result<Answer, SendError> {
         let mut response = self.begin(request).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let encoding = header(response.headers(), "content-encoding").unwrap_or_default().to_owned();
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| SendError::Lost(text(error)))? {
             if body.len() + chunk.len() > LARGEST {
-                return Err(SendError::Lost("it is larger than 1 MiB".to_owned()));
+                return Err(too_large(TooLarge));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), retry_after })
+        Ok(Answer { status, body: reader::body(&body, &encoding).map_err(too_large)?, retry_after })
     }
 
     /// Sends a request and reads the head of the answer only: its body is a stranger's, and nobody wants it.
@@ -220,17 +219,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// `Retry-After` in seconds, or as an HTTP date by the provider's own clock, which its `Date` shows.
-fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let value = text("retry-after")?;
-    let pause = match value.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = httpdate::parse_http_date(value).ok()?;
-            let now = text("date").and_then(|date| httpdate::parse_http_date(date).ok())?;
-            until.duration_since(now).unwrap_or_default()
-        }
-    };
-    Some(pause.min(LONGEST_PAUSE))
+fn too_large(error: TooLarge) -> SendError {
+    SendError::Lost(error.to_string())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    reader::retry_after(header(headers, "retry-after")?, header(headers, "date"))
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }

@@ -16,6 +16,8 @@ mod guard;
 
 mod http;
 
+mod reader;
+
 mod pace;
 mod refresher;
 

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::condition::{Condition, any, succeeded};
+use crate::life::Life;
 use crate::path::Path;
 
 /// Tokens as a provider gave them.
@@ -40,20 +41,35 @@ pub enum RefusalKind {
     App,
     /// Too many calls.
     Throttled,
-    /// The provider is out of order.
+    /// Another request for the same tokens is under way at the provider: the next one may well be served.
+    Busy,
+    /// The provider is out of order, or something else answers in its place.
     Outage,
-    /// None of these: a refusal that the provider's file does not know.
+    /// A refusal in the provider's own words, which its file does not know.
     Unknown,
 }
 
 impl RefusalKind {
-    fn of_status(status: u16) -> Self {
+    /// What the status says alone. `spoke` is whether the body is the provider's own: a success without one is the page of
+    /// a gateway.
+    fn of_status(status: u16, spoke: bool) -> Self {
         match status {
             429 => Self::Throttled,
-            500.. => Self::Outage,
+            // Timed out, too early: neither is about what was asked for.
+            408 | 425 | 500.. => Self::Outage,
+            ..400 if !spoke => Self::Outage,
             _ => Self::Unknown,
         }
     }
+}
+
+/// The longest code of an error that is shown, in characters.
+const CODE_MAX: usize = 64;
+
+/// A token (RFC 6749, appendix A.12): printable ASCII. A line end in one would end a header.
+pub(crate) fn token(value: &Value) -> Option<&str> {
+    let visible = |text: &&str| !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    value.as_str().filter(visible)
 }
 
 /// Settings in an answer.
@@ -100,7 +116,7 @@ impl DetailRules {
     /// What kind of refusal it is.
     pub(crate) fn read(&self, status: u16, body: &Value) -> Result<Details, RefusalKind> {
         if !succeeded(&self.success, status, body) {
-            return Err(RefusalKind::of_status(status));
+            return Err(RefusalKind::of_status(status, !body.is_null()));
         }
         let account = self.account.as_ref().and_then(|path| path.text(body));
         Ok(Details { settings: self.settings.read(body), account })
@@ -123,13 +139,12 @@ pub(crate) struct AnswerRules {
     pub(crate) settings: SettingPaths,
     pub(crate) secrets: BTreeMap<FieldName, Path>,
     pub(crate) account: Option<Path>,
+    pub(crate) code: Path,
     pub(crate) dead: Vec<Condition>,
     pub(crate) app: Vec<Condition>,
     pub(crate) throttled: Vec<Condition>,
+    pub(crate) busy: Vec<Condition>,
 }
-
-/// The shortest and the longest life that is believed.
-const LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(400 * 24 * 3600));
 
 impl AnswerRules {
     /// Reads an answer to a request that was sent at `sent`.
@@ -141,20 +156,23 @@ impl AnswerRules {
             return Err(self.refusal(status, body));
         }
         // 200 with an error in it, and 200 with nothing in it.
-        let Some(access_token) = self.access_token.of(body).and_then(Value::as_str).filter(|t| !t.is_empty())
-        else {
+        let Some(access_token) = self.access_token.of(body).and_then(token) else {
             return Err(self.refusal(status, body));
         };
-        let secret =
-            |path: &Path| Some(SecretString::from(path.of(body)?.as_str().filter(|t| !t.is_empty())?));
+        // An empty text is none; one that is no token makes the whole answer none.
+        let given = self.refresh_token.of(body).filter(|value| value.as_str() != Some(""));
+        if given.is_some_and(|value| token(value).is_none()) {
+            return Err(self.refusal(status, body));
+        }
+        let secret = |path: &Path| Some(SecretString::from(token(path.of(body)?)?));
         let secrets = self.secrets.iter().filter_map(|(name, path)| Some((name.clone(), secret(path)?)));
         Ok(Granted {
             access_token: access_token.into(),
             refresh_token: secret(&self.refresh_token),
             expires: self.expires(body, sent),
-            refresh_expires: match &self.refresh_expires_at {
-                Some(path) => path.of(body).and_then(instant).filter(|end| *end > sent),
-                None => seconds(self.refresh_lifetime.of(body)).map(|lifetime| sent.after(lifetime)),
+            refresh_expires: match self.refresh_life(body, sent) {
+                Life::Lasts(life) => Some(sent.after(life)),
+                Life::Unnamed | Life::Void | Life::Unclear => None,
             },
             scopes: self.scopes(body),
             settings: self.settings.read(body),
@@ -167,25 +185,40 @@ impl AnswerRules {
         let is = |conditions: &[Condition]| any(conditions, status, body);
         if status == 429 || is(&self.throttled) {
             RefusalKind::Throttled
+        } else if is(&self.busy) {
+            RefusalKind::Busy
         } else if is(&self.app) {
             RefusalKind::App
         } else if is(&self.dead) {
             RefusalKind::Dead
-        } else if status >= 500 {
-            RefusalKind::Outage
         } else {
-            RefusalKind::Unknown
+            RefusalKind::of_status(status, self.code(body).is_some())
         }
     }
 
+    /// The provider's own code of an error, if it is a plain word that can be shown.
+    pub(crate) fn code(&self, body: &Value) -> Option<String> {
+        let plain = |text: &String| {
+            text.len() <= CODE_MAX
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        };
+        self.code.texts(body).find(plain)
+    }
+
     fn expires(&self, body: &Value, sent: Timestamp) -> Option<Timestamp> {
-        if let Some(value) = self.expires_at.as_ref().and_then(|path| path.of(body)) {
-            return instant(value)
-                .filter(|instant| *instant > sent)
-                .map(|instant| sent.after(sent.until(instant).clamp(LIFETIMES.0, LIFETIMES.1)));
+        let at = self.expires_at.as_ref().map_or(Life::Unnamed, |path| Life::of_instant(path.of(body), sent));
+        let life = match at {
+            Life::Unnamed => Life::of_seconds(self.lifetime.of(body)),
+            named => named,
+        };
+        life.or_default(self.default_lifetime).map(|life| sent.after(life))
+    }
+
+    fn refresh_life(&self, body: &Value, sent: Timestamp) -> Life {
+        match &self.refresh_expires_at {
+            Some(path) => Life::of_instant(path.of(body), sent),
+            None => Life::of_seconds(self.refresh_lifetime.of(body)),
         }
-        let lifetime = seconds(self.lifetime.of(body)).or(self.default_lifetime)?;
-        Some(sent.after(lifetime.clamp(LIFETIMES.0, LIFETIMES.1)))
     }
 
     fn scopes(&self, body: &Value) -> Option<Vec<String>> {
@@ -201,34 +234,6 @@ impl AnswerRules {
             _ => None,
         }
     }
-}
-
-/// A lifetime in seconds, as number or text. Zero is none.
-fn seconds(value: Option<&Value>) -> Option<Duration> {
-    let seconds = match value? {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|s| s as u64)),
-        _ => None,
-    };
-    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
-}
-
-/// An instant, in seconds since 1970 or as RFC 3339.
-fn instant(value: &Value) -> Option<Timestamp> {
-    match value {
-        Value::String(text) => text.parse().ok().map_or_else(|| rfc3339(text), from_seconds),
-        other => other.as_i64().and_then(from_seconds),
-    }
-}
-
-fn from_seconds(seconds: i64) -> Option<Timestamp> {
-    Timestamp::from_seconds(seconds, 0)
-}
-
-fn rfc3339(text: &str) -> Option<Timestamp> {
-    let format = &time::format_description::well_known::Rfc3339;
-    let instant = time::OffsetDateTime::parse(text, format).ok()?;
-    from_seconds(instant.unix_timestamp())
 }
 
 /// What a verification says.
@@ -272,7 +277,7 @@ impl VerdictRules {
             let text = |path: &Option<Path>| path.as_ref().and_then(|path| path.text(body));
             Verdict::Works { account: text(&self.account), name: text(&self.name) }
         } else {
-            Verdict::Unclear(RefusalKind::of_status(status))
+            Verdict::Unclear(RefusalKind::of_status(status, !body.is_null()))
         }
     }
 }

@@ -8,6 +8,8 @@ mod path;
 
 mod condition;
 
+mod life;
+
 mod answer;
 
 mod call;

@@ -44,17 +44,30 @@ impl Path {
 
     /// What stands there. Null is nothing.
     pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        let found = |route: &Vec<Part>| route.iter().try_fold(document, |value, part| part.of(value));
-        self.0.iter().filter_map(found).find(|value| !value.is_null())
+        self.all(document).next()
+    }
+
+    fn all<'v>(&self, document: &'v Value) -> impl Iterator<Item = &'v Value> {
+        let found = move |route: &Vec<Part>| route.iter().try_fold(document, |value, part| part.of(value));
+        self.0.iter().filter_map(found).filter(|value| !value.is_null())
     }
 
     /// The value as text, if it is a text that is not empty, or a number.
     pub(crate) fn text(&self, document: &Value) -> Option<String> {
-        match self.of(document)? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
+        self.of(document).and_then(text)
+    }
+
+    /// All that stands there and is a text that is not empty, or a number, for each of the paths.
+    pub(crate) fn texts(&self, document: &Value) -> impl Iterator<Item = String> {
+        self.all(document).filter_map(text)
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 

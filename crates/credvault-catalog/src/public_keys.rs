@@ -7,9 +7,11 @@ use credvault_domain::{Config, FieldName, SecretFields};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::answer::token;
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::derived::Derived;
 use crate::field::Field;
+use crate::life::Life;
 use crate::mode::Missing;
 use crate::request_auth::Values;
 
@@ -54,9 +56,9 @@ impl PublicKeys {
 
     /// The token in an answer of 2xx (RFC 6749, section 5.1), and how long it lives.
     pub fn read_token(&self, body: &Value) -> Option<(SecretString, Duration)> {
-        let token = body.get("access_token")?.as_str().filter(|token| !token.is_empty())?;
-        let seconds = body.get("expires_in").and_then(Value::as_u64).unwrap_or_default();
-        Some((token.into(), Duration::from_secs(seconds)))
+        let token = token(body.get("access_token")?)?;
+        let life = Life::of_seconds(body.get("expires_in")).or_default(None);
+        Some((token.into(), life.unwrap_or_default()))
     }
 
     /// The key in an answer of 2xx, PEM: its member `key`.

@@ -247,7 +247,7 @@ fn host_of(url: &str) -> String {
 
 fn sign_of(kind: RefusalKind, retry: Duration) -> Sign {
     match kind {
-        RefusalKind::Dead | RefusalKind::Unknown => Sign::Well,
+        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => Sign::Well,
         RefusalKind::App => Sign::Refused(APP_REST),
         RefusalKind::Throttled => Sign::Pause(retry),
         RefusalKind::Outage => Sign::Down,

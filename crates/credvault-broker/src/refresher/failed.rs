@@ -29,7 +29,7 @@ impl Inner {
         // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed.
         if matches!(
             (kind, answer.status),
-            (RefusalKind::Unknown, 200..300) | (RefusalKind::Outage, 502 | 504)
+            (RefusalKind::Unknown | RefusalKind::Outage, 200..300) | (RefusalKind::Outage, 502 | 504)
         ) {
             return Failed::unknown(retry, now, detail);
         }
@@ -43,7 +43,9 @@ impl Inner {
                 Failed::app(APP_PAUSE, now, detail)
             }
             RefusalKind::Throttled => Failed::throttled(retry, now, detail),
-            RefusalKind::Outage | RefusalKind::Unknown => Failed::temporary(retry, now, detail),
+            RefusalKind::Outage | RefusalKind::Busy | RefusalKind::Unknown => {
+                Failed::temporary(retry, now, detail)
+            }
         }
     }
 

@@ -119,6 +119,9 @@ fn tokens(text: &mut String, mode: &Mode, oauth: &OAuth) {
     if !oauth.answer.throttled.is_empty() {
         let _ = writeln!(text, "- Too fast: {}, or status 429.", conditions(&oauth.answer.throttled));
     }
+    if !oauth.answer.busy.is_empty() {
+        let _ = writeln!(text, "- Another request is under way: {}.", conditions(&oauth.answer.busy));
+    }
 }
 
 fn consent(text: &mut String, authorize: &Authorize, scopes: &Scopes) {

@@ -159,11 +159,14 @@ pub(crate) struct AnswerFile {
     pub(crate) success: Vec<ConditionFile>,
     pub(crate) access_token: PathFile,
     pub(crate) refresh_token: PathFile,
-    /// A number of seconds, as number or text.
+    /// A number of seconds, as number or text, with or without a fraction. No life is taken to be longer than this says,
+    /// nor longer than 400 days.
     pub(crate) lifetime: PathFile,
     /// Instead of a lifetime: an instant, in seconds since 1970 or as RFC 3339.
     pub(crate) expires_at: Option<PathFile>,
-    /// The lifetime where the answer names none, or zero.
+    /// The lifetime where the answer names none; without this, such a token has no end. It also counts where the answer
+    /// names zero, less than that, or an instant that has passed; without this, that is one hour. What is neither a
+    /// number nor an instant is one hour, or this if it is shorter.
     pub(crate) default_lifetime_seconds: Option<u64>,
     /// A number of seconds after which the refresh token is dead if nobody uses it.
     pub(crate) refresh_lifetime: PathFile,
@@ -179,11 +182,16 @@ pub(crate) struct AnswerFile {
     pub(crate) secrets: BTreeMap<String, PathFile>,
     /// The account's id at the provider.
     pub(crate) account: Option<PathFile>,
+    /// The code of a refusal: of these the first that is a plain word. It is shown to callers, so nothing that may be
+    /// secret can stand there.
+    pub(crate) code: PathFile,
 }
 
 impl Default for AnswerFile {
     fn default() -> Self {
+        let code = ["error", "error.code", "errors.0.code"];
         Self {
+            code: PathFile::Several(code.map(str::to_owned).to_vec()),
             success: Vec::new(),
             access_token: PathFile::One("access_token".to_owned()),
             refresh_token: PathFile::One("refresh_token".to_owned()),
@@ -243,6 +251,8 @@ pub(crate) struct RenewalFile {
     pub(crate) app: Vec<ConditionFile>,
     /// Answers that mean: too fast. Beside status 429.
     pub(crate) throttled: Vec<ConditionFile>,
+    /// Answers that mean: another request with this refresh token is under way. They count before `dead` and `app`.
+    pub(crate) busy: Vec<ConditionFile>,
 }
 
 /// How the provider is told that a token is not needed any more.

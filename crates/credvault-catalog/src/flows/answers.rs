@@ -65,9 +65,11 @@ impl Known<'_> {
             settings,
             secrets,
             account: file.account.map(|text| path("account", &text)).transpose()?,
+            code: path("code", &file.code)?,
             dead,
             app,
             throttled: of_renewal("throttled", &renewal.throttled)?,
+            busy: of_renewal("busy", &renewal.busy)?,
         })
     }
 

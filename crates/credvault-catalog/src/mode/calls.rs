@@ -153,6 +153,12 @@ impl Mode {
         oauth.answer.read(status, body, sent)
     }
 
+    /// The provider's own code of an error in an answer to an exchange or a renewal, if it is a plain word: letters,
+    /// digits, `_`, `.` and `-`, at most 64 of them. It can be shown and recorded.
+    pub fn refusal_code(&self, body: &Value) -> Option<String> {
+        self.oauth.as_ref()?.answer.code(body)
+    }
+
     /// Whether the provider can be told that a credential of this mode is over.
     pub fn is_revocable(&self) -> bool {
         self.revoke.is_some()

@@ -213,3 +213,87 @@ fn a_refresh_tokens_own_end_is_read_in_each_providers_words() {
         json!({"code": 0, "data": {"access_token": "t", "refresh_token_expire_in": 4_000_000_000_i64}});
     assert_eq!(seconds(granted(mode(&catalog, "tiktok_shop", "oauth2_code"), shop)), Some(4_000_000_000));
 }
+
+#[test]
+fn a_success_without_tokens_is_an_outage_unless_the_provider_refuses_in_its_own_words() {
+    let catalog = catalog();
+    let notion = mode(&catalog, "notion", "oauth2_code");
+    let cases = [
+        (200, Value::Null, RefusalKind::Outage),
+        (200, json!({}), RefusalKind::Outage),
+        (200, json!({"status": "maintenance"}), RefusalKind::Outage),
+        (200, json!({"access_token": ""}), RefusalKind::Outage),
+        (200, json!({"error": "Something went <b>wrong</b>"}), RefusalKind::Outage),
+        (302, Value::Null, RefusalKind::Outage),
+        (408, Value::Null, RefusalKind::Outage),
+        (502, json!({"error": "invalid_request"}), RefusalKind::Outage),
+        (200, json!({"error": "invalid_scope"}), RefusalKind::Unknown),
+        (400, json!({"error": "invalid_request"}), RefusalKind::Unknown),
+        (400, json!({"error": "INVALID_GRANT"}), RefusalKind::Unknown),
+        (401, Value::Null, RefusalKind::Unknown),
+        (200, json!({"error": "invalid_grant"}), RefusalKind::Dead),
+    ];
+    for (status, body, expected) in cases {
+        assert_eq!(refusal(notion, status, body.clone()), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_refusals_code_is_shown_if_it_is_a_plain_word() {
+    let catalog = catalog();
+    let code = |provider, body: Value| mode(&catalog, provider, "oauth2_code").refusal_code(&body);
+    let long = "x".repeat(65);
+    let cases = [
+        ("notion", json!({"error": "invalid_request"}), Some("invalid_request")),
+        ("notion", json!({"error": {"code": "invalid_grant"}}), Some("invalid_grant")),
+        ("notion", json!({"error": "Not a word", "errors": [{"code": "E-1.2"}]}), Some("E-1.2")),
+        ("notion", json!({"error": long}), None),
+        ("notion", json!({"error": "line\nend", "code": "secret"}), None),
+        ("meta", json!({"error": {"code": 190}}), Some("190")),
+        ("hubspot", json!({"status": "BAD_AUTH_CODE"}), Some("BAD_AUTH_CODE")),
+        ("tiktok_shop", json!({"code": 36_004_004}), Some("36004004")),
+        ("walmart_marketplace", json!({"error": [{"code": "INVALID_TOKEN"}]}), Some("INVALID_TOKEN")),
+        ("notion", Value::Null, None),
+    ];
+    for (provider, body, expected) in cases {
+        assert_eq!(code(provider, body.clone()).as_deref(), expected, "{provider} {body}");
+    }
+}
+
+#[test]
+fn busy_is_none_of_the_words_for_dead() {
+    let catalog = catalog();
+    let salesforce = mode(&catalog, "salesforce", "oauth2_code");
+    let said = |text: &str| json!({"error": "invalid_grant", "error_description": text});
+    for text in ["token request is already being processed", "expired authorization code"] {
+        assert_eq!(refusal(salesforce, 400, said(text)), RefusalKind::Busy, "{text}");
+    }
+    assert_eq!(refusal(salesforce, 400, said("expired access/refresh token")), RefusalKind::Dead);
+}
+
+#[test]
+fn an_end_in_words_is_an_end() {
+    let catalog = catalog();
+    let github = mode(&catalog, "github", "github_app");
+    let day = 24 * 3600;
+    let cases = [
+        (json!("1970-01-02T00:00:00Z"), day),
+        (json!(" 1970-01-02T00:00:00.9+00:00 "), day),
+        (json!(day), day),
+        (json!("86400.5"), day),
+        // Milliseconds are no year 57,000, and neither is what has passed or cannot be read for ever.
+        (json!(1_764_130_000_000_i64), 3600),
+        (json!(0), 3600),
+        (json!("tomorrow"), 3600),
+        (json!(true), 3600),
+    ];
+    for (end, expected) in cases {
+        let tokens = granted(github, json!({"token": "t", "expires_at": end}));
+        assert_eq!(tokens.expires.expect("an end").seconds(), expected, "{end}");
+    }
+    let meta = mode(&catalog, "meta", "oauth2_code");
+    let zero = granted(meta, json!({"access_token": "t", "expires_in": 0}));
+    assert_eq!(zero.expires.expect("an end").seconds(), 60 * day, "what the file says of it");
+    let unclear = granted(meta, json!({"access_token": "t", "expires_in": "3600s"}));
+    assert_eq!(unclear.expires.expect("an end").seconds(), 3600);
+}
