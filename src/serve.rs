@@ -121,7 +121,7 @@ impl Instance {
             Arc::clone(&clock),
             Arc::clone(&random),
             public_url.clone(),
-            settings.broker.refreshes_per_second,
+            settings.broker.refresh_limits(),
         );
 
         let vault = Vault::new(

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use config::{Config, Environment, File};
-use credvault_broker::{Guard, NetworkError};
+use credvault_broker::{Guard, NetworkError, RefreshLimits};
 use credvault_crypto::{PassphraseKdf, RootKeySource};
 use credvault_store::StoreSettings;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -337,17 +337,34 @@ pub struct BrokerSection {
     pub allowed_networks: Vec<String>,
     /// How many refreshes of one app a provider gets in any second at most, from all replicas together; 0 means no limit.
     pub refreshes_per_second: u32,
+    /// For how long a refresh whose outcome is unclear is repeated, with growing pauses, before the account's owner is asked
+    /// to consent again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
+    pub refresh_persistence_hours: u64,
     /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
     pub verify_hours: u64,
 }
 
 impl Default for BrokerSection {
     fn default() -> Self {
-        Self { allowed_networks: Vec::new(), refreshes_per_second: 50, verify_hours: 24 }
+        Self {
+            allowed_networks: Vec::new(),
+            refreshes_per_second: 50,
+            refresh_persistence_hours: 168,
+            verify_hours: 24,
+        }
     }
 }
 
 impl BrokerSection {
+    /// How fast tokens are refreshed, and for how long.
+    pub fn refresh_limits(&self) -> RefreshLimits {
+        let hours = self.refresh_persistence_hours;
+        RefreshLimits {
+            per_second: self.refreshes_per_second,
+            perseverance: Duration::from_secs(hours.saturating_mul(3600)),
+        }
+    }
+
     /// The guard of outgoing calls.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 //! Migrations only expand: the previous release runs against the new schema. What a release stops using goes in a
 //! later one. A migration that has been released is never edited.
 
+mod fetch_function;
 mod m0001_begin;
 
 mod m0002_connect;
 
 mod m0003_events;
+mod m0004_refresh;
 
 mod roles;
 
@@ -26,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_begin::Migration),
             Box::new(m0002_connect::Migration),
             Box::new(m0003_events::Migration),
+            Box::new(m0004_refresh::Migration),
         ]
     }
 

@@ -159,7 +159,7 @@ impl Refusal {
             Self::Refresh(error) => match error {
                 RefreshError::Reauthorize => (Code::FailedPrecondition, R::ReauthorizationRequired),
                 RefreshError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
-                RefreshError::Unavailable { .. } | RefreshError::App => {
+                RefreshError::Unavailable { .. } | RefreshError::Refused { .. } | RefreshError::App => {
                     (Code::Unavailable, R::ProviderUnavailable)
                 }
                 RefreshError::Nothing => (Code::FailedPrecondition, R::StateInvalid),
@@ -232,9 +232,11 @@ impl Refusal {
     fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(delay) | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
-            Self::Refresh(RefreshError::Unavailable { retry } | RefreshError::Throttled { retry }) => {
-                Some(*retry)
-            }
+            Self::Refresh(
+                RefreshError::Unavailable { retry }
+                | RefreshError::Refused { retry }
+                | RefreshError::Throttled { retry },
+            ) => Some(*retry),
             _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
                 Some(Duration::from_secs(1))
             }

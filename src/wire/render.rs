@@ -76,8 +76,11 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         account_name: account_name.as_str().to_owned(),
         auth_mode: auth_mode.as_str().to_owned(),
         state: state.into(),
-        error: error
-            .map(|cause| v1::ConnectionError { reason: cause.reason, time: Some(timestamp(cause.time)) }),
+        error: error.map(|cause| v1::ConnectionError {
+            reason: cause.reason,
+            time: Some(timestamp(cause.time)),
+            provider_code: cause.code.unwrap_or_default(),
+        }),
         enabled,
         config: Some(struct_of(config.as_object())),
         labels: labels.into_map(),

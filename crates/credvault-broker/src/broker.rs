@@ -7,7 +7,7 @@ use credvault_domain::{Clock, ProviderId, Random};
 use credvault_store::Store;
 
 use crate::published::Published;
-use crate::{Http, Refresher};
+use crate::{Http, RefreshLimits, Refresher};
 
 /// Does things at providers. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Broker {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         public_url: Option<String>,
-        refreshes_per_second: u32,
+        limits: RefreshLimits,
     ) -> Self {
         let refresher = Refresher::new(
             store.clone(),
@@ -47,7 +47,7 @@ impl Broker {
             http.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
-            refreshes_per_second,
+            limits,
         );
         let published = Published::default();
         Self(Arc::new(Inner { store, catalog, http, clock, random, refresher, public_url, published }))

@@ -20,6 +20,13 @@ use crate::reader::{self, LARGEST, TooLarge};
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long all of it may take.
 const TOTAL: Duration = Duration::from_secs(10);
+/// How long an answer is waited for that nobody can ask for again: within the 45 s of a refresh's lease, with its 5 s
+/// before sending.
+const READ_ON: Duration = Duration::from_secs(35);
+/// In what portions that is counted: a process that was stopped has waited for one of them, however long it took.
+const PORTION: Duration = Duration::from_millis(500);
+/// No limit of the client's own: its clock goes on while the process is stopped.
+const UNLIMITED: Duration = Duration::from_secs(24 * 3600);
 
 /// An answer of a provider.
 #[derive(Debug)]
@@ -52,6 +59,17 @@ pub enum SendError {
     Lost(String),
 }
 
+/// Why there is no answer to a request that is sent once.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum SendOnceError {
+    /// It was not sent, or the connection has ended without an answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// It was sent, and the provider may still be at it.
+    #[error("the provider had not answered after {} seconds", READ_ON.as_secs())]
+    Silent,
+}
+
 /// Why a URL is not called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum UrlError {
@@ -78,7 +96,6 @@ impl Http {
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT)
-            .timeout(TOTAL)
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("credvault/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Arc::new(Guarded(guard.clone())))
@@ -95,7 +112,27 @@ impl Http {
     /// # Errors
     /// There is no answer; which of the two kinds decides whether the request may be sent again.
     pub async fn send(&self, request: ProviderRequest) -> Result<Answer, SendError> {
-        let mut response = self.begin(request).await?;
+        self.ask(request, TOTAL).await
+    }
+
+    /// Sends a request whose answer cannot be asked for again without a risk, and reads on for as long as the claim to it
+    /// lasts. The time counts in portions in which this process runs: after a stop, what has arrived meanwhile is read
+    /// before anything is judged.
+    ///
+    /// # Errors
+    /// As [`Http::send`], and the provider keeps silent.
+    pub(crate) async fn send_once(&self, request: ProviderRequest) -> Result<Answer, SendOnceError> {
+        let mut answer = std::pin::pin!(self.ask(request, UNLIMITED));
+        for _ in 0..READ_ON.as_millis() / PORTION.as_millis() {
+            if let Ok(answer) = tokio::time::timeout(PORTION, &mut answer).await {
+                return Ok(answer?);
+            }
+        }
+        Err(SendOnceError::Silent)
+    }
+
+    async fn ask(&self, request: ProviderRequest, limit: Duration) -> Result<Answer, SendError> {
+        let mut response = self.begin(request, limit).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let encoding = header(response.headers(), "content-encoding").unwrap_or_default().to_owned();
         let mut body = Zeroizing::new(Vec::new());
@@ -113,12 +150,12 @@ impl Http {
     /// # Errors
     /// There is no answer.
     pub async fn deliver(&self, request: ProviderRequest) -> Result<Receipt, SendError> {
-        let response = self.begin(request).await?;
+        let response = self.begin(request, TOTAL).await?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         Ok(Receipt { status, retry_after })
     }
 
-    async fn begin(&self, request: ProviderRequest) -> Result<reqwest::Response, SendError> {
+    async fn begin(&self, request: ProviderRequest, limit: Duration) -> Result<reqwest::Response, SendError> {
         let url = self.checked(&request)?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -126,7 +163,7 @@ impl Http {
             Method::Delete => reqwest::Method::DELETE,
         };
         let client = self.client.as_ref().map_err(|error| SendError::NotSent(error.clone()))?;
-        let mut sending = client.request(method, url).header("accept", "application/json");
+        let mut sending = client.request(method, url).timeout(limit).header("accept", "application/json");
         for (name, value) in &request.headers {
             let mut header = reqwest::header::HeaderValue::from_str(value.expose_secret())
                 .map_err(|_| SendError::NotSent(format!("the header {name} cannot be sent")))?;

@@ -33,5 +33,5 @@ pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmatio
 pub use broker::Broker;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, Receipt, SendError};
-pub use refresher::{ENOUGH, Need, RefreshError, Refresher, app_values, due_time};
+pub use refresher::{ENOUGH, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time};
 pub use verify::VerifyError;

@@ -50,6 +50,14 @@ pub enum RefreshError {
         /// How long to wait.
         retry: Duration,
     },
+    /// The provider refuses, and does not say in words that the vault knows whose fault it is.
+    #[error(
+        "the provider refuses to renew the access token, for a reason that the vault does not know; it is tried again, and if it goes on, its owner must consent again (BeginAuthorization)"
+    )]
+    Refused {
+        /// How long to wait.
+        retry: Duration,
+    },
     /// The provider wants fewer calls.
     #[error("the provider asks for fewer calls; try again as late as the retry delay says")]
     Throttled {
@@ -65,6 +73,15 @@ pub enum RefreshError {
     /// The vault's own database or keys.
     #[error("the vault could not look after the connection's tokens; try again")]
     Store,
+}
+
+/// How fast tokens are refreshed, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshLimits {
+    /// Calls for one app at a provider in any second, from all replicas together; 0 means no limit.
+    pub per_second: u32,
+    /// How long an unclear outcome is looked into before consent is asked for.
+    pub perseverance: Duration,
 }
 
 /// Why a refresh is wanted.
@@ -89,6 +106,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     pace: Pace,
+    /// How long an unclear outcome is looked into.
+    perseverance: Duration,
     /// Refreshes under way in this process: whoever wants one that is there joins it.
     flights: Mutex<HashMap<Place, Flight>>,
     /// A provider that is slow must not take the calls of the others.
@@ -103,19 +122,30 @@ impl std::fmt::Debug for Refresher {
 }
 
 impl Refresher {
-    /// A refresher for everything in `store`, which calls a provider for one app so many times in a second at most; 0
-    /// means no limit.
+    /// A refresher for everything in `store`.
     pub fn new(
         store: Store,
         catalog: Arc<Catalog>,
         http: Http,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        per_second: u32,
+        limits: RefreshLimits,
     ) -> Self {
+        let RefreshLimits { per_second, perseverance } = limits;
         let pace = Pace::new(store.clone(), Arc::clone(&clock), Arc::clone(&random), per_second);
         let (flights, providers, work) = (Mutex::default(), Mutex::default(), TaskTracker::new());
-        Self(Arc::new(Inner { store, catalog, http, clock, random, pace, flights, providers, work }))
+        Self(Arc::new(Inner {
+            store,
+            catalog,
+            http,
+            clock,
+            random,
+            pace,
+            perseverance,
+            flights,
+            providers,
+            work,
+        }))
     }
 
     /// Has the tokens of generation `seen` renewed, or waits for whoever renews them. Afterwards they are newer than

@@ -99,6 +99,7 @@ impl Known<'_> {
             idle: renewal.idle_seconds.map(Duration::from_secs),
             consent: renewal.consent_seconds.map(Duration::from_secs),
             at_once: renewal.at_once,
+            reuse_ends_other_consents: renewal.reuse_ends_other_consents,
         };
         let of_account = |template: &Template| {
             template.placeholders().any(|placeholder| matches!(placeholder, Placeholder::Config(_)))

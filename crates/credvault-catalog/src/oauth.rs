@@ -90,6 +90,8 @@ pub struct Renewal {
     pub consent: Option<Duration>,
     /// Whether the code's first token is renewed at once.
     pub at_once: bool,
+    /// Whether a refresh token that comes twice may end other consents than its own.
+    pub reuse_ends_other_consents: bool,
 }
 
 impl Renewal {

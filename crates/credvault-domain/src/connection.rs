@@ -201,6 +201,8 @@ impl Revocation {
 pub struct ErrorCause {
     /// A reason of the public table, such as `REAUTHORIZATION_REQUIRED`.
     pub reason: String,
+    /// The provider's own code of its refusal, such as `invalid_request`, if it gave one that is a plain word.
+    pub code: Option<String>,
     /// When it began.
     pub time: Timestamp,
 }

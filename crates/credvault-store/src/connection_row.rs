@@ -36,7 +36,9 @@ pub(crate) fn visible(scope: &TenantScope) -> Condition {
 pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
     let Value::Object(config) = model.config else { return Err(Error::Integrity) };
     let error = match (model.error_reason, model.error_time) {
-        (Some(reason), Some(time)) => Some(ErrorCause { reason, time: Timestamp::from_micros(time) }),
+        (Some(reason), Some(time)) => {
+            Some(ErrorCause { reason, code: model.error_code, time: Timestamp::from_micros(time) })
+        }
         _ => None,
     };
     Ok(Connection {

@@ -126,6 +126,7 @@ impl Connections<'_> {
             auth_mode: Set(new.auth_mode.as_str().to_owned()),
             state: Set(ConnectionState::Disconnected.as_str().to_owned()),
             error_reason: Set(None),
+            error_code: Set(None),
             error_time: Set(None),
             enabled: Set(new.enabled),
             config: Set(Value::Object(new.config.as_object().clone())),
@@ -339,8 +340,8 @@ impl Connections<'_> {
             if model.current_version != version || newer {
                 return change.commit(connection(model)?).await;
             }
-            // Of what renews, an access token that works says nothing about the refresh token.
-            let settles = refresh.is_none() || model.error_reason.is_none();
+            // An access token that works says nothing about a refresh token that the provider has refused.
+            let settles = refresh.as_ref().is_none_or(crate::refreshes::is_settled_by_test);
             let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
             let known = model.external_account_id.clone();
             let dead = Reason::ReauthorizationRequired.as_str();
@@ -356,6 +357,7 @@ impl Connections<'_> {
                     row.last_verified_time = Set(Some(change.now.micros()));
                     if settles {
                         row.error_reason = Set(None);
+                        row.error_code = Set(None);
                         row.error_time = Set(None);
                     }
                     let other = account
@@ -367,6 +369,15 @@ impl Connections<'_> {
                 Tested::Refused => {
                     row.error_reason = Set(Some(dead.to_owned()));
                     row.error_time = Set(Some(change.now.micros()));
+                }
+            }
+            let doubtful = refresh.filter(|refresh| accepted && !settles && !refresh.refused);
+            if let Some(refresh) = doubtful {
+                // The grant seems to live: whether it does is found out at once, however long nobody could tell.
+                crate::refreshes::reconsider(&change, refresh).await?;
+                if was_dead {
+                    row.error_reason = Set(Some(Reason::ProviderUnavailable.as_str().to_owned()));
+                    row.error_code = Set(None);
                 }
             }
             let model = row.update(&change.tx).await?;

@@ -317,6 +317,7 @@ pub(crate) async fn store_version(
     let mut row = touched(change, model);
     row.state = Set(state.after(StateChange::CredentialStored)?.as_str().to_owned());
     row.error_reason = Set(None);
+    row.error_code = Set(None);
     row.error_time = Set(None);
     row.last_version = Set(version);
     row.current_version = Set(version);
@@ -351,6 +352,7 @@ pub(crate) async fn disconnect(
     let mut row = touched(change, model);
     row.state = Set(state.after(StateChange::CredentialGone)?.as_str().to_owned());
     row.error_reason = Set(None);
+    row.error_code = Set(None);
     row.error_time = Set(None);
     row.current_version = Set(0);
     row.hints = Set(json!({}));

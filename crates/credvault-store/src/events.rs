@@ -41,6 +41,7 @@ impl NewEvent {
             "account_name": model.account_name,
             "state": model.state,
             "reason": model.error_reason,
+            "provider_code": model.error_code,
             "version": model.current_version,
         });
         Self { kind, data, user: owner.user().cloned(), user_deleted: false }

@@ -189,7 +189,7 @@ fn parameters(scope: &TenantScope, selector: &Selector) -> [Value; 6] {
 async fn postgres(store: &Store, scope: &TenantScope, selector: &Selector) -> Result<QueryResult, Error> {
     let mut values: Vec<Value> = vec![scope.tenant().as_str().into()];
     values.extend(parameters(scope, selector));
-    let sql = "SELECT * FROM fetch_credential_2($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "SELECT * FROM fetch_credential_3($1, $2, $3, $4, $5, $6, $7)";
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     let row = store.reader().query_one_raw(statement).await?;
     row.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))

@@ -79,7 +79,9 @@ pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use listing::{ConnectionFilter, OwnerFilter};
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
-pub use refreshes::{AppKey, Claim, Claimed, Due, Place, RefreshFailure, Refreshes, Renewed};
+pub use refreshes::{
+    AppKey, Claim, Claimed, Due, Perseverance, Place, RefreshFailure, Refreshes, Renewed, RepeatRisk,
+};
 pub use revocations::{Revocations, ToRevoke};
 pub use settings::{Database, StoreSettings};
 pub use startup::OpenError;

@@ -9,9 +9,10 @@ mod search;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use credvault_domain::{
-    Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, Timestamp, Version,
+    AuthMode, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -148,20 +149,52 @@ pub struct Renewed {
 }
 
 /// Why there are no new tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RefreshFailure {
-    /// The provider was not reached, or refused for reasons of its own. Another attempt makes sense at this instant.
+    /// The provider was not reached, or refused for reasons of its own.
     Temporary {
-        /// When.
+        /// When another attempt makes sense.
         retry_time: Timestamp,
     },
-    /// The request was sent and the answer was lost.
+    /// The request was sent and its outcome is not known.
     Unknown {
         /// When another attempt makes sense, if the provider's rule allows one.
         retry_time: Timestamp,
     },
-    /// Only a new consent helps.
-    Dead,
+    /// The provider has refused, in words that its file does not know.
+    Refused {
+        /// When another attempt makes sense.
+        retry_time: Timestamp,
+        /// The provider's own code, if it is a plain word.
+        code: Option<String>,
+    },
+    /// There is no refresh token, so nothing was sent.
+    Nothing,
+    /// The provider itself has said that only a new consent helps.
+    Dead {
+        /// The provider's own code, if it is a plain word.
+        code: Option<String>,
+    },
+}
+
+/// When a refresh is given up without a word of the provider.
+#[derive(Clone, Copy)]
+pub struct Perseverance<'a> {
+    /// How long an unclear outcome is looked into where a repeat may be refused because the first attempt worked.
+    pub longest: Duration,
+    /// What repeating a refresh token risks, by provider and auth mode.
+    pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
+}
+
+/// What it risks to send a refresh token again after an attempt of unknown outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RepeatRisk {
+    /// Nothing: the token works again.
+    Nothing,
+    /// What giving up costs as well: this consent.
+    Consent,
+    /// Other consents, too, for the provider revokes them together.
+    OtherConsents,
 }
 
 /// The repository of refreshes.
@@ -216,6 +249,8 @@ pub(crate) async fn supersede(
                 provider: Set(model.provider.clone()),
                 client_id: Set(client_id),
                 doubted: Set(false),
+                unclear_time: Set(None),
+                refused: Set(false),
             };
             refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
         }
@@ -237,7 +272,23 @@ pub(crate) async fn wake(change: &Changing<'_>, model: &connection_table::Model)
     Ok(())
 }
 
-/// The row with no refresh under way.
+/// Whether a test that works proves the connection whole. An access token says nothing about a refresh token that the
+/// provider has refused, nor about one whose last use has an unknown outcome.
+pub(crate) fn is_settled_by_test(row: &refresh::Model) -> bool {
+    !row.refused && row.state == IDLE
+}
+
+/// Has an unclear outcome looked into at once, and for the full time again.
+pub(crate) async fn reconsider(change: &Changing<'_>, row: refresh::Model) -> Result<(), Error> {
+    let mut row = row.into_active_model();
+    row.due_time = Set(Some(change.now.micros()));
+    row.retry_time = Set(None);
+    row.unclear_time = Set(Some(change.now.micros()));
+    row.update(&change.tx).await?;
+    Ok(())
+}
+
+/// The row with no refresh under way, and nothing left of the attempts before.
 fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh::ActiveModel {
     let mut row = row.into_active_model();
     row.generation = Set(generation);
@@ -250,6 +301,8 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row.instance = Set(None);
     row.lease_time = Set(None);
     row.doubted = Set(false);
+    row.unclear_time = Set(None);
+    row.refused = Set(false);
     row
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use credvault_catalog::{Mode, ProviderRequest, RefusalKind};
 use credvault_domain::{Action, AuditEvent, AuditOutcome, AuthMode, ProviderId, Reason};
-use credvault_store::{AppKey, Claim, Claimed, Place, RefreshFailure, Renewed};
+use credvault_store::{AppKey, Claim, Claimed, Perseverance, Place, RefreshFailure, Renewed, RepeatRisk};
 use tokio::sync::Semaphore;
 
-use super::failed::{APP_PAUSE, APP_REST, BACKOFF, Failed};
+use super::failed::{APP_PAUSE, APP_REST, BACKOFF, Failed, STILL_AT_IT};
 use super::{Inner, Need, RefreshError};
-use crate::http::SendError;
+use crate::http::{SendError, SendOnceError};
 use crate::pace::{Door, Shut, Sign};
 
 /// How long a claim may lie before its request is sent: longer, and its owner may have been taken for dead.
@@ -26,13 +26,20 @@ impl Inner {
     /// Claims, sends, stores; or waits for somebody else who does.
     pub(super) async fn run(&self, place: &Place, seen: i64, need: Need) -> Result<(), RefreshError> {
         let until = tokio::time::Instant::now() + LONGEST_WAIT;
-        let repeatable = |provider: &ProviderId, mode: &AuthMode| {
+        let risk = |provider: &ProviderId, mode: &AuthMode| {
             let mode = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
-            mode.and_then(|mode| mode.oauth.as_ref()).is_some_and(|oauth| oauth.renewal.repeatable())
+            // Where the catalog says nothing any more, nothing is sent either.
+            let renewal = mode.and_then(|mode| mode.oauth.as_ref()).map(|oauth| oauth.renewal);
+            renewal.map_or(RepeatRisk::Consent, |renewal| match renewal.repeatable() {
+                true => RepeatRisk::Nothing,
+                false if renewal.reuse_ends_other_consents => RepeatRisk::OtherConsents,
+                false => RepeatRisk::Consent,
+            })
         };
+        let perseverance = Perseverance { longest: self.perseverance, risk: &risk };
         loop {
             let begun = tokio::time::Instant::now();
-            let claim = self.store.refreshes().claim(place, seen, &repeatable, need == Need::Forced).await;
+            let claim = self.store.refreshes().claim(place, seen, perseverance, need == Need::Forced).await;
             match claim.map_err(|error| stored(&error))? {
                 Claim::Ours(claimed) => return self.renew(*claimed, begun, need).await,
                 Claim::Changed => return Ok(()),
@@ -76,7 +83,7 @@ impl Inner {
                     detail = failed.detail,
                     "a refresh did not succeed"
                 );
-                match self.end(&claimed, failed.failure, &event).await {
+                match self.end(&claimed, &failed.failure, &event).await {
                     // Somebody has stored a newer credential meanwhile.
                     Ok(false) => Ok(()),
                     Ok(true) => Err(failed.error),
@@ -90,7 +97,7 @@ impl Inner {
     async fn end(
         &self,
         claimed: &Claimed,
-        failure: RefreshFailure,
+        failure: &RefreshFailure,
         event: &AuditEvent,
     ) -> Result<bool, credvault_store::Error> {
         let mut pause = Duration::from_millis(100);
@@ -129,7 +136,7 @@ impl Inner {
                     let mut event = event.clone();
                     event.outcome = AuditOutcome::Failed;
                     event.reason = Some(Reason::ReauthorizationRequired);
-                    let ended = self.end(claimed, RefreshFailure::Dead, &event).await;
+                    let ended = self.end(claimed, &RefreshFailure::Dead { code: None }, &event).await;
                     return ended.map_err(|error| stored(&error)).and(Err(RefreshError::Reauthorize));
                 }
                 Err(error) => {
@@ -162,6 +169,9 @@ impl Inner {
                 "the catalog says nothing about it".to_owned(),
             ));
         };
+        if mode.lacks_refresh_token(&claimed.fields) {
+            return Err(Failed::nothing("there is no refresh token".to_owned()));
+        }
         let (request, client_id) = self.request(claimed, mode).await?;
         let door = door(claimed, mode, &request, client_id.as_deref());
         let turn = self.turn(&claimed.connection.provider);
@@ -179,15 +189,20 @@ impl Inner {
             return Err(not_sent("it was not sent in time".to_owned()));
         }
         let sent = self.clock.now();
-        let answer = match self.http.send(request).await {
+        let answer = match self.http.send_once(request).await {
             Ok(answer) => answer,
-            Err(SendError::NotSent(detail)) => {
+            Err(SendOnceError::Send(SendError::NotSent(detail))) => {
                 note(Sign::Down);
                 return Err(not_sent(detail));
             }
-            Err(SendError::Lost(detail)) => {
+            Err(SendOnceError::Send(SendError::Lost(detail))) => {
                 note(Sign::Down);
                 return Err(Failed::unknown(retry(), self.clock.now(), detail));
+            }
+            Err(silent @ SendOnceError::Silent) => {
+                note(Sign::Down);
+                let detail = silent.to_string();
+                return Err(Failed::unknown(retry().max(STILL_AT_IT), self.clock.now(), detail));
             }
         };
         match mode.read_tokens(answer.status, &answer.body, sent) {
@@ -198,7 +213,7 @@ impl Inner {
             Err(kind) => {
                 let retry = answer.retry_after.unwrap_or_else(retry);
                 note(sign_of(kind, retry));
-                Err(self.refused(claimed, kind, &answer, retry))
+                Err(self.refused(claimed, (kind, mode.refusal_code(&answer.body)), &answer, retry))
             }
         }
     }

@@ -12,6 +12,10 @@ use crate::http::Answer;
 
 /// The pauses after failures: the first, doubled each time, at most the second.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The same after refusals that the vault does not understand: to repeat them seldom helps.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// How long a provider may still be at a request that it has not answered. Nothing is repeated earlier.
+pub(super) const STILL_AT_IT: Duration = Duration::from_secs(60);
 /// The pause after the provider refused the app itself, which somebody has to mend first.
 pub(super) const APP_PAUSE: Duration = Duration::from_secs(300);
 /// How long other connections of an app that the provider has refused wait.
@@ -21,20 +25,22 @@ impl Inner {
     pub(super) fn refused(
         &self,
         claimed: &Claimed,
-        kind: RefusalKind,
+        (kind, code): (RefusalKind, Option<String>),
         answer: &Answer,
         retry: Duration,
     ) -> Failed {
         let (now, detail) = (self.clock.now(), format!("status {}", answer.status));
-        // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed.
-        if matches!(
-            (kind, answer.status),
-            (RefusalKind::Unknown | RefusalKind::Outage, 200..300) | (RefusalKind::Outage, 502 | 504)
-        ) {
-            return Failed::unknown(retry, now, detail);
+        // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed. A
+        // gateway that would not wait for it says that it may still be at it.
+        match (kind, answer.status) {
+            (RefusalKind::Unknown | RefusalKind::Outage, 200..300) | (RefusalKind::Outage, 502) => {
+                return Failed::unknown(retry, now, detail);
+            }
+            (RefusalKind::Outage, 504) => return Failed::unknown(retry.max(STILL_AT_IT), now, detail),
+            _ => {}
         }
         match kind {
-            RefusalKind::Dead => Failed::dead(detail),
+            RefusalKind::Dead => Failed::dead(code, detail),
             RefusalKind::App => {
                 tracing::error!(
                     provider = claimed.connection.provider.as_str(),
@@ -43,16 +49,23 @@ impl Inner {
                 Failed::app(APP_PAUSE, now, detail)
             }
             RefusalKind::Throttled => Failed::throttled(retry, now, detail),
-            RefusalKind::Outage | RefusalKind::Busy | RefusalKind::Unknown => {
-                Failed::temporary(retry, now, detail)
+            RefusalKind::Outage | RefusalKind::Busy => Failed::temporary(retry, now, detail),
+            RefusalKind::Unknown => {
+                let pause = answer.retry_after.unwrap_or_else(|| self.pause(claimed.failures, REFUSED));
+                Failed::refused(pause, code, now, detail)
             }
         }
     }
 
-    /// One, two, four seconds and so on, each somewhere between half of that and all.
+    /// The pause after a failure for which no other was wished: one, two, four seconds and so on.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
-        let longest = BACKOFF.0.saturating_mul(1 << failures.min(10)).min(BACKOFF.1);
-        longest.mul_f64(0.5 + 0.5 * fraction(&*self.random))
+        self.pause(failures, BACKOFF)
+    }
+
+    /// The pause after so many failures in a row: doubled with each, somewhere between half of that and all.
+    fn pause(&self, failures: u32, (first, longest): (Duration, Duration)) -> Duration {
+        let pause = first.saturating_mul(1 << failures.min(20)).min(longest);
+        pause.mul_f64(0.5 + 0.5 * fraction(&*self.random))
     }
 }
 
@@ -82,8 +95,18 @@ impl Failed {
         Self { failure, error: RefreshError::Unavailable { retry }, detail }
     }
 
-    pub(super) fn dead(detail: String) -> Self {
-        Self { failure: RefreshFailure::Dead, error: RefreshError::Reauthorize, detail }
+    pub(super) fn refused(pause: Duration, code: Option<String>, now: Timestamp, detail: String) -> Self {
+        let failure = RefreshFailure::Refused { retry_time: now.after(pause), code };
+        Self { failure, error: RefreshError::Refused { retry: pause }, detail }
+    }
+
+    /// Nothing was sent, for there is no refresh token.
+    pub(super) fn nothing(detail: String) -> Self {
+        Self { failure: RefreshFailure::Nothing, error: RefreshError::Reauthorize, detail }
+    }
+
+    pub(super) fn dead(code: Option<String>, detail: String) -> Self {
+        Self { failure: RefreshFailure::Dead { code }, error: RefreshError::Reauthorize, detail }
     }
 
     pub(super) fn reason(&self) -> Reason {
@@ -95,9 +118,11 @@ impl Failed {
     }
 
     pub(super) fn outcome(&self) -> &'static str {
-        match (self.failure, self.error) {
-            (RefreshFailure::Dead, _) => "dead",
+        match (&self.failure, self.error) {
+            (RefreshFailure::Dead { .. }, _) => "dead",
+            (RefreshFailure::Nothing, _) => "nothing",
             (RefreshFailure::Unknown { .. }, _) => "unknown",
+            (RefreshFailure::Refused { .. }, _) => "refused",
             (_, RefreshError::Throttled { .. }) => "throttled",
             (_, RefreshError::App) => "app",
             _ => "failed",

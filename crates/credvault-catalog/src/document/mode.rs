@@ -214,6 +214,9 @@ fn answers(text: &mut String, oauth: &OAuth) {
     if oauth.renewal.at_once {
         parts.push("the first token is exchanged at once for one that lives longer".to_owned());
     }
+    if oauth.renewal.reuse_ends_other_consents {
+        parts.push("a refresh token that comes twice may end other consents".to_owned());
+    }
     let _ = writeln!(text, "- Answer: {}.", parts.join("; "));
 }
 

@@ -243,6 +243,10 @@ pub(crate) struct RenewalFile {
     pub(crate) consent_seconds: Option<u64>,
     /// Whether the code's first token is renewed at once, for one that lives longer.
     pub(crate) at_once: bool,
+    /// Whether the provider, when a dead refresh token comes again, may end other consents beside its own: those of the
+    /// same account, or of the same app. After an outcome that is not known, such a token is sent once more and then no
+    /// more by itself. Otherwise it is sent until the provider has spoken, for that costs what giving up costs.
+    pub(crate) reuse_ends_other_consents: bool,
     /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`, and `invalid_client` and
     /// `unauthorized_client` where the renewal sends nothing of the platform's app: the client is the connection's own.
     pub(crate) dead: Vec<ConditionFile>,

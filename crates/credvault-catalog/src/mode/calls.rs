@@ -9,7 +9,7 @@ use crate::answer::{Details, Granted, RefusalKind, Verdict};
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::condition;
 use crate::request_auth::{RequestAuth, Values};
-use crate::template::Placeholder;
+use crate::template::{Placeholder, Template};
 
 impl Mode {
     /// What requests to the provider carry. The app is needed where [`Mode::request_names_app`].
@@ -124,6 +124,17 @@ impl Mode {
     /// Whether access tokens of this mode can be renewed at all.
     pub fn renews(&self) -> bool {
         self.oauth.as_ref().is_some_and(|oauth| oauth.renew.is_some())
+    }
+
+    /// Whether a renewal sends a refresh token, and these fields have none.
+    pub fn lacks_refresh_token(&self, secrets: &SecretFields) -> bool {
+        let sent = |template: &Template| {
+            let is_it = |placeholder: &Placeholder| matches!(placeholder, Placeholder::Secret(name) if name == "refresh_token");
+            template.placeholders().any(is_it)
+        };
+        let renew = self.oauth.as_ref().and_then(|oauth| oauth.renew.as_ref());
+        renew.is_some_and(|call| call.all().into_iter().any(|(_, template)| sent(template)))
+            && secrets.get("refresh_token").is_none_or(|token| token.expose_secret().is_empty())
     }
 
     /// What has to be signed before [`Mode::renew`] can be sent.

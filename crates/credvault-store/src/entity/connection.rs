@@ -15,6 +15,7 @@ pub struct Model {
     pub auth_mode: String,
     pub state: String,
     pub error_reason: Option<String>,
+    pub error_code: Option<String>,
     pub error_time: Option<i64>,
     pub enabled: bool,
     pub config: Json,

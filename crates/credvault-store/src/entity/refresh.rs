@@ -21,6 +21,8 @@ pub struct Model {
     pub provider: String,
     pub client_id: Option<String>,
     pub doubted: bool,
+    pub unclear_time: Option<i64>,
+    pub refused: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

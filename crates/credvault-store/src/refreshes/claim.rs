@@ -12,7 +12,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Claim, Claimed, IDLE, IN_FLIGHT, Place, Refreshes, Running, UNCERTAIN, find, locked};
+use super::{
+    Claim, Claimed, IDLE, IN_FLIGHT, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN, find,
+    locked,
+};
 use crate::connection_row::connection;
 use crate::credentials::open_sealed;
 use crate::entity::{connection as connection_table, credential_version, refresh, tenant_key, token};
@@ -23,9 +26,24 @@ use crate::{Database, Error};
 /// How long a claim holds while its owner cannot be proven gone, at least.
 const LEASE: Duration = Duration::from_secs(45);
 
+impl Perseverance<'_> {
+    /// Whether nothing more is sent by ourselves: the provider has not spoken for too long, or one more request may cost
+    /// more than it can bring.
+    fn is_over(self, row: &refresh::Model, uncertain: bool, risk: RepeatRisk, now: i64) -> bool {
+        let longest = i64::try_from(self.longest.as_micros()).unwrap_or(i64::MAX);
+        let too_long = row.unclear_time.is_some_and(|since| since.saturating_add(longest) <= now);
+        match (uncertain, risk) {
+            (true, RepeatRisk::OtherConsents) if row.marked => true,
+            // An outage is no reason to give up what works again when it is over.
+            (true, RepeatRisk::Nothing) => false,
+            _ => too_long,
+        }
+    }
+}
+
 impl Refreshes<'_> {
-    /// Claims the refresh of tokens of generation `seen`. `repeatable` says of a provider and its auth mode whether the
-    /// same refresh token is taken a second time; `forced` ignores that the last attempt failed a moment ago.
+    /// Claims the refresh of tokens of generation `seen`. `forced` ignores that the last attempt failed a moment ago, and
+    /// that a refresh was given up, unless the provider itself has refused.
     ///
     /// # Errors
     /// The tenant is not served, a sealed value does not open, or the database fails.
@@ -33,7 +51,7 @@ impl Refreshes<'_> {
         &self,
         place: &Place,
         seen: i64,
-        repeatable: &(dyn Fn(&ProviderId, &AuthMode) -> bool + Sync),
+        perseverance: Perseverance<'_>,
         forced: bool,
     ) -> Result<Claim, Error> {
         let Some(instance) = self.store.presence().instance() else { return Ok(Claim::Busy) };
@@ -50,7 +68,8 @@ impl Refreshes<'_> {
         if row.generation != seen {
             return Ok(Claim::Changed);
         }
-        if model.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str()) {
+        let asks_consent = model.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
+        if asks_consent && (row.refused || (!forced && row.retry_time.is_none_or(|retry| retry > now))) {
             return Ok(Claim::Dead);
         }
         let uncertain = match row.state.as_str() {
@@ -59,11 +78,10 @@ impl Refreshes<'_> {
             _ if self.is_gone(&tx, &row, instance, now).await? => true,
             _ => return Ok(Claim::Busy),
         };
-        // What was sent and may have worked is sent again where the provider allows it, and once where it does not.
         let provider = ProviderId::from_stored(model.provider.clone());
-        let repeatable = repeatable(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
-        if uncertain && row.marked && !repeatable {
-            self.abandon(&tx, place, model, row, Timestamp::from_micros(now)).await?;
+        let risk = (perseverance.risk)(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
+        if !forced && perseverance.is_over(&row, uncertain, risk, now) {
+            self.give_up(&tx, place, model, row, Timestamp::from_micros(now)).await?;
             tx.commit().await?;
             return Ok(Claim::Dead);
         }
@@ -90,6 +108,7 @@ impl Refreshes<'_> {
         let generation = row.generation;
         let (marked_before, client_id) = (row.marked, row.client_id.clone());
         let marked = row.marked || uncertain;
+        let unclear_time = row.unclear_time.or(uncertain.then_some(now));
         let version = model.current_version;
         // Whatever can fail fails before the claim stands.
         let connection = connection(model)?;
@@ -98,6 +117,7 @@ impl Refreshes<'_> {
         let lease = now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
         row.state = Set(IN_FLIGHT.to_owned());
         row.marked = Set(marked);
+        row.unclear_time = Set(unclear_time);
         row.intent_id = Set(Some(intent));
         row.instance = Set(Some(instance));
         row.lease_time = Set(Some(lease));
@@ -155,7 +175,7 @@ impl Refreshes<'_> {
     }
 
     /// Leases are compared with one clock only: the database's.
-    async fn database_time(&self, tx: &DatabaseTransaction) -> Result<i64, Error> {
+    pub(super) async fn database_time(&self, tx: &DatabaseTransaction) -> Result<i64, Error> {
         if self.store.database() == Database::Sqlite {
             return Ok(self.store.now().micros());
         }

@@ -18,6 +18,10 @@ use crate::entity::{change, connection as connection_table, refresh, token};
 use crate::events::{self, NewEvent};
 use crate::session::begin_write;
 
+/// How many attempts in a row must have failed, and the access token have ended, before a refusal that the vault does
+/// not understand is shown as the demand for consent.
+const REFUSALS: i64 = 3;
+
 impl Refreshes<'_> {
     /// Stores what the provider gave, unless the credential has changed meanwhile: then it is dropped, and the answer
     /// is `false`. Who holds the claim does not matter: if nobody else has stored, these tokens are the only ones.
@@ -103,6 +107,7 @@ impl Refreshes<'_> {
         model.last_refreshed_time = Set(Some(now.micros()));
         model.state = Set(accepted.as_str().to_owned());
         model.error_reason = Set(None);
+        model.error_code = Set(None);
         model.error_time = Set(None);
         model.config = Set(config);
         model.revision = Set(revision);
@@ -125,7 +130,7 @@ impl Refreshes<'_> {
     pub async fn fail(
         &self,
         claimed: &Claimed,
-        failure: RefreshFailure,
+        failure: &RefreshFailure,
         event: &AuditEvent,
     ) -> Result<bool, Error> {
         let place = &claimed.place;
@@ -135,46 +140,44 @@ impl Refreshes<'_> {
             return Ok(false);
         };
         if row.generation != claimed.generation || row.intent_id != Some(claimed.intent) {
-            if failure == RefreshFailure::Dead && claimed.version == model.current_version {
+            let dead = matches!(failure, RefreshFailure::Dead { .. });
+            if dead && claimed.version == model.current_version {
                 doubt(tx, row, now).await?;
             }
             return Ok(false);
         }
-        let (generation, failures, marked) = (row.generation, row.failures + 1, row.marked);
-        let (uncertain, retry, reason) = match failure {
-            // What is uncertain still shows, whoever has left it so.
-            RefreshFailure::Temporary { retry_time } => {
-                (false, Some(retry_time), claimed.uncertain.then_some(Reason::ProviderUnavailable))
-            }
-            RefreshFailure::Unknown { retry_time } => {
-                (true, Some(retry_time), Some(Reason::ProviderUnavailable))
-            }
-            RefreshFailure::Dead => (false, None, Some(Reason::ReauthorizationRequired)),
+        let absent = claimed.fields.get("access_token").is_none();
+        let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
+        let left = Left::of(failure, claimed, &row, ended);
+        let (generation, marked, failures) = (row.generation, row.marked, row.failures + 1);
+        let unclear_time = match left.unclear {
+            true => Some(row.unclear_time.unwrap_or(self.database_time(&tx).await?)),
+            false => None,
         };
-        let mut row = idle(row, generation, retry);
-        row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
-        row.retry_time = Set(retry.map(Timestamp::micros));
+        let mut row = idle(row, generation, left.retry_time);
+        row.state = Set(if left.uncertain { UNCERTAIN } else { IDLE }.to_owned());
+        row.retry_time = Set(left.retry_time.map(Timestamp::micros));
         row.failures = Set(failures);
+        row.unclear_time = Set(unclear_time);
         // What was not sent, or was refused for a while, has not used the one more attempt up.
         row.marked = Set(match failure {
-            RefreshFailure::Temporary { .. } => claimed.marked_before,
             RefreshFailure::Unknown { .. } => marked,
-            RefreshFailure::Dead => false,
+            RefreshFailure::Temporary { .. } | RefreshFailure::Refused { .. } => claimed.marked_before,
+            RefreshFailure::Dead { .. } | RefreshFailure::Nothing => false,
         });
-        if !uncertain && claimed.uncertain && failure != RefreshFailure::Dead {
-            row.state = Set(UNCERTAIN.to_owned());
-        }
-        row.doubted = Set(failure == RefreshFailure::Dead);
+        row.doubted = Set(matches!(failure, RefreshFailure::Dead { .. }));
+        row.refused = Set(matches!(failure, RefreshFailure::Dead { .. }));
         row.update(&tx).await?;
-        if let Some(reason) = reason {
-            self.refuse(&tx, place, model, reason, now).await?;
+        if let Some(reason) = left.reason {
+            self.refuse(&tx, place, model, (reason, failure.code()), now).await?;
         }
         self.finish(tx, claimed, ChangeKind::Updated, event, now).await?;
         Ok(true)
     }
 
-    /// Ends what was sent twice without an answer: nobody knows whether the grant lives, so a new consent is asked for.
-    pub(super) async fn abandon(
+    /// Asks for consent although the provider has not refused: it was silent for too long, or asking once more may cost
+    /// other consents. A forced refresh, or a test that works, still finds out that the grant lives.
+    pub(super) async fn give_up(
         &self,
         tx: &DatabaseTransaction,
         place: &Place,
@@ -182,8 +185,13 @@ impl Refreshes<'_> {
         row: refresh::Model,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let generation = row.generation;
-        idle(row, generation, None).update(tx).await?;
+        let (generation, marked, unclear_time) = (row.generation, row.marked, row.unclear_time);
+        let uncertain = row.state != IDLE;
+        let mut row = idle(row, generation, None);
+        row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
+        row.marked = Set(marked);
+        row.unclear_time = Set(unclear_time.or(Some(now.micros())));
+        row.update(tx).await?;
         let mut event = AuditEvent::of(place.tenant.clone(), Action::RefreshConnection);
         event.id = self.store.new_id()?;
         event.time = now;
@@ -202,7 +210,7 @@ impl Refreshes<'_> {
             ..Default::default()
         };
         change::Entity::insert(feed).exec_without_returning(tx).await?;
-        self.refuse(tx, place, model, Reason::ReauthorizationRequired, now).await
+        self.refuse(tx, place, model, (Reason::ReauthorizationRequired, None), now).await
     }
 
     /// The connection is not known to work any more.
@@ -211,9 +219,14 @@ impl Refreshes<'_> {
         tx: &DatabaseTransaction,
         place: &Place,
         model: connection_table::Model,
-        reason: Reason,
+        (reason, code): (Reason, Option<&str>),
         now: Timestamp,
     ) -> Result<(), Error> {
+        let asks_consent = model.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
+        if asks_consent && reason != Reason::ReauthorizationRequired {
+            // What its owner was asked for does not become an outage by another attempt.
+            return Ok(());
+        }
         let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
         let since = model.error_time.filter(|_| model.error_reason.as_deref() == Some(reason.as_str()));
         let revision = model.revision + 1;
@@ -221,6 +234,7 @@ impl Refreshes<'_> {
         let refused = state.after(StateChange::Refused).unwrap_or(ConnectionState::Error);
         row.state = Set(refused.as_str().to_owned());
         row.error_reason = Set(Some(reason.as_str().to_owned()));
+        row.error_code = Set(code.map(str::to_owned));
         row.error_time = Set(Some(since.unwrap_or(now.micros())));
         row.revision = Set(revision);
         row.update_time = Set(now.micros());
@@ -257,6 +271,75 @@ impl Refreshes<'_> {
         };
         change::Entity::insert(feed).exec_without_returning(&tx).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+/// What a failure leaves behind.
+struct Left {
+    /// Whether an attempt may have worked at the provider.
+    uncertain: bool,
+    /// Whether the provider has still to say what the state of the grant is.
+    unclear: bool,
+    retry_time: Option<Timestamp>,
+    /// What the connection shows, if it does not stay as it is.
+    reason: Option<Reason>,
+}
+
+impl Left {
+    fn of(failure: &RefreshFailure, claimed: &Claimed, row: &refresh::Model, ended: bool) -> Self {
+        let before = claimed.uncertain;
+        // What is uncertain still shows, whichever attempt has left it so.
+        let shown = before.then_some(Reason::ProviderUnavailable);
+        match *failure {
+            RefreshFailure::Temporary { retry_time } => Self {
+                uncertain: before,
+                unclear: before || row.unclear_time.is_some(),
+                retry_time: Some(retry_time),
+                reason: shown,
+            },
+            RefreshFailure::Unknown { retry_time } => Self {
+                uncertain: true,
+                unclear: true,
+                retry_time: Some(retry_time),
+                reason: Some(Reason::ProviderUnavailable),
+            },
+            RefreshFailure::Refused { retry_time, .. } => {
+                let shows = ended && row.failures + 1 >= REFUSALS;
+                // The next look is right after the end of the access token, and not long after it.
+                let retry_time = match claimed.expire_time.filter(|_| !ended) {
+                    Some(end) => retry_time.min(end),
+                    None => retry_time,
+                };
+                Self {
+                    uncertain: before,
+                    unclear: true,
+                    retry_time: Some(retry_time),
+                    reason: if shows { Some(Reason::ReauthorizationRequired) } else { shown },
+                }
+            }
+            RefreshFailure::Nothing => Self {
+                uncertain: false,
+                unclear: false,
+                retry_time: claimed.expire_time.filter(|_| !ended),
+                reason: ended.then_some(Reason::ReauthorizationRequired),
+            },
+            RefreshFailure::Dead { .. } => Self {
+                uncertain: false,
+                unclear: false,
+                retry_time: None,
+                reason: Some(Reason::ReauthorizationRequired),
+            },
+        }
+    }
+}
+
+impl RefreshFailure {
+    /// The provider's own code of a refusal.
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } | Self::Dead { code } => code.as_deref(),
+            Self::Temporary { .. } | Self::Unknown { .. } | Self::Nothing => None,
+        }
     }
 }
 

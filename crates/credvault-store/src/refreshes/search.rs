@@ -81,15 +81,17 @@ impl Refreshes<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Takes what cannot be renewed from what is due, unless it has changed meanwhile.
+    /// Takes what cannot be renewed now from what is due, until its next attempt if there is to be one, unless it has
+    /// changed meanwhile.
     ///
     /// # Errors
     /// The database fails.
     pub async fn put_off(&self, place: &Place, seen: i64) -> Result<(), Error> {
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         if let Some(row) = find(&tx, place).await?.filter(|row| row.generation == seen) {
+            let retry = row.retry_time.filter(|retry| *retry > self.store.now().micros());
             let mut row = row.into_active_model();
-            row.due_time = Set(None);
+            row.due_time = Set(retry);
             row.update(&tx).await?;
         }
         Ok(tx.commit().await?)

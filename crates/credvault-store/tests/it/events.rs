@@ -134,13 +134,13 @@ on_both! {
         let (place, seen) = renewing(fixture, &acme, "a").await;
         let refreshes = fixture.store.refreshes();
         let ours = claimed(&fixture.store, &place, seen).await;
-        refreshes.fail(&ours, RefreshFailure::Unknown { retry_time: fixture.clock.now() }, &record(&place)).await.unwrap();
+        refreshes.fail(&ours, &RefreshFailure::Unknown { retry_time: fixture.clock.now() }, &record(&place)).await.unwrap();
         let again = claimed(&fixture.store, &place, seen).await;
         refreshes.store(&again, &renewed(&again, "CANARY"), &record(&place)).await.unwrap();
         let fine = claimed(&fixture.store, &place, seen + 1).await;
         refreshes.store(&fine, &renewed(&fine, "CANARY"), &record(&place)).await.unwrap();
         let dead = claimed(&fixture.store, &place, seen + 2).await;
-        refreshes.fail(&dead, RefreshFailure::Dead, &record(&place)).await.unwrap();
+        refreshes.fail(&dead, &RefreshFailure::Dead { code: None }, &record(&place)).await.unwrap();
         fixture.put(&acme, place.connection(), "CANARY").await;
         let disconnect = write(&acme, Action::DisconnectConnection);
         fixture.store.revocations().disconnect(&acme, place.connection(), None, true, &disconnect).await.unwrap().into_inner();

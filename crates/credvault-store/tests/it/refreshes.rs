@@ -4,22 +4,49 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope,
+    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope, Timestamp,
 };
 use credvault_store::{
-    AppKey, Claim, Claimed, NewCredential, Place, RefreshFailure, Renewal, Renewed, Selector, Store,
+    AppKey, Claim, Claimed, NewCredential, Perseverance, Place, RefreshFailure, Renewal, Renewed, RepeatRisk,
+    Selector, Store,
 };
 use secrecy::ExposeSecret as _;
 
 use crate::fixture::*;
 use crate::on_both;
 
-fn strict(_: &ProviderId, _: &AuthMode) -> bool {
-    false
+/// A week, whatever the provider.
+pub fn for_a_week(risk: RepeatRisk) -> Perseverance<'static> {
+    persevering(Duration::from_secs(7 * 24 * 3600), risk)
 }
 
-fn lenient(_: &ProviderId, _: &AuthMode) -> bool {
-    true
+fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
+    fn nothing(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
+        RepeatRisk::Nothing
+    }
+    fn consent(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
+        RepeatRisk::Consent
+    }
+    fn other_consents(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
+        RepeatRisk::OtherConsents
+    }
+    let risk = match risk {
+        RepeatRisk::Nothing => &nothing as _,
+        RepeatRisk::Consent => &consent as _,
+        RepeatRisk::OtherConsents => &other_consents as _,
+    };
+    Perseverance { longest, risk }
+}
+
+/// Claims as the search for what is due does.
+async fn look(fixture: &Fixture, place: &Place, seen: i64, perseverance: Perseverance<'_>) -> Claim {
+    fixture.store.refreshes().claim(place, seen, perseverance, false).await.unwrap()
+}
+
+async fn error_of(fixture: &Fixture, scope: &TenantScope, place: &Place) -> Option<(String, Option<String>)> {
+    let connection = fixture.store.connections().get(scope, place.connection()).await.unwrap();
+    assert_eq!(connection.state == ConnectionState::Error, connection.error.is_some());
+    connection.error.map(|error| (error.reason, error.code))
 }
 
 /// A connection whose tokens can be renewed, with its place and generation.
@@ -43,7 +70,7 @@ async fn due(fixture: &Fixture) -> Vec<(Place, i64)> {
 pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
     // Proof of life takes a moment to be there.
     for _ in 0..200 {
-        match store.refreshes().claim(place, seen, &strict, true).await.unwrap() {
+        match store.refreshes().claim(place, seen, for_a_week(RepeatRisk::Consent), true).await.unwrap() {
             Claim::Ours(claimed) => return *claimed,
             Claim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
             other => panic!("{other:?}"),
@@ -104,12 +131,12 @@ on_both! {
         let ours = claimed(&fixture.store, &place, seen).await;
         assert_eq!(ours.fields.get("token").unwrap().expose_secret(), "CANARY first");
         for _ in 0..20 {
-            assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Busy));
+            assert!(matches!(fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap(), Claim::Busy));
         }
         assert!(fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY second"), &record(&place)).await.unwrap());
         assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY second");
         // Whoever still knows the tokens before it is told to read again, and the same answer is not stored twice.
-        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Changed));
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap(), Claim::Changed));
         assert!(!fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY third"), &record(&place)).await.unwrap());
         assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY second");
         let next = claimed(&fixture.store, &place, seen + 1).await;
@@ -122,30 +149,103 @@ on_both! {
         let ours = claimed(&fixture.store, &place, seen).await;
         fixture.put(&scope, place.connection(), "CANARY fresh consent").await;
         assert!(!fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY stale"), &record(&place)).await.unwrap());
-        assert!(!fixture.store.refreshes().fail(&ours, RefreshFailure::Dead, &record(&place)).await.unwrap());
+        assert!(!fixture.store.refreshes().fail(&ours, &RefreshFailure::Dead { code: None }, &record(&place)).await.unwrap());
         assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY fresh consent");
         let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
         assert_eq!(connection.state, ConnectionState::Connected);
     }
 
-    async fn an_unknown_outcome_shows_and_is_sent_again_once_at_most_by_the_strict(fixture: &Fixture) {
+    async fn an_unknown_outcome_shows_and_is_looked_into_until_the_provider_has_spoken(fixture: &Fixture) {
+        for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
+            let scope = fixture.tenant(account).await;
+            let (place, seen) = renewing(fixture, &scope, account).await;
+            let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+            let mut ours = claimed(&fixture.store, &place, seen).await;
+            assert!(!ours.uncertain);
+            for _ in 0..20 {
+                assert!(fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap());
+                assert_eq!(error_of(fixture, &scope, &place).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
+                let Claim::Ours(again) = look(fixture, &place, seen, for_a_week(risk)).await else { panic!("{risk:?}") };
+                assert!(again.uncertain);
+                ours = *again;
+            }
+            assert!(fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap());
+            assert_eq!(error_of(fixture, &scope, &place).await, None);
+            assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY alive");
+        }
+    }
+
+    async fn one_repeat_is_sent_where_more_may_cost_other_consents_and_a_forced_one_still_finds_out(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
-        let unknown = RefreshFailure::Unknown { retry_time: fixture.clock.now() };
+        let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+        let careful = for_a_week(RepeatRisk::OtherConsents);
         let ours = claimed(&fixture.store, &place, seen).await;
-        assert!(!ours.uncertain);
-        assert!(fixture.store.refreshes().fail(&ours, unknown, &record(&place)).await.unwrap());
-        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
-        assert_eq!((connection.state, connection.error.unwrap().reason.as_str()), (ConnectionState::Error, "PROVIDER_UNAVAILABLE"));
-        // The one marked attempt.
-        let again = claimed(&fixture.store, &place, seen).await;
-        assert!(again.uncertain);
-        assert!(fixture.store.refreshes().fail(&again, unknown, &record(&place)).await.unwrap());
-        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &strict, true).await.unwrap(), Claim::Dead));
-        let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
-        assert_eq!(connection.error.unwrap().reason, "REAUTHORIZATION_REQUIRED");
-        // It is not asked of the provider ever again, until somebody consents anew.
-        assert!(matches!(fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(), Claim::Dead));
+        fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap();
+        let Claim::Ours(again) = look(fixture, &place, seen, careful).await else { panic!("not repeated") };
+        fixture.store.refreshes().fail(&again, &unknown, &record(&place)).await.unwrap();
+        assert!(matches!(look(fixture, &place, seen, careful).await, Claim::Dead));
+        assert_eq!(error_of(fixture, &scope, &place).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
+        assert!(matches!(look(fixture, &place, seen, for_a_week(RepeatRisk::Nothing)).await, Claim::Dead));
+        // The provider has not refused: a caller who insists is let through, and an outage leaves it as it is.
+        let forced = claimed(&fixture.store, &place, seen).await;
+        fixture.store.refreshes().fail(&forced, &unknown, &record(&place)).await.unwrap();
+        assert_eq!(error_of(fixture, &scope, &place).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
+        let forced = claimed(&fixture.store, &place, seen).await;
+        let dead = RefreshFailure::Dead { code: Some("invalid_grant".into()) };
+        fixture.store.refreshes().fail(&forced, &dead, &record(&place)).await.unwrap();
+        let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_grant".into())));
+        assert_eq!(error_of(fixture, &scope, &place).await, shown);
+        let insisting = fixture.store.refreshes().claim(&place, seen, careful, true).await.unwrap();
+        assert!(matches!(insisting, Claim::Dead), "the provider has spoken");
+    }
+
+    async fn what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_nowhere_else(fixture: &Fixture) {
+        let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+        for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
+            let scope = fixture.tenant(account).await;
+            let (place, seen) = renewing(fixture, &scope, account).await;
+            let ours = claimed(&fixture.store, &place, seen).await;
+            fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap();
+            let over = look(fixture, &place, seen, persevering(Duration::ZERO, risk)).await;
+            let error = error_of(fixture, &scope, &place).await.unwrap().0;
+            match risk {
+                RepeatRisk::Nothing => assert!(matches!(over, Claim::Ours(_)) && error == "PROVIDER_UNAVAILABLE"),
+                _ => assert!(matches!(over, Claim::Dead) && error == "REAUTHORIZATION_REQUIRED"),
+            }
+            drop(over);
+            assert!(claimed(&fixture.store, &place, seen).await.uncertain, "a caller may insist");
+        }
+    }
+
+    async fn a_refusal_without_a_known_reason_shows_after_the_token_and_some_tries(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let refused = RefreshFailure::Refused { retry_time: Timestamp::from_micros(0), code: Some("invalid_request".into()) };
+        for attempt in 1..=3 {
+            assert_eq!(error_of(fixture, &scope, &place).await, None, "attempt {attempt}");
+            let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else {
+                panic!("attempt {attempt}")
+            };
+            fixture.store.refreshes().fail(&ours, &refused, &record(&place)).await.unwrap();
+        }
+        let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
+        assert_eq!(error_of(fixture, &scope, &place).await, shown);
+        assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM changes WHERE kind = 'UPDATED'").await, "4");
+        // It is asked again, and works when the provider takes it.
+        let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else { panic!() };
+        fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap();
+        assert_eq!(error_of(fixture, &scope, &place).await, None);
+    }
+
+    async fn without_a_refresh_token_consent_is_asked_for_at_the_end(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        fixture.store.refreshes().fail(&ours, &RefreshFailure::Nothing, &record(&place)).await.unwrap();
+        let shown = Some(("REAUTHORIZATION_REQUIRED".into(), None));
+        assert_eq!(error_of(fixture, &scope, &place).await, shown);
+        assert!(due(fixture).await.is_empty());
     }
 
     async fn an_attempt_that_was_not_sent_uses_nothing_up(fixture: &Fixture) {
@@ -153,12 +253,12 @@ on_both! {
         let (place, seen) = renewing(fixture, &scope, "a").await;
         let retry_time = fixture.clock.now();
         let ours = claimed(&fixture.store, &place, seen).await;
-        fixture.store.refreshes().fail(&ours, RefreshFailure::Unknown { retry_time }, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &RefreshFailure::Unknown { retry_time }, &record(&place)).await.unwrap();
         for _ in 0..3 {
             let again = claimed(&fixture.store, &place, seen).await;
             assert!(again.uncertain);
             let not_sent = RefreshFailure::Temporary { retry_time };
-            fixture.store.refreshes().fail(&again, not_sent, &record(&place)).await.unwrap();
+            fixture.store.refreshes().fail(&again, &not_sent, &record(&place)).await.unwrap();
             let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
             assert_eq!(connection.error.unwrap().reason, "PROVIDER_UNAVAILABLE", "uncertain still");
         }
@@ -178,8 +278,8 @@ on_both! {
         let unknown = RefreshFailure::Unknown { retry_time: fixture.clock.now() };
         let mut ours = claimed(&fixture.store, &place, seen).await;
         for _ in 0..3 {
-            assert!(fixture.store.refreshes().fail(&ours, unknown, &record(&place)).await.unwrap());
-            let Claim::Ours(again) = fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap() else {
+            assert!(fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap());
+            let Claim::Ours(again) = fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap() else {
                 panic!("not claimed again")
             };
             ours = *again;
@@ -198,7 +298,7 @@ on_both! {
         let destroy = write(&scope, Action::DestroyCredentialVersion);
         fixture.store.credentials().destroy(&scope, place.connection(), 1, &destroy).await.unwrap().into_inner();
         assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM tokens").await, "0");
-        assert!(matches!(fixture.store.refreshes().claim(&place, seen + 2, &lenient, true).await.unwrap(), Claim::Nothing));
+        assert!(matches!(fixture.store.refreshes().claim(&place, seen + 2, for_a_week(RepeatRisk::Nothing), true).await.unwrap(), Claim::Nothing));
     }
 
     async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
@@ -208,10 +308,10 @@ on_both! {
         let ours = claimed(&fixture.store, &place, seen).await;
         assert_eq!(due(fixture).await, [], "somebody is at it");
         let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
-        fixture.store.refreshes().fail(&ours, RefreshFailure::Temporary { retry_time }, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &RefreshFailure::Temporary { retry_time }, &record(&place)).await.unwrap();
         let claim = |forced| async move {
             let (place, seen) = renewing_place(fixture, &scope_of("acme")).await;
-            fixture.store.refreshes().claim(&place, seen, &strict, forced).await.unwrap()
+            fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Consent), forced).await.unwrap()
         };
         assert!(matches!(claim(false).await, Claim::Later(time) if time == retry_time));
         assert!(matches!(claim(true).await, Claim::Ours(_)), "whoever insists is let through");
@@ -238,7 +338,12 @@ async fn a_claim_is_taken_over_from_a_process_that_is_gone_and_from_no_other() {
     fixture.execute("UPDATE refreshes SET lease_time = 0").await;
     for _ in 0..5 {
         assert!(matches!(
-            fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(),
+            fixture
+                .store
+                .refreshes()
+                .claim(&place, seen, for_a_week(RepeatRisk::Nothing), true)
+                .await
+                .unwrap(),
             Claim::Busy
         ));
     }
@@ -248,7 +353,7 @@ async fn a_claim_is_taken_over_from_a_process_that_is_gone_and_from_no_other() {
     drop(other);
     fixture.execute("UPDATE refreshes SET lease_time = 9000000000000000").await;
     assert!(matches!(
-        fixture.store.refreshes().claim(&place, seen, &lenient, true).await.unwrap(),
+        fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap(),
         Claim::Busy
     ));
     fixture.execute("UPDATE refreshes SET lease_time = 0").await;
