@@ -9,7 +9,7 @@ use credvault_domain::{
     TenantSource, Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
-use credvault_store::{AuditFilter, Recorded, RepeatKey, Write};
+use credvault_store::{AuditFilter, Recorded, RepeatKey, Turn, Write};
 use futures::FutureExt as _;
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,6 +26,9 @@ const LONGEST_WORK: std::time::Duration = std::time::Duration::from_secs(120);
 /// How long it may take to tell a caller that its time is over.
 const MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// A call's part of the limit on calls, and of its tenant's share.
+type Permit = (OwnedSemaphorePermit, Turn);
+
 /// What is known of a call before its message is read. Travels in the request's extensions.
 #[derive(Clone)]
 pub(crate) struct Ticket(Arc<TicketInner>);
@@ -35,8 +38,9 @@ struct TicketInner {
     action: Action,
     trace: TraceId,
     deadline: tokio::time::Instant,
-    /// The call's share of the limit on calls. It goes with the work, which outlives a caller that hangs up.
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The call's part of the limit on calls, and of its tenant's share. It goes with the work, which outlives a caller that
+    /// hangs up.
+    permit: Mutex<Option<Permit>>,
     entered: AtomicBool,
 }
 
@@ -46,7 +50,7 @@ impl Ticket {
         action: Action,
         trace: TraceId,
         deadline: tokio::time::Instant,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Self {
         let (permit, entered) = (Mutex::new(Some(permit)), AtomicBool::new(false));
         Self(Arc::new(TicketInner { caller, action, trace, deadline, permit, entered }))
@@ -83,7 +87,7 @@ pub(crate) struct Call {
     deadline: tokio::time::Instant,
     trace: TraceId,
     about: Mutex<About>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
 }
 
 /// Serves one call: runs its handler to its end, even if the caller goes away, and answers with what it recorded.

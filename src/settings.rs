@@ -157,6 +157,8 @@ pub struct StoreSection {
     pub owner_role: String,
     /// The most connections of one process.
     pub max_connections: u32,
+    /// The most connections beside those for lists and queries of the audit log. A tenant gets three quarters at most.
+    pub query_connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout_ms: u64,
     /// How long a statement may run. PostgreSQL only.
@@ -178,6 +180,7 @@ impl Default for StoreSection {
             migrate_url: None,
             owner_role: "credvault_owner".to_owned(),
             max_connections: 16,
+            query_connections: 4,
             acquire_timeout_ms: 2000,
             statement_timeout_ms: 5000,
             lock_timeout_ms: 2000,
@@ -193,6 +196,7 @@ impl StoreSection {
     pub fn to_store(&self) -> StoreSettings {
         StoreSettings {
             max_connections: self.max_connections.max(1),
+            query_connections: self.query_connections.max(1),
             acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
             lock_timeout: Duration::from_millis(self.lock_timeout_ms),
@@ -340,6 +344,9 @@ pub struct BrokerSection {
     /// For how long a refresh whose outcome is unclear is repeated, with growing pauses, before the account's owner is asked
     /// to consent again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
     pub refresh_persistence_hours: u64,
+    /// How many refreshes callers of one tenant may insist on in a minute (RefreshConnection, and TestConnection of a
+    /// token that is refused), in each process; 0 means no limit.
+    pub forced_refreshes_per_minute: u32,
     /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
     pub verify_hours: u64,
 }
@@ -350,6 +357,7 @@ impl Default for BrokerSection {
             allowed_networks: Vec::new(),
             refreshes_per_second: 50,
             refresh_persistence_hours: 168,
+            forced_refreshes_per_minute: 60,
             verify_hours: 24,
         }
     }

@@ -32,6 +32,7 @@ pub(crate) struct Vault {
     pub(crate) origins: Vec<String>,
     rate: Option<Rate>,
     refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
+    forced: Option<DefaultKeyedRateLimiter<TenantId>>,
     /// How many calls may come at once.
     pub(crate) burst: Option<NonZeroU32>,
 }
@@ -58,7 +59,29 @@ impl Vault {
         let cache = Duration::from_secs(limits.cache_seconds);
         let refusals =
             DefaultKeyedRateLimiter::keyed(Quota::per_second(REFUSALS).allow_burst(REFUSALS_BURST));
-        Self { store, identity, catalog, broker, random, clock, cache, origins, rate, refusals, burst }
+        let forced = NonZeroU32::new(settings.broker.forced_refreshes_per_minute)
+            .map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate)));
+        Self {
+            store,
+            identity,
+            catalog,
+            broker,
+            random,
+            clock,
+            cache,
+            origins,
+            rate,
+            refusals,
+            forced,
+            burst,
+        }
+    }
+
+    /// Counts a refresh that a caller insists on, and refuses those beyond the tenant's limit.
+    pub(crate) fn count_forced(&self, tenant: &TenantId) -> Result<(), Refusal> {
+        let Some(forced) = &self.forced else { return Ok(()) };
+        let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now());
+        forced.check_key(tenant).map_err(|not_until| Refusal::TooManyRefreshes(wait(not_until)))
     }
 
     /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
@@ -84,6 +107,9 @@ impl Vault {
     pub(crate) fn forget_idle(&self) {
         if let Some(rate) = &self.rate {
             rate.retain_recent();
+        }
+        if let Some(forced) = &self.forced {
+            forced.retain_recent();
         }
         self.refusals.retain_recent();
     }

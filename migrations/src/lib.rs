@@ -11,6 +11,8 @@ mod m0002_connect;
 mod m0003_events;
 mod m0004_refresh;
 
+mod m0005_fair;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -29,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_connect::Migration),
             Box::new(m0003_events::Migration),
             Box::new(m0004_refresh::Migration),
+            Box::new(m0005_fair::Migration),
         ]
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use credvault_domain::{Action, AuditEvent, Reason, TenantId, TenantSource, TraceId};
 use credvault_identity::{Caller, Error as IdentityError, Presented};
+use credvault_store::Turns;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -33,13 +34,16 @@ pub(crate) struct Gate {
     vault: Arc<Vault>,
     router: Router,
     calls: Arc<Semaphore>,
+    /// Each tenant's share of them.
+    shares: Turns,
     deadline: Duration,
 }
 
 impl Gate {
     pub(crate) fn new(vault: Arc<Vault>, router: Router, limits: &Limits) -> Self {
-        let calls = Arc::new(Semaphore::new(limits.calls.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { vault, router, calls, deadline: Duration::from_secs(limits.deadline_seconds.max(1)) }
+        let most = limits.calls.clamp(1, Semaphore::MAX_PERMITS);
+        let (calls, shares) = (Arc::new(Semaphore::new(most)), Turns::new(most));
+        Self { vault, router, calls, shares, deadline: Duration::from_secs(limits.deadline_seconds.max(1)) }
     }
 
     /// Answers one request.
@@ -88,13 +92,16 @@ impl Gate {
         let deadline = tokio::time::Instant::now() + self.deadline(request.headers());
         // A call that is shed is counted and no more: looking into it, or recording it, is what there is no room for.
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
-            let (_, reason) = Refusal::Overloaded.kind();
-            metrics::counter!("credvault_refusals_total", "action" => action.as_str(), "reason" => reason.as_str())
-                .increment(1);
-            return Refusal::Overloaded.status(&trace.to_string()).into_http();
+            return shed(action, trace);
         };
         let ticket = match self.admit(peer, action, trace, request.headers(), deadline).await {
-            Ok(caller) => Ticket::new(caller, action, trace, deadline, permit),
+            Ok(caller) => {
+                let tenant = caller.tenant.as_ref().map(|verified| verified.tenant.clone());
+                let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
+                    return shed(action, trace);
+                };
+                Ticket::new(caller, action, trace, deadline, (permit, turn))
+            }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
                 let event = self.event(peer, action, trace, caller.as_ref(), &refusal);
@@ -199,6 +206,14 @@ impl Gate {
         let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(grpc_timeout);
         asked.map_or(self.deadline, |asked| asked.min(LONGEST_DEADLINE))
     }
+}
+
+/// Refuses a call that there is no room for. It is counted and no more.
+fn shed(action: Action, trace: TraceId) -> Response<Body> {
+    let (_, reason) = Refusal::Overloaded.kind();
+    metrics::counter!("credvault_refusals_total", "action" => action.as_str(), "reason" => reason.as_str())
+        .increment(1);
+    Refusal::Overloaded.status(&trace.to_string()).into_http()
 }
 
 /// `grpc-timeout`: at most eight digits and a unit

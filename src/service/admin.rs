@@ -150,6 +150,8 @@ async fn put_o_auth_app(
     let provider = call.vault.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?;
     let new = wire::new_app(provider, &mut request)?;
     let stored = call.vault.store.apps().put(&scope, &new, &write).await?;
+    // What waited for it goes on.
+    call.vault.broker.refresher().app_stored(scope.tenant().clone(), new.provider);
     Ok(stored.map(|app| v1::PutOAuthAppResponse { app: Some(wire::oauth_app(app)) }))
 }
 

@@ -310,6 +310,7 @@ async fn refresh_connection(
     let id = wire::connection_id(&request.connection_id)?;
     let connection = call.connection(&scope, id).await?;
     call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    call.vault.count_forced(scope.tenant())?;
     let selector = Selector::Connection { id, version: None };
     let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
     let refreshing =

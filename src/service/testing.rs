@@ -7,10 +7,10 @@ use std::time::Duration;
 use credvault_broker::{Need, RefreshError, VerifyError};
 use credvault_catalog::{ModeKind, Verdict};
 use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, TenantScope};
-use credvault_store::{DueVerification, Recorded, Selector, Tested, Write};
-use futures::StreamExt as _;
+use credvault_store::{DueVerification, Full, Recorded, Selector, Tested, Turns, Write};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::vault::{Fresh, fresh};
 use crate::call::record_refusal;
@@ -20,10 +20,13 @@ use crate::wire::Refusal;
 
 /// How often it is looked which tests are due.
 const TICK: Duration = Duration::from_secs(2);
-/// How soon, if there are more than are begun in one go.
+/// How soon, if there are more than there are turns for.
 const SOON: Duration = Duration::from_millis(200);
-/// How many are begun in one go, and how many run at once.
-const DUE: (u64, usize) = (64, 8);
+/// How many are looked for at once, and how often one look searches: each time without the tenants that have their share.
+const DUE: u64 = 64;
+const SEARCHES: usize = 4;
+/// How many run at once.
+const AT_ONCE: usize = 8;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// When one that had no answer is made again, about.
@@ -78,6 +81,7 @@ pub(super) async fn test(
     let mut verdict = ask(&found).await?;
     if verdict == Verdict::Dead && mode.renews() {
         // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
+        vault.count_forced(scope.tenant())?;
         let place = found.fetched.place();
         let renewing = vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
         let unavailable = RefreshError::Unavailable { retry: Duration::from_secs(1) };
@@ -109,25 +113,56 @@ pub(super) async fn test(
     Ok(noted.map(|connection| Outcome { verdict, connection, known }))
 }
 
-/// Tests credentials once in a while, until `end`.
+/// Tests credentials once in a while, until `end`; then waits for what is under way.
 pub(crate) async fn run(vault: Arc<Vault>, every: Duration, end: CancellationToken) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while end.run_until_cancelled(ticks.tick()).await.is_some() {
-        let due = vault.store.due_verifications(DUE.0).await.unwrap_or_else(|error| {
+    let (turns, tests) = (Turns::new(AT_ONCE), TaskTracker::new());
+    let mut pause = TICK;
+    while end.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        let all = begin_due(&vault, every, &turns, &tests).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "due tests could not be looked for");
-            Vec::new()
+            true
         });
-        if due.len() as u64 == DUE.0 {
-            // There are more.
-            ticks.reset_after(SOON);
-        }
-        let all = futures::stream::iter(due).for_each_concurrent(DUE.1, |due| {
-            let vault = Arc::clone(&vault);
-            async move { look_after(&vault, due, every).await }
-        });
-        end.run_until_cancelled(all).await;
+        pause = if all { TICK } else { SOON };
     }
+    tests.close();
+    tests.wait().await;
+}
+
+/// Begins as many of the tests that are due as there are turns. A tenant that has its share of them must not hide what is
+/// due of others. Whether that was all.
+async fn begin_due(
+    vault: &Arc<Vault>,
+    every: Duration,
+    turns: &Turns,
+    tests: &TaskTracker,
+) -> Result<bool, credvault_store::Error> {
+    let mut without = Vec::new();
+    for _ in 0..SEARCHES {
+        let (due, known) = (vault.store.due_verifications(DUE, &without).await?, without.len());
+        let all = (due.len() as u64) < DUE;
+        for due in due {
+            let tenant = due.place.tenant();
+            if without.contains(tenant) {
+                continue;
+            }
+            match turns.try_take(tenant) {
+                // Whoever is first says when the next one is, so nobody makes it twice.
+                Ok(turn) => {
+                    let vault = Arc::clone(vault);
+                    tests.spawn(async move {
+                        look_after(&vault, due, every).await;
+                        drop(turn);
+                    });
+                }
+                Err(Full::Tenant) => without.push(tenant.clone()),
+                Err(Full::All) => return Ok(false),
+            }
+        }
+        if all || without.len() == known {
+            return Ok(without.is_empty());
+        }
+    }
+    Ok(false)
 }
 
 /// Says when the next test is, and makes this one if no other replica does.

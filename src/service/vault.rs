@@ -364,7 +364,9 @@ async fn verify_webhook(
     let checked = match &webhook.public_keys {
         Some(published) => {
             let broker = &call.vault.broker;
-            broker.check_published(published, &connection.config, app.as_ref(), &delivery).await?
+            broker
+                .check_published(scope.tenant(), published, &connection.config, app.as_ref(), &delivery)
+                .await?
         }
         None => webhook::check(webhook, &delivery, &keys, call.now()),
     };

@@ -61,6 +61,12 @@ pub(crate) enum Refusal {
     /// Too many calls of this service for this tenant.
     #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
     RateLimited(Duration),
+    /// Too many refreshes that callers of this tenant insist on.
+    #[error(
+        "refreshes at once are asked for too often for this tenant; wait as long as the retry delay says. A fetch renews \
+         by itself what needs it"
+    )]
+    TooManyRefreshes(Duration),
     /// Too many calls at once.
     #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
     Overloaded,
@@ -127,7 +133,8 @@ impl Refusal {
                 store::Error::Authorization(_) | store::Error::OtherAccount => {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
-                store::Error::TooManyAuthorizations => (Code::ResourceExhausted, R::QuotaExceeded),
+                store::Error::TooManyAuthorizations { .. } => (Code::ResourceExhausted, R::QuotaExceeded),
+                store::Error::TooManyQueries => (Code::ResourceExhausted, R::RateLimited),
                 store::Error::EventEndpointNotFound => (Code::NotFound, R::EventEndpointNotFound),
                 store::Error::EventDeliveryNotFound => (Code::NotFound, R::EventDeliveryNotFound),
                 store::Error::TooManyEventEndpoints => (Code::ResourceExhausted, R::QuotaExceeded),
@@ -159,16 +166,20 @@ impl Refusal {
             Self::Refresh(error) => match error {
                 RefreshError::Reauthorize => (Code::FailedPrecondition, R::ReauthorizationRequired),
                 RefreshError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
-                RefreshError::Unavailable { .. } | RefreshError::Refused { .. } | RefreshError::App => {
-                    (Code::Unavailable, R::ProviderUnavailable)
+                RefreshError::Unavailable { .. }
+                | RefreshError::Refused { .. }
+                | RefreshError::App { .. } => (Code::Unavailable, R::ProviderUnavailable),
+                RefreshError::Nothing | RefreshError::Incomplete => {
+                    (Code::FailedPrecondition, R::StateInvalid)
                 }
-                RefreshError::Nothing => (Code::FailedPrecondition, R::StateInvalid),
                 RefreshError::Store => (Code::Unavailable, R::StoreUnavailable),
             },
             Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
             Self::NotConfigured { .. } => (Code::NotFound, R::CredentialNotConfigured),
-            Self::RateLimited(_) | Self::Overloaded => (Code::ResourceExhausted, R::RateLimited),
+            Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded => {
+                (Code::ResourceExhausted, R::RateLimited)
+            }
             Self::Deadline => (Code::DeadlineExceeded, R::DeadlineExceeded),
             Self::Internal => (Code::Internal, R::Internal),
         }
@@ -231,12 +242,18 @@ impl Refusal {
     /// After how long another attempt makes sense.
     fn retry_delay(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited(delay) | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
+            Self::RateLimited(delay)
+            | Self::TooManyRefreshes(delay)
+            | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
                 | RefreshError::Refused { retry }
-                | RefreshError::Throttled { retry },
+                | RefreshError::Throttled { retry }
+                | RefreshError::App { retry, .. },
             ) => Some(*retry),
+            Self::Store(store::Error::TooManyAuthorizations { retry }) => Some(*retry),
+            // No time helps: room has to be made, or a consent begun anew, for its state is used up.
+            Self::Store(store::Error::TooManyEventEndpoints) | Self::Authorize(_) => None,
             _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
                 Some(Duration::from_secs(1))
             }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use credvault_catalog::{Body, Method, ProviderRequest};
 use credvault_crypto::MacKey;
 use credvault_domain::DeliveryState;
-use credvault_store::{Attempt, ClaimedEvent, EventPlace, EventTarget};
+use credvault_store::{Attempt, ClaimedEvent, EventPlace, EventTarget, Turns};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::http::{SendError, UrlError};
 
 /// How often what is due is looked for.
 const TICK: Duration = Duration::from_secs(1);
-/// How many endpoints are served at once.
+/// How many endpoints are served at once. Each tenant has its share.
 const ENDPOINTS: usize = 64;
 /// How often an endpoint's turn claims before others have theirs.
 const ROUNDS: usize = 16;
@@ -98,7 +98,7 @@ impl Broker {
     pub async fn run_events(&self, end: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut turns = JoinSet::new();
+        let (places, mut turns) = (Turns::new(ENDPOINTS), JoinSet::new());
         let mut busy: HashMap<Id, EventPlace> = HashMap::new();
         while end.run_until_cancelled(ticks.tick()).await.is_some() {
             while let Some(ended) = turns.try_join_next_with_id() {
@@ -110,9 +110,15 @@ impl Broker {
                 Vec::new()
             });
             for place in due {
-                if busy.len() < ENDPOINTS && !busy.values().any(|at| *at == place) {
+                if busy.values().any(|at| *at == place) {
+                    continue;
+                }
+                if let Ok(held) = places.try_take(place.tenant()) {
                     let (broker, at, end) = (self.clone(), place.clone(), end.clone());
-                    let turn = turns.spawn(async move { broker.serve_endpoint(&at, &end).await });
+                    let turn = turns.spawn(async move {
+                        broker.serve_endpoint(&at, &end).await;
+                        drop(held);
+                    });
                     busy.insert(turn.id(), place);
                 }
             }

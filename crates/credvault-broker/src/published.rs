@@ -1,6 +1,7 @@
 //! Public keys that a provider publishes for its webhooks: fetched when a delivery names one, and fetched anew after an
 //! hour. Whoever reaches the platform's endpoint can name any key, so how many unknown ones are looked up is limited;
-//! that must not keep a known one from being used, nor from being fetched anew.
+//! that must not keep a known one from being used, nor from being fetched anew, nor another tenant's from being looked
+//! up. What one app is told says nothing to another: everything is remembered by app.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use credvault_catalog::{App, Flow, Missing, ProviderRequest, PublicKeys};
 use credvault_crypto::P256Key;
-use credvault_domain::{Config, Timestamp, Violations};
+use credvault_domain::{Config, TenantId, Timestamp, Violations};
 use credvault_store::UsableApp;
 use secrecy::SecretString;
 
@@ -23,8 +24,10 @@ const MEMORY: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// How many keys are remembered, and how many tokens.
 const MOST: usize = 64;
-/// How many keys that are not known are looked up in a minute. An id that no key has is known to have none for as long.
+/// How many keys that are not known are looked up in a minute, by all tenants: each may, as long as it has looked up fewer
+/// than three times as many as are left. An id that no key has is known to have none for as long.
 const LOOKUPS: u32 = 20;
+const FOR_EACH_LEFT: u32 = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Broker {
@@ -34,6 +37,7 @@ impl Broker {
     /// Nobody knows: the key cannot be fetched. The inner error is the verdict on the delivery.
     pub async fn check_published(
         &self,
+        tenant: &TenantId,
         keys: &PublicKeys,
         config: &Config,
         usable: Option<&UsableApp>,
@@ -47,7 +51,7 @@ impl Broker {
         let now = self.clock().now();
         let flow = moment(now, self.random()).with("key_id", id);
         let app = app_values(usable);
-        let wanted = Wanted { keys, config, app: &app, flow: &flow };
+        let wanted = Wanted { tenant, keys, config, app: &app, flow: &flow };
         let key = self.published().key(self.http(), now, wanted).await?;
         Ok(key.map_or(Err(WebhookError::KeyUnknown), |key| check_ebay(delivery, &key)))
     }
@@ -56,6 +60,7 @@ impl Broker {
 /// Which key is looked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
+    tenant: &'a TenantId,
     keys: &'a PublicKeys,
     config: &'a Config,
     app: &'a App,
@@ -68,14 +73,14 @@ pub(crate) struct Published(Mutex<Memory>);
 
 #[derive(Default)]
 struct Memory {
-    /// By URL.
-    keys: HashMap<String, Known>,
+    /// By URL and client id.
+    keys: HashMap<(String, String), Known>,
     /// By URL and client id: until when there is no such key.
     absent: HashMap<(String, String), (Timestamp, ())>,
     /// By URL and client id: the instant until which they count, and the tokens.
     tokens: HashMap<(String, String), (Timestamp, SecretString)>,
-    /// When the current minute began, and how many were looked up in it.
-    minute: (Timestamp, u32),
+    /// When the current minute began, and how many each tenant has looked up in it.
+    minute: (Timestamp, HashMap<TenantId, u32>),
 }
 
 struct Known {
@@ -97,29 +102,29 @@ impl Published {
         now: Timestamp,
         wanted: Wanted<'_>,
     ) -> Result<Option<P256Key>, VerifyError> {
-        let Wanted { keys, config, app, flow } = wanted;
+        let Wanted { tenant, keys, config, app, flow } = wanted;
         let url = keys.key_request(config, app, flow).map_err(missing)?.url;
-        let known = match self.with(|memory| memory.known(&url, now)) {
+        let place = (url, app.client_id.clone());
+        let known = match self.with(|memory| memory.known(&place, now)) {
             Some((key, false)) => return Ok(Some(key)),
             Some((key, true)) => Some(key),
             None => None,
         };
-        let place = (url, app.client_id.clone());
         if known.is_none() {
             if self.with(|memory| current(&memory.absent, &place, now)).is_some() {
                 return Ok(None);
             }
-            self.with(|memory| memory.count(now))?;
+            self.with(|memory| memory.count(tenant, now))?;
         }
         match (self.fetch(http, now, wanted).await, known) {
             (Ok(Some(key)), _) => {
                 let fetched = Known { key: key.clone(), renew: now.after(MEMORY), end: now.after(STALE) };
-                self.with(|memory| remember(&mut memory.keys, place.0, fetched));
+                self.with(|memory| remember(&mut memory.keys, place, fetched));
                 Ok(Some(key))
             }
             (Ok(None), _) => {
                 self.with(|memory| {
-                    memory.keys.remove(&place.0);
+                    memory.keys.remove(&place);
                     remember(&mut memory.absent, place, (now.after(MINUTE), ()));
                 });
                 Ok(None)
@@ -135,7 +140,7 @@ impl Published {
         now: Timestamp,
         wanted: Wanted<'_>,
     ) -> Result<Option<P256Key>, VerifyError> {
-        let Wanted { keys, config, app, flow } = wanted;
+        let Wanted { keys, config, app, flow, .. } = wanted;
         let token = self.token(http, now, wanted).await?;
         let flow = flow.clone().with("token", token);
         let answer = send(http, keys.key_request(config, app, &flow).map_err(missing)?).await?;
@@ -146,7 +151,9 @@ impl Published {
             }
             400 | 404 => Ok(None),
             401 => {
-                self.with(|memory| memory.tokens.clear());
+                let place =
+                    (keys.token_request(config, app, &flow).map_err(missing)?.url, app.client_id.clone());
+                self.with(|memory| memory.tokens.remove(&place));
                 Err(VerifyError::Unavailable)
             }
             _ => Err(refused(&answer)),
@@ -159,7 +166,7 @@ impl Published {
         now: Timestamp,
         wanted: Wanted<'_>,
     ) -> Result<SecretString, VerifyError> {
-        let Wanted { keys, config, app, flow } = wanted;
+        let Wanted { keys, config, app, flow, .. } = wanted;
         let request = keys.token_request(config, app, flow).map_err(missing)?;
         let place = (request.url.clone(), app.client_id.clone());
         if let Some(token) = self.with(|memory| current(&memory.tokens, &place, now)) {
@@ -185,8 +192,8 @@ impl Published {
 impl Memory {
     /// A key, and whether the caller is to fetch it anew. Nobody else is told so for a minute, so one that cannot be
     /// fetched does not hold every delivery up.
-    fn known(&mut self, url: &str, now: Timestamp) -> Option<(P256Key, bool)> {
-        let known = self.keys.get_mut(url).filter(|known| now < known.end)?;
+    fn known(&mut self, place: &(String, String), now: Timestamp) -> Option<(P256Key, bool)> {
+        let known = self.keys.get_mut(place).filter(|known| now < known.end)?;
         let due = now >= known.renew;
         if due {
             known.renew = now.after(MINUTE);
@@ -194,15 +201,18 @@ impl Memory {
         Some((known.key.clone(), due))
     }
 
-    /// Counts a look-up.
-    fn count(&mut self, now: Timestamp) -> Result<(), VerifyError> {
+    /// Counts a look-up of a tenant.
+    fn count(&mut self, tenant: &TenantId, now: Timestamp) -> Result<(), VerifyError> {
         let end = self.minute.0.after(MINUTE);
         if now >= end {
-            self.minute = (now, 0);
-        } else if self.minute.1 >= LOOKUPS {
+            self.minute = (now, HashMap::new());
+        }
+        let left = LOOKUPS.saturating_sub(self.minute.1.values().sum());
+        let own = self.minute.1.entry(tenant.clone()).or_default();
+        if left == 0 || *own >= FOR_EACH_LEFT * left {
             return Err(VerifyError::Throttled { retry: now.until(end) });
         }
-        self.minute.1 += 1;
+        *own += 1;
         Ok(())
     }
 }
@@ -216,7 +226,7 @@ fn current<K: std::hash::Hash + Eq, V: Clone>(
 }
 
 fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
-    if map.len() >= MOST {
+    if map.len() >= MOST && !map.contains_key(&key) {
         map.clear();
     }
     map.insert(key, value);

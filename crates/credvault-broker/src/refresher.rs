@@ -13,15 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_catalog::Catalog;
-use credvault_domain::{Clock, ProviderId, Random};
-use credvault_store::{Due, Place, Store};
+use credvault_domain::{Clock, ProviderId, Random, TenantId};
+use credvault_store::{AppFault, Due, Full, LeftOut, Pause, Place, Store, Turn, Turns};
 use futures::future::{BoxFuture, FutureExt as _, Shared};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::Http;
-use crate::pace::{Begun, Pace};
+use crate::pace::Pace;
 pub use request::{app_values, due_time};
 pub(crate) use request::{fraction, merge, moment};
 
@@ -31,7 +30,9 @@ pub const ENOUGH: Duration = Duration::from_secs(30);
 const CROWD: Duration = Duration::from_secs(10);
 /// How many due refreshes are worked on at once.
 const DUE: usize = 256;
-/// How many apps one search leaves out at most.
+/// How often one look searches: each time without what it has found to be full.
+const SEARCHES: usize = 4;
+/// How much one search leaves out at most, about.
 const MOST_LEFT_OUT: usize = 200;
 /// How often what is due is looked for: while there is some, and while there is none.
 const SEARCH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -64,9 +65,20 @@ pub enum RefreshError {
         /// How long to wait.
         retry: Duration,
     },
-    /// The platform's app at the provider is missing or not accepted.
-    #[error("the platform's app at this provider is missing or not accepted; PutOAuthApp stores it")]
-    App,
+    /// The connection lacks something that its owner has to give.
+    #[error(
+        "a setting or key of the connection that its renewal needs is missing or cannot be used; UpdateConnection or \
+         PutCredential gives it"
+    )]
+    Incomplete,
+    /// The app at the provider is at fault.
+    #[error("{}", app_words(*fault))]
+    App {
+        /// What is wrong with it.
+        fault: AppFault,
+        /// How long to wait, unless the app is stored anew before that.
+        retry: Duration,
+    },
     /// The connection cannot be refreshed.
     #[error("this connection has nothing to refresh")]
     Nothing,
@@ -82,6 +94,34 @@ pub struct RefreshLimits {
     pub per_second: u32,
     /// How long an unclear outcome is looked into before consent is asked for.
     pub perseverance: Duration,
+}
+
+impl RefreshError {
+    /// What a caller is told of a pause.
+    fn paused(pause: Pause, retry: Duration) -> Self {
+        match pause {
+            Pause::Unavailable => Self::Unavailable { retry },
+            Pause::Throttled => Self::Throttled { retry },
+            Pause::Refused => Self::Refused { retry },
+            Pause::Incomplete => Self::Incomplete,
+            Pause::App { fault, .. } => Self::App { fault, retry },
+        }
+    }
+}
+
+fn app_words(fault: AppFault) -> &'static str {
+    match fault {
+        AppFault::Refused => {
+            "the provider does not accept the platform's app; PutOAuthApp stores its current id and secret"
+        }
+        AppFault::Missing => {
+            "the platform's app at this provider, or a part of it, is missing, so nothing was sent; PutOAuthApp stores it"
+        }
+        AppFault::Other => {
+            "the tokens were got with another app than the one that is stored now; PutOAuthApp stores that one again, or \
+             the owner consents anew (BeginAuthorization)"
+        }
+    }
 }
 
 /// Why a refresh is wanted.
@@ -111,7 +151,7 @@ struct Inner {
     /// Refreshes under way in this process: whoever wants one that is there joins it.
     flights: Mutex<HashMap<Place, Flight>>,
     /// A provider that is slow must not take the calls of the others.
-    providers: Mutex<HashMap<ProviderId, Arc<Semaphore>>>,
+    providers: Mutex<HashMap<ProviderId, Turns>>,
     work: TaskTracker,
 }
 
@@ -176,11 +216,23 @@ impl Refresher {
         flight
     }
 
+    /// Ends the pauses that an app has caused, now that it was stored anew: a tenant's own, or the platform's.
+    pub fn app_stored(&self, tenant: TenantId, provider: ProviderId) {
+        self.0.pace.forget(&provider);
+        let inner = Arc::clone(&self.0);
+        self.0.work.spawn(async move {
+            if let Err(error) = inner.store.refreshes().wake_waiting_for_app(&tenant, &provider).await {
+                // Whoever needs a token finds the new app nevertheless.
+                tracing::warn!(provider = provider.as_str(), %error, "what waits for the app could not be woken");
+            }
+        });
+    }
+
     /// Renews what is due, until `end`.
     pub async fn run(&self, end: CancellationToken) {
-        let places = Arc::new(Semaphore::new(DUE));
+        let (turns, mut from) = (Turns::new(DUE), None);
         loop {
-            let begun = match self.look(&places).await {
+            let begun = match self.look(&turns, &mut from).await {
                 Ok(begun) => begun,
                 Err(error) => {
                     tracing::warn!(%error, "due refreshes could not be looked for");
@@ -195,40 +247,49 @@ impl Refresher {
     }
 
     /// Looks for what is due and begins as much of it as there is room for. Whether there was any.
-    async fn look(&self, places: &Arc<Semaphore>) -> Result<bool, credvault_store::Error> {
+    async fn look(&self, turns: &Turns, from: &mut Option<TenantId>) -> Result<bool, credvault_store::Error> {
         let inner = &self.0;
         // What is not asked, or has enough under way, must not crowd out the rest.
-        let mut without = inner.pace.all_shut();
+        let mut without = inner.pace.left_out();
         let mut any = false;
-        loop {
+        for _ in 0..SEARCHES {
             let under_way = inner.flights.lock().unwrap_or_else(PoisonError::into_inner).len();
-            let limit = DUE + under_way;
-            let due = inner.store.refreshes().due(limit as u64, &without).await?;
-            let all = due.len() < limit;
+            let found = inner.store.refreshes().due(DUE + under_way, &without, from.as_ref()).await?;
+            *from = found.next;
             let known = without.len();
-            for due in due {
+            for due in found.due {
                 let flies =
                     inner.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&due.place);
-                if flies || without.contains(&due.app) {
+                if flies || without.iter().any(|left_out| left_out.covers(&due)) {
                     continue;
                 }
                 any = true;
-                let Ok(place) = Arc::clone(places).try_acquire_owned() else { return Ok(any) };
-                match inner.pace.begin(&due.app) {
-                    Some(begun) => self.begin(due, (place, begun)),
-                    None => {
-                        without.insert(due.app);
+                let tenant = due.place.tenant();
+                let turn = match turns.try_take(tenant) {
+                    Ok(turn) => turn,
+                    Err(Full::All) => return Ok(any),
+                    Err(Full::Tenant) => {
+                        without.push(LeftOut { tenant: Some(tenant.clone()), app: None });
+                        continue;
+                    }
+                };
+                match inner.pace.begin(&due.app, tenant) {
+                    Ok(begun) => self.begin(due, (turn, begun)),
+                    Err(full) => {
+                        let tenant = (full == Full::Tenant).then(|| tenant.clone());
+                        without.push(LeftOut { tenant, app: Some(due.app) });
                     }
                 }
             }
-            if all || without.len() == known || without.len() > MOST_LEFT_OUT {
-                return Ok(any);
+            if found.all || without.len() == known || without.len() > MOST_LEFT_OUT {
+                break;
             }
         }
+        Ok(any)
     }
 
     /// Begins a due refresh. `room` is given back when it ends.
-    fn begin(&self, due: Due, room: (OwnedSemaphorePermit, Begun)) {
+    fn begin(&self, due: Due, room: (Turn, Option<Turn>)) {
         let Due { place, generation, .. } = due;
         let (inner, flight) = (Arc::clone(&self.0), self.flight(place.clone(), generation, Need::Now));
         tokio::spawn(async move {

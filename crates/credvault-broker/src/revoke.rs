@@ -1,19 +1,24 @@
 //! Telling providers that a connection is over (RFC 7009, or the provider's own way).
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_catalog::Given;
 use credvault_domain::{Connection, Revocation};
-use credvault_store::{Place, ToRevoke};
+use credvault_store::{Full, Place, ToRevoke, Turns};
 use tokio_util::sync::CancellationToken;
 
 use crate::Broker;
 use crate::refresher::{app_values, moment};
 
 /// How often what is due is looked for.
-const TICK: Duration = Duration::from_secs(10);
-/// How many are looked for at once.
+const TICK: Duration = Duration::from_secs(2);
+/// How many are looked for at once, and how often one look searches: each time without the tenants that have their share.
 const DUE: u64 = 64;
+const SEARCHES: usize = 4;
+/// How many attempts are made at once.
+const AT_ONCE: usize = 8;
 
 impl Broker {
     /// Makes one attempt to have the provider revoke what a disconnected connection had, and notes how it ended. `None` if
@@ -60,18 +65,58 @@ impl Broker {
 
     /// Makes the attempts that are due, until `end`.
     pub async fn run_revocations(&self, end: CancellationToken) {
+        let turns = Turns::new(AT_ONCE);
+        let under_way = Arc::new(Mutex::new(HashSet::new()));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while end.run_until_cancelled(ticks.tick()).await.is_some() {
-            let due = self.store().revocations().due(DUE).await.unwrap_or_else(|error| {
+            if let Err(error) = self.begin_revocations(&turns, &under_way, &end).await {
                 tracing::warn!(%error, "due revocations could not be looked for");
-                Vec::new()
-            });
-            for place in due {
-                if let Some(Err(error)) = end.run_until_cancelled(self.revoke(&place)).await {
-                    tracing::warn!(connection = %place.connection(), %error, "a revocation met the vault's own database");
-                }
             }
         }
+    }
+
+    /// Begins as many of the attempts that are due as there are turns. A tenant that has its share of them must not hide
+    /// what is due of others.
+    async fn begin_revocations(
+        &self,
+        turns: &Turns,
+        under_way: &Arc<Mutex<HashSet<Place>>>,
+        end: &CancellationToken,
+    ) -> Result<(), credvault_store::Error> {
+        let mut without = Vec::new();
+        for _ in 0..SEARCHES {
+            let (due, known) = (self.store().revocations().due(DUE, &without).await?, without.len());
+            let all = (due.len() as u64) < DUE;
+            for place in due {
+                let tenant = place.tenant().clone();
+                if without.contains(&tenant) {
+                    continue;
+                }
+                let turn = match turns.try_take(&tenant) {
+                    Ok(turn) => turn,
+                    Err(Full::Tenant) => {
+                        without.push(tenant);
+                        continue;
+                    }
+                    Err(Full::All) => return Ok(()),
+                };
+                if !under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone()) {
+                    continue;
+                }
+                let (broker, end, under_way) = (self.clone(), end.clone(), Arc::clone(under_way));
+                tokio::spawn(async move {
+                    if let Some(Err(error)) = end.run_until_cancelled(broker.revoke(&place)).await {
+                        tracing::warn!(connection = %place.connection(), %error, "a revocation met the vault's own database");
+                    }
+                    under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+                    drop(turn);
+                });
+            }
+            if all || without.len() == known {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::change::retrying;
 use crate::connection_row::text_map;
@@ -70,12 +71,39 @@ pub struct NewApp {
 pub struct UsableApp {
     /// What is not secret.
     pub app: OAuthApp,
+    /// As of which PutOAuthApp it is.
+    pub revision: AppRevision,
+    /// Whose it is: the tenant's own or the platform's.
+    pub space: TenantId,
     /// The secret.
     pub client_secret: Option<SecretString>,
     /// The one before, while it is live.
     pub previous_client_secret: Option<SecretString>,
     /// Further values that are secret.
     pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// An app as it was stored at one moment: another revision after every PutOAuthApp, and one for there being none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct AppRevision(Option<(Uuid, i64)>);
+
+impl AppRevision {
+    /// There is no app.
+    pub const NONE: Self = Self(None);
+
+    pub(crate) fn from_stored(text: &str) -> Self {
+        let parts = text.split_once('/');
+        Self(parts.and_then(|(id, generation)| Some((id.parse().ok()?, generation.parse().ok()?))))
+    }
+}
+
+impl std::fmt::Display for AppRevision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some((id, generation)) => write!(f, "{id}/{generation}"),
+            None => f.write_str("none"),
+        }
+    }
 }
 
 /// The repository of apps.
@@ -219,6 +247,22 @@ impl Apps<'_> {
         self.usable(scope.tenant(), provider).await
     }
 
+    /// Which app a place's connection is made with now.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn revision_at(&self, place: &Place, provider: &ProviderId) -> Result<AppRevision, Error> {
+        let platform = TenantId::platform();
+        for space in [place.tenant(), &platform] {
+            let (reading, _) = self.store.read_any(space).await?;
+            let key = (space.as_str().to_owned(), provider.as_str().to_owned());
+            if let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? {
+                return Ok(AppRevision(Some((model.id, model.generation))));
+            }
+        }
+        Ok(AppRevision::NONE)
+    }
+
     async fn usable(&self, tenant: &TenantId, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
         let platform = TenantId::platform();
         for space in [tenant, &platform] {
@@ -229,6 +273,8 @@ impl Apps<'_> {
             let own = |name: &FieldName| !matches!(name.as_str(), SECRET | PREVIOUS);
             let secrets = fields.iter().filter(|(name, _)| own(name));
             return Ok(Some(UsableApp {
+                revision: AppRevision(Some((model.id, model.generation))),
+                space: space.clone(),
                 app: app(model)?,
                 client_secret: fields.get(SECRET).cloned(),
                 previous_client_secret: fields.get(PREVIOUS).cloned(),

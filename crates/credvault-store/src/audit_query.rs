@@ -82,7 +82,7 @@ impl Audit<'_> {
         filter: &AuditFilter,
         page: &Page,
     ) -> Result<Listed<AuditRecord>, Error> {
-        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let (reading, _) = self.store.query_any(scope.tenant()).await?;
         let before = uuid_position(page.position(scope.tenant(), &reading)?)?;
         let mut condition = condition(scope.tenant(), filter);
         if let Some(before) = before {
@@ -105,7 +105,7 @@ impl Audit<'_> {
         filter: &AuditFilter,
         groups: &[AuditGroup],
     ) -> Result<Vec<AuditSummary>, Error> {
-        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let (reading, _) = self.store.query_any(scope.tenant()).await?;
         let query = summary(scope.tenant(), filter, groups);
         let rows = reading.tx.query_all(&query).await?;
         let row = |row: sea_orm::QueryResult| {

@@ -15,7 +15,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QuerySelect as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -178,10 +178,21 @@ impl Authorizations<'_> {
                 Some(user) => open.clone().add(Column::UserId.eq(user.as_str())),
                 None => open.clone().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
             };
-            let full = Entity::find().filter(of_user).count(&change.tx).await? >= OPEN.0
-                || Entity::find().filter(open).count(&change.tx).await? >= OPEN.1;
-            if full {
-                return Err(Error::TooManyAuthorizations);
+            for (of, most) in [(of_user, OPEN.0), (open, OPEN.1)] {
+                // As many as may be open: how long the first of them is.
+                let newest: Vec<i64> = Entity::find()
+                    .filter(of)
+                    .order_by_desc(Column::ExpireTime)
+                    .limit(most)
+                    .select_only()
+                    .column(Column::ExpireTime)
+                    .into_tuple()
+                    .all(&change.tx)
+                    .await?;
+                if let Some(first) = newest.last().filter(|_| newest.len() as u64 >= most) {
+                    let retry = change.now.until(Timestamp::from_micros(*first));
+                    return Err(Error::TooManyAuthorizations { retry });
+                }
             }
             let mut bytes = [0; 32];
             self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;

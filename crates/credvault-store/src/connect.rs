@@ -21,7 +21,8 @@ const LEAVING: Duration = Duration::from_secs(60);
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// Connections to read with and to write with. On PostgreSQL they are the same pool; SQLite has one writer at a time,
-/// and its one connection makes writers queue here instead of failing there.
+/// and its one connection makes writers queue here instead of failing there. Queries that may take long have connections
+/// of their own, so that fetches and audit records never wait for one.
 pub(crate) struct Connections {
     database: Database,
     settings: StoreSettings,
@@ -33,6 +34,7 @@ pub(crate) struct Connections {
 struct Pools {
     reader: DatabaseConnection,
     writer: DatabaseConnection,
+    queries: DatabaseConnection,
 }
 
 impl Connections {
@@ -50,6 +52,10 @@ impl Connections {
         self.pools.load().writer.clone()
     }
 
+    pub(crate) fn queries(&self) -> DatabaseConnection {
+        self.pools.load().queries.clone()
+    }
+
     /// Leaves the connections to PostgreSQL behind and opens new ones, if that works: for when the other end seems to
     /// have vanished without a word, which the driver would notice after many minutes only. Not more often than every
     /// few seconds.
@@ -65,7 +71,9 @@ impl Connections {
             tracing::warn!("the connections to the database were replaced, for they did not answer");
             let old = self.pools.swap(Arc::new(pools));
             // What still runs there may end there.
-            let closing = tokio::time::timeout(LEAVING, old.writer.clone().close());
+            let (writer, queries) = (old.writer.clone(), old.queries.clone());
+            let closing = async move { tokio::join!(writer.close(), queries.close()) };
+            let closing = tokio::time::timeout(LEAVING, closing);
             tokio::spawn(async move { drop((closing.await, old)) });
         }
         *renewed = Some(Instant::now());
@@ -83,7 +91,7 @@ impl Connections {
     /// Closes all, as far as they let themselves be closed.
     pub(crate) async fn close(&self) {
         let pools = self.pools.load_full();
-        for pool in [&pools.reader, &pools.writer] {
+        for pool in [&pools.reader, &pools.writer, &pools.queries] {
             match tokio::time::timeout(CLOSING, pool.close_by_ref()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "closing a connection pool failed"),
@@ -97,13 +105,15 @@ impl Pools {
     async fn open(database: Database, settings: &StoreSettings) -> Result<Self, DbErr> {
         match database {
             Database::Postgres => {
-                let pool = Connector::connect(postgres(settings)).await?;
-                Ok(Self { reader: pool.clone(), writer: pool })
+                let pool = Connector::connect(postgres(settings, settings.max_connections)).await?;
+                let queries = Connector::connect(postgres(settings, settings.query_connections)).await?;
+                Ok(Self { reader: pool.clone(), writer: pool, queries })
             }
             Database::Sqlite => {
                 let writer = Connector::connect(sqlite(settings, 1)).await?;
                 let reader = Connector::connect(sqlite(settings, settings.max_connections)).await?;
-                Ok(Self { reader, writer })
+                let queries = Connector::connect(sqlite(settings, settings.query_connections)).await?;
+                Ok(Self { reader, writer, queries })
             }
         }
     }
@@ -123,10 +133,10 @@ fn common(settings: &StoreSettings, url: String, connections: u32) -> ConnectOpt
 }
 
 /// Options for PostgreSQL. The session's settings travel with the connection, so every transaction has them.
-fn postgres(settings: &StoreSettings) -> ConnectOptions {
+fn postgres(settings: &StoreSettings, connections: u32) -> ConnectOptions {
     // The scheme that sea-orm knows.
     let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);
-    let mut options = common(settings, url, settings.max_connections);
+    let mut options = common(settings, url, connections);
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let session = [
         ("search_path", credvault_migrations::SCHEMA.to_owned()),

@@ -1,5 +1,7 @@
 //! What a repository can answer instead of what was asked.
 
+use std::time::Duration;
+
 use credvault_domain::{StateError, TenantId, Version};
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
@@ -51,8 +53,16 @@ pub enum Error {
     #[error(transparent)]
     Authorization(#[from] crate::AuthorizationError),
     /// As many consents are open as may be.
-    #[error("too many consents are open for this user or tenant; complete them, or wait ten minutes")]
-    TooManyAuthorizations,
+    #[error(
+        "too many consents are open for this user or tenant; complete them, or wait as long as the retry delay says"
+    )]
+    TooManyAuthorizations {
+        /// Until one of them has expired.
+        retry: Duration,
+    },
+    /// The tenant has as many lists and queries of the log under way as it may.
+    #[error("this tenant has as many lists and queries of the log in progress as the vault takes; try again")]
+    TooManyQueries,
     /// There is no such event endpoint in this space.
     #[error("there is no such event endpoint; ListEventEndpoints shows those of this tenant_id")]
     EventEndpointNotFound,

@@ -49,6 +49,11 @@ pub struct EventPlace {
 }
 
 impl EventPlace {
+    /// In whose space.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     /// Which endpoint.
     pub fn endpoint(&self) -> EventEndpointId {
         self.endpoint

@@ -59,9 +59,11 @@ mod page;
 
 mod upkeep;
 
+mod turns;
+
 mod entity;
 
-pub use apps::{Apps, NewApp, OAuthApp, UsableApp};
+pub use apps::{AppRevision, Apps, NewApp, OAuthApp, UsableApp};
 pub use audit::{Audit, Recorded};
 pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use authorizations::{
@@ -80,12 +82,14 @@ pub use listing::{ConnectionFilter, OwnerFilter};
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
 pub use refreshes::{
-    AppKey, Claim, Claimed, Due, Perseverance, Place, RefreshFailure, Refreshes, Renewed, RepeatRisk,
+    AppFault, AppKey, Claim, Claimed, Due, DueFound, LeftOut, Pause, Perseverance, Place, RefreshFailure,
+    Refreshes, Renewed, RepeatRisk,
 };
 pub use revocations::{Revocations, ToRevoke};
 pub use settings::{Database, StoreSettings};
 pub use startup::OpenError;
 pub use store::Store;
 pub use tenants::Tenants;
+pub use turns::{Full, Turn, Turns};
 pub use users::{User, Users};
 pub use verifications::DueVerification;

@@ -43,7 +43,7 @@ impl Connections<'_> {
         filter: &ConnectionFilter,
         page: &Page,
     ) -> Result<Listed<Connection>, Error> {
-        let reading = self.store.read(scope).await?;
+        let reading = self.store.query(scope).await?;
         let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
         let owner = filter.owner.as_ref().map(|owner| match owner {
             OwnerFilter::User(user) => Column::OwnerUser.eq(user.as_str()),

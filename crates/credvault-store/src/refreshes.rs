@@ -5,6 +5,7 @@
 
 mod claim;
 mod end;
+mod pause;
 mod search;
 
 use std::collections::{BTreeMap, HashSet};
@@ -26,6 +27,9 @@ use uuid::Uuid;
 use crate::change::Changing;
 use crate::credentials::Renewal;
 use crate::entity::{connection as connection_table, refresh, token};
+pub use pause::{AppFault, Pause};
+pub use search::{DueFound, LeftOut};
+
 use crate::{Error, Store};
 
 const IDLE: &str = "IDLE";
@@ -59,7 +63,14 @@ pub enum Claim {
     /// Somebody else is at it.
     Busy,
     /// The last attempts failed; not before this instant.
-    Later(Timestamp),
+    Later {
+        /// When the next attempt makes sense.
+        time: Timestamp,
+        /// Why not before.
+        pause: Pause,
+        /// At which provider.
+        provider: ProviderId,
+    },
     /// The tokens are newer than the caller knew, or the credential is another one: read again.
     Changed,
     /// Only a new consent helps.
@@ -155,6 +166,8 @@ pub enum RefreshFailure {
     Temporary {
         /// When another attempt makes sense.
         retry_time: Timestamp,
+        /// Why not before.
+        pause: Pause,
     },
     /// The request was sent and its outcome is not known.
     Unknown {
@@ -251,6 +264,8 @@ pub(crate) async fn supersede(
                 doubted: Set(false),
                 unclear_time: Set(None),
                 refused: Set(false),
+                pause: Set(None),
+                pause_app: Set(None),
             };
             refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
         }
@@ -303,6 +318,8 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row.doubted = Set(false);
     row.unclear_time = Set(None);
     row.refused = Set(false);
+    row.pause = Set(None);
+    row.pause_app = Set(None);
     row
 }
 

@@ -191,15 +191,16 @@ impl Revocations<'_> {
         Ok(Some(updated))
     }
 
-    /// Where a provider is to be told now, the longest waiting first.
+    /// Where a provider is to be told now, the longest waiting first, but for the tenants `without`.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due(&self, limit: u64) -> Result<Vec<Place>, Error> {
+    pub async fn due(&self, limit: u64, without: &[TenantId]) -> Result<Vec<Place>, Error> {
         use connection_table::Column;
         let everywhere = self.store.read_background().await?;
         let rows: Vec<(String, Uuid)> = connection_table::Entity::find()
             .filter(Column::RevocationTime.lte(self.store.now().micros()))
+            .filter(Column::TenantId.is_not_in(without.iter().map(TenantId::as_str)))
             .order_by_asc(Column::RevocationTime)
             .limit(limit)
             .select_only()

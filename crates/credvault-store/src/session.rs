@@ -9,7 +9,7 @@ use sea_orm::{
     Statement, TransactionOptions, TransactionTrait,
 };
 
-use crate::{Database, Error, Store};
+use crate::{Database, Error, Store, Turn};
 
 /// Begins a transaction that will write for `tenant`. On SQLite it takes the write lock at once, for a lock taken
 /// after a read could find the read outdated.
@@ -55,6 +55,8 @@ pub(crate) async fn across_tenants(tx: &DatabaseTransaction, database: Database)
 pub(crate) struct Reading {
     pub(crate) tx: DatabaseTransaction,
     pub(crate) key: Arc<TenantKey>,
+    /// The tenant's turn at what takes long.
+    _turn: Option<Turn>,
 }
 
 impl Store {
@@ -63,7 +65,25 @@ impl Store {
         let tx = self.reader().begin().await?;
         set_tenant(&tx, self.database(), tenant).await?;
         let (key, state) = self.tenant_key(&tx, tenant).await?;
-        Ok((Reading { tx, key }, state))
+        Ok((Reading { tx, key, _turn: None }, state))
+    }
+
+    /// Begins to read a list or a query of the log: on connections of their own, of which each tenant has its share.
+    pub(crate) async fn query_any(&self, tenant: &TenantId) -> Result<(Reading, TenantState), Error> {
+        let (db, turns) = self.queries();
+        let waiting = tokio::time::timeout(self.settings().acquire_timeout, turns.take(tenant));
+        let turn = waiting.await.map_err(|_| Error::TooManyQueries)?;
+        let tx = db.begin().await?;
+        set_tenant(&tx, self.database(), tenant).await?;
+        let (key, state) = self.tenant_key(&tx, tenant).await?;
+        Ok((Reading { tx, key, _turn: Some(turn) }, state))
+    }
+
+    /// The same for a tenant that is served.
+    pub(crate) async fn query(&self, scope: &TenantScope) -> Result<Reading, Error> {
+        let (reading, state) = self.query_any(scope.tenant()).await?;
+        served(scope.tenant(), state)?;
+        Ok(reading)
     }
 
     /// Begins to read for a tenant that is served.

@@ -35,6 +35,8 @@ pub struct StoreSettings {
     pub url: SecretString,
     /// The most connections of this process.
     pub max_connections: u32,
+    /// The most connections beside those for queries that may take long: lists, and the audit log.
+    pub query_connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
     /// How long a statement may run. PostgreSQL only.
@@ -55,6 +57,7 @@ impl StoreSettings {
         Self {
             url,
             max_connections: 16,
+            query_connections: 4,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),

@@ -16,7 +16,7 @@ use crate::entity::{root_key, tenant, tenant_key};
 use crate::error::violates;
 use crate::presence::Presence;
 use crate::store::Inner;
-use crate::{Database, Error, Store, StoreSettings, prepare, session};
+use crate::{Database, Error, Store, StoreSettings, Turns, prepare, session};
 
 /// Why a database is not served. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +90,11 @@ impl Store {
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
         let presence = Presence::start(database, Arc::clone(&connections), name);
+        let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
         let inner = Inner {
             database,
             connections,
+            queries,
             settings,
             keyring,
             clock,

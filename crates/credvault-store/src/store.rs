@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::presence::Presence;
-use crate::{Database, Error, StoreSettings};
+use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -25,6 +25,7 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) database: Database,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) queries: Turns,
     pub(crate) settings: StoreSettings,
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
@@ -82,6 +83,11 @@ impl Store {
 
     pub(crate) fn writer(&self) -> DatabaseConnection {
         self.inner.connections.writer()
+    }
+
+    /// Connections for queries that may take long, and the turns at them.
+    pub(crate) fn queries(&self) -> (DatabaseConnection, &Turns) {
+        (self.inner.connections.queries(), &self.inner.queries)
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {

@@ -40,7 +40,7 @@ impl Users<'_> {
     /// # Errors
     /// The tenant does not exist, the page token is wrong, or the database fails.
     pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<User>, Error> {
-        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let (reading, _) = self.store.query_any(scope.tenant()).await?;
         let after = text_position(page.position(scope.tenant(), &reading)?)?.unwrap_or_default();
         let mut query = Query::select();
         query

@@ -36,11 +36,15 @@ pub(crate) fn first_verification(now: Timestamp, random: &dyn Random) -> Timesta
 }
 
 impl Store {
-    /// Credentials whose test is due, the longest waiting first. Those of suspended tenants wait.
+    /// Credentials whose test is due, the longest waiting first. Those of suspended tenants wait, and those `without`.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due_verifications(&self, limit: u64) -> Result<Vec<DueVerification>, Error> {
+    pub async fn due_verifications(
+        &self,
+        limit: u64,
+        without: &[TenantId],
+    ) -> Result<Vec<DueVerification>, Error> {
         let everywhere = self.read_background().await?;
         let due = Condition::any()
             .add(Column::VerifyTime.is_null())
@@ -56,6 +60,7 @@ impl Store {
             .filter(Column::Enabled.eq(true))
             .filter(due)
             .filter(Column::TenantId.not_in_subquery(suspended))
+            .filter(Column::TenantId.is_not_in(without.iter().map(TenantId::as_str)))
             .order_by_asc(Column::VerifyTime)
             .limit(limit)
             .select_only()

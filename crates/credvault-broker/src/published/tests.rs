@@ -68,6 +68,17 @@ impl Provider {
     }
 
     async fn key(&self, published: &Published, now: Timestamp, id: &str) -> Result<bool, VerifyError> {
+        self.key_for("acme", published, now, id).await
+    }
+
+    async fn key_for(
+        &self,
+        tenant: &str,
+        published: &Published,
+        now: Timestamp,
+        id: &str,
+    ) -> Result<bool, VerifyError> {
+        let tenant = TenantId::parse(tenant).expect("an id");
         let provider = self.catalog.get(&ProviderId::parse("keys").expect("an id")).expect("known");
         let keys = provider.webhooks["events"].public_keys.as_ref().expect("published");
         let app = App {
@@ -77,7 +88,7 @@ impl Provider {
             secrets: Default::default(),
         };
         let (config, flow) = (Config::default(), Flow::default().with("key_id", id.to_owned()));
-        let wanted = Wanted { keys, config: &config, app: &app, flow: &flow };
+        let wanted = Wanted { tenant: &tenant, keys, config: &config, app: &app, flow: &flow };
         Ok(published.key(&self.http, now, wanted).await?.is_some())
     }
 
@@ -117,16 +128,29 @@ async fn a_key_is_fetched_with_a_token_of_the_app_and_remembered_for_an_hour() {
     assert_eq!(provider.asked(), (2, 3), "the token has ended, too");
 }
 
+/// How often one tenant can look up what nobody knows.
+const OF_ONE: u32 = 15;
+
 #[tokio::test]
-async fn unknown_keys_are_looked_up_so_often_and_not_more() {
+async fn unknown_keys_are_looked_up_so_often_and_not_more_and_each_tenant_has_its_share() {
     let (provider, published) = (Provider::start().await, Published::default());
-    for attempt in 0..LOOKUPS {
+    for attempt in 0..OF_ONE {
         let found = provider.key(&published, noon(), &format!("unknown-{attempt}")).await;
         assert!(!found.expect("an answer"));
     }
     let more = provider.key(&published, noon(), "unknown").await;
     assert!(matches!(more, Err(VerifyError::Throttled { retry }) if retry == MINUTE), "{more:?}");
-    assert_eq!(provider.asked(), (1, LOOKUPS));
+    assert_eq!(provider.asked(), (1, OF_ONE));
+    // Others look up what is left, the last of them one at least.
+    let mut asked = OF_ONE;
+    for tenant in ["second", "third"] {
+        for attempt in 0..LOOKUPS {
+            let _ = provider.key_for(tenant, &published, noon(), &format!("{tenant}-{attempt}")).await;
+        }
+        assert!(provider.asked().1 > asked, "{tenant}");
+        asked = provider.asked().1;
+    }
+    assert_eq!(asked, LOOKUPS);
     assert!(provider.key(&published, noon().after(MINUTE), "known").await.expect("an answer"));
 }
 
@@ -138,9 +162,9 @@ async fn forged_ids_do_not_keep_a_known_key_from_being_fetched_anew() {
     for attempt in 0..=LOOKUPS {
         let _ = provider.key(&published, later, &format!("unknown-{attempt}")).await;
     }
-    assert_eq!(provider.asked(), (1, 1 + LOOKUPS));
+    assert_eq!(provider.asked(), (1, 1 + OF_ONE));
     assert!(provider.key(&published, later, "known").await.expect("an answer"));
-    assert_eq!(provider.asked(), (1, 2 + LOOKUPS), "outside of the limit");
+    assert_eq!(provider.asked(), (1, 2 + OF_ONE), "outside of the limit");
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 //! One attempt: claim, send, store; or wait for somebody else who does.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use credvault_catalog::{Mode, ProviderRequest, RefusalKind};
 use credvault_domain::{Action, AuditEvent, AuditOutcome, AuthMode, ProviderId, Reason};
-use credvault_store::{AppKey, Claim, Claimed, Perseverance, Place, RefreshFailure, Renewed, RepeatRisk};
-use tokio::sync::Semaphore;
+use credvault_store::{
+    AppFault, AppKey, AppRevision, Claim, Claimed, Pause, Perseverance, Place, RefreshFailure, Renewed,
+    RepeatRisk, Turns,
+};
 
-use super::failed::{APP_PAUSE, APP_REST, BACKOFF, Failed, STILL_AT_IT};
+use super::failed::{BACKOFF, Failed, STILL_AT_IT};
+use super::request::Client;
 use super::{Inner, Need, RefreshError};
 use crate::http::{SendError, SendOnceError};
-use crate::pace::{Door, Shut, Sign};
+use crate::pace::{Comer, Door, Shut, Sign};
 
 /// How long a claim may lie before its request is sent: longer, and its owner may have been taken for dead.
 const PROMPT: Duration = Duration::from_secs(5);
@@ -26,6 +29,7 @@ impl Inner {
     /// Claims, sends, stores; or waits for somebody else who does.
     pub(super) async fn run(&self, place: &Place, seen: i64, need: Need) -> Result<(), RefreshError> {
         let until = tokio::time::Instant::now() + LONGEST_WAIT;
+        let mut forced = need == Need::Forced;
         let risk = |provider: &ProviderId, mode: &AuthMode| {
             let mode = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
             // Where the catalog says nothing any more, nothing is sent either.
@@ -39,9 +43,9 @@ impl Inner {
         let perseverance = Perseverance { longest: self.perseverance, risk: &risk };
         loop {
             let begun = tokio::time::Instant::now();
-            let claim = self.store.refreshes().claim(place, seen, perseverance, need == Need::Forced).await;
+            let claim = self.store.refreshes().claim(place, seen, perseverance, forced).await;
             match claim.map_err(|error| stored(&error))? {
-                Claim::Ours(claimed) => return self.renew(*claimed, begun, need).await,
+                Claim::Ours(claimed) => return self.renew(*claimed, begun).await,
                 Claim::Changed => return Ok(()),
                 Claim::Dead | Claim::Nothing
                     if self.store.refreshes().put_off(place, seen).await.is_err() =>
@@ -50,8 +54,11 @@ impl Inner {
                 }
                 Claim::Dead => return Err(RefreshError::Reauthorize),
                 Claim::Nothing => return Err(RefreshError::Nothing),
-                Claim::Later(time) => {
-                    return Err(RefreshError::Unavailable { retry: self.clock.now().until(time) });
+                Claim::Later { time, pause, provider } => {
+                    if forced || !self.is_over(place, &provider, pause).await? {
+                        return Err(RefreshError::paused(pause, self.clock.now().until(time)));
+                    }
+                    forced = true;
                 }
                 Claim::Busy if tokio::time::Instant::now() < until => tokio::time::sleep(POLL).await,
                 Claim::Busy => return Err(RefreshError::Unavailable { retry: POLL }),
@@ -59,13 +66,20 @@ impl Inner {
         }
     }
 
-    async fn renew(
+    /// Whether a pause has lost its cause: the app that was at fault is another one by now.
+    async fn is_over(
         &self,
-        claimed: Claimed,
-        begun: tokio::time::Instant,
-        need: Need,
-    ) -> Result<(), RefreshError> {
-        let done = self.call(&claimed, begun, need).await;
+        place: &Place,
+        provider: &ProviderId,
+        pause: Pause,
+    ) -> Result<bool, RefreshError> {
+        let Pause::App { revision, .. } = pause else { return Ok(false) };
+        let now = self.store.apps().revision_at(place, provider).await.map_err(|error| stored(&error))?;
+        Ok(now != revision)
+    }
+
+    async fn renew(&self, claimed: Claimed, begun: tokio::time::Instant) -> Result<(), RefreshError> {
+        let done = self.call(&claimed, begun).await;
         let mut event = AuditEvent::of(claimed.place.tenant().clone(), Action::RefreshConnection);
         match done {
             Ok(renewed) => {
@@ -152,38 +166,33 @@ impl Inner {
         }
     }
 
-    async fn call(
-        &self,
-        claimed: &Claimed,
-        begun: tokio::time::Instant,
-        need: Need,
-    ) -> Result<Renewed, Failed> {
+    async fn call(&self, claimed: &Claimed, begun: tokio::time::Instant) -> Result<Renewed, Failed> {
         let retry = || self.backoff(claimed.failures);
         let not_sent = |detail: String| Failed::temporary(retry(), self.clock.now(), detail);
         let provider = self.catalog.get(&claimed.connection.provider);
         let mode = provider.and_then(|provider| provider.mode(&claimed.connection.auth_mode));
         let Some(mode) = mode.filter(|mode| mode.renews()) else {
-            return Err(Failed::app(
-                APP_PAUSE,
-                self.clock.now(),
-                "the catalog says nothing about it".to_owned(),
-            ));
+            return Err(not_sent("the catalog says nothing about it".to_owned()));
         };
         if mode.lacks_refresh_token(&claimed.fields) {
             return Err(Failed::nothing("there is no refresh token".to_owned()));
         }
-        let (request, client_id) = self.request(claimed, mode).await?;
-        let door = door(claimed, mode, &request, client_id.as_deref());
-        let turn = self.turn(&claimed.connection.provider);
-        let Ok(_turn) = turn.acquire().await else { return Err(not_sent("it is ending".to_owned())) };
+        let (request, client) = self.request(claimed, mode).await?;
+        let (door, comer) = (door(claimed, mode, &request, &client), comer(claimed, mode, client.revision));
+        let turns = self.turns(&claimed.connection.provider);
+        let turn = turns.take(claimed.place.tenant());
+        let Ok(_turn) = tokio::time::timeout_at(begun + PROMPT, turn).await else {
+            return Err(not_sent("others at this provider are before it".to_owned()));
+        };
         if let Some(door) = &door {
-            self.pace(door, need, begun + PROMPT).await?;
+            self.pace(door, &comer, begun + PROMPT).await?;
         }
         let note = |sign| {
             if let Some(door) = &door {
-                self.pace.note(door, sign);
+                self.pace.note(door, &comer, sign);
             }
         };
+        let down = |rest| Sign::Ill { pause: Pause::Unavailable, rest };
         // Too late, somebody else may have taken over; without proof of life, anybody may.
         if begun.elapsed() > PROMPT || !self.store.refreshes().may_send(claimed) {
             return Err(not_sent("it was not sent in time".to_owned()));
@@ -192,15 +201,15 @@ impl Inner {
         let answer = match self.http.send_once(request).await {
             Ok(answer) => answer,
             Err(SendOnceError::Send(SendError::NotSent(detail))) => {
-                note(Sign::Down);
+                note(down(retry()));
                 return Err(not_sent(detail));
             }
             Err(SendOnceError::Send(SendError::Lost(detail))) => {
-                note(Sign::Down);
+                note(down(retry()));
                 return Err(Failed::unknown(retry(), self.clock.now(), detail));
             }
             Err(silent @ SendOnceError::Silent) => {
-                note(Sign::Down);
+                note(down(retry()));
                 let detail = silent.to_string();
                 return Err(Failed::unknown(retry().max(STILL_AT_IT), self.clock.now(), detail));
             }
@@ -208,50 +217,60 @@ impl Inner {
         match mode.read_tokens(answer.status, &answer.body, sent) {
             Ok(granted) => {
                 note(Sign::Well);
-                Ok(self.renewed(claimed, mode, granted, sent, client_id))
+                Ok(self.renewed(claimed, mode, granted, sent, client.id))
             }
             Err(kind) => {
                 let retry = answer.retry_after.unwrap_or_else(retry);
-                note(sign_of(kind, retry));
-                Err(self.refused(claimed, (kind, mode.refusal_code(&answer.body)), &answer, retry))
+                note(sign_of(kind, retry, client.revision));
+                Err(self.refused(
+                    claimed,
+                    (kind, mode.refusal_code(&answer.body)),
+                    &answer,
+                    retry,
+                    client.revision,
+                ))
             }
         }
     }
 
     /// Waits until the app may make a call, unless the provider wants none or does not answer anyway.
-    async fn pace(&self, door: &Door, need: Need, until: tokio::time::Instant) -> Result<(), Failed> {
+    async fn pace(&self, door: &Door, comer: &Comer, until: tokio::time::Instant) -> Result<(), Failed> {
         let now = self.clock.now();
-        while let Some(shut) = self.pace.shut(door).filter(|_| need != Need::Forced) {
+        while let Err(shut) = self.pace.pass(door, comer) {
             let detail = "the provider is not asked at the moment".to_owned();
             match shut {
-                Shut::Unwanted(pause) => return Err(Failed::throttled(pause, now, detail)),
-                Shut::Down(pause) => return Err(Failed::temporary(pause, now, detail)),
+                Shut::Paused { pause, rest } => return Err(Failed::paused(pause, rest, now, detail)),
                 Shut::Probing if tokio::time::Instant::now() + POLL < until => tokio::time::sleep(POLL).await,
                 Shut::Probing => return Err(Failed::temporary(BACKOFF.0, now, detail)),
             }
         }
-        match self.pace.take(&door.app, until).await {
+        match self.pace.take(&door.app, &comer.tenant, until).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failed::throttled(BACKOFF.0, now, "the app's budget is used up".to_owned())),
             Err(error) => Err(Failed::temporary(BACKOFF.0, now, error.to_string())),
         }
     }
 
-    fn turn(&self, provider: &ProviderId) -> Arc<Semaphore> {
+    fn turns(&self, provider: &ProviderId) -> Turns {
         let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn =
-            providers.entry(provider.clone()).or_insert_with(|| Arc::new(Semaphore::new(PER_PROVIDER)));
-        Arc::clone(turn)
+        providers.entry(provider.clone()).or_insert_with(|| Turns::new(PER_PROVIDER)).clone()
     }
 }
 
 /// What fails together with this attempt; `None` where each connection has a client of its own, and so a budget.
-fn door(claimed: &Claimed, mode: &Mode, request: &ProviderRequest, client_id: Option<&str>) -> Option<Door> {
+fn door(claimed: &Claimed, mode: &Mode, request: &ProviderRequest, client: &Client) -> Option<Door> {
     let oauth = mode.oauth.as_ref().filter(|oauth| !oauth.own_client)?;
-    let client_id = claimed.client_id.as_deref().or(client_id).map(str::to_owned);
+    let client_id = claimed.client_id.clone().or_else(|| client.id.clone());
     let app = AppKey { provider: claimed.connection.provider.clone(), client_id };
     let host = (!oauth.one_host).then(|| host_of(&request.url));
-    Some(Door { app, host })
+    Some(Door { app, own: client.tenant.clone(), host })
+}
+
+/// Who comes to that door.
+fn comer(claimed: &Claimed, mode: &Mode, app: AppRevision) -> Comer {
+    let (tenant, connection) = (claimed.place.tenant().clone(), claimed.place.connection());
+    let repeatable = mode.oauth.as_ref().is_some_and(|oauth| oauth.renewal.repeatable());
+    Comer { tenant, connection, app, repeatable }
 }
 
 /// The host of a URL, with its port.
@@ -260,13 +279,14 @@ fn host_of(url: &str) -> String {
     authority.split(['/', '?', '#']).next().unwrap_or_default().to_owned()
 }
 
-fn sign_of(kind: RefusalKind, retry: Duration) -> Sign {
-    match kind {
-        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => Sign::Well,
-        RefusalKind::App => Sign::Refused(APP_REST),
-        RefusalKind::Throttled => Sign::Pause(retry),
-        RefusalKind::Outage => Sign::Down,
-    }
+fn sign_of(kind: RefusalKind, rest: Duration, revision: AppRevision) -> Sign {
+    let pause = match kind {
+        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => return Sign::Well,
+        RefusalKind::App => Pause::App { fault: AppFault::Refused, revision },
+        RefusalKind::Throttled => Pause::Throttled,
+        RefusalKind::Outage => Pause::Unavailable,
+    };
+    Sign::Ill { pause, rest }
 }
 
 fn stored(error: &credvault_store::Error) -> RefreshError {

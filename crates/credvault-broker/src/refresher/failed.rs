@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use credvault_catalog::RefusalKind;
 use credvault_domain::{Reason, Timestamp};
-use credvault_store::{Claimed, RefreshFailure};
+use credvault_store::{AppFault, AppRevision, Claimed, Pause, RefreshFailure};
 
 use super::request::fraction;
 use super::{Inner, RefreshError};
@@ -18,8 +18,6 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 pub(super) const STILL_AT_IT: Duration = Duration::from_secs(60);
 /// The pause after the provider refused the app itself, which somebody has to mend first.
 pub(super) const APP_PAUSE: Duration = Duration::from_secs(300);
-/// How long other connections of an app that the provider has refused wait.
-pub(super) const APP_REST: Duration = Duration::from_secs(30);
 
 impl Inner {
     pub(super) fn refused(
@@ -28,6 +26,7 @@ impl Inner {
         (kind, code): (RefusalKind, Option<String>),
         answer: &Answer,
         retry: Duration,
+        app: AppRevision,
     ) -> Failed {
         let (now, detail) = (self.clock.now(), format!("status {}", answer.status));
         // A success that cannot be read, and a gateway that lost what stood behind it: the provider may have renewed. A
@@ -46,7 +45,7 @@ impl Inner {
                     provider = claimed.connection.provider.as_str(),
                     "the provider does not accept the platform's app; PutOAuthApp stores its current id and secret"
                 );
-                Failed::app(APP_PAUSE, now, detail)
+                Failed::app(AppFault::Refused, app, now, detail)
             }
             RefusalKind::Throttled => Failed::throttled(retry, now, detail),
             RefusalKind::Outage | RefusalKind::Busy => Failed::temporary(retry, now, detail),
@@ -77,17 +76,22 @@ pub(super) struct Failed {
 }
 
 impl Failed {
+    /// Nothing was sent, or nothing came of it, and why the next attempt waits.
+    pub(super) fn paused(pause: Pause, retry: Duration, now: Timestamp, detail: String) -> Self {
+        let failure = RefreshFailure::Temporary { retry_time: now.after(retry), pause };
+        Self { failure, error: RefreshError::paused(pause, retry), detail }
+    }
+
     pub(super) fn temporary(retry: Duration, now: Timestamp, detail: String) -> Self {
-        let failure = RefreshFailure::Temporary { retry_time: now.after(retry) };
-        Self { failure, error: RefreshError::Unavailable { retry }, detail }
+        Self::paused(Pause::Unavailable, retry, now, detail)
     }
 
     pub(super) fn throttled(retry: Duration, now: Timestamp, detail: String) -> Self {
-        Self { error: RefreshError::Throttled { retry }, ..Self::temporary(retry, now, detail) }
+        Self::paused(Pause::Throttled, retry, now, detail)
     }
 
-    pub(super) fn app(retry: Duration, now: Timestamp, detail: String) -> Self {
-        Self { error: RefreshError::App, ..Self::temporary(retry, now, detail) }
+    pub(super) fn app(fault: AppFault, revision: AppRevision, now: Timestamp, detail: String) -> Self {
+        Self::paused(Pause::App { fault, revision }, APP_PAUSE, now, detail)
     }
 
     pub(super) fn unknown(retry: Duration, now: Timestamp, detail: String) -> Self {
@@ -124,7 +128,7 @@ impl Failed {
             (RefreshFailure::Unknown { .. }, _) => "unknown",
             (RefreshFailure::Refused { .. }, _) => "refused",
             (_, RefreshError::Throttled { .. }) => "throttled",
-            (_, RefreshError::App) => "app",
+            (_, RefreshError::App { .. }) => "app",
             _ => "failed",
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{App, Assertion, Flow, Given, Granted, Mode, ProviderRequest, Rotation};
-use credvault_domain::{Config, FieldName, Random, SecretFields, Timestamp};
-use credvault_store::{Claimed, Renewed, UsableApp};
+use credvault_domain::{Config, FieldName, Random, SecretFields, TenantId, Timestamp};
+use credvault_store::{AppFault, AppRevision, Claimed, Pause, Renewed, UsableApp};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::Inner;
-use super::failed::{APP_PAUSE, BACKOFF, Failed};
+use super::failed::{BACKOFF, Failed};
 
 impl Inner {
     /// The request, and the app that it is made with.
@@ -19,20 +19,24 @@ impl Inner {
         &self,
         claimed: &Claimed,
         mode: &Mode,
-    ) -> Result<(ProviderRequest, Option<String>), Failed> {
+    ) -> Result<(ProviderRequest, Client), Failed> {
         let now = self.clock.now();
-        let app = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
-        let app = app
-            .map_err(|error| Failed::temporary(BACKOFF.0, now, error.to_string()))?
-            .map(|usable| app_values(&usable));
-        let client_id = app.as_ref().map(|app| app.client_id.clone());
-        let other = claimed.client_id.is_some() && client_id.is_some() && claimed.client_id != client_id;
-        if other {
+        let usable = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
+        let usable = usable.map_err(|error| Failed::temporary(BACKOFF.0, now, error.to_string()))?;
+        let client = Client::of(usable.as_ref());
+        let at_fault = |fault, detail: &str| Failed::app(fault, client.revision, now, detail.to_owned());
+        let oauth = mode.oauth.as_ref();
+        // Without an app nothing is sent: a provider that took the tokens without the app's own proof would be one that
+        // takes them from a thief, too.
+        if usable.is_none() && oauth.is_some_and(|oauth| !oauth.own_client) {
+            return Err(at_fault(AppFault::Missing, "there is no app"));
+        }
+        if claimed.client_id.is_some() && client.id.is_some() && claimed.client_id != client.id {
             // Another app's refresh token would be refused, and a live connection taken for dead.
             let detail = "the tokens were got with another app than the one that is stored now";
-            return Err(Failed::app(APP_PAUSE, now, detail.to_owned()));
+            return Err(at_fault(AppFault::Other, detail));
         }
-        let oauth = mode.oauth.as_ref();
+        let app = usable.as_ref().map(app_values);
         let scope = oauth
             .map(|oauth| oauth.scopes.asked(&claimed.connection.scopes_asked).join(&oauth.scopes.separator));
         let mut flow = moment(now, &*self.random);
@@ -45,7 +49,12 @@ impl Inner {
             app: app.as_ref(),
             flow: &flow,
         };
-        let missing = |detail: String| Failed::app(APP_PAUSE, now, detail);
+        if let Some(missing) = mode.renewal_lacks(app.as_ref()) {
+            return Err(at_fault(AppFault::Missing, &format!("the app has no {missing}")));
+        }
+        // A setting or a field of the connection that its owner has to give.
+        let missing =
+            |detail: String| Failed::paused(Pause::Incomplete, self.backoff(claimed.failures), now, detail);
         let flow = match mode.assertion(given).map(|assertion| signed(assertion, now)) {
             Some(Ok(signed)) => flow.clone().with("assertion", signed),
             Some(Err(error)) => return Err(missing(error.to_string())),
@@ -53,7 +62,7 @@ impl Inner {
         };
         let given = Given { flow: &flow, ..given };
         match mode.renew(given) {
-            Some(Ok(request)) => Ok((request, client_id)),
+            Some(Ok(request)) => Ok((request, client)),
             Some(Err(error)) => Err(missing(error.to_string())),
             None => Err(missing("the mode renews nothing".to_owned())),
         }
@@ -101,6 +110,24 @@ fn signed(assertion: Assertion, now: Timestamp) -> Result<String, credvault_cryp
     let message = format!("{}.{}", part(&header), part(&serde_json::Value::Object(claims)));
     let signature = credvault_crypto::sign_rs256(assertion.key.expose_secret(), message.as_bytes())?;
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// Which app a renewal is made with.
+pub(super) struct Client {
+    pub(super) id: Option<String>,
+    pub(super) revision: AppRevision,
+    /// The tenant whose own it is, and not the platform's.
+    pub(super) tenant: Option<TenantId>,
+}
+
+impl Client {
+    fn of(usable: Option<&UsableApp>) -> Self {
+        Self {
+            id: usable.map(|usable| usable.app.client_id.clone()),
+            revision: usable.map_or(AppRevision::NONE, |usable| usable.revision),
+            tenant: usable.map(|usable| usable.space.clone()).filter(|space| !space.is_platform()),
+        }
+    }
 }
 
 /// An app as templates see it.

@@ -121,6 +121,16 @@ impl Mode {
         Some(self.fill(self.oauth.as_ref()?.renew.as_ref()?, given))
     }
 
+    /// What [`Mode::renew`] sends of the app and this one lacks: what proves the app must not be left out.
+    pub fn renewal_lacks(&self, app: Option<&App>) -> Option<String> {
+        let call = self.oauth.as_ref()?.renew.as_ref()?;
+        let (config, secrets, flow) = (Config::default(), SecretFields::default(), Flow::default());
+        let values = self.values(Given { config: &config, secrets: &secrets, app, flow: &flow });
+        let named = call.all().into_iter().flat_map(|(_, template)| template.placeholders());
+        let mut of_app = named.filter(|placeholder| matches!(placeholder, Placeholder::App(_)));
+        of_app.find(|placeholder| values.value(placeholder).is_none()).map(Placeholder::to_string)
+    }
+
     /// Whether access tokens of this mode can be renewed at all.
     pub fn renews(&self) -> bool {
         self.oauth.as_ref().is_some_and(|oauth| oauth.renew.is_some())

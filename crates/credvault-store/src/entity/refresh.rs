@@ -23,6 +23,8 @@ pub struct Model {
     pub doubted: bool,
     pub unclear_time: Option<i64>,
     pub refused: bool,
+    pub pause: Option<String>,
+    pub pause_app: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -27,7 +27,7 @@ impl EventDeliveries<'_> {
         state: Option<DeliveryState>,
         page: &Page,
     ) -> Result<Listed<EventDelivery>, Error> {
-        let reading = self.store.read(scope).await?;
+        let reading = self.store.query(scope).await?;
         let before = page.position(scope.tenant(), &reading)?.map(|bytes| position(&bytes)).transpose()?;
         let older = before.map(|(event, endpoint)| {
             let same = Condition::all().add(Column::EventId.eq(event)).add(Column::EndpointId.lt(endpoint));

@@ -13,8 +13,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Claim, Claimed, IDLE, IN_FLIGHT, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN, find,
-    locked,
+    Claim, Claimed, IDLE, IN_FLIGHT, Pause, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN,
+    find, locked,
 };
 use crate::connection_row::connection;
 use crate::credentials::open_sealed;
@@ -85,8 +85,12 @@ impl Refreshes<'_> {
             tx.commit().await?;
             return Ok(Claim::Dead);
         }
-        if let Some(retry) = row.retry_time.filter(|retry| !forced && *retry > now) {
-            return Ok(Claim::Later(Timestamp::from_micros(retry)));
+        if let Some(retry) = row.retry_time.filter(|retry| *retry > now) {
+            let pause = Pause::of_row(&row);
+            // Who insists does not wait for our own caution, but for what the provider has asked for.
+            if !forced || pause == Pause::Throttled {
+                return Ok(Claim::Later { time: Timestamp::from_micros(retry), pause, provider });
+            }
         }
         let claimed = self.take(&tx, place, model, row, (instance, now, uncertain)).await?;
         tx.commit().await?;

@@ -10,7 +10,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _, Into
 use serde_json::{Value, json};
 
 use super::{
-    Claimed, IDLE, IN_FLIGHT, Place, RefreshFailure, Refreshes, Renewed, UNCERTAIN, find, idle, locked,
+    Claimed, IDLE, IN_FLIGHT, Pause, Place, RefreshFailure, Refreshes, Renewed, UNCERTAIN, find, idle, locked,
 };
 use crate::Error;
 use crate::change::ChangeKind;
@@ -157,6 +157,7 @@ impl Refreshes<'_> {
         let mut row = idle(row, generation, left.retry_time);
         row.state = Set(if left.uncertain { UNCERTAIN } else { IDLE }.to_owned());
         row.retry_time = Set(left.retry_time.map(Timestamp::micros));
+        (row.pause, row.pause_app) = failure.pause().map_or((Set(None), Set(None)), Pause::columns);
         row.failures = Set(failures);
         row.unclear_time = Set(unclear_time);
         // What was not sent, or was refused for a while, has not used the one more attempt up.

@@ -1,66 +1,146 @@
-//! What is due, and putting it off.
+//! What is due, one tenant after the other, and putting it off.
+//!
+//! The oldest are looked at first. If there are more than can be begun, those of one tenant may be all of them, so some of
+//! each tenant are looked for beside: from tenant to tenant along an index, a few hundred at a time, so that the cost does
+//! not depend on how much is due.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use credvault_domain::{ConnectionId, ProviderId, TenantId, TenantState, Timestamp};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func, Query};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryResult, Statement, Value,
 };
 use uuid::Uuid;
 
 use super::{AppKey, Due, Place, Refreshes, find};
-use crate::Error;
-use crate::entity::{refresh, tenant};
+use crate::entity::refresh;
 use crate::session::begin_write;
+use crate::{Database, Error};
+
+/// How many tenants one search goes through, and how much it takes of each.
+const TENANTS: usize = 256;
+const OF_EACH: usize = 16;
+
+/// What a search leaves out: an app, a tenant, or a tenant's with an app.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// The tenant; `None` for all.
+    pub tenant: Option<TenantId>,
+    /// The app; `None` for all.
+    pub app: Option<AppKey>,
+}
+
+impl LeftOut {
+    /// Whether something due is left out.
+    pub fn covers(&self, due: &Due) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| tenant == due.place.tenant())
+            && self.app.as_ref().is_none_or(|app| *app == due.app)
+    }
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub struct DueFound {
+    /// What is due, one of each tenant, then the next of each.
+    pub due: Vec<Due>,
+    /// Whether that is all.
+    pub all: bool,
+    /// Where the next search goes on.
+    pub next: Option<TenantId>,
+}
 
 impl Refreshes<'_> {
-    /// What is due, the most urgent first. What is a suspended tenant's waits.
+    /// What is due: all of it, or at least the oldest `limit` and some of every tenant among the next few hundred after
+    /// `from`. What is a suspended tenant's waits.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due(&self, limit: u64, without: &HashSet<AppKey>) -> Result<Vec<Due>, Error> {
-        use refresh::Column;
+    pub async fn due(
+        &self,
+        limit: usize,
+        without: &[LeftOut],
+        from: Option<&TenantId>,
+    ) -> Result<DueFound, Error> {
         let everywhere = self.store.read_background().await?;
-        let of_app = |app: &AppKey| {
-            // Compared as a text: a NULL would make the whole condition unknown, and leave rows out.
-            let client = Func::coalesce([Expr::col(Column::ClientId), Expr::val("")]);
-            let named = app.client_id.as_deref().unwrap_or_default();
-            Condition::all().add(Column::Provider.eq(app.provider.as_str())).add(Expr::expr(client).eq(named))
+        let oldest = self.oldest(&everywhere, limit, without).await?;
+        if oldest.len() < limit {
+            return Ok(DueFound { due: by_turns(oldest), all: true, next: None });
+        }
+        let (some, next) = self.some_of_each(&everywhere, without, from).await?;
+        let mut due = by_turns(some);
+        let known: HashSet<Place> = due.iter().map(|due| due.place.clone()).collect();
+        due.extend(by_turns(oldest).into_iter().filter(|due| !known.contains(&due.place)));
+        Ok(DueFound { due, all: false, next })
+    }
+
+    async fn oldest(
+        &self,
+        everywhere: &DatabaseTransaction,
+        limit: usize,
+        without: &[LeftOut],
+    ) -> Result<Vec<Due>, Error> {
+        let mut values = Values(vec![self.store.now().micros().into()]);
+        let wanted = wanted("r", without, &mut values);
+        let limit = values.add(i64::try_from(limit).unwrap_or(i64::MAX));
+        let sql = format!(
+            "SELECT r.tenant_id, r.connection_id, r.generation, r.provider, r.client_id FROM refreshes r
+             WHERE r.due_time <= $1 AND {wanted} ORDER BY r.due_time LIMIT {limit}"
+        );
+        let rows = everywhere.query_all_raw(values.of(everywhere, sql)).await?;
+        rows.iter().map(due).collect()
+    }
+
+    async fn some_of_each(
+        &self,
+        everywhere: &DatabaseTransaction,
+        without: &[LeftOut],
+        from: Option<&TenantId>,
+    ) -> Result<(Vec<Due>, Option<TenantId>), Error> {
+        let from = from.map_or("", TenantId::as_str);
+        let mut values = Values(vec![self.store.now().micros().into(), from.into()]);
+        let wanted = wanted("r", without, &mut values);
+        let of_each = format!(
+            "FROM refreshes r WHERE r.tenant_id = t.tenant_id AND r.due_time <= $1 AND {wanted}
+             ORDER BY r.due_time LIMIT {OF_EACH}"
+        );
+        let joined = match self.store.database() {
+            Database::Postgres => format!("LEFT JOIN LATERAL (SELECT r.* {of_each}) d ON true"),
+            Database::Sqlite => format!("LEFT JOIN refreshes d ON d.rowid IN (SELECT r.rowid {of_each})"),
         };
-        let suspended = Query::select()
-            .column(tenant::Column::TenantId)
-            .from(tenant::Entity)
-            .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
-            .to_owned();
-        let excluded = without.iter().map(of_app).fold(Condition::any(), Condition::add);
-        let rows: Vec<(String, Uuid, i64, String, Option<String>)> = refresh::Entity::find()
-            .filter(Column::DueTime.lte(self.store.now().micros()))
-            .apply_if((!without.is_empty()).then_some(excluded), |query, excluded| {
-                query.filter(excluded.not())
-            })
-            .filter(Column::TenantId.not_in_subquery(suspended))
-            .order_by_asc(Column::DueTime)
-            .limit(limit)
-            .select_only()
-            .columns([
-                Column::TenantId,
-                Column::ConnectionId,
-                Column::Generation,
-                Column::Provider,
-                Column::ClientId,
-            ])
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        let due = |(tenant, id, generation, provider, client_id)| {
-            let (tenant, connection) = (TenantId::from_stored(tenant), ConnectionId::from_uuid(id));
-            let app = AppKey { provider: ProviderId::from_stored(provider), client_id };
-            Due { place: Place { tenant, connection }, generation, app }
+        // Each step is one look into the index of tenants with something to be renewed, due or not.
+        let sql = format!(
+            "WITH RECURSIVE t (tenant_id, number) AS (
+                 SELECT (SELECT min(tenant_id) FROM refreshes WHERE due_time IS NOT NULL AND tenant_id > $2), 1
+                 UNION ALL
+                 SELECT (SELECT min(r.tenant_id) FROM refreshes r
+                         WHERE r.due_time IS NOT NULL AND r.tenant_id > t.tenant_id), number + 1
+                 FROM t WHERE t.tenant_id IS NOT NULL AND number < {TENANTS}
+             )
+             SELECT t.tenant_id, t.number, d.connection_id, d.generation, d.provider, d.client_id
+             FROM t {joined} WHERE t.tenant_id IS NOT NULL ORDER BY t.number, d.due_time"
+        );
+        let rows = everywhere.query_all_raw(values.of(everywhere, sql)).await?;
+        let next = match rows.last() {
+            Some(last)
+                if last
+                    .try_get::<i64>("", "number")
+                    .or_else(|_| last.try_get::<i32>("", "number").map(i64::from))?
+                    >= TENANTS as i64 =>
+            {
+                Some(TenantId::from_stored(last.try_get("", "tenant_id")?))
+            }
+            _ => None,
         };
-        Ok(rows.into_iter().map(due).collect())
+        let mut some = Vec::new();
+        for row in &rows {
+            if row.try_get::<Option<Uuid>>("", "connection_id")?.is_some() {
+                some.push(due(row)?);
+            }
+        }
+        Ok((some, next))
     }
 
     /// Puts what is due off until an instant, unless it has changed meanwhile.
@@ -96,4 +176,62 @@ impl Refreshes<'_> {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// The values of a statement, and the placeholders for them.
+struct Values(Vec<Value>);
+
+impl Values {
+    fn add(&mut self, value: impl Into<Value>) -> String {
+        self.0.push(value.into());
+        format!("${}", self.0.len())
+    }
+
+    fn of(self, tx: &DatabaseTransaction, sql: String) -> Statement {
+        Statement::from_sql_and_values(tx.get_database_backend(), sql, self.0)
+    }
+}
+
+/// The condition that a row is of a tenant that is served, and not left out.
+fn wanted(row: &str, without: &[LeftOut], values: &mut Values) -> String {
+    let state = values.add(TenantState::Suspended.as_str());
+    let mut condition =
+        format!("{row}.tenant_id NOT IN (SELECT tenant_id FROM tenants WHERE state = {state})");
+    for left_out in without {
+        let mut parts = Vec::new();
+        if let Some(tenant) = &left_out.tenant {
+            parts.push(format!("{row}.tenant_id = {}", values.add(tenant.as_str())));
+        }
+        if let Some(app) = &left_out.app {
+            parts.push(format!("{row}.provider = {}", values.add(app.provider.as_str())));
+            // Compared as a text: a NULL would make the whole condition unknown, and leave rows out.
+            let client = values.add(app.client_id.as_deref().unwrap_or_default());
+            parts.push(format!("coalesce({row}.client_id, '') = {client}"));
+        }
+        if !parts.is_empty() {
+            condition.push_str(&format!(" AND NOT ({})", parts.join(" AND ")));
+        }
+    }
+    condition
+}
+
+fn due(row: &QueryResult) -> Result<Due, Error> {
+    let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
+    let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
+    let provider = ProviderId::from_stored(row.try_get("", "provider")?);
+    let app = AppKey { provider, client_id: row.try_get("", "client_id")? };
+    Ok(Due { place: Place { tenant, connection }, generation: row.try_get("", "generation")?, app })
+}
+
+/// The first of each tenant, then the second of each, and so on.
+fn by_turns(due: Vec<Due>) -> Vec<Due> {
+    let mut before = HashMap::<TenantId, usize>::new();
+    let numbered = due.into_iter().map(|due| {
+        let count = before.entry(due.place.tenant.clone()).or_default();
+        *count += 1;
+        (*count, due)
+    });
+    let mut numbered: Vec<_> = numbered.collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered.into_iter().map(|(_, due)| due).collect()
 }

@@ -1,14 +1,14 @@
 //! The steps of a refresh, one by one: who may claim, who may store, and what a crash leaves behind.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope, Timestamp,
+    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantId, TenantScope,
+    Timestamp,
 };
 use credvault_store::{
-    AppKey, Claim, Claimed, NewCredential, Perseverance, Place, RefreshFailure, Renewal, Renewed, RepeatRisk,
-    Selector, Store,
+    AppFault, AppKey, AppRevision, Claim, Claimed, LeftOut, NewCredential, Pause, Perseverance, Place,
+    RefreshFailure, Renewal, Renewed, RepeatRisk, Selector, Store,
 };
 use secrecy::ExposeSecret as _;
 
@@ -63,8 +63,8 @@ pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> 
 }
 
 async fn due(fixture: &Fixture) -> Vec<(Place, i64)> {
-    let all = fixture.store.refreshes().due(10, &HashSet::new()).await.unwrap();
-    all.into_iter().map(|due| (due.place, due.generation)).collect()
+    let found = fixture.store.refreshes().due(10, &[], None).await.unwrap();
+    found.due.into_iter().map(|due| (due.place, due.generation)).collect()
 }
 
 pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
@@ -117,12 +117,87 @@ on_both! {
     async fn what_is_not_asked_does_not_crowd_out_the_rest(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (first, _) = renewing(fixture, &scope, "first").await;
-        let known = fixture.store.refreshes().due(10, &HashSet::new()).await.unwrap();
+        let known = fixture.store.refreshes().due(10, &[], None).await.unwrap().due;
         assert_eq!(known[0].place, first);
-        let without = HashSet::from([known[0].app.clone()]);
-        assert!(fixture.store.refreshes().due(10, &without).await.unwrap().is_empty());
-        let other = AppKey { client_id: Some("another".into()), ..known[0].app.clone() };
-        assert_eq!(fixture.store.refreshes().due(10, &HashSet::from([other])).await.unwrap().len(), 1);
+        let (acme, other) = (Some(scope.tenant().clone()), Some(TenantId::parse("other").unwrap()));
+        let app = Some(known[0].app.clone());
+        let another = Some(AppKey { client_id: Some("another".into()), ..known[0].app.clone() });
+        for (tenant, app, left) in [
+            (None, app.clone(), 0),
+            (acme.clone(), None, 0),
+            (acme.clone(), app.clone(), 0),
+            (None, another.clone(), 1),
+            (other, app, 1),
+            (acme, another, 1),
+        ] {
+            let without = LeftOut { tenant, app };
+            assert_eq!(usize::from(!without.covers(&known[0])), left);
+            // Once where all is found, and once where more is than is asked for.
+            for limit in [10, 1] {
+                let found = fixture.store.refreshes().due(limit, std::slice::from_ref(&without), None).await.unwrap();
+                assert_eq!(found.due.len(), left, "{without:?}");
+            }
+        }
+    }
+
+    async fn a_thousand_due_of_one_tenant_hide_none_of_another(fixture: &Fixture) {
+        let hostile = fixture.tenant("hostile").await;
+        let (first, _) = renewing(fixture, &hostile, "first").await;
+        // As if it had a thousand of them, all due before the others'.
+        let random = if fixture.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+        let columns = "owner_user, provider, auth_mode, state, enabled, config, labels, hints, revision, create_time, update_time";
+        fixture.execute(&format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+             INSERT INTO connections (tenant_id, id, account_name, is_default, last_version, current_version, {columns})
+             SELECT tenant_id, {random}, 'number ' || n.n, false, 0, 0, {columns} FROM connections, n"
+        )).await;
+        fixture.execute(
+            "INSERT INTO refreshes (tenant_id, connection_id, generation, state, due_time, failures, marked, provider, doubted)
+             SELECT tenant_id, id, 1, 'IDLE', 5, 0, false, provider, false FROM connections WHERE account_name <> 'first'"
+        ).await;
+        let mut others = Vec::new();
+        for name in ["a", "m", "z"] {
+            let scope = fixture.tenant(name).await;
+            others.push(renewing(fixture, &scope, "one").await.0);
+        }
+        let found = fixture.store.refreshes().due(100, &[], None).await.unwrap();
+        assert!(!found.all && found.next.is_none());
+        let tenants: Vec<_> = found.due.iter().take(4).map(|due| due.place.tenant().as_str()).collect();
+        assert_eq!(tenants, ["a", "hostile", "m", "z"]);
+        assert!(others.iter().all(|other| found.due[..4].iter().any(|due| due.place == *other)));
+        let hostiles = found.due.iter().filter(|due| due.place.tenant() == first.tenant()).count();
+        assert!((100..=116).contains(&hostiles), "{hostiles}");
+        // From where an earlier search has ended.
+        let found = fixture.store.refreshes().due(100, &[], Some(others[1].tenant())).await.unwrap();
+        assert_eq!(found.due[0].place, others[2]);
+    }
+
+    async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let other = fixture.tenant("other").await;
+        let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
+        let app = Pause::App { fault: AppFault::Refused, revision: AppRevision::NONE };
+        let mut places = Vec::new();
+        for (scope, pause) in [(&scope, app), (&scope, Pause::Throttled), (&other, app), (&other, Pause::Unavailable)] {
+            let (place, seen) = renewing(fixture, scope, &format!("{pause:?}").chars().take(9).collect::<String>()).await;
+            let ours = claimed(&fixture.store, &place, seen).await;
+            let failure = RefreshFailure::Temporary { retry_time, pause };
+            fixture.store.refreshes().fail(&ours, &failure, &record(&place)).await.unwrap();
+            drop(ours);
+            // Who comes later is told why.
+            let later = fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Consent), false).await.unwrap();
+            assert!(matches!(later, Claim::Later { time, pause: told, .. } if time == retry_time && told == pause), "{later:?}");
+            places.push(place);
+        }
+        let provider = ProviderId::parse("generic").unwrap();
+        assert_eq!(due(fixture).await, []);
+        let woken = async |tenant: &TenantId| {
+            fixture.store.refreshes().wake_waiting_for_app(tenant, &provider).await.unwrap();
+            due(fixture).await.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+        };
+        assert_eq!(woken(scope.tenant()).await, [places[0].clone()]);
+        let all = woken(&TenantId::platform()).await;
+        assert!(all.len() == 2 && all.contains(&places[0]) && all.contains(&places[2]), "{all:?}");
     }
 
     async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
@@ -257,7 +332,7 @@ on_both! {
         for _ in 0..3 {
             let again = claimed(&fixture.store, &place, seen).await;
             assert!(again.uncertain);
-            let not_sent = RefreshFailure::Temporary { retry_time };
+            let not_sent = RefreshFailure::Temporary { retry_time, pause: Pause::Unavailable };
             fixture.store.refreshes().fail(&again, &not_sent, &record(&place)).await.unwrap();
             let connection = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
             assert_eq!(connection.error.unwrap().reason, "PROVIDER_UNAVAILABLE", "uncertain still");
@@ -308,12 +383,12 @@ on_both! {
         let ours = claimed(&fixture.store, &place, seen).await;
         assert_eq!(due(fixture).await, [], "somebody is at it");
         let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
-        fixture.store.refreshes().fail(&ours, &RefreshFailure::Temporary { retry_time }, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &RefreshFailure::Temporary { retry_time, pause: Pause::Unavailable }, &record(&place)).await.unwrap();
         let claim = |forced| async move {
             let (place, seen) = renewing_place(fixture, &scope_of("acme")).await;
             fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Consent), forced).await.unwrap()
         };
-        assert!(matches!(claim(false).await, Claim::Later(time) if time == retry_time));
+        assert!(matches!(claim(false).await, Claim::Later { time, pause: Pause::Unavailable, .. } if time == retry_time));
         assert!(matches!(claim(true).await, Claim::Ours(_)), "whoever insists is let through");
     }
 }
