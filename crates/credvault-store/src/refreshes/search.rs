@@ -21,8 +21,8 @@ use crate::session::begin_write;
 use crate::{Database, Error};
 
 /// How many tenants one search goes through, and how much it takes of each.
-const TENANTS: usize = 256;
-const OF_EACH: usize = 16;
+const TENANTS: i64 = 256;
+const OF_EACH: i64 = 16;
 
 /// What a search leaves out: an app, a tenant, or a tenant's with an app.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,7 +113,7 @@ impl Refreshes<'_> {
         // Each step is one look into the index of tenants with something to be renewed, due or not.
         let sql = format!(
             "WITH RECURSIVE t (tenant_id, number) AS (
-                 SELECT (SELECT min(tenant_id) FROM refreshes WHERE due_time IS NOT NULL AND tenant_id > $2), 1
+                 SELECT (SELECT min(tenant_id) FROM refreshes WHERE due_time IS NOT NULL AND tenant_id > $2), CAST(1 AS bigint)
                  UNION ALL
                  SELECT (SELECT min(r.tenant_id) FROM refreshes r
                          WHERE r.due_time IS NOT NULL AND r.tenant_id > t.tenant_id), number + 1
@@ -123,13 +123,9 @@ impl Refreshes<'_> {
              FROM t {joined} WHERE t.tenant_id IS NOT NULL ORDER BY t.number, d.due_time"
         );
         let rows = everywhere.query_all_raw(values.of(everywhere, sql)).await?;
-        let next = match rows.last() {
-            Some(last)
-                if last
-                    .try_get::<i64>("", "number")
-                    .or_else(|_| last.try_get::<i32>("", "number").map(i64::from))?
-                    >= TENANTS as i64 =>
-            {
+        let last = rows.last().map(|last| Ok::<_, Error>((last.try_get::<i64>("", "number")?, last)));
+        let next = match last.transpose()? {
+            Some((number, last)) if number == TENANTS => {
                 Some(TenantId::from_stored(last.try_get("", "tenant_id")?))
             }
             _ => None,
