@@ -292,7 +292,7 @@ impl Left {
         // What is uncertain still shows, whichever attempt has left it so.
         let shown = before.then_some(Reason::ProviderUnavailable);
         match *failure {
-            RefreshFailure::Temporary { retry_time } => Self {
+            RefreshFailure::Temporary { retry_time, .. } => Self {
                 uncertain: before,
                 unclear: before || row.unclear_time.is_some(),
                 retry_time: Some(retry_time),
