@@ -34,6 +34,12 @@ pub enum Step {
     /// The provider has renewed, and what it says of that makes no sense.
     SpoilAnswer(usize),
     RefuseForNow(usize),
+    /// The answer is given up for lost while the provider is still at it.
+    StopListening(usize),
+    /// A process that was stopped judges by its clock before it reads what has arrived.
+    ForgetToLook(usize),
+    OutageBegins,
+    OutageEnds,
     /// Breaker or budget refuse it, or there is no request to be made: the claim is released.
     HoldBack(usize),
     NotSent(usize),
@@ -88,11 +94,16 @@ impl Protocol<'_> {
             RowState::InFlight => return None,
         };
         if state.row.state == RowState::InFlight {
-            state.witness.unknown_attempts += 1;
+            state.witness.note_unknown();
         }
-        if uncertain && state.row.marked && !self.kind.repeatable() {
-            if state.witness.unknown_attempts < 2 {
-                self.breaks(&mut state, Broken::HastyConsent);
+        let gives_up = match self.kind {
+            Kind::Siblings => true,
+            Kind::Strict => !self.rules.repeats_until_told,
+            _ => false,
+        };
+        if uncertain && state.row.marked && gives_up {
+            if self.kind != Kind::Siblings || state.witness.unknown_attempts < 2 {
+                self.breaks(&mut state, Broken::GivenUp);
             }
             state.idle();
             self.wants_consent(&mut state);
@@ -135,11 +146,12 @@ impl Protocol<'_> {
         }
         if claim.generation == state.row.generation {
             let before = state.witness.open_requests;
-            state.witness.open_requests += 1;
+            state.witness.open_requests = (before + 1).min(3);
             if before > 0 {
                 self.breaks(state, Broken::NeedlessRequest);
             }
-            if self.kind == Kind::Strict && (before > 1 || (before == 1 && !claim.uncertain)) {
+            let unmarked = before > 0 && !claim.uncertain;
+            if !self.kind.repeatable() && (unmarked || (before > 1 && self.kind == Kind::Siblings)) {
                 self.breaks(state, Broken::UnmarkedRepeat);
             }
         } else if claim.token.family == state.row.token.family {
@@ -208,7 +220,9 @@ impl Protocol<'_> {
                 state.row.state = RowState::Uncertain;
                 state.row.marked = marked;
                 state.row.error_shown = true;
-                state.witness.unknown_attempts += u8::from(claim.sent);
+                if claim.sent {
+                    state.witness.note_unknown();
+                }
             }
             Failure::Dead => {
                 state.row.doubted = self.rules.doubt_is_verified;
@@ -260,7 +274,8 @@ impl Model for Protocol<'_> {
                 | Step::Fail(_)
         );
         let comes = matches!(step, Step::Arrive(_) | Step::Deliver(_) | Step::LatecomerArrives);
-        let passes = matches!(step, Step::LeaseEnds | Step::NoticeLostSession(_) | Step::Resume(_));
+        let passes =
+            matches!(step, Step::LeaseEnds | Step::NoticeLostSession(_) | Step::Resume(_) | Step::OutageEnds);
         acts || comes || passes
     }
 
@@ -273,6 +288,9 @@ impl Model for Protocol<'_> {
         let fresh = row.state == RowState::Idle && !row.expired;
         if !fresh && !row.consent_wanted {
             self.breaks(&mut state, Broken::Stuck);
+        }
+        if self.budget.is_harmless() && state.family(row.token).is_revoked() {
+            self.breaks(&mut state, Broken::NeedlessDeath);
         }
         let told = state.witness.told_dead[usize::from(row.token.family)];
         if told && fresh && !row.consent_wanted && state.family(row.token).would_refuse(self.kind, row.token)

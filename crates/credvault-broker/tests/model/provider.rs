@@ -10,8 +10,10 @@ pub struct Token {
 /// What a provider does with a refresh token that was used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// It is dead, and whoever sends it again loses the whole grant.
+    /// It is dead, and sending it again ends the whole grant.
     Strict,
+    /// The same, and other grants of the account may end with it.
+    Siblings,
     /// It still works until its successor is used, and gives that same successor again.
     GraceSame,
     /// It still works until its successor is used, and gives another successor, which ends the one before.
@@ -21,11 +23,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Strict, Self::GraceSame, Self::GraceNew, Self::Never];
+    pub const ALL: [Self; 5] = [Self::Strict, Self::Siblings, Self::GraceSame, Self::GraceNew, Self::Never];
 
     /// What `Renewal::repeatable` of the catalog says.
     pub fn repeatable(self) -> bool {
-        self != Self::Strict
+        !matches!(self, Self::Strict | Self::Siblings)
     }
 }
 
@@ -59,6 +61,11 @@ impl Family {
         let taken =
             token.number == self.current || (kind.repeatable() && self.previous == Some(token.number));
         self.revoked || !taken
+    }
+
+    /// Whether the whole grant has ended.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked
     }
 
     /// The account's owner removes the app at the provider.

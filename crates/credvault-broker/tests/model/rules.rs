@@ -18,18 +18,21 @@ pub enum Broken {
     NeedlessRequest,
     /// I6: where the provider allows repeats, a crash or a lost answer never ends in consent.
     NeedlessConsent,
-    /// I7: where it allows none, there is one repeat, and it is marked.
+    /// I7: where repeats may cost a grant, each is known to be one; where they may cost others, there is one at most.
     UnmarkedRepeat,
-    /// I8: consent is asked for only if the provider has refused, or two attempts have ended with unknown outcome.
-    HastyConsent,
+    /// I8: consent is asked for only if the provider has refused; or, where repeats may cost other grants, if two attempts
+    /// have ended with unknown outcome.
+    GivenUp,
     /// I9: while the outcome is unknown, the connection says so.
     NotShown,
+    /// I10: no grant ends at the provider by our requests unless one was lost, or a process or its session.
+    NeedlessDeath,
     /// L1: without further faults, it ends with fresh tokens or with the demand for consent.
     Stuck,
 }
 
 impl Broken {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::LostUpdate,
         Self::SentTwiceAtOnce,
         Self::SentAfterUse,
@@ -37,8 +40,9 @@ impl Broken {
         Self::NeedlessRequest,
         Self::NeedlessConsent,
         Self::UnmarkedRepeat,
-        Self::HastyConsent,
+        Self::GivenUp,
         Self::NotShown,
+        Self::NeedlessDeath,
         Self::Stuck,
     ];
 }
@@ -52,6 +56,12 @@ pub struct Rules {
     pub lease_ends_first: bool,
     /// `is_gone`: the owner's session lock is free.
     pub owner_is_gone: bool,
+    /// `is_over`: without the provider's word nothing is given up, unless a repeat may cost other grants.
+    pub repeats_until_told: bool,
+    /// `send_once`: the answer is read on for within the lease, instead of being given up for lost.
+    pub reads_on: bool,
+    /// `send_once`: a process that was stopped reads what has arrived before it judges.
+    pub looks_once_more: bool,
     /// `claim`: what was taken over, or ended without an answer, is marked.
     pub repeats_are_marked: bool,
     /// `may_send`, and `PROMPT` beside it.
@@ -85,6 +95,9 @@ impl Rules {
         claim_compares_generation: true,
         lease_ends_first: true,
         owner_is_gone: true,
+        repeats_until_told: true,
+        reads_on: true,
+        looks_once_more: true,
         repeats_are_marked: true,
         may_send: true,
         store_compares_generation: true,

@@ -89,6 +89,14 @@ pub struct Replica {
     pub stopped: bool,
 }
 
+impl Budget {
+    /// Whether nothing that may happen lets a request work without anybody hearing of it.
+    pub fn is_harmless(&self) -> bool {
+        let harm = [self.crashes, self.losses, self.latecomers, self.lost_sessions, self.revocations];
+        harm.iter().all(|left| *left == 0)
+    }
+}
+
 impl Replica {
     pub const FRESH: Self = Self { phase: Phase::Idle, owns: false, locked: true, stopped: false };
 
@@ -116,6 +124,10 @@ pub struct Budget {
     pub losses: u8,
     /// Requests that are held back, not sent, or refused for a while.
     pub outages: u8,
+    /// Outages that last as long as they like: any number of requests is not sent, lost, or refused for a while.
+    pub long_outages: u8,
+    /// Answers that take longer than a caller would wait.
+    pub slow: u8,
     /// Ends of a claim that the database does not take, and claims that it takes without saying so.
     pub database: u8,
     /// Lost requests that reach the provider after all, at any time.
@@ -138,6 +150,13 @@ pub struct Witness {
     pub broken: Option<crate::rules::Broken>,
 }
 
+impl Witness {
+    /// More than two are as good as two.
+    pub fn note_unknown(&mut self) {
+        self.unknown_attempts = (self.unknown_attempts + 1).min(2);
+    }
+}
+
 /// All of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct State {
@@ -145,6 +164,8 @@ pub struct State {
     pub replicas: [Replica; 3],
     pub families: [Family; 2],
     pub latecomer: Option<Token>,
+    /// An outage of the provider lasts.
+    pub down: bool,
     pub left: Budget,
     pub witness: Witness,
 }
@@ -164,7 +185,7 @@ impl State {
             doubted: false,
         };
         let (replicas, families) = ([Replica::FRESH; 3], Default::default());
-        Self { row, replicas, families, latecomer: None, left, witness: Witness::default() }
+        Self { row, replicas, families, latecomer: None, down: false, left, witness: Witness::default() }
     }
 
     pub fn family(&mut self, token: Token) -> &mut Family {

@@ -137,6 +137,9 @@ impl Protocol<'_> {
             to.push((step, next));
         };
         match replica.phase {
+            Phase::Checked(claim) if state.down => {
+                ends(Step::NotSent(at), *state, claim, Failure::Temporary);
+            }
             Phase::Claimed(mut claim) if left.outages > 0 => {
                 let failure = told(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Unknown);
                 ends(Step::HoldBack(at), spend!(state, outages), claim, failure);
@@ -151,12 +154,24 @@ impl Protocol<'_> {
                 ends(Step::NotSent(at), spend!(state, outages), claim, Failure::Temporary);
             }
             Phase::Sent(claim, wire) => {
-                if wire == Wire::OnItsWay && left.outages > 0 {
-                    let mut next = spend!(state, outages);
+                if wire == Wire::OnItsWay && (left.outages > 0 || state.down) {
+                    let mut next = if state.down { *state } else { spend!(state, outages) };
                     if claim.generation == next.row.generation {
                         next.witness.open_requests -= 1;
                     }
                     ends(Step::RefuseForNow(at), next, claim, Failure::Temporary);
+                }
+                if wire == Wire::OnItsWay && state.down {
+                    ends(Step::LoseRequest(at), *state, claim, Failure::Unknown);
+                }
+                if wire == Wire::OnItsWay && left.slow > 0 && !self.rules.reads_on {
+                    let mut next = spend!(state, slow);
+                    next.latecomer = Some(claim.token);
+                    ends(Step::StopListening(at), next, claim, Failure::Unknown);
+                }
+                let was_stopped = left.pauses < self.budget.pauses;
+                if matches!(wire, Wire::Granted(_)) && was_stopped && !self.rules.looks_once_more {
+                    ends(Step::ForgetToLook(at), *state, claim, Failure::Unknown);
                 }
                 if wire == Wire::OnItsWay && left.latecomers > 0 && state.latecomer.is_none() {
                     let mut next = spend!(state, latecomers);
@@ -187,6 +202,13 @@ impl Protocol<'_> {
                 }
             });
         }
+        if state.down {
+            self.change(state, Step::OutageEnds, to, |next| next.down = false);
+        } else if state.left.long_outages > 0 {
+            let mut next = spend!(state, long_outages);
+            next.down = true;
+            to.push((Step::OutageBegins, next));
+        }
         if let Some(token) = state.latecomer {
             self.change(state, Step::LatecomerArrives, to, |next| {
                 next.latecomer = None;
@@ -212,8 +234,8 @@ impl Protocol<'_> {
     }
 }
 
-/// A running owner is done with all that it sends before its lease is over: `PROMPT` and `TOTAL` together are a third
-/// of `LEASE`. It may hold new tokens for longer than that, if the database is not there.
+/// A running owner is done with all that it sends before its lease is over: `PROMPT` and `READ_ON` together are less than
+/// `LEASE`. It may hold new tokens for longer than that, if the database is not there.
 fn awaited(state: &State) -> bool {
     state.replicas.iter().any(|replica| {
         let running = match replica.phase {
