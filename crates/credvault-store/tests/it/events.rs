@@ -115,7 +115,7 @@ on_both! {
         assert_eq!(body["data"], json!({
             "tenant_id": "acme", "connection_id": id.to_string(), "provider": "generic",
             "owner": { "kind": "tenant", "user_id": null }, "account_name": "main",
-            "state": "CONNECTED", "reason": null, "version": 1, "change": "STORED",
+            "state": "CONNECTED", "reason": null, "provider_code": null, "version": 1, "change": "STORED",
         }));
         assert!(body["type"] == "credential.changed" && body["timestamp"].as_str().unwrap().ends_with('Z'));
         assert!(of_tenant.iter().all(|one| !one.body.contains("CANARY") && !one.body.contains("hint")));

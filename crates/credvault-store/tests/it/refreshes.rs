@@ -306,7 +306,7 @@ on_both! {
         }
         let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
         assert_eq!(error_of(fixture, &scope, &place).await, shown);
-        assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM changes WHERE kind = 'UPDATED'").await, "4");
+        assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM changes WHERE kind = 'UPDATED'").await, "3");
         // It is asked again, and works when the provider takes it.
         let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else { panic!() };
         fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap();
