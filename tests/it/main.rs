@@ -19,6 +19,7 @@ mod hang_up;
 mod isolation;
 mod kill;
 mod operate;
+mod outage;
 mod pauses;
 mod program;
 mod reload;

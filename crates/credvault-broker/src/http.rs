@@ -122,13 +122,8 @@ impl Http {
     /// # Errors
     /// As [`Http::send`], and the provider keeps silent.
     pub(crate) async fn send_once(&self, request: ProviderRequest) -> Result<Answer, SendOnceError> {
-        let mut answer = std::pin::pin!(self.ask(request, UNLIMITED));
-        for _ in 0..READ_ON.as_millis() / PORTION.as_millis() {
-            if let Ok(answer) = tokio::time::timeout(PORTION, &mut answer).await {
-                return Ok(answer?);
-            }
-        }
-        Err(SendOnceError::Silent)
+        let answer = in_portions(self.ask(request, UNLIMITED), READ_ON, PORTION).await;
+        Ok(answer.ok_or(SendOnceError::Silent)??)
     }
 
     async fn ask(&self, request: ProviderRequest, limit: Duration) -> Result<Answer, SendError> {
@@ -215,6 +210,17 @@ impl Http {
     }
 }
 
+/// Waits so long for something, in portions in which this process runs; `None` if it did not come.
+async fn in_portions<F: Future>(wanted: F, longest: Duration, portion: Duration) -> Option<F::Output> {
+    let mut wanted = std::pin::pin!(wanted);
+    for _ in 0..longest.as_millis() / portion.as_millis() {
+        if let Ok(came) = tokio::time::timeout(portion, &mut wanted).await {
+            return Some(came);
+        }
+    }
+    None
+}
+
 /// Resolves names and gives out permitted addresses only, if all are: what was checked is what is connected to.
 struct Guarded(Guard);
 
@@ -266,4 +272,47 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// The runtime's only thread is stopped for longer than the whole wait, while the answer arrives.
+    #[tokio::test]
+    async fn what_arrived_while_the_process_was_stopped_is_read_before_the_time_is_over() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stopped, begin) = std::sync::mpsc::channel();
+        let provider = std::thread::spawn(move || {
+            let mut connection = std::net::TcpStream::connect(address).unwrap();
+            begin.recv().unwrap();
+            connection.write_all(b"answer").unwrap();
+        });
+        let (mut connection, _) = listener.accept().await.unwrap();
+        // As in a client, another task than the one that waits does the reading.
+        let reading = tokio::spawn(async move {
+            let mut text = String::new();
+            connection.read_to_string(&mut text).await.unwrap();
+            text
+        });
+        tokio::spawn(async move {
+            stopped.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(600));
+        });
+        let came = in_portions(reading, Duration::from_millis(500), Duration::from_millis(100)).await;
+        assert_eq!(came.unwrap().unwrap(), "answer");
+        provider.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_is_waited_for_as_long_as_said() {
+        let (longest, begun) = (Duration::from_millis(200), tokio::time::Instant::now());
+        assert!(in_portions(std::future::pending::<()>(), longest, longest / 10).await.is_none());
+        assert!(begun.elapsed() >= longest);
+    }
 }
