@@ -13,6 +13,8 @@ mod m0004_refresh;
 
 mod m0005_fair;
 
+mod m0006_binding;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -32,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_events::Migration),
             Box::new(m0004_refresh::Migration),
             Box::new(m0005_fair::Migration),
+            Box::new(m0006_binding::Migration),
         ]
     }
 

@@ -8,6 +8,8 @@ use credvault_identity::{
     Policies, Trust,
 };
 
+use url::{Host, Url};
+
 use super::StartError;
 use crate::reload;
 use crate::settings::{IssuerKindSetting, IssuerSection, Settings};
@@ -61,8 +63,8 @@ fn issuer(section: &IssuerSection) -> Result<IssuerSettings, String> {
     }
     let keys = match (&section.jwks_file, &section.jwks_url) {
         (Some(path), None) => KeySource::File(path.clone()),
-        (None, Some(url)) if url.starts_with("https://") || is_loopback(url) => KeySource::Url(url.clone()),
-        (None, Some(_)) => return Err("jwks_url must begin with https://".to_owned()),
+        (None, Some(url)) if is_trustworthy(url) => KeySource::Url(url.clone()),
+        (None, Some(_)) => return Err("jwks_url must begin with https:// and name no user".to_owned()),
         _ => return Err("jwks_file or jwks_url must be given, and only one of them".to_owned()),
     };
     let (kind, lifetime) = match section.kind {
@@ -84,9 +86,18 @@ fn issuer(section: &IssuerSection) -> Result<IssuerSettings, String> {
     })
 }
 
-/// On this machine nobody listens in between.
-fn is_loopback(url: &str) -> bool {
-    ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|begin| url.starts_with(begin))
+/// Over https, or on this machine, where nobody listens in between. As the client reads the URL: what stands before an `@`
+/// is no host.
+fn is_trustworthy(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => return false,
+    };
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    anonymous && (url.scheme() == "https" || (url.scheme() == "http" && local))
 }
 
 /// Where nothing is configured to be fetched.
@@ -94,10 +105,12 @@ fn never() -> Fetch {
     Arc::new(|_| Box::pin(async { Err(FetchError("no issuer has a URL".to_owned())) }))
 }
 
-/// How a JWKS is fetched: no redirects, five seconds, 256 KiB.
+/// How a JWKS is fetched: no redirects, no proxy, five seconds, 256 KiB.
 fn fetch() -> Result<Fetch, StartError> {
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
+        // Keys that decide who is who come from where the settings say, whatever the environment says of proxies.
+        .no_proxy()
         .timeout(Duration::from_secs(5))
         .user_agent("credvault")
         .build()
@@ -118,4 +131,37 @@ fn fetch() -> Result<Fetch, StartError> {
             Ok(document)
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_fetched_over_https_or_from_this_machine() {
+        for url in [
+            "https://issuer.example/jwks",
+            "https://issuer.example:8443/jwks",
+            "http://127.0.0.1:8080/jwks",
+            "http://127.9.9.9/jwks",
+            "http://[::1]:8080/jwks",
+            "http://localhost:8080/jwks",
+        ] {
+            assert!(is_trustworthy(url), "{url}");
+        }
+        for url in [
+            "http://localhost:80@evil.example/",
+            "http://127.0.0.1:80@evil.example/",
+            "http://[::1]:@evil.example/",
+            "https://user@issuer.example/",
+            "https://user:password@issuer.example/",
+            "http://localhost.evil.example/",
+            "http://issuer.example/jwks",
+            "ftp://127.0.0.1/jwks",
+            "https://",
+            "jwks",
+        ] {
+            assert!(!is_trustworthy(url), "{url}");
+        }
+    }
 }

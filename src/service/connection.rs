@@ -90,7 +90,7 @@ async fn create_connection(
     let (auth_mode, mode) = chosen_mode(provider, &request.auth_mode)?;
     let mut violations = Violations::default();
     let account_name = noted(&mut violations, wire::account_name("account_name", &request.account_name));
-    let config = noted(&mut violations, config("config", request.config.take(), mode));
+    let config = noted(&mut violations, config(&call, "config", request.config.take(), mode));
     let labels = noted(&mut violations, wire::labels("labels", std::mem::take(&mut request.labels)));
     let external = std::mem::take(&mut request.external_account_id);
     let external = noted(&mut violations, wire::external_account_id("external_account_id", external));
@@ -132,11 +132,26 @@ fn chosen_mode<'a>(provider: &'a Provider, name: &str) -> Result<(AuthMode, &'a 
     })
 }
 
-/// A config that the auth mode accepts.
-fn config(path: &str, config: Option<Struct>, mode: &Mode) -> Result<Config, Violations> {
+/// A config that the auth mode accepts, and that leads nowhere but to public places.
+pub(super) fn config(
+    call: &Call,
+    path: &str,
+    config: Option<Struct>,
+    mode: &Mode,
+) -> Result<Config, Violations> {
     let config = Config::new(wire::value_of(config.unwrap_or_default()));
     let config = config.map_err(|rule| Violations::of(path, rule.to_string()))?;
-    mode.check_config(path, &config).map(|()| config)
+    let config = mode.accepted_config(path, config)?;
+    call.vault.broker.check_places(path, mode, &config).map(|()| config)
+}
+
+/// What a record says of settings that lead to other hosts: both.
+pub(super) fn moved(mode: &Mode, before: &Config, after: &Config) -> Option<String> {
+    let [before, after] = [before, after].map(|config| {
+        let hosts: Vec<_> = mode.hosts(config).into_iter().collect();
+        if hosts.is_empty() { "none".to_owned() } else { hosts.join(" ") }
+    });
+    (before != after).then(|| format!("host: {before} -> {after}"))
 }
 
 async fn get_connection(
@@ -177,15 +192,24 @@ async fn update_connection(
     let id = wire::connection_id(&named.id)?;
     let etag = wire::etag("connection.etag", &named.etag)?;
     let stored = call.connection(&scope, id).await?;
-    call.about_changed(fields.iter().map(|field| field.as_str().to_owned()).collect());
-    let write = call.write(&request.request_id, &request)?;
+    let mut changed: Vec<_> = fields.iter().map(|field| field.as_str().to_owned()).collect();
+    call.about_changed(changed.clone());
+    let mut write = call.write(&request.request_id, &request)?;
     let mode = call.vault.mode(&stored.provider, &stored.auth_mode)?;
-    let patch = patch(request.connection.take().unwrap_or_default(), &fields, mode)?;
+    let patch = patch(&call, request.connection.take().unwrap_or_default(), &fields, mode)?;
+    changed.extend(patch.config.as_ref().and_then(|config| moved(mode, &stored.config, config)));
+    call.about_changed(changed);
+    write.event = call.event();
     let updated = call.vault.store.connections().update(&scope, id, etag, &patch, &write).await?;
     Ok(updated.map(|updated| v1::UpdateConnectionResponse { connection: Some(wire::connection(updated)) }))
 }
 
-fn patch(new: v1::Connection, fields: &[UpdateField], mode: &Mode) -> Result<ConnectionPatch, Violations> {
+fn patch(
+    call: &Call,
+    new: v1::Connection,
+    fields: &[UpdateField],
+    mode: &Mode,
+) -> Result<ConnectionPatch, Violations> {
     let v1::Connection { account_name, enabled, config: new_config, labels, external_account_id, .. } = new;
     let wanted = |field: UpdateField| fields.contains(&field);
     let mut violations = Violations::default();
@@ -198,7 +222,8 @@ fn patch(new: v1::Connection, fields: &[UpdateField], mode: &Mode) -> Result<Con
         patch.enabled = Some(enabled);
     }
     if wanted(UpdateField::Config) {
-        patch.config = noted(&mut violations, config("connection.config", new_config, mode));
+        patch.config = noted(&mut violations, config(call, "connection.config", new_config, mode));
+        patch.destinations = mode.destinations().clone();
     }
     if wanted(UpdateField::Labels) {
         patch.labels = noted(&mut violations, wire::labels("connection.labels", labels));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, VerifyError};
 use credvault_catalog::{ModeKind, Verdict};
-use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, TenantScope};
+use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, Reason, TenantScope};
 use credvault_store::{DueVerification, Full, Recorded, Selector, Tested, Turns, Write};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,7 @@ pub(super) async fn test(
     if !mode.is_verifiable() {
         return Err(VerifyError::NoVerification.into());
     }
+    mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     let mut found = fresh(vault, until, scope, &selector, fetched, mode).await?;
     let ask = async |found: &Fresh| {
         let connection = &found.fetched.connection;
@@ -197,6 +198,12 @@ async fn try_look_after(
         },
         // The catalog has no test for it: nothing to be told of.
         Err(Refusal::Verify(VerifyError::NoVerification)) => "untested",
+        Err(refusal) if refusal.kind().1 == Reason::IntegrityFailure => {
+            metrics::counter!("credvault_refusals_total", "action" => event.action.as_str(), "reason" => Reason::IntegrityFailure.as_str()).increment(1);
+            // With its record. The next test is a day away.
+            vault.store.broken(&due.place, &event).await?;
+            "integrity"
+        }
         Err(refusal) => {
             (event.outcome, event.reason) = (refusal.outcome(), Some(refusal.kind().1));
             record_refusal(vault, event, &refusal).await;

@@ -8,9 +8,10 @@ use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
 use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
-use credvault_store::{Fetched, OpenedCredential, Recorded, Renewal, Selector};
+use credvault_store::{Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector};
 use futures::StreamExt as _;
 
+use super::connection::{config, moved};
 use super::rpcs;
 use crate::call::Call;
 use crate::proto::v1;
@@ -44,15 +45,33 @@ async fn put_credential(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     let connection = call.connection(&scope, id).await?;
-    let write = call.write(&request.request_id, &request)?;
+    let mut write = call.write(&request.request_id, &request)?;
     let expected = wire::expected_version(request.expected_version)?;
     let input = request.credential.take().ok_or_else(|| Violations::of("credential", "must be given"))?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let credential = wire::new_credential("credential", input, mode, call.now(), &*call.vault.random)?;
+    let settings = match request.config.take() {
+        Some(given) => Some(NewSettings {
+            config: config(&call, "config", Some(given), mode)?,
+            destinations: mode.destinations().clone(),
+        }),
+        None => None,
+    };
+    if let Some(settings) = &settings {
+        let hosts = moved(mode, &connection.config, &settings.config);
+        call.about_changed(std::iter::once("config".to_owned()).chain(hosts).collect());
+        write.event = call.event();
+    }
+    let credentials = call.vault.store.credentials();
     if request.verify {
+        if settings.is_none() {
+            // The new secret is about to be sent where the stored settings lead.
+            credentials.check_whole(&scope, id).await?;
+        }
+        let config = settings.as_ref().map_or(&connection.config, |settings| &settings.config);
+        mode.check_destinations(config).map_err(Refusal::Settings)?;
         let broker = &call.vault.broker;
-        let verdict =
-            broker.verify(&scope, &connection.provider, mode, &connection.config, &credential.fields).await?;
+        let verdict = broker.verify(&scope, &connection.provider, mode, config, &credential.fields).await?;
         if verdict == Verdict::Dead {
             return Err(Violations::of(
                 "credential",
@@ -61,7 +80,12 @@ async fn put_credential(
             .into());
         }
     }
-    let stored = call.vault.store.credentials().put(&scope, id, &credential, expected, &write).await?;
+    let stored = match &settings {
+        Some(settings) => {
+            credentials.put_with_settings(&scope, id, &credential, settings, expected, &write).await?
+        }
+        None => credentials.put(&scope, id, &credential, expected, &write).await?,
+    };
     Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
 }
 
@@ -166,6 +190,7 @@ async fn fetch(
     };
     call.permit(scope, facts)?;
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
     let opened = fresh(&call.vault, call.patience(), scope, &selector, fetched, mode).await?;
     let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = opened;
     let connection = &fetched.connection;

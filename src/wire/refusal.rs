@@ -27,6 +27,9 @@ pub(crate) enum Refusal {
     /// The request is wrong.
     #[error("the request is not valid: {0}")]
     Invalid(#[from] Violations),
+    /// The provider's file does not accept the stored settings any more.
+    #[error("the connection's settings are not acceptable any more: {0}; PutCredential with config stores others")]
+    Settings(Violations),
     /// The message is not one of this RPC, or too large; what prost or tonic says of it.
     #[error("the request cannot be read: {0}")]
     Unreadable(String),
@@ -139,9 +142,9 @@ impl Refusal {
                 store::Error::EventDeliveryNotFound => (Code::NotFound, R::EventDeliveryNotFound),
                 store::Error::TooManyEventEndpoints => (Code::ResourceExhausted, R::QuotaExceeded),
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
-                store::Error::RequestIdReused | store::Error::ExpiredAlready => {
-                    (Code::InvalidArgument, R::FieldsInvalid)
-                }
+                store::Error::RequestIdReused
+                | store::Error::ExpiredAlready
+                | store::Error::DestinationChanged => (Code::InvalidArgument, R::FieldsInvalid),
                 store::Error::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 store::Error::Key(_) => (Code::Unavailable, R::KeyUnavailable),
                 store::Error::AuditUnavailable => (Code::Unavailable, R::AuditUnavailable),
@@ -172,8 +175,10 @@ impl Refusal {
                 RefreshError::Nothing | RefreshError::Incomplete => {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
+                RefreshError::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 RefreshError::Store => (Code::Unavailable, R::StoreUnavailable),
             },
+            Self::Settings(_) => (Code::FailedPrecondition, R::StateInvalid),
             Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
             Self::NotConfigured { .. } => (Code::NotFound, R::CredentialNotConfigured),
@@ -233,6 +238,9 @@ impl Refusal {
             }
             Self::Store(store::Error::ExpiredAlready) => {
                 Violations::of("credential.expire_time", "must lie ahead")
+            }
+            Self::Store(error @ store::Error::DestinationChanged) => {
+                Violations::of("connection.config", error.to_string())
             }
             Self::Store(error @ store::Error::PageToken) => Violations::of("page_token", error.to_string()),
             _ => Violations::default(),

@@ -9,7 +9,7 @@ use credvault_catalog::{Authorize, CallbackSignature, Flow, Given, Granted, Mode
 use credvault_crypto::{MacKey, sha256};
 use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
 use credvault_store::{
-    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, Recorded, Renewal, ReturnedAuthorization,
+    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, NewSettings, Recorded, Renewal, ReturnedAuthorization,
     Selector, UsableApp, Write,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -125,6 +125,9 @@ impl Broker {
         write: &Write,
     ) -> Result<Recorded<Begun>, AuthorizeError> {
         let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
+        // The browser is about to be sent where the settings lead.
+        self.store().credentials().check_whole(target.scope, target.connection.id).await?;
+        target.mode.check_destinations(&target.connection.config)?;
         let usable = self.needed_app(target).await?;
         let own = self.callback_url(&target.connection.provider);
         let (redirect_uri, client_id, chosen) = match &usable {
@@ -285,8 +288,9 @@ impl Broker {
         });
         // What the consent does not touch stays: a webhook secret, say.
         let mut fields = self.fields(target).await?;
-        // Tokens of two accounts, or of two apps, must not stand side by side.
-        let known = target.connection.external_account_id.as_ref();
+        // Tokens of two accounts, or of two apps, must not stand side by side. What a caller says of the account does not
+        // count: only what the provider said.
+        let known = target.connection.confirmed_account_id.as_ref();
         if known.is_none() || known != account.as_ref() {
             fields.retain(|name| !matches!(name.as_str(), "access_token" | "refresh_token"));
         }
@@ -306,7 +310,8 @@ impl Broker {
                 client_id: Some(usable.app.client_id.clone()),
             }),
         };
-        let consent = Consent { config, account, scopes: granted.scopes };
+        let settings = NewSettings { config, destinations: target.mode.destinations().clone() };
+        let consent = Consent { settings, account, scopes: granted.scopes };
         self.store_consented(target, &credential, &consent, write).await
     }
 
@@ -439,8 +444,7 @@ pub(crate) fn accepted(
     settings: serde_json::Map<String, Value>,
 ) -> Result<Config, AuthorizeError> {
     let config = Config::new(settings).map_err(|rule| Violations::of("config", rule.to_string()))?;
-    mode.check_config("config", &config)?;
-    Ok(config)
+    Ok(mode.accepted_config("config", config)?)
 }
 
 impl Callback<'_> {

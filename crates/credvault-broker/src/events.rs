@@ -52,15 +52,7 @@ impl Broker {
         if url.fragment().is_some() {
             return Err("must have no fragment (what follows a #)");
         }
-        self.http().admits(&url).map(|()| url.into()).map_err(|error| match error {
-            UrlError::Host => "must name a host",
-            UrlError::Address => {
-                "must lead to a public address; an operator can allow others in broker.allowed_networks"
-            }
-            UrlError::Scheme => {
-                "must begin with https://; http:// is for addresses that broker.allowed_networks names, written as such"
-            }
-        })
+        self.http().admits_stored(&url).map(|()| url.into()).map_err(UrlError::rule)
     }
 
     /// Sends an event, once.

@@ -56,8 +56,9 @@ const fn v6(first: u16, second: u16, third: u16, bits: u32) -> Network {
     Network { address: IpAddr::V6(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0)), bits }
 }
 
-/// Addresses that are not of the public internet.
-const SPECIAL: [Network; 27] = [
+/// What IANA's registry of special-purpose IPv4 addresses names, and multicast. Some of it is reachable from everywhere
+/// (the anycast addresses of AS 112 and AMT), but no provider lives there.
+const SPECIAL_V4: [Network; 18] = [
     v4(0, 0, 0, 0, 8),
     v4(10, 0, 0, 0, 8),
     v4(100, 64, 0, 0, 10),
@@ -66,26 +67,51 @@ const SPECIAL: [Network; 27] = [
     v4(172, 16, 0, 0, 12),
     v4(192, 0, 0, 0, 24),
     v4(192, 0, 2, 0, 24),
+    v4(192, 31, 196, 0, 24),
+    v4(192, 52, 193, 0, 24),
     v4(192, 88, 99, 0, 24),
     v4(192, 168, 0, 0, 16),
+    v4(192, 175, 48, 0, 24),
     v4(198, 18, 0, 0, 15),
     v4(198, 51, 100, 0, 24),
     v4(203, 0, 113, 0, 24),
     v4(224, 0, 0, 0, 4),
     v4(240, 0, 0, 0, 4),
-    // The unspecified address, loopback, and IPv4 in its compatible spelling.
-    v6(0, 0, 0, 96),
-    v6(0x64, 0xff9b, 0, 96),
-    v6(0x64, 0xff9b, 1, 48),
-    v6(0x100, 0, 0, 64),
-    v6(0x2001, 0, 0, 32),
+];
+
+/// The addresses that IANA gives out as global unicast. What is outside of it is reserved, local, mapped or translated.
+const GLOBAL_V6: Network = v6(0x2000, 0, 0, 3);
+
+/// What the registry of special-purpose IPv6 addresses names within [`GLOBAL_V6`].
+const SPECIAL_V6: [Network; 5] = [
+    // Teredo, benchmarking, ORCHID and whatever else the protocols' own block will hold.
+    v6(0x2001, 0, 0, 23),
     v6(0x2001, 0xdb8, 0, 32),
+    // 6to4, which holds an IPv4 address.
     v6(0x2002, 0, 0, 16),
+    // Anycast of AS 112.
+    v6(0x2620, 0x4f, 0x8000, 48),
     v6(0x3fff, 0, 0, 20),
-    v6(0x5f00, 0, 0, 16),
-    v6(0xfc00, 0, 0, 7),
-    v6(0xfe80, 0, 0, 10),
-    v6(0xff00, 0, 0, 8),
+];
+
+/// The ends of names that lead into a local network or nowhere (RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
+/// `internal`, Kubernetes' `svc`, and what home routers and offices use).
+const SPECIAL_NAMES: [&str; 15] = [
+    "localhost",
+    "local",
+    "localdomain",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "svc",
+    "home.arpa",
+    "in-addr.arpa",
+    "ip6.arpa",
+    "onion",
+    "invalid",
 ];
 
 /// The guard.
@@ -102,10 +128,21 @@ impl Guard {
 
     /// Whether this address may be called.
     pub fn permits(&self, address: IpAddr) -> bool {
-        self.is_allowed(address) || {
-            let address = address.to_canonical();
-            !SPECIAL.iter().any(|network| network.contains(address))
-        }
+        let address = address.to_canonical();
+        let within = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        let public = match address {
+            IpAddr::V4(_) => !within(&SPECIAL_V4),
+            IpAddr::V6(_) => GLOBAL_V6.contains(address) && !within(&SPECIAL_V6),
+        };
+        public || self.is_allowed(address)
+    }
+
+    /// Whether a name, in lower case, may be stored as a place to call. A name of the local network may if the operator has
+    /// allowed any: whether it leads there shows when it is resolved.
+    pub fn permits_name(&self, name: &str) -> bool {
+        let ends = |end: &str| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let special = !name.contains('.') || SPECIAL_NAMES.into_iter().any(ends);
+        !special || !self.allowed.is_empty()
     }
 
     /// Whether the operator has named this address; plain http is for those only.
@@ -122,53 +159,139 @@ mod tests {
         guard.permits(address.parse().expect("an address"))
     }
 
+    /// The first and the last address of every block of both registries, and of everything outside of 2000::/3.
+    const REFUSED: &[&str] = &[
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "255.255.255.255",
+        // Everything below and above global unicast, and what in it is well known.
+        "::/3",
+        "::",
+        "::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "4000::/3",
+        "5f00::/16",
+        "6000::/3",
+        "8000::/3",
+        "a000::/3",
+        "c000::/3",
+        "e000::/3",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+        "2001::/23",
+        "2001::/32",
+        "2001:1::1",
+        "2001:2::/48",
+        "2001:3::/32",
+        "2001:4:112::/48",
+        "2001:10::/28",
+        "2001:20::/28",
+        "2001:30::/28",
+        "2001:db8::/32",
+        "2002::/16",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+    ];
+
+    /// The neighbours of the blocks that have public neighbours, and addresses in use.
+    const PERMITTED: &[&str] = &[
+        "1.0.0.0",
+        "8.8.8.8",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+        "126.255.255.255",
+        "128.0.0.0",
+        "169.253.255.255",
+        "169.255.0.0",
+        "172.15.255.255",
+        "172.32.0.0",
+        "192.0.1.0",
+        "192.0.3.0",
+        "192.167.255.255",
+        "192.169.0.0",
+        "198.17.255.255",
+        "198.20.0.0",
+        "223.255.255.255",
+        "::ffff:8.8.8.8",
+        "2001:200::",
+        "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
+        "2001:db9::",
+        "2003::",
+        "2606:4700::1111",
+        "2620:4f:7fff::",
+        "2a00:1450::8a",
+    ];
+
     #[test]
-    fn only_public_addresses_pass() {
+    fn only_public_unicast_passes() {
         let guard = Guard::default();
-        for address in
-            ["8.8.8.8", "1.1.1.1", "100.63.255.255", "100.128.0.0", "172.32.0.1", "2606:4700::1111"]
-        {
+        for block in REFUSED {
+            let network: Network = block.parse().expect("a range");
+            let (first, last) = match network.address {
+                IpAddr::V4(address) => {
+                    let host = u32::MAX.checked_shr(network.bits).unwrap_or(0);
+                    (IpAddr::from(address), IpAddr::from(Ipv4Addr::from_bits(address.to_bits() | host)))
+                }
+                IpAddr::V6(address) => {
+                    let host = u128::MAX.checked_shr(network.bits).unwrap_or(0);
+                    (IpAddr::from(address), IpAddr::from(Ipv6Addr::from_bits(address.to_bits() | host)))
+                }
+            };
+            // The upper end of ::/3 is mapped addresses' neighbour; a mapped address is judged as what it maps.
+            assert!(!guard.permits(first) && !guard.permits(last), "{block}");
+        }
+        for mapped in ["::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:127.0.0.1"] {
+            assert!(!permits(&guard, mapped), "{mapped}");
+        }
+        for address in PERMITTED {
             assert!(permits(&guard, address), "{address}");
         }
-        for address in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "127.255.255.254",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.8",
-            "192.0.2.1",
-            "192.88.99.1",
-            "192.168.1.1",
-            "198.19.255.255",
-            "198.51.100.1",
-            "203.0.113.9",
-            "224.0.0.1",
-            "239.1.1.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "::ffff:169.254.169.254",
-            "::7f00:1",
-            "64:ff9b::a00:1",
-            "64:ff9b:1::1",
-            "100::1",
-            "2001::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "3fff::1",
-            "5f00::1",
-            "fc00::1",
-            "fd12::1",
-            "fe80::1",
-            "ff02::1",
+    }
+
+    #[test]
+    fn names_of_local_networks_are_refused_unless_one_is_allowed() {
+        let (strict, lenient) =
+            (Guard::default(), Guard::new(vec!["10.0.0.0/8".parse().expect("a range")]));
+        for name in [
+            "localhost",
+            "a.localhost",
+            "router",
+            "printer.local",
+            "metadata.google.internal",
+            "api.default.svc",
+            "api.default.svc.cluster.local",
+            "nas.home.arpa",
+            "wiki.corp",
         ] {
-            assert!(!permits(&guard, address), "{address}");
+            assert!(!strict.permits_name(name) && lenient.permits_name(name), "{name}");
+        }
+        for name in ["shop.example", "local.shop.example", "mylocalhost.example", "svc.example.com"] {
+            assert!(strict.permits_name(name), "{name}");
         }
     }
 

@@ -3,7 +3,9 @@
 
 use credvault_catalog::Flow;
 use credvault_domain::{Connection, ProviderId, SecretFields, Violations};
-use credvault_store::{AwaitedAuthorization, Consent, NewCredential, Recorded, ReturnedAuthorization, Write};
+use credvault_store::{
+    AwaitedAuthorization, Consent, NewCredential, NewSettings, Recorded, ReturnedAuthorization, Write,
+};
 use serde_json::Value;
 
 use crate::authorize::frozen_url;
@@ -47,7 +49,9 @@ impl Broker {
         mode.check_secrets("fields", &fields)?;
         let hints = mode.hints(&fields);
         let credential = NewCredential { fields, hints, expire_time: None, renewal: None };
-        let consent = Consent { config: connection.config.clone(), account: None, scopes: None };
+        let settings =
+            NewSettings { config: connection.config.clone(), destinations: mode.destinations().clone() };
+        let consent = Consent { settings, account: None, scopes: None };
         self.store_consented(target, &credential, &consent, write).await
     }
 

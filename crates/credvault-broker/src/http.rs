@@ -79,6 +79,29 @@ pub(crate) enum UrlError {
     Address,
     #[error("its URL must begin with https://")]
     Scheme,
+    #[error("its port is neither 443 nor above 1023")]
+    Port,
+    #[error("its name is one of a local network")]
+    Name,
+}
+
+impl UrlError {
+    /// The rule, as the end of a sentence about the URL.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::Host => "must name a host",
+            Self::Address => {
+                "must lead to a public address; an operator can allow others in broker.allowed_networks"
+            }
+            Self::Scheme => {
+                "must begin with https://; http:// is for addresses that broker.allowed_networks names, written as such"
+            }
+            Self::Port => "must have the port 443 or one above 1023",
+            Self::Name => {
+                "must have a public name; an operator who allows a network in broker.allowed_networks allows its names"
+            }
+        }
+    }
 }
 
 /// The client.
@@ -191,7 +214,17 @@ impl Http {
         self.admits(&url).map(|()| url).map_err(|error| refused(&error.to_string()))
     }
 
-    /// Whether the scheme of a URL and a literal address in it may be called. Names are checked when they are resolved.
+    /// Whether a URL may be stored as a place that is called, by the vault or by others: as [`Http::admits`], and not a name
+    /// of a local network, for others may resolve it elsewhere.
+    pub(crate) fn admits_stored(&self, url: &Url) -> Result<(), UrlError> {
+        match url.domain() {
+            Some(name) if !self.guard.permits_name(name.trim_end_matches('.')) => Err(UrlError::Name),
+            _ => self.admits(url),
+        }
+    }
+
+    /// Whether the scheme and the port of a URL and a literal address in it may be called. Names are checked when they are
+    /// resolved. Other ports than these belong to services that do not speak HTTP: SSH, mail, the system's own.
     pub(crate) fn admits(&self, url: &Url) -> Result<(), UrlError> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
@@ -202,9 +235,13 @@ impl Http {
         if literal.is_some_and(|address| !self.guard.permits(address)) {
             return Err(UrlError::Address);
         }
+        let allowed = literal.is_some_and(|address| self.guard.is_allowed(address));
+        if !allowed && !matches!(url.port_or_known_default(), Some(443 | 1024..)) && url.scheme() == "https" {
+            return Err(UrlError::Port);
+        }
         match url.scheme() {
             "https" => Ok(()),
-            "http" if literal.is_some_and(|address| self.guard.is_allowed(address)) => Ok(()),
+            "http" if allowed => Ok(()),
             _ => Err(UrlError::Scheme),
         }
     }

@@ -5,6 +5,7 @@
 //! providers send.
 
 mod authorize;
+mod destinations;
 
 mod after;
 mod broker;

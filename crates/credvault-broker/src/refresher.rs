@@ -82,6 +82,9 @@ pub enum RefreshError {
     /// The connection cannot be refreshed.
     #[error("this connection has nothing to refresh")]
     Nothing,
+    /// A stored value does not open.
+    #[error("a stored value does not open; it was altered outside of the vault")]
+    Integrity,
     /// The vault's own database or keys.
     #[error("the vault could not look after the connection's tokens; try again")]
     Store,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_catalog::Given;
-use credvault_domain::{Connection, Revocation};
+use credvault_domain::{Action, AuditEvent, Connection, Revocation};
 use credvault_store::{Full, Place, ToRevoke, Turns};
 use tokio_util::sync::CancellationToken;
 
@@ -28,10 +28,23 @@ impl Broker {
     /// The vault's own database fails; another attempt follows.
     pub async fn revoke(&self, place: &Place) -> Result<Option<Connection>, credvault_store::Error> {
         let revocations = self.store().revocations();
-        let Some(to_revoke) = revocations.open(place).await? else { return Ok(None) };
-        let outcome = self.tell(&to_revoke).await;
+        let outcome = match revocations.open(place).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(to_revoke)) => self.tell(&to_revoke).await,
+            // What does not open cannot be told to the provider, now or later.
+            Err(credvault_store::Error::Integrity) => {
+                self.broken(place).await?;
+                Revocation::Failed
+            }
+            Err(error) => return Err(error),
+        };
         metrics::counter!("credvault_revocations_total", "outcome" => outcome.as_str()).increment(1);
         revocations.attempted(place, outcome).await
+    }
+
+    async fn broken(&self, place: &Place) -> Result<(), credvault_store::Error> {
+        let event = AuditEvent::of(place.tenant().clone(), Action::DisconnectConnection);
+        self.store().broken(place, &event).await
     }
 
     async fn tell(&self, to_revoke: &ToRevoke) -> Revocation {
@@ -40,8 +53,19 @@ impl Broker {
         let Some(mode) = provider.and_then(|provider| provider.mode(&connection.auth_mode)) else {
             return Revocation::Unsupported;
         };
-        let Ok(usable) = self.store().apps().usable_at(place, &connection.provider).await else {
-            return Revocation::Pending;
+        if mode.check_destinations(&connection.config).is_err() {
+            return Revocation::Failed;
+        }
+        let usable = match self.store().apps().usable_at(place, &connection.provider).await {
+            Ok(usable) => usable,
+            Err(error) => {
+                if matches!(error, credvault_store::Error::Integrity)
+                    && let Err(error) = self.broken(place).await
+                {
+                    tracing::warn!(%error, "a stored value does not open, which could not be recorded");
+                }
+                return Revocation::Pending;
+            }
         };
         let app = usable.as_ref().map(app_values);
         let flow = moment(self.clock().now(), self.random());

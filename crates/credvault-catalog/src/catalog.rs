@@ -3,6 +3,7 @@
 mod fields;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::path::{Path, PathBuf};
 
 use credvault_domain::{AuthMode, FieldName, ProviderId};
@@ -220,6 +221,7 @@ fn mode(
         handoff,
         revoke,
         verify,
+        places: OnceLock::new(),
     })
 }
 

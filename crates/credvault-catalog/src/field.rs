@@ -97,6 +97,14 @@ impl Field {
         }
     }
 
+    /// A config value as it is stored.
+    pub(crate) fn plain(&self, value: Value) -> Value {
+        match (self.kind, value.as_str().and_then(plain_https_url)) {
+            (FieldKind::HttpsUrl, Some(plain)) => Value::String(plain),
+            _ => value,
+        }
+    }
+
     /// Checks that a setting goes with the one that it belongs to.
     ///
     /// # Errors
@@ -191,13 +199,30 @@ impl Field {
 }
 
 fn check_https_url(text: &str) -> Result<(), String> {
-    let rule =
-        || "must be an https URL such as https://shop.example, without user, query or fragment".to_owned();
-    let url = url::Url::parse(text).map_err(|_| rule())?;
-    let bare = url.username().is_empty()
+    match plain_https_url(text) {
+        Some(plain) if plain == text => Ok(()),
+        _ => Err(
+            "must be an https URL in its plain form, such as https://shop.example or https://shop.example/sub: no user, \
+             query or fragment, and nothing that programs read differently, such as a backslash or a host that is not ASCII"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The one spelling of an https URL that all programs read alike: the host in lower case, no port if it is 443, no slash at
+/// the end. `None` for what differs from it in more than that: two programs might go to two hosts.
+fn plain_https_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let bare = url.scheme() == "https"
+        && url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none()
-        && url.has_host();
-    if url.scheme() == "https" && bare { Ok(()) } else { Err(rule()) }
+        && url.host_str().is_some_and(|host| !host.ends_with('.'));
+    let (scheme, rest) = text.split_at_checked("https://".len())?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = authority.to_ascii_lowercase();
+    let authority = authority.strip_suffix(":443").unwrap_or(&authority);
+    let given = format!("{}{authority}{}", scheme.to_ascii_lowercase(), path.trim_end_matches('/'));
+    (bare && url.as_str().trim_end_matches('/') == given).then_some(given)
 }

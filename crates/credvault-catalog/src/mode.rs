@@ -1,8 +1,10 @@
 //! A way to authenticate at a provider: what its settings and secrets must be.
 
 mod calls;
+mod destinations;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use credvault_domain::{Config, FieldName, SecretFields, Violations};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use calls::{Assertion, Given, Missing};
+use destinations::Places;
 
 use crate::derived::Derived;
 use crate::field::Field;
@@ -53,9 +56,25 @@ pub struct Mode {
     pub handoff: Option<HandOff>,
     pub(crate) revoke: Option<Revoke>,
     pub(crate) verify: Option<Verify>,
+    pub(crate) places: OnceLock<Places>,
 }
 
 impl Mode {
+    /// A config as it is stored: what was given, in the one spelling that all programs read alike. `path` is what the
+    /// request calls it.
+    ///
+    /// # Errors
+    /// As for [`Mode::check_config`].
+    pub fn accepted_config(&self, path: &str, config: Config) -> Result<Config, Violations> {
+        let plain = |(name, value): (String, Value)| match self.config.get(name.as_str()) {
+            Some(field) => (name, field.plain(value)),
+            None => (name, value),
+        };
+        // No value grows.
+        let config = Config::from_stored(config.into_object().into_iter().map(plain).collect());
+        self.check_config(path, &config).map(|()| config)
+    }
+
     /// Checks a config; `path` is what the request calls it.
     ///
     /// # Errors

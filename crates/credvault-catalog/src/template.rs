@@ -138,6 +138,28 @@ impl Template {
         })
     }
 
+    /// The part of a URL up to the end of its authority. The whole template where a placeholder may hold all of a URL.
+    pub(crate) fn authority(&self) -> Self {
+        let mut parts = Vec::new();
+        for part in &self.0 {
+            let Part::Literal(text) = part else {
+                parts.push(part.clone());
+                continue;
+            };
+            let begin = text.find("://").map_or(0, |at| at + 3);
+            let rest = text.get(begin..).unwrap_or_default();
+            match rest.find(['/', '\\', '?', '#']) {
+                Some(end) => {
+                    parts.extend(text.get(..begin + end).map(|text| Part::Literal(text.to_owned())));
+                    break;
+                }
+                None => parts.push(part.clone()),
+            }
+        }
+        parts.retain(|part| *part != Part::Literal(String::new()));
+        Self(parts)
+    }
+
     /// Appends the filled template to `output`; `None` if a placeholder has no value, with `output` then unusable.
     pub(crate) fn render<'v>(
         &self,

@@ -2,6 +2,8 @@
 
 use credvault_domain::{ConnectionId, TenantId, Version};
 
+use crate::sha256;
+
 /// What kind of thing is sealed. Part of the header, of the derivation and of the associated data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Class {
@@ -17,6 +19,30 @@ pub(crate) enum Class {
     HandOff = 10,
 }
 
+/// What stands beside a sealed value, unsealed, and decides whose it is and where it is sent: a digest of it.
+///
+/// Each fact is a name and a value. Both go into the digest with their lengths, so that no two lists of facts have one
+/// digest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding([u8; 32]);
+
+impl Binding {
+    /// Nothing beside it decides anything.
+    const NONE: Self = Self([0; 32]);
+
+    /// The digest of these facts, in this order.
+    pub fn of(facts: &[(&str, &[u8])]) -> Self {
+        let mut bytes = b"credvault/binding/1".to_vec();
+        for (name, value) in facts {
+            for part in [name.as_bytes(), value] {
+                bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        Self(sha256(&[bytes]))
+    }
+}
+
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
 ///
 /// It is built from the verified request and from the row's key, never from the sealed bytes.
@@ -27,13 +53,20 @@ pub struct Context<'a> {
     record: [u8; 16],
     version: u64,
     schema: u16,
+    binding: Binding,
 }
 
 const LABEL: &[u8] = b"credvault/aad/1";
 
 impl<'a> Context<'a> {
     /// A version of a connection's credential; `schema` is the version of the plaintext's encoding.
-    pub fn credential(tenant: &'a TenantId, connection: ConnectionId, version: Version, schema: u16) -> Self {
+    pub fn credential(
+        tenant: &'a TenantId,
+        connection: ConnectionId,
+        version: Version,
+        schema: u16,
+        binding: Binding,
+    ) -> Self {
         let record = connection.as_uuid().into_bytes();
         Self {
             class: Class::Credential,
@@ -41,59 +74,105 @@ impl<'a> Context<'a> {
             record,
             version: version.cast_unsigned(),
             schema,
+            binding,
         }
     }
 
     /// The newest tokens of a connection; `generation` counts them.
-    pub fn tokens(tenant: &'a TenantId, connection: ConnectionId, generation: i64, schema: u16) -> Self {
-        let context = Self::credential(tenant, connection, generation, schema);
+    pub fn tokens(
+        tenant: &'a TenantId,
+        connection: ConnectionId,
+        generation: i64,
+        schema: u16,
+        binding: Binding,
+    ) -> Self {
+        let context = Self::credential(tenant, connection, generation, schema, binding);
         Self { class: Class::Tokens, ..context }
     }
 
     /// What is kept of a disconnected connection until its provider has revoked it.
-    pub fn revocation(tenant: &'a TenantId, connection: ConnectionId, generation: i64, schema: u16) -> Self {
-        let context = Self::credential(tenant, connection, generation, schema);
+    pub fn revocation(
+        tenant: &'a TenantId,
+        connection: ConnectionId,
+        generation: i64,
+        schema: u16,
+        binding: Binding,
+    ) -> Self {
+        let context = Self::credential(tenant, connection, generation, schema, binding);
         Self { class: Class::Revocation, ..context }
     }
 
     /// The secrets of an app at a provider, which has the id `record`; `generation` counts its changes.
-    pub fn app(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
+    pub fn app(
+        tenant: &'a TenantId,
+        record: [u8; 16],
+        generation: i64,
+        schema: u16,
+        binding: Binding,
+    ) -> Self {
         let version = generation.cast_unsigned();
-        Self { class: Class::App, tenant: tenant.as_str(), record, version, schema }
+        Self { class: Class::App, tenant: tenant.as_str(), record, version, schema, binding }
     }
 
-    /// The signing secrets of an event endpoint, which has the id `record`; `generation` counts its changes.
+    /// The URL and the signing secrets of an event endpoint, which has the id `record`; `generation` counts its changes.
     pub fn event_endpoint(tenant: &'a TenantId, record: [u8; 16], generation: i64, schema: u16) -> Self {
-        Self { class: Class::EventEndpoint, ..Self::app(tenant, record, generation, schema) }
+        let context = Self::app(tenant, record, generation, schema, Binding::NONE);
+        Self { class: Class::EventEndpoint, ..context }
     }
 
     /// What a provider's callback brought, on its way through the browser.
     pub fn callback(tenant: &'a TenantId) -> Self {
-        Self { class: Class::Callback, tenant: tenant.as_str(), record: [0; 16], version: 0, schema: 1 }
+        Self::alone(Class::Callback, tenant.as_str(), [0; 16], 0)
     }
 
     /// Keys that a provider has handed over for a consent in progress; `record` is of the consent's state.
     pub fn handoff(tenant: &'a TenantId, record: [u8; 16], schema: u16) -> Self {
-        Self { class: Class::HandOff, tenant: tenant.as_str(), record, version: 0, schema }
+        Self { schema, ..Self::alone(Class::HandOff, tenant.as_str(), record, 0) }
     }
 
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
-        let version = u64::from(version);
-        Self { class: Class::TenantKey, tenant: tenant.as_str(), record: [0; 16], version, schema: 1 }
+        Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
 
     pub(crate) fn root_check() -> Self {
-        Self { class: Class::RootCheck, tenant: TenantId::PLATFORM, record: [0; 16], version: 0, schema: 1 }
+        Self::alone(Class::RootCheck, TenantId::PLATFORM, [0; 16], 0)
     }
 
     pub(crate) fn page_token(tenant: &'a TenantId, query: [u8; 16]) -> Self {
-        Self { class: Class::PageToken, tenant: tenant.as_str(), record: query, version: 0, schema: 1 }
+        Self::alone(Class::PageToken, tenant.as_str(), query, 0)
     }
 
-    /// The associated data: label, the whole header, tenant with its length, record, version, schema; integers big-endian.
+    /// A place of the first schema that nothing beside it decides about.
+    fn alone(class: Class, tenant: &'a str, record: [u8; 16], version: u64) -> Self {
+        Self { class, tenant, record, version, schema: 1, binding: Binding::NONE }
+    }
+
+    /// What kind of thing is sealed here, for metrics and logs.
+    pub fn what(&self) -> &'static str {
+        match self.class {
+            Class::Credential => "credential",
+            Class::TenantKey => "tenant_key",
+            Class::RootCheck => "root_check",
+            Class::PageToken => "page_token",
+            Class::Tokens => "tokens",
+            Class::App => "app",
+            Class::Revocation => "revocation",
+            Class::EventEndpoint => "event_endpoint",
+            Class::Callback => "callback",
+            Class::HandOff => "handoff",
+        }
+    }
+
+    /// The id of the row that holds it.
+    pub fn record(&self) -> [u8; 16] {
+        self.record
+    }
+
+    /// The associated data: label, the whole header, tenant with its length, record, version, schema, binding; integers
+    /// big-endian.
     pub(crate) fn associated_data(&self, header: &[u8]) -> Vec<u8> {
         let tenant_length = u16::try_from(self.tenant.len()).unwrap_or(u16::MAX);
-        let mut data = Vec::with_capacity(LABEL.len() + header.len() + 2 + self.tenant.len() + 26);
+        let mut data = Vec::with_capacity(LABEL.len() + header.len() + 2 + self.tenant.len() + 58);
         data.extend_from_slice(LABEL);
         data.extend_from_slice(header);
         data.extend_from_slice(&tenant_length.to_be_bytes());
@@ -101,6 +180,7 @@ impl<'a> Context<'a> {
         data.extend_from_slice(&self.record);
         data.extend_from_slice(&self.version.to_be_bytes());
         data.extend_from_slice(&self.schema.to_be_bytes());
+        data.extend_from_slice(&self.binding.0);
         data
     }
 }

@@ -40,7 +40,7 @@ mod scram;
 
 mod random;
 
-pub use context::Context;
+pub use context::{Binding, Context};
 pub use ecdsa::{EcdsaDigest, P256Key, PublicKeyError};
 pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
 pub use error::Error;

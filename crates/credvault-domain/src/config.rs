@@ -1,5 +1,7 @@
 //! The non-secret settings of a connection: region, shop domain, seller id.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 /// The largest config, measured as compact JSON.
@@ -64,6 +66,31 @@ impl Config {
     /// The whole object, taken.
     pub fn into_object(self) -> Map<String, Value> {
         self.0
+    }
+}
+
+/// Which settings decide where a secret is sent, each with what counts where it is not given. Only these decide: the host
+/// in every URL that the provider's file fills.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Destinations(BTreeMap<String, Option<Value>>);
+
+impl Destinations {
+    /// These settings, each with its default.
+    pub fn new(settings: BTreeMap<String, Option<Value>>) -> Self {
+        Self(settings)
+    }
+
+    /// The names of the settings.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Whether two configs lead to different places. `before` is as it was stored, whatever that is.
+    pub fn differ(&self, before: &Value, after: &Config) -> bool {
+        self.0.iter().any(|(name, default)| {
+            let old = before.get(name).or(default.as_ref());
+            old != after.get(name).or(default.as_ref())
+        })
     }
 }
 

@@ -258,8 +258,11 @@ pub struct Connection {
     pub config: Config,
     /// The caller's own labels.
     pub labels: Labels,
-    /// The account's id at the provider, where known.
+    /// The account's id at the provider, as a caller wrote it or the provider said it: for people.
     pub external_account_id: Option<String>,
+    /// The account that the provider itself says the credential is of, in a consent or a test. Only this one decides
+    /// anything.
+    pub confirmed_account_id: Option<String>,
     /// The account that the last test found the credential to be of, if it is another one.
     pub found_account_id: Option<String>,
     /// Whether it is the one used where no account is named. One for each owner and provider.

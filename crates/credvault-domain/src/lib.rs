@@ -38,7 +38,7 @@ mod random;
 
 pub use action::{Action, ActionKind, ActionTarget};
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
-pub use config::{Config, ConfigError, MAX_CONFIG_BYTES};
+pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};
 pub use connection::{
     Connection, ConnectionId, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
 };

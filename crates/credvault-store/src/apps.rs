@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{FieldName, ProviderId, SecretFields, TenantId, TenantScope, Timestamp};
-use sea_orm::ActiveValue::Set;
+use sea_orm::ActiveValue::{self, Set};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
@@ -157,10 +157,7 @@ impl Apps<'_> {
                 Some(model) => (model.id, model.generation + 1, model.create_time),
                 None => (self.store.new_id()?, 1, now),
             };
-            let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA);
-            let sealed =
-                change.key.seal(&context, &encode_fields(&fields)?, self.store.keyring().random())?;
-            let row = ActiveModel {
+            let mut row = ActiveModel {
                 tenant_id: Set(scope.tenant().as_str().to_owned()),
                 provider: Set(new.provider.as_str().to_owned()),
                 id: Set(id),
@@ -171,11 +168,15 @@ impl Apps<'_> {
                 generation: Set(generation),
                 schema: Set(i64::from(FIELDS_SCHEMA)),
                 key_version: Set(i64::from(change.key.version())),
-                sealed: Set(sealed),
+                sealed: ActiveValue::NotSet,
                 hints: Set(json!(hints)),
                 create_time: Set(create_time),
                 update_time: Set(now),
             };
+            let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.settings);
+            let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA, bound);
+            let plain = encode_fields(&fields)?;
+            row.sealed = Set(change.key.seal(&context, &plain, self.store.keyring().random())?);
             let model = match stored {
                 Some(_) => row.update(&change.tx).await?,
                 None => row.insert(&change.tx).await?,
@@ -293,8 +294,10 @@ impl Apps<'_> {
         let key = (model.tenant_id.clone(), model.key_version);
         let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
         let key = (model.key_version, key.wrapped.as_slice());
+        let app = app(model.clone())?;
+        let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.settings);
         open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
-            Context::app(tenant, model.id.into_bytes(), model.generation, schema)
+            Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
         })
     }
 }
@@ -333,6 +336,24 @@ impl NewApp {
         }
         fields
     }
+}
+
+/// What an app's secrets are bound to: where they belong, where browsers bring codes, and the settings that requests are
+/// filled from.
+fn bound(
+    provider: &ProviderId,
+    client_id: &str,
+    redirect_uri: &str,
+    settings: &BTreeMap<String, String>,
+) -> Binding {
+    let mut facts = vec![
+        ("provider", provider.as_str().as_bytes()),
+        ("client_id", client_id.as_bytes()),
+        ("redirect_uri", redirect_uri.as_bytes()),
+    ];
+    // The settings come last, so that no name among them is taken for one of those above.
+    facts.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    Binding::of(&facts)
 }
 
 fn app(model: Model) -> Result<OAuthApp, Error> {

@@ -96,8 +96,8 @@ pub(crate) struct Changing<'a> {
     version: Option<Version>,
     feed: Vec<(Option<ConnectionId>, ChangeKind, Option<Version>)>,
     events: Vec<NewEvent>,
-    /// The id of what is no connection, for a repetition.
-    other: Option<Uuid>,
+    /// The id and the generation of what is no connection, for a repetition.
+    other: Option<(Uuid, Option<i64>)>,
 }
 
 impl Store {
@@ -180,9 +180,10 @@ impl Changing<'_> {
         self.feed.push((connection, kind, version));
     }
 
-    /// Notes what the change is about if it is no connection: its id for a repetition, its name for the audit record.
-    pub(crate) fn about_other(&mut self, id: Uuid, name: String) {
-        self.other = Some(id);
+    /// Notes what the change is about if it is no connection: its id and generation for a repetition, its name for the
+    /// audit record.
+    pub(crate) fn about_other(&mut self, id: Uuid, name: String, generation: Option<i64>) {
+        self.other = Some((id, generation));
         self.event.changed.insert(0, name);
     }
 
@@ -234,8 +235,8 @@ impl Changing<'_> {
             service: Set(repeat.service.as_str().to_owned()),
             request_id: Set(repeat.id.as_uuid()),
             fingerprint: Set(self.fingerprint(repeat)),
-            connection_id: Set(self.connection.map(|id| id.as_uuid()).or(self.other)),
-            version: Set(self.version),
+            connection_id: Set(self.connection.map(|id| id.as_uuid()).or(self.other.map(|(id, _)| id))),
+            version: Set(self.version.or(self.other.and_then(|(_, generation)| generation))),
             create_time: Set(self.now.micros()),
         };
         match row.insert(&self.tx).await {

@@ -1,8 +1,8 @@
 //! The repository of connections.
 
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Etag, EventType, Labels, Owner,
-    ProviderId, Reason, StateChange, TenantScope, UserId, Version,
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, EventType, Labels, Owner,
+    ProviderId, Reason, Revocation, StateChange, TenantScope, UserId, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -59,6 +59,8 @@ pub struct ConnectionPatch {
     pub account_name: Option<AccountName>,
     /// New settings, all of them, which the catalog has accepted.
     pub config: Option<Config>,
+    /// Which settings decide where a secret is sent: they do not change while there is a credential.
+    pub destinations: Destinations,
     /// New labels, all of them.
     pub labels: Option<Labels>,
     /// A new account id; `Some(None)` clears it.
@@ -151,6 +153,7 @@ impl Connections<'_> {
             revocation_time: Set(None),
             found_account_id: Set(None),
             verify_time: Set(None),
+            confirmed_account_id: Set(None),
         };
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);
@@ -176,7 +179,8 @@ impl Connections<'_> {
     /// Changes a connection.
     ///
     /// # Errors
-    /// It is not there, is deleted, has another etag, or its new name is taken.
+    /// It is not there, is deleted, has another etag, or its new name is taken; [`Error::DestinationChanged`] if its new
+    /// settings would have its credential sent to another host.
     pub async fn update(
         &self,
         scope: &TenantScope,
@@ -191,15 +195,34 @@ impl Connections<'_> {
                 return repeated(change, done).await;
             }
             let model = locked_live(&mut change, id, etag).await?;
-            let mut row = touched(&change, model);
-            let ConnectionPatch { account_name, config, labels, external_account_id, enabled } =
+            let before = model.clone();
+            let ConnectionPatch { account_name, config, labels, external_account_id, enabled, destinations } =
                 patch.clone();
+            let moved = config.as_ref().is_some_and(|config| destinations.differ(&model.config, config));
+            if moved && model.current_version > 0 {
+                return Err(Error::DestinationChanged);
+            }
+            if config.is_some() {
+                self.store.credentials().require_whole(&change, &model).await?;
+            }
+            // A secret that is kept so that its provider can revoke it goes to the host that it came from, or nowhere.
+            let given_up = moved && model.revocation.as_deref() == Some(Revocation::Pending.as_str());
+            let mut row = touched(&change, model);
+            if given_up {
+                row.revocation = Set(Some(Revocation::Failed.as_str().to_owned()));
+                row.revocation_time = Set(None);
+            }
             set(&mut row.account_name, account_name.map(|name| name.as_str().to_owned()));
             set(&mut row.config, config.map(|config| Value::Object(config.into_object())));
             set(&mut row.labels, labels.map(|labels| json!(labels.into_map())));
             set(&mut row.external_account_id, external_account_id);
             set(&mut row.enabled, enabled);
             let model = row.update(&change.tx).await.map_err(taken)?;
+            if moved {
+                crate::credentials::destroy_all(&change, &model).await?;
+            } else {
+                crate::binding::rebind(self.store, &change.tx, &change.key, &before, &model).await?;
+            }
             if enabled == Some(true) {
                 crate::refreshes::wake(&change, &model).await?;
             }
@@ -365,6 +388,9 @@ impl Connections<'_> {
                         .filter(|account| known.as_ref().is_some_and(|known| known != account));
                     row.found_account_id = Set(other);
                     row.external_account_id = Set(known.or_else(|| account.clone()));
+                    if account.is_some() {
+                        row.confirmed_account_id = Set(account.clone());
+                    }
                 }
                 Tested::Refused => {
                     row.error_reason = Set(Some(dead.to_owned()));

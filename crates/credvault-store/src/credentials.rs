@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
 use credvault_domain::{
-    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, EventType, SecretFields,
+    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, SecretFields,
     StateChange, TenantId, TenantScope, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::json;
 
+use crate::binding;
 use crate::change::{ChangeKind, Changing, retrying};
 use crate::connection_row::{self, text_map};
 use crate::connections::{find, locked_live, touched};
@@ -23,7 +25,7 @@ use crate::entity::{revocation, tenant_key};
 use crate::events::NewEvent;
 use crate::page::number_position;
 use crate::verifications::first_verification;
-use crate::{Error, Listed, Page, Recorded, Store, Write};
+use crate::{Error, Listed, Page, Place, Recorded, Selector, Store, Write};
 
 /// A credential to be stored.
 #[derive(Clone, Debug)]
@@ -41,12 +43,21 @@ pub struct NewCredential {
 /// What came with a consent beside the credential.
 #[derive(Clone, Debug)]
 pub struct Consent {
-    /// All settings, those that came along among them, which the catalog has accepted.
-    pub config: Config,
-    /// The account's id at the provider.
+    /// All settings, those that came along among them.
+    pub settings: NewSettings,
+    /// The account's id at the provider, as the provider says it.
     pub account: Option<String>,
     /// The scopes that were granted, if the provider says so.
     pub scopes: Option<Vec<String>>,
+}
+
+/// Settings that are stored together with a credential.
+#[derive(Clone, Debug)]
+pub struct NewSettings {
+    /// All of them, which the catalog has accepted.
+    pub config: Config,
+    /// Which of them decide where a secret is sent.
+    pub destinations: Destinations,
 }
 
 /// When tokens are to be renewed ahead of need.
@@ -91,6 +102,37 @@ impl Credentials<'_> {
             }
             let model = locked_live(&mut change, id, None).await?;
             expect(&model, expected)?;
+            self.require_whole(&change, &model).await?;
+            let (_, version) = store_version(&mut change, model, credential, None).await?;
+            change.commit(version).await
+        })
+        .await
+    }
+
+    /// Stores a new version together with the settings that it is for. Where they lead elsewhere than the settings
+    /// before, the versions before are destroyed: their secrets are another host's.
+    ///
+    /// A caller that names every setting does not rely on the stored ones, so this also mends a row that was altered.
+    ///
+    /// # Errors
+    /// As for [`Credentials::put`].
+    pub async fn put_with_settings(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        credential: &NewCredential,
+        settings: &NewSettings,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            if change.done.is_some() {
+                return repeated(change).await;
+            }
+            let model = locked_live(&mut change, id, None).await?;
+            expect(&model, expected)?;
+            let model = set_settings(&mut change, model, settings).await?;
             let (_, version) = store_version(&mut change, model, credential, None).await?;
             change.commit(version).await
         })
@@ -112,15 +154,19 @@ impl Credentials<'_> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             let model = locked_live(&mut change, id, None).await?;
-            let known = model.external_account_id.as_ref().zip(consent.account.as_ref());
-            if known.is_some_and(|(known, given)| known != given) {
+            // What a caller wrote is what it expects of its own connection, so a consent for another account is refused.
+            let known = [&model.external_account_id, &model.confirmed_account_id];
+            let other = |given: &String| known.into_iter().flatten().any(|known| known != given);
+            if consent.account.as_ref().is_some_and(other) {
                 return Err(Error::OtherAccount);
             }
             let account = model.external_account_id.clone().or_else(|| consent.account.clone());
+            self.require_whole(&change, &model).await?;
+            let model = set_settings(&mut change, model, &consent.settings).await?;
             let (model, _) = store_version(&mut change, model, credential, None).await?;
             let mut row = model.into_active_model();
-            row.config = Set(serde_json::Value::Object(consent.config.as_object().clone()));
             row.external_account_id = Set(account);
+            row.confirmed_account_id = Set(consent.account.clone());
             row.scopes_granted = Set(consent.scopes.as_ref().map(|scopes| json!(scopes)));
             if credential.renewal.is_some() {
                 row.last_refreshed_time = Set(Some(change.now.micros()));
@@ -159,7 +205,7 @@ impl Credentials<'_> {
             if renewal.is_none() && expire_time.is_some_and(|time| time <= change.now) {
                 return Err(Error::CredentialExpired);
             }
-            let fields = self.open_row(&change, id, &earlier).await?;
+            let fields = self.open_row(&change, &model, &earlier).await?;
             let hints = text_map(earlier.hints)?;
             let credential = NewCredential { fields, hints, expire_time, renewal: renewal.cloned() };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
@@ -234,18 +280,41 @@ impl Credentials<'_> {
         page.cut(self.store, scope.tenant(), &reading, items, |last| last.version.to_be_bytes().to_vec())
     }
 
+    /// Refuses to go on with a connection whose current credential does not open: what is beside it was altered, and a
+    /// new secret must not be bound to that, or be sent where it leads.
+    pub(crate) async fn require_whole(&self, change: &Changing<'_>, model: &connection::Model) -> Result<(), Error> {
+        if model.current_version == 0 {
+            return Ok(());
+        }
+        let place = Place { tenant: change.tenant().clone(), connection: ConnectionId::from_uuid(model.id) };
+        self.store.refreshes().open(&change.tx, &place, model).await.map(drop)
+    }
+
+    /// Looks whether a connection's current credential opens, if there is one.
+    ///
+    /// # Errors
+    /// The connection is not there, or [`Error::Integrity`] if it does not.
+    pub async fn check_whole(&self, scope: &TenantScope, id: ConnectionId) -> Result<(), Error> {
+        let fetched = self.fetch(scope, &Selector::Connection { id, version: None }).await?;
+        match self.open_stored(&fetched, self.store.now(), true) {
+            Ok(_) | Err(Error::NoCredential) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn open_row(
         &self,
         change: &Changing<'_>,
-        id: ConnectionId,
+        model: &connection::Model,
         row: &Model,
     ) -> Result<SecretFields, Error> {
+        let (id, binding) = (ConnectionId::from_uuid(model.id), binding::of_row(model));
         let key = (row.tenant_id.clone(), row.key_version);
         let key = tenant_key::Entity::find_by_id(key).one(&change.tx).await?.ok_or(Error::Integrity)?;
         let sealed = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
         let tenant = change.tenant();
         open_sealed(self.store, tenant, row.schema, sealed, (row.key_version, &key.wrapped), |schema| {
-            Context::credential(tenant, id, row.version, schema)
+            Context::credential(tenant, id, row.version, schema, binding)
         })
     }
 }
@@ -259,12 +328,21 @@ pub(crate) fn open_sealed<'a>(
     (key_version, wrapped): (i64, &[u8]),
     context: impl FnOnce(u16) -> Context<'a>,
 ) -> Result<SecretFields, Error> {
-    let key_version = u32::try_from(key_version).map_err(|_| Error::Integrity)?;
-    let schema =
-        u16::try_from(schema).ok().filter(|schema| *schema == FIELDS_SCHEMA).ok_or(Error::Integrity)?;
-    let key = store.keyring().unwrap(tenant, key_version, wrapped)?;
-    let opened = key.open(&context(schema), sealed)?;
-    Ok(decode_fields(&opened)?)
+    let context = context(FIELDS_SCHEMA);
+    let open = || -> Result<SecretFields, Error> {
+        let key_version = u32::try_from(key_version).map_err(|_| Error::Integrity)?;
+        // A row of another encoding than the one that it was sealed for is an altered one.
+        if schema != i64::from(FIELDS_SCHEMA) {
+            return Err(Error::Integrity);
+        }
+        let key = store.keyring().unwrap(tenant, key_version, wrapped)?;
+        Ok(decode_fields(&key.open(&context, sealed)?)?)
+    };
+    let opened = open();
+    if matches!(opened, Err(Error::Integrity)) {
+        crate::integrity::alarm(tenant, context.what(), context.record());
+    }
+    opened
 }
 
 fn expect(model: &connection::Model, expected: Option<Version>) -> Result<(), Error> {
@@ -289,7 +367,8 @@ pub(crate) async fn store_version(
         return Err(Error::ExpiredAlready);
     }
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
-    let context = Context::credential(change.tenant(), id, version, FIELDS_SCHEMA);
+    let bound = binding::of_row(&model);
+    let context = Context::credential(change.tenant(), id, version, FIELDS_SCHEMA, bound);
     let sealed =
         change.key.seal(&context, &encode_fields(&credential.fields)?, change.store.keyring().random())?;
     let row = ActiveModel {
@@ -327,6 +406,8 @@ pub(crate) async fn store_version(
     row.revocation = Set(None);
     row.revocation_time = Set(None);
     row.found_account_id = Set(None);
+    // Nobody has asked the provider yet whose this one is.
+    row.confirmed_account_id = Set(None);
     let random = change.store.keyring().random();
     row.verify_time = Set(Some(first_verification(change.now, random).micros()));
     revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
@@ -357,6 +438,7 @@ pub(crate) async fn disconnect(
     row.current_version = Set(0);
     row.hints = Set(json!({}));
     row.expire_time = Set(None);
+    row.confirmed_account_id = Set(None);
     let model = row.update(&change.tx).await?;
     crate::refreshes::supersede(change, &model, None).await?;
     // Of a deleted one that was told before.
@@ -364,6 +446,43 @@ pub(crate) async fn disconnect(
         change.tell(NewEvent::of(EventType::Disconnected, &model));
     }
     Ok(model)
+}
+
+/// Stores new settings. Where they lead elsewhere, what is sealed for the old ones is destroyed; else it is sealed anew.
+async fn set_settings(
+    change: &mut Changing<'_>,
+    model: connection::Model,
+    settings: &NewSettings,
+) -> Result<connection::Model, Error> {
+    let NewSettings { config, destinations } = settings;
+    let moved = destinations.differ(&model.config, config);
+    let before = model.clone();
+    let mut row = model.into_active_model();
+    row.config = Set(serde_json::Value::Object(config.as_object().clone()));
+    let after = row.update(&change.tx).await?;
+    if moved {
+        destroy_all(change, &after).await?;
+    } else {
+        binding::rebind(change.store, &change.tx, &change.key, &before, &after).await?;
+    }
+    Ok(after)
+}
+
+/// Destroys every secret of a connection.
+pub(crate) async fn destroy_all(change: &Changing<'_>, model: &connection::Model) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::Sealed, Expr::value(None::<Vec<u8>>))
+        .col_expr(Column::DestroyTime, Expr::value(change.now.micros()))
+        .col_expr(Column::Hints, Expr::value(json!({})))
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::DestroyTime.is_null())
+        .exec(&change.tx)
+        .await?;
+    let key = (model.tenant_id.clone(), model.id);
+    crate::entity::token::Entity::delete_by_id(key.clone()).exec(&change.tx).await?;
+    revocation::Entity::delete_by_id(key).exec(&change.tx).await?;
+    Ok(())
 }
 
 async fn version_row<C: ConnectionTrait>(

@@ -77,6 +77,12 @@ pub enum Error {
         "the consent was given for another account than this connection has; create a connection of its own for it"
     )]
     OtherAccount,
+    /// New settings would have the stored credential sent to another host.
+    #[error(
+        "the new settings lead to another host than the stored credential is for; PutCredential takes them together \
+         with the credential for that host"
+    )]
+    DestinationChanged,
     /// The expiry of something new has passed already.
     #[error("the credential's expire_time must lie ahead")]
     ExpiredAlready,

@@ -7,7 +7,9 @@ mod review;
 
 use std::time::Duration;
 
-use credvault_domain::{DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp};
+use credvault_domain::{
+    Action, AuditEvent, DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp,
+};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
@@ -18,7 +20,7 @@ use uuid::Uuid;
 use crate::entity::event_delivery::{Column, Entity, Model};
 use crate::entity::{event_endpoint, tenant};
 use crate::session::begin_write;
-use crate::{Error, EventTarget, Store};
+use crate::{Error, EventTarget, Store, integrity};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
@@ -195,7 +197,11 @@ impl EventDeliveries<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let target = self.store.event_endpoints().opened(&tx, &place.tenant, &endpoint).await?;
+        let opened = self.store.event_endpoints().opened(&tx, &place.tenant, &endpoint).await;
+        if let Err(Error::Integrity) = opened {
+            self.rest_broken(tx, place, now).await?;
+        }
+        let target = opened?;
         Entity::update_many()
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
             .col_expr(Column::DueTime, Expr::value(now.after(LEASE).micros()))
@@ -212,6 +218,33 @@ impl EventDeliveries<'_> {
             attempt: row.attempts + 1,
         };
         Ok(Some((target, rows.into_iter().map(claimed).collect())))
+    }
+
+    /// Leaves alone for a while an endpoint whose secret does not open; it shows, and the log has a record.
+    async fn rest_broken(
+        &self,
+        tx: DatabaseTransaction,
+        place: &EventPlace,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let failure = "its stored URL and secret do not open; delete the endpoint and put a new one";
+        let failed = Attempt::Failed { failure: failure.to_owned(), retry_after: None, gone: false };
+        health(&failed, now)
+            .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
+            .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .exec(&tx)
+            .await?;
+        let later = now.after(integrity::REST).micros();
+        Entity::update_many()
+            .col_expr(Column::DueTime, Expr::value(later))
+            .filter(at(place))
+            .filter(Column::DueTime.lt(later))
+            .exec(&tx)
+            .await?;
+        let mut event = AuditEvent::of(place.tenant.clone(), Action::RetryEventDelivery);
+        event.changed.push(format!("event_endpoints/{}", place.endpoint));
+        integrity::note(self.store, &tx, &event, now).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Notes how an attempt ended, and tells what became of the delivery. An attempt that was overtaken by another one

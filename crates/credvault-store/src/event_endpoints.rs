@@ -1,20 +1,19 @@
 //! The repository of event endpoints: the URLs that a tenant, or the platform, wants events at, and their secrets.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{
-    EventEndpointId, EventType, FieldName, SecretFields, TenantId, TenantScope, Timestamp,
+    EventEndpointId, EventType, FieldName, Random, SecretFields, TenantId, TenantScope, Timestamp,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::change::{Changing, retrying};
@@ -33,6 +32,7 @@ const PREFIX: &str = "whsec_";
 
 const SECRET: &str = "secret";
 const PREVIOUS: &str = "previous_secret";
+const URL: &str = "url";
 
 /// An endpoint without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,8 +118,11 @@ impl EventEndpoints<'_> {
                 let id = done.connection.map(|id| EventEndpointId::from_uuid(id.as_uuid())).or(new.id);
                 let id = id.ok_or(Error::EventEndpointNotFound)?;
                 let model = locked(&change.tx, scope.tenant(), id).await?;
-                let secret = self.open(&change.tx, scope.tenant(), &model).await?.get(SECRET).cloned();
-                return change.commit((endpoint(model)?, secret.filter(|_| made))).await;
+                let fields = self.open(&change.tx, scope.tenant(), &model).await?;
+                // A secret that a later request has made is not this one's to show.
+                let own = made && done.version == Some(model.generation);
+                let secret = fields.get(SECRET).cloned().filter(|_| own);
+                return change.commit((endpoint(model, Some(&fields))?, secret)).await;
             }
             let stored = match new.id {
                 Some(id) => Some(locked(&change.tx, scope.tenant(), id).await?),
@@ -133,8 +136,9 @@ impl EventEndpoints<'_> {
                 None => (self.fresh(&change).await?, SecretFields::default()),
             };
             let id = *row.id.as_ref();
-            let secret = if made { Some(self.reseal(&change, &mut row, &before)?) } else { None };
-            row.url = Set(new.url.clone());
+            let (fields, secret) = self.reseal(&change, &mut row, before, (&new.url, made))?;
+            let generation = *row.generation.as_ref();
+            row.url = Set(origin_of(&new.url));
             row.types = Set(types_column(&new.types));
             row.description = Set(new.description.clone());
             row.enabled = Set(true);
@@ -144,8 +148,8 @@ impl EventEndpoints<'_> {
                 Some(_) => row.update(&change.tx).await?,
                 None => row.insert(&change.tx).await?,
             };
-            change.about_other(id, format!("event_endpoints/{id}"));
-            let stored = endpoint(model)?;
+            change.about_other(id, format!("event_endpoints/{id}"), Some(generation));
+            let stored = endpoint(model, Some(&fields))?;
             change.commit((stored, secret)).await
         })
         .await
@@ -161,6 +165,7 @@ impl EventEndpoints<'_> {
             tenant_id: Set(change.tenant().as_str().to_owned()),
             id: Set(self.store.new_id()?),
             generation: Set(0),
+            previous_expire_time: Set(None),
             success_time: Set(None),
             failure_time: Set(None),
             failure: Set(None),
@@ -169,34 +174,43 @@ impl EventEndpoints<'_> {
         })
     }
 
-    /// Makes a new secret. The one before goes on signing for a while; the one before that does not.
+    /// Seals an endpoint's URL and secrets. Gives a new secret if one is to be made: the one before goes on signing for a
+    /// while, the one before that does not.
+    ///
+    /// The URL is sealed, too: receivers have secrets in its path or query, and what is sealed together cannot be parted,
+    /// so that nothing signed goes to another URL.
     fn reseal(
         &self,
         change: &Changing<'_>,
         row: &mut ActiveModel,
-        before: &SecretFields,
-    ) -> Result<SecretString, Error> {
+        before: SecretFields,
+        (url, made): (&str, bool),
+    ) -> Result<(SecretFields, Option<SecretString>), Error> {
         let random = self.store.keyring().random();
-        let mut bytes = Zeroizing::new([0; 32]);
-        random.fill(bytes.as_mut_slice()).map_err(|error| Error::Key(error.into()))?;
-        let secret = SecretString::from(format!("{PREFIX}{}", STANDARD.encode(bytes.as_slice())));
-        let previous = before.get(SECRET).cloned();
-        let expire_time = previous.is_some().then(|| change.now.after(OVERLAP).micros());
-        let pairs = [(SECRET, Some(secret.clone())), (PREVIOUS, previous)];
-        let fields: BTreeMap<_, _> = pairs
-            .into_iter()
-            .filter_map(|(name, value)| Some((FieldName::parse(name).ok()?, value?)))
-            .collect();
+        let mut fields = before;
+        if let Ok(name) = FieldName::parse(URL) {
+            fields.set(name, url.to_owned().into());
+        }
+        let secret = if made { Some(new_secret(random)?) } else { None };
+        if let Some(secret) = &secret {
+            let previous = fields.get(SECRET).cloned();
+            let expire_time = previous.is_some().then(|| change.now.after(OVERLAP).micros());
+            row.previous_expire_time = Set(expire_time);
+            let pairs = [(PREVIOUS, previous), (SECRET, Some(secret.clone()))];
+            for (name, value) in pairs {
+                if let (Ok(name), Some(value)) = (FieldName::parse(name), value) {
+                    fields.set(name, value);
+                }
+            }
+        }
         let generation = row.generation.as_ref() + 1;
         let id = row.id.as_ref().into_bytes();
         let context = Context::event_endpoint(change.tenant(), id, generation, FIELDS_SCHEMA);
-        let plain = encode_fields(&SecretFields::from_sealed(fields))?;
-        row.sealed = Set(change.key.seal(&context, &plain, random)?);
+        row.sealed = Set(change.key.seal(&context, &encode_fields(&fields)?, random)?);
         row.generation = Set(generation);
         row.schema = Set(i64::from(FIELDS_SCHEMA));
         row.key_version = Set(i64::from(change.key.version()));
-        row.previous_expire_time = Set(expire_time);
-        Ok(secret)
+        Ok((fields, secret))
     }
 
     /// A page of this space's endpoints, the oldest first.
@@ -210,7 +224,15 @@ impl EventEndpoints<'_> {
             query = query.filter(Column::Id.gt(after));
         }
         let rows = query.order_by_asc(Column::Id).limit(page.limit()).all(&reading.tx).await?;
-        let items = rows.into_iter().map(endpoint).collect::<Result<Vec<_>, Error>>()?;
+        let mut items = Vec::with_capacity(rows.len());
+        for model in rows {
+            // One that does not open is listed with its host alone, so that it can be found and deleted.
+            let fields = match self.open(&reading.tx, scope.tenant(), &model).await {
+                Err(Error::Integrity) => None,
+                opened => Some(opened?),
+            };
+            items.push(endpoint(model, fields.as_ref())?);
+        }
         page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_uuid().as_bytes().to_vec())
     }
 
@@ -229,7 +251,7 @@ impl EventEndpoints<'_> {
             if change.done.is_none() {
                 let model = locked(&change.tx, scope.tenant(), id).await?;
                 Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
-                change.about_other(model.id, format!("event_endpoints/{id}"));
+                change.about_other(model.id, format!("event_endpoints/{id}"), None);
             }
             change.commit(()).await
         })
@@ -258,7 +280,8 @@ impl EventEndpoints<'_> {
         let now = self.store.now().micros();
         let previous = fields.get(PREVIOUS).filter(|_| model.previous_expire_time > Some(now));
         let secrets = fields.get(SECRET).into_iter().chain(previous).cloned().collect();
-        Ok(EventTarget { url: model.url.clone(), secrets })
+        let url = fields.get(URL).ok_or(Error::Integrity)?.expose_secret().to_owned();
+        Ok(EventTarget { url, secrets })
     }
 
     async fn open(
@@ -276,6 +299,18 @@ impl EventEndpoints<'_> {
     }
 }
 
+fn new_secret(random: &dyn Random) -> Result<SecretString, Error> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    random.fill(bytes.as_mut_slice()).map_err(|error| Error::Key(error.into()))?;
+    Ok(format!("{PREFIX}{}", STANDARD.encode(bytes.as_slice())).into())
+}
+
+/// What is shown of a URL without opening it: scheme, host and port.
+fn origin_of(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return String::new() };
+    format!("{scheme}://{}", rest.split(['/', '?', '#']).next().unwrap_or_default())
+}
+
 /// The row of an endpoint, held until the end of the transaction.
 async fn locked(tx: &DatabaseTransaction, tenant: &TenantId, id: EventEndpointId) -> Result<Model, Error> {
     let key = (tenant.as_str().to_owned(), id.as_uuid());
@@ -291,11 +326,13 @@ fn types_column(types: &[EventType]) -> String {
     format!(" {} ", types.join(" "))
 }
 
-fn endpoint(model: Model) -> Result<EventEndpoint, Error> {
+/// An endpoint; without the fields that were sealed, the origin of its URL only.
+fn endpoint(model: Model, fields: Option<&SecretFields>) -> Result<EventEndpoint, Error> {
     let types = model.types.split_whitespace().map(EventType::parse);
+    let url = fields.and_then(|fields| fields.get(URL)).map(|url| url.expose_secret().to_owned());
     Ok(EventEndpoint {
         id: EventEndpointId::from_uuid(model.id),
-        url: model.url,
+        url: url.unwrap_or(model.url),
         types: types.collect::<Option<_>>().ok_or(Error::Integrity)?,
         description: model.description,
         enabled: model.enabled,

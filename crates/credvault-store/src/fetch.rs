@@ -7,6 +7,7 @@ use credvault_domain::{
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult, Statement, Value};
 
+use crate::binding;
 use crate::connection_row;
 use crate::credentials::open_sealed;
 use crate::entity::connection;
@@ -138,6 +139,7 @@ impl Credentials<'_> {
             return Err(Error::CredentialExpired);
         }
         let (tenant, id) = (&fetched.tenant, fetched.connection.id);
+        let binding = binding::of_connection(&fetched.connection);
         let fields = open_sealed(
             self.store,
             tenant,
@@ -145,8 +147,8 @@ impl Credentials<'_> {
             &sealed.sealed,
             (sealed.key_version, &sealed.wrapped),
             |schema| match sealed.tokens {
-                Some(generation) => Context::tokens(tenant, id, generation, schema),
-                None => Context::credential(tenant, id, sealed.version, schema),
+                Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
+                None => Context::credential(tenant, id, sealed.version, schema, binding),
             },
         )?;
         let current = sealed.version == fetched.connection.current_version;

@@ -22,6 +22,7 @@ mod session;
 
 mod change;
 
+mod binding;
 mod connection_row;
 mod connections;
 mod listing;
@@ -41,6 +42,7 @@ mod apps;
 mod authorizations;
 mod budgets;
 mod handoffs;
+mod integrity;
 
 mod event_deliveries;
 mod event_endpoints;
@@ -72,7 +74,7 @@ pub use authorizations::{
 };
 pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
-pub use credentials::{Consent, Credentials, NewCredential, Renewal};
+pub use credentials::{Consent, Credentials, NewCredential, NewSettings, Renewal};
 pub use error::Error;
 pub use event_deliveries::{Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace};
 pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint};

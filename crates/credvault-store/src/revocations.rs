@@ -5,20 +5,19 @@ use std::time::Duration;
 use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{Connection, ConnectionId, Etag, Revocation, SecretFields, TenantId, TenantScope};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
-use serde_json::json;
 use uuid::Uuid;
 
+use crate::binding;
 use crate::change::{ChangeKind, Changing, retrying};
 use crate::connection_row::connection;
 use crate::connections::locked_live;
-use crate::credentials::{disconnect, open_sealed};
+use crate::credentials::{destroy_all, disconnect, open_sealed};
 use crate::entity::revocation::{ActiveModel, Entity};
-use crate::entity::{connection as connection_table, credential_version, tenant_key};
+use crate::entity::{connection as connection_table, tenant_key};
 use crate::events::NewEvent;
 use crate::session::begin_write;
 use crate::{Error, Place, Recorded, Store, Write};
@@ -85,10 +84,11 @@ impl Revocations<'_> {
                 false => None,
             };
             let (tenant_id, row_id, version) = (model.tenant_id.clone(), model.id, model.current_version);
-            Entity::delete_by_id((tenant_id.clone(), row_id)).exec(&change.tx).await?;
+            destroy_all(&change, &model).await?;
             let outcome = match &fields {
                 Some((fields, _)) => {
-                    let context = Context::revocation(scope.tenant(), id, version, FIELDS_SCHEMA);
+                    let bound = binding::of_row(&model);
+                    let context = Context::revocation(scope.tenant(), id, version, FIELDS_SCHEMA, bound);
                     let random = self.store.keyring().random();
                     let row = ActiveModel {
                         tenant_id: Set(tenant_id.clone()),
@@ -106,16 +106,6 @@ impl Revocations<'_> {
                 None if revocable => Revocation::Failed,
                 None => Revocation::Unsupported,
             };
-            use credential_version::Column;
-            credential_version::Entity::update_many()
-                .col_expr(Column::Sealed, Expr::value(None::<Vec<u8>>))
-                .col_expr(Column::DestroyTime, Expr::value(change.now.micros()))
-                .col_expr(Column::Hints, Expr::value(json!({})))
-                .filter(Column::TenantId.eq(tenant_id.as_str()))
-                .filter(Column::ConnectionId.eq(row_id))
-                .filter(Column::DestroyTime.is_null())
-                .exec(&change.tx)
-                .await?;
             let model = disconnect(&mut change, model).await?;
             change.tell(NewEvent::credential(&model, version, false));
             let mut row = model.into_active_model();
@@ -143,10 +133,10 @@ impl Revocations<'_> {
             connection_table::Entity::find_by_id(key).one(&reading.tx).await?.ok_or(Error::Integrity)?;
         let wrapped = tenant_key::Entity::find_by_id((row.tenant_id.clone(), row.key_version));
         let wrapped = wrapped.one(&reading.tx).await?.ok_or(Error::Integrity)?.wrapped;
-        let (tenant, id) = (&place.tenant, place.connection);
+        let (tenant, id, binding) = (&place.tenant, place.connection, binding::of_row(&model));
         let key = (row.key_version, wrapped.as_slice());
         let fields = open_sealed(self.store, tenant, row.schema, &row.sealed, key, |schema| {
-            Context::revocation(tenant, id, row.generation, schema)
+            Context::revocation(tenant, id, row.generation, schema, binding)
         })?;
         Ok(Some(ToRevoke { place: place.clone(), connection: connection(model)?, fields }))
     }
@@ -216,14 +206,17 @@ impl Revocations<'_> {
     }
 }
 
-/// Whether another connection of the tenant has a credential of the same account at the same provider.
+/// Whether another connection of the same owner has a credential of the same account at the same provider. Only an
+/// account that the provider itself named counts, and only connections that the caller reaches as it reaches this one:
+/// what others write about theirs must neither save a grant nor show that they have one.
 async fn shares_grant(change: &Changing<'_>, model: &connection_table::Model) -> Result<bool, Error> {
     use connection_table::Column;
-    let Some(account) = &model.external_account_id else { return Ok(false) };
+    let Some(account) = &model.confirmed_account_id else { return Ok(false) };
     let others = connection_table::Entity::find()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::Provider.eq(model.provider.as_str()))
-        .filter(Column::ExternalAccountId.eq(account.as_str()))
+        .filter(Column::OwnerUser.eq(model.owner_user.as_str()))
+        .filter(Column::ConfirmedAccountId.eq(account.as_str()))
         .filter(Column::AuthMode.eq(model.auth_mode.as_str()))
         .filter(Column::CurrentVersion.gt(0))
         .filter(Column::DeleteTime.is_null())

@@ -118,7 +118,11 @@ impl Store {
         let wrapped: Option<Vec<u8>> = row.try_get("", "wrapped")?;
         let (Some(version), Some(wrapped)) = (version, wrapped) else { return Err(Error::Integrity) };
         let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
-        Ok((self.keyring().unwrap(tenant, version, &wrapped)?, state))
+        let key = self.keyring().unwrap(tenant, version, &wrapped);
+        if matches!(key, Err(credvault_crypto::Error::Integrity)) {
+            crate::integrity::alarm(tenant, "tenant_key", [0; 16]);
+        }
+        Ok((key?, state))
     }
 }
 

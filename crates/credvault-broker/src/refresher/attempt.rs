@@ -10,7 +10,7 @@ use credvault_store::{
     RepeatRisk, Turns,
 };
 
-use super::failed::{BACKOFF, Failed, STILL_AT_IT};
+use super::failed::{APP_PAUSE, BACKOFF, Failed, STILL_AT_IT};
 use super::request::Client;
 use super::{Inner, Need, RefreshError};
 use crate::http::{SendError, SendOnceError};
@@ -44,6 +44,11 @@ impl Inner {
         loop {
             let begun = tokio::time::Instant::now();
             let claim = self.store.refreshes().claim(place, seen, perseverance, forced).await;
+            if let Err(credvault_store::Error::Integrity) = claim {
+                let event = AuditEvent::of(place.tenant().clone(), Action::RefreshConnection);
+                self.store.broken(place, &event).await.map_err(|error| stored(&error))?;
+                return Err(RefreshError::Integrity);
+            }
             match claim.map_err(|error| stored(&error))? {
                 Claim::Ours(claimed) => return self.renew(*claimed, begun).await,
                 Claim::Changed => return Ok(()),
@@ -177,6 +182,10 @@ impl Inner {
         if mode.lacks_refresh_token(&claimed.fields) {
             return Err(Failed::nothing("there is no refresh token".to_owned()));
         }
+        if let Err(refused) = mode.check_destinations(&claimed.connection.config) {
+            let (now, detail) = (self.clock.now(), refused.to_string());
+            return Err(Failed::paused(Pause::Incomplete, APP_PAUSE, now, detail));
+        }
         let (request, client) = self.request(claimed, mode).await?;
         let (door, comer) = (door(claimed, mode, &request, &client), comer(claimed, mode, client.revision));
         let turns = self.turns(&claimed.connection.provider);
@@ -290,6 +299,9 @@ fn sign_of(kind: RefusalKind, rest: Duration, revision: AppRevision) -> Sign {
 }
 
 fn stored(error: &credvault_store::Error) -> RefreshError {
+    if matches!(error, credvault_store::Error::Integrity) {
+        return RefreshError::Integrity;
+    }
     tracing::warn!(%error, "a refresh met the vault's own database");
     RefreshError::Store
 }

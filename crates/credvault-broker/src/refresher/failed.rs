@@ -18,6 +18,8 @@ const REFUSED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 pub(super) const STILL_AT_IT: Duration = Duration::from_secs(60);
 /// The pause after the provider refused the app itself, which somebody has to mend first.
 pub(super) const APP_PAUSE: Duration = Duration::from_secs(300);
+/// The pause after a stored value did not open.
+const BROKEN_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Inner {
     pub(super) fn refused(
@@ -94,6 +96,11 @@ impl Failed {
         Self::paused(Pause::App { fault, revision }, APP_PAUSE, now, detail)
     }
 
+    /// A stored value does not open: nothing was sent, and that is not tried again soon.
+    pub(super) fn integrity(now: Timestamp, detail: String) -> Self {
+        Self { error: RefreshError::Integrity, ..Self::temporary(BROKEN_PAUSE, now, detail) }
+    }
+
     pub(super) fn unknown(retry: Duration, now: Timestamp, detail: String) -> Self {
         let failure = RefreshFailure::Unknown { retry_time: now.after(retry) };
         Self { failure, error: RefreshError::Unavailable { retry }, detail }
@@ -117,6 +124,7 @@ impl Failed {
         match self.error {
             RefreshError::Reauthorize => Reason::ReauthorizationRequired,
             RefreshError::Throttled { .. } => Reason::ProviderRateLimited,
+            RefreshError::Integrity => Reason::IntegrityFailure,
             _ => Reason::ProviderUnavailable,
         }
     }
@@ -129,6 +137,7 @@ impl Failed {
             (RefreshFailure::Refused { .. }, _) => "refused",
             (_, RefreshError::Throttled { .. }) => "throttled",
             (_, RefreshError::App { .. }) => "app",
+            (_, RefreshError::Integrity) => "integrity",
             _ => "failed",
         }
     }

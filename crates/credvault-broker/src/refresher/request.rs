@@ -22,7 +22,10 @@ impl Inner {
     ) -> Result<(ProviderRequest, Client), Failed> {
         let now = self.clock.now();
         let usable = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
-        let usable = usable.map_err(|error| Failed::temporary(BACKOFF.0, now, error.to_string()))?;
+        let usable = usable.map_err(|error| match error {
+            credvault_store::Error::Integrity => Failed::integrity(now, error.to_string()),
+            error => Failed::temporary(BACKOFF.0, now, error.to_string()),
+        })?;
         let client = Client::of(usable.as_ref());
         let at_fault = |fault, detail: &str| Failed::app(fault, client.revision, now, detail.to_owned());
         let oauth = mode.oauth.as_ref();
@@ -81,20 +84,21 @@ impl Inner {
         // Settings decide where secrets are sent: what the catalog would not take from a caller it does not take here.
         let mut merged = claimed.connection.config.clone().into_object();
         merged.extend(granted.settings.clone());
-        let sound = Config::new(merged).is_ok_and(|config| mode.check_config("config", &config).is_ok());
-        if !sound {
+        let merged = Config::new(merged).ok().and_then(|config| mode.accepted_config("config", config).ok());
+        if merged.is_none() {
             tracing::warn!(
                 connection = %claimed.place.connection(),
                 "settings that came with renewed tokens are not acceptable and were left out"
             );
         }
+        let stored = |name: String| Some((name.clone(), merged.as_ref()?.get(&name)?.clone()));
         let plain = |scope: &String| !scope.chars().any(char::is_control);
         Renewed {
             fields,
             expire_time: granted.expires,
             due_time: due_time(mode, granted.expires, granted.refresh_expires, sent, &*self.random),
             scopes: granted.scopes.map(|scopes| scopes.into_iter().filter(plain).collect()),
-            settings: if sound { granted.settings } else { Default::default() },
+            settings: granted.settings.into_keys().filter_map(stored).collect(),
             client_id,
         }
     }

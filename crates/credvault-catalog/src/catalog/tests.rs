@@ -174,6 +174,46 @@ fn a_host_that_a_tenant_chooses_cannot_leave_its_domain() {
     }
 }
 
+/// Each either has one spelling that every program reads alike, or is refused.
+#[test]
+fn a_url_that_programs_read_differently_is_refused() {
+    let catalog = catalog();
+    let woo = mode(&catalog, "woocommerce", "key_pair");
+    let stored = |url: &str| {
+        let config = woo.accepted_config("config", config(json!({ "store_url": url }))).ok()?;
+        Some(config.get("store_url")?.as_str()?.to_owned())
+    };
+    for (url, plain) in [
+        ("https://shop.example", "https://shop.example"),
+        ("https://shop.example/", "https://shop.example"),
+        ("HTTPS://Shop.Example:443//", "https://shop.example"),
+        ("https://shop.example:8443/Sub/folder/", "https://shop.example:8443/Sub/folder"),
+    ] {
+        assert_eq!(stored(url).as_deref(), Some(plain), "{url}");
+    }
+    for url in [
+        "https:shop.example",
+        "https:/shop.example",
+        "https:///shop.example",
+        r"https:\shop.example",
+        r"https://shop.example\@evil.example",
+        "https://shop.example/\u{9}a",
+        "https://shop.example@evil.example",
+        "https://shop%2eexample",
+        "https://shop.example.",
+        "https://bücher.example",
+        "https://shop.example/a/../b",
+        "https://shop.example/a b",
+        "https://0x7f.1",
+        "https://2130706433",
+        "https://[::ffff:127.0.0.1]",
+        "https://shop.example:0443",
+        "https://shop.example:",
+    ] {
+        assert_eq!(stored(url), None, "{url}");
+    }
+}
+
 #[test]
 fn a_service_account_is_its_json_and_its_hint_is_its_address() {
     let catalog = catalog();

@@ -17,7 +17,7 @@ impl Mode {
         self.values(Given { config, secrets, app, flow: &Flow::default() }).request_auth(&self.request)
     }
 
-    fn values<'a>(&'a self, given: Given<'a>) -> Values<'a> {
+    pub(super) fn values<'a>(&'a self, given: Given<'a>) -> Values<'a> {
         let Given { config, secrets, app, flow } = given;
         Values { config, secrets, app, flow: Some(flow), fields: &self.config, derived: &self.derived }
     }

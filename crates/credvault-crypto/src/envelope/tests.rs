@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::SystemRandom;
-use crate::context::Class;
+use crate::context::{Binding, Class};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -19,6 +19,7 @@ struct Vector {
     tenant: String,
     record: String,
     version: i64,
+    facts: Vec<(String, String)>,
     salt: String,
     nonce: String,
     value: String,
@@ -50,8 +51,12 @@ fn frozen_vectors_open_and_are_made_again_bit_by_bit() {
         let record: [u8; 16] = hex(&vector.record).try_into().expect("16 bytes");
         let connection = ConnectionId::from_uuid(uuid_of(record));
         let version = u32::try_from(vector.version & 0xffff_ffff).expect("32 bits");
+        let facts: Vec<_> =
+            vector.facts.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let context = match vector.class.as_str() {
-            "credential" => Context::credential(&tenant, connection, vector.version, 1),
+            "credential" => {
+                Context::credential(&tenant, connection, vector.version, 1, Binding::of(&facts))
+            }
             "tenant_key" => Context::tenant_key(&tenant, version),
             "root_check" => Context::root_check(),
             _ => Context::page_token(&tenant, record),
@@ -72,6 +77,10 @@ fn uuid_of(bytes: [u8; 16]) -> uuid::Uuid {
 const KEY: [u8; 32] = [7; 32];
 const KEY_ID: u32 = 5;
 
+fn bound(user: &str) -> Binding {
+    Binding::of(&[("owner", b"user"), ("user", user.as_bytes())])
+}
+
 struct Place {
     tenant: TenantId,
     connection: ConnectionId,
@@ -84,7 +93,7 @@ impl Place {
     }
 
     fn context(&self) -> Context<'_> {
-        Context::credential(&self.tenant, self.connection, 3, 1)
+        Context::credential(&self.tenant, self.connection, 3, 1, bound("u1"))
     }
 
     fn sealed(&self) -> Vec<u8> {
@@ -131,10 +140,12 @@ fn another_place_is_refused() {
     let (other, elsewhere) =
         (TenantId::parse("other").expect("valid"), ConnectionId::from_uuid(uuid_of([8; 16])));
     let contexts = [
-        ("tenant", Context::credential(&other, place.connection, 3, 1)),
-        ("connection", Context::credential(&place.tenant, elsewhere, 3, 1)),
-        ("version", Context::credential(&place.tenant, place.connection, 4, 1)),
-        ("schema", Context::credential(&place.tenant, place.connection, 3, 2)),
+        ("tenant", Context::credential(&other, place.connection, 3, 1, bound("u1"))),
+        ("connection", Context::credential(&place.tenant, elsewhere, 3, 1, bound("u1"))),
+        ("version", Context::credential(&place.tenant, place.connection, 4, 1, bound("u1"))),
+        ("schema", Context::credential(&place.tenant, place.connection, 3, 2, bound("u1"))),
+        ("binding", Context::credential(&place.tenant, place.connection, 3, 1, bound("u2"))),
+        ("tokens", Context::tokens(&place.tenant, place.connection, 3, 1, bound("u1"))),
         ("class", Context::page_token(&place.tenant, [9; 16])),
     ];
     for (what, context) in contexts {
@@ -214,12 +225,22 @@ proptest! {
         prop_assert!(refused(&KEY, KEY_ID, &Place::new().context(), &blob));
     }
 
+    /// Two different lists of facts never give the same binding, wherever their parts are cut.
+    #[test]
+    fn a_binding_is_injective(a in facts(), b in facts()) {
+        let of = |facts: &[(String, String)]| {
+            let facts: Vec<_> = facts.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+            Binding::of(&facts)
+        };
+        prop_assert_eq!(a == b, of(&a) == of(&b));
+    }
+
     /// Two different places never give the same associated data.
     #[test]
     fn associated_data_is_injective(a in place_parts(), b in place_parts()) {
         let data = |(tenant, record, version, schema): &(String, [u8; 16], i64, u16)| {
             let tenant = TenantId::from_stored(tenant.clone());
-            Context::credential(&tenant, ConnectionId::from_uuid(uuid_of(*record)), *version, *schema).associated_data(&[0; HEADER])
+            Context::credential(&tenant, ConnectionId::from_uuid(uuid_of(*record)), *version, *schema, bound("")).associated_data(&[0; HEADER])
         };
         prop_assert_eq!(a == b, data(&a) == data(&b));
     }
@@ -227,4 +248,8 @@ proptest! {
 
 fn place_parts() -> impl Strategy<Value = (String, [u8; 16], i64, u16)> {
     ("[ab]{0,3}", prop::array::uniform16(0_u8..2), 0_i64..3, 0_u16..3)
+}
+
+fn facts() -> impl Strategy<Value = Vec<(String, String)>> {
+    prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..3)
 }

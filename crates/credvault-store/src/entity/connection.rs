@@ -40,6 +40,7 @@ pub struct Model {
     pub revocation_time: Option<i64>,
     pub found_account_id: Option<String>,
     pub verify_time: Option<i64>,
+    pub confirmed_account_id: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -16,6 +16,7 @@ use super::{
     Claim, Claimed, IDLE, IN_FLIGHT, Pause, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN,
     find, locked,
 };
+use crate::binding;
 use crate::connection_row::connection;
 use crate::credentials::open_sealed;
 use crate::entity::{connection as connection_table, credential_version, refresh, tenant_key, token};
@@ -195,11 +196,11 @@ impl Refreshes<'_> {
         place: &Place,
         model: &connection_table::Model,
     ) -> Result<(SecretFields, Option<Timestamp>), Error> {
-        let (tenant, id) = (&place.tenant, place.connection);
+        let (tenant, id, binding) = (&place.tenant, place.connection, binding::of_row(model));
         let tokens = token::Entity::find_by_id((model.tenant_id.clone(), model.id)).one(tx).await?;
         if let Some(tokens) = tokens.filter(|tokens| tokens.version == model.current_version) {
             let wrapped = self.wrapped(tx, place, tokens.key_version).await?;
-            let context = |schema| Context::tokens(tenant, id, tokens.generation, schema);
+            let context = |schema| Context::tokens(tenant, id, tokens.generation, schema, binding);
             let key = (tokens.key_version, wrapped.as_slice());
             let fields = open_sealed(self.store, tenant, tokens.schema, &tokens.sealed, key, context)?;
             return Ok((fields, tokens.expire_time.map(Timestamp::from_micros)));
@@ -209,7 +210,7 @@ impl Refreshes<'_> {
             credential_version::Entity::find_by_id(version).one(tx).await?.ok_or(Error::NoCredential)?;
         let sealed = version.sealed.as_deref().ok_or(Error::NoCredential)?;
         let wrapped = self.wrapped(tx, place, version.key_version).await?;
-        let context = |schema| Context::credential(tenant, id, version.version, schema);
+        let context = |schema| Context::credential(tenant, id, version.version, schema, binding);
         let key = (version.key_version, wrapped.as_slice());
         let fields = open_sealed(self.store, tenant, version.schema, sealed, key, context)?;
         Ok((fields, version.expire_time.map(Timestamp::from_micros)))

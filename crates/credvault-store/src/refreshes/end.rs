@@ -1,6 +1,6 @@
 //! The end of a claim: new tokens, a failure, or nobody knows and a new consent is asked for.
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, TenantKey, encode_fields};
+use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey, encode_fields};
 use credvault_domain::{
     Action, AuditEvent, AuditOutcome, ConnectionState, EventType, ProviderId, Reason, StateChange, TenantId,
     Timestamp,
@@ -13,6 +13,7 @@ use super::{
     Claimed, IDLE, IN_FLIGHT, Pause, Place, RefreshFailure, Refreshes, Renewed, UNCERTAIN, find, idle, locked,
 };
 use crate::Error;
+use crate::binding;
 use crate::change::ChangeKind;
 use crate::entity::{change, connection as connection_table, refresh, token};
 use crate::events::{self, NewEvent};
@@ -45,7 +46,12 @@ impl Refreshes<'_> {
             return Ok(false);
         }
         let generation = row.generation + 1;
-        self.replace_tokens(&tx, claimed, renewed, generation, &key).await?;
+        // An altered row must not get the new tokens bound to what it was altered to.
+        let whole = self.open(&tx, place, &model).await.is_ok();
+        let (before, after) = (model.clone(), self.accept(&tx, model, renewed, now).await?);
+        binding::rebind(self.store, &tx, &key, &before, &after).await?;
+        let bound = if whole { binding::of_row(&after) } else { binding::of_connection(&claimed.connection) };
+        self.replace_tokens(&tx, claimed, renewed, generation, (&key, bound)).await?;
         // The provider has called this consent dead while the tokens were on their way: whether they live is seen at once.
         let due_time = if row.doubted { Some(now) } else { renewed.due_time };
         let mut row = idle(row, generation, due_time);
@@ -53,7 +59,6 @@ impl Refreshes<'_> {
             row.client_id = Set(renewed.client_id.clone());
         }
         row.update(&tx).await?;
-        self.accept(&tx, model, renewed, now).await?;
         self.finish(tx, claimed, ChangeKind::Refreshed, event, now).await?;
         Ok(true)
     }
@@ -65,10 +70,10 @@ impl Refreshes<'_> {
         claimed: &Claimed,
         renewed: &Renewed,
         generation: i64,
-        key: &TenantKey,
+        (key, bound): (&TenantKey, Binding),
     ) -> Result<(), Error> {
         let place = &claimed.place;
-        let context = Context::tokens(&place.tenant, place.connection, generation, FIELDS_SCHEMA);
+        let context = Context::tokens(&place.tenant, place.connection, generation, FIELDS_SCHEMA, bound);
         let sealed = key.seal(&context, &encode_fields(&renewed.fields)?, self.store.keyring().random())?;
         token::Entity::delete_by_id((place.tenant.as_str().to_owned(), place.connection.as_uuid()))
             .exec(tx)
@@ -94,7 +99,7 @@ impl Refreshes<'_> {
         model: connection_table::Model,
         renewed: &Renewed,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<connection_table::Model, Error> {
         let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
         // Nothing may keep tokens that only we have from being stored, whatever state somebody has left.
         let accepted = state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected);
@@ -120,7 +125,7 @@ impl Refreshes<'_> {
             events::queue(self.store, tx, &TenantId::from_stored(model.tenant_id.clone()), now, &[recovered])
                 .await?;
         }
-        Ok(())
+        Ok(model)
     }
 
     /// Ends a claim without new tokens, unless somebody else has ended it.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, Clock as _, Config, DeliveryState, EventEndpointId, EventId, EventType, Owner, TenantId,
+    Action, Clock as _, Config, DeliveryState, Destinations, EventEndpointId, EventId, EventType, Owner, TenantId,
     TenantScope, UserId,
 };
 use credvault_store::{
-    Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, Page,
+    Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, NewSettings, Page,
     RefreshFailure, Tested,
 };
 use secrecy::ExposeSecret as _;
@@ -165,7 +165,11 @@ on_both! {
         let acme = fixture.tenant("acme").await;
         endpoint(fixture, &acme, &[]).await;
         let id = fixture.connection(&acme, "a").await.id;
-        let consent = Consent { config: Config::default(), account: None, scopes: None };
+        let consent = Consent {
+            settings: NewSettings { config: Config::default(), destinations: Destinations::default() },
+            account: None,
+            scopes: None,
+        };
         let (credentials, connections) = (fixture.store.credentials(), fixture.store.connections());
         let complete = write(&acme, Action::CompleteAuthorization);
         credentials.authorize(&acme, id, &credential("CANARY"), &consent, &complete).await.unwrap().into_inner();

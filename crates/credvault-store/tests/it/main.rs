@@ -4,6 +4,7 @@
 
 mod fixture;
 
+mod altered;
 mod changes;
 mod credentials;
 mod events;

@@ -1,0 +1,206 @@
+//! What the sealed values of a connection and of an app are bound to: everything beside them, unsealed, that decides
+//! whose they are and where they are sent. A row that was altered in one of these does not open.
+//!
+//! All settings of a connection are bound, and not only those that decide a destination. Which ones do is the provider
+//! file's word, and that may change with a release; what was sealed before must open afterwards. So whatever changes a
+//! setting seals the connection's values anew, in the same transaction ([`rebind`]).
+
+use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey, encode_fields};
+use credvault_domain::{Connection, ConnectionId, Owner, SecretFields, TenantId};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _,
+};
+use serde_json::{Map, Value};
+
+use crate::connection_row::owner;
+use crate::credentials::open_sealed;
+use crate::entity::{connection, credential_version, revocation, tenant_key, token};
+use crate::{Error, Store};
+
+/// What the values of a row of `connections` are bound to.
+pub(crate) fn of_row(model: &connection::Model) -> Binding {
+    let owner = owner(&model.tenant_id, &model.owner_user);
+    let none = Map::new();
+    // A config that is no object was not written by us: it is bound to nothing that was.
+    let config = model.config.as_object().unwrap_or(&none);
+    of_facts(&owner, &model.provider, &model.auth_mode, config)
+}
+
+/// The same of a connection that was read.
+pub(crate) fn of_connection(connection: &Connection) -> Binding {
+    let Connection { owner, provider, auth_mode, config, .. } = connection;
+    of_facts(owner, provider.as_str(), auth_mode.as_str(), config.as_object())
+}
+
+fn of_facts(owner: &Owner, provider: &str, auth_mode: &str, config: &Map<String, Value>) -> Binding {
+    let user = owner.user().map_or("", |user| user.as_str());
+    Binding::of(&[
+        ("owner", owner.kind().as_bytes()),
+        ("user", user.as_bytes()),
+        ("provider", provider.as_bytes()),
+        ("auth_mode", auth_mode.as_bytes()),
+        ("config", canonical(config).as_bytes()),
+    ])
+}
+
+/// JSON in one spelling: compact, members ordered by name, whole numbers without a fraction. PostgreSQL keeps neither the
+/// order of members nor the spelling of numbers.
+pub(crate) fn canonical(object: &Map<String, Value>) -> String {
+    let mut text = String::new();
+    write_object(object, &mut text);
+    text
+}
+
+fn write(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(object) => write_object(object, text),
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                write(item, text);
+            }
+            text.push(']');
+        }
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            // Below 2^64 a database may give it back as a whole number.
+            Some(float) if float.fract() == 0.0 && float.abs() < 1.8e19 => {
+                // Adding zero takes the sign from a negative zero.
+                text.push_str(&format!("{:.0}", float + 0.0));
+            }
+            _ => text.push_str(&number.to_string()),
+        },
+        plain => text.push_str(&plain.to_string()),
+    }
+}
+
+fn write_object(object: &Map<String, Value>, text: &mut String) {
+    let mut members: Vec<_> = object.iter().collect();
+    members.sort_unstable_by_key(|(name, _)| name.as_str());
+    text.push('{');
+    for (index, (name, value)) in members.into_iter().enumerate() {
+        text.push_str(if index > 0 { "," } else { "" });
+        text.push_str(&Value::from(name.as_str()).to_string());
+        text.push(':');
+        write(value, text);
+    }
+    text.push('}');
+}
+
+/// Seals the values of a connection anew, for its row has changed from `before` to `after`. What does not open stays as
+/// it is, and does not open afterwards either.
+pub(crate) async fn rebind(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    key: &TenantKey,
+    before: &connection::Model,
+    after: &connection::Model,
+) -> Result<(), Error> {
+    let (old, new) = (of_row(before), of_row(after));
+    if old == new {
+        return Ok(());
+    }
+    let (tenant, id) = (TenantId::from_stored(after.tenant_id.clone()), ConnectionId::from_uuid(after.id));
+    let mover = Mover { store, tx, key, tenant: &tenant, old, new };
+    let versions = credential_version::Entity::find()
+        .filter(credential_version::Column::TenantId.eq(after.tenant_id.as_str()))
+        .filter(credential_version::Column::ConnectionId.eq(after.id))
+        .filter(credential_version::Column::Sealed.is_not_null());
+    for row in versions.all(tx).await? {
+        let Some(sealed) = &row.sealed else { continue };
+        let place = |schema, binding| Context::credential(&tenant, id, row.version, schema, binding);
+        let stored = (row.schema, row.key_version, sealed.as_slice());
+        if let Some(sealed) = mover.moved(stored, place).await? {
+            let mut row = row.into_active_model();
+            row.schema = Set(i64::from(FIELDS_SCHEMA));
+            row.key_version = Set(i64::from(key.version()));
+            row.sealed = Set(Some(sealed));
+            row.update(tx).await?;
+        }
+    }
+    let row_key = (after.tenant_id.clone(), after.id);
+    if let Some(row) = token::Entity::find_by_id(row_key.clone()).one(tx).await? {
+        let place = |schema, binding| Context::tokens(&tenant, id, row.generation, schema, binding);
+        let stored = (row.schema, row.key_version, row.sealed.as_slice());
+        if let Some(sealed) = mover.moved(stored, place).await? {
+            let mut row = row.into_active_model();
+            row.schema = Set(i64::from(FIELDS_SCHEMA));
+            row.key_version = Set(i64::from(key.version()));
+            row.sealed = Set(sealed);
+            row.update(tx).await?;
+        }
+    }
+    if let Some(row) = revocation::Entity::find_by_id(row_key).one(tx).await? {
+        let place = |schema, binding| Context::revocation(&tenant, id, row.generation, schema, binding);
+        let stored = (row.schema, row.key_version, row.sealed.as_slice());
+        if let Some(sealed) = mover.moved(stored, place).await? {
+            let mut row = row.into_active_model();
+            row.schema = Set(i64::from(FIELDS_SCHEMA));
+            row.key_version = Set(i64::from(key.version()));
+            row.sealed = Set(sealed);
+            row.update(tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens in one place and seals in another.
+struct Mover<'a> {
+    store: &'a Store,
+    tx: &'a DatabaseTransaction,
+    key: &'a TenantKey,
+    tenant: &'a TenantId,
+    old: Binding,
+    new: Binding,
+}
+
+impl<'a> Mover<'a> {
+    /// `None` if it does not open.
+    async fn moved(
+        &self,
+        (schema, key_version, sealed): (i64, i64, &[u8]),
+        place: impl Fn(u16, Binding) -> Context<'a>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let wrapped = wrapped(self.tx, self.tenant, key_version).await?;
+        let from = |schema| place(schema, self.old);
+        match open_sealed(self.store, self.tenant, schema, sealed, (key_version, &wrapped), from) {
+            Ok(fields) => self.sealed(&fields, &place(FIELDS_SCHEMA, self.new)).map(Some),
+            Err(Error::Integrity) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sealed(&self, fields: &SecretFields, place: &Context<'_>) -> Result<Vec<u8>, Error> {
+        Ok(self.key.seal(place, &encode_fields(fields)?, self.store.keyring().random())?)
+    }
+}
+
+/// A tenant's key as it is stored.
+pub(crate) async fn wrapped(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    version: i64,
+) -> Result<Vec<u8>, Error> {
+    let key = (tenant.as_str().to_owned(), version);
+    Ok(tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?.wrapped)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settings_have_one_spelling() {
+        let of = |value: Value| canonical(value.as_object().expect("an object"));
+        assert_eq!(of(json!({ "b": [1.0, true, null], "a": { "d": 1e16, "c": "\"" } })), {
+            r#"{"a":{"c":"\"","d":10000000000000000},"b":[1,true,null]}"#
+        });
+        assert_eq!(of(json!({ "a": -0.0 })), of(json!({ "a": 0 })));
+        assert_ne!(of(json!({ "a": "1" })), of(json!({ "a": 1 })));
+        assert_ne!(of(json!({ "a": 1.5 })), of(json!({ "a": 1 })));
+    }
+}

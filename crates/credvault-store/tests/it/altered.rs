@@ -1,0 +1,280 @@
+//! What a writer of the database can do, tried: every column of every table that holds a sealed value, and of the row that
+//! says whose it is, is altered by hand, one at a time. Whatever decides whose a secret is or where it goes must be
+//! noticed. What is not is listed here, and in SECURITY.md under the same words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use credvault_domain::{
+    Action, Clock as _, Config, ConnectionId, EventEndpointId, ProviderId, SecretFields, TenantScope,
+};
+use credvault_store::{Error, Fetched, NewApp, NewConnection, NewCredential, Place, Renewal, Selector};
+
+use crate::events::{new_endpoint, put};
+use crate::fixture::*;
+use crate::on_both;
+use crate::refreshes::{claimed, record, renewed};
+
+/// Columns that can be altered without being noticed, by what that is good for. Every other column, a new one too, must
+/// be noticed.
+const UNNOTICED: &[(&str, &[&str])] = &[
+    (
+        "make a row vanish, or serve an earlier row of the same place",
+        &[
+            "connections.tenant_id",
+            "connections.id",
+            "connections.delete_time",
+            "connections.current_version",
+            "credential_versions.tenant_id",
+            "credential_versions.connection_id",
+            "credential_versions.version",
+            "credential_versions.destroy_time",
+            "tokens.tenant_id",
+            "tokens.connection_id",
+            "tokens.version",
+            "oauth_apps.tenant_id",
+            "oauth_apps.provider",
+            "revocations.tenant_id",
+            "revocations.connection_id",
+            "event_endpoints.tenant_id",
+            "event_endpoints.id",
+            "tenant_keys.tenant_id",
+            "tenant_keys.version",
+        ],
+    ),
+    (
+        "show another state, time, hint, label or account; serve what has expired or is disabled, or the opposite",
+        &[
+            "connections.state",
+            "connections.error_reason",
+            "connections.error_time",
+            "connections.enabled",
+            "connections.labels",
+            "connections.external_account_id",
+            "connections.confirmed_account_id",
+            "connections.found_account_id",
+            "connections.hints",
+            "connections.expire_time",
+            "connections.last_used_time",
+            "connections.revision",
+            "connections.create_time",
+            "connections.update_time",
+            "connections.purge_time",
+            "connections.last_version",
+            "connections.last_refreshed_time",
+            "connections.last_verified_time",
+            "connections.scopes_asked",
+            "connections.scopes_granted",
+            "connections.revocation",
+            "connections.revocation_time",
+            "connections.verify_time",
+            "credential_versions.hints",
+            "credential_versions.create_time",
+            "credential_versions.expire_time",
+            "credential_versions.rolled_back_from",
+            "tokens.expire_time",
+            "oauth_apps.scopes",
+            "oauth_apps.hints",
+            "oauth_apps.create_time",
+            "oauth_apps.update_time",
+            "revocations.attempts",
+            "event_endpoints.types",
+            "event_endpoints.description",
+            "event_endpoints.enabled",
+            "event_endpoints.previous_expire_time",
+            "event_endpoints.failures",
+            "event_endpoints.success_time",
+            "event_endpoints.failure_time",
+            "event_endpoints.failure",
+            "event_endpoints.create_time",
+            "event_endpoints.update_time",
+            "tenant_keys.root_id",
+            "tenant_keys.create_time",
+        ],
+    ),
+    (
+        "have another connection of the same owner used where none is named",
+        &["connections.account_name", "connections.is_default"],
+    ),
+];
+
+/// Everything that is opened in this test, with what opens it.
+struct Prepared {
+    user: TenantScope,
+    plain: ConnectionId,
+    renewing: Place,
+    revoked: Place,
+    endpoint: EventEndpointId,
+}
+
+impl Prepared {
+    async fn new(fixture: &Fixture) -> Self {
+        fixture.tenant("acme").await;
+        let (tenant, user) = (scope("acme", None), scope("acme", Some("u1")));
+        let store = &fixture.store;
+        let create = async |account: &str, credential: NewCredential| {
+            let new = NewConnection { config: config("https://shop.example"), ..owned_by("u1", account) };
+            let write = write(&user, Action::CreateConnection);
+            store.connections().create(&user, &new, Some(&credential), &write).await.unwrap().into_inner().id
+        };
+        let plain = create("plain", credential("CANARY plain")).await;
+        let due = Some(Renewal { due_time: None, client_id: None });
+        let id = create("renewing", NewCredential { renewal: due, ..credential("CANARY first") }).await;
+        let fetched = fetch(fixture, &user, id).await.unwrap();
+        let claim = claimed(store, &fetched.place(), fetched.generation()).await;
+        let tokens = renewed(&claim, "CANARY token");
+        assert!(store.refreshes().store(&claim, &tokens, &record(&claim.place)).await.unwrap());
+        let gone = create("gone", credential("CANARY gone")).await;
+        let disconnect = write(&user, Action::DisconnectConnection);
+        let gone = store.revocations().disconnect(&user, gone, None, true, &disconnect).await.unwrap();
+        let revoked = store.place_of(&user, gone.into_inner().id);
+        store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
+        let (endpoint, _) = put(fixture, &tenant, &new_endpoint(&[])).await.unwrap();
+        Self { user, plain, renewing: fetched.place(), revoked, endpoint }
+    }
+
+    /// Which row of a table is altered: a condition.
+    fn row(&self, fixture: &Fixture, table: &str) -> String {
+        let id = |id| fixture.id(id);
+        match table {
+            "connections" => format!("id = {}", id(self.plain)),
+            "credential_versions" => format!("connection_id = {}", id(self.plain)),
+            "tokens" => format!("connection_id = {}", id(self.renewing.connection())),
+            "revocations" => format!("connection_id = {}", id(self.revoked.connection())),
+            _ => "tenant_id = 'acme'".to_owned(),
+        }
+    }
+
+    /// Opens what lies in a table.
+    async fn open(&self, fixture: &Fixture, table: &str) -> Result<(), Error> {
+        let store = &fixture.store;
+        match table {
+            "tokens" => open(fixture, &self.user, self.renewing.connection()).await,
+            "revocations" => store.revocations().open(&self.revoked).await.map(drop),
+            "oauth_apps" => {
+                let generic = ProviderId::parse("generic").unwrap();
+                store.apps().usable_in(&scope("acme", None), &generic).await.map(drop)
+            }
+            "event_endpoints" => {
+                store.event_endpoints().target(&scope("acme", None), self.endpoint).await.map(drop)
+            }
+            _ => open(fixture, &self.user, self.plain).await,
+        }
+    }
+}
+
+fn config(url: &str) -> Config {
+    Config::new([("store_url".to_owned(), url.into())].into_iter().collect()).unwrap()
+}
+
+fn app() -> NewApp {
+    NewApp {
+        provider: ProviderId::parse("generic").unwrap(),
+        client_id: "client".to_owned(),
+        client_secret: Some("CANARY app".to_owned().into()),
+        keep_previous: false,
+        redirect_uri: "https://app.example/back".to_owned(),
+        scopes: Vec::new(),
+        settings: [("application_id".to_owned(), "one".to_owned())].into(),
+        secrets: SecretFields::default(),
+    }
+}
+
+async fn fetch(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Result<Fetched, Error> {
+    fixture.store.credentials().fetch(scope, &Selector::Connection { id, version: None }).await
+}
+
+async fn open(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Result<(), Error> {
+    let fetched = fetch(fixture, scope, id).await?;
+    fixture.store.credentials().open_stored(&fetched, fixture.clock.now(), true).map(drop)
+}
+
+/// Every column of a table with its type.
+async fn columns(fixture: &Fixture, table: &str) -> BTreeMap<String, String> {
+    let sql = match fixture.postgres {
+        Some(_) => format!(
+            "SELECT string_agg(column_name || ' ' || data_type, ',') AS v FROM information_schema.columns
+             WHERE table_schema = 'credvault' AND table_name = '{table}'"
+        ),
+        None => format!("SELECT group_concat(name || ' ' || type) AS v FROM pragma_table_info('{table}')"),
+    };
+    let text = fixture.text(&sql).await;
+    text.split(',').filter_map(|column| column.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect()
+}
+
+/// The tables with a sealed value.
+async fn sealed_tables(fixture: &Fixture) -> BTreeSet<String> {
+    let sql = match fixture.postgres {
+        Some(_) => {
+            "SELECT string_agg(DISTINCT table_name, ',') AS v FROM information_schema.columns
+             WHERE table_schema = 'credvault' AND column_name IN ('sealed', 'wrapped')"
+        }
+        None => {
+            "SELECT group_concat(DISTINCT t.name) AS v FROM sqlite_master t, pragma_table_info(t.name) c
+             WHERE t.type = 'table' AND c.name IN ('sealed', 'wrapped')"
+        }
+    };
+    fixture.text(sql).await.split(',').map(str::to_owned).collect()
+}
+
+/// Another value that the database takes: an assignment, together with what its checks tie to it.
+fn other(table: &str, column: &str, kind: &str) -> String {
+    let value = match (table, column) {
+        ("connections", "state") => "'DISCONNECTED'",
+        ("connections", "error_reason") => "'X', state = 'ERROR'",
+        ("connections", "owner_user") => "''",
+        ("connections", "current_version") => "0",
+        ("connections", "delete_time") => "1, purge_time = 1",
+        ("connections", "purge_time") => "1, delete_time = 1",
+        ("connections", "config") => "'{\"store_url\":\"https://evil.example\"}'",
+        ("connections", "scopes_asked" | "scopes_granted") | ("oauth_apps", "scopes") => "'[\"x\"]'",
+        ("connections", "revocation") => "'DONE'",
+        ("event_endpoints", "types") => "' connection.connected '",
+        ("credential_versions", "destroy_time") => "1, sealed = NULL",
+        _ => match kind.to_ascii_lowercase().as_str() {
+            "text" if column == "labels" || column == "hints" || column == "settings" => "'{\"x\":\"y\"}'",
+            "jsonb" => "'{\"x\":\"y\"}'",
+            "text" => return format!("{column} = coalesce({column}, '') || 'x'"),
+            "boolean" => return format!("{column} = NOT {column}"),
+            "bigint" | "integer" if column == "enabled" || column == "is_default" => {
+                return format!("{column} = 1 - {column}");
+            }
+            "bigint" | "integer" => return format!("{column} = coalesce({column}, 0) + 1"),
+            "uuid" => "'0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e'",
+            "blob" if column == "id" || column == "connection_id" => "x'0193a5b27c407cc19d3e1f2a3b4c5d6e'",
+            "blob" => return format!("{column} = zeroblob(length({column}))"),
+            "bytea" => return format!("{column} = decode(repeat('00', octet_length({column})), 'hex')"),
+            kind => panic!("{table}.{column} is of the new type {kind}"),
+        },
+    };
+    format!("{column} = {value}")
+}
+
+on_both! {
+    async fn every_column_that_decides_whose_or_where_is_noticed(fixture: &Fixture) {
+        let prepared = Prepared::new(fixture).await;
+        let postgres = fixture.postgres.is_some();
+        let free = if postgres { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
+        let listed: BTreeSet<&str> = UNNOTICED.iter().flat_map(|(_, columns)| columns.iter().copied()).collect();
+        let mut tables = sealed_tables(fixture).await;
+        assert!(tables.remove("handoffs"), "that one is tried with its consent");
+        tables.insert("connections".to_owned());
+        let mut wrong = Vec::new();
+        for table in &tables {
+            prepared.open(fixture, table).await.unwrap_or_else(|error| panic!("{table}: {error}"));
+            fixture.execute(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+            for (column, kind) in columns(fixture, table).await {
+                let (change, row) = (other(table, &column, &kind), prepared.row(fixture, table));
+                fixture.execute(&format!("{free}; UPDATE {table} SET {change} WHERE {row}")).await;
+                let noticed = matches!(prepared.open(fixture, table).await, Err(Error::Integrity));
+                let name = format!("{table}.{column}");
+                if noticed == listed.contains(name.as_str()) {
+                    wrong.push(format!("{name} (noticed: {noticed})"));
+                }
+                let again = format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}");
+                fixture.execute(&format!("{free}; {again}")).await;
+                prepared.open(fixture, table).await.unwrap_or_else(|error| panic!("{name} again: {error}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
