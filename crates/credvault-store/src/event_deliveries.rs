@@ -197,11 +197,13 @@ impl EventDeliveries<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let opened = self.store.event_endpoints().opened(&tx, &place.tenant, &endpoint).await;
-        if let Err(Error::Integrity) = opened {
-            self.rest_broken(tx, place, now).await?;
-        }
-        let target = opened?;
+        let target = match self.store.event_endpoints().opened(&tx, &place.tenant, &endpoint).await {
+            Err(Error::Integrity) => {
+                self.rest_broken(tx, place, now).await?;
+                return Err(Error::Integrity);
+            }
+            opened => opened?,
+        };
         Entity::update_many()
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
             .col_expr(Column::DueTime, Expr::value(now.after(LEASE).micros()))

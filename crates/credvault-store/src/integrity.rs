@@ -36,7 +36,7 @@ pub(crate) async fn note(
     event.time = now;
     event.outcome = AuditOutcome::Failed;
     event.reason = Some(Reason::IntegrityFailure);
-    crate::audit_log::insert(tx, &[event]).await
+    Ok(crate::audit_log::insert(tx, &[event]).await?)
 }
 
 impl Store {
