@@ -59,6 +59,7 @@ impl Store {
             let mut row = model.into_active_model();
             row.state = Set(ConnectionState::Error.as_str().to_owned());
             row.error_reason = Set(Some(reason.to_owned()));
+            row.error_code = Set(None);
             row.error_time = Set(Some(now.micros()));
             row.revision = Set(revision);
             row.update_time = Set(now.micros());

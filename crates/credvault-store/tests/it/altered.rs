@@ -44,6 +44,7 @@ const UNNOTICED: &[(&str, &[&str])] = &[
         &[
             "connections.state",
             "connections.error_reason",
+            "connections.error_code",
             "connections.error_time",
             "connections.enabled",
             "connections.labels",
