@@ -16,7 +16,7 @@ on_both! {
         let put = v1::PutCredentialRequest {
             connection_id: first.id.clone(),
             credential: Some(input(&[("a", "CANARY"), ("b", "CANARY"), ("c", "CANARY"), ("token", "CANARY two")])),
-            request_id: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6f".into(), verify: false,
+            request_id: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6f".into(), verify: false, config: None,
             expected_version: Some(1),
         };
         app.vault().put_credential(put.clone()).await.unwrap();
