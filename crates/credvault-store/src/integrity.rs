@@ -51,10 +51,12 @@ impl Store {
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
         let model = connection::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
         let reason = Reason::IntegrityFailure.as_str();
-        let shows = |model: &connection::Model| {
-            model.current_version == 0 || model.error_reason.as_deref() == Some(reason)
+        // It may have been the app's secret, or what is kept for a revocation: that is not the connection's fault.
+        let own = match model.as_ref().filter(|model| model.current_version > 0) {
+            Some(model) => matches!(self.refreshes().open(&tx, place, model).await, Err(Error::Integrity)),
+            None => false,
         };
-        if let Some(model) = model.filter(|model| !shows(model)) {
+        if let Some(model) = model.filter(|model| own && model.error_reason.as_deref() != Some(reason)) {
             let revision = model.revision + 1;
             let mut row = model.into_active_model();
             row.state = Set(ConnectionState::Error.as_str().to_owned());
