@@ -65,7 +65,7 @@ async fn answer(kind: &str, token: &str) -> Response {
         "gateway" => (StatusCode::BAD_GATEWAY, "<h1>Bad gateway</h1>").into_response(),
         "garbage" => (StatusCode::OK, "<!doctype html><title>Sign in</title>").into_response(),
         "slow" => {
-            tokio::time::sleep(Duration::from_secs(8)).await;
+            tokio::time::sleep(Duration::from_secs(4)).await;
             (StatusCode::SERVICE_UNAVAILABLE, "later").into_response()
         }
         _ => {
@@ -143,6 +143,14 @@ impl Scene {
     /// What the hostile tenant's services do without end.
     fn attack(&self, stop: &CancellationToken) -> tokio::task::JoinSet<()> {
         let mut workers = tokio::task::JoinSet::new();
+        // Time passes, so that what has failed is tried again.
+        let (clock, end) = (self.vault.clock.clone(), stop.clone());
+        workers.spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            while end.run_until_cancelled(ticks.tick()).await.is_some() {
+                clock.advance(Duration::from_millis(100));
+            }
+        });
         for worker in 0..12 {
             let (client, ids, stop) = (self.hostile.clone(), self.ids.clone(), stop.clone());
             workers.spawn(async move {

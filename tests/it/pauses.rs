@@ -120,27 +120,26 @@ on_both! {
         refresh(&app, &id).await.unwrap();
         assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
     }
+}
 
-    async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all(vault: TestVault) {
-        let mut vault = vault;
-        vault.stop().await;
-        let connected = Connected::start(vault, STRICT).await;
-        let app = connected.vault.app("acme").await;
-        let id = connected.granted(&app, "one", -60).await;
-        eventually("it is renewed", || async { connected.provider.counts().refreshes_granted == 1 }).await;
-        let retry_after = RetryAfter::Seconds(600);
-        connected.provider.behave(|behaviour| behaviour.steady = Step::Throttle { retry_after });
-        for (pause, rest) in [(0, 600), (100, 500)] {
-            connected.vault.clock.advance(Duration::from_secs(pause));
-            for _ in 0..2 {
-                let refused = refresh(&app, &id).await.unwrap_err();
-                assert_eq!(refusal(&refused), "ResourceExhausted PROVIDER_RATE_LIMITED");
-                assert_eq!(retry(&refused), Duration::from_secs(rest));
-            }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let id = connected.granted(&app, "one", -60).await;
+    eventually("it is renewed", || async { connected.provider.counts().refreshes_granted == 1 }).await;
+    let retry_after = RetryAfter::Seconds(600);
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Throttle { retry_after });
+    for (pause, rest) in [(0, 600), (100, 500)] {
+        connected.vault.clock.advance(Duration::from_secs(pause));
+        for _ in 0..2 {
+            let refused = refresh(&app, &id).await.unwrap_err();
+            assert_eq!(refusal(&refused), "ResourceExhausted PROVIDER_RATE_LIMITED");
+            assert_eq!(retry(&refused), Duration::from_secs(rest));
         }
-        assert_eq!(connected.provider.counts().refreshes, 2, "who insists waits, too");
-        connected.vault.clock.advance(Duration::from_secs(500));
-        connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
-        refresh(&app, &id).await.unwrap();
     }
+    assert_eq!(connected.provider.counts().refreshes, 2, "who insists waits, too");
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    connected.vault.clock.advance(Duration::from_secs(500));
+    refresh(&app, &id).await.unwrap();
 }
