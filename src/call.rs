@@ -293,7 +293,7 @@ impl Call {
             _ => TenantId::platform(),
         };
         event.outcome = refusal.outcome();
-        event.reason = Some(refusal.kind().1);
+        event.reason = Some(refusal.recorded());
         event.policies = refusal.policies();
         event
     }

@@ -19,8 +19,8 @@ pub(crate) use page::page;
 pub(crate) use parse::{
     FetchQuery, UpdateField, account_name, audit_filter, audit_groups, connection_filter, connection_id,
     display_name, etag, expected_version, external_account_id, fetch_query, labels, new_app, new_credential,
-    optional_tenant_id, owner, parameters, provider_id, request_id, return_origin, scopes, session,
-    tenant_id, tenant_state, update_mask, user_id, version,
+    optional_tenant_id, owner, parameters, provider_id, request_id, scopes, session, tenant_id, tenant_state,
+    update_mask, user_id, version, way_back,
 };
 pub(crate) use refusal::{Refusal, code_name, reason_of};
 pub(crate) use render::{

@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 use super::failure::Failure;
 #[cfg(feature = "dev")]
 use crate::proto::v1::admin_service_client::AdminServiceClient;
+use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::connection_service_client::ConnectionServiceClient;
 use crate::proto::v1::vault_service_client::VaultServiceClient;
 use crate::trace;
@@ -156,6 +157,10 @@ impl Client {
 
     pub(super) fn vault(&self) -> VaultServiceClient<Calling> {
         VaultServiceClient::new(self.calling())
+    }
+
+    pub(super) fn audit(&self) -> AuditServiceClient<Calling> {
+        AuditServiceClient::new(self.calling())
     }
 
     pub(super) fn connections(&self) -> ConnectionServiceClient<Calling> {

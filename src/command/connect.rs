@@ -20,6 +20,8 @@ use crate::wire::struct_of;
 
 /// How often it looks whether the account is connected.
 const LOOK: Duration = Duration::from_secs(1);
+/// In which of these looks it reads the log as well, each of which is on record.
+const LOG: u32 = 5;
 
 #[derive(Args, Debug)]
 pub(super) struct ConnectArgs {
@@ -45,20 +47,17 @@ pub(super) struct ConnectArgs {
 
 pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
-    let connection = arguments.connection(&client).await?;
-    let request = v1::BeginAuthorizationRequest {
-        connection_id: connection.id.clone(),
-        scopes: arguments.scopes.clone(),
-        ..Default::default()
+    let (connection, new) = arguments.connection(&client).await?;
+    let begun = match arguments.begin(&client, &connection.id).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            // No consent can come, so a connection that was made for it stays in nobody's way.
+            if new {
+                undo(&client, &connection.id).await?;
+            }
+            return Err(failure);
+        }
     };
-    let begun = client.connections().begin_authorization(request).await?.into_inner();
-    if begun.confirmation_code.is_empty() {
-        return Err(Failure::Usage(format!(
-            "the app at {} sends browsers to a back end of its own, which completes consents; to connect accounts \
-             from here, store it with PutOAuthApp without a redirect_uri",
-            arguments.provider
-        )));
-    }
     // Not on standard output: that is for the result.
     writeln!(
         std::io::stderr(),
@@ -67,12 +66,47 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
         begun.confirmation_code
     )?;
     let until = begun.expire_time.map_or(0, |time| time.seconds);
-    one(Some(connected(&client, &connection, until).await?), arguments.output.output, output)
+    let connected = tokio::select! {
+        connected = connected(&client, &connection, until) => connected?,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Failure::Unexpected(anyhow::anyhow!(
+                "stopped waiting; the address above works until ten minutes after it was made, and whoever confirms \
+                 there still connects the account: `credvault connections list` shows whether that happened"
+            )));
+        }
+    };
+    one(Some(connected), arguments.output.output, output)
+}
+
+/// Takes back a connection that was made a moment ago.
+async fn undo(client: &Client, id: &str) -> Result<(), Failure> {
+    let delete = v1::DeleteConnectionRequest { connection_id: id.to_owned(), ..Default::default() };
+    client.connections().delete_connection(delete).await?;
+    let purge = v1::PurgeConnectionRequest { connection_id: id.to_owned(), ..Default::default() };
+    client.connections().purge_connection(purge).await?;
+    Ok(())
 }
 
 impl ConnectArgs {
-    /// The connection of that name, made if there is none.
-    async fn connection(&self, client: &Client) -> Result<v1::Connection, Failure> {
+    async fn begin(&self, client: &Client, id: &str) -> Result<v1::BeginAuthorizationResponse, Failure> {
+        let request = v1::BeginAuthorizationRequest {
+            connection_id: id.to_owned(),
+            scopes: self.scopes.clone(),
+            ..Default::default()
+        };
+        let begun = client.connections().begin_authorization(request).await?.into_inner();
+        if begun.confirmation_code.is_empty() {
+            return Err(Failure::Usage(format!(
+                "the app at {} sends browsers to a back end of its own, which completes consents; to connect accounts \
+                 from here, store it with PutOAuthApp without a redirect_uri",
+                self.provider
+            )));
+        }
+        Ok(begun)
+    }
+
+    /// The connection of that name, made if there is none, and whether it was made.
+    async fn connection(&self, client: &Client) -> Result<(v1::Connection, bool), Failure> {
         let all = all_connections(client, &self.provider, false).await?;
         // Another user's is not the one that is meant, though it may be seen.
         let owned = |connection: &v1::Connection| {
@@ -82,7 +116,7 @@ impl ConnectArgs {
         let named =
             |connection: &v1::Connection| connection.account_name == self.account && owned(connection);
         if let Some(connection) = all.into_iter().find(named) {
-            return Ok(connection);
+            return Ok((connection, false));
         }
         let request = v1::CreateConnectionRequest {
             provider: self.provider.clone(),
@@ -92,7 +126,7 @@ impl ConnectArgs {
             ..Default::default()
         };
         let created = client.connections().create_connection(request).await?.into_inner();
-        Ok(created.connection.context("the vault answered without a connection")?)
+        Ok((created.connection.context("the vault answered without a connection")?, true))
     }
 
     /// The auth mode that was named, or the provider's only one with a consent.
@@ -116,9 +150,28 @@ impl ConnectArgs {
     }
 }
 
+/// Whether the consent that is over at `until` has ended without an account. A connection that works does not show that,
+/// for it goes on working; the log does, to those who may read it.
+async fn declined(client: &Client, id: &str, until: i64) -> bool {
+    let began = prost_types::Timestamp { seconds: until.saturating_sub(600), nanos: 0 };
+    let filter = v1::AuditFilter {
+        start_time: Some(began),
+        action: "CompleteAuthorization".to_owned(),
+        connection_id: id.to_owned(),
+        outcome: v1::AuditOutcome::Failed.into(),
+        ..Default::default()
+    };
+    let request = v1::ListAuditEventsRequest { filter: Some(filter), page_size: 20, ..Default::default() };
+    let last = client.audit().list_audit_events(request).await.map(|answer| answer.into_inner().events);
+    // Who may not read the log waits until the time is over.
+    last.unwrap_or_default()
+        .iter()
+        .any(|event| matches!(event.reason.as_str(), "CONSENT_DENIED" | "CONSENT_FAILED" | "STATE_MISSING"))
+}
+
 /// Waits until the consent has come, or will not come any more.
 async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Result<v1::Connection, Failure> {
-    loop {
+    for look in 1_u32.. {
         tokio::time::sleep(LOOK).await;
         let request = v1::GetConnectionRequest { connection_id: before.id.clone() };
         let now = client.connections().get_connection(request).await?.into_inner();
@@ -126,14 +179,18 @@ async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Resu
         if now.current_version > before.current_version && now.state() == v1::ConnectionState::Connected {
             return Ok(now);
         }
-        if now.state() == v1::ConnectionState::Disconnected {
+        let worked = before.current_version > 0 && look % LOG == 0;
+        if now.state() == v1::ConnectionState::Disconnected
+            || (worked && declined(client, &before.id, until).await)
+        {
             let text = "the account was not connected: access was not given, or the provider failed; the page in the \
                         browser says which";
             return Err(Status::failed_precondition(text).into());
         }
         if SystemClock.now().seconds() > until {
-            let text = "the account was not connected within ten minutes; run the command again";
-            return Err(Status::failed_precondition(text).into());
+            break;
         }
     }
+    let text = "the account was not connected within ten minutes; run the command again";
+    Err(Status::failed_precondition(text).into())
 }

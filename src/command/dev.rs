@@ -38,6 +38,9 @@ pub(super) struct DevArgs {
     /// Where to serve browsers that connect accounts.
     #[arg(long, default_value = "127.0.0.1:7480")]
     public_address: SocketAddr,
+    /// Origins of pages that may open a window to connect an account, where `credvault.toml` names none. Repeatable.
+    #[arg(long = "origin", value_name = "ORIGIN", default_value = "http://localhost:3000")]
+    origins: Vec<String>,
     /// Run a provider to play with, beside the vault: accounts can be connected without having any.
     #[arg(long)]
     simulator: bool,
@@ -53,6 +56,9 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         let mut settings = folder.settings(arguments.address, arguments.admin_address)?;
         settings.public.address = chosen(arguments.public_address)?;
         settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
+        if settings.public.origins.is_empty() {
+            settings.public.origins.clone_from(&arguments.origins);
+        }
         let provider = match arguments.simulator {
             true => Some(Provider::start(arguments.simulator_address, &folder, &mut settings).await?),
             false => None,

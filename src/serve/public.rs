@@ -1,11 +1,13 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
-//! provider, come back here, and leave with a result for the page that opened them, or after the person has confirmed.
+//! provider, come back here, and leave with a result for the page that opened them, or after the person has decided.
 //! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has
 //! written is.
 
 mod consent;
 mod handoff;
 mod page;
+mod refused;
+mod returned;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use credvault_domain::ProviderId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,7 +28,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use consent::{Browser, Consents, Started, parameters};
+use consent::{Browser, Consents, Next, Parameters, Started, parameters};
 use page::Page;
 
 use crate::vault::Vault;
@@ -57,9 +61,16 @@ pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
         .route("/page.js", get(page::script))
         .route("/page.css", get(page::style))
         .route("/oauth/start", get(start))
-        .route("/oauth/callback/{provider}", get(callback))
+        .route("/oauth/callback/{provider}", get(callback).post(posted))
+        .route("/oauth/return/{page}", get(returned))
         .route("/oauth/confirm", post(confirm))
         .route("/oauth/handoff/{provider}", post(handoff))
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
+        .layer(map_response(move |mut response: Response| async move {
+            page::harden(response.headers_mut(), secure);
+            response
+        }))
         .with_state(Arc::new(port))
 }
 
@@ -67,21 +78,30 @@ async fn home(State(port): State<Arc<Port>>) -> Response {
     port.show(page::home())
 }
 
-async fn start(State(port): State<Arc<Port>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn nothing(State(port): State<Arc<Port>>) -> Response {
+    port.show(page::not_found())
+}
+
+async fn other_method(State(port): State<Arc<Port>>) -> Response {
+    port.show(page::other_method())
+}
+
+async fn start(
+    State(port): State<Arc<Port>>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
+    let browser = Browser { id: port.cookie(&headers), source };
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
-    match port.consents.start(query, port.cookie(&headers)).await {
+    match port.consents.start(query, browser).await {
         Ok(Started { url, browser }) => {
-            // 303, so that nothing but a GET goes on (RFC 9700, section 4.12).
-            let mut response = StatusCode::SEE_OTHER.into_response();
-            let headers = response.headers_mut();
-            page::harden(headers, port.secure);
-            for (name, value) in [(header::LOCATION, url), (header::SET_COOKIE, port.set_cookie(&browser))] {
-                // Both are ASCII without line breaks.
-                HeaderValue::try_from(value).into_iter().for_each(|value| {
-                    headers.insert(name.clone(), value);
-                });
-            }
+            let mut response = see_other(&url);
+            // It is ASCII without line breaks.
+            HeaderValue::try_from(port.set_cookie(&browser)).into_iter().for_each(|value| {
+                response.headers_mut().insert(header::SET_COOKIE, value);
+            });
             response
         }
         Err(page) => port.show(page),
@@ -99,10 +119,30 @@ async fn callback(
     let browser = Browser { id: port.cookie(&headers), source };
     let work = Arc::clone(&port);
     port.whole(async move {
-        let Some(_turn) = work.turn().await else { return page::busy() };
+        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
         work.consents.callback(&provider, query, browser).await
     })
     .await
+}
+
+/// A provider that has the browser post its answer (`response_mode=form_post`) does so from its own site, and browsers
+/// keep the cookie back from that. So they are sent here once more, by GET.
+async fn posted(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
+    let Ok(provider) = ProviderId::parse(&provider) else { return port.show(page::not_found()) };
+    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    see_other(&format!("/oauth/callback/{provider}?{query}"))
+}
+
+async fn returned(
+    State(port): State<Arc<Port>>,
+    Path(page): Path<String>,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let browser = Browser { id: port.cookie(&headers), source };
+    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
+    port.show(port.consents.returned(&page, &browser).await)
 }
 
 async fn confirm(
@@ -111,16 +151,30 @@ async fn confirm(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await;
-    let Ok(Ok(body)) = body else { return port.show(page::unreadable()) };
-    let form = parameters(&String::from_utf8_lossy(&body));
+    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
     let browser = Browser { id: port.cookie(&headers), source };
     let work = Arc::clone(&port);
     port.whole(async move {
-        let Some(_turn) = work.turn().await else { return page::busy() };
-        work.consents.confirm(form, browser).await
+        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+        Next::Page(work.consents.decided(form, browser).await)
     })
     .await
+}
+
+/// What a form holds; `None` if it is too large or does not arrive.
+async fn form(body: Body) -> Option<Parameters> {
+    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await.ok()?.ok()?;
+    Some(parameters(&String::from_utf8_lossy(&body)))
+}
+
+/// 303, so that nothing but a GET goes on (RFC 9700, section 4.12).
+fn see_other(url: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    // It is ASCII without line breaks.
+    HeaderValue::try_from(url).into_iter().for_each(|value| {
+        response.headers_mut().insert(header::LOCATION, value);
+    });
+    response
 }
 
 /// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
@@ -131,15 +185,16 @@ async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, bo
         (Ok(Ok(body)), Some(_turn)) => port.consents.hand_over(&provider, &body).await,
         _ => false,
     };
-    let mut response = if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response();
-    page::harden(response.headers_mut(), port.secure);
-    response
+    if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response()
 }
 
 impl Port {
     /// Does something to its end, even if the window is closed meanwhile: a code is spent once it was sent.
-    async fn whole(&self, work: impl Future<Output = Page> + Send + 'static) -> Response {
-        self.show(tokio::spawn(work).await.unwrap_or_else(|_| page::broken()))
+    async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Response {
+        match tokio::spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
+            Next::Page(page) => self.show(page),
+            Next::Returned(page) => see_other(&format!("/oauth/return/{page}")),
+        }
     }
 
     /// Waits for a turn, as long as the head of a request may take. Never closed.
@@ -148,11 +203,8 @@ impl Port {
     }
 
     fn show(&self, page: Page) -> Response {
-        metrics::counter!("credvault_pages_total", "page" => page.title, "reason" => page.reason)
-            .increment(1);
-        let mut response = page.into_response();
-        page::harden(response.headers_mut(), self.secure);
-        response
+        metrics::counter!("credvault_pages_total", "page" => page.kind, "reason" => page.reason).increment(1);
+        page.into_response()
     }
 
     /// The prefix has browsers accept it from this very host by https only.

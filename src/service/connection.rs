@@ -284,10 +284,13 @@ async fn begin_authorization(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     let connection = call.connection(&scope, id).await?;
+    let (return_origin, return_url) =
+        wire::way_back(request.return_origin, &request.return_url, &call.vault.origins)?;
     let wanted = Wanted {
         scopes: wire::scopes("scopes", request.scopes)?,
         session: wire::session(request.session)?,
-        return_origin: wire::return_origin(request.return_origin, &call.vault.origins)?,
+        return_origin,
+        return_url,
         service: call.caller.service.clone(),
     };
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
@@ -318,11 +321,14 @@ async fn complete_authorization(
     let session = wire::session(request.session)?;
     let callback = Callback { parameters: &parameters };
     let returned = call.vault.broker.returned(&scope, callback, session.as_deref(), public).await?;
-    let connection = call.connection(&scope, returned.place.connection()).await?;
-    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
-    let target = Target { scope: &scope, connection: &connection, mode };
-    let write = Write { event: call.event(), repeat: None };
-    let connected = call.vault.broker.complete(target, &returned, callback, &write).await?;
+    let completed = async {
+        let connection = call.connection(&scope, returned.place.connection()).await?;
+        let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+        let target = Target { scope: &scope, connection: &connection, mode };
+        let write = Write { event: call.event(), repeat: None };
+        Ok::<_, Refusal>(call.vault.broker.complete(target, &returned, callback, &write).await?)
+    };
+    let connected = completed.await.map_err(Refusal::spent)?;
     Ok(connected
         .map(|connected| v1::CompleteAuthorizationResponse { connection: Some(wire::connection(connected)) }))
 }

@@ -428,14 +428,37 @@ pub(crate) fn session(session: String) -> Result<Option<String>, Violations> {
     }
 }
 
-/// The origin of the page that is told of a browser's return: one of those that are configured.
-pub(crate) fn return_origin(given: String, known: &[String]) -> Result<Option<String>, Violations> {
-    match given.as_str() {
-        "" => Ok(None),
-        origin if known.iter().any(|known| known == origin) => Ok(Some(given)),
+/// Where a consent ends in the browser: the origin of the page that is told, one of those that are configured, and the URL
+/// of that origin to which the browser goes where no page can be told.
+pub(crate) fn way_back(
+    origin: String,
+    url: &str,
+    known: &[String],
+) -> Result<(Option<String>, Option<String>), Violations> {
+    const RULE: &str =
+        "must be one of the vault's setting public.origins, exactly; an operator can add it there";
+    if !origin.is_empty() && !known.contains(&origin) {
+        return Err(Violations::of("return_origin", RULE));
+    }
+    let origin = Some(origin).filter(|origin| !origin.is_empty());
+    if url.is_empty() {
+        return Ok((origin, None));
+    }
+    let parsed = url::Url::parse(url).ok().filter(|parsed| {
+        let bare = parsed.username().is_empty() && parsed.password().is_none();
+        bare && parsed.fragment().is_none() && url.len() <= 2048
+    });
+    let its = parsed.as_ref().map(|parsed| parsed.origin().ascii_serialization());
+    match (parsed, its) {
+        (Some(parsed), Some(its))
+            if known.contains(&its) && origin.as_ref().is_none_or(|given| *given == its) =>
+        {
+            Ok((Some(its), Some(parsed.into())))
+        }
         _ => Err(Violations::of(
-            "return_origin",
-            "must be one of the vault's setting public.origins, exactly; an operator can add it there",
+            "return_url",
+            "must be a URL of return_origin, without a fragment, of at most 2048 bytes; its origin must be one of the \
+             vault's setting public.origins",
         )),
     }
 }

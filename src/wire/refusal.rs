@@ -61,6 +61,9 @@ pub(crate) enum Refusal {
     /// A consent does not begin or end well.
     #[error(transparent)]
     Authorize(AuthorizeError),
+    /// A consent could not be completed by the vault's own fault, and cannot be any more: its state is used up.
+    #[error("the vault could not complete the consent, whose state is used up now; begin again")]
+    Spent(#[source] Box<Refusal>),
     /// Too many calls of this service for this tenant.
     #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
     RateLimited(Duration),
@@ -91,6 +94,12 @@ impl From<VerifyError> for Refusal {
             VerifyError::Invalid(violations) => Self::Invalid(violations),
             error => Self::Verify(error),
         }
+    }
+}
+
+impl From<store::AuthorizationError> for Refusal {
+    fn from(error: store::AuthorizationError) -> Self {
+        Self::Store(error.into())
     }
 }
 
@@ -138,6 +147,7 @@ impl Refusal {
                 }
                 store::Error::TooManyAuthorizations { .. } => (Code::ResourceExhausted, R::QuotaExceeded),
                 store::Error::TooManyQueries => (Code::ResourceExhausted, R::RateLimited),
+                store::Error::TooManyStarts { .. } => (Code::ResourceExhausted, R::RateLimited),
                 store::Error::EventEndpointNotFound => (Code::NotFound, R::EventEndpointNotFound),
                 store::Error::EventDeliveryNotFound => (Code::NotFound, R::EventDeliveryNotFound),
                 store::Error::TooManyEventEndpoints => (Code::ResourceExhausted, R::QuotaExceeded),
@@ -153,9 +163,11 @@ impl Refusal {
                 }
             },
             Self::Authorize(error) => match error {
-                AuthorizeError::Declined | AuthorizeError::CodeRefused | AuthorizeError::NotHandedOver => {
-                    (Code::FailedPrecondition, R::ReauthorizationRequired)
-                }
+                AuthorizeError::Denied
+                | AuthorizeError::Declined
+                | AuthorizeError::CodeRefused
+                | AuthorizeError::NotHandedOver => (Code::FailedPrecondition, R::ReauthorizationRequired),
+                AuthorizeError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
                 AuthorizeError::AppRefused | AuthorizeError::Unavailable => {
                     (Code::Unavailable, R::ProviderUnavailable)
                 }
@@ -185,8 +197,38 @@ impl Refusal {
             Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded => {
                 (Code::ResourceExhausted, R::RateLimited)
             }
+            Self::Spent(refusal) => refusal.kind(),
             Self::Deadline => (Code::DeadlineExceeded, R::DeadlineExceeded),
             Self::Internal => (Code::Internal, R::Internal),
+        }
+    }
+
+    /// The reason as records and pages have it: finer than what callers read where a consent ends.
+    pub(crate) fn recorded(&self) -> Reason {
+        use store::AuthorizationError as A;
+        match self {
+            Self::Store(store::Error::Authorization(error)) => match error {
+                A::Missing | A::Ambiguous => Reason::StateMissing,
+                A::Unknown => Reason::StateInvalid,
+                A::Replayed => Reason::StateReplayed,
+                A::Expired => Reason::StateExpired,
+                A::Foreign | A::OtherWay => Reason::StateForeign,
+                A::OtherProvider => Reason::ProviderMismatch,
+            },
+            Self::Authorize(AuthorizeError::Denied) => Reason::ConsentDenied,
+            Self::Authorize(
+                AuthorizeError::Declined | AuthorizeError::CodeRefused | AuthorizeError::NotHandedOver,
+            ) => Reason::ConsentFailed,
+            other => other.kind().1,
+        }
+    }
+
+    /// The same after a consent's state was taken: what could be tried again cannot be any more.
+    pub(crate) fn spent(self) -> Self {
+        match self {
+            Self::Authorize(_) => self,
+            other if other.retry_delay().is_some() => Self::Spent(Box::new(other)),
+            other => other,
         }
     }
 
@@ -259,9 +301,12 @@ impl Refusal {
                 | RefreshError::Throttled { retry }
                 | RefreshError::App { retry, .. },
             ) => Some(*retry),
-            Self::Store(store::Error::TooManyAuthorizations { retry }) => Some(*retry),
+            Self::Store(
+                store::Error::TooManyAuthorizations { retry } | store::Error::TooManyStarts { retry },
+            )
+            | Self::Authorize(AuthorizeError::Throttled { retry }) => Some(*retry),
             // No time helps: room has to be made, or a consent begun anew, for its state is used up.
-            Self::Store(store::Error::TooManyEventEndpoints) | Self::Authorize(_) => None,
+            Self::Store(store::Error::TooManyEventEndpoints) | Self::Authorize(_) | Self::Spent(_) => None,
             _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
                 Some(Duration::from_secs(1))
             }

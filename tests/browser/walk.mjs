@@ -44,17 +44,23 @@ const served = /Serving on localhost:(\d+)[^]*FetchCredential\n/;
 
 async function dev(args) {
   const vault = await start(program, ["dev", ...ports, ...args], served);
-  return { port: vault.match[1], stop: async () => (vault.child.kill("SIGINT"), assert.equal((await vault.ended).code, 0)) };
+  const provider = vault.match[0].match(/its provider: (\S+)\)/)?.[1];
+  return { port: vault.match[1], provider, stop: async () => (vault.child.kill("SIGINT"), assert.equal((await vault.ended).code, 0)) };
 }
 
-/// Serves a page that opens an address in a window and shows the message that it gets.
+/// Serves a page that opens an address in a window and shows the message that it gets, also in its own address. It closes
+/// the window that has told it.
 async function application() {
   const page = `<!doctype html><title>Application</title><button id="open">Connect</button><pre id="got"></pre><script>
     const url = new URLSearchParams(location.search).get("url");
     document.getElementById("open").onclick = () => window.open(url);
+    const show = (message) => { document.getElementById("got").textContent = JSON.stringify(message); };
     addEventListener("message", (event) => {
-      if (event.source !== window) document.getElementById("got").textContent = JSON.stringify({ origin: event.origin, ...event.data });
+      if (event.source === window) return;
+      show({ origin: event.origin, ...event.data });
+      event.source.close();
     });
+    if (location.hash) show(Object.fromEntries(new URLSearchParams(location.hash.slice(1))));
   </script>`;
   const server = createServer((_, response) => response.setHeader("content-type", "text/html").end(page));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -96,6 +102,14 @@ async function call(method, request) {
   return JSON.parse(stdout);
 }
 
+/// Turns the switches of the provider, whose address `dev` prints.
+async function behave(behaviour) {
+  const url = `${vault.provider}/control/behaviour`;
+  const answer = await fetch(url, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(behaviour) });
+  assert.ok(answer.ok, await answer.text());
+  return url;
+}
+
 const titled = (page, title) => page.waitForFunction((title) => document.title === title, title);
 
 async function aPersonConnectsAnAccount() {
@@ -103,6 +117,8 @@ async function aPersonConnectsAnAccount() {
   const { url, code, ended } = await connect("main");
   await page.goto(url);
   await page.getByRole("button", { name: "Allow" }).click();
+  await titled(page, "Connect this account?");
+  await page.reload();
   await titled(page, "Connect this account?");
   assert.equal(await page.locator(".code").textContent(), code);
   assert.equal(new URL(page.url()).search, "", "the code does not stay in the address");
@@ -119,6 +135,21 @@ async function aPersonDeclines() {
   const { url, ended } = await connect("declined");
   await page.goto(url);
   await page.getByRole("button", { name: "Deny" }).click();
+  await titled(page, "Not connected");
+  assert.equal(await page.getByText("CONSENT_DENIED").isVisible(), false, "the reason is among the details");
+  assert.equal((await ended).code, 5);
+  // What is loaded again ends nothing else.
+  await page.reload();
+  await titled(page, "credvault");
+}
+
+async function aPersonCancels() {
+  const page = await (await context()).newPage();
+  const { url, ended } = await connect("cancelled");
+  await page.goto(url);
+  await page.getByRole("button", { name: "Allow" }).click();
+  await titled(page, "Connect this account?");
+  await page.getByRole("button", { name: "Cancel" }).click();
   await titled(page, "Not connected");
   assert.equal((await ended).code, 5);
 }
@@ -148,9 +179,11 @@ async function aPageOpensAWindowAndCompletes() {
     const page = await made.newPage();
     await page.goto(`${origin}/?url=${encodeURIComponent(authorization_url)}`);
     const popup = await Promise.all([made.waitForEvent("page"), page.click("#open")]).then(([popup]) => popup);
-    const closed = popup.waitForEvent("close");
+    const closed = origin === ours && popup.waitForEvent("close");
     await popup.getByRole("button", { name: "Allow" }).click();
-    await closed;
+    if (closed) await closed;
+    // Where the message is not delivered, the window says where to go on, and does so after it was sent.
+    else await popup.getByRole("link", { name: "Go on at" }).waitFor();
     const got = () => page.locator("#got").textContent();
     if (origin === theirs) {
       // The page's own message comes after whatever the window sent before it closed.
@@ -171,8 +204,46 @@ async function aPageOpensAWindowAndCompletes() {
   }
 }
 
+/// The provider's page cuts its window off from the page that opened it; or there is no such page, as on a phone.
+async function aWindowWithoutItsOpenerGoesToThePageInstead() {
+  const { connection } = await call("ConnectionService/CreateConnection",
+    { provider: "simulator", account_name: "cut", auth_mode: "oauth2_code" });
+  for (const [cut, decision, returnUrl] of [[true, "Allow", ""], [true, "Deny", ""], [false, "Allow", `${ours}/connected`]]) {
+    const request = { connection_id: connection.id, return_origin: ours, return_url: returnUrl, session: "walk" };
+    const { authorizationUrl, authorization_url = authorizationUrl } = await call("ConnectionService/BeginAuthorization", request);
+    const made = await context();
+    const page = await made.newPage();
+    await page.goto(`${ours}/?url=${encodeURIComponent(authorization_url)}`);
+    let window = page;
+    if (cut) {
+      const opened = made.waitForEvent("page");
+      const response = made.waitForEvent("response", (response) => response.url().includes("/authorize?"));
+      const provider = await behave({ cut_opener: true });
+      await page.click("#open");
+      window = await opened;
+      assert.equal((await response).headers()["cross-origin-opener-policy"], "same-origin", provider);
+    } else {
+      await page.goto(authorization_url);
+    }
+    await window.getByRole("button", { name: decision }).click();
+    await window.waitForURL((url) => url.origin === ours && url.hash !== "");
+    if (cut) assert.equal(await page.locator("#got").textContent(), "", "the page that opened the window is told nothing");
+    const message = JSON.parse(await window.locator("#got").textContent());
+    assert.equal(message.type, "credvault.authorization");
+    assert.equal(message.outcome, decision === "Allow" ? "returned" : "denied");
+    await behave({});
+    if (decision === "Deny") continue;
+    if (returnUrl) assert.equal(new URL(window.url()).pathname, "/connected");
+    const done = await call("ConnectionService/CompleteAuthorization", { result: message.result, session: "walk" });
+    assert.equal(done.connection.state, "CONNECTION_STATE_CONNECTED");
+  }
+}
+
 try {
-  const walks = [aPersonConnectsAnAccount, aPersonDeclines, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes];
+  const walks = [
+    aPersonConnectsAnAccount, aPersonDeclines, aPersonCancels, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes,
+    aWindowWithoutItsOpenerGoesToThePageInstead,
+  ];
   for (const walk of walks) {
     await walk();
     assert.deepEqual(complaints, [], "the browser complains: a policy that a page breaks, or a script that fails");

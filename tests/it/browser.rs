@@ -121,17 +121,18 @@ on_both! {
         let done = mine.confirm(&page).await;
         assert_eq!((done.status, done.title()), (200, "Connected".into()));
         assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connected);
-        assert_eq!(mine.confirm(&page).await.title(), "This was used already");
+        let again = mine.confirm(&page).await;
+        assert_eq!((again.title(), again.reason()), ("This was used already".into(), "STATE_REPLAYED".into()));
         assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
 
         // What a page was told of, nobody confirms here.
         let begun = begin(&app, &id, ORIGIN, "").await;
         let parameters = mine.allow(&begun).await;
-        let told = mine.get(CALLBACK, &parameters).await;
-        let (state, result) = (&parameters["state"], told.data("result"));
-        let forged = format!("name=\"state\" value=\"{state}\" name=\"result\" value=\"{result}\"");
-        let forged = Seen { body: forged, ..told };
-        assert_eq!(mine.confirm(&forged).await.status, 400);
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
+        let told = mine.open(&format!("{CALLBACK}?{query}")).await.returned().unwrap();
+        let consent = told.strip_prefix("/oauth/return/").unwrap();
+        let forged = mine.decide(consent, "connect").await;
+        assert_eq!((forged.status, forged.reason()), (403, "STATE_FOREIGN".into()));
         // On record with the service that began it, and what vouched for the tenant.
         let audit = completions(&app).await;
         let ok = audit.iter().find(|event| event.outcome() == v1::AuditOutcome::Ok).unwrap();
@@ -171,8 +172,8 @@ on_both! {
 
         let reasons: Vec<_> = seen.iter().map(|page| (page.status, page.reason())).collect();
         let expected = [
-            (400, "STATE_INVALID"), (400, "STATE_INVALID"), (403, "STATE_INVALID"), (400, "STATE_INVALID"),
-            (200, "REAUTHORIZATION_REQUIRED"), (200, "REAUTHORIZATION_REQUIRED"), (400, "STATE_INVALID"),
+            (400, "STATE_MISSING"), (400, "STATE_INVALID"), (403, "PROVIDER_MISMATCH"), (400, "STATE_REPLAYED"),
+            (200, "CONSENT_DENIED"), (200, "CONSENT_FAILED"), (400, "STATE_EXPIRED"),
         ];
         assert_eq!(reasons, expected.map(|(status, reason)| (status, reason.to_owned())));
         let titles: BTreeSet<_> = seen.iter().map(Seen::title).collect();
@@ -185,7 +186,11 @@ on_both! {
         assert_eq!(connected.vault.count("credential_versions").await, 0);
         // Every callback whose state was known is on record.
         let refused = completions(&app).await;
-        assert_eq!(refused.iter().filter(|event| event.outcome() == v1::AuditOutcome::Failed).count(), 5);
+        let refused = refused.iter().filter(|event| event.outcome() == v1::AuditOutcome::Failed);
+        let refused: Vec<_> = refused.map(|event| event.reason.as_str()).rev().collect();
+        let expected =
+            ["PROVIDER_MISMATCH", "STATE_REPLAYED", "CONSENT_DENIED", "CONSENT_FAILED", "STATE_EXPIRED"];
+        assert_eq!(refused, expected);
     }
 }
 

@@ -185,7 +185,7 @@ on_both! {
         let begun = begin(&app, &id, ORIGIN).await;
         browser.start(&begun).await;
         let page = browser.get(BACK, &returned(&begun.state, "1")).await;
-        assert_eq!((page.title(), page.reason(), page.data("outcome")), ("Not connected".into(), "REAUTHORIZATION_REQUIRED".into(), "failed".into()));
+        assert_eq!((page.title(), page.reason(), page.data("outcome")), ("Not connected".into(), "CONSENT_FAILED".into(), "failed".into()));
         assert_eq!(post(&browser, HANDOFF, keys(&begun.state).to_string()).await, 400, "the browser is back");
 
         let begun = begin(&app, &id, ORIGIN).await;

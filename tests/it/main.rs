@@ -8,6 +8,7 @@ mod actions;
 mod apps;
 mod bad_input;
 mod browser;
+mod callbacks;
 mod canary;
 mod certificates;
 mod connect;

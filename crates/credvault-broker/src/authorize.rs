@@ -2,6 +2,7 @@
 //! (RFC 7636) and issuer identification (RFC 9207); RFC 9700 has the attacks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,12 +16,14 @@ use credvault_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use crate::Broker;
 use crate::http::SendError;
 use crate::refresher::{app_values, due_time, merge, moment};
+use crate::{Broker, Brought};
 
 /// How long it is tried to store what a consent has given.
-const STORING: std::time::Duration = std::time::Duration::from_secs(60);
+const STORING: Duration = Duration::from_secs(60);
+/// After how long a provider that wants fewer calls is asked again where it does not say.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a consent does not begin or end well.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +52,12 @@ pub enum AuthorizeError {
     /// The browser came back before the keys did.
     #[error("the provider handed over no keys; begin again")]
     NotHandedOver,
-    /// The owner said no, or the provider did.
+    /// The account's owner said no.
+    #[error("the account's owner declined; begin again if it was a mistake")]
+    Denied,
+    /// The provider sent no code, and did not say that its owner declined.
     #[error(
-        "the provider gave no consent: the account's owner declined, or the app may not ask for this; begin again"
+        "the provider gave no consent: it reports an error, as where the app may not ask for this; begin again"
     )]
     Declined,
     /// The provider does not accept the code.
@@ -63,6 +69,12 @@ pub enum AuthorizeError {
     /// The provider does not answer.
     #[error("the provider does not answer; begin again")]
     Unavailable,
+    /// The provider wants fewer calls.
+    #[error("the provider wants fewer calls; begin again after as long as the retry delay says")]
+    Throttled {
+        /// When to begin again.
+        retry: Duration,
+    },
     /// The vault's own database.
     #[error(transparent)]
     Store(#[from] credvault_store::Error),
@@ -89,6 +101,8 @@ pub struct Wanted {
     /// The origin of the page that is told when the browser is back. Only for the vault's own callback, which asks the
     /// person if there is none.
     pub return_origin: Option<String>,
+    /// Where the browser goes where that page cannot be told: a URL of the same origin.
+    pub return_url: Option<String>,
     /// Who begins it.
     pub service: ServiceId,
 }
@@ -137,12 +151,13 @@ impl Broker {
             None => (own.clone().ok_or(AuthorizeError::NoPublicUrl)?, String::new(), &[][..]),
         };
         let public = check_way_back(own.as_deref(), &redirect_uri, &wanted)?;
-        let Wanted { scopes, session, return_origin, service } = wanted;
+        let Wanted { scopes, session, return_origin, return_url, service } = wanted;
         let new = NewAuthorization {
             service,
             session,
             public,
             return_origin,
+            return_url,
             redirect_uri,
             exchange_url: frozen_url(target, usable.as_ref()),
             client_id,
@@ -182,7 +197,8 @@ impl Broker {
             return Err(AuthorizeError::AppChanged);
         }
         let asked = (awaited.redirect_uri.as_str(), awaited.scopes.as_slice());
-        self.provider_url(target, usable.as_ref(), asked, state, awaited.code_verifier.expose_secret())
+        let verifier = awaited.code_verifier(state);
+        self.provider_url(target, usable.as_ref(), asked, state, verifier.expose_secret())
     }
 
     /// The provider's page for a consent.
@@ -266,10 +282,11 @@ impl Broker {
             return Err(AuthorizeError::SettingsChanged);
         }
         callback.check(authorize, &usable, target.connection)?;
-        if callback.parameters.contains_key("error") {
-            return Err(AuthorizeError::Declined);
-        }
-        let code = callback.parameter(&authorize.code)?;
+        let code = match callback.brought(authorize) {
+            Brought::Code(code) => code,
+            Brought::Denial => return Err(AuthorizeError::Denied),
+            Brought::Failure => return Err(AuthorizeError::Declined),
+        };
         let mut settings = target.connection.config.clone().into_object();
         for (setting, parameter) in &authorize.settings {
             if let Some(value) = callback.parameters.get(parameter) {
@@ -330,7 +347,7 @@ impl Broker {
             match credentials.authorize(target.scope, id, credential, consent, write).await {
                 Err(error) if error.is_transient() && tokio::time::Instant::now() < until => {
                     tracing::warn!(connection = %id, %error, "a consent could not be stored yet; it is tried again");
-                    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 stored => return Ok(stored?),
             }
@@ -369,7 +386,10 @@ impl Broker {
             target.mode.read_tokens(answer.status, &answer.body, sent).map_err(|kind| match kind {
                 RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => AuthorizeError::CodeRefused,
                 RefusalKind::App => AuthorizeError::AppRefused,
-                RefusalKind::Throttled | RefusalKind::Outage => AuthorizeError::Unavailable,
+                RefusalKind::Throttled => {
+                    AuthorizeError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) }
+                }
+                RefusalKind::Outage => AuthorizeError::Unavailable,
             })?;
         Ok((granted, sent))
     }
@@ -463,10 +483,12 @@ impl Callback<'_> {
         connection: &Connection,
     ) -> Result<(), Violations> {
         let wrong = |name: &str, rule: &str| Err(Violations::of(format!("parameters[{name}]"), rule));
-        if let (Some(expected), Some(issuer)) = (&authorize.issuer, self.parameters.get("iss"))
-            && expected != issuer
-        {
-            return wrong("iss", "must be the issuer that the consent was asked of");
+        if let Some(expected) = &authorize.issuer {
+            match self.parameters.get("iss") {
+                Some(issuer) if issuer == expected => {}
+                None if !authorize.sends_issuer => {}
+                _ => return wrong("iss", "must be the issuer that the consent was asked of"),
+            }
         }
         match authorize.signature {
             Some(CallbackSignature::Shopify) if !self.shopify_signed(usable) => {

@@ -9,6 +9,7 @@ mod destinations;
 
 mod after;
 mod broker;
+mod callback;
 mod handoff;
 
 mod events;
@@ -32,6 +33,7 @@ pub mod webhook;
 
 pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmation_code};
 pub use broker::Broker;
+pub use callback::Brought;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, Receipt, SendError};
 pub use refresher::{ENOUGH, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time};

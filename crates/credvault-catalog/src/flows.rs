@@ -275,6 +275,9 @@ impl Known<'_> {
         if !refers(&values, "state") {
             return Err((at("query"), "must send {flow.state}".to_owned()));
         }
+        if file.sends_issuer && file.issuer.is_none() {
+            return Err((at("sends_issuer"), "needs issuer, which says what `iss` must be".to_owned()));
+        }
         let pkce = refers(&values, "code_challenge");
         let setting = |part: String, name: &str| {
             let known = self.config.get_key_value(name).map(|(name, _)| name.clone());
@@ -294,6 +297,7 @@ impl Known<'_> {
             query,
             code: file.code,
             issuer: file.issuer,
+            sends_issuer: file.sends_issuer,
             signature: file.signature,
             settings: settings.collect::<Result<_, Problem>>()?,
             account,

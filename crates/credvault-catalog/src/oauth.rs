@@ -41,6 +41,8 @@ pub struct Authorize {
     pub code: String,
     /// What `iss` must be where the provider sends it (RFC 9207).
     pub issuer: Option<String>,
+    /// Whether it always sends `iss`.
+    pub sends_issuer: bool,
     /// How the callback is signed.
     pub signature: Option<CallbackSignature>,
     /// Settings that come with the callback: setting to parameter.

@@ -67,6 +67,21 @@ reasons! {
     CredentialExpired = "CREDENTIAL_EXPIRED",
     /// The resource is not in a state that allows this.
     StateInvalid = "STATE_INVALID",
+    /// A callback has no state, and the browser's cookie does not say which consent it is of. In records only, as the
+    /// next six: callers read STATE_INVALID or REAUTHORIZATION_REQUIRED.
+    StateMissing = "STATE_MISSING",
+    /// The time of the consent is over.
+    StateExpired = "STATE_EXPIRED",
+    /// The state has come back before.
+    StateReplayed = "STATE_REPLAYED",
+    /// Another browser, session or user brings the state, or it comes back in another way than it went.
+    StateForeign = "STATE_FOREIGN",
+    /// The state comes back to the callback of another provider.
+    ProviderMismatch = "PROVIDER_MISMATCH",
+    /// The account's owner has declined.
+    ConsentDenied = "CONSENT_DENIED",
+    /// The provider reports an error, or sends nothing that could be completed.
+    ConsentFailed = "CONSENT_FAILED",
     /// A connection with this owner, provider and account name exists.
     ConnectionExists = "CONNECTION_EXISTS",
     /// A tenant with this id exists.

@@ -16,6 +16,8 @@ pub struct Behaviour {
     pub redirect_uris: Vec<String>,
     /// Sends `iss` with the callback (RFC 9207).
     pub send_iss: bool,
+    /// The page of a consent cuts its window off from the page that opened it (`Cross-Origin-Opener-Policy`).
+    pub cut_opener: bool,
     /// The callback's parameter with the code. Amazon: `spapi_oauth_code`. TikTok Ads: `auth_code`.
     pub code_parameter: String,
     /// A further parameter of the callback, with the account. QuickBooks: `realmId`. Amazon: `selling_partner_id`.
@@ -81,6 +83,7 @@ impl Default for Behaviour {
         Self {
             redirect_uris: Vec::new(),
             send_iss: false,
+            cut_opener: false,
             code_parameter: "code".to_owned(),
             account_parameter: None,
             second_secret: false,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use tokio::time::Instant;
 use url::Url;
@@ -49,7 +49,12 @@ pub(crate) async fn authorize(State(shared): State<Arc<Shared>>, RawQuery(query)
         page::escape(consent.callback.url.as_str()),
         page::decision("/decide", &carried),
     );
-    page::page(StatusCode::OK, "Give access to your shop?", &html).into_response()
+    let mut page = page::page(StatusCode::OK, "Give access to your shop?", &html).into_response();
+    if shared.with(|state| state.behaviour.cut_opener) {
+        let name = HeaderName::from_static("cross-origin-opener-policy");
+        page.headers_mut().insert(name, HeaderValue::from_static("same-origin"));
+    }
+    page
 }
 
 pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {

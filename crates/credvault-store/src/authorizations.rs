@@ -1,12 +1,11 @@
 //! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_crypto::{Context, TenantKey, sha256};
+use credvault_crypto::{TenantKey, sha256};
 use credvault_domain::{
     ConnectionId, ConnectionState, SecretFields, ServiceId, StateChange, TenantId, TenantScope, Timestamp,
     UserId,
@@ -14,24 +13,27 @@ use credvault_domain::{
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::change::{ChangeKind, retrying};
 use crate::connections::{locked_live, touched};
-use crate::entity::authorization::{ActiveModel, Column, Entity};
+use crate::entity::authorization::{ActiveModel, Column, Entity, Model};
 use crate::entity::connection;
-use crate::handoffs;
 use crate::session::begin_write;
-use crate::{Error, Place, Recorded, Store, Write};
+use crate::{Error, Place, Recorded, Store, Write, callbacks, handoffs};
 
 /// How long a consent may take.
 const LIFE: Duration = Duration::from_secs(600);
 /// How many consents of one user may be open at once, and of one tenant.
 const OPEN: (u64, u64) = (20, 200);
+/// How many consents of one user may begin within a minute.
+const STARTS: u64 = 10;
+/// The minute.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A consent that is to begin.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct NewAuthorization {
     pub public: bool,
     /// The origin of the page that is told of the browser's return.
     pub return_origin: Option<String>,
+    /// Where the browser goes where that page cannot be told: a URL of the same origin.
+    pub return_url: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
     /// Where the code will be exchanged, if that is known.
@@ -87,14 +91,14 @@ pub struct AwaitedAuthorization {
     pub public: bool,
     /// The origin of the page that is told of it; `None` if the vault asks the person.
     pub return_origin: Option<String>,
+    /// Where the browser goes where that page cannot be told.
+    pub return_url: Option<String>,
     /// Where the provider was told to send the browser back to.
     pub redirect_uri: String,
     /// With which app it began.
     pub client_id: String,
     /// What is asked for.
     pub scopes: Vec<String>,
-    /// What binds the code to it.
-    pub code_verifier: SecretString,
 }
 
 /// A consent whose state has come back. It does not come back a second time.
@@ -119,6 +123,17 @@ pub struct ReturnedAuthorization {
 /// Why a state is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuthorizationError {
+    /// The callback names none, and the browser has no open consent at that provider.
+    #[error("the callback has no state, and this browser has no open consent at the provider; begin again")]
+    Missing,
+    /// The callback names none, and the browser has several open consents at that provider.
+    #[error(
+        "the callback has no state, and this browser has several open consents at the provider; begin again"
+    )]
+    Ambiguous,
+    /// It came back to the callback of another provider than it was given to.
+    #[error("the state is of a consent at another provider; begin again")]
+    OtherProvider,
     /// This tenant has no such state.
     #[error("the state is not one that BeginAuthorization gave for this tenant; begin again")]
     Unknown,
@@ -170,30 +185,7 @@ impl Authorizations<'_> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             let model = locked_live(&mut change, id, None).await?;
-            let open = Condition::all()
-                .add(Column::TenantId.eq(scope.tenant().as_str()))
-                .add(Column::ConsumeTime.is_null())
-                .add(Column::ExpireTime.gt(change.now.micros()));
-            let of_user = match scope.user() {
-                Some(user) => open.clone().add(Column::UserId.eq(user.as_str())),
-                None => open.clone().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
-            };
-            for (of, most) in [(of_user, OPEN.0), (open, OPEN.1)] {
-                // As many as may be open: how long the first of them is.
-                let newest: Vec<i64> = Entity::find()
-                    .filter(of)
-                    .order_by_desc(Column::ExpireTime)
-                    .limit(most)
-                    .select_only()
-                    .column(Column::ExpireTime)
-                    .into_tuple()
-                    .all(&change.tx)
-                    .await?;
-                if let Some(first) = newest.last().filter(|_| newest.len() as u64 >= most) {
-                    let retry = change.now.until(Timestamp::from_micros(*first));
-                    return Err(Error::TooManyAuthorizations { retry });
-                }
-            }
+            self.check_limits(&change.tx, scope, id, change.now).await?;
             let mut bytes = [0; 32];
             self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
             let state = URL_SAFE_NO_PAD.encode(bytes);
@@ -209,6 +201,7 @@ impl Authorizations<'_> {
                 browser_hash: Set(None),
                 public: Set(new.public),
                 return_origin: Set(new.return_origin.clone()),
+                return_url: Set(new.return_url.clone()),
                 redirect_uri: Set(new.redirect_uri.clone()),
                 exchange_url: Set(new.exchange_url.clone()),
                 client_id: Set(new.client_id.clone()),
@@ -231,15 +224,73 @@ impl Authorizations<'_> {
         .await
     }
 
+    /// Refuses a consent where the user or the tenant has as many as there may be, and says until when.
+    async fn check_limits(
+        &self,
+        tx: &DatabaseTransaction,
+        scope: &TenantScope,
+        id: ConnectionId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let tenant = Column::TenantId.eq(scope.tenant().as_str());
+        let beginner = match scope.user() {
+            Some(user) => Condition::all().add(Column::UserId.eq(user.as_str())),
+            None => Condition::all().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
+        };
+        // The instant at which there is room again, if there is none: that of the row which has `most - 1` later ones.
+        let full = async |of: Condition, column: Column, after: Timestamp, most: u64| {
+            let times: Vec<i64> = Entity::find()
+                .filter(tenant.clone())
+                .filter(of)
+                .filter(column.gt(after.micros()))
+                .order_by_desc(column)
+                .limit(most)
+                .select_only()
+                .column(column)
+                .into_tuple()
+                .all(tx)
+                .await?;
+            let last = times.last().filter(|_| times.len() as u64 == most);
+            Ok::<_, Error>(last.map(|time| Timestamp::from_micros(*time)))
+        };
+        let open = Column::ConsumeTime.is_null();
+        for (of, most) in [(beginner.clone().add(open.clone()), OPEN.0), (Condition::all().add(open), OPEN.1)]
+        {
+            if let Some(end) = full(of, Column::ExpireTime, now, most).await? {
+                return Err(Error::TooManyAuthorizations { retry: now.until(end) });
+            }
+        }
+        if let Some(start) = full(beginner, Column::CreateTime, now.before(MINUTE), STARTS).await? {
+            return Err(Error::TooManyStarts { retry: now.until(start.after(MINUTE)) });
+        }
+        Ok(())
+    }
+
     /// The consent that a state belongs to, for whoever has no tenant: a browser.
     ///
     /// # Errors
     /// [`Error::Authorization`] if there is none.
     pub async fn find(&self, state: &str) -> Result<AwaitedAuthorization, Error> {
+        self.find_by(state_hash(state)).await
+    }
+
+    /// The consent that a page of the vault's own is about.
+    ///
+    /// # Errors
+    /// [`Error::Authorization`] if there is none.
+    pub async fn find_page(&self, page: &str) -> Result<AwaitedAuthorization, Error> {
+        let hash = URL_SAFE_NO_PAD.decode(page).map_err(|_| AuthorizationError::Unknown)?;
+        self.find_by(hash).await
+    }
+
+    async fn find_by(&self, state_hash: Vec<u8>) -> Result<AwaitedAuthorization, Error> {
         let everywhere = self.store.read_background().await?;
-        let row = Entity::find().filter(Column::StateHash.eq(state_hash(state))).one(&everywhere).await?;
+        let row = Entity::find().filter(Column::StateHash.eq(state_hash)).one(&everywhere).await?;
         everywhere.rollback().await?;
-        let row = row.ok_or(AuthorizationError::Unknown)?;
+        self.awaited(row.ok_or(AuthorizationError::Unknown)?).await
+    }
+
+    pub(crate) async fn awaited(&self, row: Model) -> Result<AwaitedAuthorization, Error> {
         let over = if row.consume_time.is_some() {
             Some(AuthorizationError::Replayed)
         } else {
@@ -259,47 +310,13 @@ impl Authorizations<'_> {
             connection: ConnectionId::from_uuid(row.connection_id),
             public: row.public,
             return_origin: row.return_origin,
+            return_url: row.return_url,
             redirect_uri: row.redirect_uri,
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
-            code_verifier: verifier(&reading.key, &tenant, state),
             key: reading.key,
             tenant,
         })
-    }
-
-    /// Seals what the callback brought, for its way through the browser to whoever completes the consent. It is stored
-    /// nowhere, so a consent that nobody completes leaves nothing behind.
-    ///
-    /// # Errors
-    /// There is no randomness.
-    pub fn seal_return(
-        &self,
-        awaited: &AwaitedAuthorization,
-        parameters: &BTreeMap<String, String>,
-    ) -> Result<SecretString, Error> {
-        let plain = SecretString::from(json!(parameters).to_string());
-        let context = Context::callback(&awaited.tenant);
-        let sealed =
-            awaited.key.seal(&context, plain.expose_secret().as_bytes(), self.store.keyring().random())?;
-        Ok(URL_SAFE_NO_PAD.encode(sealed).into())
-    }
-
-    /// Opens what [`Authorizations::seal_return`] sealed.
-    ///
-    /// # Errors
-    /// [`AuthorizationError::Unknown`] if it was not for this tenant.
-    pub async fn open_return(
-        &self,
-        scope: &TenantScope,
-        result: &str,
-    ) -> Result<BTreeMap<String, String>, Error> {
-        let reading = self.store.read(scope).await?;
-        reading.tx.rollback().await?;
-        let sealed = URL_SAFE_NO_PAD.decode(result).map_err(|_| AuthorizationError::Unknown)?;
-        let opened = reading.key.open(&Context::callback(scope.tenant()), &sealed);
-        let opened = opened.map_err(|_| AuthorizationError::Unknown)?;
-        Ok(serde_json::from_slice(opened.as_ref()).map_err(|_| AuthorizationError::Unknown)?)
     }
 
     /// Binds a consent to the browser that goes to the provider. The first one has it.
@@ -314,24 +331,18 @@ impl Authorizations<'_> {
         self.note(awaited, Column::BrowserHash, hash.into()).await?.ok_or(AuthorizationError::Foreign.into())
     }
 
-    /// Notes that the provider has sent the browser back, once and for all.
+    /// Notes that a consent did not come.
     ///
     /// # Errors
-    /// It is another browser's, or it was here before.
-    pub async fn arrive(&self, awaited: &AwaitedAuthorization, browser: Option<&str>) -> Result<(), Error> {
-        awaited.check_browser(browser)?;
-        let now = self.store.now().micros();
-        self.note(awaited, Column::ReturnTime, now.into()).await?.ok_or(AuthorizationError::Replayed.into())
-    }
-
-    /// Notes that a consent did not come, for its state has come back with that.
-    ///
-    /// # Errors
-    /// The database fails.
+    /// It is over already.
     pub async fn decline(&self, awaited: &AwaitedAuthorization) -> Result<(), Error> {
         let now = self.store.now().micros();
-        self.note(awaited, Column::ConsumeTime, now.into()).await?;
-        self.forget_handoff(awaited).await?;
+        let ended = self.note(awaited, Column::ConsumeTime, now.into()).await?;
+        ended.ok_or(AuthorizationError::Replayed)?;
+        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
+        handoffs::take(&tx, &awaited.tenant, &awaited.state_hash).await?;
+        callbacks::forget(&tx, &awaited.tenant, &awaited.state_hash).await?;
+        tx.commit().await?;
         self.end(&Place { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
     }
 
@@ -383,6 +394,7 @@ impl Authorizations<'_> {
         let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&tx).await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
         let kept = handoffs::take(&tx, tenant, &hash).await?;
+        callbacks::forget(&tx, tenant, &hash).await?;
         tx.commit().await?;
         if taken.rows_affected == 0 {
             return Err(AuthorizationError::Replayed.into());
@@ -448,6 +460,16 @@ impl AwaitedAuthorization {
         let same = browser.map(browser_hash).is_some_and(|hash| self.browser_hash.as_ref() == Some(&hash));
         if same { Ok(()) } else { Err(AuthorizationError::Foreign) }
     }
+
+    /// What binds the code to it (RFC 7636); `state` is its own.
+    pub fn code_verifier(&self, state: &str) -> SecretString {
+        verifier(&self.key, &self.tenant, state)
+    }
+
+    /// What the vault's own page about it has in its address. The state does not follow from it.
+    pub fn page(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.state_hash)
+    }
 }
 
 fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> Vec<u8> {
@@ -455,11 +477,11 @@ fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> V
 }
 
 /// Not under the tenant's key: whoever brings a state back has no tenant yet. It is too random to be guessed.
-fn state_hash(state: &str) -> Vec<u8> {
+pub(crate) fn state_hash(state: &str) -> Vec<u8> {
     sha256(&[b"credvault state", state.as_bytes()]).to_vec()
 }
 
-fn browser_hash(browser: &str) -> Vec<u8> {
+pub(crate) fn browser_hash(browser: &str) -> Vec<u8> {
     sha256(&[b"credvault browser", browser.as_bytes()]).to_vec()
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod audit_event;
 pub(crate) mod authorization;
+pub(crate) mod callback;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod credential_version;

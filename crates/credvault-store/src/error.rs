@@ -60,6 +60,12 @@ pub enum Error {
         /// Until one of them has expired.
         retry: Duration,
     },
+    /// As many consents have begun within a minute as may.
+    #[error("too many consents begin for this user; wait as long as the retry delay says")]
+    TooManyStarts {
+        /// Until one may begin.
+        retry: Duration,
+    },
     /// The tenant has as many lists and queries of the log under way as it may.
     #[error("this tenant has as many lists and queries of the log in progress as the vault takes; try again")]
     TooManyQueries,

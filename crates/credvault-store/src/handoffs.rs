@@ -66,13 +66,6 @@ impl Authorizations<'_> {
         let key = (awaited.tenant.as_str().to_owned(), awaited.state_hash.clone());
         Ok(Entity::find_by_id(key).count(&reading.tx).await? > 0)
     }
-
-    /// Forgets the keys of a consent that is over.
-    pub(crate) async fn forget_handoff(&self, awaited: &AwaitedAuthorization) -> Result<(), Error> {
-        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
-        take(&tx, &awaited.tenant, &awaited.state_hash).await?;
-        Ok(tx.commit().await?)
-    }
 }
 
 /// Keys out of the table, not opened yet.

@@ -41,6 +41,7 @@ mod apps;
 
 mod authorizations;
 mod budgets;
+mod callbacks;
 mod handoffs;
 mod integrity;
 
@@ -72,6 +73,7 @@ pub use authorizations::{
     AuthorizationError, Authorizations, AwaitedAuthorization, BegunAuthorization, NewAuthorization,
     ReturnedAuthorization,
 };
+pub use callbacks::KeptCallback;
 pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
 pub use credentials::{Consent, Credentials, NewCredential, NewSettings, Renewal};

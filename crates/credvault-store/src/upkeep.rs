@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::change::REQUEST_MEMORY;
 use crate::entity::{authorization, change, connection, event_delivery, request, webhook_delivery};
 use crate::event_deliveries::bury_late;
-use crate::{Error, Store, audit_log, handoffs, session};
+use crate::{Error, Store, audit_log, callbacks, handoffs, session};
 
 /// How long rows of the change feed are kept.
 const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -152,6 +152,7 @@ impl Store {
             .await?;
         let now = self.now().micros();
         handoffs::forget_expired(&tx, tenant, now).await?;
+        callbacks::forget_expired(&tx, tenant, now).await?;
         // A state that comes too late is told so for a while.
         authorization::Entity::delete_many()
             .filter(authorization::Column::TenantId.eq(tenant.as_str()))
@@ -199,7 +200,7 @@ impl Store {
             event.connection = Some(ConnectionId::from_uuid(model.id));
             event.provider = Some(ProviderId::from_stored(model.provider.clone()));
             event.outcome = AuditOutcome::Failed;
-            event.reason = Some(Reason::StateInvalid);
+            event.reason = Some(Reason::StateExpired);
             audit_log::insert(tx, &[event]).await?;
             let revision = model.revision + 1;
             let mut row = model.into_active_model();

@@ -1,8 +1,11 @@
-//! What happens when a browser comes by: it starts, comes back from the provider, and the person confirms.
+//! What happens when a browser comes by on its way to a provider and back. `returned.rs` has what the person does then.
 //!
 //! A browser has no tenant. What vouches for one is the state, which the vault gave out and found again; and the cookie,
 //! which says that it is the browser that started. Who completes the consent proves more: the page that opened the
 //! window through its back end (same tenant, user and session), or the person by the code that the beginner shows.
+//!
+//! A provider that refuses may leave the state out. Then the cookie alone says which consent it means, and with it a
+//! consent can be ended, never completed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,13 +13,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_broker::{AuthorizeError, Callback, Target, confirmation_code};
-use credvault_domain::{Action, AuditEvent, Connection, Reason, TenantScope, TenantSource, TraceId};
-use credvault_store::{AuthorizationError, AwaitedAuthorization, Error, Write};
-use http::StatusCode;
+use credvault_broker::{AuthorizeError, Brought, Callback, Target};
+use credvault_domain::{Action, AuditEvent, Connection, ProviderId, TenantScope, TenantSource, TraceId};
+use credvault_store::{AuthorizationError, AwaitedAuthorization, Error};
 use secrecy::ExposeSecret as _;
 
-use super::page::{Message, Page, Question};
+use super::page::{Page, Return};
+use super::refused::page_of;
 use crate::call::record_refusal;
 use crate::trace;
 use crate::vault::Vault;
@@ -42,9 +45,16 @@ pub(super) struct Started {
     pub(super) browser: String,
 }
 
+/// Where a browser goes that has come back.
+pub(super) enum Next {
+    /// To a page of the vault's own with this in its address, which can be loaded again.
+    Returned(String),
+    Page(Page),
+}
+
 /// A consent whose state was shown.
 pub(super) struct Found {
-    scope: TenantScope,
+    pub(super) scope: TenantScope,
     pub(super) awaited: AwaitedAuthorization,
     pub(super) connection: Connection,
     trace: TraceId,
@@ -57,51 +67,56 @@ pub(super) fn parameters(text: &str) -> Parameters {
 
 impl Consents {
     /// Binds the consent to this browser and sends it on.
-    pub(super) async fn start(&self, query: Parameters, browser: Option<String>) -> Result<Started, Page> {
-        let state = state_of(&query)?;
-        let found = self.find(state).await?;
-        if let Some(over) = found.awaited.over {
-            return Err(found.page(&Error::from(over).into()));
+    pub(super) async fn start(&self, query: Parameters, browser: Browser) -> Result<Started, Page> {
+        let state = state_of(&query).ok_or_else(|| page_of(&AuthorizationError::Missing.into()))?;
+        let found = self.find(state).await.map_err(|refusal| page_of(&refusal))?;
+        match self.started(&found, state, browser.id.clone()).await {
+            Ok(started) => Ok(started),
+            Err(refusal) => {
+                let event = AuditEvent { action: Action::BeginAuthorization, ..found.event(&browser) };
+                self.record(event, &refusal).await;
+                Err(found.page(&refusal, &browser))
+            }
         }
-        if found.awaited.arrived || !found.awaited.public {
-            return Err(found.page(&Error::from(AuthorizationError::Replayed).into()));
+    }
+
+    async fn started(&self, found: &Found, state: &str, browser: Option<String>) -> Result<Started, Refusal> {
+        let awaited = &found.awaited;
+        if let Some(over) = awaited.over {
+            return Err(over.into());
+        }
+        if awaited.arrived || !awaited.public {
+            return Err(AuthorizationError::Replayed.into());
         }
         let browser = match browser {
             Some(browser) => browser,
             None => self.new_browser()?,
         };
-        let started = async {
-            // Bound only when nothing else can fail, for it is bound once.
-            let url = self.0.broker.go_on(self.target(&found)?, &found.awaited, state).await?;
-            self.0.store.authorizations().start(&found.awaited, &browser).await?;
-            Ok(url.expose_secret().to_owned())
-        };
-        match started.await {
-            Ok(url) => Ok(Started { url, browser }),
-            Err(refusal) => Err(found.page(&refusal)),
-        }
+        // Bound only when nothing else can fail, for it is bound once.
+        let url = self.0.broker.go_on(self.target(found)?, awaited, state).await?;
+        self.0.store.authorizations().start(awaited, &browser).await?;
+        Ok(Started { url: url.expose_secret().to_owned(), browser })
     }
 
-    fn new_browser(&self) -> Result<String, Page> {
+    fn new_browser(&self) -> Result<String, Refusal> {
         let mut bytes = [0; 32];
-        self.0.random.fill(&mut bytes).map_err(|_| page_of(&Refusal::Internal))?;
+        self.0.random.fill(&mut bytes).map_err(|_| Refusal::Internal)?;
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Takes the browser back from the provider.
-    pub(super) async fn callback(&self, provider: &str, query: Parameters, browser: Browser) -> Page {
+    pub(super) async fn callback(&self, provider: &str, query: Parameters, browser: Browser) -> Next {
         let query = self.with_state(provider, query);
-        let state = match state_of(&query) {
-            Ok(state) => state.to_owned(),
-            Err(page) => return page,
+        let Some(state) = state_of(&query) else {
+            return Next::Page(self.stateless(provider, &query, &browser).await);
         };
-        let found = match self.find(&state).await {
+        let found = match self.find(state).await {
             Ok(found) => found,
-            Err(page) => return page,
+            Err(refusal) => return Next::Page(page_of(&refusal)),
         };
         match self.arrived(&found, provider, &query, &browser).await {
-            Ok(page) => page,
-            Err(refusal) => self.refused(&found, &refusal, &browser).await,
+            Ok(page) => Next::Returned(page),
+            Err(refusal) => Next::Page(self.refused(&found, &refusal, &browser).await),
         }
     }
 
@@ -111,125 +126,102 @@ impl Consents {
         provider: &str,
         query: &Parameters,
         browser: &Browser,
-    ) -> Result<Page, Refusal> {
+    ) -> Result<String, Refusal> {
         let Found { awaited, connection, .. } = found;
-        // A callback of another provider, or of a consent that does not end here, is somebody else's (RFC 9700, 4.4).
-        if connection.provider.as_str() != provider || !awaited.public {
-            return Err(Error::from(AuthorizationError::Foreign).into());
+        if !awaited.public {
+            return Err(AuthorizationError::OtherWay.into());
+        }
+        // A callback of another provider is another consent's (RFC 9700, 4.4).
+        if connection.provider.as_str() != provider {
+            return Err(AuthorizationError::OtherProvider.into());
         }
         if let Some(over) = awaited.over.or(awaited.arrived.then_some(AuthorizationError::Replayed)) {
-            return Err(Error::from(over).into());
+            return Err(over.into());
         }
         let authorizations = self.0.store.authorizations();
-        authorizations.arrive(awaited, browser.id.as_deref()).await?;
-        if let Some(handoff) = &self.0.mode(&connection.provider, &connection.auth_mode)?.handoff {
-            if !handoff.succeeded(query) {
-                authorizations.decline(awaited).await?;
-                return Ok(self.declined(found, true, browser).await);
-            }
-            if !authorizations.was_handed_over(awaited).await? {
-                authorizations.decline(awaited).await?;
-                return Err(AuthorizeError::NotHandedOver.into());
-            }
+        let mut brought = self.brought(connection, query)?;
+        let kept = brought.is_ok().then_some(query);
+        authorizations.arrive(awaited, browser.id.as_deref(), kept).await?;
+        let hands_over = self.0.mode(&connection.provider, &connection.auth_mode)?.handoff.is_some();
+        if brought.is_ok() && hands_over && !authorizations.was_handed_over(awaited).await? {
+            brought = Err(AuthorizeError::NotHandedOver);
         }
-        if let Some(error) = query.get("error") {
+        if let Err(failure) = brought {
             authorizations.decline(awaited).await?;
-            return Ok(self.declined(found, error == "access_denied", browser).await);
+            return Err(failure.into());
         }
-        let result = authorizations.seal_return(awaited, query)?;
-        let state = awaited_state(query);
-        if let Some(origin) = awaited.return_origin.clone() {
-            let text = "The provider has answered. This window closes by itself.";
-            let message = Message { origin, outcome: "returned", result: Some(result) };
-            return Ok(Page {
-                message: Some(Box::new(message)),
-                ..Page::plain(StatusCode::OK, "Almost done", text)
-            });
+        Ok(awaited.page())
+    }
+
+    /// Whether a callback brings something that can be completed, and why not.
+    fn brought(
+        &self,
+        connection: &Connection,
+        query: &Parameters,
+    ) -> Result<Result<(), AuthorizeError>, Refusal> {
+        let mode = self.0.mode(&connection.provider, &connection.auth_mode)?;
+        if let Some(handoff) = &mode.handoff {
+            return Ok(if handoff.succeeded(query) { Ok(()) } else { Err(AuthorizeError::Denied) });
         }
-        let question = Question {
-            provider: self.provider_name(connection),
-            account: connection.account_name.to_string(),
-            tenant: awaited.tenant.to_string(),
-            code: confirmation_code(&state),
-            state: state.into(),
-            result,
-        };
-        let text =
-            "Confirm only if you have begun this yourself, and the place where you did shows the same code.";
-        Ok(Page {
-            question: Some(Box::new(question)),
-            ..Page::plain(StatusCode::OK, "Connect this account?", text)
+        let authorize = mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
+        let authorize = authorize.ok_or(AuthorizeError::NoConsent)?;
+        Ok(match (Callback { parameters: query }).brought(authorize) {
+            Brought::Code(_) => Ok(()),
+            Brought::Denial => Err(AuthorizeError::Denied),
+            Brought::Failure => Err(AuthorizeError::Declined),
         })
     }
 
-    /// The provider has sent the browser back without a consent. What it says about that is shown to nobody.
-    async fn declined(&self, found: &Found, by_person: bool, browser: &Browser) -> Page {
-        self.record(found, &Refusal::Authorize(AuthorizeError::Declined), browser).await;
-        let origin = found.awaited.return_origin.clone();
-        let reason = Reason::ReauthorizationRequired.as_str();
-        if by_person {
-            let text = "You did not give access, so nothing was connected and nothing was changed. You can begin again.";
-            return Page::plain(StatusCode::OK, "Not connected", text)
-                .because(reason)
-                .telling(origin, "denied");
-        }
-        let text = "The provider reports an error and gave no access. Begin again; if it stays like this, ask whoever \
-                    runs the application that you came from.";
-        Page::plain(StatusCode::OK, "The provider gave no access", text)
-            .because(reason)
-            .telling(origin, "failed")
-    }
-
-    /// Completes a consent that the person has confirmed.
-    pub(super) async fn confirm(&self, form: Parameters, browser: Browser) -> Page {
-        let found = match state_of(&form) {
-            Ok(state) => self.find(state).await,
-            Err(page) => Err(page),
+    /// Ends what a callback without a state is about, as far as the browser's cookie says that: its open consent at this
+    /// provider. Several for one connection are attempts at the same; of several connections none is ended, for the
+    /// person may be busy with another one of them.
+    async fn stateless(&self, provider: &str, query: &Parameters, browser: &Browser) -> Page {
+        let open = match self.open(provider, browser).await {
+            Ok(open) => open,
+            Err(refusal) => return page_of(&refusal),
         };
-        let found = match found {
-            Ok(found) => found,
-            Err(page) => return page,
+        let Some(newest) = open.first() else { return page_of(&AuthorizationError::Missing.into()) };
+        let one = open.iter().all(|found| found.connection.id == newest.connection.id);
+        let refusal: Refusal = match (one, self.brought(&newest.connection, query)) {
+            (false, _) => AuthorizationError::Ambiguous.into(),
+            // A code without a state is not this browser's for sure, so it is never exchanged.
+            (true, Ok(Ok(()))) => AuthorizationError::Missing.into(),
+            (true, Ok(Err(failure))) => failure.into(),
+            (true, Err(refusal)) => refusal,
         };
-        match self.confirmed(&found, &form, &browser).await {
-            Ok(()) => {
-                let text = format!(
-                    "{} is connected. You may close this window.",
-                    self.provider_name(&found.connection)
-                );
-                Page::plain(StatusCode::OK, "Connected", text)
+        for found in &open {
+            if one && let Err(error) = self.0.store.authorizations().decline(&found.awaited).await {
+                return found.page(&error.into(), browser);
             }
-            Err(refusal) => self.refused(&found, &refusal, &browser).await,
+            self.record(found.event(browser), &refusal).await;
         }
+        // The page that opened this window is one of those that wait: it is told only if all of them are the same page.
+        let page = newest.page(&refusal, browser);
+        let same = open.iter().all(|found| found.back() == newest.back());
+        if same { page } else { Page { message: None, ..page } }
     }
 
-    async fn confirmed(&self, found: &Found, form: &Parameters, browser: &Browser) -> Result<(), Refusal> {
-        let Found { scope, awaited, .. } = found;
-        awaited.check_browser(browser.id.as_deref()).map_err(Error::from)?;
-        if let Some(over) = awaited.over {
-            return Err(Error::from(over).into());
+    async fn open(&self, provider: &str, browser: &Browser) -> Result<Vec<Found>, Refusal> {
+        let callback = ProviderId::parse(provider).ok().and_then(|id| self.0.broker.callback_url(&id));
+        let (Some(callback), Some(browser)) = (callback, &browser.id) else { return Ok(Vec::new()) };
+        let mut open = Vec::new();
+        for awaited in self.0.store.authorizations().open_of(browser, &callback).await? {
+            open.push(self.found(awaited).await?);
         }
-        let result = form.get("result").map(String::as_str).unwrap_or_default();
-        let parameters = self.0.store.authorizations().open_return(scope, result).await?;
-        // A consent that a page was told of is completed by that page's back end.
-        if !awaited.arrived || awaited.return_origin.is_some() || parameters.get("state") != form.get("state")
-        {
-            return Err(Error::from(AuthorizationError::Unknown).into());
-        }
-        let callback = Callback { parameters: &parameters };
-        let broker = &self.0.broker;
-        let returned = broker.returned(scope, callback, None, true).await?;
-        let write = Write { event: found.event(browser), repeat: None };
-        let target = self.target(found)?;
-        broker.complete(target, &returned, callback, &write).await?.into_inner();
-        Ok(())
+        Ok(open)
     }
 
-    pub(super) async fn find(&self, state: &str) -> Result<Found, Page> {
-        let awaited = self.0.store.authorizations().find(state).await;
-        let awaited = awaited.map_err(|error| page_of(&error.into()))?;
+    pub(super) async fn find(&self, state: &str) -> Result<Found, Refusal> {
+        // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
+        if URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) != 32 {
+            return Err(AuthorizationError::Unknown.into());
+        }
+        self.found(self.0.store.authorizations().find(state).await?).await
+    }
+
+    pub(super) async fn found(&self, awaited: AwaitedAuthorization) -> Result<Found, Refusal> {
         let scope = self.0.identity.on_behalf(awaited.tenant.clone(), awaited.user.clone());
-        let connection = self.0.store.connections().get(&scope, awaited.connection).await;
-        let connection = connection.map_err(|error| page_of(&error.into()))?;
+        let connection = self.0.store.connections().get(&scope, awaited.connection).await?;
         Ok(Found { scope, awaited, connection, trace: trace::new_id() })
     }
 
@@ -238,24 +230,19 @@ impl Consents {
         Ok(Target { scope, connection, mode: self.0.mode(&connection.provider, &connection.auth_mode)? })
     }
 
-    fn provider_name(&self, connection: &Connection) -> String {
-        self.0.catalog.get(&connection.provider).map_or_else(String::new, |provider| provider.name.clone())
+    pub(super) async fn refused(&self, found: &Found, refusal: &Refusal, browser: &Browser) -> Page {
+        self.record(found.event(browser), refusal).await;
+        found.page(refusal, browser)
     }
 
-    async fn refused(&self, found: &Found, refusal: &Refusal, browser: &Browser) -> Page {
-        self.record(found, refusal, browser).await;
-        found.page(refusal)
-    }
-
-    async fn record(&self, found: &Found, refusal: &Refusal, browser: &Browser) {
-        let event =
-            AuditEvent { outcome: refusal.outcome(), reason: Some(refusal.kind().1), ..found.event(browser) };
+    async fn record(&self, event: AuditEvent, refusal: &Refusal) {
+        let event = AuditEvent { outcome: refusal.outcome(), reason: Some(refusal.recorded()), ..event };
         record_refusal(&self.0, event, refusal).await;
     }
 }
 
 impl Found {
-    fn event(&self, browser: &Browser) -> AuditEvent {
+    pub(super) fn event(&self, browser: &Browser) -> AuditEvent {
         let Self { awaited, connection, trace, .. } = self;
         AuditEvent {
             service: Some(awaited.service.clone()),
@@ -269,72 +256,34 @@ impl Found {
         }
     }
 
-    /// The page of a refusal. A stranger's browser is not told whose consent it is, and nobody is told by it.
-    fn page(&self, refusal: &Refusal) -> Page {
+    /// The page that waits for the end of this consent, if one does.
+    pub(super) fn back(&self) -> Option<Return> {
+        let origin = self.awaited.return_origin.clone()?;
+        let url = self.awaited.return_url.clone().unwrap_or_else(|| format!("{origin}/"));
+        Some(Return { origin, url })
+    }
+
+    /// The page of a refusal. A stranger's browser is not told whose consent it is, and no page is told by it.
+    fn page(&self, refusal: &Refusal, browser: &Browser) -> Page {
+        use AuthorizationError as A;
         let page = page_of(refusal);
-        match refusal {
-            Refusal::Store(Error::Authorization(_)) => page,
-            _ => page.telling(self.awaited.return_origin.clone(), "failed"),
-        }
+        let tells = match refusal {
+            Refusal::Store(Error::Authorization(A::Missing | A::Ambiguous | A::Expired)) => {
+                self.awaited.check_browser(browser.id.as_deref()).is_ok()
+            }
+            // What is used up may have ended well, and nothing else ends.
+            Refusal::Store(Error::Authorization(_)) => false,
+            _ => true,
+        };
+        let outcome = match refusal {
+            Refusal::Authorize(AuthorizeError::Denied) => "denied",
+            _ => "failed",
+        };
+        if tells { page.telling(self.back(), outcome) } else { page }
     }
 }
 
-fn awaited_state(query: &Parameters) -> String {
-    query.get("state").cloned().unwrap_or_default()
-}
-
-fn state_of(query: &Parameters) -> Result<&str, Page> {
-    // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
-    let given = query.get("state").map(String::as_str).filter(|state| !state.is_empty());
-    if given.is_some_and(|state| URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) != 32) {
-        return Err(page_of(&Error::from(AuthorizationError::Unknown).into()));
-    }
-    given.ok_or_else(|| {
-        let text = "The address lacks what a connection in progress is recognised by. Begin again in the application \
-                    that you want to connect.";
-        Page::plain(StatusCode::BAD_REQUEST, "This address is incomplete", text)
-            .because(Reason::StateInvalid.as_str())
-    })
-}
-
-/// The page of a refusal.
-fn page_of(refusal: &Refusal) -> Page {
-    use AuthorizationError as A;
-    let again = "Begin again in the application that you want to connect.";
-    let (status, title, text) = match refusal {
-        Refusal::Store(Error::Authorization(A::Expired)) => (
-            StatusCode::BAD_REQUEST,
-            "This took too long",
-            format!("An account must be connected within ten minutes, and they are over. {again}"),
-        ),
-        Refusal::Store(Error::Authorization(A::Replayed)) => (
-            StatusCode::BAD_REQUEST,
-            "This was used already",
-            "Each of these addresses works once. If the account is not connected, begin again in the application."
-                .to_owned(),
-        ),
-        Refusal::Store(Error::Authorization(A::Foreign | A::OtherWay)) => (
-            StatusCode::FORBIDDEN,
-            "This was begun elsewhere",
-            format!("It can be finished only in the browser in which it was begun. {again}"),
-        ),
-        Refusal::Store(Error::Authorization(A::Unknown) | Error::ConnectionNotFound) => (
-            StatusCode::BAD_REQUEST,
-            "This address is not known",
-            format!("It is not that of a connection in progress. {again}"),
-        ),
-        Refusal::Invalid(_) => (
-            StatusCode::BAD_REQUEST,
-            "The provider's answer is not right",
-            format!("It is not what was asked for, so nothing was connected. {again}"),
-        ),
-        Refusal::Authorize(AuthorizeError::Unavailable) | Refusal::Store(Error::Unavailable(_)) => (
-            StatusCode::BAD_GATEWAY,
-            "Not possible at the moment",
-            format!("Nothing was connected. {again}"),
-        ),
-        // The text is the vault's own and says what to do.
-        other => (StatusCode::BAD_REQUEST, "Not connected", format!("Nothing was connected: {other}.")),
-    };
-    Page::plain(status, title, text).because(refusal.kind().1.as_str())
+/// The state in a query. An empty one is none.
+fn state_of(query: &Parameters) -> Option<&str> {
+    query.get("state").map(String::as_str).filter(|state| !state.is_empty())
 }

@@ -2,20 +2,26 @@
 // the policy of these pages permits no script in them.
 "use strict";
 
-// The code must not stay in the address bar, the history or a Referer header.
-history.replaceState(null, "", location.pathname);
+// A code or a state must not stay in the address bar, the history or a Referer header, and loading this page again must
+// not bring it back a second time. The page of a consent that has come back has neither in its address.
+if (!location.pathname.startsWith("/oauth/return/")) history.replaceState(null, "", "/");
 
 // A second click would only be told that the first one was made.
-document.querySelector("form")?.addEventListener("submit", (event) => {
-  event.target.querySelector("button").disabled = true;
-});
+for (const form of document.forms) {
+  form.addEventListener("submit", () => {
+    for (const button of document.querySelectorAll("button")) button.disabled = true;
+  });
+}
 
 const { origin, outcome, reason, result } = document.querySelector("main").dataset;
-if (origin) {
-  if (window.opener) {
-    window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result }, origin);
-    window.close();
-  } else {
-    document.getElementById("alone").hidden = false;
-  }
+const onward = document.getElementById("onward");
+if (onward && window.opener) {
+  window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result }, origin);
+  // The page that was told closes this window. A page of another origin is told nothing and does not, nor does one that
+  // is gone: then the person goes on by hand.
+  onward.hidden = true;
+  setTimeout(() => { onward.hidden = false; }, 2000);
+} else if (onward) {
+  // Opened by no page, or cut off from it by the provider's: the same goes on in the address.
+  location.replace(onward.querySelector("a").href);
 }

@@ -1,4 +1,5 @@
-//! The pages that people see. What is dynamic in them is the vault's own, and escaped; no text of a provider is shown.
+//! The pages that people see. What is dynamic in them is the vault's own, and escaped; of a provider's words only an
+//! account's id is shown.
 
 use std::fmt::Write as _;
 
@@ -16,6 +17,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; f
 /// One page.
 pub(super) struct Page {
     pub(super) status: StatusCode,
+    /// What metrics call it. Titles change with the wording, this does not.
+    pub(super) kind: &'static str,
     pub(super) title: &'static str,
     /// What happened and what to do.
     pub(super) text: String,
@@ -25,10 +28,19 @@ pub(super) struct Page {
     pub(super) question: Option<Box<Question>>,
 }
 
-/// What the page that opened the window is told.
+/// The page that waits for the end of a consent.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Return {
+    /// The origin that is told, if a page of it has opened this window.
+    pub(super) origin: String,
+    /// Where the browser goes otherwise: a URL of that origin.
+    pub(super) url: String,
+}
+
+/// What that page is told.
 pub(super) struct Message {
     /// Whom it is for.
-    pub(super) origin: String,
+    pub(super) back: Return,
     /// `returned`, `denied` or `failed`.
     pub(super) outcome: &'static str,
     /// What CompleteAuthorization wants.
@@ -41,21 +53,33 @@ pub(super) struct Question {
     pub(super) account: String,
     pub(super) tenant: String,
     pub(super) code: String,
-    pub(super) state: SecretString,
-    pub(super) result: SecretString,
+    /// Which consent it is about.
+    pub(super) consent: String,
 }
 
 impl Page {
-    pub(super) fn plain(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
-        Self { status, title, text: text.into(), reason: "", message: None, question: None }
+    pub(super) fn plain(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        text: impl Into<String>,
+    ) -> Self {
+        Self { status, kind, title, text: text.into(), reason: "", message: None, question: None }
     }
 
     pub(super) fn because(self, reason: &'static str) -> Self {
         Self { reason, ..self }
     }
 
-    pub(super) fn telling(self, origin: Option<String>, outcome: &'static str) -> Self {
-        Self { message: origin.map(|origin| Box::new(Message { origin, outcome, result: None })), ..self }
+    pub(super) fn telling(self, back: Option<Return>, outcome: &'static str) -> Self {
+        Self { message: back.map(|back| Box::new(Message { back, outcome, result: None })), ..self }
+    }
+
+    pub(super) fn with_result(mut self, result: SecretString) -> Self {
+        if let Some(message) = &mut self.message {
+            message.result = Some(result);
+        }
+        self
     }
 
     fn html(&self) -> String {
@@ -67,50 +91,70 @@ impl Page {
         let title = escape(self.title);
         // Writing to a string cannot fail.
         let _ = write!(html, "<title>{title}</title><main");
-        if let Some(Message { origin, outcome, result }) = self.message.as_deref() {
-            let result = result.as_ref().map_or("", |result| result.expose_secret());
-            let data = [
-                ("origin", origin.as_str()),
-                ("outcome", outcome),
-                ("reason", self.reason),
-                ("result", result),
-            ];
-            for (name, value) in data {
+        if let Some(message) = &self.message {
+            for (name, value) in message.data(self.reason) {
                 let _ = write!(html, " data-{name}=\"{}\"", escape(value));
             }
         }
         let _ = write!(html, "><h1>{title}</h1><p>{}</p>", escape(&self.text));
-        if self.message.is_some() {
-            html.push_str(
-                "<p id=\"alone\" hidden>The page that opened this window is gone. Go back to it and connect again.</p>",
-            );
+        if let Some(message) = &self.message {
+            message.write(self.reason, &mut html);
         }
         if let Some(question) = &self.question {
             question.write(&mut html);
         }
         if !self.reason.is_empty() {
-            let _ = write!(html, "<p class=\"reason\">{}</p>", escape(self.reason));
+            let reason = escape(self.reason);
+            let _ =
+                write!(html, "<details><summary>Details</summary><p class=\"reason\">{reason}</p></details>");
         }
         html.push_str("</main></html>\n");
         html
     }
 }
 
+impl Message {
+    fn data<'a>(&'a self, reason: &'a str) -> [(&'static str, &'a str); 4] {
+        let result = self.result.as_ref().map_or("", |result| result.expose_secret());
+        [
+            ("origin", self.back.origin.as_str()),
+            ("outcome", self.outcome),
+            ("reason", reason),
+            ("result", result),
+        ]
+    }
+
+    /// The way back by hand: the same message in the address's fragment, which browsers send to no server.
+    fn write(&self, reason: &str, html: &mut String) {
+        let [_, message @ ..] = self.data(reason);
+        let mut fragment = url::form_urlencoded::Serializer::new(String::new());
+        fragment.append_pair("type", "credvault.authorization").extend_pairs(message);
+        let (url, fragment) = (escape(&self.back.url), escape(&fragment.finish()));
+        let name = self.back.origin.split_once("://").map_or(self.back.origin.as_str(), |(_, name)| name);
+        let _ =
+            write!(html, "<p id=\"onward\"><a href=\"{url}#{fragment}\">Go on at {}</a></p>", escape(name));
+    }
+}
+
 impl Question {
     fn write(&self, html: &mut String) {
-        let Self { provider, account, tenant, code, state, result } = self;
+        let Self { provider, account, tenant, code, consent } = self;
         let rows = [("Provider", provider), ("Account", account), ("For", tenant)];
         html.push_str("<dl>");
         for (name, value) in rows {
             let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(value));
         }
-        let _ = write!(html, "</dl><p class=\"code\">{}</p>", escape(code));
-        html.push_str("<form method=\"post\" action=\"/oauth/confirm\">");
-        for (name, value) in [("state", state), ("result", result)] {
-            let value = escape(value.expose_secret());
-            let _ = write!(html, "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">");
+        let _ = write!(html, "</dl><p class=\"code\">{}</p><div>", escape(code));
+        for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
+            let _ = write!(
+                html,
+                "<form method=\"post\" action=\"/oauth/confirm\">\
+                 <input type=\"hidden\" name=\"consent\" value=\"{}\">\
+                 <input type=\"hidden\" name=\"decision\" value=\"{decision}\"><button>{label}</button></form>",
+                escape(consent)
+            );
         }
-        html.push_str("<button id=\"confirm\">Connect</button></form>");
+        html.push_str("</div>");
     }
 }
 
@@ -141,6 +185,7 @@ pub(super) fn harden(headers: &mut HeaderMap, secure: bool) {
 pub(super) fn home() -> Page {
     Page::plain(
         StatusCode::OK,
+        "home",
         "credvault",
         "Accounts are connected here. Begin in the application that you want to connect.",
     )
@@ -148,19 +193,31 @@ pub(super) fn home() -> Page {
 
 pub(super) fn busy() -> Page {
     let text = "Too much is going on at the moment. Load this page again in a while.";
-    Page::plain(StatusCode::SERVICE_UNAVAILABLE, "Please wait", text).because(Reason::RateLimited.as_str())
+    Page::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", "Please wait", text)
+        .because(Reason::RateLimited.as_str())
 }
 
 pub(super) fn unreadable() -> Page {
     let text = "What your browser sent is too large, or did not arrive. Begin again in the application.";
-    Page::plain(StatusCode::BAD_REQUEST, "This cannot be read", text).because(Reason::FieldsInvalid.as_str())
+    Page::plain(StatusCode::BAD_REQUEST, "unreadable", "This cannot be read", text)
+        .because(Reason::FieldsInvalid.as_str())
 }
 
 pub(super) fn broken() -> Page {
     let text =
         "The vault failed. Look in the application whether the account is connected, and begin again if not.";
-    Page::plain(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", text)
+    Page::plain(StatusCode::INTERNAL_SERVER_ERROR, "broken", "Something went wrong", text)
         .because(Reason::Internal.as_str())
+}
+
+pub(super) fn not_found() -> Page {
+    let text = "There is no page at this address. Begin in the application that you want to connect.";
+    Page::plain(StatusCode::NOT_FOUND, "not_found", "There is nothing here", text)
+}
+
+pub(super) fn other_method() -> Page {
+    let text = "This address does not take what your browser sent. Begin in the application that you want to connect.";
+    Page::plain(StatusCode::METHOD_NOT_ALLOWED, "other_method", "This does not work like that", text)
 }
 
 pub(super) async fn script() -> impl IntoResponse {

@@ -39,6 +39,19 @@ impl Seen {
         self.between(&format!(" data-{name}=\""), "\"")
     }
 
+    /// The page of the vault's own that a browser is sent to.
+    pub fn returned(&self) -> Option<String> {
+        let location = self.headers.get("location")?.to_str().ok()?;
+        (self.status == 303 && location.starts_with("/oauth/return/")).then(|| location.to_owned())
+    }
+
+    /// The address that the window goes to where no page can be told, and the message in its fragment.
+    pub fn onward(&self) -> (String, BTreeMap<String, String>) {
+        let address = self.between("<a href=\"", "\"").replace("&amp;", "&");
+        let (address, fragment) = address.split_once('#').unwrap();
+        (address.to_owned(), url::form_urlencoded::parse(fragment.as_bytes()).into_owned().collect())
+    }
+
     pub fn hidden(&self, name: &str) -> String {
         self.between(&format!("name=\"{name}\" value=\""), "\"")
     }
@@ -65,9 +78,24 @@ impl Browser {
         Seen { status, headers, body: response.text().await.unwrap() }
     }
 
+    /// Opens an address, and the page of the vault's own that this leads to.
     pub async fn get(&mut self, path: &str, query: &BTreeMap<String, String>) -> Seen {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        self.send(self.http.get(format!("{}{path}?{query}", self.url))).await
+        let seen = self.send(self.http.get(format!("{}{path}?{query}", self.url))).await;
+        match seen.returned() {
+            Some(page) => self.open(&page).await,
+            None => seen,
+        }
+    }
+
+    pub async fn open(&mut self, path: &str) -> Seen {
+        self.send(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    pub async fn post(&mut self, path: &str, form: &BTreeMap<String, String>) -> Seen {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.http.post(format!("{}{path}", self.url));
+        self.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
     }
 
     /// Follows the URL that BeginAuthorization gave, as far as the provider.
@@ -84,9 +112,12 @@ impl Browser {
     }
 
     pub async fn confirm(&mut self, page: &Seen) -> Seen {
-        let form = [("state", page.hidden("state")), ("result", page.hidden("result"))];
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = self.http.post(format!("{}/oauth/confirm", self.url));
-        self.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
+        self.decide(&page.hidden("consent"), "connect").await
+    }
+
+    pub async fn decide(&mut self, consent: &str, decision: &str) -> Seen {
+        let form = [("consent", consent), ("decision", decision)];
+        let form = form.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.post("/oauth/confirm", &form.into()).await
     }
 }

@@ -138,8 +138,8 @@ fn consent(text: &mut String, authorize: &Authorize, scopes: &Scopes) {
     callback.extend(authorize.account.iter().map(|name| format!("`{name}` is the account's id")));
     callback.extend(authorize.same.iter().map(|(name, setting)| format!("`{name}` must equal `{setting}`")));
     callback.extend(authorize.signature.iter().map(|_| "`hmac` is checked with the app's secret".to_owned()));
-    callback
-        .extend(authorize.issuer.iter().map(|issuer| format!("`iss`, if it is there, must be `{issuer}`")));
+    let unless = if authorize.sends_issuer { "" } else { ", if it is there," };
+    callback.extend(authorize.issuer.iter().map(|issuer| format!("`iss`{unless} must be `{issuer}`")));
     if !callback.is_empty() {
         let _ = writeln!(text, "- Callback: {}.", callback.join("; "));
     }

@@ -94,6 +94,10 @@ pub(crate) struct AuthorizeFile {
     /// What `iss` must be where the provider sends it (RFC 9207).
     #[serde(default)]
     pub(crate) issuer: Option<String>,
+    /// Whether it always sends `iss`, as its metadata says with `authorization_response_iss_parameter_supported`: a
+    /// callback without one is refused then. Needs `issuer`.
+    #[serde(default)]
+    pub(crate) sends_issuer: bool,
     /// How the callback is signed.
     #[serde(default)]
     pub(crate) signature: Option<CallbackSignature>,

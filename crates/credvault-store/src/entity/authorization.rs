@@ -16,6 +16,7 @@ pub struct Model {
     pub browser_hash: Option<Vec<u8>>,
     pub public: bool,
     pub return_origin: Option<String>,
+    pub return_url: Option<String>,
     pub redirect_uri: String,
     pub exchange_url: Option<String>,
     pub client_id: String,

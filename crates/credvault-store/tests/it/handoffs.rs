@@ -16,6 +16,7 @@ async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String 
     let new = NewAuthorization {
         public: true,
         return_origin: None,
+        return_url: None,
         exchange_url: None,
         service: ServiceId::parse("spiffe://test/service").unwrap(),
         session: None,
@@ -67,7 +68,7 @@ on_both! {
         hand_over(fixture, &state).await.unwrap();
         assert!(authorizations.was_handed_over(&awaited).await.unwrap());
         assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
-        authorizations.arrive(&awaited, Some(BROWSER)).await.unwrap();
+        authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
         let taken = authorizations.take(&scope, &state, None, true).await.unwrap();
         assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
         assert_eq!(rows(fixture).await, "0");
@@ -76,7 +77,7 @@ on_both! {
         let state = begin(fixture, &scope, "b").await;
         start(fixture, &state).await;
         let awaited = authorizations.find(&state).await.unwrap();
-        authorizations.arrive(&awaited, Some(BROWSER)).await.unwrap();
+        authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
         assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "the browser is back");
     }
 

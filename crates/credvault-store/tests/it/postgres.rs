@@ -50,6 +50,7 @@ async fn fixture_with_rows() -> Fixture {
         let begun = NewAuthorization {
             public: false,
             return_origin: None,
+            return_url: None,
             exchange_url: None,
             service: ServiceId::parse("spiffe://test/service").unwrap(),
             session: None,
@@ -63,6 +64,9 @@ async fn fixture_with_rows() -> Fixture {
         let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
         authorizations.start(&awaited, "browser").await.unwrap();
         authorizations.hand_over(&awaited, &credential("CANARY").fields).await.unwrap();
+        let brought = [("state", begun.state.expose_secret()), ("code", "CANARY")];
+        let brought = brought.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        authorizations.arrive(&awaited, Some("browser"), Some(&brought)).await.unwrap();
         let (gone, _) = renewing(&fixture, &scope, "d").await;
         let disconnect = write(&scope, Action::DisconnectConnection);
         let revocations = fixture.store.revocations();
@@ -82,7 +86,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "tenants",
     "tenant_keys",
     "connections",
@@ -95,6 +99,7 @@ const TABLES: [&str; 16] = [
     "oauth_apps",
     "authorizations",
     "handoffs",
+    "callbacks",
     "webhook_deliveries",
     "revocations",
     "event_endpoints",

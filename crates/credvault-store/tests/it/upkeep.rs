@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use credvault_domain::{Action, ConnectionState, ServiceId};
 use credvault_store::{AuditFilter, Error, NewAuthorization, Page};
+use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use crate::fixture::*;
@@ -54,22 +55,29 @@ on_both! {
             session: None,
             public: false,
             return_origin: None,
+            return_url: None,
             redirect_uri: "https://app.test/back".to_owned(),
             exchange_url: None,
             client_id: "id".to_owned(),
             scopes: Vec::new(),
         };
         let begin = write(&scope, Action::BeginAuthorization);
-        fixture.store.authorizations().begin(&scope, id, &new, &begin).await.unwrap().into_inner();
+        let authorizations = fixture.store.authorizations();
+        let begun = authorizations.begin(&scope, id, &new, &begin).await.unwrap().into_inner();
+        let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
+        authorizations.start(&awaited, "browser").await.unwrap();
+        let brought = [("state".to_owned(), begun.state.expose_secret().to_owned())].into();
+        authorizations.arrive(&awaited, Some("browser"), Some(&brought)).await.unwrap();
+        let kept = async || fixture.text("SELECT CAST(count(*) AS text) AS v FROM callbacks").await;
         let state = async || fixture.store.connections().get(&scope, id).await.unwrap().state;
         fixture.clock.advance(Duration::from_secs(599));
         fixture.store.upkeep().await.unwrap();
-        assert_eq!(state().await, ConnectionState::Connecting);
+        assert_eq!((state().await, kept().await.as_str()), (ConnectionState::Connecting, "1"));
         fixture.clock.advance(Duration::from_secs(2));
         fixture.store.upkeep().await.unwrap();
         fixture.store.upkeep().await.unwrap();
-        assert_eq!(state().await, ConnectionState::Disconnected);
-        let late = "SELECT CAST(count(*) AS text) AS v FROM audit_events WHERE action = 'CompleteAuthorization' AND reason = 'STATE_INVALID'";
+        assert_eq!((state().await, kept().await.as_str()), (ConnectionState::Disconnected, "0"));
+        let late = "SELECT CAST(count(*) AS text) AS v FROM audit_events WHERE action = 'CompleteAuthorization' AND reason = 'STATE_EXPIRED'";
         assert_eq!(fixture.text(late).await, "1");
     }
 

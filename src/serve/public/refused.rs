@@ -1,0 +1,118 @@
+//! The pages of refusals: for each what happened and what to do, in the words of the person who reads it.
+
+use credvault_broker::AuthorizeError;
+use credvault_store::{AuthorizationError, Error};
+use http::StatusCode;
+
+use super::page::Page;
+use crate::wire::Refusal;
+
+const AGAIN: &str = "Begin again in the application that you want to connect.";
+
+/// The page of a refusal.
+pub(super) fn page_of(refusal: &Refusal) -> Page {
+    let page = match refusal {
+        Refusal::Store(Error::Authorization(error)) => of_state(*error),
+        Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown),
+        Refusal::Authorize(error) => of_consent(error),
+        Refusal::Invalid(_) => Page::plain(
+            StatusCode::BAD_REQUEST,
+            "invalid_answer",
+            "The provider's answer is not right",
+            format!("It is not what was asked for, so nothing was connected. {AGAIN}"),
+        ),
+        Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
+        other => not_connected(&other.to_string()),
+    };
+    page.because(refusal.recorded().as_str())
+}
+
+fn of_state(error: AuthorizationError) -> Page {
+    use AuthorizationError as A;
+    let (status, kind, title, text) = match error {
+        A::Missing => (
+            StatusCode::BAD_REQUEST,
+            "incomplete",
+            "This address is incomplete",
+            format!("It does not say which connection in progress it belongs to, so nothing was connected. {AGAIN}"),
+        ),
+        A::Ambiguous => (
+            StatusCode::BAD_REQUEST,
+            "ambiguous",
+            "The provider does not say which account it means",
+            "Several accounts are being connected in this browser, and none was connected by this answer. Begin again \
+             with the one that you have just left."
+                .to_owned(),
+        ),
+        A::Expired => (
+            StatusCode::BAD_REQUEST,
+            "expired",
+            "This took too long",
+            format!("An account must be connected within ten minutes, and they are over. {AGAIN}"),
+        ),
+        A::Replayed => (
+            StatusCode::BAD_REQUEST,
+            "used",
+            "This was used already",
+            "Each of these addresses works once. If the account is not connected, begin again in the application."
+                .to_owned(),
+        ),
+        A::OtherProvider => (
+            StatusCode::FORBIDDEN,
+            "other_provider",
+            "This is another provider's address",
+            format!("The account that is being connected is not at this provider, so nothing was connected. {AGAIN}"),
+        ),
+        A::Foreign => (
+            StatusCode::FORBIDDEN,
+            "foreign",
+            "This was begun elsewhere",
+            format!("It can be finished only in the browser in which it was begun. {AGAIN}"),
+        ),
+        A::OtherWay => (
+            StatusCode::FORBIDDEN,
+            "other_way",
+            "This is finished elsewhere",
+            "The application that you want to connect finishes it. Go back to it.".to_owned(),
+        ),
+        A::Unknown => (
+            StatusCode::BAD_REQUEST,
+            "unknown",
+            "This address is not known",
+            format!("It is not that of a connection in progress. {AGAIN}"),
+        ),
+    };
+    Page::plain(status, kind, title, text)
+}
+
+fn of_consent(error: &AuthorizeError) -> Page {
+    match error {
+        // Nothing went wrong here, so the status says so.
+        AuthorizeError::Denied => Page::plain(
+            StatusCode::OK,
+            "denied",
+            "Not connected",
+            "You did not give access, so nothing was connected and nothing was changed. You can begin again.",
+        ),
+        AuthorizeError::Declined => Page::plain(
+            StatusCode::OK,
+            "no_access",
+            "The provider gave no access",
+            "The provider reports an error. Begin again; if it stays like this, ask the people who run the application \
+             that you came from.",
+        ),
+        AuthorizeError::Unavailable | AuthorizeError::Throttled { .. } => unavailable(),
+        other => not_connected(&other.to_string()),
+    }
+}
+
+fn unavailable() -> Page {
+    let text = format!("Nothing was connected. {AGAIN}");
+    Page::plain(StatusCode::BAD_GATEWAY, "unavailable", "Not possible at the moment", text)
+}
+
+/// The vault's own words, which say what to do.
+fn not_connected(why: &str) -> Page {
+    let text = format!("Nothing was connected: {why}.");
+    Page::plain(StatusCode::BAD_REQUEST, "refused", "Not connected", text)
+}

@@ -1,0 +1,377 @@
+//! Callbacks that fail, in every spelling: with a state and without, with the browser's cookie and without, in the browser
+//! that began and in another one. The page that waits hears of its own failures and of nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use credvault::proto::v1;
+use credvault_simulator::{Refusal, RetryAfter, Step};
+use tonic_types::StatusExt as _;
+
+use crate::browser::{CALLBACK, ORIGIN, begin, complete, connected};
+use crate::harness::browser::Browser;
+use crate::harness::provider::{self, Connected, STRICT, connection_request, state};
+use crate::harness::{Client, TestVault, refusal};
+use crate::on_both;
+
+/// How providers say that nothing came of it, and whether that says that the person declined.
+const SPELLINGS: &[(&[(&str, &str)], bool)] = &[
+    (&[("error", "access_denied")], true),
+    (&[("error", "access_denied"), ("error_description", "The user said no")], true),
+    (&[("error", "server_error")], false),
+    (&[("error", "temporarily_unavailable"), ("code", "a-code-beside-it")], false),
+    (&[("error", "<script>CANARY</script>")], false),
+    (&[("error", "user_cancelled_authorize")], true),
+    (&[("error_code", "200"), ("error_reason", "user_denied")], true),
+    (&[("error_code", "access_denied")], true),
+    (&[("error_reason", "user_denied")], true),
+    (&[("denied", "a-token")], true),
+    (&[("ERROR", "ACCESS_DENIED")], true),
+    (&[("Error_Code", "17")], false),
+    (&[("code", "")], false),
+    (&[("auth_code", "under-another-name")], false),
+    (&[], false),
+];
+
+/// Which browser brings the callback.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Comer {
+    Right,
+    WithoutCookie,
+    Stranger,
+}
+
+async fn waiting(app: &Client, account: &str, browser: &mut Browser) -> (String, String) {
+    let id = app.create(connection_request(account)).await.unwrap().id;
+    let begun = begin(app, &id, ORIGIN, "").await;
+    assert_eq!(browser.start(&begun).await.status, 303);
+    (id, begun.state)
+}
+
+async fn reasons(app: &Client, id: &str) -> Vec<String> {
+    let events = app.events().await.into_iter();
+    let ended = events.filter(|event| event.action == "CompleteAuthorization" && event.connection_id == id);
+    ended.map(|event| event.reason).collect()
+}
+
+async fn setting(vault: TestVault) -> (Connected, Client, Browser) {
+    let connected = connected(vault).await;
+    let app = connected.vault.app("acme").await;
+    let browser = Browser::of(&connected);
+    (connected, app, browser)
+}
+
+fn text(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+on_both! {
+    async fn a_failure_reaches_the_page_that_waits_in_every_spelling(vault: TestVault) {
+        let (connected, app, mut browser) = setting(vault).await;
+        // Started something once, so it has a cookie of its own.
+        let mut stranger = Browser::of(&connected);
+        let theirs = waiting(&app, "theirs", &mut stranger).await;
+        let decline = text(&[("state", &theirs.1), ("error", "access_denied")]);
+        assert_eq!(stranger.get(CALLBACK, &decline).await.data("outcome"), "denied");
+        let (mut accounts, cookieless) = (0.., Browser::of(&connected));
+        for (spelling, denied) in SPELLINGS {
+            for (stated, comer) in [true, false].into_iter().flat_map(|stated| {
+                [Comer::Stranger, Comer::WithoutCookie, Comer::Right].map(|comer| (stated, comer))
+            }) {
+                let case = format!("{spelling:?} state: {stated} {comer:?}");
+                let (id, its) = waiting(&app, &format!("a{}", accounts.next().unwrap()), &mut browser).await;
+                let mut query = text(spelling);
+                if stated {
+                    query.insert("state".into(), its.clone());
+                }
+                let page = match comer {
+                    Comer::Right => browser.get(CALLBACK, &query).await,
+                    Comer::WithoutCookie => Browser::at(&cookieless.url).get(CALLBACK, &query).await,
+                    Comer::Stranger => stranger.get(CALLBACK, &query).await,
+                };
+                assert!(!page.body.contains("CANARY") && page.headers.contains_key("content-security-policy"), "{case}");
+                let on_record = reasons(&app, &id).await;
+                if comer != Comer::Right {
+                    // Nothing ends, and no page is told.
+                    assert!(page.status >= 400 && !page.body.contains("data-"), "{case}: {}", page.body);
+                    assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting, "{case}");
+                    let expected: &[&str] = if stated { &["STATE_FOREIGN"] } else { &[] };
+                    assert_eq!(on_record, expected, "{case}");
+                    let over = text(&[("state", &its), ("error", "access_denied")]);
+                    browser.get(CALLBACK, &over).await;
+                    continue;
+                }
+                let (outcome, reason) = if *denied { ("denied", "CONSENT_DENIED") } else { ("failed", "CONSENT_FAILED") };
+                assert_eq!((page.data("outcome"), page.reason()), (outcome.into(), reason.into()), "{case}");
+                assert_eq!((page.data("origin"), page.data("reason")), (ORIGIN.into(), reason.into()), "{case}");
+                assert_eq!(on_record, [reason], "{case}");
+                assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected, "{case}");
+                connected.vault.clock.advance(Duration::from_secs(7));
+            }
+        }
+        assert_eq!(connected.provider.counts().exchanges, 0);
+    }
+
+    async fn a_code_without_a_state_ends_the_consent_and_is_never_exchanged(vault: TestVault) {
+        let (connected, app, mut browser) = setting(vault).await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let mut back = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        back.remove("state");
+        let page = browser.get(CALLBACK, &back).await;
+        assert_eq!((page.data("outcome"), page.data("result"), page.reason()), ("failed".into(), String::new(), "STATE_MISSING".into()));
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+        assert_eq!(reasons(&app, &id).await, ["STATE_MISSING"]);
+        assert_eq!(connected.provider.counts().exchanges, 0);
+    }
+
+    async fn of_several_consents_one_is_ended_only_if_it_is_the_only_one_meant(vault: TestVault) {
+        let (connected, app, mut browser) = setting(vault).await;
+        let denied = text(&[("error", "access_denied")]);
+        // A second attempt at the same connection: both windows are of one person, who declines.
+        let (id, _) = waiting(&app, "twice", &mut browser).await;
+        let again = begin(&app, &id, ORIGIN, "").await;
+        browser.start(&again).await;
+        assert_eq!(browser.get(CALLBACK, &denied).await.data("outcome"), "denied");
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+        // Two connections: neither ends, and the window's opener hears that this window brought nothing.
+        let (one, its) = waiting(&app, "one", &mut browser).await;
+        let (two, _) = waiting(&app, "two", &mut browser).await;
+        let page = browser.get(CALLBACK, &denied).await;
+        assert_eq!((page.status, page.data("outcome"), page.reason()), (400, "failed".into(), "STATE_MISSING".into()));
+        for id in [&one, &two] {
+            assert_eq!(state(&app, id).await.0, v1::ConnectionState::Connecting);
+            assert_eq!(reasons(&app, id).await, ["STATE_MISSING"]);
+        }
+        // The callback of another provider means neither.
+        let elsewhere = browser.get("/oauth/callback/shopify", &denied).await;
+        assert!(elsewhere.status == 400 && !elsewhere.body.contains("data-"));
+        assert_eq!(browser.get(CALLBACK, &text(&[("state", &its), ("error", "x")])).await.data("outcome"), "failed");
+        // The one that is left is meant now.
+        assert_eq!(browser.get(CALLBACK, &denied).await.data("outcome"), "denied");
+        assert_eq!(state(&app, &two).await.0, v1::ConnectionState::Disconnected);
+        drop(connected);
+    }
+
+    async fn an_answer_that_is_posted_comes_by_get(vault: TestVault) {
+        let (_connected, app, mut browser) = setting(vault).await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let back = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        // From the provider's site, so without the cookie.
+        let posted = Browser::at(&browser.url).post(CALLBACK, &back).await;
+        assert_eq!(posted.status, 303);
+        let location = posted.headers["location"].to_str().unwrap().to_owned();
+        let page = browser.open(&location).await.returned().unwrap();
+        let page = browser.open(&page).await;
+        assert_eq!(complete(&app, &page.data("result"), "").await.unwrap().id, id);
+    }
+
+    async fn a_back_end_that_owns_the_callback_reads_the_same_outcomes(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        for (number, (spelling, denied)) in SPELLINGS.iter().enumerate() {
+            let id = app.create(connection_request(&format!("a{number}"))).await.unwrap().id;
+            let begun = provider::begin(&app, &id, "").await;
+            let mut back = text(spelling);
+            back.insert("state".into(), begun.state);
+            let refused = provider::complete(&app, &back, "").await.unwrap_err();
+            assert_eq!(refusal(&refused), "FailedPrecondition REAUTHORIZATION_REQUIRED", "{spelling:?}");
+            let reason = if *denied { "CONSENT_DENIED" } else { "CONSENT_FAILED" };
+            assert_eq!(reasons(&app, &id).await, [reason], "{spelling:?}");
+            assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+        }
+    }
+
+    async fn the_page_of_a_return_can_be_loaded_again_and_cancelled(vault: TestVault) {
+        let (connected, app, mut browser) = setting(vault).await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let begun = begin(&app, &id, "", "").await;
+        let back = browser.allow(&begun).await;
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&back).finish();
+        let address = browser.open(&format!("{CALLBACK}?{query}")).await.returned().unwrap();
+        assert!(!address.contains(&begun.state) && !address.contains(&back["code"]));
+        for _ in 0..2 {
+            let page = browser.open(&address).await;
+            assert!(page.body.contains(&begun.confirmation_code), "{}", page.body);
+            assert!(!page.body.contains(&begun.state) && !page.body.contains(&back["code"]));
+        }
+        // It is this browser's, and nothing of it stays once it is over.
+        assert_eq!(Browser::of(&connected).open(&address).await.status, 403);
+        assert_eq!(connected.vault.count("callbacks").await, 1);
+        let page = browser.open(&address).await;
+        let cancelled = browser.decide(&page.hidden("consent"), "cancel").await;
+        assert_eq!((cancelled.status, cancelled.reason()), (200, "CONSENT_DENIED".into()));
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+        assert_eq!((connected.vault.count("callbacks").await, connected.provider.counts().exchanges), (0, 0));
+        assert_eq!(browser.confirm(&page).await.reason(), "STATE_REPLAYED");
+    }
+
+    async fn a_window_without_an_opener_carries_the_same_message_to_the_return_url(vault: TestVault) {
+        let (_connected, app, mut browser) = setting(vault).await;
+        let id = app.create(connection_request("main")).await.unwrap().id;
+        let with = async |origin: &str, url: &str| {
+            let request = v1::BeginAuthorizationRequest {
+                connection_id: id.clone(), return_origin: origin.into(), return_url: url.into(),
+                session: "mine".into(), ..Default::default()
+            };
+            app.connections().begin_authorization(request).await.map(tonic::Response::into_inner)
+        };
+        for (origin, url, goes) in [
+            (ORIGIN, "", "https://app.example.com/"),
+            ("", "https://app.example.com/connected?from=vault", "https://app.example.com/connected?from=vault"),
+            (ORIGIN, "https://app.example.com/a/../b", "https://app.example.com/b"),
+        ] {
+            let back = browser.allow(&with(origin, url).await.unwrap()).await;
+            let page = browser.get(CALLBACK, &back).await;
+            let (address, message) = page.onward();
+            assert_eq!((address.as_str(), message["type"].as_str(), message["outcome"].as_str()), (goes, "credvault.authorization", "returned"));
+            assert_eq!(message["result"], page.data("result"));
+            // Whoever is lured there is not the one who began: the session differs.
+            let lured = complete(&app, &message["result"], "theirs").await.unwrap_err();
+            assert!(lured.message().contains("another session"), "{lured:?}");
+        }
+        let back = browser.allow(&with(ORIGIN, "").await.unwrap()).await;
+        let page = browser.get(CALLBACK, &back).await;
+        assert_eq!(complete(&app, &page.onward().1["result"], "mine").await.unwrap().state(), v1::ConnectionState::Connected);
+        for (origin, url) in [
+            (ORIGIN, "https://evil.example/"), ("", "https://evil.example/"), ("", "javascript:alert(1)"),
+            ("", "https://app.example.com:444/"), ("", "https://user@app.example.com/"), ("", "/relative"),
+            ("", "https://app.example.com/#there"), ("", "https://app.example.com.evil.example/"),
+        ] {
+            let refused = with(origin, url).await.unwrap_err();
+            assert!(refused.message().contains("return_url"), "{url}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consent_that_is_used_up_is_never_to_be_tried_again() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let seven = RetryAfter::Seconds(7);
+    let throttled = ("ResourceExhausted PROVIDER_RATE_LIMITED", Some(Duration::from_secs(7)));
+    for (number, (step, (expected, retry))) in [
+        (Step::Fail { status: 503, after_effect: false }, ("Unavailable PROVIDER_UNAVAILABLE", None)),
+        (Step::NotJson, ("Unavailable PROVIDER_UNAVAILABLE", None)),
+        (Step::LoseAnswer, ("Unavailable PROVIDER_UNAVAILABLE", None)),
+        (Step::Refuse(Refusal::InvalidClient), ("Unavailable PROVIDER_UNAVAILABLE", None)),
+        (Step::Throttle { retry_after: seven }, throttled),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = app.create(connection_request(&format!("a{number}"))).await.unwrap().id;
+        let begun = provider::begin(&app, &id, "").await;
+        let back = provider::decide(&begun.authorization_url, "shop-1", "allow").await;
+        connected.provider.behave(|behaviour| behaviour.script = vec![step.clone()]);
+        let failed = provider::complete(&app, &back, "").await.unwrap_err();
+        let details = failed.get_error_details();
+        let delay = details.retry_info().and_then(|info| info.retry_delay);
+        assert_eq!((refusal(&failed).as_str(), delay), (expected, retry), "{step:?}: {failed:?}");
+        // The word for an app that is not accepted names what to do first.
+        let again = failed.message().contains("begin again") || failed.message().contains("PutOAuthApp");
+        assert!(again, "{failed:?}");
+        let spent = provider::complete(&app, &back, "").await.unwrap_err();
+        assert!(spent.get_error_details().retry_info().is_none());
+        assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Disconnected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_on_consents_say_when_there_is_room_again() {
+    let connected = Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    let begin = async || {
+        let request = v1::BeginAuthorizationRequest { connection_id: id.clone(), ..Default::default() };
+        let begun = app.connections().begin_authorization(request).await;
+        begun.map(drop).map_err(|error| {
+            let delay = error.get_error_details().retry_info().and_then(|info| info.retry_delay);
+            (refusal(&error), delay.unwrap_or_default().as_secs())
+        })
+    };
+    for _ in 0..10 {
+        begin().await.unwrap();
+    }
+    connected.vault.clock.advance(Duration::from_secs(15));
+    assert_eq!(begin().await, Err(("ResourceExhausted RATE_LIMITED".into(), 45)));
+    connected.vault.clock.advance(Duration::from_secs(45));
+    for _ in 0..10 {
+        begin().await.unwrap();
+    }
+    assert_eq!(begin().await, Err(("ResourceExhausted QUOTA_EXCEEDED".into(), 540)));
+    connected.vault.clock.advance(Duration::from_secs(540));
+    begin().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_issuer_is_refused_where_the_provider_says_that_it_sends_one() {
+    let mut connected = connected(TestVault::sqlite().await).await;
+    connected.vault.stop().await;
+    let path = connected.vault.folder.path().join("catalog/simulator.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    connected
+        .vault
+        .write("catalog/simulator.toml", &file.replace("issuer = ", "sends_issuer = true\nissuer = "));
+    connected.vault.start().await;
+    let app = connected.vault.app("acme").await;
+    let mut browser = Browser::of(&connected);
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    for (sent, accepted) in [(false, false), (true, true)] {
+        connected.provider.behave(|behaviour| behaviour.send_iss = sent);
+        let back = browser.allow(&begin(&app, &id, ORIGIN, "").await).await;
+        let page = browser.get(CALLBACK, &back).await;
+        let done = complete(&app, &page.data("result"), "").await;
+        assert_eq!(done.is_ok(), accepted, "{done:?}");
+        assert_eq!(connected.provider.counts().exchanges, u64::from(accepted));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_of_the_port_is_hardened_and_says_something() {
+    let (connected, _, mut browser) = setting(TestVault::sqlite().await).await;
+    let gets = ["/", "/page.js", "/page.css", "/nothing", "/favicon.ico", "/oauth/start", CALLBACK];
+    let gets = gets.into_iter().chain(["/oauth/return/x", "/oauth/confirm", "/oauth/handoff/woocommerce"]);
+    let mut seen = Vec::new();
+    for path in gets {
+        seen.push((path, browser.open(path).await));
+    }
+    seen.push(("POST /", browser.post("/", &BTreeMap::new()).await));
+    for (path, answer) in seen {
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert!(answer.headers.contains_key("content-security-policy"), "{path}");
+        assert!(answer.status == 200 || !answer.title().is_empty(), "{path}");
+    }
+    // Metrics name pages by words that stay when titles change.
+    let metrics = connected.vault.metrics().await;
+    let pages = metrics.lines().filter(|line| line.starts_with("credvault_pages_total"));
+    let names = pages.map(|line| line.split("page=\"").nth(1).unwrap().split('"').next().unwrap());
+    let names: std::collections::BTreeSet<_> = names.collect();
+    assert!(
+        ["home", "not_found", "other_method", "incomplete"].iter().all(|name| names.contains(name)),
+        "{names:?}"
+    );
+    assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_browser_at_the_start_is_on_record_and_random_states_are_counted() {
+    let (connected, app, mut browser) = setting(TestVault::sqlite().await).await;
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    let begun = begin(&app, &id, ORIGIN, "").await;
+    browser.start(&begun).await;
+    assert_eq!(Browser::of(&connected).start(&begun).await.status, 403);
+    let started = app.events().await.into_iter().filter(|event| event.action == "BeginAuthorization");
+    let refused: Vec<_> = started.filter(|event| event.outcome() != v1::AuditOutcome::Ok).collect();
+    assert_eq!(refused.iter().map(|event| event.reason.as_str()).collect::<Vec<_>>(), ["STATE_FOREIGN"]);
+    assert_eq!(
+        (refused[0].connection_id.as_str(), refused[0].tenant_source.as_str()),
+        (id.as_str(), "state")
+    );
+    let random = text(&[("state", &"A".repeat(43)), ("code", "x")]);
+    browser.get(CALLBACK, &random).await;
+    let metrics = connected.vault.metrics().await;
+    let counted = |line: &str| line.contains("page=\"unknown\"") && line.contains("reason=\"STATE_INVALID\"");
+    assert!(metrics.lines().any(counted), "{metrics}");
+}
