@@ -1,5 +1,7 @@
 //! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
 
+mod limits;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use credvault_domain::{
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QuerySelect as _,
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -28,12 +30,6 @@ use crate::{Error, Place, Recorded, Store, Write, callbacks, handoffs};
 
 /// How long a consent may take.
 const LIFE: Duration = Duration::from_secs(600);
-/// How many consents of one user may be open at once, and of one tenant.
-const OPEN: (u64, u64) = (20, 200);
-/// How many consents of one user may begin within a minute.
-const STARTS: u64 = 10;
-/// The minute.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// A consent that is to begin.
 #[derive(Clone, Debug)]
@@ -222,48 +218,6 @@ impl Authorizations<'_> {
             change.commit(BegunAuthorization { state: state.into(), code_verifier, expire_time }).await
         })
         .await
-    }
-
-    /// Refuses a consent where the user or the tenant has as many as there may be, and says until when.
-    async fn check_limits(
-        &self,
-        tx: &DatabaseTransaction,
-        scope: &TenantScope,
-        id: ConnectionId,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let tenant = Column::TenantId.eq(scope.tenant().as_str());
-        let beginner = match scope.user() {
-            Some(user) => Condition::all().add(Column::UserId.eq(user.as_str())),
-            None => Condition::all().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
-        };
-        // The instant at which there is room again, if there is none: that of the row which has `most - 1` later ones.
-        let full = async |of: Condition, column: Column, after: Timestamp, most: u64| {
-            let times: Vec<i64> = Entity::find()
-                .filter(tenant.clone())
-                .filter(of)
-                .filter(column.gt(after.micros()))
-                .order_by_desc(column)
-                .limit(most)
-                .select_only()
-                .column(column)
-                .into_tuple()
-                .all(tx)
-                .await?;
-            let last = times.last().filter(|_| times.len() as u64 == most);
-            Ok::<_, Error>(last.map(|time| Timestamp::from_micros(*time)))
-        };
-        let open = Column::ConsumeTime.is_null();
-        for (of, most) in [(beginner.clone().add(open.clone()), OPEN.0), (Condition::all().add(open), OPEN.1)]
-        {
-            if let Some(end) = full(of, Column::ExpireTime, now, most).await? {
-                return Err(Error::TooManyAuthorizations { retry: now.until(end) });
-            }
-        }
-        if let Some(start) = full(beginner, Column::CreateTime, now.before(MINUTE), STARTS).await? {
-            return Err(Error::TooManyStarts { retry: now.until(start.after(MINUTE)) });
-        }
-        Ok(())
     }
 
     /// The consent that a state belongs to, for whoever has no tenant: a browser.

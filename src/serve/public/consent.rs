@@ -206,7 +206,12 @@ impl Consents {
         let (Some(callback), Some(browser)) = (callback, &browser.id) else { return Ok(Vec::new()) };
         let mut open = Vec::new();
         for awaited in self.0.store.authorizations().open_of(browser, &callback).await? {
-            open.push(self.found(awaited).await?);
+            match self.found(awaited).await {
+                Ok(found) => open.push(found),
+                // The connection is gone, and with it what the consent was for.
+                Err(Refusal::Store(Error::ConnectionNotFound)) => {}
+                Err(refusal) => return Err(refusal),
+            }
         }
         Ok(open)
     }

@@ -1,0 +1,65 @@
+//! How many consents there may be: open at once, and begun within a minute. Whoever has too many is told when there is
+//! room again.
+
+use std::time::Duration;
+
+use credvault_domain::{ConnectionId, TenantScope, Timestamp};
+use sea_orm::{
+    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+
+use super::Authorizations;
+use crate::Error;
+use crate::entity::authorization::{Column, Entity};
+
+/// How many consents of one user may be open at once, and of one tenant.
+const OPEN: (u64, u64) = (20, 200);
+/// How many consents of one user may begin within a minute.
+const STARTS: u64 = 10;
+/// The minute.
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Authorizations<'_> {
+    /// Refuses a consent where the user or the tenant has as many as there may be, and says until when.
+    pub(super) async fn check_limits(
+        &self,
+        tx: &DatabaseTransaction,
+        scope: &TenantScope,
+        id: ConnectionId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let tenant = Column::TenantId.eq(scope.tenant().as_str());
+        let beginner = match scope.user() {
+            Some(user) => Condition::all().add(Column::UserId.eq(user.as_str())),
+            None => Condition::all().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
+        };
+        // The instant at which there is room again, if there is none: that of the row which has `most - 1` later ones.
+        let full = async |of: Condition, column: Column, after: Timestamp, most: u64| {
+            let times: Vec<i64> = Entity::find()
+                .filter(tenant.clone())
+                .filter(of)
+                .filter(column.gt(after.micros()))
+                .order_by_desc(column)
+                .limit(most)
+                .select_only()
+                .column(column)
+                .into_tuple()
+                .all(tx)
+                .await?;
+            let last = times.last().filter(|_| times.len() as u64 == most);
+            Ok::<_, Error>(last.map(|time| Timestamp::from_micros(*time)))
+        };
+        let open = Column::ConsumeTime.is_null();
+        for (of, most) in [(beginner.clone().add(open.clone()), OPEN.0), (Condition::all().add(open), OPEN.1)]
+        {
+            if let Some(end) = full(of, Column::ExpireTime, now, most).await? {
+                return Err(Error::TooManyAuthorizations { retry: now.until(end) });
+            }
+        }
+        if let Some(start) = full(beginner, Column::CreateTime, now.before(MINUTE), STARTS).await? {
+            return Err(Error::TooManyStarts { retry: now.until(start.after(MINUTE)) });
+        }
+        Ok(())
+    }
+}
