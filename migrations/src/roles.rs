@@ -91,6 +91,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
         ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
         ("SELECT, INSERT, DELETE", "handoffs"),
+        ("SELECT, INSERT, DELETE", "callbacks"),
         ("SELECT, INSERT, DELETE", "webhook_deliveries"),
         ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
         ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
