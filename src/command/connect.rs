@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
     let begun = match arguments.begin(&client, &connection.id).await {
         Ok(begun) => begun,
         Err(failure) => {
-            // No consent can come, so a connection that was made for it stays in nobody's way.
+            // No consent can come, so a connection that was made for it is taken back.
             if new {
                 undo(&client, &connection.id).await?;
             }
@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
         connected = connected(&client, &connection, until) => connected?,
         _ = tokio::signal::ctrl_c() => {
             return Err(Failure::Unexpected(anyhow::anyhow!(
-                "stopped waiting; the address above works until ten minutes after it was made, and whoever confirms \
+                "stopped waiting; the address above works until ten minutes after it was made, and a person who confirms \
                  there still connects the account: `credvault connections list` shows whether that happened"
             )));
         }

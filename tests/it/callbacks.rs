@@ -227,7 +227,7 @@ on_both! {
             let (address, message) = page.onward();
             assert_eq!((address.as_str(), message["type"].as_str(), message["outcome"].as_str()), (goes, "credvault.authorization", "returned"));
             assert_eq!(message["result"], page.data("result"));
-            // Whoever is lured there is not the one who began: the session differs.
+            // A person who is lured there is not the one who began: the session differs.
             let lured = complete(&app, &message["result"], "theirs").await.unwrap_err();
             assert!(lured.message().contains("another session"), "{lured:?}");
         }

@@ -41,7 +41,7 @@ impl Consents {
         let state = kept.parameters.get("state").map(String::as_str).unwrap_or_default();
         let question = Question {
             provider: self.provider_name(connection),
-            account: match &connection.external_account_id {
+            account: match &connection.confirmed_account_id {
                 Some(id) => format!("{name} ({id})"),
                 None => name,
             },

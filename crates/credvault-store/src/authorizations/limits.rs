@@ -1,4 +1,4 @@
-//! How many consents there may be: open at once, and begun within a minute. Whoever has too many is told when there is
+//! How many consents there may be: open at once, and begun within a minute. A caller with too many reads when there is
 //! room again.
 
 use std::time::Duration;
