@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use credvault::proto::v1;
 use credvault_simulator::{Refusal, RetryAfter, Rotation, Simulator, Step};
+use credvault_testkit::LeafSpec;
 use futures::stream::StreamExt as _;
 
 use crate::harness::provider::{STRICT, app_request, connection_request, provider_file};
-use crate::harness::{Client, TestVault, by_id, input, refusal};
+use crate::harness::{Client, TestVault, by_id, eventually, input, refusal};
 
 /// Connections of each provider.
 const EACH: usize = 250;
@@ -89,7 +90,12 @@ impl Drill {
             let request = v1::PutOAuthAppRequest { provider: name(number), ..app_request() };
             operator.admin().put_o_auth_app(request).await.unwrap();
         }
-        let app = vault.app("acme").await;
+        vault.tenant("acme").await;
+        // A certificate that lives as long as the drill.
+        let month = time::Duration::days(30);
+        let leaf =
+            vault.authority.issue(&LeafSpec { ends: month, ..LeafSpec::service("spiffe://test.local/app") });
+        let app = vault.client_with(&leaf).await.unwrap().acting_for("acme", None);
         Self { vault, app, providers, browser: reqwest::Client::new() }
     }
 
@@ -225,7 +231,9 @@ async fn an_answer_that_takes_long_is_read_and_not_asked_for_again() {
     let id = connected.granted(&app, "shop-1", -60).await;
     connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(12));
     let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
-    app.connections().refresh_connection(request).await.unwrap();
+    let early = app.connections().refresh_connection(request).await.unwrap_err();
+    assert_eq!(refusal(&early), "Unavailable PROVIDER_UNAVAILABLE");
+    eventually("the answer", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
     connected.provider.behave(|behaviour| behaviour.delay = Duration::ZERO);
     assert_eq!(connected.provider.counts().refreshes, 1);
     connected.chain_lives(&app, &id).await;
