@@ -179,7 +179,7 @@ async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Resu
         if now.current_version > before.current_version && now.state() == v1::ConnectionState::Connected {
             return Ok(now);
         }
-        let worked = before.current_version > 0 && look % LOG == 0;
+        let worked = before.current_version > 0 && look.is_multiple_of(LOG);
         if now.state() == v1::ConnectionState::Disconnected
             || (worked && declined(client, &before.id, until).await)
         {
