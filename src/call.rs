@@ -1,6 +1,8 @@
 //! The frame around every call: a handler gets a [`Call`], and what it returns is [`Recorded`], so no answer leaves
 //! without its audit record; a refusal is recorded here.
 
+mod answer;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,13 +11,14 @@ use credvault_domain::{
     TenantSource, Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
-use credvault_store::{AuditFilter, Recorded, RepeatKey, Turn, Write};
+use credvault_store::{AuditFilter, Recorded, RepeatKey, Turn, Weighed as _, Write};
 use futures::FutureExt as _;
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
+use crate::room::{Account, Share};
 use crate::vault::Vault;
 use crate::wire::{self, Refusal};
 
@@ -41,6 +44,7 @@ struct TicketInner {
     /// The call's part of the limit on calls, and of its tenant's share. It goes with the work, which outlives a caller that
     /// hangs up.
     permit: Mutex<Option<Permit>>,
+    account: Account,
     entered: AtomicBool,
 }
 
@@ -51,9 +55,10 @@ impl Ticket {
         trace: TraceId,
         deadline: tokio::time::Instant,
         permit: Permit,
+        account: Account,
     ) -> Self {
         let (permit, entered) = (Mutex::new(Some(permit)), AtomicBool::new(false));
-        Self(Arc::new(TicketInner { caller, action, trace, deadline, permit, entered }))
+        Self(Arc::new(TicketInner { caller, action, trace, deadline, permit, account, entered }))
     }
 
     /// Whether a handler has taken the call on, and with it its audit record.
@@ -87,6 +92,9 @@ pub(crate) struct Call {
     deadline: tokio::time::Instant,
     trace: TraceId,
     about: Mutex<About>,
+    /// Where its share of the room for answers comes from, unless it is part of another call.
+    account: Option<Account>,
+    share: Mutex<Option<Share>>,
     _permit: Option<Permit>,
 }
 
@@ -97,7 +105,7 @@ pub(crate) async fn serve<Q, R, F>(
     handler: impl FnOnce(Arc<Call>, Q) -> F,
 ) -> Result<Response<R>, Status>
 where
-    R: Send + 'static,
+    R: Message + 'static,
     F: Future<Output = Result<Recorded<R>, Refusal>> + Send + 'static,
 {
     let (_, extensions, message) = request.into_parts();
@@ -106,15 +114,27 @@ where
         return Err(Refusal::Internal.status(""));
     };
     let call = Arc::new(Call::enter(vault, ticket));
-    let work = handler(Arc::clone(&call), message);
+    let handling = handler(Arc::clone(&call), message);
     let answer = {
         let call = Arc::clone(&call);
         async move {
+            let work = async {
+                call.room(answer::USUAL).await?;
+                let done = handling.await?.into_inner();
+                // A change is done by now: that there was no room for its answer in time is told as such.
+                call.room_for(&done).await.map_err(|_| Refusal::Deadline)?;
+                Ok(done)
+            };
             // A panic: the runtime has printed where. The vault goes on, and the record says what the caller is told.
             let work = std::panic::AssertUnwindSafe(work).catch_unwind();
             let done = tokio::time::timeout(LONGEST_WORK, work).await;
             match done.unwrap_or(Ok(Err(Refusal::Deadline))).unwrap_or(Err(Refusal::Internal)) {
-                Ok(recorded) => Ok(Response::new(recorded.into_inner())),
+                Ok(done) => {
+                    let mut response = Response::new(done);
+                    let share = call.share.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    response.extensions_mut().insert(share.map(Arc::new));
+                    Ok(response)
+                }
                 Err(refusal) => Err(call.refuse(refusal).await),
             }
         }
@@ -130,7 +150,7 @@ where
 
 impl Call {
     fn enter(vault: &Arc<Vault>, ticket: &Ticket) -> Self {
-        let TicketInner { caller, action, trace, deadline, permit, entered } = &*ticket.0;
+        let TicketInner { caller, action, trace, deadline, permit, account, entered } = &*ticket.0;
         entered.store(true, Ordering::Release);
         let permit = permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         Self {
@@ -140,6 +160,8 @@ impl Call {
             deadline: *deadline,
             trace: *trace,
             about: Mutex::default(),
+            account: Some(account.clone()),
+            share: Mutex::default(),
             _permit: permit,
         }
     }
@@ -200,7 +222,18 @@ impl Call {
     pub(crate) fn part(&self, action: Action) -> Self {
         let (vault, caller) = (Arc::clone(&self.vault), self.caller.clone());
         let (trace, deadline) = (self.trace, self.deadline);
-        Self { vault, caller, action, deadline, trace, about: Mutex::default(), _permit: None }
+        let (account, share) = (None, Mutex::default());
+        Self {
+            vault,
+            caller,
+            action,
+            deadline,
+            trace,
+            about: Mutex::default(),
+            account,
+            share,
+            _permit: None,
+        }
     }
 
     /// Finds a connection and asks policy about it.
@@ -212,6 +245,7 @@ impl Call {
         self.note(|about| about.connection = Some(id));
         let connection = self.vault.store.connections().get(scope, id).await?;
         self.about(&connection);
+        self.room(connection.weight()).await?;
         self.permit(
             scope,
             Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None },
@@ -312,7 +346,8 @@ impl Call {
     }
 
     /// Records a call that changed nothing and vouches for its answer.
-    pub(crate) async fn recorded<T>(&self, value: T) -> Result<Recorded<T>, Refusal> {
+    pub(crate) async fn recorded<T: Message>(&self, value: T) -> Result<Recorded<T>, Refusal> {
+        self.room_for(&value).await?;
         Ok(self.vault.store.audit().record(self.event(), value).await?)
     }
 

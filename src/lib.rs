@@ -17,6 +17,9 @@ mod serve;
 mod server;
 mod vault;
 
+mod accept;
+mod room;
+
 mod call;
 mod service;
 mod wire;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod identity;
+mod port;
 mod public;
 
 use std::net::SocketAddr;
@@ -18,9 +19,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use identity::load as load_identity;
+use port::Protocol;
 
+use crate::accept::Acceptor;
 use crate::proto;
 use crate::reload::{self, Reloader, Seen};
+use crate::room::AnswerRoom;
 use crate::server::{Gate, Server, Tls};
 use crate::service;
 use crate::settings::{Settings, SettingsError};
@@ -31,6 +35,9 @@ use crate::vault::Vault;
 const UPKEEP: Duration = Duration::from_secs(60);
 /// How long refreshes under way may take to be stored before the program ends.
 const STORING: Duration = Duration::from_secs(20);
+/// The most connections at once on the port for browsers, and on the operators'; further ones are closed.
+const PUBLIC_CONNECTIONS: usize = 1024;
+const ADMIN_CONNECTIONS: usize = 256;
 /// How often the database is asked whether it answers.
 const PULSE: Duration = Duration::from_secs(2);
 
@@ -93,6 +100,7 @@ impl Instance {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
+        settings.store.check()?;
         let settings = Arc::new(settings);
         let seen = Seen::read(&settings);
         let catalog = Arc::new(Catalog::load(settings.catalog.folder.as_deref())?);
@@ -148,17 +156,22 @@ impl Instance {
             routes = routes.add_service(builder().build_v1alpha().map_err(broken)?);
         }
         let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
-        let server =
-            Server { listener, tls: Arc::clone(&tls), gate: Arc::new(gate), limits: settings.limits.clone() };
+        let room = Arc::new(AnswerRoom::of_bytes(settings.limits.answer_bytes));
+        let (limits, gate) = (settings.limits.clone(), Arc::new(gate));
+        let server = Server { listener, tls: Arc::clone(&tls), gate, room: Arc::clone(&room), limits };
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let drain = Duration::from_secs(settings.server.drain_seconds);
         let serving = tokio::spawn(server.run(stop.clone(), drain));
         let ready = admin::Ready::default();
         let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, seen);
         let interval = Duration::from_secs(settings.server.reload_seconds.max(1));
-        let admin = admin::router(metrics, health_service, ready.clone());
+        let admin = admin::router(metrics.clone(), health_service, ready.clone());
+        let admin_port = Acceptor::new(admin_listener, "operators", ADMIN_CONNECTIONS, ADMIN_CONNECTIONS / 4);
         let mut others = vec![
-            tokio::spawn(admin::serve(admin_listener, admin, end.clone())),
+            tokio::spawn(port::serve(admin_port, Protocol::Operators, admin, end.clone())),
+            tokio::spawn(telemetry::keep(metrics, telemetry::UPKEEP, end.clone(), move || {
+                metrics::gauge!("credvault_answer_bytes").set(room.taken() as f64);
+            })),
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
             tokio::spawn({
@@ -183,7 +196,9 @@ impl Instance {
         let mut public_address = None;
         if let (Some((listener, address)), Some(url)) = (public, public_url) {
             let router = public::router(Arc::clone(&vault), &url);
-            others.push(tokio::spawn(public::serve(listener, router, end.clone())));
+            let each = settings.public.connections_per_address;
+            let port = Acceptor::new(listener, "browsers", PUBLIC_CONNECTIONS, each);
+            others.push(tokio::spawn(port::serve(port, Protocol::Browsers, router, end.clone())));
             public_address = Some(address);
         }
         tracing::info!(%address, %admin_address, public_address = public_address.map(tracing::field::display), "serving");

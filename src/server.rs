@@ -2,6 +2,7 @@
 //! running connections, every limit is explicit, and connections end politely (GOAWAY) when they are old or the program
 //! stops.
 
+mod answer;
 mod gate;
 mod tls;
 
@@ -17,7 +18,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,10 @@ use tokio_util::task::TaskTracker;
 pub(crate) use gate::Gate;
 pub(crate) use tls::{Tls, certificates, check};
 
+use answer::Unsent;
+
+use crate::accept::{Accepted, Acceptor};
+use crate::room::{Account, AnswerRoom, Room, neighbourhood};
 use crate::settings::Limits;
 
 /// How long a TLS handshake may take, waiting for its turn included.
@@ -39,6 +43,10 @@ pub(crate) struct Peer {
     /// Against which generation of bundles the certificate was last verified.
     pub(crate) checked: AtomicU64,
     pub(crate) address: IpAddr,
+    /// Where its answers take their room from.
+    account: Account,
+    /// The answers that it has not read yet.
+    unsent: Arc<Unsent>,
 }
 
 /// The port.
@@ -46,47 +54,49 @@ pub(crate) struct Server {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Arc<Tls>,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) room: Arc<AnswerRoom>,
     pub(crate) limits: Limits,
 }
 
 impl Server {
     /// Serves until `stop`, then lets calls in progress finish for at most `drain`.
     pub(crate) async fn run(self, stop: CancellationToken, drain: Duration) {
-        let Self { listener, tls, gate, limits } = self;
-        let handshakes = Arc::new(Semaphore::new(limits.handshakes.max(1)));
-        let connections = Arc::new(Semaphore::new(limits.connections.max(1)));
+        let Self { listener, tls, gate, room, limits } = self;
+        let patience = Duration::from_secs(limits.answer_seconds.max(1));
+        let handshakes = Room::new(limits.handshakes, limits.handshakes_per_address);
+        let mut acceptor =
+            Acceptor::new(listener, "grpc", limits.connections, limits.connections_per_address);
         let tracker = TaskTracker::new();
         let cut = CancellationToken::new();
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-            let (socket, address) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, or a peer that was gone at once: never a reason to stop serving.
-                    tracing::warn!(%error, "accepting a connection failed");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
-                metrics::counter!("credvault_connections_refused_total").increment(1);
-                continue;
-            };
-            let (tls, gate, handshakes) = (Arc::clone(&tls), Arc::clone(&gate), Arc::clone(&handshakes));
+        while let Some(accepted) = stop.run_until_cancelled(acceptor.next()).await {
+            let Accepted { socket, address, place } = accepted;
+            let (tls, gate, room) = (Arc::clone(&tls), Arc::clone(&gate), Arc::clone(&room));
+            let turns = handshakes.account(neighbourhood(address));
             let (stop, cut, age) = (stop.clone(), cut.clone(), age(&limits));
             tracker.spawn(async move {
                 let _place = place;
-                let Some(stream) = handshake(socket, &tls, &handshakes).await else { return };
+                let Some(stream) = handshake(socket, &tls, &turns).await else { return };
+                let certificate = PeerCertificate::read(chain(&stream));
                 let peer = Arc::new(Peer {
-                    certificate: PeerCertificate::read(chain(&stream)),
+                    account: room.account(certificate.service().cloned()),
+                    certificate,
                     checked: AtomicU64::new(0),
-                    address: address.ip().to_canonical(),
+                    address,
+                    unsent: Arc::default(),
                 });
                 metrics::gauge!("credvault_connections").increment(1);
-                drive(stream, gate, peer, age, stop, cut).await;
+                tokio::select! {
+                    () = drive(stream, gate, Arc::clone(&peer), age, stop, cut) => {}
+                    () = peer.unsent.overdue(patience) => {
+                        metrics::counter!("credvault_unread_connections_total").increment(1);
+                        let service = peer.certificate.service().map(tracing::field::display);
+                        tracing::warn!(service, "a connection was ended: its client did not read an answer");
+                    }
+                }
                 metrics::gauge!("credvault_connections").decrement(1);
             });
         }
-        drop(listener);
+        drop(acceptor);
         tracker.close();
         if tokio::time::timeout(drain, tracker.wait()).await.is_err() {
             tracing::warn!("calls were still in progress when the time to drain was over");
@@ -105,18 +115,20 @@ fn age(limits: &Limits) -> Duration {
     Duration::from_secs(limits.connection_age_seconds).mul_f64(jitter)
 }
 
-async fn handshake(socket: TcpStream, tls: &Tls, handshakes: &Semaphore) -> Option<TlsStream<TcpStream>> {
+async fn handshake(socket: TcpStream, tls: &Tls, turns: &Account) -> Option<TlsStream<TcpStream>> {
     // Without it every small answer waits for the peer's delayed acknowledgement.
     socket.set_nodelay(true).ok()?;
-    let shaking = async {
-        // Never closed, so there is a turn for everybody who waits.
-        let _turn = handshakes.acquire().await;
-        TlsAcceptor::from(tls.current()).accept(socket).await
-    };
-    let failure = match tokio::time::timeout(HANDSHAKE, shaking).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it took too long".to_owned(),
+    let until = tokio::time::Instant::now() + HANDSHAKE;
+    let failure = match turns.take(1, until).await {
+        Some(_turn) => {
+            let shaking = TlsAcceptor::from(tls.current()).accept(socket);
+            match tokio::time::timeout_at(until, shaking).await {
+                Ok(Ok(stream)) => return Some(stream),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it took too long".to_owned(),
+            }
+        }
+        None => "too many others were under way".to_owned(),
     };
     metrics::counter!("credvault_handshake_failures_total").increment(1);
     tracing::info!(error = failure, "a TLS handshake failed");

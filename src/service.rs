@@ -3,6 +3,7 @@
 
 mod admin;
 mod audit;
+mod batch;
 mod connection;
 mod events;
 mod testing;
@@ -22,8 +23,8 @@ pub(crate) use testing::run as test_stored;
 
 /// The largest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 256 * 1024;
-/// The largest response, in bytes: a batch of 100 credentials of 64 KiB, twice each for the ready-made request.
-const MAX_RESPONSE: usize = 16 * 1024 * 1024;
+/// The largest response, in bytes: what gRPC clients accept by default. Pages and batches end well before it.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
 /// Implements a generated service trait: each RPC runs the handler of its name in the frame of [`crate::call::serve`].
 macro_rules! rpcs {

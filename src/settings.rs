@@ -5,6 +5,8 @@
 //! ([`SECRETS`]) also as the name of a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the
 //! configuration file's folder, or else at the working directory.
 
+mod database;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -112,8 +114,12 @@ impl Default for Server {
 pub struct Limits {
     /// Connections at once; further ones are closed.
     pub connections: usize,
+    /// How many of them one address may have (with IPv6 a /64); 0 means all.
+    pub connections_per_address: usize,
     /// TLS handshakes at once; further ones wait.
     pub handshakes: usize,
+    /// How many of them one address may have; 0 means all.
+    pub handshakes_per_address: usize,
     /// Calls at once; further ones are refused with `RATE_LIMITED`.
     pub calls: usize,
     /// Calls per second of one service for one tenant; 0 means no limit.
@@ -126,19 +132,28 @@ pub struct Limits {
     pub connection_age_seconds: u64,
     /// How long callers may keep a fetched credential.
     pub cache_seconds: u64,
+    /// How many bytes of answers may be in memory at once, in the making or unread; 16 MiB at least. A service has a
+    /// quarter at most.
+    pub answer_bytes: usize,
+    /// How long a client may leave an answer unread, up to twice that, before its connection ends.
+    pub answer_seconds: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_address: 1024,
             handshakes: 256,
+            handshakes_per_address: 32,
             calls: 2048,
             rate_per_second: 0,
             rate_burst: 0,
             deadline_seconds: 10,
             connection_age_seconds: 1800,
             cache_seconds: 60,
+            answer_bytes: 64 * 1024 * 1024,
+            answer_seconds: 30,
         }
     }
 }
@@ -153,6 +168,8 @@ pub struct StoreSection {
     /// `credvault migrate` connects to PostgreSQL with this: a role that may create roles and a schema. Secret.
     #[serde(serialize_with = "hidden_option")]
     pub migrate_url: Option<SecretString>,
+    /// Whether PostgreSQL on another machine may be reached without TLS.
+    pub allow_unencrypted: bool,
     /// The role that is to own the schema. `credvault migrate` creates it.
     pub owner_role: String,
     /// The most connections of one process.
@@ -171,6 +188,11 @@ pub struct StoreSection {
     pub versions_kept: u32,
     /// How many days a deleted connection can be undeleted.
     pub undelete_days: u64,
+    /// How many connections a tenant, or the platform, may have, deleted ones that are not purged included; 0 means no
+    /// limit.
+    pub connections_of_tenant: u32,
+    /// The same for each user.
+    pub connections_of_user: u32,
 }
 
 impl Default for StoreSection {
@@ -178,6 +200,7 @@ impl Default for StoreSection {
         Self {
             url: SecretString::default(),
             migrate_url: None,
+            allow_unencrypted: false,
             owner_role: "credvault_owner".to_owned(),
             max_connections: 16,
             query_connections: 4,
@@ -187,11 +210,27 @@ impl Default for StoreSection {
             audit_timeout_ms: 2000,
             versions_kept: 10,
             undelete_days: 30,
+            connections_of_tenant: 100_000,
+            connections_of_user: 1000,
         }
     }
 }
 
 impl StoreSection {
+    /// Checks how the URLs have their traffic travel.
+    ///
+    /// # Errors
+    /// One of them would reach another machine without TLS, and that is not allowed.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let urls = [("store.url", Some(&self.url)), ("store.migrate_url", self.migrate_url.as_ref())];
+        let mut given = urls.into_iter().filter_map(|(key, url)| Some((key, url?)));
+        if self.allow_unencrypted {
+            Ok(())
+        } else {
+            given.try_for_each(|(key, url)| database::check(key, url))
+        }
+    }
+
     /// The same as the store wants it.
     pub fn to_store(&self) -> StoreSettings {
         StoreSettings {
@@ -203,6 +242,8 @@ impl StoreSection {
             audit_timeout: Duration::from_millis(self.audit_timeout_ms),
             versions_kept: self.versions_kept.max(1),
             undelete_period: Duration::from_secs(self.undelete_days * 24 * 3600),
+            connections_of_tenant: self.connections_of_tenant,
+            connections_of_user: self.connections_of_user,
             ..StoreSettings::new(self.url.clone())
         }
     }
@@ -397,11 +438,15 @@ pub struct PublicSection {
     pub url: Option<String>,
     /// Origins of the pages that may be told of a browser's return, such as `https://app.example.com`.
     pub origins: Vec<String>,
+    /// How many connections of 1,024 one address may have; 0 means all. Behind a reverse proxy the address is the
+    /// proxy's.
+    pub connections_per_address: usize,
 }
 
 impl Default for PublicSection {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 7480)), url: None, origins: Vec::new() }
+        let address = SocketAddr::from(([127, 0, 0, 1], 7480));
+        Self { address, url: None, origins: Vec::new(), connections_per_address: 256 }
     }
 }
 

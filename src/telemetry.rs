@@ -1,11 +1,14 @@
 //! Logs, traces and metrics. No secret gets near them: what is logged is named field by field.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -92,4 +95,59 @@ pub(crate) fn metrics() -> anyhow::Result<PrometheusHandle> {
             .map_err(|error| error.to_string())
     });
     started.clone().map_err(anyhow::Error::msg)
+}
+
+/// How often samples are put into their buckets.
+pub(crate) const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Puts samples into their buckets until the end. Until then each sample is kept by itself, so memory would grow for as
+/// long as no scraper asks for the metrics. Before that, `look` sets the gauges of what has no event of its own.
+pub(crate) async fn keep(
+    metrics: PrometheusHandle,
+    every: Duration,
+    end: CancellationToken,
+    look: impl Fn(),
+) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while end.run_until_cancelled(ticks.tick()).await.is_some() {
+        look();
+        metrics.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The process's resident memory in bytes.
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("resident memory");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("kilobytes") * 1024
+    }
+
+    #[tokio::test]
+    async fn samples_do_not_pile_up_while_no_scraper_comes() {
+        let recorder = PrometheusBuilder::new().set_buckets(&SECONDS).expect("buckets").build_recorder();
+        let (end, (looked, mut looks)) = (CancellationToken::new(), tokio::sync::mpsc::unbounded_channel());
+        let look = move || drop(looked.send(()));
+        let keeping = tokio::spawn(keep(recorder.handle(), Duration::from_millis(1), end.clone(), look));
+        let histogram = metrics::with_local_recorder(&recorder, || metrics::histogram!("seconds"));
+        let before = resident();
+        // Eight bytes each: 64 MB if they stayed.
+        for _ in 0..80 {
+            (0..100_000).for_each(|_| histogram.record(0.001));
+            // One look was perhaps before the last sample; between the next two all of them were put away.
+            while looks.try_recv().is_ok() {}
+            for _ in 0..2 {
+                looks.recv().await.expect("it looks until the end");
+            }
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 24_000_000, "{grown} bytes more");
+        assert!(recorder.handle().render().contains("seconds_count 8000000"));
+        end.cancel();
+        keeping.await.expect("ended");
+    }
 }

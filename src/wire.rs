@@ -15,7 +15,7 @@ pub(crate) use events::{
     optional_event_endpoint_id, stored_event_endpoint,
 };
 pub(crate) use json::{struct_of, value_of};
-pub(crate) use page::page;
+pub(crate) use page::{Paged, page};
 pub(crate) use parse::{
     FetchQuery, UpdateField, account_name, audit_filter, audit_groups, connection_filter, connection_id,
     display_name, etag, expected_version, external_account_id, fetch_query, labels, new_app, new_credential,
@@ -27,3 +27,6 @@ pub(crate) use render::{
     audit_event, audit_summary, connection, credential, credential_version, key_status, oauth_app, provider,
     tenant, timestamp, user,
 };
+
+#[cfg(test)]
+mod tests;

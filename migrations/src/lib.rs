@@ -15,6 +15,8 @@ mod m0005_fair;
 
 mod m0006_binding;
 
+mod m0007_quotas;
+
 mod m0011_callbacks;
 
 mod roles;
@@ -37,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_refresh::Migration),
             Box::new(m0005_fair::Migration),
             Box::new(m0006_binding::Migration),
+            Box::new(m0007_quotas::Migration),
             Box::new(m0011_callbacks::Migration),
         ]
     }

@@ -57,6 +57,7 @@ fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     if credvault_store::Database::of_url(&settings.store.url).is_none() {
         note(Err("store.url must begin with postgres:// or sqlite:".to_owned()));
     }
+    note(settings.store.check().map_err(|error| error.to_string()));
     note(root_key(&settings));
     if problems.is_empty() {
         return output.line("the configuration is sound");

@@ -74,6 +74,7 @@ pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(),
 /// Brings the database that `settings` name up to this release.
 pub(super) async fn prepare(settings: &Settings) -> Result<Vec<String>, Failure> {
     let (store, reached) = (&settings.store, settings.store.to_store());
+    store.check().map_err(|error| Failure::Usage(error.to_string()))?;
     let migrating =
         credvault_store::migrate(&reached, store.migrate_url.as_ref(), &store.owner_role, &SystemRandom);
     Ok(migrating.await?)

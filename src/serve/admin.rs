@@ -8,8 +8,6 @@ use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 /// The names that health answers for: the whole, and each service.
@@ -43,22 +41,10 @@ pub(crate) fn router<H: Health>(metrics: PrometheusHandle, health: HealthServer<
             )
         }
     };
-    let metrics = move || async move {
-        metrics.run_upkeep();
-        metrics.render()
-    };
+    let metrics = move || async move { metrics.render() };
     Router::new()
         .route_service("/grpc.health.v1.Health/{method}", health)
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-}
-
-/// Serves the port until the end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, end: CancellationToken) {
-    // Watches of health would keep it open, so it ends without ceremony.
-    let serving = IntoFuture::into_future(axum::serve(listener, router));
-    if let Some(Err(error)) = end.run_until_cancelled(serving).await {
-        tracing::error!(%error, "the operators' port ended");
-    }
 }

@@ -9,9 +9,8 @@ mod page;
 mod refused;
 mod returned;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,24 +20,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use credvault_domain::ProviderId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use consent::{Browser, Consents, Next, Parameters, Started, parameters};
 use page::Page;
 
+use super::port::HEAD;
 use crate::vault::Vault;
 
-/// The most connections at once; further ones are closed.
-const CONNECTIONS: usize = 1024;
-/// How long the head of a request may take to arrive, and how long a connection may idle.
-const HEAD: Duration = Duration::from_secs(10);
-/// How long a connection may last.
-const LIFE: Duration = Duration::from_secs(120);
 /// The largest query, form and hand-off.
 const LARGEST: usize = 64 * 1024;
 /// How many requests look into the vault at once: the database is everybody's.
@@ -225,42 +214,4 @@ impl Port {
         let secure = if self.secure { "; Secure" } else { "" };
         format!("{}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax{secure}", self.cookie_name())
     }
-}
-
-/// Serves the port until the end.
-pub(super) async fn serve(listener: TcpListener, router: Router, end: CancellationToken) {
-    let (connections, tracker) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
-    while let Some(accepted) = end.run_until_cancelled(listener.accept()).await {
-        let Ok((socket, address)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
-            metrics::counter!("credvault_connections_refused_total").increment(1);
-            continue;
-        };
-        let (router, end) = (routed(&router, address), end.clone());
-        tracker.spawn(async move {
-            let _place = place;
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(2 * LARGEST);
-            let connection = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-            tokio::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = tokio::time::sleep(LIFE) => {}
-                () = end.cancelled() => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            // Whatever a browser's connection says at its end, there is nobody to be told.
-            let _ = tokio::time::timeout(HEAD, connection).await;
-        });
-    }
-    tracker.close();
-    tracker.wait().await;
-}
-
-/// The routes for one connection.
-fn routed(router: &Router, address: SocketAddr) -> Router {
-    router.clone().layer(axum::Extension(ConnectInfo(address.ip().to_canonical())))
 }

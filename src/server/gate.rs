@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use super::Peer;
+use super::answer::Answer;
 use crate::call::{Ticket, record_refusal};
 use crate::settings::Limits;
 use crate::trace::{self, Parent};
@@ -47,7 +48,7 @@ impl Gate {
     }
 
     /// Answers one request.
-    pub(crate) async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Answer> {
         let begun = Instant::now();
         let action = Action::from_path(request.uri().path());
         let name = action.map_or("other", Action::as_str);
@@ -66,7 +67,7 @@ impl Gate {
         let code = code_name(code_of(&response));
         metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
         metrics::histogram!("credvault_call_seconds", "action" => name).record(begun.elapsed().as_secs_f64());
-        response
+        Answer::of(response, &peer.account, &peer.unsent)
     }
 
     /// Reflection and health: for every service with a certificate that counts. Those that stream last as long as
@@ -100,7 +101,7 @@ impl Gate {
                 let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
                     return shed(action, trace);
                 };
-                Ticket::new(caller, action, trace, deadline, (permit, turn))
+                Ticket::new(caller, action, trace, deadline, (permit, turn), peer.account.clone())
             }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.

@@ -77,7 +77,7 @@ async fn list_tenants(
     request: v1::ListTenantsRequest,
 ) -> Result<Recorded<v1::ListTenantsResponse>, Refusal> {
     let state = wire::tenant_state(request.state)?;
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     let platform = administer(&call, None)?;
     let listed = call.vault.store.tenants().list(&platform, state, &page).await?;
     let tenants = listed.items.into_iter().map(wire::tenant).collect();
@@ -109,7 +109,7 @@ async fn list_users(
     request: v1::ListUsersRequest,
 ) -> Result<Recorded<v1::ListUsersResponse>, Refusal> {
     let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     let listed = call.vault.store.users().list(&scope, &page).await?;
     let users = listed.items.into_iter().map(wire::user).collect();
     call.recorded(v1::ListUsersResponse { users, next_page_token: listed.next_page_token }).await
@@ -160,7 +160,7 @@ async fn list_o_auth_apps(
     request: v1::ListOAuthAppsRequest,
 ) -> Result<Recorded<v1::ListOAuthAppsResponse>, Refusal> {
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     let listed = call.vault.store.apps().list(&scope, &page).await?;
     let apps = listed.items.into_iter().map(wire::oauth_app).collect();
     call.recorded(v1::ListOAuthAppsResponse { apps, next_page_token: listed.next_page_token }).await

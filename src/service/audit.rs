@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credvault_identity::Facts;
-use credvault_store::Recorded;
+use credvault_store::{PAGE_BYTES, Recorded};
 
 use super::rpcs;
 use crate::call::Call;
@@ -24,7 +24,7 @@ async fn list_audit_events(
     request: v1::ListAuditEventsRequest,
 ) -> Result<Recorded<v1::ListAuditEventsResponse>, Refusal> {
     let scope = call.scope()?;
-    let page = wire::page(call.action, Some(&scope), &request)?;
+    let page = call.page(Some(&scope), &request).await?;
     let mut filter = wire::audit_filter(request.filter)?;
     call.permit(&scope, Facts::default())?;
     call.own_records_only(&scope, &mut filter)?;
@@ -42,6 +42,7 @@ async fn summarize_audit_events(
     let mut filter = wire::audit_filter(request.filter)?;
     call.permit(&scope, Facts::default())?;
     call.own_records_only(&scope, &mut filter)?;
+    call.room(PAGE_BYTES).await?;
     let rows = call.vault.store.audit().summarize(&scope, &filter, &groups).await?;
     let summaries = rows.into_iter().map(|row| wire::audit_summary(&groups, row)).collect();
     call.recorded(v1::SummarizeAuditEventsResponse { summaries }).await

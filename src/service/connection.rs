@@ -6,7 +6,8 @@ use credvault_broker::{Callback, Need, RefreshError, Target, Wanted};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, Recorded, Selector, Write};
+use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, PAGE_BYTES, Recorded, Selector, Write};
+use prost::Message as _;
 use prost_types::Struct;
 use secrecy::ExposeSecret as _;
 
@@ -42,7 +43,7 @@ async fn list_providers(
     call: Arc<Call>,
     request: v1::ListProvidersRequest,
 ) -> Result<Recorded<v1::ListProvidersResponse>, Refusal> {
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     call.permit_catalog(None)?;
     // The catalog is the same for everybody, so a position in it needs no seal: it is the last provider's id.
     let after = match page.token.as_str() {
@@ -50,18 +51,19 @@ async fn list_providers(
         token => Some(ProviderId::parse(token).map_err(|_| credvault_store::Error::PageToken)?),
     };
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
-    let mut providers: Vec<&Provider> = call
-        .vault
-        .catalog
-        .iter()
-        .filter(|provider| after.as_ref().is_none_or(|after| provider.id > *after))
-        .take(size.saturating_add(1))
-        .collect();
-    let more = providers.len() > size;
-    providers.truncate(size);
-    let next = providers.last().filter(|_| more).map(|last| last.id.as_str().to_owned()).unwrap_or_default();
-    let providers = providers.into_iter().map(wire::provider).collect();
-    call.recorded(v1::ListProvidersResponse { providers, next_page_token: next }).await
+    let later = |provider: &&Provider| after.as_ref().is_none_or(|after| provider.id > *after);
+    let mut response = v1::ListProvidersResponse::default();
+    let mut bytes = 0;
+    for provider in call.vault.catalog.iter().filter(later).map(wire::provider) {
+        bytes += provider.encoded_len();
+        let full = response.providers.len() == size || bytes > PAGE_BYTES;
+        if let Some(last) = response.providers.last().filter(|_| full) {
+            response.next_page_token = last.id.clone();
+            break;
+        }
+        response.providers.push(provider);
+    }
+    call.recorded(response).await
 }
 
 async fn get_provider(
@@ -173,7 +175,7 @@ async fn list_connections(
     if let Some(OwnerFilter::User(user)) = &filter.owner {
         call.reach(&scope, Some(user))?;
     }
-    let page = wire::page(call.action, Some(&scope), &request)?;
+    let page = call.page(Some(&scope), &request).await?;
     call.permit(&scope, Facts { provider: filter.provider.as_ref(), owner: None, purpose: None })?;
     let listed = call.vault.store.connections().list(&scope, &filter, &page).await?;
     let connections = listed.items.into_iter().map(wire::connection).collect();

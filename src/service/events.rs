@@ -25,7 +25,7 @@ pub(super) async fn list_event_endpoints(
     request: v1::ListEventEndpointsRequest,
 ) -> Result<Recorded<v1::ListEventEndpointsResponse>, Refusal> {
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     let listed = call.vault.store.event_endpoints().list(&scope, &page).await?;
     let endpoints = listed.items.into_iter().map(wire::event_endpoint).collect();
     call.recorded(v1::ListEventEndpointsResponse { endpoints, next_page_token: listed.next_page_token }).await
@@ -67,7 +67,7 @@ pub(super) async fn list_event_deliveries(
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
     let endpoint = wire::optional_event_endpoint_id(&request.endpoint_id)?;
     let state = wire::delivery_state(request.state)?;
-    let page = wire::page(call.action, None, &request)?;
+    let page = call.page(None, &request).await?;
     let listed = call.vault.store.event_deliveries().list(&scope, endpoint, state, &page).await?;
     let deliveries = listed.items.into_iter().map(wire::event_delivery).collect();
     call.recorded(v1::ListEventDeliveriesResponse { deliveries, next_page_token: listed.next_page_token })

@@ -6,11 +6,11 @@ use std::time::Duration;
 use credvault_broker::webhook::{self, Delivery, Keys};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
 use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
-use credvault_domain::{Action, AuditEvent, ConnectionId, TenantId, TenantScope, Violations};
+use credvault_domain::{Action, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
-use credvault_store::{Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector};
-use futures::StreamExt as _;
+use credvault_store::{Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, Weighed as _};
 
+use super::batch::batch_fetch_credentials;
 use super::connection::{config, moved};
 use super::rpcs;
 use crate::call::Call;
@@ -20,12 +20,8 @@ use crate::wire::{self, FetchQuery, Refusal};
 
 pub(crate) struct Service(pub(crate) Arc<Vault>);
 
-/// The most fetches of a batch.
-const BATCH_MAX: usize = 100;
 /// How long a fetch waits for a fresh token at most.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// How many fetches of a batch are in progress at once.
-const BATCH_WIDTH: usize = 8;
 
 rpcs! {
     Service, v1::vault_service_server::VaultService,
@@ -96,74 +92,19 @@ async fn fetch_credential(
     let scope = call.scope()?;
     let Found { credential, used } = fetch(&call, &scope, request).await?;
     let response = v1::FetchCredentialResponse { credential: Some(credential) };
+    call.room_for(&response).await?;
     let audit = call.vault.store.audit();
     Ok(audit.record_fetches(vec![call.event()], vec![used], response).await?)
 }
 
-async fn batch_fetch_credentials(
-    call: Arc<Call>,
-    request: v1::BatchFetchCredentialsRequest,
-) -> Result<Recorded<v1::BatchFetchCredentialsResponse>, Refusal> {
-    let scope = call.scope()?;
-    call.permit(&scope, Facts::default())?;
-    let count = request.requests.len();
-    if !(1..=BATCH_MAX).contains(&count) {
-        return Err(Violations::of("requests", "must be 1 to 100").into());
-    }
-    if let Some(burst) = call.vault.burst.filter(|burst| u64::from(burst.get()) < count as u64) {
-        let rule =
-            format!("must be at most {burst}: the vault's limits.rate_burst never lets more pass at once");
-        return Err(Violations::of("requests", rule).into());
-    }
-    // The frame has counted one already.
-    call.vault.count(&call.caller.service, scope.tenant(), u32::try_from(count - 1).unwrap_or(u32::MAX))?;
-    let (scope, whole) = (&scope, &call);
-    let one = |request| async move {
-        let call = whole.part(Action::FetchCredential);
-        match fetch(&call, scope, request).await {
-            Ok(found) => Outcome::found(found, call.event()),
-            Err(refusal) => Outcome::refused(&refusal, call.refused_event(&refusal)),
-        }
-    };
-    let outcomes: Vec<Outcome> =
-        futures::stream::iter(request.requests).map(one).buffered(BATCH_WIDTH).collect().await;
-    let (mut results, mut events, mut used) = (Vec::with_capacity(count), vec![call.event()], Vec::new());
-    for outcome in outcomes {
-        results.push(v1::BatchFetchCredentialsResult { outcome: Some(outcome.result) });
-        events.push(outcome.event);
-        used.extend(outcome.used);
-    }
-    let response = v1::BatchFetchCredentialsResponse { results };
-    Ok(call.vault.store.audit().record_fetches(events, used, response).await?)
-}
-
-/// What became of one fetch of a batch.
-struct Outcome {
-    result: v1::batch_fetch_credentials_result::Outcome,
-    event: AuditEvent,
-    used: Option<(TenantId, ConnectionId)>,
-}
-
-impl Outcome {
-    fn found(Found { credential, used }: Found, event: AuditEvent) -> Self {
-        let result = v1::batch_fetch_credentials_result::Outcome::Credential(credential);
-        Self { result, event, used: Some(used) }
-    }
-
-    fn refused(refusal: &Refusal, event: AuditEvent) -> Self {
-        let result = v1::batch_fetch_credentials_result::Outcome::Error(refusal.fetch_error());
-        Self { result, event, used: None }
-    }
-}
-
 /// A credential that is ready but not recorded yet, so not to be sent.
-struct Found {
-    credential: v1::Credential,
-    used: (TenantId, ConnectionId),
+pub(super) struct Found {
+    pub(super) credential: v1::Credential,
+    pub(super) used: (TenantId, ConnectionId),
 }
 
 /// Finds a credential, asks policy, opens it, and fills the provider's request template.
-async fn fetch(
+pub(super) async fn fetch(
     call: &Call,
     scope: &TenantScope,
     request: v1::FetchCredentialRequest,
@@ -181,6 +122,7 @@ async fn fetch(
     let credentials = call.vault.store.credentials();
     let fetched =
         credentials.fetch(scope, &selector).await.map_err(|error| not_configured(error, &selector))?;
+    call.room(fetched.weight()).await?;
     let connection = &fetched.connection;
     call.about(connection);
     let facts = Facts {
@@ -292,8 +234,8 @@ async fn list_credential_versions(
 ) -> Result<Recorded<v1::ListCredentialVersionsResponse>, Refusal> {
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
-    let page = wire::page(call.action, Some(&scope), &request)?;
     call.connection(&scope, id).await?;
+    let page = call.page(Some(&scope), &request).await?;
     let listed = call.vault.store.credentials().list(&scope, id, &page).await?;
     let versions = listed.items.into_iter().map(wire::credential_version).collect();
     call.recorded(v1::ListCredentialVersionsResponse { versions, next_page_token: listed.next_page_token })

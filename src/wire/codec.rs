@@ -4,9 +4,13 @@
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
-use tonic_prost::{ProstCodec, ProstEncoder};
+
+/// What an encoder begins with: most answers fit.
+const BUFFER: usize = 1024;
+/// From how many bytes on a stream's messages are sent without waiting for more.
+const YIELD: usize = 32 * 1024;
 
 /// The codec of every RPC.
 #[derive(Debug)]
@@ -21,15 +25,34 @@ impl<T, U> Default for Codec<T, U> {
 impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> tonic::codec::Codec for Codec<T, U> {
     type Encode = T;
     type Decode = U;
-    type Encoder = ProstEncoder<T>;
+    type Encoder = ProtobufEncoder<T>;
     type Decoder = ProtobufDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::default())
+        ProtobufEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
         ProtobufDecoder(PhantomData)
+    }
+}
+
+/// Encodes one message into as many bytes as it has: a buffer that grows by doubling would hold up to twice as many for
+/// as long as the answer is unread.
+#[derive(Debug)]
+pub(crate) struct ProtobufEncoder<T>(PhantomData<T>);
+
+impl<T: Message> Encoder for ProtobufEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(item.encoded_len());
+        item.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
     }
 }
 

@@ -76,6 +76,15 @@ pub(crate) enum Refusal {
     /// Too many calls at once.
     #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
     Overloaded,
+    /// Answers that are in the making or unread fill the room for them.
+    #[error(
+        "answers that are in the making, or that clients have not read, fill the vault's room for answers; read \
+             those that were sent, and wait as long as the retry delay says"
+    )]
+    NoRoom,
+    /// The answer to a batch is as large as clients take; this fetch was not begun.
+    #[error("the answer to the batch is full, so this credential was not read; fetch it in another call")]
+    AnswerFull,
     /// The call's time is over.
     #[error(
         "the call took longer than its deadline; whether a change took effect is unknown, so repeat it with the \
@@ -151,6 +160,9 @@ impl Refusal {
                 store::Error::EventEndpointNotFound => (Code::NotFound, R::EventEndpointNotFound),
                 store::Error::EventDeliveryNotFound => (Code::NotFound, R::EventDeliveryNotFound),
                 store::Error::TooManyEventEndpoints => (Code::ResourceExhausted, R::QuotaExceeded),
+                store::Error::TenantFull { .. } | store::Error::UserFull { .. } => {
+                    (Code::ResourceExhausted, R::QuotaExceeded)
+                }
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
                 store::Error::RequestIdReused
                 | store::Error::ExpiredAlready
@@ -194,9 +206,10 @@ impl Refusal {
             Self::Invalid(_) | Self::Unreadable(_) => (Code::InvalidArgument, R::FieldsInvalid),
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => (Code::NotFound, R::ProviderUnknown),
             Self::NotConfigured { .. } => (Code::NotFound, R::CredentialNotConfigured),
-            Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded => {
+            Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded | Self::NoRoom => {
                 (Code::ResourceExhausted, R::RateLimited)
             }
+            Self::AnswerFull => (Code::ResourceExhausted, R::AnswerFull),
             Self::Spent(refusal) => refusal.kind(),
             Self::Deadline => (Code::DeadlineExceeded, R::DeadlineExceeded),
             Self::Internal => (Code::Internal, R::Internal),
@@ -306,11 +319,27 @@ impl Refusal {
             )
             | Self::Authorize(AuthorizeError::Throttled { retry }) => Some(*retry),
             // No time helps: room has to be made, or a consent begun anew, for its state is used up.
-            Self::Store(store::Error::TooManyEventEndpoints) | Self::Authorize(_) | Self::Spent(_) => None,
+            Self::Store(
+                store::Error::TooManyEventEndpoints
+                | store::Error::TenantFull { .. }
+                | store::Error::UserFull { .. },
+            )
+            | Self::Authorize(_)
+            | Self::Spent(_) => None,
             _ if matches!(self.kind().0, Code::Unavailable | Code::ResourceExhausted) => {
                 Some(Duration::from_secs(1))
             }
             _ => None,
+        }
+    }
+
+    /// What there is too much of.
+    fn quota(&self) -> &'static str {
+        match self {
+            Self::Store(store::Error::TenantFull { .. }) => "connections of the tenant",
+            Self::Store(store::Error::UserFull { .. }) => "connections of the user",
+            Self::NoRoom | Self::AnswerFull => "bytes of answers",
+            _ => "calls",
         }
     }
 
@@ -328,7 +357,7 @@ impl Refusal {
             details.add_precondition_failure_violation(reason.as_str(), "", self.to_string());
         }
         if code == Code::ResourceExhausted {
-            details.add_quota_failure_violation("calls", self.to_string());
+            details.add_quota_failure_violation(self.quota(), self.to_string());
         }
         if let Some(delay) = self.retry_delay() {
             details.set_retry_info(Some(delay));

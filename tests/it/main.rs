@@ -5,6 +5,7 @@
 mod harness;
 
 mod actions;
+mod answers;
 mod apps;
 mod bad_input;
 mod browser;
@@ -22,6 +23,7 @@ mod kill;
 mod operate;
 mod outage;
 mod pauses;
+mod ports;
 mod program;
 mod reload;
 mod requests;

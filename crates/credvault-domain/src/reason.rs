@@ -92,6 +92,8 @@ reasons! {
     VersionMismatch = "VERSION_MISMATCH",
     /// Too many calls.
     RateLimited = "RATE_LIMITED",
+    /// The answer to a batch is as large as clients take.
+    AnswerFull = "ANSWER_FULL",
     /// The database did not answer.
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// The audit record could not be made durable.

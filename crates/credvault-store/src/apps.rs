@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{FieldName, ProviderId, SecretFields, TenantId, TenantScope, Timestamp};
+use futures::StreamExt as _;
 use sea_orm::ActiveValue::{self, Set};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
@@ -198,12 +199,11 @@ impl Apps<'_> {
             .filter(Column::Provider.gt(after))
             .order_by_asc(Column::Provider)
             .limit(page.limit())
-            .all(&reading.tx)
-            .await?;
-        let items = rows.into_iter().map(app).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, scope.tenant(), &reading, items, |last| {
-            last.provider.as_str().as_bytes().to_vec()
-        })
+            .stream(&reading.tx)
+            .await?
+            .map(|row| app(row?));
+        let position = |last: &OAuthApp| last.provider.as_str().as_bytes().to_vec();
+        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
 
     /// Removes the app of this space at a provider; `false` if there was none.

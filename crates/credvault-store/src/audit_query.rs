@@ -3,6 +3,7 @@
 use credvault_domain::{
     Action, AuditOutcome, ConnectionId, ServiceId, TenantId, TenantScope, Timestamp, UserId, Version,
 };
+use futures::StreamExt as _;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
@@ -90,9 +91,9 @@ impl Audit<'_> {
         }
         let query =
             audit_event::Entity::find().filter(condition).order_by_desc(Column::Id).limit(page.limit());
-        let rows = query.all(&reading.tx).await?;
-        let events = rows.into_iter().map(record).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, scope.tenant(), &reading, events, |event| event.id.as_bytes().to_vec())
+        let rows = query.stream(&reading.tx).await?.map(|row| record(row?));
+        let position = |last: &AuditRecord| last.id.as_bytes().to_vec();
+        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
 
     /// Counts a tenant's records, most first, at most 1,000 rows.

@@ -114,6 +114,7 @@ impl Connections<'_> {
                 "connections of the platform live in the platform's own space, and only they do",
             ));
         }
+        self.store.quotas().check(&change, &new.owner).await?;
         let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
         let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));
         let of_owner = of_owner.add(Column::IsDefault.eq(true));

@@ -11,7 +11,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryFilter as _,
 };
 use serde_json::json;
 
@@ -23,9 +23,8 @@ use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{revocation, tenant_key};
 use crate::events::NewEvent;
-use crate::page::number_position;
 use crate::verifications::first_verification;
-use crate::{Error, Listed, Page, Place, Recorded, Selector, Store, Write};
+use crate::{Error, Place, Recorded, Selector, Store, Write};
 
 /// A credential to be stored.
 #[derive(Clone, Debug)]
@@ -253,31 +252,6 @@ impl Credentials<'_> {
             change.commit(metadata(destroyed, current)?).await
         })
         .await
-    }
-
-    /// A page of versions, newest first.
-    ///
-    /// # Errors
-    /// The connection is not there, or the page token is wrong.
-    pub async fn list(
-        &self,
-        scope: &TenantScope,
-        id: ConnectionId,
-        page: &Page,
-    ) -> Result<Listed<CredentialVersion>, Error> {
-        let reading = self.store.read(scope).await?;
-        let before = number_position(page.position(scope.tenant(), &reading)?)?;
-        let connection = find(&reading.tx, scope, id).await?;
-        let mut query = Entity::find()
-            .filter(Column::TenantId.eq(scope.tenant().as_str()))
-            .filter(Column::ConnectionId.eq(id.as_uuid()));
-        if let Some(before) = before {
-            query = query.filter(Column::Version.lt(before));
-        }
-        let rows = query.order_by_desc(Column::Version).limit(page.limit()).all(&reading.tx).await?;
-        let current = connection.current_version;
-        let items = rows.into_iter().map(|row| metadata(row, current)).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, scope.tenant(), &reading, items, |last| last.version.to_be_bytes().to_vec())
     }
 
     /// Refuses to go on with a connection whose current credential does not open: what is beside it was altered, and a

@@ -78,6 +78,24 @@ pub enum Error {
     /// There are as many event endpoints as may be.
     #[error("there are 16 event endpoints already, which is the most; DeleteEventEndpoint makes room")]
     TooManyEventEndpoints,
+    /// The tenant has as many connections as may be.
+    #[error(
+        "the tenant has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
+             or the operator raises store.connections_of_tenant"
+    )]
+    TenantFull {
+        /// The quota.
+        most: u32,
+    },
+    /// The user has as many connections as may be.
+    #[error(
+        "the user has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
+             or the operator raises store.connections_of_user"
+    )]
+    UserFull {
+        /// The quota.
+        most: u32,
+    },
     /// The consent was given for another account.
     #[error(
         "the consent was given for another account than this connection has; create a connection of its own for it"

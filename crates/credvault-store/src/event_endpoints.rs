@@ -8,6 +8,7 @@ use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
 use credvault_domain::{
     EventEndpointId, EventType, FieldName, Random, SecretFields, TenantId, TenantScope, Timestamp,
 };
+use futures::stream;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
@@ -233,7 +234,9 @@ impl EventEndpoints<'_> {
             };
             items.push(endpoint(model, fields.as_ref())?);
         }
-        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_uuid().as_bytes().to_vec())
+        let position = |last: &EventEndpoint| last.id.as_uuid().as_bytes().to_vec();
+        let items = stream::iter(items.into_iter().map(Ok));
+        page.read(self.store, scope.tenant(), &reading.key, items, position).await
     }
 
     /// Removes an endpoint with everything that was still to be sent there.

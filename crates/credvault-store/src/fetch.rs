@@ -11,7 +11,7 @@ use crate::binding;
 use crate::connection_row;
 use crate::credentials::open_sealed;
 use crate::entity::connection;
-use crate::{Credentials, Database, Error, Place, Store, session};
+use crate::{Credentials, Database, Error, Place, Store, Weighed, session};
 
 /// Which credential is wanted.
 #[derive(Clone, Debug)]
@@ -55,6 +55,13 @@ impl Fetched {
     /// Raised by whatever changes the credential or its tokens.
     pub fn generation(&self) -> i64 {
         self.generation
+    }
+}
+
+impl Weighed for Fetched {
+    /// The fields, and once more, in base64 perhaps, in the ready-made request.
+    fn weight(&self) -> usize {
+        self.connection.weight() + 4 * self.version.as_ref().map_or(0, |version| version.sealed.len())
     }
 }
 

@@ -26,8 +26,10 @@ mod binding;
 mod connection_row;
 mod connections;
 mod listing;
+mod quota;
 
 mod credentials;
+mod versions;
 
 mod deliveries;
 
@@ -59,6 +61,7 @@ mod users;
 mod verifications;
 
 mod page;
+mod weight;
 
 mod upkeep;
 
@@ -97,3 +100,4 @@ pub use tenants::Tenants;
 pub use turns::{Full, Turn, Turns};
 pub use users::{User, Users};
 pub use verifications::DueVerification;
+pub use weight::{PAGE_BYTES, Weighed};

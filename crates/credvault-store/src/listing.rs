@@ -1,6 +1,7 @@
 //! Listing connections.
 
 use credvault_domain::{AccountName, Connection, ConnectionState, ProviderId, TenantScope, UserId};
+use futures::StreamExt as _;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use crate::connection_row::{connection, visible};
@@ -57,27 +58,8 @@ impl Connections<'_> {
             .add_option((!filter.show_deleted).then(|| Column::DeleteTime.is_null()))
             .add_option(after.map(|id| Column::Id.gt(id)));
         let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
-        let rows = query.all(&reading.tx).await?;
-        let items = rows.into_iter().map(connection).collect::<Result<Vec<_>, Error>>()?;
-        // A shorter page than was asked for, rather than a response that no client takes.
-        let sizes = items.iter().scan(0, |sum: &mut usize, item| {
-            *sum += size(item);
-            Some(*sum)
-        });
-        let fitting = sizes.take_while(|sum| *sum <= PAGE_BYTES).count().max(1);
-        let page = Page { size: page.size.min(u32::try_from(fitting).unwrap_or(u32::MAX)), ..page.clone() };
-        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_uuid().as_bytes().to_vec())
+        let rows = query.stream(&reading.tx).await?.map(|row| connection(row?));
+        let position = |last: &Connection| last.id.as_uuid().as_bytes().to_vec();
+        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
-}
-
-/// The most bytes of a page, roughly: under the 4 MiB that gRPC clients accept by default.
-const PAGE_BYTES: usize = 3 * 1024 * 1024;
-
-/// About how many bytes a connection has in a response.
-fn size(connection: &Connection) -> usize {
-    let config: usize =
-        connection.config.iter().map(|(name, value)| name.len() + value.to_string().len()).sum();
-    let labels: usize = connection.labels.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    let hints: usize = connection.hints.iter().map(|(name, hint)| name.len() + hint.len() + 8).sum();
-    1024 + 2 * config + labels + hints
 }

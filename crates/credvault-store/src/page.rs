@@ -1,16 +1,17 @@
 //! Pages of listings.
 
-use credvault_crypto::PageToken;
+use credvault_crypto::{PageToken, TenantKey};
+use credvault_domain::TenantId;
+use futures::{Stream, TryStreamExt as _};
 use uuid::Uuid;
 
 use crate::session::Reading;
-use crate::{Error, Store};
-use credvault_domain::TenantId;
+use crate::{Error, PAGE_BYTES, Store, Weighed};
 
 /// Which page of a listing is wanted.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The most items: 1 to 500.
+    /// The most items: 1 to 500. A page of large items has fewer.
     pub size: u32,
     /// The token of the previous page, or empty for the first.
     pub token: String,
@@ -42,24 +43,32 @@ impl Page {
         u64::from(self.size) + 1
     }
 
-    /// Cuts rows to the page and makes the next token from the last item's position.
-    pub(crate) fn cut<T>(
+    /// Reads items until the page is full, of items or of bytes, and makes the next token from the last one's position.
+    /// What is beyond the page is not read: the database has not sent it yet.
+    pub(crate) async fn read<T: Weighed>(
         &self,
         store: &Store,
         tenant: &TenantId,
-        reading: &Reading,
-        mut items: Vec<T>,
+        key: &TenantKey,
+        rows: impl Stream<Item = Result<T, Error>>,
         position: impl FnOnce(&T) -> Vec<u8>,
     ) -> Result<Listed<T>, Error> {
+        let mut rows = std::pin::pin!(rows);
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        let more = items.len() > size;
-        items.truncate(size);
+        let (mut items, mut bytes, mut more) = (Vec::new(), 0, false);
+        while let Some(item) = rows.try_next().await? {
+            bytes += item.weight();
+            // The first one always fits: a page without items would be read for ever.
+            more = items.len() == size || (bytes > PAGE_BYTES && !items.is_empty());
+            if more {
+                break;
+            }
+            items.push(item);
+        }
         let next_page_token = match items.last().filter(|_| more) {
-            Some(last) => PageToken::new(tenant, &self.query).seal(
-                &reading.key,
-                &position(last),
-                store.keyring().random(),
-            )?,
+            Some(last) => {
+                PageToken::new(tenant, &self.query).seal(key, &position(last), store.keyring().random())?
+            }
             None => String::new(),
         };
         Ok(Listed { items, next_page_token })

@@ -49,6 +49,10 @@ pub struct StoreSettings {
     pub versions_kept: u32,
     /// How long a deleted connection can be undeleted.
     pub undelete_period: Duration,
+    /// How many connections a tenant, or the platform, may have; 0 means no limit.
+    pub connections_of_tenant: u32,
+    /// How many connections a user may have; 0 means no limit.
+    pub connections_of_user: u32,
 }
 
 impl StoreSettings {
@@ -64,6 +68,8 @@ impl StoreSettings {
             audit_timeout: Duration::from_secs(2),
             versions_kept: 10,
             undelete_period: Duration::from_secs(30 * 24 * 3600),
+            connections_of_tenant: 100_000,
+            connections_of_user: 1000,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::connect::Connections;
 use crate::entity::{root_key, tenant, tenant_key};
 use crate::error::violates;
 use crate::presence::Presence;
+use crate::quota::Quotas;
 use crate::store::Inner;
 use crate::{Database, Error, Store, StoreSettings, Turns, prepare, session};
 
@@ -102,6 +103,7 @@ impl Store {
             root_source,
             last_id,
             presence,
+            quotas: Quotas::default(),
             running_intents: Arc::default(),
         };
         Ok(Self::from_inner(inner))

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::presence::Presence;
+use crate::quota::Quotas;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) presence: Presence,
+    pub(crate) quotas: Quotas,
     pub(crate) running_intents: Arc<Mutex<HashSet<Uuid>>>,
 }
 
@@ -96,6 +98,10 @@ impl Store {
 
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.inner.keyring
+    }
+
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.inner.quotas
     }
 
     pub(crate) fn presence(&self) -> &Presence {

@@ -1,6 +1,7 @@
 //! The repository of tenants, for administration.
 
 use credvault_domain::{Tenant, TenantId, TenantScope, TenantState, Timestamp};
+use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
@@ -104,9 +105,9 @@ impl Tenants<'_> {
         if let Some(after) = after {
             query = query.filter(Column::TenantId.gt(after));
         }
-        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).all(&reading.tx).await?;
-        let items = rows.into_iter().map(tenant).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, platform.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
+        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).stream(&reading.tx).await?;
+        let position = |last: &Tenant| last.id.as_str().as_bytes().to_vec();
+        page.read(self.store, platform.tenant(), &reading.key, rows.map(|row| tenant(row?)), position).await
     }
 
     /// Stops or resumes serving the tenant of `scope`. Asking for the state that it is in changes nothing.

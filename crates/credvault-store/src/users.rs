@@ -1,8 +1,9 @@
 //! Users of a tenant: whoever owns connections.
 
 use credvault_domain::{TenantScope, Timestamp, UserId};
+use futures::StreamExt as _;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query};
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _};
+use sea_orm::{ColumnTrait as _, StreamTrait as _};
 
 use crate::change::{ChangeKind, retrying};
 use crate::connections::remove_all_of;
@@ -53,16 +54,17 @@ impl Users<'_> {
             .add_group_by([Expr::col(Column::OwnerUser)])
             .order_by(Column::OwnerUser, Order::Asc)
             .limit(page.limit());
-        let row = |row: sea_orm::QueryResult| {
+        let user = |row: Result<sea_orm::QueryResult, sea_orm::DbErr>| {
+            let row = row?;
             Ok(User {
                 id: UserId::from_stored(row.try_get("", "owner_user")?),
                 connections: row.try_get("", "connections")?,
                 last_used_time: row.try_get::<Option<i64>>("", "last_used")?.map(Timestamp::from_micros),
             })
         };
-        let items =
-            reading.tx.query_all(&query).await?.into_iter().map(row).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, scope.tenant(), &reading, items, |last| last.id.as_str().as_bytes().to_vec())
+        let rows = reading.tx.stream(&query).await?.map(user);
+        let position = |last: &User| last.id.as_str().as_bytes().to_vec();
+        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
 
     /// Removes everything that a user owns, for good, with the events about it that were sent, and tells how many

@@ -13,7 +13,7 @@ use tonic::codec::{DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 pub type TestError = Box<dyn std::error::Error + Send + Sync>;
@@ -50,13 +50,31 @@ impl Client {
         authority: &str,
         leaf: Option<&Leaf>,
     ) -> Result<Self, TestError> {
+        Self::over(Self::endpoint(address, authority, leaf)?).await
+    }
+
+    /// A client whose library takes no more of an answer than 64 KiB before it is read.
+    pub async fn connect_narrowly(
+        address: SocketAddr,
+        authority: &str,
+        leaf: &Leaf,
+    ) -> Result<Self, TestError> {
+        let endpoint = Self::endpoint(address, authority, Some(leaf))?;
+        let window = 65_535;
+        Self::over(endpoint.initial_stream_window_size(window).initial_connection_window_size(window)).await
+    }
+
+    async fn over(endpoint: Endpoint) -> Result<Self, TestError> {
+        Ok(Self { channel: endpoint.connect().await?, headers: Headers::default() })
+    }
+
+    fn endpoint(address: SocketAddr, authority: &str, leaf: Option<&Leaf>) -> Result<Endpoint, TestError> {
         let mut tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
         if let Some(leaf) = leaf {
             tls = tls.identity(Identity::from_pem(&leaf.certificate, &leaf.key));
         }
-        let endpoint = Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?;
-        Ok(Self { channel: endpoint.connect().await?, headers: Headers::default() })
+        Ok(Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?)
     }
 
     /// The same client with a header more.
@@ -85,7 +103,7 @@ impl Client {
     }
 
     pub fn vault(&self) -> VaultServiceClient<Calling> {
-        VaultServiceClient::new(self.calling()).max_decoding_message_size(16 * 1024 * 1024)
+        VaultServiceClient::new(self.calling())
     }
 
     pub fn connections(&self) -> ConnectionServiceClient<Calling> {
@@ -127,6 +145,14 @@ impl Client {
     pub async fn events(&self) -> Vec<v1::AuditEvent> {
         let request = v1::ListAuditEventsRequest { page_size: 500, ..Default::default() };
         self.audit().list_audit_events(request).await.unwrap().into_inner().events
+    }
+
+    /// Calls any RPC and leaves its answer unread for as long as what this gives is kept.
+    pub async fn unread(&self, path: &str, message: Vec<u8>) -> Result<Streaming<Vec<u8>>, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.calling());
+        grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+        let path = path.parse().unwrap();
+        Ok(grpc.server_streaming(Request::new(message), path, RawCodec).await?.into_inner())
     }
 
     /// Calls any RPC with encoded bytes.

@@ -1,6 +1,7 @@
 //! What an endpoint's owner does with deliveries: look at them, send one again, try the endpoint.
 
 use credvault_domain::{DeliveryState, EventEndpointId, EventId, TenantScope};
+use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
@@ -43,12 +44,13 @@ impl EventDeliveries<'_> {
             .order_by_desc(Column::EventId)
             .order_by_desc(Column::EndpointId)
             .limit(page.limit())
-            .all(&reading.tx)
-            .await?;
-        let items = rows.into_iter().map(delivery).collect::<Result<Vec<_>, Error>>()?;
-        page.cut(self.store, scope.tenant(), &reading, items, |last| {
+            .stream(&reading.tx)
+            .await?
+            .map(|row| delivery(row?));
+        let position = |last: &EventDelivery| {
             [*last.event.as_uuid().as_bytes(), *last.endpoint.as_uuid().as_bytes()].concat()
-        })
+        };
+        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
 
     /// Sends an event once more, now, and from the beginning of the schedule.

@@ -49,14 +49,25 @@ pub struct Fixture {
 
 impl Fixture {
     pub async fn sqlite() -> Self {
+        Self::sqlite_with(|_| {}).await
+    }
+
+    pub async fn sqlite_with(adjust: impl FnOnce(&mut StoreSettings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("vault.db").display());
-        Self::open(folder, StoreSettings::new(url.into()), None).await
+        let mut settings = StoreSettings::new(url.into());
+        adjust(&mut settings);
+        Self::open(folder, settings, None).await
     }
 
     pub async fn postgres() -> Self {
+        Self::postgres_with(|_| {}).await
+    }
+
+    pub async fn postgres_with(adjust: impl FnOnce(&mut StoreSettings)) -> Self {
         let database = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
-        let settings = StoreSettings::new(database.url.clone().into());
+        let mut settings = StoreSettings::new(database.url.clone().into());
+        adjust(&mut settings);
         Self::open(tempfile::tempdir().unwrap(), settings, Some(database)).await
     }
 

@@ -12,5 +12,6 @@ mod handoffs;
 mod isolation;
 mod opening;
 mod postgres;
+mod quotas;
 mod refreshes;
 mod upkeep;

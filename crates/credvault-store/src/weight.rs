@@ -1,0 +1,130 @@
+//! How many bytes a listed item takes in an answer at most. Pages end by bytes, not only by items: a page of 500 items
+//! with the largest labels would be an answer that no client takes, and memory that a caller decides about.
+//!
+//! The numbers are upper bounds of the protobuf encoding, so the sum over a page is one, too. A test beside the rendering
+//! of each type compares them with what is really sent.
+
+use std::collections::BTreeMap;
+
+use credvault_domain::{Connection, CredentialVersion, Tenant};
+use serde_json::Value;
+
+use crate::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User};
+
+/// The most bytes of a page: under the 4 MiB that gRPC clients accept by default.
+pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// What enums, numbers, flags, times and ids of any listed item take together.
+const FIXED: usize = 512;
+/// What stands around a text in a list or map: tags and lengths.
+const FRAME: usize = 16;
+
+/// Something that is listed.
+pub trait Weighed {
+    /// The most bytes that it takes in an answer.
+    fn weight(&self) -> usize;
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
+    texts.into_iter().map(|text| text.len() + FRAME).sum()
+}
+
+fn list(list: &[String]) -> usize {
+    texts(list.iter().map(String::as_str))
+}
+
+fn map(map: &BTreeMap<String, String>) -> usize {
+    map.iter().map(|(name, value)| name.len() + value.len() + 2 * FRAME).sum()
+}
+
+fn optional(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
+}
+
+/// A value within a `google.protobuf.Struct`.
+fn json(value: &Value) -> usize {
+    FRAME
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(json).sum(),
+            Value::Object(object) => {
+                object.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum()
+            }
+        }
+}
+
+impl Weighed for Connection {
+    fn weight(&self) -> usize {
+        let config: usize = self.config.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum();
+        let labels: usize =
+            self.labels.iter().map(|(name, value)| name.len() + value.len() + 2 * FRAME).sum();
+        let words = [self.provider.as_str(), self.account_name.as_str(), self.auth_mode.as_str()];
+        let ids = [&self.external_account_id, &self.found_account_id, &self.confirmed_account_id];
+        FIXED
+            + config
+            + labels
+            + texts(words)
+            + texts(self.owner.user().map(|user| user.as_str()))
+            + self.error.as_ref().map_or(0, |error| error.reason.len() + optional(error.code.as_ref()))
+            + ids.into_iter().map(|id| optional(id.as_ref())).sum::<usize>()
+            + map(&self.hints)
+            + list(&self.scopes_asked)
+            + list(&self.scopes_granted)
+    }
+}
+
+impl Weighed for CredentialVersion {
+    fn weight(&self) -> usize {
+        FIXED + map(&self.hints)
+    }
+}
+
+impl Weighed for AuditRecord {
+    fn weight(&self) -> usize {
+        let optional_texts =
+            [&self.service, &self.user, &self.provider, &self.purpose, &self.reason, &self.source];
+        FIXED
+            + texts([self.tenant_source.as_str(), self.action.as_str(), self.trace.as_str()])
+            + optional_texts.into_iter().map(|text| optional(text.as_ref())).sum::<usize>()
+            + list(&self.changed)
+            + list(&self.policies)
+    }
+}
+
+impl Weighed for Tenant {
+    fn weight(&self) -> usize {
+        FIXED + texts([self.id.as_str(), self.display_name.as_str()])
+    }
+}
+
+impl Weighed for User {
+    fn weight(&self) -> usize {
+        FIXED + self.id.as_str().len()
+    }
+}
+
+impl Weighed for OAuthApp {
+    fn weight(&self) -> usize {
+        FIXED
+            + texts([self.provider.as_str(), self.client_id.as_str(), self.redirect_uri.as_str()])
+            + list(&self.scopes)
+            + map(&self.settings)
+            + map(&self.hints)
+    }
+}
+
+impl Weighed for EventEndpoint {
+    fn weight(&self) -> usize {
+        FIXED
+            + texts([self.url.as_str(), self.description.as_str()])
+            + texts(self.types.iter().map(|kind| kind.as_str()))
+            + optional(self.failure.as_ref())
+    }
+}
+
+impl Weighed for EventDelivery {
+    fn weight(&self) -> usize {
+        FIXED + texts([self.kind.as_str(), self.body.as_str()]) + optional(self.failure.as_ref())
+    }
+}

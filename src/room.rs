@@ -1,0 +1,204 @@
+//! Room: so much of something for all, and so much of that for each, so that none of them can use up what the others
+//! need. Bytes of answers by service, connections and handshakes by address.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use credvault_domain::ServiceId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+/// What a share is smaller than needed to be given back in part; less is not worth the trouble.
+const WORTHWHILE: usize = 4 * 1024;
+
+/// How many bytes of answers may be in memory at once, in the making or on their way to a client.
+///
+/// Counting calls does not bound memory: a client that does not read its answers holds them, and one answer may be a
+/// thousand times as large as another. So each call takes its share of bytes before it reads what its answer is made
+/// of, and the share goes with the bytes until they were sent or dropped. A service has a quarter at most, over all its
+/// connections; those without one, whose certificate names none, have a quarter together.
+pub(crate) type AnswerRoom = Room<Option<ServiceId>>;
+
+impl AnswerRoom {
+    /// Room for so many bytes, and for 16 MiB at least: each quarter holds the largest answer.
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        let bytes = bytes.max(16 * 1024 * 1024);
+        Self::new(bytes, bytes / 4)
+    }
+}
+
+/// Room for all, by whom it is for.
+pub(crate) struct Room<K> {
+    all: Arc<Semaphore>,
+    size: usize,
+    each: usize,
+    /// The part of each that has something at the moment.
+    parts: Mutex<HashMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Hash + Eq> Room<K> {
+    /// Room of `size`, of which each gets `each` at most; 0 means all.
+    pub(crate) fn new(size: usize, each: usize) -> Self {
+        // Permits are asked for as 32-bit numbers.
+        let size = size.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let each = if each == 0 { size } else { each.min(size) };
+        Self { all: Arc::new(Semaphore::new(size)), size, each, parts: Mutex::default() }
+    }
+
+    /// Where the shares of one of them come from.
+    pub(crate) fn account(&self, key: K) -> Account {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = parts.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let part = Arc::new(Semaphore::new(self.each));
+            parts.retain(|_, part| part.strong_count() > 0);
+            parts.insert(key, Arc::downgrade(&part));
+            part
+        });
+        Account { all: Arc::clone(&self.all), part }
+    }
+
+    /// How much is taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.size - self.all.available_permits()
+    }
+}
+
+/// Where the shares of one of them come from.
+#[derive(Clone)]
+pub(crate) struct Account {
+    all: Arc<Semaphore>,
+    part: Arc<Semaphore>,
+}
+
+impl Account {
+    /// Takes a share if there is room at this moment.
+    pub(crate) fn try_take(&self, amount: usize) -> Option<Share> {
+        let permits = u32::try_from(amount).ok()?;
+        let part = Arc::clone(&self.part).try_acquire_many_owned(permits).ok()?;
+        let all = Arc::clone(&self.all).try_acquire_many_owned(permits).ok()?;
+        Some(Share { all, part })
+    }
+
+    /// Takes a share, waiting for room until then.
+    pub(crate) async fn take(&self, amount: usize, until: Instant) -> Option<Share> {
+        if let Some(share) = self.try_take(amount) {
+            return Some(share);
+        }
+        let permits = u32::try_from(amount).ok()?;
+        // The own part comes first: who waits for that holds nothing that others wait for.
+        let taking = async {
+            let part = Arc::clone(&self.part).acquire_many_owned(permits).await.ok()?;
+            let all = Arc::clone(&self.all).acquire_many_owned(permits).await.ok()?;
+            Some(Share { all, part })
+        };
+        timeout_at(until, taking).await.ok()?
+    }
+}
+
+/// A share of the room. Dropped, it is free again.
+pub(crate) struct Share {
+    all: OwnedSemaphorePermit,
+    part: OwnedSemaphorePermit,
+}
+
+impl Share {
+    pub(crate) fn amount(&self) -> usize {
+        self.part.num_permits()
+    }
+
+    /// Gives back what is beyond `amount`, if that is worth it.
+    pub(crate) fn shrink(&mut self, amount: usize) {
+        let beyond = self.amount().saturating_sub(amount);
+        if beyond >= WORTHWHILE {
+            drop((self.all.split(beyond), self.part.split(beyond)));
+        }
+    }
+
+    /// Puts another share of the same account to it.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { all, part } = other;
+        self.all.merge(all);
+        self.part.merge(part);
+    }
+}
+
+/// Whom an address stands for: with IPv6 its /64, which one machine has as a whole.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn service(name: &str) -> Option<ServiceId> {
+        Some(ServiceId::parse(&format!("spiffe://test.local/{name}")).expect("id"))
+    }
+
+    #[test]
+    fn a_service_has_a_quarter_over_all_its_connections() {
+        let room = AnswerRoom::of_bytes(64 * MIB);
+        let connections = [room.account(service("a")), room.account(service("a"))];
+        let shares: Vec<_> = connections.iter().cycle().map_while(|account| account.try_take(MIB)).collect();
+        assert_eq!(shares.len(), 16);
+        let other = room.account(service("b"));
+        assert!(other.try_take(16 * MIB).is_some() && other.try_take(16 * MIB + 1).is_none());
+        assert_eq!(room.taken(), 16 * MIB);
+        drop(shares);
+        assert_eq!(room.taken(), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_and_put_together_adds_up() {
+        let room = AnswerRoom::of_bytes(0);
+        let account = room.account(None);
+        let mut share = account.try_take(3 * MIB).expect("room");
+        share.shrink(MIB);
+        assert_eq!((share.amount(), room.taken()), (MIB, MIB));
+        share.shrink(MIB - 1);
+        assert_eq!(room.taken(), MIB, "a byte is not worth it");
+        share.add(account.try_take(3 * MIB).expect("room"));
+        assert!(account.try_take(1).is_none());
+        drop(share);
+        assert_eq!(room.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_what_others_give_back_or_nothing_in_time() {
+        let room = AnswerRoom::of_bytes(0);
+        let account = room.account(None);
+        let all = account.try_take(4 * MIB).expect("room");
+        assert!(account.take(1, Instant::now()).await.is_none());
+        let until = Instant::now() + std::time::Duration::from_secs(60);
+        let waiting = {
+            let account = account.clone();
+            tokio::spawn(async move { account.take(MIB, until).await })
+        };
+        tokio::task::yield_now().await;
+        drop(all);
+        assert_eq!(waiting.await.expect("ended").expect("room").amount(), MIB);
+    }
+
+    #[test]
+    fn the_part_of_an_address_that_is_gone_is_forgotten() {
+        let room = Room::new(8, 2);
+        for last in 0..=255 {
+            let account = room.account(neighbourhood(IpAddr::from([127, 0, 0, last])));
+            let places = [account.try_take(1), account.try_take(1), account.try_take(1)];
+            assert_eq!(places.iter().flatten().count(), 2);
+        }
+        assert_eq!(room.parts.lock().expect("parts").len(), 1);
+        let near =
+            ["2001:db8::1", "2001:db8::ffff:1"].map(|text| neighbourhood(text.parse().expect("address")));
+        assert_eq!(near[0], near[1]);
+        assert_ne!(near[0], neighbourhood("2001:db8:0:1::1".parse().expect("address")));
+        assert_eq!(neighbourhood("::ffff:127.0.0.1".parse().expect("address")), IpAddr::from([127, 0, 0, 1]));
+    }
+}

@@ -1,0 +1,79 @@
+//! How the database's URL has its traffic travel.
+
+use std::net::IpAddr;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::SettingsError;
+
+/// Refuses a PostgreSQL URL whose traffic would travel to another machine in the clear, or might: without `sslmode` a
+/// server, or whoever answers for it, decides that.
+pub(super) fn check(key: &str, url: &SecretString) -> Result<(), SettingsError> {
+    // What cannot be parsed is refused by the driver.
+    let Ok(url) = Url::parse(url.expose_secret()) else { return Ok(()) };
+    if !matches!(url.scheme(), "postgres" | "postgresql") || stays_here(&url) || is_encrypted(&url) {
+        return Ok(());
+    }
+    Err(SettingsError::Wrong(format!(
+        "{key} would reach PostgreSQL without TLS: end it in ?sslmode=verify-full (and &sslrootcert=… for an \
+             authority of your own), or set store.allow_unencrypted if the way there is safe otherwise"
+    )))
+}
+
+/// The values of a parameter; the driver takes the last.
+fn last<'a>(url: &'a Url, names: &'a [&str]) -> Option<String> {
+    let pairs = url.query_pairs().filter(|(name, _)| names.contains(&name.as_ref()));
+    pairs.last().map(|(_, value)| value.into_owned())
+}
+
+fn is_encrypted(url: &Url) -> bool {
+    last(url, &["sslmode", "ssl-mode"]).is_some_and(|mode| {
+        matches!(mode.to_ascii_lowercase().as_str(), "require" | "verify-ca" | "verify-full")
+    })
+}
+
+/// Whether the other end is on this machine: a socket's folder, or a loopback address.
+fn stays_here(url: &Url) -> bool {
+    let of_url = url.host_str().map(|host| host.to_ascii_lowercase().replace("%2f", "/"));
+    let host = last(url, &["host", "hostaddr"]).or(of_url).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.is_empty()
+        || host.starts_with('/')
+        || host == "localhost"
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_reached_without_tls() {
+        let sound = [
+            "postgres://a:b@db.example/c?sslmode=verify-full",
+            "postgresql://a:b@db.example/c?sslmode=prefer&ssl-mode=Require",
+            "postgres://a:b@localhost/c",
+            "postgres://a:b@127.0.0.1:5433/c?sslmode=disable",
+            "postgres://a:b@[::1]/c",
+            "postgres:///c",
+            "postgres://a@%2Fvar%2Frun%2Fpostgresql/c",
+            "postgres://a@db.example/c?host=/var/run/postgresql",
+            "sqlite:vault.db",
+        ];
+        let refused = [
+            "postgres://a:CANARY@db.example/c",
+            "postgres://a:CANARY@10.0.0.1/c?sslmode=prefer",
+            "postgres://a:CANARY@localhost/c?host=db.example",
+            "postgres://a:CANARY@db.example/c?sslmode=verify-full&sslmode=disable",
+            "postgresql://a:CANARY@localhost.example/c?sslmode=allow",
+        ];
+        for url in sound {
+            check("store.url", &url.into()).unwrap_or_else(|error| panic!("{url}: {error}"));
+        }
+        for url in refused {
+            let error = check("store.url", &url.into()).expect_err(url).to_string();
+            assert!(error.starts_with("store.url") && !error.contains("CANARY"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What is listed never takes more bytes than the store counts for it.
+
+use std::collections::BTreeMap;
+
+use credvault_domain::AuditOutcome;
+use credvault_domain::{
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
+    DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
+    Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
+};
+use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The largest numbers and times: those that take the most bytes.
+const NUMBER: i64 = i64::MIN;
+const TIME: Timestamp = Timestamp::from_micros(-1_000_001);
+
+fn text(bytes: usize) -> String {
+    "x".repeat(bytes)
+}
+
+fn many() -> Vec<String> {
+    (0..100).map(|i| text(i % 3)).collect()
+}
+
+fn map(bytes: usize) -> BTreeMap<String, String> {
+    (0..64).map(|i| (format!("{i}{}", text(bytes)), text(bytes))).collect()
+}
+
+fn check<T: Weighed + std::fmt::Debug>(item: T, rendered: impl FnOnce(T) -> usize) {
+    let (weight, name) = (item.weight(), std::any::type_name::<T>());
+    let bytes = rendered(item);
+    // What stands around the item in its list: a tag and its length.
+    assert!(bytes + 6 <= weight, "{name} takes {bytes} bytes, and {weight} are counted");
+}
+
+/// A value of every kind, where small ones cost the most beside their bytes.
+fn values(depth: usize) -> Vec<Value> {
+    let mut all = vec![
+        Value::Null,
+        json!(true),
+        json!(1),
+        json!(-1.5e300),
+        json!(""),
+        json!(text(200)),
+        json!([]),
+        json!({}),
+    ];
+    if depth > 0 {
+        all.push(json!(values(depth - 1)));
+        all.push(json!(vec![1; 500]));
+        all.push(
+            values(depth - 1).into_iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect(),
+        );
+    }
+    all
+}
+
+fn a_connection(config: Value, bytes: usize) -> Connection {
+    let Value::Object(config) = config else { panic!("no object") };
+    let time = Some(TIME);
+    Connection {
+        id: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".parse::<ConnectionId>().expect("id"),
+        owner: Owner::User(UserId::from_stored(text(128))),
+        provider: ProviderId::from_stored(text(64)),
+        account_name: AccountName::parse(&"é".repeat(128)).expect("name"),
+        auth_mode: AuthMode::from_stored(text(64)),
+        state: ConnectionState::Error,
+        error: Some(ErrorCause { reason: text(64), code: Some(text(bytes)), time: TIME }),
+        enabled: true,
+        config: Config::from_stored(config),
+        labels: Labels::from_stored(map(bytes)),
+        external_account_id: Some(text(bytes)),
+        found_account_id: Some(text(bytes)),
+        confirmed_account_id: Some(text(bytes)),
+        default: true,
+        current_version: NUMBER,
+        hints: map(bytes),
+        expire_time: time,
+        last_used_time: time,
+        last_refreshed_time: time,
+        last_verified_time: time,
+        scopes_asked: many(),
+        scopes_granted: many(),
+        revocation: Some(Revocation::Kept),
+        revision: NUMBER,
+        create_time: TIME,
+        update_time: TIME,
+        delete_time: time,
+        purge_time: time,
+    }
+}
+
+#[test]
+fn no_connection_takes_more_than_is_counted() {
+    for bytes in [0, 1, 130, 1000] {
+        for value in values(3) {
+            let config = json!({ "": value, "a": value, "long-name-of-a-setting": value });
+            check(a_connection(config, bytes), |item| connection(item).encoded_len());
+        }
+    }
+}
+
+#[test]
+fn nothing_else_that_is_listed_takes_more_than_is_counted() {
+    let time = Some(TIME);
+    for bytes in [0, 1, 130, 1000] {
+        let some = || Some(text(bytes));
+        check(
+            CredentialVersion {
+                version: NUMBER,
+                state: VersionState::Destroyed,
+                current: true,
+                hints: map(bytes),
+                create_time: TIME,
+                expire_time: time,
+                destroy_time: time,
+                rolled_back_from: Some(NUMBER),
+            },
+            |item| credential_version(item).encoded_len(),
+        );
+        check(
+            AuditRecord {
+                id: uuid::Uuid::max(),
+                time: TIME,
+                service: some(),
+                user: some(),
+                tenant_source: text(bytes),
+                action: text(bytes),
+                connection: Some(ConnectionId::from_uuid(uuid::Uuid::max())),
+                provider: some(),
+                version: Some(NUMBER),
+                purpose: some(),
+                changed: many(),
+                outcome: AuditOutcome::Failed,
+                reason: some(),
+                policies: many(),
+                trace: text(bytes),
+                source: some(),
+            },
+            |item| audit_event(item).encoded_len(),
+        );
+        check(
+            Tenant {
+                id: TenantId::from_stored(text(64)),
+                display_name: text(bytes),
+                state: TenantState::Suspended,
+                revision: NUMBER,
+                create_time: TIME,
+                update_time: TIME,
+            },
+            |item| tenant(item).encoded_len(),
+        );
+        check(
+            User { id: UserId::from_stored(text(128)), connections: NUMBER, last_used_time: time },
+            |item| user(item).encoded_len(),
+        );
+        check(
+            OAuthApp {
+                provider: ProviderId::from_stored(text(64)),
+                client_id: text(bytes),
+                redirect_uri: text(bytes),
+                scopes: many(),
+                settings: map(bytes),
+                hints: map(bytes),
+                create_time: TIME,
+                update_time: TIME,
+            },
+            |item| oauth_app(item).encoded_len(),
+        );
+        check(
+            EventEndpoint {
+                id: EventEndpointId::from_uuid(uuid::Uuid::max()),
+                url: text(bytes),
+                types: EventType::ALL.to_vec(),
+                description: text(bytes),
+                enabled: false,
+                previous_expire_time: time,
+                failures: NUMBER,
+                success_time: time,
+                failure_time: time,
+                failure: some(),
+                create_time: TIME,
+                update_time: TIME,
+            },
+            |item| event_endpoint(item).encoded_len(),
+        );
+        check(
+            EventDelivery {
+                endpoint: EventEndpointId::from_uuid(uuid::Uuid::max()),
+                event: EventId::from_uuid(uuid::Uuid::max()),
+                kind: text(bytes),
+                body: text(bytes),
+                state: DeliveryState::Dead,
+                attempts: NUMBER,
+                due_time: time,
+                attempt_time: time,
+                failure: some(),
+                create_time: TIME,
+            },
+            |item| event_delivery(item).encoded_len(),
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Answers by their bytes: what a default client takes, and what one that does not read costs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use credvault::proto::v1;
+use credvault::proto::v1::batch_fetch_credentials_result::Outcome;
+use prost::Message as _;
+use tonic::Request;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Client, DOMAIN, TestVault, by_id, eventually, generic, refusal};
+use crate::on_both;
+
+/// What gRPC libraries take of an answer unless they are told otherwise.
+const DEFAULT: usize = 4 * 1024 * 1024;
+const BATCH: &str = "/credvault.v1.VaultService/BatchFetchCredentials";
+
+/// Connections with a secret of `bytes` each.
+async fn connections(client: &Client, count: usize, bytes: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for i in 0..count {
+        ids.push(client.create(generic(&format!("a{i}"), &"x".repeat(bytes))).await.unwrap().id);
+    }
+    ids
+}
+
+fn batch(ids: &[String]) -> v1::BatchFetchCredentialsRequest {
+    v1::BatchFetchCredentialsRequest { requests: ids.iter().map(|id| by_id(id)).collect() }
+}
+
+/// The ids that a batch has given, and those that are to be asked for again.
+fn outcomes(ids: &[String], results: Vec<v1::BatchFetchCredentialsResult>) -> (Vec<String>, Vec<String>) {
+    let (mut given, mut left) = (Vec::new(), Vec::new());
+    for (id, result) in ids.iter().zip(results) {
+        match result.outcome.unwrap() {
+            Outcome::Credential(credential) => given.push(credential.connection_id),
+            Outcome::Error(error) => {
+                let full = (tonic::Code::ResourceExhausted as i32, "ANSWER_FULL");
+                assert_eq!((error.code, error.reason.as_str()), full);
+                left.push(id.clone());
+            }
+        }
+    }
+    (given, left)
+}
+
+on_both! {
+    async fn a_batch_that_is_too_large_says_where_to_go_on(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let ids = connections(&app, 100, 48_000).await;
+        let mut wanted = ids.clone();
+        let mut calls = 0;
+        while !wanted.is_empty() {
+            let response = app.vault().batch_fetch_credentials(batch(&wanted)).await.unwrap().into_inner();
+            assert!(response.encoded_len() < DEFAULT);
+            let (given, left) = outcomes(&wanted, response.results);
+            assert_eq!([given.clone(), left.clone()].concat(), wanted, "the first ones are given");
+            assert!(given.len() > 50 || left.is_empty(), "{} given", given.len());
+            wanted = left;
+            calls += 1;
+        }
+        assert_eq!(calls, 2);
+        // Only what has left is on record.
+        let fetched: Vec<_> = app.events().await.into_iter().filter(|event| event.action == "FetchCredential").collect();
+        let recorded: BTreeSet<_> = fetched.iter().map(|event| event.connection_id.clone()).collect();
+        assert_eq!((fetched.len(), recorded), (100, ids.into_iter().collect()));
+    }
+
+    async fn a_list_of_large_connections_goes_on_in_pages_that_every_client_takes(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let mut ids = BTreeSet::new();
+        for i in 0..100 {
+            let labels = (0..64).map(|label| (format!("label-{label:02}{}", "n".repeat(50)), "😀".repeat(128)));
+            let request = v1::CreateConnectionRequest {
+                labels: labels.collect(), credential: None, ..generic(&format!("a{i}"), "")
+            };
+            ids.insert(app.create(request).await.unwrap().id);
+        }
+        let (mut token, mut listed, mut pages) = (String::new(), Vec::new(), 0);
+        loop {
+            let request = v1::ListConnectionsRequest { page_size: 500, page_token: token, ..Default::default() };
+            let page = app.connections().list_connections(request).await.unwrap().into_inner();
+            assert!(page.encoded_len() < DEFAULT);
+            listed.extend(page.connections.into_iter().map(|connection| connection.id));
+            pages += 1;
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((pages, listed.len()), (2, 100));
+        assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), ids);
+    }
+}
+
+/// A vault with room for one large answer of each service, and 60 connections whose batch is one.
+async fn with_large_batch(answer_seconds: u64) -> (TestVault, v1::BatchFetchCredentialsRequest) {
+    let vault = TestVault::sqlite_with(|settings, _| {
+        settings.limits.answer_bytes = 0;
+        settings.limits.answer_seconds = answer_seconds;
+    })
+    .await;
+    let ids = connections(&vault.app("acme").await, 60, 48_000).await;
+    (vault, batch(&ids))
+}
+
+/// A client of the app that leaves an answer unread.
+async fn unreading(
+    vault: &TestVault,
+    request: &v1::BatchFetchCredentialsRequest,
+) -> (Client, tonic::Streaming<Vec<u8>>) {
+    let leaf = vault.authority.service(&format!("spiffe://{DOMAIN}/app"));
+    let client = Client::connect_narrowly(vault.address(), vault.authority.pem(), &leaf).await.unwrap();
+    let client = client.acting_for("acme", None);
+    let unread = client.unread(BATCH, request.encode_to_vec()).await.unwrap();
+    (client, unread)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_costs_its_share_and_no_other_service() {
+    let (vault, large) = with_large_batch(3600).await;
+    let hog = unreading(&vault, &large).await;
+    // Another connection of the same service has the same share.
+    let app = vault.app("acme").await;
+    let in_a_second = || {
+        let mut request = Request::new(large.clone());
+        request.set_timeout(Duration::from_secs(1));
+        request
+    };
+    let status = app.vault().batch_fetch_credentials(in_a_second()).await.unwrap_err();
+    assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
+    assert!(status.get_error_details().retry_info().is_some(), "{status:?}");
+    let mut request = Request::new(v1::ListConnectionsRequest::default());
+    request.set_timeout(Duration::from_secs(1));
+    let status = app.connections().list_connections(request).await.unwrap_err();
+    assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
+    // What is small has room, and other services have theirs.
+    assert!(app.fetch(large.requests[0].clone()).await.is_ok());
+    let portal = vault.client("portal").await.acting_for("acme", None);
+    assert!(portal.vault().batch_fetch_credentials(large.clone()).await.is_ok());
+    drop(hog);
+    eventually("room after the client has gone", || async {
+        app.vault().batch_fetch_credentials(in_a_second()).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_client_does_not_read_is_ended() {
+    let (vault, request) = with_large_batch(1).await;
+    let (_client, mut unread) = unreading(&vault, &request).await;
+    let app = vault.app("acme").await;
+    eventually("room though the client has not gone", || async {
+        app.vault().batch_fetch_credentials(request.clone()).await.is_ok()
+    })
+    .await;
+    assert!(unread.message().await.is_err(), "the answer ends in the middle");
+}
