@@ -82,19 +82,11 @@ struct Sample {
     fields: BTreeMap<String, String>,
 }
 
-/// A Shopify admin token, a WooCommerce key pair and a Google service account: real shapes, random content.
+/// A Shopify admin token, a WooCommerce key pair and a Klaviyo key: real shapes, random content. None of a kind that the
+/// vault would renew: the provider would refuse it.
 fn samples() -> anyhow::Result<[Sample; 3]> {
     let object = |value: Value| value.as_object().cloned().context("an object");
     let field = |name: &str, value: String| (name.to_owned(), value);
-    let key = rcgen::KeyPair::generate()?.serialize_pem();
-    let account = json!({
-        "type": "service_account",
-        "project_id": "demo-project",
-        "private_key_id": hex(20)?,
-        "private_key": key,
-        "client_email": "sync@demo-project.iam.gserviceaccount.com",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    });
     Ok([
         Sample {
             provider: "shopify",
@@ -112,10 +104,10 @@ fn samples() -> anyhow::Result<[Sample; 3]> {
             ]),
         },
         Sample {
-            provider: "google_sheets",
-            auth_mode: "service_account",
+            provider: "klaviyo",
+            auth_mode: "api_key",
             config: Map::new(),
-            fields: BTreeMap::from([field("service_account", account.to_string())]),
+            fields: BTreeMap::from([field("api_key", format!("pk_{}", hex(17)?))]),
         },
     ])
 }

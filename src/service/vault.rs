@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Keys};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
-use credvault_catalog::{KeyPlace, Mode, ModeKind, Rotation, Verdict, Webhook};
+use credvault_catalog::{KeyPlace, Mode, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, ConnectionId, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
-use credvault_store::{Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, Weighed as _};
+use credvault_store::{
+    AppFault, Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, Weighed as _,
+};
 
 use super::batch::batch_fetch_credentials;
 use super::connection::{config, moved};
@@ -22,6 +24,8 @@ pub(crate) struct Service(pub(crate) Arc<Vault>);
 
 /// How long a fetch waits for a fresh token at most.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// When a fetch that lacks the platform's app is worth another try.
+const APP_RETRY: Duration = Duration::from_secs(60);
 
 rpcs! {
     Service, v1::vault_service_server::VaultService,
@@ -149,6 +153,13 @@ pub(super) async fn fetch(
     };
     let app = app.as_ref().map(app_values);
     let auth = mode.request_auth(&connection.config, &fields, app.as_ref());
+    match &auth.missing {
+        // The key file serves its owner without a token, and the answer says that there is none.
+        Some(_) if mode.hands_out_key() && fields.get("access_token").is_none() => {}
+        Some(missing) if missing.is_apps() => return Err(app_missing()),
+        Some(missing) => return Err(Refusal::Incomplete(missing.clone())),
+        None => {}
+    }
     if fields.iter().any(|(name, _)| mode.is_vault_only(name)) {
         let all = call.vault.identity.authorize(&call.caller, Action::FetchRefreshToken, scope, facts);
         if all.is_err() {
@@ -208,14 +219,17 @@ pub(super) async fn fresh(
             let opened = open(&fetched)?;
             Ok(Fresh { fetched, opened })
         }
-        // It works still, or the key that it is made of serves its owner as well.
-        Err(_)
-            if (!absent && !left(&opened).is_zero()) || (absent && mode.kind == ModeKind::ServiceAccount) =>
-        {
+        // It works still, or the key that it is minted from is given out, too.
+        Err(_) if (!absent && !left(&opened).is_zero()) || (absent && mode.hands_out_key()) => {
             Ok(Fresh { fetched, opened })
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The app lacks what requests to the provider carry of it.
+fn app_missing() -> Refusal {
+    RefreshError::App { fault: AppFault::Missing, retry: APP_RETRY }.into()
 }
 
 /// A missing credential, with the provider and user that were asked for.

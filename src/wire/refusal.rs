@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use credvault_broker::{AuthorizeError, RefreshError, VerifyError};
+use credvault_catalog::Missing;
 use credvault_domain::{AuditOutcome, ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
 use credvault_store as store;
@@ -55,6 +56,11 @@ pub(crate) enum Refusal {
     /// Nobody knows whether a credential works.
     #[error(transparent)]
     Verify(VerifyError),
+    /// What requests to the provider must carry cannot be filled.
+    #[error(
+        "requests to this provider must carry {0}, which the connection does not have; PutCredential or UpdateConnection stores it, or BeginAuthorization gets it"
+    )]
+    Incomplete(Missing),
     /// There is no fresh token.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
@@ -178,6 +184,7 @@ impl Refusal {
                 AuthorizeError::Denied
                 | AuthorizeError::Declined
                 | AuthorizeError::CodeRefused
+                | AuthorizeError::Refused(_)
                 | AuthorizeError::NotHandedOver => (Code::FailedPrecondition, R::ReauthorizationRequired),
                 AuthorizeError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
                 AuthorizeError::AppRefused | AuthorizeError::Unavailable => {
@@ -190,11 +197,16 @@ impl Refusal {
                 VerifyError::Unavailable => (Code::Unavailable, R::ProviderUnavailable),
                 _ => (Code::FailedPrecondition, R::StateInvalid),
             },
+            Self::Incomplete(missing) if missing.is_secret() => {
+                (Code::FailedPrecondition, R::ReauthorizationRequired)
+            }
+            Self::Incomplete(_) => (Code::FailedPrecondition, R::StateInvalid),
             Self::Refresh(error) => match error {
                 RefreshError::Reauthorize => (Code::FailedPrecondition, R::ReauthorizationRequired),
                 RefreshError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
                 RefreshError::Unavailable { .. }
                 | RefreshError::Refused { .. }
+                | RefreshError::Clock { .. }
                 | RefreshError::App { .. } => (Code::Unavailable, R::ProviderUnavailable),
                 RefreshError::Nothing | RefreshError::Incomplete => {
                     (Code::FailedPrecondition, R::StateInvalid)
@@ -311,6 +323,7 @@ impl Refusal {
             Self::Refresh(
                 RefreshError::Unavailable { retry }
                 | RefreshError::Refused { retry }
+                | RefreshError::Clock { retry }
                 | RefreshError::Throttled { retry }
                 | RefreshError::App { retry, .. },
             ) => Some(*retry),

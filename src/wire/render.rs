@@ -155,7 +155,7 @@ pub(crate) fn credential(
     let pairs = |pairs: Vec<(String, secrecy::SecretString)>| -> BTreeMap<String, String> {
         pairs.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
     };
-    let RequestAuth { base_url, headers, query } = auth;
+    let RequestAuth { base_url, headers, query, missing } = auth;
     v1::Credential {
         connection_id: connection.id.to_string(),
         provider: connection.provider.as_str().to_owned(),
@@ -169,6 +169,7 @@ pub(crate) fn credential(
             base_url: base_url.unwrap_or_default(),
             headers: pairs(headers),
             query: pairs(query),
+            missing: missing.map(|missing| missing.0).unwrap_or_default(),
         }),
         expire_time: expire_time.map(timestamp),
         cache_duration: WireDuration::try_from(cache).ok(),

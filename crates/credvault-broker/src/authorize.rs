@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{Authorize, CallbackSignature, Flow, Given, Granted, Mode, RefusalKind};
+use credvault_catalog::{Authorize, CallbackSignature, Given, Granted, Mode, RefusalKind};
 use credvault_crypto::{MacKey, sha256};
 use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
 use credvault_store::{
@@ -63,11 +63,16 @@ pub enum AuthorizeError {
     /// The provider does not accept the code.
     #[error("the provider did not accept the code; begin again")]
     CodeRefused,
+    /// The provider refuses to give tokens, for a reason that its file does not know: its code, in brackets.
+    #[error(
+        "the provider refused to give tokens for the code{0}; begin again, and if that goes on, ask it why"
+    )]
+    Refused(String),
     /// The provider does not accept the app.
     #[error("the provider does not accept the platform's app; PutOAuthApp stores its current id and secret")]
     AppRefused,
-    /// The provider does not answer.
-    #[error("the provider does not answer; begin again")]
+    /// The provider does not answer, or something else does in its place.
+    #[error("the provider does not answer, or not in its own words; begin again")]
     Unavailable,
     /// The provider wants fewer calls.
     #[error("the provider wants fewer calls; begin again after as long as the retry delay says")]
@@ -367,6 +372,9 @@ impl Broker {
             .with("code", code)
             .with("redirect_uri", returned.redirect_uri.as_str())
             .with("code_verifier", returned.code_verifier.clone());
+        let scope =
+            returned.scopes.join(&target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?.separator);
+        let flow = if scope.is_empty() { flow } else { flow.with("scope", scope) };
         let secrets = SecretFields::default();
         let app = app_values(usable);
         let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
@@ -384,12 +392,16 @@ impl Broker {
         })?;
         let granted =
             target.mode.read_tokens(answer.status, &answer.body, sent).map_err(|kind| match kind {
-                RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => AuthorizeError::CodeRefused,
+                RefusalKind::Dead | RefusalKind::Busy => AuthorizeError::CodeRefused,
+                RefusalKind::Unknown => {
+                    let code = target.mode.refusal_code(&answer.body);
+                    AuthorizeError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
+                }
                 RefusalKind::App => AuthorizeError::AppRefused,
                 RefusalKind::Throttled => {
                     AuthorizeError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) }
                 }
-                RefusalKind::Outage => AuthorizeError::Unavailable,
+                RefusalKind::Clock | RefusalKind::Outage => AuthorizeError::Unavailable,
             })?;
         Ok((granted, sent))
     }
@@ -439,9 +451,7 @@ pub(crate) fn frozen_url(target: Target<'_>, usable: Option<&UsableApp>) -> Opti
     if target.mode.handoff.is_some() {
         return target.mode.handoff_url(config);
     }
-    let (secrets, flow, app) = (SecretFields::default(), Flow::default(), usable.map(app_values));
-    let given = Given { config, secrets: &secrets, app: app.as_ref(), flow: &flow };
-    Some(target.mode.exchange(given)?.ok()?.url)
+    target.mode.exchange_url(config, usable.map(app_values).as_ref())
 }
 
 /// Eight letters and digits in two groups, of which none is mistaken for another (Crockford's base 32): 40 bits.
@@ -505,12 +515,19 @@ impl Callback<'_> {
         Ok(())
     }
 
-    /// Hexadecimal HMAC-SHA256 under the app's secret of the other parameters, sorted, joined as `name=value&…`.
+    /// Hexadecimal HMAC-SHA256 under the app's secret of the other parameters, joined as `name=value`, sorted, joined with
+    /// `&`. What separates is escaped in them, as Shopify's libraries do it: else two sets of parameters could have one
+    /// signature.
     fn shopify_signed(&self, usable: &UsableApp) -> bool {
         let Some(tag) = self.parameters.get("hmac").and_then(|text| decoded(text)) else { return false };
         let others =
             self.parameters.iter().filter(|(name, _)| !matches!(name.as_str(), "hmac" | "signature"));
-        let pairs: Vec<_> = others.map(|(name, value)| format!("{name}={value}")).collect();
+        let escaped = |text: &str| text.replace('%', "%25").replace('&', "%26");
+        let pair = |(name, value): (&String, &String)| {
+            format!("{}={}", escaped(name).replace('=', "%3D"), escaped(value))
+        };
+        let mut pairs: Vec<_> = others.map(pair).collect();
+        pairs.sort_unstable();
         let message = pairs.join("&");
         let secrets = [&usable.client_secret, &usable.previous_client_secret];
         secrets.into_iter().flatten().any(|secret| {

@@ -103,7 +103,7 @@ impl Published {
         wanted: Wanted<'_>,
     ) -> Result<Option<P256Key>, VerifyError> {
         let Wanted { tenant, keys, config, app, flow } = wanted;
-        let url = keys.key_request(config, app, flow).map_err(missing)?.url;
+        let url = keys.key_url(config, app, flow).map_err(missing)?;
         let place = (url, app.client_id.clone());
         let known = match self.with(|memory| memory.known(&place, now)) {
             Some((key, false)) => return Ok(Some(key)),

@@ -79,6 +79,14 @@ pub enum RefreshError {
         /// How long to wait, unless the app is stored anew before that.
         retry: Duration,
     },
+    /// The provider finds the times in a signed assertion wrong.
+    #[error(
+        "the provider finds the vault's clock wrong; an operator must compare it with a time server, and then it works again"
+    )]
+    Clock {
+        /// How long to wait.
+        retry: Duration,
+    },
     /// The connection cannot be refreshed.
     #[error("this connection has nothing to refresh")]
     Nothing,
@@ -107,6 +115,7 @@ impl RefreshError {
             Pause::Throttled => Self::Throttled { retry },
             Pause::Refused => Self::Refused { retry },
             Pause::Incomplete => Self::Incomplete,
+            Pause::Clock => Self::Clock { retry },
             Pause::App { fault, .. } => Self::App { fault, retry },
         }
     }

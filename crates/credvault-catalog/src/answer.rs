@@ -43,6 +43,8 @@ pub enum RefusalKind {
     Throttled,
     /// Another request for the same tokens is under way at the provider: the next one may well be served.
     Busy,
+    /// The provider finds the times in a signed assertion wrong: the vault's clock is, or its own.
+    Clock,
     /// The provider is out of order, or something else answers in its place.
     Outage,
     /// A refusal in the provider's own words, which its file does not know.
@@ -144,6 +146,7 @@ pub(crate) struct AnswerRules {
     pub(crate) app: Vec<Condition>,
     pub(crate) throttled: Vec<Condition>,
     pub(crate) busy: Vec<Condition>,
+    pub(crate) clock: Vec<Condition>,
 }
 
 impl AnswerRules {
@@ -187,6 +190,8 @@ impl AnswerRules {
             RefusalKind::Throttled
         } else if is(&self.busy) {
             RefusalKind::Busy
+        } else if is(&self.clock) {
+            RefusalKind::Clock
         } else if is(&self.app) {
             RefusalKind::App
         } else if is(&self.dead) {

@@ -126,20 +126,30 @@ impl JsonTemplate {
         }
     }
 
-    /// `None` where a placeholder has no value: the member is left out.
-    fn fill(&self, values: &Values<'_>) -> Option<Value> {
-        Some(match self {
-            Self::Text(template) => Value::String(values.render(template)?.expose_secret().to_owned()),
-            Self::List(items) => Value::Array(items.iter().filter_map(|item| item.fill(values)).collect()),
-            Self::Object(members) => Value::Object(
-                members
-                    .iter()
-                    .filter_map(|(name, member)| Some((name.clone(), member.fill(values)?)))
-                    .collect(),
+    /// `None` where an optional placeholder has no value: the member is left out.
+    fn fill(&self, values: &Values<'_>) -> Result<Option<Value>, Placeholder> {
+        Ok(Some(match self {
+            Self::Text(template) => match values.render(template)? {
+                Some(text) => Value::String(text.expose_secret().to_owned()),
+                None => return Ok(None),
+            },
+            Self::List(items) => Value::Array(
+                items.iter().filter_map(|item| item.fill(values).transpose()).collect::<Result<_, _>>()?,
             ),
+            Self::Object(members) => Value::Object(filled(members, values)?),
             Self::Plain(value) => value.clone(),
-        })
+        }))
     }
+}
+
+fn filled(
+    members: &BTreeMap<String, JsonTemplate>,
+    values: &Values<'_>,
+) -> Result<serde_json::Map<String, Value>, Placeholder> {
+    let member = |(name, member): (&String, &JsonTemplate)| {
+        Some(member.fill(values).transpose()?.map(|value| (name.clone(), value)))
+    };
+    members.iter().filter_map(member).collect()
 }
 
 impl CallTemplates {
@@ -161,20 +171,32 @@ impl CallTemplates {
         all
     }
 
-    /// The request, or the first placeholder of the URL that has no value.
+    /// The request.
+    ///
+    /// # Errors
+    /// The first placeholder without a value that must have one.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<ProviderRequest, Placeholder> {
-        let url = values.rendered(&self.url)?;
-        let auth = values.request_auth(&self.parts);
         let body = match &self.body {
             BodyTemplates::Empty => Body::Empty,
-            BodyTemplates::Form(pairs) => Body::Form(values.pairs(pairs)),
+            BodyTemplates::Form(pairs) => Body::Form(values.pairs(pairs)?),
             BodyTemplates::Json(members) => {
-                let members =
-                    members.iter().filter_map(|(name, member)| Some((name.clone(), member.fill(values)?)));
-                Body::Json(Value::Object(members.collect()).to_string().into())
+                Body::Json(Value::Object(filled(members, values)?).to_string().into())
             }
         };
-        let url = url.expose_secret().to_owned();
-        Ok(ProviderRequest { method: self.method, url, headers: auth.headers, query: auth.query, body })
+        Ok(ProviderRequest {
+            method: self.method,
+            url: self.url(values)?,
+            headers: values.headers(&self.parts)?,
+            query: values.pairs(&self.parts.query)?,
+            body,
+        })
+    }
+
+    /// Where the request goes, without its query.
+    ///
+    /// # Errors
+    /// The first placeholder without a value.
+    pub(crate) fn url(&self, values: &Values<'_>) -> Result<String, Placeholder> {
+        Ok(values.render(&self.url)?.unwrap_or_default().expose_secret().to_owned())
     }
 }

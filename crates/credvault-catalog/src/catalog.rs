@@ -170,7 +170,8 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         Ok((name, checked))
     });
     let derived = derived.collect::<Result<_, Problem>>()?;
-    let known = Known { config: &config, secrets: &BTreeMap::new(), derived: &derived, app: &app };
+    let known =
+        Known { config: &config, secrets: &BTreeMap::new(), derived: &derived, app: &app, scoped: false };
     let mut webhooks = BTreeMap::new();
     for (name, webhook) in file.webhooks {
         let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &known)?;
@@ -200,7 +201,8 @@ fn mode(
         let checked = Derived::from_file(value.clone()).map_err(|problem| (place(name), problem))?;
         derived.insert(name.clone(), checked);
     }
-    let known = Known { config: &config, secrets: &secrets, derived: &derived, app };
+    let scoped = !file.scopes.default.is_empty() || !file.scopes.always.is_empty();
+    let known = Known { config: &config, secrets: &secrets, derived: &derived, app, scoped };
     known.check_derived(place)?;
     let request = known.request(&format!("{key}.request"), std::mem::take(&mut file.request))?;
     let request_names_app = known.names_app(request.all());

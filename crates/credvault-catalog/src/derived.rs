@@ -62,11 +62,14 @@ impl Derived {
                 by_setting.get(values.setting(from)?.as_ref()).map(|value| Cow::Borrowed(value.as_str()))
             }
             Self::Hmac { key, message } => {
-                let key = MacKey::new(values.render(key)?.expose_secret().as_bytes())?;
-                let tag = key.sign(&[values.render(message)?.expose_secret()]);
+                let render = |template| values.render(template).ok().flatten();
+                let key = MacKey::new(render(key)?.expose_secret().as_bytes())?;
+                let tag = key.sign(&[render(message)?.expose_secret()]);
                 Some(Cow::Owned(tag.iter().map(|byte| format!("{byte:02x}")).collect()))
             }
-            Self::Claim { token, name } => claim(values.render(token)?.expose_secret(), name).map(Cow::Owned),
+            Self::Claim { token, name } => {
+                claim(values.render(token).ok()??.expose_secret(), name).map(Cow::Owned)
+            }
         }
     }
 }

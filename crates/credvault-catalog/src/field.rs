@@ -24,6 +24,7 @@ pub(crate) struct Field {
     pub(crate) belongs: Option<Belongs>,
     pub(crate) members: Vec<String>,
     pub(crate) fixed_members: BTreeMap<String, String>,
+    pub(crate) enum_members: BTreeMap<String, Vec<String>>,
     pub(crate) hint_member: Option<String>,
     pub(crate) vault_only: bool,
 }
@@ -48,8 +49,10 @@ impl Field {
         if !secret && is_json {
             return Err(("type", "must not be json in a config".to_owned()));
         }
-        let has_members =
-            !file.members.is_empty() || !file.fixed_members.is_empty() || file.hint_member.is_some();
+        let has_members = !file.members.is_empty()
+            || !file.fixed_members.is_empty()
+            || !file.enum_members.is_empty()
+            || file.hint_member.is_some();
         if has_members && !is_json {
             return Err(("type", "must be json for a field with members".to_owned()));
         }
@@ -73,6 +76,7 @@ impl Field {
             belongs: file.belongs,
             members: file.members,
             fixed_members: file.fixed_members,
+            enum_members: file.enum_members,
             hint_member: file.hint_member,
             vault_only: file.vault_only,
         };
@@ -178,6 +182,12 @@ impl Field {
         for (name, expected) in &self.fixed_members {
             if object.get(name).and_then(Value::as_str) != Some(expected) {
                 return Err(format!("must have \"{name}\": \"{expected}\" in its JSON"));
+            }
+        }
+        for (name, values) in &self.enum_members {
+            let given = object.get(name).filter(|value| !value.is_null());
+            if given.is_some_and(|given| !values.iter().any(|value| given == value)) {
+                return Err(format!("must have as \"{name}\" in its JSON one of {}", values.join(", ")));
             }
         }
         Ok(())

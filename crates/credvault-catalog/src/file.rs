@@ -130,7 +130,8 @@ pub(crate) struct ModeFile {
     pub(crate) verify: Option<oauth::VerifyFile>,
 }
 
-/// How a request carries the credential. An entry whose placeholders are not all filled is left out.
+/// How a request carries the credential. An entry whose placeholders marked with `?` have no value is left out; without a
+/// value for any other, a fetch fails.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestFile {
@@ -154,6 +155,10 @@ pub(crate) struct RequestFile {
 pub(crate) struct BasicFile {
     pub(crate) user: String,
     pub(crate) password: String,
+    /// Whether both are form-encoded before they are joined, as RFC 6749, section 2.3.1 wants it of clients. Few
+    /// providers do; it matters where a secret has other characters than letters, digits, `*`, `-`, `.` and `_`.
+    #[serde(default)]
+    pub(crate) form_encoded: bool,
 }
 
 /// A field of a config or a credential.
@@ -198,6 +203,9 @@ pub(crate) struct FieldFile {
     /// For `json`: members that must have these values.
     #[serde(default)]
     pub(crate) fixed_members: BTreeMap<String, String>,
+    /// For `json`: members that must have one of these values if they are there.
+    #[serde(default)]
+    pub(crate) enum_members: BTreeMap<String, Vec<String>>,
     /// For `json`: the member that is shown as the hint.
     #[serde(default)]
     pub(crate) hint_member: Option<String>,

@@ -4,6 +4,8 @@ mod answers;
 
 mod handoff;
 
+mod stage;
+
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -21,9 +23,10 @@ use crate::handoff::HandOff;
 use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
 use crate::provider::AppField;
-use crate::request_auth::RequestTemplates;
+use crate::request_auth::{BasicTemplates, RequestTemplates};
 use crate::template::{Placeholder, Template};
 
+use stage::Stage;
 pub(crate) use webhook::webhook;
 
 /// What a mode has that templates may refer to.
@@ -32,6 +35,8 @@ pub(crate) struct Known<'a> {
     pub(crate) secrets: &'a BTreeMap<FieldName, Field>,
     pub(crate) derived: &'a BTreeMap<String, Derived>,
     pub(crate) app: &'a BTreeMap<FieldName, AppField>,
+    /// Whether scopes are asked for even if nobody chooses any.
+    pub(crate) scoped: bool,
 }
 
 /// What a provider file says about calls of one mode.
@@ -48,8 +53,10 @@ impl Known<'_> {
         let at = |part: &str| format!("{key}.{part}");
         let revoke = file.revoke.take().map(|revoke| self.revoke(&at("revoke"), revoke)).transpose()?;
         let verify = file.verify.take().map(|verify| self.verify(&at("verify"), verify)).transpose()?;
-        let exchange = file.exchange.take().map(|call| self.call(&at("exchange"), call)).transpose()?;
-        let renew = file.renew.take().map(|call| self.call(&at("renew"), call)).transpose()?;
+        let exchange =
+            file.exchange.take().map(|call| self.call(&at("exchange"), call, Stage::Exchange)).transpose()?;
+        let renew =
+            file.renew.take().map(|call| self.call(&at("renew"), call, Stage::Renewal)).transpose()?;
         let authorize =
             file.authorize.take().map(|authorize| self.authorize(&at("authorize"), authorize)).transpose()?;
         if authorize.is_some() != exchange.is_some() {
@@ -120,9 +127,11 @@ impl Known<'_> {
         Ok(ModeCalls { oauth: Some(oauth), handoff: None, revoke, verify })
     }
 
-    fn template(&self, key: &str, text: &str) -> Result<Template, Problem> {
+    /// A template that can be filled at this stage.
+    fn template(&self, key: &str, text: &str, stage: Stage) -> Result<Template, Problem> {
         let template = Template::parse(text).map_err(|problem| (key.to_owned(), problem))?;
         self.check(key, &template)?;
+        self.check_stage(key, &template, stage)?;
         Ok(template)
     }
 
@@ -141,7 +150,15 @@ impl Known<'_> {
             }
             Placeholder::Flow(_) => true,
         };
-        match template.placeholders().find(|placeholder| !known(placeholder)) {
+        // What is optional need not be promised by the field's own rules.
+        let loose = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Member(name, _) => {
+                self.secrets.get(name.as_str()).is_some_and(|field| field.kind == FieldKind::Json)
+            }
+            other => known(other),
+        };
+        let unknown = template.needed().find(|placeholder| !known(placeholder));
+        match unknown.or_else(|| template.optional().find(|placeholder| !loose(placeholder))) {
             Some(unknown) => {
                 Err((key.to_owned(), format!("refers to {unknown}, which this mode does not have")))
             }
@@ -185,8 +202,14 @@ impl Known<'_> {
     }
 
     /// A URL. What a tenant may choose in it must be narrowed down, for it decides where secrets go.
-    fn url(&self, key: &str, text: &str) -> Result<Template, Problem> {
-        let template = self.template(key, text)?;
+    fn url(&self, key: &str, text: &str, stage: Stage) -> Result<Template, Problem> {
+        let template = self.template(key, text, stage)?;
+        if template.optional().next().is_some() {
+            return Err((
+                key.to_owned(),
+                "must not have an optional part: without a URL there is no call".to_owned(),
+            ));
+        }
         for placeholder in template.placeholders() {
             let narrow = match placeholder {
                 Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
@@ -211,10 +234,11 @@ impl Known<'_> {
         &self,
         key: &str,
         pairs: BTreeMap<String, String>,
+        stage: Stage,
     ) -> Result<Vec<(Template, Template)>, Problem> {
         let pair = |(name, value): (String, String)| {
             let key = format!("{key}.{name}");
-            Ok((self.template(&key, &name)?, self.template(&key, &value)?))
+            Ok((self.template(&key, &name, stage)?, self.template(&key, &value, stage)?))
         };
         pairs.into_iter().map(pair).collect()
     }
@@ -223,24 +247,33 @@ impl Known<'_> {
     pub(crate) fn request(&self, key: &str, file: RequestFile) -> Result<RequestTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         Ok(RequestTemplates {
-            base_url: file.base_url.map(|url| self.template(&at("base_url"), &url)).transpose()?,
-            basic: self.basic(key, file.basic)?,
-            headers: self.pairs(&at("headers"), file.headers)?,
-            query: self.pairs(&at("query"), file.query)?,
+            base_url: file
+                .base_url
+                .map(|url| self.template(&at("base_url"), &url, Stage::Request))
+                .transpose()?,
+            basic: self.basic(key, file.basic, Stage::Request)?,
+            headers: self.pairs(&at("headers"), file.headers, Stage::Request)?,
+            query: self.pairs(&at("query"), file.query, Stage::Request)?,
         })
     }
 
-    fn basic(&self, key: &str, basic: Option<BasicFile>) -> Result<Option<(Template, Template)>, Problem> {
-        let Some(BasicFile { user, password }) = basic else { return Ok(None) };
-        let user = self.template(&format!("{key}.basic.user"), &user)?;
-        Ok(Some((user, self.template(&format!("{key}.basic.password"), &password)?)))
+    fn basic(
+        &self,
+        key: &str,
+        basic: Option<BasicFile>,
+        stage: Stage,
+    ) -> Result<Option<BasicTemplates>, Problem> {
+        let Some(BasicFile { user, password, form_encoded }) = basic else { return Ok(None) };
+        let half = |part: &str, text: &str| self.template(&format!("{key}.basic.{part}"), text, stage);
+        let (user, password) = (half("user", &user)?, half("password", &password)?);
+        Ok(Some(BasicTemplates { user, password, form_encoded }))
     }
 
-    pub(crate) fn call(&self, key: &str, file: CallFile) -> Result<CallTemplates, Problem> {
+    fn call(&self, key: &str, file: CallFile, stage: Stage) -> Result<CallTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let body = match (file.form.is_empty(), file.json) {
             (true, None) => BodyTemplates::Empty,
-            (false, None) => BodyTemplates::Form(self.pairs(&at("form"), file.form)?),
+            (false, None) => BodyTemplates::Form(self.pairs(&at("form"), file.form, stage)?),
             (true, Some(members)) => {
                 let mut templates = BTreeMap::new();
                 for (name, value) in members {
@@ -255,22 +288,23 @@ impl Known<'_> {
         let default = if matches!(body, BodyTemplates::Empty) { Method::Get } else { Method::Post };
         let parts = RequestTemplates {
             base_url: None,
-            basic: self.basic(key, file.basic)?,
-            headers: self.pairs(&at("headers"), file.headers)?,
-            query: self.pairs(&at("query"), file.query)?,
+            basic: self.basic(key, file.basic, stage)?,
+            headers: self.pairs(&at("headers"), file.headers, stage)?,
+            query: self.pairs(&at("query"), file.query, stage)?,
         };
-        let url = self.url(&at("url"), &file.url)?;
+        let url = self.url(&at("url"), &file.url, stage)?;
         let call =
             CallTemplates { method: file.method.unwrap_or(default), url, parts, body, bare: file.bare };
         for (part, template) in call.all() {
             self.check(&at(part), template)?;
+            self.check_stage(&at(part), template, stage)?;
         }
         Ok(call)
     }
 
     fn authorize(&self, key: &str, file: AuthorizeFile) -> Result<Authorize, Problem> {
         let at = |part: &str| format!("{key}.{part}");
-        let query = self.pairs(&at("query"), file.query)?;
+        let query = self.pairs(&at("query"), file.query, Stage::Consent)?;
         let values: Vec<_> = query.iter().map(|(_, value)| ("query", value)).collect();
         if !refers(&values, "state") {
             return Err((at("query"), "must send {flow.state}".to_owned()));
@@ -293,7 +327,7 @@ impl Known<'_> {
         });
         let account = file.account.map(|name| setting(at("account"), &name)).transpose()?;
         Ok(Authorize {
-            url: self.url(&at("url"), &file.url)?,
+            url: self.url(&at("url"), &file.url, Stage::Consent)?,
             query,
             code: file.code,
             issuer: file.issuer,
@@ -308,13 +342,14 @@ impl Known<'_> {
 
     fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
         let claims = file.claims.into_iter().map(|(name, value)| {
-            let template = self.template(&format!("{key}.claims.{name}"), &value)?;
+            let template = self.template(&format!("{key}.claims.{name}"), &value, Stage::Assertion)?;
             Ok((name, template))
         });
+        let part = |part: &str, text: &str| self.template(&format!("{key}.{part}"), text, Stage::Assertion);
         Ok(AssertionTemplates {
             claims: claims.collect::<Result<_, Problem>>()?,
-            key: self.template(&format!("{key}.key"), &file.key)?,
-            key_id: file.key_id.map(|text| self.template(&format!("{key}.key_id"), &text)).transpose()?,
+            key: part("key", &file.key)?,
+            key_id: file.key_id.map(|text| part("key_id", &text)).transpose()?,
             lifetime: Duration::from_secs(file.lifetime_seconds),
         })
     }

@@ -21,6 +21,7 @@ use crate::oauth::{OAuth, Revoke, Scopes, Verify};
 use crate::provider::listed;
 use crate::request_auth::RequestTemplates;
 use crate::schema;
+use crate::template::Placeholder;
 
 /// What kind of credential a mode has.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,7 +139,28 @@ impl Mode {
                 }
             }
         }
-        violations.into_result()
+        violations.into_result()?;
+        match self.check_key(secrets) {
+            Some((field, rule)) => Err(Violations::of(format!("{path}[{field}]"), rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// Has a key that signs assertions sign one: the field of one that cannot, and why.
+    fn check_key(&self, secrets: &SecretFields) -> Option<(String, String)> {
+        let key = &self.oauth.as_ref()?.assertion.as_ref()?.key;
+        let (field, member) = match key.placeholders().next()? {
+            Placeholder::Secret(field) => (field.clone(), String::new()),
+            Placeholder::Member(field, member) => {
+                (field.clone(), format!("must have another {member}, which "))
+            }
+            _ => return None,
+        };
+        let error = match self.rendered_key(key, secrets) {
+            Some(key) => credvault_crypto::sign_rs256(key.expose_secret(), b"").err()?,
+            None => return None,
+        };
+        Some((field, format!("{member}{error}")))
     }
 
     /// The masked hints of a credential, by field.
@@ -157,6 +179,18 @@ impl Mode {
     /// Whether a fetch leaves this field out unless policy says otherwise: refresh tokens, app secrets, webhook secrets.
     pub fn is_vault_only(&self, name: &FieldName) -> bool {
         self.secrets.get(name).is_some_and(|field| field.vault_only)
+    }
+
+    /// Whether a fetch gives out the very key that access tokens are minted from, so that it serves its owner even where
+    /// none could be minted.
+    pub fn hands_out_key(&self) -> bool {
+        let assertion = self.oauth.as_ref().and_then(|oauth| oauth.assertion.as_ref());
+        assertion.and_then(|assertion| assertion.key.placeholders().next()).is_some_and(|placeholder| {
+            let (Placeholder::Secret(field) | Placeholder::Member(field, _)) = placeholder else {
+                return false;
+            };
+            self.secrets.get(field.as_str()).is_some_and(|field| !field.vault_only)
+        })
     }
 
     /// Whether the provider can be asked whether a credential of this mode works.

@@ -28,15 +28,24 @@ impl PublicKeys {
     /// The request for a token of the app's own.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn token_request(&self, config: &Config, app: &App, flow: &Flow) -> Result<ProviderRequest, Missing> {
         self.fill(&self.token, config, app, flow)
+    }
+
+    /// Where the key that `{flow.key_id}` names is published.
+    ///
+    /// # Errors
+    /// A value that the URL needs is missing.
+    pub fn key_url(&self, config: &Config, app: &App, flow: &Flow) -> Result<String, Missing> {
+        let secrets = &SecretFields::default();
+        self.key.url(&self.values(config, secrets, app, flow)).map_err(Missing::from)
     }
 
     /// The request for the key that `{flow.key_id}` names, with the token as `{flow.token}`.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn key_request(&self, config: &Config, app: &App, flow: &Flow) -> Result<ProviderRequest, Missing> {
         self.fill(&self.key, config, app, flow)
     }
@@ -49,9 +58,18 @@ impl PublicKeys {
         flow: &Flow,
     ) -> Result<ProviderRequest, Missing> {
         let secrets = &SecretFields::default();
+        call.fill(&self.values(config, secrets, app, flow)).map_err(Missing::from)
+    }
+
+    fn values<'a>(
+        &'a self,
+        config: &'a Config,
+        secrets: &'a SecretFields,
+        app: &'a App,
+        flow: &'a Flow,
+    ) -> Values<'a> {
         let (fields, derived) = (&self.config, &self.derived);
-        let values = Values { config, secrets, app: Some(app), flow: Some(flow), fields, derived };
-        call.fill(&values).map_err(Missing::from)
+        Values { config, secrets, app: Some(app), flow: Some(flow), fields, derived }
     }
 
     /// The token in an answer of 2xx (RFC 6749, section 5.1), and how long it lives.

@@ -13,6 +13,7 @@ use crate::call::{App, Flow};
 use crate::derived::Derived;
 use crate::field::Field;
 use crate::file::FieldKind;
+use crate::mode::Missing;
 use crate::template::{Placeholder, Template};
 
 /// Base URL, headers and query parameters of requests to the provider.
@@ -24,13 +25,24 @@ pub struct RequestAuth {
     pub headers: Vec<(String, SecretString)>,
     /// Query parameters, to be percent-encoded by the caller.
     pub query: Vec<(String, SecretString)>,
+    /// What requests must carry beside that, and what has no value.
+    pub missing: Option<Missing>,
+}
+
+/// The two halves of basic authentication (RFC 7617).
+#[derive(Debug)]
+pub(crate) struct BasicTemplates {
+    pub(crate) user: Template,
+    pub(crate) password: Template,
+    /// Whether both are form-encoded first, as RFC 6749, section 2.3.1 wants it of clients.
+    pub(crate) form_encoded: bool,
 }
 
 /// The templates of a mode.
 #[derive(Default, Debug)]
 pub(crate) struct RequestTemplates {
     pub(crate) base_url: Option<Template>,
-    pub(crate) basic: Option<(Template, Template)>,
+    pub(crate) basic: Option<BasicTemplates>,
     pub(crate) headers: Vec<(Template, Template)>,
     pub(crate) query: Vec<(Template, Template)>,
 }
@@ -41,7 +53,7 @@ impl RequestTemplates {
         let basic = self
             .basic
             .iter()
-            .flat_map(|(user, password)| [("basic.user", user), ("basic.password", password)]);
+            .flat_map(|basic| [("basic.user", &basic.user), ("basic.password", &basic.password)]);
         let headers = self.headers.iter().flat_map(|(name, value)| [("headers", name), ("headers", value)]);
         let query = self.query.iter().flat_map(|(name, value)| [("query", name), ("query", value)]);
         self.base_url.iter().map(|url| ("base_url", url)).chain(basic).chain(headers).chain(query)
@@ -97,41 +109,65 @@ impl Values<'_> {
         }
     }
 
-    pub(crate) fn render(&self, template: &Template) -> Option<SecretString> {
-        let mut output = String::new();
-        template.render(&mut output, &|placeholder| self.value(placeholder))?;
-        Some(SecretString::from(output))
+    /// The filled template; `None` if an optional placeholder has no value.
+    ///
+    /// # Errors
+    /// The first placeholder without a value that must have one.
+    pub(crate) fn render(&self, template: &Template) -> Result<Option<SecretString>, Placeholder> {
+        template.render(&|placeholder| self.value(placeholder))
     }
 
-    /// The filled template, or the first placeholder that has no value.
-    pub(crate) fn rendered(&self, template: &Template) -> Result<SecretString, Placeholder> {
-        match template.placeholders().find(|placeholder| self.value(placeholder).is_none()) {
-            Some(missing) => Err(missing.clone()),
-            None => Ok(self.render(template).unwrap_or_default()),
+    /// Fills names and values. An entry with an optional placeholder that has no value is left out.
+    pub(crate) fn pairs(
+        &self,
+        templates: &[(Template, Template)],
+    ) -> Result<Vec<(String, SecretString)>, Placeholder> {
+        let mut pairs = Vec::with_capacity(templates.len());
+        for (name, value) in templates {
+            if let (Some(name), Some(value)) = (self.render(name)?, self.render(value)?) {
+                pairs.push((name.expose_secret().to_owned(), value));
+            }
         }
+        Ok(pairs)
     }
 
-    pub(crate) fn pairs(&self, templates: &[(Template, Template)]) -> Vec<(String, SecretString)> {
-        let pair = |(name, value): &(Template, Template)| {
-            Some((self.render(name)?.expose_secret().to_owned(), self.render(value)?))
-        };
-        templates.iter().filter_map(pair).collect()
-    }
-
-    /// Fills the templates. An entry whose placeholders are not all filled is left out.
-    pub(crate) fn request_auth(&self, templates: &RequestTemplates) -> RequestAuth {
-        let base_url = templates.base_url.as_ref().and_then(|url| self.render(url));
-        let mut headers = self.pairs(&templates.headers);
-        let basic = templates.basic.as_ref().and_then(|(user, password)| {
-            let (user, password) = (self.render(user)?, self.render(password)?);
+    /// All headers, `Authorization` for basic authentication among them.
+    pub(crate) fn headers(
+        &self,
+        templates: &RequestTemplates,
+    ) -> Result<Vec<(String, SecretString)>, Placeholder> {
+        let mut headers = self.pairs(&templates.headers)?;
+        if let Some(BasicTemplates { user, password, form_encoded }) = &templates.basic
+            && let (Some(user), Some(password)) = (self.render(user)?, self.render(password)?)
+        {
+            let half = |text: SecretString| match form_encoded {
+                true => url::form_urlencoded::byte_serialize(text.expose_secret().as_bytes())
+                    .collect::<String>()
+                    .into(),
+                false => text,
+            };
+            let (user, password) = (half(user), half(password));
             let joined = SecretString::from(format!("{}:{}", user.expose_secret(), password.expose_secret()));
-            Some(SecretString::from(format!("Basic {}", STANDARD.encode(joined.expose_secret()))))
-        });
-        headers.extend(basic.map(|value| ("Authorization".to_owned(), value)));
-        RequestAuth {
-            base_url: base_url.map(|url| url.expose_secret().to_owned()),
-            headers,
-            query: self.pairs(&templates.query),
+            let value = format!("Basic {}", STANDARD.encode(joined.expose_secret()));
+            headers.push(("Authorization".to_owned(), value.into()));
         }
+        Ok(headers)
+    }
+
+    /// Fills what requests carry, as far as it can be filled.
+    pub(crate) fn request_auth(&self, templates: &RequestTemplates) -> RequestAuth {
+        let mut auth = RequestAuth::default();
+        let mut missing = None;
+        let mut note = |placeholder: Placeholder| {
+            missing.get_or_insert_with(|| Missing::from(placeholder));
+        };
+        match templates.base_url.as_ref().map(|url| self.render(url)).transpose() {
+            Ok(url) => auth.base_url = url.flatten().map(|url| url.expose_secret().to_owned()),
+            Err(placeholder) => note(placeholder),
+        }
+        self.headers(templates).map_or_else(&mut note, |headers| auth.headers = headers);
+        self.pairs(&templates.query).map_or_else(&mut note, |query| auth.query = query);
+        auth.missing = missing;
+        auth
     }
 }

@@ -51,8 +51,11 @@ fn property(field: &Field, secret: bool) -> Value {
                 field.fixed_members.iter().map(|(name, value)| (name.clone(), json!({ "const": value })));
             let members =
                 field.members.iter().map(|name| (name.clone(), json!({ "type": "string", "minLength": 1 })));
-            let properties: Map<String, Value> = members.chain(fixed).collect();
+            let mut properties: Map<String, Value> = members.chain(fixed).collect();
             let required: Vec<_> = properties.keys().cloned().collect();
+            properties.extend(
+                field.enum_members.iter().map(|(name, values)| (name.clone(), json!({ "enum": values }))),
+            );
             set("contentSchema", json!({ "type": "object", "properties": properties, "required": required }));
         }
         FieldKind::HttpsUrl => {

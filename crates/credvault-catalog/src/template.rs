@@ -1,4 +1,10 @@
-//! Texts with placeholders: `https://{config.shop}/admin`, `Bearer {secret.access_token}`. Doubled braces are literal.
+//! Texts with placeholders: `https://{config.shop}/admin`, `Bearer {secret.access_token}`. Doubled braces are literal. A
+//! placeholder with a question mark, `{config.team_id?}`, is optional: without a value for it the whole entry is left
+//! out. Without a value for any other, nothing is sent.
+
+use std::borrow::Cow;
+
+use secrecy::SecretString;
 
 /// A parsed template.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -7,7 +13,8 @@ pub(crate) struct Template(Vec<Part>);
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Part {
     Literal(String),
-    Placeholder(Placeholder),
+    Needed(Placeholder),
+    Optional(Placeholder),
 }
 
 /// What a placeholder stands for.
@@ -91,7 +98,8 @@ impl std::fmt::Display for Template {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
-            Part::Placeholder(placeholder) => write!(f, "{{{placeholder}}}"),
+            Part::Needed(placeholder) => write!(f, "{{{placeholder}}}"),
+            Part::Optional(placeholder) => write!(f, "{{{placeholder}?}}"),
         })
     }
 }
@@ -117,7 +125,10 @@ impl Template {
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Placeholder(Placeholder::parse(name)?));
+                parts.push(match name.strip_suffix('?') {
+                    Some(name) => Part::Optional(Placeholder::parse(name)?),
+                    None => Part::Needed(Placeholder::parse(name)?),
+                });
                 after
             } else {
                 return Err("has a } without a {".to_owned());
@@ -132,9 +143,14 @@ impl Template {
 
     /// What the template refers to.
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
+        self.needed().chain(self.optional())
+    }
+
+    /// Those that must have a value.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &Placeholder> {
         self.0.iter().filter_map(|part| match part {
-            Part::Literal(_) => None,
-            Part::Placeholder(placeholder) => Some(placeholder),
+            Part::Needed(placeholder) => Some(placeholder),
+            Part::Literal(_) | Part::Optional(_) => None,
         })
     }
 
@@ -160,41 +176,57 @@ impl Template {
         Self(parts)
     }
 
-    /// Appends the filled template to `output`; `None` if a placeholder has no value, with `output` then unusable.
+    /// Those that are marked as optional.
+    pub(crate) fn optional(&self) -> impl Iterator<Item = &Placeholder> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Optional(placeholder) => Some(placeholder),
+            Part::Literal(_) | Part::Needed(_) => None,
+        })
+    }
+
+    /// The filled template; `None` if an optional placeholder has no value.
+    ///
+    /// # Errors
+    /// The first placeholder without a value that must have one.
     pub(crate) fn render<'v>(
         &self,
-        output: &mut String,
-        value: &impl Fn(&Placeholder) -> Option<std::borrow::Cow<'v, str>>,
-    ) -> Option<()> {
+        value: &impl Fn(&Placeholder) -> Option<Cow<'v, str>>,
+    ) -> Result<Option<SecretString>, Placeholder> {
+        if self.optional().any(|placeholder| value(placeholder).is_none()) {
+            return Ok(None);
+        }
+        let mut output = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(literal) => output.push_str(literal),
-                Part::Placeholder(placeholder) => output.push_str(&value(placeholder)?),
+                Part::Needed(placeholder) | Part::Optional(placeholder) => {
+                    output.push_str(&value(placeholder).ok_or_else(|| placeholder.clone())?);
+                }
             }
         }
-        Some(())
+        Ok(Some(output.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
+    fn filled(text: &str, missing: &str) -> Result<Option<String>, Placeholder> {
+        let value = |placeholder: &Placeholder| (placeholder.to_string() != missing).then_some("a".into());
+        let rendered = Template::parse(text).expect(text).render(&value)?;
+        Ok(rendered.map(|text| text.expose_secret().to_owned()))
+    }
+
     #[test]
-    fn placeholders_are_filled_and_a_missing_one_gives_nothing() {
-        let template = Template::parse("https://{config.shop}/x/{secret.key}").expect("valid");
-        assert_eq!(template.placeholders().count(), 2);
-        let fill = |missing: &str| {
-            let value = |placeholder: &Placeholder| match placeholder {
-                Placeholder::Config(name) if name != missing => Some("a".into()),
-                Placeholder::Secret(name) if name != missing => Some("b".into()),
-                _ => None,
-            };
-            let mut output = String::new();
-            template.render(&mut output, &value).map(|()| output)
-        };
-        assert_eq!(fill("").as_deref(), Some("https://a/x/b"));
-        assert_eq!(fill("key"), None);
+    fn what_is_needed_must_have_a_value_and_what_is_optional_need_not() {
+        let text = "https://{config.shop}/x/{secret.key?}";
+        assert_eq!(Template::parse(text).expect("valid").placeholders().count(), 2);
+        assert_eq!(filled(text, ""), Ok(Some("https://a/x/a".to_owned())));
+        assert_eq!(filled(text, "config.shop"), Err(Placeholder::Config("shop".to_owned())));
+        assert_eq!(filled(text, "secret.key"), Ok(None));
     }
 
     #[test]
@@ -202,23 +234,33 @@ mod tests {
         let cases = [
             ("query {{ shop {{ id }} }}", "query { shop { id } }"),
             ("{{{config.shop}}}", "{a}"),
+            ("{{{config.shop?}}}", "{a}"),
             ("{{config.shop}}", "{config.shop}"),
             ("}}{{", "}{"),
         ];
         for (text, expected) in cases {
-            let template = Template::parse(text).expect(text);
-            let mut output = String::new();
-            template.render(&mut output, &|_| Some("a".into())).expect("every placeholder has a value");
-            assert_eq!(output, expected);
-            assert_eq!(template.to_string(), text, "what is shown can be parsed again");
+            assert_eq!(filled(text, ""), Ok(Some(expected.to_owned())));
+            let shown = Template::parse(text).expect(text).to_string();
+            assert_eq!(shown, text, "what is shown can be parsed again");
         }
     }
 
     #[test]
     fn malformed_templates_are_refused() {
-        for text in
-            ["{", "a{b", "}", "a}b", "{}", "{config}", "{env.HOME}", "{a{config.b}}", "{{a}", "{a}}", "{{{"]
-        {
+        for text in [
+            "{",
+            "a{b",
+            "}",
+            "a}b",
+            "{}",
+            "{?}",
+            "{config}",
+            "{env.HOME}",
+            "{a{config.b}}",
+            "{{a}",
+            "{a}}",
+            "{{{",
+        ] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }

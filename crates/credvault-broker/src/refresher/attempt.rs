@@ -290,7 +290,9 @@ fn host_of(url: &str) -> String {
 
 fn sign_of(kind: RefusalKind, rest: Duration, revision: AppRevision) -> Sign {
     let pause = match kind {
-        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Unknown => return Sign::Well,
+        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Clock | RefusalKind::Unknown => {
+            return Sign::Well;
+        }
         RefusalKind::App => Pause::App { fault: AppFault::Refused, revision },
         RefusalKind::Throttled => Pause::Throttled,
         RefusalKind::Outage => Pause::Unavailable,

@@ -50,6 +50,13 @@ impl Inner {
                 Failed::app(AppFault::Refused, app, now, detail)
             }
             RefusalKind::Throttled => Failed::throttled(retry, now, detail),
+            RefusalKind::Clock => {
+                tracing::error!(
+                    provider = claimed.connection.provider.as_str(),
+                    "the provider finds the times in an assertion wrong; compare the vault's clock with a time server"
+                );
+                Failed::clock(retry, now, detail)
+            }
             RefusalKind::Outage | RefusalKind::Busy => Failed::temporary(retry, now, detail),
             RefusalKind::Unknown => {
                 let pause = answer.retry_after.unwrap_or_else(|| self.pause(claimed.failures, REFUSED));
@@ -101,6 +108,10 @@ impl Failed {
         Self { error: RefreshError::Integrity, ..Self::temporary(BROKEN_PAUSE, now, detail) }
     }
 
+    pub(super) fn clock(retry: Duration, now: Timestamp, detail: String) -> Self {
+        Self::paused(Pause::Clock, retry, now, detail)
+    }
+
     pub(super) fn unknown(retry: Duration, now: Timestamp, detail: String) -> Self {
         let failure = RefreshFailure::Unknown { retry_time: now.after(retry) };
         Self { failure, error: RefreshError::Unavailable { retry }, detail }
@@ -138,6 +149,8 @@ impl Failed {
             (_, RefreshError::Throttled { .. }) => "throttled",
             (_, RefreshError::App { .. }) => "app",
             (_, RefreshError::Integrity) => "integrity",
+            (_, RefreshError::Clock { .. }) => "clock",
+            (_, RefreshError::Incomplete) => "incomplete",
             _ => "failed",
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_catalog::{App, Assertion, Flow, Given, Granted, Mode, ProviderRequest, Rotation};
+use credvault_catalog::{App, Assertion, Flow, Given, Granted, Missing, Mode, ProviderRequest, Rotation};
 use credvault_domain::{Config, FieldName, Random, SecretFields, TenantId, Timestamp};
 use credvault_store::{AppFault, AppRevision, Claimed, Pause, Renewed, UsableApp};
 use secrecy::ExposeSecret as _;
@@ -52,22 +52,26 @@ impl Inner {
             app: app.as_ref(),
             flow: &flow,
         };
-        if let Some(missing) = mode.renewal_lacks(app.as_ref()) {
-            return Err(at_fault(AppFault::Missing, &format!("the app has no {missing}")));
-        }
         // A setting or a field of the connection that its owner has to give.
-        let missing =
+        let incomplete =
             |detail: String| Failed::paused(Pause::Incomplete, self.backoff(claimed.failures), now, detail);
-        let flow = match mode.assertion(given).map(|assertion| signed(assertion, now)) {
-            Some(Ok(signed)) => flow.clone().with("assertion", signed),
-            Some(Err(error)) => return Err(missing(error.to_string())),
+        let missing = |missing: Missing| match missing.is_apps() {
+            true => at_fault(AppFault::Missing, &format!("the app has no {missing}")),
+            false => incomplete(format!("{missing} is missing")),
+        };
+        let flow = match mode.assertion(given).transpose().map_err(missing)? {
+            // Keys are tried before they are stored. Only another one helps.
+            Some(assertion) => match signed(assertion, now) {
+                Ok(signed) => flow.clone().with("assertion", signed),
+                Err(error) => return Err(incomplete(format!("the connection's private key {error}"))),
+            },
             None => flow.clone(),
         };
         let given = Given { flow: &flow, ..given };
         match mode.renew(given) {
             Some(Ok(request)) => Ok((request, client)),
-            Some(Err(error)) => Err(missing(error.to_string())),
-            None => Err(missing("the mode renews nothing".to_owned())),
+            Some(Err(lacking)) => Err(missing(lacking)),
+            None => Err(incomplete("the mode renews nothing".to_owned())),
         }
     }
 
@@ -104,12 +108,16 @@ impl Inner {
     }
 }
 
-/// The assertion that is given for tokens (RFC 7523), as of now.
+/// How far assertions are back-dated: providers refuse what was issued in their future, by clocks that differ a little.
+const BACK: Duration = Duration::from_secs(60);
+
+/// The assertion that is given for tokens (RFC 7523).
 fn signed(assertion: Assertion, now: Timestamp) -> Result<String, credvault_crypto::KeyError> {
     let header = json!({ "alg": "RS256", "typ": "JWT", "kid": assertion.key_id });
     let mut claims = assertion.claims;
-    claims.insert("iat".to_owned(), json!(now.seconds()));
-    claims.insert("exp".to_owned(), json!(now.after(assertion.lifetime).seconds()));
+    let issued = now.before(BACK);
+    claims.insert("iat".to_owned(), json!(issued.seconds()));
+    claims.insert("exp".to_owned(), json!(issued.after(assertion.lifetime).seconds()));
     let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let message = format!("{}.{}", part(&header), part(&serde_json::Value::Object(claims)));
     let signature = credvault_crypto::sign_rs256(assertion.key.expose_secret(), message.as_bytes())?;

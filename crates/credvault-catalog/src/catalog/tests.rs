@@ -8,7 +8,11 @@ use super::*;
 
 mod answers;
 
+mod filled;
+
 mod handoff;
+
+mod keys;
 
 mod values;
 
@@ -63,7 +67,13 @@ fn requests_carry_what_each_provider_wants() {
         let (mode, settings, fields) = (mode(&catalog, provider, name), config(settings), secrets(fields));
         mode.check_config("config", &settings).expect("valid config");
         mode.check_secrets("fields", &fields).expect("valid credential");
-        mode.request_auth(&settings, &fields, None)
+        let app = crate::App {
+            client_id: "id".to_owned(),
+            client_secret: None,
+            settings: Default::default(),
+            secrets: Default::default(),
+        };
+        mode.request_auth(&settings, &fields, Some(&app))
     };
     let shown = |pairs: &[(String, SecretString)]| {
         pairs.iter().map(|(name, value)| format!("{name}: {}", value.expose_secret())).collect::<Vec<_>>()
@@ -219,7 +229,7 @@ fn a_service_account_is_its_json_and_its_hint_is_its_address() {
     let catalog = catalog();
     let sheets = mode(&catalog, "google_sheets", "service_account");
     let account = json!({
-        "type": "service_account", "project_id": "p", "private_key_id": "k", "private_key": "-----BEGIN CANARY",
+        "type": "service_account", "project_id": "p", "private_key_id": "k", "private_key": keys::PKCS8,
         "client_email": "sync@p.iam.gserviceaccount.com", "token_uri": "https://oauth2.googleapis.com/token",
     });
     let with = |key: &str, value: Value| {
@@ -230,6 +240,17 @@ fn a_service_account_is_its_json_and_its_hint_is_its_address() {
     let sound = secrets(&[("service_account", &account.to_string())]);
     sheets.check_secrets("fields", &sound).expect("valid");
     assert_eq!(sheets.hints(&sound)["service_account"], "sync@p.iam.gserviceaccount.com");
+    // Older files, and those that another tool has made.
+    let old = json!("https://accounts.google.com/o/oauth2/token");
+    let sparse =
+        json!({ "type": "service_account", "client_email": "a@b.example", "private_key": keys::PKCS1 });
+    for taken in [
+        with("token_uri", old),
+        with("token_uri", Value::Null),
+        secrets(&[("service_account", &sparse.to_string())]),
+    ] {
+        sheets.check_secrets("fields", &taken).expect("valid");
+    }
     for wrong in [
         with("token_uri", json!("https://evil.example/token")),
         with("type", json!("authorized_user")),

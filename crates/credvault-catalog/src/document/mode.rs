@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::handoff::HandOff;
 use crate::oauth::{After, Authorize, OAuth, Revoke, Rotation, Scopes, Verify};
 use crate::path::Path;
-use crate::request_auth::RequestTemplates;
+use crate::request_auth::{BasicTemplates, RequestTemplates};
 use crate::{Mode, ModeKind};
 
 /// Appends what is known about a mode. Writing to a text cannot fail.
@@ -82,7 +82,10 @@ fn request(text: &mut String, request: &RequestTemplates) {
     let mut parts = Vec::new();
     parts.extend(request.base_url.iter().map(|url| code(&url.to_string())));
     parts.extend(
-        request.basic.iter().map(|(user, password)| format!("basic authentication `{user}:{password}`")),
+        request
+            .basic
+            .iter()
+            .map(|BasicTemplates { user, password, .. }| format!("basic authentication `{user}:{password}`")),
     );
     parts.extend(request.headers.iter().map(|(name, value)| format!("`{name}: {value}`")));
     parts.extend(request.query.iter().map(|(name, value)| format!("`?{name}={value}`")));
@@ -118,6 +121,9 @@ fn tokens(text: &mut String, mode: &Mode, oauth: &OAuth) {
     }
     if !oauth.answer.throttled.is_empty() {
         let _ = writeln!(text, "- Too fast: {}, or status 429.", conditions(&oauth.answer.throttled));
+    }
+    if !oauth.answer.clock.is_empty() {
+        let _ = writeln!(text, "- Wrong clock: {}.", conditions(&oauth.answer.clock));
     }
     if !oauth.answer.busy.is_empty() {
         let _ = writeln!(text, "- Another request is under way: {}.", conditions(&oauth.answer.busy));

@@ -11,7 +11,8 @@ use crate::oauth::{CallbackSignature, Rotation};
 use crate::path::PathFile;
 use crate::webhook::{Encoding, KeyEncoding, Scheme, TimestampForm};
 
-/// A call: each value a template. An entry whose placeholders are not all filled is left out.
+/// A call: each value a template. An entry whose placeholders marked with `?`, as in `{config.team_id?}`, have no value is
+/// left out; without a value for any other, the call is not made.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallFile {
@@ -144,14 +145,14 @@ pub(crate) struct HandOffCallbackFile {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AssertionFile {
-    /// The private key, PEM (PKCS #8, RSA); signed with RS256.
+    /// The private key, RSA in PEM; signed with RS256. A credential whose key cannot sign is not taken.
     pub(crate) key: String,
     /// The `kid` of its header.
     #[serde(default)]
     pub(crate) key_id: Option<String>,
     /// Claims beside `iat` and `exp`.
     pub(crate) claims: BTreeMap<String, String>,
-    /// From `iat` to `exp`.
+    /// From `iat` to `exp`. `iat` is a minute back, for providers whose clock is behind ours.
     pub(crate) lifetime_seconds: u64,
 }
 
@@ -261,6 +262,8 @@ pub(crate) struct RenewalFile {
     pub(crate) throttled: Vec<ConditionFile>,
     /// Answers that mean: another request with this refresh token is under way. They count before `dead` and `app`.
     pub(crate) busy: Vec<ConditionFile>,
+    /// Answers that mean: the times in a signed assertion are wrong. They count before `dead` and `app`, too.
+    pub(crate) clock: Vec<ConditionFile>,
 }
 
 /// How the provider is told that a token is not needed any more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Known;
+use super::{Known, Stage};
 use crate::answer::{AnswerRules, DetailRules, SettingPath, SettingPaths, VerdictRules};
 use crate::catalog::Problem;
 use crate::condition::{Condition, Test};
@@ -70,6 +70,7 @@ impl Known<'_> {
             app,
             throttled: of_renewal("throttled", &renewal.throttled)?,
             busy: of_renewal("busy", &renewal.busy)?,
+            clock: of_renewal("clock", &renewal.clock)?,
         })
     }
 
@@ -94,12 +95,12 @@ impl Known<'_> {
             settings: self.settings(&at("settings"), file.settings)?,
             account: account.transpose()?,
         };
-        Ok(After { call: self.call(&at("call"), file.call)?, rules, optional: file.optional })
+        Ok(After { call: self.call(&at("call"), file.call, Stage::After)?, rules, optional: file.optional })
     }
 
     pub(super) fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
         Ok(Revoke {
-            call: self.call(&format!("{key}.call"), file.call)?,
+            call: self.call(&format!("{key}.call"), file.call, Stage::Later)?,
             success: conditions(&format!("{key}.success"), file.success)?,
             gone: conditions(&format!("{key}.gone"), file.gone)?,
         })
@@ -115,7 +116,7 @@ impl Known<'_> {
             Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
         };
         Ok(Verify {
-            call: self.call(&at("call"), file.call)?,
+            call: self.call(&at("call"), file.call, Stage::Later)?,
             rules: VerdictRules {
                 success: conditions(&at("success"), file.success)?,
                 account: path("account", file.account)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Known, refers};
+use super::{Known, Stage, refers};
 use crate::catalog::Problem;
 use crate::file::oauth::{HandOffFile, ScopesFile};
 use crate::handoff::{CallbackRules, HandOff};
@@ -17,7 +17,7 @@ impl Known<'_> {
         scopes: ScopesFile,
     ) -> Result<HandOff, Problem> {
         let at = |part: &str| format!("{key}.{part}");
-        let query = self.pairs(&at("query"), file.query)?;
+        let query = self.pairs(&at("query"), file.query, Stage::HandOff)?;
         let values: Vec<_> = query.iter().map(|(_, value)| ("query", value)).collect();
         for name in ["state", "redirect_uri", "handoff_uri"] {
             if !refers(&values, name) {
@@ -42,7 +42,7 @@ impl Known<'_> {
         }
         let ScopesFile { separator, default, always } = scopes;
         Ok(HandOff {
-            url: self.url(&at("url"), &file.url)?,
+            url: self.url(&at("url"), &file.url, Stage::HandOff)?,
             query,
             scopes: Scopes { separator, default, always },
             state: path("state", file.state)?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use credvault_domain::FieldName;
 
-use super::Known;
+use super::{Known, Stage};
 use crate::catalog::Problem;
 use crate::file::oauth::{PublicKeysFile, WebhookFile};
 use crate::public_keys::PublicKeys;
@@ -77,8 +77,8 @@ pub(crate) fn webhook(key: &str, file: WebhookFile, known: &Known<'_>) -> Result
 
 fn public_keys(key: &str, file: PublicKeysFile, known: &Known<'_>) -> Result<PublicKeys, Problem> {
     Ok(PublicKeys {
-        token: known.call(&format!("{key}.token"), file.token)?,
-        key: known.call(&format!("{key}.key"), file.key)?,
+        token: known.call(&format!("{key}.token"), file.token, Stage::KeyToken)?,
+        key: known.call(&format!("{key}.key"), file.key, Stage::Key)?,
         config: known.config.clone(),
         derived: known.derived.clone(),
     })

@@ -8,11 +8,13 @@ use super::Mode;
 use crate::answer::{Details, Granted, RefusalKind, Verdict};
 use crate::call::{App, CallTemplates, Flow, ProviderRequest};
 use crate::condition;
+use crate::oauth::AssertionTemplates;
 use crate::request_auth::{RequestAuth, Values};
 use crate::template::{Placeholder, Template};
 
 impl Mode {
-    /// What requests to the provider carry. The app is needed where [`Mode::request_names_app`].
+    /// What requests to the provider carry, and what they must carry that has no value. The app is needed where
+    /// [`Mode::request_names_app`].
     pub fn request_auth(&self, config: &Config, secrets: &SecretFields, app: Option<&App>) -> RequestAuth {
         self.values(Given { config, secrets, app, flow: &Flow::default() }).request_auth(&self.request)
     }
@@ -33,6 +35,9 @@ impl Mode {
             return Ok(request);
         }
         let carried = self.request_auth(given.config, given.secrets, given.app);
+        if let Some(missing) = carried.missing {
+            return Err(missing);
+        }
         let add = |pairs: &mut Vec<(String, SecretString)>, more: Vec<(String, SecretString)>| {
             for (name, value) in more {
                 if pairs.iter().all(|(present, _)| !present.eq_ignore_ascii_case(&name)) {
@@ -48,7 +53,7 @@ impl Mode {
     /// The URL that the user's browser is sent to. `None` if the mode has no consent.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn authorize_url(&self, given: Given<'_>) -> Option<Result<String, Missing>> {
         let (url, query) = match (&self.handoff, &self.oauth) {
             (Some(handoff), _) => (&handoff.url, &handoff.query),
@@ -58,11 +63,11 @@ impl Mode {
             }
         };
         let values = self.values(given);
-        let base = match values.rendered(url) {
-            Ok(base) => base,
+        let filled = values.render(url).and_then(|base| Ok((base.unwrap_or_default(), values.pairs(query)?)));
+        let (base, pairs) = match filled {
+            Ok(filled) => filled,
             Err(missing) => return Some(Err(missing.into())),
         };
-        let pairs = values.pairs(query);
         let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         // Spaces as %20: not every provider reads a plus in a URL.
@@ -79,21 +84,28 @@ impl Mode {
     pub fn handoff_url(&self, config: &Config) -> Option<String> {
         let (secrets, flow) = (SecretFields::default(), Flow::default());
         let values = self.values(Given { config, secrets: &secrets, app: None, flow: &flow });
-        Some(values.render(&self.handoff.as_ref()?.url)?.expose_secret().to_owned())
+        Some(values.render(&self.handoff.as_ref()?.url).ok()??.expose_secret().to_owned())
     }
 
     /// The request that gives tokens for a code.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn exchange(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         Some(self.fill(self.oauth.as_ref()?.exchange.as_ref()?, given))
+    }
+
+    /// Where a code is exchanged. `None` if the mode has no consent by code, or a setting is missing.
+    pub fn exchange_url(&self, config: &Config, app: Option<&App>) -> Option<String> {
+        let (secrets, flow) = (SecretFields::default(), Flow::default());
+        let values = self.values(Given { config, secrets: &secrets, app, flow: &flow });
+        self.oauth.as_ref()?.exchange.as_ref()?.url(&values).ok()
     }
 
     /// The request that asks, with new tokens, for what their answer did not say. `None` where nothing is asked.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn after(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         Some(self.carrying(&self.oauth.as_ref()?.after.as_ref()?.call, given))
     }
@@ -116,19 +128,9 @@ impl Mode {
     /// The request that gives a new access token.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn renew(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         Some(self.fill(self.oauth.as_ref()?.renew.as_ref()?, given))
-    }
-
-    /// What [`Mode::renew`] sends of the app and this one lacks: what proves the app must not be left out.
-    pub fn renewal_lacks(&self, app: Option<&App>) -> Option<String> {
-        let call = self.oauth.as_ref()?.renew.as_ref()?;
-        let (config, secrets, flow) = (Config::default(), SecretFields::default(), Flow::default());
-        let values = self.values(Given { config: &config, secrets: &secrets, app, flow: &flow });
-        let named = call.all().into_iter().flat_map(|(_, template)| template.placeholders());
-        let mut of_app = named.filter(|placeholder| matches!(placeholder, Placeholder::App(_)));
-        of_app.find(|placeholder| values.value(placeholder).is_none()).map(Placeholder::to_string)
     }
 
     /// Whether access tokens of this mode can be renewed at all.
@@ -147,20 +149,38 @@ impl Mode {
             && secrets.get("refresh_token").is_none_or(|token| token.expose_secret().is_empty())
     }
 
-    /// What has to be signed before [`Mode::renew`] can be sent.
-    pub fn assertion(&self, given: Given<'_>) -> Option<Assertion> {
+    /// What has to be signed before [`Mode::renew`] can be sent. `None` if nothing has to.
+    ///
+    /// # Errors
+    /// A value that it needs is missing.
+    pub fn assertion(&self, given: Given<'_>) -> Option<Result<Assertion, Missing>> {
         let templates = self.oauth.as_ref()?.assertion.as_ref()?;
+        Some(self.filled_assertion(templates, given).map_err(Missing::from))
+    }
+
+    /// The private key that signs assertions; `None` if the credential has none.
+    pub(super) fn rendered_key(&self, key: &Template, secrets: &SecretFields) -> Option<SecretString> {
+        let (config, flow) = (Config::default(), Flow::default());
+        self.values(Given { config: &config, secrets, app: None, flow: &flow }).render(key).ok()?
+    }
+
+    fn filled_assertion(
+        &self,
+        templates: &AssertionTemplates,
+        given: Given<'_>,
+    ) -> Result<Assertion, Placeholder> {
         let values = self.values(given);
-        let claims = templates.claims.iter().filter_map(|(name, template)| {
-            Some((name.clone(), Value::String(values.render(template)?.expose_secret().to_owned())))
-        });
-        Some(Assertion {
-            claims: claims.collect(),
-            key: values.render(&templates.key)?,
-            key_id: templates
-                .key_id
-                .as_ref()
-                .and_then(|template| Some(values.render(template)?.expose_secret().to_owned())),
+        let text = |template| Ok(values.render(template)?.map(|text| text.expose_secret().to_owned()));
+        let mut claims = serde_json::Map::new();
+        for (name, template) in &templates.claims {
+            if let Some(value) = text(template)? {
+                claims.insert(name.clone(), Value::String(value));
+            }
+        }
+        Ok(Assertion {
+            claims,
+            key: values.render(&templates.key)?.unwrap_or_default(),
+            key_id: templates.key_id.as_ref().map(text).transpose()?.flatten(),
             lifetime: templates.lifetime,
         })
     }
@@ -188,7 +208,7 @@ impl Mode {
     /// The request that gives a token back.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn revoke(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         Some(self.fill(&self.revoke.as_ref()?.call, given))
     }
@@ -203,7 +223,7 @@ impl Mode {
     /// The request that shows whether a credential works, with what every request of the mode carries.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// A value that it needs is missing.
     pub fn verify(&self, given: Given<'_>) -> Option<Result<ProviderRequest, Missing>> {
         let verify = self.verify.as_ref()?;
         Some(self.carrying(&verify.call, given))
@@ -233,7 +253,7 @@ pub struct Given<'a> {
 pub struct Assertion {
     /// Claims beside `iat` and `exp`.
     pub claims: serde_json::Map<String, Value>,
-    /// The private key, PEM (PKCS #8).
+    /// The private key, PEM.
     pub key: SecretString,
     /// The `kid` of its header.
     pub key_id: Option<String>,
@@ -243,8 +263,20 @@ pub struct Assertion {
 
 /// A value without which a request cannot be made, as templates call it: `config.shop`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0} is missing")]
+#[error("{0}")]
 pub struct Missing(pub String);
+
+impl Missing {
+    /// Whether it is a value of the platform's app, which the connection's owner cannot mend.
+    pub fn is_apps(&self) -> bool {
+        self.0.starts_with("app.")
+    }
+
+    /// Whether it is a field of the credential.
+    pub fn is_secret(&self) -> bool {
+        self.0.starts_with("secret.")
+    }
+}
 
 impl From<Placeholder> for Missing {
     fn from(placeholder: Placeholder) -> Self {

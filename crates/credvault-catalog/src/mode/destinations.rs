@@ -76,7 +76,7 @@ impl Mode {
     fn rendered(&self, template: &Template, config: &Config) -> Option<String> {
         let (secrets, flow) = (SecretFields::default(), Flow::default());
         let values = self.values(Given { config, secrets: &secrets, app: None, flow: &flow });
-        Some(values.render(template)?.expose_secret().to_owned())
+        Some(values.render(template).ok()??.expose_secret().to_owned())
     }
 
     /// The beginning of every URL that the mode fills, up to the end of its authority.

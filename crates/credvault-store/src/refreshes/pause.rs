@@ -30,6 +30,8 @@ pub enum Pause {
     Refused,
     /// The connection lacks something that its owner has to give: a setting, or a key that can sign.
     Incomplete,
+    /// The provider finds the times in a signed assertion wrong.
+    Clock,
     /// The app at the provider is at fault, as it was stored then: another one ends the pause.
     App {
         /// What is wrong with it.
@@ -59,6 +61,7 @@ impl Pause {
             Some("THROTTLED") => Self::Throttled,
             Some("REFUSED") => Self::Refused,
             Some("INCOMPLETE") => Self::Incomplete,
+            Some("CLOCK") => Self::Clock,
             Some("APP_REFUSED") => app(AppFault::Refused),
             Some("APP_MISSING") => app(AppFault::Missing),
             Some("APP_OTHER") => app(AppFault::Other),
@@ -72,6 +75,7 @@ impl Pause {
             Self::Throttled => ("THROTTLED", None),
             Self::Refused => ("REFUSED", None),
             Self::Incomplete => ("INCOMPLETE", None),
+            Self::Clock => ("CLOCK", None),
             Self::App { fault: AppFault::Refused, revision } => ("APP_REFUSED", Some(revision)),
             Self::App { fault: AppFault::Missing, revision } => ("APP_MISSING", Some(revision)),
             Self::App { fault: AppFault::Other, revision } => ("APP_OTHER", Some(revision)),
