@@ -93,6 +93,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, DELETE", "handoffs"),
         ("SELECT, INSERT, DELETE", "callbacks"),
         ("SELECT, INSERT, DELETE", "webhook_deliveries"),
+        ("SELECT, INSERT, DELETE", "app_deliveries"),
         ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
         ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
         ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_broker::webhook::{self, Delivery, Keys};
+use credvault_broker::webhook::{self, Delivery, Key, Keys, Named, WebhookError};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
 use credvault_catalog::{KeyPlace, Mode, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, ConnectionId, TenantId, TenantScope, Violations};
@@ -26,6 +26,10 @@ pub(crate) struct Service(pub(crate) Arc<Vault>);
 const PATIENCE: Duration = Duration::from_secs(12);
 /// When a fetch that lacks the platform's app is worth another try.
 const APP_RETRY: Duration = Duration::from_secs(60);
+/// What is said of a delivery that an app's key has signed, and that is not for the connection.
+const OTHER_ACCOUNT: &str = "it is signed for the app, and about another account than this connection's";
+const NO_ACCOUNT: &str =
+    "it is signed for the app, and does not say that it is for this connection's account";
 
 rpcs! {
     Service, v1::vault_service_server::VaultService,
@@ -327,18 +331,20 @@ async fn verify_webhook(
     };
     let app = call.vault.store.apps().usable_in(&scope, &connection.provider).await?;
     let values = app.as_ref().map(app_values);
-    let secrets = webhook.keys.iter().flat_map(|place| match place {
+    let kept = |place: &KeyPlace| match place {
         KeyPlace::App(name) => vec![values.as_ref().and_then(|app| app.secrets.get(name.as_str()))],
         KeyPlace::Secret(name) => vec![fields.get(name.as_str())],
         KeyPlace::AppSecret => app
             .iter()
             .flat_map(|app| [app.client_secret.as_ref(), app.previous_client_secret.as_ref()])
             .collect(),
-    });
-    let keys = Keys {
-        secrets: secrets.flatten().collect(),
-        client_id: app.as_ref().map(|app| app.app.client_id.as_str()),
     };
+    let secrets = webhook.keys.iter().flat_map(|place| {
+        let is_apps = !matches!(place, KeyPlace::Secret(_));
+        kept(place).into_iter().flatten().map(move |secret| Key { secret, is_apps })
+    });
+    let keys =
+        Keys { secrets: secrets.collect(), client_id: app.as_ref().map(|app| app.app.client_id.as_str()) };
     let headers: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
     let method = if request.method.is_empty() { "POST" } else { &request.method };
     let delivery = Delivery { method, url: &request.url, headers: &headers, body: &request.body };
@@ -351,19 +357,40 @@ async fn verify_webhook(
         }
         None => webhook::check(webhook, &delivery, &keys, call.now()),
     };
+    let told = |verdict: v1::WebhookVerdict, problem: &str| {
+        let (verdict, problem) = (verdict.into(), problem.to_owned());
+        call.recorded(v1::VerifyWebhookResponse { verdict, problem, delivery_id: String::new() })
+    };
+    let unsigned = matches!(checked, Err(WebhookError::SignatureMissing { .. }));
+    if (checked.is_ok() || unsigned)
+        && let Some(handshake) = webhook::handshake(webhook, &delivery, checked.is_ok(), |place| {
+            kept(place).into_iter().flatten().next()
+        })
+    {
+        return told(v1::WebhookVerdict::Handshake, &handshake.answer).await;
+    }
     let checked = match checked {
         Ok(checked) => checked,
-        Err(error) => {
-            let invalid = v1::VerifyWebhookResponse {
-                verdict: v1::WebhookVerdict::Invalid.into(),
-                problem: error.to_string(),
-                delivery_id: String::new(),
+        Err(error) => return told(v1::WebhookVerdict::Invalid, &error.to_string()).await,
+    };
+    let window = checked.replay_window;
+    let first = match app.as_ref().filter(|_| checked.shared) {
+        Some(app) => {
+            let external = connection.confirmed_account_id.as_deref();
+            let account = match webhook::named(webhook, &delivery, &connection.config, external) {
+                Named::This(account) => account,
+                Named::Other => return told(v1::WebhookVerdict::Invalid, OTHER_ACCOUNT).await,
+                Named::None => return told(v1::WebhookVerdict::Invalid, NO_ACCOUNT).await,
             };
-            return call.recorded(invalid).await;
+            let key = checked.shared_replay_key(account.as_deref());
+            let owner = (&app.space, &connection.provider);
+            call.vault.store.first_app_delivery(owner, &key, window, call.event()).await?
+        }
+        None => {
+            let key = &checked.replay_key;
+            call.vault.store.first_delivery(&fetched.place(), key, window, call.event()).await?
         }
     };
-    let (key, window) = (&checked.replay_key, checked.replay_window);
-    let first = call.vault.store.first_delivery(&fetched.place(), key, window, call.event()).await?;
     Ok(first.map(|first| {
         let verdict = if first { v1::WebhookVerdict::Valid } else { v1::WebhookVerdict::Repeated };
         v1::VerifyWebhookResponse {

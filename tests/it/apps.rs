@@ -7,6 +7,13 @@ use crate::harness::{Client, TestVault, refusal};
 use crate::on_both;
 
 const SIGNING: &str = "CANARY_signing_secret_of_the_app";
+const BODY: &str = r#"{"shop":"s-1"}"#;
+
+/// A connection of this shop.
+fn of_shop(account: &str, shop: &str) -> v1::CreateConnectionRequest {
+    let config = prost_types::Struct { fields: [("shop".to_owned(), prost_types::Value::from(shop))].into() };
+    v1::CreateConnectionRequest { config: Some(config), ..connection_request(account) }
+}
 
 fn with_settings(settings: &[(&str, &str)]) -> v1::PutOAuthAppRequest {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -21,12 +28,12 @@ async fn put(operator: &Client, request: v1::PutOAuthAppRequest) -> Result<v1::O
 async fn verdict(connected: &Connected, app: &Client, id: &str, secret: &str) -> v1::WebhookVerdict {
     use credvault_domain::Clock as _;
     let time = connected.vault.clock.now().seconds().to_string();
-    let signature = credvault_testkit::hmac_sha256(secret.as_bytes(), format!("{time}.{{}}").as_bytes());
+    let signature = credvault_testkit::hmac_sha256(secret.as_bytes(), format!("{time}.{BODY}").as_bytes());
     let header = |name: &str, value: &str| v1::WebhookHeader { name: name.into(), value: value.into() };
     let request = v1::VerifyWebhookRequest {
         connection_id: id.to_owned(),
         headers: vec![header("X-Signature", &signature), header("X-Time", &time)],
-        body: b"{}".to_vec(),
+        body: BODY.as_bytes().to_vec(),
         ..Default::default()
     };
     app.vault().verify_webhook(request).await.unwrap().into_inner().verdict()
@@ -39,7 +46,7 @@ on_both! {
         let connected = Connected::start(vault, STRICT).await;
         let operator = connected.vault.client("operator").await;
         let app = connected.vault.app("acme").await;
-        let id = app.create(connection_request("main")).await.unwrap().id;
+        let id = app.create(of_shop("main", "s-1")).await.unwrap().id;
         assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Invalid);
 
         let stored = put(&operator, with_settings(&[("application_id", "x1"), ("signing_secret", SIGNING)])).await.unwrap();
@@ -51,6 +58,15 @@ on_both! {
         assert!(connected.vault.holds("oauth_apps", "application_id").await);
         assert!(!connected.vault.holds("oauth_apps", SIGNING).await);
         assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Valid);
+
+        // What the app's key signs is for the shop that it names, and counts once for the app.
+        let globex = connected.vault.app("globex").await;
+        let other = globex.create(of_shop("main", "s-2")).await.unwrap().id;
+        assert_eq!(verdict(&connected, &globex, &other, SIGNING).await, v1::WebhookVerdict::Invalid);
+        let nameless = globex.create(connection_request("nameless")).await.unwrap().id;
+        assert_eq!(verdict(&connected, &globex, &nameless, SIGNING).await, v1::WebhookVerdict::Invalid);
+        let same = globex.create(of_shop("same", "s-1")).await.unwrap().id;
+        assert_eq!(verdict(&connected, &globex, &same, SIGNING).await, v1::WebhookVerdict::Repeated);
 
         // What is left out or empty stays, as the app's secret does; plain settings are replaced.
         for kept in [with_settings(&[]), with_settings(&[("signing_secret", "")])] {

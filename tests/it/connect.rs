@@ -374,6 +374,7 @@ on_both! {
         let app = connected.vault.app("acme").await;
         let created = app.create(v1::CreateConnectionRequest {
             auth_mode: "api_key".into(),
+            config: Some(prost_types::Struct { fields: [("shop".to_owned(), prost_types::Value::from("s-1"))].into() }),
             credential: Some(input(&[("key", "sim_key_shop-1"), ("webhook_secret", "CANARY webhook secret")])),
             ..connection_request("key")
         }).await.unwrap();
@@ -393,14 +394,17 @@ on_both! {
             assert!(!format!("{answer:?}").contains("CANARY"));
             (answer.verdict(), answer.problem)
         };
-        let body = r#"{"order": "CANARY 17"}"#;
+        let body = r#"{"order": "CANARY 17", "shop": "s-1"}"#;
         let good = signed("CANARY webhook secret", &time, body);
         assert_eq!(check(good.clone(), &time, body).await.0, v1::WebhookVerdict::Valid);
         assert_eq!(check(good.clone(), &time, body).await.0, v1::WebhookVerdict::Repeated);
         // The app's secret is one of the provider's, too.
         assert_eq!(check(signed(CLIENT_SECRET, &time, body), &time, body).await.0, v1::WebhookVerdict::Valid);
+        assert_eq!(check(signed(CLIENT_SECRET, &time, body), &time, body).await.0, v1::WebhookVerdict::Repeated);
+        let foreign = r#"{"order": "CANARY 17", "shop": "s-2"}"#;
         for (signature, time, body) in [
             (good.clone(), time.as_str(), r#"{"order": "CANARY 18"}"#),
+            (signed(CLIENT_SECRET, &time, foreign), &time, foreign),
             (good, "1", body),
             (signed("CANARY webhook secret", "1", body), "1", body),
             (signed("another", &time, body), &time, body),

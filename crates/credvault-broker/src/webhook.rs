@@ -1,5 +1,6 @@
 //! Whether an incoming webhook is the provider's: a pure check over the raw bytes that arrived, for every scheme that
-//! the catalog can describe. It reads no clock, keeps no list of what it has seen, and never parses the body.
+//! the catalog can describe. It reads no clock, keeps no list of what it has seen, and parses the body only for the account
+//! that it names.
 //!
 //! What a caller may trust after [`check`] is what was signed, and nothing else. So [`Checked::replay_key`] is made of
 //! signed bytes only, in their decoded form: another spelling of the same signature has the same key.
@@ -12,7 +13,11 @@ use credvault_crypto::{MacKey, Opened, same_secret, sha256};
 use credvault_domain::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+mod account;
+
 mod claim;
+
+mod handshake;
 
 mod message;
 
@@ -20,7 +25,9 @@ mod timestamp;
 
 mod ebay;
 
+pub use account::{Named, named};
 pub use ebay::{check_ebay, ebay_key_id};
+pub use handshake::handshake;
 
 use claim::{BASE64, Claim};
 
@@ -41,9 +48,18 @@ pub struct Delivery<'a> {
 #[derive(Clone)]
 pub struct Keys<'a> {
     /// Every secret that is live: the current one, and while they are exchanged the previous one.
-    pub secrets: Vec<&'a SecretString>,
+    pub secrets: Vec<Key<'a>>,
     /// The app's id at the provider.
     pub client_id: Option<&'a str>,
+}
+
+/// A secret that deliveries are checked with.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    /// The secret.
+    pub secret: &'a SecretString,
+    /// Whether it is the app's, and so signs for every account that has consented to the app.
+    pub is_apps: bool,
 }
 
 /// A delivery that is the provider's.
@@ -57,6 +73,9 @@ pub struct Checked {
     pub replay_key: [u8; 32],
     /// How long the key has to be remembered.
     pub replay_window: Duration,
+    /// Whether the key was the app's or the provider's own. Such a delivery is for the connection only if it names its
+    /// account.
+    pub shared: bool,
 }
 
 /// Why a delivery is not accepted. No message shows a value that was sent or stored.
@@ -134,7 +153,7 @@ pub fn check(
         Scheme::Ebay => return Err(WebhookError::PublicKeyNeeded),
     };
     check_time(webhook, &claim, now)?;
-    let tag = authenticate(webhook, delivery, keys, &claim)?;
+    let (tag, shared) = authenticate(webhook, delivery, keys, &claim)?;
     let replay_key = match claim.id {
         Some(id) if webhook.signed.contains(&Signed::Id) => replay_key("id", &[id.as_bytes()]),
         // Of an id that is not signed, a replay would carry another. The tag says all that is signed: time and body.
@@ -143,7 +162,7 @@ pub fn check(
     // From the first arrival at one edge of the tolerance until the other edge. A time that is not signed dates nothing.
     let dated = claim.timestamp.is_some() && webhook.signed.contains(&Signed::Timestamp);
     let replay_window = if dated { webhook.tolerance.saturating_mul(2) } else { UNDATED_WINDOW };
-    Ok(Checked { id: claim.id.map(str::to_owned), replay_key, replay_window })
+    Ok(Checked { id: claim.id.map(str::to_owned), replay_key, replay_window, shared })
 }
 
 impl<'a> Delivery<'a> {
@@ -167,13 +186,13 @@ fn check_token(webhook: &Webhook, delivery: &Delivery<'_>, keys: &Keys<'_>) -> R
     let sent = delivery.signature(&webhook.signature)?;
     let sent = sent.strip_prefix(&webhook.prefix).ok_or(WebhookError::SignatureMalformed)?;
     let id = webhook.id.as_deref().map(|name| delivery.header(name)).transpose()?.flatten();
-    try_each(keys, |secret| {
+    let ((), shared) = try_each(keys, |secret| {
         let secret = usable(secret)?;
         Ok(same_secret(sent, secret).then_some(()))
     })?;
     // Nothing is signed. Whoever knows the token can send anything, so the id is as good as the rest.
     let replay_key = replay_key("token", &[id.unwrap_or_default().as_bytes(), delivery.body]);
-    Ok(Checked { id: id.map(str::to_owned), replay_key, replay_window: UNDATED_WINDOW })
+    Ok(Checked { id: id.map(str::to_owned), replay_key, replay_window: UNDATED_WINDOW, shared })
 }
 
 fn check_time(webhook: &Webhook, claim: &Claim<'_>, now: Timestamp) -> Result<(), WebhookError> {
@@ -184,13 +203,14 @@ fn check_time(webhook: &Webhook, claim: &Claim<'_>, now: Timestamp) -> Result<()
     if distance > tolerance { Err(WebhookError::TimestampOutside { tolerance }) } else { Ok(()) }
 }
 
-/// The tag that a live secret made over one of the messages that the provider may have signed.
+/// The tag that a live secret made over one of the messages that the provider may have signed, and whether the secret is
+/// the app's.
 fn authenticate(
     webhook: &Webhook,
     delivery: &Delivery<'_>,
     keys: &Keys<'_>,
     claim: &Claim<'_>,
-) -> Result<[u8; 32], WebhookError> {
+) -> Result<([u8; 32], bool), WebhookError> {
     let messages = message::candidates(webhook, delivery, keys, claim)?;
     try_each(keys, |secret| {
         let key = mac_key(webhook.key_encoding, secret)?;
@@ -198,18 +218,18 @@ fn authenticate(
     })
 }
 
-/// Tries every secret. A broken one does not keep the others from being tried, and is named if none of them fits.
+/// Tries every secret: what the first that fits gave, and whether it is the app's. A broken one does not keep the others from being tried, and is named if none of them fits.
 fn try_each<T>(
     keys: &Keys<'_>,
     attempt: impl Fn(&SecretString) -> Result<Option<T>, WebhookError>,
-) -> Result<T, WebhookError> {
+) -> Result<(T, bool), WebhookError> {
     if keys.secrets.is_empty() {
         return Err(WebhookError::KeyMissing);
     }
     let mut reason = WebhookError::SignatureWrong;
-    for secret in &keys.secrets {
+    for Key { secret, is_apps } in &keys.secrets {
         match attempt(secret) {
-            Ok(Some(found)) => return Ok(found),
+            Ok(Some(found)) => return Ok((found, *is_apps)),
             Ok(None) => {}
             Err(broken) => reason = broken,
         }
@@ -236,6 +256,17 @@ fn mac_key(encoding: KeyEncoding, secret: &SecretString) -> Result<MacKey, Webho
 fn usable(secret: &SecretString) -> Result<&str, WebhookError> {
     let text = secret.expose_secret();
     if text.trim().is_empty() { Err(WebhookError::KeyMalformed) } else { Ok(text) }
+}
+
+impl Checked {
+    /// What makes the delivery unique under a shared key, for the account that it names in its signed part: one delivery may
+    /// be about several accounts, and count once for each. An account that is not signed could be another each time.
+    pub fn shared_replay_key(&self, account: Option<&str>) -> [u8; 32] {
+        match account {
+            Some(account) => replay_key("account", &[&self.replay_key, account.as_bytes()]),
+            None => self.replay_key,
+        }
+    }
 }
 
 /// SHA-256 over the hashes of a label and of each part, so that no byte can move from one part to the next.

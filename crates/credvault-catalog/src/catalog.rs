@@ -174,7 +174,17 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
         Known { config: &config, secrets: &BTreeMap::new(), derived: &derived, app: &app, scoped: false };
     let mut webhooks = BTreeMap::new();
     for (name, webhook) in file.webhooks {
-        let webhook = flows::webhook(&format!("webhooks.{name}"), webhook, &known)?;
+        let key = format!("webhooks.{name}");
+        let webhook = flows::webhook(&key, webhook, &known)?;
+        let settings = webhook.accounts.iter().filter_map(|account| account.setting.as_deref());
+        for setting in settings {
+            if !modes.values().any(|mode: &Mode| mode.config.contains_key(setting)) {
+                return Err((
+                    format!("{key}.account"),
+                    format!("names {setting}, which is no setting of any mode"),
+                ));
+            }
+        }
         webhooks.insert(name, webhook);
     }
     let ProviderFile { name, documentation, uncertain, rate_limit, .. } = file;

@@ -11,7 +11,9 @@ use std::fmt::Write as _;
 
 use crate::derived::Derived;
 use crate::oauth::Rotation;
-use crate::webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};
+use crate::webhook::{
+    AccountPlace, DeliveryAccount, Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook,
+};
 use crate::{Catalog, Mode, Provider, RateLimit};
 use words::{cell, code, list, span};
 
@@ -204,6 +206,14 @@ fn webhook(text: &mut String, name: &str, webhook: &Webhook) {
     if let Some(id) = &webhook.id {
         let _ = writeln!(text, "- Delivery's id: {}.", code(id));
     }
+    if !webhook.accounts.is_empty() {
+        let accounts = list(webhook.accounts.iter().map(account), "or");
+        let _ = writeln!(text, "- Account, where the key is the app's: {accounts}.");
+    }
+    for handshake in &webhook.handshakes {
+        let signed = if handshake.signed { "signed" } else { "unsigned" };
+        let _ = writeln!(text, "- Handshake, {signed}: {}", handshake.answer);
+    }
     if let Some(keys) = &webhook.public_keys {
         let _ = writeln!(text, "- Key: {}, with a token of the app's own.", calls::call(&keys.key));
     }
@@ -212,6 +222,17 @@ fn webhook(text: &mut String, name: &str, webhook: &Webhook) {
         let form = if webhook.key_encoding == KeyEncoding::Base64 { ", base64 after `whsec_`" } else { "" };
         let _ = writeln!(text, "- Key: {keys}{form}.");
     }
+}
+
+fn account(account: &DeliveryAccount) -> String {
+    let place = match &account.place {
+        AccountPlace::Header(name) => format!("the header {}, not signed", code(name)),
+        AccountPlace::Body(path) => format!("{} in the body", code(&path.to_string())),
+    };
+    let prefix =
+        if account.prefix.is_empty() { String::new() } else { format!(" after {}", code(&account.prefix)) };
+    let setting = account.setting.as_ref().map(|name| format!(", as the setting {}", code(name)));
+    format!("{place}{prefix}{}", setting.unwrap_or_default())
 }
 
 fn key_place(place: &KeyPlace) -> String {

@@ -55,4 +55,7 @@ pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
 pub use provider::{AppField, Provider, RateLimit};
 pub use public_keys::PublicKeys;
 pub use request_auth::RequestAuth;
-pub use webhook::{Encoding, KeyEncoding, KeyPlace, Scheme, Signed, TimestampForm, Webhook};
+pub use webhook::{
+    AccountPath, AccountPlace, DeliveryAccount, Encoding, Handshake, KeyEncoding, KeyPlace, Scheme, Signed,
+    TimestampForm, Webhook,
+};

@@ -52,6 +52,23 @@ impl Path {
         self.0.iter().filter_map(found).filter(|value| !value.is_null())
     }
 
+    /// All texts that are not empty, and numbers, that stand there; a list on the way stands for each of its elements.
+    pub(crate) fn every(&self, document: &Value) -> Vec<String> {
+        let step = |found: Vec<Value>, part: &Part| -> Vec<Value> {
+            let spread = |value: Value| match (part, value) {
+                (Part::Named(name), Value::Array(items)) if name.parse::<usize>().is_err() => items,
+                (_, value) => vec![value],
+            };
+            found.into_iter().flat_map(spread).filter_map(|value| part.of(&value).cloned()).collect()
+        };
+        let routes = self.0.iter().flat_map(|route| route.iter().fold(vec![document.clone()], step));
+        let leaves = routes.flat_map(|value| match value {
+            Value::Array(items) => items,
+            value => vec![value],
+        });
+        leaves.filter_map(|value| text(&value)).collect()
+    }
+
     /// The value as text, if it is a text that is not empty, or a number.
     pub(crate) fn text(&self, document: &Value) -> Option<String> {
         self.of(document).and_then(text)
@@ -134,6 +151,14 @@ mod tests {
         assert_eq!(path(&["[kind=ORGANISATION].id"]).text(&tenants).as_deref(), Some("2"));
         assert_eq!(path(&["[kind=OTHER].id"]).of(&tenants), None);
         assert_eq!(path(&["[kind=ORGANISATION].id"]).of(&json!({"kind": "ORGANISATION"})), None);
+    }
+
+    #[test]
+    fn a_list_on_the_way_stands_for_each_of_its_elements() {
+        let events = json!({"events": [{"tenant": "a"}, {"tenant": 2}, {}], "ids": ["x", "y"]});
+        assert_eq!(path(&["events.tenant", "ids"]).every(&events), ["a", "2", "x", "y"]);
+        assert_eq!(path(&["portal"]).every(&json!([{"portal": 1}, {"portal": 2}])), ["1", "2"]);
+        assert!(path(&["events.0.none"]).every(&events).is_empty());
     }
 
     #[test]

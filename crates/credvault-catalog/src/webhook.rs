@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use credvault_domain::FieldName;
+use credvault_domain::{Config, FieldName};
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::call::Method;
+use crate::condition::{self, Condition};
+use crate::path::Path;
 use crate::public_keys::PublicKeys;
 
 /// What kind of signature it is.
@@ -122,6 +126,82 @@ pub struct Webhook {
     pub key_encoding: KeyEncoding,
     /// Where the provider publishes the key, for [`Scheme::Ebay`].
     pub public_keys: Option<PublicKeys>,
+    /// Whose account a delivery is about: the ways in which it is named.
+    pub accounts: Vec<DeliveryAccount>,
+    /// Requests that are no deliveries.
+    pub handshakes: Vec<Handshake>,
+}
+
+/// One way in which a delivery names the account that it is about.
+#[derive(Debug)]
+pub struct DeliveryAccount {
+    /// Where it stands.
+    pub place: AccountPlace,
+    /// What stands before it.
+    pub prefix: String,
+    /// The setting that it must equal, instead of the account's id at the provider.
+    pub setting: Option<String>,
+}
+
+/// Where an account stands in a delivery.
+#[derive(Debug)]
+pub enum AccountPlace {
+    /// In this header, in lower case. Nothing signs it.
+    Header(String),
+    /// In the body, which is signed.
+    Body(AccountPath),
+}
+
+/// A place in a body.
+#[derive(Debug)]
+pub struct AccountPath(pub(crate) Path);
+
+impl std::fmt::Display for AccountPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl DeliveryAccount {
+    /// The accounts that the body names here.
+    pub fn in_body(&self, body: &Value) -> Vec<String> {
+        let AccountPlace::Body(AccountPath(path)) = &self.place else { return Vec::new() };
+        let named = path.every(body).into_iter();
+        named.filter_map(|text| text.strip_prefix(self.prefix.as_str()).map(str::to_owned)).collect()
+    }
+
+    /// Whether it is this connection's account. `external` is its id as the provider told it.
+    pub fn is(&self, named: &str, config: &Config, external: Option<&str>) -> bool {
+        match &self.setting {
+            Some(setting) => config.get(setting).and_then(Value::as_str) == Some(named),
+            None => external == Some(named),
+        }
+    }
+}
+
+/// A request by which a provider asks whether an endpoint is there.
+#[derive(Debug)]
+pub struct Handshake {
+    /// The HTTP method. With GET the query is looked at, else the body.
+    pub method: Method,
+    /// Whether it is signed like a delivery.
+    pub signed: bool,
+    pub(crate) when: Vec<Condition>,
+    pub(crate) token: Option<(Path, KeyPlace)>,
+    /// What to answer, as a sentence.
+    pub answer: String,
+}
+
+impl Handshake {
+    /// Whether a request with this body or query is one.
+    pub fn is(&self, content: &Value) -> bool {
+        self.when.iter().all(|condition| condition::any(std::slice::from_ref(condition), 200, content))
+    }
+
+    /// Where the secret is kept that it must repeat, and what it repeats.
+    pub fn token(&self, content: &Value) -> Option<(&KeyPlace, Option<String>)> {
+        self.token.as_ref().map(|(path, key)| (key, path.text(content)))
+    }
 }
 
 /// The tolerance where the provider's file names none.

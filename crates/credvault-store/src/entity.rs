@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "sea-orm's derives want public items")]
 
+pub(crate) mod app_delivery;
 pub(crate) mod audit_event;
 pub(crate) mod authorization;
 pub(crate) mod callback;

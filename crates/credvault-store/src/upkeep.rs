@@ -14,7 +14,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::change::REQUEST_MEMORY;
-use crate::entity::{authorization, change, connection, event_delivery, request, webhook_delivery};
+use crate::entity::{
+    app_delivery, authorization, change, connection, event_delivery, request, webhook_delivery,
+};
 use crate::event_deliveries::bury_late;
 use crate::{Error, Store, audit_log, callbacks, handoffs, session};
 
@@ -165,6 +167,11 @@ impl Store {
             .filter(webhook_delivery::Column::ExpireTime.lt(now))
             .exec(&tx)
             .await?;
+        app_delivery::Entity::delete_many()
+            .filter(app_delivery::Column::TenantId.eq(tenant.as_str()))
+            .filter(app_delivery::Column::ExpireTime.lt(now))
+            .exec(&tx)
+            .await?;
         event_delivery::Entity::delete_many()
             .filter(event_delivery::Column::TenantId.eq(tenant.as_str()))
             .filter(event_delivery::Column::State.ne(DeliveryState::Pending.as_str()))
@@ -228,6 +235,15 @@ impl Store {
             .filter(webhook_delivery::Column::ExpireTime.lt(now))
             .select_only()
             .column(webhook_delivery::Column::TenantId)
+            .distinct()
+            .into_tuple()
+            .all(&everywhere)
+            .await?;
+        tenants.extend(deliveries);
+        let deliveries: Vec<String> = app_delivery::Entity::find()
+            .filter(app_delivery::Column::ExpireTime.lt(now))
+            .select_only()
+            .column(app_delivery::Column::TenantId)
             .distinct()
             .into_tuple()
             .all(&everywhere)

@@ -22,6 +22,7 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
         "id = 'simulator'\nname = 'Simulator'\n\
+         config.shop = {{ title = 'Shop' }}\n\
          app.application_id = {{ title = 'Application id' }}\n\
          app.signing_secret = {{ title = 'Signing secret', secret = true }}\n\
          [modes.oauth2_code]\ntitle = 'OAuth'\nkind = 'oauth2_code'\n\
@@ -49,6 +50,8 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          verify = {{ call = {{ url = '{url}/me' }}, account = 'id' }}\n\
          [webhooks.events]\nsignature = 'X-Signature'\ntimestamp = 'X-Time'\n\
          signed = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
+         account = [{{ path = 'shop', setting = 'shop' }}]\n\
+         [[webhooks.events.handshakes]]\nwhen = [{{ path = 'ping' }}]\nanswer = 'Answer 200.'\n\
          [modes.oauth2_code.renewal]\n{renewal}\n"
     )
 }

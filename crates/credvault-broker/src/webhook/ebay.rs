@@ -33,7 +33,8 @@ pub fn check_ebay(delivery: &Delivery<'_>, public_key: &P256Key) -> Result<Check
         .map_err(|_| WebhookError::SignatureWrong)?;
     // Not the signature: from (r, s) everybody can make (r, -s), which verifies too. Each notification's body has its
     // own id.
-    Ok(Checked { id: None, replay_key: replay_key("ebay", &[delivery.body]), replay_window: UNDATED_WINDOW })
+    let replay_key = replay_key("ebay", &[delivery.body]);
+    Ok(Checked { id: None, replay_key, replay_window: UNDATED_WINDOW, shared: true })
 }
 
 struct EbaySignature {

@@ -4,6 +4,8 @@ use credvault_catalog::{Encoding, TimestampForm};
 use credvault_crypto::P256Key;
 use proptest::prelude::*;
 
+mod accounts;
+
 mod cases;
 
 use super::*;
@@ -86,6 +88,22 @@ fn a_header_that_comes_twice_must_say_the_same() {
                 );
             }
             case.headers.pop();
+        }
+    }
+}
+
+#[test]
+fn whose_key_signed_is_told() {
+    for case in cases() {
+        let secret = SecretString::from(case.secret);
+        for is_apps in [true, false] {
+            let other = SecretString::from("another");
+            let secrets = vec![Key { secret: &other, is_apps: !is_apps }, Key { secret: &secret, is_apps }];
+            let keys = Keys { secrets, client_id: Some("6abcdef123") };
+            let checked = check(&case.webhook, &case.delivery(), &keys, case.now()).expect(case.name);
+            assert_eq!(checked.shared, is_apps, "{}", case.name);
+            assert_eq!(checked.shared_replay_key(None), checked.replay_key);
+            assert_ne!(checked.shared_replay_key(Some("a")), checked.shared_replay_key(Some("b")));
         }
     }
 }
@@ -335,7 +353,7 @@ fn a_clients_id_must_be_known_where_it_is_signed() {
     let case = named("tiktok_shop");
     let secret = SecretString::from(case.secret);
     for client_id in [None, Some("")] {
-        let keys = Keys { secrets: vec![&secret], client_id };
+        let keys = Keys { secrets: vec![Key { secret: &secret, is_apps: false }], client_id };
         let found = check(&case.webhook, &case.delivery(), &keys, case.now());
         assert_eq!(found, Err(WebhookError::ClientIdMissing));
     }
@@ -523,7 +541,7 @@ proptest! {
                 for url in [&url, &escapes] {
                     let delivery = Delivery { url, ..case.delivery() };
                     let secret = SecretString::from(case.secret);
-                    let keys = Keys { secrets: vec![&secret], client_id: Some("6abcdef123") };
+                    let keys = Keys { secrets: vec![Key { secret: &secret, is_apps: false }], client_id: Some("6abcdef123") };
                     prop_assert!(check(&case.webhook, &delivery, &keys, case.now()).is_err());
                 }
             }

@@ -342,6 +342,60 @@ pub(crate) struct WebhookFile {
     /// Where the provider publishes its keys, for the scheme `ebay`.
     #[serde(default)]
     pub(crate) public_keys: Option<PublicKeysFile>,
+    /// Whose account a delivery is about, in one or more ways. What is signed for the platform's app, and not with a key of
+    /// the connection's own, is valid only where one of these is the connection's account.
+    #[serde(default)]
+    pub(crate) account: Vec<DeliveryAccountFile>,
+    /// Requests that are no deliveries: with them the provider asks whether the endpoint is there.
+    #[serde(default)]
+    pub(crate) handshakes: Vec<HandshakeFile>,
+}
+
+/// Where an account stands in a delivery: in a header, which nothing signs, or in the body, which is signed.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeliveryAccountFile {
+    #[serde(default)]
+    pub(crate) header: Option<String>,
+    /// A path in the body, JSON or form; a list on the way stands for each of its elements, and a form's value that is
+    /// JSON for that.
+    #[serde(default)]
+    pub(crate) path: Option<PathFile>,
+    /// What stands before it.
+    #[serde(default)]
+    pub(crate) prefix: String,
+    /// The setting that it must equal, instead of the account's id at the provider.
+    #[serde(default)]
+    pub(crate) setting: Option<String>,
+}
+
+/// A request by which a provider asks whether an endpoint is there.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandshakeFile {
+    /// The HTTP method, POST if there is none. With GET the conditions are about the query.
+    #[serde(default)]
+    pub(crate) method: Option<Method>,
+    /// Whether it is signed like a delivery.
+    #[serde(default)]
+    pub(crate) signed: bool,
+    /// What all must hold of its body or query.
+    pub(crate) when: Vec<ConditionFile>,
+    /// Where it repeats a secret that we chose.
+    #[serde(default)]
+    pub(crate) token: Option<HandshakeTokenFile>,
+    /// What to answer, as a sentence.
+    pub(crate) answer: String,
+}
+
+/// A secret that a handshake repeats.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandshakeTokenFile {
+    /// Where it stands in the body or query.
+    pub(crate) path: PathFile,
+    /// Where it is kept, like a key of deliveries.
+    pub(crate) key: String,
 }
 
 /// The calls that give a public key. Settings in them are those of every mode.

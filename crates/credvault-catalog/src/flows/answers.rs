@@ -129,7 +129,7 @@ impl Known<'_> {
     }
 }
 
-fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
+pub(super) fn conditions(key: &str, files: Vec<ConditionFile>) -> Result<Vec<Condition>, Problem> {
     let checked =
         |(index, file)| condition(file).map_err(|text| (key.to_owned(), format!("[{index}] {text}")));
     files.into_iter().enumerate().map(checked).collect()

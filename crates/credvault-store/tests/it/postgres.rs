@@ -78,8 +78,13 @@ async fn fixture_with_rows() -> Fixture {
         assert!(revocations.open(&gone).await.unwrap().is_some());
         let day = std::time::Duration::from_secs(86_400);
         for first in [true, false] {
-            let event = event(&scope, Action::VerifyWebhook);
-            let seen = fixture.store.first_delivery(&place, &[7; 32], day, event).await.unwrap();
+            let provider = ProviderId::parse("shopify").unwrap();
+            let of_place = event(&scope, Action::VerifyWebhook);
+            let seen = fixture.store.first_delivery(&place, &[7; 32], day, of_place).await.unwrap();
+            assert_eq!(seen.into_inner(), first);
+            let of_app = event(&scope, Action::VerifyWebhook);
+            let owner = (scope.tenant(), &provider);
+            let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, of_app).await.unwrap();
             assert_eq!(seen.into_inner(), first);
         }
     }
@@ -101,6 +106,7 @@ const TABLES: [&str; 17] = [
     "handoffs",
     "callbacks",
     "webhook_deliveries",
+    "app_deliveries",
     "revocations",
     "event_endpoints",
     "event_deliveries",
@@ -149,6 +155,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "refreshes",
             "authorizations",
             "webhook_deliveries",
+            "app_deliveries",
             "event_deliveries",
         ]
         .contains(&table);

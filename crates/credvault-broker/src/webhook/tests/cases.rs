@@ -9,7 +9,7 @@ use credvault_domain::Timestamp;
 use secrecy::SecretString;
 
 use crate::webhook::claim::BASE64;
-use crate::webhook::{Checked, Delivery, Keys, WebhookError, check};
+use crate::webhook::{Checked, Delivery, Key, Keys, WebhookError, check};
 
 pub(super) const KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 pub(super) const BODY: &str = r#"{"id":820982911946154508,"note":"café \u00fc","total":"12.50"}"#;
@@ -46,6 +46,8 @@ impl Case {
             keys: Vec::new(),
             key_encoding: KeyEncoding::Text,
             public_keys: None,
+            accounts: Vec::new(),
+            handshakes: Vec::new(),
         };
         Self {
             name,
@@ -147,7 +149,8 @@ impl Case {
 
     pub(super) fn check_with(&self, secrets: &[&str]) -> Result<Checked, WebhookError> {
         let secrets: Vec<SecretString> = secrets.iter().map(|text| SecretString::from(*text)).collect();
-        let keys = Keys { secrets: secrets.iter().collect(), client_id: Some("6abcdef123") };
+        let secrets = secrets.iter().map(|secret| Key { secret, is_apps: false });
+        let keys = Keys { secrets: secrets.collect(), client_id: Some("6abcdef123") };
         check(&self.webhook, &self.delivery(), &keys, self.now())
     }
 }

@@ -1,0 +1,166 @@
+//! Whose account a delivery is about, and what is no delivery at all, in the words of real providers.
+
+use std::sync::LazyLock;
+
+use credvault_catalog::{Catalog, KeyPlace, Webhook};
+use credvault_domain::{Config, ProviderId};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::webhook::{Delivery, Named, handshake, named};
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::load(None).expect("sound"));
+
+fn webhook(provider: &str) -> &'static Webhook {
+    let provider = CATALOG.get(&ProviderId::parse(provider).expect("an id")).expect("known");
+    provider.webhooks.values().next().expect("one")
+}
+
+fn post<'a>(headers: &'a [(String, String)], body: &'a str) -> Delivery<'a> {
+    Delivery { method: "POST", url: "https://hooks.example/in", headers, body: body.as_bytes() }
+}
+
+#[test]
+fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
+    let form = |inner: &str| {
+        format!("payload={}", url::form_urlencoded::byte_serialize(inner.as_bytes()).collect::<String>())
+    };
+    // The provider, the settings and the account's id of a connection, what is about it, and what is about another.
+    let cases = [
+        (
+            "slack",
+            json!({"team_id": "T1"}),
+            "U1",
+            r#"{"team_id":"T1"}"#.to_owned(),
+            r#"{"team_id":"T2"}"#.to_owned(),
+        ),
+        ("slack", json!({}), "T1", "command=x&team_id=T1".to_owned(), "command=x&team_id=T2".to_owned()),
+        ("slack", json!({}), "T1", form(r#"{"team":{"id":"T1"}}"#), form(r#"{"team":{"id":"T2"}}"#)),
+        (
+            "hubspot",
+            json!({}),
+            "62515",
+            r#"[{"portalId":1},{"portalId":62515}]"#.to_owned(),
+            r#"[{"portalId":1}]"#.to_owned(),
+        ),
+        (
+            "xero",
+            json!({"tenant_id": "a"}),
+            "u",
+            r#"{"events":[{"tenantId":"a"}],"firstEventSequence":1}"#.to_owned(),
+            r#"{"events":[{"tenantId":"b"}],"firstEventSequence":1}"#.to_owned(),
+        ),
+        (
+            "quickbooks",
+            json!({"realm_id": "77"}),
+            "u",
+            r#"{"eventNotifications":[{"realmId":"77"}]}"#.to_owned(),
+            r#"{"eventNotifications":[{"realmId":"78"}]}"#.to_owned(),
+        ),
+        (
+            "github",
+            json!({"installation_id": "5"}),
+            "u",
+            r#"{"installation":{"id":5}}"#.to_owned(),
+            r#"{"installation":{"id":6}}"#.to_owned(),
+        ),
+        (
+            "github",
+            json!({}),
+            "9",
+            r#"{"repository":{"owner":{"id":9}}}"#.to_owned(),
+            r#"{"installation":{"id":9}}"#.to_owned(),
+        ),
+        (
+            "stripe",
+            json!({"account_id": "acct_1"}),
+            "x",
+            r#"{"account":"acct_1"}"#.to_owned(),
+            r#"{"account":"x2"}"#.to_owned(),
+        ),
+        (
+            "meta",
+            json!({"page_id": "3"}),
+            "u",
+            r#"{"entry":[{"id":"3"}]}"#.to_owned(),
+            r#"{"entry":[{"id":"4"}]}"#.to_owned(),
+        ),
+        (
+            "bigcommerce",
+            json!({"store_hash": "abc"}),
+            "u",
+            r#"{"producer":"stores/abc"}"#.to_owned(),
+            r#"{"producer":"stores/abcd"}"#.to_owned(),
+        ),
+    ];
+    for (provider, settings, external, own, foreign) in cases {
+        let Value::Object(settings) = settings else { panic!("an object") };
+        let config = Config::new(settings).expect("small");
+        let who = |body: &str, external| named(webhook(provider), &post(&[], body), &config, external);
+        assert!(matches!(who(&own, Some(external)), Named::This(Some(_))), "{provider}: {own}");
+        assert_eq!(who(&foreign, Some(external)), Named::Other, "{provider}: {foreign}");
+        for nothing in ["", "{}", "[]", "<html>", "a=b"] {
+            assert_eq!(who(nothing, Some(external)), Named::None, "{provider}: {nothing}");
+        }
+        // Who has no account and no setting is named by nothing.
+        let none = named(webhook(provider), &post(&[], &own), &Config::default(), None);
+        assert_eq!(none, Named::Other, "{provider}");
+    }
+}
+
+#[test]
+fn a_shop_is_named_in_a_header_that_nothing_signs() {
+    let Value::Object(settings) = json!({"shop": "a.myshopify.com"}) else { panic!("an object") };
+    let config = Config::new(settings).expect("small");
+    let from = |shop: &str| {
+        let headers = [("X-Shopify-Shop-Domain".to_owned(), shop.to_owned())];
+        named(webhook("shopify"), &post(&headers, "{}"), &config, None)
+    };
+    assert_eq!(from("a.myshopify.com"), Named::This(None));
+    assert_eq!(from("b.myshopify.com"), Named::Other);
+    assert_eq!(named(webhook("shopify"), &post(&[], "{}"), &config, None), Named::None);
+}
+
+#[test]
+fn every_webhook_that_an_apps_key_signs_says_where_the_account_stands() {
+    for provider in CATALOG.iter() {
+        for (name, webhook) in &provider.webhooks {
+            let shared = webhook.public_keys.is_some()
+                || webhook.keys.iter().any(|key| !matches!(key, KeyPlace::Secret(_)));
+            assert!(!shared || !webhook.accounts.is_empty(), "{}.{name}", provider.id);
+        }
+    }
+}
+
+#[test]
+fn a_handshake_is_neither_a_delivery_nor_a_forgery() {
+    let token = SecretString::from("chosen");
+    let answer = |provider, delivery: Delivery<'_>, signed, kept: Option<&SecretString>| {
+        handshake(webhook(provider), &delivery, signed, |_| kept).map(|handshake| handshake.answer.as_str())
+    };
+    assert!(answer("woocommerce", post(&[], "webhook_id=15"), false, None).is_some());
+    for forged in ["", "webhook_id=15&id=7", r#"{"id":7,"webhook_id":15}"#, "id=15"] {
+        assert_eq!(answer("woocommerce", post(&[], forged), false, None), None, "{forged}");
+    }
+
+    let right = "https://hooks.example/in?hub.mode=subscribe&hub.challenge=17&hub.verify_token=chosen";
+    let asked = |method, url| Delivery { method, url, headers: &[], body: b"" };
+    assert!(answer("meta", asked("GET", right), false, Some(&token)).is_some());
+    assert_eq!(answer("meta", asked("GET", right), false, None), None, "no token is kept");
+    assert_eq!(answer("meta", asked("GET", &right.replace("chosen", "guessed")), false, Some(&token)), None);
+    assert_eq!(answer("meta", asked("POST", right), false, Some(&token)), None);
+
+    let signed = [
+        ("slack", r#"{"type":"url_verification","challenge":"c","token":"t"}"#),
+        ("xero", r#"{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"e"}"#),
+        ("github", r#"{"zen":"Keep it simple.","hook_id":1}"#),
+    ];
+    for (provider, body) in signed {
+        assert!(answer(provider, post(&[], body), true, None).is_some(), "{provider}");
+        assert_eq!(
+            answer(provider, post(&[], body), false, None),
+            None,
+            "{provider}: only after its signature"
+        );
+    }
+}
