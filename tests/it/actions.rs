@@ -40,6 +40,43 @@ fn everything_in_the_protos_is_explained() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
+/// What is named like a secret is marked as one; what is marked makes its message silent (`build.rs`).
+#[test]
+fn what_is_named_like_a_secret_is_marked() {
+    const NAMES: [&str; 12] = [
+        "fields",
+        "headers",
+        "query",
+        "parameters",
+        "result",
+        "state",
+        "secret",
+        "client_secret",
+        "body",
+        "value",
+        "authorization_url",
+        "settings",
+    ];
+    // A list of headers whose values are marked, a body that holds no secret, and settings that are none.
+    const HARMLESS: [&str; 3] = [
+        "credvault.v1.VerifyWebhookRequest.headers",
+        "credvault.v1.EventDelivery.body",
+        "credvault.v1.OAuthApp.settings",
+    ];
+    let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+    let mut unmarked = Vec::new();
+    for message in pool.all_messages().filter(|message| message.package_name() == "credvault.v1") {
+        for field in message.fields().filter(|field| NAMES.contains(&field.name()) && !message.is_map_entry()) {
+            let marked = field.options().get_field_by_name("debug_redact").and_then(|value| value.as_bool());
+            let says_something = field.kind().as_enum().is_none();
+            if marked != Some(true) && says_something && !HARMLESS.contains(&field.full_name()) {
+                unmarked.push(field.full_name().to_owned());
+            }
+        }
+    }
+    assert_eq!(unmarked, Vec::<String>::new());
+}
+
 /// Every message that can hold plaintext hides it.
 #[test]
 fn messages_with_plaintext_have_no_debug_output() {
@@ -55,6 +92,11 @@ fn messages_with_plaintext_have_no_debug_output() {
         v1::FetchCredentialResponse { credential: Some(credential) },
     );
     let stored = v1::PutEventEndpointResponse { endpoint: None, secret: "CANARY".into() };
-    let shown = format!("{shown} {stored:?}");
+    let completing = v1::CompleteAuthorizationRequest { result: "CANARY".into(), ..Default::default() };
+    let begun = v1::BeginAuthorizationResponse { state: "CANARY".into(), ..Default::default() };
+    let header = v1::WebhookHeader { name: "x".into(), value: "CANARY".into() };
+    let webhook = v1::VerifyWebhookRequest { body: b"CANARY".to_vec(), headers: vec![header], ..Default::default() };
+    let endpoint = v1::EventEndpoint { url: "https://a.example/CANARY".into(), ..Default::default() };
+    let shown = format!("{shown} {stored:?} {completing:?} {begun:?} {webhook:?} {endpoint:?}");
     assert!(!shown.contains("CANARY"), "{shown}");
 }

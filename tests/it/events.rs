@@ -286,6 +286,8 @@ async fn what_is_wrong_with_an_endpoint_is_said_with_field_rule_and_way_out() {
         ("https://10.0.0.1/CANARY", "broker.allowed_networks"),
         ("https://[::1]/CANARY", "broker.allowed_networks"),
         ("https://2130706433/CANARY", "broker.allowed_networks"),
+        ("https://localhost/CANARY", "broker.allowed_networks"),
+        ("https://app.test:22/CANARY", "the port 443"),
         ("ftp://app.test/", "must begin with https://"),
     ] {
         let wrong = put(endpoint("acme", url)).await.unwrap_err();
@@ -309,8 +311,15 @@ async fn what_is_wrong_with_an_endpoint_is_said_with_field_rule_and_way_out() {
     let full = put(good.clone()).await.unwrap_err();
     assert_eq!(refusal(&full), "ResourceExhausted QUOTA_EXCEEDED");
     assert!(full.message().contains("DeleteEventEndpoint"), "{full:?}");
-    // A name may lead anywhere: that shows when it is called, and gives nothing away.
-    let (id, _) = register(&operator, "", "https://localhost:9/events", &[]).await;
+}
+
+/// A name may lead anywhere: that shows when it is called, and gives nothing away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_leads_to_no_allowed_address_is_not_called() {
+    let networks = vec!["10.0.0.0/8".to_owned()];
+    let vault = TestVault::sqlite_with(|settings, _| settings.broker.allowed_networks = networks).await;
+    let operator = vault.client("operator").await;
+    let (id, _) = register(&operator, "", "https://localhost:8443/events", &[]).await;
     let test = v1::TestEventEndpointRequest { endpoint_id: id, ..Default::default() };
     let tested = operator.admin().test_event_endpoint(test).await.unwrap().into_inner();
     assert!(!tested.delivered && tested.failure.contains("broker.allowed_networks"), "{tested:?}");

@@ -14,6 +14,7 @@ mod canary;
 mod certificates;
 mod connect;
 mod crash;
+mod destinations;
 mod events;
 mod fairness;
 mod handoff;
