@@ -264,12 +264,15 @@ impl Credentials<'_> {
         self.store.refreshes().open(&change.tx, &place, model).await.map(drop)
     }
 
-    /// Looks whether a connection's current credential opens, if there is one.
+    /// Looks whether a connection's current credential opens, if there is a connection and it has one.
     ///
     /// # Errors
-    /// The connection is not there, or [`Error::Integrity`] if it does not.
+    /// [`Error::Integrity`] if it does not.
     pub async fn check_whole(&self, scope: &TenantScope, id: ConnectionId) -> Result<(), Error> {
-        let fetched = self.fetch(scope, &Selector::Connection { id, version: None }).await?;
+        let fetched = match self.fetch(scope, &Selector::Connection { id, version: None }).await {
+            Err(Error::ConnectionNotFound) => return Ok(()),
+            fetched => fetched?,
+        };
         match self.open_stored(&fetched, self.store.now(), true) {
             Ok(_) | Err(Error::NoCredential) => Ok(()),
             Err(error) => Err(error),
