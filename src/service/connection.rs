@@ -147,15 +147,6 @@ pub(super) fn config(
     call.vault.broker.check_places(path, mode, &config).map(|()| config)
 }
 
-/// What a record says of settings that lead to other hosts: both.
-pub(super) fn moved(mode: &Mode, before: &Config, after: &Config) -> Option<String> {
-    let [before, after] = [before, after].map(|config| {
-        let hosts: Vec<_> = mode.hosts(config).into_iter().collect();
-        if hosts.is_empty() { "none".to_owned() } else { hosts.join(" ") }
-    });
-    (before != after).then(|| format!("host: {before} -> {after}"))
-}
-
 async fn get_connection(
     call: Arc<Call>,
     request: v1::GetConnectionRequest,
@@ -199,7 +190,7 @@ async fn update_connection(
     let mut write = call.write(&request.request_id, &request)?;
     let mode = call.vault.mode(&stored.provider, &stored.auth_mode)?;
     let patch = patch(&call, request.connection.take().unwrap_or_default(), &fields, mode)?;
-    changed.extend(patch.config.as_ref().and_then(|config| moved(mode, &stored.config, config)));
+    changed.extend(patch.config.as_ref().and_then(|config| mode.moved(&stored.config, config)));
     call.about_changed(changed);
     write.event = call.event();
     let updated = call.vault.store.connections().update(&scope, id, etag, &patch, &write).await?;

@@ -13,7 +13,7 @@ use credvault_store::{
 };
 
 use super::batch::batch_fetch_credentials;
-use super::connection::{config, moved};
+use super::connection::config;
 use super::rpcs;
 use crate::call::Call;
 use crate::proto::v1;
@@ -62,7 +62,7 @@ async fn put_credential(
         None => None,
     };
     if let Some(settings) = &settings {
-        let hosts = moved(mode, &connection.config, &settings.config);
+        let hosts = mode.moved(&connection.config, &settings.config);
         call.about_changed(std::iter::once("config".to_owned()).chain(hosts).collect());
         write.event = call.event();
     }

@@ -332,9 +332,11 @@ impl Broker {
                 client_id: Some(usable.app.client_id.clone()),
             }),
         };
+        let mut write = write.clone();
+        write.event.changed.extend(target.mode.moved(&target.connection.config, &config));
         let settings = NewSettings { config, destinations: target.mode.destinations().clone() };
         let consent = Consent { settings, account, scopes: granted.scopes };
-        self.store_consented(target, &credential, &consent, write).await
+        self.store_consented(target, &credential, &consent, &write).await
     }
 
     /// Stores what a consent has given, however long that takes: nothing else has it.

@@ -37,8 +37,17 @@ impl Mode {
         chosen.collect()
     }
 
-    /// The hosts, with their ports, that a config leads to: for records.
-    pub fn hosts(&self, config: &Config) -> BTreeSet<String> {
+    /// What a record says of settings that lead to other hosts than the ones before: both. `None` if they do not.
+    pub fn moved(&self, before: &Config, after: &Config) -> Option<String> {
+        let [before, after] = [before, after].map(|config| {
+            let hosts: Vec<_> = self.hosts(config).into_iter().collect();
+            if hosts.is_empty() { "none".to_owned() } else { hosts.join(" ") }
+        });
+        (before != after).then(|| format!("host: {before} -> {after}"))
+    }
+
+    /// The hosts, with their ports, that a config leads to.
+    fn hosts(&self, config: &Config) -> BTreeSet<String> {
         let decided = self.places().authorities.iter().filter(|it| it.placeholders().next().is_some());
         let host = |url: String| match url.split_once("://") {
             Some((_, rest)) => rest.split('/').next().unwrap_or_default().to_owned(),
