@@ -23,6 +23,8 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom("accounts would be lost: restore a backup of the earlier release instead".to_owned()))
+        Err(DbErr::Custom(
+            "accounts would be lost: restore a backup of the earlier release instead".to_owned(),
+        ))
     }
 }

@@ -29,7 +29,9 @@ pub(crate) enum Refusal {
     #[error("the request is not valid: {0}")]
     Invalid(#[from] Violations),
     /// The provider's file does not accept the stored settings any more.
-    #[error("the connection's settings are not acceptable any more: {0}; PutCredential with config stores others")]
+    #[error(
+        "the connection's settings are not acceptable any more: {0}; PutCredential with config stores others"
+    )]
     Settings(Violations),
     /// The message is not one of this RPC, or too large; what prost or tonic says of it.
     #[error("the request cannot be read: {0}")]

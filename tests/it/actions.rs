@@ -66,7 +66,8 @@ fn what_is_named_like_a_secret_is_marked() {
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
     let mut unmarked = Vec::new();
     for message in pool.all_messages().filter(|message| message.package_name() == "credvault.v1") {
-        for field in message.fields().filter(|field| NAMES.contains(&field.name()) && !message.is_map_entry()) {
+        for field in message.fields().filter(|field| NAMES.contains(&field.name()) && !message.is_map_entry())
+        {
             let marked = field.options().get_field_by_name("debug_redact").and_then(|value| value.as_bool());
             let says_something = field.kind().as_enum().is_none();
             if marked != Some(true) && says_something && !HARMLESS.contains(&field.full_name()) {
@@ -95,7 +96,8 @@ fn messages_with_plaintext_have_no_debug_output() {
     let completing = v1::CompleteAuthorizationRequest { result: "CANARY".into(), ..Default::default() };
     let begun = v1::BeginAuthorizationResponse { state: "CANARY".into(), ..Default::default() };
     let header = v1::WebhookHeader { name: "x".into(), value: "CANARY".into() };
-    let webhook = v1::VerifyWebhookRequest { body: b"CANARY".to_vec(), headers: vec![header], ..Default::default() };
+    let webhook =
+        v1::VerifyWebhookRequest { body: b"CANARY".to_vec(), headers: vec![header], ..Default::default() };
     let endpoint = v1::EventEndpoint { url: "https://a.example/CANARY".into(), ..Default::default() };
     let shown = format!("{shown} {stored:?} {completing:?} {begun:?} {webhook:?} {endpoint:?}");
     assert!(!shown.contains("CANARY"), "{shown}");

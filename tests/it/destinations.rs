@@ -23,8 +23,7 @@ const SHOP: &str = "id = 'shop'\nname = 'Shop'\n\
 
 fn settings(pairs: &[(&str, &str)]) -> Struct {
     let value = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
-    let fields: BTreeMap<_, _> =
-        pairs.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect();
+    let fields: BTreeMap<_, _> = pairs.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect();
     Struct { fields }
 }
 
@@ -63,7 +62,8 @@ impl Shop {
     async fn update(&self, config: Struct) -> Result<(), Status> {
         let connection = v1::Connection { id: self.id.clone(), config: Some(config), ..Default::default() };
         let update_mask = Some(prost_types::FieldMask { paths: vec!["config".into()] });
-        let request = v1::UpdateConnectionRequest { connection: Some(connection), update_mask, ..Default::default() };
+        let request =
+            v1::UpdateConnectionRequest { connection: Some(connection), update_mask, ..Default::default() };
         self.app.connections().update_connection(request).await.map(drop)
     }
 

@@ -10,8 +10,8 @@ use credvault_catalog::{Authorize, CallbackSignature, Given, Granted, Mode, Refu
 use credvault_crypto::{MacKey, sha256};
 use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
 use credvault_store::{
-    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, NewSettings, Recorded, Renewal, ReturnedAuthorization,
-    Selector, UsableApp, Write,
+    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, NewSettings, Recorded, Renewal,
+    ReturnedAuthorization, Selector, UsableApp, Write,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;

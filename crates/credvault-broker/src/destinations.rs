@@ -18,7 +18,9 @@ impl Broker {
             let plain = |url: &Url| url.as_str().trim_end_matches('/') == place;
             let rule = match Url::parse(&place).ok().filter(plain) {
                 Some(url) => self.http().admits_stored(&url).err().map(|error| error.rule()),
-                None => Some("must name a host in its plain form: lower case, ASCII, nothing before or after it"),
+                None => {
+                    Some("must name a host in its plain form: lower case, ASCII, nothing before or after it")
+                }
             };
             if let Some(rule) = rule {
                 violations.add(format!("{path}.{setting}"), rule);

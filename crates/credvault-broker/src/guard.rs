@@ -140,7 +140,8 @@ impl Guard {
     /// Whether a name, in lower case, may be stored as a place to call. A name of the local network may if the operator has
     /// allowed any: whether it leads there shows when it is resolved.
     pub fn permits_name(&self, name: &str) -> bool {
-        let ends = |end: &str| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let ends =
+            |end: &str| name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         let special = !name.contains('.') || SPECIAL_NAMES.into_iter().any(ends);
         !special || !self.allowed.is_empty()
     }
@@ -275,8 +276,7 @@ mod tests {
 
     #[test]
     fn names_of_local_networks_are_refused_unless_one_is_allowed() {
-        let (strict, lenient) =
-            (Guard::default(), Guard::new(vec!["10.0.0.0/8".parse().expect("a range")]));
+        let (strict, lenient) = (Guard::default(), Guard::new(vec!["10.0.0.0/8".parse().expect("a range")]));
         for name in [
             "localhost",
             "a.localhost",

@@ -116,6 +116,7 @@ impl RefreshError {
             Pause::Refused => Self::Refused { retry },
             Pause::Incomplete => Self::Incomplete,
             Pause::Clock => Self::Clock { retry },
+            Pause::Broken => Self::Integrity,
             Pause::App { fault, .. } => Self::App { fault, retry },
         }
     }

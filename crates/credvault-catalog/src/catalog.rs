@@ -3,8 +3,8 @@
 mod fields;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use credvault_domain::{AuthMode, FieldName, ProviderId};
 

@@ -1,8 +1,8 @@
 //! The repository of connections.
 
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, EventType, Labels, Owner,
-    ProviderId, Reason, Revocation, StateChange, TenantScope, UserId, Version,
+    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, EventType,
+    Labels, Owner, ProviderId, Reason, Revocation, StateChange, TenantScope, UserId, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{

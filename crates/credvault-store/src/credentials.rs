@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
 use credvault_domain::{
-    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, SecretFields,
-    StateChange, TenantId, TenantScope, Timestamp, Version, VersionState,
+    Config, Connection, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType,
+    SecretFields, StateChange, TenantId, TenantScope, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -256,7 +256,11 @@ impl Credentials<'_> {
 
     /// Refuses to go on with a connection whose current credential does not open: what is beside it was altered, and a
     /// new secret must not be bound to that, or be sent where it leads.
-    pub(crate) async fn require_whole(&self, change: &Changing<'_>, model: &connection::Model) -> Result<(), Error> {
+    pub(crate) async fn require_whole(
+        &self,
+        change: &Changing<'_>,
+        model: &connection::Model,
+    ) -> Result<(), Error> {
         if model.current_version == 0 {
             return Ok(());
         }

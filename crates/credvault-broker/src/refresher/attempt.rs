@@ -71,16 +71,21 @@ impl Inner {
         }
     }
 
-    /// Whether a pause has lost its cause: the app that was at fault is another one by now.
+    /// Whether a pause has lost its cause: the app that was at fault is another one by now, or its secret opens again.
     async fn is_over(
         &self,
         place: &Place,
         provider: &ProviderId,
         pause: Pause,
     ) -> Result<bool, RefreshError> {
-        let Pause::App { revision, .. } = pause else { return Ok(false) };
-        let now = self.store.apps().revision_at(place, provider).await.map_err(|error| stored(&error))?;
-        Ok(now != revision)
+        match pause {
+            Pause::App { revision, .. } => {
+                let now = self.store.apps().revision_at(place, provider).await;
+                Ok(now.map_err(|error| stored(&error))? != revision)
+            }
+            Pause::Broken => Ok(self.store.apps().usable_at(place, provider).await.is_ok()),
+            _ => Ok(false),
+        }
     }
 
     async fn renew(&self, claimed: Claimed, begun: tokio::time::Instant) -> Result<(), RefreshError> {

@@ -105,7 +105,7 @@ impl Failed {
 
     /// A stored value does not open: nothing was sent, and that is not tried again soon.
     pub(super) fn integrity(now: Timestamp, detail: String) -> Self {
-        Self { error: RefreshError::Integrity, ..Self::temporary(BROKEN_PAUSE, now, detail) }
+        Self::paused(Pause::Broken, BROKEN_PAUSE, now, detail)
     }
 
     pub(super) fn clock(retry: Duration, now: Timestamp, detail: String) -> Self {

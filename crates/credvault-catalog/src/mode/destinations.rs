@@ -167,7 +167,12 @@ mod tests {
             }
         }
         let of = |provider: &str| {
-            deciding[provider].iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+            deciding[provider]
+                .iter()
+                .map(String::as_str)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
         };
         assert_eq!(of("woocommerce"), ["store_url"]);
         assert_eq!(of("generic"), ["base_url"]);
@@ -188,7 +193,10 @@ mod tests {
         };
         let woo = mode("woocommerce", "key_pair");
         let places = woo.chosen_places(&config(json!({ "store_url": "https://shop.example:8443/sub/" })));
-        assert_eq!(places.into_iter().collect::<Vec<_>>(), [("store_url".to_owned(), "https://shop.example:8443/sub".to_owned())]);
+        assert_eq!(
+            places.into_iter().collect::<Vec<_>>(),
+            [("store_url".to_owned(), "https://shop.example:8443/sub".to_owned())]
+        );
         let ebay = mode("ebay", "oauth2_code");
         assert!(ebay.chosen_places(&config(json!({ "environment": "sandbox" }))).is_empty());
         assert!(!ebay.hosts(&config(json!({ "environment": "sandbox" }))).is_empty());

@@ -54,9 +54,7 @@ fn frozen_vectors_open_and_are_made_again_bit_by_bit() {
         let facts: Vec<_> =
             vector.facts.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let context = match vector.class.as_str() {
-            "credential" => {
-                Context::credential(&tenant, connection, vector.version, 1, Binding::of(&facts))
-            }
+            "credential" => Context::credential(&tenant, connection, vector.version, 1, Binding::of(&facts)),
             "tenant_key" => Context::tenant_key(&tenant, version),
             "root_check" => Context::root_check(),
             _ => Context::page_token(&tenant, record),

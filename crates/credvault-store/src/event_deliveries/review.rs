@@ -83,7 +83,11 @@ impl EventDeliveries<'_> {
             row.due_time = Set(Some(change.now.micros()));
             row.expire_time = Set(change.now.after(PATIENCE).micros());
             let again = delivery(row.update(&change.tx).await?)?;
-            change.about_other(event.as_uuid(), format!("event_endpoints/{endpoint}/deliveries/{event}"), None);
+            change.about_other(
+                event.as_uuid(),
+                format!("event_endpoints/{endpoint}/deliveries/{event}"),
+                None,
+            );
             change.commit(again).await
         })
         .await

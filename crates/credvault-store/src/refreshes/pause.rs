@@ -32,6 +32,8 @@ pub enum Pause {
     Incomplete,
     /// The provider finds the times in a signed assertion wrong.
     Clock,
+    /// The app's stored secret does not open: what was altered has to be restored.
+    Broken,
     /// The app at the provider is at fault, as it was stored then: another one ends the pause.
     App {
         /// What is wrong with it.
@@ -62,6 +64,7 @@ impl Pause {
             Some("REFUSED") => Self::Refused,
             Some("INCOMPLETE") => Self::Incomplete,
             Some("CLOCK") => Self::Clock,
+            Some("BROKEN") => Self::Broken,
             Some("APP_REFUSED") => app(AppFault::Refused),
             Some("APP_MISSING") => app(AppFault::Missing),
             Some("APP_OTHER") => app(AppFault::Other),
@@ -76,6 +79,7 @@ impl Pause {
             Self::Refused => ("REFUSED", None),
             Self::Incomplete => ("INCOMPLETE", None),
             Self::Clock => ("CLOCK", None),
+            Self::Broken => ("BROKEN", None),
             Self::App { fault: AppFault::Refused, revision } => ("APP_REFUSED", Some(revision)),
             Self::App { fault: AppFault::Missing, revision } => ("APP_MISSING", Some(revision)),
             Self::App { fault: AppFault::Other, revision } => ("APP_OTHER", Some(revision)),

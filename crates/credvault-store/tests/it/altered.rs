@@ -9,8 +9,8 @@ use credvault_domain::{
     ServiceId, TenantScope,
 };
 use credvault_store::{
-    Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential, NewSettings, Page, Place, Renewal,
-    Selector,
+    Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential, NewSettings, Page, Place,
+    Renewal, Selector,
 };
 use secrecy::ExposeSecret as _;
 

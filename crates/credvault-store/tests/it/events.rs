@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, Clock as _, Config, DeliveryState, Destinations, EventEndpointId, EventId, EventType, Owner, TenantId,
-    TenantScope, UserId,
+    Action, Clock as _, Config, DeliveryState, Destinations, EventEndpointId, EventId, EventType, Owner,
+    TenantId, TenantScope, UserId,
 };
 use credvault_store::{
-    Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, NewSettings, Page,
-    RefreshFailure, Tested,
+    Attempt, ClaimedEvent, Consent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint,
+    NewSettings, Page, RefreshFailure, Tested,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
