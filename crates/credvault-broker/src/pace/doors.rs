@@ -239,7 +239,7 @@ impl<K: Clone + Eq + Hash> Breaker<K> {
                 doubled.mul_f64(0.5 + 0.5 * jitter)
             }
             // The shortest that was asked for: a longer one may be meant for one account.
-            Pause::Throttled | Pause::Refused | Pause::Incomplete | Pause::Clock => {
+            Pause::Throttled | Pause::Refused | Pause::Incomplete | Pause::Clock | Pause::Broken => {
                 same().map(|said| now.until(said.until)).min().unwrap_or_default()
             }
             Pause::App { .. } => APP_REST,
