@@ -262,7 +262,8 @@ on_both! {
         let free = if postgres { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
         let listed: BTreeSet<&str> = UNNOTICED.iter().flat_map(|(_, columns)| columns.iter().copied()).collect();
         let mut tables = sealed_tables(fixture).await;
-        assert!(tables.remove("handoffs"), "that one is tried with its consent");
+        // What lies there is bound to a consent, which lives for minutes, and is tried with it.
+        tables.retain(|table| !matches!(table.as_str(), "handoffs" | "callbacks"));
         tables.insert("connections".to_owned());
         let mut wrong = Vec::new();
         for table in &tables {
