@@ -92,10 +92,12 @@ impl Store {
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
         let presence = Presence::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
+        let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
         let inner = Inner {
             database,
             connections,
             queries,
+            refreshing,
             settings,
             keyring,
             clock,

@@ -27,6 +27,7 @@ pub(crate) struct Inner {
     pub(crate) database: Database,
     pub(crate) connections: Arc<Connections>,
     pub(crate) queries: Turns,
+    pub(crate) refreshing: Turns,
     pub(crate) settings: StoreSettings,
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
@@ -90,6 +91,12 @@ impl Store {
     /// Connections for queries that may take long, and the turns at them.
     pub(crate) fn queries(&self) -> (DatabaseConnection, &Turns) {
         (self.inner.connections.queries(), &self.inner.queries)
+    }
+
+    /// Turns at the transactions of refreshes: half of the connections, so that fetches and changes find one however much
+    /// is due.
+    pub(crate) fn refreshing(&self) -> &Turns {
+        &self.inner.refreshing
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {

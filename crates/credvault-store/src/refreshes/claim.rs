@@ -56,6 +56,7 @@ impl Refreshes<'_> {
         forced: bool,
     ) -> Result<Claim, Error> {
         let Some(instance) = self.store.presence().instance() else { return Ok(Claim::Busy) };
+        let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let (_, state) = self.store.tenant_key(&tx, &place.tenant).await?;
         served(&place.tenant, state)?;

@@ -36,6 +36,7 @@ impl Refreshes<'_> {
         event: &AuditEvent,
     ) -> Result<bool, Error> {
         let place = &claimed.place;
+        let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let (key, _) = self.store.tenant_key(&tx, &place.tenant).await?;
         let now = self.store.now();
@@ -139,6 +140,7 @@ impl Refreshes<'_> {
         event: &AuditEvent,
     ) -> Result<bool, Error> {
         let place = &claimed.place;
+        let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         let now = self.store.now();
         let (Some(model), Some(row)) = (locked(&tx, place).await?, find(&tx, place).await?) else {

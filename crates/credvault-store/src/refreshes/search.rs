@@ -144,6 +144,7 @@ impl Refreshes<'_> {
     /// # Errors
     /// The database fails.
     pub async fn postpone(&self, place: &Place, seen: i64, until: Timestamp) -> Result<(), Error> {
+        let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         use refresh::Column;
         refresh::Entity::update_many()
@@ -163,6 +164,7 @@ impl Refreshes<'_> {
     /// # Errors
     /// The database fails.
     pub async fn put_off(&self, place: &Place, seen: i64) -> Result<(), Error> {
+        let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         if let Some(row) = find(&tx, place).await?.filter(|row| row.generation == seen) {
             let retry = row.retry_time.filter(|retry| *retry > self.store.now().micros());
