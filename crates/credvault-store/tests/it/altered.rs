@@ -311,6 +311,7 @@ on_both! {
             session: None,
             public: false,
             return_origin: None,
+            return_url: None,
             redirect_uri: "https://app.example/back".to_owned(),
             exchange_url: None,
             client_id: "client".to_owned(),

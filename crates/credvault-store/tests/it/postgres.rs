@@ -91,7 +91,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "tenants",
     "tenant_keys",
     "connections",
