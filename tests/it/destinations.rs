@@ -14,7 +14,7 @@ use crate::on_both;
 
 /// A provider whose host is the tenant's to choose.
 const SHOP: &str = "id = 'shop'\nname = 'Shop'\n\
-    [config.host]\ntitle = 'Host'\nrequired = true\n\
+    [config.host]\ntitle = 'Host'\nrequired = true\npattern = '^[a-z0-9.:]+$'\n\
     [config.note]\ntitle = 'Note'\n\
     [modes.key]\ntitle = 'Key'\nkind = 'static'\n\
     secret.key = { title = 'Key', required = true }\n\
