@@ -11,7 +11,7 @@ use credvault_domain::{
     TenantSource, Timestamp, TraceId, UserId, Version,
 };
 use credvault_identity::{Caller, Facts};
-use credvault_store::{AuditFilter, Recorded, RepeatKey, Turn, Weighed as _, Write};
+use credvault_store::{Beginner, Bringer, Recorded, RepeatKey, Turn, Weighed as _, Write};
 use futures::FutureExt as _;
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
@@ -76,10 +76,12 @@ impl Ticket {
 struct About {
     tenant: Option<TenantId>,
     connection: Option<ConnectionId>,
+    owner_user: Option<UserId>,
     provider: Option<ProviderId>,
     version: Option<Version>,
     purpose: Option<Purpose>,
     changed: Vec<String>,
+    released: Vec<String>,
     policies: Vec<String>,
 }
 
@@ -184,38 +186,51 @@ impl Call {
 
     /// Asks policy whether the caller may do this.
     pub(crate) fn permit(&self, scope: &TenantScope, facts: Facts<'_>) -> Result<(), Refusal> {
-        let permit = self.vault.identity.authorize(&self.caller, self.action, scope, facts)?;
+        let permit = self.vault.identity.authorize(&self.caller, self.action, scope.tenant(), facts)?;
         self.note(|about| about.policies = permit.policies);
         Ok(())
     }
 
+    /// Whether an item of a list may be shown to the caller, who was permitted the list.
+    pub(crate) fn shows(&self, scope: &TenantScope, facts: Facts<'_>) -> bool {
+        self.vault.identity.authorize(&self.caller, self.action, scope.tenant(), facts).is_ok()
+    }
+
     /// Refuses to touch what belongs to a user whom the scope does not reach.
     pub(crate) fn reach(&self, scope: &TenantScope, user: Option<&UserId>) -> Result<(), Refusal> {
-        if scope.user().is_some() && user.is_some() && user != scope.user() {
-            self.vault.identity.authorize(&self.caller, Action::AccessOtherUsers, scope, Facts::default())?;
+        if user.is_some_and(|user| !scope.reaches(user)) {
+            let (identity, tenant) = (&self.vault.identity, scope.tenant());
+            identity.authorize(&self.caller, Action::AccessOtherUsers, tenant, Facts::default())?;
         }
         Ok(())
     }
 
     /// Asks policy whether the caller may read the catalog.
-    pub(crate) fn permit_catalog(&self, provider: Option<&ProviderId>) -> Result<(), Refusal> {
-        let facts = Facts { provider, owner: None, purpose: None };
+    pub(crate) fn permit_catalog(&self, facts: Facts<'_>) -> Result<(), Refusal> {
         let permit = self.vault.identity.authorize_catalog(&self.caller, self.action, facts)?;
         self.note(|about| about.policies = permit.policies);
         Ok(())
     }
 
-    /// Narrows a query of the log to the caller's own user, if its scope is that user's.
-    pub(crate) fn own_records_only(
-        &self,
-        scope: &TenantScope,
-        filter: &mut AuditFilter,
-    ) -> Result<(), Refusal> {
-        self.reach(scope, filter.user.as_ref())?;
-        if let Some(user) = scope.user() {
-            filter.user = Some(user.clone());
+    /// Whether a provider of the catalog may be shown to the caller, who was permitted the list.
+    pub(crate) fn shows_provider(&self, provider: &ProviderId) -> bool {
+        let facts = Facts::of_provider(provider);
+        self.vault.identity.authorize_catalog(&self.caller, self.action, facts).is_ok()
+    }
+
+    /// The call that a consent begins with.
+    pub(crate) fn beginner(&self) -> Beginner {
+        Beginner {
+            service: self.caller.service.clone(),
+            user: self.caller.user().cloned(),
+            tenant_source: self.caller.tenant_source(),
+            source: Some(self.caller.source),
         }
-        Ok(())
+    }
+
+    /// The call that brings a consent's state back.
+    pub(crate) fn bringer<'a>(&'a self, session: Option<&'a str>, public: bool) -> Bringer<'a> {
+        Bringer { user: self.caller.user(), session, public }
     }
 
     /// A call within this one, with a record of its own.
@@ -246,10 +261,7 @@ impl Call {
         let connection = self.vault.store.connections().get(scope, id).await?;
         self.about(&connection);
         self.room(connection.weight()).await?;
-        self.permit(
-            scope,
-            Facts { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None },
-        )?;
+        self.permit(scope, Facts::of(&connection))?;
         Ok(connection)
     }
 
@@ -261,6 +273,7 @@ impl Call {
     pub(crate) fn about(&self, connection: &Connection) {
         self.note(|about| {
             about.connection = Some(connection.id);
+            about.owner_user = connection.owner.user().cloned();
             about.provider = Some(connection.provider.clone());
         });
     }
@@ -286,6 +299,16 @@ impl Call {
         self.note(|about| about.changed = fields);
     }
 
+    /// Notes what leaves the vault although it is kept inside otherwise, and the policies that let it.
+    pub(crate) fn about_released(&self, fields: Vec<String>, policies: Vec<String>) {
+        self.note(|about| {
+            about.released = fields;
+            let others: Vec<_> =
+                policies.into_iter().filter(|policy| !about.policies.contains(policy)).collect();
+            about.policies.extend(others);
+        });
+    }
+
     pub(crate) fn about_policies(&self, policies: Vec<String>) {
         self.note(|about| about.policies = policies);
     }
@@ -297,7 +320,7 @@ impl Call {
 
     /// The record of the call's success.
     pub(crate) fn event(&self) -> AuditEvent {
-        let About { tenant, connection, provider, version, purpose, changed, policies } =
+        let About { tenant, connection, owner_user, provider, version, purpose, changed, released, policies } =
             self.about.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let caller = &self.caller;
         let tenant = tenant.or_else(|| caller.tenant.as_ref().map(|verified| verified.tenant.clone()));
@@ -306,10 +329,12 @@ impl Call {
             user: caller.user().cloned(),
             tenant_source: caller.tenant_source(),
             connection,
+            owner_user,
             provider,
             version,
             purpose,
             changed,
+            released,
             policies,
             trace: self.trace,
             source: Some(caller.source),
@@ -329,18 +354,19 @@ impl Call {
         event.outcome = refusal.outcome();
         event.reason = Some(refusal.recorded());
         event.policies = refusal.policies();
+        // Nothing leaves with a refusal.
+        event.released = Vec::new();
         event
     }
 
     /// What accompanies a change: its record, and how a repetition is recognised.
     pub(crate) fn write<M: Message>(&self, request_id: &str, message: &M) -> Result<Write, Refusal> {
         let repeat = wire::request_id(request_id)?.map(|id| {
-            let mut payload = self.caller.user().map(UserId::as_str).unwrap_or_default().as_bytes().to_vec();
-            payload.push(0);
-            payload.reserve_exact(message.encoded_len());
+            let mut payload = Vec::with_capacity(message.encoded_len());
             // A vector grows as needed, so this cannot fail.
             let _ = message.encode(&mut payload);
-            RepeatKey { service: self.caller.service.clone(), id, payload: Arc::new(payload.into()) }
+            let (service, user) = (self.caller.service.clone(), self.caller.user().cloned());
+            RepeatKey { service, user, id, payload: Arc::new(payload.into()) }
         });
         Ok(Write { event: self.event(), repeat })
     }
@@ -359,28 +385,29 @@ impl Call {
 
     /// The owner of something new: whom the request names, or the verified user, or the space that the call works in.
     pub(crate) fn owner(&self, scope: &TenantScope, named: Option<Owner>) -> Result<Owner, Refusal> {
-        let platform = scope.tenant().is_platform();
         let owner = match (named, self.caller.user()) {
             (Some(owner), _) => owner,
-            (None, Some(user)) if !platform => Owner::User(user.clone()),
-            (None, _) => {
-                if platform {
-                    Owner::Platform
-                } else {
-                    Owner::Tenant
-                }
-            }
+            (None, _) if scope.tenant().is_platform() => Owner::Platform,
+            (None, Some(user)) => Owner::User(user.clone()),
+            (None, None) => Owner::Tenant,
         };
-        self.reach(scope, owner.user())?;
-        if (owner == Owner::Platform) != platform {
-            let rule = if platform {
-                "must be OWNER_KIND_PLATFORM in a call that names no tenant"
-            } else {
-                "must not be OWNER_KIND_PLATFORM in a call for a tenant; leave the tenant out of the call instead"
-            };
-            return Err(credvault_domain::Violations::of("owner.kind", rule).into());
-        }
+        self.check_owner(scope, &owner)?;
         Ok(owner)
+    }
+
+    /// Refuses an owner that has nothing in the space that the call works in, or is out of its reach.
+    pub(crate) fn check_owner(&self, scope: &TenantScope, owner: &Owner) -> Result<(), Refusal> {
+        self.reach(scope, owner.user())?;
+        let platform = scope.tenant().is_platform();
+        if (*owner == Owner::Platform) == platform {
+            return Ok(());
+        }
+        let rule = if platform {
+            "must be OWNER_KIND_PLATFORM in a call that names no tenant"
+        } else {
+            "must not be OWNER_KIND_PLATFORM in a call for a tenant; leave the tenant out of the call instead"
+        };
+        Err(credvault_domain::Violations::of("owner.kind", rule).into())
     }
 }
 
@@ -396,11 +423,14 @@ pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &R
     }
     // What browsers do is done in the name of a service, and must not use up its share.
     let payer = event.service.as_ref().filter(|_| event.tenant_source != TenantSource::State);
-    if !vault.records_refusal(payer) {
+    // The log has just not taken the record of this call: to wait for it again would cost the caller a second time-out.
+    let no_log = matches!(refusal, Refusal::Store(credvault_store::Error::AuditUnavailable));
+    if no_log || !vault.records_refusal(payer) {
         metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
         return;
     }
     if let Err(error) = vault.store.audit().record(event, ()).await.map(Recorded::into_inner) {
+        metrics::counter!("credvault_refusals_unrecorded_total", "action" => action).increment(1);
         tracing::error!(action, reason, error = chain(&error), "a refusal could not be recorded");
     }
 }

@@ -1,11 +1,15 @@
 //! `fetch_credential_3`, the one statement of a fetch on PostgreSQL. `credvault-store`'s fetch.rs has the same for SQLite.
 //! A column that comes to `connections` before the next release is added here; afterwards it takes a new name.
+//!
+//! `p_platform`: the connection is one of the platform's own that the same call has found by provider before, so it is
+//! looked for there and nowhere else.
 
 /// The hot path, with all columns of a connection. Under a name of its own: an earlier release that still runs has
 /// prepared the one before, and a prepared statement does not outlive a change of its columns.
 pub(crate) const FETCH_FUNCTION: &str = r"
 CREATE FUNCTION fetch_credential_3(
-    p_tenant text, p_user text, p_any_user boolean, p_connection uuid, p_provider text, p_account text, p_version bigint
+    p_tenant text, p_user text, p_any_user boolean, p_connection uuid, p_provider text, p_account text,
+    p_version bigint, p_platform boolean
 ) RETURNS TABLE (
     tenant_state text, tenant_id text, id uuid, owner_user text, provider text, account_name text, auth_mode text,
     state text, error_reason text, error_code text, error_time bigint, enabled boolean, config jsonb, labels jsonb,
@@ -23,12 +27,14 @@ DECLARE
     asking_state text;
     space text;
 BEGIN
-    FOREACH space IN ARRAY CASE WHEN p_connection IS NULL AND p_tenant <> ':platform'
+    FOREACH space IN ARRAY CASE WHEN (p_connection IS NULL OR p_platform) AND p_tenant <> ':platform'
         THEN ARRAY[p_tenant, ':platform'] ELSE ARRAY[p_tenant] END
     LOOP
         PERFORM set_config('credvault.tenant', space, true);
         IF space = p_tenant THEN
             SELECT t.state INTO asking_state FROM tenants t WHERE t.tenant_id = p_tenant;
+            EXIT WHEN asking_state IS NULL;
+            CONTINUE WHEN p_platform AND p_tenant <> ':platform';
         END IF;
         -- Two statements, so that each has one plan that always fits and is kept.
         IF p_connection IS NOT NULL THEN
@@ -47,7 +53,6 @@ BEGIN
         IF FOUND THEN
             RETURN;
         END IF;
-        EXIT WHEN asking_state IS NULL;
     END LOOP;
     -- Nothing was found: one row, for the state of the tenant that asked.
     RETURN QUERY SELECT asking_state, p_tenant, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::text,

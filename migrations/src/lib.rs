@@ -17,6 +17,8 @@ mod m0006_binding;
 
 mod m0007_quotas;
 
+mod m0009_scope;
+
 mod m0010_deliveries;
 
 mod m0011_callbacks;
@@ -42,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_fair::Migration),
             Box::new(m0006_binding::Migration),
             Box::new(m0007_quotas::Migration),
+            Box::new(m0009_scope::Migration),
             Box::new(m0010_deliveries::Migration),
             Box::new(m0011_callbacks::Migration),
         ]

@@ -48,7 +48,7 @@ impl Call {
         scope: Option<&TenantScope>,
         request: &R,
     ) -> Result<Page, Refusal> {
-        let page = wire::page(self.action, scope, request)?;
+        let page = wire::page(self, scope, request)?;
         self.room(PAGE_BYTES).await?;
         Ok(page)
     }

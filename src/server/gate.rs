@@ -9,7 +9,8 @@ use axum::Router;
 use credvault_domain::{Action, AuditEvent, Reason, TenantId, TenantSource, TraceId};
 use credvault_identity::{Caller, Error as IdentityError, Presented};
 use credvault_store::Turns;
-use http::{HeaderMap, Request, Response};
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
@@ -52,6 +53,12 @@ impl Gate {
         let begun = Instant::now();
         let action = Action::from_path(request.uri().path());
         let name = action.map_or("other", Action::as_str);
+        if let Some(response) = not_grpc(&request) {
+            // As clients of gRPC understand the status.
+            let code = code_name(Code::Unknown);
+            metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
+            return response;
+        }
         let span = tracing::info_span!("call", action = name, trace_id = tracing::field::Empty);
         let parent = request
             .headers()
@@ -217,6 +224,24 @@ fn shed(action: Action, trace: TraceId) -> Response<Body> {
     Refusal::Overloaded.status(&trace.to_string()).into_http()
 }
 
+/// The answer to what is no call of gRPC: that protocol is POST, with a content type of its own
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). A browser can be made to send other things.
+fn not_grpc<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let mut response = Response::new(Body::empty());
+    if request.method() != Method::POST {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim_end();
+    if matches!(kind, "application/grpc" | "application/grpc+proto") {
+        return None;
+    }
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Some(response)
+}
+
 /// `grpc-timeout`: at most eight digits and a unit
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 fn grpc_timeout(text: &str) -> Option<Duration> {
@@ -292,6 +317,29 @@ mod tests {
         assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         for text in ["", "m", "1", "-1S", "1.5S", "123456789S", "1x", "é"] {
             assert_eq!(grpc_timeout(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_post_of_grpc_is_a_call() {
+        let answer = |method: &str, kind: Option<&str>| {
+            let mut request = Request::builder().method(method);
+            if let Some(kind) = kind {
+                request = request.header(CONTENT_TYPE, kind);
+            }
+            not_grpc(&request.body(()).expect("request")).map(|response| response.status().as_u16())
+        };
+        for kind in ["application/grpc", "application/grpc+proto", "application/grpc; charset=utf-8"] {
+            assert_eq!(answer("POST", Some(kind)), None, "{kind}");
+        }
+        for kind in
+            ["application/json", "application/grpcx", "application/grpc-web", "application/grpc+json", ""]
+        {
+            assert_eq!(answer("POST", Some(kind)), Some(415), "{kind}");
+        }
+        assert_eq!(answer("POST", None), Some(415));
+        for method in ["GET", "OPTIONS", "PUT", "HEAD"] {
+            assert_eq!(answer(method, Some("application/grpc")), Some(405), "{method}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use credvault_domain::{TenantId, TenantScope, TenantState, Violations};
+use credvault_identity::Facts;
 use credvault_store::Recorded;
 
 use super::events::{
@@ -40,7 +41,12 @@ rpcs! {
 
 /// The scope of the tenant that an administrator names, if policy lets the caller administer it.
 pub(super) fn administer(call: &Call, tenant: Option<TenantId>) -> Result<TenantScope, Refusal> {
-    let (scope, permit) = call.vault.identity.administer(&call.caller, call.action, tenant)?;
+    administer_of(call, tenant, Facts::default())
+}
+
+/// The same where the request names more than the tenant.
+fn administer_of(call: &Call, tenant: Option<TenantId>, facts: Facts<'_>) -> Result<TenantScope, Refusal> {
+    let (scope, permit) = call.vault.identity.administer(&call.caller, call.action, tenant, facts)?;
     call.vault.count(&call.caller.service, scope.tenant(), 1)?;
     call.about_tenant(scope.tenant());
     call.about_policies(permit.policies);
@@ -140,9 +146,10 @@ async fn put_o_auth_app(
     call: Arc<Call>,
     mut request: v1::PutOAuthAppRequest,
 ) -> Result<Recorded<v1::PutOAuthAppResponse>, Refusal> {
-    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let tenant = wire::optional_tenant_id(&request.tenant_id)?;
     let provider = wire::provider_id(&request.provider)?;
     call.about_provider(&provider);
+    let scope = administer_of(&call, tenant, Facts::of_provider(&provider))?;
     let write = call.write(&request.request_id, &request)?;
     if request.redirect_uri.is_empty() {
         request.redirect_uri = call.vault.broker.callback_url(&provider).unwrap_or_default();
@@ -170,9 +177,10 @@ async fn delete_o_auth_app(
     call: Arc<Call>,
     request: v1::DeleteOAuthAppRequest,
 ) -> Result<Recorded<v1::DeleteOAuthAppResponse>, Refusal> {
-    let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
+    let tenant = wire::optional_tenant_id(&request.tenant_id)?;
     let provider = wire::provider_id(&request.provider)?;
     call.about_provider(&provider);
+    let scope = administer_of(&call, tenant, Facts::of_provider(&provider))?;
     let write = call.write(&request.request_id, &request)?;
     let removed = call.vault.store.apps().delete(&scope, &provider, &write).await?;
     Ok(removed.map(|_| v1::DeleteOAuthAppResponse {}))

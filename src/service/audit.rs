@@ -25,9 +25,9 @@ async fn list_audit_events(
 ) -> Result<Recorded<v1::ListAuditEventsResponse>, Refusal> {
     let scope = call.scope()?;
     let page = call.page(Some(&scope), &request).await?;
-    let mut filter = wire::audit_filter(request.filter)?;
+    let filter = wire::audit_filter(request.filter)?;
     call.permit(&scope, Facts::default())?;
-    call.own_records_only(&scope, &mut filter)?;
+    call.reach(&scope, filter.user.as_ref())?;
     let listed = call.vault.store.audit().list(&scope, &filter, &page).await?;
     let events = listed.items.into_iter().map(wire::audit_event).collect();
     call.recorded(v1::ListAuditEventsResponse { events, next_page_token: listed.next_page_token }).await
@@ -39,9 +39,9 @@ async fn summarize_audit_events(
 ) -> Result<Recorded<v1::SummarizeAuditEventsResponse>, Refusal> {
     let scope = call.scope()?;
     let groups = wire::audit_groups(&request.group_by)?;
-    let mut filter = wire::audit_filter(request.filter)?;
+    let filter = wire::audit_filter(request.filter)?;
     call.permit(&scope, Facts::default())?;
-    call.own_records_only(&scope, &mut filter)?;
+    call.reach(&scope, filter.user.as_ref())?;
     call.room(PAGE_BYTES).await?;
     let rows = call.vault.store.audit().summarize(&scope, &filter, &groups).await?;
     let summaries = rows.into_iter().map(|row| wire::audit_summary(&groups, row)).collect();

@@ -6,7 +6,7 @@ use credvault_broker::{Callback, Need, RefreshError, Target, Wanted};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionPatch, NewConnection, OwnerFilter, PAGE_BYTES, Recorded, Selector, Write};
+use credvault_store::{ConnectionPatch, NewConnection, PAGE_BYTES, Recorded, Selector, Write};
 use prost::Message as _;
 use prost_types::Struct;
 use secrecy::ExposeSecret as _;
@@ -44,17 +44,19 @@ async fn list_providers(
     request: v1::ListProvidersRequest,
 ) -> Result<Recorded<v1::ListProvidersResponse>, Refusal> {
     let page = call.page(None, &request).await?;
-    call.permit_catalog(None)?;
+    call.permit_catalog(Facts::default())?;
     // The catalog is the same for everybody, so a position in it needs no seal: it is the last provider's id.
     let after = match page.token.as_str() {
         "" => None,
         token => Some(ProviderId::parse(token).map_err(|_| credvault_store::Error::PageToken)?),
     };
     let size = usize::try_from(page.size).unwrap_or(usize::MAX);
-    let later = |provider: &&Provider| after.as_ref().is_none_or(|after| provider.id > *after);
+    let shown = |provider: &&Provider| {
+        after.as_ref().is_none_or(|after| provider.id > *after) && call.shows_provider(&provider.id)
+    };
     let mut response = v1::ListProvidersResponse::default();
     let mut bytes = 0;
-    for provider in call.vault.catalog.iter().filter(later).map(wire::provider) {
+    for provider in call.vault.catalog.iter().filter(shown).map(wire::provider) {
         bytes += provider.encoded_len();
         let full = response.providers.len() == size || bytes > PAGE_BYTES;
         if let Some(last) = response.providers.last().filter(|_| full) {
@@ -72,7 +74,7 @@ async fn get_provider(
 ) -> Result<Recorded<v1::GetProviderResponse>, Refusal> {
     let id = wire::provider_id(&request.provider)?;
     call.about_provider(&id);
-    call.permit_catalog(Some(&id))?;
+    call.permit_catalog(Facts::of_provider(&id))?;
     let provider = wire::provider(call.vault.catalog.get(&id).ok_or(Refusal::ProviderUnknown)?);
     call.recorded(v1::GetProviderResponse { provider: Some(provider) }).await
 }
@@ -163,13 +165,15 @@ async fn list_connections(
 ) -> Result<Recorded<v1::ListConnectionsResponse>, Refusal> {
     let scope = call.scope()?;
     let filter = wire::connection_filter(&request)?;
-    if let Some(OwnerFilter::User(user)) = &filter.owner {
-        call.reach(&scope, Some(user))?;
+    if let Some(owner) = &filter.owner {
+        call.check_owner(&scope, owner)?;
     }
     let page = call.page(Some(&scope), &request).await?;
-    call.permit(&scope, Facts { provider: filter.provider.as_ref(), owner: None, purpose: None })?;
+    let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
+    call.permit(&scope, facts)?;
     let listed = call.vault.store.connections().list(&scope, &filter, &page).await?;
-    let connections = listed.items.into_iter().map(wire::connection).collect();
+    let shown = listed.items.into_iter().filter(|connection| call.shows(&scope, Facts::of(connection)));
+    let connections = shown.map(wire::connection).collect();
     call.recorded(v1::ListConnectionsResponse { connections, next_page_token: listed.next_page_token }).await
 }
 
@@ -257,16 +261,20 @@ async fn purge_connection(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     let etag = wire::etag("etag", &request.etag)?;
-    let write = || call.write(&request.request_id, &request);
-    match call.connection(&scope, id).await {
-        Ok(_) => {}
-        // What a repeated request purged is not there any more: the memory of the first decides.
+    let connections = call.vault.store.connections();
+    let purged = match call.connection(&scope, id).await {
+        Ok(_) => {
+            let write = call.write(&request.request_id, &request)?;
+            connections.purge(&scope, id, etag, &write).await?
+        }
+        // What this very request has purged before is not there any more, and nothing is left that policy could be asked
+        // about: the memory of the first answers.
         Err(Refusal::Store(credvault_store::Error::ConnectionNotFound)) if !request.request_id.is_empty() => {
-            call.permit(&scope, Facts::default())?;
+            let write = call.write(&request.request_id, &request)?;
+            connections.purged_before(&scope, &write).await?
         }
         Err(refusal) => return Err(refusal),
-    }
-    let purged = call.vault.store.connections().purge(&scope, id, etag, &write()?).await?;
+    };
     Ok(purged.map(|()| v1::PurgeConnectionResponse {}))
 }
 
@@ -284,7 +292,7 @@ async fn begin_authorization(
         session: wire::session(request.session)?,
         return_origin,
         return_url,
-        service: call.caller.service.clone(),
+        beginner: call.beginner(),
     };
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let target = Target { scope: &scope, connection: &connection, mode };
@@ -303,8 +311,6 @@ async fn complete_authorization(
     request: v1::CompleteAuthorizationRequest,
 ) -> Result<Recorded<v1::CompleteAuthorizationResponse>, Refusal> {
     let scope = call.scope()?;
-    // Whose connection it is shows only after the state was taken, so whoever may not do this at all is told before.
-    call.permit(&scope, Facts::default())?;
     let public = !request.result.is_empty();
     let parameters = match (public, request.parameters.is_empty()) {
         (true, true) => call.vault.store.authorizations().open_return(&scope, &request.result).await?,
@@ -312,8 +318,17 @@ async fn complete_authorization(
         _ => wire::parameters(request.parameters)?,
     };
     let session = wire::session(request.session)?;
+    // Policy comes before the state is taken: whoever may not complete this consent does not use it up.
+    if let Some(state) = parameters.get("state") {
+        let subject = call.vault.store.authorizations().subject(&scope, state).await?;
+        if subject.owner.user().is_none_or(|user| scope.reaches(user)) {
+            call.about(&subject);
+        }
+        call.permit(&scope, Facts::of(&subject))?;
+    }
     let callback = Callback { parameters: &parameters };
-    let returned = call.vault.broker.returned(&scope, callback, session.as_deref(), public).await?;
+    let bringer = call.bringer(session.as_deref(), public);
+    let returned = call.vault.broker.returned(&scope, callback, bringer).await?;
     let completed = async {
         let connection = call.connection(&scope, returned.place.connection()).await?;
         let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;

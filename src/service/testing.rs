@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, VerifyError};
 use credvault_catalog::{ModeKind, Verdict};
-use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, Reason, TenantScope};
+use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, Reason, ServiceId, TenantScope};
 use credvault_store::{DueVerification, Full, Recorded, Selector, Tested, Turns, Write};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,9 @@ pub(super) async fn test(
         return Err(VerifyError::NoVerification.into());
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
-    let mut found = fresh(vault, until, scope, &selector, fetched, mode).await?;
+    // Gone meanwhile: there is nothing to be tested.
+    let gone = || Refusal::Store(credvault_store::Error::ConnectionNotFound);
+    let mut found = fresh(vault, until, scope, fetched, mode).await?.ok_or_else(gone)?;
     let ask = async |found: &Fresh| {
         let connection = &found.fetched.connection;
         vault.broker.verify(scope, &connection.provider, mode, &connection.config, &found.opened.fields).await
@@ -88,8 +90,8 @@ pub(super) async fn test(
         let unavailable = RefreshError::Unavailable { retry: Duration::from_secs(1) };
         match tokio::time::timeout_at(until, renewing).await.unwrap_or(Err(unavailable)) {
             Ok(()) => {
-                let fetched = credentials.fetch(scope, &selector).await?;
-                found = fresh(vault, until, scope, &selector, fetched, mode).await?;
+                let fetched = credentials.again(scope, &found.fetched).await?;
+                found = fresh(vault, until, scope, fetched, mode).await?.ok_or_else(gone)?;
                 verdict = ask(&found).await?;
             }
             // It says so of the refresh token, too; or there is none that could be asked.
@@ -186,9 +188,11 @@ async fn try_look_after(
         return Ok(());
     }
     let (tenant, id) = (due.place.tenant().clone(), due.place.connection());
-    let scope = vault.identity.on_behalf(tenant.clone(), None);
+    let scope = vault.identity.own_work(tenant.clone());
     let mut event = AuditEvent::of(tenant, Action::TestConnection);
+    event.service = Some(ServiceId::vault());
     event.connection = Some(id);
+    event.owner_user.clone_from(&due.owner_user);
     event.trace = trace::new_id();
     let outcome = match test(vault, &scope, id, Instant::now() + PATIENCE, event.clone()).await {
         Ok(tested) => match tested.into_inner() {

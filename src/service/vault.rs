@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Key, Keys, Named, WebhookError};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
-use credvault_catalog::{KeyPlace, Mode, Rotation, Verdict, Webhook};
-use credvault_domain::{Action, ConnectionId, TenantId, TenantScope, Violations};
+use credvault_catalog::{KeyPlace, Mode, RequestAuth, Rotation, Verdict, Webhook};
+use credvault_domain::{Action, ConnectionId, FieldName, Purpose, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{
-    AppFault, Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, Weighed as _,
+    AppFault, Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, UsableApp, Weighed as _,
 };
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::batch::batch_fetch_credentials;
 use super::connection::config;
@@ -24,6 +25,8 @@ pub(crate) struct Service(pub(crate) Arc<Vault>);
 
 /// How long a fetch waits for a fresh token at most.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// How often a fetch begins, if what it finds goes away meanwhile.
+const ATTEMPTS: usize = 3;
 /// When a fetch that lacks the platform's app is worth another try.
 const APP_RETRY: Duration = Duration::from_secs(60);
 /// What is said of a delivery that an app's key has signed, and that is not for the connection.
@@ -111,7 +114,7 @@ pub(super) struct Found {
     pub(super) used: (TenantId, ConnectionId),
 }
 
-/// Finds a credential, asks policy, opens it, and fills the provider's request template.
+/// Finds a credential. What is replaced under its hands is begun again: by finding and by asking policy.
 pub(super) async fn fetch(
     call: &Call,
     scope: &TenantScope,
@@ -127,35 +130,47 @@ pub(super) async fn fetch(
         }
     }
     call.reach(scope, named_user.as_ref())?;
+    for _ in 0..ATTEMPTS {
+        if let Some(found) = try_fetch(call, scope, &selector, purpose.as_ref()).await? {
+            return Ok(found);
+        }
+    }
+    Err(credvault_store::Error::Conflict.into())
+}
+
+/// Finds a connection, asks policy about it, opens the credential of that same connection, and fills the provider's
+/// request template. `None` if the connection is gone meanwhile.
+async fn try_fetch(
+    call: &Call,
+    scope: &TenantScope,
+    selector: &Selector,
+    purpose: Option<&Purpose>,
+) -> Result<Option<Found>, Refusal> {
     let credentials = call.vault.store.credentials();
     let fetched =
-        credentials.fetch(scope, &selector).await.map_err(|error| not_configured(error, &selector))?;
+        credentials.fetch(scope, selector).await.map_err(|error| not_configured(error, selector))?;
     call.room(fetched.weight()).await?;
+    call.about(&fetched.connection);
+    call.permit(scope, Facts { purpose, ..Facts::of(&fetched.connection) })?;
+    let mode = call.vault.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
+    mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
+    let fresh = fresh(&call.vault, call.patience(), scope, fetched, mode).await;
+    let fresh = fresh.map_err(|refusal| match refusal {
+        Refusal::Store(error) => not_configured(error, selector),
+        refusal => refusal,
+    });
+    let Some(fresh) = fresh? else { return Ok(None) };
+    let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = fresh;
     let connection = &fetched.connection;
-    call.about(connection);
-    let facts = Facts {
-        provider: Some(&connection.provider),
-        owner: Some(&connection.owner),
-        purpose: purpose.as_ref(),
-    };
-    call.permit(scope, facts)?;
-    let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
+    // What was read again may have other settings.
     mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
-    let opened = fresh(&call.vault, call.patience(), scope, &selector, fetched, mode).await?;
-    let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = opened;
-    let connection = &fetched.connection;
-    let facts = Facts {
-        provider: Some(&connection.provider),
-        owner: Some(&connection.owner),
-        purpose: purpose.as_ref(),
-    };
     call.about_version(version);
     // The template may use what the caller itself does not get.
-    let app = match mode.request_names_app {
+    let usable = match mode.request_names_app {
         true => call.vault.store.apps().usable_at(&fetched.place(), &connection.provider).await?,
         false => None,
     };
-    let app = app.as_ref().map(app_values);
+    let app = usable.as_ref().map(app_values);
     let auth = mode.request_auth(&connection.config, &fields, app.as_ref());
     match &auth.missing {
         // The key file serves its owner without a token, and the answer says that there is none.
@@ -164,16 +179,35 @@ pub(super) async fn fetch(
         Some(missing) => return Err(Refusal::Incomplete(missing.clone())),
         None => {}
     }
-    if fields.iter().any(|(name, _)| mode.is_vault_only(name)) {
-        let all = call.vault.identity.authorize(&call.caller, Action::FetchRefreshToken, scope, facts);
-        if all.is_err() {
-            fields.retain(|name| !mode.is_vault_only(name));
+    let inside = |(name, _): (&FieldName, &SecretString)| mode.is_vault_only(name).then(|| name.to_string());
+    let mut released: Vec<String> = fields.iter().filter_map(inside).collect();
+    let mut policies = Vec::new();
+    if !released.is_empty() {
+        // In the space of the credential's owner: the platform's secrets are not the calling tenant's to permit.
+        let (identity, facts) = (&call.vault.identity, Facts { purpose, ..Facts::of(connection) });
+        match identity.authorize(&call.caller, Action::FetchRefreshToken, &fetched.tenant, facts) {
+            Ok(permit) => policies = permit.policies,
+            Err(_) => {
+                fields.retain(|name| !mode.is_vault_only(name));
+                released.clear();
+            }
         }
     }
+    released.extend(
+        usable.as_ref().is_some_and(|app| carries(&auth, app)).then(|| "app.client_secret".to_owned()),
+    );
+    call.about_released(released, policies);
     let left = expire_time.map_or(Duration::MAX, |time| call.now().until(time));
     let credential =
         wire::credential(connection, version, &fields, auth, expire_time, call.vault.cache.min(left));
-    Ok(Found { credential, used: (fetched.tenant, connection.id) })
+    Ok(Some(Found { credential, used: (fetched.tenant, connection.id) }))
+}
+
+/// Whether what a request to the provider carries has the app's secret in it.
+fn carries(auth: &RequestAuth, app: &UsableApp) -> bool {
+    let Some(secret) = &app.client_secret else { return false };
+    let mut values = auth.headers.iter().chain(&auth.query).map(|(_, value)| value.expose_secret());
+    values.any(|value| value.contains(secret.expose_secret()))
 }
 
 /// A credential whose access token, if it has one, is good for a while.
@@ -183,20 +217,16 @@ pub(super) struct Fresh {
 }
 
 /// Opens what was found; an access token that is near its end is renewed first. While it still works, it is served if
-/// the provider is not there.
+/// the provider is not there. `None` if the connection is gone meanwhile, or is another than the one that was found.
 pub(super) async fn fresh(
     vault: &Vault,
     until: tokio::time::Instant,
     scope: &TenantScope,
-    selector: &Selector,
     fetched: Fetched,
     mode: &Mode,
-) -> Result<Fresh, Refusal> {
+) -> Result<Option<Fresh>, Refusal> {
     let credentials = vault.store.credentials();
-    let open = |fetched: &Fetched| {
-        let opened = credentials.open(fetched, vault.clock.now(), mode.renews());
-        opened.map_err(|error| not_configured(error, selector))
-    };
+    let open = |fetched: &Fetched| credentials.open(fetched, vault.clock.now(), mode.renews());
     let opened = open(&fetched)?;
     let left = |opened: &OpenedCredential| {
         opened.expire_time.map_or(Duration::MAX, |time| vault.clock.now().until(time))
@@ -205,7 +235,7 @@ pub(super) async fn fresh(
     if !mode.renews() || !opened.current || (!absent && left(&opened) > ENOUGH) {
         return match left(&opened) {
             Duration::ZERO => Err(credvault_store::Error::CredentialExpired.into()),
-            _ => Ok(Fresh { fetched, opened }),
+            _ => Ok(Some(Fresh { fetched, opened })),
         };
     }
     let refreshing = vault.broker.refresher().refresh(fetched.place(), opened.generation, Need::Now);
@@ -213,19 +243,20 @@ pub(super) async fn fresh(
     let refreshed = tokio::time::timeout_at(patience, refreshing).await;
     match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {
         Ok(()) => {
-            let by_id = Selector::Connection { id: fetched.connection.id, version: None };
-            // The platform's own is found by provider only, from within a tenant.
-            let fetched = match credentials.fetch(scope, &by_id).await {
-                Err(credvault_store::Error::ConnectionNotFound) => credentials.fetch(scope, selector).await,
-                found => found,
+            // By its key, so that it is the very connection that policy was asked about.
+            let fetched = match credentials.again(scope, &fetched).await {
+                Err(credvault_store::Error::ConnectionNotFound) => return Ok(None),
+                again => again?,
             };
-            let fetched = fetched.map_err(|error| not_configured(error, selector))?;
             let opened = open(&fetched)?;
-            Ok(Fresh { fetched, opened })
+            if left(&opened).is_zero() {
+                return Err(credvault_store::Error::CredentialExpired.into());
+            }
+            Ok(Some(Fresh { fetched, opened }))
         }
         // It works still, or the key that it is minted from is given out, too.
         Err(_) if (!absent && !left(&opened).is_zero()) || (absent && mode.hands_out_key()) => {
-            Ok(Fresh { fetched, opened })
+            Ok(Some(Fresh { fetched, opened }))
         }
         Err(error) => Err(error.into()),
     }

@@ -1,9 +1,10 @@
 //! Page sizes and tokens, the same way in every listing.
 
-use credvault_domain::{Action, TenantScope, Violations};
+use credvault_domain::{Reach, TenantScope, UserId, Violations};
 use credvault_store::Page;
 use prost::Message;
 
+use crate::call::Call;
 use crate::proto::v1;
 
 const DEFAULT_SIZE: u32 = 50;
@@ -37,10 +38,10 @@ paged! {
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
 }
 
-/// The page that a request asks for. Its token is good for the same RPC, filters and user only; the store binds it to
-/// the tenant.
+/// The page that a request asks for. Its token is good for the same RPC, filters, service, user and reach only; the store
+/// binds it to the tenant.
 pub(crate) fn page<R: Paged>(
-    action: Action,
+    call: &Call,
     scope: Option<&TenantScope>,
     request: &R,
 ) -> Result<Page, Violations> {
@@ -50,8 +51,14 @@ pub(crate) fn page<R: Paged>(
         size => size.min(LARGEST_SIZE).unsigned_abs(),
     };
     let (token, query) = request.clone().split();
-    let user = scope.and_then(TenantScope::user).map(credvault_domain::UserId::as_str).unwrap_or_default();
-    let mut bound = format!("{}\0{user}\0", action.as_str()).into_bytes();
+    let reach = scope.map_or("", |scope| match scope.reach() {
+        Reach::User(_) => "user",
+        Reach::Shared => "shared",
+        Reach::AllUsers => "all",
+    });
+    let (action, service) = (call.action.as_str(), call.caller.service.as_str());
+    let user = call.caller.user().map(UserId::as_str).unwrap_or_default();
+    let mut bound = format!("{action}\0{service}\0{user}\0{reach}\0").into_bytes();
     query
         .encode(&mut bound)
         .map_err(|_| Violations::of("page_token", "is part of a request that is too large"))?;

@@ -9,9 +9,7 @@ use credvault_domain::{
     Owner, ProviderId, Purpose, Random, RequestId, SecretFields, ServiceId, TenantId, TenantState, Timestamp,
     UserId, Version, Violations,
 };
-use credvault_store::{
-    AuditFilter, AuditGroup, ConnectionFilter, NewApp, NewCredential, OwnerFilter, Renewal, Selector,
-};
+use credvault_store::{AuditFilter, AuditGroup, ConnectionFilter, NewApp, NewCredential, Renewal, Selector};
 use prost_types::Timestamp as WireTimestamp;
 use secrecy::SecretString;
 
@@ -281,10 +279,6 @@ pub(crate) fn connection_filter(
         note(&mut violations, optional("account_name", &request.account_name, AccountName::parse)).flatten();
     let state = note(&mut violations, connection_state(request.state)).flatten();
     violations.into_result()?;
-    let owner = owner.map(|owner| match owner {
-        Owner::User(user) => OwnerFilter::User(user),
-        Owner::Tenant | Owner::Platform => OwnerFilter::Shared,
-    });
     Ok(ConnectionFilter { owner, provider, account_name: name, state, show_deleted: request.show_deleted })
 }
 
@@ -317,14 +311,16 @@ pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilte
         time.and_then(|time| note(&mut violations, timestamp(field, time)))
     };
     let (start_time, end_time) = (time("filter.start_time", start_time), time("filter.end_time", end_time));
-    let spiffe = |text: &str| {
-        ServiceId::parse(text).map_err(|_| NameError("must be a SPIFFE ID, spiffe://domain/path"))
+    let service_id = |text: &str| match text {
+        ServiceId::VAULT => Ok(ServiceId::vault()),
+        text => ServiceId::parse(text)
+            .map_err(|_| NameError("must be a SPIFFE ID, spiffe://domain/path, or `vault`")),
     };
     let rpc = |text: &str| Action::from_stored(text).ok_or(NameError("must be the name of an RPC"));
     let parsed = AuditFilter {
         start_time,
         end_time,
-        service: note(&mut violations, optional("filter.service", &service, spiffe)).flatten(),
+        service: note(&mut violations, optional("filter.service", &service, service_id)).flatten(),
         user: note(&mut violations, optional("filter.user_id", &user_id, UserId::parse)).flatten(),
         action: note(&mut violations, optional("filter.action", &action, rpc)).flatten(),
         connection: note(&mut violations, optional("filter.connection_id", &id, str::parse)).flatten(),

@@ -46,7 +46,7 @@ pub(crate) enum Refusal {
     CatalogEntryGone(ProviderId),
     /// Nobody in the order user, tenant, platform has a credential.
     #[error(
-        "neither the user nor the tenant nor the platform has a credential for {provider}; CreateConnection and \
+        "neither the user nor the tenant nor the platform has a credential for this provider; CreateConnection and \
              PutCredential store one"
     )]
     NotConfigured {

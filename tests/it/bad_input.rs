@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use credvault::proto::DESCRIPTORS;
 use credvault::proto::v1;
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -47,7 +49,69 @@ fn sized(bytes: usize) -> v1::CredentialInput {
     input(&[("token", &value)])
 }
 
+/// A request with `value` in the field of this number, counted through all texts of it; `None` if it has not as many.
+fn with_text(message: &MessageDescriptor, value: &str, skip: &mut usize) -> Option<DynamicMessage> {
+    for field in message.fields() {
+        let mut request = DynamicMessage::new(message.clone());
+        let inner = match field.kind() {
+            Kind::String if !field.is_map() => {
+                if *skip > 0 {
+                    *skip -= 1;
+                    continue;
+                }
+                Value::String(value.to_owned())
+            }
+            Kind::Message(inner) if !field.is_map() && !inner.full_name().starts_with("google.") => {
+                let Some(inner) = with_text(&inner, value, skip) else { continue };
+                Value::Message(inner)
+            }
+            _ => continue,
+        };
+        request.set_field(&field, if field.is_list() { Value::List(vec![inner]) } else { inner });
+        return Some(request);
+    }
+    None
+}
+
+/// What a refusal says in words: its message, and the rules of its violations. The ids that its metadata names are for
+/// programs.
+fn words(status: &Status) -> String {
+    let details = status.get_error_details();
+    let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
+    let preconditions =
+        details.precondition_failure().map(|failed| failed.violations.clone()).unwrap_or_default();
+    format!("{} {violations:?} {preconditions:?}", status.message())
+}
+
 on_both! {
+    async fn no_refusal_repeats_a_value_that_was_sent(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let operator = vault.client("operator").await;
+        // Sound as a name of most things, as a UUID, as a provider, and as nothing.
+        let values = ["CANARY-sent", "0193a5b2-7c40-7cc1-9d3e-0123456789ab", "canary", "CANARY /\u{7f}"];
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let mut refused = 0;
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            for field in 0.. {
+                let request = |value: &str| with_text(&method.input(), value, &mut { field });
+                if request("").is_none() {
+                    break;
+                }
+                for value in values {
+                    for client in [&app, &operator, &app.acting_for("CANARY-sent", Some("CANARY sent"))] {
+                        let message = request(value).unwrap().encode_to_vec();
+                        let Err(status) = client.raw(&path, message).await else { continue };
+                        refused += 1;
+                        let words = words(&status);
+                        assert!(!words.contains(value) && !words.contains("CANARY"), "{} {field}: {words}", method.name());
+                    }
+                }
+            }
+        }
+        assert!(refused > 500, "{refused}");
+    }
+
     async fn wrong_fields_are_named_all_at_once_and_never_repeated(vault: TestVault) {
         let app = vault.app("acme").await;
         let before = vault.count("connections").await;

@@ -27,7 +27,7 @@ on_both! {
         assert!(begun.authorization_url.contains("code_challenge_method=S256") && begun.authorization_url.contains("scope=read%20offline"));
         let parameters = decide(&begun.authorization_url, "shop-1", "allow").await;
 
-        // In another session, by another user, by another tenant: the state is used up by the one who may have it.
+        // By another tenant: the state is used up by the one who may have it.
         let other = connected.vault.app("other").await;
         assert_eq!(refusal(&complete(&other, &parameters, "CANARY session").await.unwrap_err()), "FailedPrecondition STATE_INVALID");
         let done = complete(&app, &parameters, "CANARY session").await.unwrap();
@@ -48,6 +48,39 @@ on_both! {
         let stranger = complete(&app, &parameters, "").await.unwrap_err();
         assert!(refusal(&stranger) == "FailedPrecondition STATE_INVALID" && stranger.message().contains("another account"));
         assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
+    }
+
+    async fn a_consent_is_completed_by_the_user_who_began_it_whatever_others_reach(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        let app = connected.vault.app("acme").await;
+        let portal = connected.vault.client("portal").await;
+        let users = [None, Some("alice"), Some("mallory")];
+        // The app reaches every user's connections; that does not make it another user.
+        for (index, beginner) in users.into_iter().enumerate() {
+            let id = app.create(connection_request(&format!("a{index}"))).await.unwrap().id;
+            for completer in users {
+                let began = app.acting_for("acme", beginner);
+                let parameters = decide(&begin(&began, &id, "").await.authorization_url, &format!("shop-{index}"), "allow").await;
+                let done = complete(&app.acting_for("acme", completer), &parameters, "").await;
+                match done {
+                    Ok(connection) => assert_eq!((connection.id, beginner), (id.clone(), completer)),
+                    Err(refused) => {
+                        assert_ne!(beginner, completer, "{refused:?}");
+                        assert!(refusal(&refused) == "FailedPrecondition STATE_INVALID" && refused.message().contains("another user"), "{refused:?}");
+                    }
+                }
+            }
+        }
+        // A service that policy does not let complete this does not use the state up.
+        let id = app.create(connection_request("last")).await.unwrap().id;
+        let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-last", "allow").await;
+        let beginner = connected.vault.client("beginner").await.acting_for("acme", None);
+        assert_eq!(refusal(&complete(&beginner, &parameters, "").await.unwrap_err()), "PermissionDenied POLICY_DENIED");
+        assert_eq!(refusal(&complete(&portal.acting_for("acme", Some("alice")), &parameters, "").await.unwrap_err()), "FailedPrecondition STATE_INVALID");
+        let completions: Vec<_> = app.events().await.into_iter().filter(|event| event.action == "CompleteAuthorization").collect();
+        assert!(completions.iter().any(|event| event.user_id == "alice") && completions.iter().any(|event| event.user_id == "mallory"));
     }
 
     async fn a_consent_that_is_denied_forged_or_late_connects_nothing(vault: TestVault) {

@@ -204,6 +204,26 @@ on_both! {
         got(&receiver, 3).await;
     }
 
+    async fn a_repeated_request_gives_the_secret_that_it_made_and_no_later_one(vault: TestVault) {
+        let operator = vault.client("operator").await;
+        vault.tenant("acme").await;
+        let put = async |request: v1::PutEventEndpointRequest| operator.admin().put_event_endpoint(request).await.unwrap().into_inner();
+        let id = |last: char| format!("0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6{last}");
+        let create = v1::PutEventEndpointRequest { request_id: id('a'), ..endpoint("acme", "https://events.invalid/") };
+        let first = put(create.clone()).await;
+        assert!(first.secret.starts_with("whsec_"));
+        assert_eq!(put(create.clone()).await.secret, first.secret);
+        let rotate = |last: char| v1::PutEventEndpointRequest {
+            request_id: id(last), endpoint_id: first.endpoint.clone().unwrap().id, rotate_secret: true, ..endpoint("acme", "https://events.invalid/")
+        };
+        let second = put(rotate('b')).await;
+        assert_ne!(second.secret, first.secret);
+        assert_eq!(put(rotate('b')).await.secret, second.secret);
+        assert_eq!(put(create.clone()).await.secret, "", "its own is not the current one any more");
+        put(rotate('c')).await;
+        assert_eq!(put(rotate('b')).await.secret, "");
+    }
+
     async fn while_a_secret_changes_both_sign(vault: TestVault) {
         let (vault, operator) = started(vault).await;
         vault.tenant("acme").await;

@@ -49,6 +49,12 @@ permit (principal == Service::"spiffe://test.local/portal", action in [
 permit (principal == Service::"spiffe://test.local/gateway", action in [
     Action::"VaultService", Action::"ConnectionService", Action::"AuditService"
 ], resource);
+// Completes consents of another provider only.
+@id("beginner")
+permit (principal == Service::"spiffe://test.local/beginner", action in [Action::"AssertTenant", Action::"BeginAuthorization"], resource);
+@id("beginner-completes-xero")
+permit (principal == Service::"spiffe://test.local/beginner", action == Action::"CompleteAuthorization", resource)
+when { context.provider == "xero" };
 @id("reader")
 permit (principal == Service::"spiffe://test.local/reader", action in [
     Action::"AssertTenant", Action::"ListConnections", Action::"GetConnection"

@@ -1,7 +1,9 @@
 //! The isolation matrix, generated from the descriptors: every RPC that takes a connection's id, times every id that is
-//! not the caller's, times every kind of caller, answers exactly as it does for an id that never existed.
+//! not the caller's, times every kind of caller, answers exactly as it does for an id that never existed. And every RPC
+//! that can name a user is refused to whoever does not reach that user.
 
 use credvault::proto::{DESCRIPTORS, v1};
+use credvault::settings::{IssuerKindSetting, IssuerSection};
 use credvault_domain::Clock as _;
 use credvault_testkit::{Algorithm, TokenIssuer};
 use prost::Message as _;
@@ -12,7 +14,7 @@ use serde_json::json;
 use tonic::Status;
 use tonic_types::{ErrorDetail, StatusExt as _};
 
-use crate::harness::{Client, TestVault, by_id, generic, owned_by};
+use crate::harness::{Client, TestVault, by_id, generic, owned_by, refusal};
 use crate::on_both;
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
@@ -131,14 +133,36 @@ on_both! {
         let app = vault.client("app").await;
         let gateway = vault.client("gateway").await.bearing(&keys.token(&claims));
         let portal = vault.client("portal").await;
+        let job = vault.client("gateway").await;
+        let assertion = |name: &str, value: serde_json::Value| {
+            let mut claims = json!({
+                "iss": "https://jobs.test.local", "aud": "credvault", "tenant": "victim", "iat": now, "exp": now + 300,
+                "act": { "sub": "spiffe://test.local/gateway" },
+            });
+            claims[name] = value;
+            job.bearing(&keys.token(&claims))
+        };
         // Who calls, and the ids that are not theirs.
         let tenants = [own.as_str(), &users, &deleted];
         let of_another_tenant = [own.as_str(), &users, &deleted, &platform];
-        let callers: [(&str, Client, &[&str]); 5] = [
+        let others: &[&str] = &[&users, &platform];
+        let all = [own.as_str(), &users, &deleted, &platform, UNKNOWN];
+        let callers: [(&str, Client, &[&str]); 15] = [
             ("service for another tenant", app.acting_for("intruder", None), &of_another_tenant),
             ("user of another tenant", app.acting_for("intruder", Some("u1")), &of_another_tenant),
             ("token of another tenant", gateway, &of_another_tenant),
-            ("another user of the tenant", portal.acting_for("victim", Some("u2")), &[&users, &platform]),
+            ("another user of the tenant", portal.acting_for("victim", Some("u2")), others),
+            ("the tenant without a user", portal.acting_for("victim", None), others),
+            ("an assertion for another user", assertion("sub", json!("u2")), others),
+            ("an assertion without a user", assertion("note", json!("no user")), others),
+            ("another user who may reach all", app.acting_for("victim", Some("u2")), &[&platform]),
+            // What does not read as a user or a tenant is refused, and never reads as none.
+            ("a user that is a number", assertion("sub", json!(42)), &all),
+            ("a user that is null", assertion("sub", json!(null)), &all),
+            ("a user that is a list", assertion("sub", json!(["u1"])), &all),
+            ("a user that is an object", assertion("sub", json!({ "id": "u1" })), &all),
+            ("a tenant that is a number", assertion("tenant", json!(42)), &all),
+            ("a tenant that is a list", assertion("tenant", json!(["victim"])), &all),
             ("the platform itself", operator, &tenants),
         ];
         let before = snapshot(&vault).await;
@@ -154,18 +178,141 @@ on_both! {
             rpcs += 1;
             for (who, client, ids) in &callers {
                 let unknown = answer(client, &method, UNKNOWN).await;
+                let mistyped = *ids == all.as_slice();
+                assert_eq!(mistyped, unknown.contains("TOKEN_INVALID"), "{} by {who}: {unknown}", method.name());
                 for id in *ids {
                     assert_eq!(answer(client, &method, id).await, unknown, "{} by {who}", method.name());
                     compared += 1;
                 }
             }
         }
-        assert_eq!((rpcs, compared), (19, 19 * 17));
+        assert_eq!((rpcs, compared), (19, 19 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>()));
         assert_eq!(snapshot(&vault).await, before, "nothing was touched");
         for (id, secret) in [(&own, "CANARY victim"), (&users, "CANARY user")] {
             assert_eq!(victim.token(by_id(id)).await.unwrap(), secret);
         }
+        // The other side of the rule: what is shared, and what the permission gives.
+        for (client, id, secret) in [
+            (portal.acting_for("victim", None), &own, "CANARY victim"),
+            (portal.acting_for("victim", Some("u2")), &own, "CANARY victim"),
+            (portal.acting_for("victim", Some("u1")), &users, "CANARY user"),
+            (app.acting_for("victim", Some("u2")), &users, "CANARY user"),
+        ] {
+            assert_eq!(client.token(by_id(id)).await.unwrap(), secret);
+        }
     }
+
+    async fn a_user_is_named_only_by_callers_who_reach_it(vault: TestVault) {
+        let app = vault.app("acme").await;
+        app.create(owned_by("u1", generic("mine", "CANARY user"))).await.unwrap();
+        let portal = vault.client("portal").await;
+        let out_of_reach = [portal.acting_for("acme", None), portal.acting_for("acme", Some("u2"))];
+        let within = [app.clone(), app.acting_for("acme", Some("u2")), portal.acting_for("acme", Some("u1"))];
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let mut named = Vec::new();
+        for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            if method.parent_service().name() == "AdminService" {
+                continue;
+            }
+            let mut names = false;
+            let request = naming(&method.input(), "u1", &mut names);
+            if !names {
+                continue;
+            }
+            named.push(method.name().to_owned());
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            let before = snapshot(&vault).await;
+            for client in &out_of_reach {
+                let refused = comparable(client.raw(&path, request.encode_to_vec()).await, UNKNOWN);
+                assert!(refused.contains("POLICY_DENIED"), "{}: {refused}", method.name());
+                assert!(!refused.contains("CANARY"), "{}: {refused}", method.name());
+            }
+            assert_eq!(snapshot(&vault).await, before, "nothing was touched");
+            for (index, client) in within.iter().enumerate() {
+                let mut request = request.clone();
+                if let Some(account) = method.input().get_field_by_name("account_name").filter(|_| method.name() == "CreateConnection") {
+                    request.set_field(&account, Value::String(format!("a{index}")));
+                }
+                let served = comparable(client.raw(&path, request.encode_to_vec()).await, UNKNOWN);
+                assert!(served.starts_with("served") && !served.contains("POLICY_DENIED"), "{}: {served}", method.name());
+            }
+        }
+        named.sort();
+        let expected = ["BatchFetchCredentials", "CreateConnection", "FetchCredential", "ListAuditEvents", "ListConnections", "SummarizeAuditEvents"];
+        assert_eq!(named, expected);
+    }
+
+    async fn what_a_call_without_a_user_is_shown_is_shared(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let shared = app.create(generic("shared", "CANARY shared")).await.unwrap().id;
+        let of_user = app.create(owned_by("u1", generic("mine", "CANARY user"))).await.unwrap().id;
+        app.acting_for("acme", Some("u1")).token(by_id(&shared)).await.unwrap();
+        app.token(by_id(&of_user)).await.unwrap();
+        let portal = vault.client("portal").await;
+        for (client, ids) in [
+            (portal.acting_for("acme", None), vec![&shared]),
+            (portal.acting_for("acme", Some("u1")), vec![&shared, &of_user]),
+            (portal.acting_for("acme", Some("u2")), vec![&shared]),
+            (app.clone(), vec![&shared, &of_user]),
+        ] {
+            let listed = client.connections().list_connections(v1::ListConnectionsRequest::default()).await.unwrap().into_inner();
+            assert_eq!(listed.connections.iter().map(|connection| &connection.id).collect::<Vec<_>>(), ids);
+        }
+        // The log: of what is shared, calls without a user about no user's connection; of a user, its own calls.
+        let records = portal.acting_for("acme", None).events().await;
+        assert!(records.iter().all(|record| record.user_id.is_empty() && record.connection_id != of_user), "{records:?}");
+        assert!(records.iter().any(|record| record.connection_id == shared && record.action == "CreateConnection"));
+        let records = portal.acting_for("acme", Some("u1")).events().await;
+        assert!(records.iter().all(|record| record.user_id == "u1") && !records.is_empty(), "{records:?}");
+        assert!(app.events().await.iter().any(|record| record.user_id.is_empty() && record.connection_id == of_user));
+        let by_user = v1::SummarizeAuditEventsRequest { group_by: vec![v1::AuditGroup::User.into()], filter: None };
+        let rows = portal.acting_for("acme", None).audit().summarize_audit_events(by_user).await.unwrap().into_inner().summaries;
+        assert_eq!(rows.iter().map(|row| row.keys.clone()).collect::<Vec<_>>(), [[String::new()]]);
+        // A token of a page is good for the caller that it was given to.
+        let list = v1::ListConnectionsRequest { page_size: 1, ..Default::default() };
+        let first = app.connections().list_connections(list.clone()).await.unwrap().into_inner();
+        let next = v1::ListConnectionsRequest { page_token: first.next_page_token, ..list };
+        for other in [portal.acting_for("acme", None), app.acting_for("acme", Some("u1")), portal.acting_for("acme", Some("u1"))] {
+            let refused = other.connections().list_connections(next.clone()).await.unwrap_err();
+            assert_eq!(refusal(&refused), "InvalidArgument PAGE_TOKEN_INVALID");
+        }
+        assert!(app.connections().list_connections(next).await.is_ok());
+        // A filter by an owner that cannot be here is refused, as a creation is.
+        let owner = |kind: v1::OwnerKind| v1::ListConnectionsRequest { owner: Some(v1::Owner { kind: kind.into(), user_id: String::new() }), ..Default::default() };
+        let refused = app.connections().list_connections(owner(v1::OwnerKind::Platform)).await.unwrap_err();
+        assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+        let operator = vault.client("operator").await;
+        let refused = operator.connections().list_connections(owner(v1::OwnerKind::Tenant)).await.unwrap_err();
+        assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+        assert!(operator.connections().list_connections(owner(v1::OwnerKind::Platform)).await.is_ok());
+    }
+}
+
+/// A request of this kind about the user `user`, everything else sound. `names` tells whether it has a place for one.
+fn naming(message: &MessageDescriptor, user: &str, names: &mut bool) -> DynamicMessage {
+    let mut request = DynamicMessage::new(message.clone());
+    let text = |text: &str| Value::String(text.to_owned());
+    for field in message.fields() {
+        let value = match (message.name(), field.name(), field.kind()) {
+            // A connection in a request is the one that is changed, and its owner never is.
+            ("Connection", ..) => continue,
+            (_, "user_id", _) => {
+                *names = true;
+                text(user)
+            }
+            ("Owner", "kind", _) => Value::EnumNumber(v1::OwnerKind::User.into()),
+            (_, "provider", Kind::String) => text("generic"),
+            ("CreateConnectionRequest", "auth_mode", _) => text("fields"),
+            (_, "group_by", _) => Value::List(vec![Value::EnumNumber(3)]),
+            (_, "requests", Kind::Message(one)) => {
+                Value::List(vec![Value::Message(naming(&one, user, names))])
+            }
+            (_, "owner" | "filter", Kind::Message(inner)) => Value::Message(naming(&inner, user, names)),
+            _ => continue,
+        };
+        request.set_field(&field, value);
+    }
+    request
 }
 
 on_both! {
@@ -220,13 +367,16 @@ async fn with_tokens(mut vault: TestVault) -> (TestVault, TokenIssuer) {
     let keys = TokenIssuer::new(Algorithm::Es256, "k1");
     vault.write("jwks.json", &keys.jwks());
     vault.stop().await;
-    vault.settings.identity.issuers.push(credvault::settings::IssuerSection {
-        name: "login".into(),
-        issuer: "https://login.test.local".into(),
-        jwks_file: Some(vault.folder.path().join("jwks.json")),
-        audiences: vec!["credvault".into()],
-        ..Default::default()
-    });
+    for (name, kind) in [("login", IssuerKindSetting::User), ("jobs", IssuerKindSetting::Assertion)] {
+        vault.settings.identity.issuers.push(IssuerSection {
+            name: name.into(),
+            kind,
+            issuer: format!("https://{name}.test.local"),
+            jwks_file: Some(vault.folder.path().join("jwks.json")),
+            audiences: vec!["credvault".into()],
+            ..Default::default()
+        });
+    }
     vault.start().await;
     (vault, keys)
 }

@@ -6,6 +6,7 @@ use crate::harness::{TestVault, by_id, generic, input, refusal};
 use crate::on_both;
 
 const REQUEST: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
+const OTHER: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d70";
 
 on_both! {
     async fn a_request_repeated_after_a_restart_has_one_effect(vault: TestVault) {
@@ -35,14 +36,48 @@ on_both! {
         assert!(portal.create(mine).await.is_ok());
     }
 
+    async fn a_request_id_is_one_of_its_user(vault: TestVault) {
+        let app = vault.app("acme").await;
+        let portal = vault.client("portal").await;
+        let mut made = std::collections::BTreeSet::new();
+        // Whatever they reach: two users of one service, nobody, and both of another service.
+        for service in [&app, &portal] {
+            for user in [Some("u1"), Some("u2"), None] {
+                let client = service.acting_for("acme", user);
+                let create = v1::CreateConnectionRequest { request_id: REQUEST.into(), owner: None, ..generic(&format!("a{}", made.len()), "CANARY") };
+                let first = client.create(create.clone()).await.unwrap();
+                assert_eq!(client.create(create).await.unwrap().id, first.id);
+                assert_eq!(first.owner.unwrap().user_id, user.unwrap_or_default());
+                assert!(made.insert(first.id));
+            }
+        }
+        assert_eq!(vault.count("requests").await, 6);
+    }
+
     async fn a_purge_can_be_repeated(vault: TestVault) {
         let app = vault.app("acme").await;
-        let id = app.create(generic("main", "CANARY")).await.unwrap().id;
-        let delete = v1::DeleteConnectionRequest { connection_id: id.clone(), ..Default::default() };
-        app.connections().delete_connection(delete).await.unwrap();
-        let purge = v1::PurgeConnectionRequest { connection_id: id, request_id: REQUEST.into(), ..Default::default() };
-        app.connections().purge_connection(purge.clone()).await.unwrap();
-        app.connections().purge_connection(purge).await.unwrap();
+        // Policies that look at what is purged have nothing to look at any more.
+        let narrow = "permit (principal == Service::\"spiffe://test.local/cleaner\", action == Action::\"AssertTenant\", resource);
+            permit (principal == Service::\"spiffe://test.local/cleaner\", action == Action::\"PurgeConnection\", resource)
+            when { context.owner == \"tenant\" && context.provider == \"generic\" };";
+        vault.write("policies.cedar", &format!("{}\n{narrow}", crate::harness::POLICIES));
+        let cleaner = vault.client("cleaner").await.acting_for("acme", None);
+        let unknown = v1::PurgeConnectionRequest { connection_id: OTHER.into(), ..Default::default() };
+        crate::harness::eventually("the new policies", || async {
+            let answer = cleaner.connections().purge_connection(unknown.clone()).await.unwrap_err();
+            refusal(&answer) == "NotFound CONNECTION_NOT_FOUND"
+        }).await;
+        for client in [&app, &cleaner] {
+            let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+            let delete = v1::DeleteConnectionRequest { connection_id: id.clone(), ..Default::default() };
+            app.connections().delete_connection(delete).await.unwrap();
+            let purge = v1::PurgeConnectionRequest { connection_id: id.clone(), request_id: REQUEST.into(), ..Default::default() };
+            client.connections().purge_connection(purge.clone()).await.unwrap();
+            client.connections().purge_connection(purge).await.unwrap();
+            let another = v1::PurgeConnectionRequest { connection_id: id, request_id: OTHER.into(), ..Default::default() };
+            let gone = client.connections().purge_connection(another).await.unwrap_err();
+            assert_eq!(refusal(&gone), "NotFound CONNECTION_NOT_FOUND");
+        }
     }
 
     async fn page_tokens_fit_their_tenant_and_query_only(vault: TestVault) {

@@ -40,7 +40,7 @@ on_both! {
         assert_eq!(sync.fetch(request).await.unwrap().fields["webhook_secret"], "CANARYhook");
         let events = app.events().await;
         let event = events.iter().find(|event| event.purpose == "order sync").unwrap();
-        assert_eq!((event.action.as_str(), event.version, event.policies.as_slice()), ("FetchCredential", 1, ["sync-fetches-shopify".to_owned()].as_slice()));
+        assert_eq!((event.action.as_str(), event.version, event.policies.as_slice()), ("FetchCredential", 1, ["sync-fetches-shopify".to_owned(), "sync".to_owned()].as_slice()));
     }
 
     async fn a_lookup_goes_from_user_to_tenant_to_platform(vault: TestVault) {

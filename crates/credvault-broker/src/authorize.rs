@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{Authorize, CallbackSignature, Given, Granted, Mode, RefusalKind};
 use credvault_crypto::{MacKey, sha256};
-use credvault_domain::{Config, Connection, SecretFields, ServiceId, TenantScope, Timestamp, Violations};
+use credvault_domain::{Config, Connection, SecretFields, TenantScope, Timestamp, Violations};
 use credvault_store::{
-    AwaitedAuthorization, Consent, NewAuthorization, NewCredential, NewSettings, Recorded, Renewal,
-    ReturnedAuthorization, Selector, UsableApp, Write,
+    AwaitedAuthorization, Beginner, Bringer, Consent, NewAuthorization, NewCredential, NewSettings, Recorded,
+    Renewal, ReturnedAuthorization, Selector, UsableApp, Write,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -109,7 +109,7 @@ pub struct Wanted {
     /// Where the browser goes where that page cannot be told: a URL of the same origin.
     pub return_url: Option<String>,
     /// Who begins it.
-    pub service: ServiceId,
+    pub beginner: Beginner,
 }
 
 /// A consent that has begun.
@@ -156,9 +156,9 @@ impl Broker {
             None => (own.clone().ok_or(AuthorizeError::NoPublicUrl)?, String::new(), &[][..]),
         };
         let public = check_way_back(own.as_deref(), &redirect_uri, &wanted)?;
-        let Wanted { scopes, session, return_origin, return_url, service } = wanted;
+        let Wanted { scopes, session, return_origin, return_url, beginner } = wanted;
         let new = NewAuthorization {
-            service,
+            beginner,
             session,
             public,
             return_origin,
@@ -231,8 +231,7 @@ impl Broker {
         Ok(url.map_err(|missing| Violations::of(missing.0, "must be set before a consent can begin"))?.into())
     }
 
-    /// Takes a callback's state back: whose consent it is. The state is used up then. `public` says whether the vault's
-    /// own callback has seen the browser.
+    /// Takes a callback's state back: whose consent it is. The state is used up then.
     ///
     /// # Errors
     /// The state is missing or not accepted.
@@ -240,11 +239,10 @@ impl Broker {
         &self,
         scope: &TenantScope,
         callback: Callback<'_>,
-        session: Option<&str>,
-        public: bool,
+        bringer: Bringer<'_>,
     ) -> Result<ReturnedAuthorization, AuthorizeError> {
         let state = callback.parameter("state")?;
-        Ok(self.store().authorizations().take(scope, state, session, public).await?)
+        Ok(self.store().authorizations().take(scope, state, bringer).await?)
     }
 
     /// Ends a consent: checks the callback, exchanges its code for tokens, and stores them.

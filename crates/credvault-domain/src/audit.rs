@@ -56,6 +56,14 @@ pub enum TenantSource {
 }
 
 impl TenantSource {
+    /// All sources.
+    pub const ALL: [Self; 5] = [Self::None, Self::Token, Self::Assertion, Self::Header, Self::State];
+
+    /// Reads what [`TenantSource::as_str`] wrote.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+
     /// The source as policies and audit records spell it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,6 +81,9 @@ impl TenantSource {
 pub struct TraceId([u8; 16]);
 
 impl TraceId {
+    /// No trace: what the store fills in for work that no call asked for.
+    pub const NONE: Self = Self([0; 16]);
+
     /// From its bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -105,9 +116,9 @@ pub struct AuditEvent {
     pub time: Timestamp,
     /// In whose log it stands.
     pub tenant: TenantId,
-    /// The calling service, if its certificate named one.
+    /// The calling service, if its certificate named one; [`ServiceId::vault`] where the vault works by itself.
     pub service: Option<ServiceId>,
-    /// The verified user, if there was one.
+    /// The verified user of the call, if there was one, whatever the call reached.
     pub user: Option<UserId>,
     /// What vouched for tenant and user.
     pub tenant_source: TenantSource,
@@ -115,6 +126,8 @@ pub struct AuditEvent {
     pub action: Action,
     /// The connection that the call was about.
     pub connection: Option<ConnectionId>,
+    /// The user who owns that connection, if a user does: only a reach that has this user is shown the record.
+    pub owner_user: Option<UserId>,
     /// Its provider.
     pub provider: Option<ProviderId>,
     /// The credential version that was returned or changed.
@@ -123,6 +136,9 @@ pub struct AuditEvent {
     pub purpose: Option<Purpose>,
     /// The names of the fields that the call changed.
     pub changed: Vec<String>,
+    /// The names of what left the vault although it is kept inside otherwise: refresh tokens, secrets of apps and of
+    /// webhooks.
+    pub released: Vec<String>,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Why, unless it ended well.
@@ -147,14 +163,16 @@ impl AuditEvent {
             tenant_source: TenantSource::None,
             action,
             connection: None,
+            owner_user: None,
             provider: None,
             version: None,
             purpose: None,
             changed: Vec::new(),
+            released: Vec::new(),
             outcome: AuditOutcome::Ok,
             reason: None,
             policies: Vec::new(),
-            trace: TraceId::from_bytes([0; 16]),
+            trace: TraceId::NONE,
             source: None,
         }
     }

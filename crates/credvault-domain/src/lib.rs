@@ -51,7 +51,7 @@ pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use provider::{AuthMode, FieldName, ProviderId};
 pub use random::{Exhausted, Random};
 pub use reason::Reason;
-pub use scope::TenantScope;
+pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Timestamp};

@@ -2,21 +2,34 @@
 
 use crate::{TenantId, UserId};
 
-/// A verified tenant, and the user within it if the caller's identity named one: the first argument of every
-/// repository method, and the only way to a tenant's rows.
+/// Which users' rows a scope reaches. What belongs to the tenant itself is in every reach.
 ///
-/// It says that somebody's identity was checked, so only code that checks identities may make one. The compiler
-/// cannot know a friend crate; `clippy.toml` bans [`TenantScope::assume_verified`] everywhere else.
+/// There are three values and no fourth: what a call leaves out never widens what it reaches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// What is shared, and what is this user's.
+    User(UserId),
+    /// What is shared, and nothing of any user: the call named no user.
+    Shared,
+    /// The rows of all users: policy permits `AccessOtherUsers`, or an administrator or the vault itself is at work.
+    AllUsers,
+}
+
+/// A verified tenant, and which of its users' rows may be touched: the first argument of every repository method, and
+/// the only way to a tenant's rows. Who acts is not in it: that is the caller's user, whatever the reach.
+///
+/// It says that an identity was checked, so only code that checks identities may make one. The compiler cannot know a
+/// friend crate; `clippy.toml` bans [`TenantScope::assume_verified`] everywhere else.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantScope {
     tenant: TenantId,
-    user: Option<UserId>,
+    reach: Reach,
 }
 
 impl TenantScope {
-    /// A scope for a tenant (and user) that the caller of this function has verified.
-    pub fn assume_verified(tenant: TenantId, user: Option<UserId>) -> Self {
-        Self { tenant, user }
+    /// A scope for a tenant and a reach within it that the caller of this function has verified.
+    pub fn assume_verified(tenant: TenantId, reach: Reach) -> Self {
+        Self { tenant, reach }
     }
 
     /// The tenant whose rows may be touched.
@@ -24,13 +37,17 @@ impl TenantScope {
         &self.tenant
     }
 
-    /// The user who acts. Rows of other users are to this scope as if they did not exist.
-    pub fn user(&self) -> Option<&UserId> {
-        self.user.as_ref()
+    /// Which users' rows may be touched. The others are to this scope as if they did not exist.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
-    /// The same tenant without the limit to one user, for callers whom policy lets act for the others too.
-    pub fn for_all_users(&self) -> Self {
-        Self { tenant: self.tenant.clone(), user: None }
+    /// Whether this user's rows may be touched.
+    pub fn reaches(&self, user: &UserId) -> bool {
+        match &self.reach {
+            Reach::User(own) => own == user,
+            Reach::Shared => false,
+            Reach::AllUsers => true,
+        }
     }
 }

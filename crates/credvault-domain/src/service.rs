@@ -57,6 +57,14 @@ pub enum ServiceIdError {
 }
 
 impl ServiceId {
+    /// How audit records call the vault itself where it works without being asked.
+    pub const VAULT: &'static str = "vault";
+
+    /// The vault itself. No caller is this one: it is no SPIFFE ID, so no certificate can name it.
+    pub fn vault() -> Self {
+        Self { id: Self::VAULT.to_owned(), path_start: Self::VAULT.len() }
+    }
+
     /// Parses a SPIFFE ID that names a workload, so one with a path.
     ///
     /// Scheme and trust domain are compared without regard to case by the standard, so they are lowered here.

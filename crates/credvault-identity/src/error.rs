@@ -48,8 +48,10 @@ pub struct Denial {
     pub service: ServiceId,
     /// For what.
     pub action: Action,
-    /// The policies that forbid it; empty if merely none permits it.
+    /// The policies that forbid it, or that cannot be evaluated; empty if merely none permits it.
     pub policies: Vec<String>,
+    /// Whether those policies cannot be evaluated.
+    pub unevaluated: bool,
     /// What the forbidding policy advises, from its `@advice` annotation.
     pub advice: Option<String>,
 }
@@ -61,6 +63,14 @@ impl std::fmt::Display for Denial {
             return write!(
                 f,
                 "no policy permits {service} {action} here; the platform's administrators can add a permit for it"
+            );
+        }
+        if self.unevaluated {
+            return write!(
+                f,
+                "the policy {} cannot be evaluated, so {service} {action} is denied here; the platform's \
+                 administrators can mend it",
+                self.policies.join(", ")
             );
         }
         write!(f, "the policy {} forbids {service} {action} here", self.policies.join(", "))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use credvault_domain::{Action, ServiceId, TenantId, TenantScope, TenantSource, Timestamp, UserId};
+use credvault_domain::{Action, Reach, ServiceId, TenantId, TenantScope, TenantSource, Timestamp, UserId};
 
 use crate::question::Circumstances;
 use crate::{Error, Facts, Issuers, PeerCertificate, Permit, Policies, Resource, Trust};
@@ -151,32 +151,35 @@ impl Identity {
         Ok(self.policies.load().admit(&caller.service, action)?)
     }
 
-    /// The space that the caller works in: its verified tenant's, limited to its verified user unless policy permits
-    /// `AccessOtherUsers`; or without a tenant the platform's own, if policy permits `ActForPlatform`.
+    /// The space that the caller works in. Its verified tenant's: all users' rows if policy permits `AccessOtherUsers`,
+    /// else those of its verified user and what is shared, and without a user what is shared alone. Or without a tenant
+    /// the platform's own, which no user has a part in, if policy permits `ActForPlatform`.
     ///
     /// # Errors
     /// [`Error::TenantMissing`] if it is neither.
     pub fn scope(&self, caller: &Caller) -> Result<TenantScope, Error> {
         let Some(verified) = &caller.tenant else {
             return match self.ask(caller, Action::ActForPlatform, Resource::Platform, Facts::default()) {
-                Ok(_) => Ok(make_scope(TenantId::platform(), None)),
+                Ok(_) => Ok(make_scope(TenantId::platform(), Reach::AllUsers)),
                 Err(_) => Err(Error::TenantMissing),
             };
         };
-        let others = || {
-            self.ask(caller, Action::AccessOtherUsers, Resource::Tenant(&verified.tenant), Facts::default())
+        let others =
+            self.ask(caller, Action::AccessOtherUsers, Resource::Tenant(&verified.tenant), Facts::default());
+        let reach = match (others, &verified.user) {
+            (Ok(_), _) => Reach::AllUsers,
+            (Err(_), Some(user)) => Reach::User(user.clone()),
+            (Err(_), None) => Reach::Shared,
         };
-        let user = verified.user.clone().filter(|_| others().is_err());
-        Ok(make_scope(verified.tenant.clone(), user))
+        Ok(make_scope(verified.tenant.clone(), reach))
     }
 
-    /// The space of work that no call asks for: a consent that a browser has brought back, whose state vouches for tenant
-    /// and user, and what the vault does by itself for a tenant.
-    pub fn on_behalf(&self, tenant: TenantId, user: Option<UserId>) -> TenantScope {
-        make_scope(tenant, user)
+    /// The space of what the vault does by itself for a tenant, which no call asks for.
+    pub fn own_work(&self, tenant: TenantId) -> TenantScope {
+        make_scope(tenant, Reach::AllUsers)
     }
 
-    /// Decides whether the caller may do this in this scope.
+    /// Decides whether the caller may do this in the space of this tenant, or of the platform.
     ///
     /// # Errors
     /// [`Error::Denied`].
@@ -184,10 +187,10 @@ impl Identity {
         &self,
         caller: &Caller,
         action: Action,
-        scope: &TenantScope,
+        space: &TenantId,
         facts: Facts<'_>,
     ) -> Result<Permit, Error> {
-        self.ask(caller, action, Resource::of(scope.tenant()), facts)
+        self.ask(caller, action, Resource::of(space), facts)
     }
 
     /// Decides whether the caller may read the catalog, with or without a tenant.
@@ -215,10 +218,11 @@ impl Identity {
         caller: &Caller,
         action: Action,
         tenant: Option<TenantId>,
+        facts: Facts<'_>,
     ) -> Result<(TenantScope, Permit), Error> {
         let tenant = tenant.unwrap_or_else(TenantId::platform);
-        let permit = self.ask(caller, action, Resource::of(&tenant), Facts::default())?;
-        Ok((make_scope(tenant, None), permit))
+        let permit = self.ask(caller, action, Resource::of(&tenant), facts)?;
+        Ok((make_scope(tenant, Reach::AllUsers), permit))
     }
 
     fn ask(
@@ -233,8 +237,8 @@ impl Identity {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this crate is the one that verifies tenants")]
-fn make_scope(tenant: TenantId, user: Option<UserId>) -> TenantScope {
-    TenantScope::assume_verified(tenant, user)
+fn make_scope(tenant: TenantId, reach: Reach) -> TenantScope {
+    TenantScope::assume_verified(tenant, reach)
 }
 
 fn header<T>(

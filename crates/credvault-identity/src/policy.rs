@@ -1,22 +1,27 @@
 //! Policies in Cedar (<https://cedarpolicy.com>), default deny, validated against the schema when they are loaded.
 //!
 //! Deciding over all policies costs four times as much as an empty call (measured: 36 µs over 51 policies), so the
-//! policies that can matter are picked once for each service and action, together with the entities that they need.
+//! policies that can matter are picked once for each service and action, together with the entities that they need. Where
+//! none of them looks at more than service and action, the decision is always the same and made once.
+//!
+//! What cannot be decided is denied: a question that lacks a fact, and a policy that cannot be evaluated.
+
+mod self_check;
 
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Request, RestrictedExpression, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId,
+    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Request, ResourceConstraint,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
-use credvault_domain::{Action, ActionTarget, Owner, ServiceId};
+use credvault_domain::{Action, Owner, ServiceId};
 
 use miette::Diagnostic as _;
 
 use crate::question::{Circumstances, Facts, Permit, Resource};
-use crate::schema::{groups, schema_text};
+use crate::schema::{Tells, Told, groups, schema_text, tells};
 use crate::{Denial, Error};
 
 /// A policy file that was read.
@@ -46,6 +51,14 @@ pub enum PolicyError {
     /// Two policies have one id.
     #[error("two policies have the @id {0}")]
     DuplicateId(String),
+    /// What the vault asks does not fit the schema: a fault of this program, not of a file.
+    #[error("this program's own question about {action} does not fit the schema: {problem}")]
+    Question {
+        /// About which action.
+        action: &'static str,
+        /// What does not fit.
+        problem: String,
+    },
     /// A file has a template, which nothing would fill.
     #[error("policy file {0} has a template (?principal or ?resource); write the policy out")]
     Template(String),
@@ -54,7 +67,7 @@ pub enum PolicyError {
 /// A set of policies.
 pub struct Policies {
     all: Vec<Policy>,
-    schema: Schema,
+    schema: &'static Schema,
     narrowed: moka::sync::Cache<(ServiceId, Action), Arc<Narrowed>>,
 }
 
@@ -66,6 +79,8 @@ struct Narrowed {
     action: EntityUid,
     /// Whether any of them permits.
     permits: bool,
+    /// The decision, where no question can change it.
+    always: Option<Result<Permit, Denial>>,
 }
 
 impl Policies {
@@ -74,7 +89,7 @@ impl Policies {
     /// # Errors
     /// A file is not Cedar, or a policy does not fit the schema.
     pub fn parse(files: &[PolicyFile]) -> Result<Self, PolicyError> {
-        let schema = schema();
+        let schema = schema()?;
         let mut all = PolicySet::new();
         for file in files {
             let broken = |problem: String| PolicyError::Syntax { file: file.name.clone(), problem };
@@ -133,29 +148,43 @@ impl Policies {
         if !narrowed.permits {
             return Err(denial(service, action).into());
         }
-        let context = context(action, circumstances, facts);
+        let question = || {
+            let fits = self.question(&narrowed, action, resource, circumstances, facts);
+            fits.map_err(|problem| {
+                tracing::error!(action = action.as_str(), problem, "what cannot be asked is denied");
+                denial(service, action)
+            })
+        };
+        match &narrowed.always {
+            Some(always) => {
+                // Of no use for the answer; but a test must not pass with a question that another policy would miss.
+                if cfg!(debug_assertions) {
+                    question()?;
+                }
+                Ok(always.clone()?)
+            }
+            None => Ok(narrowed.answer(service, action, &question()?)?),
+        }
+    }
+
+    /// The question, or why it cannot be asked. Where there are debug assertions, so in all tests, it is held against the
+    /// schema; a release asks questions of the same shapes, which its start has held against it.
+    fn question(
+        &self,
+        narrowed: &Narrowed,
+        action: Action,
+        resource: Resource<'_>,
+        circumstances: Circumstances<'_>,
+        facts: Facts<'_>,
+    ) -> Result<Request, String> {
+        let context = context(action, circumstances, facts).ok_or("a fact is missing")?;
         let resource = match resource {
             Resource::Tenant(tenant) => uid("Tenant", tenant.as_str()),
             Resource::Platform => uid("Platform", "platform"),
         };
-        // Without a schema here: the request is built from the same table, and a test validates every shape of it.
-        let request =
-            Request::new(narrowed.principal.clone(), narrowed.action.clone(), resource, context, None);
-        let Ok(request) = request else { return Err(denial(service, action).into()) };
-        let response = Authorizer::new().is_authorized(&request, &narrowed.policies, &narrowed.entities);
-        for error in response.diagnostics().errors() {
-            tracing::warn!(%error, "a policy could not be evaluated and was passed over");
-        }
-        let policies: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
-        match response.decision() {
-            Decision::Allow => Ok(Permit { policies }),
-            Decision::Deny => {
-                let advice =
-                    response.diagnostics().reason().find_map(|id| narrowed.policies.annotation(id, "advice"));
-                let advice = advice.map(str::to_owned);
-                Err(Denial { service: service.clone(), action, policies, advice }.into())
-            }
-        }
+        let schema = cfg!(debug_assertions).then_some(self.schema);
+        let (principal, named) = (narrowed.principal.clone(), narrowed.action.clone());
+        Request::new(principal, named, resource, context, schema).map_err(|error| error.to_string())
     }
 
     fn narrow(&self, service: &ServiceId, action: Action) -> Arc<Narrowed> {
@@ -185,19 +214,61 @@ impl Policies {
             let entity = Entity::new(principal.clone(), attributes.into(), std::collections::HashSet::new());
             let entity = entity.expect("attributes that are texts cannot fail to evaluate");
             // With the schema, which adds the actions and their groups.
-            let entities = Entities::from_entities([entity], Some(&self.schema));
+            let entities = Entities::from_entities([entity], Some(self.schema));
             let entities = entities.expect("a service has just the attributes that the schema names");
+            let constant = policies.iter().all(looks_at_nothing_else);
             let policies =
                 PolicySet::from_policies(policies).expect("ids were unique when the set was parsed");
-            Arc::new(Narrowed {
-                policies,
-                entities,
-                principal,
-                action: uid("Action", action.as_str()),
-                permits,
-            })
+            let named = uid("Action", action.as_str());
+            let mut narrowed =
+                Narrowed { policies, entities, principal, action: named, permits, always: None };
+            narrowed.always = constant.then(|| narrowed.constant(service, action));
+            Arc::new(narrowed)
         })
     }
+}
+
+impl Narrowed {
+    /// What the policies say to a request.
+    fn answer(&self, service: &ServiceId, action: Action, request: &Request) -> Result<Permit, Denial> {
+        let response = Authorizer::new().is_authorized(request, &self.policies, &self.entities);
+        let diagnostics = response.diagnostics();
+        let failed: Vec<_> = diagnostics
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(error)| {
+                tracing::error!(%error, "a policy cannot be evaluated, so it denies");
+                error.policy_id().to_string()
+            })
+            .collect();
+        if !failed.is_empty() {
+            return Err(Denial { policies: failed, unevaluated: true, ..denial(service, action) });
+        }
+        let policies: Vec<_> = diagnostics.reason().map(ToString::to_string).collect();
+        match response.decision() {
+            Decision::Allow => Ok(Permit { policies }),
+            Decision::Deny => {
+                let advice = diagnostics.reason().find_map(|id| self.policies.annotation(id, "advice"));
+                Err(Denial { policies, advice: advice.map(str::to_owned), ..denial(service, action) })
+            }
+        }
+    }
+
+    /// The answer of policies that look at neither resource nor context, so any will do.
+    fn constant(&self, service: &ServiceId, action: Action) -> Result<Permit, Denial> {
+        let (principal, named) = (self.principal.clone(), self.action.clone());
+        let anywhere = uid("Platform", "platform");
+        match Request::new(principal, named, anywhere, Context::empty(), None) {
+            Ok(request) => self.answer(service, action, &request),
+            Err(_) => Err(denial(service, action)),
+        }
+    }
+}
+
+/// Whether a policy looks at service and action only. Not knowing means no.
+fn looks_at_nothing_else(policy: &Policy) -> bool {
+    let conditions = policy.to_json().ok();
+    let conditions = conditions.as_ref().and_then(|json| json.get("conditions")?.as_array());
+    conditions.is_some_and(Vec::is_empty) && policy.resource_constraint() == ResourceConstraint::Any
 }
 
 impl std::fmt::Debug for Policies {
@@ -207,13 +278,18 @@ impl std::fmt::Debug for Policies {
 }
 
 fn denial(service: &ServiceId, action: Action) -> Denial {
-    Denial { service: service.clone(), action, policies: Vec::new(), advice: None }
+    Denial { service: service.clone(), action, policies: Vec::new(), unevaluated: false, advice: None }
 }
 
-fn schema() -> Schema {
-    let (schema, _) =
-        Schema::from_cedarschema_str(&schema_text()).expect("the generated schema is sound: tested");
-    schema
+/// The schema, which every question of this program fits. It is the same for all policies, so it is made and checked
+/// once, when the first are read.
+fn schema() -> Result<&'static Schema, PolicyError> {
+    static SCHEMA: LazyLock<Result<Schema, PolicyError>> = LazyLock::new(|| {
+        let (schema, _) =
+            Schema::from_cedarschema_str(&schema_text()).expect("the generated schema is sound: tested");
+        self_check::every_question_fits(&schema).map(|()| schema)
+    });
+    SCHEMA.as_ref().map_err(Clone::clone)
 }
 
 /// The number in an id such as `policy12`, which is the order in the file.
@@ -230,7 +306,8 @@ fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-fn context(action: Action, circumstances: Circumstances<'_>, facts: Facts<'_>) -> Context {
+/// The context of a question; `None` if it lacks a fact that the question must tell.
+fn context(action: Action, circumstances: Circumstances<'_>, facts: Facts<'_>) -> Option<Context> {
     let mut pairs = Vec::with_capacity(7);
     let mut add = |name: &str, value: RestrictedExpression| pairs.push((name.to_owned(), value));
     // Addresses of IPv4 seen through an IPv6 socket are IPv4 addresses to whoever writes a policy.
@@ -239,24 +316,29 @@ fn context(action: Action, circumstances: Circumstances<'_>, facts: Facts<'_>) -
     if let Some(user) = circumstances.user {
         add("user", text(user));
     }
-    let lists = matches!(action, Action::ListConnections | Action::GetProvider);
-    if action.target() == ActionTarget::Connection || lists {
-        if let Some(provider) = facts.provider {
-            add("provider", text(provider.as_str()));
-        }
-        if let Some(owner) = facts.owner {
-            add("owner", text(owner.kind()));
-            if let Owner::User(user) = owner {
-                add("owner_user", text(user.as_str()));
-            }
+    let Tells { provider, owner, purpose } = tells(action);
+    if let Some(provider) = told(provider, facts.provider)? {
+        add("provider", text(provider.as_str()));
+    }
+    if let Some(owner) = told(owner, facts.owner)? {
+        add("owner", text(owner.kind()));
+        if let Owner::User(user) = owner {
+            add("owner_user", text(user.as_str()));
         }
     }
-    if let Some(purpose) = facts.purpose
-        && !lists
-    {
+    if let Some(purpose) = told(purpose, facts.purpose)? {
         add("purpose", text(purpose.as_str()));
     }
-    Context::from_pairs(pairs).expect("names are distinct and values are texts and an address")
+    Some(Context::from_pairs(pairs).expect("names are distinct and values are texts and an address"))
+}
+
+/// The fact as the question tells it; nothing at all if it is missing and must not be.
+fn told<T>(told: Told, fact: Option<T>) -> Option<Option<T>> {
+    match told {
+        Told::Always => fact.map(Some),
+        Told::Maybe => Some(fact),
+        Told::Never => Some(None),
+    }
 }
 
 /// A parse error with the line that it is on.

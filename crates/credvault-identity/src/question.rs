@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use credvault_domain::{Owner, ProviderId, Purpose, TenantId};
+use credvault_domain::{Connection, Owner, ProviderId, Purpose, TenantId};
 
 /// Whose space the call is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +29,18 @@ pub struct Facts<'a> {
     pub owner: Option<&'a Owner>,
     /// What the caller wants it for.
     pub purpose: Option<&'a Purpose>,
+}
+
+impl<'a> Facts<'a> {
+    /// All that policy can know of a connection.
+    pub fn of(connection: &'a Connection) -> Self {
+        Self { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None }
+    }
+
+    /// All that policy can know of a provider.
+    pub fn of_provider(provider: &'a ProviderId) -> Self {
+        Self { provider: Some(provider), ..Self::default() }
+    }
 }
 
 /// A permission that was given.

@@ -4,6 +4,63 @@ use std::fmt::Write as _;
 
 use credvault_domain::{Action, ActionKind, ActionTarget};
 
+/// Whether the question about an action tells a fact of the object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    /// Every time: a policy may rely on it, and a question without it is a fault of the vault's, which denies.
+    Always,
+    /// Where it is known: a policy must look with `has`.
+    Maybe,
+    /// Never: a policy that speaks of it does not fit the schema.
+    Never,
+}
+
+/// Which facts of the object the question about an action tells. Schema and questions are both made of this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tells {
+    pub(crate) provider: Told,
+    /// The owner's kind; for a user's, which user, too.
+    pub(crate) owner: Told,
+    pub(crate) purpose: Told,
+}
+
+/// What the question about `action` tells.
+pub(crate) fn tells(action: Action) -> Tells {
+    use Told::{Always, Maybe, Never};
+    let (provider, owner, purpose) = match (action, action.target()) {
+        (_, ActionTarget::Connection) => (Always, Always, Maybe),
+        // The list as a whole tells what its filters name, and then each item tells all of itself.
+        (Action::ListConnections, _) => (Maybe, Maybe, Never),
+        (Action::ListProviders, _) => (Maybe, Never, Never),
+        (Action::GetProvider | Action::PutOAuthApp | Action::DeleteOAuthApp, _) => (Always, Never, Never),
+        _ => (Never, Never, Never),
+    };
+    Tells { provider, owner, purpose }
+}
+
+/// The kinds of resource that an action can be asked about.
+pub(crate) fn resources(action: Action) -> &'static [&'static str] {
+    match action.target() {
+        ActionTarget::Platform => &["Platform"],
+        ActionTarget::NamedTenant if !PLATFORM_TOO.contains(&action) => &["Tenant"],
+        _ => &["Tenant", "Platform"],
+    }
+}
+
+/// Administration that has the platform's own space as its resource where the request names no tenant.
+const PLATFORM_TOO: &[Action] = &[
+    Action::GetKeyStatus,
+    Action::PutOAuthApp,
+    Action::ListOAuthApps,
+    Action::DeleteOAuthApp,
+    Action::PutEventEndpoint,
+    Action::ListEventEndpoints,
+    Action::DeleteEventEndpoint,
+    Action::TestEventEndpoint,
+    Action::ListEventDeliveries,
+    Action::RetryEventDelivery,
+];
+
 /// The groups that an action is in: its gRPC service, and what it does.
 pub(crate) fn groups(action: Action) -> Vec<&'static str> {
     let kind = match action.kind() {
@@ -28,18 +85,15 @@ pub fn schema_text() -> String {
          entity Platform;\n\n\
          // In every context: the caller's address; what vouched for the tenant (none, token, assertion or header);\n\
          // the verified user. Of a connection: its provider; its owner (user, tenant or platform) and which user;\n\
-         // what the caller wants it for.\n\n",
+         // what the caller wants it for. A list is asked about as a whole first, with what its filters name, and then\n\
+         // about each of its items: those that are denied are left out. A policy that cannot be evaluated denies.\n\n",
     );
     let mut all_groups: Vec<_> = Action::ALL.iter().flat_map(|action| groups(*action)).collect();
     all_groups.sort_unstable();
     all_groups.dedup();
     let _ = writeln!(text, "action {};\n", all_groups.join(", "));
     for action in Action::ALL {
-        let resources = match action.target() {
-            ActionTarget::NamedTenant if *action != Action::GetKeyStatus => "Tenant",
-            ActionTarget::Platform => "Platform",
-            _ => "Tenant, Platform",
-        };
+        let resources = resources(*action).join(", ");
         let _ = writeln!(
             text,
             "action {} in [{}] appliesTo {{\n  principal: [Service],\n  resource: [{resources}],\n  context: {{",
@@ -47,10 +101,16 @@ pub fn schema_text() -> String {
             groups(*action).join(", ")
         );
         text.push_str("    source: ipaddr, tenant_source: String, user?: String,\n");
-        if action.target() == ActionTarget::Connection {
-            text.push_str("    provider: String, owner: String, owner_user?: String, purpose?: String,\n");
-        } else if matches!(action, Action::ListConnections | Action::GetProvider) {
-            text.push_str("    provider?: String, owner?: String, owner_user?: String,\n");
+        let Tells { provider, owner, purpose } = tells(*action);
+        let owner_user = if owner == Told::Never { Told::Never } else { Told::Maybe };
+        for (name, told) in
+            [("provider", provider), ("owner", owner), ("owner_user", owner_user), ("purpose", purpose)]
+        {
+            let _ = match told {
+                Told::Always => writeln!(text, "    {name}: String,"),
+                Told::Maybe => writeln!(text, "    {name}?: String,"),
+                Told::Never => Ok(()),
+            };
         }
         text.push_str("  },\n};\n");
     }

@@ -1,6 +1,6 @@
 //! The audit log as callers use it.
 
-use credvault_domain::{AuditEvent, ConnectionId, TenantId};
+use credvault_domain::{Action, AuditEvent, ConnectionId, ServiceId, TenantId, TraceId};
 
 use crate::{Error, Store};
 
@@ -41,6 +41,24 @@ impl Store {
     /// The audit log.
     pub fn audit(&self) -> Audit<'_> {
         Audit { store: self }
+    }
+
+    /// The record of something that the vault does by itself, ready to be inserted.
+    pub(crate) fn own_event(&self, tenant: &TenantId, action: Action) -> Result<AuditEvent, Error> {
+        self.own(AuditEvent::of(tenant.clone(), action))
+    }
+
+    /// The same for a record that says more already: by the vault's name and in a trace of its own.
+    pub(crate) fn own(&self, mut event: AuditEvent) -> Result<AuditEvent, Error> {
+        event.id = self.new_id()?;
+        event.time = self.now();
+        event.service.get_or_insert_with(ServiceId::vault);
+        if event.trace == TraceId::NONE {
+            let mut bytes = [0; 16];
+            self.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
+            event.trace = TraceId::from_bytes(bytes);
+        }
+        Ok(event)
     }
 }
 

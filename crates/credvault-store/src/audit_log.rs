@@ -245,10 +245,12 @@ fn active(event: &AuditEvent) -> audit_event::ActiveModel {
         tenant_source,
         action,
         connection,
+        owner_user,
         provider,
         version,
         purpose,
         changed,
+        released,
         outcome,
         reason,
         policies,
@@ -273,6 +275,8 @@ fn active(event: &AuditEvent) -> audit_event::ActiveModel {
         policies: Set(json!(policies)),
         trace_id: Set(trace.to_string()),
         source: Set(source.map(|source| source.to_string())),
+        owner_user: Set(owner_user.as_ref().map(|user| user.as_str().to_owned())),
+        released: Set((!released.is_empty()).then(|| json!(released))),
     }
 }
 
@@ -295,5 +299,7 @@ fn json_row(event: &AuditEvent) -> Value {
         "policies": event.policies,
         "trace_id": event.trace.to_string(),
         "source": event.source.map(|source| source.to_string()),
+        "owner_user": event.owner_user.as_ref().map(|user| user.as_str()),
+        "released": (!event.released.is_empty()).then_some(&event.released),
     })
 }

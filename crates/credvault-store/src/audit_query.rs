@@ -1,7 +1,7 @@
 //! Reading the audit log: records newest first, and counts by what they have in common.
 
 use credvault_domain::{
-    Action, AuditOutcome, ConnectionId, ServiceId, TenantId, TenantScope, Timestamp, UserId, Version,
+    Action, AuditOutcome, ConnectionId, Reach, ServiceId, TenantScope, Timestamp, UserId, Version,
 };
 use futures::StreamExt as _;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
@@ -73,7 +73,8 @@ const SUMMARY_ROWS: u64 = 1000;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 impl Audit<'_> {
-    /// A page of a tenant's records, newest first. A suspended tenant's log can be read.
+    /// A page of the records in a scope's reach, newest first: of one user's, its own calls; of what is shared, calls
+    /// without a user about no user's connection. A suspended tenant's log can be read.
     ///
     /// # Errors
     /// The page token is wrong, or the database fails.
@@ -85,7 +86,7 @@ impl Audit<'_> {
     ) -> Result<Listed<AuditRecord>, Error> {
         let (reading, _) = self.store.query_any(scope.tenant()).await?;
         let before = uuid_position(page.position(scope.tenant(), &reading)?)?;
-        let mut condition = condition(scope.tenant(), filter);
+        let mut condition = condition(scope, filter);
         if let Some(before) = before {
             condition = condition.add(Column::Id.lt(before));
         }
@@ -96,7 +97,7 @@ impl Audit<'_> {
         page.read(self.store, scope.tenant(), &reading.key, rows, position).await
     }
 
-    /// Counts a tenant's records, most first, at most 1,000 rows.
+    /// Counts the records in a scope's reach, most first, at most 1,000 rows.
     ///
     /// # Errors
     /// The database fails.
@@ -107,7 +108,7 @@ impl Audit<'_> {
         groups: &[AuditGroup],
     ) -> Result<Vec<AuditSummary>, Error> {
         let (reading, _) = self.store.query_any(scope.tenant()).await?;
-        let query = summary(scope.tenant(), filter, groups);
+        let query = summary(scope, filter, groups);
         let rows = reading.tx.query_all(&query).await?;
         let row = |row: sea_orm::QueryResult| {
             let keys = groups
@@ -123,11 +124,17 @@ impl Audit<'_> {
     }
 }
 
-fn condition(tenant: &TenantId, filter: &AuditFilter) -> Condition {
+fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
     // Record ids begin with their millisecond, so the primary key finds the time range.
     let first_of = |time: Timestamp| uuid_floor(time);
+    let reached = match scope.reach() {
+        Reach::User(user) => Some(Column::UserId.eq(user.as_str())),
+        Reach::Shared => Some(Column::UserId.is_null().and(Column::OwnerUser.is_null())),
+        Reach::AllUsers => None,
+    };
     Condition::all()
-        .add(Column::TenantId.eq(tenant.as_str()))
+        .add(Column::TenantId.eq(scope.tenant().as_str()))
+        .add_option(reached)
         .add_option(
             filter.start_time.map(|time| Column::Id.gte(first_of(time)).and(Column::Time.gte(time.micros()))),
         )
@@ -157,9 +164,9 @@ fn group_column(group: AuditGroup) -> Column {
     }
 }
 
-fn summary(tenant: &TenantId, filter: &AuditFilter, groups: &[AuditGroup]) -> SelectStatement {
+fn summary(scope: &TenantScope, filter: &AuditFilter, groups: &[AuditGroup]) -> SelectStatement {
     let mut query = Query::select();
-    query.from(audit_event::Entity).cond_where(condition(tenant, filter));
+    query.from(audit_event::Entity).cond_where(condition(scope, filter));
     for (index, group) in groups.iter().enumerate() {
         let column = Expr::col(group_column(*group));
         let key = if *group == AuditGroup::Day { column.div(MICROS_PER_DAY) } else { column };
@@ -213,6 +220,8 @@ pub struct AuditRecord {
     pub purpose: Option<String>,
     /// The names of the fields that changed.
     pub changed: Vec<String>,
+    /// The names of what left the vault although it is kept inside otherwise.
+    pub released: Vec<String>,
     /// How it ended.
     pub outcome: AuditOutcome,
     /// Why, unless it ended well.
@@ -239,6 +248,7 @@ fn record(model: audit_event::Model) -> Result<AuditRecord, Error> {
         version: model.version,
         purpose: model.purpose,
         changed: names(model.changed)?,
+        released: model.released.map_or_else(|| Ok(Vec::new()), names)?,
         outcome: AuditOutcome::from_stored(&model.outcome).ok_or(Error::Integrity)?,
         reason: model.reason,
         policies: names(model.policies)?,

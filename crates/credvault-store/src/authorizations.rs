@@ -2,6 +2,7 @@
 
 mod limits;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_crypto::{TenantKey, sha256};
 use credvault_domain::{
-    ConnectionId, ConnectionState, SecretFields, ServiceId, StateChange, TenantId, TenantScope, Timestamp,
-    UserId,
+    Connection, ConnectionId, ConnectionState, SecretFields, ServiceId, StateChange, TenantId, TenantScope,
+    TenantSource, Timestamp, UserId,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
@@ -22,6 +23,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::change::{ChangeKind, retrying};
+use crate::connection_row;
 use crate::connections::{locked_live, touched};
 use crate::entity::authorization::{ActiveModel, Column, Entity, Model};
 use crate::entity::connection;
@@ -31,11 +33,35 @@ use crate::{Error, Place, Recorded, Store, Write, callbacks, handoffs};
 /// How long a consent may take.
 const LIFE: Duration = Duration::from_secs(600);
 
+/// The call that a consent began with. Its user is the caller's own, whatever the call reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beginner {
+    /// The service.
+    pub service: ServiceId,
+    /// The verified user, if there was one.
+    pub user: Option<UserId>,
+    /// What vouched for tenant and user; [`TenantSource::State`] if an earlier release began it, which kept no note.
+    pub tenant_source: TenantSource,
+    /// The address that the call came from, if it was noted.
+    pub source: Option<IpAddr>,
+}
+
+/// The call that brings a state back.
+#[derive(Clone, Copy, Debug)]
+pub struct Bringer<'a> {
+    /// Its verified user: the one who began.
+    pub user: Option<&'a UserId>,
+    /// What stands for the browser or session.
+    pub session: Option<&'a str>,
+    /// Whether the vault's own callback has seen the state.
+    pub public: bool,
+}
+
 /// A consent that is to begin.
 #[derive(Clone, Debug)]
 pub struct NewAuthorization {
-    /// Which service began it.
-    pub service: ServiceId,
+    /// Who begins it.
+    pub beginner: Beginner,
     /// What stands for the browser or session.
     pub session: Option<String>,
     /// Whether the provider sends the browser back to the vault's own callback, and not to a back end.
@@ -77,10 +103,8 @@ pub struct AwaitedAuthorization {
     pub arrived: bool,
     /// Whose it is.
     pub tenant: TenantId,
-    /// Of which user, if it is one's.
-    pub user: Option<UserId>,
-    /// Which service began it.
-    pub service: ServiceId,
+    /// Who began it.
+    pub beginner: Beginner,
     /// For which connection.
     pub connection: ConnectionId,
     /// Whether the browser comes back to the vault's own callback.
@@ -181,7 +205,7 @@ impl Authorizations<'_> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             let model = locked_live(&mut change, id, None).await?;
-            self.check_limits(&change.tx, scope, id, change.now).await?;
+            self.check_limits(&change.tx, scope, (new.beginner.user.as_ref(), id), change.now).await?;
             let mut bytes = [0; 32];
             self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
             let state = URL_SAFE_NO_PAD.encode(bytes);
@@ -191,8 +215,8 @@ impl Authorizations<'_> {
                 tenant_id: Set(model.tenant_id.clone()),
                 state_hash: Set(state_hash(&state)),
                 connection_id: Set(model.id),
-                user_id: Set(scope.user().map(|user| user.as_str().to_owned())),
-                service: Set(new.service.as_str().to_owned()),
+                user_id: Set(new.beginner.user.as_ref().map(|user| user.as_str().to_owned())),
+                service: Set(new.beginner.service.as_str().to_owned()),
                 session_hash: Set(new.session.as_ref().map(session)),
                 browser_hash: Set(None),
                 public: Set(new.public),
@@ -206,6 +230,8 @@ impl Authorizations<'_> {
                 expire_time: Set(expire_time.micros()),
                 return_time: Set(None),
                 consume_time: Set(None),
+                tenant_source: Set(Some(new.beginner.tenant_source.as_str().to_owned())),
+                source: Set(new.beginner.source.map(|source| source.to_string())),
             };
             Entity::insert(row).exec_without_returning(&change.tx).await?;
             let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
@@ -250,6 +276,7 @@ impl Authorizations<'_> {
         } else {
             (row.expire_time <= self.store.now().micros()).then_some(AuthorizationError::Expired)
         };
+        let beginner = beginner(&row)?;
         let tenant = TenantId::from_stored(row.tenant_id);
         let (reading, tenant_state) = self.store.read_any(&tenant).await?;
         reading.tx.rollback().await?;
@@ -259,8 +286,7 @@ impl Authorizations<'_> {
             browser_hash: row.browser_hash,
             over,
             arrived: row.return_time.is_some(),
-            user: row.user_id.map(|user| UserId::parse(&user).map_err(|_| Error::Integrity)).transpose()?,
-            service: ServiceId::parse(&row.service).map_err(|_| Error::Integrity)?,
+            beginner,
             connection: ConnectionId::from_uuid(row.connection_id),
             public: row.public,
             return_origin: row.return_origin,
@@ -320,7 +346,21 @@ impl Authorizations<'_> {
         Ok((noted.rows_affected == 1).then_some(()))
     }
 
-    /// Takes a state back, once and for all. `public` says whether the vault's own callback has seen it.
+    /// The connection that a consent of this tenant is for, in the scope's reach or not: for the question whether the
+    /// caller may complete it, which comes before the state is used up.
+    ///
+    /// # Errors
+    /// [`AuthorizationError::Unknown`] if the tenant has no such state.
+    pub async fn subject(&self, scope: &TenantScope, state: &str) -> Result<Connection, Error> {
+        let tenant = scope.tenant().as_str().to_owned();
+        let reading = self.store.read(scope).await?;
+        let row = Entity::find_by_id((tenant.clone(), state_hash(state))).one(&reading.tx).await?;
+        let id = row.ok_or(AuthorizationError::Unknown)?.connection_id;
+        let model = connection::Entity::find_by_id((tenant, id)).one(&reading.tx).await?;
+        connection_row::connection(model.ok_or(AuthorizationError::Unknown)?)
+    }
+
+    /// Takes a state back, once and for all. Whoever brings it must be who began: the scope's reach does not matter.
     ///
     /// # Errors
     /// [`Error::Authorization`] if it is not accepted.
@@ -328,8 +368,7 @@ impl Authorizations<'_> {
         &self,
         scope: &TenantScope,
         state: &str,
-        session: Option<&str>,
-        public: bool,
+        bringer: Bringer<'_>,
     ) -> Result<ReturnedAuthorization, Error> {
         let tenant = scope.tenant();
         let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
@@ -356,11 +395,11 @@ impl Authorizations<'_> {
         if row.expire_time <= now.micros() {
             return Err(AuthorizationError::Expired.into());
         }
-        let session = session.map(|session| fingerprint(&key, tenant, b"session", session));
-        if row.public != public {
+        let session = bringer.session.map(|session| fingerprint(&key, tenant, b"session", session));
+        if row.public != bringer.public {
             return Err(AuthorizationError::OtherWay.into());
         }
-        if row.user_id.as_deref() != scope.user().map(UserId::as_str) || row.session_hash != session {
+        if row.user_id.as_deref() != bringer.user.map(UserId::as_str) || row.session_hash != session {
             return Err(AuthorizationError::Foreign.into());
         }
         Ok(ReturnedAuthorization {
@@ -424,6 +463,20 @@ impl AwaitedAuthorization {
     pub fn page(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.state_hash)
     }
+}
+
+fn beginner(row: &Model) -> Result<Beginner, Error> {
+    let user = row.user_id.as_deref().map(|user| UserId::parse(user).map_err(|_| Error::Integrity));
+    let tenant_source = match &row.tenant_source {
+        Some(text) => TenantSource::from_stored(text).ok_or(Error::Integrity)?,
+        None => TenantSource::State,
+    };
+    Ok(Beginner {
+        service: ServiceId::parse(&row.service).map_err(|_| Error::Integrity)?,
+        user: user.transpose()?,
+        tenant_source,
+        source: row.source.as_deref().map(|text| text.parse().map_err(|_| Error::Integrity)).transpose()?,
+    })
 }
 
 fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> Vec<u8> {

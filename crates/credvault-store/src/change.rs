@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use credvault_crypto::{Opened, TenantKey};
 use credvault_domain::{
-    AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, Version,
+    AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, UserId,
+    Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
 use uuid::Uuid;
 
 use crate::entity::{change, request};
-use crate::error::violates;
+use crate::error::{of_the_data, violates};
 use crate::events::{self, NewEvent};
 use crate::{Error, Recorded, Store, session};
 
@@ -32,12 +33,20 @@ pub struct Write {
 /// How a repetition of a request is recognised.
 #[derive(Clone, Debug)]
 pub struct RepeatKey {
-    /// Who asks: an id of one service's is nothing to another.
+    /// Which service asks: an id of one service's is nothing to another.
     pub service: ServiceId,
+    /// For which user: an id of one user's is nothing to another.
+    pub user: Option<UserId>,
     /// The caller's id of the request.
     pub id: RequestId,
     /// What was asked, byte by byte. Only its keyed fingerprint is stored.
     pub payload: Arc<Opened>,
+}
+
+impl RepeatKey {
+    fn user_column(&self) -> String {
+        self.user.as_ref().map(|user| user.as_str().to_owned()).unwrap_or_default()
+    }
 }
 
 /// Something that happened to a connection or a tenant, as the change feed tells it.
@@ -170,6 +179,12 @@ impl Changing<'_> {
         self.version = version;
     }
 
+    /// Notes who owns the connection that the change is about, for the audit record.
+    pub(crate) fn owned_by(&mut self, owner_user: &str) {
+        let owner = (!owner_user.is_empty()).then(|| UserId::from_stored(owner_user.to_owned()));
+        self.event.owner_user = owner;
+    }
+
     /// Notes a row of the change feed.
     pub(crate) fn feed(
         &mut self,
@@ -200,8 +215,8 @@ impl Changing<'_> {
     /// What an earlier request of the same id did, if it was this same request.
     async fn earlier(&self) -> Result<Option<Done>, Error> {
         let Some(repeat) = self.repeat else { return Ok(None) };
-        let key =
-            (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned(), repeat.id.as_uuid());
+        let (tenant, service) = (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned());
+        let key = (tenant, service, repeat.user_column(), repeat.id.as_uuid());
         let Some(earlier) = request::Entity::find_by_id(key).one(&self.tx).await? else { return Ok(None) };
         if earlier.fingerprint != self.fingerprint(repeat) {
             return Err(Error::RequestIdReused);
@@ -223,7 +238,8 @@ impl Changing<'_> {
         self.event.time = self.now;
         self.event.connection = self.connection.or(self.event.connection);
         self.event.version = self.version.or(self.event.version);
-        crate::audit_log::insert(&self.tx, std::slice::from_ref(&self.event)).await?;
+        let inserted = crate::audit_log::insert(&self.tx, std::slice::from_ref(&self.event)).await;
+        inserted.map_err(unrecorded)?;
         self.tx.commit().await?;
         Ok(Recorded::durable(value))
     }
@@ -233,6 +249,7 @@ impl Changing<'_> {
         let row = request::ActiveModel {
             tenant_id: Set(self.tenant().as_str().to_owned()),
             service: Set(repeat.service.as_str().to_owned()),
+            user_id: Set(repeat.user_column()),
             request_id: Set(repeat.id.as_uuid()),
             fingerprint: Set(self.fingerprint(repeat)),
             connection_id: Set(self.connection.map(|id| id.as_uuid()).or(self.other.map(|(id, _)| id))),
@@ -265,6 +282,18 @@ impl Changing<'_> {
     }
 }
 
+/// A record that the database does not take is the log's failure: its caller is not told to look elsewhere, and the
+/// refusal is not recorded in the same log once more.
+fn unrecorded(error: sea_orm::DbErr) -> Error {
+    match Error::from(error) {
+        Error::Unavailable(error) if !of_the_data(&error) => {
+            tracing::error!(%error, "an audit record could not be written");
+            Error::AuditUnavailable
+        }
+        other => other,
+    }
+}
+
 /// How often a change is tried when others are in its way.
 const ATTEMPTS: u32 = 8;
 
@@ -280,6 +309,8 @@ where
     for _ in 1..ATTEMPTS {
         match attempt().await {
             Err(Error::Conflict) => {}
+            // While the database is away, another attempt would cost the caller another time-out.
+            Err(error @ (Error::Unavailable(_) | Error::AuditUnavailable)) => return Err(error),
             Err(_) if !repeated => repeated = true,
             result => return result,
         }

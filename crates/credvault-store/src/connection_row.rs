@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, ErrorCause, Labels, Owner,
-    ProviderId, Revocation, TenantId, TenantScope, Timestamp, UserId,
+    ProviderId, Reach, Revocation, TenantId, TenantScope, Timestamp, UserId,
 };
 use sea_orm::{ColumnTrait as _, Condition};
 use serde_json::Value;
@@ -26,10 +26,14 @@ pub(crate) fn owner(tenant_id: &str, owner_user: &str) -> Owner {
     }
 }
 
-/// Rows that a scope may see: the tenant's own, and of users' only those of the acting user if there is one.
+/// Rows that a scope may see: the tenant's own, and of its users' those in reach.
 pub(crate) fn visible(scope: &TenantScope) -> Condition {
-    let own_user = scope.user().map(|user| Column::OwnerUser.is_in(["", user.as_str()]));
-    Condition::all().add(Column::TenantId.eq(scope.tenant().as_str())).add_option(own_user)
+    let owners = match scope.reach() {
+        Reach::User(user) => Some(Column::OwnerUser.is_in(["", user.as_str()])),
+        Reach::Shared => Some(Column::OwnerUser.eq("")),
+        Reach::AllUsers => None,
+    };
+    Condition::all().add(Column::TenantId.eq(scope.tenant().as_str())).add_option(owners)
 }
 
 /// Reads a row. What does not parse was not written by us.

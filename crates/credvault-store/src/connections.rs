@@ -159,6 +159,7 @@ impl Connections<'_> {
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);
         change.about(id, None);
+        change.owned_by(&model.owner_user);
         change.feed(Some(id), ChangeKind::Created, None);
         if let Some(credential) = credential {
             (model, _) = crate::credentials::store_version(&mut change, model, credential, None).await?;
@@ -341,6 +342,18 @@ impl Connections<'_> {
         .await
     }
 
+    /// Answers a request that has purged a connection before.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionNotFound`] if it has not.
+    pub async fn purged_before(&self, scope: &TenantScope, write: &Write) -> Result<Recorded<()>, Error> {
+        let change = self.store.change(scope, write).await?;
+        match change.done {
+            Some(_) => change.commit(()).await,
+            None => Err(Error::ConnectionNotFound),
+        }
+    }
+
     /// Notes what the provider says to the credential of version `version`. A credential that was replaced meanwhile is
     /// not spoken of.
     ///
@@ -498,6 +511,7 @@ pub(crate) async fn locked(
         return Err(Error::EtagMismatch);
     }
     change.about(id, None);
+    change.owned_by(&model.owner_user);
     Ok(model)
 }
 
@@ -540,6 +554,7 @@ async fn repeated(mut change: Changing<'_>, done: Done) -> Result<Recorded<Conne
     let id = done.connection.ok_or(Error::ConnectionNotFound)?;
     let model = find(&change.tx, change.scope, id).await?;
     change.about(id, done.version);
+    change.owned_by(&model.owner_user);
     change.commit(connection(model)?).await
 }
 

@@ -482,6 +482,7 @@ async fn repeated(mut change: Changing<'_>) -> Result<Recorded<CredentialVersion
     let model = find(&change.tx, change.scope, id).await?;
     let row = Entity::find_by_id((model.tenant_id, model.id, version)).one(&change.tx).await?;
     change.about(id, Some(version));
+    change.owned_by(&model.owner_user);
     let version = metadata(row.ok_or(Error::VersionNotFound(version))?, model.current_version)?;
     change.commit(version).await
 }

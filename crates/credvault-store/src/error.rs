@@ -10,13 +10,13 @@ use sea_orm::{DbErr, RuntimeErr, SqlErr};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such tenant.
-    #[error("the tenant {0} does not exist; create it with AdminService.CreateTenant")]
+    #[error("the tenant does not exist; create it with AdminService.CreateTenant")]
     TenantNotFound(TenantId),
     /// The id is taken.
-    #[error("a tenant with the id {0} exists")]
+    #[error("a tenant with this id exists; use it, or another id")]
     TenantExists(TenantId),
     /// The tenant is suspended.
-    #[error("the tenant {0} is suspended; AdminService.ResumeTenant ends that")]
+    #[error("the tenant is suspended; AdminService.ResumeTenant ends that")]
     TenantSuspended(TenantId),
     /// There is no such connection in this scope.
     #[error("there is no such connection; ListConnections shows those that this caller can reach")]
@@ -30,7 +30,7 @@ pub enum Error {
     #[error("the connection is disabled; UpdateConnection with enabled = true ends that")]
     ConnectionDisabled,
     /// There is no such version, or it was destroyed.
-    #[error("version {0} does not exist or was destroyed; ListCredentialVersions shows what there is")]
+    #[error("the version does not exist or was destroyed; ListCredentialVersions shows what there is")]
     VersionNotFound(Version),
     /// The connection has no credential.
     #[error("the connection has no credential; PutCredential stores one")]
@@ -117,7 +117,7 @@ pub enum Error {
     #[error(transparent)]
     StateMachine(#[from] StateError),
     /// The page token is not one of this tenant and query.
-    #[error("the page token does not belong to this tenant and query; list from the beginning")]
+    #[error("the page token does not belong to this caller and query; list from the beginning")]
     PageToken,
     /// The request id was used for another request.
     #[error("this request_id was used for another request; use a new one for a new request")]

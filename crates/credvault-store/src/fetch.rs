@@ -2,8 +2,8 @@
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, TenantState,
-    Timestamp, UserId, Version,
+    AccountName, Connection, ConnectionId, ProviderId, Reach, SecretFields, TenantId, TenantScope,
+    TenantState, Timestamp, UserId, Version,
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult, Statement, Value};
 
@@ -27,7 +27,7 @@ pub enum Selector {
     Provider {
         /// The provider.
         provider: ProviderId,
-        /// The user, if one is meant.
+        /// The user, if one is meant. One who is out of the scope's reach has no connections.
         user: Option<UserId>,
         /// The account; without one, each owner's default.
         account: Option<AccountName>,
@@ -99,9 +99,30 @@ impl Credentials<'_> {
     /// The tenant is not served; [`Error::ConnectionNotFound`] for an id that this scope does not have;
     /// [`Error::NoCredential`] if nobody in the order has one.
     pub async fn fetch(&self, scope: &TenantScope, selector: &Selector) -> Result<Fetched, Error> {
+        self.find(scope, selector, false).await
+    }
+
+    /// What was found before, read again by its key: never another connection, whatever has changed meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Credentials::fetch`]; [`Error::ConnectionNotFound`] if it is gone, or is not any more what policy was
+    /// asked about.
+    pub async fn again(&self, scope: &TenantScope, found: &Fetched) -> Result<Fetched, Error> {
+        let before = &found.connection;
+        let selector = Selector::Connection { id: before.id, version: found.asked_version };
+        let again = self.find(scope, &selector, found.tenant.is_platform()).await?;
+        let now = &again.connection;
+        let same = again.tenant == found.tenant
+            && (&now.owner, &now.provider, &now.auth_mode)
+                == (&before.owner, &before.provider, &before.auth_mode);
+        if same { Ok(again) } else { Err(Error::ConnectionNotFound) }
+    }
+
+    /// `platform`: the connection that the selector names is one of the platform's own.
+    async fn find(&self, scope: &TenantScope, selector: &Selector, platform: bool) -> Result<Fetched, Error> {
         let row = match self.store.database() {
-            Database::Postgres => postgres(self.store, scope, selector).await?,
-            Database::Sqlite => sqlite(self.store, scope, selector).await?,
+            Database::Postgres => postgres(self.store, scope, selector, platform).await?,
+            Database::Sqlite => sqlite(self.store, scope, selector, platform).await?,
         };
         let state = row.try_get::<Option<String>>("", "tenant_state")?;
         let state = state.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
@@ -177,16 +198,21 @@ impl std::fmt::Debug for Sealed {
 
 /// The parameters of a selector, in the order of both statements: user, any user, connection, provider, account, version.
 fn parameters(scope: &TenantScope, selector: &Selector) -> [Value; 6] {
+    let own_user = match scope.reach() {
+        Reach::User(user) => Some(user),
+        Reach::Shared | Reach::AllUsers => None,
+    };
     let (user, connection, provider, account, version) = match selector {
-        Selector::Connection { id, version } => (scope.user(), Some(id.as_uuid()), None, None, *version),
+        Selector::Connection { id, version } => (own_user, Some(id.as_uuid()), None, None, *version),
         Selector::Provider { provider, user, account } => {
-            (user.as_ref(), None, Some(provider.as_str()), account.as_ref().map(AccountName::as_str), None)
+            let user = user.as_ref().filter(|user| scope.reaches(user));
+            (user, None, Some(provider.as_str()), account.as_ref().map(AccountName::as_str), None)
         }
     };
     let user = user.map(UserId::as_str);
     [
         user.into(),
-        scope.user().is_none().into(),
+        (*scope.reach() == Reach::AllUsers).into(),
         connection.into(),
         provider.into(),
         account.into(),
@@ -195,17 +221,28 @@ fn parameters(scope: &TenantScope, selector: &Selector) -> [Value; 6] {
 }
 
 /// One statement, which is one round trip. Row-level security holds inside of the function.
-async fn postgres(store: &Store, scope: &TenantScope, selector: &Selector) -> Result<QueryResult, Error> {
+async fn postgres(
+    store: &Store,
+    scope: &TenantScope,
+    selector: &Selector,
+    platform: bool,
+) -> Result<QueryResult, Error> {
     let mut values: Vec<Value> = vec![scope.tenant().as_str().into()];
     values.extend(parameters(scope, selector));
-    let sql = "SELECT * FROM fetch_credential_3($1, $2, $3, $4, $5, $6, $7)";
+    values.push(platform.into());
+    let sql = "SELECT * FROM fetch_credential_3($1, $2, $3, $4, $5, $6, $7, $8)";
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     let row = store.reader().query_one_raw(statement).await?;
     row.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))
 }
 
 /// The same in SQLite: the tenant's space, then the platform's.
-async fn sqlite(store: &Store, scope: &TenantScope, selector: &Selector) -> Result<QueryResult, Error> {
+async fn sqlite(
+    store: &Store,
+    scope: &TenantScope,
+    selector: &Selector,
+    platform: bool,
+) -> Result<QueryResult, Error> {
     // Two statements, so that each has an index to go by.
     let found = match selector {
         Selector::Connection { .. } => "c.id = $5 AND ($4 OR c.owner_user IN ('', $3))",
@@ -233,7 +270,7 @@ async fn sqlite(store: &Store, scope: &TenantScope, selector: &Selector) -> Resu
         ORDER BY c.owner_user DESC LIMIT 1"
     );
     let asking = scope.tenant().as_str();
-    let mut spaces = vec![asking];
+    let mut spaces = vec![if platform { TenantId::PLATFORM } else { asking }];
     if matches!(selector, Selector::Provider { .. }) && !scope.tenant().is_platform() {
         spaces.push(TenantId::PLATFORM);
     }

@@ -10,6 +10,7 @@ use sea_orm::{
     QueryFilter as _, QuerySelect as _,
 };
 
+use crate::connection_row::owner;
 use crate::entity::{connection, refresh};
 use crate::session::begin_write;
 use crate::{Error, Place, Store};
@@ -31,8 +32,7 @@ pub(crate) async fn note(
     event: &AuditEvent,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut event = event.clone();
-    event.id = store.new_id()?;
+    let mut event = store.own(event.clone())?;
     event.time = now;
     event.outcome = AuditOutcome::Failed;
     event.reason = Some(Reason::IntegrityFailure);
@@ -51,6 +51,8 @@ impl Store {
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
         let model = connection::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
         let reason = Reason::IntegrityFailure.as_str();
+        let owner_user =
+            model.as_ref().and_then(|model| owner(&model.tenant_id, &model.owner_user).user().cloned());
         // It may have been the app's secret, or what is kept for a revocation: that is not the connection's fault.
         let own = match model.as_ref().filter(|model| model.current_version > 0) {
             Some(model) => matches!(self.refreshes().open(&tx, place, model).await, Err(Error::Integrity)),
@@ -78,6 +80,7 @@ impl Store {
             .await?;
         let mut event = event.clone();
         event.connection = Some(place.connection);
+        event.owner_user = owner_user;
         note(self, &tx, &event, now).await?;
         Ok(tx.commit().await?)
     }

@@ -73,8 +73,8 @@ pub use apps::{AppRevision, Apps, NewApp, OAuthApp, UsableApp};
 pub use audit::{Audit, Recorded};
 pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use authorizations::{
-    AuthorizationError, Authorizations, AwaitedAuthorization, BegunAuthorization, NewAuthorization,
-    ReturnedAuthorization,
+    AuthorizationError, Authorizations, AwaitedAuthorization, Beginner, BegunAuthorization, Bringer,
+    NewAuthorization, ReturnedAuthorization,
 };
 pub use callbacks::KeptCallback;
 pub use change::{RepeatKey, Write};
@@ -85,7 +85,7 @@ pub use event_deliveries::{Attempt, ClaimedEvent, EventDeliveries, EventDelivery
 pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint};
 pub use fetch::{Fetched, OpenedCredential, Selector};
 pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
-pub use listing::{ConnectionFilter, OwnerFilter};
+pub use listing::ConnectionFilter;
 pub use page::{Listed, Page};
 pub use prepare::{MigrateError, migrate};
 pub use refreshes::{

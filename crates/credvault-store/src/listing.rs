@@ -1,28 +1,19 @@
 //! Listing connections.
 
-use credvault_domain::{AccountName, Connection, ConnectionState, ProviderId, TenantScope, UserId};
+use credvault_domain::{AccountName, Connection, ConnectionState, Owner, ProviderId, TenantScope};
 use futures::StreamExt as _;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
-use crate::connection_row::{connection, visible};
+use crate::connection_row::{connection, owner_column, visible};
 use crate::entity::connection::{Column, Entity};
 use crate::page::uuid_position;
 use crate::{Connections, Error, Listed, Page};
-
-/// Whose connections are wanted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum OwnerFilter {
-    /// Those of one user.
-    User(UserId),
-    /// Those that belong to the space itself: the tenant's own, or the platform's.
-    Shared,
-}
 
 /// Which connections are wanted. Everything given must hold.
 #[derive(Clone, Default, Debug)]
 pub struct ConnectionFilter {
     /// Of this owner.
-    pub owner: Option<OwnerFilter>,
+    pub owner: Option<Owner>,
     /// At this provider.
     pub provider: Option<ProviderId>,
     /// With this name.
@@ -46,10 +37,7 @@ impl Connections<'_> {
     ) -> Result<Listed<Connection>, Error> {
         let reading = self.store.query(scope).await?;
         let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
-        let owner = filter.owner.as_ref().map(|owner| match owner {
-            OwnerFilter::User(user) => Column::OwnerUser.eq(user.as_str()),
-            OwnerFilter::Shared => Column::OwnerUser.eq(""),
-        });
+        let owner = filter.owner.as_ref().map(|owner| Column::OwnerUser.eq(owner_column(owner)));
         let condition = visible(scope)
             .add_option(owner)
             .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, ConnectionId, ConnectionState, DeliveryState, ProviderId, Reason,
-    TenantId,
+    Action, AuditOutcome, ConnectionId, ConnectionState, DeliveryState, ProviderId, Reason, TenantId,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -14,6 +13,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::change::REQUEST_MEMORY;
+use crate::connection_row::owner;
 use crate::entity::{
     app_delivery, authorization, change, connection, event_delivery, request, webhook_delivery,
 };
@@ -78,15 +78,12 @@ impl Store {
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::Id.eq(id))
             .filter(Column::PurgeTime.lte(self.now().micros()))
-            .exec(&tx)
+            .exec_with_returning(&tx)
             .await?;
-        if purged.rows_affected == 0 {
-            return Ok(false);
-        }
-        let mut event = AuditEvent::of(tenant.clone(), Action::PurgeConnection);
-        event.id = self.new_id()?;
-        event.time = self.now();
+        let Some(model) = purged.into_iter().next() else { return Ok(false) };
+        let mut event = self.own_event(tenant, Action::PurgeConnection)?;
         event.connection = Some(ConnectionId::from_uuid(id));
+        event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
         audit_log::insert(&tx, &[event]).await?;
         let feed = change::ActiveModel {
             tenant_id: Set(tenant.as_str().to_owned()),
@@ -201,10 +198,9 @@ impl Store {
             .all(tx)
             .await?;
         for model in late {
-            let mut event = AuditEvent::of(tenant.clone(), Action::CompleteAuthorization);
-            event.id = self.new_id()?;
-            event.time = now;
+            let mut event = self.own_event(tenant, Action::CompleteAuthorization)?;
             event.connection = Some(ConnectionId::from_uuid(model.id));
+            event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
             event.provider = Some(ProviderId::from_stored(model.provider.clone()));
             event.outcome = AuditOutcome::Failed;
             event.reason = Some(Reason::StateExpired);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp};
+use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp, UserId};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
+use crate::connection_row::owner;
 use crate::entity::connection::{Column, Entity};
 use crate::entity::tenant;
 use crate::session::begin_write;
@@ -20,8 +21,10 @@ const FIRST: Duration = Duration::from_secs(24 * 3600);
 /// A credential that is to be tested.
 #[derive(Clone, Debug)]
 pub struct DueVerification {
-    /// Where.
+    /// Which one.
     pub place: Place,
+    /// The user who owns it, if a user does.
+    pub owner_user: Option<UserId>,
     /// When it was due; `None` if an earlier release stored it, which said nothing.
     pub time: Option<Timestamp>,
 }
@@ -54,7 +57,7 @@ impl Store {
             .from(tenant::Entity)
             .and_where(tenant::Column::State.eq(TenantState::Suspended.as_str()))
             .to_owned();
-        let rows: Vec<(String, Uuid, Option<i64>)> = Entity::find()
+        let rows: Vec<(String, Uuid, String, Option<i64>)> = Entity::find()
             .filter(Column::CurrentVersion.gt(0))
             .filter(Column::DeleteTime.is_null())
             .filter(Column::Enabled.eq(true))
@@ -64,13 +67,15 @@ impl Store {
             .order_by_asc(Column::VerifyTime)
             .limit(limit)
             .select_only()
-            .columns([Column::TenantId, Column::Id, Column::VerifyTime])
+            .columns([Column::TenantId, Column::Id, Column::OwnerUser, Column::VerifyTime])
             .into_tuple()
             .all(&everywhere)
             .await?;
-        let due = |(tenant, id, time): (String, Uuid, Option<i64>)| {
-            let (tenant, connection) = (TenantId::from_stored(tenant), ConnectionId::from_uuid(id));
-            DueVerification { place: Place { tenant, connection }, time: time.map(Timestamp::from_micros) }
+        let due = |(tenant, id, user, time): (String, Uuid, String, Option<i64>)| {
+            let owner_user = owner(&tenant, &user).user().cloned();
+            let place =
+                Place { tenant: TenantId::from_stored(tenant), connection: ConnectionId::from_uuid(id) };
+            DueVerification { place, owner_user, time: time.map(Timestamp::from_micros) }
         };
         Ok(rows.into_iter().map(due).collect())
     }

@@ -23,7 +23,8 @@ const SERVICES: [&str; 3] = ["app", "reporter", "operator"];
 const POLICIES: &str = r#"// Who may do what. Changes are noticed while the vault runs; `credvault config check` tells whether they are sound.
 // `credvault config show --policy-schema` shows what policies may speak of.
 
-// The app stores and fetches for whichever tenant it names in the header x-tenant-id.
+// The app stores and fetches for whichever tenant it names in the header x-tenant-id, for all its users: without
+// AccessOtherUsers, a call that names no user reaches what is the tenant's own.
 @id("app-works-for-tenants")
 permit (
     principal == Service::"spiffe://dev.local/app",

@@ -8,14 +8,15 @@
 //! consent can be ended, never completed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_broker::{AuthorizeError, Brought, Callback, Target};
 use credvault_domain::{Action, AuditEvent, Connection, ProviderId, TenantScope, TenantSource, TraceId};
-use credvault_store::{AuthorizationError, AwaitedAuthorization, Error};
+use credvault_identity::{Caller, VerifiedTenant};
+use credvault_store::{AuthorizationError, AwaitedAuthorization, Beginner, Error};
 use secrecy::ExposeSecret as _;
 
 use super::page::{Page, Return};
@@ -225,7 +226,8 @@ impl Consents {
     }
 
     pub(super) async fn found(&self, awaited: AwaitedAuthorization) -> Result<Found, Refusal> {
-        let scope = self.0.identity.on_behalf(awaited.tenant.clone(), awaited.user.clone());
+        // The beginner's call goes on: what that reaches no more, nothing is connected to any more.
+        let scope = self.0.identity.scope(&caller(&awaited))?;
         let connection = self.0.store.connections().get(&scope, awaited.connection).await?;
         Ok(Found { scope, awaited, connection, trace: trace::new_id() })
     }
@@ -241,7 +243,8 @@ impl Consents {
     }
 
     async fn record(&self, event: AuditEvent, refusal: &Refusal) {
-        let event = AuditEvent { outcome: refusal.outcome(), reason: Some(refusal.recorded()), ..event };
+        let (outcome, policies) = (refusal.outcome(), refusal.policies());
+        let event = AuditEvent { outcome, policies, reason: Some(refusal.recorded()), ..event };
         record_refusal(&self.0, event, refusal).await;
     }
 }
@@ -250,10 +253,11 @@ impl Found {
     pub(super) fn event(&self, browser: &Browser) -> AuditEvent {
         let Self { awaited, connection, trace, .. } = self;
         AuditEvent {
-            service: Some(awaited.service.clone()),
-            user: awaited.user.clone(),
+            service: Some(awaited.beginner.service.clone()),
+            user: awaited.beginner.user.clone(),
             tenant_source: TenantSource::State,
             connection: Some(connection.id),
+            owner_user: connection.owner.user().cloned(),
             provider: Some(connection.provider.clone()),
             trace: *trace,
             source: Some(browser.source),
@@ -286,6 +290,15 @@ impl Found {
         };
         if tells { page.telling(self.back(), outcome) } else { page }
     }
+}
+
+/// Whoever began, as policy is asked about its call.
+pub(super) fn caller(awaited: &AwaitedAuthorization) -> Caller {
+    let Beginner { service, user, tenant_source, source } = awaited.beginner.clone();
+    let named = !awaited.tenant.is_platform();
+    let tenant =
+        named.then(|| VerifiedTenant { tenant: awaited.tenant.clone(), user, source: tenant_source });
+    Caller { service, tenant, source: source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) }
 }
 
 /// The state in a query. An empty one is none.

@@ -21,6 +21,14 @@ pub(super) fn page_of(refusal: &Refusal) -> Page {
             "The provider's answer is not right",
             format!("It is not what was asked for, so nothing was connected. {AGAIN}"),
         ),
+        // Which service may do what is the operators' matter, so a browser is not shown it.
+        Refusal::Identity(_) => Page::plain(
+            StatusCode::FORBIDDEN,
+            "not_permitted",
+            "This may not be connected",
+            "The application that you came from may not connect this account. Ask whoever runs it."
+                .to_owned(),
+        ),
         Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
         other => not_connected(&other.to_string()),
     };

@@ -2,11 +2,12 @@
 //! be loaded again, for what the provider sent is kept until the consent is over.
 
 use credvault_broker::{AuthorizeError, Callback, confirmation_code};
-use credvault_domain::Connection;
-use credvault_store::{AuthorizationError, Write};
+use credvault_domain::{Action, AuditEvent, Connection};
+use credvault_identity::Facts;
+use credvault_store::{AuthorizationError, Bringer, Write};
 use http::StatusCode;
 
-use super::consent::{Browser, Consents, Found, Parameters};
+use super::consent::{Browser, Consents, Found, Parameters, caller};
 use super::page::{Page, Question};
 use super::refused::page_of;
 use crate::wire::Refusal;
@@ -97,8 +98,14 @@ impl Consents {
         }
         let callback = Callback { parameters: &kept.parameters };
         let broker = &self.0.broker;
-        let returned = broker.returned(scope, callback, None, true).await?;
-        let write = Write { event: found.event(browser), repeat: None };
+        // The browser finishes what a service began, so policy is asked about that service; before the state is taken.
+        let (identity, facts) = (&self.0.identity, Facts::of(&found.connection));
+        let permit =
+            identity.authorize(&caller(awaited), Action::CompleteAuthorization, &awaited.tenant, facts)?;
+        let bringer = Bringer { user: awaited.beginner.user.as_ref(), session: None, public: true };
+        let returned = broker.returned(scope, callback, bringer).await?;
+        let event = AuditEvent { policies: permit.policies, ..found.event(browser) };
+        let write = Write { event, repeat: None };
         let target = self.target(found)?;
         let completed = broker.complete(target, &returned, callback, &write).await;
         completed.map_err(|error| Refusal::from(error).spent())?.into_inner();

@@ -214,6 +214,95 @@ async fn what_a_token_is_refused_for_never_repeats_it() {
     }
 }
 
+/// Absence means something (an assertion without a user), so what is there in another form must not read as absence.
+#[tokio::test]
+async fn a_claim_of_another_type_is_an_error_and_never_absence() {
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
+    for kind in [IssuerKind::User, IssuerKind::Assertion] {
+        for (tenant_claim, user_claim) in [("org_id", "sub"), ("o.id", "u.id")] {
+            let settings = IssuerSettings {
+                tenant_claim: tenant_claim.into(),
+                user_claim: user_claim.into(),
+                ..settings(kind)
+            };
+            let fixture = fixture_with(settings, source(vec![Ok(issuer.jwks())]).0);
+            let mut sound = fixture.claims();
+            sound["act"] = json!({ "sub": SERVICE });
+            (sound["o"], sound["u"]) = (json!({ "id": "acme" }), json!({ "id": "user_1" }));
+            assert!(fixture.token(&issuer.token(&sound)).await.is_ok(), "{kind:?} {tenant_claim}");
+            let others =
+                [json!(null), json!(42), json!(true), json!(["acme"]), json!({ "id": "acme" }), json!({})];
+            for (claim, value) in [tenant_claim, user_claim]
+                .iter()
+                .flat_map(|claim| others.iter().map(move |value| (*claim, value)))
+            {
+                let mut claims = sound.clone();
+                match claim.split_once('.') {
+                    Some((outer, inner)) => claims[outer][inner] = value.clone(),
+                    None => claims[claim] = value.clone(),
+                }
+                let refused = fixture.refused(&issuer.token(&claims)).await;
+                assert!(
+                    matches!(&refused, TokenError::Claim { claim: named, .. } if named == claim),
+                    "{refused:?}"
+                );
+            }
+            // Where the path leads through something that is no object.
+            if let Some((outer, _)) = user_claim.split_once('.') {
+                let mut claims = sound;
+                claims[outer] = json!("user_1");
+                assert!(matches!(fixture.refused(&issuer.token(&claims)).await, TokenError::Claim { .. }));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_says_two_things_is_refused() {
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
+    let fixture = fixture(&issuer);
+    let sound = fixture.claims();
+    for (name, value) in sound.as_object().unwrap() {
+        // The same again, and something else: before and after the sound one.
+        for other in [value.clone(), json!("other")] {
+            let (pair, rest) = (format!("{}:{other}", json!(name)), sound.to_string());
+            let inner = rest.trim_start_matches('{').trim_end_matches('}');
+            for text in [format!("{{{pair},{inner}}}"), format!("{{{inner},{pair}}}")] {
+                assert_eq!(
+                    fixture.refused(&issuer.token_of_text(&text)).await,
+                    TokenError::Repeated,
+                    "{text}"
+                );
+            }
+        }
+    }
+    let nested = sound.to_string().replace('}', r#","o":{"id":"a","id":"b"}}"#);
+    assert_eq!(fixture.refused(&issuer.token_of_text(&nested)).await, TokenError::Repeated);
+    assert!(fixture.token(&issuer.token_of_text(&sound.to_string())).await.is_ok());
+}
+
+#[tokio::test]
+async fn times_are_numbers_in_their_order() {
+    let issuer = TokenIssuer::new(Algorithm::Es256, "k1");
+    let fixture = fixture(&issuer);
+    let now = fixture.clock.now().seconds();
+    for name in ["exp", "iat", "nbf"] {
+        for value in [json!("1"), json!(now.to_string()), json!([now]), json!({}), json!(true), json!(1e300)]
+        {
+            let refused = fixture.refused(&issuer.token(&fixture.claims_with(name, value))).await;
+            assert_eq!(refused, TokenError::ClaimMissing(name.into()));
+        }
+    }
+    let mut null = fixture.claims();
+    null["nbf"] = json!(null);
+    assert_eq!(fixture.refused(&issuer.token(&null)).await, TokenError::ClaimMissing("nbf".into()));
+    let mut backwards = fixture.claims();
+    (backwards["iat"], backwards["exp"]) = (json!(now + 20), json!(now + 10));
+    assert_eq!(fixture.refused(&issuer.token(&backwards)).await, TokenError::Backwards);
+    let mixed = fixture.refused(&issuer.token(&fixture.claims_with("aud", json!([VAULT, 42])))).await;
+    assert_eq!(mixed, TokenError::Audience("aud".into()));
+}
+
 #[tokio::test]
 async fn clerks_claims_are_configuration() {
     let issuer = TokenIssuer::new(Algorithm::Rs256, "ins_1");

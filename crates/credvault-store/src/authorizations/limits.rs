@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, TenantScope, Timestamp};
+use credvault_domain::{ConnectionId, TenantScope, Timestamp, UserId};
 use sea_orm::{
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -26,11 +26,11 @@ impl Authorizations<'_> {
         &self,
         tx: &DatabaseTransaction,
         scope: &TenantScope,
-        id: ConnectionId,
+        (user, id): (Option<&UserId>, ConnectionId),
         now: Timestamp,
     ) -> Result<(), Error> {
         let tenant = Column::TenantId.eq(scope.tenant().as_str());
-        let beginner = match scope.user() {
+        let beginner = match user {
             Some(user) => Condition::all().add(Column::UserId.eq(user.as_str())),
             None => Condition::all().add(Column::UserId.is_null()).add(Column::ConnectionId.eq(id.as_uuid())),
         };

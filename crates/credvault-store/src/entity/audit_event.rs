@@ -24,6 +24,8 @@ pub struct Model {
     pub policies: Json,
     pub trace_id: String,
     pub source: Option<String>,
+    pub owner_user: Option<String>,
+    pub released: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

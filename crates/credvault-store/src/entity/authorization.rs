@@ -25,6 +25,8 @@ pub struct Model {
     pub expire_time: i64,
     pub return_time: Option<i64>,
     pub consume_time: Option<i64>,
+    pub tenant_source: Option<String>,
+    pub source: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

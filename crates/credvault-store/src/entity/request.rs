@@ -10,6 +10,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub service: String,
     #[sea_orm(primary_key, auto_increment = false)]
+    pub user_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub request_id: Uuid,
     pub fingerprint: Vec<u8>,
     pub connection_id: Option<Uuid>,

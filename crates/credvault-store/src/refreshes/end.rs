@@ -15,6 +15,7 @@ use super::{
 use crate::Error;
 use crate::binding;
 use crate::change::ChangeKind;
+use crate::connection_row::owner;
 use crate::entity::{change, connection as connection_table, refresh, token};
 use crate::events::{self, NewEvent};
 use crate::session::begin_write;
@@ -200,9 +201,8 @@ impl Refreshes<'_> {
         row.marked = Set(marked);
         row.unclear_time = Set(unclear_time.or(Some(now.micros())));
         row.update(tx).await?;
-        let mut event = AuditEvent::of(place.tenant.clone(), Action::RefreshConnection);
-        event.id = self.store.new_id()?;
-        event.time = now;
+        let mut event = self.store.own_event(&place.tenant, Action::RefreshConnection)?;
+        event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
         event.connection = Some(place.connection);
         event.provider = Some(ProviderId::from_stored(model.provider.clone()));
         event.version = Some(model.current_version);
@@ -262,9 +262,8 @@ impl Refreshes<'_> {
         event: &AuditEvent,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut event = event.clone();
-        event.id = self.store.new_id()?;
-        event.time = now;
+        let mut event = self.store.own(event.clone())?;
+        event.owner_user = claimed.connection.owner.user().cloned();
         event.connection = Some(claimed.place.connection);
         event.provider = Some(claimed.connection.provider.clone());
         event.version = Some(claimed.version);

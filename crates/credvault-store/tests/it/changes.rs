@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use credvault_domain::Owner;
 use credvault_domain::{AccountName, Action, ConnectionId, ConnectionState, Etag, TenantState};
-use credvault_store::{ConnectionFilter, ConnectionPatch, Error, OwnerFilter, Page};
+use credvault_store::{ConnectionFilter, ConnectionPatch, Error, Page};
 use uuid::Uuid;
 
 use crate::fixture::*;
@@ -226,10 +227,10 @@ on_both! {
             fixture.store.connections().create(&scope, &owned_by(user, "own"), Some(&credential("CANARY")), &create).await.unwrap().into_inner();
         }
         let count = async |filter: ConnectionFilter| fixture.store.connections().list(&scope, &filter, &page(50, "", "q")).await.unwrap().items.len();
-        let user = Some(OwnerFilter::User(credvault_domain::UserId::parse("u1").unwrap()));
+        let user = Some(Owner::User(credvault_domain::UserId::parse("u1").unwrap()));
         assert_eq!(count(ConnectionFilter::default()).await, 3);
         assert_eq!(count(ConnectionFilter { owner: user, ..Default::default() }).await, 1);
-        assert_eq!(count(ConnectionFilter { owner: Some(OwnerFilter::Shared), ..Default::default() }).await, 1);
+        assert_eq!(count(ConnectionFilter { owner: Some(Owner::Tenant), ..Default::default() }).await, 1);
         assert_eq!(count(ConnectionFilter { state: Some(ConnectionState::Connected), ..Default::default() }).await, 2);
         let name = Some(AccountName::parse("own").unwrap());
         assert_eq!(count(ConnectionFilter { account_name: name, ..Default::default() }).await, 2);

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::{
     AccountName, Action, AuditEvent, AuthMode, Config, Connection, ConnectionId, Labels, Owner, ProviderId,
-    RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, TraceId, UserId,
+    Reach, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, TraceId, UserId,
 };
-use credvault_store::{NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write};
+use credvault_store::{
+    Beginner, Bringer, NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write,
+};
 use credvault_testkit::{ManualClock, Postgres, PostgresDatabase};
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, Statement};
 use secrecy::ExposeSecret as _;
@@ -225,11 +227,16 @@ pub async fn open_store(
     Store::open(settings.clone(), &root, Arc::new(clock.clone()), Arc::new(SystemRandom)).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "there is no identity here to verify")]
+/// The scope of one user, or without one that of all users.
 pub fn scope(tenant: &str, user: Option<&str>) -> TenantScope {
+    reaching(tenant, user.map_or(Reach::AllUsers, |user| Reach::User(UserId::parse(user).unwrap())))
+}
+
+#[expect(clippy::disallowed_methods, reason = "there is no identity here to verify")]
+pub fn reaching(tenant: &str, reach: Reach) -> TenantScope {
     let tenant =
         if tenant == TenantId::PLATFORM { TenantId::platform() } else { TenantId::parse(tenant).unwrap() };
-    TenantScope::assume_verified(tenant, user.map(|user| UserId::parse(user).unwrap()))
+    TenantScope::assume_verified(tenant, reach)
 }
 
 pub fn write(scope: &TenantScope, action: Action) -> Write {
@@ -239,6 +246,7 @@ pub fn write(scope: &TenantScope, action: Action) -> Write {
 pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) -> Write {
     let repeat = RepeatKey {
         service: ServiceId::parse("spiffe://test/service").unwrap(),
+        user: None,
         id: RequestId::parse(&id.to_string()).unwrap(),
         payload: Arc::new(payload.as_bytes().to_vec().into()),
     };
@@ -248,13 +256,31 @@ pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) 
 pub fn event(scope: &TenantScope, action: Action) -> AuditEvent {
     AuditEvent {
         service: Some(ServiceId::parse("spiffe://test/service").unwrap()),
-        user: scope.user().cloned(),
+        user: match scope.reach() {
+            Reach::User(user) => Some(user.clone()),
+            Reach::Shared | Reach::AllUsers => None,
+        },
         tenant_source: TenantSource::Header,
         policies: vec!["test".to_owned()],
         trace: TraceId::from_bytes([7; 16]),
         source: Some("127.0.0.1".parse().unwrap()),
         ..AuditEvent::of(scope.tenant().clone(), action)
     }
+}
+
+/// Who begins the consents of these tests.
+pub fn beginner() -> Beginner {
+    Beginner {
+        service: ServiceId::parse("spiffe://test/service").unwrap(),
+        user: None,
+        tenant_source: TenantSource::Header,
+        source: Some("127.0.0.1".parse().unwrap()),
+    }
+}
+
+/// The same caller with what the vault's own callback brought.
+pub fn bringer(session: Option<&str>) -> Bringer<'_> {
+    Bringer { user: None, session, public: true }
 }
 
 pub fn new_connection(account: &str) -> NewConnection {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, SecretFields, ServiceId, TenantScope};
+use credvault_domain::{Action, SecretFields, TenantScope};
 use credvault_store::{AuthorizationError, Error, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
@@ -18,7 +18,7 @@ async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String 
         return_origin: None,
         return_url: None,
         exchange_url: None,
-        service: ServiceId::parse("spiffe://test/service").unwrap(),
+        beginner: beginner(),
         session: None,
         redirect_uri: String::new(),
         client_id: String::new(),
@@ -69,7 +69,7 @@ on_both! {
         assert!(authorizations.was_handed_over(&awaited).await.unwrap());
         assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
         authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
-        let taken = authorizations.take(&scope, &state, None, true).await.unwrap();
+        let taken = authorizations.take(&scope, &state, bringer(None)).await.unwrap();
         assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
         assert_eq!(rows(fixture).await, "0");
         assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
@@ -92,7 +92,7 @@ on_both! {
         authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
         assert_eq!(rows(fixture).await, "2");
         // Whoever brings the state in a wrong way has used it up.
-        assert!(authorizations.take(&scope, &stolen, Some("another session"), true).await.is_err());
+        assert!(authorizations.take(&scope, &stolen, bringer(Some("another session"))).await.is_err());
         assert_eq!(rows(fixture).await, "1");
         fixture.clock.advance(Duration::from_secs(601));
         fixture.store.upkeep().await.unwrap();
@@ -108,7 +108,7 @@ on_both! {
         }
         hand_over(fixture, &one).await.unwrap();
         fixture.execute("UPDATE handoffs SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> handoffs.state_hash)").await;
-        let moved = fixture.store.authorizations().take(&scope, &other, None, true).await;
+        let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
         assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! A foreign row is to every method as one that does not exist.
 
-use credvault_domain::{Action, ConnectionId, TenantScope};
-use credvault_store::{ConnectionPatch, Error, Page, Selector};
+use credvault_domain::{Action, ConnectionId, Owner, Reach, TenantScope, TenantState};
+use credvault_store::{ConnectionPatch, Error, NewConnection, Page, Selector};
 
 use crate::fixture::*;
 use crate::on_both;
@@ -76,15 +76,58 @@ on_both! {
             (&other, of_user, "a user's of another tenant"),
             (&scope("other", Some("u1")), of_user, "a user's of another tenant, asked for by a user of that name"),
             (&scope("acme", Some("u2")), of_user, "another user's"),
+            (&reaching("acme", Reach::Shared), of_user, "a user's, asked for without a user"),
             (&scope(credvault_domain::TenantId::PLATFORM, None), of_tenant, "a tenant's, from the platform's space"),
         ] {
             let foreign = answers(fixture, scope, id).await;
             assert_eq!(foreign, answers(fixture, scope, unknown).await, "{what}");
             assert!(foreign.iter().all(|answer| answer.contains("ConnectionNotFound")), "{what}: {foreign:?}");
         }
-        for (scope, id) in [(&acme, of_user), (&scope("acme", Some("u1")), of_user), (&scope("acme", Some("u2")), of_tenant)] {
+        for (scope, id) in [(&acme, of_user), (&scope("acme", Some("u1")), of_user), (&scope("acme", Some("u2")), of_tenant), (&reaching("acme", Reach::Shared), of_tenant)] {
             assert_eq!(fixture.fetch(scope, id).await.unwrap(), "CANARY", "nothing of the above changed anything");
         }
+    }
+
+    async fn a_fetch_by_provider_finds_nothing_of_a_user_out_of_reach(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let create = write(&acme, Action::CreateConnection);
+        fixture.store.connections().create(&acme, &owned_by("u1", "a"), Some(&credential("CANARY u1")), &create).await.unwrap().into_inner();
+        let found = async |scope: &TenantScope, user: Option<&str>| fixture.fetch_by(scope, by_provider(user, None)).await.ok();
+        let of = |user: &str| scope("acme", Some(user));
+        let theirs = Some("CANARY u1".to_owned());
+        for (scope, user, expected) in [
+            (&acme, Some("u1"), theirs.clone()),
+            (&acme, None, None),
+            (&of("u1"), Some("u1"), theirs),
+            (&of("u1"), None, None),
+            (&of("u2"), Some("u1"), None),
+            (&reaching("acme", Reach::Shared), Some("u1"), None),
+            (&reaching("acme", Reach::Shared), None, None),
+        ] {
+            assert_eq!(found(scope, user).await, expected, "{:?} {user:?}", scope.reach());
+        }
+    }
+
+    async fn what_was_found_is_read_again_by_its_key(fixture: &Fixture) {
+        let (acme, platform) = (fixture.tenant("acme").await, scope(credvault_domain::TenantId::PLATFORM, None));
+        let shared = NewConnection { owner: Owner::Platform, ..new_connection("a") };
+        let create = write(&platform, Action::CreateConnection);
+        let of_platform = fixture.store.connections().create(&platform, &shared, Some(&credential("CANARY platform")), &create).await.unwrap().into_inner().id;
+        let credentials = fixture.store.credentials();
+        let found = credentials.fetch(&acme, &by_provider(None, None)).await.unwrap();
+        assert_eq!(found.connection.id, of_platform);
+        // The tenant has one of its own now, which a fetch finds first; what was found stays what it is.
+        let own = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, own, "CANARY own").await;
+        assert_eq!(credentials.fetch(&acme, &by_provider(None, None)).await.unwrap().connection.id, own);
+        let again = credentials.again(&acme, &found).await.unwrap();
+        assert_eq!((again.connection.id, again.tenant.is_platform()), (of_platform, true));
+        // Gone: nothing takes its place.
+        fixture.store.connections().delete(&platform, of_platform, None, &write(&platform, Action::DeleteConnection)).await.unwrap().into_inner();
+        assert!(matches!(credentials.again(&acme, &found).await, Err(Error::ConnectionNotFound)));
+        let found = credentials.fetch(&acme, &by_provider(None, None)).await.unwrap();
+        fixture.store.tenants().set_state(&acme, TenantState::Suspended, &write(&acme, Action::SuspendTenant)).await.unwrap().into_inner();
+        assert!(matches!(credentials.again(&acme, &found).await, Err(Error::TenantSuspended(_))));
     }
 
     async fn a_tenant_that_does_not_exist_is_said_so(fixture: &Fixture) {

@@ -1,7 +1,7 @@
 //! What only PostgreSQL has: roles, row-level security, round trips.
 
 use credvault_crypto::RootKeySource;
-use credvault_domain::{Action, Clock as _, ProviderId, ServiceId};
+use credvault_domain::{Action, Clock as _, ProviderId};
 use credvault_store::{NewApp, NewAuthorization, OpenError, Selector, Store, StoreSettings};
 use credvault_testkit::RoundTrips;
 use secrecy::ExposeSecret as _;
@@ -52,7 +52,7 @@ async fn fixture_with_rows() -> Fixture {
             return_origin: None,
             return_url: None,
             exchange_url: None,
-            service: ServiceId::parse("spiffe://test/service").unwrap(),
+            beginner: beginner(),
             session: None,
             redirect_uri: app.redirect_uri,
             client_id: app.client_id,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, ConnectionState, ServiceId};
+use credvault_domain::{Action, ConnectionState};
 use credvault_store::{AuditFilter, Error, NewAuthorization, Page};
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ on_both! {
             assert!(matches!(fixture.store.connections().get(scope, *id).await, Err(Error::ConnectionNotFound)));
             let page = Page { size: 1, token: String::new(), query: Vec::new() };
             let newest = fixture.store.audit().list(scope, &AuditFilter::default(), &page).await.unwrap().items.remove(0);
-            assert_eq!((newest.action.as_str(), newest.connection, newest.service), ("PurgeConnection", Some(*id), None));
+            assert_eq!((newest.action.as_str(), newest.connection, newest.service), ("PurgeConnection", Some(*id), Some("vault".to_owned())));
         }
         assert!(fixture.store.connections().get(&ids[0].0, kept).await.is_ok());
         assert_eq!(fixture.store.upkeep().await.unwrap(), 0);
@@ -51,7 +51,7 @@ on_both! {
         let scope = fixture.tenant("acme").await;
         let id = fixture.connection(&scope, "a").await.id;
         let new = NewAuthorization {
-            service: ServiceId::parse("spiffe://test/service").unwrap(),
+            beginner: beginner(),
             session: None,
             public: false,
             return_origin: None,
