@@ -12,10 +12,11 @@ mod m0003_events;
 mod m0004_refresh;
 
 mod m0005_fair;
-
 mod m0006_binding;
 
 mod m0007_quotas;
+
+mod m0008_pieces;
 
 mod m0009_scope;
 
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_fair::Migration),
             Box::new(m0006_binding::Migration),
             Box::new(m0007_quotas::Migration),
+            Box::new(m0008_pieces::Migration),
             Box::new(m0009_scope::Migration),
             Box::new(m0010_deliveries::Migration),
             Box::new(m0011_callbacks::Migration),

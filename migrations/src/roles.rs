@@ -1,5 +1,7 @@
 //! PostgreSQL's roles: one that owns the schema and cannot log in, one that the service runs as and that owns nothing.
 
+use std::collections::BTreeSet;
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -57,9 +59,28 @@ pub async fn prepare<C: ConnectionTrait>(
         let create = format!("CREATE ROLE \"{runtime}\" LOGIN NOBYPASSRLS NOINHERIT PASSWORD '{verifier}'");
         db.execute_unprepared(&create).await?;
     }
-    db.execute_unprepared(&format!("GRANT \"{owner}\" TO CURRENT_USER")).await?;
-    db.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION \"{owner}\"")).await?;
+    // Since 16 a member may be one that cannot become the role.
+    let becomes =
+        "SELECT pg_has_role($1::name, CASE WHEN current_setting('server_version_num')::int >= 160000
+        THEN 'SET' ELSE 'MEMBER' END) AS held";
+    if !held(db, becomes, [owner]).await? {
+        db.execute_unprepared(&format!("GRANT \"{owner}\" TO CURRENT_USER")).await?;
+    }
+    if !held(db, "SELECT to_regnamespace($1) IS NOT NULL AS held", [SCHEMA]).await? {
+        db.execute_unprepared(&format!("CREATE SCHEMA {SCHEMA} AUTHORIZATION \"{owner}\"")).await?;
+    }
     Ok(())
+}
+
+/// The one answer, in the column `held`, to a question about `names`.
+async fn held<C: ConnectionTrait, const N: usize>(
+    db: &C,
+    sql: &str,
+    names: [&str; N],
+) -> Result<bool, DbErr> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, names.map(Into::into));
+    let row = db.query_one_raw(statement).await?;
+    row.ok_or_else(|| DbErr::Custom("the server answered no row".to_owned()))?.try_get("", "held")
 }
 
 async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbErr> {
@@ -68,8 +89,11 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
     Ok(db.query_one_raw(statement).await?.is_some())
 }
 
-/// Grants the runtime role what the service needs and nothing else. In particular, audit records can be inserted and
-/// read, not changed; a tenant or a key is never deleted by the service.
+/// Grants the runtime role what the service needs and nothing else, of the tables that exist. In particular, audit
+/// records can be inserted and read, not changed; a tenant or a key is never deleted by the service.
+///
+/// Only what differs is granted or revoked: where nothing does, nothing is written, and a service that runs meanwhile
+/// has its rights at every moment. Call it in the transaction of the migration that makes or replaces what it is about.
 ///
 /// # Errors
 /// The name is unusable, or the database refuses.
@@ -97,14 +121,101 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
         ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
         ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),
+        ("SELECT, INSERT, DELETE", "user_deletions"),
     ];
-    db.execute_unprepared(&format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\"")).await?;
-    db.execute_unprepared(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM \"{runtime}\"")).await?;
-    for (privileges, table) in grants {
-        db.execute_unprepared(&format!("GRANT {privileges} ON {SCHEMA}.{table} TO \"{runtime}\"")).await?;
+    let mut statements = Vec::new();
+    if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {
+        statements.push(format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\""));
     }
-    db.execute_unprepared(&format!("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC")).await?;
-    db.execute_unprepared(&format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO \"{runtime}\""))
-        .await?;
+    statements.extend(on_tables(db, runtime, &grants).await?);
+    statements.extend(on_functions(db, runtime).await?);
+    for statement in statements {
+        db.execute_unprepared(&statement).await?;
+    }
     Ok(())
+}
+
+/// What the runtime role has of each table now; a table without any is there, too. A right to a column is told as
+/// PostgreSQL writes it, `SELECT ("name")`.
+const TABLE_RIGHTS: &str = r#"
+    WITH tables AS (
+        SELECT c.oid, c.relname::text AS name, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ), role AS (SELECT oid FROM pg_roles WHERE rolname = $2)
+    SELECT t.name, NULL AS privilege, false AS grantable FROM tables t
+    UNION ALL
+    SELECT t.name, a.privilege_type, a.is_grantable
+    FROM tables t, role r, aclexplode(t.relacl) a WHERE a.grantee = r.oid
+    UNION ALL
+    SELECT t.name, a.privilege_type || ' (' || quote_ident(c.attname) || ')', a.is_grantable
+    FROM tables t JOIN pg_attribute c ON c.attrelid = t.oid, role r, aclexplode(c.attacl) a WHERE a.grantee = r.oid"#;
+
+/// The statements that give the runtime role the rights in `grants`, and take others.
+async fn on_tables<C: ConnectionTrait>(
+    db: &C,
+    runtime: &str,
+    grants: &[(&str, &str)],
+) -> Result<Vec<String>, DbErr> {
+    let (mut tables, mut present) = (BTreeSet::new(), BTreeSet::new());
+    let mut statements = Vec::new();
+    let asked = [SCHEMA.into(), runtime.into()];
+    for row in
+        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, TABLE_RIGHTS, asked)).await?
+    {
+        let table: String = row.try_get("", "name")?;
+        if let Some(privilege) = row.try_get::<Option<String>>("", "privilege")? {
+            if row.try_get("", "grantable")? {
+                statements.push(format!(
+                    "REVOKE GRANT OPTION FOR {privilege} ON {SCHEMA}.\"{table}\" FROM \"{runtime}\""
+                ));
+            }
+            present.insert((table.clone(), privilege));
+        }
+        tables.insert(table);
+    }
+    let wanted: BTreeSet<_> = grants
+        .iter()
+        .filter(|(_, table)| tables.contains(*table))
+        .flat_map(|(privileges, table)| {
+            privileges.split(", ").map(|one| ((*table).to_owned(), one.to_owned()))
+        })
+        .collect();
+    let missing = wanted.difference(&present);
+    statements.extend(
+        missing
+            .map(|(table, privilege)| format!("GRANT {privilege} ON {SCHEMA}.\"{table}\" TO \"{runtime}\"")),
+    );
+    let excess = present.difference(&wanted);
+    statements.extend(
+        excess.map(|(table, privilege)| {
+            format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{runtime}\"")
+        }),
+    );
+    Ok(statements)
+}
+
+/// Each function, whether all roles may run it, and whether the runtime role may by a right of its own.
+const FUNCTION_RIGHTS: &str = "
+    SELECT p.oid::regprocedure::text AS name, bool_or(a.grantee = 0) AS by_all,
+        bool_or(a.grantee = (SELECT oid FROM pg_roles WHERE rolname = $2)) AS by_runtime
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
+        aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a
+    WHERE n.nspname = $1 GROUP BY p.oid";
+
+/// The statements that let the runtime role run every function, and no other role.
+async fn on_functions<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<Vec<String>, DbErr> {
+    let mut statements = Vec::new();
+    let asked = [SCHEMA.into(), runtime.into()];
+    for row in
+        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, FUNCTION_RIGHTS, asked)).await?
+    {
+        let name: String = row.try_get("", "name")?;
+        if !row.try_get::<bool>("", "by_runtime")? {
+            statements.push(format!("GRANT EXECUTE ON ROUTINE {name} TO \"{runtime}\""));
+        }
+        if row.try_get::<bool>("", "by_all")? {
+            statements.push(format!("REVOKE ALL ON ROUTINE {name} FROM PUBLIC"));
+        }
+    }
+    Ok(statements)
 }

@@ -129,7 +129,7 @@ async fn delete_user(
     let user = wire::user_id(&request.user_id)?;
     let scope = administer(&call, Some(tenant))?;
     let write = call.write(&request.request_id, &request)?;
-    let removed = call.vault.store.users().delete(&scope, &user, &write).await?;
+    let removed = call.vault.store.users().delete(&scope, &user, &write, call.patience().into_std()).await?;
     Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
 }
 

@@ -158,23 +158,3 @@ pub(crate) async fn forget(
     Entity::delete_by_id((tenant.as_str().to_owned(), state_hash.to_vec())).exec(tx).await?;
     Ok(())
 }
-
-/// Forgets what callbacks of a tenant's consents have brought whose time is over.
-pub(crate) async fn forget_expired(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    now: i64,
-) -> Result<(), Error> {
-    let over = Query::select()
-        .column(authorization::Column::StateHash)
-        .from(authorization::Entity)
-        .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
-        .and_where(authorization::Column::ExpireTime.lte(now))
-        .to_owned();
-    Entity::delete_many()
-        .filter(Column::TenantId.eq(tenant.as_str()))
-        .filter(Column::StateHash.in_subquery(over))
-        .exec(tx)
-        .await?;
-    Ok(())
-}

@@ -266,14 +266,7 @@ impl Changing<'_> {
 
     async fn write_feed(&self) -> Result<(), Error> {
         let row = |(connection, kind, version): &(Option<ConnectionId>, ChangeKind, Option<Version>)| {
-            change::ActiveModel {
-                tenant_id: Set(self.tenant().as_str().to_owned()),
-                connection_id: Set(connection.map(|id| id.as_uuid())),
-                kind: Set(kind.as_str().to_owned()),
-                version: Set(*version),
-                time: Set(self.now.micros()),
-                ..Default::default()
-            }
+            feed_row(self.tenant(), *connection, *kind, *version, self.now)
         };
         if !self.feed.is_empty() {
             change::Entity::insert_many(self.feed.iter().map(row)).exec_without_returning(&self.tx).await?;
@@ -291,6 +284,24 @@ fn unrecorded(error: sea_orm::DbErr) -> Error {
             Error::AuditUnavailable
         }
         other => other,
+    }
+}
+
+/// A row of the change feed.
+pub(crate) fn feed_row(
+    tenant: &TenantId,
+    connection: Option<ConnectionId>,
+    kind: ChangeKind,
+    version: Option<Version>,
+    time: Timestamp,
+) -> change::ActiveModel {
+    change::ActiveModel {
+        tenant_id: Set(tenant.as_str().to_owned()),
+        connection_id: Set(connection.map(|id| id.as_uuid())),
+        kind: Set(kind.as_str().to_owned()),
+        version: Set(version),
+        time: Set(time.micros()),
+        ..Default::default()
     }
 }
 

@@ -176,7 +176,8 @@ fn sqlite(settings: &StoreSettings, connections: u32) -> ConnectOptions {
     options
 }
 
-/// Connects on one connection to prepare the database: as the migrating role, with no limits on time.
+/// Connects on one connection to prepare the database: as the migrating role, whose transactions set their own limits
+/// on time.
 pub(crate) async fn preparing(
     database: Database,
     settings: &StoreSettings,

@@ -2,7 +2,7 @@
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, EventType,
-    Labels, Owner, ProviderId, Reason, Revocation, StateChange, TenantScope, UserId, Version,
+    Labels, Owner, ProviderId, Reason, Revocation, StateChange, TenantScope, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -300,6 +300,9 @@ impl Connections<'_> {
                 return repeated(change, done).await;
             }
             let model = locked_deleted(&mut change, id, etag).await?;
+            if model.purge_time.is_some_and(|time| time <= change.now.micros()) {
+                return Err(Error::State("the time to undelete the connection is over; create another one"));
+            }
             let defaults = same_account_space(scope, &model).add(Column::IsDefault.eq(true));
             let other_default = Entity::find().filter(defaults).count(&change.tx).await? > 0;
             let mut row = touched(&change, model);
@@ -566,19 +569,4 @@ pub(crate) async fn find<C: ConnectionTrait>(
 ) -> Result<Model, Error> {
     let query = Entity::find().filter(visible(scope).add(Column::Id.eq(id.as_uuid())));
     query.one(db).await?.ok_or(Error::ConnectionNotFound)
-}
-
-/// Deletes every connection of a user for good, and tells which they were.
-pub(crate) async fn remove_all_of(
-    change: &mut Changing<'_>,
-    user: &UserId,
-) -> Result<Vec<ConnectionId>, Error> {
-    let owned = Condition::all()
-        .add(Column::TenantId.eq(change.tenant().as_str()))
-        .add(Column::OwnerUser.eq(user.as_str()));
-    let removed = Entity::delete_many().filter(owned).exec_with_returning(&change.tx).await?;
-    for model in removed.iter().filter(|model| model.delete_time.is_none() && model.current_version > 0) {
-        change.tell(NewEvent::user_deleted(model));
-    }
-    Ok(removed.into_iter().map(|model| ConnectionId::from_uuid(model.id)).collect())
 }

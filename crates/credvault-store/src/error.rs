@@ -169,8 +169,11 @@ impl From<credvault_crypto::Error> for Error {
     }
 }
 
-fn sql_state(error: &DbErr) -> Option<String> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error
+/// The code by which the database names an error.
+pub(crate) fn sql_state(error: &DbErr) -> Option<String> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(source))
+    | DbErr::Exec(RuntimeErr::SqlxError(source))
+    | DbErr::Query(RuntimeErr::SqlxError(source))) = error
     else {
         return None;
     };

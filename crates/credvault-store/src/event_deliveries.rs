@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::entity::event_delivery::{Column, Entity, Model};
 use crate::entity::{event_endpoint, tenant};
+use crate::pieces::PIECE;
 use crate::session::begin_write;
 use crate::{Error, EventTarget, Store, integrity};
 
@@ -302,22 +303,27 @@ impl EventDeliveries<'_> {
     }
 }
 
-/// Gives up what nobody took in its time, of a tenant that is served.
+/// Gives up a piece of what nobody took in its time, of a tenant that is served, and tells how much that was.
 pub(crate) async fn bury_late(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let late = Condition::all()
         .add(Column::TenantId.eq(tenant.as_str()))
         .add(Column::TenantId.not_in_subquery(suspended()))
         .add(Column::ExpireTime.lte(now.micros()));
+    let piece = Query::select()
+        .column(Column::EventId)
+        .from(Entity)
+        .cond_where(late.clone())
+        .and_where(Column::State.eq(DeliveryState::Pending.as_str()))
+        .limit(PIECE)
+        .to_owned();
+    let late = late.add(Column::EventId.in_subquery(piece));
     let dead = bury(tx, late, now, Expr::col(Column::Failure).if_null(LATE)).await?;
-    if dead > 0 {
-        metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
-        tracing::warn!(%tenant, dead, "events were given up after a day; ListEventDeliveries shows them");
-    }
-    Ok(())
+    metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
+    Ok(dead)
 }
 
 /// Gives what waits all its time again: its tenant was suspended.

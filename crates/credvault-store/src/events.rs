@@ -1,24 +1,17 @@
 //! The outbox: an event is written, once for each endpoint that wants it, in the transaction of the change that it tells
 //! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
 
-use credvault_domain::{
-    ConnectionId, DeliveryState, EventId, EventType, TenantId, Timestamp, UserId, Version,
-};
-use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, Statement,
-};
+use credvault_domain::{ConnectionId, EventId, EventType, TenantId, Timestamp, UserId, Version};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::connection_row::owner;
 use crate::entity::connection;
-use crate::entity::event_delivery::{Column, Entity};
 use crate::event_deliveries::PATIENCE;
 use crate::session::set_tenant;
-use crate::{Database, Error, Store};
+use crate::{Database, Error, Store, pieces};
 
 /// Something to tell.
 pub(crate) struct NewEvent {
@@ -110,6 +103,12 @@ async fn write_in(
     now: Timestamp,
     events: &[(EventId, &NewEvent, String)],
 ) -> Result<(), Error> {
+    // Without an endpoint, many events are not worth a statement each.
+    let any = "SELECT 1 FROM event_endpoints WHERE tenant_id = $1 AND enabled LIMIT 1";
+    let any = Statement::from_sql_and_values(tx.get_database_backend(), any, [space.as_str().into()]);
+    if events.len() > 1 && tx.query_one_raw(any).await?.is_none() {
+        return Ok(());
+    }
     // Held until the end, so that an endpoint which is deleted meanwhile cannot make the change fail.
     let held = if database == Database::Postgres { " FOR KEY SHARE OF e" } else { "" };
     let sql = format!(
@@ -137,38 +136,41 @@ async fn write_in(
     Ok(())
 }
 
-/// Forgets what was sent about a user of a tenant, in the tenant's space and the platform's. What is still to be sent is
-/// forgotten as soon as it is settled. The transaction works for the tenant before and after.
+/// Forgets a piece of what was sent about a user of a tenant, in the tenant's space and the platform's, and tells how
+/// much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for the tenant
+/// before and after.
 pub(crate) async fn forget_user(
     store: &Store,
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     user: &UserId,
-) -> Result<(), Error> {
-    forget_in(tx, tenant, tenant, user).await?;
-    let platform = TenantId::platform();
-    set_tenant(tx, store.database(), &platform).await?;
-    forget_in(tx, &platform, tenant, user).await?;
-    Ok(set_tenant(tx, store.database(), tenant).await?)
+) -> Result<u64, Error> {
+    let (database, platform) = (store.database(), TenantId::platform());
+    let forgotten = forget_in(database, tx, tenant, tenant, user).await?;
+    set_tenant(tx, database, &platform).await?;
+    let forgotten = forgotten + forget_in(database, tx, &platform, tenant, user).await?;
+    set_tenant(tx, database, tenant).await?;
+    Ok(forgotten)
 }
 
 async fn forget_in(
+    database: Database,
     tx: &DatabaseTransaction,
     space: &TenantId,
     tenant: &TenantId,
     user: &UserId,
-) -> Result<(), Error> {
-    let theirs = Condition::all()
-        .add(Column::TenantId.eq(space.as_str()))
-        .add(Column::AboutTenant.eq(tenant.as_str()))
-        .add(Column::AboutUser.eq(user.as_str()));
-    let settled = Column::State.ne(DeliveryState::Pending.as_str());
-    // First, so that what is being settled at this moment is met by one of the two.
-    Entity::update_many()
-        .col_expr(Column::UserDeleted, Expr::value(true))
-        .filter(theirs.clone())
-        .exec(tx)
-        .await?;
-    Entity::delete_many().filter(theirs).filter(settled).exec(tx).await?;
-    Ok(())
+) -> Result<u64, Error> {
+    let theirs = "tenant_id = $1 AND about_tenant = $2 AND about_user = $3";
+    let unmarked = pieces::piece(database, "event_deliveries", &format!("{theirs} AND NOT user_deleted"));
+    let settled = pieces::piece(database, "event_deliveries", &format!("{theirs} AND state <> 'PENDING'"));
+    let mut forgotten = 0;
+    // Marked first, so that what is being settled at this moment is met by one of the two.
+    for sql in [
+        format!("UPDATE event_deliveries SET user_deleted = TRUE WHERE {unmarked}"),
+        format!("DELETE FROM event_deliveries WHERE {settled}"),
+    ] {
+        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into()];
+        forgotten += pieces::execute(tx, &sql, values).await?;
+    }
+    Ok(forgotten)
 }

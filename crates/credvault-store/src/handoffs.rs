@@ -11,7 +11,7 @@ use sea_orm::{
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization};
 use crate::credentials::open_sealed;
-use crate::entity::handoff::{ActiveModel, Column, Entity, Model};
+use crate::entity::handoff::{ActiveModel, Entity, Model};
 use crate::entity::{authorization, tenant_key};
 use crate::session::begin_write;
 use crate::{AuthorizationError, Error, Store};
@@ -96,26 +96,6 @@ pub(crate) async fn take(
     let wrapped = tenant_key::Entity::find_by_id((model.tenant_id.clone(), model.key_version));
     let wrapped = wrapped.one(tx).await?.ok_or(Error::Integrity)?.wrapped;
     Ok(Some(Kept { model, wrapped }))
-}
-
-/// Forgets the keys of a tenant's consents whose time is over.
-pub(crate) async fn forget_expired(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    now: i64,
-) -> Result<(), Error> {
-    let over = sea_orm::sea_query::Query::select()
-        .column(authorization::Column::StateHash)
-        .from(authorization::Entity)
-        .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
-        .and_where(authorization::Column::ExpireTime.lte(now))
-        .to_owned();
-    Entity::delete_many()
-        .filter(Column::TenantId.eq(tenant.as_str()))
-        .filter(Column::StateHash.in_subquery(over))
-        .exec(tx)
-        .await?;
-    Ok(())
 }
 
 /// What a sealed value is bound to: half of the hash that its row has as a key.

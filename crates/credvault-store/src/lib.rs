@@ -13,7 +13,9 @@ mod settings;
 mod store;
 
 mod connect;
+mod file;
 mod prepare;
+mod role_check;
 mod startup;
 
 mod error;
@@ -57,12 +59,14 @@ mod audit_query;
 
 mod keys;
 mod tenants;
+mod user_deletions;
 mod users;
 mod verifications;
 
 mod page;
 mod weight;
 
+mod pieces;
 mod upkeep;
 
 mod turns;
@@ -84,6 +88,7 @@ pub use error::Error;
 pub use event_deliveries::{Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace};
 pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint};
 pub use fetch::{Fetched, OpenedCredential, Selector};
+pub use file::FileError;
 pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use listing::ConnectionFilter;
 pub use page::{Listed, Page};

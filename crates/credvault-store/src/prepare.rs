@@ -2,19 +2,30 @@
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use credvault_crypto::scram_sha_256_verifier;
 use credvault_domain::Random;
 use credvault_migrations::{Migrator, RolesError};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait as _};
 use sea_orm_migration::MigratorTrait as _;
 use secrecy::SecretString;
 
+use crate::error::sql_state;
+use crate::file::FileError;
 use crate::settings::credentials_of;
-use crate::{Database, StoreSettings, connect};
+use crate::{Database, StoreSettings, connect, file};
 
 /// The key of the advisory lock that migrations hold, so that several `credvault migrate` take turns: "credvaul".
 const LOCK: i64 = 0x6372_6564_7661_756c;
+/// How long one `credvault migrate` waits for its turn.
+const TURN: Duration = Duration::from_secs(60);
+/// How long a statement waits for a table's lock: calls that want the table queue behind it, and must not fail.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+/// How long a step is tried again when locks are in its way.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a statement may run.
+const STATEMENT: Duration = Duration::from_secs(300);
 
 /// Why the database could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +50,23 @@ pub enum MigrateError {
         /// Why.
         source: std::io::Error,
     },
+    /// SQLite: the file is not to be used.
+    #[error(transparent)]
+    InUse(#[from] FileError),
     /// The database is of a later release.
     #[error("the database is of a newer release (it has the migration {0}); run that release or a later one")]
     Newer(String),
+    /// Another one does not end.
+    #[error(
+        "another `credvault migrate` has been at this database for a minute; nothing was changed, try again"
+    )]
+    Busy,
+    /// A table's lock could not be had.
+    #[error(
+        "another transaction held a lock that a migration needs for a minute; that migration changed nothing. End long \
+         transactions and run `credvault migrate` again"
+    )]
+    Locked,
     /// A role is unusable.
     #[error(transparent)]
     Roles(#[from] RolesError),
@@ -68,9 +93,13 @@ pub async fn migrate(
 ) -> Result<Vec<String>, MigrateError> {
     match Database::of_url(&settings.url).ok_or(MigrateError::Url)? {
         Database::Sqlite => {
-            if let Some(path) = connect::sqlite_file(secrecy::ExposeSecret::expose_secret(&settings.url)) {
-                create_private(&path)?;
-            }
+            let _held = match connect::sqlite_file(secrecy::ExposeSecret::expose_secret(&settings.url)) {
+                Some(path) => {
+                    create_private(&path)?;
+                    Some(file::hold(&path)?)
+                }
+                None => None,
+            };
             let db = connect::preparing(Database::Sqlite, settings).await?;
             let applied = apply(&db).await;
             db.close().await?;
@@ -85,36 +114,117 @@ pub async fn migrate(
             };
             let migrating = StoreSettings { url: migrate_url.clone(), ..settings.clone() };
             let db = connect::preparing(Database::Postgres, &migrating).await?;
-            db.execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
-            credvault_migrations::prepare(&db, owner_role, &runtime, verifier.as_deref()).await?;
-            // The name was checked by `prepare`.
-            db.execute_unprepared(&format!("SET ROLE \"{owner_role}\"")).await?;
-            db.execute_unprepared(&format!("SET search_path = {}", credvault_migrations::SCHEMA)).await?;
-            let applied = apply(&db).await?;
-            credvault_migrations::grant(&db, &runtime).await?;
+            let applied = postgres(&db, owner_role, &runtime, verifier.as_deref()).await;
             db.close().await?;
-            Ok(applied)
+            applied
         }
     }
 }
 
-async fn apply(db: &DatabaseConnection) -> Result<Vec<String>, MigrateError> {
+/// Roles, schema and rights, beside a service that runs. Each step is a transaction of its own that leaves the service
+/// all its rights, so it may be cut off at any moment and begun again.
+async fn postgres(
+    db: &DatabaseConnection,
+    owner: &str,
+    runtime: &str,
+    verifier: Option<&str>,
+) -> Result<Vec<String>, MigrateError> {
+    patient(async || {
+        let tx = exclusive(db).await?;
+        credvault_migrations::prepare(&tx, owner, runtime, verifier).await?;
+        Ok(tx.commit().await?)
+    })
+    .await?;
+    let mut applied = Vec::new();
+    while let Some(name) = patient(async || step(db, owner, runtime).await).await? {
+        applied.push(name);
+    }
+    Ok(applied)
+}
+
+/// The next migration that is pending, if there is one, together with the rights to all that is there then.
+async fn step(db: &DatabaseConnection, owner: &str, runtime: &str) -> Result<Option<String>, MigrateError> {
+    let tx = exclusive(db).await?;
+    // The name was checked by `prepare`.
+    tx.execute_unprepared(&format!("SET LOCAL ROLE \"{owner}\"")).await?;
+    tx.execute_unprepared(&format!("SET LOCAL search_path = {}", credvault_migrations::SCHEMA)).await?;
+    let next = pending(&tx).await?.into_iter().next();
+    if next.is_some() {
+        Migrator::up(&tx, Some(1)).await?;
+    }
+    credvault_migrations::grant(&tx, runtime).await?;
+    tx.commit().await?;
+    Ok(next)
+}
+
+/// Begins a transaction that no other `credvault migrate` of this database is in, and that neither waits for others nor
+/// lets others wait for it without end.
+async fn exclusive(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrateError> {
+    let tx = db.begin().await?;
+    let milliseconds = |name: &str, limit: Duration| format!("SET LOCAL {name} = {}", limit.as_millis());
+    tx.execute_unprepared(&milliseconds("statement_timeout", STATEMENT)).await?;
+    tx.execute_unprepared(&milliseconds("lock_timeout", TURN)).await?;
+    match tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await {
+        Err(error) if lock_timed_out(&error) => return Err(MigrateError::Busy),
+        locked => locked?,
+    };
+    tx.execute_unprepared(&milliseconds("lock_timeout", LOCK_WAIT)).await?;
+    Ok(tx)
+}
+
+/// Tries again, for a while, what met a lock of a running service: giving way quickly, for whoever comes after us in
+/// the queue of a lock waits as long as we do.
+async fn patient<T>(attempt: impl AsyncFn() -> Result<T, MigrateError>) -> Result<T, MigrateError> {
+    let begun = Instant::now();
+    loop {
+        let result = match tokio::time::timeout(STATEMENT + TURN, attempt()).await {
+            Ok(result) => result,
+            Err(_) => return Err(DbErr::Custom("the server did not answer any more".to_owned()).into()),
+        };
+        match result {
+            Err(MigrateError::Database(error) | MigrateError::Roles(RolesError::Database(error)))
+                if lock_timed_out(&error) =>
+            {
+                if begun.elapsed() >= PATIENCE {
+                    return Err(MigrateError::Locked);
+                }
+                tokio::time::sleep(LOCK_WAIT).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// SQLSTATE 55P03 (lock not available) and 40P01 (deadlock).
+fn lock_timed_out(error: &DbErr) -> bool {
+    matches!(sql_state(error).as_deref(), Some("55P03" | "40P01"))
+}
+
+/// The migrations that the database lacks, in order.
+async fn pending<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, MigrateError> {
     if let Some(unknown) = newer_migration(db).await? {
         return Err(MigrateError::Newer(unknown));
     }
-    let pending = Migrator::get_pending_migrations(db).await?;
-    Migrator::up(db, None).await?;
-    Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+    let applied = applied_migrations(db).await?;
+    Ok(credvault_migrations::names().into_iter().filter(|name| !applied.contains(name)).collect())
+}
+
+async fn apply(db: &DatabaseConnection) -> Result<Vec<String>, MigrateError> {
+    let pending = pending(db).await?;
+    if !pending.is_empty() {
+        Migrator::up(db, None).await?;
+    }
+    Ok(pending)
 }
 
 /// A migration that the database has and this release does not know.
-pub(crate) async fn newer_migration(db: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+pub(crate) async fn newer_migration<C: ConnectionTrait>(db: &C) -> Result<Option<String>, DbErr> {
     let known = credvault_migrations::names();
     Ok(applied_migrations(db).await?.into_iter().find(|name| !known.contains(name)))
 }
 
 /// The migrations that the database has; none if it has no table of them.
-pub(crate) async fn applied_migrations(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+pub(crate) async fn applied_migrations<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
     use sea_orm::DbBackend;
     let backend = db.get_database_backend();
     let exists = match backend {

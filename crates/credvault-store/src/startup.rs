@@ -9,15 +9,17 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
 };
+use secrecy::ExposeSecret as _;
 
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
 use crate::entity::{root_key, tenant, tenant_key};
-use crate::error::violates;
+use crate::error::{sql_state, violates};
+use crate::file::FileError;
 use crate::presence::Presence;
 use crate::quota::Quotas;
 use crate::store::Inner;
-use crate::{Database, Error, Store, StoreSettings, Turns, prepare, session};
+use crate::{Database, Error, Store, StoreSettings, Turns, connect, file, prepare, role_check, session};
 
 /// Why a database is not served. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +30,41 @@ pub enum OpenError {
     Url,
     /// The database does not answer.
     #[error("the database cannot be opened: {0}. Check store.url, and whether `credvault migrate` has run")]
-    Database(#[from] DbErr),
+    Database(#[source] DbErr),
+    /// The database took too long.
+    #[error(
+        "the database did not answer within {limit:?} while {step}; is it reachable, overloaded or locked?"
+    )]
+    Silent {
+        /// At what.
+        step: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// Another client's statements or settings were met.
+    #[error(
+        "the database seems to be behind a pooler that shares sessions between clients ({0}). credvault needs sessions \
+         of its own: set the pooler to session mode, or point store.url at PostgreSQL itself"
+    )]
+    Pooler(#[source] DbErr),
+    /// SQLite: the file is not to be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// PostgreSQL is too old.
     #[error("PostgreSQL {0} is too old: 15 or later is needed")]
     TooOld(i32),
     /// The role of the service could read or do too much.
     #[error(
         "the database role of the service {0}, so row-level security would not hold. Run the service as the role that \
-         `credvault migrate` made (the user of store.url)"
+         `credvault migrate` made (the user of store.url), and run that once more if its rights were changed"
     )]
     Role(&'static str),
+    /// There is something that lends its owner's rights.
+    #[error(
+        "the schema holds {0}, a view or a SECURITY DEFINER function that acts with its owner's rights and is not \
+         credvault's; drop it or take it from the service's role"
+    )]
+    LentRights(String),
     /// The server acknowledges what is not on disk yet.
     #[error(
         "the database runs with synchronous_commit = off, so an audit record could be lost after its call was answered; \
@@ -56,9 +83,40 @@ pub enum OpenError {
     /// The root key cannot be read or is another one.
     #[error(transparent)]
     RootKey(#[from] credvault_crypto::Error),
+    /// The root key's record is missing from a database that is not new.
+    #[error(
+        "the table root_keys has lost its record although the database is not new, so the root key cannot be proven; \
+         nothing was written. Restore root_keys from a backup"
+    )]
+    RootRecordGone,
     /// The first rows could not be written.
     #[error("the new database could not be initialised: {0}")]
     Initialise(#[from] Error),
+}
+
+impl From<DbErr> for OpenError {
+    fn from(error: DbErr) -> Self {
+        match sql_state(&error).as_deref() {
+            // A prepared statement that exists already, or does not; a start-up parameter that is not let through.
+            Some("42P05" | "26000" | "08P01") => Self::Pooler(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Lets a step of the start take no longer than `limit`.
+async fn within<T, E>(
+    limit: Duration,
+    step: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, OpenError>
+where
+    OpenError: From<E>,
+{
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(OpenError::Silent { step, limit }),
+    }
 }
 
 impl Store {
@@ -74,16 +132,22 @@ impl Store {
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
         let database = Database::of_url(&settings.url).ok_or(OpenError::Url)?;
-        let connections = Arc::new(Connections::open(database, &settings).await?);
-        let writer = connections.writer();
-        check_schema(&writer).await?;
-        if database == Database::Postgres {
-            check_server(&writer).await?;
-        }
-        let root_source = root.kind();
-        let root = prove_root(&writer, database, root, &*clock, &random).await?;
+        let file = match connect::sqlite_file(settings.url.expose_secret()) {
+            // A missing one is the driver's to tell.
+            Some(path) if database == Database::Sqlite && path.exists() => Some(file::hold(&path)?),
+            _ => None,
+        };
         // The server gives up first, if it lives.
         let patience = settings.acquire_timeout + settings.statement_timeout + Duration::from_secs(1);
+        let opening = Connections::open(database, &settings);
+        let connections = Arc::new(within(patience, "a connection was made", opening).await?);
+        let writer = connections.writer();
+        within(patience, "its migrations were looked up", check_schema(&writer)).await?;
+        if database == Database::Postgres {
+            within(patience, "its settings and roles were checked", check_server(&writer)).await?;
+        }
+        let root_source = root.kind();
+        let root = prove_root(&writer, database, root, &*clock, &random, patience).await?;
         let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
         let keyring = Keyring::new(root, random);
         let last_id = Mutex::default();
@@ -107,6 +171,7 @@ impl Store {
             presence,
             quotas: Quotas::default(),
             running_intents: Arc::default(),
+            file: Mutex::new(file),
         };
         Ok(Self::from_inner(inner))
     }
@@ -133,22 +198,7 @@ async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
     if version < 150_000 {
         return Err(OpenError::TooOld(version / 10_000));
     }
-    let row = one(
-        "SELECT r.rolsuper, r.rolbypassrls, EXISTS (
-            SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'MEMBER')
-         ) AS owns FROM pg_roles r WHERE r.rolname = current_user",
-    );
-    let row = row.await?.ok_or_else(missing)?;
-    for (column, what) in [
-        ("rolsuper", "is a superuser"),
-        ("rolbypassrls", "may bypass row-level security"),
-        ("owns", "owns tables or is a member of the role that does"),
-    ] {
-        if row.try_get::<bool>("", column)? {
-            return Err(OpenError::Role(what));
-        }
-    }
+    role_check::check(db).await?;
     let row =
         one("SELECT current_setting('synchronous_commit') = 'off' AS off").await?.ok_or_else(missing)?;
     if row.try_get("", "off")? {
@@ -175,23 +225,32 @@ async fn prove_root(
     source: &RootKeySource,
     clock: &dyn Clock,
     random: &Arc<dyn Random>,
+    patience: Duration,
 ) -> Result<RootKey, OpenError> {
-    if let Some(stored) = root_key::Entity::find_by_id(GENERATION).one(db).await? {
+    // Only the database has a limit: making a key of a passphrase takes what it takes.
+    let look_up = || within(patience, "the root key's record was read", record(db));
+    if let Some(stored) = look_up().await? {
         return prove(source, &stored, &**random);
     }
     let (root, parameters) = source.load(None, &**random)?;
     let keyring = Keyring::new(root, Arc::clone(random));
-    match initialise(db, database, &keyring, source.kind(), parameters.as_ref(), clock).await {
+    let initialising = initialise(db, database, &keyring, source.kind(), parameters.as_ref(), clock);
+    match within(patience, "the first rows were written", initialising).await {
         Ok(()) => Ok(keyring.into_root()),
         // Another replica was first; its root key decides.
-        Err(Error::Unavailable(error)) if violates(&error, "root_keys_pkey", "root_keys.generation") => {
-            let stored = root_key::Entity::find_by_id(GENERATION).one(db).await?;
-            let stored =
-                stored.ok_or_else(|| DbErr::Custom("the root key's check value vanished".to_owned()))?;
-            prove(source, &stored, &**random)
+        Err(OpenError::Initialise(Error::Unavailable(error)))
+            if violates(&error, "root_keys_pkey", "root_keys.generation") =>
+        {
+            let vanished = || DbErr::Custom("the root key's check value vanished".to_owned());
+            prove(source, &look_up().await?.ok_or_else(vanished)?, &**random)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
+}
+
+/// The root key's record, if there is one.
+async fn record<C: ConnectionTrait>(db: &C) -> Result<Option<root_key::Model>, DbErr> {
+    root_key::Entity::find_by_id(GENERATION).one(db).await
 }
 
 fn prove(
@@ -212,9 +271,14 @@ async fn initialise(
     kind: &str,
     parameters: Option<&KdfParameters>,
     clock: &dyn Clock,
-) -> Result<(), Error> {
+) -> Result<(), OpenError> {
     let (platform, now) = (TenantId::platform(), clock.now().micros());
     let tx = session::begin_write(db, database, &platform).await?;
+    // Looked up together: another replica may have made both a moment ago, and then its root key decides.
+    let known = tenant::Entity::find_by_id(platform.as_str()).one(&tx).await?.is_some();
+    if known && record(&tx).await?.is_none() {
+        return Err(OpenError::RootRecordGone);
+    }
     let root = root_key::ActiveModel {
         generation: Set(GENERATION),
         root_id: Set(i64::from(keyring.root().id())),
@@ -223,9 +287,9 @@ async fn initialise(
         check_value: Set(keyring.root().check_value(keyring.random())?),
         create_time: Set(now),
     };
-    root.insert(&tx).await?;
+    root.insert(&tx).await.map_err(Error::from)?;
     insert_tenant(&tx, keyring, &platform, "", now).await?;
-    tx.commit().await?;
+    tx.commit().await.map_err(Error::from)?;
     Ok(())
 }
 

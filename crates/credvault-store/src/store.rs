@@ -1,7 +1,7 @@
 //! An open database.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_crypto::Keyring;
 use credvault_domain::{Clock, Timestamp};
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::audit_log::AuditLog;
 use crate::connect::Connections;
+use crate::file::Held;
 use crate::presence::Presence;
 use crate::quota::Quotas;
 use crate::{Database, Error, StoreSettings, Turns};
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) presence: Presence,
     pub(crate) quotas: Quotas,
     pub(crate) running_intents: Arc<Mutex<HashSet<Uuid>>>,
+    /// SQLite's file, until the store is closed.
+    pub(crate) file: Mutex<Option<Held>>,
 }
 
 impl Store {
@@ -49,14 +52,18 @@ impl Store {
         self.inner.database
     }
 
-    /// Whether the database answers, takes writes, and has not refused audit records a moment ago.
+    /// Whether the database answers, takes writes, and has not refused audit records a moment ago. Gives the time by the
+    /// clock of its server; SQLite has none of its own.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::AuditUnavailable`] if not.
-    pub async fn ping(&self) -> Result<(), Error> {
+    pub async fn ping(&self) -> Result<Option<Timestamp>, Error> {
         let db = self.writer();
         let sql = match self.database() {
-            Database::Postgres => "SELECT current_setting('transaction_read_only') = 'on' AS read_only",
+            Database::Postgres => {
+                "SELECT current_setting('transaction_read_only') = 'on' AS read_only,
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now"
+            }
             Database::Sqlite => "SELECT 0 AS read_only",
         };
         let asked = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
@@ -71,13 +78,20 @@ impl Store {
                 DbErr::Custom("the database is read-only: it is a standby, or locked".to_owned()).into()
             );
         }
-        if self.audit_log().is_well() { Ok(()) } else { Err(Error::AuditUnavailable) }
+        if !self.audit_log().is_well() {
+            return Err(Error::AuditUnavailable);
+        }
+        match self.database() {
+            Database::Postgres => Ok(Some(Timestamp::from_micros(row.try_get("", "now")?))),
+            Database::Sqlite => Ok(None),
+        }
     }
 
     /// Ends the audit writer after its last batch, then closes all connections.
     pub async fn close(&self) {
         self.inner.audit.close().await;
         self.inner.connections.close().await;
+        self.inner.file.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(crate) fn reader(&self) -> DatabaseConnection {
@@ -124,6 +138,11 @@ impl Store {
         &self.inner.audit
     }
 
+    /// The short public name of the root key in use.
+    pub fn root_id(&self) -> u32 {
+        self.keyring().root().id()
+    }
+
     pub(crate) fn root_source(&self) -> &'static str {
         self.inner.root_source
     }
@@ -139,7 +158,7 @@ impl Store {
         self.keyring().random().fill(&mut random).map_err(|error| Error::Key(error.into()))?;
         let now = uuid::Builder::from_unix_timestamp_millis(self.now().millis(), &random).into_uuid();
         let step = u128::from(u32::from_le_bytes([random[0], random[1], random[2], random[3]])) + 1;
-        let mut last = self.inner.last_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.inner.last_id.lock().unwrap_or_else(PoisonError::into_inner);
         // Steps of at most 2^32 in a field of 62 random bits: a carry into the variant is one in 2^30 bursts, and harmless.
         *last = if now > *last { now } else { Uuid::from_u128(last.as_u128() + step) };
         Ok(*last)

@@ -1,31 +1,41 @@
-//! Background work: purging what was deleted long enough ago, and forgetting old requests and changes.
+//! Background work: purging what was deleted long enough ago, forgetting what is old, ending what comes too late. All of
+//! it in pieces, of which each looks for what is left: so any number of replicas may be at it, and a crash loses none.
 
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditOutcome, ConnectionId, ConnectionState, DeliveryState, ProviderId, Reason, TenantId,
+    Action, AuditOutcome, ConnectionId, ConnectionState, ProviderId, Reason, TenantId, UserId,
 };
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
 
-use crate::change::REQUEST_MEMORY;
+use crate::change::{ChangeKind, REQUEST_MEMORY, feed_row};
 use crate::connection_row::owner;
-use crate::entity::{
-    app_delivery, authorization, change, connection, event_delivery, request, webhook_delivery,
-};
+use crate::entity::{authorization, change, connection};
 use crate::event_deliveries::bury_late;
-use crate::{Error, Store, audit_log, callbacks, handoffs, session};
+use crate::pieces::PIECE;
+use crate::{Error, Store, audit_log};
 
 /// How long rows of the change feed are kept.
 const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the state of a consent is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
-/// How many due rows one round looks at.
-const ROUND: u64 = 100;
+/// How many rows are looked at to find the tenants that have something due, and counted for the metric.
+const LOOK: u64 = 100_000;
+
+/// Rows that are due for something: of `kind`, as the metric calls it, those of `table` for which `condition` holds,
+/// where `{}` is the instant `before`.
+struct Due {
+    kind: &'static str,
+    table: &'static str,
+    condition: &'static str,
+    before: i64,
+}
 
 impl Store {
     /// Does what is due now, and tells how many connections were purged. Any number of replicas may do so at a time.
@@ -33,156 +43,225 @@ impl Store {
     /// # Errors
     /// The database fails; what was not done is done the next time.
     pub async fn upkeep(&self) -> Result<u64, Error> {
-        let mut purged = 0;
+        self.measure_backlog().await?;
+        self.finish_user_deletions().await?;
+        // Side by side, so that much of the one does not hold up the other.
+        let (purged, forgotten) = tokio::join!(self.purge_all(), self.forget());
+        self.measure_backlog().await?;
+        forgotten.and(purged)
+    }
+
+    /// What upkeep has to do, in the order of its tables.
+    fn due(&self) -> [Due; 9] {
+        let now = self.now();
+        let due = |kind, table, condition, before| Due { kind, table, condition, before };
+        [
+            due("users", "user_deletions", "create_time <= {}", now.micros()),
+            due("purges", "connections", "purge_time <= {}", now.micros()),
+            due("requests", "requests", "create_time < {}", now.before(REQUEST_MEMORY).micros()),
+            due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
+            // A state that comes too late is told so for a while.
+            due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
+            due("webhooks", "webhook_deliveries", "expire_time < {}", now.micros()),
+            due("app_webhooks", "app_deliveries", "expire_time < {}", now.micros()),
+            due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
+            due(
+                "late_events",
+                "event_deliveries",
+                "state = 'PENDING' AND expire_time <= {}
+                 AND tenant_id NOT IN (SELECT tenant_id FROM tenants WHERE state = 'SUSPENDED')",
+                now.micros(),
+            ),
+        ]
+    }
+
+    /// Shows how much waits of each kind.
+    async fn measure_backlog(&self) -> Result<(), Error> {
+        let everywhere = self.read_background().await?;
+        for Due { kind, table, condition, before } in self.due() {
+            let condition = condition.replace("{}", "$1");
+            let sql = format!(
+                "SELECT count(*) AS waiting FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {LOOK}) due"
+            );
+            let backend = everywhere.get_database_backend();
+            let counted = Statement::from_sql_and_values(backend, sql, [before.into()]);
+            let waiting: i64 = match everywhere.query_one_raw(counted).await? {
+                Some(row) => row.try_get("", "waiting")?,
+                None => 0,
+            };
+            metrics::gauge!("credvault_upkeep_backlog", "kind" => kind)
+                .set(u32::try_from(waiting).map_or(f64::INFINITY, f64::from));
+        }
+        Ok(everywhere.rollback().await?)
+    }
+
+    /// Tenants with rows of `table` that meet `condition`, in which `$1` is `value`.
+    async fn tenants_with(&self, table: &str, condition: &str, value: i64) -> Result<Vec<TenantId>, Error> {
+        let everywhere = self.read_background().await?;
+        let sql = format!(
+            "SELECT DISTINCT tenant_id FROM (SELECT tenant_id FROM {table} WHERE {condition} LIMIT {LOOK}) due"
+        );
+        let backend = everywhere.get_database_backend();
+        let asked = Statement::from_sql_and_values(backend, sql, [value.into()]);
+        let rows = everywhere.query_all_raw(asked).await?;
+        everywhere.rollback().await?;
+        rows.iter().map(|row| Ok(TenantId::from_stored(row.try_get("", "tenant_id")?))).collect()
+    }
+
+    /// Purges what is due, a piece of each tenant in turn, and tells how much that was.
+    async fn purge_all(&self) -> Result<u64, Error> {
+        let mut all = 0;
         loop {
-            let due = self.due_purges().await?;
-            let mut failed = false;
-            for (tenant, id) in &due {
-                match self.purge_due(tenant, *id).await {
-                    Ok(done) => purged += u64::from(done),
-                    // One that fails must not keep the others: it is tried again the next time.
-                    Err(error) => {
-                        tracing::warn!(%error, connection = %id, "a deleted connection could not be purged");
-                        failed = true;
+            let now = self.now().micros();
+            let mut tenants = self.tenants_with("connections", "purge_time <= $1", now).await?;
+            let before = all;
+            while !tenants.is_empty() {
+                let mut left = Vec::new();
+                for tenant in tenants {
+                    match self.purge_piece(&tenant, None).await {
+                        Ok(0) => {}
+                        Ok(purged) => {
+                            all += purged;
+                            left.push(tenant);
+                        }
+                        // One that fails must not keep the others: it is tried again the next time.
+                        Err(error) => {
+                            tracing::warn!(%error, %tenant, "deleted connections could not be purged")
+                        }
                     }
                 }
+                tenants = left;
             }
-            if failed || due.len() < usize::try_from(ROUND).unwrap_or(usize::MAX) {
-                break;
+            if all == before {
+                return Ok(all);
             }
         }
-        self.forget().await?;
-        Ok(purged)
     }
 
-    async fn due_purges(&self) -> Result<Vec<(TenantId, Uuid)>, Error> {
+    /// Purges a piece of what is due of a tenant, or of one of its users, and tells how much that was. Rows that another
+    /// transaction holds are left to it.
+    pub(crate) async fn purge_piece(&self, tenant: &TenantId, user: Option<&UserId>) -> Result<u64, Error> {
         use connection::Column;
-        let everywhere = self.read_background().await?;
-        let rows: Vec<(String, Uuid)> = connection::Entity::find()
-            .filter(Column::PurgeTime.lte(self.now().micros()))
+        let (tx, now) = (self.background_write(tenant).await?, self.now());
+        let mut due = connection::Entity::find()
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::PurgeTime.lte(now.micros()))
             .order_by_asc(Column::PurgeTime)
-            .limit(ROUND)
+            .limit(PIECE)
             .select_only()
-            .columns([Column::TenantId, Column::Id])
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        Ok(rows.into_iter().map(|(tenant, id)| (TenantId::from_stored(tenant), id)).collect())
-    }
-
-    /// Purges one connection, unless somebody undeleted it or another replica was first.
-    async fn purge_due(&self, tenant: &TenantId, id: Uuid) -> Result<bool, Error> {
-        use connection::Column;
-        let tx = self.background_write(tenant).await?;
+            .columns([Column::Id, Column::Provider, Column::OwnerUser]);
+        if let Some(user) = user {
+            due = due.filter(Column::OwnerUser.eq(user.as_str()));
+        }
+        let due: Vec<(Uuid, String, String)> =
+            due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).into_tuple().all(&tx).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
         let purged = connection::Entity::delete_many()
             .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::Id.eq(id))
-            .filter(Column::PurgeTime.lte(self.now().micros()))
-            .exec_with_returning(&tx)
+            .filter(Column::Id.is_in(due.iter().map(|(id, ..)| *id)))
+            .exec(&tx)
             .await?;
-        let Some(model) = purged.into_iter().next() else { return Ok(false) };
-        let mut event = self.own_event(tenant, Action::PurgeConnection)?;
-        event.connection = Some(ConnectionId::from_uuid(id));
-        event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-        audit_log::insert(&tx, &[event]).await?;
-        let feed = change::ActiveModel {
-            tenant_id: Set(tenant.as_str().to_owned()),
-            connection_id: Set(Some(id)),
-            kind: Set("PURGED".to_owned()),
-            version: Set(None),
-            time: Set(self.now().micros()),
-            ..Default::default()
-        };
-        change::Entity::insert(feed).exec_without_returning(&tx).await?;
+        let (mut records, mut feed) = (Vec::new(), Vec::new());
+        for (id, provider, owner_user) in due {
+            let connection = Some(ConnectionId::from_uuid(id));
+            let mut event = self.own_event(tenant, Action::PurgeConnection)?;
+            event.connection = connection;
+            event.owner_user = owner(tenant.as_str(), &owner_user).user().cloned();
+            event.provider = Some(ProviderId::from_stored(provider));
+            records.push(event);
+            feed.push(feed_row(tenant, connection, ChangeKind::Purged, None, now));
+        }
+        audit_log::insert(&tx, &records).await?;
+        change::Entity::insert_many(feed).exec_without_returning(&tx).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(purged.rows_affected)
     }
 
-    /// Forgets requests and changes that are old enough, tenant by tenant.
+    /// Forgets what is old, and ends what comes too late, kind by kind and tenant by tenant.
     async fn forget(&self) -> Result<(), Error> {
-        let requests_before = self.now().before(REQUEST_MEMORY).micros();
-        let feed_before = self.now().before(FEED_MEMORY).micros();
-        let everywhere = self.read_background().await?;
-        let mut tenants: Vec<String> = request::Entity::find()
-            .filter(request::Column::CreateTime.lt(requests_before))
-            .select_only()
-            .column(request::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        let feeds: Vec<String> = change::Entity::find()
-            .filter(change::Column::Time.lt(feed_before))
-            .select_only()
-            .column(change::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        everywhere.rollback().await?;
-        tenants.extend(feeds);
-        tenants.extend(self.expired_tenants().await?);
-        tenants.sort();
-        tenants.dedup();
-        for tenant in tenants.into_iter().map(TenantId::from_stored) {
-            if let Err(error) = self.forget_of(&tenant, requests_before, feed_before).await {
-                tracing::warn!(%error, %tenant, "old requests and changes could not be forgotten");
+        let now = self.now().micros();
+        for tenant in self.tenants_with("authorizations", "expire_time < $1", now).await? {
+            if let Err(error) = self.end_consents(&tenant, now).await {
+                tracing::warn!(%error, %tenant, "late consents could not be ended");
+            }
+        }
+        for due in self.due() {
+            match due.kind {
+                // These have their own ways.
+                "users" | "purges" => {}
+                "late_events" => self.bury_late_events(&due).await?,
+                _ => self.forget_old(&due).await?,
             }
         }
         Ok(())
     }
 
-    async fn forget_of(
-        &self,
-        tenant: &TenantId,
-        requests_before: i64,
-        feed_before: i64,
-    ) -> Result<(), Error> {
-        let tx = self.background_write(tenant).await?;
-        request::Entity::delete_many()
-            .filter(request::Column::TenantId.eq(tenant.as_str()))
-            .filter(request::Column::CreateTime.lt(requests_before))
-            .exec(&tx)
-            .await?;
-        change::Entity::delete_many()
-            .filter(change::Column::TenantId.eq(tenant.as_str()))
-            .filter(change::Column::Time.lt(feed_before))
-            .exec(&tx)
-            .await?;
-        let now = self.now().micros();
-        handoffs::forget_expired(&tx, tenant, now).await?;
-        callbacks::forget_expired(&tx, tenant, now).await?;
-        // A state that comes too late is told so for a while.
-        authorization::Entity::delete_many()
-            .filter(authorization::Column::TenantId.eq(tenant.as_str()))
-            .filter(authorization::Column::ExpireTime.lt(self.now().before(STATE_MEMORY).micros()))
-            .exec(&tx)
-            .await?;
-        self.end_late_consents(&tx, tenant).await?;
-        webhook_delivery::Entity::delete_many()
-            .filter(webhook_delivery::Column::TenantId.eq(tenant.as_str()))
-            .filter(webhook_delivery::Column::ExpireTime.lt(now))
-            .exec(&tx)
-            .await?;
-        app_delivery::Entity::delete_many()
-            .filter(app_delivery::Column::TenantId.eq(tenant.as_str()))
-            .filter(app_delivery::Column::ExpireTime.lt(now))
-            .exec(&tx)
-            .await?;
-        event_delivery::Entity::delete_many()
-            .filter(event_delivery::Column::TenantId.eq(tenant.as_str()))
-            .filter(event_delivery::Column::State.ne(DeliveryState::Pending.as_str()))
-            .filter(event_delivery::Column::ExpireTime.lt(now))
-            .exec(&tx)
-            .await?;
-        bury_late(&tx, tenant, self.now()).await?;
-        Ok(tx.commit().await?)
+    /// Ends the consents of a tenant whose time is over, and forgets what was brought for them.
+    async fn end_consents(&self, tenant: &TenantId, now: i64) -> Result<(), Error> {
+        let over = "tenant_id = $1 AND state_hash IN
+            (SELECT state_hash FROM authorizations WHERE tenant_id = $1 AND expire_time <= $2)";
+        for table in ["handoffs", "callbacks"] {
+            self.delete_in_pieces(tenant, table, over, now).await?;
+        }
+        self.end_late_consents(tenant).await
+    }
+
+    async fn forget_old(&self, due: &Due) -> Result<(), Error> {
+        let everywhere = due.condition.replace("{}", "$1");
+        let of_tenant = format!("tenant_id = $1 AND {}", due.condition.replace("{}", "$2"));
+        loop {
+            let mut deleted = 0;
+            for tenant in self.tenants_with(due.table, &everywhere, due.before).await? {
+                match self.delete_in_pieces(&tenant, due.table, &of_tenant, due.before).await {
+                    Ok(rows) => deleted += rows,
+                    Err(error) => {
+                        tracing::warn!(%error, %tenant, kind = due.kind, "old rows could not be forgotten");
+                    }
+                }
+            }
+            if deleted < LOOK {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn bury_late_events(&self, due: &Due) -> Result<(), Error> {
+        let everywhere = due.condition.replace("{}", "$1");
+        for tenant in self.tenants_with(due.table, &everywhere, due.before).await? {
+            let buried = async {
+                let mut dead = 0;
+                loop {
+                    let tx = self.background_write(&tenant).await?;
+                    let piece = bury_late(&tx, &tenant, self.now()).await?;
+                    tx.commit().await?;
+                    dead += piece;
+                    if piece == 0 {
+                        return Ok::<_, Error>(dead);
+                    }
+                }
+            };
+            match buried.await {
+                Ok(0) => {}
+                Ok(dead) => {
+                    tracing::warn!(%tenant, dead, "events were given up after a day; ListEventDeliveries shows them");
+                }
+                Err(error) => tracing::warn!(%error, %tenant, "late events could not be given up"),
+            }
+        }
+        Ok(())
     }
 
     /// A first consent that did not come leaves the connection as it was before, and that on record.
-    async fn end_late_consents(&self, tx: &DatabaseTransaction, tenant: &TenantId) -> Result<(), Error> {
+    async fn end_late_consents(&self, tenant: &TenantId) -> Result<(), Error> {
+        while self.end_late_consents_piece(tenant).await? == PIECE {}
+        Ok(())
+    }
+
+    async fn end_late_consents_piece(&self, tenant: &TenantId) -> Result<u64, Error> {
         use connection::Column;
-        let now = self.now();
+        let (tx, now) = (self.background_write(tenant).await?, self.now());
         let open = sea_orm::sea_query::Query::select()
             .column(authorization::Column::ConnectionId)
             .from(authorization::Entity)
@@ -194,9 +273,11 @@ impl Store {
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::State.eq(ConnectionState::Connecting.as_str()))
             .filter(Column::Id.not_in_subquery(open))
+            .limit(PIECE)
             .lock_exclusive()
-            .all(tx)
+            .all(&tx)
             .await?;
+        let ended = late.len();
         for model in late {
             let mut event = self.own_event(tenant, Action::CompleteAuthorization)?;
             event.connection = Some(ConnectionId::from_uuid(model.id));
@@ -204,60 +285,15 @@ impl Store {
             event.provider = Some(ProviderId::from_stored(model.provider.clone()));
             event.outcome = AuditOutcome::Failed;
             event.reason = Some(Reason::StateExpired);
-            audit_log::insert(tx, &[event]).await?;
+            audit_log::insert(&tx, &[event]).await?;
             let revision = model.revision + 1;
             let mut row = model.into_active_model();
             row.state = Set(ConnectionState::Disconnected.as_str().to_owned());
             row.revision = Set(revision);
             row.update_time = Set(now.micros());
-            row.update(tx).await?;
+            row.update(&tx).await?;
         }
-        Ok(())
-    }
-
-    /// Tenants with consents, deliveries and events whose time is over.
-    async fn expired_tenants(&self) -> Result<Vec<String>, Error> {
-        let now = self.now().micros();
-        let everywhere = self.read_background().await?;
-        let mut tenants: Vec<String> = authorization::Entity::find()
-            .filter(authorization::Column::ExpireTime.lt(now))
-            .select_only()
-            .column(authorization::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        let deliveries: Vec<String> = webhook_delivery::Entity::find()
-            .filter(webhook_delivery::Column::ExpireTime.lt(now))
-            .select_only()
-            .column(webhook_delivery::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        tenants.extend(deliveries);
-        let deliveries: Vec<String> = app_delivery::Entity::find()
-            .filter(app_delivery::Column::ExpireTime.lt(now))
-            .select_only()
-            .column(app_delivery::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        tenants.extend(deliveries);
-        let events: Vec<String> = event_delivery::Entity::find()
-            .filter(event_delivery::Column::ExpireTime.lte(now))
-            .select_only()
-            .column(event_delivery::Column::TenantId)
-            .distinct()
-            .into_tuple()
-            .all(&everywhere)
-            .await?;
-        tenants.extend(events);
-        Ok(tenants)
-    }
-
-    async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
-        Ok(session::begin_write(&self.writer(), self.database(), tenant).await?)
+        tx.commit().await?;
+        Ok(u64::try_from(ended).unwrap_or(u64::MAX))
     }
 }

@@ -1,15 +1,17 @@
 //! Users of a tenant: whoever owns connections.
 
+use std::time::Instant;
+
 use credvault_domain::{TenantScope, Timestamp, UserId};
 use futures::StreamExt as _;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query};
 use sea_orm::{ColumnTrait as _, StreamTrait as _};
 
-use crate::change::{ChangeKind, retrying};
-use crate::connections::remove_all_of;
+use crate::change::retrying;
 use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
-use crate::{Error, Listed, Page, Recorded, Store, Write, events};
+use crate::user_deletions::mark;
+use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// A user as administration sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,7 +70,8 @@ impl Users<'_> {
     }
 
     /// Removes everything that a user owns, for good, with the events about it that were sent, and tells how many
-    /// connections that were.
+    /// connections that were. None of them is served once this returns; what is not removed by `until` then, because it
+    /// is much, upkeep removes. It goes on with that, too, if this fails half-way.
     ///
     /// # Errors
     /// The tenant does not exist, or the database fails.
@@ -77,20 +80,18 @@ impl Users<'_> {
         scope: &TenantScope,
         user: &UserId,
         write: &Write,
+        until: Instant,
     ) -> Result<Recorded<i64>, Error> {
-        retrying(write, || async move {
-            let mut change = self.store.change_any(scope, write).await?;
-            if change.done.is_some() {
-                return change.commit(0).await;
+        let begun = retrying(write, || async move {
+            let change = self.store.change_any(scope, write).await?;
+            if change.done.is_none() {
+                mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
             }
-            let removed = remove_all_of(&mut change, user).await?;
-            events::forget_user(self.store, &change.tx, scope.tenant(), user).await?;
-            for id in &removed {
-                change.feed(Some(*id), ChangeKind::Purged, None);
-            }
-            let count = i64::try_from(removed.len()).unwrap_or(i64::MAX);
-            change.commit(count).await
+            change.commit(()).await
         })
-        .await
+        .await?;
+        let removed = self.store.delete_connections_of(scope.tenant(), user).await?;
+        while Instant::now() < until && self.store.purge_piece(scope.tenant(), Some(user)).await? > 0 {}
+        Ok(begun.map(|()| removed))
     }
 }

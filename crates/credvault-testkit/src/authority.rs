@@ -96,6 +96,18 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, der }
     }
 
+    /// An authority under this one, whose certificate ends so long from now.
+    pub fn intermediate(&self, name: &str, ends: Duration) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let spec = LeafSpec { ends, authority: true, ..LeafSpec::default() };
+        let mut params = spec.params();
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Self { issuer: Issuer::new(params, key), pem, der }
+    }
+
     /// The authority's certificate, in PEM.
     pub fn pem(&self) -> &str {
         &self.pem

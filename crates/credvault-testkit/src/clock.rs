@@ -22,6 +22,11 @@ impl ManualClock {
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(i64::try_from(duration.as_micros()).unwrap(), Ordering::SeqCst);
     }
+
+    /// Moves it back.
+    pub fn set_back(&self, duration: Duration) {
+        self.0.fetch_sub(i64::try_from(duration.as_micros()).unwrap(), Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {

@@ -1,9 +1,9 @@
-//! A proxy in front of PostgreSQL that counts round trips in which work was done, and can fall silent.
+//! A proxy in front of PostgreSQL that counts round trips in which work was done, can fall silent, and can cut.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts, over all connections made through it, how often a client sent something to execute and then waited.
 #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ pub struct RoundTrips {
     pub port: u16,
     count: Arc<AtomicU64>,
     silenced: Arc<AtomicU64>,
+    last: Arc<AtomicU64>,
+    /// Whether what comes after the last is swallowed, instead of ending its connection.
+    swallows: Arc<AtomicBool>,
+    swallowed: Arc<AtomicU64>,
 }
 
 impl RoundTrips {
@@ -22,27 +26,38 @@ impl RoundTrips {
             port: listener.local_addr().unwrap().port(),
             count: Arc::default(),
             silenced: Arc::default(),
+            last: Arc::new(AtomicU64::new(u64::MAX)),
+            swallows: Arc::default(),
+            swallowed: Arc::default(),
         };
-        let (count, silenced) = (Arc::clone(&this.count), Arc::clone(&this.silenced));
+        let shared = this.clone();
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (generation, silenced) = (silenced.load(Ordering::SeqCst), Arc::clone(&silenced));
+                let Self { count, silenced, last, swallows, swallowed, .. } = shared.clone();
+                let generation = silenced.load(Ordering::SeqCst);
                 let alive = move || silenced.load(Ordering::SeqCst) == generation;
-                let (Ok(client), count) = (client, Arc::clone(&count)) else { return };
+                let Ok(client) = client else { return };
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)) else { return };
                 for stream in [&client, &server] {
                     let _ = stream.set_nodelay(true);
                 }
                 let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let alive_too = alive.clone();
-                std::thread::spawn(move || forward(from_server, to_client, alive_too, |_| {}));
+                std::thread::spawn(move || forward(from_server, to_client, alive_too, |_| Then::Forward));
                 std::thread::spawn(move || {
                     let mut begun = false;
                     forward(client, server, alive, |bytes| {
                         // The first message of a connection has no type.
-                        if std::mem::replace(&mut begun, true) && executes(bytes) {
-                            count.fetch_add(1, Ordering::SeqCst);
+                        let works = std::mem::replace(&mut begun, true) && executes(bytes);
+                        if works && count.load(Ordering::SeqCst) >= last.load(Ordering::SeqCst) {
+                            if !swallows.load(Ordering::SeqCst) {
+                                return Then::Cut;
+                            }
+                            swallowed.fetch_add(1, Ordering::SeqCst);
+                            return Then::Swallow;
                         }
+                        count.fetch_add(u64::from(works), Ordering::SeqCst);
+                        Then::Forward
                     });
                 });
             }
@@ -54,6 +69,24 @@ impl RoundTrips {
     /// ones work.
     pub fn silence(&self) {
         self.silenced.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Lets that many more through; the one after them does not arrive, and its connection is cut, as if the client had
+    /// been killed before it.
+    pub fn cut_after(&self, more: u64) {
+        self.last.store(self.count() + more, Ordering::SeqCst);
+    }
+
+    /// Lets that many more through, and swallows what comes after them, on all connections, as if the server had
+    /// stopped.
+    pub fn silence_after(&self, more: u64) {
+        self.swallows.store(true, Ordering::SeqCst);
+        self.cut_after(more);
+    }
+
+    /// How many were swallowed so far.
+    pub fn swallowed(&self) -> u64 {
+        self.swallowed.load(Ordering::SeqCst)
     }
 
     /// How many there were so far.
@@ -75,7 +108,20 @@ fn executes(mut bytes: &[u8]) -> bool {
     false
 }
 
-fn forward(mut from: TcpStream, mut to: TcpStream, alive: impl Fn() -> bool, mut see: impl FnMut(&[u8])) {
+/// What becomes of what a client has sent.
+#[derive(PartialEq, Eq)]
+enum Then {
+    Forward,
+    Swallow,
+    Cut,
+}
+
+fn forward(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    alive: impl Fn() -> bool,
+    mut see: impl FnMut(&[u8]) -> Then,
+) {
     let mut buffer = vec![0; 256 * 1024];
     while let Ok(read) = from.read(&mut buffer) {
         if read == 0 {
@@ -84,10 +130,15 @@ fn forward(mut from: TcpStream, mut to: TcpStream, alive: impl Fn() -> bool, mut
         if !alive() {
             continue;
         }
-        see(&buffer[..read]);
-        if to.write_all(&buffer[..read]).is_err() {
+        let then = see(&buffer[..read]);
+        if then == Then::Swallow {
+            continue;
+        }
+        if then == Then::Cut || to.write_all(&buffer[..read]).is_err() {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Both);
+    for end in [&to, &from] {
+        let _ = end.shutdown(Shutdown::Both);
+    }
 }

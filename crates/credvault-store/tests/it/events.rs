@@ -442,7 +442,7 @@ on_both! {
             theirs.map(|one| (one.kind, one.state)).collect::<Vec<_>>()
         };
         let delete = write(&acme, Action::DeleteUser);
-        assert_eq!(fixture.store.users().delete(&acme, &gone, &delete).await.unwrap().into_inner(), 1);
+        assert_eq!(fixture.store.users().delete(&acme, &gone, &delete, soon()).await.unwrap().into_inner(), 1);
         for scope in [&acme, &platform] {
             let pending = DeliveryState::Pending;
             let left = [("connection.disconnected".to_owned(), pending), ("credential.changed".to_owned(), pending)];

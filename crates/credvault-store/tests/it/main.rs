@@ -10,6 +10,7 @@ mod credentials;
 mod events;
 mod handoffs;
 mod isolation;
+mod migrate;
 mod opening;
 mod postgres;
 mod quotas;

@@ -1,5 +1,6 @@
 //! Which databases are not served.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use credvault_crypto::{PassphraseKdf, RootKeySource, SystemRandom};
@@ -35,6 +36,15 @@ on_both! {
         fixture.execute("UPDATE schema_migrations SET version = 'm0001_begin' WHERE false; DELETE FROM schema_migrations").await;
         let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
         assert!(matches!(&opened, Err(OpenError::Older(_))), "{opened:?}");
+    }
+
+    async fn a_root_key_whose_record_is_gone_is_told_as_that(fixture: &Fixture) {
+        fixture.store.close().await;
+        fixture.execute("DELETE FROM root_keys").await;
+        let before = fixture.snapshot().await;
+        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+        assert!(matches!(opened, Err(OpenError::RootRecordGone)), "{opened:?}");
+        assert_eq!(fixture.snapshot().await, before);
     }
 
     async fn migrating_twice_changes_nothing(fixture: &Fixture) {
@@ -81,13 +91,18 @@ async fn an_empty_or_missing_database_says_to_migrate() {
     assert!(missing.contains("credvault migrate"), "{missing}");
     assert!(!path.exists());
     std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open_to_all = open_store(&settings, &folder, &fixture.clock).await.unwrap_err().to_string();
+    assert!(open_to_all.contains("chmod 600"), "{open_to_all}");
+    let migrated = credvault_store::migrate(&settings, None, "unused", &SystemRandom).await;
+    assert!(migrated.unwrap_err().to_string().contains("chmod 600"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     let empty = open_store(&settings, &folder, &fixture.clock).await.unwrap_err().to_string();
     assert!(empty.contains("credvault migrate"), "{empty}");
 }
 
 #[tokio::test]
 async fn sqlite_files_are_private_and_survive_power_loss_settings() {
-    use std::os::unix::fs::PermissionsExt as _;
     let fixture = Fixture::sqlite().await;
     let scope = fixture.tenant("acme").await;
     fixture.connection(&scope, "a").await;

@@ -87,6 +87,8 @@ async fn fixture_with_rows() -> Fixture {
             let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, of_app).await.unwrap();
             assert_eq!(seen.into_inner(), first);
         }
+        let deletion = format!("INSERT INTO user_deletions VALUES ('{tenant}', 'u9', 0)");
+        fixture.execute(&deletion).await;
     }
     fixture
 }
@@ -110,6 +112,7 @@ const TABLES: [&str; 18] = [
     "revocations",
     "event_endpoints",
     "event_deliveries",
+    "user_deletions",
 ];
 
 #[tokio::test]
@@ -157,6 +160,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "webhook_deliveries",
             "app_deliveries",
             "event_deliveries",
+            "user_deletions",
         ]
         .contains(&table);
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
@@ -256,18 +260,76 @@ async fn roles_that_row_level_security_does_not_bind_are_refused() {
         .await
     };
     let superuser = open(database.migrate_url.clone()).await;
-    assert!(matches!(superuser, Err(OpenError::Role("is a superuser"))), "{superuser:?}");
+    assert!(matches!(superuser, Err(OpenError::Role("is a superuser or can become one"))), "{superuser:?}");
     let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
-    database.psql(&format!("ALTER ROLE {app} BYPASSRLS"));
-    let bypass = open(database.url.clone()).await;
-    assert!(matches!(bypass, Err(OpenError::Role("may bypass row-level security"))), "{bypass:?}");
-    database.psql(&format!("ALTER ROLE {app} NOBYPASSRLS; GRANT {} TO {app}", database.owner_role));
-    let member = open(database.url.clone()).await;
-    assert!(matches!(member, Err(OpenError::Role(_))), "{member:?}");
-    database.psql(&format!(
-        "REVOKE {} FROM {app}; ALTER TABLE credvault.connections NO FORCE ROW LEVEL SECURITY",
-        database.owner_role
-    ));
+    let (owner, between) = (&database.owner_role, format!("between_{app}"));
+    database.psql(&format!("CREATE ROLE {between} NOLOGIN NOINHERIT CREATEROLE"));
+    let too_much = [
+        (format!("ALTER ROLE {app} BYPASSRLS"), format!("ALTER ROLE {app} NOBYPASSRLS"), "may bypass"),
+        (format!("ALTER ROLE {app} CREATEROLE"), format!("ALTER ROLE {app} NOCREATEROLE"), "CREATEROLE"),
+        (format!("ALTER ROLE {app} REPLICATION"), format!("ALTER ROLE {app} NOREPLICATION"), "REPLICATION"),
+        (format!("GRANT {owner} TO {app}"), format!("REVOKE {owner} FROM {app}"), "owns the schema"),
+        // By a step in between, which inherits nothing.
+        (format!("GRANT {between} TO {app}"), format!("REVOKE {between} FROM {app}"), "CREATEROLE"),
+        (
+            format!("GRANT pg_execute_server_program TO {app}"),
+            format!("REVOKE pg_execute_server_program FROM {app}"),
+            "pg_execute_server_program",
+        ),
+        (
+            format!("GRANT pg_write_all_data TO {app}"),
+            format!("REVOKE pg_write_all_data FROM {app}"),
+            "predefined role",
+        ),
+        (
+            format!("ALTER FUNCTION credvault.append_audit_events OWNER TO {app}"),
+            format!("ALTER FUNCTION credvault.append_audit_events OWNER TO {owner}"),
+            "owns the schema",
+        ),
+        (
+            format!("GRANT CREATE ON SCHEMA credvault TO {app}"),
+            format!("REVOKE CREATE ON SCHEMA credvault FROM {app}"),
+            "create objects",
+        ),
+        (
+            "GRANT DELETE ON credvault.audit_events TO PUBLIC".to_owned(),
+            "REVOKE DELETE ON credvault.audit_events FROM PUBLIC".to_owned(),
+            "audit records",
+        ),
+        (
+            format!("GRANT UPDATE (outcome) ON credvault.audit_events TO {app}"),
+            format!("REVOKE UPDATE (outcome) ON credvault.audit_events FROM {app}"),
+            "audit records",
+        ),
+        (
+            format!("GRANT TRUNCATE ON credvault.connections TO {app}"),
+            format!("REVOKE TRUNCATE ON credvault.connections FROM {app}"),
+            "truncate",
+        ),
+        (
+            format!(
+                "CREATE VIEW credvault.all_keys AS SELECT * FROM credvault.tenant_keys;
+                 GRANT SELECT ON credvault.all_keys TO {app}"
+            ),
+            "DROP VIEW credvault.all_keys".to_owned(),
+            "all_keys",
+        ),
+        (
+            "CREATE FUNCTION credvault.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+             AS 'SELECT count(*) FROM credvault.tenant_keys'"
+                .to_owned(),
+            "DROP FUNCTION credvault.peek".to_owned(),
+            "peek",
+        ),
+    ];
+    for (make, unmake, word) in &too_much {
+        database.psql(make);
+        let refused = open(database.url.clone()).await.expect_err(make).to_string();
+        assert!(refused.contains(word), "{make}: {refused}");
+        database.psql(unmake);
+    }
+    open(database.url.clone()).await.unwrap().close().await;
+    database.psql("ALTER TABLE credvault.connections NO FORCE ROW LEVEL SECURITY");
     let unforced = open(database.url.clone()).await;
     assert!(
         matches!(&unforced, Err(OpenError::Unprotected(table)) if table == "connections"),
@@ -275,6 +337,45 @@ async fn roles_that_row_level_security_does_not_bind_are_refused() {
     );
     database.psql("ALTER TABLE credvault.connections FORCE ROW LEVEL SECURITY");
     open(database.url.clone()).await.unwrap().close().await;
+}
+
+/// A server that takes connections and then says nothing more does not hold up the start without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_has_a_time_limit_at_every_step() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let limit = std::time::Duration::from_millis(500);
+    for trips in 0.. {
+        let proxy = RoundTrips::start(database.port);
+        let url = database.url.replace(&format!(":{}/", database.port), &format!(":{}/", proxy.port));
+        let settings = StoreSettings {
+            acquire_timeout: limit,
+            statement_timeout: limit,
+            ..StoreSettings::new(url.into())
+        };
+        proxy.silence_after(trips);
+        match open_store(&settings, &fixture.folder, &fixture.clock).await {
+            Ok(store) => {
+                assert!(trips > 5, "{trips}");
+                return store.close().await;
+            }
+            Err(error) => assert!(error.to_string().contains("the database"), "{error}"),
+        }
+    }
+}
+
+/// What a pooler does that gives one client's session to another.
+#[tokio::test]
+async fn statements_of_others_in_the_session_are_told_as_a_pooler() {
+    let fixture = Fixture::postgres().await;
+    let database = fixture.postgres.as_ref().unwrap();
+    let refused = database.psql_as_service("PREPARE s AS SELECT 1; PREPARE s AS SELECT 1;").unwrap_err();
+    assert!(refused.contains("already exists"), "{refused}");
+    use sea_orm::ConnectionTrait as _;
+    let db = sea_orm::Database::connect(database.url.clone()).await.unwrap();
+    let twice = db.execute_unprepared("PREPARE s AS SELECT 1; PREPARE s AS SELECT 1;").await.unwrap_err();
+    let told = OpenError::from(twice).to_string();
+    assert!(told.contains("pooler") && !told.contains("migrate"), "{told}");
 }
 
 /// The read of a fetch is one round trip; its audit record is one more, which it shares with others.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, ConnectionState};
+use credvault_domain::{Action, ConnectionId, ConnectionState, ServiceId, TenantScope, UserId};
 use credvault_store::{AuditFilter, Error, NewAuthorization, Page};
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
@@ -81,6 +81,50 @@ on_both! {
         assert_eq!(fixture.text(late).await, "1");
     }
 
+    async fn a_user_with_thousands_of_connections_goes_in_pieces_and_no_others_do(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let ids = of_users(fixture, &scope).await;
+        fixture.multiply(ids[0], 2_500).await;
+        fixture.multiply(ids[1], 10).await;
+        let delete = write(&scope, Action::DeleteUser);
+        let removed = fixture.store.users().delete(&scope, &user("u1"), &delete, soon()).await.unwrap().into_inner();
+        assert_eq!(removed, 2_501);
+        assert_eq!((fixture.count("connections").await, fixture.count("user_deletions").await), (11, 0));
+        assert_eq!(fixture.fetch(&scope, ids[1]).await.unwrap(), "CANARY");
+        assert_pieces(fixture).await;
+        // The same of what any number of deletions has left to be purged.
+        for id in &ids[1..] {
+            fixture.store.connections().delete(&scope, *id, None, &write(&scope, Action::DeleteConnection)).await.unwrap().into_inner();
+        }
+        fixture.multiply(ids[1], 2_000).await;
+        fixture.clock.advance(fixture.settings.undelete_period);
+        assert_eq!(fixture.store.upkeep().await.unwrap(), 2_001);
+        assert_pieces(fixture).await;
+        fixture.clock.advance(Duration::from_secs(8 * 24 * 3600));
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(fixture.count("changes").await, 0, "all forgotten");
+    }
+
+    async fn a_deletion_that_was_cut_off_is_finished_and_nothing_is_served_meanwhile(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let ids = of_users(fixture, &scope).await;
+        fixture.multiply(ids[0], 300).await;
+        let delete = write(&scope, Action::DeleteUser);
+        let users = fixture.store.users();
+        // No time to purge: what is left of that is not served, and does not come back.
+        let now = std::time::Instant::now();
+        assert_eq!(users.delete(&scope, &user("u1"), &delete, now).await.unwrap().into_inner(), 301);
+        assert!(matches!(fixture.fetch(&scope, ids[0]).await, Err(Error::ConnectionNotFound)));
+        let undelete = write(&scope, Action::UndeleteConnection);
+        let back = fixture.store.connections().undelete(&scope, ids[0], None, &undelete).await;
+        assert!(matches!(back, Err(Error::State(_))), "{back:?}");
+        assert_eq!(fixture.store.upkeep().await.unwrap(), 301);
+        // Killed right after the call had made it durable.
+        fixture.execute("INSERT INTO user_deletions VALUES ('acme', 'u2', 0)").await;
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!((fixture.count("connections").await, fixture.count("user_deletions").await), (0, 0));
+    }
+
     async fn several_replicas_may_do_it_at_once(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         for i in 0..10 {
@@ -90,6 +134,31 @@ on_both! {
         fixture.clock.advance(fixture.settings.undelete_period);
         let (a, b, c) = tokio::join!(fixture.store.upkeep(), fixture.store.upkeep(), fixture.store.upkeep());
         assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 10);
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+/// A connection with a credential of each of two users.
+async fn of_users(fixture: &Fixture, scope: &TenantScope) -> Vec<ConnectionId> {
+    let (create, mut ids) = (write(scope, Action::CreateConnection), Vec::new());
+    for user in ["u1", "u2"] {
+        let (new, first) = (owned_by(user, "a"), credential("CANARY"));
+        let created = fixture.store.connections().create(scope, &new, Some(&first), &create).await;
+        ids.push(created.unwrap().into_inner().id);
+    }
+    ids
+}
+
+/// No transaction has done more than a piece of the work.
+async fn assert_pieces(fixture: &Fixture) {
+    if fixture.postgres.is_some() {
+        let largest =
+            "SELECT max(n)::text AS v FROM (SELECT count(*) AS n FROM changes GROUP BY xmin::text) t";
+        let largest: u32 = fixture.text(largest).await.parse().unwrap();
+        assert!((100..=200).contains(&largest), "{largest}");
     }
 }
 
