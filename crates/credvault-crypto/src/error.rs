@@ -43,6 +43,14 @@ pub enum Error {
         /// Where it came from.
         origin: String,
     },
+    /// The root key is one byte, repeated.
+    #[error(
+        "the root key ({origin}) is one byte 32 times, such as zeroes; make one with `openssl rand -base64 32`"
+    )]
+    RootKeyTrivial {
+        /// Where it came from.
+        origin: String,
+    },
     /// The environment variable of the root key is not set.
     #[error("the root key's environment variable {0} is not set")]
     RootKeyVariable(String),

@@ -95,7 +95,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(text)
 }
 
-fn parse_key(text: &[u8], origin: impl FnOnce() -> String) -> Result<KeyBytes, Error> {
+fn parse_key(text: &[u8], origin: impl Fn() -> String) -> Result<KeyBytes, Error> {
     let text = text.trim_ascii();
     let mut key = Box::new(Zeroizing::new([0_u8; 32]));
     let parsed = if text.len() == 64 {
@@ -111,7 +111,12 @@ fn parse_key(text: &[u8], origin: impl FnOnce() -> String) -> Result<KeyBytes, E
             _ => None,
         }
     };
-    parsed.map(|()| key).ok_or_else(|| Error::RootKeyFormat { origin: origin() })
+    parsed.ok_or_else(|| Error::RootKeyFormat { origin: origin() })?;
+    // No generator makes such a key; a placeholder, or a file of zeroes, does.
+    if key.iter().all(|byte| Some(byte) == key.first()) {
+        return Err(Error::RootKeyTrivial { origin: origin() });
+    }
+    Ok(key)
 }
 
 fn decode_hex(text: &[u8], key: &mut [u8; 32]) -> Option<()> {

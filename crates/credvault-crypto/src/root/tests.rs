@@ -5,6 +5,9 @@ use std::io::Write as _;
 use super::*;
 use crate::{Keyring, SystemRandom};
 
+/// A key in hexadecimal.
+const KEY: &str = "0101010101010101010101010101010101010101010101010101010101010102";
+
 fn key_file(content: &[u8], mode: u32) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("temporary file");
     file.write_all(content).expect("write");
@@ -18,8 +21,8 @@ fn load(file: &tempfile::NamedTempFile) -> Result<RootKey, Error> {
 
 #[test]
 fn a_key_is_32_bytes_in_base64_or_hexadecimal() {
-    let base64 = load(&key_file(b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n", 0o600)).expect("base64");
-    let hex = load(&key_file("01".repeat(32).as_bytes(), 0o400)).expect("hexadecimal");
+    let base64 = load(&key_file(b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQI=\n", 0o600)).expect("base64");
+    let hex = load(&key_file(KEY.as_bytes(), 0o400)).expect("hexadecimal");
     assert_eq!(base64.id(), hex.id());
     for content in ["", "AQEB", &"zz".repeat(32), &"01".repeat(33), &"A".repeat(44)] {
         let error = load(&key_file(content.as_bytes(), 0o600)).expect_err(content);
@@ -29,8 +32,16 @@ fn a_key_is_32_bytes_in_base64_or_hexadecimal() {
 }
 
 #[test]
+fn a_byte_that_is_repeated_is_no_key() {
+    for byte in 0..=u8::MAX {
+        let error = load(&key_file(format!("{byte:02x}").repeat(32).as_bytes(), 0o600)).expect_err("trivial");
+        assert!(matches!(error, Error::RootKeyTrivial { .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_others_may_read_or_anybody_else_may_write_is_refused() {
-    let content = "01".repeat(32);
+    let content = KEY;
     for mode in [0o604, 0o644, 0o620, 0o602, 0o666, 0o601] {
         let error = load(&key_file(content.as_bytes(), mode)).expect_err("too open");
         assert!(error.to_string().contains("chmod 600"), "{error}");
@@ -64,7 +75,7 @@ fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
 #[test]
 fn another_root_key_neither_proves_itself_nor_unwraps() {
     let random = std::sync::Arc::new(SystemRandom);
-    let root = |byte: &str| load(&key_file(byte.repeat(32).as_bytes(), 0o600)).expect("key");
+    let root = |byte: &str| load(&key_file(format!("{}ff", byte.repeat(31)).as_bytes(), 0o600)).expect("key");
     let check = root("01").check_value(&*random).expect("check value");
     assert!(root("01").prove(&check).is_ok());
     assert!(matches!(root("02").prove(&check), Err(Error::RootKeyMismatch)));
@@ -80,10 +91,8 @@ fn another_root_key_neither_proves_itself_nor_unwraps() {
 
 #[test]
 fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
-    let keyring = Keyring::new(
-        load(&key_file("01".repeat(32).as_bytes(), 0o600)).expect("key"),
-        std::sync::Arc::new(SystemRandom),
-    );
+    let keyring =
+        Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), std::sync::Arc::new(SystemRandom));
     let acme = TenantId::parse("acme").expect("id");
     let wrapped = keyring.generate(&acme, 1).expect("key");
     keyring.unwrap(&acme, 1, &wrapped).expect("remembered");
