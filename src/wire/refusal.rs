@@ -322,6 +322,7 @@ impl Refusal {
             Self::RateLimited(delay)
             | Self::TooManyRefreshes(delay)
             | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
+            Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
                 | RefreshError::Refused { retry }

@@ -44,27 +44,29 @@ pub struct PeerCertificate {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) service: Result<ServiceId, CertificateError>,
     pub(crate) not_after: Timestamp,
+    /// When the other certificates of the chain end.
+    chain_ends: Vec<Timestamp>,
 }
 
 impl PeerCertificate {
     /// Reads the leaf of a chain that TLS has accepted.
     pub fn read(chain: Vec<CertificateDer<'static>>) -> Self {
-        let Some(leaf) = chain.first() else {
-            return Self {
-                chain,
-                service: Err(CertificateError::Malformed),
-                not_after: Timestamp::default(),
-            };
+        let ends = |certificate: &X509Certificate<'_>| {
+            Timestamp::from_seconds(certificate.validity().not_after.timestamp(), 0).unwrap_or_default()
         };
-        let (service, not_after) = match X509Certificate::from_der(leaf) {
-            Ok((_, certificate)) => {
-                let seconds = certificate.validity().not_after.timestamp();
-                let not_after = Timestamp::from_seconds(seconds, 0).unwrap_or_default();
-                (service(&certificate), not_after)
-            }
-            Err(_) => (Err(CertificateError::Malformed), Timestamp::default()),
+        let parsed = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        let (service, not_after) = match parsed {
+            Some((_, certificate)) => (service(&certificate), ends(&certificate)),
+            None => (Err(CertificateError::Malformed), Timestamp::default()),
         };
-        Self { chain, service, not_after }
+        let others = chain.iter().skip(1).filter_map(|other| X509Certificate::from_der(other).ok());
+        let chain_ends = others.map(|(_, certificate)| ends(&certificate)).collect();
+        Self { chain, service, not_after, chain_ends }
+    }
+
+    /// How many of the chain's other certificates have ended: when that changes, the chain may not hold any more.
+    pub(crate) fn ended(&self, now: Timestamp) -> usize {
+        self.chain_ends.iter().filter(|end| **end <= now).count()
     }
 
     /// The service that the certificate names, if it keeps the rules. Whether it is trusted is another question.

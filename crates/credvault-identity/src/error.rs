@@ -1,5 +1,7 @@
 //! Why a caller is refused.
 
+use std::time::Duration;
+
 use credvault_domain::{Action, ServiceId};
 
 use crate::{CertificateError, TokenError};
@@ -38,6 +40,8 @@ pub enum Error {
     KeysUnavailable {
         /// The issuer's configured name.
         issuer: String,
+        /// When they are asked for again.
+        retry: Duration,
     },
 }
 

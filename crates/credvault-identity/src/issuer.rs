@@ -18,8 +18,11 @@ use crate::{Error, VerifiedTenant};
 const FRESH: Duration = Duration::from_secs(10 * 60);
 /// How long keys are used when they cannot be fetched again.
 const STALE: Duration = Duration::from_secs(24 * 3600);
-/// The least time between two fetches that unknown key ids or failures cause.
+/// The least time between two fetches that unknown key ids or failures cause, where there are keys; without any, the
+/// longest.
 const RETRY: Duration = Duration::from_secs(60);
+/// The first pause between fetches where there are no keys; each one after it is twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Gets a document over HTTPS. Handed in by the program, which owns all outgoing HTTP.
 pub type Fetch = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<u8>, FetchError>> + Send + Sync>;
@@ -90,6 +93,8 @@ pub struct Issuer {
 struct Fetched {
     tried: Option<Timestamp>,
     received: Option<Timestamp>,
+    /// How often in a row they could not be had.
+    failures: u32,
 }
 
 impl Issuer {
@@ -119,8 +124,7 @@ impl Issuer {
     pub async fn refresh(&self, now: Timestamp) {
         let mut fetched = self.fetching.lock().await;
         let fresh = fetched.received.is_some_and(|at| at.until(now) < FRESH);
-        let lately = fetched.tried.is_some_and(|at| at.until(now) < RETRY);
-        if !fresh && !lately {
+        if !fresh && self.pause(&fetched, now).is_none() {
             self.fetch_now(&mut fetched, now).await;
         }
     }
@@ -130,8 +134,9 @@ impl Issuer {
         fetched.tried = Some(now);
         let document = (self.fetch)(url.clone()).await.map_err(|error| error.to_string());
         match document.and_then(|document| self.use_document(&document)) {
-            Ok(()) => fetched.received = Some(now),
+            Ok(()) => (fetched.received, fetched.failures) = (Some(now), 0),
             Err(error) => {
+                fetched.failures += 1;
                 tracing::warn!(issuer = self.settings.name, %error, "the issuer's keys could not be fetched");
                 metrics::counter!("credvault_jwks_failures_total", "issuer" => self.settings.name.clone())
                     .increment(1);
@@ -142,7 +147,23 @@ impl Issuer {
         }
     }
 
-    /// The keys, looked for again if they lack `kid`: at most once a minute, and once for all who wait.
+    /// How long the keys are not asked for yet.
+    fn pause(&self, fetched: &Fetched, now: Timestamp) -> Option<Duration> {
+        let pause = match (self.keys.load().is_some(), fetched.failures) {
+            (false, failures @ 1..) => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(RETRY),
+            _ => RETRY,
+        };
+        let left = pause.checked_sub(fetched.tried?.until(now))?;
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// Whether there are keys to verify tokens with.
+    fn has_keys(&self) -> bool {
+        self.keys.load().is_some()
+    }
+
+    /// The keys, looked for again if they lack `kid`: at most once a minute, sooner where there are none, and once for
+    /// all who wait.
     async fn keys_with(&self, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, Error> {
         if let Some(keys) = self.keys.load_full()
             && keys.find(kid).is_some()
@@ -151,11 +172,13 @@ impl Issuer {
         }
         let mut fetched = self.fetching.lock().await;
         let known = self.keys.load().as_ref().is_some_and(|keys| keys.find(kid).is_some());
-        let lately = fetched.tried.is_some_and(|at| at.until(now) < RETRY);
-        if !known && !lately {
+        if !known && self.pause(&fetched, now).is_none() {
             self.fetch_now(&mut fetched, now).await;
         }
-        self.keys.load_full().ok_or_else(|| Error::KeysUnavailable { issuer: self.settings.name.clone() })
+        self.keys.load_full().ok_or_else(|| Error::KeysUnavailable {
+            issuer: self.settings.name.clone(),
+            retry: self.pause(&fetched, now).unwrap_or(FIRST_RETRY),
+        })
     }
 
     async fn verify(
@@ -235,6 +258,11 @@ impl Issuers {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter()
+    }
+
+    /// The names of those whose keys could not be had.
+    pub fn without_keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|issuer| !issuer.has_keys()).map(|issuer| issuer.settings.name.as_str())
     }
 
     /// Verifies the token of an authorization header.

@@ -76,8 +76,8 @@ impl Trust {
         Ok(())
     }
 
-    /// The service of a connection, if its certificate still counts. `checked` remembers against which bundles it was
-    /// last verified, so that a chain is verified again only after they change.
+    /// The service of a connection, if its certificate still counts. `checked` remembers how its chain was last
+    /// verified, so that it is verified again only after the bundles change or a certificate of the chain ends.
     ///
     /// # Errors
     /// The certificate breaks a rule, has expired, or is not vouched for by its trust domain's bundle any more.
@@ -92,7 +92,10 @@ impl Trust {
             return Err(CertificateError::Expired);
         }
         let bundles = self.bundles.load();
-        if checked.load(Ordering::Relaxed) != bundles.generation {
+        // Chains are short: the lower bits count the certificates that have ended.
+        let ended = u64::try_from(peer.ended(now)).unwrap_or(u64::MAX).min(0xff);
+        let current = bundles.generation << 8 | ended;
+        if checked.load(Ordering::Relaxed) != current {
             let domain = service.trust_domain();
             let Some(verifier) = bundles.domains.get(&domain) else {
                 return Err(CertificateError::ForeignTrustDomain(domain));
@@ -100,7 +103,7 @@ impl Trust {
             let (leaf, intermediates) = peer.chain.split_first().ok_or(CertificateError::Malformed)?;
             let now = UnixTime::since_unix_epoch(Timestamp::default().until(now));
             verifier.verify_client_cert(leaf, intermediates, now).map_err(|_| CertificateError::Untrusted)?;
-            checked.store(bundles.generation, Ordering::Relaxed);
+            checked.store(current, Ordering::Relaxed);
         }
         Ok(service)
     }

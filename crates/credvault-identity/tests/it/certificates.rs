@@ -131,6 +131,31 @@ fn a_certificate_that_expires_on_an_open_connection_ends_its_calls() {
     assert_eq!(late, Err(CertificateError::Expired));
 }
 
+/// With any certificate of the chain that it needs, and with none that it does not.
+#[test]
+fn an_intermediate_that_expires_on_an_open_connection_ends_its_calls() {
+    let fixture = fixture();
+    let second = std::time::Duration::from_secs(1);
+    for ends in [10, 20, 30] {
+        let intermediate = fixture.one.intermediate("team", Duration::minutes(ends));
+        let needless = fixture.two.intermediate("needless", Duration::minutes(5));
+        let leaf = intermediate.service(SYNC);
+        let chain = [&leaf.der[..], intermediate.der(), needless.der()].map(der);
+        let peer = PeerCertificate::read(chain.to_vec());
+        let (checked, clock) = (AtomicU64::new(0), ManualClock::at_present());
+        for minute in 0..40 {
+            let answer = fixture.trust.service(&peer, &checked, clock.now()).map(ToString::to_string);
+            // The margin is for the seconds that certificates leave out.
+            if minute < ends {
+                assert_eq!(answer.as_deref(), Ok(SYNC), "minute {minute} of {ends}");
+            } else {
+                assert_eq!(answer, Err(CertificateError::Untrusted), "minute {minute} of {ends}");
+            }
+            clock.advance(if minute + 1 == ends { 61 * second } else { 60 * second });
+        }
+    }
+}
+
 #[test]
 fn a_withdrawn_authority_ends_the_calls_of_open_connections_and_a_broken_bundle_changes_nothing() {
     let fixture = fixture();

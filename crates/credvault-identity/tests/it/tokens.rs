@@ -385,6 +385,35 @@ async fn keys_that_cannot_be_fetched_again_stay_good_for_a_day() {
     assert!(matches!(refused, Err(Error::KeysUnavailable { .. })), "{refused:?}");
 }
 
+/// An issuer that was away at the start is asked again soon, ever less often, and callers are told when.
+#[tokio::test]
+async fn without_any_keys_they_are_asked_for_again_soon() {
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
+    let mut answers: Vec<_> = (0..9).map(|_| Err(FetchError("down".into()))).collect();
+    answers.push(Ok(issuer.jwks()));
+    let (fetch, asked) = source(answers);
+    let fixture = fixture_with(settings(IssuerKind::User), fetch);
+    let subject = fixture.identity.issuers();
+    for (count, pause) in (1..).zip([1, 2, 4, 8, 16, 32, 60, 60, 60]) {
+        // The first one asks; those that come before its time are told how long it is.
+        for past in [0, pause / 2] {
+            fixture.clock.advance(Duration::from_secs(past));
+            let refused = fixture.token(&issuer.token(&fixture.claims())).await;
+            let left = Duration::from_secs(pause - past);
+            assert!(
+                matches!(&refused, Err(Error::KeysUnavailable { retry, .. }) if *retry == left),
+                "{count} {past}: {refused:?}"
+            );
+            subject.iter().next().unwrap().refresh(fixture.clock.now()).await;
+            assert_eq!(asked.load(Ordering::SeqCst), count);
+        }
+        assert_eq!(subject.without_keys().count(), 1);
+        fixture.clock.advance(Duration::from_secs(pause - pause / 2));
+    }
+    assert!(fixture.token(&issuer.token(&fixture.claims())).await.is_ok());
+    assert_eq!(subject.without_keys().count(), 0);
+}
+
 #[tokio::test]
 async fn ambiguous_and_useless_key_sets_are_refused() {
     let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
