@@ -18,6 +18,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -95,6 +96,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Takes what was given out of a message about the command line, unless it can only be a name: a value that slipped out
+/// of its place may be a secret.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        let Some(ContextValue::String(given)) = error.get(kind) else { continue };
+        let name = given.split(['=', ' ']).next().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_lowercase() || c == '-';
+        let shown =
+            if name.len() <= 32 && name.chars().all(plain) { name.to_owned() } else { "…".to_owned() };
+        error.insert(kind, ContextValue::String(shown));
+    }
+    error
+}
+
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails only if there is one already, which serves as well.
@@ -102,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_values(error);
             // Help and version are no errors. A failure to print them has nobody to be told.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });

@@ -9,6 +9,7 @@ pub mod proto;
 pub mod settings;
 
 mod clock;
+mod files;
 
 mod command;
 mod output;

@@ -1,18 +1,23 @@
 //! Files that change while we serve: the server's certificate, trust bundles, policies, issuers' keys. What is new and
-//! good is used from the next handshake or call on. What is broken is logged and counted, and the old stays.
+//! good is used from the next handshake or call on, once two looks have found the same. What is broken is logged and counted, and the old stays.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::TrustDomain;
 use credvault_identity::{Identity, Issuer, KeySource, Policies, PolicyFile};
 use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
+use crate::files::read_private;
 use crate::server::{Tls, certificates};
 use crate::settings::{IdentitySection, Settings};
+
+/// The moment after which a file that is being written shows something else.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// The server's certificate chain and key, PEM.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,7 +39,9 @@ pub(crate) fn server_files(settings: &Settings) -> Result<ServerFiles, String> {
             return Err(format!("{key} must be given"));
         }
     }
-    Ok(ServerFiles { chain: read(&settings.server.certificate)?, key: read(&settings.server.key)? })
+    let key = &settings.server.key;
+    let failed = |error: std::io::Error| format!("{}: {error}", key.display());
+    Ok(ServerFiles { chain: read(&settings.server.certificate)?, key: read_private(key).map_err(failed)? })
 }
 
 pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
@@ -73,16 +80,28 @@ pub(crate) fn policy_files(identity: &IdentitySection) -> Result<Vec<PolicyFile>
     Ok(files)
 }
 
-/// What was last tried of one kind of file, so that only a change is tried.
+/// What was last tried of one kind of file, so that only a change is tried; and what it was when it was looked at last,
+/// so that only what two looks agree on is tried: half of a file may be sound, and lack the last of its policies.
 struct Part<M> {
     name: &'static str,
     tried: Result<M, String>,
+    seen: Option<Result<M, String>>,
 }
 
 impl<M: PartialEq> Part<M> {
-    fn check(&mut self, read: Result<M, String>, apply: impl FnOnce(&M) -> Result<(), String>) {
+    fn new(name: &'static str, tried: Result<M, String>) -> Self {
+        Self { name, tried, seen: None }
+    }
+
+    /// Tries what was `read` if it is new and was the same at the last look. Tells whether another look is wanted.
+    fn check(&mut self, read: Result<M, String>, apply: impl FnOnce(&M) -> Result<(), String>) -> bool {
         if read == self.tried {
-            return;
+            self.seen = None;
+            return false;
+        }
+        if self.seen.as_ref() != Some(&read) {
+            self.seen = Some(read);
+            return true;
         }
         let result = read.as_ref().map_err(Clone::clone).and_then(apply);
         let outcome = if result.is_ok() { "used" } else { "refused" };
@@ -93,11 +112,13 @@ impl<M: PartialEq> Part<M> {
                 tracing::error!(what = self.name, error, "changed files are broken; the old ones stay in use")
             }
         }
-        self.tried = read;
+        (self.tried, self.seen) = (read, None);
+        false
     }
 }
 
 /// What the files hold. Read before they are used for the first time, so that a change in between is noticed.
+#[derive(PartialEq)]
 pub(crate) struct Seen {
     server: Result<ServerFiles, String>,
     bundles: Result<Bundles, String>,
@@ -114,6 +135,11 @@ impl Seen {
             keys: key_files(&settings.identity),
         }
     }
+
+    /// Whether the files, that of the settings among them, still hold what they held.
+    pub(crate) fn is_current(&self, settings: &Settings) -> bool {
+        settings.are_unchanged() && *self == Self::read(settings)
+    }
 }
 
 /// Watches all files.
@@ -125,33 +151,52 @@ pub(crate) struct Reloader {
     bundles: Part<Bundles>,
     policies: Part<Vec<(String, String)>>,
     keys: Part<Vec<Vec<u8>>>,
+    root: RootKeySource,
+    root_id: u32,
+    root_key: Part<u32>,
 }
 
 impl Reloader {
-    /// Watches what `settings` name for anything else than what was `seen`.
-    pub(crate) fn new(settings: Arc<Settings>, identity: Arc<Identity>, tls: Arc<Tls>, seen: Seen) -> Self {
-        let server = Part { name: "certificate", tried: seen.server };
-        let bundles = Part { name: "bundles", tried: seen.bundles };
-        let policies = Part { name: "policies", tried: seen.policies };
-        let keys = Part { name: "issuer keys", tried: seen.keys };
-        Self { settings, identity, tls, server, bundles, policies, keys }
+    /// Watches what `settings` name for anything else than what was `seen`, and `root` for another key than that with
+    /// the id `root_id`, which is the one in use.
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        identity: Arc<Identity>,
+        tls: Arc<Tls>,
+        root: RootKeySource,
+        root_id: u32,
+        seen: Seen,
+    ) -> Self {
+        Self {
+            settings,
+            identity,
+            tls,
+            server: Part::new("certificate", seen.server),
+            bundles: Part::new("bundles", seen.bundles),
+            policies: Part::new("policies", seen.policies),
+            keys: Part::new("issuer keys", seen.keys),
+            root,
+            root_id,
+            root_key: Part::new("root key", Ok(root_id)),
+        }
     }
 
-    fn check(&mut self) {
-        let Self { settings, identity, tls, server, bundles, policies, keys } = self;
+    /// Looks at the files. Tells whether another look is wanted soon.
+    fn check(&mut self) -> bool {
+        let Self { settings, identity, tls, server, bundles, policies, keys, root, root_id, root_key } = self;
         let now = Seen::read(settings);
-        server.check(now.server, |files| tls.replace(&files.chain, &files.key));
-        bundles.check(now.bundles, |bundles| {
+        let mut again = server.check(now.server, |files| tls.replace(&files.chain, &files.key));
+        again |= bundles.check(now.bundles, |bundles| {
             identity.trust().replace(bundles).map_err(|error| error.to_string())
         });
-        policies.check(now.policies, |files| {
+        again |= policies.check(now.policies, |files| {
             let file =
                 |(name, text): &(String, String)| PolicyFile { name: name.clone(), text: text.clone() };
             let files: Vec<_> = files.iter().map(file).collect();
             identity.replace_policies(Policies::parse(&files).map_err(|error| error.to_string())?);
             Ok(())
         });
-        keys.check(now.keys, |documents| {
+        again |= keys.check(now.keys, |documents| {
             let from_file = |issuer: &&Issuer| matches!(issuer.settings().keys, KeySource::File(_));
             for (issuer, document) in identity.issuers().iter().filter(from_file).zip(documents) {
                 issuer
@@ -160,29 +205,41 @@ impl Reloader {
             }
             Ok(())
         });
+        // The key in use stays in use: another one opens nothing, and would keep the next start from its database.
+        if let RootKeySource::File(path) = &*root {
+            let loaded = root.load(None, &SystemRandom).map(|(key, _)| key.id());
+            again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
+                let other = format!("{}: it holds another root key than the one in use", path.display());
+                if id == root_id { Ok(()) } else { Err(other) }
+            });
+        }
+        again
     }
 
-    /// Looks at the files every `interval`, and at once on SIGHUP.
+    /// Looks at the files every `interval`, and at once on SIGHUP. What has changed is used if a second look, a moment later,
+    /// finds the same.
     pub(crate) async fn run(mut self, interval: Duration, stop: CancellationToken) {
         let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(error) => return tracing::error!(%error, "changed files will not be noticed"),
         };
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut wait = interval;
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(wait) => {}
                 _ = hangup.recv() => {}
                 () = stop.cancelled() => return,
             }
             // Files are read in a thread that may block.
             let checked = tokio::task::spawn_blocking(move || {
-                self.check();
-                self
+                let again = self.check();
+                (self, again)
             });
             match checked.await {
-                Ok(reloader) => self = reloader,
+                Ok((reloader, again)) => {
+                    self = reloader;
+                    wait = if again { SETTLE.min(interval) } else { interval };
+                }
                 Err(error) => return tracing::error!(%error, "changed files are not noticed any more"),
             }
         }
@@ -196,4 +253,35 @@ fn pairs(files: Vec<PolicyFile>) -> Vec<(String, String)> {
 /// The JWKS files of the issuers that have one, in their order.
 fn key_files(identity: &IdentitySection) -> Result<Vec<Vec<u8>>, String> {
     identity.issuers.iter().filter_map(|issuer| issuer.jwks_file.as_deref()).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_used() {
+        let policies = "permit (a);\nforbid (b);\nforbid (c);\n";
+        let mut part = Part::new("test", Ok(String::new()));
+        let mut used = Vec::new();
+        // Every half of it is seen once, however long the writer takes between them.
+        for end in 1..policies.len() {
+            assert!(part.check(Ok(policies[..end].to_owned()), |text| {
+                used.push(text.clone());
+                Ok(())
+            }));
+        }
+        for look in 0..5 {
+            let again = part.check(Ok(policies.to_owned()), |text| {
+                used.push(text.clone());
+                Ok(())
+            });
+            assert_eq!(again, look == 0);
+        }
+        assert_eq!(used, [policies]);
+        // A file that is away for a moment, while it is replaced, is no news either.
+        assert!(part.check(Err("no such file".to_owned()), |_| Ok(())));
+        assert!(!part.check(Ok(policies.to_owned()), |_| Err("it is in use".to_owned())));
+        assert_eq!(part.tried.as_deref(), Ok(policies));
+    }
 }

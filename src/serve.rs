@@ -4,6 +4,7 @@ mod admin;
 mod identity;
 mod port;
 mod public;
+mod pulse;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -21,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use identity::load as load_identity;
 use port::Protocol;
 
+use pulse::Pulse;
+
 use crate::accept::Acceptor;
+use crate::clock::SharedClock;
 use crate::proto;
 use crate::reload::{self, Reloader, Seen};
 use crate::room::AnswerRoom;
@@ -38,8 +42,12 @@ const STORING: Duration = Duration::from_secs(20);
 /// The most connections at once on the port for browsers, and on the operators'; further ones are closed.
 const PUBLIC_CONNECTIONS: usize = 1024;
 const ADMIN_CONNECTIONS: usize = 256;
-/// How often the database is asked whether it answers.
-const PULSE: Duration = Duration::from_secs(2);
+/// How often issuers are asked whether their keys are to be fetched.
+const ISSUERS: Duration = Duration::from_secs(1);
+
+/// What a start says that has met files which were being written.
+const CHANGING: &str = "the configuration, certificates, bundles, policies or key files changed while the vault started, \
+so what was read may be half of them; start again";
 
 /// Why a vault does not start.
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +128,18 @@ impl Instance {
             None => None,
         };
         let root = settings.root_key.source()?;
+        let limit = NonZeroU64::new(settings.store.max_clock_difference_seconds);
+        let limit = limit.map(|seconds| Duration::from_secs(seconds.get()));
+        let shared = Arc::new(SharedClock::new(clock, limit));
+        let clock: Arc<dyn Clock> = Arc::clone(&shared) as _;
         let store =
             Store::open(settings.store.to_store(), &root, Arc::clone(&clock), Arc::clone(&random)).await?;
+        let mut pulse = Pulse::new(store.clone(), Arc::clone(&identity), shared);
+        // Before the first call is served, so that none is judged by a wrong clock.
+        pulse.look().await;
+        if !seen.is_current(&settings) {
+            return Err(StartError::File(CHANGING.to_owned()));
+        }
         let broker = Broker::new(
             store.clone(),
             Arc::clone(&catalog),
@@ -163,8 +181,9 @@ impl Instance {
         let drain = Duration::from_secs(settings.server.drain_seconds);
         let serving = tokio::spawn(server.run(stop.clone(), drain));
         let ready = admin::Ready::default();
-        let reloader = Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, seen);
-        let interval = Duration::from_secs(settings.server.reload_seconds.max(1));
+        let reloader =
+            Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, root, store.root_id(), seen);
+        let interval = Duration::from_secs(settings.server.reload_seconds);
         let admin = admin::router(metrics.clone(), health_service, ready.clone());
         let admin_port = Acceptor::new(admin_listener, "operators", ADMIN_CONNECTIONS, ADMIN_CONNECTIONS / 4);
         let mut others = vec![
@@ -187,7 +206,7 @@ impl Instance {
                 async move { broker.run_events(end).await }
             }),
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
-            tokio::spawn(pulse(store.clone(), health.clone(), ready, stop.clone())),
+            tokio::spawn(pulse.run(health.clone(), ready, stop.clone())),
         ];
         if let Some(hours) = NonZeroU64::new(settings.broker.verify_hours) {
             let every = Duration::from_secs(hours.get().saturating_mul(3600));
@@ -255,45 +274,13 @@ async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
     }
 }
 
-/// Keeps the keys of issuers fresh.
+/// Keeps the keys of issuers fresh: each issuer says when it is time.
 async fn refresh_issuers(vault: Arc<Vault>, end: CancellationToken) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+    let mut ticks = tokio::time::interval(ISSUERS);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while end.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = vault.clock.now();
         let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
         end.run_until_cancelled(futures::future::join_all(refreshing)).await;
     }
-}
-
-/// Asks the database whether it answers, and tells the probes.
-async fn pulse(
-    store: Store,
-    health: tonic_health::server::HealthReporter,
-    ready: admin::Ready,
-    stop: CancellationToken,
-) {
-    let mut ticks = tokio::time::interval(PULSE);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut before = None;
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let answers = store.ping().await;
-        if let (Err(error), true) = (&answers, before != Some(false)) {
-            tracing::error!(error = crate::call::chain(error), "the database does not answer");
-        }
-        let answers = answers.is_ok();
-        if before != Some(answers) {
-            let status = if answers {
-                tonic_health::ServingStatus::Serving
-            } else {
-                tonic_health::ServingStatus::NotServing
-            };
-            for name in admin::SERVICES {
-                health.set_service_status(name, status).await;
-            }
-            before = Some(answers);
-        }
-        ready.set(answers);
-    }
-    ready.set(false);
 }

@@ -5,7 +5,9 @@
 //! ([`SECRETS`]) also as the name of a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the
 //! configuration file's folder, or else at the working directory.
 
+mod bounds;
 mod database;
+mod read;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use config::{Config, Environment, File};
+use config::{Config, Environment};
 use credvault_broker::{Guard, NetworkError, RefreshLimits};
 use credvault_crypto::{PassphraseKdf, RootKeySource};
 use credvault_store::StoreSettings;
@@ -21,6 +23,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
+
+use read::{ConfigFile, wrong};
 
 /// The keys whose values are secret.
 pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
@@ -69,6 +73,9 @@ pub struct Settings {
     pub public: PublicSection,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// The file that these came from.
+    #[serde(skip)]
+    file: Option<ConfigFile>,
 }
 
 /// `server`: addresses and the server's certificate.
@@ -193,6 +200,9 @@ pub struct StoreSection {
     pub connections_of_tenant: u32,
     /// The same for each user.
     pub connections_of_user: u32,
+    /// By how much the clock may differ from the database's before this process is not ready. PostgreSQL only; 0 means
+    /// that they are not compared.
+    pub max_clock_difference_seconds: u64,
 }
 
 impl Default for StoreSection {
@@ -212,6 +222,7 @@ impl Default for StoreSection {
             undelete_days: 30,
             connections_of_tenant: 100_000,
             connections_of_user: 1000,
+            max_clock_difference_seconds: 30,
         }
     }
 }
@@ -234,14 +245,14 @@ impl StoreSection {
     /// The same as the store wants it.
     pub fn to_store(&self) -> StoreSettings {
         StoreSettings {
-            max_connections: self.max_connections.max(1),
-            query_connections: self.query_connections.max(1),
+            max_connections: self.max_connections,
+            query_connections: self.query_connections,
             acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(self.statement_timeout_ms),
             lock_timeout: Duration::from_millis(self.lock_timeout_ms),
             audit_timeout: Duration::from_millis(self.audit_timeout_ms),
-            versions_kept: self.versions_kept.max(1),
-            undelete_period: Duration::from_secs(self.undelete_days * 24 * 3600),
+            versions_kept: self.versions_kept,
+            undelete_period: Duration::from_secs(self.undelete_days.saturating_mul(24 * 3600)),
             connections_of_tenant: self.connections_of_tenant,
             connections_of_user: self.connections_of_user,
             ..StoreSettings::new(self.url.clone())
@@ -578,8 +589,9 @@ impl Settings {
         overrides: &[(String, String)],
     ) -> Result<Self, SettingsError> {
         let mut builder = Config::builder();
-        if let Some(path) = file {
-            builder = builder.add_source(File::from(path));
+        let read = file.map(ConfigFile::read).transpose()?;
+        if let Some(read) = &read {
+            builder = builder.add_source(read.source()?);
         }
         let environment = Environment::with_prefix("CREDVAULT")
             .prefix_separator("__")
@@ -587,11 +599,19 @@ impl Settings {
             .source(Some(resolve_files(variables)?));
         builder = builder.add_source(environment);
         for (key, value) in overrides {
-            builder = builder.set_override(key, value.as_str()).map_err(wrong)?;
+            builder = builder.set_override(key, value.as_str()).map_err(|error| wrong(&error))?;
         }
-        let mut settings: Self = builder.build().map_err(wrong)?.try_deserialize().map_err(wrong)?;
+        let built = builder.build().map_err(|error| wrong(&error))?;
+        let mut settings: Self = built.try_deserialize().map_err(|error| wrong(&error))?;
+        bounds::check(&settings)?;
         settings.resolve(file.and_then(Path::parent).unwrap_or(Path::new("")));
+        settings.file = read;
         Ok(settings)
+    }
+
+    /// Whether the file that these came from still holds what was read.
+    pub(crate) fn are_unchanged(&self) -> bool {
+        self.file.as_ref().is_none_or(ConfigFile::is_unchanged)
     }
 
     /// Makes relative paths begin at `base`.
@@ -619,10 +639,6 @@ impl Settings {
     }
 }
 
-fn wrong(error: config::ConfigError) -> SettingsError {
-    SettingsError::Wrong(error.to_string())
-}
-
 /// Replaces `…_FILE` variables of secret keys by what their files hold.
 fn resolve_files(
     variables: impl IntoIterator<Item = (String, String)>,
@@ -632,11 +648,14 @@ fn resolve_files(
     for key in SECRETS {
         let name = format!("CREDVAULT__{}", key.replace('.', "__").to_uppercase());
         let Some(path) = variables.remove(&format!("{name}_FILE")).map(PathBuf::from) else { continue };
-        let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::SecretFile {
+        let failed = |source| SettingsError::SecretFile {
             variable: format!("{name}_FILE"),
-            path,
+            path: path.clone(),
             source,
-        })?;
+        };
+        let text = crate::files::read_private(&path).map_err(failed)?;
+        let not_text = |_| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"));
+        let text = String::from_utf8(text).map_err(not_text)?;
         if variables.insert(name.clone(), text.trim_end_matches(['\r', '\n']).to_owned()).is_some() {
             return Err(SettingsError::Twice(name));
         }

@@ -1,5 +1,6 @@
 //! Logs, traces and metrics. No secret gets near them: what is logged is named field by field.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -47,7 +48,14 @@ pub(crate) fn start(settings: &Telemetry) -> anyhow::Result<Guard> {
             .with_writer(std::io::stderr)
             .boxed(),
         LogFormat::Text => {
-            tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+            // Colours are for a person at a terminal, not for a file.
+            let colours = std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+            tracing_subscriber::fmt::layer()
+                .with_ansi(colours)
+                .with_target(false)
+                .with_writer(std::io::stderr)
+                .boxed()
         }
     };
     let provider = settings.otlp_endpoint.as_deref().map(provider).transpose()?;

@@ -11,7 +11,7 @@ use credvault_domain::Random as _;
 use super::dev::Folder;
 use super::failure::Failure;
 use super::journey;
-use super::serve::{harden, prepare, runtime};
+use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
 use crate::output::Output;
 use crate::serve::Instance;
@@ -41,12 +41,17 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
     let throwaway = Throwaway::new()?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let folder = Folder::open(&throwaway.0, any)?;
-    runtime(0)?.block_on(async {
+    run_on(0, async {
+        let stop = terminated_or_hung_up()?;
         let settings = folder.settings(any, any)?;
         let telemetry = telemetry::start(&settings.telemetry).context("the log cannot be started")?;
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
-        let shown = journey::show(&folder, instance.address, output).await;
+        let shown = tokio::select! {
+            shown = journey::show(&folder, instance.address, output) => shown,
+            // What it made is removed all the same.
+            () = stop => Err(anyhow::anyhow!("stopped before the end").into()),
+        };
         instance.stop().await;
         telemetry.end().await;
         shown

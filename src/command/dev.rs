@@ -14,7 +14,7 @@ use credvault_crypto::SystemRandom;
 
 use super::failure::Failure;
 use super::journey;
-use super::serve::{harden, prepare, runtime, terminated};
+use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
 use crate::output::Output;
 use crate::serve::Instance;
@@ -52,7 +52,8 @@ pub(super) struct DevArgs {
 pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
     let folder = Folder::open(&arguments.folder, arguments.address)?;
-    runtime(0)?.block_on(async {
+    run_on(0, async {
+        let stop = terminated_or_hung_up()?;
         let mut settings = folder.settings(arguments.address, arguments.admin_address)?;
         settings.public.address = chosen(arguments.public_address)?;
         settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
@@ -65,7 +66,6 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         };
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        let stop = terminated()?;
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         output.line::<Failure>(&format!("everything is in {}", folder.path().display()))?;

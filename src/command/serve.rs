@@ -1,11 +1,11 @@
 //! `serve` and `migrate`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use credvault_crypto::SystemRandom;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
@@ -16,15 +16,23 @@ use crate::serve::Instance;
 use crate::settings::Settings;
 use crate::telemetry;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. While the vault starts they end it, too: a database that does not answer must not be
+/// able to keep the program.
 pub(super) fn serve(arguments: &ConfigArgs) -> Result<(), Failure> {
     harden()?;
     let settings = arguments.load()?;
-    runtime(settings.server.worker_threads)?.block_on(async {
+    run(settings.server.worker_threads, async {
+        let mut stop = terminated()?;
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        let stop = terminated()?;
-        let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
+        let starting = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom));
+        let instance = tokio::select! {
+            instance = starting => instance?,
+            () = &mut stop => {
+                tracing::info!("stopped before the vault had started");
+                return Ok(());
+            }
+        };
         stop.await;
         instance.stop().await;
         telemetry.end().await;
@@ -40,31 +48,58 @@ pub(super) fn harden() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The runtime that calls are served on; 0 threads means one for each core.
-pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
+/// Runs a command on a runtime of `threads` threads; 0 means one for each core. What is left in threads that block, such
+/// as the look-up of a name, is not waited for.
+pub(super) fn run<T>(
+    threads: usize,
+    command: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {
         builder.worker_threads(threads);
     }
-    Ok(builder.enable_all().build().context("the runtime cannot be started")?)
+    let runtime = builder.enable_all().build().context("the runtime cannot be started")?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
 }
 
 /// Ends when SIGTERM or SIGINT comes. They count from this call on.
-pub(super) fn terminated() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn terminated() -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, Failure> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
-    Ok(async move {
+    Ok(Box::pin(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+    }))
+}
+
+/// The same for a vault that belongs to a terminal: it also ends when that is closed (SIGHUP).
+#[cfg(feature = "dev")]
+pub(super) fn terminated_or_hung_up() -> Result<Pin<Box<dyn Future<Output = ()> + Send>>, Failure> {
+    let (stop, mut hangup) =
+        (terminated()?, signal(SignalKind::hangup()).context("SIGHUP cannot be waited for")?);
+    Ok(Box::pin(async move {
+        tokio::select! {
+            () = stop => {}
+            _ = hangup.recv() => {}
+        }
+    }))
 }
 
 /// Prepares the database.
 pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     let settings = arguments.load()?;
-    let applied = runtime(1)?.block_on(prepare(&settings))?;
+    let applied = run(1, async {
+        let stop = terminated()?;
+        tokio::select! {
+            applied = prepare(&settings) => applied,
+            // Nothing is half done: each of its steps is one transaction.
+            () = stop => Err(anyhow::anyhow!("stopped; run `credvault migrate` again").into()),
+        }
+    })?;
     if applied.is_empty() {
         return output.line("the database is up to date");
     }

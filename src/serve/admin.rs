@@ -2,8 +2,8 @@
 //! authentication: keep it private.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
@@ -19,26 +19,40 @@ pub(crate) const SERVICES: [&str; 5] = [
     "credvault.v1.AdminService",
 ];
 
-/// Whether calls can be served.
-#[derive(Clone, Default)]
-pub(crate) struct Ready(Arc<AtomicBool>);
+/// Whether calls can be served: not, and why; or so, and what is amiss nevertheless.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Readiness {
+    /// They can. What is amiss, if anything.
+    Ready(Option<String>),
+    /// They cannot.
+    NotReady(String),
+}
+
+/// The readiness that probes are told.
+#[derive(Clone)]
+pub(crate) struct Ready(Arc<ArcSwap<Readiness>>);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Readiness::NotReady("the vault is starting".to_owned()))))
+    }
+}
 
 impl Ready {
-    pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+    pub(crate) fn set(&self, readiness: Readiness) {
+        self.0.store(Arc::new(readiness));
     }
 }
 
 /// The routes of the port.
 pub(crate) fn router<H: Health>(metrics: PrometheusHandle, health: HealthServer<H>, ready: Ready) -> Router {
     let readyz = move || async move {
-        if ready.0.load(Ordering::Acquire) {
-            (StatusCode::OK, "ready\n")
-        } else {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: the database does not answer, or the vault is stopping\n",
-            )
+        match &**ready.0.load() {
+            Readiness::Ready(None) => (StatusCode::OK, "ready\n".to_owned()),
+            Readiness::Ready(Some(amiss)) => (StatusCode::OK, format!("ready, but {amiss}\n")),
+            Readiness::NotReady(reason) => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
+            }
         }
     };
     let metrics = move || async move { metrics.render() };

@@ -7,8 +7,17 @@ fn load(
     variables: &[(&str, &str)],
     overrides: &[(&str, &str)],
 ) -> Result<Settings, SettingsError> {
+    load_file("credvault.toml", file, variables, overrides)
+}
+
+fn load_file(
+    name: &str,
+    file: &str,
+    variables: &[(&str, &str)],
+    overrides: &[(&str, &str)],
+) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("credvault.toml");
+    let path = folder.path().join(name);
     std::fs::write(&path, file).expect("file");
     let own = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
@@ -68,4 +77,162 @@ fn relative_paths_begin_at_the_files_folder() {
     assert!(url.starts_with("sqlite:/") && url.ends_with("/d.db?x=1"), "{url}");
     assert!(settings.server.key.is_absolute() && settings.server.key.ends_with("a/b.key"));
     assert_eq!(settings.root_key.file.as_deref(), Some(Path::new("/c")));
+}
+
+/// Every setting by its key, as text, with its default.
+fn keys(prefix: &str, value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(object) if !object.is_empty() => {
+            for (name, value) in object {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                keys(&key, value, found);
+            }
+        }
+        _ => found.push(prefix.to_owned()),
+    }
+}
+
+const TOML: &str = r#"[server]
+address = "CANARY-1"
+[limits]
+calls = "CANARY-2"
+[store]
+url = "postgres://app:CANARY-3@host/db"
+owner_role = 'CANARY-4'
+[root_key]
+passphrase = "CANARY-5 and more"
+[identity]
+trust_domains = { "CANARY-6" = "CANARY-7" }
+policies = ["CANARY-8", "CANARY-9"]
+[[identity.issuers]]
+name = "CANARY-10"
+kind = "CANARY-11"
+[telemetry]
+log_level = "CANARY-12"
+"#;
+
+const YAML: &str = r#"server:
+  address: CANARY-1
+limits: { calls: CANARY-2 }
+store:
+  url: "postgres://app:CANARY-3@host/db"
+  owner_role: 'CANARY-4'
+root_key:
+  passphrase: CANARY-5 and more
+identity:
+  policies:
+    - CANARY-8
+    - "CANARY-9"
+telemetry: {log_level: CANARY-12}
+"#;
+
+/// Whatever is broken where, by a character more or less, the message does not repeat what was given.
+#[test]
+fn no_message_repeats_a_line_of_the_configuration() {
+    let mut refused = 0;
+    for (name, text) in [("c.toml", TOML), ("c.yaml", YAML)] {
+        for place in 0..text.len() {
+            let (before, after) = text.split_at(place);
+            let without = format!("{before}{}", &after[1..]);
+            let with = [
+                "\"",
+                "'",
+                "=",
+                ":",
+                "[",
+                "{",
+                "\n",
+                "#",
+                "\t",
+                "\\",
+                "CANARY ",
+                "\n\"CANARY\" = 1\n",
+                "\nCANARY: 1\n",
+            ];
+            let broken = with.iter().map(|more| format!("{before}{more}{after}")).chain([without]);
+            for broken in broken {
+                // The mutation itself must not have taken the word apart.
+                let Err(error) = load_file(name, &broken, &[], &[]) else { continue };
+                refused += 1;
+                let message = format!("{error} {error:?}");
+                assert!(!message.contains("CANARY") && !message.contains("postgres:"), "{broken}: {message}");
+            }
+        }
+    }
+    assert!(refused > 5_000, "{refused}");
+}
+
+#[test]
+fn no_message_repeats_a_variable_or_a_flag() {
+    let mut all = Vec::new();
+    keys("", &serde_json::to_value(Settings::default()).expect("json"), &mut all);
+    let mut refused = 0;
+    for key in all {
+        let variable = format!("CREDVAULT__{}", key.replace('.', "__").to_uppercase());
+        for value in ["CANARY", "CANARY, more", "[CANARY", "{CANARY: 1}", "-1 CANARY", "\"CANARY"] {
+            let results = [load("", &[(&variable, value)], &[]), load("", &[], &[(&key, value)])];
+            for error in results.into_iter().filter_map(Result::err) {
+                refused += 1;
+                let message = format!("{error} {error:?}");
+                assert!(!message.contains("CANARY"), "{message}");
+                assert!(
+                    message.contains(&key) || message.contains(key.rsplit('.').next().unwrap_or("")),
+                    "{key}: {message}"
+                );
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+    for flag in [
+        ("postgres://app:CANARY@h/db?a", "b"),
+        ("store.CANARY", "x"),
+        ("CANARY", "x"),
+        ("store.url[CANARY", "x"),
+    ] {
+        let error = load("", &[], &[flag]).expect_err(flag.0).to_string();
+        assert!(!error.contains("CANARY"), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line() {
+    let twice = load("[store]\nurl = 'a'\nurl = 'b'", &[], &[]).expect_err("twice").to_string();
+    assert!(twice.contains("credvault.toml, line 3, is not TOML"), "{twice}");
+    let open = load_file("c.yaml", "store:\n  url: \"a\n\n", &[], &[]).expect_err("open").to_string();
+    assert!(open.contains("c.yaml, line ") && open.contains("is not YAML"), "{open}");
+    let format = load_file("c.json", "{}", &[], &[]).expect_err("format").to_string();
+    assert!(format.contains("c.json"), "{format}");
+}
+
+#[test]
+fn numbers_outside_of_their_bounds_are_refused_by_name() {
+    let mut all = Vec::new();
+    let defaults = serde_json::to_value(Settings::default()).expect("json");
+    keys("", &defaults, &mut all);
+    // Zero has a meaning of its own for these, which README.md tells.
+    let zero = [
+        "server.drain_seconds",
+        "server.worker_threads",
+        "limits.rate_per_second",
+        "limits.rate_burst",
+        "limits.cache_seconds",
+        "store.max_clock_difference_seconds",
+        "broker.refreshes_per_second",
+        "broker.verify_hours",
+    ];
+    let mut numbers = 0;
+    for key in all {
+        let number = key.split('.').try_fold(&defaults, |value, name| value.get(name));
+        if !number.is_some_and(serde_json::Value::is_number) {
+            continue;
+        }
+        numbers += 1;
+        let with = |value: &str| load("", &[], &[(&key, value)]);
+        assert_eq!(with("0").is_ok(), zero.contains(&key.as_str()), "{key} = 0");
+        for value in ["-1", "99999999999999999999", "9223372036854775807"] {
+            let error = with(value).expect_err(&key).to_string();
+            assert!(error.contains(&key), "{key}: {error}");
+        }
+    }
+    assert!(numbers > 18, "{numbers}");
 }

@@ -31,6 +31,7 @@ mod records;
 mod reload;
 mod requests;
 mod rfc9700;
+mod start;
 mod tenants;
 mod testing;
 mod tokens;

@@ -44,8 +44,8 @@ impl Dev {
         after.split(' ').next().unwrap().parse().unwrap()
     }
 
-    fn stop(mut self) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::INT).unwrap();
+    fn stop(mut self, signal: Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -151,11 +151,12 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
 
     // The second start uses what is there.
     let before = contents(&folder);
-    dev.stop();
+    dev.stop(Signal::INT);
     let again = Dev::start(place.path());
     assert_eq!(contents(&folder), before);
     assert!(again.printed.contains(&id), "the same connections");
-    again.stop();
+    // Its terminal was closed.
+    again.stop(Signal::HUP);
     let unreachable = text(&Process::run(place.path(), &["connections", "list"]));
     assert_eq!(unreachable.0, 6, "{}", unreachable.1);
 }
@@ -173,7 +174,21 @@ fn completions_help_and_wrong_usage() {
     let (code, advice) = text(&Process::run(folder.path(), &["fetch", "shopify"]));
     assert!(code == 2 && advice.contains("credvault dev"), "{advice}");
     let (code, error) = text(&Process::run(folder.path(), &["serve", "--set", "CANARY"]));
-    assert!(code == 2 && error.contains("KEY=VALUE"), "{error}");
+    assert!(code == 2 && error.contains("KEY=VALUE") && !error.contains("CANARY"), "{error}");
+    // A value that slipped out of its place is not shown, a misspelt name is.
+    for slipped in [
+        &["serve", "--set", "store.url", "postgres://app:CANARY@h/db"][..],
+        &["serve", "--store.url=CANARY"],
+        &["serve", "--set"],
+        &["postgres://app:CANARY@h/db"],
+        &["fetch", "shopify", "--output", "CANARY"],
+        &["completions", "CANARY"],
+    ] {
+        let (code, error) = text(&Process::run(folder.path(), slipped));
+        assert!(code == 2 && !error.contains("CANARY"), "{error}");
+    }
+    let (code, error) = text(&Process::run(folder.path(), &["sevre"]));
+    assert!(code == 2 && error.contains("sevre"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,7 +249,7 @@ async fn a_wrong_root_key_a_broken_catalog_and_a_newer_database_stop_the_start()
         for table in tables {
             before.push(vault.count(table).await);
         }
-        vault.write("other.key", &"a5".repeat(32));
+        vault.write("other.key", &format!("{}00", "a5".repeat(31)));
         let error =
             Process::serve(folder, &[&format!("root_key.file={}", folder.join("other.key").display())])
                 .err()

@@ -72,6 +72,19 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_root_key_in_the_file_is_noticed_and_not_used() {
+    let vault = TestVault::sqlite().await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    vault.write("root.key", &format!("{}00", "a5".repeat(31)));
+    eventually("a refused root key", || reloads(&vault, "root key", "refused")).await;
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+    app.create(generic("other", "CANARY")).await.unwrap();
+    vault.write("root.key", &format!("{}00", "5a".repeat(31)));
+    eventually("the key in use", || reloads(&vault, "root key", "used")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_progress_are_not_disturbed() {
     let vault = TestVault::sqlite().await;
     let app = vault.app("acme").await;
