@@ -218,6 +218,7 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         "limits.cache_seconds",
         "store.max_clock_difference_seconds",
         "broker.refreshes_per_second",
+        "broker.forced_refreshes_per_minute",
         "broker.verify_hours",
     ];
     let mut numbers = 0;
