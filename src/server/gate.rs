@@ -57,7 +57,7 @@ impl Gate {
             // As clients of gRPC understand the status.
             let code = code_name(Code::Unknown);
             metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
-            return response;
+            return Answer::of(response, &peer.account, &peer.unsent);
         }
         let span = tracing::info_span!("call", action = name, trace_id = tracing::field::Empty);
         let parent = request

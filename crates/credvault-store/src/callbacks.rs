@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_crypto::Context;
 use credvault_domain::{TenantId, TenantScope};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization, browser_hash, state_hash};
 use crate::entity::authorization;
-use crate::entity::callback::{ActiveModel, Column, Entity};
+use crate::entity::callback::{ActiveModel, Entity};
 use crate::session::begin_write;
 use crate::{AuthorizationError, Error};
 
