@@ -91,7 +91,7 @@ fn requests_carry_what_each_provider_wants() {
     let key = format!("ck_{}", "a".repeat(40));
     let secret = format!("cs_{}", "b".repeat(40));
     let pair: &[(&str, &str)] = &[("consumer_key", &key), ("consumer_secret", &secret)];
-    let store = json!({"store_url": "https://store.example/sub/"});
+    let store = json!({"store_url": "https://store.example/sub"});
     let woo = auth("woocommerce", "key_pair", store.clone(), pair);
     assert_eq!(woo.base_url.as_deref(), Some("https://store.example/sub/wp-json/wc/v3"));
     let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{key}:{secret}"));

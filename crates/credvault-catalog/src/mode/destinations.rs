@@ -158,7 +158,7 @@ mod tests {
     /// Over the whole catalog: every setting in an authority is one, and no other.
     #[test]
     fn exactly_the_settings_in_authorities_decide() {
-        let catalog = Catalog::embedded().expect("loads");
+        let catalog = Catalog::load(None).expect("loads");
         let mut deciding: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for provider in catalog.iter() {
             for (_, mode) in provider.modes() {
@@ -186,9 +186,10 @@ mod tests {
 
     #[test]
     fn places_are_those_that_a_caller_chooses() {
-        let catalog = Catalog::embedded().expect("loads");
+        let catalog = Catalog::load(None).expect("loads");
         let mode = |provider: &str, mode: &str| {
-            let (provider, mode) = (provider.parse().expect("an id"), mode.parse().expect("a mode"));
+            let provider = credvault_domain::ProviderId::parse(provider).expect("an id");
+            let mode = credvault_domain::AuthMode::parse(mode).expect("a mode");
             catalog.get(&provider).expect("known").mode(&mode).expect("known")
         };
         let woo = mode("woocommerce", "key_pair");
@@ -205,7 +206,7 @@ mod tests {
     /// A default that is written out leads where it led before.
     #[test]
     fn a_default_that_is_written_out_moves_nothing() {
-        let catalog = Catalog::embedded().expect("loads");
+        let catalog = Catalog::load(None).expect("loads");
         for (_, mode) in catalog.iter().flat_map(|provider| provider.modes()) {
             let destinations = mode.destinations();
             let written: serde_json::Map<_, _> = destinations
