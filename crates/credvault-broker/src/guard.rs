@@ -94,9 +94,9 @@ const SPECIAL_V6: [Network; 5] = [
     v6(0x3fff, 0, 0, 20),
 ];
 
-/// The ends of names that lead into a local network or nowhere (RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
+/// The ends of names that lead into a local network, or to no address (RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
 /// `internal`, Kubernetes' `svc`, and what home routers and offices use).
-const SPECIAL_NAMES: [&str; 15] = [
+const SPECIAL_NAMES: [&str; 14] = [
     "localhost",
     "local",
     "localdomain",
@@ -111,7 +111,6 @@ const SPECIAL_NAMES: [&str; 15] = [
     "in-addr.arpa",
     "ip6.arpa",
     "onion",
-    "invalid",
 ];
 
 /// The guard.
