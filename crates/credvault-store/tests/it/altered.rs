@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_domain::{
     Action, Clock as _, Config, ConnectionId, Destinations, EventEndpointId, ProviderId, SecretFields,
-    ServiceId, TenantScope,
+    TenantScope,
 };
 use credvault_store::{
-    Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential, NewSettings, Page, Place,
-    Renewal, Selector,
+    Bringer, Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential, NewSettings, Page,
+    Place, Renewal, Selector,
 };
 use secrecy::ExposeSecret as _;
 
@@ -307,7 +307,7 @@ on_both! {
         let scope = fixture.tenant("acme").await;
         let (own, other) = (fixture.connection(&scope, "a").await.id, fixture.connection(&scope, "b").await.id);
         let new = NewAuthorization {
-            service: ServiceId::parse("spiffe://test/service").unwrap(),
+            beginner: beginner(),
             session: None,
             public: false,
             return_origin: None,
@@ -320,7 +320,8 @@ on_both! {
         let begin = write(&scope, Action::BeginAuthorization);
         let begun = fixture.store.authorizations().begin(&scope, own, &new, &begin).await.unwrap().into_inner();
         fixture.execute(&format!("UPDATE authorizations SET connection_id = {}", fixture.id(other))).await;
-        let taken = fixture.store.authorizations().take(&scope, begun.state.expose_secret(), None, false).await.unwrap();
+        let bringer = Bringer { user: None, session: None, public: false };
+        let taken = fixture.store.authorizations().take(&scope, begun.state.expose_secret(), bringer).await.unwrap();
         assert_eq!(taken.place.connection(), other);
     }
 

@@ -93,7 +93,7 @@ async fn fixture_with_rows() -> Fixture {
     fixture
 }
 
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "tenants",
     "tenant_keys",
     "connections",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, ConnectionId, ConnectionState, ServiceId, TenantScope, UserId};
+use credvault_domain::{Action, ConnectionId, ConnectionState, TenantScope, UserId};
 use credvault_store::{AuditFilter, Error, NewAuthorization, Page};
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
