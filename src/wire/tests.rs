@@ -135,6 +135,7 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
                 version: Some(NUMBER),
                 purpose: some(),
                 changed: many(),
+                released: many(),
                 outcome: AuditOutcome::Failed,
                 reason: some(),
                 policies: many(),
