@@ -224,7 +224,6 @@ async fn outages_and_the_apps_own_faults_never_mark_a_connection_dead() {
     for step in [
         Step::Fail { status: 503, after_effect: false },
         Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(7) },
-        Step::NotJson,
         Step::Redirect { to: "http://169.254.169.254/latest".into() },
         Step::Refuse(Refusal::InvalidClient),
     ] {

@@ -145,7 +145,7 @@ on_both! {
             state(&shop.app, &shop.id).await == (v1::ConnectionState::Error, "INTEGRITY_FAILURE".into())
         }).await;
         let events = shop.app.events().await;
-        let own = events.iter().find(|event| event.action == "TestConnection" && event.service.is_empty()).unwrap();
+        let own = events.iter().find(|event| event.action == "TestConnection" && event.service == "vault").unwrap();
         assert_eq!(own.reason, "INTEGRITY_FAILURE");
         let metrics = shop.connected.vault.metrics().await;
         assert!(metrics.contains("credvault_integrity_failures_total{what=\"credential\"}"), "{metrics}");
@@ -180,7 +180,7 @@ on_both! {
         }).await;
         let met = async || {
             let events = app.events().await;
-            let own = |event: &&v1::AuditEvent| event.connection_id == healthy && event.reason == "INTEGRITY_FAILURE" && event.service.is_empty();
+            let own = |event: &&v1::AuditEvent| event.connection_id == healthy && event.reason == "INTEGRITY_FAILURE" && event.service == "vault";
             events.iter().filter(own).count()
         };
         assert!(met().await >= 1);

@@ -75,7 +75,7 @@ impl Drill {
         let mut providers = Vec::new();
         for (number, (renewal, rotation)) in rotations().into_iter().enumerate() {
             let simulator = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
-            simulator.behave(|behaviour| behaviour.rotation = rotation.clone());
+            simulator.behave(|behaviour| behaviour.rotation = rotation);
             let file = provider_file(&simulator.url(), renewal)
                 .replace("id = 'simulator'", &format!("id = '{}'", name(number)));
             std::fs::write(folder.join(format!("{}.toml", name(number))), file).unwrap();

@@ -115,9 +115,9 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["fields"]["access_token"], field.trim_end());
 
     // A consent that cannot begin leaves nothing behind.
-    let (code, printed) = run(&["connections", "connect", "klaviyo"]);
+    let (code, printed) = run(&["connections", "connect", "hubspot"]);
     assert!(code == 5 && printed.contains("PutOAuthApp"), "{printed}");
-    let (code, listed) = run(&["connections", "list", "--provider", "klaviyo", "--output", "json"]);
+    let (code, listed) = run(&["connections", "list", "--provider", "hubspot", "--output", "json"]);
     assert!(code == 0 && listed.trim() == "[]", "{listed}");
 
     // Secrets come from files, and a repeated name is refused with the code for that.

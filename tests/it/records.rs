@@ -95,8 +95,10 @@ async fn an_outage_of_the_log_costs_one_time_out() {
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     let reader = vault.client("reader").await.acting_for("acme", None);
-    let put = |request_id: &str| v1::PutCredentialRequest {
-        connection_id: id.clone(),
+    // Another connection, so that the two changes do not wait for each other's row.
+    let other = app.create(generic("other", "CANARY")).await.unwrap().id;
+    let put = |id: &str, request_id: &str| v1::PutCredentialRequest {
+        connection_id: id.to_owned(),
         credential: Some(input(&[("token", "CANARY new")])),
         request_id: request_id.into(),
         ..Default::default()
@@ -109,9 +111,9 @@ async fn an_outage_of_the_log_costs_one_time_out() {
     let (fetch, repeated, once, denied) = tokio::join!(
         timed(Box::pin(async { app.fetch(by_id(&id)).await.unwrap_err() })),
         timed(Box::pin(async {
-            app.vault().put_credential(put("0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e")).await.unwrap_err()
+            app.vault().put_credential(put(&id, "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e")).await.unwrap_err()
         })),
-        timed(Box::pin(async { app.vault().put_credential(put("")).await.unwrap_err() })),
+        timed(Box::pin(async { app.vault().put_credential(put(&other, "")).await.unwrap_err() })),
         timed(Box::pin(async { reader.fetch(by_id(&id)).await.unwrap_err() })),
     );
     blocking.rollback().await.unwrap();

@@ -57,7 +57,7 @@ on_both! {
         eventually("the refusal", || async { get(&app, &id).await.state() == v1::ConnectionState::Error }).await;
         let tests = app.events().await.into_iter().filter(|event| event.action == "TestConnection");
         let tests: Vec<_> = tests.collect();
-        assert!(tests.len() >= 3 && tests.iter().all(|event| event.service.is_empty() && event.connection_id == id));
+        assert!(tests.len() >= 3 && tests.iter().all(|event| event.service == "vault" && event.connection_id == id));
     }
 
     async fn of_several_replicas_one_makes_a_test(vault: TestVault) {

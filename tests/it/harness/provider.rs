@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault::proto::v1;
+use credvault::settings::Settings;
 use credvault_domain::Clock as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
@@ -102,12 +103,21 @@ impl Connected {
     }
 
     /// Writes into the configuration file what has been changed in memory, for a process of its own.
-    pub fn configure_on_disk(&self) {
-        let folder = self.vault.folder.path();
+    pub fn configure_on_disk(&mut self) {
+        let folder = self.vault.folder.path().to_owned();
         let text = std::fs::read_to_string(folder.join("credvault.toml")).unwrap();
         let catalog = folder.join("catalog").display().to_string();
         let more = format!("[catalog]\nfolder = '{catalog}'\n[broker]\nallowed_networks = ['127.0.0.0/8']\n");
         self.vault.write("credvault.toml", &format!("{text}{more}"));
+        // What is in memory was not read from the file before: a start compares the two.
+        let settings = Settings::load(Some(&folder.join("credvault.toml")), [], &[]).unwrap();
+        let before = std::mem::replace(&mut self.vault.settings, settings);
+        let settings = &mut self.vault.settings;
+        (settings.server, settings.limits, settings.store) = (before.server, before.limits, before.store);
+        (settings.identity, settings.catalog, settings.broker) =
+            (before.identity, before.catalog, before.broker);
+        (settings.root_key, settings.public, settings.telemetry) =
+            (before.root_key, before.public, before.telemetry);
     }
 
     /// A connection with a grant of the provider, whose access token has `left` to live as far as the vault knows.

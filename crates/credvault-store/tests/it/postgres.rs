@@ -63,6 +63,7 @@ async fn fixture_with_rows() -> Fixture {
         let begun = authorizations.begin(&scope, id, &begun, &begin).await.unwrap().into_inner();
         let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
         authorizations.start(&awaited, "browser").await.unwrap();
+        let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
         authorizations.hand_over(&awaited, &credential("CANARY").fields).await.unwrap();
         let brought = [("state", begun.state.expose_secret()), ("code", "CANARY")];
         let brought = brought.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

@@ -66,6 +66,7 @@ on_both! {
         let begun = authorizations.begin(&scope, id, &new, &begin).await.unwrap().into_inner();
         let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
         authorizations.start(&awaited, "browser").await.unwrap();
+        let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
         let brought = [("state".to_owned(), begun.state.expose_secret().to_owned())].into();
         authorizations.arrive(&awaited, Some("browser"), Some(&brought)).await.unwrap();
         let kept = async || fixture.text("SELECT CAST(count(*) AS text) AS v FROM callbacks").await;
