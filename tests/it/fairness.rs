@@ -117,8 +117,13 @@ impl Scene {
 
     /// A connection whose access token has ended.
     async fn ended(&self, client: &Client, account: &str, refresh_token: &str) -> String {
+        self.with_token(client, account, refresh_token, -60).await
+    }
+
+    /// A connection whose access token has `left` seconds to live.
+    async fn with_token(&self, client: &Client, account: &str, refresh_token: &str, left: i64) -> String {
         let fields = [("access_token", "CANARY old"), ("refresh_token", refresh_token)];
-        let seconds = self.vault.clock.now().seconds() - 60;
+        let seconds = self.vault.clock.now().seconds() + left;
         let expire = v1::credential_input::Expiry::ExpireTime(prost_types::Timestamp { seconds, nanos: 0 });
         let id = client.create(connection_request(account)).await.unwrap().id;
         let credential = Some(v1::CredentialInput { expiry: Some(expire), ..input(&fields) });
@@ -226,12 +231,21 @@ async fn a_tenant_that_does_everything_wrong_costs_another_hardly_anything() {
     let scene_ref = &scene;
     let creating = futures::stream::iter(0..CONNECTIONS).map(|number| async move {
         let wrong = WRONG[number % WRONG.len()];
-        scene_ref.ended(&scene_ref.hostile, &format!("shop-{number}"), &format!("{wrong}-{number}")).await
+        let (account, token) = (format!("shop-{number}"), format!("{wrong}-{number}"));
+        scene_ref.with_token(&scene_ref.hostile, &account, &token, 900).await
     });
-    scene.ids = creating.buffer_unordered(16).collect().await;
+    scene.ids = creating.buffer_unordered(8).collect().await;
+    // All of them end in the same moment, and not while they are made.
+    for sql in [
+        "UPDATE credential_versions SET expire_time = 1 WHERE tenant_id = 'hostile'",
+        "UPDATE connections SET expire_time = 1 WHERE tenant_id = 'hostile'",
+        "UPDATE refreshes SET due_time = 1 WHERE tenant_id = 'hostile'",
+    ] {
+        scene.vault.sql(sql).await;
+    }
     let stop = CancellationToken::new();
     let mut workers = scene.attack(&stop);
-    eventually("the attack has begun", || async { scene.asked.load(Ordering::SeqCst) >= 20 }).await;
+    eventually("the attack has begun", || async { scene.asked.load(Ordering::SeqCst) >= 3 }).await;
     let beside = scene.measure("beside").await;
 
     // The other tenant looks up keys, too: what nobody knows is refused as such, and not for want of look-ups.

@@ -8,7 +8,7 @@ use credvault_simulator::{Refusal, RetryAfter, Rotation, Simulator, Step};
 use credvault_testkit::LeafSpec;
 use futures::stream::StreamExt as _;
 
-use crate::harness::provider::{STRICT, app_request, connection_request, provider_file};
+use crate::harness::provider::{STRICT, app_request, connection_request, provider_file, state};
 use crate::harness::{Client, TestVault, by_id, eventually, input, refusal};
 
 /// Connections of each provider.
@@ -167,8 +167,9 @@ impl Drill {
                 break;
             }
         }
+        let ill = self.ill().await;
+        assert!(ill.is_empty(), "{after}: {ill:?}");
         assert_eq!(self.count(WELL).await, all, "{after}");
-        assert_eq!(self.vault.count("connections WHERE state = 'CONNECTED'").await, all, "{after}");
         for provider in &self.providers {
             let counts = provider.simulator.counts();
             if !provider.forgives() {
@@ -178,6 +179,20 @@ impl Drill {
                 assert!(self.accepts(&self.app.fetch(by_id(id)).await.unwrap()).await, "{after}");
             }
         }
+    }
+
+    /// The connections that do not show as connected, and why.
+    async fn ill(&self) -> Vec<String> {
+        let mut ill = Vec::new();
+        for (number, provider) in self.providers.iter().enumerate() {
+            for id in &provider.ids {
+                let (state, reason) = state(&self.app, id).await;
+                if state != v1::ConnectionState::Connected {
+                    ill.push(format!("{} {id}: {reason}, {:?}", name(number), provider.simulator.counts()));
+                }
+            }
+        }
+        ill
     }
 
     async fn count(&self, which: &str) -> i64 {

@@ -306,7 +306,7 @@ pub(crate) fn feed_row(
 }
 
 /// How often a change is tried when others are in its way.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 16;
 
 /// Repeats an attempt that met another transaction. What it wrote was undone.
 ///
