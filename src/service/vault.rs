@@ -29,10 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const ATTEMPTS: usize = 3;
 /// When a fetch that lacks the platform's app is worth another try.
 const APP_RETRY: Duration = Duration::from_secs(60);
-/// What is said of a delivery that an app's key has signed, and that is not for the connection.
+/// What is said of a delivery that an app's key has signed, and that is not known to be for the connection.
 const OTHER_ACCOUNT: &str = "it is signed for the app, and about another account than this connection's";
 const NO_ACCOUNT: &str =
     "it is signed for the app, and does not say that it is for this connection's account";
+const ACCOUNT_UNKNOWN: &str = "it is signed for the app, and the vault does not know whose account this connection is; \
+                               TestConnection asks the provider";
+const ANY_ACCOUNT: &str = "it is signed for the app; find out whose account it is about before you act on it";
 
 rpcs! {
     Service, v1::vault_service_server::VaultService,
@@ -355,16 +358,16 @@ async fn verify_webhook(
     let credentials = call.vault.store.credentials();
     let fetched = credentials.fetch(&scope, &Selector::Connection { id, version: None }).await?;
     let fields = match credentials.open(&fetched, call.now(), true) {
-        Ok(opened) => opened.fields,
+        Ok(opened) => Some(opened.fields),
         // An app's secret checks webhooks before anybody has connected, too.
-        Err(credvault_store::Error::NoCredential) => credvault_domain::SecretFields::default(),
+        Err(credvault_store::Error::NoCredential) => None,
         Err(error) => return Err(error.into()),
     };
     let app = call.vault.store.apps().usable_in(&scope, &connection.provider).await?;
     let values = app.as_ref().map(app_values);
     let kept = |place: &KeyPlace| match place {
         KeyPlace::App(name) => vec![values.as_ref().and_then(|app| app.secrets.get(name.as_str()))],
-        KeyPlace::Secret(name) => vec![fields.get(name.as_str())],
+        KeyPlace::Secret(name) => vec![fields.as_ref().and_then(|fields| fields.get(name.as_str()))],
         KeyPlace::AppSecret => app
             .iter()
             .flat_map(|app| [app.client_secret.as_ref(), app.previous_client_secret.as_ref()])
@@ -390,7 +393,7 @@ async fn verify_webhook(
     };
     let told = |verdict: v1::WebhookVerdict, problem: &str| {
         let (verdict, problem) = (verdict.into(), problem.to_owned());
-        call.recorded(v1::VerifyWebhookResponse { verdict, problem, delivery_id: String::new() })
+        call.recorded(v1::VerifyWebhookResponse { verdict, problem, ..Default::default() })
     };
     let unsigned = matches!(checked, Err(WebhookError::SignatureMissing { .. }));
     if (checked.is_ok() || unsigned)
@@ -405,29 +408,35 @@ async fn verify_webhook(
         Err(error) => return told(v1::WebhookVerdict::Invalid, &error.to_string()).await,
     };
     let window = checked.replay_window;
-    let first = match app.as_ref().filter(|_| checked.shared) {
+    let (first, account_matched) = match app.as_ref().filter(|_| checked.shared) {
         Some(app) => {
             let external = connection.confirmed_account_id.as_deref();
             let account = match webhook::named(webhook, &delivery, &connection.config, external) {
-                Named::This(account) => account,
+                Named::This(account) => Some(account),
+                // What nobody has connected stands for the app as a whole.
+                Named::NotSaid => None,
+                Named::NothingKnown if fields.is_none() => None,
+                Named::NothingKnown => return told(v1::WebhookVerdict::Invalid, ACCOUNT_UNKNOWN).await,
                 Named::Other => return told(v1::WebhookVerdict::Invalid, OTHER_ACCOUNT).await,
                 Named::None => return told(v1::WebhookVerdict::Invalid, NO_ACCOUNT).await,
             };
-            let key = checked.shared_replay_key(account.as_deref());
+            let key = checked.shared_replay_key(account.as_ref().and_then(Option::as_deref));
             let owner = (&app.space, &connection.provider);
-            call.vault.store.first_app_delivery(owner, &key, window, call.event()).await?
+            let first = call.vault.store.first_app_delivery(owner, &key, window, call.event()).await?;
+            (first, account.is_some())
         }
         None => {
             let key = &checked.replay_key;
-            call.vault.store.first_delivery(&fetched.place(), key, window, call.event()).await?
+            (call.vault.store.first_delivery(&fetched.place(), key, window, call.event()).await?, true)
         }
     };
     Ok(first.map(|first| {
         let verdict = if first { v1::WebhookVerdict::Valid } else { v1::WebhookVerdict::Repeated };
         v1::VerifyWebhookResponse {
             verdict: verdict.into(),
-            problem: String::new(),
+            problem: if account_matched { String::new() } else { ANY_ACCOUNT.to_owned() },
             delivery_id: checked.id.unwrap_or_default(),
+            account_matched,
         }
     }))
 }

@@ -24,8 +24,12 @@ async fn put(operator: &Client, request: v1::PutOAuthAppRequest) -> Result<v1::O
     Ok(operator.admin().put_o_auth_app(request).await?.into_inner().app.unwrap())
 }
 
-/// What the vault says to a webhook that this secret has signed.
 async fn verdict(connected: &Connected, app: &Client, id: &str, secret: &str) -> v1::WebhookVerdict {
+    verified(connected, app, id, secret).await.verdict()
+}
+
+/// What the vault says to a webhook that this secret has signed.
+async fn verified(connected: &Connected, app: &Client, id: &str, secret: &str) -> v1::VerifyWebhookResponse {
     use credvault_domain::Clock as _;
     let time = connected.vault.clock.now().seconds().to_string();
     let signature = credvault_testkit::hmac_sha256(secret.as_bytes(), format!("{time}.{BODY}").as_bytes());
@@ -36,7 +40,7 @@ async fn verdict(connected: &Connected, app: &Client, id: &str, secret: &str) ->
         body: BODY.as_bytes().to_vec(),
         ..Default::default()
     };
-    app.vault().verify_webhook(request).await.unwrap().into_inner().verdict()
+    app.vault().verify_webhook(request).await.unwrap().into_inner()
 }
 
 on_both! {
@@ -63,8 +67,6 @@ on_both! {
         let globex = connected.vault.app("globex").await;
         let other = globex.create(of_shop("main", "s-2")).await.unwrap().id;
         assert_eq!(verdict(&connected, &globex, &other, SIGNING).await, v1::WebhookVerdict::Invalid);
-        let nameless = globex.create(connection_request("nameless")).await.unwrap().id;
-        assert_eq!(verdict(&connected, &globex, &nameless, SIGNING).await, v1::WebhookVerdict::Invalid);
         let same = globex.create(of_shop("same", "s-1")).await.unwrap().id;
         assert_eq!(verdict(&connected, &globex, &same, SIGNING).await, v1::WebhookVerdict::Repeated);
 
@@ -79,6 +81,33 @@ on_both! {
         connected.vault.clock.advance(std::time::Duration::from_secs(1));
         assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Invalid);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_has_connected_is_for_what_concerns_the_app_as_a_whole() {
+    let connected = Connected::sqlite(STRICT).await;
+    put(&connected.vault.client("operator").await, with_settings(&[("signing_secret", SIGNING)]))
+        .await
+        .unwrap();
+    let app = connected.vault.app("acme").await;
+    let whole = app.create(connection_request("whole")).await.unwrap().id;
+    let shop = app.create(of_shop("shop", "s-1")).await.unwrap().id;
+    let pasted = connected.granted(&app, "pasted", 3600).await;
+
+    let told = verified(&connected, &app, &whole, SIGNING).await;
+    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Valid, false));
+    assert!(told.problem.contains("whose account"), "{told:?}");
+    let again = verified(&connected, &app, &whole, SIGNING).await;
+    assert_eq!((again.verdict(), again.account_matched), (v1::WebhookVerdict::Repeated, false));
+
+    let told = verified(&connected, &app, &shop, SIGNING).await;
+    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Valid, true));
+    assert_eq!(told.problem, "");
+
+    // Somebody's account is there, and the vault does not know whose.
+    let told = verified(&connected, &app, &pasted, SIGNING).await;
+    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Invalid, false));
+    assert!(told.problem.contains("TestConnection"), "{told:?}");
 }
 
 #[tokio::test]

@@ -155,10 +155,10 @@ pub(crate) struct RequestFile {
 pub(crate) struct BasicFile {
     pub(crate) user: String,
     pub(crate) password: String,
-    /// Whether both are form-encoded before they are joined, as RFC 6749, section 2.3.1 wants it of clients. Few
-    /// providers do; it matters where a secret has other characters than letters, digits, `*`, `-`, `.` and `_`.
-    #[serde(default)]
-    pub(crate) form_encoded: bool,
+    /// Whether both are form-encoded before they are joined, as RFC 6749, section 2.3.1 wants it of a client. If nothing is
+    /// said, they are where a client gets or revokes tokens, and nowhere else. It matters where one of them has other
+    /// characters than letters, digits, `*`, `-`, `.` and `_`.
+    pub(crate) form_encoded: Option<bool>,
 }
 
 /// A field of a config or a credential.

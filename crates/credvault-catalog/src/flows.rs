@@ -266,6 +266,7 @@ impl Known<'_> {
         let Some(BasicFile { user, password, form_encoded }) = basic else { return Ok(None) };
         let half = |part: &str, text: &str| self.template(&format!("{key}.basic.{part}"), text, stage);
         let (user, password) = (half("user", &user)?, half("password", &password)?);
+        let form_encoded = form_encoded.unwrap_or(stage.proves_client());
         Ok(Some(BasicTemplates { user, password, form_encoded }))
     }
 

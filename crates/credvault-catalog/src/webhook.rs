@@ -170,11 +170,12 @@ impl DeliveryAccount {
         named.filter_map(|text| text.strip_prefix(self.prefix.as_str()).map(str::to_owned)).collect()
     }
 
-    /// Whether it is this connection's account. `external` is its id as the provider told it.
-    pub fn is(&self, named: &str, config: &Config, external: Option<&str>) -> bool {
+    /// What a delivery must name here to be about this connection's account, if the vault knows it. `external` is the
+    /// account's id as the provider told it.
+    pub fn of<'a>(&self, config: &'a Config, external: Option<&'a str>) -> Option<&'a str> {
         match &self.setting {
-            Some(setting) => config.get(setting).and_then(Value::as_str) == Some(named),
-            None => external == Some(named),
+            Some(setting) => config.get(setting).and_then(Value::as_str),
+            None => external,
         }
     }
 }

@@ -17,13 +17,23 @@ pub enum Named {
     This(Option<String>),
     /// It is about another account.
     Other,
-    /// It names no account, or the provider's file does not say where.
+    /// It names no account.
     None,
+    /// The connection has no account to compare with: no setting that names one, and none that the provider told.
+    NothingKnown,
+    /// The provider's file does not say where a delivery names its account.
+    NotSaid,
 }
 
 /// Whose account a delivery is about, for a connection with these settings and with `external` as its account's id, as the
 /// provider told it.
 pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, config: &Config, external: Option<&str>) -> Named {
+    if webhook.accounts.is_empty() {
+        return Named::NotSaid;
+    }
+    if !webhook.accounts.iter().any(|account| account.of(config, external).is_some()) {
+        return Named::NothingKnown;
+    }
     let body = content(delivery.body);
     let mut others = BTreeSet::new();
     for account in &webhook.accounts {
@@ -35,7 +45,7 @@ pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, config: &Config, extern
             }
             AccountPlace::Body(_) => (account.in_body(&body), true),
         };
-        match found.iter().find(|found| account.is(found, config, external)) {
+        match found.iter().find(|found| account.of(config, external) == Some(found)) {
             Some(found) => return Named::This(signed.then(|| found.clone())),
             None => others.extend(found),
         }

@@ -343,7 +343,8 @@ pub(crate) struct WebhookFile {
     #[serde(default)]
     pub(crate) public_keys: Option<PublicKeysFile>,
     /// Whose account a delivery is about, in one or more ways. What is signed for the platform's app, and not with a key of
-    /// the connection's own, is valid only where one of these is the connection's account.
+    /// the connection's own, is valid only where one of these is the connection's account. Leave this out only where the
+    /// app serves one account: then such a delivery is valid at any connection, once, and `account_matched` is false.
     #[serde(default)]
     pub(crate) account: Vec<DeliveryAccountFile>,
     /// Requests that are no deliveries: with them the provider asks whether the endpoint is there.

@@ -100,7 +100,7 @@ impl Known<'_> {
 
     pub(super) fn revoke(&self, key: &str, file: RevokeFile) -> Result<Revoke, Problem> {
         Ok(Revoke {
-            call: self.call(&format!("{key}.call"), file.call, Stage::Later)?,
+            call: self.call(&format!("{key}.call"), file.call, Stage::Revocation)?,
             success: conditions(&format!("{key}.success"), file.success)?,
             gone: conditions(&format!("{key}.gone"), file.gone)?,
         })

@@ -22,7 +22,9 @@ pub(super) enum Stage {
     Assertion,
     /// When tokens are renewed.
     Renewal,
-    /// At any later time: verification, revocation.
+    /// When a grant is revoked.
+    Revocation,
+    /// At any later time: verification.
     Later,
     /// When a token is asked for, for the public keys of webhooks.
     KeyToken,
@@ -34,9 +36,14 @@ pub(super) enum Stage {
 const MOMENT: [&str; 4] = ["now", "now_ms", "date", "uuid"];
 
 impl Stage {
+    /// Whether a client proves itself there as RFC 6749, section 2.3 and RFC 7009, section 2.1 say.
+    pub(super) fn proves_client(self) -> bool {
+        matches!(self, Self::Exchange | Self::Renewal | Self::Revocation | Self::KeyToken)
+    }
+
     fn flow(self) -> &'static [&'static str] {
         match self {
-            Self::Request | Self::After | Self::Later => &[],
+            Self::Request | Self::After | Self::Revocation | Self::Later => &[],
             Self::Consent => &["state", "redirect_uri", "scope", "code_challenge"],
             Self::HandOff => &["state", "redirect_uri", "scope", "handoff_uri", "host"],
             Self::Exchange => &["code", "redirect_uri", "code_verifier", "scope"],

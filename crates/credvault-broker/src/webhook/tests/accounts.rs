@@ -104,7 +104,7 @@ fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
         }
         // Who has no account and no setting is named by nothing.
         let none = named(webhook(provider), &post(&[], &own), &Config::default(), None);
-        assert_eq!(none, Named::Other, "{provider}");
+        assert_eq!(none, Named::NothingKnown, "{provider}");
     }
 }
 

@@ -153,26 +153,32 @@ fn zendesk_gets_the_scope_with_the_code() {
 }
 
 #[test]
-fn the_two_halves_of_basic_are_form_encoded_where_the_file_says_so() {
-    let file = |more: &str| {
-        format!(
-            "{SOUND}secret.id = {{ title = 'I' }}\nsecret.key = {{ title = 'K' }}\n[modes.key.request]\n\
-             basic = {{ user = '{{secret.id}}', password = '{{secret.key}}'{more} }}\n"
-        )
-    };
+fn the_two_halves_of_basic_are_form_encoded_where_a_client_proves_itself() {
     let basic = |more: &str| {
         let folder = tempfile::tempdir().expect("folder");
-        std::fs::write(folder.path().join("acme.toml"), file(more)).expect("file");
+        let halves = format!("basic = {{ user = '{{secret.id}}', password = '{{secret.key}}'{more} }}");
+        let file = format!(
+            "{SOUND}secret.id = {{ title = 'I' }}\nsecret.key = {{ title = 'K' }}\n\
+             [modes.key.request]\n{halves}\n[modes.key.revoke.call]\nurl = 'https://a.example/revoke'\n{halves}\n"
+        );
+        std::fs::write(folder.path().join("acme.toml"), file).expect("file");
         let catalog = Catalog::load(Some(folder.path())).expect("sound");
         let fields = secrets(&[("id", "1PpG/Q 1"), ("key", "z/tZ9+a:b")]);
-        let auth = mode(&catalog, "acme", "key").request_auth(&Config::default(), &fields, None);
-        let value = auth.headers[0].1.expose_secret().strip_prefix("Basic ").expect("basic").to_owned();
-        let bytes =
-            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value).expect("base64");
-        String::from_utf8(bytes).expect("text")
+        let mode = mode(&catalog, "acme", "key");
+        let flow = Flow::default();
+        let given = Given { config: &Config::default(), secrets: &fields, app: None, flow: &flow };
+        let revoke = mode.revoke(given).expect("there is one").expect("complete");
+        let auth = mode.request_auth(&Config::default(), &fields, None);
+        [auth.headers, revoke.headers].map(|headers| {
+            let value = headers[0].1.expose_secret().strip_prefix("Basic ").expect("basic").to_owned();
+            let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value);
+            String::from_utf8(bytes.expect("base64")).expect("text")
+        })
     };
-    assert_eq!(basic(""), "1PpG/Q 1:z/tZ9+a:b");
-    assert_eq!(basic(", form_encoded = true"), "1PpG%2FQ+1:z%2FtZ9%2Ba%3Ab");
+    let (raw, encoded) = ("1PpG/Q 1:z/tZ9+a:b", "1PpG%2FQ+1:z%2FtZ9%2Ba%3Ab");
+    assert_eq!(basic(""), [raw, encoded]);
+    assert_eq!(basic(", form_encoded = true"), [encoded, encoded]);
+    assert_eq!(basic(", form_encoded = false"), [raw, raw]);
 }
 
 #[test]
