@@ -1,6 +1,9 @@
 //! What a fetch costs beside a bare call: a tonic echo over mTLS with the same answer, and `FetchCredential` on SQLite and
 //! PostgreSQL, with 1, 8 and 64 calls in flight, in one run on loopback. Client and server share the machine, so only the
 //! ratios mean something. Writes `docs/benchmarks.md`.
+//!
+//! With `--against EARLIER`, the path of this benchmark as another commit built it, the two are measured in turns, each in a
+//! process of its own, and `docs/benchmarks-change.md` tells what became slower.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot be set up has failed")]
 
@@ -12,7 +15,9 @@ mod it {
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::pin::Pin;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -31,6 +36,11 @@ use it::harness::{Client, Process, TestVault, by_id, generic, get, input};
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
+/// Of rounds, where two builds are compared.
+const PAIRS: usize = 12;
+/// What is called.
+const NAMES: [&str; 4] =
+    ["bare tonic echo", "FetchCredential, SQLite", "FetchCredential, PostgreSQL", "the same, an OAuth token"];
 const FETCH: &str = "/credvault.v1.VaultService/FetchCredential";
 
 /// Answers every call with the same bytes.
@@ -67,7 +77,6 @@ impl UnaryService<Vec<u8>> for Echo {
 
 /// Something to call, and what to send.
 struct Target {
-    name: &'static str,
     client: Client,
     message: Vec<u8>,
 }
@@ -114,19 +123,19 @@ fn connection() -> v1::CreateConnectionRequest {
     }
 }
 
-async fn vault_target(name: &'static str, vault: &TestVault) -> (Target, usize) {
+async fn vault_target(vault: &TestVault) -> (Target, usize) {
     let client = vault.app("bench").await;
     let id = client.create(connection()).await.unwrap().id;
     let message = by_id(&id).encode_to_vec();
     let size = client.raw(FETCH, message.clone()).await.unwrap().len();
-    (Target { name, client, message }, size)
+    (Target { client, message }, size)
 }
 
 /// The same on PostgreSQL, of a connection with a valid OAuth token.
 async fn token_target(connected: &Connected) -> Target {
     let client = connected.vault.app("bench").await;
     let id = connected.granted(&client, "main", 3600).await;
-    Target { name: "the same, an OAuth token", client, message: by_id(&id).encode_to_vec() }
+    Target { client, message: by_id(&id).encode_to_vec() }
 }
 
 async fn echo_target(vault: &TestVault, like: &Target) -> Target {
@@ -149,7 +158,7 @@ async fn echo_target(vault: &TestVault, like: &Target) -> Target {
         client = Client::connect(address, vault.authority.pem(), Some(&client_leaf)).await;
     }
     let client = client.unwrap().acting_for("bench", None);
-    Target { name: "bare tonic echo", client, message: like.message.clone() }
+    Target { client, message: like.message.clone() }
 }
 
 fn median(mut rounds: Vec<Measured>) -> Measured {
@@ -186,25 +195,138 @@ fn machine() -> String {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let report = runtime.block_on(measure());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
-    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
-    std::fs::write(path, &report).unwrap();
+    let arguments: Vec<String> = std::env::args().collect();
+    let file = match arguments.iter().position(|argument| argument == "--against") {
+        Some(at) => ("benchmarks-change.md", compare(&arguments[at + 1])),
+        None => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            if arguments.iter().any(|argument| argument == "--on-request") {
+                return runtime.block_on(on_request());
+            }
+            ("benchmarks.md", runtime.block_on(measure()))
+        }
+    };
+    let (name, report) = file;
+    std::fs::write(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR")), &report).unwrap();
     println!("{report}");
 }
 
-async fn measure() -> String {
-    let sqlite = TestVault::sqlite().await;
-    let (on_sqlite, size) = vault_target("FetchCredential, SQLite", &sqlite).await;
-    let echo = echo_target(&sqlite, &on_sqlite).await;
-    // A server of its own with its defaults: every commit reaches the disk.
-    let server = Postgres::start(&[]);
-    let mut connected = Connected::start(TestVault::prepared(Some(server.database())).await, STRICT).await;
-    let (on_postgres, _) = vault_target("FetchCredential, PostgreSQL", &connected.vault).await;
-    let with_token = token_target(&connected).await;
-    let targets = [echo, on_sqlite, on_postgres, with_token];
+/// What is measured, and what it stands on.
+struct Bench {
+    targets: [Target; 4],
+    /// Of an answer, in bytes.
+    size: usize,
+    sqlite: TestVault,
+    connected: Connected,
+    _server: Postgres,
+}
 
+impl Bench {
+    async fn start() -> Self {
+        let sqlite = TestVault::sqlite().await;
+        let (on_sqlite, size) = vault_target(&sqlite).await;
+        let echo = echo_target(&sqlite, &on_sqlite).await;
+        // A server of its own with its defaults: every commit reaches the disk.
+        let server = Postgres::start(&[]);
+        let connected = Connected::start(TestVault::prepared(Some(server.database())).await, STRICT).await;
+        let (on_postgres, _) = vault_target(&connected.vault).await;
+        let with_token = token_target(&connected).await;
+        let targets = [echo, on_sqlite, on_postgres, with_token];
+        for target in &targets {
+            target.round(8, Duration::from_millis(500)).await;
+        }
+        Self { targets, size, sqlite, connected, _server: server }
+    }
+}
+
+/// Runs a round for each line on standard input, which has a target's index and the calls in flight, and answers with its
+/// calls a second.
+async fn on_request() {
+    let bench = Bench::start().await;
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let (target, in_flight) = line.split_once(' ').unwrap();
+        let target = &bench.targets[target.parse::<usize>().unwrap()];
+        println!("{}", target.round(in_flight.parse().unwrap(), ROUND).await.per_second);
+    }
+}
+
+/// A build of this benchmark that runs rounds on request.
+struct Build {
+    process: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Build {
+    fn start(program: &std::path::Path) -> Self {
+        let mut command = Command::new(program);
+        let mut process =
+            command.arg("--on-request").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let ask = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        let mut build = Self { process, ask, answers };
+        assert_eq!(build.answer(), "ready");
+        build
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn round(&mut self, target: usize, in_flight: usize) -> f64 {
+        writeln!(self.ask, "{target} {in_flight}").unwrap();
+        self.answer().parse().unwrap()
+    }
+
+    fn end(self) {
+        let Self { mut process, ask, .. } = self;
+        drop(ask);
+        assert!(process.wait().unwrap().success());
+    }
+}
+
+/// Calls a second of this build as a share of those of an earlier one: the median of pairs of rounds that follow each other,
+/// the earlier build first in every other pair, and the quarters around it.
+fn compare(earlier: &str) -> String {
+    let mut builds = [Build::start(earlier.as_ref()), Build::start(&std::env::current_exe().unwrap())];
+    let mut report = format!(
+        "# Fetches before and after a change\n\nMeasured by `cargo bench --bench fetch -- --against EARLIER` on {date} on \
+         {machine}: two builds in turns, {PAIRS} pairs of rounds of {} s for each line. The share is the median of the \
+         pairs, of this build's calls a second in those of the earlier one; between the quartiles lies half of the pairs. \
+         The echo has nothing of the vault in it, so its line tells the noise.\n\n\
+         | | in flight | share | quartiles |\n|---|---|---|---|\n",
+        ROUND.as_secs(),
+        date = time::OffsetDateTime::now_utc().date(),
+        machine = machine(),
+    );
+    for (target, name) in NAMES.iter().enumerate() {
+        for in_flight in IN_FLIGHT {
+            let mut shares: Vec<f64> = (0..PAIRS)
+                .map(|pair| {
+                    let mut measured = [0.0; 2];
+                    for turn in [pair % 2, 1 - pair % 2] {
+                        measured[turn] = builds[turn].round(target, in_flight);
+                    }
+                    measured[1] / measured[0]
+                })
+                .collect();
+            shares.sort_by(f64::total_cmp);
+            let [low, middle, high] = [PAIRS / 4, PAIRS / 2, PAIRS * 3 / 4].map(|at| shares[at]);
+            let _ = writeln!(report, "| {name} | {in_flight} | {middle:.2} | {low:.2} to {high:.2} |");
+        }
+    }
+    for build in builds {
+        build.end();
+    }
+    report
+}
+
+async fn measure() -> String {
+    let Bench { targets, size, sqlite, mut connected, _server } = Bench::start().await;
     let mut report = format!(
         "# Benchmarks\n\nMeasured by `cargo bench --bench fetch` on {date} on {machine}, Linux, client and server in one \
          process on loopback. Answers of {size} bytes; policy check, decryption and a durable audit record (every commit \
@@ -214,9 +336,6 @@ async fn measure() -> String {
         date = time::OffsetDateTime::now_utc().date(),
         machine = machine(),
     );
-    for target in &targets {
-        target.round(8, Duration::from_millis(500)).await;
-    }
     for in_flight in IN_FLIGHT {
         let mut rounds = vec![Vec::new(); targets.len()];
         for _ in 0..ROUNDS {
@@ -229,14 +348,10 @@ async fn measure() -> String {
             report,
             "\n## {in_flight} in flight\n\n| | calls/s | share of the echo | median | 99th percentile |\n|---|---|---|---|---|\n"
         );
-        for (target, measured) in targets.iter().zip(&medians) {
+        for (name, measured) in NAMES.iter().zip(&medians) {
             let share = measured.per_second / medians[0].per_second;
             let (p50, p99) = (micros(measured.median), micros(measured.p99));
-            let _ = writeln!(
-                report,
-                "| {} | {:.0} | {share:.2} | {p50} | {p99} |",
-                target.name, measured.per_second
-            );
+            let _ = writeln!(report, "| {name} | {:.0} | {share:.2} | {p50} | {p99} |", measured.per_second);
         }
     }
     let mut idle_vault = sqlite;

@@ -143,6 +143,18 @@ async function aPersonDeclines() {
   await titled(page, "credvault");
 }
 
+async function aPersonDeclinesWhatWorks() {
+  const page = await (await context()).newPage();
+  const { url, ended } = await connect("main");
+  await page.goto(url);
+  await page.getByRole("button", { name: "Deny" }).click();
+  await titled(page, "Not connected");
+  const { code, printed } = await ended;
+  assert.ok(code === 5 && /not connected/.test(printed), printed);
+  const { credential } = await call("VaultService/FetchCredential", { provider: "simulator", account_name: "main" });
+  assert.ok(credential.fields.access_token, "what was there goes on working");
+}
+
 async function aPersonCancels() {
   const page = await (await context()).newPage();
   const { url, ended } = await connect("cancelled");
@@ -241,7 +253,7 @@ async function aWindowWithoutItsOpenerGoesToThePageInstead() {
 
 try {
   const walks = [
-    aPersonConnectsAnAccount, aPersonDeclines, aPersonCancels, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes,
+    aPersonConnectsAnAccount, aPersonDeclines, aPersonDeclinesWhatWorks, aPersonCancels, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes,
     aWindowWithoutItsOpenerGoesToThePageInstead,
   ];
   for (const walk of walks) {

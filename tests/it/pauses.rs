@@ -8,8 +8,8 @@ use credvault_simulator::{Refusal, RetryAfter, Step};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::harness::provider::{Connected, STRICT, app_request};
-use crate::harness::{Client, TestVault, by_id, eventually, refusal};
+use crate::harness::provider::{Connected, STRICT, app_request, connection_request};
+use crate::harness::{Client, TestVault, by_id, eventually, input, refusal};
 use crate::on_both;
 
 async fn refresh(client: &Client, id: &str) -> Result<(), Status> {
@@ -142,4 +142,44 @@ async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all() {
     connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
     connected.vault.clock.advance(Duration::from_secs(500));
     refresh(&app, &id).await.unwrap();
+}
+
+/// A mode whose key mints tokens, as GitHub's Apps and Google's service accounts have one.
+const MINTING: &str = "rotates = 'yes'
+[modes.minting]
+title = 'Key'
+kind = 'service_account'
+secret.private_key = { title = 'Key', required = true, vault_only = true, max_length = 16384, type = 'text' }
+secret.access_token = { title = 'Token' }
+request = { base_url = '{url}', headers = { Authorization = 'Bearer {secret.access_token}' } }
+assertion = { key = '{secret.private_key}', claims = { iss = 'me' }, lifetime_seconds = 540 }
+renew = { url = '{url}/token', form = { grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion = '{flow.assertion}' } }
+renewal = { rotates = 'no' }
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_nothing_was_minted_from_yet_is_no_empty_credential() {
+    let connected = Connected::sqlite(MINTING).await;
+    let app = connected.vault.app("acme").await;
+    let key = include_str!("../../crates/credvault-crypto/tests/keys/rsa_pkcs8.pem");
+    let request = v1::CreateConnectionRequest {
+        auth_mode: "minting".into(),
+        credential: Some(input(&[("private_key", key)])),
+        ..connection_request("minting")
+    };
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
+    let id = app.create(request).await.unwrap().id;
+    for _ in 0..2 {
+        let refused = app.fetch(by_id(&id)).await.unwrap_err();
+        assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+        assert!(retry(&refused) > Duration::ZERO);
+    }
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    eventually("the provider is asked again", || async {
+        connected.vault.clock.advance(Duration::from_secs(60));
+        app.fetch(by_id(&id)).await.is_ok()
+    })
+    .await;
+    let fetched = app.fetch(by_id(&id)).await.unwrap();
+    assert!(fetched.request_auth.unwrap().headers.contains_key("Authorization"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{Authorize, CallbackSignature, Given, Granted, Mode, RefusalKind};
-use credvault_crypto::{MacKey, sha256};
+use credvault_crypto::sha256;
 use credvault_domain::{Config, Connection, SecretFields, TenantScope, Timestamp, Violations};
 use credvault_store::{
     AwaitedAuthorization, Beginner, Bringer, Consent, NewAuthorization, NewCredential, NewSettings, Recorded,
@@ -16,6 +16,7 @@ use credvault_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use crate::callback_signature::shopify_signed;
 use crate::http::SendError;
 use crate::refresher::{app_values, due_time, merge, moment};
 use crate::{Broker, Brought};
@@ -501,7 +502,7 @@ impl Callback<'_> {
             }
         }
         match authorize.signature {
-            Some(CallbackSignature::Shopify) if !self.shopify_signed(usable) => {
+            Some(CallbackSignature::Shopify) if !shopify_signed(&self.parameters, usable) => {
                 return wrong("hmac", "must be the provider's signature over the other parameters");
             }
             _ => {}
@@ -514,32 +515,4 @@ impl Callback<'_> {
         }
         Ok(())
     }
-
-    /// Hexadecimal HMAC-SHA256 under the app's secret of the other parameters, joined as `name=value`, sorted, joined with
-    /// `&`. What separates is escaped in them, as Shopify's libraries do it: else two sets of parameters could have one
-    /// signature.
-    fn shopify_signed(&self, usable: &UsableApp) -> bool {
-        let Some(tag) = self.parameters.get("hmac").and_then(|text| decoded(text)) else { return false };
-        let others =
-            self.parameters.iter().filter(|(name, _)| !matches!(name.as_str(), "hmac" | "signature"));
-        let escaped = |text: &str| text.replace('%', "%25").replace('&', "%26");
-        let pair = |(name, value): (&String, &String)| {
-            format!("{}={}", escaped(name).replace('=', "%3D"), escaped(value))
-        };
-        let mut pairs: Vec<_> = others.map(pair).collect();
-        pairs.sort_unstable();
-        let message = pairs.join("&");
-        let secrets = [&usable.client_secret, &usable.previous_client_secret];
-        secrets.into_iter().flatten().any(|secret| {
-            let key = MacKey::new(secret.expose_secret().as_bytes());
-            key.is_some_and(|key| key.matching(&[message.as_bytes()], &[tag]).is_some())
-        })
-    }
-}
-
-fn decoded(hexadecimal: &str) -> Option<[u8; 32]> {
-    let digits = hexadecimal.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
-    bytes?.try_into().ok()
 }

@@ -10,6 +10,7 @@ mod destinations;
 mod after;
 mod broker;
 mod callback;
+mod callback_signature;
 mod handoff;
 
 mod events;

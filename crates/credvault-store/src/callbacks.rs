@@ -121,6 +121,9 @@ impl Authorizations<'_> {
         let (reading, _) = self.store.read_any(&awaited.tenant).await?;
         let key = (awaited.tenant.as_str().to_owned(), awaited.state_hash.clone());
         let row = Entity::find_by_id(key).one(&reading.tx).await?.ok_or(AuthorizationError::Replayed)?;
+        if row.key_version != i64::from(awaited.key.version()) {
+            return Err(Error::Integrity);
+        }
         let plain = awaited.key.open(&Context::callback(&awaited.tenant), &row.sealed)?;
         let parameters: BTreeMap<String, String> =
             serde_json::from_slice(plain.as_ref()).map_err(|_| Error::Integrity)?;

@@ -9,13 +9,14 @@ use credvault_domain::{
     TenantScope,
 };
 use credvault_store::{
-    Bringer, Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential, NewSettings, Page,
-    Place, Renewal, Selector,
+    AuthorizationError, Bringer, Error, Fetched, NewApp, NewAuthorization, NewConnection, NewCredential,
+    NewSettings, Page, Place, Renewal, Selector,
 };
 use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
 use crate::fixture::*;
+use crate::handoffs::{BROWSER, begin, hand_over, start};
 use crate::on_both;
 use crate::refreshes::{claimed, record, renewed};
 
@@ -262,7 +263,7 @@ on_both! {
         let free = if postgres { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
         let listed: BTreeSet<&str> = UNNOTICED.iter().flat_map(|(_, columns)| columns.iter().copied()).collect();
         let mut tables = sealed_tables(fixture).await;
-        // What lies there is bound to a consent, which lives for minutes, and is tried with it.
+        // What lies there belongs to a consent, which takes it once: the next test has it.
         tables.retain(|table| !matches!(table.as_str(), "handoffs" | "callbacks"));
         tables.insert("connections".to_owned());
         let mut wrong = Vec::new();
@@ -283,6 +284,44 @@ on_both! {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    async fn what_was_brought_for_a_consent_opens_as_it_came_or_not_at_all(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let free = if fixture.postgres.is_some() { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
+        let mut tried = 0;
+        for table in ["handoffs", "callbacks"] {
+            for (column, kind) in columns(fixture, table).await {
+                let authorizations = fixture.store.authorizations();
+                let state = begin(fixture, &scope, &format!("{table}-{column}")).await;
+                start(fixture, &state).await;
+                let awaited = authorizations.find(&state).await.unwrap();
+                hand_over(fixture, &state).await.unwrap();
+                let brought = [("state".to_owned(), state.clone()), ("code".to_owned(), "CANARY".to_owned())].into();
+                authorizations.arrive(&awaited, Some(BROWSER), Some(&brought)).await.unwrap();
+                assert_eq!(authorizations.callback(&awaited).await.unwrap().parameters, brought);
+
+                let change = other(table, &column, &kind);
+                fixture.execute(&format!("{free}; UPDATE {table} SET {change}")).await;
+                let name = format!("{table}.{column}");
+                let kept = authorizations.callback(&awaited).await;
+                let taken = authorizations.take(&scope, &state, bringer(None)).await;
+                // A row whose key is altered is not found.
+                let gone = matches!(column.as_str(), "tenant_id" | "state_hash");
+                match (table, gone) {
+                    ("handoffs", true) => assert!(taken.unwrap().handed_over.is_none(), "{name}"),
+                    ("handoffs", false) => assert!(matches!(taken, Err(Error::Integrity)), "{name}: {taken:?}"),
+                    (_, true) => {
+                        let refused = matches!(kept, Err(Error::Authorization(AuthorizationError::Replayed)));
+                        assert!(refused, "{name}: {kept:?}");
+                    }
+                    (_, false) => assert!(matches!(kept, Err(Error::Integrity)), "{name}: {kept:?}"),
+                }
+                fixture.execute(&format!("{free}; DELETE FROM {table}")).await;
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 9, "every column of both");
     }
 
     async fn the_settings_of_a_connection_without_a_credential_are_what_its_first_is_bound_to(fixture: &Fixture) {

@@ -9,9 +9,9 @@ use secrecy::ExposeSecret as _;
 use crate::fixture::*;
 use crate::on_both;
 
-const BROWSER: &str = "a browser";
+pub const BROWSER: &str = "a browser";
 
-async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String {
+pub async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String {
     let id = fixture.connection(scope, account).await.id;
     let new = NewAuthorization {
         public: true,
@@ -29,13 +29,13 @@ async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String 
     begun.state.expose_secret().to_owned()
 }
 
-async fn start(fixture: &Fixture, state: &str) {
+pub async fn start(fixture: &Fixture, state: &str) {
     let authorizations = fixture.store.authorizations();
     let awaited = authorizations.find(state).await.unwrap();
     authorizations.start(&awaited, BROWSER).await.unwrap();
 }
 
-async fn hand_over(fixture: &Fixture, state: &str) -> Result<(), Error> {
+pub async fn hand_over(fixture: &Fixture, state: &str) -> Result<(), Error> {
     let authorizations = fixture.store.authorizations();
     let awaited = authorizations.find(state).await?;
     authorizations.hand_over(&awaited, &credential("CANARY").fields).await

@@ -133,6 +133,34 @@ async fn cut_off_at_any_moment_it_leaves_the_service_its_rights() {
     assert!(load.end().await > 0);
 }
 
+/// A migration that is not there yet: its table comes while calls go on, with the rights of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pending_migration_comes_beside_a_service_at_work() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, id, "CANARY").await;
+    let database = fixture.postgres.clone().unwrap();
+    let as_it_should_be = sorted(&rights(&fixture));
+    let load = Load::on(&fixture, &scope, id);
+    let migrate_url = database.migrate_url.clone().into();
+    for _ in 0..10 {
+        database.psql(
+            "DROP TABLE credvault.callbacks;
+             DELETE FROM credvault.seaql_migrations WHERE version = 'm0011_callbacks';",
+        );
+        let applied = credvault_store::migrate(
+            &fixture.settings,
+            Some(&migrate_url),
+            &database.owner_role,
+            &SystemRandom,
+        );
+        assert_eq!(applied.await.unwrap().len(), 1);
+        assert_eq!(sorted(&rights(&fixture)), as_it_should_be);
+    }
+    assert!(load.end().await > 0);
+}
+
 /// The lock that a `credvault migrate` holds while it works: "credvaul".
 const LOCK: i64 = 0x6372_6564_7661_756c;
 
