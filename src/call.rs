@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use crate::room::{Account, Share};
+use crate::server::Arrived;
 use crate::vault::Vault;
 use crate::wire::{self, Refusal};
 
@@ -29,8 +30,8 @@ const LONGEST_WORK: std::time::Duration = std::time::Duration::from_secs(120);
 /// How long it may take to tell a caller that its time is over.
 const MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// A call's part of the limit on calls, and of its tenant's share.
-type Permit = (OwnedSemaphorePermit, Turn);
+/// A call's part of the limit on calls, of its tenant's share, and of the room for its message.
+type Permit = (OwnedSemaphorePermit, Turn, Arc<Arrived>);
 
 /// What is known of a call before its message is read. Travels in the request's extensions.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ struct TicketInner {
     action: Action,
     trace: TraceId,
     deadline: tokio::time::Instant,
-    /// The call's part of the limit on calls, and of its tenant's share. It goes with the work, which outlives a caller that
+    /// The call's part of what calls share. It goes with the work, which outlives a caller that
     /// hangs up.
     permit: Mutex<Option<Permit>>,
     account: Account,

@@ -39,6 +39,8 @@ use crate::vault::Vault;
 const UPKEEP: Duration = Duration::from_secs(60);
 /// How long refreshes under way may take to be stored before the program ends.
 const STORING: Duration = Duration::from_secs(20);
+/// The largest message of health and reflection.
+const SMALL: usize = 4 * 1024;
 /// The most connections at once on the port for browsers, and on the operators'; further ones are closed.
 const PUBLIC_CONNECTIONS: usize = 1024;
 const ADMIN_CONNECTIONS: usize = 256;
@@ -161,6 +163,7 @@ impl Instance {
         );
         let vault = Arc::new(vault);
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.max_decoding_message_size(SMALL);
         let mut routes = service::routes(&vault).add_service(health_service.clone());
         if settings.server.reflection {
             let builder = || {
@@ -170,8 +173,10 @@ impl Instance {
                     .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             };
             let broken = |error: tonic_reflection::server::Error| StartError::File(error.to_string());
-            routes = routes.add_service(builder().build_v1().map_err(broken)?);
-            routes = routes.add_service(builder().build_v1alpha().map_err(broken)?);
+            let (v1, v1alpha) =
+                (builder().build_v1().map_err(broken)?, builder().build_v1alpha().map_err(broken)?);
+            routes = routes.add_service(v1.max_decoding_message_size(SMALL));
+            routes = routes.add_service(v1alpha.max_decoding_message_size(SMALL));
         }
         let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
         let room = Arc::new(AnswerRoom::of_bytes(settings.limits.answer_bytes));

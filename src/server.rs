@@ -3,6 +3,7 @@
 //! stops.
 
 mod answer;
+mod arrival;
 mod gate;
 mod tls;
 
@@ -23,6 +24,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use arrival::Arrived;
 pub(crate) use gate::Gate;
 pub(crate) use tls::{Tls, certificates, check};
 
@@ -194,8 +196,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .max_local_error_reset_streams(256)
         .max_header_list_size(16 * 1024)
         .max_frame_size(16 * 1024)
-        .initial_stream_window_size(256 * 1024)
-        .initial_connection_window_size(1024 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
         .max_send_buf_size(256 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));

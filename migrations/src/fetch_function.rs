@@ -18,7 +18,7 @@ CREATE FUNCTION fetch_credential_3(
     delete_time bigint, purge_time bigint,
     last_refreshed_time bigint, last_verified_time bigint, scopes_asked jsonb, scopes_granted jsonb,
     revocation text, revocation_time bigint, found_account_id text, verify_time bigint,
-    confirmed_account_id text,
+    confirmed_account_id text, confirmed_settings jsonb,
     version bigint, schema bigint, key_version bigint, sealed bytea, version_expire_time bigint, wrapped bytea,
     generation bigint, refresh_state text, token_generation bigint, token_expire_time bigint
 ) LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
@@ -61,7 +61,7 @@ BEGIN
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
         NULL::bigint, NULL::bigint,
         NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb, NULL::text, NULL::bigint, NULL::text, NULL::bigint,
-        NULL::text,
+        NULL::text, NULL::jsonb,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea,
         NULL::bigint, NULL::text, NULL::bigint, NULL::bigint;
 END $$;
@@ -75,7 +75,7 @@ pub(crate) const FOUND: &str = r"
                 c.delete_time, c.purge_time,
                 c.last_refreshed_time, c.last_verified_time, c.scopes_asked, c.scopes_granted,
                 c.revocation, c.revocation_time, c.found_account_id, c.verify_time,
-                c.confirmed_account_id,
+                c.confirmed_account_id, c.confirmed_settings,
                 v.version, COALESCE(t.schema, v.schema), COALESCE(t.key_version, v.key_version),
                 COALESCE(t.sealed, v.sealed), v.expire_time, k.wrapped,
                 r.generation, r.state, t.generation, t.expire_time

@@ -1,4 +1,4 @@
-//! The account that the provider itself confirmed, apart from the one that callers write.
+//! The account, and settings that name it, that the provider itself confirmed, apart from what callers write.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -17,8 +17,10 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         let postgres = db.get_database_backend() == DbBackend::Postgres;
-        let column = "ALTER TABLE connections ADD COLUMN confirmed_account_id {text}";
-        db.execute_unprepared(&dialect(column, postgres)).await?;
+        for column in ["confirmed_account_id {text}", "confirmed_settings {json} NOT NULL DEFAULT '{}'"] {
+            let sql = format!("ALTER TABLE connections ADD COLUMN {column}");
+            db.execute_unprepared(&dialect(&sql, postgres)).await?;
+        }
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub(super) const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const LIFE: Duration = Duration::from_secs(120);
 /// The largest head.
-const LARGEST_HEAD: usize = 128 * 1024;
+const LARGEST_HEAD: usize = 32 * 1024;
 
 /// What a port speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]

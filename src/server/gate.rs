@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 
 use super::Peer;
 use super::answer::Answer;
+use super::arrival::{Arrived, Arriving};
 use crate::call::{Ticket, record_refusal};
 use crate::settings::Limits;
 use crate::trace::{self, Parent};
@@ -102,13 +103,15 @@ impl Gate {
         let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
             return shed(action, trace);
         };
+        let arrived = Arc::new(Arrived::default());
         let ticket = match self.admit(peer, action, trace, request.headers(), deadline).await {
             Ok(caller) => {
                 let tenant = caller.tenant.as_ref().map(|verified| verified.tenant.clone());
                 let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
                     return shed(action, trace);
                 };
-                Ticket::new(caller, action, trace, deadline, (permit, turn), peer.account.clone())
+                let permit = (permit, turn, Arc::clone(&arrived));
+                Ticket::new(caller, action, trace, deadline, permit, peer.account.clone())
             }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
@@ -116,7 +119,8 @@ impl Gate {
                 return self.refuse(event, refusal, trace).await;
             }
         };
-        let mut request = request.map(Body::new);
+        let arriving = |body| Body::new(Arriving::new(body, peer.account.clone(), Arc::clone(&arrived)));
+        let mut request = request.map(arriving);
         request.extensions_mut().insert(ticket.clone());
         let response = tokio::time::timeout_at(deadline, self.route(request));
         let Some(response) = unless_unread(response, &ticket).await else {
@@ -124,6 +128,9 @@ impl Gate {
             let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
             return self.refuse(event, refusal, trace).await;
         };
+        if arrived.is_refused() && !ticket.entered() {
+            return shed(action, trace);
+        }
         let refusal = match response {
             Ok(response) => match unread(&response) {
                 Some(refusal) if !ticket.entered() => refusal,

@@ -1,6 +1,7 @@
 //! Whether stored credentials work: asked of the provider when a caller wants to know, and once in a while by the vault
 //! itself, so that a key that was withdrawn shows before somebody needs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,8 +107,13 @@ pub(super) async fn test(
     let Fresh { fetched, opened } = found;
     let tested = match &verdict {
         Verdict::Dead => Tested::Refused,
-        Verdict::Works { account, .. } => Tested::Accepted { account: account.clone() },
-        Verdict::Limited | Verdict::Unclear(_) => Tested::Accepted { account: None },
+        Verdict::Works { account, .. } => Tested::Accepted {
+            account: account.clone(),
+            settings: mode.settings_in_verification(&fetched.connection.config),
+        },
+        Verdict::Limited | Verdict::Unclear(_) => {
+            Tested::Accepted { account: None, settings: BTreeMap::new() }
+        }
     };
     let write = Write { event, repeat: None };
     let seen = (opened.version, opened.generation);

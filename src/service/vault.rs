@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Key, Keys, Named, WebhookError};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
-use credvault_catalog::{KeyPlace, Mode, RequestAuth, Rotation, Verdict, Webhook};
+use credvault_catalog::{KeyPlace, KnownAccount, Mode, RequestAuth, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, ConnectionId, FieldName, Purpose, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{
@@ -33,8 +33,8 @@ const APP_RETRY: Duration = Duration::from_secs(60);
 const OTHER_ACCOUNT: &str = "it is signed for the app, and about another account than this connection's";
 const NO_ACCOUNT: &str =
     "it is signed for the app, and does not say that it is for this connection's account";
-const ACCOUNT_UNKNOWN: &str = "it is signed for the app, and the vault does not know whose account this connection is; \
-                               TestConnection asks the provider";
+const UNCONFIRMED: &str = "it is signed for the app, and the provider has not confirmed whose account this connection is; \
+                           TestConnection asks it";
 const ANY_ACCOUNT: &str = "it is signed for the app; find out whose account it is about before you act on it";
 
 rpcs! {
@@ -363,6 +363,7 @@ async fn verify_webhook(
         Err(credvault_store::Error::NoCredential) => None,
         Err(error) => return Err(error.into()),
     };
+    let connection = &fetched.connection;
     let app = call.vault.store.apps().usable_in(&scope, &connection.provider).await?;
     let values = app.as_ref().map(app_values);
     let kept = |place: &KeyPlace| match place {
@@ -410,13 +411,17 @@ async fn verify_webhook(
     let window = checked.replay_window;
     let (first, account_matched) = match app.as_ref().filter(|_| checked.shared) {
         Some(app) => {
-            let external = connection.confirmed_account_id.as_deref();
-            let account = match webhook::named(webhook, &delivery, &connection.config, external) {
+            let known = KnownAccount {
+                settings: &connection.config,
+                confirmed_settings: &connection.confirmed_settings,
+                confirmed_id: connection.confirmed_account_id.as_deref(),
+            };
+            let account = match webhook::named(webhook, &delivery, &known) {
                 Named::This(account) => Some(account),
                 // What nobody has connected stands for the app as a whole.
                 Named::NotSaid => None,
-                Named::NothingKnown if fields.is_none() => None,
-                Named::NothingKnown => return told(v1::WebhookVerdict::Invalid, ACCOUNT_UNKNOWN).await,
+                Named::Unconfirmed if fields.is_none() => None,
+                Named::Unconfirmed => return told(v1::WebhookVerdict::Invalid, UNCONFIRMED).await,
                 Named::Other => return told(v1::WebhookVerdict::Invalid, OTHER_ACCOUNT).await,
                 Named::None => return told(v1::WebhookVerdict::Invalid, NO_ACCOUNT).await,
             };

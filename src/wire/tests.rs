@@ -76,6 +76,7 @@ fn a_connection(config: Value, bytes: usize) -> Connection {
         external_account_id: Some(text(bytes)),
         found_account_id: Some(text(bytes)),
         confirmed_account_id: Some(text(bytes)),
+        confirmed_settings: map(bytes),
         default: true,
         current_version: NUMBER,
         hints: map(bytes),

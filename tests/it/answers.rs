@@ -1,4 +1,4 @@
-//! Answers by their bytes: what a default client takes, and what one that does not read costs.
+//! Answers and messages by their bytes: what a default client takes, and what one that does not read, or does not end, costs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -156,4 +156,30 @@ async fn a_connection_whose_client_does_not_read_is_ended() {
     })
     .await;
     assert!(unread.message().await.is_err(), "the answer ends in the middle");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_do_not_end_cost_their_share_and_no_other_service() {
+    let vault = TestVault::sqlite_with(|settings, _| settings.limits.answer_bytes = 0).await;
+    let (app, portal) = (vault.app("acme").await, vault.client("portal").await.acting_for("acme", None));
+    // A quarter of 16 MiB, less 16 KiB of each.
+    let (size, fit) = (200_000, 4 * 1024 * 1024 / (200_000 - 16 * 1024));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..2 * fit {
+        let app = app.clone();
+        waiting.spawn(async move { app.unended(BATCH, vec![b'x'; size]).await.unwrap_err() });
+    }
+    let mut refused = Vec::new();
+    while let Some(status) = waiting.join_next().await {
+        refused.push(refusal(&status.unwrap()));
+        if refused.len() == 1 {
+            let large = generic("large", &"x".repeat(60_000));
+            portal.create(large).await.expect("another service has its share");
+        }
+    }
+    let (full, late): (Vec<_>, Vec<_>) =
+        refused.iter().partition(|refusal| *refusal == "ResourceExhausted RATE_LIMITED");
+    assert!(late.iter().all(|refusal| *refusal == "InvalidArgument FIELDS_INVALID"), "{late:?}");
+    assert!(late.len() <= fit && full.len() >= fit, "{} held, {} refused", late.len(), full.len());
+    app.create(generic("after", &"x".repeat(60_000))).await.expect("the shares are given back");
 }

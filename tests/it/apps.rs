@@ -3,7 +3,7 @@
 use credvault::proto::v1;
 
 use crate::harness::provider::{Connected, STRICT, app_request, connection_request};
-use crate::harness::{Client, TestVault, refusal};
+use crate::harness::{Client, TestVault, input, refusal};
 use crate::on_both;
 
 const SIGNING: &str = "CANARY_signing_secret_of_the_app";
@@ -63,12 +63,10 @@ on_both! {
         assert!(!connected.vault.holds("oauth_apps", SIGNING).await);
         assert_eq!(verdict(&connected, &app, &id, SIGNING).await, v1::WebhookVerdict::Valid);
 
-        // What the app's key signs is for the shop that it names, and counts once for the app.
+        // What the app's key signs is not for a connection of another shop.
         let globex = connected.vault.app("globex").await;
         let other = globex.create(of_shop("main", "s-2")).await.unwrap().id;
         assert_eq!(verdict(&connected, &globex, &other, SIGNING).await, v1::WebhookVerdict::Invalid);
-        let same = globex.create(of_shop("same", "s-1")).await.unwrap().id;
-        assert_eq!(verdict(&connected, &globex, &same, SIGNING).await, v1::WebhookVerdict::Repeated);
 
         // What is left out or empty stays, as the app's secret does; plain settings are replaced.
         for kept in [with_settings(&[]), with_settings(&[("signing_secret", "")])] {
@@ -83,31 +81,53 @@ on_both! {
     }
 }
 
-#[tokio::test]
-async fn a_connection_that_nobody_has_connected_is_for_what_concerns_the_app_as_a_whole() {
-    let connected = Connected::sqlite(STRICT).await;
-    put(&connected.vault.client("operator").await, with_settings(&[("signing_secret", SIGNING)]))
-        .await
-        .unwrap();
-    let app = connected.vault.app("acme").await;
-    let whole = app.create(connection_request("whole")).await.unwrap().id;
-    let shop = app.create(of_shop("shop", "s-1")).await.unwrap().id;
-    let pasted = connected.granted(&app, "pasted", 3600).await;
+on_both! {
+    async fn what_the_apps_key_signs_is_for_the_account_that_the_provider_has_confirmed(vault: TestVault) {
+        let mut vault = vault;
+        vault.stop().await;
+        let connected = Connected::start(vault, STRICT).await;
+        put(&connected.vault.client("operator").await, with_settings(&[("signing_secret", SIGNING)])).await.unwrap();
+        let (acme, globex) = (connected.vault.app("acme").await, connected.vault.app("globex").await);
+        let told = async |client: &Client, id: &str| {
+            let told = verified(&connected, client, id, SIGNING).await;
+            assert_eq!(told.account_matched, told.problem.is_empty(), "{told:?}");
+            (told.verdict(), told.account_matched)
+        };
 
-    let told = verified(&connected, &app, &whole, SIGNING).await;
-    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Valid, false));
-    assert!(told.problem.contains("whose account"), "{told:?}");
-    let again = verified(&connected, &app, &whole, SIGNING).await;
-    assert_eq!((again.verdict(), again.account_matched), (v1::WebhookVerdict::Repeated, false));
+        // The provider accepts acme's token at its shop.
+        let shop = connected.granted_at(&acme, "s-1", 3600).await;
+        assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Invalid, false), "nobody has asked it yet");
+        let test = v1::TestConnectionRequest { connection_id: shop.clone() };
+        acme.connections().test_connection(test).await.unwrap();
+        assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Valid, true));
+        assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Repeated, true));
 
-    let told = verified(&connected, &app, &shop, SIGNING).await;
-    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Valid, true));
-    assert_eq!(told.problem, "");
+        // Others say that it is theirs, with a credential and without: that moves nothing, and uses nothing up.
+        connected.vault.clock.advance(std::time::Duration::from_secs(1));
+        let pasted = v1::CreateConnectionRequest {
+            auth_mode: "api_key".into(),
+            credential: Some(input(&[("key", "CANARY pasted")])),
+            ..of_shop("pasted", "s-1")
+        };
+        let pasted = globex.create(pasted).await.unwrap().id;
+        assert_eq!(told(&globex, &pasted).await, (v1::WebhookVerdict::Invalid, false));
+        let claiming = globex.create(of_shop("claiming", "s-1")).await.unwrap().id;
+        assert_eq!(told(&globex, &claiming).await, (v1::WebhookVerdict::Valid, false), "it is the provider's");
+        // What nobody has connected is for what concerns the app as a whole, each delivery once.
+        let whole = globex.create(connection_request("whole")).await.unwrap().id;
+        assert_eq!(told(&globex, &whole).await, (v1::WebhookVerdict::Repeated, false));
+        assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Valid, true));
 
-    // Somebody's account is there, and the vault does not know whose.
-    let told = verified(&connected, &app, &pasted, SIGNING).await;
-    assert_eq!((told.verdict(), told.account_matched), (v1::WebhookVerdict::Invalid, false));
-    assert!(told.problem.contains("TestConnection"), "{told:?}");
+        // A new credential may be another account's.
+        let put = v1::PutCredentialRequest {
+            connection_id: shop.clone(),
+            credential: Some(input(&[("access_token", "CANARY new")])),
+            ..Default::default()
+        };
+        acme.vault().put_credential(put).await.unwrap();
+        connected.vault.clock.advance(std::time::Duration::from_secs(1));
+        assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Invalid, false));
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! What a provider is asked right after it gave tokens: the settings without which they are of no use.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_catalog::{Details, Given, Granted, ProviderRequest, RefusalKind};
 use credvault_domain::{Config, SecretFields};
 use credvault_store::UsableApp;
+use serde_json::Value;
 
 use crate::authorize::{AuthorizeError, Target, accepted};
 use crate::refresher::{app_values, merge, moment};
@@ -14,6 +16,16 @@ use crate::{Broker, SendError};
 const ATTEMPTS: u32 = 3;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The settings of a consent, as far as they are known now.
+pub(crate) struct Completed {
+    /// All of them, which the catalog has accepted.
+    pub(crate) config: Config,
+    /// Those that the provider has told right now.
+    pub(crate) told: BTreeMap<String, Value>,
+    /// The account's id at the provider, if it says so.
+    pub(crate) account: Option<String>,
+}
 
 impl Broker {
     /// The settings with those that the provider adds, and the account's id if it says so.
@@ -27,12 +39,15 @@ impl Broker {
         usable: &UsableApp,
         config: Config,
         granted: &Granted,
-    ) -> Result<(Config, Option<String>), AuthorizeError> {
-        let Some(asked) = self.ask(target, usable, &config, granted).await else { return Ok((config, None)) };
+    ) -> Result<Completed, AuthorizeError> {
+        let nothing = |config| Completed { config, told: BTreeMap::new(), account: None };
+        let Some(asked) = self.ask(target, usable, &config, granted).await else {
+            return Ok(nothing(config));
+        };
         let added = asked.and_then(|Details { settings, account }| {
             let mut all = config.clone().into_object();
-            all.extend(settings);
-            Ok((accepted(target.mode, all)?, account))
+            all.extend(settings.clone());
+            Ok(Completed { config: accepted(target.mode, all)?, told: settings, account })
         });
         match added {
             Err(error) if target.mode.after_is_optional() => {
@@ -41,7 +56,7 @@ impl Broker {
                     %error,
                     "a consent ended without the settings that are asked for after it"
                 );
-                Ok((config, None))
+                Ok(nothing(config))
             }
             added => added,
         }

@@ -16,6 +16,7 @@ use credvault_store::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use crate::after::Completed;
 use crate::callback_signature::shopify_signed;
 use crate::http::SendError;
 use crate::refresher::{app_values, due_time, merge, moment};
@@ -302,8 +303,15 @@ impl Broker {
         let mut settings = config.into_object();
         settings.extend(granted.settings.clone());
         let config = accepted(target.mode, settings)?;
-        let (config, told) = self.complete_settings(target, &usable, config, &granted).await?;
-        let account = granted.account.clone().or(told).or_else(|| {
+        let mut confirmed_settings = target.mode.settings_in_exchange(&config);
+        let Completed { config, told, account } =
+            self.complete_settings(target, &usable, config, &granted).await?;
+        let told = granted.settings.iter().chain(&told);
+        confirmed_settings
+            .extend(told.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))));
+        let confirmed_account = granted.account.clone().or(account);
+        // What the browser has brought is signed by nobody.
+        let account = confirmed_account.clone().or_else(|| {
             let named = config.get(authorize.account.as_ref()?.as_str())?;
             named.as_str().map(str::to_owned)
         });
@@ -312,7 +320,7 @@ impl Broker {
         // Tokens of two accounts, or of two apps, must not stand side by side. What a caller says of the account does not
         // count: only what the provider said.
         let known = target.connection.confirmed_account_id.as_ref();
-        if known.is_none() || known != account.as_ref() {
+        if known.is_none() || known != confirmed_account.as_ref() {
             fields.retain(|name| !matches!(name.as_str(), "access_token" | "refresh_token"));
         }
         merge(&mut fields, &granted);
@@ -334,7 +342,8 @@ impl Broker {
         let mut write = write.clone();
         write.event.changed.extend(target.mode.moved(&target.connection.config, &config));
         let settings = NewSettings { config, destinations: target.mode.destinations().clone() };
-        let consent = Consent { settings, account, scopes: granted.scopes };
+        let consent =
+            Consent { settings, account, confirmed_account, confirmed_settings, scopes: granted.scopes };
         self.store_consented(target, &credential, &consent, &write).await
     }
 

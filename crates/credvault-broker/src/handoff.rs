@@ -1,6 +1,8 @@
 //! Keys that a provider hands over: it posts them to the vault's own port before it sends the browser back. Whoever knows
 //! the state could have posted them; the state is all that vouches.
 
+use std::collections::BTreeMap;
+
 use credvault_catalog::Flow;
 use credvault_domain::{Connection, ProviderId, SecretFields, Violations};
 use credvault_store::{
@@ -51,7 +53,13 @@ impl Broker {
         let credential = NewCredential { fields, hints, expire_time: None, renewal: None };
         let settings =
             NewSettings { config: connection.config.clone(), destinations: mode.destinations().clone() };
-        let consent = Consent { settings, account: None, scopes: None };
+        let consent = Consent {
+            settings,
+            account: None,
+            confirmed_account: None,
+            confirmed_settings: BTreeMap::new(),
+            scopes: None,
+        };
         self.store_consented(target, &credential, &consent, write).await
     }
 

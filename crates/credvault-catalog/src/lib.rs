@@ -56,6 +56,6 @@ pub use provider::{AppField, Provider, RateLimit};
 pub use public_keys::PublicKeys;
 pub use request_auth::RequestAuth;
 pub use webhook::{
-    AccountPath, AccountPlace, DeliveryAccount, Encoding, Handshake, KeyEncoding, KeyPlace, Scheme, Signed,
-    TimestampForm, Webhook,
+    AccountPath, AccountPlace, DeliveryAccount, Encoding, Handshake, KeyEncoding, KeyPlace, KnownAccount,
+    Match, Scheme, Signed, TimestampForm, Webhook,
 };

@@ -1,5 +1,6 @@
 //! How a provider signs its webhooks: data for whoever checks them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use credvault_domain::{Config, FieldName};
@@ -132,6 +133,28 @@ pub struct Webhook {
     pub handshakes: Vec<Handshake>,
 }
 
+/// What is known of a connection's account.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownAccount<'a> {
+    /// The connection's settings.
+    pub settings: &'a Config,
+    /// Settings that the provider has confirmed.
+    pub confirmed_settings: &'a BTreeMap<String, String>,
+    /// The account's id at the provider, as the provider says it.
+    pub confirmed_id: Option<&'a str>,
+}
+
+/// Whether a delivery names a connection's account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Match {
+    /// It names the one that the provider has confirmed, so.
+    Confirmed(String),
+    /// It names the one in the connection's settings, which nobody has confirmed.
+    Claimed,
+    /// It does not.
+    No,
+}
+
 /// One way in which a delivery names the account that it is about.
 #[derive(Debug)]
 pub struct DeliveryAccount {
@@ -170,12 +193,27 @@ impl DeliveryAccount {
         named.filter_map(|text| text.strip_prefix(self.prefix.as_str()).map(str::to_owned)).collect()
     }
 
-    /// What a delivery must name here to be about this connection's account, if the vault knows it. `external` is the
-    /// account's id as the provider told it.
-    pub fn of<'a>(&self, config: &'a Config, external: Option<&'a str>) -> Option<&'a str> {
+    /// What a delivery must name here to be about this account, if the provider has confirmed that.
+    fn confirmed<'a>(&self, account: &KnownAccount<'a>) -> Option<&'a str> {
         match &self.setting {
-            Some(setting) => config.get(setting).and_then(Value::as_str),
-            None => external,
+            Some(setting) => account.confirmed_settings.get(setting).map(String::as_str),
+            None => account.confirmed_id,
+        }
+    }
+
+    /// The same, if only the connection's settings say so, which its owner writes.
+    fn claimed<'a>(&self, account: &KnownAccount<'a>) -> Option<&'a str> {
+        account.settings.get(self.setting.as_ref()?).and_then(Value::as_str)
+    }
+
+    /// Whether one of these names is this account's. `None` if nothing is known of it here.
+    pub fn is_among(&self, names: &[String], account: &KnownAccount<'_>) -> Option<Match> {
+        let among = |known: &str| names.iter().any(|name| name == known);
+        match (self.confirmed(account), self.claimed(account)) {
+            (Some(known), _) if among(known) => Some(Match::Confirmed(known.to_owned())),
+            (None, Some(claimed)) if among(claimed) => Some(Match::Claimed),
+            (None, None) => None,
+            _ => Some(Match::No),
         }
     }
 }

@@ -263,6 +263,8 @@ pub struct Connection {
     /// The account that the provider itself says the credential is of, in a consent or a test. Only this one decides
     /// anything.
     pub confirmed_account_id: Option<String>,
+    /// Settings with the values that the provider itself told, or at which it has accepted the credential.
+    pub confirmed_settings: BTreeMap<String, String>,
     /// The account that the last test found the credential to be of, if it is another one.
     pub found_account_id: Option<String>,
     /// Whether it is the one used where no account is named. One for each owner and provider.

@@ -58,6 +58,7 @@ pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
         labels: Labels::from_stored(text_map(model.labels)?),
         external_account_id: model.external_account_id,
         confirmed_account_id: model.confirmed_account_id,
+        confirmed_settings: text_map(model.confirmed_settings)?,
         found_account_id: model.found_account_id,
         default: model.is_default,
         current_version: model.current_version,

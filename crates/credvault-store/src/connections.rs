@@ -1,5 +1,7 @@
 //! The repository of connections.
 
+use std::collections::BTreeMap;
+
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, EventType,
     Labels, Owner, ProviderId, Reason, Revocation, StateChange, TenantScope, Version,
@@ -12,7 +14,7 @@ use sea_orm::{
 use serde_json::{Value, json};
 
 use crate::change::{ChangeKind, Changing, Done, retrying};
-use crate::connection_row::{connection, owner_column, visible};
+use crate::connection_row::{connection, owner_column, text_map, visible};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::entity::refresh;
 use crate::error::violates;
@@ -47,6 +49,8 @@ pub enum Tested {
     Accepted {
         /// The account's id at the provider, if it says so.
         account: Option<String>,
+        /// Settings that the provider has confirmed by that, with their values.
+        settings: BTreeMap<String, String>,
     },
     /// It is not.
     Refused,
@@ -155,6 +159,7 @@ impl Connections<'_> {
             found_account_id: Set(None),
             verify_time: Set(None),
             confirmed_account_id: Set(None),
+            confirmed_settings: Set(json!({})),
         };
         let mut model = row.insert(&change.tx).await.map_err(taken)?;
         let id = ConnectionId::from_uuid(model.id);
@@ -386,6 +391,7 @@ impl Connections<'_> {
             let known = model.external_account_id.clone();
             let dead = Reason::ReauthorizationRequired.as_str();
             let was_dead = model.error_reason.as_deref() == Some(dead);
+            let mut confirmed = text_map(model.confirmed_settings.clone())?;
             let accepted = matches!(tested, Tested::Accepted { .. });
             let after = before.after(if accepted { StateChange::Accepted } else { StateChange::Refused })?;
             let mut row = touched(&change, model);
@@ -393,7 +399,7 @@ impl Connections<'_> {
                 row.state = Set(after.as_str().to_owned());
             }
             match tested {
-                Tested::Accepted { account } => {
+                Tested::Accepted { account, settings } => {
                     row.last_verified_time = Set(Some(change.now.micros()));
                     if settles {
                         row.error_reason = Set(None);
@@ -408,6 +414,8 @@ impl Connections<'_> {
                     if account.is_some() {
                         row.confirmed_account_id = Set(account.clone());
                     }
+                    confirmed.extend(settings.clone());
+                    row.confirmed_settings = Set(json!(confirmed));
                 }
                 Tested::Refused => {
                     row.error_reason = Set(Some(dead.to_owned()));

@@ -44,8 +44,12 @@ pub struct NewCredential {
 pub struct Consent {
     /// All settings, those that came along among them.
     pub settings: NewSettings,
-    /// The account's id at the provider, as the provider says it.
+    /// The account's id at the provider, as the provider or the browser that came back says it.
     pub account: Option<String>,
+    /// The same, as the provider says it.
+    pub confirmed_account: Option<String>,
+    /// Settings that the provider has told or accepted the consent at, with their values.
+    pub confirmed_settings: BTreeMap<String, String>,
     /// The scopes that were granted, if the provider says so.
     pub scopes: Option<Vec<String>>,
 }
@@ -165,7 +169,8 @@ impl Credentials<'_> {
             let (model, _) = store_version(&mut change, model, credential, None).await?;
             let mut row = model.into_active_model();
             row.external_account_id = Set(account);
-            row.confirmed_account_id = Set(consent.account.clone());
+            row.confirmed_account_id = Set(consent.confirmed_account.clone());
+            row.confirmed_settings = Set(json!(consent.confirmed_settings));
             row.scopes_granted = Set(consent.scopes.as_ref().map(|scopes| json!(scopes)));
             if credential.renewal.is_some() {
                 row.last_refreshed_time = Set(Some(change.now.micros()));
@@ -389,6 +394,7 @@ pub(crate) async fn store_version(
     row.found_account_id = Set(None);
     // Nobody has asked the provider yet whose this one is.
     row.confirmed_account_id = Set(None);
+    row.confirmed_settings = Set(json!({}));
     let random = change.store.keyring().random();
     row.verify_time = Set(Some(first_verification(change.now, random).micros()));
     revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
@@ -420,6 +426,7 @@ pub(crate) async fn disconnect(
     row.hints = Set(json!({}));
     row.expire_time = Set(None);
     row.confirmed_account_id = Set(None);
+    row.confirmed_settings = Set(json!({}));
     let model = row.update(&change.tx).await?;
     crate::refreshes::supersede(change, &model, None).await?;
     // Of a deleted one that was told before.

@@ -68,6 +68,7 @@ impl Weighed for Connection {
             + texts(self.owner.user().map(|user| user.as_str()))
             + self.error.as_ref().map_or(0, |error| error.reason.len() + optional(error.code.as_ref()))
             + ids.into_iter().map(|id| optional(id.as_ref())).sum::<usize>()
+            + map(&self.confirmed_settings)
             + map(&self.hints)
             + list(&self.scopes_asked)
             + list(&self.scopes_granted)

@@ -8,6 +8,7 @@ use credvault::proto::v1::audit_service_client::AuditServiceClient;
 use credvault::proto::v1::connection_service_client::ConnectionServiceClient;
 use credvault::proto::v1::vault_service_client::VaultServiceClient;
 use credvault_testkit::Leaf;
+use futures::StreamExt as _;
 use prost::bytes::{Buf as _, BufMut as _};
 use tonic::codec::{DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
@@ -153,6 +154,15 @@ impl Client {
         grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
         let path = path.parse().unwrap();
         Ok(grpc.server_streaming(Request::new(message), path, RawCodec).await?.into_inner())
+    }
+
+    /// Sends a message to any RPC, and never says that it has ended.
+    pub async fn unended(&self, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.calling());
+        grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
+        let path = path.parse().unwrap();
+        let stream = futures::stream::iter([message]).chain(futures::stream::pending());
+        Ok(grpc.client_streaming(Request::new(stream), path, RawCodec).await?.into_inner())
     }
 
     /// Calls any RPC with encoded bytes.

@@ -1,10 +1,7 @@
 //! Whose account a delivery is about. A key of the app's signs for every account that has consented to it, so a valid
 //! signature alone says nothing about the connection.
 
-use std::collections::BTreeSet;
-
-use credvault_catalog::{AccountPlace, Webhook};
-use credvault_domain::Config;
+use credvault_catalog::{AccountPlace, KnownAccount, Match, Webhook};
 use serde_json::Value;
 
 use super::Delivery;
@@ -19,38 +16,43 @@ pub enum Named {
     Other,
     /// It names no account.
     None,
-    /// The connection has no account to compare with: no setting that names one, and none that the provider told.
-    NothingKnown,
+    /// Nobody has confirmed what the connection's account is: at most the connection's own settings say so.
+    Unconfirmed,
     /// The provider's file does not say where a delivery names its account.
     NotSaid,
 }
 
-/// Whose account a delivery is about, for a connection with these settings and with `external` as its account's id, as the
-/// provider told it.
-pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, config: &Config, external: Option<&str>) -> Named {
+/// Whose account a delivery is about, for a connection of which this is known.
+pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, account: &KnownAccount<'_>) -> Named {
     if webhook.accounts.is_empty() {
         return Named::NotSaid;
     }
-    if !webhook.accounts.iter().any(|account| account.of(config, external).is_some()) {
-        return Named::NothingKnown;
-    }
     let body = content(delivery.body);
-    let mut others = BTreeSet::new();
-    for account in &webhook.accounts {
-        let (found, signed) = match &account.place {
+    let (mut known, mut claimed, mut others) = (false, false, false);
+    for place in &webhook.accounts {
+        let (names, signed) = match &place.place {
             AccountPlace::Header(name) => {
                 let value = delivery.header(name).ok().flatten();
-                let value = value.and_then(|value| value.strip_prefix(account.prefix.as_str()));
+                let value = value.and_then(|value| value.strip_prefix(place.prefix.as_str()));
                 (value.map(str::to_owned).into_iter().collect(), false)
             }
-            AccountPlace::Body(_) => (account.in_body(&body), true),
+            AccountPlace::Body(_) => (place.in_body(&body), true),
         };
-        match found.iter().find(|found| account.of(config, external) == Some(found)) {
-            Some(found) => return Named::This(signed.then(|| found.clone())),
-            None => others.extend(found),
+        match place.is_among(&names, account) {
+            Some(Match::Confirmed(name)) => return Named::This(signed.then_some(name)),
+            Some(Match::Claimed) => claimed = true,
+            Some(Match::No) => {
+                known = true;
+                others |= !names.is_empty();
+            }
+            None => {}
         }
     }
-    if others.is_empty() { Named::None } else { Named::Other }
+    match (known, claimed, others) {
+        (_, true, _) | (false, ..) => Named::Unconfirmed,
+        (true, false, true) => Named::Other,
+        (true, false, false) => Named::None,
+    }
 }
 
 /// The body as JSON. A form's values that are JSON themselves, as those of Slack's buttons, are read, too.

@@ -3,14 +3,14 @@
 //! Only the authority of a URL decides (RFC 3986, section 3.2). A setting in a path, such as the version of an API, asks
 //! another question of the same host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_domain::{Config, Destinations, SecretFields, Violations};
 
 use secrecy::ExposeSecret as _;
 
 use super::{Given, Mode};
-use crate::call::Flow;
+use crate::call::{CallTemplates, Flow};
 use crate::derived::Derived;
 use crate::template::{Placeholder, Template};
 
@@ -70,6 +70,24 @@ impl Mode {
             }
         }
         violations.into_result()
+    }
+
+    /// The settings that the URL names at which a code is exchanged, with their values: where that succeeds, the provider has
+    /// confirmed them.
+    pub fn settings_in_exchange(&self, config: &Config) -> BTreeMap<String, String> {
+        self.named_in(self.oauth.as_ref().and_then(|oauth| oauth.exchange.as_ref()), config)
+    }
+
+    /// The same for the URL at which a credential is tested.
+    pub fn settings_in_verification(&self, config: &Config) -> BTreeMap<String, String> {
+        self.named_in(self.verify.as_ref().map(|verify| &verify.call), config)
+    }
+
+    fn named_in(&self, call: Option<&CallTemplates>, config: &Config) -> BTreeMap<String, String> {
+        let mut names = BTreeSet::new();
+        call.into_iter().for_each(|call| self.settings_of(&call.url, &mut names));
+        let value = |name: &str| Some((name.to_owned(), config.get(name)?.as_str()?.to_owned()));
+        names.into_iter().filter_map(value).collect()
     }
 
     fn places(&self) -> &Places {

@@ -41,6 +41,7 @@ pub struct Model {
     pub found_account_id: Option<String>,
     pub verify_time: Option<i64>,
     pub confirmed_account_id: Option<String>,
+    pub confirmed_settings: Json,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

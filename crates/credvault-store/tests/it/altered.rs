@@ -55,7 +55,6 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "connections.enabled",
             "connections.labels",
             "connections.external_account_id",
-            "connections.confirmed_account_id",
             "connections.found_account_id",
             "connections.hints",
             "connections.expire_time",
@@ -97,6 +96,10 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "tenant_keys.root_id",
             "tenant_keys.create_time",
         ],
+    ),
+    (
+        "have what the provider has signed for another account count for the connection: webhooks, kept grants",
+        &["connections.confirmed_account_id", "connections.confirmed_settings"],
     ),
     (
         "have another connection of the same owner used where none is named",

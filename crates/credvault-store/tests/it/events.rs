@@ -1,6 +1,6 @@
 //! Events: written with the change that they tell of, claimed once, tried for a day.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use credvault_domain::{
@@ -168,13 +168,16 @@ on_both! {
         let consent = Consent {
             settings: NewSettings { config: Config::default(), destinations: Destinations::default() },
             account: None,
+            confirmed_account: None,
+            confirmed_settings: BTreeMap::new(),
             scopes: None,
         };
         let (credentials, connections) = (fixture.store.credentials(), fixture.store.connections());
         let complete = write(&acme, Action::CompleteAuthorization);
         credentials.authorize(&acme, id, &credential("CANARY"), &consent, &complete).await.unwrap().into_inner();
         let test = write(&acme, Action::TestConnection);
-        for tested in [Tested::Refused, Tested::Refused, Tested::Accepted { account: None }, Tested::Accepted { account: None }] {
+        let accepted = || Tested::Accepted { account: None, settings: BTreeMap::new() };
+        for tested in [Tested::Refused, Tested::Refused, accepted(), accepted()] {
             connections.tested(&acme, id, (1, 0), &tested, &test).await.unwrap().into_inner();
         }
         fixture.put(&acme, id, "CANARY").await;

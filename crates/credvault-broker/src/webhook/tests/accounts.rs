@@ -1,8 +1,9 @@
 //! Whose account a delivery is about, and what is no delivery at all, in the words of real providers.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use credvault_catalog::{Catalog, KeyPlace, Webhook};
+use credvault_catalog::{Catalog, KeyPlace, KnownAccount, Webhook};
 use credvault_domain::{Config, ProviderId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -94,31 +95,50 @@ fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
         ),
     ];
     for (provider, settings, external, own, foreign) in cases {
-        let Value::Object(settings) = settings else { panic!("an object") };
-        let config = Config::new(settings).expect("small");
-        let who = |body: &str, external| named(webhook(provider), &post(&[], body), &config, external);
-        assert!(matches!(who(&own, Some(external)), Named::This(Some(_))), "{provider}: {own}");
-        assert_eq!(who(&foreign, Some(external)), Named::Other, "{provider}: {foreign}");
-        for nothing in ["", "{}", "[]", "<html>", "a=b"] {
-            assert_eq!(who(nothing, Some(external)), Named::None, "{provider}: {nothing}");
+        let confirmed_settings = texts(&settings);
+        let config = config(settings);
+        let nothing = (Config::default(), BTreeMap::new());
+        let who = |body: &str, settings, confirmed_settings, confirmed_id| {
+            let known = KnownAccount { settings, confirmed_settings, confirmed_id };
+            named(webhook(provider), &post(&[], body), &known)
+        };
+        let confirmed = |body: &str| who(body, &config, &confirmed_settings, Some(external));
+        assert!(matches!(confirmed(&own), Named::This(Some(_))), "{provider}: {own}");
+        assert_eq!(confirmed(&foreign), Named::Other, "{provider}: {foreign}");
+        for unnamed in ["", "{}", "[]", "<html>", "a=b"] {
+            assert_eq!(confirmed(unnamed), Named::None, "{provider}: {unnamed}");
         }
-        // Who has no account and no setting is named by nothing.
-        let none = named(webhook(provider), &post(&[], &own), &Config::default(), None);
-        assert_eq!(none, Named::NothingKnown, "{provider}");
+        // What a connection's owner writes into its settings names nobody, and what contradicts them is for another.
+        assert_eq!(who(&own, &nothing.0, &nothing.1, None), Named::Unconfirmed, "{provider}");
+        if !confirmed_settings.is_empty() {
+            assert_eq!(who(&own, &config, &nothing.1, None), Named::Unconfirmed, "{provider}");
+            assert_eq!(who(&foreign, &config, &nothing.1, None), Named::Other, "{provider}");
+        }
     }
+}
+
+fn config(settings: Value) -> Config {
+    let Value::Object(settings) = settings else { panic!("an object") };
+    Config::new(settings).expect("small")
+}
+
+fn texts(settings: &Value) -> BTreeMap<String, String> {
+    serde_json::from_value(settings.clone()).expect("texts")
 }
 
 #[test]
 fn a_shop_is_named_in_a_header_that_nothing_signs() {
-    let Value::Object(settings) = json!({"shop": "a.myshopify.com"}) else { panic!("an object") };
-    let config = Config::new(settings).expect("small");
+    let settings = json!({"shop": "a.myshopify.com"});
+    let (confirmed_settings, settings) = (texts(&settings), config(settings));
+    let known =
+        KnownAccount { settings: &settings, confirmed_settings: &confirmed_settings, confirmed_id: None };
     let from = |shop: &str| {
         let headers = [("X-Shopify-Shop-Domain".to_owned(), shop.to_owned())];
-        named(webhook("shopify"), &post(&headers, "{}"), &config, None)
+        named(webhook("shopify"), &post(&headers, "{}"), &known)
     };
     assert_eq!(from("a.myshopify.com"), Named::This(None));
     assert_eq!(from("b.myshopify.com"), Named::Other);
-    assert_eq!(named(webhook("shopify"), &post(&[], "{}"), &config, None), Named::None);
+    assert_eq!(named(webhook("shopify"), &post(&[], "{}"), &known), Named::None);
 }
 
 #[test]
