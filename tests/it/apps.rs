@@ -81,11 +81,28 @@ on_both! {
     }
 }
 
+/// A mode whose tokens are tested at the shop.
+const AT_SHOP: &str = "rotates = 'yes'
+[modes.at_shop]
+title = 'Token of a shop'
+kind = 'static'
+secret.access_token = { title = 'Token', required = true }
+request = { headers = { Authorization = 'Bearer {secret.access_token}' } }
+[modes.at_shop.verify.call]
+url = '{url}/me?shop={config.shop}'
+headers = { Authorization = 'Bearer {secret.access_token}' }
+";
+
+fn with_token(request: v1::CreateConnectionRequest, token: &str) -> v1::CreateConnectionRequest {
+    let credential = Some(input(&[("access_token", token)]));
+    v1::CreateConnectionRequest { auth_mode: "at_shop".into(), credential, ..request }
+}
+
 on_both! {
     async fn what_the_apps_key_signs_is_for_the_account_that_the_provider_has_confirmed(vault: TestVault) {
         let mut vault = vault;
         vault.stop().await;
-        let connected = Connected::start(vault, STRICT).await;
+        let connected = Connected::start(vault, AT_SHOP).await;
         put(&connected.vault.client("operator").await, with_settings(&[("signing_secret", SIGNING)])).await.unwrap();
         let (acme, globex) = (connected.vault.app("acme").await, connected.vault.app("globex").await);
         let told = async |client: &Client, id: &str| {
@@ -95,7 +112,8 @@ on_both! {
         };
 
         // The provider accepts acme's token at its shop.
-        let shop = connected.granted_at(&acme, "s-1", 3600).await;
+        let tokens = connected.provider.issue("s-1", &["read"]);
+        let shop = acme.create(with_token(of_shop("shop", "s-1"), &tokens.access_token)).await.unwrap().id;
         assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Invalid, false), "nobody has asked it yet");
         let test = v1::TestConnectionRequest { connection_id: shop.clone() };
         acme.connections().test_connection(test).await.unwrap();
@@ -104,11 +122,7 @@ on_both! {
 
         // Others say that it is theirs, with a credential and without: that moves nothing, and uses nothing up.
         connected.vault.clock.advance(std::time::Duration::from_secs(1));
-        let pasted = v1::CreateConnectionRequest {
-            auth_mode: "api_key".into(),
-            credential: Some(input(&[("key", "CANARY pasted")])),
-            ..of_shop("pasted", "s-1")
-        };
+        let pasted = with_token(of_shop("pasted", "s-1"), "CANARY pasted");
         let pasted = globex.create(pasted).await.unwrap().id;
         assert_eq!(told(&globex, &pasted).await, (v1::WebhookVerdict::Invalid, false));
         let claiming = globex.create(of_shop("claiming", "s-1")).await.unwrap().id;

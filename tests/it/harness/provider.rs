@@ -23,7 +23,7 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
         "id = 'simulator'\nname = 'Simulator'\n\
-         config.shop = {{ title = 'Shop' }}\n\
+         config.shop = {{ title = 'Shop', pattern = '^[a-z0-9-]{{1,20}}$', expects = 'a name' }}\n\
          app.application_id = {{ title = 'Application id' }}\n\
          app.signing_secret = {{ title = 'Signing secret', secret = true }}\n\
          [modes.oauth2_code]\ntitle = 'OAuth'\nkind = 'oauth2_code'\n\
@@ -43,7 +43,7 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
          [modes.oauth2_code.answer]\naccount = 'account'\n\
          [modes.oauth2_code.revoke]\ncall = {{ url = '{url}/revoke', {secret}, form = {{ token = '{{secret.refresh_token}}' }} }}\n\
-         [modes.oauth2_code.verify]\naccount = 'id'\nname = 'name'\ncall.url = '{url}/me?shop={{config.shop?}}'\n\
+         [modes.oauth2_code.verify]\naccount = 'id'\nname = 'name'\ncall.url = '{url}/me'\n\
          [modes.api_key]\ntitle = 'Key'\nkind = 'static'\n\
          secret.key = {{ title = 'Key', required = true }}\n\
          secret.webhook_secret = {{ title = 'Webhook secret', vault_only = true }}\n\
@@ -122,19 +122,8 @@ impl Connected {
 
     /// A connection with a grant of the provider, whose access token has `left` to live as far as the vault knows.
     pub async fn granted(&self, app: &Client, account: &str, left: i64) -> String {
-        self.granted_to(app, connection_request(account), left).await
-    }
-
-    /// The same, of a shop.
-    pub async fn granted_at(&self, app: &Client, shop: &str, left: i64) -> String {
-        let fields = [("shop".to_owned(), prost_types::Value::from(shop))];
-        let config = Some(prost_types::Struct { fields: fields.into() });
-        self.granted_to(app, v1::CreateConnectionRequest { config, ..connection_request(shop) }, left).await
-    }
-
-    async fn granted_to(&self, app: &Client, request: v1::CreateConnectionRequest, left: i64) -> String {
-        let tokens = self.provider.issue(&request.account_name, &["read"]);
-        let id = app.create(request).await.unwrap().id;
+        let tokens = self.provider.issue(account, &["read"]);
+        let id = app.create(connection_request(account)).await.unwrap().id;
         let fields = [
             ("access_token", tokens.access_token.as_str()),
             ("refresh_token", tokens.refresh_token.as_str()),

@@ -41,12 +41,10 @@ pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, account: &KnownAccount<
         match place.is_among(&names, account) {
             Some(Match::Confirmed(name)) => return Named::This(signed.then_some(name)),
             Some(Match::Claimed) => claimed = true,
-            Some(Match::No) => {
-                known = true;
-                others |= !names.is_empty();
-            }
+            Some(Match::No) => known = true,
             None => {}
         }
+        others |= !names.is_empty();
     }
     match (known, claimed, others) {
         (_, true, _) | (false, ..) => Named::Unconfirmed,
