@@ -314,6 +314,7 @@ pub(crate) async fn insert_tenant<C: ConnectionTrait>(
         tenant_id: Set(id.as_str().to_owned()),
         version: Set(1),
         root_id: Set(i64::from(keyring.root().id())),
+        patience_time: Set(None),
         wrapped: Set(keyring.generate(id, 1)?),
         create_time: Set(now),
     };

@@ -370,7 +370,7 @@ on_both! {
         let id = fixture.connection(&scope, "a").await.id;
         fixture.put(&scope, id, "CANARY").await;
         fixture.execute("UPDATE event_deliveries SET body = 'forged'").await;
-        let place = fixture.store.event_deliveries().due(1).await.unwrap().remove(0);
+        let place = fixture.store.event_deliveries().due(None).await.unwrap().places.remove(0);
         let (target, events) = fixture.store.event_deliveries().claim(&place).await.unwrap().unwrap();
         assert!(events.iter().all(|event| event.body == "forged"));
         // But to the URL that was stored with the secret, whatever the row says.
@@ -384,11 +384,11 @@ on_both! {
         fixture.put(&scope, id, "CANARY").await;
         fixture.execute("UPDATE event_endpoints SET generation = generation + 1").await;
         let deliveries = fixture.store.event_deliveries();
-        let place = deliveries.due(1).await.unwrap().remove(0);
+        let place = deliveries.due(None).await.unwrap().places.remove(0);
         assert!(matches!(deliveries.claim(&place).await, Err(Error::Integrity)));
-        assert!(deliveries.due(1).await.unwrap().is_empty(), "it rests");
+        assert!(deliveries.due(None).await.unwrap().places.is_empty(), "it rests");
         fixture.clock.advance(std::time::Duration::from_secs(3601));
-        assert_eq!(deliveries.due(1).await.unwrap().len(), 1);
+        assert_eq!(deliveries.due(None).await.unwrap().places.len(), 1);
         let page = Page { size: 10, token: String::new(), query: Vec::new() };
         let listed = fixture.store.event_endpoints().list(&scope, &page).await.unwrap().items;
         assert_eq!((listed[0].id, listed[0].url.as_str()), (endpoint, "https://app.test"), "its host shows");
