@@ -18,7 +18,7 @@ use crate::events::{new_endpoint, put};
 use crate::fixture::*;
 use crate::handoffs::{BROWSER, begin, hand_over, start};
 use crate::on_both;
-use crate::refreshes::{claimed, record, renewed};
+use crate::refreshes::{claimed, record, renewed, renewing};
 
 /// Columns that can be altered without being noticed, by what that is good for. Every other column, a new one too, must
 /// be noticed.
@@ -55,7 +55,6 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "connections.enabled",
             "connections.labels",
             "connections.external_account_id",
-            "connections.confirmed_account_id",
             "connections.found_account_id",
             "connections.hints",
             "connections.expire_time",
@@ -77,7 +76,6 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "credential_versions.expire_time",
             "credential_versions.rolled_back_from",
             "tokens.expire_time",
-            "oauth_apps.scopes",
             "oauth_apps.hints",
             "oauth_apps.create_time",
             "oauth_apps.update_time",
@@ -97,6 +95,11 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "tenant_keys.root_id",
             "tenant_keys.create_time",
         ],
+    ),
+    (
+        "have another account taken for a connection's: whose webhooks count there, which connections are one account's, and \
+         whether a grant is kept",
+        &["connections.confirmed_account_id"],
     ),
     (
         "have another connection of the same owner used where none is named",
@@ -359,9 +362,27 @@ on_both! {
         let begin = write(&scope, Action::BeginAuthorization);
         let begun = fixture.store.authorizations().begin(&scope, own, &new, &begin).await.unwrap().into_inner();
         fixture.execute(&format!("UPDATE authorizations SET connection_id = {}", fixture.id(other))).await;
+        // And elsewhere: what is asked for, and where browser and result go.
+        fixture.execute(
+            "UPDATE authorizations SET scopes = '[\"all\"]', redirect_uri = 'https://evil.example/',
+                 return_origin = 'https://evil.example', return_url = 'https://evil.example/'",
+        ).await;
+        let awaited = fixture.store.authorizations().find(begun.state.expose_secret()).await.unwrap();
+        let evil = |url: Option<&str>| url.is_some_and(|url| url.starts_with("https://evil.example"));
+        assert!(evil(awaited.return_origin.as_deref()) && evil(awaited.return_url.as_deref()));
+        assert!(evil(Some(&awaited.redirect_uri)) && awaited.scopes == ["all"]);
         let bringer = Bringer { user: None, session: None, public: false };
         let taken = fixture.store.authorizations().take(&scope, begun.state.expose_secret(), bringer).await.unwrap();
         assert_eq!(taken.place.connection(), other);
+    }
+
+    async fn a_refresh_under_way_can_be_begun_again(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let first = claimed(&fixture.store, &place, seen).await;
+        fixture.execute("UPDATE refreshes SET state = 'IDLE', instance = NULL, intent_id = NULL, lease_time = NULL").await;
+        let second = claimed(&fixture.store, &place, seen).await;
+        assert_eq!(first.place, second.place, "the same token is sent twice");
     }
 
     async fn an_event_that_never_happened_is_sent(fixture: &Fixture) {
