@@ -1,10 +1,10 @@
 //! The one place that reads the system's clock, and how far it is trusted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use credvault_domain::{Clock, Timestamp};
+use credvault_domain::{Clock, Present, Timestamp};
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +23,15 @@ const TOLERATED: Duration = Duration::from_secs(5);
 
 /// The clock that a vault works by: the machine's, or, where that is off, the time of the database, which all replicas
 /// share. So a machine with a wrong clock neither serves what has ended nor refuses what has not.
+///
+/// Beyond `limit` either of the two may be the wrong one. Credentials are still served by the database's time, but nothing
+/// is destroyed by it, and callers are authenticated only by what is valid at both times.
 pub(crate) struct SharedClock {
     machine: Arc<dyn Clock>,
     /// What is added to the machine's time, in microseconds.
     correction: AtomicI64,
+    /// Whether the difference is within `limit`.
+    trusted: AtomicBool,
     /// Beyond which difference this process is not ready; `None` if the clocks are not compared.
     limit: Option<Duration>,
 }
@@ -38,14 +43,14 @@ pub(crate) enum Agreement {
     Agrees,
     /// They differ, and the database's is followed.
     Differs,
-    /// They differ by more than is permitted.
+    /// They differ by more than is permitted; the database's is followed where that destroys nothing.
     TooFar,
 }
 
 impl SharedClock {
     /// Works by `machine` until it is compared.
     pub(crate) fn new(machine: Arc<dyn Clock>, limit: Option<Duration>) -> Self {
-        Self { machine, correction: AtomicI64::new(0), limit }
+        Self { machine, correction: AtomicI64::new(0), trusted: AtomicBool::new(true), limit }
     }
 
     /// The machine's own time, whatever the database's is.
@@ -70,6 +75,7 @@ impl SharedClock {
         };
         let correction = if agreement == Agreement::Agrees { 0 } else { difference };
         self.correction.store(correction, Ordering::Relaxed);
+        self.trusted.store(agreement != Agreement::TooFar, Ordering::Relaxed);
         agreement
     }
 }
@@ -78,6 +84,16 @@ impl Clock for SharedClock {
     fn now(&self) -> Timestamp {
         let correction = self.correction.load(Ordering::Relaxed);
         Timestamp::from_micros(self.machine.now().micros().saturating_add(correction))
+    }
+
+    fn present(&self) -> Present {
+        let now = self.now();
+        let machine = if self.is_trusted() { now } else { self.machine() };
+        Present { earliest: now.min(machine), now, latest: now.max(machine) }
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.trusted.load(Ordering::Relaxed)
     }
 }
 
@@ -114,6 +130,12 @@ mod tests {
             let at = |seconds: i64| Timestamp::from_micros(noon + seconds * second);
             let told = clock.compare(at(0), at(offset), at(took));
             assert_eq!((told, clock.now()), (agreement, at(counts)), "{offset} {took}");
+            // Beyond the limit either clock may be wrong, so both count against a caller, and nothing is destroyed.
+            let far = agreement == Agreement::TooFar;
+            let machine = if far { at(0) } else { at(counts) };
+            let (earliest, latest) = (machine.min(at(counts)), machine.max(at(counts)));
+            assert_eq!(clock.present(), Present { earliest, now: at(counts), latest }, "{offset} {took}");
+            assert_eq!(clock.is_trusted(), !far, "{offset} {took}");
         }
         let never = SharedClock::new(Arc::new(Standing(noon)), None);
         let (now, later) = (Timestamp::from_micros(noon), Timestamp::from_micros(noon + 7200 * second));

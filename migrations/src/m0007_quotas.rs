@@ -1,4 +1,5 @@
-//! An index over a user's connections, deleted ones included: quotas count them.
+//! An index over a user's connections, deleted ones included: quotas count them, and a deletion of the user looks for the
+//! newest.
 
 use sea_orm_migration::prelude::*;
 
@@ -12,7 +13,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let sql = "CREATE INDEX connections_owner ON connections (tenant_id, owner_user)";
+        let sql = "CREATE INDEX connections_owner ON connections (tenant_id, owner_user, create_time)";
         manager.get_connection().execute_unprepared(sql).await.map(|_| ())
     }
 

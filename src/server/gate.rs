@@ -85,7 +85,7 @@ impl Gate {
             return Refusal::Overloaded.status(&trace.to_string()).into_http();
         }
         let trust = self.vault.identity.trust();
-        match trust.service(&peer.certificate, &peer.checked, self.vault.clock.now()) {
+        match trust.service(&peer.certificate, &peer.checked, self.vault.clock.present()) {
             Ok(_) => self.route(request.map(Body::new)).await,
             Err(error) => Refusal::from(IdentityError::from(error)).status(&trace.to_string()).into_http(),
         }
@@ -157,9 +157,9 @@ impl Gate {
     ) -> Result<Caller, (Option<Caller>, Refusal)> {
         let identity = &self.vault.identity;
         let presented = presented(headers).map_err(|error| (None, error.into()))?;
-        let now = self.vault.clock.now();
+        let present = self.vault.clock.present();
         let authenticated =
-            identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, now);
+            identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, present);
         let authenticated = trace::CURRENT.scope(trace, authenticated);
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(result) => result.map_err(|error| (None, error.into()))?,

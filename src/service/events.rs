@@ -38,7 +38,8 @@ pub(super) async fn delete_event_endpoint(
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
     let id = wire::event_endpoint_id(&request.endpoint_id)?;
     let write = call.write(&request.request_id, &request)?;
-    let deleted = call.vault.store.event_endpoints().delete(&scope, id, &write).await?;
+    let deleted =
+        call.vault.store.event_endpoints().delete(&scope, id, &write, call.patience().into_std()).await?;
     Ok(deleted.map(|()| v1::DeleteEventEndpointResponse {}))
 }
 

@@ -12,7 +12,9 @@ use super::SettingsError;
 pub(super) fn check(key: &str, url: &SecretString) -> Result<(), SettingsError> {
     // What cannot be parsed is refused by the driver.
     let Ok(url) = Url::parse(url.expose_secret()) else { return Ok(()) };
-    if !matches!(url.scheme(), "postgres" | "postgresql") || stays_here(&url) || is_encrypted(&url) {
+    let variable = |name: &str| std::env::var(name).ok();
+    if !matches!(url.scheme(), "postgres" | "postgresql") || stays_here(&url, &variable) || is_encrypted(&url)
+    {
         return Ok(());
     }
     Err(SettingsError::Wrong(format!(
@@ -33,10 +35,13 @@ fn is_encrypted(url: &Url) -> bool {
     })
 }
 
-/// Whether the other end is on this machine: a socket's folder, or a loopback address.
-fn stays_here(url: &Url) -> bool {
+/// Whether the other end is on this machine: a socket's folder, or a loopback address. A URL without a host leads where the
+/// driver's variables say.
+fn stays_here(url: &Url, variable: &impl Fn(&str) -> Option<String>) -> bool {
     let of_url = url.host_str().map(|host| host.to_ascii_lowercase().replace("%2f", "/"));
-    let host = last(url, &["host", "hostaddr"]).or(of_url).unwrap_or_default();
+    let of_url = last(url, &["host", "hostaddr"]).or(of_url).filter(|host| !host.is_empty());
+    let of_variables = || variable("PGHOSTADDR").or_else(|| variable("PGHOST"));
+    let host = of_url.or_else(of_variables).unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.is_empty()
         || host.starts_with('/')
@@ -47,6 +52,24 @@ fn stays_here(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_without_a_host_leads_where_the_variables_say() {
+        let local = |url: &str, set: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            };
+            stays_here(&Url::parse(url).expect(url), &variable)
+        };
+        for url in ["postgres:///c", "postgres://a@/c", "postgres:///c?host="] {
+            assert!(local(url, &[]), "{url}");
+            assert!(local(url, &[("PGHOST", "/var/run/postgresql")]), "{url}");
+            assert!(local(url, &[("PGHOST", "db.example"), ("PGHOSTADDR", "127.0.0.1")]), "{url}");
+            assert!(!local(url, &[("PGHOST", "db.example")]), "{url}");
+            assert!(!local(url, &[("PGHOST", "localhost"), ("PGHOSTADDR", "10.0.0.1")]), "{url}");
+        }
+        assert!(local("postgres://localhost/c", &[("PGHOST", "db.example")]), "the URL's own comes first");
+    }
 
     #[test]
     fn only_this_machine_is_reached_without_tls() {

@@ -105,6 +105,29 @@ fn no_connection_takes_more_than_is_counted() {
     }
 }
 
+/// A record with the largest numbers and these lists.
+fn audit_record(changed: Vec<String>, released: Vec<String>, policies: Vec<String>) -> AuditRecord {
+    AuditRecord {
+        id: uuid::Uuid::max(),
+        time: TIME,
+        service: None,
+        user: None,
+        tenant_source: String::new(),
+        action: String::new(),
+        connection: Some(ConnectionId::from_uuid(uuid::Uuid::max())),
+        provider: None,
+        version: Some(NUMBER),
+        purpose: None,
+        changed,
+        released,
+        outcome: AuditOutcome::Failed,
+        reason: None,
+        policies,
+        trace: String::new(),
+        source: None,
+    }
+}
+
 #[test]
 fn nothing_else_that_is_listed_takes_more_than_is_counted() {
     let time = Some(TIME);
@@ -125,26 +148,25 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
         );
         check(
             AuditRecord {
-                id: uuid::Uuid::max(),
-                time: TIME,
                 service: some(),
                 user: some(),
                 tenant_source: text(bytes),
                 action: text(bytes),
-                connection: Some(ConnectionId::from_uuid(uuid::Uuid::max())),
                 provider: some(),
-                version: Some(NUMBER),
                 purpose: some(),
-                changed: many(),
-                released: many(),
-                outcome: AuditOutcome::Failed,
                 reason: some(),
-                policies: many(),
                 trace: text(bytes),
                 source: some(),
+                ..audit_record(many(), many(), many())
             },
             |item| audit_event(item).encoded_len(),
         );
+        // Each list alone, so that what is counted for the others does not hide one that is forgotten.
+        for list in 0..3 {
+            let of = |this: usize| if this == list { vec![text(bytes.max(1)); 300] } else { Vec::new() };
+            let (changed, released, policies) = (of(0), of(1), of(2));
+            check(audit_record(changed, released, policies), |item| audit_event(item).encoded_len());
+        }
         check(
             Tenant {
                 id: TenantId::from_stored(text(64)),

@@ -91,17 +91,20 @@ impl Broker {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (places, mut turns) = (Turns::new(ENDPOINTS), JoinSet::new());
-        let mut busy: HashMap<Id, EventPlace> = HashMap::new();
+        let (mut busy, mut from) = (HashMap::<Id, EventPlace>::new(), None);
         while end.run_until_cancelled(ticks.tick()).await.is_some() {
             while let Some(ended) = turns.try_join_next_with_id() {
                 busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
             }
-            let limit = u64::try_from(busy.len() + ENDPOINTS).unwrap_or(u64::MAX);
-            let due = self.store().event_deliveries().due(limit).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "due events could not be looked for");
-                Vec::new()
-            });
-            for place in due {
+            let due = match self.store().event_deliveries().due(from.as_ref()).await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "due events could not be looked for");
+                    continue;
+                }
+            };
+            from = due.next;
+            for place in due.places {
                 if busy.values().any(|at| *at == place) {
                     continue;
                 }

@@ -210,24 +210,45 @@ impl Known<'_> {
                 "must not have an optional part: without a URL there is no call".to_owned(),
             ));
         }
-        for placeholder in template.placeholders() {
-            let narrow = match placeholder {
-                Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
-                    field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
-                }),
-                Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
-                // The app is the platform's, and a key's id has been checked.
-                Placeholder::App(_) | Placeholder::Flow("key_id") => true,
-                _ => false,
-            };
-            if !narrow {
-                let problem = format!(
-                    "refers to {placeholder}; a URL takes settings with a pattern or enum, what is looked up by one, and app.X"
-                );
-                return Err((key.to_owned(), problem));
-            }
+        // The app is the platform's, and a key's id has been checked.
+        let fixed = |placeholder: &Placeholder| {
+            matches!(placeholder, Placeholder::App(_) | Placeholder::Flow("key_id"))
+        };
+        if let Some(wide) = template.placeholders().find(|it| !fixed(it) && !self.is_narrow(it)) {
+            let problem = format!(
+                "refers to {wide}; a URL takes settings with a pattern or enum, what is looked up by one, and, behind \
+                 the host, app.X"
+            );
+            return Err((key.to_owned(), problem));
         }
+        self.check_authority(key, &template)?;
         Ok(template)
+    }
+
+    /// Whether what a tenant may write there is narrowed down.
+    fn is_narrow(&self, placeholder: &Placeholder) -> bool {
+        match placeholder {
+            Placeholder::Config(name) => self.config.get(name.as_str()).is_some_and(|field| {
+                field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
+            }),
+            Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
+            _ => false,
+        }
+    }
+
+    /// Checks where a URL leads: to a host that the file names, or that a narrow setting does. A setting of the app never
+    /// decides it, for the app keeps its secrets when its settings are changed, and they would go elsewhere.
+    fn check_authority(&self, key: &str, template: &Template) -> Result<(), Problem> {
+        match template.authority().placeholders().find(|placeholder| !self.is_narrow(placeholder)) {
+            Some(wide) => {
+                let problem = format!(
+                    "refers to {wide} where the host stands; that takes settings with a pattern or enum, and what is \
+                     looked up by one"
+                );
+                Err((key.to_owned(), problem))
+            }
+            None => Ok(()),
+        }
     }
 
     fn pairs(
@@ -247,14 +268,18 @@ impl Known<'_> {
     pub(crate) fn request(&self, key: &str, file: RequestFile) -> Result<RequestTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         Ok(RequestTemplates {
-            base_url: file
-                .base_url
-                .map(|url| self.template(&at("base_url"), &url, Stage::Request))
-                .transpose()?,
+            base_url: file.base_url.map(|url| self.base_url(&at("base_url"), &url)).transpose()?,
             basic: self.basic(key, file.basic, Stage::Request)?,
             headers: self.pairs(&at("headers"), file.headers, Stage::Request)?,
             query: self.pairs(&at("query"), file.query, Stage::Request)?,
         })
+    }
+
+    /// A URL that callers put a path behind.
+    fn base_url(&self, key: &str, text: &str) -> Result<Template, Problem> {
+        let template = self.template(key, text, Stage::Request)?;
+        self.check_authority(key, &template)?;
+        Ok(template)
     }
 
     fn basic(

@@ -54,6 +54,6 @@ pub use reason::Reason;
 pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};
 pub use tenant::{Tenant, TenantId, TenantState};
-pub use time::{Clock, Timestamp};
+pub use time::{Clock, Present, Timestamp};
 pub use user::UserId;
 pub use violation::{Violation, Violations};

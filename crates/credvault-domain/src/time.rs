@@ -60,10 +60,33 @@ impl Timestamp {
     }
 }
 
+/// The present, as far as it is known. `earliest` and `latest` differ from `now` while two clocks disagree and either may
+/// be the wrong one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Present {
+    /// What is not valid yet is judged by this.
+    pub earliest: Timestamp,
+    /// The instant that all else works by.
+    pub now: Timestamp,
+    /// What ends is judged by this.
+    pub latest: Timestamp,
+}
+
 /// Where the time comes from. Handed in everywhere, so that tests own it.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
+
+    /// The present instant, and the bounds that callers are authenticated by.
+    fn present(&self) -> Present {
+        let now = self.now();
+        Present { earliest: now, now, latest: now }
+    }
+
+    /// Whether something may be destroyed because its time is over. While this is `false`, that waits.
+    fn is_trusted(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use credvault_domain::{Action, Reach, ServiceId, TenantId, TenantScope, TenantSource, Timestamp, UserId};
+use credvault_domain::{Action, Present, Reach, ServiceId, TenantId, TenantScope, TenantSource, UserId};
 
 use crate::question::Circumstances;
 use crate::{Error, Facts, Issuers, PeerCertificate, Permit, Policies, Resource, Trust};
@@ -102,15 +102,15 @@ impl Identity {
         checked: &AtomicU64,
         source: IpAddr,
         presented: Presented<'_>,
-        now: Timestamp,
+        present: Present,
     ) -> Result<Caller, Error> {
-        let service = self.trust.service(peer, checked, now)?.clone();
+        let service = self.trust.service(peer, checked, present)?.clone();
         let tenant = header("x-tenant-id", presented.tenant, TenantId::parse)?;
         let user = header("x-user-id", presented.user, UserId::parse)?;
         let mut caller = Caller { service, tenant: None, source };
         match (presented.authorization, tenant) {
             (Some(authorization), tenant) => {
-                let verified = self.issuers.verify(authorization, &caller.service, now).await?;
+                let verified = self.issuers.verify(authorization, &caller.service, present).await?;
                 if tenant.is_some_and(|tenant| tenant != verified.tenant) {
                     return Err(Error::Mismatch("x-tenant-id"));
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use credvault_domain::{ServiceId, TenantId, TenantSource, Timestamp, UserId};
+use credvault_domain::{Present, ServiceId, TenantId, TenantSource, Timestamp, UserId};
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
@@ -186,17 +186,17 @@ impl Issuer {
         token: &str,
         claims: &Claims,
         service: &ServiceId,
-        now: Timestamp,
+        present: Present,
     ) -> Result<VerifiedTenant, Error> {
         let header = jwt::header(token)?;
         let kid = header.kid.as_deref();
-        let keys = self.keys_with(kid, now).await?;
+        let keys = self.keys_with(kid, present.now).await?;
         let key = keys.find(kid).ok_or(TokenError::UnknownKey)?;
         jwt::verify(token, &header, key)?;
         jwt::check_times(
             claims,
             i64::try_from(self.settings.max_lifetime.as_secs()).unwrap_or(i64::MAX),
-            now,
+            present,
         )?;
         self.check_audience(claims)?;
         if self.settings.kind == IssuerKind::Assertion
@@ -270,13 +270,13 @@ impl Issuers {
         &self,
         authorization: &str,
         service: &ServiceId,
-        now: Timestamp,
+        present: Present,
     ) -> Result<VerifiedTenant, Error> {
         let token = jwt::bearer(authorization)?;
         jwt::header(token)?;
         let claims = jwt::claims(token)?;
         let claimed = jwt::issuer(&claims)?;
         let issuer = self.0.iter().find(|issuer| issuer.settings.issuer == claimed);
-        issuer.ok_or(TokenError::UnknownIssuer)?.verify(token, &claims, service, now).await
+        issuer.ok_or(TokenError::UnknownIssuer)?.verify(token, &claims, service, present).await
     }
 }

@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, decode_header};
 
 use crate::claims::{Claims, Json, seconds_at};
 use crate::jwks::{Key, public_key};
-use credvault_domain::Timestamp;
+use credvault_domain::Present;
 
 /// The largest token that is looked at.
 const MAX_BYTES: usize = 8 * 1024;
@@ -140,19 +140,18 @@ pub(crate) fn verify(token: &str, header: &Header, key: &Key) -> Result<(), Toke
 }
 
 /// Checks `exp`, `nbf` and `iat`, and that the token does not live for longer than `max_lifetime` seconds.
-pub(crate) fn check_times(claims: &Claims, max_lifetime: i64, now: Timestamp) -> Result<(), TokenError> {
+pub(crate) fn check_times(claims: &Claims, max_lifetime: i64, present: Present) -> Result<(), TokenError> {
     let required =
         |name: &str| seconds_at(claims, name).ok_or_else(|| TokenError::ClaimMissing(name.to_owned()));
     let (expires, issued) = (required("exp")?, required("iat")?);
     let begins = if claims.contains_key("nbf") { required("nbf")?.max(issued) } else { issued };
-    let now = now.seconds();
-    if expires.saturating_add(LEEWAY) <= now {
+    if expires.saturating_add(LEEWAY) <= present.latest.seconds() {
         return Err(TokenError::Expired);
     }
     if expires < issued {
         return Err(TokenError::Backwards);
     }
-    if begins.saturating_sub(LEEWAY) > now {
+    if begins.saturating_sub(LEEWAY) > present.earliest.seconds() {
         return Err(TokenError::NotYetValid);
     }
     let seconds = expires.saturating_sub(issued);

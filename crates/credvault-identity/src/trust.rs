@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use credvault_domain::{ServiceId, Timestamp, TrustDomain};
+use credvault_domain::{Present, ServiceId, Timestamp, TrustDomain};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -85,15 +85,15 @@ impl Trust {
         &self,
         peer: &'p PeerCertificate,
         checked: &AtomicU64,
-        now: Timestamp,
+        present: Present,
     ) -> Result<&'p ServiceId, CertificateError> {
         let service = peer.service.as_ref().map_err(Clone::clone)?;
-        if peer.not_after <= now {
+        if peer.not_after <= present.latest {
             return Err(CertificateError::Expired);
         }
         let bundles = self.bundles.load();
         // Chains are short: the lower bits count the certificates that have ended.
-        let ended = u64::try_from(peer.ended(now)).unwrap_or(u64::MAX).min(0xff);
+        let ended = u64::try_from(peer.ended(present.latest)).unwrap_or(u64::MAX).min(0xff);
         let current = bundles.generation << 8 | ended;
         if checked.load(Ordering::Relaxed) != current {
             let domain = service.trust_domain();
@@ -101,8 +101,12 @@ impl Trust {
                 return Err(CertificateError::ForeignTrustDomain(domain));
             };
             let (leaf, intermediates) = peer.chain.split_first().ok_or(CertificateError::Malformed)?;
-            let now = UnixTime::since_unix_epoch(Timestamp::default().until(now));
-            verifier.verify_client_cert(leaf, intermediates, now).map_err(|_| CertificateError::Untrusted)?;
+            // Valid at both ends of what may be the present: begun at the earlier, not ended at the later.
+            for time in [present.earliest, present.latest] {
+                let time = UnixTime::since_unix_epoch(Timestamp::default().until(time));
+                let verified = verifier.verify_client_cert(leaf, intermediates, time);
+                verified.map_err(|_| CertificateError::Untrusted)?;
+            }
             checked.store(current, Ordering::Relaxed);
         }
         Ok(service)

@@ -174,7 +174,7 @@ impl Apps<'_> {
                 create_time: Set(create_time),
                 update_time: Set(now),
             };
-            let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.settings);
+            let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.scopes, &new.settings);
             let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA, bound);
             let plain = encode_fields(&fields)?;
             row.sealed = Set(change.key.seal(&context, &plain, self.store.keyring().random())?);
@@ -295,7 +295,7 @@ impl Apps<'_> {
         let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
         let key = (model.key_version, key.wrapped.as_slice());
         let app = app(model.clone())?;
-        let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.settings);
+        let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.scopes, &app.settings);
         open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
             Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
         })
@@ -338,18 +338,22 @@ impl NewApp {
     }
 }
 
-/// What an app's secrets are bound to: where they belong, where browsers bring codes, and the settings that requests are
-/// filled from.
+/// What an app's secrets are bound to: where they belong, where browsers bring codes, what consents ask for, and the
+/// settings that requests are filled from.
 fn bound(
     provider: &ProviderId,
     client_id: &str,
     redirect_uri: &str,
+    scopes: &[String],
     settings: &BTreeMap<String, String>,
 ) -> Binding {
+    // No scope has a blank in it.
+    let scopes = scopes.join(" ");
     let mut facts = vec![
         ("provider", provider.as_str().as_bytes()),
         ("client_id", client_id.as_bytes()),
         ("redirect_uri", redirect_uri.as_bytes()),
+        ("scopes", scopes.as_bytes()),
     ];
     // The settings come last, so that no name among them is taken for one of those above.
     facts.extend(settings.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));

@@ -19,6 +19,7 @@ use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::entity::refresh;
 use crate::error::violates;
 use crate::events::NewEvent;
+use crate::pieces::PIECE;
 use crate::{Error, NewCredential, Recorded, Store, Write};
 
 /// A connection to be created.
@@ -338,14 +339,20 @@ impl Connections<'_> {
         write: &Write,
     ) -> Result<Recorded<()>, Error> {
         retrying(write, || async move {
-            let mut change = self.store.change(scope, write).await?;
-            if change.done.is_some() {
+            loop {
+                let mut change = self.store.change(scope, write).await?;
+                if change.done.is_some() {
+                    return change.commit(()).await;
+                }
+                let model = locked_deleted(&mut change, id, etag).await?;
+                if self.store.forget_webhooks_of(&change.tx, scope.tenant(), &[model.id]).await? == PIECE {
+                    change.tx.commit().await?;
+                    continue;
+                }
+                Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
+                change.feed(Some(id), ChangeKind::Purged, None);
                 return change.commit(()).await;
             }
-            let model = locked_deleted(&mut change, id, etag).await?;
-            Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
-            change.feed(Some(id), ChangeKind::Purged, None);
-            change.commit(()).await
         })
         .await
     }

@@ -9,6 +9,7 @@ pub(crate) mod callback;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod credential_version;
+pub(crate) mod endpoint_deletion;
 pub(crate) mod event_delivery;
 pub(crate) mod event_endpoint;
 pub(crate) mod handoff;

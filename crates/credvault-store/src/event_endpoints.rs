@@ -1,6 +1,6 @@
 //! The repository of event endpoints: the URLs that a tenant, or the platform, wants events at, and their secrets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +10,7 @@ use credvault_domain::{
 };
 use futures::stream;
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -20,8 +21,9 @@ use zeroize::Zeroizing;
 use crate::change::{Changing, retrying};
 use crate::credentials::open_sealed;
 use crate::entity::event_endpoint::{ActiveModel, Column, Entity, Model};
-use crate::entity::tenant_key;
+use crate::entity::{endpoint_deletion, tenant_key};
 use crate::page::uuid_position;
+use crate::pieces::{self, PIECE};
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The most endpoints of a tenant, and of the platform.
@@ -158,7 +160,9 @@ impl EventEndpoints<'_> {
 
     /// A row with everything that does not come from the request, but for its secret.
     async fn fresh(&self, change: &Changing<'_>) -> Result<ActiveModel, Error> {
-        let all = Entity::find().filter(Column::TenantId.eq(change.tenant().as_str()));
+        let all = Entity::find()
+            .filter(Column::TenantId.eq(change.tenant().as_str()))
+            .filter(Column::Id.not_in_subquery(deleted(change.tenant())));
         if all.count(&change.tx).await? >= MOST {
             return Err(Error::TooManyEventEndpoints);
         }
@@ -220,7 +224,9 @@ impl EventEndpoints<'_> {
     /// The tenant is not served, the page token is wrong, or the database fails.
     pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<EventEndpoint>, Error> {
         let reading = self.store.read(scope).await?;
-        let mut query = Entity::find().filter(Column::TenantId.eq(scope.tenant().as_str()));
+        let mut query = Entity::find()
+            .filter(Column::TenantId.eq(scope.tenant().as_str()))
+            .filter(Column::Id.not_in_subquery(deleted(scope.tenant())));
         if let Some(after) = uuid_position(page.position(scope.tenant(), &reading)?)? {
             query = query.filter(Column::Id.gt(after));
         }
@@ -239,7 +245,8 @@ impl EventEndpoints<'_> {
         page.read(self.store, scope.tenant(), &reading.key, items, position).await
     }
 
-    /// Removes an endpoint with everything that was still to be sent there.
+    /// Removes an endpoint with everything that was or is to be sent there. Nobody sees it any more once this returns; what
+    /// is not removed by `until` then, because it is much, upkeep removes.
     ///
     /// # Errors
     /// There is no endpoint of that id.
@@ -248,17 +255,32 @@ impl EventEndpoints<'_> {
         scope: &TenantScope,
         id: EventEndpointId,
         write: &Write,
+        until: Instant,
     ) -> Result<Recorded<()>, Error> {
-        retrying(write, || async move {
+        let begun = retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_none() {
                 let model = locked(&change.tx, scope.tenant(), id).await?;
-                Entity::delete_by_id((model.tenant_id, model.id)).exec(&change.tx).await?;
-                change.about_other(model.id, format!("event_endpoints/{id}"), None);
+                let mark = endpoint_deletion::ActiveModel {
+                    tenant_id: Set(model.tenant_id.clone()),
+                    endpoint_id: Set(model.id),
+                    create_time: Set(change.now.micros()),
+                };
+                mark.insert(&change.tx).await?;
+                let mut row = model.into_active_model();
+                row.enabled = Set(false);
+                row.update_time = Set(change.now.micros());
+                row.update(&change.tx).await?;
+                change.about_other(id.as_uuid(), format!("event_endpoints/{id}"), None);
             }
             change.commit(()).await
         })
-        .await
+        .await?;
+        // It is deleted for whoever asks; its rows are a matter of time.
+        if let Err(error) = self.store.delete_endpoint(scope.tenant(), id, Some(until)).await {
+            tracing::warn!(%error, endpoint = %id, "an endpoint's rows could not be deleted yet");
+        }
+        Ok(begun)
     }
 
     /// Where an endpoint is and what is signed with, whether it is enabled or not.
@@ -268,7 +290,8 @@ impl EventEndpoints<'_> {
     pub async fn target(&self, scope: &TenantScope, id: EventEndpointId) -> Result<EventTarget, Error> {
         let reading = self.store.read(scope).await?;
         let key = (scope.tenant().as_str().to_owned(), id.as_uuid());
-        let model = Entity::find_by_id(key).one(&reading.tx).await?.ok_or(Error::EventEndpointNotFound)?;
+        let stored = Entity::find_by_id(key).filter(Column::Id.not_in_subquery(deleted(scope.tenant())));
+        let model = stored.one(&reading.tx).await?.ok_or(Error::EventEndpointNotFound)?;
         self.opened(&reading.tx, scope.tenant(), &model).await
     }
 
@@ -317,7 +340,74 @@ fn origin_of(url: &str) -> String {
 /// The row of an endpoint, held until the end of the transaction.
 async fn locked(tx: &DatabaseTransaction, tenant: &TenantId, id: EventEndpointId) -> Result<Model, Error> {
     let key = (tenant.as_str().to_owned(), id.as_uuid());
-    Entity::find_by_id(key).lock_exclusive().one(tx).await?.ok_or(Error::EventEndpointNotFound)
+    let model = Entity::find_by_id(key.clone()).lock_exclusive().one(tx).await?;
+    // Asked once the row is held: whoever was deleting it has ended.
+    match endpoint_deletion::Entity::find_by_id(key).one(tx).await? {
+        Some(_) => Err(Error::EventEndpointNotFound),
+        None => model.ok_or(Error::EventEndpointNotFound),
+    }
+}
+
+/// The endpoints of a tenant that are being deleted: nobody sees them any more.
+pub(crate) fn deleted(tenant: &TenantId) -> SelectStatement {
+    use endpoint_deletion::Column;
+    Query::select()
+        .column(Column::EndpointId)
+        .from(endpoint_deletion::Entity)
+        .and_where(Column::TenantId.eq(tenant.as_str()))
+        .to_owned()
+}
+
+impl Store {
+    /// Deletes an endpoint that is marked: its deliveries piece by piece, then itself. `until` is when to leave the rest.
+    async fn delete_endpoint(
+        &self,
+        tenant: &TenantId,
+        id: EventEndpointId,
+        until: Option<Instant>,
+    ) -> Result<(), Error> {
+        let marked =
+            "EXISTS (SELECT 1 FROM endpoint_deletions m WHERE m.tenant_id = $1 AND m.endpoint_id = $2)";
+        let theirs = format!("tenant_id = $1 AND endpoint_id = $2 AND {marked}");
+        let piece = pieces::piece(self.database(), "event_deliveries", &theirs);
+        let (piece, itself) = (
+            format!("DELETE FROM event_deliveries WHERE {piece}"),
+            format!("DELETE FROM event_endpoints WHERE tenant_id = $1 AND id = $2 AND {marked}"),
+        );
+        let values = || [tenant.as_str().into(), id.as_uuid().into()];
+        while until.is_none_or(|until| Instant::now() < until) {
+            let tx = self.background_write(tenant).await?;
+            let left = pieces::execute(&tx, &piece, values()).await? > 0;
+            if !left {
+                pieces::execute(&tx, &itself, values()).await?;
+            }
+            tx.commit().await?;
+            if !left {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the deletions that a crash, or the end of a call, left undone.
+    pub(crate) async fn finish_endpoint_deletions(&self) -> Result<(), Error> {
+        let everywhere = self.read_background().await?;
+        let marks = endpoint_deletion::Entity::find()
+            .order_by_asc(endpoint_deletion::Column::CreateTime)
+            .limit(PIECE)
+            .all(&everywhere)
+            .await?;
+        everywhere.rollback().await?;
+        for mark in marks {
+            let (tenant, id) =
+                (TenantId::from_stored(mark.tenant_id), EventEndpointId::from_uuid(mark.endpoint_id));
+            // One that fails must not keep the others: it is tried again the next time.
+            if let Err(error) = self.delete_endpoint(&tenant, id, None).await {
+                tracing::warn!(%error, %tenant, endpoint = %id, "an endpoint could not be deleted yet");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Types as they are stored: with a blank around each, so that one can be looked for.

@@ -1,7 +1,9 @@
 //! The outbox: an event is written, once for each endpoint that wants it, in the transaction of the change that it tells
 //! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
 
-use credvault_domain::{ConnectionId, EventId, EventType, TenantId, Timestamp, UserId, Version};
+use credvault_domain::{
+    ConnectionId, DeliveryState, EventId, EventType, TenantId, Timestamp, UserId, Version,
+};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -9,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::connection_row::owner;
 use crate::entity::connection;
-use crate::event_deliveries::PATIENCE;
+use crate::event_deliveries::{DEAD_MEMORY, FULL, PATIENCE, is_full};
 use crate::session::set_tenant;
 use crate::{Database, Error, Store, pieces};
 
@@ -68,8 +70,8 @@ pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, 
     Ok(json!({ "type": kind, "timestamp": text, "data": data }).to_string())
 }
 
-/// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its space. The
-/// transaction works for the tenant before and after.
+/// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its space. Where as
+/// many wait as may, the event is dead at once. The transaction works for the tenant before and after.
 pub(crate) async fn queue(
     store: &Store,
     tx: &DatabaseTransaction,
@@ -111,14 +113,21 @@ async fn write_in(
     }
     // Held until the end, so that an endpoint which is deleted meanwhile cannot make the change fail.
     let held = if database == Database::Postgres { " FOR KEY SHARE OF e" } else { "" };
+    let is_full = is_full("e.tenant_id", "e.id");
     let sql = format!(
         "INSERT INTO event_deliveries
-            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, expire_time, create_time,
+            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, failure, expire_time, create_time,
              about_tenant, about_user, user_deleted)
-         SELECT e.tenant_id, e.id, $2, $3, $4, 'PENDING', 0, $5, $6, $5, $7, $8, $9
-         FROM event_endpoints e
-         WHERE e.tenant_id = $1 AND e.enabled AND (e.types = '' OR e.types LIKE '% ' || $3 || ' %'){held}"
+         SELECT e.tenant_id, e.id, $2, $3, $4, CASE WHEN is_full THEN 'DEAD' ELSE 'PENDING' END, 0,
+             CASE WHEN is_full THEN NULL ELSE $5 END, CASE WHEN is_full THEN $11 END,
+             CASE WHEN is_full THEN $10 ELSE $6 END, $5, $7, $8, $9
+         FROM (
+             SELECT e.tenant_id, e.id, {is_full} AS is_full FROM event_endpoints e
+             WHERE e.tenant_id = $1 AND e.enabled AND (e.types = '' OR e.types LIKE '% ' || $3 || ' %'){held}
+         ) e
+         RETURNING state"
     );
+    let mut dead = 0;
     for (id, event, body) in events {
         let values = [
             space.as_str().into(),
@@ -130,25 +139,32 @@ async fn write_in(
             tenant.as_str().into(),
             event.user.as_ref().map(|user| user.as_str().to_owned()).into(),
             event.user_deleted.into(),
+            if event.user_deleted { now } else { now.after(DEAD_MEMORY) }.micros().into(),
+            FULL.into(),
         ];
-        tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), &sql, values)).await?;
+        let written = Statement::from_sql_and_values(tx.get_database_backend(), &sql, values);
+        for row in tx.query_all_raw(written).await? {
+            dead += u64::from(row.try_get::<String>("", "state")? == DeliveryState::Dead.as_str());
+        }
     }
+    metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
     Ok(())
 }
 
-/// Forgets a piece of what was sent about a user of a tenant, in the tenant's space and the platform's, and tells how
-/// much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for the tenant
-/// before and after.
+/// Forgets a piece of what was written until an instant about a user of a tenant, in the tenant's space and the platform's,
+/// and tells how much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for
+/// the tenant before and after.
 pub(crate) async fn forget_user(
     store: &Store,
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     user: &UserId,
+    until: Timestamp,
 ) -> Result<u64, Error> {
     let (database, platform) = (store.database(), TenantId::platform());
-    let forgotten = forget_in(database, tx, tenant, tenant, user).await?;
+    let forgotten = forget_in(database, tx, tenant, (tenant, user), until).await?;
     set_tenant(tx, database, &platform).await?;
-    let forgotten = forgotten + forget_in(database, tx, &platform, tenant, user).await?;
+    let forgotten = forgotten + forget_in(database, tx, &platform, (tenant, user), until).await?;
     set_tenant(tx, database, tenant).await?;
     Ok(forgotten)
 }
@@ -157,19 +173,21 @@ async fn forget_in(
     database: Database,
     tx: &DatabaseTransaction,
     space: &TenantId,
-    tenant: &TenantId,
-    user: &UserId,
+    (tenant, user): (&TenantId, &UserId),
+    until: Timestamp,
 ) -> Result<u64, Error> {
     let theirs = "tenant_id = $1 AND about_tenant = $2 AND about_user = $3";
-    let unmarked = pieces::piece(database, "event_deliveries", &format!("{theirs} AND NOT user_deleted"));
-    let settled = pieces::piece(database, "event_deliveries", &format!("{theirs} AND state <> 'PENDING'"));
+    let piece = |which: &str| pieces::piece(database, "event_deliveries", &format!("{theirs} AND {which}"));
+    let unmarked = piece("NOT user_deleted AND create_time <= $4");
+    let settled = piece("state <> 'PENDING' AND (user_deleted OR create_time <= $4)");
     let mut forgotten = 0;
     // Marked first, so that what is being settled at this moment is met by one of the two.
     for sql in [
         format!("UPDATE event_deliveries SET user_deleted = TRUE WHERE {unmarked}"),
         format!("DELETE FROM event_deliveries WHERE {settled}"),
     ] {
-        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into()];
+        let until = until.micros().into();
+        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into(), until];
         forgotten += pieces::execute(tx, &sql, values).await?;
     }
     Ok(forgotten)

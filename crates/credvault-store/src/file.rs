@@ -1,8 +1,8 @@
-//! The file of a SQLite database: only its owner and group reach it, and one process at a time has it.
+//! The files of a SQLite database: only their owner and group reach them, and one process at a time has them.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -65,9 +65,10 @@ pub(crate) fn hold(path: &Path) -> Result<Held, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     // One name for one file, whatever links lead to it.
     let path = path.canonicalize().map_err(failed)?;
-    let mode = path.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        return Err(FileError::Mode { path, mode });
+    check_mode(&path)?;
+    // What was written last stands in these, until it is moved.
+    for beside in ["-wal", "-shm"] {
+        check_mode(&beside_of(&path, beside))?;
     }
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let held = held.get_or_insert_default();
@@ -79,10 +80,26 @@ pub(crate) fn hold(path: &Path) -> Result<Held, FileError> {
     Ok(file)
 }
 
-fn lock(database: &Path) -> Result<File, FileError> {
+/// Refuses a file that the world can reach; one that is not there is not.
+fn check_mode(path: &Path) -> Result<(), FileError> {
+    let metadata = match path.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(FileError::Io { path: path.to_owned(), source }),
+        Ok(metadata) => metadata,
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o007 == 0 { Ok(()) } else { Err(FileError::Mode { path: path.to_owned(), mode }) }
+}
+
+/// The file beside a database whose name ends in this.
+fn beside_of(database: &Path, end: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    name.push(end);
+    PathBuf::from(name)
+}
+
+fn lock(database: &Path) -> Result<File, FileError> {
+    let path = beside_of(database, ".lock");
     let failed = |source| FileError::Io { path: path.clone(), source };
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);

@@ -6,7 +6,7 @@ use crate::OpenError;
 
 /// What the role must not be able to do, in words for the operator, each with the question that finds it. `me` are all
 /// roles that the session's own can become: with SET ROLE, a role that inherits nothing becomes those as well.
-const TOO_MUCH: [(&str, &str); 9] = [
+const TOO_MUCH: [(&str, &str); 10] = [
     ("is a superuser or can become one", "EXISTS (SELECT 1 FROM me WHERE rolsuper)"),
     ("may bypass row-level security", "EXISTS (SELECT 1 FROM me WHERE rolbypassrls)"),
     (
@@ -28,6 +28,13 @@ const TOO_MUCH: [(&str, &str); 9] = [
         "may change audit records",
         "has_any_column_privilege(session_user, 'audit_events', 'UPDATE')
             OR has_table_privilege(session_user, 'audit_events', 'DELETE')",
+    ),
+    (
+        "may change or delete keys or the root key's record, or delete tenants",
+        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys']) t
+                WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys', 'tenants']) t
+                WHERE has_table_privilege(session_user, t, 'DELETE'))",
     ),
     (
         "may truncate tables or put triggers on them",

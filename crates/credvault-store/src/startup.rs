@@ -77,9 +77,11 @@ pub enum OpenError {
     /// The database is of an older release.
     #[error("the database lacks the migration {0}; run `credvault migrate`")]
     Older(String),
-    /// The database is of a later release.
-    #[error("the database is of a newer release (it has the migration {0}); run that release or a later one")]
-    Newer(String),
+    /// The database has a migration that is neither this release's nor a later one's.
+    #[error(
+        "the database has the migration {0}, which is not of this release and not later than it: a build that was never          released has made it, or another program"
+    )]
+    Foreign(String),
     /// The root key cannot be read or is another one.
     #[error(transparent)]
     RootKey(#[from] credvault_crypto::Error),
@@ -178,14 +180,18 @@ impl Store {
 }
 
 async fn check_schema(db: &DatabaseConnection) -> Result<(), OpenError> {
-    if let Some(unknown) = prepare::newer_migration(db).await? {
-        return Err(OpenError::Newer(unknown));
+    let (applied, known) = (prepare::applied_migrations(db).await?, credvault_migrations::names());
+    if let Some(missing) = known.iter().find(|name| !applied.contains(name)) {
+        return Err(OpenError::Older(missing.clone()));
     }
-    let applied = prepare::applied_migrations(db).await?;
-    match credvault_migrations::names().into_iter().find(|name| !applied.contains(name)) {
-        Some(missing) => Err(OpenError::Older(missing)),
-        None => Ok(()),
+    for unknown in applied.into_iter().filter(|name| !known.contains(name)) {
+        if known.last().is_some_and(|last| unknown < *last) {
+            return Err(OpenError::Foreign(unknown));
+        }
+        // Migrations only expand, so this release still serves, as it must until the new one has taken over.
+        tracing::warn!(migration = unknown, "the database is of a newer release; this one serves on");
     }
+    Ok(())
 }
 
 /// PostgreSQL: the server's age, what our role may do, and that every table with a tenant is protected.
@@ -308,6 +314,7 @@ pub(crate) async fn insert_tenant<C: ConnectionTrait>(
         revision: Set(1),
         create_time: Set(now),
         update_time: Set(now),
+        patience_time: Set(None),
     };
     let model = model.insert(db).await?;
     let key = tenant_key::ActiveModel {

@@ -151,6 +151,11 @@ impl Store {
         self.inner.clock.now()
     }
 
+    /// The clock, which says whether it is trusted.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
     /// A new id for something that happens now: a UUIDv7. Each is greater than the one before of this process, also
     /// within a millisecond and when the clock is set back (RFC 9562, 6.2, method 2), so order by id is order in time.
     pub(crate) fn new_id(&self) -> Result<Uuid, Error> {

@@ -11,7 +11,7 @@ use sea_orm::{
 use crate::change::ChangeKind;
 use crate::entity::tenant::{Column, Entity, Model};
 use crate::error::violates;
-use crate::event_deliveries::wait_anew;
+use crate::event_deliveries::PATIENCE;
 use crate::page::text_position;
 use crate::{Error, Listed, Page, Recorded, Store, Write, change, session, startup};
 
@@ -131,6 +131,10 @@ impl Tenants<'_> {
             let revision = model.revision + 1;
             let mut row = model.into_active_model();
             row.state = Set(state.as_str().to_owned());
+            if state == TenantState::Active {
+                // What waits has all its time again.
+                row.patience_time = Set(Some(change.now.after(PATIENCE).micros()));
+            }
             row.revision = Set(revision);
             row.update_time = Set(change.now.micros());
             let updated = tenant(row.update(&change.tx).await?)?;
@@ -138,9 +142,6 @@ impl Tenants<'_> {
                 TenantState::Active => ChangeKind::TenantResumed,
                 TenantState::Suspended => ChangeKind::TenantSuspended,
             };
-            if state == TenantState::Active {
-                wait_anew(&change.tx, scope.tenant(), change.now).await?;
-            }
             change.feed(None, kind, None);
             change.commit(updated).await
         })

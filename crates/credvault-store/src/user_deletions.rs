@@ -1,10 +1,13 @@
 //! Deleting a user with any number of connections.
 //!
-//! The call makes a row in `user_deletions` durable. Then, piece by piece, the user's connections are deleted, so that
-//! they are not served, and are due to be purged at once; the events about the user are forgotten; and the row goes.
-//! What a crash leaves undone, upkeep does. Purging follows in pieces of its own.
+//! The call makes a row in `user_deletions` durable. Then, piece by piece, the connections that the user had then are
+//! deleted, so that they are not served, and are due to be purged at once; the events about the user are forgotten; and
+//! the row goes. What a crash leaves undone, upkeep does. Purging follows in pieces of its own.
+//!
+//! Without a row nothing is deleted, and with one nothing that is newer: neither a repeated request nor upkeep ends what
+//! the user has created after the deletion.
 
-use credvault_domain::{ConnectionId, TenantId, UserId};
+use credvault_domain::{ConnectionId, TenantId, Timestamp, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
@@ -21,16 +24,34 @@ use crate::{Error, Store};
 /// How often a piece is tried that others are in the way of.
 const ATTEMPTS: u32 = 8;
 
-/// Makes it durable, with the transaction, that a user is to be deleted.
+/// Makes it durable, with the transaction, that a user is to be deleted, with everything until now: the newest connection
+/// too, if the clock of the replica that created it is ahead of ours.
 pub(crate) async fn mark(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     user: &UserId,
     now: i64,
 ) -> Result<(), Error> {
-    let sql = "INSERT INTO user_deletions (tenant_id, user_id, create_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO user_deletions (tenant_id, user_id, create_time)
+        SELECT $1, $2, CASE WHEN newest > $3 THEN newest ELSE $3 END FROM (
+            SELECT max(create_time) AS newest FROM connections WHERE tenant_id = $1 AND owner_user = $2
+        ) c WHERE true
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET create_time = excluded.create_time";
     pieces::execute(tx, sql, [tenant.as_str().into(), user.as_str().into(), now.into()]).await?;
     Ok(())
+}
+
+/// Until when what a user has created is to be deleted, if the user is marked.
+async fn marked(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    user: &UserId,
+) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT create_time FROM user_deletions WHERE tenant_id = $1 AND user_id = $2";
+    let values = [tenant.as_str().into(), user.as_str().into()];
+    let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let row = tx.query_one_raw(asked).await?;
+    Ok(row.map(|row| row.try_get("", "create_time")).transpose()?.map(Timestamp::from_micros))
 }
 
 impl Store {
@@ -50,9 +71,11 @@ impl Store {
     /// One piece of that; `None` once nothing was left.
     async fn delete_piece_of(&self, tenant: &TenantId, user: &UserId) -> Result<Option<i64>, Error> {
         let (tx, now) = (self.background_write(tenant).await?, self.now());
+        let Some(until) = marked(&tx, tenant, user).await? else { return Ok(None) };
         let owned = Condition::all()
             .add(Column::TenantId.eq(tenant.as_str()))
-            .add(Column::OwnerUser.eq(user.as_str()));
+            .add(Column::OwnerUser.eq(user.as_str()))
+            .add(Column::CreateTime.lte(until.micros()));
         // One that is deleted already cannot be taken back any more either.
         let kept = Condition::any().add(Column::PurgeTime.is_null()).add(Column::PurgeTime.gt(now.micros()));
         let rows = Entity::find()
@@ -63,10 +86,13 @@ impl Store {
             .all(&tx)
             .await?;
         if rows.is_empty() {
-            let forgotten = events::forget_user(self, &tx, tenant, user).await?;
+            let forgotten = events::forget_user(self, &tx, tenant, user, until).await?;
             if forgotten == 0 {
-                let sql = "DELETE FROM user_deletions WHERE tenant_id = $1 AND user_id = $2";
-                pieces::execute(&tx, sql, [tenant.as_str().into(), user.as_str().into()]).await?;
+                // Unless it is the mark of another request by now.
+                let sql =
+                    "DELETE FROM user_deletions WHERE tenant_id = $1 AND user_id = $2 AND create_time = $3";
+                let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];
+                pieces::execute(&tx, sql, values).await?;
             }
             tx.commit().await?;
             return Ok((forgotten > 0).then_some(0));

@@ -73,6 +73,8 @@ impl Users<'_> {
     /// connections that were. None of them is served once this returns; what is not removed by `until` then, because it
     /// is much, upkeep removes. It goes on with that, too, if this fails half-way.
     ///
+    /// A repetition goes on with what is left of the first request, and touches nothing that was created since.
+    ///
     /// # Errors
     /// The tenant does not exist, or the database fails.
     pub async fn delete(

@@ -89,6 +89,7 @@ impl Weighed for AuditRecord {
             + texts([self.tenant_source.as_str(), self.action.as_str(), self.trace.as_str()])
             + optional_texts.into_iter().map(|text| optional(text.as_ref())).sum::<usize>()
             + list(&self.changed)
+            + list(&self.released)
             + list(&self.policies)
     }
 }

@@ -346,6 +346,38 @@ fn a_broken_file_is_told_its_name_line_and_key() {
     }
 }
 
+/// An app keeps its secrets when its settings are changed: none of them may decide where the secrets go.
+#[test]
+fn no_setting_of_the_app_decides_a_host() {
+    let sound = format!(
+        "{SOUND}[modes.key.secret.token]\ntitle = \"T\"\n[app.site]\ntitle = \"S\"\n[modes.key.config.host]\ntitle = \"H\"\n\
+         [modes.key.config.sub]\ntitle = \"U\"\npattern = '^[a-z]+$'\n"
+    );
+    let urls = [
+        "https://{app.site}",
+        "https://{app.site}/x",
+        "https://a.example:{app.site}/x",
+        "{app.site}/x",
+        "https://{app.client_id}.a.example?x",
+        "https://{config.sub}.{app.site}#x",
+        "https://{config.host}/x",
+    ];
+    for url in urls {
+        for (key, rest) in [
+            ("modes.key.verify.call.url", format!("[modes.key.verify]\ncall = {{ url = \"{url}\" }}\n")),
+            ("modes.key.request.base_url", format!("[modes.key.request]\nbase_url = \"{url}\"\n")),
+        ] {
+            let message = broken(&format!("{sound}{rest}"));
+            assert!(message.contains(key) && message.contains("refers to"), "{url}: {message}");
+        }
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let rest = "[modes.key.verify]\ncall = { url = \"https://{config.sub}.a.example/{app.site}\" }\n\
+        [modes.key.request]\nbase_url = \"https://{config.sub}.a.example/{app.site}\"\n";
+    std::fs::write(folder.path().join("acme.toml"), format!("{sound}{rest}")).expect("file");
+    Catalog::load(Some(folder.path())).expect("behind the host it may stand");
+}
+
 #[test]
 fn a_key_with_several_lines_cannot_stand_in_a_header() {
     let message = broken(&format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
-use credvault_domain::{Clock as _, Timestamp, TrustDomain};
+use credvault_domain::{Clock as _, Present, Timestamp, TrustDomain};
 use credvault_identity::{CertificateError, PeerCertificate, Trust, TrustError};
 use credvault_testkit::{Authority, Leaf, LeafSpec, ManualClock};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -46,7 +46,7 @@ impl Fixture {
     /// What a call over a connection with the certificate is told.
     fn call(&self, leaf: &Leaf) -> Result<String, CertificateError> {
         let peer = PeerCertificate::read(vec![der(&leaf.der)]);
-        self.trust.service(&peer, &AtomicU64::new(0), self.clock.now()).map(ToString::to_string)
+        self.trust.service(&peer, &AtomicU64::new(0), self.clock.present()).map(ToString::to_string)
     }
 
     fn issued(&self, spec: LeafSpec) -> Result<String, CertificateError> {
@@ -125,10 +125,27 @@ fn a_certificate_that_expires_on_an_open_connection_ends_its_calls() {
     let leaf = fixture.one.service(SYNC);
     let peer = PeerCertificate::read(vec![der(&leaf.der)]);
     let checked = AtomicU64::new(0);
-    assert!(fixture.trust.service(&peer, &checked, fixture.clock.now()).is_ok());
+    assert!(fixture.trust.service(&peer, &checked, fixture.clock.present()).is_ok());
     fixture.clock.advance(std::time::Duration::from_secs(2 * 3600));
-    let late = fixture.trust.service(&peer, &checked, fixture.clock.now());
+    let late = fixture.trust.service(&peer, &checked, fixture.clock.present());
     assert_eq!(late, Err(CertificateError::Expired));
+}
+
+/// Two clocks disagree, and either may be the wrong one.
+#[test]
+fn a_certificate_counts_only_if_it_is_valid_by_both_clocks() {
+    let fixture = fixture();
+    // One that is valid now, for an hour more and since an hour.
+    let leaf = fixture.one.service(SYNC);
+    let (now, hours) = (fixture.clock.now(), std::time::Duration::from_secs(2 * 3600));
+    let peer = PeerCertificate::read(vec![der(&leaf.der)]);
+    let told = |earliest, latest| {
+        let present = Present { earliest, now, latest };
+        fixture.trust.service(&peer, &AtomicU64::new(0), present).map(ToString::to_string)
+    };
+    assert_eq!(told(now, now).as_deref(), Ok(SYNC));
+    assert_eq!(told(now, now.after(hours)), Err(CertificateError::Expired), "ended by the later");
+    assert_eq!(told(now.before(hours), now), Err(CertificateError::Untrusted), "not begun by the earlier");
 }
 
 /// With any certificate of the chain that it needs, and with none that it does not.
@@ -144,7 +161,7 @@ fn an_intermediate_that_expires_on_an_open_connection_ends_its_calls() {
         let peer = PeerCertificate::read(chain.to_vec());
         let (checked, clock) = (AtomicU64::new(0), ManualClock::at_present());
         for minute in 0..40 {
-            let answer = fixture.trust.service(&peer, &checked, clock.now()).map(ToString::to_string);
+            let answer = fixture.trust.service(&peer, &checked, clock.present()).map(ToString::to_string);
             // The margin is for the seconds that certificates leave out.
             if minute < ends {
                 assert_eq!(answer.as_deref(), Ok(SYNC), "minute {minute} of {ends}");
@@ -162,7 +179,7 @@ fn a_withdrawn_authority_ends_the_calls_of_open_connections_and_a_broken_bundle_
     let leaf = fixture.one.service(SYNC);
     let peer = PeerCertificate::read(vec![der(&leaf.der)]);
     let checked = AtomicU64::new(0);
-    let call = || fixture.trust.service(&peer, &checked, fixture.clock.now()).map(ToString::to_string);
+    let call = || fixture.trust.service(&peer, &checked, fixture.clock.present()).map(ToString::to_string);
     assert!(call().is_ok());
 
     assert!(matches!(fixture.trust.replace(&BTreeMap::new()), Err(TrustError::Empty)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use credvault_domain::{Clock as _, TenantSource, TrustDomain};
+use credvault_domain::{Clock as _, Present, TenantSource, TrustDomain};
 use credvault_identity::{
     AudienceClaim, Caller, Error, Fetch, FetchError, Identity, Issuer, IssuerKind, IssuerSettings, Issuers,
     KeySource, PeerCertificate, Policies, PolicyFile, Presented, TokenError, Trust,
@@ -73,8 +73,12 @@ fn fixture(issuer: &TokenIssuer) -> Fixture {
 
 impl Fixture {
     async fn present(&self, presented: Presented<'_>) -> Result<Caller, Error> {
+        self.present_at(presented, self.clock.present()).await
+    }
+
+    async fn present_at(&self, presented: Presented<'_>, present: Present) -> Result<Caller, Error> {
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        self.identity.authenticate(&self.peer, &AtomicU64::new(0), source, presented, self.clock.now()).await
+        self.identity.authenticate(&self.peer, &AtomicU64::new(0), source, presented, present).await
     }
 
     async fn token(&self, token: &str) -> Result<Caller, Error> {
@@ -103,6 +107,27 @@ impl Fixture {
         }
         claims
     }
+}
+
+/// Two clocks disagree, and either may be the wrong one.
+#[tokio::test]
+async fn a_token_counts_only_if_it_is_valid_by_both_clocks() {
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k");
+    let fixture = fixture(&issuer);
+    let authorization = format!("Bearer {}", issuer.token(&fixture.claims()));
+    let (now, twenty) = (fixture.clock.now(), Duration::from_secs(20 * 60));
+    let told = async |earliest, latest| {
+        let presented = Presented { authorization: Some(&authorization), ..Presented::default() };
+        fixture.present_at(presented, Present { earliest, now, latest }).await
+    };
+    assert!(told(now, now).await.is_ok());
+    let ended = told(now, now.after(twenty)).await;
+    assert!(matches!(ended, Err(Error::Token(TokenError::Expired))), "ended by the later: {ended:?}");
+    let early = told(now.before(twenty), now).await;
+    assert!(
+        matches!(early, Err(Error::Token(TokenError::NotYetValid))),
+        "not begun by the earlier: {early:?}"
+    );
 }
 
 #[tokio::test]

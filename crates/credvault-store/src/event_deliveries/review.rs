@@ -1,19 +1,20 @@
 //! What an endpoint's owner does with deliveries: look at them, send one again, try the endpoint.
 
-use credvault_domain::{DeliveryState, EventEndpointId, EventId, TenantScope};
+use credvault_domain::{DeliveryState, EventEndpointId, EventId, TenantId, TenantScope};
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction,
+    EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery};
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, is_full};
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
+use crate::event_endpoints::deleted;
 use crate::{Error, EventTarget, Listed, Page, Recorded, Write, events};
 
 impl EventDeliveries<'_> {
@@ -36,6 +37,7 @@ impl EventDeliveries<'_> {
         });
         let wanted = Condition::all()
             .add(Column::TenantId.eq(scope.tenant().as_str()))
+            .add(Column::EndpointId.not_in_subquery(deleted(scope.tenant())))
             .add_option(endpoint.map(|id| Column::EndpointId.eq(id.as_uuid())))
             .add_option(state.map(|state| Column::State.eq(state.as_str())))
             .add_option(older);
@@ -56,7 +58,7 @@ impl EventDeliveries<'_> {
     /// Sends an event once more, now, and from the beginning of the schedule.
     ///
     /// # Errors
-    /// There is no such delivery, or its endpoint is disabled.
+    /// There is no such delivery, its endpoint is disabled, or as many wait for it as may.
     pub async fn retry(
         &self,
         scope: &TenantScope,
@@ -68,14 +70,21 @@ impl EventDeliveries<'_> {
             let mut change = self.store.change(scope, write).await?;
             let tenant = scope.tenant().as_str().to_owned();
             let key = (tenant.clone(), endpoint.as_uuid(), event.as_uuid());
-            let row = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
-            let row = row.ok_or(Error::EventDeliveryNotFound)?;
+            let row = Entity::find_by_id(key)
+                .filter(Column::EndpointId.not_in_subquery(deleted(scope.tenant())))
+                .lock_exclusive();
+            let row = row.one(&change.tx).await?.ok_or(Error::EventDeliveryNotFound)?;
             if change.done.is_some() {
                 return change.commit(delivery(row)?).await;
             }
             let at = event_endpoint::Entity::find_by_id((tenant, endpoint.as_uuid())).one(&change.tx).await?;
             if !at.is_some_and(|at| at.enabled) {
                 return Err(Error::State("the endpoint is disabled; PutEventEndpoint enables it again"));
+            }
+            if row.due_time.is_none() && full(&change.tx, scope.tenant(), endpoint).await? {
+                return Err(Error::State(
+                    "10,000 events wait for the endpoint; try again when it has taken some",
+                ));
             }
             let mut row = row.into_active_model();
             row.state = Set(DeliveryState::Pending.as_str().to_owned());
@@ -114,6 +123,14 @@ impl EventDeliveries<'_> {
         let endpoint_time = self.store.now().micros();
         Ok((target, ClaimedEvent { place, endpoint_time, event, body, attempt: 1 }))
     }
+}
+
+/// Whether as many events wait for an endpoint as may.
+async fn full(tx: &DatabaseTransaction, tenant: &TenantId, endpoint: EventEndpointId) -> Result<bool, Error> {
+    let sql = format!("SELECT 1 AS full_already WHERE {}", is_full("$1", "$2"));
+    let values = [tenant.as_str().into(), endpoint.as_uuid().into()];
+    let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    Ok(tx.query_one_raw(asked).await?.is_some())
 }
 
 /// A position in a listing: event, then endpoint.

@@ -18,7 +18,7 @@ use crate::events::{new_endpoint, put};
 use crate::fixture::*;
 use crate::handoffs::{BROWSER, begin, hand_over, start};
 use crate::on_both;
-use crate::refreshes::{claimed, record, renewed};
+use crate::refreshes::{claimed, record, renewed, renewing};
 
 /// Columns that can be altered without being noticed, by what that is good for. Every other column, a new one too, must
 /// be noticed.
@@ -76,7 +76,6 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "credential_versions.expire_time",
             "credential_versions.rolled_back_from",
             "tokens.expire_time",
-            "oauth_apps.scopes",
             "oauth_apps.hints",
             "oauth_apps.create_time",
             "oauth_apps.update_time",
@@ -98,7 +97,8 @@ const UNNOTICED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "have what the provider has signed for another account count for the connection: webhooks, kept grants",
+        "have another account taken for a connection's: whose webhooks count there, which connections are one account's, and \
+         whether a grant is kept",
         &["connections.confirmed_account_id", "connections.confirmed_settings"],
     ),
     (
@@ -362,9 +362,27 @@ on_both! {
         let begin = write(&scope, Action::BeginAuthorization);
         let begun = fixture.store.authorizations().begin(&scope, own, &new, &begin).await.unwrap().into_inner();
         fixture.execute(&format!("UPDATE authorizations SET connection_id = {}", fixture.id(other))).await;
+        // And elsewhere: what is asked for, and where browser and result go.
+        fixture.execute(
+            "UPDATE authorizations SET scopes = '[\"all\"]', redirect_uri = 'https://evil.example/',
+                 return_origin = 'https://evil.example', return_url = 'https://evil.example/'",
+        ).await;
+        let awaited = fixture.store.authorizations().find(begun.state.expose_secret()).await.unwrap();
+        let evil = |url: Option<&str>| url.is_some_and(|url| url.starts_with("https://evil.example"));
+        assert!(evil(awaited.return_origin.as_deref()) && evil(awaited.return_url.as_deref()));
+        assert!(evil(Some(&awaited.redirect_uri)) && awaited.scopes == ["all"]);
         let bringer = Bringer { user: None, session: None, public: false };
         let taken = fixture.store.authorizations().take(&scope, begun.state.expose_secret(), bringer).await.unwrap();
         assert_eq!(taken.place.connection(), other);
+    }
+
+    async fn a_refresh_under_way_can_be_begun_again(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let first = claimed(&fixture.store, &place, seen).await;
+        fixture.execute("UPDATE refreshes SET state = 'IDLE', instance = NULL, intent_id = NULL, lease_time = NULL").await;
+        let second = claimed(&fixture.store, &place, seen).await;
+        assert_eq!(first.place, second.place, "the same token is sent twice");
     }
 
     async fn an_event_that_never_happened_is_sent(fixture: &Fixture) {
@@ -373,7 +391,7 @@ on_both! {
         let id = fixture.connection(&scope, "a").await.id;
         fixture.put(&scope, id, "CANARY").await;
         fixture.execute("UPDATE event_deliveries SET body = 'forged'").await;
-        let place = fixture.store.event_deliveries().due(1).await.unwrap().remove(0);
+        let place = fixture.store.event_deliveries().due(None).await.unwrap().places.remove(0);
         let (target, events) = fixture.store.event_deliveries().claim(&place).await.unwrap().unwrap();
         assert!(events.iter().all(|event| event.body == "forged"));
         // But to the URL that was stored with the secret, whatever the row says.
@@ -387,11 +405,11 @@ on_both! {
         fixture.put(&scope, id, "CANARY").await;
         fixture.execute("UPDATE event_endpoints SET generation = generation + 1").await;
         let deliveries = fixture.store.event_deliveries();
-        let place = deliveries.due(1).await.unwrap().remove(0);
+        let place = deliveries.due(None).await.unwrap().places.remove(0);
         assert!(matches!(deliveries.claim(&place).await, Err(Error::Integrity)));
-        assert!(deliveries.due(1).await.unwrap().is_empty(), "it rests");
+        assert!(deliveries.due(None).await.unwrap().places.is_empty(), "it rests");
         fixture.clock.advance(std::time::Duration::from_secs(3601));
-        assert_eq!(deliveries.due(1).await.unwrap().len(), 1);
+        assert_eq!(deliveries.due(None).await.unwrap().places.len(), 1);
         let page = Page { size: 10, token: String::new(), query: Vec::new() };
         let listed = fixture.store.event_endpoints().list(&scope, &page).await.unwrap().items;
         assert_eq!((listed[0].id, listed[0].url.as_str()), (endpoint, "https://app.test"), "its host shows");

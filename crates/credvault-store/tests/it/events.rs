@@ -66,7 +66,7 @@ async fn health(fixture: &Fixture, scope: &TenantScope) -> credvault_store::Even
 
 async fn claim(fixture: &Fixture) -> Vec<(EventPlace, EventTarget, Vec<ClaimedEvent>)> {
     let mut all = Vec::new();
-    for place in fixture.store.event_deliveries().due(100).await.unwrap() {
+    for place in fixture.store.event_deliveries().due(None).await.unwrap().places {
         if let Some((target, events)) = fixture.store.event_deliveries().claim(&place).await.unwrap() {
             all.push((place, target, events));
         }
@@ -365,6 +365,188 @@ on_both! {
         assert_eq!(all.iter().filter(|one| one.state == DeliveryState::Dead).count(), 5);
     }
 
+    async fn a_tenant_with_much_that_is_due_hides_nobody_elses(fixture: &Fixture) {
+        let (hog, away, small) = (fixture.tenant("hog").await, fixture.tenant("away").await, fixture.tenant("small").await);
+        let mut places = Vec::new();
+        for scope in [&hog, &away, &small] {
+            let at = endpoint(fixture, scope, &[EventType::CredentialChanged]).await;
+            let id = fixture.connection(scope, "a").await.id;
+            fixture.put(scope, id, "CANARY").await;
+            places.push(at);
+            fixture.clock.advance(Duration::from_secs(1));
+        }
+        fixture.multiply_delivery(places[1], 1_100).await;
+        let suspend = write(&away, Action::SuspendTenant);
+        fixture.store.tenants().set_state(&away, credvault_domain::TenantState::Suspended, &suspend).await.unwrap().into_inner();
+        let due = async || {
+            let due = fixture.store.event_deliveries().due(None).await.unwrap();
+            due.places.iter().map(EventPlace::endpoint).collect::<Vec<_>>()
+        };
+        // First a suspended tenant's much, then a served one's.
+        assert_eq!(due().await, [places[0], places[2]]);
+        fixture.multiply_delivery(places[0], 1_100).await;
+        assert_eq!(due().await, [places[0], places[2]]);
+    }
+
+    async fn a_search_goes_on_until_it_has_met_every_endpoint(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let random = if fixture.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+        let others = "url, types, description, enabled, generation, schema, key_version, sealed, failures, create_time, update_time";
+        let sql = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+             INSERT INTO event_endpoints (tenant_id, id, {others}) SELECT tenant_id, {random}, {others} FROM event_endpoints, n"
+        );
+        fixture.execute(&sql).await;
+        let due = fixture.clock.now().micros() + 1;
+        let one_each = format!(
+            "INSERT INTO event_deliveries (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, expire_time,
+                 create_time, about_tenant, user_deleted)
+             SELECT e.tenant_id, e.id, d.event_id, d.type, d.body, 'PENDING', 0, {due}, d.expire_time, d.create_time, 'acme', d.user_deleted
+             FROM event_endpoints e JOIN event_deliveries d ON d.endpoint_id <> e.id"
+        );
+        assert_eq!(fixture.execute(&one_each).await, 600);
+        fixture.multiply_delivery(at, 1_100).await;
+        fixture.clock.advance(Duration::from_secs(1));
+        let (mut from, mut met) = (None, BTreeSet::new());
+        for search in 0..3 {
+            let due = fixture.store.event_deliveries().due(from.as_ref()).await.unwrap();
+            assert_eq!(due.places[0].endpoint(), at, "the longest waiting first");
+            met.extend(due.places.iter().map(|place| place.endpoint().as_uuid()));
+            assert_eq!(due.next.is_some(), search < 2);
+            from = due.next;
+        }
+        assert_eq!(met.len(), 601);
+    }
+
+    async fn what_comes_when_too_many_wait_is_dead_at_once_and_on_the_list(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.multiply_delivery(at, 9_998).await;
+        fixture.put(&acme, id, "CANARY").await;
+        let newest = async || deliveries(fixture, &acme).await.remove(0);
+        let of_state = async |state: &str| {
+            let sql = format!("SELECT CAST(count(*) AS TEXT) AS v FROM event_deliveries WHERE state = '{state}'");
+            fixture.text(&sql).await
+        };
+        assert_eq!((of_state("PENDING").await.as_str(), of_state("DEAD").await.as_str()), ("10000", "0"));
+        fixture.put(&acme, id, "CANARY").await;
+        assert_eq!((of_state("PENDING").await.as_str(), of_state("DEAD").await.as_str()), ("10000", "1"));
+        let dead = fixture.store.event_deliveries().list(&acme, Some(at), Some(DeliveryState::Dead), &page()).await.unwrap().items;
+        let [dead] = dead.as_slice() else { panic!("{dead:?}") };
+        assert!(dead.due_time.is_none() && dead.failure.as_ref().unwrap().contains("10,000"), "{dead:?}");
+        let retry = async || {
+            let again = write(&acme, Action::RetryEventDelivery);
+            fixture.store.event_deliveries().retry(&acme, at, dead.event, &again).await
+        };
+        assert!(matches!(retry().await, Err(Error::State(_))), "nor by hand");
+        for event in claim(fixture).await.remove(0).2 {
+            attempted(fixture, &event, &Attempt::Delivered).await;
+        }
+        retry().await.unwrap().into_inner();
+        fixture.put(&acme, id, "CANARY").await;
+        assert_eq!((newest().await.state, of_state("DEAD").await.as_str()), (DeliveryState::Pending, "0"));
+    }
+
+    async fn an_endpoint_with_much_goes_in_pieces_and_is_nobodys_meanwhile(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        let event = deliveries(fixture, &acme).await[0].event;
+        fixture.multiply_delivery(at, 700).await;
+        fixture.only_pieces_of(&["event_deliveries", "event_endpoints"]).await;
+        let (endpoints, sent) = (fixture.store.event_endpoints(), fixture.store.event_deliveries());
+        let delete = repeatable(&acme, Action::DeleteEventEndpoint, Uuid::from_u128(1), "e");
+        // As if it had been killed at once.
+        endpoints.delete(&acme, at, &delete, std::time::Instant::now()).await.unwrap().into_inner();
+        assert_eq!((fixture.count("event_deliveries").await, fixture.count("endpoint_deletions").await), (701, 1));
+        assert!(endpoints.list(&acme, &page()).await.unwrap().items.is_empty());
+        assert!(deliveries(fixture, &acme).await.is_empty() && claim(fixture).await.is_empty());
+        assert!(matches!(endpoints.target(&acme, at).await, Err(Error::EventEndpointNotFound)));
+        let change = NewEventEndpoint { id: Some(at), ..new_endpoint(&[]) };
+        assert!(matches!(put(fixture, &acme, &change).await, Err(Error::EventEndpointNotFound)));
+        let other = endpoints.delete(&acme, at, &write(&acme, Action::DeleteEventEndpoint), soon()).await;
+        assert!(matches!(other, Err(Error::EventEndpointNotFound)), "{other:?}");
+        let again = write(&acme, Action::RetryEventDelivery);
+        assert!(matches!(sent.retry(&acme, at, event, &again).await, Err(Error::EventDeliveryNotFound)));
+        fixture.put(&acme, id, "CANARY").await;
+        assert_eq!(fixture.count("event_deliveries").await, 701, "nothing more is written for it");
+        for _ in 0..16 {
+            endpoint(fixture, &acme, &[EventType::Recovered]).await;
+        }
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!((fixture.count("event_deliveries").await, fixture.count("endpoint_deletions").await), (0, 0));
+        assert_eq!(fixture.count("event_endpoints").await, 16);
+        // The first request once more; and a call that has the time for all of it.
+        endpoints.delete(&acme, at, &delete, soon()).await.unwrap().into_inner();
+        let one = endpoints.list(&acme, &page()).await.unwrap().items.remove(0).id;
+        put(fixture, &acme, &NewEventEndpoint { id: Some(one), ..new_endpoint(&[]) }).await.unwrap();
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.multiply_delivery(one, 300).await;
+        endpoints.delete(&acme, one, &write(&acme, Action::DeleteEventEndpoint), soon()).await.unwrap().into_inner();
+        assert_eq!((fixture.count("event_deliveries").await, fixture.count("event_endpoints").await), (0, 15));
+    }
+
+    async fn much_that_waits_at_an_endpoint_that_is_gone_is_given_up_in_pieces(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.multiply_delivery(at, 700).await;
+        fixture.only_pieces_of(&["event_deliveries"]).await;
+        let events = claim(fixture).await.remove(0).2;
+        let gone = Attempt::Failed { failure: "status 410".into(), retry_after: None, gone: true };
+        assert_eq!(attempted(fixture, &events[0], &gone).await, DeliveryState::Dead);
+        assert!(claim(fixture).await.is_empty());
+        let dead = "SELECT CAST(count(*) AS TEXT) AS v FROM event_deliveries WHERE state = 'DEAD' AND due_time IS NULL";
+        assert_eq!(fixture.text(dead).await, "701");
+    }
+
+    async fn much_that_nobody_took_in_time_is_given_up_in_pieces(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.multiply_delivery(at, 700).await;
+        fixture.only_pieces_of(&["event_deliveries"]).await;
+        fixture.clock.advance(28 * HOUR);
+        fixture.store.upkeep().await.unwrap();
+        let dead = "SELECT CAST(count(*) AS TEXT) AS v FROM event_deliveries WHERE state = 'DEAD' AND due_time IS NULL";
+        assert_eq!(fixture.text(dead).await, "701");
+        fixture.clock.advance(31 * DAY);
+        fixture.store.upkeep().await.unwrap();
+        assert_eq!(fixture.count("event_deliveries").await, 0);
+    }
+
+    async fn much_that_waits_at_a_broken_endpoint_rests_with_one_alarm(fixture: &Fixture) {
+        let acme = fixture.tenant("acme").await;
+        let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
+        let id = fixture.connection(&acme, "a").await.id;
+        fixture.put(&acme, id, "CANARY").await;
+        fixture.multiply_delivery(at, 700).await;
+        fixture.only_pieces_of(&["event_deliveries"]).await;
+        fixture.execute("UPDATE event_endpoints SET generation = generation + 1").await;
+        let sent = fixture.store.event_deliveries();
+        let place = sent.due(None).await.unwrap().places.remove(0);
+        assert!(matches!(sent.claim(&place).await, Err(Error::Integrity)));
+        assert!(sent.due(None).await.unwrap().places.is_empty());
+        // What a process that was killed half-way left, or what was written since, rests as well.
+        let now = fixture.clock.now().micros();
+        let some = format!("UPDATE event_deliveries SET due_time = {now} WHERE event_id IN (SELECT event_id FROM event_deliveries LIMIT 150)");
+        fixture.execute(&some).await;
+        assert!(sent.claim(&place).await.unwrap().is_none());
+        assert!(sent.due(None).await.unwrap().places.is_empty());
+        let records = "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE reason = 'INTEGRITY_FAILURE'";
+        assert_eq!(fixture.text(records).await, "1");
+        fixture.clock.advance(HOUR + Duration::from_secs(1));
+        assert_eq!(sent.due(None).await.unwrap().places.len(), 1);
+    }
+
     async fn the_secret_before_signs_for_a_day_more(fixture: &Fixture) {
         let acme = fixture.tenant("acme").await;
         let (at, first) = put(fixture, &acme, &new_endpoint(&[])).await.unwrap();
@@ -404,7 +586,7 @@ on_both! {
                 let change = NewEventEndpoint { id: Some(at), ..new_endpoint(&[]) };
                 assert!(matches!(put(fixture, scope, &change).await, Err(Error::EventEndpointNotFound)));
                 assert!(matches!(endpoints.target(scope, at).await, Err(Error::EventEndpointNotFound)));
-                assert!(matches!(endpoints.delete(scope, at, &write(scope, Action::DeleteEventEndpoint)).await, Err(Error::EventEndpointNotFound)));
+                assert!(matches!(endpoints.delete(scope, at, &write(scope, Action::DeleteEventEndpoint), soon()).await, Err(Error::EventEndpointNotFound)));
                 assert!(matches!(sent.retry(scope, at, event, &write(scope, Action::RetryEventDelivery)).await, Err(Error::EventDeliveryNotFound)));
                 assert!(sent.list(scope, Some(at), None, &page()).await.unwrap().items.is_empty());
             }
@@ -413,7 +595,7 @@ on_both! {
             endpoint(fixture, &acme, &[]).await;
         }
         assert!(matches!(put(fixture, &acme, &new_endpoint(&[])).await, Err(Error::TooManyEventEndpoints)));
-        endpoints.delete(&acme, at, &write(&acme, Action::DeleteEventEndpoint)).await.unwrap().into_inner();
+        endpoints.delete(&acme, at, &write(&acme, Action::DeleteEventEndpoint), soon()).await.unwrap().into_inner();
         assert!(sent.list(&acme, Some(at), None, &page()).await.unwrap().items.is_empty(), "it took its deliveries along");
         endpoint(fixture, &acme, &[]).await;
     }
@@ -501,7 +683,10 @@ on_both! {
         fixture.clock.advance(2 * DAY);
         fixture.store.upkeep().await.unwrap();
         assert!(claim(fixture).await.is_empty());
+        // However much waits, resuming costs the same.
+        fixture.only_pieces_of(&["event_deliveries"]).await;
         state(credvault_domain::TenantState::Active).await;
+        fixture.clock.advance(28 * HOUR - Duration::from_secs(1));
         fixture.store.upkeep().await.unwrap();
         let events = claim(fixture).await.remove(0).2;
         attempted(fixture, &events[0], &Attempt::Delivered).await;

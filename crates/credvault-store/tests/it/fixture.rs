@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::{
-    AccountName, Action, AuditEvent, AuthMode, Config, Connection, ConnectionId, Labels, Owner, ProviderId,
-    Reach, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource, TraceId, UserId,
+    AccountName, Action, AuditEvent, AuthMode, Config, Connection, ConnectionId, EventEndpointId, Labels,
+    Owner, ProviderId, Reach, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource,
+    TraceId, UserId,
 };
 use credvault_store::{
     Beginner, Bringer, NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write,
@@ -206,6 +207,69 @@ impl Fixture {
              INSERT INTO connections ({columns}) SELECT {values} FROM connections, n WHERE id = {id}"
         );
         assert_eq!(self.execute(&sql).await, u64::from(copies));
+    }
+
+    /// Makes `copies` of an endpoint's only delivery.
+    pub async fn multiply_delivery(&self, endpoint: EventEndpointId, copies: u32) {
+        let random = if self.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+        let id = self.id(ConnectionId::from_uuid(endpoint.as_uuid()));
+        let columns =
+            "type, body, state, attempts, due_time, attempt_time, failure, expire_time, create_time,
+            about_tenant, about_user, user_deleted";
+        let sql = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {copies})
+             INSERT INTO event_deliveries (tenant_id, endpoint_id, event_id, {columns})
+             SELECT tenant_id, endpoint_id, {random}, {columns} FROM event_deliveries, n WHERE endpoint_id = {id}"
+        );
+        assert_eq!(self.execute(&sql).await, u64::from(copies));
+    }
+
+    /// From now on PostgreSQL refuses every statement that changes or deletes more than a piece of these tables' rows, one
+    /// that is caused by another's cascade, too. SQLite has no triggers of this kind.
+    pub async fn only_pieces_of(&self, tables: &[&str]) {
+        if self.postgres.is_none() {
+            return;
+        }
+        self.execute(
+            "CREATE FUNCTION only_pieces() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF (SELECT count(*) FROM changed) > 200 THEN
+                     RAISE EXCEPTION 'one statement for % rows of %', (SELECT count(*) FROM changed), TG_TABLE_NAME;
+                 END IF;
+                 RETURN NULL;
+             END $$",
+        )
+        .await;
+        for table in tables {
+            for event in ["UPDATE", "DELETE"] {
+                let trigger = format!(
+                    "CREATE TRIGGER only_pieces_{event} AFTER {event} ON {table} REFERENCING OLD TABLE AS changed
+                     FOR EACH STATEMENT EXECUTE FUNCTION only_pieces()"
+                );
+                self.execute(&trigger).await;
+            }
+        }
+    }
+
+    /// Makes every change of a table's rows fail, until [`Fixture::permit_updates`].
+    pub async fn refuse_updates(&self, table: &str) {
+        if self.postgres.is_some() {
+            let function = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$";
+            self.execute(function).await;
+            let trigger = format!(
+                "CREATE TRIGGER refused BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+            );
+            self.execute(&trigger).await;
+        } else {
+            let trigger = format!(
+                "CREATE TRIGGER refused BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+            );
+            self.execute(&trigger).await;
+        }
+    }
+
+    pub async fn permit_updates(&self, table: &str) {
+        let of_table = if self.postgres.is_some() { format!(" ON {table}") } else { String::new() };
+        self.execute(&format!("DROP TRIGGER refused{of_table}")).await;
     }
 
     /// The sealed bytes of a connection's newest version.

@@ -22,14 +22,25 @@ on_both! {
         open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
     }
 
-    async fn a_database_of_a_newer_release_is_refused(fixture: &Fixture) {
+    async fn a_database_of_a_newer_release_is_served_and_not_migrated(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let id = fixture.connection(&scope, "a").await.id;
+        fixture.put(&scope, id, "CANARY").await;
         fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
-        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
-        assert!(matches!(&opened, Err(OpenError::Newer(name)) if name == "m9999_future"), "{opened:?}");
+        let store = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
+        let by_id = credvault_store::Selector::Connection { id, version: None };
+        store.credentials().fetch(&scope, &by_id).await.unwrap();
+        store.close().await;
         let migrate_url = fixture.postgres.as_ref().map(|database| database.migrate_url.clone().into());
         let owner = fixture.postgres.as_ref().map_or("unused", |database| &database.owner_role);
         let migrated = credvault_store::migrate(&fixture.settings, migrate_url.as_ref(), owner, &SystemRandom).await;
         assert!(matches!(&migrated, Err(MigrateError::Newer(_))), "{migrated:?}");
+    }
+
+    async fn a_migration_that_no_release_has_is_refused(fixture: &Fixture) {
+        fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m0002_else', 0)").await;
+        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+        assert!(matches!(&opened, Err(OpenError::Foreign(name)) if name == "m0002_else"), "{opened:?}");
     }
 
     async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {
@@ -111,6 +122,23 @@ async fn sqlite_files_are_private_and_survive_power_loss_settings() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
     }
     assert_eq!(fixture.text("SELECT journal_mode AS v FROM pragma_journal_mode").await, "wal");
+}
+
+/// What was written last stands in the files beside the database until SQLite moves it.
+#[tokio::test]
+async fn the_files_beside_a_database_are_private_too() {
+    let fixture = Fixture::sqlite().await;
+    fixture.store.close().await;
+    for name in ["vault.db-wal", "vault.db-shm"] {
+        let path = fixture.folder.path().join(name);
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused =
+            open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap_err().to_string();
+        assert!(refused.contains(name) && refused.contains("chmod 600"), "{refused}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
 }
 
 #[tokio::test]

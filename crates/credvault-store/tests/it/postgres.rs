@@ -88,39 +88,33 @@ async fn fixture_with_rows() -> Fixture {
             let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, of_app).await.unwrap();
             assert_eq!(seen.into_inner(), first);
         }
-        let deletion = format!("INSERT INTO user_deletions VALUES ('{tenant}', 'u9', 0)");
-        fixture.execute(&deletion).await;
+        for sql in [
+            format!("INSERT INTO user_deletions VALUES ('{tenant}', 'u9', 0)"),
+            format!(
+                "INSERT INTO endpoint_deletions
+                 SELECT tenant_id, id, 0 FROM event_endpoints WHERE tenant_id = '{tenant}'"
+            ),
+            // The service writes only the platform's.
+            format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
+        ] {
+            fixture.execute(&sql).await;
+        }
     }
     fixture
 }
 
-const TABLES: [&str; 19] = [
-    "tenants",
-    "tenant_keys",
-    "connections",
-    "credential_versions",
-    "requests",
-    "audit_events",
-    "changes",
-    "tokens",
-    "refreshes",
-    "oauth_apps",
-    "authorizations",
-    "handoffs",
-    "callbacks",
-    "webhook_deliveries",
-    "app_deliveries",
-    "revocations",
-    "event_endpoints",
-    "event_deliveries",
-    "user_deletions",
-];
+/// Every table with a tenant, as the database has them.
+fn tables(fixture: &Fixture) -> Vec<String> {
+    let sql = "SELECT table_name FROM information_schema.columns
+        WHERE table_schema = 'credvault' AND column_name = 'tenant_id' ORDER BY table_name";
+    fixture.postgres.as_ref().unwrap().psql(sql).lines().map(str::to_owned).collect()
+}
 
 #[tokio::test]
 async fn a_query_without_its_tenant_filter_sees_nothing_foreign() {
     let fixture = fixture_with_rows().await;
     let database = fixture.postgres.as_ref().unwrap();
-    for table in TABLES {
+    for table in &tables(&fixture) {
         let all = database.psql(&format!("SELECT count(*) FROM credvault.{table}"));
         assert!(all.parse::<i64>().unwrap() >= 2, "{table} {all}");
         let unset = database.psql_as_service(&format!("SELECT count(*) FROM credvault.{table}")).unwrap();
@@ -147,7 +141,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
     let fixture = fixture_with_rows().await;
     let database = fixture.postgres.as_ref().unwrap();
     let background = "SELECT set_config('credvault.background', 'on', true);";
-    for table in TABLES {
+    for table in &tables(&fixture) {
         let count = database
             .psql_as_service(&format!("BEGIN; {background} SELECT count(*) FROM credvault.{table};"))
             .unwrap();
@@ -162,10 +156,11 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "app_deliveries",
             "event_deliveries",
             "user_deletions",
+            "endpoint_deletions",
         ]
-        .contains(&table);
+        .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes"].contains(&table) {
+        if crosses && !["tenants", "connections", "refreshes"].contains(&table.as_str()) {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
@@ -301,6 +296,31 @@ async fn roles_that_row_level_security_does_not_bind_are_refused() {
             format!("GRANT UPDATE (outcome) ON credvault.audit_events TO {app}"),
             format!("REVOKE UPDATE (outcome) ON credvault.audit_events FROM {app}"),
             "audit records",
+        ),
+        (
+            format!("GRANT UPDATE (wrapped) ON credvault.tenant_keys TO {app}"),
+            format!("REVOKE UPDATE (wrapped) ON credvault.tenant_keys FROM {app}"),
+            "the root key's record",
+        ),
+        (
+            "GRANT DELETE ON credvault.tenant_keys TO PUBLIC".to_owned(),
+            "REVOKE DELETE ON credvault.tenant_keys FROM PUBLIC".to_owned(),
+            "the root key's record",
+        ),
+        (
+            format!("GRANT UPDATE ON credvault.root_keys TO {app}"),
+            format!("REVOKE UPDATE ON credvault.root_keys FROM {app}"),
+            "the root key's record",
+        ),
+        (
+            format!("GRANT DELETE ON credvault.root_keys TO {app}"),
+            format!("REVOKE DELETE ON credvault.root_keys FROM {app}"),
+            "the root key's record",
+        ),
+        (
+            format!("GRANT DELETE ON credvault.tenants TO {app}"),
+            format!("REVOKE DELETE ON credvault.tenants FROM {app}"),
+            "the root key's record",
         ),
         (
             format!("GRANT TRUNCATE ON credvault.connections TO {app}"),
