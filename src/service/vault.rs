@@ -73,12 +73,13 @@ async fn put_credential(
         write.event = call.event();
     }
     let credentials = call.vault.store.credentials();
+    // The stored settings that the new secret was sent by, to be compared when it is stored.
+    let mut tried = None;
     if request.verify {
-        if settings.is_none() {
-            // The new secret is about to be sent where the stored settings lead.
-            credentials.check_whole(&scope, id).await?;
-        }
-        let config = settings.as_ref().map_or(&connection.config, |settings| &settings.config);
+        let config = match &settings {
+            Some(settings) => &settings.config,
+            None => &*tried.insert(credentials.whole(&scope, &connection).await?.config),
+        };
         mode.check_destinations(config).map_err(Refusal::Settings)?;
         let broker = &call.vault.broker;
         let verdict = broker.verify(&scope, &connection.provider, mode, config, &credential.fields).await?;
@@ -94,7 +95,10 @@ async fn put_credential(
         Some(settings) => {
             credentials.put_with_settings(&scope, id, &credential, settings, expected, &write).await?
         }
-        None => credentials.put(&scope, id, &credential, expected, &write).await?,
+        None => match &tried {
+            Some(config) => credentials.put_tried(&scope, id, &credential, config, expected, &write).await?,
+            None => credentials.put(&scope, id, &credential, expected, &write).await?,
+        },
     };
     Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
 }

@@ -145,8 +145,9 @@ impl Broker {
         write: &Write,
     ) -> Result<Recorded<Begun>, AuthorizeError> {
         let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
-        // The browser is about to be sent where the settings lead.
-        self.store().credentials().check_whole(target.scope, target.connection.id).await?;
+        // The browser is about to be sent where the settings lead: those that were looked at, and no others.
+        let connection = self.store().credentials().whole(target.scope, target.connection).await?;
+        let target = Target { connection: &connection, ..target };
         target.mode.check_destinations(&target.connection.config)?;
         let usable = self.needed_app(target).await?;
         let own = self.callback_url(&target.connection.provider);
