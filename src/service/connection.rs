@@ -172,8 +172,10 @@ async fn list_connections(
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     call.permit(&scope, facts)?;
     let listed = call.vault.store.connections().list(&scope, &filter, &page).await?;
-    let shown = listed.items.into_iter().filter(|connection| call.shows(&scope, Facts::of(connection)));
-    let connections = shown.map(wire::connection).collect();
+    let mut shown = call.shown(&scope);
+    let connections =
+        listed.items.into_iter().filter(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
+    let connections = connections.map(wire::connection).collect();
     call.recorded(v1::ListConnectionsResponse { connections, next_page_token: listed.next_page_token }).await
 }
 

@@ -124,6 +124,7 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
         );
         check(
             AuditRecord {
+                owner_user: some(),
                 id: uuid::Uuid::max(),
                 time: TIME,
                 service: some(),

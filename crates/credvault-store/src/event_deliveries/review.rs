@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery};
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, delivery_name};
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
@@ -70,6 +70,7 @@ impl EventDeliveries<'_> {
             let key = (tenant.clone(), endpoint.as_uuid(), event.as_uuid());
             let row = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
             let row = row.ok_or(Error::EventDeliveryNotFound)?;
+            change.about_other(event.as_uuid(), delivery_name(endpoint, event), None);
             if change.done.is_some() {
                 return change.commit(delivery(row)?).await;
             }
@@ -83,11 +84,6 @@ impl EventDeliveries<'_> {
             row.due_time = Set(Some(change.now.micros()));
             row.expire_time = Set(change.now.after(PATIENCE).micros());
             let again = delivery(row.update(&change.tx).await?)?;
-            change.about_other(
-                event.as_uuid(),
-                format!("event_endpoints/{endpoint}/deliveries/{event}"),
-                None,
-            );
             change.commit(again).await
         })
         .await
