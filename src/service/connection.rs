@@ -370,7 +370,8 @@ async fn test_connection(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     call.connection(&scope, id).await?;
-    let tested = testing::test(&call.vault, &scope, id, call.patience(), call.event()).await?;
+    let forced = || call.vault.count_forced(scope.tenant());
+    let tested = testing::test(&call.vault, &scope, id, call.patience(), call.event(), forced).await?;
     Ok(tested.map(|tested| v1::TestConnectionResponse {
         outcome: match tested.verdict {
             Verdict::Works { .. } => v1::TestOutcome::Works,

@@ -306,7 +306,6 @@ impl Refusal {
     fn violations(&self) -> Violations {
         match self {
             Self::Invalid(violations) => violations.clone(),
-            Self::Unreadable(problem) => Violations::of("", problem.clone()),
             Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
             Self::Store(error @ store::Error::RequestIdReused) => {
                 Violations::of("request_id", error.to_string())
@@ -338,8 +337,7 @@ impl Refusal {
             ) => Some(*retry),
             Self::Store(
                 store::Error::TooManyAuthorizations { retry } | store::Error::TooManyStarts { retry },
-            )
-            | Self::Authorize(AuthorizeError::Throttled { retry }) => Some(*retry),
+            ) => Some(*retry),
             // No time helps: room has to be made, or a consent begun anew, for its state is used up.
             Self::Store(
                 store::Error::TooManyEventEndpoints
@@ -395,6 +393,7 @@ impl Refusal {
             reason: reason.as_str().to_owned(),
             message: self.to_string(),
             metadata: self.metadata().into_iter().collect(),
+            retry_delay: self.retry_delay().and_then(|delay| delay.try_into().ok()),
         }
     }
 }

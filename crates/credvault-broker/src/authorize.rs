@@ -76,7 +76,7 @@ pub enum AuthorizeError {
     #[error("the provider does not answer, or not in its own words; begin again")]
     Unavailable,
     /// The provider wants fewer calls.
-    #[error("the provider wants fewer calls; begin again after as long as the retry delay says")]
+    #[error("the provider wants fewer calls; begin again after {} seconds", retry.as_secs().max(1))]
     Throttled {
         /// When to begin again.
         retry: Duration,
