@@ -2,6 +2,7 @@
 //! without its audit record; a refusal is recorded here.
 
 mod answer;
+mod shown;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +82,8 @@ struct About {
     provider: Option<ProviderId>,
     version: Option<Version>,
     purpose: Option<Purpose>,
+    /// What the call names that is no connection, such as `event_endpoints/ID`.
+    other: Option<String>,
     changed: Vec<String>,
     released: Vec<String>,
     policies: Vec<String>,
@@ -192,13 +195,10 @@ impl Call {
         Ok(())
     }
 
-    /// Whether an item of a list may be shown to the caller, who was permitted the list.
-    pub(crate) fn shows(&self, scope: &TenantScope, facts: Facts<'_>) -> bool {
-        self.vault.identity.authorize(&self.caller, self.action, scope.tenant(), facts).is_ok()
-    }
-
-    /// Refuses to touch what belongs to a user whom the scope does not reach.
+    /// Refuses to touch what belongs to a user whom the scope does not reach. The record of the call names that user,
+    /// whether there is anything or not.
     pub(crate) fn reach(&self, scope: &TenantScope, user: Option<&UserId>) -> Result<(), Refusal> {
+        user.into_iter().for_each(|user| self.about_user(user));
         if user.is_some_and(|user| !scope.reaches(user)) {
             let (identity, tenant) = (&self.vault.identity, scope.tenant());
             identity.authorize(&self.caller, Action::AccessOtherUsers, tenant, Facts::default())?;
@@ -211,12 +211,6 @@ impl Call {
         let permit = self.vault.identity.authorize_catalog(&self.caller, self.action, facts)?;
         self.note(|about| about.policies = permit.policies);
         Ok(())
-    }
-
-    /// Whether a provider of the catalog may be shown to the caller, who was permitted the list.
-    pub(crate) fn shows_provider(&self, provider: &ProviderId) -> bool {
-        let facts = Facts::of_provider(provider);
-        self.vault.identity.authorize_catalog(&self.caller, self.action, facts).is_ok()
     }
 
     /// The call that a consent begins with.
@@ -266,6 +260,10 @@ impl Call {
         Ok(connection)
     }
 
+    fn known(&self) -> About {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note(&self, change: impl FnOnce(&mut About)) {
         change(&mut self.about.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -277,6 +275,17 @@ impl Call {
             about.owner_user = connection.owner.user().cloned();
             about.provider = Some(connection.provider.clone());
         });
+    }
+
+    /// Notes whose things a call is about.
+    pub(crate) fn about_user(&self, user: &UserId) {
+        self.note(|about| about.owner_user = Some(user.clone()));
+    }
+
+    /// Notes what a call names that is no connection, for the record of its refusal. Where it succeeds, the store names
+    /// it.
+    pub(crate) fn about_other(&self, name: String) {
+        self.note(|about| about.other = Some(name));
     }
 
     /// Notes which connection a call names, whether there is one or not.
@@ -321,8 +330,18 @@ impl Call {
 
     /// The record of the call's success.
     pub(crate) fn event(&self) -> AuditEvent {
-        let About { tenant, connection, owner_user, provider, version, purpose, changed, released, policies } =
-            self.about.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let About {
+            tenant,
+            connection,
+            owner_user,
+            provider,
+            version,
+            purpose,
+            other: _,
+            changed,
+            released,
+            policies,
+        } = self.known();
         let caller = &self.caller;
         let tenant = tenant.or_else(|| caller.tenant.as_ref().map(|verified| verified.tenant.clone()));
         AuditEvent {
@@ -344,14 +363,21 @@ impl Call {
     }
 
     /// The record of the call's refusal. In the caller's tenant's log; in the platform's where there is no such tenant,
-    /// and for administration.
+    /// and for administration. There it says which tenant the call named.
     pub(crate) fn refused_event(&self, refusal: &Refusal) -> AuditEvent {
         let mut event = self.event();
-        let nowhere = matches!(refusal, Refusal::Store(credvault_store::Error::TenantNotFound(_)));
+        let About { tenant: administered, other, .. } = self.known();
+        let nowhere = match refusal {
+            Refusal::Store(credvault_store::Error::TenantNotFound(tenant)) => Some(tenant.clone()),
+            _ => None,
+        };
+        let tenant = administered.or_else(|| nowhere.clone()).filter(|tenant| !tenant.is_platform());
         event.tenant = match &self.caller.tenant {
-            Some(verified) if !nowhere && !self.action.administers() => verified.tenant.clone(),
+            Some(verified) if nowhere.is_none() && !self.action.administers() => verified.tenant.clone(),
             _ => TenantId::platform(),
         };
+        let named = tenant.map(|tenant| tenant_name(&tenant)).into_iter().chain(other);
+        event.changed.splice(..0, named);
         event.outcome = refusal.outcome();
         event.reason = Some(refusal.recorded());
         event.policies = refusal.policies();
@@ -412,9 +438,14 @@ impl Call {
     }
 }
 
-/// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way.
-pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &Refusal) {
-    let (action, reason) = (event.action.as_str(), refusal.kind().1.as_str());
+/// How records in the platform's log name a tenant that a refused call was about.
+pub(crate) fn tenant_name(tenant: &TenantId) -> String {
+    format!("tenants/{tenant}")
+}
+
+/// Counts a refusal and logs it, with its cause.
+pub(crate) fn note_refusal(action: Action, refusal: &Refusal) {
+    let (action, reason) = (action.as_str(), refusal.kind().1.as_str());
     metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason).increment(1);
     match refusal.kind().0 {
         tonic::Code::Unavailable | tonic::Code::DataLoss | tonic::Code::Internal => {
@@ -422,6 +453,12 @@ pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &R
         }
         _ => tracing::info!(action, reason, "the call was refused"),
     }
+}
+
+/// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way.
+pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &Refusal) {
+    note_refusal(event.action, refusal);
+    let (action, reason) = (event.action.as_str(), refusal.kind().1.as_str());
     // What browsers do is done in the name of a service, and must not use up its share.
     let payer = event.service.as_ref().filter(|_| event.tenant_source != TenantSource::State);
     // The log has just not taken the record of this call: to wait for it again would cost the caller a second time-out.

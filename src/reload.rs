@@ -50,8 +50,9 @@ pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
 pub(crate) fn bundles(identity: &IdentitySection) -> Result<Bundles, String> {
     let mut bundles = Bundles::new();
     for (domain, path) in &identity.trust_domains {
+        // A text that is no domain may be anything.
         let parsed =
-            TrustDomain::parse(domain).map_err(|rule| format!("identity.trust_domains.{domain}: {rule}"))?;
+            TrustDomain::parse(domain).map_err(|rule| format!("a key of identity.trust_domains: {rule}"))?;
         let pem = read(path)?;
         bundles
             .insert(parsed, certificates(&pem).map_err(|problem| format!("{}: {problem}", path.display()))?);

@@ -24,6 +24,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
 
+pub(crate) use read::wrong_toml;
 use read::{ConfigFile, wrong};
 
 /// The keys whose values are secret.

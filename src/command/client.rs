@@ -17,6 +17,7 @@ use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::connection_service_client::ConnectionServiceClient;
 use crate::proto::v1::vault_service_client::VaultServiceClient;
+use crate::settings::wrong_toml;
 use crate::trace;
 
 /// Where `credvault dev` leaves a profile, seen from where it was started.
@@ -61,6 +62,15 @@ pub(super) struct Profile {
     pub(super) token_file: Option<PathBuf>,
 }
 
+impl Profile {
+    /// Reads a profile. A message does not repeat what stands in it: a token may have been pasted there.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        toml::from_str(text).map_err(|error| {
+            Failure::Usage(format!("the profile {}{}", path.display(), wrong_toml(text, &error)))
+        })
+    }
+}
+
 impl ClientArgs {
     /// Reads the profile and connects.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
@@ -70,9 +80,7 @@ impl ClientArgs {
                 "name one with --profile or CREDVAULT_PROFILE, or run `credvault dev` in this folder";
             Failure::Usage(format!("the profile {} cannot be read: {error}; {way_out}", path.display()))
         })?;
-        let wrong =
-            |error: toml::de::Error| Failure::Usage(format!("the profile {}: {error}", path.display()));
-        let mut profile: Profile = toml::from_str(&text).map_err(wrong)?;
+        let mut profile = Profile::parse(&path, &text)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let token = profile.token_file.as_mut().into_iter();
         for file in
@@ -199,4 +207,61 @@ fn header(name: &str, text: &str) -> Result<MetadataValue<Ascii>, Failure> {
 
 fn chain(error: &dyn std::error::Error) -> String {
     crate::call::chain(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"address = "https://CANARY 1:7443"
+authority = "CANARY 2"
+certificate = 'CANARY 3'
+key = "CANARY 4"
+tenant = "CANARY 5"
+user = "CANARY 6"
+token_file = "CANARY 7"
+"#;
+
+    /// Whatever is broken where, by a character or a word more or less, the message does not repeat what was given.
+    #[test]
+    fn no_message_repeats_a_profile() {
+        let parse = |text: &str| Profile::parse(Path::new("profile.toml"), text);
+        assert!(parse(TEXT).is_ok());
+        let more = [
+            "\"",
+            "'",
+            "=",
+            "[",
+            "{",
+            "\n",
+            "#",
+            "\\",
+            "CANARY ",
+            "\n\"CANARY\" = 1\n",
+            "\nCANARY = 'CANARY'\n",
+            "1",
+        ];
+        let mut refused = 0;
+        for place in 0..TEXT.len() {
+            let (before, after) = TEXT.split_at(place);
+            let broken = more.iter().map(|more| format!("{before}{more}{after}"));
+            for text in broken.chain([format!("{before}{}", &after[1..])]) {
+                let Err(failure) = parse(&text) else { continue };
+                refused += 1;
+                let message = format!("{failure:?}");
+                assert!(message.contains("profile.toml") && !message.contains("CANARY"), "{text}: {message}");
+            }
+        }
+        assert!(refused > 500, "{refused}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_profile_is_told_with_its_line() {
+        let told = |text: &str| format!("{:?}", Profile::parse(Path::new("p.toml"), text).map(drop));
+        let missing = told("address = 'a'\n");
+        assert!(missing.contains("p.toml, line 1, is wrong: authority must be given"), "{missing}");
+        let unknown = told(&format!("{TEXT}speed = 1\n"));
+        assert!(unknown.contains("line 8, is wrong: unknown key speed, expected"), "{unknown}");
+        assert!(told("address = 'a\n").contains("line 1, is not TOML"));
+    }
 }

@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use super::Peer;
 use super::answer::Answer;
 use super::arrival::{Arrived, Arriving};
-use crate::call::{Ticket, record_refusal};
+use crate::call::{Ticket, record_refusal, tenant_name};
 use crate::settings::Limits;
 use crate::trace::{self, Parent};
 use crate::vault::Vault;
@@ -115,7 +115,8 @@ impl Gate {
             }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
-                let event = self.event(peer, action, trace, caller.as_ref(), &refusal);
+                let mut event = self.event(peer, action, trace, caller.as_ref(), &refusal);
+                event.changed.extend(asserted(&refusal, request.headers()));
                 return self.refuse(event, refusal, trace).await;
             }
         };
@@ -220,6 +221,17 @@ impl Gate {
     fn deadline(&self, headers: &HeaderMap) -> Duration {
         let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(grpc_timeout);
         asked.map_or(self.deadline, |asked| asked.min(LONGEST_DEADLINE))
+    }
+}
+
+/// Which tenant a service named that policy does not trust to name it, for the record.
+fn asserted(refusal: &Refusal, headers: &HeaderMap) -> Option<String> {
+    match refusal {
+        Refusal::Identity(IdentityError::Denied(denial)) if denial.action == Action::AssertTenant => {
+            let tenant = TenantId::parse(once(headers, "x-tenant-id").ok()??).ok()?;
+            Some(tenant_name(&tenant))
+        }
+        _ => None,
     }
 }
 

@@ -61,9 +61,42 @@ fn build(trust: &Arc<Trust>, chain: &[u8], key: &[u8]) -> Result<ServerConfig, S
     Ok(config)
 }
 
-/// The certificates of a PEM file, at least one.
+/// The certificates of a PEM file, at least one. What is wrong with it is not repeated: the parser's error holds bytes of
+/// the file, which may be a private key.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|error| format!("it is not PEM: {error:?}"))?;
+    let certificates = certificates.map_err(|_| "it is not PEM".to_owned())?;
     if certificates.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(certificates) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is broken where, in either file, the message does not repeat what was given, as text or as numbers.
+    #[test]
+    fn no_message_repeats_a_pem_file() {
+        let authority = credvault_testkit::Authority::new("CANARY authority");
+        let leaf = authority.service("spiffe://test.local/a");
+        check(leaf.certificate.as_bytes(), leaf.key.as_bytes()).expect("it is sound before it is broken");
+        let mut refused = 0;
+        for (text, other) in [(&leaf.certificate, &leaf.key), (&leaf.key, &leaf.certificate)] {
+            for place in 0..text.len() {
+                let (before, after) = text.split_at(place);
+                let more =
+                    ["-", "\n", "=", "CANARY", "\n-----BEGIN CANARY\n", "\n-----BEGIN CANARY-----\nCANARY\n"];
+                let broken = more.iter().map(|more| format!("{before}{more}{after}"));
+                for broken in broken.chain([format!("{before}{}", &after[1..]), format!("{before}CANARY")]) {
+                    let (broken, other) = (broken.as_bytes(), other.as_bytes());
+                    let wrong =
+                        [check(broken, other).err(), check(other, broken).err(), certificates(broken).err()];
+                    for message in wrong.into_iter().flatten() {
+                        refused += 1;
+                        assert!(!message.contains("CANARY") && !message.contains("67, 65, 78"), "{message}");
+                    }
+                }
+            }
+        }
+        assert!(refused > 5_000, "{refused}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_domain::{TenantId, TenantScope, TenantState, Violations};
+use credvault_domain::{Owner, TenantId, TenantScope, TenantState, Violations};
 use credvault_identity::Facts;
 use credvault_store::Recorded;
 
@@ -46,6 +46,8 @@ pub(super) fn administer(call: &Call, tenant: Option<TenantId>) -> Result<Tenant
 
 /// The same where the request names more than the tenant.
 fn administer_of(call: &Call, tenant: Option<TenantId>, facts: Facts<'_>) -> Result<TenantScope, Refusal> {
+    // Before policy is asked, so that a refusal is on record with the tenant that it was about.
+    tenant.iter().for_each(|tenant| call.about_tenant(tenant));
     let (scope, permit) = call.vault.identity.administer(&call.caller, call.action, tenant, facts)?;
     call.vault.count(&call.caller.service, scope.tenant(), 1)?;
     call.about_tenant(scope.tenant());
@@ -86,7 +88,8 @@ async fn list_tenants(
     let page = call.page(None, &request).await?;
     let platform = administer(&call, None)?;
     let listed = call.vault.store.tenants().list(&platform, state, &page).await?;
-    let tenants = listed.items.into_iter().map(wire::tenant).collect();
+    let shown = listed.items.into_iter().filter(|tenant| call.shows_tenant(&tenant.id));
+    let tenants = shown.map(wire::tenant).collect();
     call.recorded(v1::ListTenantsResponse { tenants, next_page_token: listed.next_page_token }).await
 }
 
@@ -117,7 +120,10 @@ async fn list_users(
     let scope = administer(&call, Some(wire::tenant_id(&request.tenant_id)?))?;
     let page = call.page(None, &request).await?;
     let listed = call.vault.store.users().list(&scope, &page).await?;
-    let users = listed.items.into_iter().map(wire::user).collect();
+    let mut shown = call.shown(&scope);
+    let users =
+        listed.items.into_iter().filter(|user| shown.shows(None, Some(&Owner::User(user.id.clone()))));
+    let users = users.map(wire::user).collect();
     call.recorded(v1::ListUsersResponse { users, next_page_token: listed.next_page_token }).await
 }
 
@@ -127,7 +133,9 @@ async fn delete_user(
 ) -> Result<Recorded<v1::DeleteUserResponse>, Refusal> {
     let tenant = wire::tenant_id(&request.tenant_id)?;
     let user = wire::user_id(&request.user_id)?;
-    let scope = administer(&call, Some(tenant))?;
+    call.about_user(&user);
+    let owner = Owner::User(user.clone());
+    let scope = administer_of(&call, Some(tenant), Facts { owner: Some(&owner), ..Facts::default() })?;
     let write = call.write(&request.request_id, &request)?;
     let removed = call.vault.store.users().delete(&scope, &user, &write, call.patience().into_std()).await?;
     Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
@@ -169,7 +177,9 @@ async fn list_o_auth_apps(
     let scope = administer(&call, wire::optional_tenant_id(&request.tenant_id)?)?;
     let page = call.page(None, &request).await?;
     let listed = call.vault.store.apps().list(&scope, &page).await?;
-    let apps = listed.items.into_iter().map(wire::oauth_app).collect();
+    let mut shown = call.shown(&scope);
+    let apps = listed.items.into_iter().filter(|app| shown.shows(Some(&app.provider), None));
+    let apps = apps.map(wire::oauth_app).collect();
     call.recorded(v1::ListOAuthAppsResponse { apps, next_page_token: listed.next_page_token }).await
 }
 

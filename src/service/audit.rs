@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use credvault_domain::{Owner, ProviderId, UserId};
 use credvault_identity::Facts;
 use credvault_store::{PAGE_BYTES, Recorded};
 
@@ -29,10 +30,17 @@ async fn list_audit_events(
     call.permit(&scope, Facts::default())?;
     call.reach(&scope, filter.user.as_ref())?;
     let listed = call.vault.store.audit().list(&scope, &filter, &page).await?;
-    let events = listed.items.into_iter().map(wire::audit_event).collect();
+    let mut shown = call.shown(&scope);
+    let events = listed.items.into_iter().filter(|record| {
+        let provider = record.provider.clone().map(ProviderId::from_stored);
+        let owner = record.owner_user.clone().map(|user| Owner::User(UserId::from_stored(user)));
+        shown.shows(provider.as_ref(), owner.as_ref())
+    });
+    let events = events.map(wire::audit_event).collect();
     call.recorded(v1::ListAuditEventsResponse { events, next_page_token: listed.next_page_token }).await
 }
 
+/// Counts what a caller reaches. Policy is asked about the whole only: a count has no items that could be left out.
 async fn summarize_audit_events(
     call: Arc<Call>,
     request: v1::SummarizeAuditEventsRequest,

@@ -11,7 +11,7 @@ use prost::Message as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::vault::{Found, fetch};
-use crate::call::Call;
+use crate::call::{Call, note_refusal};
 use crate::proto::v1;
 use crate::wire::Refusal;
 
@@ -46,7 +46,10 @@ pub(super) async fn batch_fetch_credentials(
         let call = whole.part(Action::FetchCredential);
         let outcome = match fetch(&call, scope, request).await {
             Ok(found) => Outcome::found(found, call.event()),
-            Err(refusal) => Outcome::refused(&refusal, call.refused_event(&refusal)),
+            Err(refusal) => {
+                note_refusal(call.action, &refusal);
+                Outcome::refused(&refusal, call.refused_event(&refusal))
+            }
         };
         budget.end(permit, outcome.result.encoded_len());
         outcome

@@ -172,8 +172,10 @@ async fn list_connections(
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     call.permit(&scope, facts)?;
     let listed = call.vault.store.connections().list(&scope, &filter, &page).await?;
-    let shown = listed.items.into_iter().filter(|connection| call.shows(&scope, Facts::of(connection)));
-    let connections = shown.map(wire::connection).collect();
+    let mut shown = call.shown(&scope);
+    let connections =
+        listed.items.into_iter().filter(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
+    let connections = connections.map(wire::connection).collect();
     call.recorded(v1::ListConnectionsResponse { connections, next_page_token: listed.next_page_token }).await
 }
 
@@ -368,7 +370,8 @@ async fn test_connection(
     let scope = call.scope()?;
     let id = wire::connection_id(&request.connection_id)?;
     call.connection(&scope, id).await?;
-    let tested = testing::test(&call.vault, &scope, id, call.patience(), call.event()).await?;
+    let forced = || call.vault.count_forced(scope.tenant());
+    let tested = testing::test(&call.vault, &scope, id, call.patience(), call.event(), forced).await?;
     Ok(tested.map(|tested| v1::TestConnectionResponse {
         outcome: match tested.verdict {
             Verdict::Works { .. } => v1::TestOutcome::Works,

@@ -59,13 +59,15 @@ impl Outcome {
     }
 }
 
-/// Asks the provider whether a connection's credential works, and remembers the answer.
+/// Asks the provider whether a connection's credential works, and remembers the answer. `forced` counts a refresh that the
+/// test insists on, or refuses it.
 pub(super) async fn test(
     vault: &Vault,
     scope: &TenantScope,
     id: ConnectionId,
     until: Instant,
     event: AuditEvent,
+    forced: impl Fn() -> Result<(), Refusal>,
 ) -> Result<Recorded<Outcome>, Refusal> {
     let credentials = vault.store.credentials();
     let selector = Selector::Connection { id, version: None };
@@ -85,7 +87,7 @@ pub(super) async fn test(
     let mut verdict = ask(&found).await?;
     if verdict == Verdict::Dead && mode.renews() {
         // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
-        vault.count_forced(scope.tenant())?;
+        forced()?;
         let place = found.fetched.place();
         let renewing = vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
         let unavailable = RefreshError::Unavailable { retry: Duration::from_secs(1) };
@@ -200,7 +202,9 @@ async fn try_look_after(
     event.connection = Some(id);
     event.owner_user.clone_from(&due.owner_user);
     event.trace = trace::new_id();
-    let outcome = match test(vault, &scope, id, Instant::now() + PATIENCE, event.clone()).await {
+    // The limit is on what callers insist on; these tests have a rate of their own.
+    let test = test(vault, &scope, id, Instant::now() + PATIENCE, event.clone(), || Ok(()));
+    let outcome = match test.await {
         Ok(tested) => match tested.into_inner() {
             tested if tested.account_changed() => "other_account",
             Outcome { verdict: Verdict::Dead, .. } => "refused",

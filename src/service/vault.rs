@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Key, Keys, Named, WebhookError};
 use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
-use credvault_catalog::{KeyPlace, KnownAccount, Mode, RequestAuth, Rotation, Verdict, Webhook};
-use credvault_domain::{Action, ConnectionId, FieldName, Purpose, TenantId, TenantScope, Violations};
+use credvault_catalog::{KeyPlace, KnownAccount, Mode, Rotation, Verdict, Webhook};
+use credvault_domain::{Action, ConnectionId, FieldName, Owner, Purpose, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{
     AppFault, Fetched, NewSettings, OpenedCredential, Recorded, Renewal, Selector, UsableApp, Weighed as _,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::batch::batch_fetch_credentials;
 use super::connection::config;
@@ -73,12 +73,13 @@ async fn put_credential(
         write.event = call.event();
     }
     let credentials = call.vault.store.credentials();
+    // The stored settings that the new secret was sent by, to be compared when it is stored.
+    let mut tried = None;
     if request.verify {
-        if settings.is_none() {
-            // The new secret is about to be sent where the stored settings lead.
-            credentials.check_whole(&scope, id).await?;
-        }
-        let config = settings.as_ref().map_or(&connection.config, |settings| &settings.config);
+        let config = match &settings {
+            Some(settings) => &settings.config,
+            None => &*tried.insert(credentials.whole(&scope, &connection).await?.config),
+        };
         mode.check_destinations(config).map_err(Refusal::Settings)?;
         let broker = &call.vault.broker;
         let verdict = broker.verify(&scope, &connection.provider, mode, config, &credential.fields).await?;
@@ -94,7 +95,10 @@ async fn put_credential(
         Some(settings) => {
             credentials.put_with_settings(&scope, id, &credential, settings, expected, &write).await?
         }
-        None => credentials.put(&scope, id, &credential, expected, &write).await?,
+        None => match &tried {
+            Some(config) => credentials.put_tried(&scope, id, &credential, config, expected, &write).await?,
+            None => credentials.put(&scope, id, &credential, expected, &write).await?,
+        },
     };
     Ok(stored.map(|version| v1::PutCredentialResponse { version: Some(wire::credential_version(version)) }))
 }
@@ -168,10 +172,13 @@ async fn try_fetch(
     // What was read again may have other settings.
     mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
     call.about_version(version);
-    // The template may use what the caller itself does not get.
     let usable = match mode.request_names_app {
         true => call.vault.store.apps().usable_at(&fetched.place(), &connection.provider).await?,
         false => None,
+    };
+    let mut policies = match &usable {
+        Some(app) if !mode.request_app_secrets.is_empty() => permit_app_secrets(call, app, purpose)?,
+        _ => Vec::new(),
     };
     let app = usable.as_ref().map(app_values);
     let auth = mode.request_auth(&connection.config, &fields, app.as_ref());
@@ -184,21 +191,18 @@ async fn try_fetch(
     }
     let inside = |(name, _): (&FieldName, &SecretString)| mode.is_vault_only(name).then(|| name.to_string());
     let mut released: Vec<String> = fields.iter().filter_map(inside).collect();
-    let mut policies = Vec::new();
     if !released.is_empty() {
         // In the space of the credential's owner: the platform's secrets are not the calling tenant's to permit.
         let (identity, facts) = (&call.vault.identity, Facts { purpose, ..Facts::of(connection) });
         match identity.authorize(&call.caller, Action::FetchRefreshToken, &fetched.tenant, facts) {
-            Ok(permit) => policies = permit.policies,
+            Ok(permit) => policies.extend(permit.policies),
             Err(_) => {
                 fields.retain(|name| !mode.is_vault_only(name));
                 released.clear();
             }
         }
     }
-    released.extend(
-        usable.as_ref().is_some_and(|app| carries(&auth, app)).then(|| "app.client_secret".to_owned()),
-    );
+    released.extend(mode.request_app_secrets.iter().cloned());
     call.about_released(released, policies);
     let left = expire_time.map_or(Duration::MAX, |time| call.now().until(time));
     let credential =
@@ -206,11 +210,20 @@ async fn try_fetch(
     Ok(Some(Found { credential, used: (fetched.tenant, connection.id) }))
 }
 
-/// Whether what a request to the provider carries has the app's secret in it.
-fn carries(auth: &RequestAuth, app: &UsableApp) -> bool {
-    let Some(secret) = &app.client_secret else { return false };
-    let mut values = auth.headers.iter().chain(&auth.query).map(|(_, value)| value.expose_secret());
-    values.any(|value| value.contains(secret.expose_secret()))
+/// Asks policy whether the caller may have the app's secrets, which requests to the provider carry; the policies that let
+/// it. In the app's own space: the platform's secrets are not the calling tenant's to permit.
+fn permit_app_secrets(
+    call: &Call,
+    app: &UsableApp,
+    purpose: Option<&Purpose>,
+) -> Result<Vec<String>, Refusal> {
+    let owner = if app.space.is_platform() { Owner::Platform } else { Owner::Tenant };
+    let facts = Facts { provider: Some(&app.app.provider), owner: Some(&owner), purpose };
+    match call.vault.identity.authorize(&call.caller, Action::FetchRefreshToken, &app.space, facts) {
+        Ok(permit) => Ok(permit.policies),
+        Err(credvault_identity::Error::Denied(denial)) => Err(Refusal::AppSecret(denial)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A credential whose access token, if it has one, is good for a while.

@@ -4,8 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, File, FileFormat};
+use credvault_domain::{is_key, rule_of};
 
 use super::SettingsError;
+
+/// What a text that cannot be parsed is not.
+const TOML: &str = "TOML: look for a missing quote, and for a key that is there twice";
 
 /// The file that settings came from, so that one that is being written is noticed.
 #[derive(Clone, Debug)]
@@ -48,7 +52,7 @@ impl ConfigFile {
                 let place = span.map_or_else(String::new, |span| line_of(text, span.start));
                 // What toml accepts and config does not is a value of a kind that no setting has.
                 drop(error);
-                Err(wrong(place, "TOML: look for a missing quote, and for a key that is there twice"))
+                Err(wrong(place, TOML))
             }
             Err(error) => {
                 let place = marked_line(&error.to_string())
@@ -59,6 +63,15 @@ impl ConfigFile {
                 ))
             }
         }
+    }
+}
+
+/// What is wrong with a text in TOML, as the end of a sentence about its file: the line and the rule, without values.
+pub(crate) fn wrong_toml(text: &str, error: &toml::de::Error) -> String {
+    let place = error.span().map_or_else(String::new, |span| line_of(text, span.start));
+    match toml::from_str::<toml::Table>(text) {
+        Ok(_) => format!("{place} is wrong: {}", rule_of(error.message())),
+        Err(_) => format!("{place} is not {TOML}"),
     }
 }
 
@@ -88,31 +101,8 @@ fn rule(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, key, .. } => of_key(key, rule(error)),
         ConfigError::Type { expected, key, .. } => of_key(key, format!("must be {expected}")),
-        ConfigError::Message(text) => of_message(text),
+        ConfigError::Message(text) => rule_of(text),
         ConfigError::NotFound(key) => of_key(&Some(key.clone()), "is missing".to_owned()),
         _ => "the configuration is not understood".to_owned(),
     }
-}
-
-/// A message of the deserializer: ours begin with the rule; its own have what was given in front of what was expected.
-fn of_message(text: &str) -> String {
-    if text.starts_with("must be one of ") {
-        return text.to_owned();
-    }
-    let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected);
-    let unknown = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
-    match (unknown, expected) {
-        (Some((name, _)), Some(expected)) if is_key(name) => {
-            format!("unknown key {name}, expected {expected}")
-        }
-        (Some(_), Some(expected)) => format!("unknown key, expected {expected}"),
-        (None, Some(expected)) => format!("must be {expected}"),
-        _ => "has a value that it cannot have".to_owned(),
-    }
-}
-
-/// Whether a text can only be the name of a setting, or a word that was meant as one.
-fn is_key(text: &str) -> bool {
-    let in_alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.[]".contains(c);
-    text.len() <= 64 && text.chars().all(in_alphabet)
 }

@@ -63,6 +63,9 @@ pub(crate) enum Refusal {
         "requests to this provider must carry {0}, which the connection does not have; PutCredential or UpdateConnection stores it, or BeginAuthorization gets it"
     )]
     Incomplete(Missing),
+    /// Requests to the provider must carry a secret of the app, which policy keeps from the caller.
+    #[error("requests to this provider must carry a secret of the app: {0}")]
+    AppSecret(identity::Denial),
     /// There is no fresh token.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
@@ -199,6 +202,7 @@ impl Refusal {
                 VerifyError::Unavailable => (Code::Unavailable, R::ProviderUnavailable),
                 _ => (Code::FailedPrecondition, R::StateInvalid),
             },
+            Self::AppSecret(_) => (Code::PermissionDenied, R::PolicyDenied),
             Self::Incomplete(missing) if missing.is_secret() => {
                 (Code::FailedPrecondition, R::ReauthorizationRequired)
             }
@@ -270,7 +274,9 @@ impl Refusal {
     /// The policies that decided, if policy did.
     pub(crate) fn policies(&self) -> Vec<String> {
         match self {
-            Self::Identity(identity::Error::Denied(denial)) => denial.policies.clone(),
+            Self::Identity(identity::Error::Denied(denial)) | Self::AppSecret(denial) => {
+                denial.policies.clone()
+            }
             _ => Vec::new(),
         }
     }
@@ -288,7 +294,7 @@ impl Refusal {
             Self::Store(store::Error::TenantNotFound(tenant) | store::Error::TenantSuspended(tenant)) => {
                 &[("tenant", Some(tenant.as_str().to_owned()))]
             }
-            Self::Identity(identity::Error::Denied(denial)) => &[
+            Self::Identity(identity::Error::Denied(denial)) | Self::AppSecret(denial) => &[
                 ("action", Some(denial.action.as_str().to_owned())),
                 ("service", Some(denial.service.as_str().to_owned())),
             ],
@@ -300,7 +306,6 @@ impl Refusal {
     fn violations(&self) -> Violations {
         match self {
             Self::Invalid(violations) => violations.clone(),
-            Self::Unreadable(problem) => Violations::of("", problem.clone()),
             Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
             Self::Store(error @ store::Error::RequestIdReused) => {
                 Violations::of("request_id", error.to_string())
@@ -332,8 +337,7 @@ impl Refusal {
             ) => Some(*retry),
             Self::Store(
                 store::Error::TooManyAuthorizations { retry } | store::Error::TooManyStarts { retry },
-            )
-            | Self::Authorize(AuthorizeError::Throttled { retry }) => Some(*retry),
+            ) => Some(*retry),
             // No time helps: room has to be made, or a consent begun anew, for its state is used up.
             Self::Store(
                 store::Error::TooManyEventEndpoints
@@ -389,6 +393,7 @@ impl Refusal {
             reason: reason.as_str().to_owned(),
             message: self.to_string(),
             metadata: self.metadata().into_iter().collect(),
+            retry_delay: self.retry_delay().and_then(|delay| delay.try_into().ok()),
         }
     }
 }

@@ -148,6 +148,7 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
         );
         check(
             AuditRecord {
+                owner_user: some(),
                 service: some(),
                 user: some(),
                 tenant_source: text(bytes),
@@ -228,4 +229,35 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
             |item| event_delivery(item).encoded_len(),
         );
     }
+}
+
+/// A refusal says what to do, and where no time helps it speaks of none.
+#[test]
+fn a_refusal_has_a_way_out() {
+    use credvault_broker::{AuthorizeError, RefreshError};
+    use tonic_types::StatusExt as _;
+
+    for (refusal, way) in [
+        (Refusal::Store(credvault_store::Error::Integrity), "PutCredential with config"),
+        (Refusal::Refresh(RefreshError::Integrity), "PutCredential with config"),
+        (Refusal::Refresh(RefreshError::Nothing), "BeginAuthorization"),
+        (Refusal::Store(credvault_store::Error::Key(credvault_crypto::Error::Integrity)), "GetKeyStatus"),
+    ] {
+        assert!(refusal.to_string().contains(way), "{refusal}");
+    }
+    let unreadable = Refusal::Unreadable("it is larger".to_owned()).status("");
+    assert!(unreadable.get_details_bad_request().is_none(), "no field is wrong");
+
+    // The state of the consent is used up, so to repeat the call does not help.
+    let throttled =
+        Refusal::Authorize(AuthorizeError::Throttled { retry: std::time::Duration::from_secs(7) });
+    let status = throttled.status("");
+    assert!(
+        status.get_details_retry_info().is_none() && status.message().contains("begin again after 7 seconds")
+    );
+
+    let delay = std::time::Duration::from_secs(3);
+    let busy = Refusal::Refresh(RefreshError::Unavailable { retry: delay }).fetch_error();
+    assert_eq!(busy.retry_delay.map(|delay| delay.seconds), Some(3));
+    assert!(Refusal::ProviderUnknown.fetch_error().retry_delay.is_none());
 }

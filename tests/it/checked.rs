@@ -6,8 +6,9 @@ use credvault::proto::v1;
 use crate::browser::{CALLBACK, connected};
 use crate::harness::browser::Browser;
 use crate::harness::provider::{Connected, STRICT, connection_request};
+use crate::harness::receiver::Receiver;
 use crate::harness::{
-    Client, POLICIES, TestVault, by_provider, eventually, generic, input, owned_by, refusal,
+    Client, POLICIES, TestVault, by_id, by_provider, eventually, generic, input, owned_by, refusal,
 };
 use crate::on_both;
 
@@ -148,6 +149,81 @@ on_both! {
         let get = |id: &str| v1::GetProviderRequest { provider: id.into() };
         assert_eq!(refusal(&narrow.connections().get_provider(get("xero")).await.unwrap_err()), "PermissionDenied POLICY_DENIED");
         assert!(narrow.connections().get_provider(get("shopify")).await.is_ok());
+    }
+
+    async fn every_list_leaves_out_what_policy_denies(vault: TestVault) {
+        // Whole groups, as an operator writes them: an action that tells no owner or provider is not meant.
+        let mut vault = with_policies(vault, r#"
+            permit (NARROW, action in [Action::"AssertTenant", Action::"AccessOtherUsers", Action::"AuditService",
+                Action::"AdminService"], resource);
+            forbid (NARROW, action in Action::"Reading", resource == Tenant::"globex");
+            forbid (NARROW, action in Action::"Reading", resource) when { context has owner && context.owner == "user" };
+            forbid (NARROW, action in Action::"Reading", resource) when { context has provider && context.provider == "xero" };
+            forbid (NARROW, action == Action::"DeleteUser", resource)
+                when { context.owner == "user" && context has owner_user && context.owner_user == "u1" };
+        "#).await;
+        vault.settings.broker.allowed_networks = vec!["127.0.0.0/8".into()];
+        vault.start().await;
+        let (app, operator, narrow) = (vault.app("acme").await, vault.client("operator").await, narrow(&vault).await);
+        vault.tenant("globex").await;
+        let receiver = Receiver::start().await;
+        let endpoint = v1::PutEventEndpointRequest { tenant_id: "acme".into(), url: receiver.url.clone(), ..Default::default() };
+        operator.admin().put_event_endpoint(endpoint).await.unwrap();
+        for provider in ["shopify", "xero"] {
+            let put = v1::PutOAuthAppRequest {
+                tenant_id: "acme".into(),
+                provider: provider.into(),
+                client_id: "id".into(),
+                redirect_uri: "https://app.example.com/back".into(),
+                ..Default::default()
+            };
+            operator.admin().put_o_auth_app(put).await.unwrap();
+        }
+        let shared = app.create(generic("shared", "CANARY")).await.unwrap().id;
+        let owned = app.create(owned_by("u1", generic("mine", "CANARY"))).await.unwrap().id;
+        app.fetch(by_id(&owned)).await.unwrap();
+
+        let tenants = async |client: &Client| {
+            let listed = client.admin().list_tenants(v1::ListTenantsRequest::default()).await.unwrap().into_inner();
+            listed.tenants.into_iter().map(|tenant| tenant.id).collect::<Vec<_>>()
+        };
+        assert_eq!((tenants(&operator).await, tenants(&narrow).await), (vec!["acme".into(), "globex".into()], vec!["acme".to_owned()]));
+        let users = async |client: &Client| {
+            let request = v1::ListUsersRequest { tenant_id: "acme".into(), ..Default::default() };
+            client.admin().list_users(request).await.unwrap().into_inner().users.len()
+        };
+        assert_eq!((users(&operator).await, users(&narrow).await), (1, 0));
+        let apps = async |client: &Client| {
+            let request = v1::ListOAuthAppsRequest { tenant_id: "acme".into(), ..Default::default() };
+            let listed = client.admin().list_o_auth_apps(request).await.unwrap().into_inner();
+            listed.apps.into_iter().map(|app| app.provider).collect::<Vec<_>>()
+        };
+        assert_eq!((apps(&operator).await, apps(&narrow).await), (vec!["shopify".into(), "xero".into()], vec!["shopify".to_owned()]));
+        let deliveries = async |client: &Client| {
+            let request = v1::ListEventDeliveriesRequest { tenant_id: "acme".into(), ..Default::default() };
+            client.admin().list_event_deliveries(request).await.unwrap().into_inner().deliveries
+        };
+        let (all, seen) = (deliveries(&operator).await, deliveries(&narrow).await);
+        assert!(all.iter().any(|delivery| delivery.payload.contains(&owned)), "{all:?}");
+        assert!(!seen.is_empty() && seen.iter().all(|delivery| delivery.payload.contains(&shared)), "{seen:?}");
+
+        let (all, seen) = (app.events().await, narrow.events().await);
+        let hidden = |event: &&v1::AuditEvent| event.connection_id == owned || event.provider == "xero";
+        assert_eq!(all.iter().filter(hidden).count(), 3, "two of the connection, one of the app: {all:?}");
+        assert_eq!(seen.iter().filter(hidden).count(), 0, "{seen:?}");
+        assert!(seen.iter().any(|event| event.connection_id == shared) && seen.iter().any(|event| event.provider == "shopify"));
+        // What is counted has no items to leave out.
+        let summary = v1::SummarizeAuditEventsRequest { group_by: vec![v1::AuditGroup::Provider.into()], ..Default::default() };
+        let counted = narrow.audit().summarize_audit_events(summary).await.unwrap().into_inner().summaries;
+        assert!(counted.iter().any(|row| row.keys == ["xero"]), "{counted:?}");
+
+        let delete = async |user: &str| {
+            let request = v1::DeleteUserRequest { tenant_id: "acme".into(), user_id: user.into(), ..Default::default() };
+            narrow.admin().delete_user(request).await
+        };
+        assert_eq!(refusal(&delete("u1").await.unwrap_err()), "PermissionDenied POLICY_DENIED");
+        delete("u2").await.unwrap();
+        assert_eq!(users(&operator).await, 1);
     }
 
     async fn a_browser_completes_what_its_beginner_may_complete(vault: TestVault) {

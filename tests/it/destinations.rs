@@ -114,6 +114,28 @@ on_both! {
         assert!(put.changed_fields.contains(&hosts), "{put:?}");
     }
 
+    async fn what_was_tried_at_one_host_is_not_stored_for_another(vault: TestVault) {
+        let shop = Shop::start(vault).await;
+        let destroy = v1::DestroyCredentialVersionRequest { connection_id: shop.id.clone(), version: 1, ..Default::default() };
+        shop.app.vault().destroy_credential_version(destroy).await.unwrap();
+        let provider = &shop.connected.provider;
+        let asked = provider.counts().verifications;
+        provider.behave(|behaviour| behaviour.hold = true);
+        let moved = async {
+            eventually("the provider is asked", || async { provider.counts().verifications > asked }).await;
+            // Without a credential, the settings may lead elsewhere.
+            shop.update(settings(&[("host", &shop.evil_host)])).await.unwrap();
+            provider.behave(|behaviour| behaviour.hold = false);
+        };
+        let (put, ()) = tokio::join!(shop.put("sim_key_shop-1", None, true), moved);
+        assert_eq!(refusal(&put.unwrap_err()), "Aborted ETAG_MISMATCH");
+        let stored = shop.app.fetch(by_id(&shop.id)).await.unwrap_err();
+        assert_eq!(refusal(&stored), "NotFound CREDENTIAL_NOT_CONFIGURED");
+        shop.update(settings(&[("host", &shop.honest)])).await.unwrap();
+        shop.put("sim_key_shop-1", None, true).await.unwrap();
+        assert_eq!(shop.test().await.unwrap(), v1::TestOutcome::Works);
+    }
+
     async fn an_altered_row_sends_nothing_anywhere(vault: TestVault) {
         let shop = Shop::start(vault).await;
         let honest = format!("config = '{{\"host\":\"{}\",\"note\":\"one\"}}'", shop.honest);

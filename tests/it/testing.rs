@@ -26,6 +26,27 @@ async fn get(app: &Client, id: &str) -> v1::Connection {
     app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap()
 }
 
+/// The limit on forced refreshes is for callers: the vault's own tests use none of it up.
+#[tokio::test]
+async fn the_vaults_own_tests_leave_callers_their_refreshes() {
+    let mut vault = TestVault::prepared(None).await;
+    vault.settings.broker.forced_refreshes_per_minute = 1;
+    let connected = Connected::start(vault, STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let tokens = connected.provider.issue("shop-1", &["read"]);
+    let fields = [("access_token", "no token of the provider's"), ("refresh_token", &tokens.refresh_token)];
+    let create =
+        v1::CreateConnectionRequest { credential: Some(input(&fields)), ..connection_request("shop-1") };
+    let id = app.create(create).await.unwrap().id;
+    due(&connected).await;
+    eventually("a test that renews", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
+    assert_eq!(connected.provider.counts().refreshes, 1);
+    let refresh = v1::RefreshConnectionRequest { connection_id: id.clone() };
+    app.connections().refresh_connection(refresh.clone()).await.unwrap();
+    let more = app.connections().refresh_connection(refresh).await.unwrap_err();
+    assert_eq!(crate::harness::refusal(&more), "ResourceExhausted RATE_LIMITED");
+}
+
 on_both! {
     async fn a_withdrawn_key_and_a_foreign_one_show_before_somebody_needs_them(vault: TestVault) {
         let mut vault = vault;

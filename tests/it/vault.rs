@@ -152,6 +152,9 @@ on_both! {
         assert_eq!(values, (0..20).map(|i| format!("CANARY {i}")).collect::<Vec<_>>());
         let expected = [(Code::NotFound, "CONNECTION_NOT_FOUND"), (Code::NotFound, "PROVIDER_UNKNOWN"), (Code::InvalidArgument, "FIELDS_INVALID")];
         assert_eq!(reasons, expected.map(|(code, reason)| (i32::from(code), reason.to_owned())));
+        // Each refusal of it is counted, as if it had been a call.
+        let counted = r#"credvault_refusals_total{action="FetchCredential",reason="CONNECTION_NOT_FOUND"} 1"#;
+        assert!(vault.metrics().await.contains(counted), "{}", vault.metrics().await);
         // Each fetch of it is on record by itself.
         let events = app.events().await;
         assert_eq!(events.iter().filter(|event| event.action == "FetchCredential").count(), requests.len());

@@ -77,7 +77,7 @@ pub enum AuthorizeError {
     #[error("the provider does not answer, or not in its own words; begin again")]
     Unavailable,
     /// The provider wants fewer calls.
-    #[error("the provider wants fewer calls; begin again after as long as the retry delay says")]
+    #[error("the provider wants fewer calls; begin again after {} seconds", retry.as_secs().max(1))]
     Throttled {
         /// When to begin again.
         retry: Duration,
@@ -146,8 +146,9 @@ impl Broker {
         write: &Write,
     ) -> Result<Recorded<Begun>, AuthorizeError> {
         let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
-        // The browser is about to be sent where the settings lead.
-        self.store().credentials().check_whole(target.scope, target.connection.id).await?;
+        // The browser is about to be sent where the settings lead: those that were looked at, and no others.
+        let connection = self.store().credentials().whole(target.scope, target.connection).await?;
+        let target = Target { connection: &connection, ..target };
         target.mode.check_destinations(&target.connection.config)?;
         let usable = self.needed_app(target).await?;
         let own = self.callback_url(&target.connection.provider);

@@ -88,10 +88,16 @@ pub enum RefreshError {
         retry: Duration,
     },
     /// The connection cannot be refreshed.
-    #[error("this connection has nothing to refresh")]
+    #[error(
+        "this connection has nothing to refresh: it is disabled, has no credential, or has one that is not renewed; \
+         PutCredential or BeginAuthorization replaces it"
+    )]
     Nothing,
     /// A stored value does not open.
-    #[error("a stored value does not open; it was altered outside of the vault")]
+    #[error(
+        "a stored value does not open; it was altered outside of the vault. PutCredential with config stores a \
+         connection's anew, PutOAuthApp an app's"
+    )]
     Integrity,
     /// The vault's own database or keys.
     #[error("the vault could not look after the connection's tokens; try again")]

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use credvault_domain::{AuthMode, FieldName, ProviderId};
+use credvault_domain::{AuthMode, FieldName, ProviderId, rule_of};
 
 use crate::derived::Derived;
 use crate::file::{DerivedFile, FieldFile, ModeFile, ProviderFile};
 use crate::flows::{self, Known, ModeCalls};
-use crate::locate::{key_at, line_of_key, line_of_offset};
+use crate::locate::{key_at, line_of_key, line_of_offset, named, shown_key};
 use crate::{AppField, Mode, Provider};
 
 use fields::{app_fields, check_belongs, check_single_lines, fields};
@@ -129,18 +129,19 @@ pub(crate) type Problem = (String, String);
 
 fn parse(file: &str, text: &str) -> Result<Provider, LoadError> {
     let parsed: ProviderFile = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line_of_offset(text, span.start));
-        let key = error.span().and_then(|span| key_at(text, span.start)).unwrap_or("the file");
-        LoadError::Broken {
-            file: file.to_owned(),
-            line,
-            key: key.to_owned(),
-            problem: format!("is wrong: {}", error.message()),
-        }
+        let start = error.span().map_or(0, |span| span.start);
+        let (key, problem) = match toml::from_str::<toml::Table>(text) {
+            Ok(_) => (key_at(text, start), format!("is wrong: {}", rule_of(error.message()))),
+            Err(_) => {
+                (None, "is not TOML: look for a missing quote, and for a key that is there twice".to_owned())
+            }
+        };
+        let key = key.unwrap_or("the file").to_owned();
+        LoadError::Broken { file: file.to_owned(), line: line_of_offset(text, start), key, problem }
     })?;
     provider(file, parsed).map_err(|(key, problem)| {
         let line = line_of_key(text, &key);
-        LoadError::Broken { file: file.to_owned(), line, key, problem }
+        LoadError::Broken { file: file.to_owned(), line, key: shown_key(&key), problem }
     })
 }
 
@@ -181,7 +182,7 @@ fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, Problem> {
             if !modes.values().any(|mode: &Mode| mode.config.contains_key(setting)) {
                 return Err((
                     format!("{key}.account"),
-                    format!("names {setting}, which is no setting of any mode"),
+                    format!("names {}, which is no setting of any mode", named(setting)),
                 ));
             }
         }
@@ -216,6 +217,7 @@ fn mode(
     known.check_derived(place)?;
     let request = known.request(&format!("{key}.request"), std::mem::take(&mut file.request))?;
     let request_names_app = known.names_app(request.all());
+    let request_app_secrets = known.app_secrets(&request);
     let ModeCalls { oauth, handoff, revoke, verify } = known.calls(key, &mut file)?;
     check_single_lines(&request, &secrets)
         .map_err(|(part, problem)| (format!("{key}.request.{part}"), problem))?;
@@ -229,6 +231,7 @@ fn mode(
         derived,
         request,
         request_names_app,
+        request_app_secrets,
         oauth,
         handoff,
         revoke,

@@ -39,7 +39,7 @@ impl Field {
             if !(text.starts_with('^') && text.ends_with('$')) {
                 return Err(("pattern", "must begin with ^ and end with $".to_owned()));
             }
-            Regex::new(text).map_err(|error| ("pattern", format!("is not a regular expression: {error}")))
+            Regex::new(text).map_err(|_| ("pattern", "is not a regular expression".to_owned()))
         });
         let pattern = pattern.transpose()?;
         let is_json = file.kind == FieldKind::Json;
@@ -81,7 +81,8 @@ impl Field {
             vault_only: file.vault_only,
         };
         match field.default.as_ref().map(|default| field.check_value(default)) {
-            Some(Err(rule)) => Err(("default", rule)),
+            // The rule that it breaks may name what stands in the file.
+            Some(Err(_)) => Err(("default", "must be a value that the field accepts".to_owned())),
             _ => Ok(field),
         }
     }

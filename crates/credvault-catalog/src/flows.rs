@@ -20,6 +20,7 @@ use crate::field::Field;
 use crate::file::oauth::{AssertionFile, AuthorizeFile, CallFile, ScopesFile};
 use crate::file::{BasicFile, FieldKind, ModeFile, RequestFile};
 use crate::handoff::HandOff;
+use crate::locate::named;
 use crate::mode::ModeKind;
 use crate::oauth::{AssertionTemplates, Authorize, OAuth, Renewal, Revoke, Scopes, Verify};
 use crate::provider::AppField;
@@ -160,7 +161,8 @@ impl Known<'_> {
         let unknown = template.needed().find(|placeholder| !known(placeholder));
         match unknown.or_else(|| template.optional().find(|placeholder| !loose(placeholder))) {
             Some(unknown) => {
-                Err((key.to_owned(), format!("refers to {unknown}, which this mode does not have")))
+                let unknown = unknown.to_string();
+                Err((key.to_owned(), format!("refers to {}, which this mode does not have", named(&unknown))))
             }
             None => Ok(()),
         }
@@ -181,6 +183,64 @@ impl Known<'_> {
             _ => false,
         };
         templates.any(|(_, template)| of_app(template) || template.placeholders().any(derived))
+    }
+
+    /// Which secrets of the platform's app requests carry as they are, by the names that records have: `app.client_secret`.
+    /// An HMAC gives its key away to nobody.
+    pub(crate) fn app_secrets(&self, request: &RequestTemplates) -> Vec<String> {
+        let mut names: Vec<_> = self
+            .carried(request)
+            .filter_map(|placeholder| match placeholder {
+                Placeholder::App(name) if name == "client_secret" => Some(placeholder.to_string()),
+                Placeholder::App(name) => self
+                    .app
+                    .get(name.as_str())
+                    .is_some_and(|field| field.secret)
+                    .then(|| placeholder.to_string()),
+                _ => None,
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Checks that requests carry nothing that a fetch leaves out: whoever may fetch would have it from them.
+    fn check_carried(&self, key: &str, request: &RequestTemplates) -> Result<(), Problem> {
+        for (part, template) in request.all() {
+            let kept = |placeholder: &&Placeholder| match placeholder {
+                Placeholder::Secret(name) | Placeholder::Member(name, _) => {
+                    self.secrets.get(name.as_str()).is_some_and(|field| field.vault_only)
+                }
+                _ => false,
+            };
+            if let Some(secret) = self.plain(template).find(kept) {
+                let problem = format!(
+                    "refers to {secret}, which is vault_only: callers would have it from their requests; an hmac may use it"
+                );
+                return Err((format!("{key}.{part}"), problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// What requests carry as it is, or in a form that it can be read from.
+    fn carried<'t>(&'t self, request: &'t RequestTemplates) -> impl Iterator<Item = &'t Placeholder> {
+        request.all().flat_map(|(_, template)| self.plain(template))
+    }
+
+    /// What a template has in it, through claims of tokens, too.
+    fn plain<'t>(&'t self, template: &'t Template) -> impl Iterator<Item = &'t Placeholder> {
+        template.placeholders().flat_map(|placeholder| {
+            let token = match placeholder {
+                Placeholder::Derived(name) => match self.derived.get(name) {
+                    Some(Derived::Claim { token, .. }) => Some(token),
+                    _ => None,
+                },
+                _ => None,
+            };
+            std::iter::once(placeholder).chain(token.into_iter().flat_map(Template::placeholders))
+        })
     }
 
     /// Checks that what a derived value follows from is there.
@@ -267,12 +327,13 @@ impl Known<'_> {
     /// What requests carry.
     pub(crate) fn request(&self, key: &str, file: RequestFile) -> Result<RequestTemplates, Problem> {
         let at = |part: &str| format!("{key}.{part}");
-        Ok(RequestTemplates {
+        let request = RequestTemplates {
             base_url: file.base_url.map(|url| self.base_url(&at("base_url"), &url)).transpose()?,
             basic: self.basic(key, file.basic, Stage::Request)?,
             headers: self.pairs(&at("headers"), file.headers, Stage::Request)?,
             query: self.pairs(&at("query"), file.query, Stage::Request)?,
-        })
+        };
+        self.check_carried(key, &request).map(|()| request)
     }
 
     /// A URL that callers put a path behind.
@@ -341,7 +402,7 @@ impl Known<'_> {
         let pkce = refers(&values, "code_challenge");
         let setting = |part: String, name: &str| {
             let known = self.config.get_key_value(name).map(|(name, _)| name.clone());
-            known.ok_or_else(|| (part, format!("names {name}, which is no setting of this mode")))
+            known.ok_or_else(|| (part, format!("names {}, which is no setting of this mode", named(name))))
         };
         let settings = file
             .settings

@@ -1,4 +1,5 @@
-//! Finds the line of a key in a provider file, for messages.
+//! Where something stands in a provider file, and what of it messages may repeat: no values, for a secret may have been
+//! pasted there, and names only if they look like names.
 
 use toml::de::{DeTable, DeValue};
 
@@ -27,7 +28,26 @@ pub(crate) fn line_of_offset(text: &str, offset: usize) -> usize {
 pub(crate) fn key_at(text: &str, offset: usize) -> Option<&str> {
     let begin = text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(begin..)?.lines().next()?;
-    let key = line.split('=').next()?.trim().trim_matches(['[', ']']);
-    let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
-    (!key.is_empty() && key.len() <= 64 && key.bytes().all(in_alphabet)).then_some(key)
+    // A line with neither is the inside of a value.
+    let (key, _) = line.split_once('=').or_else(|| line.strip_prefix('[').map(|key| (key, "")))?;
+    let key = key.trim().trim_matches(['[', ']']);
+    (!key.is_empty() && key.split('.').all(is_shown)).then_some(key)
+}
+
+/// A dotted key as messages have it: a part that does not look like a name may be something else, and is left out.
+pub(crate) fn shown_key(key: &str) -> String {
+    key.split('.').map(|part| if is_shown(part) { part } else { "…" }).collect::<Vec<_>>().join(".")
+}
+
+/// A name that a value of the file has in it, as messages have it.
+pub(crate) fn named(name: &str) -> &str {
+    if name.split('.').all(is_shown) { name } else { "…" }
+}
+
+/// Whether a part of a key looks like a name: a word as settings have it, or a header with a capital for each of its
+/// words.
+fn is_shown(part: &str) -> bool {
+    let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    let capitals = part.as_bytes().windows(4).any(|four| four.iter().all(u8::is_ascii_uppercase));
+    part.len() <= 64 && part.bytes().all(in_alphabet) && !capitals
 }

@@ -51,6 +51,9 @@ pub struct Mode {
     pub(crate) request: RequestTemplates,
     /// Whether what requests carry names the platform's app.
     pub request_names_app: bool,
+    /// Which secrets of the app requests carry, as records name them. A fetch of such a mode takes the permission to have
+    /// them.
+    pub request_app_secrets: Vec<String>,
     /// Tokens: how they are got and kept fresh. `None` where nothing is ever renewed.
     pub oauth: Option<OAuth>,
     /// How the provider hands over keys, if it does.

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use secrecy::SecretString;
 
+use crate::locate::named;
+
 /// A parsed template.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Template(Vec<Part>);
@@ -46,12 +48,13 @@ impl Placeholder {
             Some(("app", field)) => Self::App(field.to_owned()),
             Some(("flow", field)) => {
                 let known = FLOW.iter().find(|known| **known == field);
-                let unknown = || format!("has {{flow.{field}}}; a flow has {}", FLOW.join(", "));
+                let unknown = || format!("has {{flow.{}}}; a flow has {}", named(field), FLOW.join(", "));
                 Self::Flow(known.ok_or_else(unknown)?)
             }
             _ => {
                 return Err(format!(
-                    "has {{{name}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X"
+                    "has {{{}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X",
+                    named(name)
                 ));
             }
         })

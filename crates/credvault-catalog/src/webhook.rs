@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::call::Method;
 use crate::condition::{self, Condition};
+use crate::locate::named;
 use crate::path::Path;
 use crate::public_keys::PublicKeys;
 
@@ -265,7 +266,7 @@ impl Signed {
                 "timestamp" => Self::Timestamp,
                 "id" => Self::Id,
                 "app.client_id" => Self::ClientId,
-                _ => return Err(format!("has {{{name}}}, which is no part of a webhook")),
+                _ => return Err(format!("has {{{}}}, which is no part of a webhook", named(name))),
             });
             rest = after;
         }

@@ -36,6 +36,8 @@ mod audit;
 
 mod random;
 
+mod wording;
+
 pub use action::{Action, ActionKind, ActionTarget};
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};
@@ -57,3 +59,4 @@ pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use user::UserId;
 pub use violation::{Violation, Violations};
+pub use wording::{is_key, rule_of};

@@ -6,19 +6,21 @@
 //!
 //! What cannot be decided is denied: a question that lacks a fact, and a policy that cannot be evaluated.
 
+mod problem;
 mod self_check;
 
+use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId,
     EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Request, ResourceConstraint,
-    RestrictedExpression, Schema, ValidationMode, Validator,
+    RestrictedExpression, Schema, ValidationError, ValidationMode, Validator,
 };
 use credvault_domain::{Action, Owner, ServiceId};
 
-use miette::Diagnostic as _;
+use problem::shown_id;
 
 use crate::question::{Circumstances, Facts, Permit, Resource};
 use crate::schema::{Tells, Told, groups, schema_text, tells};
@@ -49,8 +51,13 @@ pub enum PolicyError {
     #[error("the policies do not fit the schema:\n{0}")]
     Invalid(String),
     /// Two policies have one id.
-    #[error("two policies have the @id {0}")]
-    DuplicateId(String),
+    #[error("policy file {file}: {id}the @id was given to another policy, too")]
+    DuplicateId {
+        /// The file of the second.
+        file: String,
+        /// The id and a colon, if it looks like one.
+        id: String,
+    },
     /// What the vault asks does not fit the schema: a fault of this program, not of a file.
     #[error("this program's own question about {action} does not fit the schema: {problem}")]
     Question {
@@ -90,11 +97,11 @@ impl Policies {
     /// A file is not Cedar, or a policy does not fit the schema.
     pub fn parse(files: &[PolicyFile]) -> Result<Self, PolicyError> {
         let schema = schema()?;
-        let mut all = PolicySet::new();
+        let (mut all, mut files_of) = (PolicySet::new(), HashMap::new());
         for file in files {
             let broken = |problem: String| PolicyError::Syntax { file: file.name.clone(), problem };
-            let parsed =
-                PolicySet::from_str(&file.text).map_err(|error| broken(detailed(&error, &file.text)))?;
+            let parsed = PolicySet::from_str(&file.text)
+                .map_err(|error| broken(problem::of_parser(&error, &file.text)))?;
             if parsed.num_of_templates() > 0 {
                 return Err(PolicyError::Template(file.name.clone()));
             }
@@ -104,12 +111,19 @@ impl Policies {
                 let id = policy.annotation("id").filter(|id| !id.is_empty()).map(str::to_owned);
                 let id = id.unwrap_or_else(|| format!("{}#{}", file.name, index + 1));
                 let policy = policy.new_id(PolicyId::new(&id));
-                all.add(policy).map_err(|_| PolicyError::DuplicateId(id))?;
+                let twice = |_| PolicyError::DuplicateId { file: file.name.clone(), id: shown_id(&id) };
+                all.add(policy).map_err(twice)?;
+                files_of.insert(id, file);
             }
         }
         let result = Validator::new(schema.clone()).validate(&all, ValidationMode::Strict);
         if !result.validation_passed() {
-            let problems: Vec<_> = result.validation_errors().map(|error| format!("  {error}")).collect();
+            let problem = |error: &ValidationError| {
+                let file: Option<&&PolicyFile> = files_of.get(&error.policy_id().to_string());
+                let (name, text) = file.map_or(("a file", ""), |file| (&file.name, &file.text));
+                format!("  {}", problem::of_validator(error, name, text))
+            };
+            let problems: Vec<_> = result.validation_errors().map(problem).collect();
             return Err(PolicyError::Invalid(problems.join("\n")));
         }
         let all = all.policies().cloned().collect();
@@ -236,8 +250,14 @@ impl Narrowed {
         let failed: Vec<_> = diagnostics
             .errors()
             .map(|AuthorizationError::PolicyEvaluationError(error)| {
-                tracing::error!(%error, "a policy cannot be evaluated, so it denies");
-                error.policy_id().to_string()
+                // Not the error itself, which repeats values of the policy and of the call.
+                let id = error.policy_id().to_string();
+                tracing::error!(
+                    policy = id,
+                    action = action.as_str(),
+                    "a policy cannot be evaluated, so it denies"
+                );
+                id
             })
             .collect();
         if !failed.is_empty() {
@@ -339,16 +359,4 @@ fn told<T>(told: Told, fact: Option<T>) -> Option<Option<T>> {
         Told::Maybe => Some(fact),
         Told::Never => Some(None),
     }
-}
-
-/// A parse error with the line that it is on.
-fn detailed(error: &cedar_policy::ParseErrors, source: &str) -> String {
-    let mut lines = Vec::new();
-    for error in error.iter() {
-        let label = error.labels().and_then(|mut labels| labels.next());
-        let offset = label.map_or(0, |label| label.offset());
-        let line = 1 + source.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        lines.push(format!("line {line}: {error}"));
-    }
-    lines.join("; ")
 }

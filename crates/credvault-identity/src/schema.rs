@@ -29,9 +29,14 @@ pub(crate) fn tells(action: Action) -> Tells {
     use Told::{Always, Maybe, Never};
     let (provider, owner, purpose) = match (action, action.target()) {
         (_, ActionTarget::Connection) => (Always, Always, Maybe),
-        // The list as a whole tells what its filters name, and then each item tells all of itself.
-        (Action::ListConnections, _) => (Maybe, Maybe, Never),
-        (Action::ListProviders, _) => (Maybe, Never, Never),
+        // A list as a whole tells what its filters name, and then each item tells all of itself. Tenants are told apart by
+        // the resource, and event endpoints by nothing that policy knows.
+        (Action::ListConnections | Action::ListAuditEvents | Action::ListEventDeliveries, _) => {
+            (Maybe, Maybe, Never)
+        }
+        (Action::ListProviders | Action::ListOAuthApps, _) => (Maybe, Never, Never),
+        (Action::ListUsers, _) => (Never, Maybe, Never),
+        (Action::DeleteUser, _) => (Never, Always, Never),
         (Action::GetProvider | Action::PutOAuthApp | Action::DeleteOAuthApp, _) => (Always, Never, Never),
         _ => (Never, Never, Never),
     };
@@ -41,6 +46,8 @@ pub(crate) fn tells(action: Action) -> Tells {
 /// The kinds of resource that an action can be asked about.
 pub(crate) fn resources(action: Action) -> &'static [&'static str] {
     match action.target() {
+        // The list as a whole, then each tenant.
+        ActionTarget::Platform if action == Action::ListTenants => &["Tenant", "Platform"],
         ActionTarget::Platform => &["Platform"],
         ActionTarget::NamedTenant if !PLATFORM_TOO.contains(&action) => &["Tenant"],
         _ => &["Tenant", "Platform"],
@@ -86,7 +93,11 @@ pub fn schema_text() -> String {
          // In every context: the caller's address; what vouched for the tenant (none, token, assertion or header);\n\
          // the verified user. Of a connection: its provider; its owner (user, tenant or platform) and which user;\n\
          // what the caller wants it for. A list is asked about as a whole first, with what its filters name, and then\n\
-         // about each of its items: those that are denied are left out. A policy that cannot be evaluated denies.\n\n",
+         // about each of its items, as the list's own action: those that are denied are left out. An item of\n\
+         // ListTenants has that tenant as its resource, one of ListUsers that user as its owner; a record or an event\n\
+         // has provider and owner where it is about a connection that is known to have them. SummarizeAuditEvents is\n\
+         // asked about as a whole only, so a count holds records that ListAuditEvents leaves out. So is\n\
+         // ListEventEndpoints, whose items tell no more than the list. A policy that cannot be evaluated denies.\n\n",
     );
     let mut all_groups: Vec<_> = Action::ALL.iter().flat_map(|action| groups(*action)).collect();
     all_groups.sort_unstable();

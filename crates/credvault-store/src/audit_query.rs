@@ -212,6 +212,8 @@ pub struct AuditRecord {
     pub action: String,
     /// The connection.
     pub connection: Option<ConnectionId>,
+    /// The user whose things it was about.
+    pub owner_user: Option<String>,
     /// Its provider.
     pub provider: Option<String>,
     /// The version returned or changed.
@@ -244,6 +246,7 @@ fn record(model: audit_event::Model) -> Result<AuditRecord, Error> {
         tenant_source: model.tenant_source,
         action: model.action,
         connection: model.connection_id.map(ConnectionId::from_uuid),
+        owner_user: model.owner_user,
         provider: model.provider,
         version: model.version,
         purpose: model.purpose,

@@ -6,7 +6,7 @@
 //! setting seals the connection's values anew, in the same transaction ([`rebind`]).
 
 use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey, encode_fields};
-use credvault_domain::{Connection, ConnectionId, Owner, SecretFields, TenantId};
+use credvault_domain::{Config, Connection, ConnectionId, Owner, SecretFields, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
@@ -32,6 +32,11 @@ pub(crate) fn of_row(model: &connection::Model) -> Binding {
 pub(crate) fn of_connection(connection: &Connection) -> Binding {
     let Connection { owner, provider, auth_mode, config, .. } = connection;
     of_facts(owner, provider.as_str(), auth_mode.as_str(), config.as_object())
+}
+
+/// Whether these are the settings of a row, in whatever spelling.
+pub(crate) fn has_config(model: &connection::Model, config: &Config) -> bool {
+    model.config.as_object().is_some_and(|stored| canonical(stored) == canonical(config.as_object()))
 }
 
 fn of_facts(owner: &Owner, provider: &str, auth_mode: &str, config: &Map<String, Value>) -> Binding {

@@ -533,6 +533,9 @@ pub(crate) async fn locked(
     Ok(model)
 }
 
+/// What is said of a connection that must not be deleted, and is.
+pub(crate) const DELETED: &str = "the connection is deleted; UndeleteConnection brings it back";
+
 /// As [`locked`], for a row that must not be deleted.
 pub(crate) async fn locked_live(
     change: &mut Changing<'_>,
@@ -542,7 +545,7 @@ pub(crate) async fn locked_live(
     let model = locked(change, id, etag).await?;
     match model.delete_time {
         None => Ok(model),
-        Some(_) => Err(Error::State("the connection is deleted; UndeleteConnection brings it back")),
+        Some(_) => Err(Error::State(DELETED)),
     }
 }
 

@@ -18,11 +18,12 @@ use serde_json::json;
 use crate::binding;
 use crate::change::{ChangeKind, Changing, retrying};
 use crate::connection_row::{self, text_map};
-use crate::connections::{find, locked_live, touched};
+use crate::connections::{DELETED, find, locked_live, touched};
 use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{revocation, tenant_key};
 use crate::events::NewEvent;
+use crate::fetch::is_same;
 use crate::verifications::first_verification;
 use crate::{Error, Place, Recorded, Selector, Store, Write};
 
@@ -98,6 +99,34 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
+        self.put_for(scope, id, credential, None, expected, write).await
+    }
+
+    /// Stores a new version that was tried with the settings `tried`, if these are still the connection's.
+    ///
+    /// # Errors
+    /// As for [`Credentials::put`]; [`Error::EtagMismatch`] if the settings were changed since.
+    pub async fn put_tried(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        credential: &NewCredential,
+        tried: &Config,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        self.put_for(scope, id, credential, Some(tried), expected, write).await
+    }
+
+    async fn put_for(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        credential: &NewCredential,
+        tried: Option<&Config>,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.done.is_some() {
@@ -105,6 +134,9 @@ impl Credentials<'_> {
             }
             let model = locked_live(&mut change, id, None).await?;
             expect(&model, expected)?;
+            if tried.is_some_and(|tried| !binding::has_config(&model, tried)) {
+                return Err(Error::EtagMismatch);
+            }
             self.require_whole(&change, &model).await?;
             let (_, version) = store_version(&mut change, model, credential, None).await?;
             change.commit(version).await
@@ -273,19 +305,23 @@ impl Credentials<'_> {
         self.store.refreshes().open(&change.tx, &place, model).await.map(drop)
     }
 
-    /// Looks whether a connection's current credential opens, if there is a connection and it has one.
+    /// A connection as it is now, for a secret or a browser to be sent where its settings lead: its current credential
+    /// opens, if it has one, so nothing beside it was altered.
     ///
     /// # Errors
-    /// [`Error::Integrity`] if it does not.
-    pub async fn check_whole(&self, scope: &TenantScope, id: ConnectionId) -> Result<(), Error> {
-        let fetched = match self.fetch(scope, &Selector::Connection { id, version: None }).await {
-            Err(Error::ConnectionNotFound) => return Ok(()),
-            fetched => fetched?,
-        };
-        match self.open_stored(&fetched, self.store.now(), true) {
-            Ok(_) | Err(Error::NoCredential) => Ok(()),
-            Err(error) => Err(error),
+    /// [`Error::Integrity`] if the credential does not open; [`Error::ConnectionNotFound`] if the connection is gone, or
+    /// is not any more what policy was asked about; it is deleted.
+    pub async fn whole(&self, scope: &TenantScope, checked: &Connection) -> Result<Connection, Error> {
+        if checked.delete_time.is_some() {
+            return Err(Error::State(DELETED));
         }
+        let fetched = self.fetch(scope, &Selector::Connection { id: checked.id, version: None }).await?;
+        match self.open_stored(&fetched, self.store.now(), true) {
+            Ok(_) | Err(Error::NoCredential) => {}
+            Err(error) => return Err(error),
+        }
+        let now = fetched.connection;
+        if is_same(&now, checked) { Ok(now) } else { Err(Error::ConnectionNotFound) }
     }
 
     async fn open_row(

@@ -123,10 +123,16 @@ pub enum Error {
     #[error("this request_id was used for another request; use a new one for a new request")]
     RequestIdReused,
     /// A stored value is not what was stored.
-    #[error("a stored value does not open; it was altered outside of the vault")]
+    #[error(
+        "a stored value does not open; it was altered outside of the vault. PutCredential with config stores a \
+         connection's anew, PutOAuthApp an app's, PutEventEndpoint with rotate_secret an endpoint's"
+    )]
     Integrity,
     /// A key could not be made or unwrapped.
-    #[error("the tenant's key is unavailable")]
+    #[error(
+        "the tenant's key cannot be made or unwrapped at the moment; try again, and if that goes on, GetKeyStatus and \
+         the vault's log tell an operator why"
+    )]
     Key(#[source] credvault_crypto::Error),
     /// The audit record could not be made durable in time.
     #[error("the audit record could not be written, so the call was not served; try again")]

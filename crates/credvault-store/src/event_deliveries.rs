@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, DeliveryState, EventEndpointId, EventId, Random, TenantId, TenantState, Timestamp,
+    Action, AuditEvent, DeliveryState, EventEndpointId, EventId, Owner, ProviderId, Random, TenantId,
+    TenantState, Timestamp, UserId,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use crate::entity::event_delivery::{Column, Entity, Model};
 use crate::entity::{event_endpoint, tenant};
+use crate::event_endpoints::endpoint_name;
 use crate::pieces::PIECE;
 use crate::session::begin_write;
 use crate::{Database, Error, EventTarget, Store, integrity};
@@ -143,6 +145,25 @@ pub struct EventDelivery {
     pub failure: Option<String>,
     /// When it happened.
     pub create_time: Timestamp,
+}
+
+impl EventDelivery {
+    /// The provider and the owner of the connection that the event is about, where it is about one.
+    pub fn subject(&self) -> (Option<ProviderId>, Option<Owner>) {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let text = |path| body.pointer(path).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let owner = text("/data/owner/kind").and_then(|kind| match kind.as_str() {
+            "user" => Some(Owner::User(UserId::from_stored(text("/data/owner/user_id")?))),
+            "tenant" => Some(Owner::Tenant),
+            _ => Some(Owner::Platform),
+        });
+        (text("/data/provider").map(ProviderId::from_stored), owner)
+    }
+}
+
+/// How records name a delivery.
+pub fn delivery_name(endpoint: EventEndpointId, event: EventId) -> String {
+    format!("{}/deliveries/{event}", endpoint_name(endpoint))
 }
 
 /// The repository of event deliveries.

@@ -125,6 +125,7 @@ impl EventEndpoints<'_> {
                 // A secret that a later request has made is not this one's to show.
                 let own = made && done.version == Some(model.generation);
                 let secret = fields.get(SECRET).cloned().filter(|_| own);
+                change.about_other(model.id, endpoint_name(id), None);
                 return change.commit((endpoint(model, Some(&fields))?, secret)).await;
             }
             let stored = match new.id {
@@ -151,7 +152,8 @@ impl EventEndpoints<'_> {
                 Some(_) => row.update(&change.tx).await?,
                 None => row.insert(&change.tx).await?,
             };
-            change.about_other(id, format!("event_endpoints/{id}"), Some(generation));
+            let name = endpoint_name(EventEndpointId::from_uuid(id));
+            change.about_other(id, name, Some(generation));
             let stored = endpoint(model, Some(&fields))?;
             change.commit((stored, secret)).await
         })
@@ -271,8 +273,8 @@ impl EventEndpoints<'_> {
                 row.enabled = Set(false);
                 row.update_time = Set(change.now.micros());
                 row.update(&change.tx).await?;
-                change.about_other(id.as_uuid(), format!("event_endpoints/{id}"), None);
             }
+            change.about_other(id.as_uuid(), endpoint_name(id), None);
             change.commit(()).await
         })
         .await?;
@@ -329,6 +331,11 @@ fn new_secret(random: &dyn Random) -> Result<SecretString, Error> {
     let mut bytes = Zeroizing::new([0; 32]);
     random.fill(bytes.as_mut_slice()).map_err(|error| Error::Key(error.into()))?;
     Ok(format!("{PREFIX}{}", STANDARD.encode(bytes.as_slice())).into())
+}
+
+/// How records name an endpoint.
+pub fn endpoint_name(id: EventEndpointId) -> String {
+    format!("event_endpoints/{id}")
 }
 
 /// What is shown of a URL without opening it: scheme, host and port.

@@ -111,10 +111,7 @@ impl Credentials<'_> {
         let before = &found.connection;
         let selector = Selector::Connection { id: before.id, version: found.asked_version };
         let again = self.find(scope, &selector, found.tenant.is_platform()).await?;
-        let now = &again.connection;
-        let same = again.tenant == found.tenant
-            && (&now.owner, &now.provider, &now.auth_mode)
-                == (&before.owner, &before.provider, &before.auth_mode);
+        let same = again.tenant == found.tenant && is_same(&again.connection, before);
         if same { Ok(again) } else { Err(Error::ConnectionNotFound) }
     }
 
@@ -188,6 +185,11 @@ impl Credentials<'_> {
             current,
         })
     }
+}
+
+/// Whether a connection that was read again is still what policy was asked about.
+pub(crate) fn is_same(now: &Connection, before: &Connection) -> bool {
+    (&now.owner, &now.provider, &now.auth_mode) == (&before.owner, &before.provider, &before.auth_mode)
 }
 
 impl std::fmt::Debug for Sealed {

@@ -85,8 +85,10 @@ pub use change::{RepeatKey, Write};
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
 pub use credentials::{Consent, Credentials, NewCredential, NewSettings, Renewal};
 pub use error::Error;
-pub use event_deliveries::{Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, EventsDue};
-pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint};
+pub use event_deliveries::{
+    Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, EventsDue, delivery_name,
+};
+pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint, endpoint_name};
 pub use fetch::{Fetched, OpenedCredential, Selector};
 pub use file::FileError;
 pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};

@@ -83,8 +83,15 @@ impl Weighed for CredentialVersion {
 
 impl Weighed for AuditRecord {
     fn weight(&self) -> usize {
-        let optional_texts =
-            [&self.service, &self.user, &self.provider, &self.purpose, &self.reason, &self.source];
+        let optional_texts = [
+            &self.service,
+            &self.user,
+            &self.owner_user,
+            &self.provider,
+            &self.purpose,
+            &self.reason,
+            &self.source,
+        ];
         FIXED
             + texts([self.tenant_source.as_str(), self.action.as_str(), self.trace.as_str()])
             + optional_texts.into_iter().map(|text| optional(text.as_ref())).sum::<usize>()

@@ -170,10 +170,9 @@ impl Folder {
     }
 
     /// The address that the folder's profile names.
-    pub(in crate::command) fn served_at(&self) -> anyhow::Result<String> {
-        let profile: Profile = toml::from_str(&self.read("profile.toml")?)
-            .with_context(|| format!("{} is no profile", self.0.join("profile.toml").display()))?;
-        Ok(profile.address)
+    pub(in crate::command) fn served_at(&self) -> Result<String, Failure> {
+        let text = self.read("profile.toml")?;
+        Ok(Profile::parse(&self.0.join("profile.toml"), &text)?.address)
     }
 
     /// How a service of the folder calls a vault at `port`.

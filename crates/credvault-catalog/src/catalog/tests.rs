@@ -314,7 +314,10 @@ fn a_broken_file_is_told_its_name_line_and_key() {
     let field = |line: &str| format!("{SOUND}[modes.key.secret.token]\ntitle = \"T\"\n{line}\n");
     let cases = [
         ("id = \"acme\"\nname = ".to_owned(), "acme.toml, line 2: "),
-        (format!("{SOUND}colour = 1\n"), "acme.toml, line 6: colour is wrong: unknown field `colour`"),
+        (
+            format!("{SOUND}colour = 1\n"),
+            "acme.toml, line 6: colour is wrong: unknown key colour, expected one of",
+        ),
         (
             SOUND.replace("id = \"acme\"", "id = \"other\""),
             "acme.toml, line 1: id must be the name of the file: other.toml",
@@ -376,6 +379,76 @@ fn no_setting_of_the_app_decides_a_host() {
         [modes.key.request]\nbase_url = \"https://{config.sub}.a.example/{app.site}\"\n";
     std::fs::write(folder.path().join("acme.toml"), format!("{sound}{rest}")).expect("file");
     Catalog::load(Some(folder.path())).expect("behind the host it may stand");
+}
+
+/// Whatever is broken where, by a character or a word more or less, the message does not repeat what was given.
+#[test]
+fn no_message_repeats_a_provider_file() {
+    const TEXT: &str = r#"id = "acme"
+name = "CANARY 1"
+uncertain = ["CANARY 2"]
+[app.token]
+title = "CANARY 3"
+secret = true
+[config.shop]
+title = "CANARY 4"
+pattern = '^CANARY(5|6)$'
+[config.region]
+title = "R"
+enum = ["CANARY 7", "b"]
+default = "CANARY 7"
+[derived.host]
+from = "region"
+values = { "CANARY 7" = "CANARY.example", b = "b.example" }
+[modes.key]
+title = "K"
+kind = "static"
+secret.key = { title = "K", min_length = 3, description = "CANARY 8" }
+[modes.key.request]
+base_url = "https://{derived.host}/{config.shop}"
+headers = { Authorization = "Bearer {secret.key}", X-Trace = "CANARY 9" }
+[modes.key.verify]
+call = { url = "https://{derived.host}/CANARY" }
+dead = [{ path = "a.[kind=CANARY].b", any = ["CANARY 10"] }]
+account = "CANARY.id"
+[webhooks.events]
+signature = "X-CANARY"
+signed = "{body}"
+keys = ["secret.key", "app.token"]
+"#;
+    parse("acme.toml", TEXT).expect("it is sound before it is broken");
+    let more = [
+        "\"",
+        "'",
+        "=",
+        "[",
+        "{",
+        "}",
+        ".",
+        "\n",
+        "#",
+        "\\",
+        "CANARY ",
+        "{CANARY}",
+        "{flow.CANARY}",
+        "{config.CANARY}",
+        "\n\"CANARY\" = 1\n",
+        "\nCANARY = 1\n",
+        "CANARY.",
+        "1",
+    ];
+    let mut refused = 0;
+    for place in 0..TEXT.len() {
+        let (before, after) = TEXT.split_at(place);
+        let broken = more.iter().map(|more| format!("{before}{more}{after}"));
+        for text in broken.chain([format!("{before}{}", &after[1..])]) {
+            let Err(error) = parse("acme.toml", &text) else { continue };
+            refused += 1;
+            let message = format!("{error} {error:?}");
+            assert!(!message.contains("CANARY"), "{text}: {message}");
+        }
+    }
+    assert!(refused > 5_000, "{refused}");
 }
 
 #[test]

@@ -26,6 +26,10 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
     fields(text, mode);
     text.push('\n');
     request(text, &mode.request);
+    if !mode.request_app_secrets.is_empty() {
+        let secrets = list(mode.request_app_secrets.iter().map(|name| code(name)), "and");
+        let _ = writeln!(text, "- A fetch takes `FetchRefreshToken`, for requests carry {secrets}.");
+    }
     if let Some(oauth) = &mode.oauth {
         tokens(text, mode, oauth);
     }

@@ -3,6 +3,7 @@
 
 use super::Known;
 use crate::catalog::Problem;
+use crate::locate::named;
 use crate::template::{Placeholder, Template};
 
 /// When a template is filled.
@@ -82,7 +83,10 @@ impl Known<'_> {
             other => !stage.has(other),
         };
         if let Some(absent) = template.placeholders().find(|placeholder| absent(placeholder)) {
-            return Err((key.to_owned(), format!("refers to {absent}, which has no value there")));
+            return Err((
+                key.to_owned(),
+                format!("refers to {}, which has no value there", named(&absent.to_string())),
+            ));
         }
         let scope = Placeholder::Flow("scope");
         if !self.scoped && template.needed().any(|placeholder| *placeholder == scope) {

@@ -9,6 +9,7 @@ use super::{Known, Stage};
 use crate::call::Method;
 use crate::catalog::Problem;
 use crate::file::oauth::{DeliveryAccountFile, HandshakeFile, PublicKeysFile, WebhookFile};
+use crate::locate::named;
 use crate::path::Path;
 use crate::public_keys::PublicKeys;
 use crate::webhook::{
@@ -78,7 +79,10 @@ fn key_place(text: &str, known: &Known<'_>) -> Result<KeyPlace, String> {
         Some(("app", "client_secret")) => Ok(KeyPlace::AppSecret),
         Some(("app", name)) => match known.app.get_key_value(name) {
             Some((name, field)) if field.secret => Ok(KeyPlace::App(name.clone())),
-            _ => Err(format!("names app.{name}, which [app.{name}] does not describe as a secret")),
+            _ => {
+                let name = named(name);
+                Err(format!("names app.{name}, which [app.{name}] does not describe as a secret"))
+            }
         },
         Some(("secret", name)) => {
             FieldName::parse(name).map(KeyPlace::Secret).map_err(|rule| rule.to_string())

@@ -306,7 +306,7 @@ fn policies_that_are_wrong_are_refused_with_their_place() {
         parse(
             r#"@id("a") permit (principal, action, resource); @id("a") forbid (principal, action, resource);"#
         ),
-        Err(PolicyError::DuplicateId(_))
+        Err(PolicyError::DuplicateId { .. })
     ));
     assert!(matches!(
         parse("permit (principal == ?principal, action, resource);"),

@@ -10,7 +10,9 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, is_full};
+use super::{
+    ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, delivery_name, is_full,
+};
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
@@ -74,6 +76,7 @@ impl EventDeliveries<'_> {
                 .filter(Column::EndpointId.not_in_subquery(deleted(scope.tenant())))
                 .lock_exclusive();
             let row = row.one(&change.tx).await?.ok_or(Error::EventDeliveryNotFound)?;
+            change.about_other(event.as_uuid(), delivery_name(endpoint, event), None);
             if change.done.is_some() {
                 return change.commit(delivery(row)?).await;
             }
@@ -92,11 +95,6 @@ impl EventDeliveries<'_> {
             row.due_time = Set(Some(change.now.micros()));
             row.expire_time = Set(change.now.after(PATIENCE).micros());
             let again = delivery(row.update(&change.tx).await?)?;
-            change.about_other(
-                event.as_uuid(),
-                format!("event_endpoints/{endpoint}/deliveries/{event}"),
-                None,
-            );
             change.commit(again).await
         })
         .await

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, Clock as _, ConnectionState, VersionState};
-use credvault_store::{Error, Page, Selector};
+use credvault_domain::{
+    Action, Clock as _, Config, Connection, ConnectionState, Owner, UserId, VersionState,
+};
+use credvault_store::{ConnectionPatch, Error, Page, Selector};
 
 use crate::fixture::*;
 use crate::on_both;
@@ -49,6 +51,34 @@ on_both! {
             }
         }
         assert_eq!((won, lost), (1, 19));
+    }
+
+    async fn the_settings_that_are_used_are_those_that_were_looked_at(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (connections, credentials) = (fixture.store.connections(), fixture.store.credentials());
+        let checked = fixture.connection(&scope, "a").await;
+        let config = |host: &str| Config::new([("host".to_owned(), host.into())].into_iter().collect()).unwrap();
+        let set = async |host: &str| {
+            let patch = ConnectionPatch { config: Some(config(host)), ..ConnectionPatch::default() };
+            let write = write(&scope, Action::UpdateConnection);
+            let _ = connections.update(&scope, checked.id, None, &patch, &write).await.unwrap();
+        };
+        set("one").await;
+        let now = credentials.whole(&scope, &checked).await.unwrap();
+        assert_eq!(now.config, config("one"), "as it is, and not as it was when policy was asked");
+        let put = async |tried: &Config| {
+            let write = write(&scope, Action::PutCredential);
+            credentials.put_tried(&scope, checked.id, &credential("CANARY"), tried, None, &write).await
+        };
+        set("two").await;
+        assert!(matches!(put(&now.config).await, Err(Error::EtagMismatch)));
+        assert_eq!(put(&config("two")).await.unwrap().into_inner().version, 1);
+        // What is another connection by now, or deleted, is not the one that policy was asked about.
+        let other = Connection { owner: Owner::User(UserId::parse("u1").unwrap()), ..now.clone() };
+        assert!(matches!(credentials.whole(&scope, &other).await, Err(Error::ConnectionNotFound)));
+        let _ = connections.delete(&scope, checked.id, None, &write(&scope, Action::DeleteConnection)).await.unwrap();
+        let deleted = connections.get(&scope, checked.id).await.unwrap();
+        assert!(matches!(credentials.whole(&scope, &deleted).await, Err(Error::State(_))));
     }
 
     async fn concurrent_puts_all_become_versions(fixture: &Fixture) {
@@ -144,7 +174,7 @@ on_both! {
         let find = async |user: Option<&str>, account: Option<&str>| fixture.fetch_by(&acme, by_provider(user, account)).await;
         assert!(matches!(find(Some("u1"), None).await, Err(Error::NoCredential)));
 
-        let of_platform = credvault_store::NewConnection { owner: credvault_domain::Owner::Platform, ..new_connection("shared") };
+        let of_platform = credvault_store::NewConnection { owner: Owner::Platform, ..new_connection("shared") };
         store(&platform, of_platform, "CANARY-platform").await;
         assert_eq!(find(Some("u1"), None).await.unwrap(), "CANARY-platform");
         assert_eq!(find(None, Some("shared")).await.unwrap(), "CANARY-platform");

@@ -35,6 +35,57 @@ fn requests_can_name_the_app() {
     assert!(!auth.headers.iter().any(|(name, _)| name == "x-api-key"), "half of it is nothing");
 }
 
+/// Decided from the files and not from values: a secret that stands in a header in another form is one all the same.
+#[test]
+fn requests_that_carry_an_apps_secret_are_known_and_kept_secrets_stay_out_of_requests() {
+    let catalog = catalog();
+    let carrying: Vec<_> = catalog
+        .iter()
+        .flat_map(|provider| provider.modes().map(move |(_, mode)| (provider.id.as_str(), mode)))
+        .filter(|(_, mode)| !mode.request_app_secrets.is_empty())
+        .map(|(id, mode)| (id, mode.request_app_secrets.as_slice()))
+        .collect();
+    assert_eq!(carrying, [("etsy", ["app.client_secret".to_owned()].as_slice())]);
+
+    let file = |request: &str| {
+        format!(
+            "{SOUND}secret.key = {{ title = \"K\" }}\nsecret.kept = {{ title = \"S\", vault_only = true }}\n\
+             secret.file = {{ title = \"F\", type = \"json\", members = [\"id\"], vault_only = true }}\n\
+             derived.claim = {{ claim = {{ token = \"{{secret.kept}}\", name = \"sub\" }} }}\n\
+             derived.mac = {{ hmac = {{ key = \"{{secret.kept}}\", message = \"{{secret.key}}\" }} }}\n\
+             derived.of_app = {{ claim = {{ token = \"{{app.token}}\", name = \"sub\" }} }}\n\
+             [modes.key.request]\n{request}\n\
+             [app.token]\ntitle = \"T\"\nsecret = true\n[app.plain]\ntitle = \"P\"\n"
+        )
+    };
+    for request in [
+        "headers = { X = \"{secret.kept}\" }",
+        "headers = { X = \"{secret.kept?}\" }",
+        "query = { x = \"a{secret.kept}b\" }",
+        "query = { x = \"{secret.file.id}\" }",
+        "basic = { user = \"a\", password = \"{secret.kept}\" }",
+        "base_url = \"https://a.example/{secret.kept}\"",
+        "headers = { X = \"{derived.claim}\" }",
+    ] {
+        let message = broken(&file(request));
+        assert!(message.contains("vault_only") && message.contains("modes.key.request."), "{message}");
+    }
+    for (request, carried) in [
+        ("headers = { X = \"{secret.key} {derived.mac}\" }", &[][..]),
+        ("headers = { X = \"{app.client_id} {app.plain}\" }", &[][..]),
+        ("basic = { user = \"a\", password = \"{app.client_secret}\" }", &["app.client_secret"][..]),
+        (
+            "query = { x = \"{app.token}\", y = \"{app.client_secret?}\" }",
+            &["app.client_secret", "app.token"][..],
+        ),
+        ("headers = { X = \"{derived.of_app}\" }", &["app.token"][..]),
+    ] {
+        let provider = parse("acme.toml", &file(request)).expect(request);
+        let (_, mode) = provider.modes().next().expect("one");
+        assert_eq!(mode.request_app_secrets, carried, "{request}");
+    }
+}
+
 #[test]
 fn metas_calls_carry_the_proof_of_the_app_secret() {
     let catalog = catalog();
