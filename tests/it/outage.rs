@@ -43,12 +43,15 @@ fn rotations() -> [(&'static str, Rotation); 4] {
 }
 
 /// What is wrong, and whether requests take effect all the same.
-fn illnesses() -> [(Step, bool); 12] {
+fn illnesses() -> [(Step, bool); 14] {
     [
         (Step::Fail { status: 502, after_effect: false }, false),
         (Step::Fail { status: 504, after_effect: false }, false),
         (Step::HangUp, false),
         (Step::NotJson, false),
+        // Pages of a firewall, and of a gateway that has lost its way.
+        (Step::Fail { status: 403, after_effect: false }, false),
+        (Step::Fail { status: 404, after_effect: false }, false),
         (Step::LoseAnswer, true),
         (Step::Fail { status: 500, after_effect: false }, false),
         (Step::Fail { status: 503, after_effect: false }, false),
