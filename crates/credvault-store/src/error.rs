@@ -125,6 +125,9 @@ pub enum Error {
     /// A stored value is not what was stored.
     #[error("a stored value does not open; it was altered outside of the vault")]
     Integrity,
+    /// A value is larger than what can be sealed.
+    #[error("a value is too large to be stored")]
+    TooLarge,
     /// A key could not be made or unwrapped.
     #[error("the tenant's key is unavailable")]
     Key(#[source] credvault_crypto::Error),
@@ -164,6 +167,7 @@ impl From<credvault_crypto::Error> for Error {
     fn from(error: credvault_crypto::Error) -> Self {
         match error {
             credvault_crypto::Error::Integrity => Self::Integrity,
+            credvault_crypto::Error::TooLarge => Self::TooLarge,
             other => Self::Key(other),
         }
     }
