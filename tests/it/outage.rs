@@ -257,3 +257,28 @@ async fn an_answer_that_takes_long_is_read_and_not_asked_for_again() {
     assert_eq!(connected.provider.counts().refreshes, 1);
     connected.chain_lives(&app, &id).await;
 }
+
+/// What is due when the vault stops is another replica's; what was asked for is waited for and stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_stops_asks_nothing_more_and_stores_what_comes() {
+    let mut connected = crate::harness::provider::Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let ids = [connected.granted(&app, "one", 3600).await, connected.granted(&app, "two", 3600).await];
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(3));
+    let (mut connections, connection_id) = (app.connections(), ids[0].clone());
+    let call =
+        async move { connections.refresh_connection(v1::RefreshConnectionRequest { connection_id }).await };
+    let asked = tokio::spawn(call);
+    eventually("it is asked", || async { connected.provider.counts().refreshes == 1 }).await;
+    let instance = connected.vault.instance.take().unwrap();
+    let due = connected.vault.sql("UPDATE refreshes SET due_time = 1 WHERE state = 'IDLE'");
+    futures::join!(instance.stop(), due);
+    asked.await.unwrap().unwrap();
+    assert_eq!(connected.provider.counts().refreshes, 1, "what is due is not begun");
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::ZERO);
+    connected.vault.start().await;
+    let app = connected.vault.app("acme").await;
+    for id in &ids {
+        connected.chain_lives(&app, id).await;
+    }
+}
