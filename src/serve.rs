@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_broker::{Broker, Http};
+use credvault_broker::{Broker, Http, LONGEST_ATTEMPT};
 use credvault_catalog::Catalog;
 use credvault_domain::{Clock, Random};
 use credvault_store::{OpenError, Store};
@@ -37,8 +37,8 @@ use crate::vault::Vault;
 
 /// How often what is due is done: purges, and forgetting.
 const UPKEEP: Duration = Duration::from_secs(60);
-/// How long refreshes under way may take to be stored before the program ends.
-const STORING: Duration = Duration::from_secs(20);
+/// How long refreshes under way may take to be answered and stored before the program ends.
+const STORING: Duration = Duration::from_secs(LONGEST_ATTEMPT.as_secs() + 5);
 /// The largest message of health and reflection.
 const SMALL: usize = 4 * 1024;
 /// The most connections at once on the port for browsers, and on the operators'; further ones are closed.
@@ -199,8 +199,9 @@ impl Instance {
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
             tokio::spawn({
-                let (broker, end) = (broker.clone(), end.clone());
-                async move { broker.refresher().run(end).await }
+                // Nothing new once the vault stops: what is due is another replica's.
+                let (broker, stop) = (broker.clone(), stop.clone());
+                async move { broker.refresher().run(stop).await }
             }),
             tokio::spawn({
                 let (broker, end) = (broker.clone(), end.clone());
@@ -215,7 +216,7 @@ impl Instance {
         ];
         if let Some(hours) = NonZeroU64::new(settings.broker.verify_hours) {
             let every = Duration::from_secs(hours.get().saturating_mul(3600));
-            others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, end.clone())));
+            others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, stop.clone())));
         }
         let mut public_address = None;
         if let (Some((listener, address)), Some(url)) = (public, public_url) {
@@ -287,5 +288,29 @@ async fn refresh_issuers(vault: Arc<Vault>, end: CancellationToken) {
         let now = vault.clock.now();
         let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
         end.run_until_cancelled(futures::future::join_all(refreshing)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of seconds after a key.
+    fn seconds(file: &str, key: &str) -> u64 {
+        let (_, rest) = file.split_once(key).expect("it is set");
+        let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn what_is_deployed_is_not_killed_before_an_answer_that_is_on_its_way_is_stored() {
+        let drain = seconds(include_str!("../deploy/credvault.toml"), "drain_seconds =");
+        // Revocations and events under way, and the pools of the database.
+        let rest = 10 + 15;
+        let stop = drain + rest + STORING.as_secs();
+        let kubernetes = include_str!("../deploy/kubernetes.yaml");
+        let hook = 5;
+        assert!(seconds(kubernetes, "terminationGracePeriodSeconds:") > hook + stop);
+        assert!(seconds(include_str!("../deploy/compose.yaml"), "stop_grace_period:") > stop);
     }
 }

@@ -1,4 +1,4 @@
-//! Refreshes that outlive outages: since when an outcome is unclear, and whether the provider itself has refused.
+//! Refreshes that outlive outages: since when an outcome is unclear, and whether the provider itself has refused, and how.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -37,6 +37,8 @@ const CHANGES: &[&str] = &[
     "ALTER TABLE refreshes ADD COLUMN unclear_time {int}",
     // The provider itself has said that the refresh token is dead.
     "ALTER TABLE refreshes ADD COLUMN refused {bool} NOT NULL DEFAULT FALSE",
+    // How often it has refused, since it gave tokens last, in words that its file does not know.
+    "ALTER TABLE refreshes ADD COLUMN refusals {int} NOT NULL DEFAULT 0",
     // The provider's own code of a refusal, if it is a plain word.
     "ALTER TABLE connections ADD COLUMN error_code {text}",
 ];

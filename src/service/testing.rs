@@ -124,11 +124,11 @@ pub(super) async fn test(
     Ok(noted.map(|connection| Outcome { verdict, connection, known }))
 }
 
-/// Tests credentials once in a while, until `end`; then waits for what is under way.
-pub(crate) async fn run(vault: Arc<Vault>, every: Duration, end: CancellationToken) {
+/// Tests credentials once in a while, until `stop`; then waits for what is under way.
+pub(crate) async fn run(vault: Arc<Vault>, every: Duration, stop: CancellationToken) {
     let (turns, tests) = (Turns::new(AT_ONCE), TaskTracker::new());
     let mut pause = TICK;
-    while end.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let all = begin_due(&vault, every, &turns, &tests).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "due tests could not be looked for");
             true

@@ -177,6 +177,7 @@ impl Refusal {
                 store::Error::PageToken => (Code::InvalidArgument, R::PageTokenInvalid),
                 store::Error::RequestIdReused
                 | store::Error::ExpiredAlready
+                | store::Error::TooLarge
                 | store::Error::DestinationChanged => (Code::InvalidArgument, R::FieldsInvalid),
                 store::Error::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 store::Error::Key(_) => (Code::Unavailable, R::KeyUnavailable),
@@ -210,6 +211,7 @@ impl Refusal {
             Self::Refresh(error) => match error {
                 RefreshError::Reauthorize => (Code::FailedPrecondition, R::ReauthorizationRequired),
                 RefreshError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
+                RefreshError::Crowded { .. } => (Code::ResourceExhausted, R::RateLimited),
                 RefreshError::Unavailable { .. }
                 | RefreshError::Refused { .. }
                 | RefreshError::Clock { .. }
@@ -217,6 +219,7 @@ impl Refusal {
                 RefreshError::Nothing | RefreshError::Incomplete => {
                     (Code::FailedPrecondition, R::StateInvalid)
                 }
+                RefreshError::Uncatalogued => (Code::NotFound, R::ProviderUnknown),
                 RefreshError::Integrity => (Code::DataLoss, R::IntegrityFailure),
                 RefreshError::Store => (Code::Unavailable, R::StoreUnavailable),
             },
@@ -333,6 +336,7 @@ impl Refusal {
                 | RefreshError::Refused { retry }
                 | RefreshError::Clock { retry }
                 | RefreshError::Throttled { retry }
+                | RefreshError::Crowded { retry }
                 | RefreshError::App { retry, .. },
             ) => Some(*retry),
             Self::Store(

@@ -110,6 +110,7 @@ fn audit_record(changed: Vec<String>, released: Vec<String>, policies: Vec<Strin
     AuditRecord {
         id: uuid::Uuid::max(),
         time: TIME,
+        owner_user: None,
         service: None,
         user: None,
         tenant_source: String::new(),

@@ -43,12 +43,15 @@ fn rotations() -> [(&'static str, Rotation); 4] {
 }
 
 /// What is wrong, and whether requests take effect all the same.
-fn illnesses() -> [(Step, bool); 12] {
+fn illnesses() -> [(Step, bool); 14] {
     [
         (Step::Fail { status: 502, after_effect: false }, false),
         (Step::Fail { status: 504, after_effect: false }, false),
         (Step::HangUp, false),
         (Step::NotJson, false),
+        // Pages of a firewall, and of a gateway that has lost its way.
+        (Step::Fail { status: 403, after_effect: false }, false),
+        (Step::Fail { status: 404, after_effect: false }, false),
         (Step::LoseAnswer, true),
         (Step::Fail { status: 500, after_effect: false }, false),
         (Step::Fail { status: 503, after_effect: false }, false),
@@ -253,4 +256,29 @@ async fn an_answer_that_takes_long_is_read_and_not_asked_for_again() {
     connected.provider.behave(|behaviour| behaviour.delay = Duration::ZERO);
     assert_eq!(connected.provider.counts().refreshes, 1);
     connected.chain_lives(&app, &id).await;
+}
+
+/// What is due when the vault stops is another replica's; what was asked for is waited for and stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_stops_asks_nothing_more_and_stores_what_comes() {
+    let mut connected = crate::harness::provider::Connected::sqlite(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let ids = [connected.granted(&app, "one", 3600).await, connected.granted(&app, "two", 3600).await];
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(3));
+    let (mut connections, connection_id) = (app.connections(), ids[0].clone());
+    let call =
+        async move { connections.refresh_connection(v1::RefreshConnectionRequest { connection_id }).await };
+    let asked = tokio::spawn(call);
+    eventually("it is asked", || async { connected.provider.counts().refreshes == 1 }).await;
+    let instance = connected.vault.instance.take().unwrap();
+    let due = connected.vault.sql("UPDATE refreshes SET due_time = 1 WHERE state = 'IDLE'");
+    futures::join!(instance.stop(), due);
+    asked.await.unwrap().unwrap();
+    assert_eq!(connected.provider.counts().refreshes, 1, "what is due is not begun");
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::ZERO);
+    connected.vault.start().await;
+    let app = connected.vault.app("acme").await;
+    for id in &ids {
+        connected.chain_lives(&app, id).await;
+    }
 }

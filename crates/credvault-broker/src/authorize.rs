@@ -348,7 +348,8 @@ impl Broker {
         self.store_consented(target, &credential, &consent, &write).await
     }
 
-    /// Stores what a consent has given, however long that takes: nothing else has it.
+    /// Stores what a consent has given, for nothing else has it: tried again for a minute while the database fails. What
+    /// cannot be stored by then is lost, and the owner consents once more.
     pub(crate) async fn store_consented(
         &self,
         target: Target<'_>,

@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const TOTAL: Duration = Duration::from_secs(10);
 /// How long an answer is waited for that nobody can ask for again: within the 45 s of a refresh's lease, with its 5 s
 /// before sending.
-const READ_ON: Duration = Duration::from_secs(35);
+pub(crate) const READ_ON: Duration = Duration::from_secs(35);
 /// In what portions that is counted: a process that was stopped has waited for one of them, however long it took.
 const PORTION: Duration = Duration::from_millis(500);
 /// No limit of the client's own: its clock goes on while the process is stopped.

@@ -37,5 +37,7 @@ pub use broker::Broker;
 pub use callback::Brought;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, Receipt, SendError};
-pub use refresher::{ENOUGH, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time};
+pub use refresher::{
+    ENOUGH, LONGEST_ATTEMPT, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time,
+};
 pub use verify::VerifyError;

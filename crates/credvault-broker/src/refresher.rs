@@ -19,11 +19,15 @@ use futures::future::{BoxFuture, FutureExt as _, Shared};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::Http;
+use attempt::PROMPT;
+
+use crate::http::{Http, READ_ON};
 use crate::pace::Pace;
 pub use request::{app_values, due_time};
 pub(crate) use request::{fraction, merge, moment};
 
+/// The longest that an attempt takes from its claim to the end of the provider's answer.
+pub const LONGEST_ATTEMPT: Duration = Duration::from_secs(PROMPT.as_secs() + READ_ON.as_secs());
 /// How much life an access token must have left to be given out without another look.
 pub const ENOUGH: Duration = Duration::from_secs(30);
 /// How long a due refresh that did not succeed is not looked at again, at least.
@@ -65,6 +69,15 @@ pub enum RefreshError {
         /// How long to wait.
         retry: Duration,
     },
+    /// The vault makes as many calls as it may.
+    #[error(
+        "the vault makes as many calls to this provider as it may (broker.refreshes_per_second), so this one was not sent; \
+         try again as late as the retry delay says"
+    )]
+    Crowded {
+        /// How long to wait.
+        retry: Duration,
+    },
     /// The connection lacks something that its owner has to give.
     #[error(
         "a setting or key of the connection that its renewal needs is missing or cannot be used; UpdateConnection or \
@@ -93,6 +106,12 @@ pub enum RefreshError {
          PutCredential or BeginAuthorization replaces it"
     )]
     Nothing,
+    /// The catalog does not say how the tokens are renewed.
+    #[error(
+        "the vault's catalog does not say how this connection's tokens are renewed; an operator must restore the provider's \
+         catalog file"
+    )]
+    Uncatalogued,
     /// A stored value does not open.
     #[error(
         "a stored value does not open; it was altered outside of the vault. PutCredential with config stores a \
@@ -117,8 +136,11 @@ impl RefreshError {
     /// What a caller is told of a pause.
     fn paused(pause: Pause, retry: Duration) -> Self {
         match pause {
-            Pause::Unavailable => Self::Unavailable { retry },
+            Pause::Unavailable | Pause::AtWork => Self::Unavailable { retry },
             Pause::Throttled => Self::Throttled { retry },
+            Pause::Crowded => Self::Crowded { retry },
+            Pause::Vault => Self::Store,
+            Pause::Uncatalogued => Self::Uncatalogued,
             Pause::Refused => Self::Refused { retry },
             Pause::Incomplete => Self::Incomplete,
             Pause::Clock => Self::Clock { retry },
@@ -247,10 +269,11 @@ impl Refresher {
         });
     }
 
-    /// Renews what is due, until `end`.
-    pub async fn run(&self, end: CancellationToken) {
+    /// Renews what is due, until `stop`. What is under way then goes on: [`Refresher::finish`].
+    pub async fn run(&self, stop: CancellationToken) {
         let (turns, mut from) = (Turns::new(DUE), None);
         loop {
+            let search = tokio::time::Instant::now();
             let begun = match self.look(&turns, &mut from).await {
                 Ok(begun) => begun,
                 Err(error) => {
@@ -259,7 +282,9 @@ impl Refresher {
                 }
             };
             let pause = if begun { SEARCH.0 } else { SEARCH.1 };
-            if end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            // A search that takes long, because very much is due, must not be all that the database does.
+            let pause = pause.max(search.elapsed());
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
         }

@@ -52,14 +52,14 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    /// What the status says alone. `spoke` is whether the body is the provider's own: a success without one is the page of
-    /// a gateway.
+    /// What the status says alone. `spoke` is whether the body is the provider's own: without one, a refusal as well as a
+    /// success is the page of a gateway, a firewall or a cache.
     fn of_status(status: u16, spoke: bool) -> Self {
         match status {
             429 => Self::Throttled,
             // Timed out, too early: neither is about what was asked for.
             408 | 425 | 500.. => Self::Outage,
-            ..400 if !spoke => Self::Outage,
+            _ if !spoke => Self::Outage,
             _ => Self::Unknown,
         }
     }
@@ -197,7 +197,10 @@ impl AnswerRules {
         } else if is(&self.dead) {
             RefusalKind::Dead
         } else {
-            RefusalKind::of_status(status, self.code(body).is_some())
+            // A success speaks by a code only; a refusal by whatever is no page.
+            let spoke =
+                if status < 400 { self.code(body).is_some() } else { body.is_object() || body.is_array() };
+            RefusalKind::of_status(status, spoke)
         }
     }
 

@@ -38,6 +38,11 @@ impl Condition {
         Self { status: None, body: Some((Path::member("error"), Test::Any(any))) }
     }
 
+    /// Whether it holds only if something stands in the body.
+    pub(crate) fn needs_body(&self) -> bool {
+        self.body.as_ref().is_some_and(|(_, test)| !matches!(test, Test::Absent))
+    }
+
     fn holds(&self, status: u16, body: &Value) -> bool {
         self.status.is_none_or(|expected| expected == status)
             && self.body.as_ref().is_none_or(|(path, test)| test.holds(path.of(body)))

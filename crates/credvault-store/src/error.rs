@@ -128,6 +128,9 @@ pub enum Error {
          connection's anew, PutOAuthApp an app's, PutEventEndpoint with rotate_secret an endpoint's"
     )]
     Integrity,
+    /// A value is larger than what can be sealed.
+    #[error("a value is too large to be stored")]
+    TooLarge,
     /// A key could not be made or unwrapped.
     #[error(
         "the tenant's key cannot be made or unwrapped at the moment; try again, and if that goes on, GetKeyStatus and \
@@ -170,6 +173,7 @@ impl From<credvault_crypto::Error> for Error {
     fn from(error: credvault_crypto::Error) -> Self {
         match error {
             credvault_crypto::Error::Integrity => Self::Integrity,
+            credvault_crypto::Error::TooLarge => Self::TooLarge,
             other => Self::Key(other),
         }
     }

@@ -173,6 +173,8 @@ pub enum RefreshFailure {
     Unknown {
         /// When another attempt makes sense, if the provider's rule allows one.
         retry_time: Timestamp,
+        /// Whether the provider may still be at the request until then.
+        at_work: bool,
     },
     /// The provider has refused, in words that its file does not know.
     Refused {
@@ -193,7 +195,8 @@ pub enum RefreshFailure {
 /// When a refresh is given up without a word of the provider.
 #[derive(Clone, Copy)]
 pub struct Perseverance<'a> {
-    /// How long an unclear outcome is looked into where a repeat may be refused because the first attempt worked.
+    /// How long an unclear outcome is looked into where a repeat may be refused because the first attempt worked. Time in
+    /// which nothing was sent, or the provider asked for patience, does not count.
     pub longest: Duration,
     /// What repeating a refresh token risks, by provider and auth mode.
     pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
@@ -264,6 +267,7 @@ pub(crate) async fn supersede(
                 doubted: Set(false),
                 unclear_time: Set(None),
                 refused: Set(false),
+                refusals: Set(0),
                 pause: Set(None),
                 pause_app: Set(None),
             };
@@ -288,17 +292,24 @@ pub(crate) async fn wake(change: &Changing<'_>, model: &connection_table::Model)
 }
 
 /// Whether a test that works proves the connection whole. An access token says nothing about a refresh token that the
-/// provider has refused, nor about one whose last use has an unknown outcome.
+/// provider has refused, in whatever words, nor about one whose last use has an unknown outcome.
 pub(crate) fn is_settled_by_test(row: &refresh::Model) -> bool {
-    !row.refused && row.state == IDLE
+    !row.refused && row.state == IDLE && row.unclear_time.is_none()
 }
 
-/// Has an unclear outcome looked into at once, and for the full time again.
+/// Has an unclear outcome looked into for the full time again, and at once; but not before a pause is over that binds
+/// those who insist, too. What is under way is left alone.
 pub(crate) async fn reconsider(change: &Changing<'_>, row: refresh::Model) -> Result<(), Error> {
+    if row.state == IN_FLIGHT {
+        return Ok(());
+    }
+    let now = change.now.micros();
+    let kept = row.retry_time.filter(|_| Pause::of_row(&row).binds_all());
+    let next = kept.map_or(now, |kept| kept.max(now));
     let mut row = row.into_active_model();
-    row.due_time = Set(Some(change.now.micros()));
-    row.retry_time = Set(None);
-    row.unclear_time = Set(Some(change.now.micros()));
+    row.due_time = Set(Some(next));
+    row.retry_time = Set(Some(next));
+    row.unclear_time = Set(Some(now));
     row.update(&change.tx).await?;
     Ok(())
 }
@@ -318,6 +329,7 @@ fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>) -> refresh
     row.doubted = Set(false);
     row.unclear_time = Set(None);
     row.refused = Set(false);
+    row.refusals = Set(0);
     row.pause = Set(None);
     row.pause_app = Set(None);
     row

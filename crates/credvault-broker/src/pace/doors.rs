@@ -14,6 +14,8 @@ use std::time::Duration;
 use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use credvault_store::{AppKey, AppRevision, LeftOut, Pause};
 
+use crate::refresher::LONGEST_ATTEMPT;
+
 /// How many must say the same.
 const WITNESSES: usize = 2;
 /// After how many failures with no success between a provider counts as not answering.
@@ -26,8 +28,9 @@ const APP_REST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How long what was said is remembered.
 const MEMORY: Duration = Duration::from_secs(600);
-/// How long an attempt through a door that is ajar may take before another is made.
-const PROBE: Duration = Duration::from_secs(15);
+/// How long an attempt through a door that is ajar may take before another is made: longer than any takes, or what comes
+/// of it would count for nothing.
+const PROBE: Duration = Duration::from_secs(LONGEST_ATTEMPT.as_secs() + 5);
 /// How long an attempt that could cost a consent leaves the first try to those that cannot.
 const DEFERENCE: Duration = Duration::from_secs(5);
 /// How many are remembered before those that do well are forgotten.
@@ -238,11 +241,9 @@ impl<K: Clone + Eq + Hash> Breaker<K> {
                 let doubled = DOWN.0.saturating_mul(1 << self.rounds.min(10)).min(DOWN.1);
                 doubled.mul_f64(0.5 + 0.5 * jitter)
             }
-            // The shortest that was asked for: a longer one may be meant for one account.
-            Pause::Throttled | Pause::Refused | Pause::Incomplete | Pause::Clock | Pause::Broken => {
-                same().map(|said| now.until(said.until)).min().unwrap_or_default()
-            }
             Pause::App { .. } => APP_REST,
+            // The shortest that was asked for: a longer one may be meant for one account.
+            _ => same().map(|said| now.until(said.until)).min().unwrap_or_default(),
         };
         let (rounds, repeatable) = (self.rounds.saturating_add(1), self.repeatable);
         *self = Self { shut: Some((said.pause, now.after(rest))), rounds, repeatable, ..Self::default() };

@@ -10,14 +10,14 @@ use credvault_store::{
     RepeatRisk, Turns,
 };
 
-use super::failed::{APP_PAUSE, BACKOFF, Failed, STILL_AT_IT};
+use super::failed::{APP_PAUSE, BACKOFF, Failed, wait};
 use super::request::Client;
 use super::{Inner, Need, RefreshError};
 use crate::http::{SendError, SendOnceError};
 use crate::pace::{Comer, Door, Shut, Sign};
 
 /// How long a claim may lie before its request is sent: longer, and its owner may have been taken for dead.
-const PROMPT: Duration = Duration::from_secs(5);
+pub(super) const PROMPT: Duration = Duration::from_secs(5);
 /// How often a claim of somebody else is looked at.
 const POLL: Duration = Duration::from_millis(200);
 /// How long somebody else's claim is waited for, by the one who waits on behalf of all callers of this process.
@@ -178,11 +178,12 @@ impl Inner {
 
     async fn call(&self, claimed: &Claimed, begun: tokio::time::Instant) -> Result<Renewed, Failed> {
         let retry = || self.backoff(claimed.failures);
-        let not_sent = |detail: String| Failed::temporary(retry(), self.clock.now(), detail);
+        let not_sent =
+            |pause, detail: &str| Failed::paused(pause, retry(), self.clock.now(), detail.to_owned());
         let provider = self.catalog.get(&claimed.connection.provider);
         let mode = provider.and_then(|provider| provider.mode(&claimed.connection.auth_mode));
         let Some(mode) = mode.filter(|mode| mode.renews()) else {
-            return Err(not_sent("the catalog says nothing about it".to_owned()));
+            return Err(not_sent(Pause::Uncatalogued, "the catalog says nothing about it"));
         };
         if mode.lacks_refresh_token(&claimed.fields) {
             return Err(Failed::nothing("there is no refresh token".to_owned()));
@@ -196,7 +197,7 @@ impl Inner {
         let turns = self.turns(&claimed.connection.provider);
         let turn = turns.take(claimed.place.tenant());
         let Ok(_turn) = tokio::time::timeout_at(begun + PROMPT, turn).await else {
-            return Err(not_sent("others at this provider are before it".to_owned()));
+            return Err(not_sent(Pause::Crowded, "others at this provider are before it"));
         };
         if let Some(door) = &door {
             self.pace(door, &comer, begun + PROMPT).await?;
@@ -209,14 +210,14 @@ impl Inner {
         let down = |rest| Sign::Ill { pause: Pause::Unavailable, rest };
         // Too late, somebody else may have taken over; without proof of life, anybody may.
         if begun.elapsed() > PROMPT || !self.store.refreshes().may_send(claimed) {
-            return Err(not_sent("it was not sent in time".to_owned()));
+            return Err(not_sent(Pause::Vault, "it was not sent in time"));
         }
         let sent = self.clock.now();
         let answer = match self.http.send_once(request).await {
             Ok(answer) => answer,
             Err(SendOnceError::Send(SendError::NotSent(detail))) => {
                 note(down(retry()));
-                return Err(not_sent(detail));
+                return Err(not_sent(Pause::Unavailable, &detail));
             }
             Err(SendOnceError::Send(SendError::Lost(detail))) => {
                 note(down(retry()));
@@ -224,8 +225,7 @@ impl Inner {
             }
             Err(silent @ SendOnceError::Silent) => {
                 note(down(retry()));
-                let detail = silent.to_string();
-                return Err(Failed::unknown(retry().max(STILL_AT_IT), self.clock.now(), detail));
+                return Err(Failed::at_work(retry(), self.clock.now(), silent.to_string()));
             }
         };
         match mode.read_tokens(answer.status, &answer.body, sent) {
@@ -234,7 +234,7 @@ impl Inner {
                 Ok(self.renewed(claimed, mode, granted, sent, client.id))
             }
             Err(kind) => {
-                let retry = answer.retry_after.unwrap_or_else(retry);
+                let retry = wait(kind, answer.retry_after, retry());
                 note(sign_of(kind, retry, client.revision));
                 Err(self.refused(
                     claimed,
@@ -260,8 +260,10 @@ impl Inner {
         }
         match self.pace.take(&door.app, &comer.tenant, until).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Failed::throttled(BACKOFF.0, now, "the app's budget is used up".to_owned())),
-            Err(error) => Err(Failed::temporary(BACKOFF.0, now, error.to_string())),
+            Ok(false) => {
+                Err(Failed::paused(Pause::Crowded, BACKOFF.0, now, "the app's budget is used up".to_owned()))
+            }
+            Err(error) => Err(Failed::paused(Pause::Vault, BACKOFF.0, now, error.to_string())),
         }
     }
 

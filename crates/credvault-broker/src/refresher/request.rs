@@ -24,7 +24,7 @@ impl Inner {
         let usable = self.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
         let usable = usable.map_err(|error| match error {
             credvault_store::Error::Integrity => Failed::integrity(now, error.to_string()),
-            error => Failed::temporary(BACKOFF.0, now, error.to_string()),
+            error => Failed::paused(Pause::Vault, BACKOFF.0, now, error.to_string()),
         })?;
         let client = Client::of(usable.as_ref());
         let at_fault = |fault, detail: &str| Failed::app(fault, client.revision, now, detail.to_owned());

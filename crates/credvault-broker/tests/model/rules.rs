@@ -85,7 +85,7 @@ pub struct Rules {
     pub uncertain_shows: bool,
     /// `call`: what `pace` holds back, or has no request, is not sent, so its claim is released as it was found.
     pub held_back_is_not_sent: bool,
-    /// `refused`: after a success that cannot be read, and after 502 and 504, nobody knows what the provider did.
+    /// `refused`: after a success that cannot be read, and after 502, 504 and their kind, nobody knows what the provider did.
     pub unreadable_is_unknown: bool,
 }
 

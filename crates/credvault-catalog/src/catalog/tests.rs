@@ -479,6 +479,24 @@ fn a_condition_asks_one_thing() {
 }
 
 #[test]
+fn a_status_alone_ends_no_consent() {
+    let renewal = |dead: &str| {
+        broken(&format!(
+            "{SOUND}[modes.oauth]\ntitle = \"O\"\nkind = \"oauth2_client_credentials\"\n\
+             secret.access_token = {{ title = \"T\" }}\nrenew = {{ url = \"https://a.example\" }}\n\
+             renewal = {{ rotates = \"no\", dead = [{{ path = \"error\" }}, {dead}] }}\n"
+        ))
+    };
+    for dead in ["{ status = 404 }", "{ status = 401, path = \"token\", absent = true }"] {
+        let message = renewal(dead);
+        assert!(
+            message.contains("modes.oauth.renewal.dead [1] must look for something in the body"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn a_country_or_marketplace_of_another_region_is_told_which_one_it_belongs_to() {
     let catalog = catalog();
     for provider in ["amazon_sp_seller", "amazon_sp_vendor"] {

@@ -253,7 +253,8 @@ pub(crate) struct RenewalFile {
     /// more by itself. Otherwise it is sent until the provider has spoken, for that costs what giving up costs.
     pub(crate) reuse_ends_other_consents: bool,
     /// Answers that mean: only a new consent helps. Beside `error` = `invalid_grant`, and `invalid_client` and
-    /// `unauthorized_client` where the renewal sends nothing of the platform's app: the client is the connection's own.
+    /// `unauthorized_client` where the renewal sends nothing of the platform's app: the client is the connection's own. Each
+    /// must look for something in the body: a status alone may be a gateway's.
     pub(crate) dead: Vec<ConditionFile>,
     /// Answers that mean: the app's own credentials are wrong. Beside `invalid_client` and
     /// `unauthorized_client` where the client is the platform's.

@@ -39,6 +39,10 @@ impl Known<'_> {
             conditions(&format!("{mode}.renewal.{part}"), files.to_vec())
         };
         let mut dead = of_renewal("dead", &renewal.dead)?;
+        if let Some(index) = dead.iter().position(|condition| !condition.needs_body()) {
+            let problem = "must look for something in the body: a status alone may be a gateway's, and ends the consent";
+            return Err((format!("{mode}.renewal.dead"), format!("[{index}] {problem}")));
+        }
         dead.push(Condition::error(&["invalid_grant"]));
         let mut app = of_renewal("app", &renewal.app)?;
         // Whose client it is decides who has to mend it: the owner of the connection, or the platform.

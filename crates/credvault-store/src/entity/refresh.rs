@@ -23,6 +23,7 @@ pub struct Model {
     pub doubted: bool,
     pub unclear_time: Option<i64>,
     pub refused: bool,
+    pub refusals: i64,
     pub pause: Option<String>,
     pub pause_app: Option<String>,
 }

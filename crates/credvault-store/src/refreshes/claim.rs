@@ -30,9 +30,15 @@ const LEASE: Duration = Duration::from_secs(45);
 impl Perseverance<'_> {
     /// Whether nothing more is sent by ourselves: the provider has not spoken for too long, or one more request may cost
     /// more than it can bring.
-    fn is_over(self, row: &refresh::Model, uncertain: bool, risk: RepeatRisk, now: i64) -> bool {
+    fn is_over(
+        self,
+        row: &refresh::Model,
+        uncertain: bool,
+        risk: RepeatRisk,
+        (unclear_time, now): (Option<i64>, i64),
+    ) -> bool {
         let longest = i64::try_from(self.longest.as_micros()).unwrap_or(i64::MAX);
-        let too_long = row.unclear_time.is_some_and(|since| since.saturating_add(longest) <= now);
+        let too_long = unclear_time.is_some_and(|since| since.saturating_add(longest) <= now);
         match (uncertain, risk) {
             (true, RepeatRisk::OtherConsents) if row.marked => true,
             // An outage is no reason to give up what works again when it is over.
@@ -82,19 +88,22 @@ impl Refreshes<'_> {
         };
         let provider = ProviderId::from_stored(model.provider.clone());
         let risk = (perseverance.risk)(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
-        if !forced && perseverance.is_over(&row, uncertain, risk, now) {
+        if let Some(retry) = row.retry_time.filter(|retry| *retry > now) {
+            let pause = Pause::of_row(&row);
+            if !forced || pause.binds_all() {
+                return Ok(Claim::Later { time: Timestamp::from_micros(retry), pause, provider });
+            }
+        }
+        // While nobody asked, because the vault was away or the connection disabled, the provider could not speak.
+        let unasked = row.retry_time.zip(row.unclear_time).map_or(0, |(retry, since)| now - retry.max(since));
+        let unclear_time = row.unclear_time.map(|since| since.saturating_add(unasked.max(0)));
+        if !forced && perseverance.is_over(&row, uncertain, risk, (unclear_time, now)) {
             self.give_up(&tx, place, model, row, Timestamp::from_micros(now)).await?;
             tx.commit().await?;
             return Ok(Claim::Dead);
         }
-        if let Some(retry) = row.retry_time.filter(|retry| *retry > now) {
-            let pause = Pause::of_row(&row);
-            // Who insists does not wait for our own caution, but for what the provider has asked for.
-            if !forced || pause == Pause::Throttled {
-                return Ok(Claim::Later { time: Timestamp::from_micros(retry), pause, provider });
-            }
-        }
-        let claimed = self.take(&tx, place, model, row, (instance, now, uncertain)).await?;
+        let unclear_time = unclear_time.or(uncertain.then_some(now));
+        let claimed = self.take(&tx, place, model, row, (instance, now, uncertain, unclear_time)).await?;
         tx.commit().await?;
         Ok(Claim::Ours(Box::new(claimed)))
     }
@@ -106,7 +115,7 @@ impl Refreshes<'_> {
         place: &Place,
         model: connection_table::Model,
         row: refresh::Model,
-        (instance, now, uncertain): (Uuid, i64, bool),
+        (instance, now, uncertain, unclear_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
         let (fields, expire_time) = self.open(tx, place, &model).await?;
         let intent = self.store.new_id()?;
@@ -114,7 +123,6 @@ impl Refreshes<'_> {
         let generation = row.generation;
         let (marked_before, client_id) = (row.marked, row.client_id.clone());
         let marked = row.marked || uncertain;
-        let unclear_time = row.unclear_time.or(uncertain.then_some(now));
         let version = model.current_version;
         // Whatever can fail fails before the claim stands.
         let connection = connection(model)?;

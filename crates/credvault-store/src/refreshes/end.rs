@@ -20,8 +20,8 @@ use crate::entity::{change, connection as connection_table, refresh, token};
 use crate::events::{self, NewEvent};
 use crate::session::begin_write;
 
-/// How many attempts in a row must have failed, and the access token have ended, before a refusal that the vault does
-/// not understand is shown as the demand for consent.
+/// How often the provider must have refused since it gave tokens last, and the access token have ended, before refusals
+/// that the vault does not understand are shown as the demand for consent. Outages between them do not count.
 const REFUSALS: i64 = 3;
 
 impl Refreshes<'_> {
@@ -156,10 +156,18 @@ impl Refreshes<'_> {
         }
         let absent = claimed.fields.get("access_token").is_none();
         let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
-        let left = Left::of(failure, claimed, &row, ended);
+        let refusals = match failure {
+            RefreshFailure::Refused { .. } => row.refusals + 1,
+            RefreshFailure::Temporary { .. } | RefreshFailure::Unknown { .. } => row.refusals,
+            RefreshFailure::Dead { .. } | RefreshFailure::Nothing => 0,
+        };
+        let left = Left::of(failure, claimed, refusals, ended);
         let (generation, marked, failures) = (row.generation, row.marked, row.failures + 1);
         let unclear_time = match left.unclear {
-            true => Some(row.unclear_time.unwrap_or(self.database_time(&tx).await?)),
+            true => {
+                let since = row.unclear_time.unwrap_or(self.database_time(&tx).await?);
+                Some(since.saturating_add(left.uncounted(now)))
+            }
             false => None,
         };
         let mut row = idle(row, generation, left.retry_time);
@@ -167,6 +175,7 @@ impl Refreshes<'_> {
         row.retry_time = Set(left.retry_time.map(Timestamp::micros));
         (row.pause, row.pause_app) = failure.pause().map_or((Set(None), Set(None)), Pause::columns);
         row.failures = Set(failures);
+        row.refusals = Set(refusals);
         row.unclear_time = Set(unclear_time);
         // What was not sent, or was refused for a while, has not used the one more attempt up.
         row.marked = Set(match failure {
@@ -209,6 +218,7 @@ impl Refreshes<'_> {
         event.outcome = AuditOutcome::Failed;
         event.reason = Some(Reason::ReauthorizationRequired);
         crate::audit_log::insert(tx, &[event]).await?;
+        let code = model.error_code.clone();
         let feed = change::ActiveModel {
             tenant_id: Set(model.tenant_id.clone()),
             connection_id: Set(Some(model.id)),
@@ -218,7 +228,7 @@ impl Refreshes<'_> {
             ..Default::default()
         };
         change::Entity::insert(feed).exec_without_returning(tx).await?;
-        self.refuse(tx, place, model, (Reason::ReauthorizationRequired, None), now).await
+        self.refuse(tx, place, model, (Reason::ReauthorizationRequired, code.as_deref()), now).await
     }
 
     /// The connection is not known to work any more.
@@ -287,31 +297,35 @@ struct Left {
     uncertain: bool,
     /// Whether the provider has still to say what the state of the grant is.
     unclear: bool,
+    /// Whether the pause counts for how long that is looked into: not if nothing was sent, or the provider asks for it.
+    counts: bool,
     retry_time: Option<Timestamp>,
     /// What the connection shows, if it does not stay as it is.
     reason: Option<Reason>,
 }
 
 impl Left {
-    fn of(failure: &RefreshFailure, claimed: &Claimed, row: &refresh::Model, ended: bool) -> Self {
+    fn of(failure: &RefreshFailure, claimed: &Claimed, refusals: i64, ended: bool) -> Self {
         let before = claimed.uncertain;
         // What is uncertain still shows, whichever attempt has left it so.
         let shown = before.then_some(Reason::ProviderUnavailable);
         match *failure {
             RefreshFailure::Temporary { retry_time, .. } => Self {
                 uncertain: before,
-                unclear: before || row.unclear_time.is_some(),
+                unclear: before,
+                counts: false,
                 retry_time: Some(retry_time),
                 reason: shown,
             },
-            RefreshFailure::Unknown { retry_time } => Self {
+            RefreshFailure::Unknown { retry_time, .. } => Self {
                 uncertain: true,
                 unclear: true,
+                counts: true,
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
             },
             RefreshFailure::Refused { retry_time, .. } => {
-                let shows = ended && row.failures + 1 >= REFUSALS;
+                let shows = ended && refusals >= REFUSALS;
                 // The next look is right after the end of the access token, and not long after it.
                 let retry_time = match claimed.expire_time.filter(|_| !ended) {
                     Some(end) => retry_time.min(end),
@@ -320,6 +334,7 @@ impl Left {
                 Self {
                     uncertain: before,
                     unclear: true,
+                    counts: true,
                     retry_time: Some(retry_time),
                     reason: if shows { Some(Reason::ReauthorizationRequired) } else { shown },
                 }
@@ -327,16 +342,24 @@ impl Left {
             RefreshFailure::Nothing => Self {
                 uncertain: false,
                 unclear: false,
+                counts: false,
                 retry_time: claimed.expire_time.filter(|_| !ended),
                 reason: ended.then_some(Reason::ReauthorizationRequired),
             },
             RefreshFailure::Dead { .. } => Self {
                 uncertain: false,
                 unclear: false,
+                counts: false,
                 retry_time: None,
                 reason: Some(Reason::ReauthorizationRequired),
             },
         }
+    }
+
+    /// How much of the pause does not count, in microseconds.
+    fn uncounted(&self, now: Timestamp) -> i64 {
+        let pause = self.retry_time.filter(|_| !self.counts).map(|retry| now.until(retry));
+        pause.map_or(0, |pause| i64::try_from(pause.as_micros()).unwrap_or(i64::MAX))
     }
 }
 

@@ -24,8 +24,16 @@ const PIECE: u64 = 500;
 pub enum Pause {
     /// The provider does not answer, or nobody knows what it answered.
     Unavailable,
+    /// The provider has not answered, and may still be at the request.
+    AtWork,
     /// The provider wants fewer calls.
     Throttled,
+    /// The vault makes as many calls as it may, of the app or at the provider.
+    Crowded,
+    /// The vault's own database, or this process, was not up to it.
+    Vault,
+    /// The catalog does not say how such tokens are renewed.
+    Uncatalogued,
     /// The provider has refused, for a reason that the vault does not know.
     Refused,
     /// The connection lacks something that its owner has to give: a setting, or a key that can sign.
@@ -55,12 +63,22 @@ pub enum AppFault {
 }
 
 impl Pause {
+    /// Whether those who insist wait, too: for what the provider has asked for, and while a repeat could meet the first
+    /// request there. Everything else is the vault's own caution.
+    pub(super) fn binds_all(self) -> bool {
+        matches!(self, Self::Throttled | Self::AtWork)
+    }
+
     /// The pause that a row tells of. A release that knew no reasons has left none.
     pub(super) fn of_row(row: &refresh::Model) -> Self {
         let revision = || AppRevision::from_stored(row.pause_app.as_deref().unwrap_or_default());
         let app = |fault| Self::App { fault, revision: revision() };
         match row.pause.as_deref() {
+            Some("AT_WORK") => Self::AtWork,
             Some("THROTTLED") => Self::Throttled,
+            Some("CROWDED") => Self::Crowded,
+            Some("VAULT") => Self::Vault,
+            Some("UNCATALOGUED") => Self::Uncatalogued,
             Some("REFUSED") => Self::Refused,
             Some("INCOMPLETE") => Self::Incomplete,
             Some("CLOCK") => Self::Clock,
@@ -75,7 +93,11 @@ impl Pause {
     pub(super) fn columns(self) -> (ActiveValue<Option<String>>, ActiveValue<Option<String>>) {
         let (word, app) = match self {
             Self::Unavailable => ("UNAVAILABLE", None),
+            Self::AtWork => ("AT_WORK", None),
             Self::Throttled => ("THROTTLED", None),
+            Self::Crowded => ("CROWDED", None),
+            Self::Vault => ("VAULT", None),
+            Self::Uncatalogued => ("UNCATALOGUED", None),
             Self::Refused => ("REFUSED", None),
             Self::Incomplete => ("INCOMPLETE", None),
             Self::Clock => ("CLOCK", None),
@@ -93,7 +115,8 @@ impl RefreshFailure {
     pub(super) fn pause(&self) -> Option<Pause> {
         match self {
             Self::Temporary { pause, .. } => Some(*pause),
-            Self::Unknown { .. } => Some(Pause::Unavailable),
+            Self::Unknown { at_work: true, .. } => Some(Pause::AtWork),
+            Self::Unknown { at_work: false, .. } => Some(Pause::Unavailable),
             Self::Refused { .. } => Some(Pause::Refused),
             Self::Dead { .. } | Self::Nothing => None,
         }
@@ -119,13 +142,8 @@ impl Refreshes<'_> {
                 Condition::any().add(Column::TenantId.gt(tenant)).add(same)
             });
             let own = (!tenant.is_platform()).then(|| Column::TenantId.eq(tenant.as_str()));
-            let waiting = Condition::all()
-                .add(Column::PauseApp.is_not_null())
-                .add(Column::Provider.eq(provider.as_str()))
-                .add_option(own)
-                .add_option(beyond);
             let rows: Vec<(String, Uuid)> = Entity::find()
-                .filter(waiting)
+                .filter(waiting(provider).add_option(own).add_option(beyond))
                 .order_by_asc(Column::TenantId)
                 .order_by_asc(Column::ConnectionId)
                 .limit(PIECE)
@@ -144,12 +162,12 @@ impl Refreshes<'_> {
                 return Ok(());
             }
             for (tenant, ids) in by_tenant {
-                self.wake(&TenantId::from_stored(tenant), ids).await?;
+                self.wake(&TenantId::from_stored(tenant), provider, ids).await?;
             }
         }
     }
 
-    async fn wake(&self, tenant: &TenantId, ids: Vec<Uuid>) -> Result<(), Error> {
+    async fn wake(&self, tenant: &TenantId, provider: &ProviderId, ids: Vec<Uuid>) -> Result<(), Error> {
         let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
         let now = self.store.now().micros();
         // What is under way is due by its lease, and its end says what comes next.
@@ -162,8 +180,15 @@ impl Refreshes<'_> {
             .col_expr(Column::PauseApp, Expr::value(None::<String>))
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::ConnectionId.is_in(ids))
+            // Since they were found, some may have been renewed, or wait for something else.
+            .filter(waiting(provider))
             .exec(&tx)
             .await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// What waits for an app at a provider.
+fn waiting(provider: &ProviderId) -> Condition {
+    Condition::all().add(Column::PauseApp.is_not_null()).add(Column::Provider.eq(provider.as_str()))
 }

@@ -2,7 +2,8 @@
 //!
 //! The oldest are looked at first. If there are more than can be begun, those of one tenant may be all of them, so some of
 //! each tenant are looked for beside: from tenant to tenant along an index, a few hundred at a time, so that the cost does
-//! not depend on how much is due.
+//! not depend on how much is due. The search for the oldest walks past what is left out, so it may meet its time limit
+//! when very much of that is due; then the other search works alone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -64,11 +65,19 @@ impl Refreshes<'_> {
         without: &[LeftOut],
         from: Option<&TenantId>,
     ) -> Result<DueFound, Error> {
-        let everywhere = self.store.read_background().await?;
-        let oldest = self.oldest(&everywhere, limit, without).await?;
-        if oldest.len() < limit {
-            return Ok(DueFound { due: by_turns(oldest), all: true, next: None });
-        }
+        let mut everywhere = self.store.read_background().await?;
+        let oldest = match self.oldest(&everywhere, limit, without).await {
+            Ok(oldest) if oldest.len() < limit => {
+                return Ok(DueFound { due: by_turns(oldest), all: true, next: None });
+            }
+            Ok(oldest) => oldest,
+            Err(error) => {
+                tracing::warn!(%error, "the oldest due refreshes could not be looked for");
+                // PostgreSQL runs nothing more in a transaction in which a statement has failed.
+                everywhere = self.store.read_background().await?;
+                Vec::new()
+            }
+        };
         let (some, next) = self.some_of_each(&everywhere, without, from).await?;
         let mut due = by_turns(some);
         let known: HashSet<Place> = due.iter().map(|due| due.place.clone()).collect();

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::fixture::*;
 use crate::on_both;
-use crate::refreshes::{claimed, record, renewed, renewing};
+use crate::refreshes::{claimed, record, renewed, renewing, unknown};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -134,7 +134,7 @@ on_both! {
         let (place, seen) = renewing(fixture, &acme, "a").await;
         let refreshes = fixture.store.refreshes();
         let ours = claimed(&fixture.store, &place, seen).await;
-        refreshes.fail(&ours, &RefreshFailure::Unknown { retry_time: fixture.clock.now() }, &record(&place)).await.unwrap();
+        refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
         let again = claimed(&fixture.store, &place, seen).await;
         refreshes.store(&again, &renewed(&again, "CANARY"), &record(&place)).await.unwrap();
         let fine = claimed(&fixture.store, &place, seen + 1).await;

@@ -136,7 +136,7 @@ impl Fixture {
 
 /// What somebody with all rights over the database can do.
 impl Fixture {
-    async fn intruder(&self) -> DatabaseConnection {
+    pub async fn intruder(&self) -> DatabaseConnection {
         let url = match &self.postgres {
             Some(database) => format!("{}?options=-csearch_path%3Dcredvault", database.migrate_url),
             None => self.settings.url.expose_secret().to_owned(),

@@ -7,9 +7,10 @@ use credvault_domain::{
     Timestamp,
 };
 use credvault_store::{
-    AppFault, AppKey, AppRevision, Claim, Claimed, LeftOut, NewCredential, Pause, Perseverance, Place,
-    RefreshFailure, Renewal, Renewed, RepeatRisk, Selector, Store,
+    AppFault, AppKey, AppRevision, Claim, Claimed, Error, LeftOut, NewCredential, Pause, Perseverance, Place,
+    RefreshFailure, Renewal, Renewed, RepeatRisk, Selector, Store, Tested,
 };
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use secrecy::ExposeSecret as _;
 
 use crate::fixture::*;
@@ -36,6 +37,32 @@ fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
         RepeatRisk::OtherConsents => &other_consents as _,
     };
     Perseverance { longest, risk }
+}
+
+/// The connection has ended without an answer.
+pub fn unknown(retry_time: Timestamp) -> RefreshFailure {
+    RefreshFailure::Unknown { retry_time, at_work: false }
+}
+
+/// A refusal that the vault does not understand.
+fn refused() -> RefreshFailure {
+    RefreshFailure::Refused { retry_time: Timestamp::from_micros(0), code: Some("invalid_request".into()) }
+}
+
+/// What a test that works leaves of a connection.
+async fn test_works(fixture: &Fixture, scope: &TenantScope, place: &Place, seen: i64) {
+    let (accepted, write) = (Tested::Accepted { account: None }, write(scope, Action::TestConnection));
+    let tested =
+        fixture.store.connections().tested(scope, place.connection(), (1, seen), &accepted, &write).await;
+    tested.unwrap().into_inner();
+}
+
+/// As if what the row knows had happened so many days earlier.
+async fn ago(fixture: &Fixture, columns: &[&str], days: i64) {
+    for column in columns {
+        let back = days * 24 * 3600 * 1_000_000;
+        fixture.execute(&format!("UPDATE refreshes SET {column} = {column} - {back}")).await;
+    }
 }
 
 /// Claims as the search for what is due does.
@@ -234,11 +261,11 @@ on_both! {
         for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
             let scope = fixture.tenant(account).await;
             let (place, seen) = renewing(fixture, &scope, account).await;
-            let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+            let lost = unknown(Timestamp::from_micros(0));
             let mut ours = claimed(&fixture.store, &place, seen).await;
             assert!(!ours.uncertain);
             for _ in 0..20 {
-                assert!(fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap());
+                assert!(fixture.store.refreshes().fail(&ours, &lost, &record(&place)).await.unwrap());
                 assert_eq!(error_of(fixture, &scope, &place).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
                 let Claim::Ours(again) = look(fixture, &place, seen, for_a_week(risk)).await else { panic!("{risk:?}") };
                 assert!(again.uncertain);
@@ -253,18 +280,18 @@ on_both! {
     async fn one_repeat_is_sent_where_more_may_cost_other_consents_and_a_forced_one_still_finds_out(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
-        let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+        let lost = unknown(Timestamp::from_micros(0));
         let careful = for_a_week(RepeatRisk::OtherConsents);
         let ours = claimed(&fixture.store, &place, seen).await;
-        fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &lost, &record(&place)).await.unwrap();
         let Claim::Ours(again) = look(fixture, &place, seen, careful).await else { panic!("not repeated") };
-        fixture.store.refreshes().fail(&again, &unknown, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&again, &lost, &record(&place)).await.unwrap();
         assert!(matches!(look(fixture, &place, seen, careful).await, Claim::Dead));
         assert_eq!(error_of(fixture, &scope, &place).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
         assert!(matches!(look(fixture, &place, seen, for_a_week(RepeatRisk::Nothing)).await, Claim::Dead));
         // The provider has not refused: a caller who insists is let through, and an outage leaves it as it is.
         let forced = claimed(&fixture.store, &place, seen).await;
-        fixture.store.refreshes().fail(&forced, &unknown, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&forced, &lost, &record(&place)).await.unwrap();
         assert_eq!(error_of(fixture, &scope, &place).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
         let forced = claimed(&fixture.store, &place, seen).await;
         let dead = RefreshFailure::Dead { code: Some("invalid_grant".into()) };
@@ -276,12 +303,12 @@ on_both! {
     }
 
     async fn what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_nowhere_else(fixture: &Fixture) {
-        let unknown = RefreshFailure::Unknown { retry_time: Timestamp::from_micros(0) };
+        let lost = unknown(Timestamp::from_micros(0));
         for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
             let scope = fixture.tenant(account).await;
             let (place, seen) = renewing(fixture, &scope, account).await;
             let ours = claimed(&fixture.store, &place, seen).await;
-            fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap();
+            fixture.store.refreshes().fail(&ours, &lost, &record(&place)).await.unwrap();
             let over = look(fixture, &place, seen, persevering(Duration::ZERO, risk)).await;
             let error = error_of(fixture, &scope, &place).await.unwrap().0;
             match risk {
@@ -313,6 +340,127 @@ on_both! {
         assert_eq!(error_of(fixture, &scope, &place).await, None);
     }
 
+    async fn while_the_provider_may_be_at_it_nobody_sends_again_whoever_insists_and_whatever_a_test_says(fixture: &Fixture) {
+        let retry_time = fixture.clock.now().after(Duration::from_secs(60));
+        for (account, pause, binds) in [
+            ("a", Pause::AtWork, true), ("b", Pause::Throttled, true), ("c", Pause::Unavailable, false), ("d", Pause::Crowded, false),
+        ] {
+            let scope = fixture.tenant(account).await;
+            let (place, seen) = renewing(fixture, &scope, account).await;
+            let refreshes = fixture.store.refreshes();
+            let ours = claimed(&fixture.store, &place, seen).await;
+            if pause == Pause::AtWork {
+                refreshes.fail(&ours, &RefreshFailure::Unknown { retry_time, at_work: true }, &record(&place)).await.unwrap();
+            } else {
+                refreshes.fail(&ours, &unknown(Timestamp::from_micros(0)), &record(&place)).await.unwrap();
+                let again = claimed(&fixture.store, &place, seen).await;
+                refreshes.fail(&again, &RefreshFailure::Temporary { retry_time, pause }, &record(&place)).await.unwrap();
+            }
+            let waits = |claim: &Claim| matches!(claim, Claim::Later { time, pause: told, .. } if *time == retry_time && *told == pause);
+            let insisting = || async { refreshes.claim(&place, seen, for_a_week(RepeatRisk::Consent), true).await.unwrap() };
+            if binds {
+                assert!(waits(&insisting().await), "{pause:?}");
+            }
+            test_works(fixture, &scope, &place, seen).await;
+            let looked = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await;
+            if binds {
+                assert!(waits(&insisting().await) && waits(&looked), "{pause:?}");
+                assert_eq!(due(fixture).await, [], "{pause:?}");
+            } else {
+                assert!(matches!(looked, Claim::Ours(_)), "{pause:?}: looked into at once");
+            }
+        }
+    }
+
+    async fn time_in_which_nobody_asked_is_no_silence_of_the_provider(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let week = for_a_week(RepeatRisk::Consent);
+        let refreshes = fixture.store.refreshes();
+        let ours = claimed(&fixture.store, &place, seen).await;
+        refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
+        // Disabled, or the vault was away. A crash then changes nothing.
+        ago(fixture, &["unclear_time", "retry_time"], 8).await;
+        let Claim::Ours(ours) = look(fixture, &place, seen, week).await else { panic!("nothing was sent in that week") };
+        drop(ours);
+        let Claim::Ours(again) = look(fixture, &place, seen, week).await else { panic!("nor had the first an answer") };
+        refreshes.fail(&again, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
+        let Claim::Ours(third) = look(fixture, &place, seen, week).await else { panic!("the week has hardly begun") };
+        refreshes.fail(&third, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
+        // It was asked all the time.
+        ago(fixture, &["unclear_time"], 8).await;
+        assert!(matches!(look(fixture, &place, seen, week).await, Claim::Dead));
+        assert_eq!(error_of(fixture, &scope, &place).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
+    }
+
+    async fn an_outage_after_a_refusal_is_no_silence_either(fixture: &Fixture) {
+        let unclear = async || fixture.text("SELECT coalesce(CAST(unclear_time AS TEXT), '') AS v FROM refreshes").await;
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let refreshes = fixture.store.refreshes();
+        let hour = Duration::from_secs(3600);
+        let outage = RefreshFailure::Temporary { retry_time: fixture.clock.now().after(hour), pause: Pause::Unavailable };
+        let ours = claimed(&fixture.store, &place, seen).await;
+        refreshes.fail(&ours, &refused(), &record(&place)).await.unwrap();
+        assert_ne!(unclear().await, "");
+        let ours = claimed(&fixture.store, &place, seen).await;
+        refreshes.fail(&ours, &outage, &record(&place)).await.unwrap();
+        assert_eq!(unclear().await, "", "the provider answers, and the token was not refused");
+        // Where an outcome is open, it stays so, and the pause does not count.
+        let ours = claimed(&fixture.store, &place, seen).await;
+        refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
+        let ours = claimed(&fixture.store, &place, seen).await;
+        let before: i64 = unclear().await.parse().unwrap();
+        refreshes.fail(&ours, &outage, &record(&place)).await.unwrap();
+        let moved = unclear().await.parse::<i64>().unwrap() - before;
+        let hour = i64::try_from(hour.as_micros()).unwrap();
+        assert!((hour - 60_000_000..=hour).contains(&moved), "{moved}");
+    }
+
+    async fn refusals_are_counted_and_outages_are_none(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let outage = RefreshFailure::Temporary { retry_time: Timestamp::from_micros(0), pause: Pause::Unavailable };
+        for (attempt, failure) in [&outage, &outage, &refused(), &outage, &refused(), &refused()].into_iter().enumerate() {
+            assert_eq!(error_of(fixture, &scope, &place).await, None, "attempt {attempt}");
+            let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else { panic!("{attempt}") };
+            fixture.store.refreshes().fail(&ours, failure, &record(&place)).await.unwrap();
+        }
+        let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
+        assert_eq!(error_of(fixture, &scope, &place).await, shown);
+    }
+
+    async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let week = for_a_week(RepeatRisk::Nothing);
+        for _ in 0..3 {
+            let ours = claimed(&fixture.store, &place, seen).await;
+            fixture.store.refreshes().fail(&ours, &refused(), &record(&place)).await.unwrap();
+        }
+        fixture.execute(&format!("UPDATE refreshes SET retry_time = {}", fixture.clock.now().micros())).await;
+        ago(fixture, &["unclear_time"], 8).await;
+        assert!(matches!(look(fixture, &place, seen, week).await, Claim::Dead));
+        let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
+        assert_eq!(error_of(fixture, &scope, &place).await, shown, "the provider's code stays");
+        assert_eq!(due(fixture).await, []);
+        test_works(fixture, &scope, &place, seen).await;
+        assert_eq!(error_of(fixture, &scope, &place).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
+        assert_eq!(due(fixture).await, [(place.clone(), seen)]);
+        let Claim::Ours(ours) = look(fixture, &place, seen, week).await else { panic!("given up without asking") };
+        fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap();
+        assert_eq!(error_of(fixture, &scope, &place).await, None);
+    }
+
+    async fn tokens_that_can_never_be_stored_are_no_trouble_of_the_databases(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let ours = claimed(&fixture.store, &place, seen).await;
+        let huge = renewed(&ours, &"x".repeat(200 * 1024));
+        let error = fixture.store.refreshes().store(&ours, &huge, &record(&place)).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge) && !error.is_transient(), "{error:?}");
+    }
+
     async fn without_a_refresh_token_consent_is_asked_for_at_the_end(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
@@ -328,7 +476,7 @@ on_both! {
         let (place, seen) = renewing(fixture, &scope, "a").await;
         let retry_time = fixture.clock.now();
         let ours = claimed(&fixture.store, &place, seen).await;
-        fixture.store.refreshes().fail(&ours, &RefreshFailure::Unknown { retry_time }, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &unknown(retry_time), &record(&place)).await.unwrap();
         for _ in 0..3 {
             let again = claimed(&fixture.store, &place, seen).await;
             assert!(again.uncertain);
@@ -350,10 +498,10 @@ on_both! {
     async fn a_provider_with_grace_is_asked_until_it_answers(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
-        let unknown = RefreshFailure::Unknown { retry_time: fixture.clock.now() };
+        let lost = unknown(fixture.clock.now());
         let mut ours = claimed(&fixture.store, &place, seen).await;
         for _ in 0..3 {
-            assert!(fixture.store.refreshes().fail(&ours, &unknown, &record(&place)).await.unwrap());
+            assert!(fixture.store.refreshes().fail(&ours, &lost, &record(&place)).await.unwrap());
             let Claim::Ours(again) = fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap() else {
                 panic!("not claimed again")
             };
@@ -434,4 +582,34 @@ async fn a_claim_is_taken_over_from_a_process_that_is_gone_and_from_no_other() {
     fixture.execute("UPDATE refreshes SET lease_time = 0").await;
     let ours = claimed(&fixture.store, &place, seen).await;
     assert!(ours.uncertain, "what it has sent may have worked");
+}
+
+/// What waits for an app is found without a lock, and may have been renewed before it is woken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_renewed_meanwhile_is_not_woken_by_a_stored_app() {
+    let fixture = Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let (place, seen) = renewing(&fixture, &scope, "a").await;
+    let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
+    let ours = claimed(&fixture.store, &place, seen).await;
+    let pause = Pause::App { fault: AppFault::Refused, revision: AppRevision::NONE };
+    let failure = RefreshFailure::Temporary { retry_time, pause };
+    fixture.store.refreshes().fail(&ours, &failure, &record(&place)).await.unwrap();
+    let other = fixture.intruder().await;
+    let renewing = other.begin().await.unwrap();
+    let renewed = "UPDATE refreshes SET pause = NULL, pause_app = NULL, retry_time = NULL, due_time = NULL";
+    renewing.execute_unprepared(renewed).await.unwrap();
+    let (store, tenant) = (fixture.store.clone(), scope.tenant().clone());
+    let waking = tokio::spawn(async move {
+        let provider = ProviderId::parse("generic").unwrap();
+        store.refreshes().wake_waiting_for_app(&tenant, &provider).await
+    });
+    let waiting = "SELECT CAST(count(*) AS TEXT) AS v FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while fixture.text(waiting).await == "0" {
+        assert!(!waking.is_finished(), "it does not wait for the row");
+    }
+    renewing.commit().await.unwrap();
+    waking.await.unwrap().unwrap();
+    assert_eq!(due(&fixture).await, []);
 }

@@ -232,6 +232,22 @@ fn a_door_that_is_ajar_takes_two_who_try_and_shuts_for_longer_if_both_fail() {
 }
 
 #[test]
+fn what_comes_of_those_who_try_counts_however_late_it_comes() {
+    let mut scene = Scene::new();
+    scene.shut(Pause::Unavailable, 1);
+    scene.now = scene.now.after(seconds(5));
+    assert_eq!((scene.pass(3, 1, true), scene.pass(4, 1, true)), (Ok(()), Ok(())));
+    // A black hole: neither hears anything for as long as an attempt may take. Others come meanwhile.
+    for _ in 0..LONGEST_ATTEMPT.as_secs() {
+        scene.now = scene.now.after(seconds(1));
+        assert_eq!(scene.pass(5, 1, true), Err(Shut::Probing));
+    }
+    let down = Sign::Ill { pause: Pause::Unavailable, rest: seconds(1) };
+    assert!(!scene.note(3, 1, down) && scene.note(4, 1, down), "it shuts again");
+    assert!(matches!(scene.pass(5, 1, true), Err(Shut::Paused { .. })));
+}
+
+#[test]
 fn who_can_repeat_tries_before_who_cannot() {
     let mut scene = Scene::new();
     scene.shut(Pause::Unavailable, 1);

@@ -230,11 +230,55 @@ fn a_success_without_tokens_is_an_outage_unless_the_provider_refuses_in_its_own_
         (200, json!({"error": "invalid_scope"}), RefusalKind::Unknown),
         (400, json!({"error": "invalid_request"}), RefusalKind::Unknown),
         (400, json!({"error": "INVALID_GRANT"}), RefusalKind::Unknown),
-        (401, Value::Null, RefusalKind::Unknown),
+        (401, json!({}), RefusalKind::Unknown),
+        (403, json!(["refused"]), RefusalKind::Unknown),
         (200, json!({"error": "invalid_grant"}), RefusalKind::Dead),
     ];
     for (status, body, expected) in cases {
         assert_eq!(refusal(notion, status, body.clone()), expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_page_in_place_of_a_refusal_is_an_outage_at_every_provider() {
+    for provider in catalog().iter() {
+        for (name, mode) in provider.modes().filter(|(_, mode)| mode.renews()) {
+            for status in (300..500).filter(|status| *status != 429) {
+                let page = (provider.id.as_str(), name.as_str(), status);
+                assert_eq!(refusal(mode, status, Value::Null), RefusalKind::Outage, "{page:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_gone_says_so_in_the_providers_own_words() {
+    let catalog = catalog();
+    let cases = [
+        (
+            "github",
+            "github_app",
+            404,
+            json!({"message": "Not Found", "documentation_url": "d", "status": "404"}),
+        ),
+        ("github", "github_app", 404, json!({"message": "Integration not found"})),
+        ("shopify", "oauth2_code", 404, json!({"errors": "Not Found"})),
+        ("shopify", "oauth2_client_credentials", 404, json!({"errors": "Not Found"})),
+        (
+            "walmart_marketplace",
+            "oauth2_client_credentials",
+            401,
+            json!({"error": [{"code": "UNAUTHORIZED"}]}),
+        ),
+    ];
+    for (provider, name, status, body) in cases {
+        let mode = mode(&catalog, provider, name);
+        assert_eq!(refusal(mode, status, body), RefusalKind::Dead, "{provider} {name}");
+        assert_eq!(
+            refusal(mode, status, json!({"reason": "no route"})),
+            RefusalKind::Unknown,
+            "{provider} {name}"
+        );
     }
 }
 
