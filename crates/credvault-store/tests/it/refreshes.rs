@@ -51,7 +51,10 @@ fn refused() -> RefreshFailure {
 
 /// What a test that works leaves of a connection.
 async fn test_works(fixture: &Fixture, scope: &TenantScope, place: &Place, seen: i64) {
-    let (accepted, write) = (Tested::Accepted { account: None }, write(scope, Action::TestConnection));
+    let (accepted, write) = (
+        Tested::Accepted { account: None, settings: std::collections::BTreeMap::new() },
+        write(scope, Action::TestConnection),
+    );
     let tested =
         fixture.store.connections().tested(scope, place.connection(), (1, seen), &accepted, &write).await;
     tested.unwrap().into_inner();
