@@ -61,7 +61,7 @@ mod tests {
             };
             stays_here(&Url::parse(url).expect(url), &variable)
         };
-        for url in ["postgres:///c", "postgres://a@/c", "postgres:///c?host="] {
+        for url in ["postgres:///c", "postgres:///c?user=a", "postgres:///c?host="] {
             assert!(local(url, &[]), "{url}");
             assert!(local(url, &[("PGHOST", "/var/run/postgresql")]), "{url}");
             assert!(local(url, &[("PGHOST", "db.example"), ("PGHOSTADDR", "127.0.0.1")]), "{url}");

@@ -237,7 +237,7 @@ async fn a_configuration_is_checked_and_shown_without_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_root_key_a_broken_catalog_and_a_newer_database_stop_the_start() {
+async fn a_wrong_root_key_and_a_broken_catalog_stop_the_start_and_a_newer_database_does_not() {
     for database in [None, Some(postgres_database().await)] {
         let mut vault = TestVault::prepared(database).await;
         vault.start().await;
@@ -268,10 +268,10 @@ async fn a_wrong_root_key_a_broken_catalog_and_a_newer_database_stop_the_start()
         let up_to_date = text(&Process::run(folder, &["migrate", "--config", "credvault.toml"]));
         assert_eq!(up_to_date, (0, "the database is up to date\n".to_owned()));
         vault.sql("INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_later', 0)").await;
-        for command in ["serve", "migrate"] {
-            let (code, error) = text(&Process::run(folder, &[command, "--config", "credvault.toml"]));
-            assert!(code == 1 && error.contains("newer release") && error.contains("m9999_later"), "{error}");
-        }
+        let (code, error) = text(&Process::run(folder, &["migrate", "--config", "credvault.toml"]));
+        assert!(code == 1 && error.contains("newer release") && error.contains("m9999_later"), "{error}");
+        // Migrations only expand, so the release before serves on, and starts again, until the new one has taken over.
+        Process::serve(folder, &[]).unwrap();
     }
 }
 
