@@ -49,11 +49,13 @@ impl Inner {
                 self.store.broken(place, &event).await.map_err(|error| stored(&error))?;
                 return Err(RefreshError::Integrity);
             }
-            match claim.map_err(|error| stored(&error))? {
+            let claim = claim.map_err(|error| stored(&error))?;
+            let asked_again = matches!(claim, Claim::Dead);
+            match claim {
                 Claim::Ours(claimed) => return self.renew(*claimed, begun).await,
                 Claim::Changed => return Ok(()),
                 Claim::Dead | Claim::Nothing
-                    if self.store.refreshes().put_off(place, seen).await.is_err() =>
+                    if self.store.refreshes().put_off(place, seen, asked_again).await.is_err() =>
                 {
                     return Err(RefreshError::Store);
                 }

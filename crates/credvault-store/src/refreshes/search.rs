@@ -167,16 +167,17 @@ impl Refreshes<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Takes what cannot be renewed now from what is due, until its next attempt if there is to be one, unless it has
-    /// changed meanwhile.
+    /// Takes what cannot be renewed now from what is due, unless it has changed meanwhile: until its next attempt if there
+    /// is to be one, which is so of what asks for consent and was not refused for good (`asked_again`).
     ///
     /// # Errors
     /// The database fails.
-    pub async fn put_off(&self, place: &Place, seen: i64) -> Result<(), Error> {
+    pub async fn put_off(&self, place: &Place, seen: i64, asked_again: bool) -> Result<(), Error> {
         let _turn = self.store.refreshing().take(&place.tenant).await;
         let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
         if let Some(row) = find(&tx, place).await?.filter(|row| row.generation == seen) {
-            let retry = row.retry_time.filter(|retry| *retry > self.store.now().micros());
+            // Its time may have come since the claim was refused: then it is due, and not forgotten.
+            let retry = row.retry_time.filter(|_| asked_again);
             let mut row = row.into_active_model();
             row.due_time = Set(retry);
             row.update(&tx).await?;

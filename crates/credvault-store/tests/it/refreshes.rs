@@ -433,6 +433,25 @@ on_both! {
         assert_eq!(error_of(fixture, &scope, &place).await, shown);
     }
 
+    async fn what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time_comes_meanwhile(fixture: &Fixture) {
+        let scope = fixture.tenant("acme").await;
+        let (place, seen) = renewing(fixture, &scope, "a").await;
+        let refreshes = fixture.store.refreshes();
+        let retry_time = fixture.clock.now().after(Duration::from_secs(60));
+        for retry_time in [Timestamp::from_micros(0), Timestamp::from_micros(0), retry_time] {
+            let ours = claimed(&fixture.store, &place, seen).await;
+            let failure = RefreshFailure::Refused { retry_time, code: None };
+            refreshes.fail(&ours, &failure, &record(&place)).await.unwrap();
+        }
+        assert!(matches!(look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await, Claim::Dead));
+        fixture.clock.advance(Duration::from_secs(90));
+        refreshes.put_off(&place, seen, true).await.unwrap();
+        assert_eq!(due(fixture).await, [(place.clone(), seen)]);
+        // What is disabled or deleted waits for whoever changes that.
+        refreshes.put_off(&place, seen, false).await.unwrap();
+        assert_eq!(due(fixture).await, []);
+    }
+
     async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
