@@ -513,7 +513,7 @@ impl Callback<'_> {
             }
         }
         match authorize.signature {
-            Some(CallbackSignature::Shopify) if !shopify_signed(&self.parameters, usable) => {
+            Some(CallbackSignature::Shopify) if !shopify_signed(self.parameters, usable) => {
                 return wrong("hmac", "must be the provider's signature over the other parameters");
             }
             _ => {}
