@@ -1,5 +1,6 @@
-//! The way in of a message: what it has beyond its first bytes takes a share of the room that answers have, too, and holds
-//! it as long as the call lasts. Counting calls does not bound memory: one message may be as large as a thousand others.
+//! The way in of a message: what it has, or says that it will have, beyond its first bytes takes a share of the room that
+//! answers have, too, and holds it as long as the call lasts. Counting calls does not bound memory: one message may be as
+//! large as a thousand others.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +12,13 @@ use hyper::body::Incoming;
 use prost::bytes::Bytes;
 
 use crate::room::{Account, Share};
+use crate::service::MAX_REQUEST;
 
 /// What every message may have without a share: most fit.
 const FREE: usize = 16 * 1024;
+/// What stands before a message: a byte for compression, and its length
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+const PREFIX: usize = 5;
 
 /// What a call's message holds.
 #[derive(Default)]
@@ -42,12 +47,48 @@ pub(super) struct Arriving {
     body: Incoming,
     account: Account,
     arrived: Arc<Arrived>,
-    free: usize,
+    size: Size,
 }
 
 impl Arriving {
     pub(super) fn new(body: Incoming, account: Account, arrived: Arc<Arrived>) -> Self {
-        Self { body, account, arrived, free: FREE }
+        Self { body, account, arrived, size: Size::default() }
+    }
+
+    /// Takes a share for what has come. Whether there is room.
+    fn admit(&mut self, data: &[u8]) -> bool {
+        let more = self.size.grow(data);
+        if more == 0 {
+            return true;
+        }
+        self.account.try_take(more).map(|share| self.arrived.add(share)).is_some()
+    }
+}
+
+/// How large a message is, as far as it is known.
+#[derive(Default)]
+struct Size {
+    prefix: Vec<u8>,
+    seen: usize,
+    counted: usize,
+}
+
+impl Size {
+    /// How many bytes more need a share, now that these have come. What the message says that it will have counts at once:
+    /// that much is set aside by who reads it.
+    fn grow(&mut self, data: &[u8]) -> usize {
+        self.seen += data.len();
+        self.prefix.extend(data.iter().take(PREFIX - self.prefix.len()));
+        let said = match *self.prefix.as_slice() {
+            [_, a, b, c, d] => u32::from_be_bytes([a, b, c, d]) as usize,
+            _ => 0,
+        };
+        // Who reads refuses what says that it is larger.
+        let said = if said > MAX_REQUEST { 0 } else { said + PREFIX };
+        let beyond = self.seen.max(said).saturating_sub(FREE);
+        let more = beyond.saturating_sub(self.counted);
+        self.counted += more;
+        more
     }
 }
 
@@ -60,15 +101,9 @@ impl Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else { return Poll::Ready(None) };
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        let beyond = length.saturating_sub(self.free);
-        self.free = self.free.saturating_sub(length);
-        if beyond > 0 {
-            let Some(share) = self.account.try_take(beyond) else {
-                self.arrived.refused.store(true, Ordering::Relaxed);
-                return Poll::Ready(Some(Err("there is no room for the message".into())));
-            };
-            self.arrived.add(share);
+        if frame.data_ref().is_some_and(|data| !self.admit(data)) {
+            self.arrived.refused.store(true, Ordering::Relaxed);
+            return Poll::Ready(Some(Err("there is no room for the message".into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -79,5 +114,29 @@ impl Body for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each of these parts of a message takes.
+    fn taken(parts: &[&[u8]]) -> Vec<usize> {
+        let mut size = Size::default();
+        parts.iter().map(|part| size.grow(part)).collect()
+    }
+
+    #[test]
+    fn what_a_message_says_that_it_will_have_counts_before_it_is_there() {
+        let said = 200_000_u32.to_be_bytes();
+        let beyond = 200_000 + PREFIX - FREE;
+        assert_eq!(taken(&[&[0, said[0], said[1], said[2], said[3]], &[1; 7]]), [beyond, 0]);
+        assert_eq!(taken(&[&[0], &said[..2], &said[2..], &vec![1; 200_000]]), [0, 0, beyond, 0]);
+        // More than it says, or more than is read, counts as it comes.
+        assert_eq!(taken(&[&[0; PREFIX], &[1; FREE]]), [0, PREFIX]);
+        let much = u32::MAX.to_be_bytes();
+        assert_eq!(taken(&[&[0, much[0], much[1], much[2], much[3]], &[1; FREE]]), [0, PREFIX]);
+        assert_eq!(taken(&[&[0, 0, 0, 0, 9], &[1; 9]]), [0, 0]);
     }
 }
