@@ -68,7 +68,7 @@ impl Arriving {
 /// How large a message is, as far as it is known.
 #[derive(Default)]
 struct Size {
-    prefix: Vec<u8>,
+    prefix: [u8; PREFIX],
     seen: usize,
     counted: usize,
 }
@@ -77,12 +77,10 @@ impl Size {
     /// How many bytes more need a share, now that these have come. What the message says that it will have counts at once:
     /// that much is set aside by who reads it.
     fn grow(&mut self, data: &[u8]) -> usize {
+        self.prefix.iter_mut().skip(self.seen).zip(data).for_each(|(place, byte)| *place = *byte);
         self.seen += data.len();
-        self.prefix.extend(data.iter().take(PREFIX - self.prefix.len()));
-        let said = match *self.prefix.as_slice() {
-            [_, a, b, c, d] => u32::from_be_bytes([a, b, c, d]) as usize,
-            _ => 0,
-        };
+        let [_, a, b, c, d] = self.prefix;
+        let said = if self.seen < PREFIX { 0 } else { u32::from_be_bytes([a, b, c, d]) as usize };
         // Who reads refuses what says that it is larger.
         let said = if said > MAX_REQUEST { 0 } else { said + PREFIX };
         let beyond = self.seen.max(said).saturating_sub(FREE);
