@@ -243,9 +243,7 @@ token_file = "CANARY 7"
         ];
         let mut refused = 0;
         for place in 0..TEXT.len() {
-            let (before, after) = TEXT.split_at(place);
-            let broken = more.iter().map(|more| format!("{before}{more}{after}"));
-            for text in broken.chain([format!("{before}{}", &after[1..])]) {
+            for text in credvault_testkit::broken_at(TEXT, place, &more) {
                 let Err(failure) = parse(&text) else { continue };
                 refused += 1;
                 let message = format!("{failure:?}");

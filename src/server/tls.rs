@@ -82,11 +82,11 @@ mod tests {
         let mut refused = 0;
         for (text, other) in [(&leaf.certificate, &leaf.key), (&leaf.key, &leaf.certificate)] {
             for place in 0..text.len() {
-                let (before, after) = text.split_at(place);
                 let more =
                     ["-", "\n", "=", "CANARY", "\n-----BEGIN CANARY\n", "\n-----BEGIN CANARY-----\nCANARY\n"];
-                let broken = more.iter().map(|more| format!("{before}{more}{after}"));
-                for broken in broken.chain([format!("{before}{}", &after[1..]), format!("{before}CANARY")]) {
+                let mut all = credvault_testkit::broken_at(text, place, &more);
+                all.push(format!("{}CANARY", &text[..place]));
+                for broken in all {
                     let (broken, other) = (broken.as_bytes(), other.as_bytes());
                     let wrong =
                         [check(broken, other).err(), check(other, broken).err(), certificates(broken).err()];

@@ -132,9 +132,7 @@ fn no_message_repeats_a_line_of_the_configuration() {
     let mut refused = 0;
     for (name, text) in [("c.toml", TOML), ("c.yaml", YAML)] {
         for place in 0..text.len() {
-            let (before, after) = text.split_at(place);
-            let without = format!("{before}{}", &after[1..]);
-            let with = [
+            let words = [
                 "\"",
                 "'",
                 "=",
@@ -149,8 +147,7 @@ fn no_message_repeats_a_line_of_the_configuration() {
                 "\n\"CANARY\" = 1\n",
                 "\nCANARY: 1\n",
             ];
-            let broken = with.iter().map(|more| format!("{before}{more}{after}")).chain([without]);
-            for broken in broken {
+            for broken in credvault_testkit::broken_at(text, place, &words) {
                 // The mutation itself must not have taken the word apart.
                 let Err(error) = load_file(name, &broken, &[], &[]) else { continue };
                 refused += 1;

@@ -23,6 +23,13 @@ pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 /// A text that no log, trace, metric, error or audit record may ever show. Every secret of a test contains it.
 pub const CANARY: &str = "CANARY";
 
+/// A text that is broken at a place: with each of these words put in there, and without the byte that stands there.
+pub fn broken_at(text: &str, place: usize, words: &[&str]) -> Vec<String> {
+    let (before, after) = text.split_at(place);
+    let without = format!("{before}{}", &after[1..]);
+    words.iter().map(|word| format!("{before}{word}{after}")).chain([without]).collect()
+}
+
 /// HMAC-SHA256 in lower-case hexadecimal, as providers sign webhooks.
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
