@@ -1,6 +1,6 @@
 """A first fetch, against the vault that `credvault dev` runs in this folder.
 
-README.md says how to make the modules under `credvault.v1` from the protos.
+docs/clients.md says how to make the modules under `credvault.v1` from the protos.
 """
 
 import pathlib

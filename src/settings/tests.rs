@@ -206,7 +206,7 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
     let mut all = Vec::new();
     let defaults = serde_json::to_value(Settings::default()).expect("json");
     keys("", &defaults, &mut all);
-    // Zero has a meaning of its own for these, which README.md tells.
+    // Zero has a meaning of its own for these, which docs/configuration.md tells.
     let zero = [
         "server.drain_seconds",
         "server.worker_threads",

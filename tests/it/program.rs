@@ -284,13 +284,14 @@ async fn postgres_is_not_served_as_a_superuser() {
 }
 
 #[test]
-fn the_readme_names_every_setting() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+fn the_page_on_configuration_names_every_setting() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
     let mut settings = credvault::settings::Settings::default();
     settings.identity.issuers.push(Default::default());
     let mut keys = Vec::new();
     collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
-    let missing: Vec<_> = keys.iter().filter(|key| !readme.contains(&format!("`{key}`"))).collect();
+    let missing: Vec<_> = keys.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
     assert!(keys.len() > 40 && missing.is_empty(), "{missing:?}");
 }
 

@@ -58,7 +58,7 @@ forbid (principal, action in Action::"Fetching", resource)
 unless { context.source.isLoopback() };
 "#;
 
-const CONFIGURATION: &str = r#"# A vault on a laptop. README.md lists every setting.
+const CONFIGURATION: &str = r#"# A vault on a laptop. docs/configuration.md lists every setting.
 [server]
 certificate = "server.pem"
 key = "server.key"
