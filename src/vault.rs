@@ -114,14 +114,6 @@ impl Vault {
         self.refusals.retain_recent();
     }
 
-    /// Somewhere between 0 and 1, so that what came together does not go on together.
-    pub(crate) fn fraction(&self) -> f64 {
-        let mut bytes = [0; 4];
-        // Without randomness there is no spread, which serves as well.
-        let _ = self.random.fill(&mut bytes);
-        f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
-    }
-
     /// The mode of a stored connection.
     pub(crate) fn mode(&self, provider: &ProviderId, mode: &AuthMode) -> Result<&Mode, Refusal> {
         let found = self.catalog.get(provider).and_then(|provider| provider.mode(mode));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, VerifyError};
 use credvault_catalog::{ModeKind, Verdict};
-use credvault_domain::{Action, AuditEvent, Connection, ConnectionId, Reason, ServiceId, TenantScope};
+use credvault_domain::{
+    Action, AuditEvent, Connection, ConnectionId, Reason, ServiceId, TenantScope, jitter,
+};
 use credvault_store::{DueVerification, Full, Recorded, Selector, Tested, Turns, Write};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -190,8 +192,8 @@ async fn try_look_after(
 ) -> Result<(), credvault_store::Error> {
     let now = vault.clock.now();
     // What was never tested is spread over the whole time, so that what came together is not tested together.
-    let spread = if due.time.is_some() { (0.8, 0.4) } else { (0.0, 1.0) };
-    let next = now.after(every.mul_f64(spread.0 + spread.1 * vault.fraction()));
+    let spread = if due.time.is_some() { 0.8..=1.2 } else { 0.0..=1.0 };
+    let next = now.after(every.mul_f64(jitter(&*vault.random, spread)));
     if !vault.store.schedule_verification(&due, next).await? || due.time.is_none() {
         return Ok(());
     }
@@ -222,7 +224,7 @@ async fn try_look_after(
             (event.outcome, event.reason) = (refusal.outcome(), Some(refusal.kind().1));
             record_refusal(vault, event, &refusal).await;
             if matches!(refusal.kind().0, tonic::Code::Unavailable | tonic::Code::ResourceExhausted) {
-                let sooner = AGAIN.mul_f64(0.5 + vault.fraction()).min(every);
+                let sooner = AGAIN.mul_f64(jitter(&*vault.random, 0.5..=1.5)).min(every);
                 let again = DueVerification { time: Some(next), ..due };
                 vault.store.schedule_verification(&again, now.after(sooner)).await?;
             }

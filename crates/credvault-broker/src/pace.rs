@@ -10,11 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use credvault_domain::{Clock, ProviderId, Random, TenantId};
+use credvault_domain::{Clock, ProviderId, Random, TenantId, jitter};
 use credvault_store::{AppKey, Full, LeftOut, Store, Turn, Turns};
 use tokio::time::Instant;
 
-use crate::refresher::fraction;
 pub(crate) use doors::{Comer, Door, Shut, Sign};
 use doors::{Doors, make_room};
 
@@ -60,7 +59,7 @@ impl Pace {
 
     /// Learns from an attempt.
     pub(crate) fn note(&self, door: &Door, comer: &Comer, sign: Sign) {
-        if self.doors().note(door, comer, sign, self.clock.now(), fraction(&*self.random)) {
+        if self.doors().note(door, comer, sign, self.clock.now(), jitter(&*self.random, 0.5..=1.0)) {
             let (provider, host) = (door.app.provider.as_str(), door.host.as_deref());
             tracing::warn!(provider, host, ?sign, "several tenants are refused; the provider is asked less");
         }

@@ -24,7 +24,7 @@ use attempt::PROMPT;
 use crate::http::{Http, READ_ON};
 use crate::pace::Pace;
 pub use request::{app_values, due_time};
-pub(crate) use request::{fraction, merge, moment};
+pub(crate) use request::{merge, moment};
 
 /// The longest that an attempt takes from its claim to the end of the provider's answer.
 pub const LONGEST_ATTEMPT: Duration = Duration::from_secs(PROMPT.as_secs() + READ_ON.as_secs());

@@ -51,7 +51,7 @@ pub use event::{DeliveryState, EventEndpointId, EventId, EventType};
 pub use hint::mask;
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use provider::{AuthMode, FieldName, ProviderId};
-pub use random::{Exhausted, Random};
+pub use random::{Exhausted, Random, jitter};
 pub use reason::Reason;
 pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};

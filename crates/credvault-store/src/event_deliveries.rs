@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use credvault_domain::{
     Action, AuditEvent, DeliveryState, EventEndpointId, EventId, Owner, ProviderId, Random, TenantId,
-    TenantState, Timestamp, UserId,
+    TenantState, Timestamp, UserId, jitter,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{
@@ -588,11 +588,7 @@ fn forgotten(now: Timestamp, memory: Duration) -> Expr {
 fn pause(attempt: i64, asked: Option<Duration>, random: &dyn Random) -> Option<Duration> {
     let index = usize::try_from(attempt - 1).ok()?;
     let planned = Duration::from_secs(*PAUSES.get(index)?);
-    let mut bytes = [0; 4];
-    // Without randomness there is no jitter, which serves as well.
-    let _ = random.fill(&mut bytes);
-    let fraction = f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX);
-    Some(planned.mul_f64(0.8 + 0.4 * fraction).max(asked.unwrap_or_default()))
+    Some(planned.mul_f64(jitter(random, 0.8..=1.2)).max(asked.unwrap_or_default()))
 }
 
 fn delivery(model: Model) -> Result<EventDelivery, Error> {

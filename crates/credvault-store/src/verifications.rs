@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp, UserId};
+use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp, UserId, jitter};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -32,10 +32,7 @@ pub struct DueVerification {
 /// When a credential that is stored now is tested for the first time, spread so that what comes together is not tested
 /// together.
 pub(crate) fn first_verification(now: Timestamp, random: &dyn Random) -> Timestamp {
-    let mut bytes = [0; 4];
-    // Without randomness there is no spread, which serves as well.
-    let _ = random.fill(&mut bytes);
-    now.after(FIRST.mul_f64(0.5 + f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)))
+    now.after(FIRST.mul_f64(jitter(random, 0.5..=1.5)))
 }
 
 impl Store {

@@ -102,7 +102,7 @@ impl Doors {
         Ok(())
     }
 
-    /// Learns from an attempt. Whether the door has shut for everybody by it. `jitter`: somewhere between 0 and 1.
+    /// Learns from an attempt. Whether the door has shut for everybody by it. `jitter`: what the pause is multiplied by.
     pub(crate) fn note(
         &mut self,
         door: &Door,
@@ -239,7 +239,7 @@ impl<K: Clone + Eq + Hash> Breaker<K> {
         let rest = match said.pause {
             Pause::Unavailable => {
                 let doubled = DOWN.0.saturating_mul(1 << self.rounds.min(10)).min(DOWN.1);
-                doubled.mul_f64(0.5 + 0.5 * jitter)
+                doubled.mul_f64(jitter)
             }
             Pause::App { .. } => APP_REST,
             // The shortest that was asked for: a longer one may be meant for one account.

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use credvault_catalog::RefusalKind;
-use credvault_domain::{Reason, Timestamp};
+use credvault_domain::{Reason, Timestamp, jitter};
 use credvault_store::{AppFault, AppRevision, Claimed, Pause, RefreshFailure};
 
-use super::request::fraction;
 use super::{Inner, RefreshError};
 use crate::http::Answer;
 
@@ -70,7 +69,7 @@ impl Inner {
     /// The pause after so many failures in a row: doubled with each, somewhere between half of that and all.
     fn pause(&self, failures: u32, (first, longest): (Duration, Duration)) -> Duration {
         let pause = first.saturating_mul(1 << failures.min(20)).min(longest);
-        pause.mul_f64(0.5 + 0.5 * fraction(&*self.random))
+        pause.mul_f64(jitter(&*self.random, 0.5..=1.0))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{App, Assertion, Flow, Given, Granted, Missing, Mode, ProviderRequest, Rotation};
-use credvault_domain::{Config, FieldName, Random, SecretFields, TenantId, Timestamp};
+use credvault_domain::{Config, FieldName, Random, SecretFields, TenantId, Timestamp, jitter};
 use credvault_store::{AppFault, AppRevision, Claimed, Pause, Renewed, UsableApp};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -193,7 +193,7 @@ pub fn due_time(
     random: &dyn Random,
 ) -> Option<Timestamp> {
     let renewal = mode.oauth.as_ref().filter(|_| mode.renews())?.renewal;
-    let spread = 0.8 + 0.4 * fraction(random);
+    let spread = jitter(random, 0.8..=1.2);
     let told = refresh_expires.filter(|_| renewal.rotates != Rotation::No).map(|end| sent.until(end));
     let idle = told.into_iter().chain(renewal.idle).min();
     let keep_alive = idle.map(|idle| sent.after((idle / 2).mul_f64(spread)));
@@ -206,12 +206,4 @@ pub fn due_time(
         (Some(ahead), Some(keep_alive)) => Some(ahead.min(keep_alive)),
         (ahead, keep_alive) => ahead.or(keep_alive),
     }
-}
-
-/// Somewhere between 0 and 1.
-pub(crate) fn fraction(random: &dyn Random) -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness there is no jitter, which serves as well.
-    let _ = random.fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
