@@ -1,5 +1,8 @@
 //! The audit log as callers use it.
 
+pub(crate) mod log;
+pub(crate) mod query;
+
 use credvault_domain::{Action, AuditEvent, ConnectionId, ServiceId, TenantId, TraceId};
 
 use crate::{Error, Store};

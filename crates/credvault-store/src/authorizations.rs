@@ -1,5 +1,8 @@
 //! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
 
+pub(crate) mod callbacks;
+pub(crate) mod delivered_keys;
+
 mod limits;
 
 use std::net::IpAddr;
@@ -23,12 +26,12 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::change::{ChangeKind, retrying};
-use crate::connection_row;
+use crate::connections::row;
 use crate::connections::{locked_live, touched};
+use crate::database::session::begin_write;
 use crate::entity::authorization::{ActiveModel, Column, Entity, Model};
 use crate::entity::connection;
-use crate::session::begin_write;
-use crate::{Error, Place, Recorded, Store, Write, callbacks, handoffs};
+use crate::{Error, Place, Recorded, Store, Write};
 
 /// How long a consent may take.
 const LIFE: Duration = Duration::from_secs(600);
@@ -280,7 +283,7 @@ impl Authorizations<'_> {
         let tenant = TenantId::from_stored(row.tenant_id);
         let (reading, tenant_state) = self.store.read_any(&tenant).await?;
         reading.tx.rollback().await?;
-        crate::session::served(&tenant, tenant_state)?;
+        crate::database::session::served(&tenant, tenant_state)?;
         Ok(AwaitedAuthorization {
             state_hash: row.state_hash,
             browser_hash: row.browser_hash,
@@ -320,7 +323,7 @@ impl Authorizations<'_> {
         let ended = self.note(awaited, Column::ConsumeTime, now.into()).await?;
         ended.ok_or(AuthorizationError::Replayed)?;
         let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
-        handoffs::take(&tx, &awaited.tenant, &awaited.state_hash).await?;
+        delivered_keys::take(&tx, &awaited.tenant, &awaited.state_hash).await?;
         callbacks::forget(&tx, &awaited.tenant, &awaited.state_hash).await?;
         tx.commit().await?;
         self.end(&Place { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
@@ -357,7 +360,7 @@ impl Authorizations<'_> {
         let row = Entity::find_by_id((tenant.clone(), state_hash(state))).one(&reading.tx).await?;
         let id = row.ok_or(AuthorizationError::Unknown)?.connection_id;
         let model = connection::Entity::find_by_id((tenant, id)).one(&reading.tx).await?;
-        connection_row::connection(model.ok_or(AuthorizationError::Unknown)?)
+        row::connection(model.ok_or(AuthorizationError::Unknown)?)
     }
 
     /// Takes a state back, once and for all. Whoever brings it must be who began: the scope's reach does not matter.
@@ -373,7 +376,7 @@ impl Authorizations<'_> {
         let tenant = scope.tenant();
         let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
         let (key, tenant_state) = self.store.tenant_key(&tx, tenant).await?;
-        crate::session::served(tenant, tenant_state)?;
+        crate::database::session::served(tenant, tenant_state)?;
         let now = self.store.now();
         let hash = state_hash(state);
         // The database decides who is the one.
@@ -386,7 +389,7 @@ impl Authorizations<'_> {
             .await?;
         let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&tx).await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
-        let kept = handoffs::take(&tx, tenant, &hash).await?;
+        let kept = delivered_keys::take(&tx, tenant, &hash).await?;
         callbacks::forget(&tx, tenant, &hash).await?;
         tx.commit().await?;
         if taken.rows_affected == 0 {

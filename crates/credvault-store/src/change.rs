@@ -1,6 +1,8 @@
 //! The frame of every change: one transaction with the change itself, its audit record, its rows in the change feed,
 //! the events that it causes, and the memory of its request id.
 
+pub(crate) mod outbox;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +15,11 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
 use uuid::Uuid;
 
+use crate::database::session;
 use crate::entity::{change, request};
 use crate::error::{of_the_data, violates};
-use crate::events::{self, NewEvent};
-use crate::{Error, Recorded, Store, session};
+use crate::{Error, Recorded, Store};
+use outbox::NewEvent;
 
 /// How long a request id is remembered.
 pub(crate) const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -232,13 +235,13 @@ impl Changing<'_> {
         if self.done.is_none() {
             self.remember().await?;
             self.write_feed().await?;
-            events::queue(self.store, &self.tx, self.tenant(), self.now, &self.events).await?;
+            outbox::queue(self.store, &self.tx, self.tenant(), self.now, &self.events).await?;
         }
         self.event.id = self.store.new_id()?;
         self.event.time = self.now;
         self.event.connection = self.connection.or(self.event.connection);
         self.event.version = self.version.or(self.event.version);
-        let inserted = crate::audit_log::insert(&self.tx, std::slice::from_ref(&self.event)).await;
+        let inserted = crate::audit::log::insert(&self.tx, std::slice::from_ref(&self.event)).await;
         inserted.map_err(unrecorded)?;
         self.tx.commit().await?;
         Ok(Recorded::durable(value))

@@ -1,5 +1,10 @@
 //! The repository of connections.
 
+pub(crate) mod due_tests;
+pub(crate) mod listing;
+pub(crate) mod quota;
+pub(crate) mod row;
+
 use std::collections::BTreeMap;
 
 use credvault_domain::{
@@ -13,13 +18,13 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 
+use crate::change::outbox::NewEvent;
 use crate::change::{ChangeKind, Changing, Done, retrying};
-use crate::connection_row::{connection, owner_column, text_map, visible};
+use crate::connections::row::{connection, owner_column, text_map, visible};
+use crate::database::pieces::PIECE;
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::entity::refresh;
 use crate::error::violates;
-use crate::events::NewEvent;
-use crate::pieces::PIECE;
 use crate::{Error, NewCredential, Recorded, Store, Write};
 
 /// A connection to be created.
@@ -229,7 +234,8 @@ impl Connections<'_> {
             if moved {
                 crate::credentials::destroy_all(&change, &model).await?;
             } else {
-                crate::binding::rebind(self.store, &change.tx, &change.key, &before, &model).await?;
+                crate::credentials::binding::rebind(self.store, &change.tx, &change.key, &before, &model)
+                    .await?;
             }
             if enabled == Some(true) {
                 crate::refreshes::wake(&change, &model).await?;

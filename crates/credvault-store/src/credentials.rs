@@ -1,5 +1,10 @@
 //! The repository of credentials: numbered immutable versions, sealed.
 
+pub(crate) mod binding;
+pub(crate) mod fetch;
+pub(crate) mod integrity;
+pub(crate) mod versions;
+
 use std::collections::BTreeMap;
 
 use credvault_crypto::{Context, FIELDS_SCHEMA, decode_fields, encode_fields};
@@ -15,16 +20,15 @@ use sea_orm::{
 };
 use serde_json::json;
 
-use crate::binding;
+use crate::change::outbox::NewEvent;
 use crate::change::{ChangeKind, Changing, retrying};
-use crate::connection_row::{self, text_map};
+use crate::connections::due_tests::first_verification;
+use crate::connections::row::{self, text_map};
 use crate::connections::{DELETED, find, locked_live, touched};
+use crate::credentials::fetch::is_same;
 use crate::entity::connection;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{revocation, tenant_key};
-use crate::events::NewEvent;
-use crate::fetch::is_same;
-use crate::verifications::first_verification;
 use crate::{Error, Place, Recorded, Selector, Store, Write};
 
 /// A credential to be stored.
@@ -207,7 +211,7 @@ impl Credentials<'_> {
             if credential.renewal.is_some() {
                 row.last_refreshed_time = Set(Some(change.now.micros()));
             }
-            let connected = connection_row::connection(row.update(&change.tx).await?)?;
+            let connected = row::connection(row.update(&change.tx).await?)?;
             change.commit(connected).await
         })
         .await
@@ -362,7 +366,7 @@ pub(crate) fn open_sealed<'a>(
     };
     let opened = open();
     if matches!(opened, Err(Error::Integrity)) {
-        crate::integrity::alarm(tenant, context.what(), context.record());
+        integrity::alarm(tenant, context.what(), context.record());
     }
     opened
 }

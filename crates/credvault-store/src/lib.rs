@@ -8,103 +8,63 @@
 //! are one transaction (`change.rs`). What a method returns as [`Recorded`] has its audit record durable; a response can be made
 //! of nothing else, so none can leave unrecorded.
 
-mod settings;
-
+mod database;
 mod store;
-
-mod connect;
-mod file;
-mod prepare;
-mod role_check;
-mod startup;
 
 mod error;
 
-mod session;
-
 mod change;
 
-mod binding;
-mod connection_row;
+mod authorizations;
 mod connections;
-mod listing;
-mod quota;
-
 mod credentials;
-mod versions;
-
-mod deliveries;
-
-mod fetch;
-
-mod presence;
 mod refreshes;
 mod revocations;
 
-mod apps;
-
-mod authorizations;
-mod budgets;
-mod callbacks;
-mod handoffs;
-mod integrity;
-
-mod event_deliveries;
-mod event_endpoints;
 mod events;
+mod webhook_replays;
 
 mod audit;
-mod audit_log;
-mod audit_query;
 
-mod keys;
 mod tenants;
-mod user_deletions;
-mod users;
-mod verifications;
 
 mod page;
-mod weight;
-
-mod pieces;
-mod upkeep;
-
-mod turns;
+mod retention;
 
 mod entity;
 
-pub use apps::{AppRevision, Apps, NewApp, OAuthApp, UsableApp};
+pub use audit::query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use audit::{Audit, Recorded};
-pub use audit_query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
+pub use authorizations::callbacks::KeptCallback;
 pub use authorizations::{
     AuthorizationError, Authorizations, AwaitedAuthorization, Beginner, BegunAuthorization, Bringer,
     NewAuthorization, ReturnedAuthorization,
 };
-pub use callbacks::KeptCallback;
 pub use change::{RepeatKey, Write};
+pub use connections::due_tests::DueVerification;
+pub use connections::listing::ConnectionFilter;
 pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
+pub use credentials::fetch::{Fetched, OpenedCredential, Selector};
 pub use credentials::{Consent, Credentials, NewCredential, NewSettings, Renewal};
+pub use database::file::FileError;
+pub use database::prepare::{MigrateError, migrate};
+pub use database::settings::{Database, StoreSettings};
+pub use database::startup::OpenError;
+pub use database::turns::{Full, Turn, Turns};
 pub use error::Error;
-pub use event_deliveries::{
+pub use events::deliveries::{
     Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, EventsDue, delivery_name,
 };
-pub use event_endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint, endpoint_name};
-pub use fetch::{Fetched, OpenedCredential, Selector};
-pub use file::FileError;
-pub use keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
-pub use listing::ConnectionFilter;
+pub use events::endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint, endpoint_name};
+pub use page::weight::{PAGE_BYTES, Weighed};
 pub use page::{Listed, Page};
-pub use prepare::{MigrateError, migrate};
 pub use refreshes::{
     AppFault, AppKey, Claim, Claimed, Due, DueFound, LeftOut, Pause, Perseverance, Place, RefreshFailure,
     Refreshes, Renewed, RepeatRisk,
 };
 pub use revocations::{Revocations, ToRevoke};
-pub use settings::{Database, StoreSettings};
-pub use startup::OpenError;
 pub use store::Store;
 pub use tenants::Tenants;
-pub use turns::{Full, Turn, Turns};
-pub use users::{User, Users};
-pub use verifications::DueVerification;
-pub use weight::{PAGE_BYTES, Weighed};
+pub use tenants::apps::{AppRevision, Apps, NewApp, OAuthApp, UsableApp};
+pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
+pub use tenants::users::{User, Users};

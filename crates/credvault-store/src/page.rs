@@ -1,11 +1,13 @@
 //! Pages of listings.
 
+pub(crate) mod weight;
+
 use credvault_crypto::{PageToken, TenantKey};
 use credvault_domain::TenantId;
 use futures::{Stream, TryStreamExt as _};
 use uuid::Uuid;
 
-use crate::session::Reading;
+use crate::database::session::Reading;
 use crate::{Error, PAGE_BYTES, Store, Weighed};
 
 /// Which page of a listing is wanted.

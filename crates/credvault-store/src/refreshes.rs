@@ -3,6 +3,8 @@
 //! A claim is written before the provider is called (`claim`), and what the provider gave is stored only if the
 //! generation is still the claimed one (`end`). No transaction is open in between. `search` finds what is due.
 
+pub(crate) mod budgets;
+
 mod claim;
 mod end;
 mod pause;

@@ -11,15 +11,15 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::binding;
+use crate::change::outbox::NewEvent;
 use crate::change::{ChangeKind, Changing, retrying};
-use crate::connection_row::connection;
 use crate::connections::locked_live;
+use crate::connections::row::connection;
+use crate::credentials::binding;
 use crate::credentials::{destroy_all, disconnect, open_sealed};
+use crate::database::session::begin_write;
 use crate::entity::revocation::{ActiveModel, Entity};
 use crate::entity::{connection as connection_table, tenant_key};
-use crate::events::NewEvent;
-use crate::session::begin_write;
 use crate::{Error, Place, Recorded, Store, Write};
 
 /// How long after the first attempt the second is made, and the longest pause.

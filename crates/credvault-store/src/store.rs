@@ -8,11 +8,11 @@ use credvault_domain::{Clock, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
 use uuid::Uuid;
 
-use crate::audit_log::AuditLog;
-use crate::connect::Connections;
-use crate::file::Held;
-use crate::presence::Presence;
-use crate::quota::Quotas;
+use crate::audit::log::AuditLog;
+use crate::connections::quota::Quotas;
+use crate::database::connect::Connections;
+use crate::database::file::Held;
+use crate::database::liveness::Presence;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.

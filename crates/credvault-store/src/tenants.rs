@@ -1,5 +1,10 @@
 //! The repository of tenants, for administration.
 
+pub(crate) mod apps;
+pub(crate) mod keys;
+pub(crate) mod user_deletions;
+pub(crate) mod users;
+
 use credvault_domain::{Tenant, TenantId, TenantScope, TenantState, Timestamp};
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
@@ -9,11 +14,13 @@ use sea_orm::{
 };
 
 use crate::change::ChangeKind;
+use crate::database::session;
+use crate::database::startup;
 use crate::entity::tenant::{Column, Entity, Model};
 use crate::error::violates;
-use crate::event_deliveries::PATIENCE;
+use crate::events::deliveries::PATIENCE;
 use crate::page::text_position;
-use crate::{Error, Listed, Page, Recorded, Store, Write, change, session, startup};
+use crate::{Error, Listed, Page, Recorded, Store, Write, change};
 
 /// The repository of tenants.
 #[derive(Clone, Copy, Debug)]

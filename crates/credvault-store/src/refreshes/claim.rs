@@ -16,12 +16,12 @@ use super::{
     Claim, Claimed, IDLE, IN_FLIGHT, Pause, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN,
     find, locked,
 };
-use crate::binding;
-use crate::connection_row::connection;
+use crate::connections::row::connection;
+use crate::credentials::binding;
 use crate::credentials::open_sealed;
+use crate::database::liveness::lock_number;
+use crate::database::session::{begin_write, served};
 use crate::entity::{connection as connection_table, credential_version, refresh, tenant_key, token};
-use crate::presence::lock_number;
-use crate::session::{begin_write, served};
 use crate::{Database, Error};
 
 /// How long a claim holds while its owner cannot be proven gone, at least.

@@ -13,12 +13,12 @@ use super::{
     Claimed, IDLE, IN_FLIGHT, Pause, Place, RefreshFailure, Refreshes, Renewed, UNCERTAIN, find, idle, locked,
 };
 use crate::Error;
-use crate::binding;
 use crate::change::ChangeKind;
-use crate::connection_row::owner;
+use crate::change::outbox::{self, NewEvent};
+use crate::connections::row::owner;
+use crate::credentials::binding;
+use crate::database::session::begin_write;
 use crate::entity::{change, connection as connection_table, refresh, token};
-use crate::events::{self, NewEvent};
-use crate::session::begin_write;
 
 /// How often the provider must have refused since it gave tokens last, and the access token have ended, before refusals
 /// that the vault does not understand are shown as the demand for consent. Outages between them do not count.
@@ -124,7 +124,7 @@ impl Refreshes<'_> {
         let model = model.update(tx).await?;
         if state == ConnectionState::Error {
             let recovered = NewEvent::of(EventType::Recovered, &model);
-            events::queue(self.store, tx, &TenantId::from_stored(model.tenant_id.clone()), now, &[recovered])
+            outbox::queue(self.store, tx, &TenantId::from_stored(model.tenant_id.clone()), now, &[recovered])
                 .await?;
         }
         Ok(model)
@@ -217,7 +217,7 @@ impl Refreshes<'_> {
         event.version = Some(model.current_version);
         event.outcome = AuditOutcome::Failed;
         event.reason = Some(Reason::ReauthorizationRequired);
-        crate::audit_log::insert(tx, &[event]).await?;
+        crate::audit::log::insert(tx, &[event]).await?;
         let code = model.error_code.clone();
         let feed = change::ActiveModel {
             tenant_id: Set(model.tenant_id.clone()),
@@ -259,7 +259,7 @@ impl Refreshes<'_> {
         let model = row.update(tx).await?;
         if since.is_none() && reason == Reason::ReauthorizationRequired {
             let dead = NewEvent::of(EventType::ReauthorizationRequired, &model);
-            events::queue(self.store, tx, &place.tenant, now, &[dead]).await?;
+            outbox::queue(self.store, tx, &place.tenant, now, &[dead]).await?;
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Refreshes<'_> {
         event.connection = Some(claimed.place.connection);
         event.provider = Some(claimed.connection.provider.clone());
         event.version = Some(claimed.version);
-        crate::audit_log::insert(&tx, &[event]).await?;
+        crate::audit::log::insert(&tx, &[event]).await?;
         let feed = change::ActiveModel {
             tenant_id: Set(claimed.place.tenant.as_str().to_owned()),
             connection_id: Set(Some(claimed.place.connection.as_uuid())),

@@ -12,8 +12,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{RefreshFailure, Refreshes};
+use crate::database::session::begin_write;
 use crate::entity::refresh::{self, Column, Entity};
-use crate::session::begin_write;
 use crate::{AppRevision, Error};
 
 /// How many connections are woken in one transaction.

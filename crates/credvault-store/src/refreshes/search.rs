@@ -17,8 +17,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{AppKey, Due, Place, Refreshes, find};
+use crate::database::session::begin_write;
 use crate::entity::refresh;
-use crate::session::begin_write;
 use crate::{Database, Error};
 
 /// How many tenants one search goes through, and how much it takes of each.

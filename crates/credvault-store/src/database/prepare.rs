@@ -11,10 +11,12 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, T
 use sea_orm_migration::MigratorTrait as _;
 use secrecy::SecretString;
 
+use crate::database::connect;
+use crate::database::file;
+use crate::database::file::FileError;
+use crate::database::settings::credentials_of;
 use crate::error::sql_state;
-use crate::file::FileError;
-use crate::settings::credentials_of;
-use crate::{Database, StoreSettings, connect, file};
+use crate::{Database, StoreSettings};
 
 /// The key of the advisory lock that migrations hold, so that several `credvault migrate` take turns: "credvaul".
 const LOCK: i64 = 0x6372_6564_7661_756c;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 
-use crate::session::set_tenant;
+use crate::database::session::set_tenant;
 use crate::{AppKey, Database, Error, Store};
 
 /// Further ahead than this, nothing was ever given away: the clock was wrong.

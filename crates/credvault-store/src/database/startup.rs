@@ -11,15 +11,20 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::audit_log::AuditLog;
-use crate::connect::Connections;
+use crate::audit::log::AuditLog;
+use crate::connections::quota::Quotas;
+use crate::database::connect;
+use crate::database::connect::Connections;
+use crate::database::file;
+use crate::database::file::FileError;
+use crate::database::liveness::Presence;
+use crate::database::prepare;
+use crate::database::role_check;
+use crate::database::session;
 use crate::entity::{root_key, tenant, tenant_key};
 use crate::error::{sql_state, violates};
-use crate::file::FileError;
-use crate::presence::Presence;
-use crate::quota::Quotas;
 use crate::store::Inner;
-use crate::{Database, Error, Store, StoreSettings, Turns, connect, file, prepare, role_check, session};
+use crate::{Database, Error, Store, StoreSettings, Turns};
 
 /// Why a database is not served. Nothing was written.
 #[derive(Debug, thiserror::Error)]

@@ -14,11 +14,11 @@ use sea_orm::{
     QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 
+use crate::change::outbox::{self, NewEvent};
 use crate::change::{ChangeKind, feed_row};
+use crate::database::pieces::{self, PIECE};
 use crate::entity::change;
 use crate::entity::connection::{Column, Entity, Model};
-use crate::events::{self, NewEvent};
-use crate::pieces::{self, PIECE};
 use crate::{Error, Store};
 
 /// How often a piece is tried that others are in the way of.
@@ -86,7 +86,7 @@ impl Store {
             .all(&tx)
             .await?;
         if rows.is_empty() {
-            let forgotten = events::forget_user(self, &tx, tenant, user, until).await?;
+            let forgotten = outbox::forget_user(self, &tx, tenant, user, until).await?;
             if forgotten == 0 {
                 // Unless it is the mark of another request by now.
                 let sql =
@@ -115,7 +115,7 @@ impl Store {
         }
         let told = served.iter().filter(|model| model.current_version > 0);
         let told: Vec<_> = told.map(|model| NewEvent::user_deleted(model)).collect();
-        events::queue(self, &tx, tenant, now, &told).await?;
+        outbox::queue(self, &tx, tenant, now, &told).await?;
         tx.commit().await?;
         Ok(Some(i64::try_from(rows.len()).unwrap_or(i64::MAX)))
     }

@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait as _, StreamTrait as _};
 use crate::change::retrying;
 use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
-use crate::user_deletions::mark;
+use crate::tenants::user_deletions::mark;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// A user as administration sees it.

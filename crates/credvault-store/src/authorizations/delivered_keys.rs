@@ -11,9 +11,9 @@ use sea_orm::{
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization};
 use crate::credentials::open_sealed;
+use crate::database::session::begin_write;
 use crate::entity::handoff::{ActiveModel, Entity, Model};
 use crate::entity::{authorization, tenant_key};
-use crate::session::begin_write;
 use crate::{AuthorizationError, Error, Store};
 
 impl Authorizations<'_> {

@@ -15,12 +15,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::audit::log;
 use crate::change::{ChangeKind, REQUEST_MEMORY, feed_row};
-use crate::connection_row::owner;
+use crate::connections::row::owner;
+use crate::database::pieces::{self, PIECE};
 use crate::entity::{authorization, change, connection};
-use crate::event_deliveries::bury_late;
-use crate::pieces::{self, PIECE};
-use crate::{Error, Store, audit_log};
+use crate::events::deliveries::bury_late;
+use crate::{Error, Store};
 
 /// How long rows of the change feed are kept.
 const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -203,7 +204,7 @@ impl Store {
             records.push(event);
             feed.push(feed_row(tenant, connection, ChangeKind::Purged, None, now));
         }
-        audit_log::insert(&tx, &records).await?;
+        log::insert(&tx, &records).await?;
         change::Entity::insert_many(feed).exec_without_returning(&tx).await?;
         tx.commit().await?;
         Ok(Some(purged.rows_affected))
@@ -349,7 +350,7 @@ impl Store {
             event.provider = Some(ProviderId::from_stored(model.provider.clone()));
             event.outcome = AuditOutcome::Failed;
             event.reason = Some(Reason::StateExpired);
-            audit_log::insert(&tx, &[event]).await?;
+            log::insert(&tx, &[event]).await?;
             let revision = model.revision + 1;
             let mut row = model.into_active_model();
             row.state = Set(ConnectionState::Disconnected.as_str().to_owned());

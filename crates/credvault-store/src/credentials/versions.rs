@@ -6,8 +6,8 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
-use crate::connection_row::text_map;
 use crate::connections::find;
+use crate::connections::row::text_map;
 use crate::entity::credential_version::{Column, Entity};
 use crate::page::number_position;
 use crate::{Credentials, Error, Listed, Page};

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::Database;
-use crate::connect::Connections;
+use crate::database::connect::Connections;
 
 /// How often the lock's connection is looked after.
 const PULSE: Duration = Duration::from_secs(2);

@@ -120,7 +120,7 @@ impl Store {
         let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
         let key = self.keyring().unwrap(tenant, version, &wrapped);
         if matches!(key, Err(credvault_crypto::Error::Integrity)) {
-            crate::integrity::alarm(tenant, "tenant_key", [0; 16]);
+            crate::credentials::integrity::alarm(tenant, "tenant_key", [0; 16]);
         }
         Ok((key?, state))
     }

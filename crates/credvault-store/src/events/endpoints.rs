@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::change::{Changing, retrying};
 use crate::credentials::open_sealed;
+use crate::database::pieces::{self, PIECE};
 use crate::entity::event_endpoint::{ActiveModel, Column, Entity, Model};
 use crate::entity::{endpoint_deletion, tenant_key};
 use crate::page::uuid_position;
-use crate::pieces::{self, PIECE};
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The most endpoints of a tenant, and of the platform.

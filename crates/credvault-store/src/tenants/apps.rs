@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::change::retrying;
-use crate::connection_row::text_map;
+use crate::connections::row::text_map;
 use crate::credentials::open_sealed;
 use crate::entity::oauth_app::{ActiveModel, Column, Entity, Model};
 use crate::entity::tenant_key;

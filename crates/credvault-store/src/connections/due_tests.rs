@@ -9,10 +9,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::connection_row::owner;
+use crate::connections::row::owner;
+use crate::database::session::begin_write;
 use crate::entity::connection::{Column, Entity};
 use crate::entity::tenant;
-use crate::session::begin_write;
 use crate::{Error, Place, Store};
 
 /// When a new credential is tested for the first time: about a day later.

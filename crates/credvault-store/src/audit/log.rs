@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::connect::Connections;
+use crate::database::connect::Connections;
 use crate::entity::audit_event;
 use crate::{Database, Error};
 

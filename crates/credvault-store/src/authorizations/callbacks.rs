@@ -18,9 +18,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization, browser_hash, state_hash};
+use crate::database::session::begin_write;
 use crate::entity::authorization;
 use crate::entity::callback::{ActiveModel, Entity};
-use crate::session::begin_write;
 use crate::{AuthorizationError, Error};
 
 /// How many open consents of one browser are looked at.

@@ -7,11 +7,12 @@ use credvault_domain::{
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult, Statement, Value};
 
-use crate::binding;
-use crate::connection_row;
+use crate::connections::row;
+use crate::credentials::binding;
 use crate::credentials::open_sealed;
+use crate::database::session;
 use crate::entity::connection;
-use crate::{Credentials, Database, Error, Place, Store, Weighed, session};
+use crate::{Credentials, Database, Error, Place, Store, Weighed};
 
 /// Which credential is wanted.
 #[derive(Clone, Debug)]
@@ -316,6 +317,6 @@ fn fetched(row: &QueryResult, selector: &Selector) -> Result<Option<Fetched>, Er
         None => None,
     };
     let generation = row.try_get::<Option<i64>>("", "generation")?.unwrap_or(0);
-    let connection = connection_row::connection(model)?;
+    let connection = row::connection(model)?;
     Ok(Some(Fetched { connection, tenant, version, asked_version, generation }))
 }

@@ -199,5 +199,6 @@ pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(crate::settings::percent_decoded(path)))
+    (!path.is_empty() && path != ":memory:")
+        .then(|| PathBuf::from(crate::database::settings::percent_decoded(path)))
 }

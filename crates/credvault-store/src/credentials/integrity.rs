@@ -10,9 +10,9 @@ use sea_orm::{
     QueryFilter as _, QuerySelect as _,
 };
 
-use crate::connection_row::owner;
+use crate::connections::row::owner;
+use crate::database::session::begin_write;
 use crate::entity::{connection, refresh};
-use crate::session::begin_write;
 use crate::{Error, Place, Store};
 
 /// How long background work leaves alone what did not open.
@@ -36,7 +36,7 @@ pub(crate) async fn note(
     event.time = now;
     event.outcome = AuditOutcome::Failed;
     event.reason = Some(Reason::IntegrityFailure);
-    Ok(crate::audit_log::insert(tx, &[event]).await?)
+    Ok(crate::audit::log::insert(tx, &[event]).await?)
 }
 
 impl Store {

@@ -8,11 +8,12 @@ use credvault_domain::{AuditEvent, ProviderId, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 
+use crate::audit::log;
+use crate::database::session::{begin_write, set_tenant};
 use crate::entity::app_delivery;
 use crate::entity::webhook_delivery::{ActiveModel, Column, Entity};
 use crate::error::violates;
-use crate::session::{begin_write, set_tenant};
-use crate::{Error, Place, Recorded, Store, audit_log};
+use crate::{Error, Place, Recorded, Store};
 
 impl Store {
     /// Whether this is the first time within `window` that a delivery with this key comes to the place. From now on it
@@ -95,7 +96,7 @@ impl Store {
                 event.id = self.new_id()?;
                 event.time = self.now();
                 set_tenant(&tx, self.database(), &event.tenant).await?;
-                audit_log::insert(&tx, &[event]).await?;
+                log::insert(&tx, &[event]).await?;
                 tx.commit().await?;
                 Ok(Recorded::durable(true))
             }

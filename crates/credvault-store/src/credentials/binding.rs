@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use serde_json::{Map, Value};
 
-use crate::connection_row::owner;
+use crate::connections::row::owner;
 use crate::credentials::open_sealed;
 use crate::entity::{connection, credential_version, revocation, tenant_key, token};
 use crate::{Error, Store};

@@ -19,12 +19,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::credentials::integrity;
+use crate::database::pieces::PIECE;
+use crate::database::session::begin_write;
 use crate::entity::event_delivery::{Column, Entity, Model};
 use crate::entity::{event_endpoint, tenant};
-use crate::event_endpoints::endpoint_name;
-use crate::pieces::PIECE;
-use crate::session::begin_write;
-use crate::{Database, Error, EventTarget, Store, integrity};
+use crate::events::endpoints::endpoint_name;
+use crate::{Database, Error, EventTarget, Store};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;

@@ -13,11 +13,12 @@ use uuid::Uuid;
 use super::{
     ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, delivery_name, is_full,
 };
+use crate::change::outbox;
 use crate::change::retrying;
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
-use crate::event_endpoints::deleted;
-use crate::{Error, EventTarget, Listed, Page, Recorded, Write, events};
+use crate::events::endpoints::deleted;
+use crate::{Error, EventTarget, Listed, Page, Recorded, Write};
 
 impl EventDeliveries<'_> {
     /// A page of what was or is to be sent to this space's endpoints, the newest first.
@@ -115,7 +116,7 @@ impl EventDeliveries<'_> {
             "tenant_id": (!tenant.is_platform()).then_some(tenant.as_str()),
             "endpoint_id": endpoint.to_string(),
         });
-        let body = events::body("endpoint.test", self.store.now(), &data)?;
+        let body = outbox::body("endpoint.test", self.store.now(), &data)?;
         let place = EventPlace { tenant: tenant.clone(), endpoint };
         let event = EventId::from_uuid(self.store.new_id()?);
         let endpoint_time = self.store.now().micros();

@@ -4,7 +4,7 @@ use credvault_domain::{AccountName, Connection, ConnectionState, Owner, Provider
 use futures::StreamExt as _;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
-use crate::connection_row::{connection, owner_column, visible};
+use crate::connections::row::{connection, owner_column, visible};
 use crate::entity::connection::{Column, Entity};
 use crate::page::uuid_position;
 use crate::{Connections, Error, Listed, Page};

@@ -4,7 +4,8 @@
 use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement, Value};
 
-use crate::{Database, Error, Store, session};
+use crate::database::session;
+use crate::{Database, Error, Store};
 
 /// How many rows a piece has at most.
 pub(crate) const PIECE: u64 = 200;

@@ -1,0 +1,195 @@
+//! The outbox: an event is written, once for each endpoint that wants it, in the transaction of the change that it tells
+//! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
+
+use credvault_domain::{
+    ConnectionId, DeliveryState, EventId, EventType, TenantId, Timestamp, UserId, Version,
+};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::connections::row::owner;
+use crate::database::pieces;
+use crate::database::session::set_tenant;
+use crate::entity::connection;
+use crate::events::deliveries::{DEAD_MEMORY, FULL, PATIENCE, is_full};
+use crate::{Database, Error, Store};
+
+/// Something to tell.
+pub(crate) struct NewEvent {
+    kind: EventType,
+    data: Value,
+    user: Option<UserId>,
+    /// Whether that user is being deleted, so that nothing of the event is kept once it is sent.
+    user_deleted: bool,
+}
+
+impl NewEvent {
+    /// An event about a connection as it is now. Nothing of it is secret, nor part of a secret: hints stay out.
+    pub(crate) fn of(kind: EventType, model: &connection::Model) -> Self {
+        let owner = owner(&model.tenant_id, &model.owner_user);
+        let data = json!({
+            "tenant_id": (model.tenant_id != TenantId::PLATFORM).then_some(&model.tenant_id),
+            "connection_id": ConnectionId::from_uuid(model.id).to_string(),
+            "provider": model.provider,
+            "owner": { "kind": owner.kind(), "user_id": owner.user().map(|user| user.as_str()) },
+            "account_name": model.account_name,
+            "state": model.state,
+            "reason": model.error_reason,
+            "provider_code": model.error_code,
+            "version": model.current_version,
+        });
+        Self { kind, data, user: owner.user().cloned(), user_deleted: false }
+    }
+
+    /// A credential version was stored (or else destroyed).
+    pub(crate) fn credential(model: &connection::Model, version: Version, stored: bool) -> Self {
+        let mut event = Self::of(EventType::CredentialChanged, model);
+        event.data["change"] = json!(if stored { "STORED" } else { "DESTROYED" });
+        event.data["version"] = json!(version);
+        event
+    }
+
+    /// The connection was deleted, with whatever state it had.
+    pub(crate) fn deleted(model: &connection::Model) -> Self {
+        let mut event = Self::of(EventType::Disconnected, model);
+        event.data["state"] = json!("DELETED");
+        event
+    }
+
+    /// The connection went with its user.
+    pub(crate) fn user_deleted(model: &connection::Model) -> Self {
+        Self { user_deleted: true, ..Self::deleted(model) }
+    }
+}
+
+/// The body of an event, byte for byte as it is sent.
+pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, Error> {
+    let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1000);
+    let text = instant.ok().and_then(|instant| instant.format(&Rfc3339).ok()).ok_or(Error::Integrity)?;
+    Ok(json!({ "type": kind, "timestamp": text, "data": data }).to_string())
+}
+
+/// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its space. Where as
+/// many wait as may, the event is dead at once. The transaction works for the tenant before and after.
+pub(crate) async fn queue(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    now: Timestamp,
+    events: &[NewEvent],
+) -> Result<(), Error> {
+    let mut written = Vec::new();
+    for event in events {
+        let id = EventId::from_uuid(store.new_id()?);
+        written.push((id, event, body(event.kind.as_str(), now, &event.data)?));
+    }
+    if written.is_empty() {
+        return Ok(());
+    }
+    write_in(store.database(), tx, tenant, tenant, now, &written).await?;
+    if !tenant.is_platform() {
+        let platform = TenantId::platform();
+        set_tenant(tx, store.database(), &platform).await?;
+        write_in(store.database(), tx, &platform, tenant, now, &written).await?;
+        set_tenant(tx, store.database(), tenant).await?;
+    }
+    Ok(())
+}
+
+async fn write_in(
+    database: Database,
+    tx: &DatabaseTransaction,
+    space: &TenantId,
+    tenant: &TenantId,
+    now: Timestamp,
+    events: &[(EventId, &NewEvent, String)],
+) -> Result<(), Error> {
+    // Without an endpoint, many events are not worth a statement each.
+    let any = "SELECT 1 FROM event_endpoints WHERE tenant_id = $1 AND enabled LIMIT 1";
+    let any = Statement::from_sql_and_values(tx.get_database_backend(), any, [space.as_str().into()]);
+    if events.len() > 1 && tx.query_one_raw(any).await?.is_none() {
+        return Ok(());
+    }
+    // Held until the end, so that an endpoint which is deleted meanwhile cannot make the change fail.
+    let held = if database == Database::Postgres { " FOR KEY SHARE OF e" } else { "" };
+    let is_full = is_full("e.tenant_id", "e.id");
+    let sql = format!(
+        "INSERT INTO event_deliveries
+            (tenant_id, endpoint_id, event_id, type, body, state, attempts, due_time, failure, expire_time, create_time,
+             about_tenant, about_user, user_deleted)
+         SELECT e.tenant_id, e.id, $2, $3, $4, CASE WHEN is_full THEN 'DEAD' ELSE 'PENDING' END, 0,
+             CASE WHEN is_full THEN NULL ELSE $5 END, CASE WHEN is_full THEN $11 END,
+             CASE WHEN is_full THEN $10 ELSE $6 END, $5, $7, $8, $9
+         FROM (
+             SELECT e.tenant_id, e.id, {is_full} AS is_full FROM event_endpoints e
+             WHERE e.tenant_id = $1 AND e.enabled AND (e.types = '' OR e.types LIKE '% ' || $3 || ' %'){held}
+         ) e
+         RETURNING state"
+    );
+    let mut dead = 0;
+    for (id, event, body) in events {
+        let values = [
+            space.as_str().into(),
+            id.as_uuid().into(),
+            event.kind.as_str().into(),
+            body.as_str().into(),
+            now.micros().into(),
+            now.after(PATIENCE).micros().into(),
+            tenant.as_str().into(),
+            event.user.as_ref().map(|user| user.as_str().to_owned()).into(),
+            event.user_deleted.into(),
+            if event.user_deleted { now } else { now.after(DEAD_MEMORY) }.micros().into(),
+            FULL.into(),
+        ];
+        let written = Statement::from_sql_and_values(tx.get_database_backend(), &sql, values);
+        for row in tx.query_all_raw(written).await? {
+            dead += u64::from(row.try_get::<String>("", "state")? == DeliveryState::Dead.as_str());
+        }
+    }
+    metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
+    Ok(())
+}
+
+/// Forgets a piece of what was written until an instant about a user of a tenant, in the tenant's space and the platform's,
+/// and tells how much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for
+/// the tenant before and after.
+pub(crate) async fn forget_user(
+    store: &Store,
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    user: &UserId,
+    until: Timestamp,
+) -> Result<u64, Error> {
+    let (database, platform) = (store.database(), TenantId::platform());
+    let forgotten = forget_in(database, tx, tenant, (tenant, user), until).await?;
+    set_tenant(tx, database, &platform).await?;
+    let forgotten = forgotten + forget_in(database, tx, &platform, (tenant, user), until).await?;
+    set_tenant(tx, database, tenant).await?;
+    Ok(forgotten)
+}
+
+async fn forget_in(
+    database: Database,
+    tx: &DatabaseTransaction,
+    space: &TenantId,
+    (tenant, user): (&TenantId, &UserId),
+    until: Timestamp,
+) -> Result<u64, Error> {
+    let theirs = "tenant_id = $1 AND about_tenant = $2 AND about_user = $3";
+    let piece = |which: &str| pieces::piece(database, "event_deliveries", &format!("{theirs} AND {which}"));
+    let unmarked = piece("NOT user_deleted AND create_time <= $4");
+    let settled = piece("state <> 'PENDING' AND (user_deleted OR create_time <= $4)");
+    let mut forgotten = 0;
+    // Marked first, so that what is being settled at this moment is met by one of the two.
+    for sql in [
+        format!("UPDATE event_deliveries SET user_deleted = TRUE WHERE {unmarked}"),
+        format!("DELETE FROM event_deliveries WHERE {settled}"),
+    ] {
+        let until = until.micros().into();
+        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into(), until];
+        forgotten += pieces::execute(tx, &sql, values).await?;
+    }
+    Ok(forgotten)
+}

@@ -1,0 +1,15 @@
+//! The database itself: how it is reached, checked, prepared and opened, and how a transaction of a tenant begins. What is
+//! stored in it is the business of the other rooms.
+
+pub(crate) mod settings;
+
+pub(crate) mod connect;
+pub(crate) mod file;
+pub(crate) mod prepare;
+pub(crate) mod role_check;
+pub(crate) mod startup;
+
+pub(crate) mod liveness;
+pub(crate) mod pieces;
+pub(crate) mod session;
+pub(crate) mod turns;
