@@ -294,10 +294,11 @@ impl Build {
 fn compare(earlier: &str) -> String {
     let mut builds = [Build::start(earlier.as_ref()), Build::start(&std::env::current_exe().unwrap())];
     let mut report = format!(
-        "# Fetches before and after a change\n\nMeasured by `cargo bench --bench fetch -- --against EARLIER` on {date} on \
-         {machine}: two builds in turns, {PAIRS} pairs of rounds of {} s for each line. The share is the median of the \
-         pairs, of this build's calls a second in those of the earlier one; between the quartiles lies half of the pairs. \
-         The echo has nothing of the vault in it, so its line tells the noise.\n\n\
+        "# Fetches before and after a change\n\nFor the engineer who asks whether a change made fetches slower. Measured by \
+         `cargo bench --bench fetch -- --against EARLIER` on {date} on {machine}: two builds in turns, {PAIRS} pairs of \
+         rounds of {} s for each line. The share is the median over the pairs of this build's calls per second divided by \
+         the earlier build's; half of the pairs lie between the quartiles. The echo contains nothing of the vault, so its \
+         line shows the noise.\n\n\
          | | in flight | share | quartiles |\n|---|---|---|---|\n",
         ROUND.as_secs(),
         date = time::OffsetDateTime::now_utc().date(),
@@ -328,10 +329,10 @@ fn compare(earlier: &str) -> String {
 async fn measure() -> String {
     let Bench { targets, size, sqlite, mut connected, _server } = Bench::start().await;
     let mut report = format!(
-        "# Benchmarks\n\nMeasured by `cargo bench --bench fetch` on {date} on {machine}, Linux, client and server in one \
-         process on loopback. Answers of {size} bytes; policy check, decryption and a durable audit record (every commit \
-         reaches the disk) are in each fetch. Medians of {ROUNDS} interleaved rounds of {} s. The machine is shared and \
-         noisy: compare rows of one run, not of two.\n",
+        "# Benchmarks\n\nFor the engineer who asks how fast a fetch is. Measured by `cargo bench --bench fetch` on {date} on \
+         {machine}, Linux, client and server in one process on loopback. A response has {size} bytes; each fetch includes \
+         the policy check, decryption and a durable audit record (every commit reaches the disk). Medians of {ROUNDS} \
+         interleaved rounds of {} s. The machine is shared and noisy: compare rows of one run, not of two.\n",
         ROUND.as_secs(),
         date = time::OffsetDateTime::now_utc().date(),
         machine = machine(),

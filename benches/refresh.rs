@@ -58,10 +58,11 @@ async fn measure(count: u64) -> String {
     assert!(some.busiest <= BUDGET, "{} within one second", some.busiest);
     let planned = BUDGET as f64 * 0.8;
     format!(
-        "# Benchmark of background refreshes\n\nMeasured by `cargo bench --bench refresh` on {date}, {cores} cores, Linux: \
-         PostgreSQL with its defaults (every commit reaches the disk), one vault process, and the simulator that answers at \
-         once share the machine. Each refresh is a claim, a call over HTTP, and a transaction that seals and stores the new \
-         tokens with its audit record. The machine is shared and noisy.\n\n\
+        "# Benchmark of background refreshes\n\nFor the engineer who asks how many tokens one process can refresh. Measured by \
+         `cargo bench --bench refresh` on {date}, {cores} cores, Linux: PostgreSQL with its defaults (every commit reaches \
+         the disk), one vault process, and a simulator that answers at once share the machine. Each refresh is a claim, a \
+         call over HTTP, and a transaction that seals and stores the new tokens with its audit record. The machine is \
+         shared and noisy.\n\n\
          | | |\n|---|---|\n\
          | connections that are due at once | {count} |\n\
          | refreshed per second, no budget | {rate:.0} |\n\
