@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_broker::{Broker, Http, LONGEST_ATTEMPT};
+use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
 use credvault_catalog::Catalog;
 use credvault_domain::{Clock, Random};
 use credvault_store::{OpenError, Store};
@@ -38,7 +38,7 @@ use crate::vault::Vault;
 /// How often what is due is done: purges, and forgetting.
 const UPKEEP: Duration = Duration::from_secs(60);
 /// How long refreshes under way may take to be answered and stored before the program ends.
-const STORING: Duration = Duration::from_secs(LONGEST_ATTEMPT.as_secs() + 5);
+const STORING: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
 /// The largest message of health and reflection.
 const SMALL: usize = 4 * 1024;
 /// The most connections at once on the port for browsers, and on the operators'; further ones are closed.
@@ -142,15 +142,14 @@ impl Instance {
         if !seen.is_current(&settings) {
             return Err(StartError::File(CHANGING.to_owned()));
         }
-        let broker = Broker::new(
-            store.clone(),
-            Arc::clone(&catalog),
+        let parts = Parts {
+            store: store.clone(),
+            catalog: Arc::clone(&catalog),
             http,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            public_url.clone(),
-            settings.broker.refresh_limits(),
-        );
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let broker = Broker::new(parts, public_url.clone(), settings.broker.refresh_limits());
 
         let vault = Vault::new(
             store.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_broker::{Callback, Need, RefreshError, Target, Wanted};
+use credvault_broker::{Callback, ConsentRequest, Need, Target};
 use credvault_catalog::{Mode, Provider, Verdict};
 use credvault_domain::{AuthMode, Config, ProviderId, Revocation, Violations};
 use credvault_identity::Facts;
@@ -146,7 +146,7 @@ pub(super) fn config(
     let config = Config::new(wire::value_of(config.unwrap_or_default()));
     let config = config.map_err(|rule| Violations::of(path, rule.to_string()))?;
     let config = mode.accepted_config(path, config)?;
-    call.vault.broker.check_places(path, mode, &config).map(|()| config)
+    call.vault.broker.check_destinations(path, mode, &config).map(|()| config)
 }
 
 async fn get_connection(
@@ -289,7 +289,7 @@ async fn begin_authorization(
     let connection = call.connection(&scope, id).await?;
     let (return_origin, return_url) =
         wire::way_back(request.return_origin, &request.return_url, &call.vault.origins)?;
-    let wanted = Wanted {
+    let wanted = ConsentRequest {
         scopes: wire::scopes("scopes", request.scopes)?,
         session: wire::session(request.session)?,
         return_origin,
@@ -299,7 +299,7 @@ async fn begin_authorization(
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     let target = Target { scope: &scope, connection: &connection, mode };
     let write = Write { event: call.event(), repeat: None };
-    let begun = call.vault.broker.begin(target, wanted, &write).await?;
+    let begun = call.vault.broker.begin_consent(target, wanted, &write).await?;
     Ok(begun.map(|begun| v1::BeginAuthorizationResponse {
         authorization_url: begun.url.expose_secret().to_owned(),
         state: begun.state.expose_secret().to_owned(),
@@ -330,13 +330,13 @@ async fn complete_authorization(
     }
     let callback = Callback { parameters: &parameters };
     let bringer = call.bringer(session.as_deref(), public);
-    let returned = call.vault.broker.returned(&scope, callback, bringer).await?;
+    let returned = call.vault.broker.take_callback(&scope, callback, bringer).await?;
     let completed = async {
         let connection = call.connection(&scope, returned.place.connection()).await?;
         let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
         let target = Target { scope: &scope, connection: &connection, mode };
         let write = Write { event: call.event(), repeat: None };
-        Ok::<_, Refusal>(call.vault.broker.complete(target, &returned, callback, &write).await?)
+        Ok::<_, Refusal>(call.vault.broker.complete_consent(target, &returned, callback, &write).await?)
     };
     let connected = completed.await.map_err(Refusal::spent)?;
     Ok(connected
@@ -354,11 +354,8 @@ async fn refresh_connection(
     call.vault.count_forced(scope.tenant())?;
     let selector = Selector::Connection { id, version: None };
     let fetched = call.vault.store.credentials().fetch(&scope, &selector).await?;
-    let refreshing =
-        call.vault.broker.refresher().refresh(fetched.place(), fetched.generation(), Need::Forced);
-    // It goes on when nobody waits any more.
-    let unavailable = RefreshError::Unavailable { retry: std::time::Duration::from_secs(1) };
-    tokio::time::timeout_at(call.patience(), refreshing).await.unwrap_or(Err(unavailable))?;
+    let (broker, seen) = (&call.vault.broker, fetched.generation());
+    broker.refreshed_by(call.patience(), fetched.place(), seen, Need::Forced).await?;
     let connection = call.vault.store.connections().get(&scope, id).await?;
     call.recorded(v1::RefreshConnectionResponse { connection: Some(wire::connection(connection)) }).await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_broker::{Need, RefreshError, VerifyError};
+use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::{ModeKind, Verdict};
 use credvault_domain::{
     Action, AuditEvent, Connection, ConnectionId, Reason, ServiceId, TenantScope, jitter,
@@ -76,7 +76,7 @@ pub(super) async fn test(
     let fetched = credentials.fetch(scope, &selector).await?;
     let mode = vault.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
     if !mode.is_verifiable() {
-        return Err(VerifyError::NoVerification.into());
+        return Err(TestError::Untestable.into());
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     // Gone meanwhile: there is nothing to be tested.
@@ -84,16 +84,14 @@ pub(super) async fn test(
     let mut found = fresh(vault, until, scope, fetched, mode).await?.ok_or_else(gone)?;
     let ask = async |found: &Fresh| {
         let connection = &found.fetched.connection;
-        vault.broker.verify(scope, &connection.provider, mode, &connection.config, &found.opened.fields).await
+        vault.broker.test(scope, &connection.provider, mode, &connection.config, &found.opened.fields).await
     };
     let mut verdict = ask(&found).await?;
     if verdict == Verdict::Dead && mode.renews() {
         // An access token may have been withdrawn alone, or renewed beside us: the refresh token decides.
         forced()?;
         let place = found.fetched.place();
-        let renewing = vault.broker.refresher().refresh(place, found.opened.generation, Need::Forced);
-        let unavailable = RefreshError::Unavailable { retry: Duration::from_secs(1) };
-        match tokio::time::timeout_at(until, renewing).await.unwrap_or(Err(unavailable)) {
+        match vault.broker.refreshed_by(until, place, found.opened.generation, Need::Forced).await {
             Ok(()) => {
                 let fetched = credentials.again(scope, &found.fetched).await?;
                 found = fresh(vault, until, scope, fetched, mode).await?.ok_or_else(gone)?;
@@ -213,7 +211,7 @@ async fn try_look_after(
             _ => "works",
         },
         // The catalog has no test for it: nothing to be told of.
-        Err(Refusal::Verify(VerifyError::NoVerification)) => "untested",
+        Err(Refusal::Verify(TestError::Untestable)) => "untested",
         Err(refusal) if refusal.kind().1 == Reason::IntegrityFailure => {
             metrics::counter!("credvault_refusals_total", "action" => event.action.as_str(), "reason" => Reason::IntegrityFailure.as_str()).increment(1);
             // With its record. The next test is a day away.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::webhook::{self, Delivery, Key, Keys, Named, WebhookError};
-use credvault_broker::{ENOUGH, Need, RefreshError, app_values};
+use credvault_broker::{MIN_TOKEN_LIFETIME, Need, RefreshError, app_values};
 use credvault_catalog::{KeyPlace, KnownAccount, Mode, Rotation, Verdict, Webhook};
 use credvault_domain::{Action, ConnectionId, FieldName, Owner, Purpose, TenantId, TenantScope, Violations};
 use credvault_identity::Facts;
@@ -82,7 +82,7 @@ async fn put_credential(
         };
         mode.check_destinations(config).map_err(Refusal::Settings)?;
         let broker = &call.vault.broker;
-        let verdict = broker.verify(&scope, &connection.provider, mode, config, &credential.fields).await?;
+        let verdict = broker.test(&scope, &connection.provider, mode, config, &credential.fields).await?;
         if verdict == Verdict::Dead {
             return Err(Violations::of(
                 "credential",
@@ -248,16 +248,14 @@ pub(super) async fn fresh(
         opened.expire_time.map_or(Duration::MAX, |time| vault.clock.now().until(time))
     };
     let absent = opened.fields.get("access_token").is_none();
-    if !mode.renews() || !opened.current || (!absent && left(&opened) > ENOUGH) {
+    if !mode.renews() || !opened.current || (!absent && left(&opened) > MIN_TOKEN_LIFETIME) {
         return match left(&opened) {
             Duration::ZERO => Err(credvault_store::Error::CredentialExpired.into()),
             _ => Ok(Some(Fresh { fetched, opened })),
         };
     }
-    let refreshing = vault.broker.refresher().refresh(fetched.place(), opened.generation, Need::Now);
-    let patience = until.min(tokio::time::Instant::now() + PATIENCE);
-    let refreshed = tokio::time::timeout_at(patience, refreshing).await;
-    match refreshed.unwrap_or(Err(RefreshError::Unavailable { retry: Duration::from_secs(1) })) {
+    let deadline = until.min(tokio::time::Instant::now() + PATIENCE);
+    match vault.broker.refreshed_by(deadline, fetched.place(), opened.generation, Need::Now).await {
         Ok(()) => {
             // By its key, so that it is the very connection that policy was asked about.
             let fetched = match credentials.again(scope, &fetched).await {
@@ -400,7 +398,7 @@ async fn verify_webhook(
         Some(published) => {
             let broker = &call.vault.broker;
             broker
-                .check_published(scope.tenant(), published, &connection.config, app.as_ref(), &delivery)
+                .check_with_public_key(scope.tenant(), published, &connection.config, app.as_ref(), &delivery)
                 .await?
         }
         None => webhook::check(webhook, &delivery, &keys, call.now()),

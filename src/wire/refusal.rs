@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use credvault_broker::{AuthorizeError, RefreshError, VerifyError};
+use credvault_broker::{ConsentError, RefreshError, TestError};
 use credvault_catalog::Missing;
 use credvault_domain::{AuditOutcome, ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
@@ -57,7 +57,7 @@ pub(crate) enum Refusal {
     },
     /// Nobody knows whether a credential works.
     #[error(transparent)]
-    Verify(VerifyError),
+    Verify(TestError),
     /// What requests to the provider must carry cannot be filled.
     #[error(
         "requests to this provider must carry {0}, which the connection does not have; PutCredential or UpdateConnection stores it, or BeginAuthorization gets it"
@@ -71,7 +71,7 @@ pub(crate) enum Refusal {
     Refresh(#[from] RefreshError),
     /// A consent does not begin or end well.
     #[error(transparent)]
-    Authorize(AuthorizeError),
+    Authorize(ConsentError),
     /// A consent could not be completed by the vault's own fault, and cannot be any more: its state is used up.
     #[error("the vault could not complete the consent, whose state is used up now; begin again")]
     Spent(#[source] Box<Refusal>),
@@ -107,11 +107,11 @@ pub(crate) enum Refusal {
     Internal,
 }
 
-impl From<VerifyError> for Refusal {
-    fn from(error: VerifyError) -> Self {
+impl From<TestError> for Refusal {
+    fn from(error: TestError) -> Self {
         match error {
-            VerifyError::Store(error) => Self::Store(error),
-            VerifyError::Invalid(violations) => Self::Invalid(violations),
+            TestError::Store(error) => Self::Store(error),
+            TestError::Invalid(violations) => Self::Invalid(violations),
             error => Self::Verify(error),
         }
     }
@@ -123,11 +123,11 @@ impl From<store::AuthorizationError> for Refusal {
     }
 }
 
-impl From<AuthorizeError> for Refusal {
-    fn from(error: AuthorizeError) -> Self {
+impl From<ConsentError> for Refusal {
+    fn from(error: ConsentError) -> Self {
         match error {
-            AuthorizeError::Store(error) => Self::Store(error),
-            AuthorizeError::Invalid(violations) => Self::Invalid(violations),
+            ConsentError::Store(error) => Self::Store(error),
+            ConsentError::Invalid(violations) => Self::Invalid(violations),
             error => Self::Authorize(error),
         }
     }
@@ -187,20 +187,20 @@ impl Refusal {
                 }
             },
             Self::Authorize(error) => match error {
-                AuthorizeError::Denied
-                | AuthorizeError::Declined
-                | AuthorizeError::CodeRefused
-                | AuthorizeError::Refused(_)
-                | AuthorizeError::NotHandedOver => (Code::FailedPrecondition, R::ReauthorizationRequired),
-                AuthorizeError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
-                AuthorizeError::AppRefused | AuthorizeError::Unavailable => {
+                ConsentError::Denied
+                | ConsentError::NotGranted
+                | ConsentError::CodeRefused
+                | ConsentError::Refused(_)
+                | ConsentError::NotDelivered => (Code::FailedPrecondition, R::ReauthorizationRequired),
+                ConsentError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
+                ConsentError::AppRefused | ConsentError::Unavailable => {
                     (Code::Unavailable, R::ProviderUnavailable)
                 }
                 _ => (Code::FailedPrecondition, R::StateInvalid),
             },
             Self::Verify(error) => match error {
-                VerifyError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
-                VerifyError::Unavailable => (Code::Unavailable, R::ProviderUnavailable),
+                TestError::Throttled { .. } => (Code::ResourceExhausted, R::ProviderRateLimited),
+                TestError::Unavailable => (Code::Unavailable, R::ProviderUnavailable),
                 _ => (Code::FailedPrecondition, R::StateInvalid),
             },
             Self::AppSecret(_) => (Code::PermissionDenied, R::PolicyDenied),
@@ -249,9 +249,9 @@ impl Refusal {
                 A::Foreign | A::OtherWay => Reason::StateForeign,
                 A::OtherProvider => Reason::ProviderMismatch,
             },
-            Self::Authorize(AuthorizeError::Denied) => Reason::ConsentDenied,
+            Self::Authorize(ConsentError::Denied) => Reason::ConsentDenied,
             Self::Authorize(
-                AuthorizeError::Declined | AuthorizeError::CodeRefused | AuthorizeError::NotHandedOver,
+                ConsentError::NotGranted | ConsentError::CodeRefused | ConsentError::NotDelivered,
             ) => Reason::ConsentFailed,
             other => other.kind().1,
         }
@@ -329,7 +329,7 @@ impl Refusal {
         match self {
             Self::RateLimited(delay)
             | Self::TooManyRefreshes(delay)
-            | Self::Verify(VerifyError::Throttled { retry: delay }) => Some(*delay),
+            | Self::Verify(TestError::Throttled { retry: delay }) => Some(*delay),
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }

@@ -235,7 +235,7 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
 /// A refusal says what to do, and where no time helps it speaks of none.
 #[test]
 fn a_refusal_has_a_way_out() {
-    use credvault_broker::{AuthorizeError, RefreshError};
+    use credvault_broker::{ConsentError, RefreshError};
     use tonic_types::StatusExt as _;
 
     for (refusal, way) in [
@@ -250,8 +250,7 @@ fn a_refusal_has_a_way_out() {
     assert!(unreadable.get_details_bad_request().is_none(), "no field is wrong");
 
     // The state of the consent is used up, so to repeat the call does not help.
-    let throttled =
-        Refusal::Authorize(AuthorizeError::Throttled { retry: std::time::Duration::from_secs(7) });
+    let throttled = Refusal::Authorize(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
     let status = throttled.status("");
     assert!(
         status.get_details_retry_info().is_none() && status.message().contains("begin again after 7 seconds")

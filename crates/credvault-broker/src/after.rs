@@ -8,7 +8,7 @@ use credvault_domain::{Config, SecretFields};
 use credvault_store::UsableApp;
 use serde_json::Value;
 
-use crate::authorize::{AuthorizeError, Target, accepted};
+use crate::authorize::{ConsentError, Target, accepted};
 use crate::refresher::{app_values, merge, moment};
 use crate::{Broker, SendError};
 
@@ -39,7 +39,7 @@ impl Broker {
         usable: &UsableApp,
         config: Config,
         granted: &Granted,
-    ) -> Result<Completed, AuthorizeError> {
+    ) -> Result<Completed, ConsentError> {
         let nothing = |config| Completed { config, told: BTreeMap::new(), account: None };
         let Some(asked) = self.ask(target, usable, &config, granted).await else {
             return Ok(nothing(config));
@@ -69,7 +69,7 @@ impl Broker {
         usable: &UsableApp,
         config: &Config,
         granted: &Granted,
-    ) -> Option<Result<Details, AuthorizeError>> {
+    ) -> Option<Result<Details, ConsentError>> {
         let mut fields = SecretFields::default();
         merge(&mut fields, granted);
         let app = app_values(usable);
@@ -77,7 +77,7 @@ impl Broker {
             let flow = moment(self.clock().now(), self.random());
             let given = Given { config, secrets: &fields, app: Some(&app), flow: &flow };
             let Ok(request) = target.mode.after(given)? else {
-                return Some(Err(AuthorizeError::Unavailable));
+                return Some(Err(ConsentError::Unavailable));
             };
             match self.details(target, request).await {
                 Some(Ok(details)) => return Some(Ok(details)),
@@ -87,7 +87,7 @@ impl Broker {
                 _ => break,
             }
         }
-        Some(Err(AuthorizeError::Unavailable))
+        Some(Err(ConsentError::Unavailable))
     }
 
     /// `None` if there is no answer.

@@ -20,7 +20,7 @@ use crate::after::Completed;
 use crate::callback_signature::shopify_signed;
 use crate::http::SendError;
 use crate::refresher::{app_values, due_time, merge, moment};
-use crate::{Broker, Brought};
+use crate::{Broker, CallbackResult};
 
 /// How long it is tried to store what a consent has given.
 const STORING: Duration = Duration::from_secs(60);
@@ -29,13 +29,13 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a consent does not begin or end well.
 #[derive(Debug, thiserror::Error)]
-pub enum AuthorizeError {
+pub enum ConsentError {
     /// The auth mode has no consent.
     #[error("the connection's auth mode has no consent; choose a mode of the provider that has")]
-    NoConsent,
+    ModeWithoutConsent,
     /// Nobody has stored the app.
     #[error("neither the tenant nor the platform has an app at this provider; PutOAuthApp stores it")]
-    NoApp,
+    AppMissing,
     /// The app is another one than at the beginning.
     #[error("the app was replaced since the consent began; begin again")]
     AppChanged,
@@ -53,7 +53,7 @@ pub enum AuthorizeError {
     NoPublicUrl,
     /// The browser came back before the keys did.
     #[error("the provider handed over no keys; begin again")]
-    NotHandedOver,
+    NotDelivered,
     /// The account's owner said no.
     #[error("the account's owner declined; begin again if it was a mistake")]
     Denied,
@@ -61,7 +61,7 @@ pub enum AuthorizeError {
     #[error(
         "the provider gave no consent: it reports an error, as where the app may not ask for this; begin again"
     )]
-    Declined,
+    NotGranted,
     /// The provider does not accept the code.
     #[error("the provider did not accept the code; begin again")]
     CodeRefused,
@@ -100,7 +100,7 @@ pub struct Target<'a> {
 
 /// How a consent is to begin.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ConsentRequest {
     /// What to ask for; without any, what the app or the catalog says.
     pub scopes: Vec<String>,
     /// What stands for the browser or session.
@@ -116,7 +116,7 @@ pub struct Wanted {
 
 /// A consent that has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct BegunConsent {
     /// Where to send the browser: to the provider, or to the vault's own page that leads there.
     pub url: SecretString,
     /// What the callback is recognised by.
@@ -139,13 +139,13 @@ impl Broker {
     ///
     /// # Errors
     /// There is no app, the mode has no consent, or a setting is missing that the URL needs.
-    pub async fn begin(
+    pub async fn begin_consent(
         &self,
         target: Target<'_>,
-        wanted: Wanted,
+        wanted: ConsentRequest,
         write: &Write,
-    ) -> Result<Recorded<Begun>, AuthorizeError> {
-        let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
+    ) -> Result<Recorded<BegunConsent>, ConsentError> {
+        let known_scopes = target.mode.consent_scopes().ok_or(ConsentError::ModeWithoutConsent)?;
         // The browser is about to be sent where the settings lead: those that were looked at, and no others.
         let connection = self.store().credentials().whole(target.scope, target.connection).await?;
         let target = Target { connection: &connection, ..target };
@@ -156,10 +156,10 @@ impl Broker {
             Some(UsableApp { app, .. }) => {
                 (app.redirect_uri.clone(), app.client_id.clone(), app.scopes.as_slice())
             }
-            None => (own.clone().ok_or(AuthorizeError::NoPublicUrl)?, String::new(), &[][..]),
+            None => (own.clone().ok_or(ConsentError::NoPublicUrl)?, String::new(), &[][..]),
         };
         let public = check_way_back(own.as_deref(), &redirect_uri, &wanted)?;
-        let Wanted { scopes, session, return_origin, return_url, beginner } = wanted;
+        let ConsentRequest { scopes, session, return_origin, return_url, beginner } = wanted;
         let new = NewAuthorization {
             beginner,
             session,
@@ -187,22 +187,22 @@ impl Broker {
         };
         let confirms = public && new.return_origin.is_none();
         let confirmation_code = confirms.then(|| confirmation_code(state.expose_secret()));
-        Ok(begun.map(|_| Begun { url, state, confirmation_code, expire_time }))
+        Ok(begun.map(|_| BegunConsent { url, state, confirmation_code, expire_time }))
     }
 
     /// Where a browser that has come to the vault's own page goes on to.
     ///
     /// # Errors
     /// The app was replaced, or a setting is missing.
-    pub async fn go_on(
+    pub async fn provider_page(
         &self,
         target: Target<'_>,
         awaited: &AwaitedAuthorization,
         state: &str,
-    ) -> Result<SecretString, AuthorizeError> {
+    ) -> Result<SecretString, ConsentError> {
         let usable = self.needed_app(target).await?;
         if usable.as_ref().is_some_and(|usable| usable.app.client_id != awaited.client_id) {
-            return Err(AuthorizeError::AppChanged);
+            return Err(ConsentError::AppChanged);
         }
         let asked = (awaited.redirect_uri.as_str(), awaited.scopes.as_slice());
         let verifier = awaited.code_verifier(state);
@@ -217,8 +217,8 @@ impl Broker {
         (redirect_uri, scopes): (&str, &[String]),
         state: &str,
         verifier: &str,
-    ) -> Result<SecretString, AuthorizeError> {
-        let known_scopes = target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?;
+    ) -> Result<SecretString, ConsentError> {
+        let known_scopes = target.mode.consent_scopes().ok_or(ConsentError::ModeWithoutConsent)?;
         let challenge = URL_SAFE_NO_PAD.encode(sha256(&[verifier.as_bytes()]));
         let flow = moment(self.clock().now(), self.random())
             .with("state", state)
@@ -230,7 +230,7 @@ impl Broker {
         let app = usable.map(app_values);
         let (config, secrets) = (&target.connection.config, SecretFields::default());
         let given = Given { config, secrets: &secrets, app: app.as_ref(), flow: &flow };
-        let url = target.mode.authorize_url(given).ok_or(AuthorizeError::NoConsent)?;
+        let url = target.mode.authorize_url(given).ok_or(ConsentError::ModeWithoutConsent)?;
         Ok(url.map_err(|missing| Violations::of(missing.0, "must be set before a consent can begin"))?.into())
     }
 
@@ -238,12 +238,12 @@ impl Broker {
     ///
     /// # Errors
     /// The state is missing or not accepted.
-    pub async fn returned(
+    pub async fn take_callback(
         &self,
         scope: &TenantScope,
         callback: Callback<'_>,
         bringer: Bringer<'_>,
-    ) -> Result<ReturnedAuthorization, AuthorizeError> {
+    ) -> Result<ReturnedAuthorization, ConsentError> {
         let state = callback.parameter("state")?;
         Ok(self.store().authorizations().take(scope, state, bringer).await?)
     }
@@ -252,13 +252,13 @@ impl Broker {
     ///
     /// # Errors
     /// The callback is not what it must be, the owner declined, or the provider does not accept the code.
-    pub async fn complete(
+    pub async fn complete_consent(
         &self,
         target: Target<'_>,
         returned: &ReturnedAuthorization,
         callback: Callback<'_>,
         write: &Write,
-    ) -> Result<Recorded<Connection>, AuthorizeError> {
+    ) -> Result<Recorded<Connection>, ConsentError> {
         let done = self.try_complete(target, returned, callback, write).await;
         if done.is_err()
             && let Err(error) = self.store().authorizations().end(&returned.place).await
@@ -274,24 +274,24 @@ impl Broker {
         returned: &ReturnedAuthorization,
         callback: Callback<'_>,
         write: &Write,
-    ) -> Result<Recorded<Connection>, AuthorizeError> {
+    ) -> Result<Recorded<Connection>, ConsentError> {
         if target.mode.handoff.is_some() {
             return self.complete_handoff(target, returned, write).await;
         }
         let authorize = target.mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
-        let authorize = authorize.ok_or(AuthorizeError::NoConsent)?;
+        let authorize = authorize.ok_or(ConsentError::ModeWithoutConsent)?;
         let usable = self.app(target).await?;
         if usable.app.client_id != returned.client_id {
-            return Err(AuthorizeError::AppChanged);
+            return Err(ConsentError::AppChanged);
         }
         if frozen_url(target, Some(&usable)) != returned.exchange_url {
-            return Err(AuthorizeError::SettingsChanged);
+            return Err(ConsentError::SettingsChanged);
         }
         callback.check(authorize, &usable, target.connection)?;
-        let code = match callback.brought(authorize) {
-            Brought::Code(code) => code,
-            Brought::Denial => return Err(AuthorizeError::Denied),
-            Brought::Failure => return Err(AuthorizeError::Declined),
+        let code = match callback.result(authorize) {
+            CallbackResult::Code(code) => code,
+            CallbackResult::Denial => return Err(ConsentError::Denied),
+            CallbackResult::Failure => return Err(ConsentError::NotGranted),
         };
         let mut settings = target.connection.config.clone().into_object();
         for (setting, parameter) in &authorize.settings {
@@ -356,7 +356,7 @@ impl Broker {
         credential: &NewCredential,
         consent: &Consent,
         write: &Write,
-    ) -> Result<Recorded<Connection>, AuthorizeError> {
+    ) -> Result<Recorded<Connection>, ConsentError> {
         let until = tokio::time::Instant::now() + STORING;
         loop {
             let credentials = self.store().credentials();
@@ -378,19 +378,20 @@ impl Broker {
         usable: &UsableApp,
         code: &str,
         config: &Config,
-    ) -> Result<(Granted, Timestamp), AuthorizeError> {
+    ) -> Result<(Granted, Timestamp), ConsentError> {
         let sent = self.clock().now();
         let flow = moment(sent, self.random())
             .with("code", code)
             .with("redirect_uri", returned.redirect_uri.as_str())
             .with("code_verifier", returned.code_verifier.clone());
-        let scope =
-            returned.scopes.join(&target.mode.consent_scopes().ok_or(AuthorizeError::NoConsent)?.separator);
+        let scope = returned
+            .scopes
+            .join(&target.mode.consent_scopes().ok_or(ConsentError::ModeWithoutConsent)?.separator);
         let flow = if scope.is_empty() { flow } else { flow.with("scope", scope) };
         let secrets = SecretFields::default();
         let app = app_values(usable);
         let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
-        let request = target.mode.exchange(given).ok_or(AuthorizeError::NoConsent)?;
+        let request = target.mode.exchange(given).ok_or(ConsentError::ModeWithoutConsent)?;
         let request =
             request.map_err(|missing| Violations::of(missing.0, "must be set before a consent can end"))?;
         let answer = self.http().send(request).await.map_err(|error| {
@@ -400,36 +401,36 @@ impl Broker {
                 detail,
                 "a code could not be exchanged"
             );
-            AuthorizeError::Unavailable
+            ConsentError::Unavailable
         })?;
         let granted =
             target.mode.read_tokens(answer.status, &answer.body, sent).map_err(|kind| match kind {
-                RefusalKind::Dead | RefusalKind::Busy => AuthorizeError::CodeRefused,
+                RefusalKind::Dead | RefusalKind::Busy => ConsentError::CodeRefused,
                 RefusalKind::Unknown => {
                     let code = target.mode.refusal_code(&answer.body);
-                    AuthorizeError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
+                    ConsentError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
                 }
-                RefusalKind::App => AuthorizeError::AppRefused,
+                RefusalKind::App => ConsentError::AppRefused,
                 RefusalKind::Throttled => {
-                    AuthorizeError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) }
+                    ConsentError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) }
                 }
-                RefusalKind::Clock | RefusalKind::Outage => AuthorizeError::Unavailable,
+                RefusalKind::Clock | RefusalKind::Outage => ConsentError::Unavailable,
             })?;
         Ok((granted, sent))
     }
 
-    async fn app(&self, target: Target<'_>) -> Result<UsableApp, AuthorizeError> {
+    async fn app(&self, target: Target<'_>) -> Result<UsableApp, ConsentError> {
         let usable = self.store().apps().usable_in(target.scope, &target.connection.provider).await?;
-        usable.ok_or(AuthorizeError::NoApp)
+        usable.ok_or(ConsentError::AppMissing)
     }
 
     /// The app, unless the mode hands over keys: that needs none.
-    async fn needed_app(&self, target: Target<'_>) -> Result<Option<UsableApp>, AuthorizeError> {
+    async fn needed_app(&self, target: Target<'_>) -> Result<Option<UsableApp>, ConsentError> {
         if target.mode.handoff.is_some() { Ok(None) } else { self.app(target).await.map(Some) }
     }
 
     /// The fields of the credential so far; none if it has none.
-    pub(crate) async fn fields(&self, target: Target<'_>) -> Result<SecretFields, AuthorizeError> {
+    pub(crate) async fn fields(&self, target: Target<'_>) -> Result<SecretFields, ConsentError> {
         let credentials = self.store().credentials();
         let selector = Selector::Connection { id: target.connection.id, version: None };
         let fetched = credentials.fetch(target.scope, &selector).await?;
@@ -442,7 +443,11 @@ impl Broker {
 }
 
 /// Whether the browser comes back to the vault's own callback, `own`.
-fn check_way_back(own: Option<&str>, redirect_uri: &str, wanted: &Wanted) -> Result<bool, Violations> {
+fn check_way_back(
+    own: Option<&str>,
+    redirect_uri: &str,
+    wanted: &ConsentRequest,
+) -> Result<bool, Violations> {
     let public = own == Some(redirect_uri);
     let rule = if redirect_uri.is_empty() {
         ("redirect_uri", "must be stored with PutOAuthApp before a consent can begin")
@@ -484,7 +489,7 @@ pub fn confirmation_code(state: &str) -> String {
 pub(crate) fn accepted(
     mode: &Mode,
     settings: serde_json::Map<String, Value>,
-) -> Result<Config, AuthorizeError> {
+) -> Result<Config, ConsentError> {
     let config = Config::new(settings).map_err(|rule| Violations::of("config", rule.to_string()))?;
     Ok(mode.accepted_config("config", config)?)
 }

@@ -7,7 +7,7 @@ use crate::Callback;
 
 /// What the provider sent the browser back with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Brought<'a> {
+pub enum CallbackResult<'a> {
     /// A code that can be exchanged.
     Code(&'a str),
     /// The account's owner has declined.
@@ -24,14 +24,14 @@ const WORDS: [&str; 6] = ["denied", "deny", "cancel", "declin", "reject", "refus
 
 impl<'a> Callback<'a> {
     /// Reads the callback of a consent.
-    pub fn brought(&self, authorize: &Authorize) -> Brought<'a> {
+    pub fn result(&self, authorize: &Authorize) -> CallbackResult<'a> {
         let given =
             |name: &str| self.parameters.get(name).map(String::as_str).filter(|text| !text.is_empty());
         match given(&authorize.code) {
             // An error beside a code is an error: no provider that works sends both.
-            Some(code) if given("error").is_none() => Brought::Code(code),
-            _ if self.is_denial() => Brought::Denial,
-            _ => Brought::Failure,
+            Some(code) if given("error").is_none() => CallbackResult::Code(code),
+            _ if self.is_denial() => CallbackResult::Denial,
+            _ => CallbackResult::Failure,
         }
     }
 

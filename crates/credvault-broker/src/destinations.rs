@@ -11,7 +11,7 @@ impl Broker {
     ///
     /// # Errors
     /// A violation for each setting that leads to a place that is not public, or that is not written plainly.
-    pub fn check_places(&self, path: &str, mode: &Mode, config: &Config) -> Result<(), Violations> {
+    pub fn check_destinations(&self, path: &str, mode: &Mode, config: &Config) -> Result<(), Violations> {
         let mut violations = Violations::default();
         for (setting, place) in mode.chosen_places(config) {
             // What a setting adds to a host must not end the host, or begin another.

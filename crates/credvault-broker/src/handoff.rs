@@ -11,20 +11,20 @@ use credvault_store::{
 use serde_json::Value;
 
 use crate::authorize::frozen_url;
-use crate::{AuthorizeError, Broker, Target};
+use crate::{Broker, ConsentError, Target};
 
 impl Broker {
     /// Keeps the keys that a provider posts, until its consent is completed or over.
     ///
     /// # Errors
     /// They are not what the mode must have, or the consent does not wait for them.
-    pub async fn take_handoff(
+    pub async fn take_delivery(
         &self,
         target: Target<'_>,
         awaited: &AwaitedAuthorization,
         posted: &Value,
-    ) -> Result<(), AuthorizeError> {
-        let handoff = target.mode.handoff.as_ref().ok_or(AuthorizeError::NoConsent)?;
+    ) -> Result<(), ConsentError> {
+        let handoff = target.mode.handoff.as_ref().ok_or(ConsentError::ModeWithoutConsent)?;
         let missing = || Violations::of("fields", "must all be there");
         let fields = handoff.fields(posted).ok_or_else(missing)?;
         target.mode.check_secrets("fields", &fields)?;
@@ -37,12 +37,12 @@ impl Broker {
         target: Target<'_>,
         returned: &ReturnedAuthorization,
         write: &Write,
-    ) -> Result<Recorded<Connection>, AuthorizeError> {
+    ) -> Result<Recorded<Connection>, ConsentError> {
         let Target { connection, mode, .. } = target;
         if frozen_url(target, None) != returned.exchange_url {
-            return Err(AuthorizeError::SettingsChanged);
+            return Err(ConsentError::SettingsChanged);
         }
-        let handed_over = returned.handed_over.as_ref().ok_or(AuthorizeError::NotHandedOver)?;
+        let handed_over = returned.handed_over.as_ref().ok_or(ConsentError::NotDelivered)?;
         // What is not handed over stays: a webhook secret, say.
         let mut fields: SecretFields = self.fields(target).await?;
         for (name, value) in handed_over.iter() {

@@ -32,12 +32,12 @@ mod published;
 
 pub mod webhook;
 
-pub use authorize::{AuthorizeError, Begun, Callback, Target, Wanted, confirmation_code};
-pub use broker::Broker;
-pub use callback::Brought;
+pub use authorize::{BegunConsent, Callback, ConsentError, ConsentRequest, Target, confirmation_code};
+pub use broker::{Broker, Parts};
+pub use callback::CallbackResult;
 pub use guard::{Guard, Network, NetworkError};
 pub use http::{Answer, Http, Receipt, SendError};
 pub use refresher::{
-    ENOUGH, LONGEST_ATTEMPT, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time,
+    MAX_ATTEMPT_TIME, MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time,
 };
-pub use verify::VerifyError;
+pub use verify::TestError;

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use crate::refresher::{app_values, moment};
 use crate::verify::PAUSE;
 use crate::webhook::{Checked, Delivery, WebhookError, check_ebay, ebay_key_id};
-use crate::{Answer, Broker, Http, VerifyError};
+use crate::{Answer, Broker, Http, TestError};
 
 /// How long a key is used before it is fetched anew.
 const MEMORY: Duration = Duration::from_secs(3600);
@@ -35,14 +35,14 @@ impl Broker {
     ///
     /// # Errors
     /// Nobody knows: the key cannot be fetched. The inner error is the verdict on the delivery.
-    pub async fn check_published(
+    pub async fn check_with_public_key(
         &self,
         tenant: &TenantId,
         keys: &PublicKeys,
         config: &Config,
         usable: Option<&UsableApp>,
         delivery: &Delivery<'_>,
-    ) -> Result<Result<Checked, WebhookError>, VerifyError> {
+    ) -> Result<Result<Checked, WebhookError>, TestError> {
         let id = match ebay_key_id(delivery) {
             Ok(id) => id,
             Err(error) => return Ok(Err(error)),
@@ -101,7 +101,7 @@ impl Published {
         http: &Http,
         now: Timestamp,
         wanted: Wanted<'_>,
-    ) -> Result<Option<P256Key>, VerifyError> {
+    ) -> Result<Option<P256Key>, TestError> {
         let Wanted { tenant, keys, config, app, flow } = wanted;
         let url = keys.key_url(config, app, flow).map_err(missing)?;
         let place = (url, app.client_id.clone());
@@ -139,7 +139,7 @@ impl Published {
         http: &Http,
         now: Timestamp,
         wanted: Wanted<'_>,
-    ) -> Result<Option<P256Key>, VerifyError> {
+    ) -> Result<Option<P256Key>, TestError> {
         let Wanted { keys, config, app, flow, .. } = wanted;
         let token = self.token(http, now, wanted).await?;
         let flow = flow.clone().with("token", token);
@@ -147,14 +147,14 @@ impl Published {
         match answer.status {
             200..300 => {
                 let key = keys.read_key(&answer.body).and_then(|pem| P256Key::from_pem(pem).ok());
-                Ok(Some(key.ok_or(VerifyError::Unavailable)?))
+                Ok(Some(key.ok_or(TestError::Unavailable)?))
             }
             400 | 404 => Ok(None),
             401 => {
                 let place =
                     (keys.token_request(config, app, &flow).map_err(missing)?.url, app.client_id.clone());
                 self.with(|memory| memory.tokens.remove(&place));
-                Err(VerifyError::Unavailable)
+                Err(TestError::Unavailable)
             }
             _ => Err(refused(&answer)),
         }
@@ -165,7 +165,7 @@ impl Published {
         http: &Http,
         now: Timestamp,
         wanted: Wanted<'_>,
-    ) -> Result<SecretString, VerifyError> {
+    ) -> Result<SecretString, TestError> {
         let Wanted { keys, config, app, flow, .. } = wanted;
         let request = keys.token_request(config, app, flow).map_err(missing)?;
         let place = (request.url.clone(), app.client_id.clone());
@@ -202,7 +202,7 @@ impl Memory {
     }
 
     /// Counts a look-up of a tenant.
-    fn count(&mut self, tenant: &TenantId, now: Timestamp) -> Result<(), VerifyError> {
+    fn count(&mut self, tenant: &TenantId, now: Timestamp) -> Result<(), TestError> {
         let end = self.minute.0.after(MINUTE);
         if now >= end {
             self.minute = (now, HashMap::new());
@@ -210,7 +210,7 @@ impl Memory {
         let left = LOOKUPS.saturating_sub(self.minute.1.values().sum());
         let own = self.minute.1.entry(tenant.clone()).or_default();
         if left == 0 || *own >= FOR_EACH_LEFT * left {
-            return Err(VerifyError::Throttled { retry: now.until(end) });
+            return Err(TestError::Throttled { retry: now.until(end) });
         }
         *own += 1;
         Ok(())
@@ -232,21 +232,21 @@ fn remember<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: 
     map.insert(key, value);
 }
 
-async fn send(http: &Http, request: ProviderRequest) -> Result<Answer, VerifyError> {
+async fn send(http: &Http, request: ProviderRequest) -> Result<Answer, TestError> {
     http.send(request).await.map_err(|error| {
         tracing::info!(%error, "a public key could not be fetched");
-        VerifyError::Unavailable
+        TestError::Unavailable
     })
 }
 
-fn refused(answer: &Answer) -> VerifyError {
+fn refused(answer: &Answer) -> TestError {
     match answer.status {
-        429 => VerifyError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) },
-        _ => VerifyError::Unavailable,
+        429 => TestError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) },
+        _ => TestError::Unavailable,
     }
 }
 
-fn missing(missing: Missing) -> VerifyError {
+fn missing(missing: Missing) -> TestError {
     Violations::of(missing.0, "must be set before the provider's public key can be fetched").into()
 }
 

@@ -21,15 +21,16 @@ use tokio_util::task::TaskTracker;
 
 use attempt::PROMPT;
 
+use crate::broker::Parts;
 use crate::http::{Http, READ_ON};
 use crate::pace::Pace;
 pub use request::{app_values, due_time};
 pub(crate) use request::{merge, moment};
 
 /// The longest that an attempt takes from its claim to the end of the provider's answer.
-pub const LONGEST_ATTEMPT: Duration = Duration::from_secs(PROMPT.as_secs() + READ_ON.as_secs());
+pub const MAX_ATTEMPT_TIME: Duration = Duration::from_secs(PROMPT.as_secs() + READ_ON.as_secs());
 /// How much life an access token must have left to be given out without another look.
-pub const ENOUGH: Duration = Duration::from_secs(30);
+pub const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(30);
 /// How long a due refresh that did not succeed is not looked at again, at least.
 const CROWD: Duration = Duration::from_secs(10);
 /// How many due refreshes are worked on at once.
@@ -204,14 +205,8 @@ impl std::fmt::Debug for Refresher {
 
 impl Refresher {
     /// A refresher for everything in `store`.
-    pub fn new(
-        store: Store,
-        catalog: Arc<Catalog>,
-        http: Http,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-        limits: RefreshLimits,
-    ) -> Self {
+    pub fn new(parts: Parts, limits: RefreshLimits) -> Self {
+        let Parts { store, catalog, http, clock, random } = parts;
         let RefreshLimits { per_second, perseverance } = limits;
         let pace = Pace::new(store.clone(), Arc::clone(&clock), Arc::clone(&random), per_second);
         let (flights, providers, work) = (Mutex::default(), Mutex::default(), TaskTracker::new());

@@ -11,10 +11,10 @@ use crate::refresher::{app_values, moment};
 
 /// Why nobody knows whether a credential works.
 #[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
+pub enum TestError {
     /// The catalog has no verification.
     #[error("the provider's catalog entry has no verification for this auth mode")]
-    NoVerification,
+    Untestable,
     /// A setting is missing that the call needs.
     #[error(transparent)]
     Invalid(#[from] Violations),
@@ -40,33 +40,33 @@ impl Broker {
     ///
     /// # Errors
     /// Nobody knows.
-    pub async fn verify(
+    pub async fn test(
         &self,
         scope: &TenantScope,
         provider: &ProviderId,
         mode: &Mode,
         config: &Config,
         secrets: &SecretFields,
-    ) -> Result<Verdict, VerifyError> {
+    ) -> Result<Verdict, TestError> {
         let usable = self.store().apps().usable_in(scope, provider).await?;
         let app = usable.as_ref().map(app_values);
         let flow = moment(self.clock().now(), self.random());
         let request = mode
             .verify(Given { config, secrets, app: app.as_ref(), flow: &flow })
-            .ok_or(VerifyError::NoVerification)?;
+            .ok_or(TestError::Untestable)?;
         let request = request.map_err(|missing| {
             Violations::of(missing.0, "must be set before the credential can be tested")
         })?;
         let answer = self.http().send(request).await.map_err(|error| {
             let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
             tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
-            VerifyError::Unavailable
+            TestError::Unavailable
         })?;
-        match mode.verdict(answer.status, &answer.body).ok_or(VerifyError::NoVerification)? {
+        match mode.verdict(answer.status, &answer.body).ok_or(TestError::Untestable)? {
             Verdict::Unclear(RefusalKind::Throttled) => {
-                Err(VerifyError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) })
+                Err(TestError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) })
             }
-            Verdict::Unclear(_) => Err(VerifyError::Unavailable),
+            Verdict::Unclear(_) => Err(TestError::Unavailable),
             verdict => Ok(verdict),
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use credvault_broker::{AuthorizeError, Brought, Callback, Target};
+use credvault_broker::{Callback, CallbackResult, ConsentError, Target};
 use credvault_domain::{Action, AuditEvent, Connection, ProviderId, TenantScope, TenantSource, TraceId};
 use credvault_identity::{Caller, VerifiedTenant};
 use credvault_store::{AuthorizationError, AwaitedAuthorization, Beginner, Error};
@@ -94,7 +94,7 @@ impl Consents {
             None => self.new_browser()?,
         };
         // Bound only when nothing else can fail, for it is bound once.
-        let url = self.0.broker.go_on(self.target(found)?, awaited, state).await?;
+        let url = self.0.broker.provider_page(self.target(found)?, awaited, state).await?;
         self.0.store.authorizations().start(awaited, &browser).await?;
         Ok(Started { url: url.expose_secret().to_owned(), browser })
     }
@@ -140,12 +140,12 @@ impl Consents {
             return Err(over.into());
         }
         let authorizations = self.0.store.authorizations();
-        let mut brought = self.brought(connection, query)?;
+        let mut brought = self.result(connection, query)?;
         let kept = brought.is_ok().then_some(query);
         authorizations.arrive(awaited, browser.id.as_deref(), kept).await?;
         let hands_over = self.0.mode(&connection.provider, &connection.auth_mode)?.handoff.is_some();
         if brought.is_ok() && hands_over && !authorizations.was_handed_over(awaited).await? {
-            brought = Err(AuthorizeError::NotHandedOver);
+            brought = Err(ConsentError::NotDelivered);
         }
         if let Err(failure) = brought {
             authorizations.decline(awaited).await?;
@@ -155,21 +155,21 @@ impl Consents {
     }
 
     /// Whether a callback brings something that can be completed, and why not.
-    fn brought(
+    fn result(
         &self,
         connection: &Connection,
         query: &Parameters,
-    ) -> Result<Result<(), AuthorizeError>, Refusal> {
+    ) -> Result<Result<(), ConsentError>, Refusal> {
         let mode = self.0.mode(&connection.provider, &connection.auth_mode)?;
         if let Some(handoff) = &mode.handoff {
-            return Ok(if handoff.succeeded(query) { Ok(()) } else { Err(AuthorizeError::Denied) });
+            return Ok(if handoff.succeeded(query) { Ok(()) } else { Err(ConsentError::Denied) });
         }
         let authorize = mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
-        let authorize = authorize.ok_or(AuthorizeError::NoConsent)?;
-        Ok(match (Callback { parameters: query }).brought(authorize) {
-            Brought::Code(_) => Ok(()),
-            Brought::Denial => Err(AuthorizeError::Denied),
-            Brought::Failure => Err(AuthorizeError::Declined),
+        let authorize = authorize.ok_or(ConsentError::ModeWithoutConsent)?;
+        Ok(match (Callback { parameters: query }).result(authorize) {
+            CallbackResult::Code(_) => Ok(()),
+            CallbackResult::Denial => Err(ConsentError::Denied),
+            CallbackResult::Failure => Err(ConsentError::NotGranted),
         })
     }
 
@@ -183,7 +183,7 @@ impl Consents {
         };
         let Some(newest) = open.first() else { return page_of(&AuthorizationError::Missing.into()) };
         let one = open.iter().all(|found| found.connection.id == newest.connection.id);
-        let refusal: Refusal = match (one, self.brought(&newest.connection, query)) {
+        let refusal: Refusal = match (one, self.result(&newest.connection, query)) {
             (false, _) => AuthorizationError::Ambiguous.into(),
             // A code without a state is not this browser's for sure, so it is never exchanged.
             (true, Ok(Ok(()))) => AuthorizationError::Missing.into(),
@@ -285,7 +285,7 @@ impl Found {
             _ => true,
         };
         let outcome = match refusal {
-            Refusal::Authorize(AuthorizeError::Denied) => "denied",
+            Refusal::Authorize(ConsentError::Denied) => "denied",
             _ => "failed",
         };
         if tells { page.telling(self.back(), outcome) } else { page }

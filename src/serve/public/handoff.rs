@@ -21,7 +21,7 @@ impl Consents {
             return false;
         }
         let Ok(target) = self.target(&found) else { return false };
-        self.0.broker.take_handoff(target, &found.awaited, &posted).await.is_ok()
+        self.0.broker.take_delivery(target, &found.awaited, &posted).await.is_ok()
     }
 
     /// The callback's parameters, with the state where all providers but those that hand over keys put it.

@@ -1,6 +1,6 @@
 //! The pages of refusals: for each what happened and what to do, in the words of the person who reads it.
 
-use credvault_broker::AuthorizeError;
+use credvault_broker::ConsentError;
 use credvault_store::{AuthorizationError, Error};
 use http::StatusCode;
 
@@ -93,23 +93,23 @@ fn of_state(error: AuthorizationError) -> Page {
     Page::plain(status, kind, title, text)
 }
 
-fn of_consent(error: &AuthorizeError) -> Page {
+fn of_consent(error: &ConsentError) -> Page {
     match error {
         // Nothing went wrong here, so the status says so.
-        AuthorizeError::Denied => Page::plain(
+        ConsentError::Denied => Page::plain(
             StatusCode::OK,
             "denied",
             "Not connected",
             "You did not give access, so nothing was connected and nothing was changed. You can begin again.",
         ),
-        AuthorizeError::Declined => Page::plain(
+        ConsentError::NotGranted => Page::plain(
             StatusCode::OK,
             "no_access",
             "The provider gave no access",
             "The provider reports an error. Begin again; if it stays like this, ask the people who run the application \
              that you came from.",
         ),
-        AuthorizeError::Unavailable | AuthorizeError::Throttled { .. } => unavailable(),
+        ConsentError::Unavailable | ConsentError::Throttled { .. } => unavailable(),
         other => not_connected(&other.to_string()),
     }
 }

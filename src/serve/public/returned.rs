@@ -1,7 +1,7 @@
 //! What the person does who has come back: carry the answer to the application, or confirm or cancel here. The page can
 //! be loaded again, for what the provider sent is kept until the consent is over.
 
-use credvault_broker::{AuthorizeError, Callback, confirmation_code};
+use credvault_broker::{Callback, ConsentError, confirmation_code};
 use credvault_domain::{Action, AuditEvent, Connection};
 use credvault_identity::Facts;
 use credvault_store::{AuthorizationError, Bringer, Write};
@@ -94,7 +94,7 @@ impl Consents {
         let kept = authorizations.callback(awaited).await?;
         if decision != "connect" {
             authorizations.decline(awaited).await?;
-            return Err(AuthorizeError::Denied.into());
+            return Err(ConsentError::Denied.into());
         }
         let callback = Callback { parameters: &kept.parameters };
         let broker = &self.0.broker;
@@ -103,11 +103,11 @@ impl Consents {
         let permit =
             identity.authorize(&caller(awaited), Action::CompleteAuthorization, &awaited.tenant, facts)?;
         let bringer = Bringer { user: awaited.beginner.user.as_ref(), session: None, public: true };
-        let returned = broker.returned(scope, callback, bringer).await?;
+        let returned = broker.take_callback(scope, callback, bringer).await?;
         let event = AuditEvent { policies: permit.policies, ..found.event(browser) };
         let write = Write { event, repeat: None };
         let target = self.target(found)?;
-        let completed = broker.complete(target, &returned, callback, &write).await;
+        let completed = broker.complete_consent(target, &returned, callback, &write).await;
         completed.map_err(|error| Refusal::from(error).spent())?.into_inner();
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use credvault_store::{AppKey, AppRevision, LeftOut, Pause};
 
-use crate::refresher::LONGEST_ATTEMPT;
+use crate::refresher::MAX_ATTEMPT_TIME;
 
 /// How many must say the same.
 const WITNESSES: usize = 2;
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const MEMORY: Duration = Duration::from_secs(600);
 /// How long an attempt through a door that is ajar may take before another is made: longer than any takes, or what comes
 /// of it would count for nothing.
-const PROBE: Duration = Duration::from_secs(LONGEST_ATTEMPT.as_secs() + 5);
+const PROBE: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
 /// How long an attempt that could cost a consent leaves the first try to those that cannot.
 const DEFERENCE: Duration = Duration::from_secs(5);
 /// How many are remembered before those that do well are forgotten.

@@ -67,7 +67,7 @@ impl Provider {
         Self { catalog, http, tokens, keys, works, has }
     }
 
-    async fn key(&self, published: &Published, now: Timestamp, id: &str) -> Result<bool, VerifyError> {
+    async fn key(&self, published: &Published, now: Timestamp, id: &str) -> Result<bool, TestError> {
         self.key_for("acme", published, now, id).await
     }
 
@@ -77,7 +77,7 @@ impl Provider {
         published: &Published,
         now: Timestamp,
         id: &str,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<bool, TestError> {
         let tenant = TenantId::parse(tenant).expect("an id");
         let provider = self.catalog.get(&ProviderId::parse("keys").expect("an id")).expect("known");
         let keys = provider.webhooks["events"].public_keys.as_ref().expect("published");
@@ -139,7 +139,7 @@ async fn unknown_keys_are_looked_up_so_often_and_not_more_and_each_tenant_has_it
         assert!(!found.expect("an answer"));
     }
     let more = provider.key(&published, noon(), "unknown").await;
-    assert!(matches!(more, Err(VerifyError::Throttled { retry }) if retry == MINUTE), "{more:?}");
+    assert!(matches!(more, Err(TestError::Throttled { retry }) if retry == MINUTE), "{more:?}");
     assert_eq!(provider.asked(), (1, OF_ONE));
     // Others look up what is left, the last of them one at least.
     let mut asked = OF_ONE;
@@ -178,7 +178,7 @@ async fn a_known_key_is_used_for_a_day_while_it_cannot_be_fetched() {
         assert_eq!(provider.asked().1, asked, "once a minute");
     }
     let late = provider.key(&published, seconds(24 * 3600), "known").await;
-    assert!(matches!(late, Err(VerifyError::Unavailable)), "{late:?}");
+    assert!(matches!(late, Err(TestError::Unavailable)), "{late:?}");
     provider.works.store(true, Ordering::SeqCst);
     assert!(provider.key(&published, seconds(24 * 3600), "known").await.expect("an answer"));
 }

@@ -238,7 +238,7 @@ fn what_comes_of_those_who_try_counts_however_late_it_comes() {
     scene.now = scene.now.after(seconds(5));
     assert_eq!((scene.pass(3, 1, true), scene.pass(4, 1, true)), (Ok(()), Ok(())));
     // A black hole: neither hears anything for as long as an attempt may take. Others come meanwhile.
-    for _ in 0..LONGEST_ATTEMPT.as_secs() {
+    for _ in 0..MAX_ATTEMPT_TIME.as_secs() {
         scene.now = scene.now.after(seconds(1));
         assert_eq!(scene.pass(5, 1, true), Err(Shut::Probing));
     }
