@@ -1,42 +1,70 @@
-//! Compiles the protos with protox, so that a machine without protoc builds.
+//! The build script of `crates/credvault-proto`: compiles `proto/` with protox, so that a machine without protoc
+//! builds. Cargo runs it in that crate's folder.
+//!
+//! Besides prost's and tonic's code it writes two lists for macros, taken from the descriptors: `redacted.rs`, the
+//! messages that hide their content from `Debug`, and `messages.rs`, all messages, for tests.
 
+use std::error::Error;
 use std::path::Path;
 
-use protox::prost_reflect::DescriptorPool;
+use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=proto");
-    let mut files: Vec<_> = std::fs::read_dir("proto/credvault/v1")?
+const PACKAGE: &str = "credvault.v1";
+const PROTO_ROOT: &str = "../../proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROTO_ROOT}");
+    let mut files: Vec<_> = std::fs::read_dir(format!("{PROTO_ROOT}/credvault/v1"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.sort();
-    let mut compiler = protox::Compiler::new(["proto"])?;
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
     compiler.include_source_info(true).include_imports(true).open_files(files)?;
-    let descriptors = compiler.file_descriptor_set();
-    let hidden = redacted(&compiler.descriptor_pool());
+
+    let messages = messages(&compiler.descriptor_pool())?;
+    let redacted: Vec<_> = messages
+        .iter()
+        .filter(|message| message.fields().any(|field| is_redacted(&field)))
+        .cloned()
+        .collect();
     let out = std::env::var("OUT_DIR")?;
-    // As protox encodes it: prost's own types know no `debug_redact`.
-    std::fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    std::fs::write(Path::new(&out).join("hidden.rs"), format!("hidden! {{ {} }}\n", hidden.join(" ")))?;
+    let out = Path::new(&out);
+    std::fs::write(out.join("messages.rs"), macro_call("every_message", &messages))?;
+    std::fs::write(out.join("redacted.rs"), macro_call("debug_shows_the_type_only", &redacted))?;
+    // As protox encodes it: prost's own descriptor types drop `debug_redact`.
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
     let mut builder = tonic_prost_build::configure()
         // Ordered maps: the same request always encodes to the same bytes, which is how a repetition is recognised.
         .btree_map(".")
-        .codec_path("crate::wire::Codec");
-    for message in &hidden {
-        builder = builder.skip_debug([format!(".credvault.v1.{message}")]);
+        .codec_path("crate::Codec");
+    for message in &redacted {
+        builder = builder.skip_debug([format!(".{}", message.full_name())]);
     }
-    builder.compile_fds(descriptors)?;
+    builder.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 
-/// The messages with a field that is marked `debug_redact`: their `Debug` shows nothing.
-fn redacted(pool: &DescriptorPool) -> Vec<String> {
-    let marked = |field: protox::prost_reflect::FieldDescriptor| {
-        let options = field.options();
-        options.get_field_by_name("debug_redact").and_then(|value| value.as_bool()).unwrap_or(false)
-    };
-    pool.all_messages()
-        .filter(|message| message.package_name() == "credvault.v1" && message.fields().any(marked))
-        .map(|message| message.name().to_owned())
-        .collect()
+/// The messages of our package for which prost generates a type. A nested message would be a type of an inner module,
+/// which the generated lists do not name, so it is refused.
+fn messages(pool: &DescriptorPool) -> Result<Vec<MessageDescriptor>, Box<dyn Error>> {
+    let ours = |message: &MessageDescriptor| message.package_name() == PACKAGE && !message.is_map_entry();
+    let messages: Vec<_> = pool.all_messages().filter(ours).collect();
+    match messages.iter().find(|message| message.parent_message().is_some()) {
+        Some(nested) => {
+            Err(format!("{} is a nested message: move it to the top level", nested.full_name()).into())
+        }
+        None => Ok(messages),
+    }
+}
+
+/// Whether the field is marked `debug_redact`.
+fn is_redacted(field: &FieldDescriptor) -> bool {
+    field.options().get_field_by_name("debug_redact").and_then(|value| value.as_bool()).unwrap_or(false)
+}
+
+/// A call of a macro with the messages' names.
+fn macro_call(name: &str, messages: &[MessageDescriptor]) -> String {
+    let names: Vec<_> = messages.iter().map(MessageDescriptor::name).collect();
+    format!("{name}! {{ {} }}\n", names.join(" "))
 }

@@ -4,7 +4,7 @@
 //! This package is wire and wiring, and nothing else: [`proto`] is the public contract with generated clients and
 //! servers; everything behind it stands in the crates beside this one. `ARCHITECTURE.md` is the map.
 
-pub mod proto;
+pub use credvault_proto as proto;
 
 pub mod settings;
 

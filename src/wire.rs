@@ -1,7 +1,6 @@
-//! Between the wire and the domain: the codec, requests into domain types, domain types into responses, and errors into
+//! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses. No other module looks into a message.
 
-mod codec;
 mod events;
 mod json;
 mod page;
@@ -9,7 +8,6 @@ mod parse;
 mod refusal;
 mod render;
 
-pub(crate) use codec::Codec;
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, new_event_endpoint,
     optional_event_endpoint_id, stored_event_endpoint,

@@ -1,5 +1,6 @@
-//! Protobuf over gRPC, as tonic's own codec, except for messages that do not decode: they are the caller's mistake and
-//! answered as such, not as an internal error.
+//! Protobuf over gRPC, as tonic's own codec does it, with two differences. A message that does not decode is the
+//! caller's mistake and is answered with `INVALID_ARGUMENT`, not with `INTERNAL`. An encoder reserves exactly the bytes
+//! that its message needs.
 
 use std::marker::PhantomData;
 
@@ -7,14 +8,14 @@ use prost::Message;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 
-/// What an encoder begins with: most answers fit.
-const BUFFER: usize = 1024;
-/// From how many bytes on a stream's messages are sent without waiting for more.
-const YIELD: usize = 32 * 1024;
+/// The size of a new buffer. Most answers fit.
+const INITIAL_BUFFER_BYTES: usize = 1024;
+/// A stream sends what it has encoded once it has this many bytes.
+const SEND_THRESHOLD_BYTES: usize = 32 * 1024;
 
-/// The codec of every RPC.
+/// The codec of every RPC, in clients and servers.
 #[derive(Debug)]
-pub(crate) struct Codec<T, U>(PhantomData<(T, U)>);
+pub struct Codec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for Codec<T, U> {
     fn default() -> Self {
@@ -37,10 +38,10 @@ impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> tonic::
     }
 }
 
-/// Encodes one message into as many bytes as it has: a buffer that grows by doubling would hold up to twice as many for
-/// as long as the answer is unread.
+/// Encodes one message into a buffer of exactly its size. A buffer that grows by doubling would hold up to twice as many
+/// bytes for as long as the answer is unread.
 #[derive(Debug)]
-pub(crate) struct ProtobufEncoder<T>(PhantomData<T>);
+pub struct ProtobufEncoder<T>(PhantomData<T>);
 
 impl<T: Message> Encoder for ProtobufEncoder<T> {
     type Item = T;
@@ -52,13 +53,13 @@ impl<T: Message> Encoder for ProtobufEncoder<T> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER, YIELD)
+        BufferSettings::new(INITIAL_BUFFER_BYTES, SEND_THRESHOLD_BYTES)
     }
 }
 
-/// Decodes one message.
+/// Decodes one message from the bytes of a frame.
 #[derive(Debug)]
-pub(crate) struct ProtobufDecoder<U>(PhantomData<U>);
+pub struct ProtobufDecoder<U>(PhantomData<U>);
 
 impl<U: Message + Default> Decoder for ProtobufDecoder<U> {
     type Item = U;
