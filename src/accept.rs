@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::room::{Room, Share, neighbourhood};
+use credvault_operations::room::{Room, Share, neighbourhood};
 
 /// How long is waited after an accept that failed: for want of file descriptors the next would fail at once.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -19,10 +19,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use crate::room::{Account, Share};
 use crate::server::Arrived;
 use crate::vault::Vault;
-use crate::wire::{self, Refusal};
+use crate::wire;
+use credvault_operations::room::{Account, Share};
+use credvault_operations::{Class, Refusal};
 
 /// How long the work of a call may take, whether somebody waits for it or not: longer than every deadline and every limit
 /// of the database, so it ends only what would never end.
@@ -117,7 +118,7 @@ where
     let (_, extensions, message) = request.into_parts();
     let Some(ticket) = extensions.get::<Ticket>() else {
         tracing::error!("a call came past the gate");
-        return Err(Refusal::Internal.status(""));
+        return Err(wire::status(&Refusal::Internal, ""));
     };
     let call = Arc::new(Call::enter(vault, ticket));
     let handling = handler(Arc::clone(&call), message);
@@ -150,7 +151,7 @@ where
     match tokio::spawn(answer).await {
         Ok(answer) => answer,
         // The runtime is ending.
-        Err(_) => Err(Refusal::Internal.status(&trace.to_string())),
+        Err(_) => Err(wire::status(&Refusal::Internal, &trace.to_string())),
     }
 }
 
@@ -379,8 +380,8 @@ impl Call {
         let named = tenant.map(|tenant| tenant_name(&tenant)).into_iter().chain(other);
         event.changed.splice(..0, named);
         event.outcome = refusal.outcome();
-        event.reason = Some(refusal.recorded());
-        event.policies = refusal.policies();
+        event.reason = Some(refusal.recorded_reason());
+        event.policies = refusal.policies().to_vec();
         // Nothing leaves with a refusal.
         event.released = Vec::new();
         event
@@ -407,7 +408,7 @@ impl Call {
     /// Records and logs a refusal, and makes the status of it.
     async fn refuse(&self, refusal: Refusal) -> Status {
         record_refusal(&self.vault, self.refused_event(&refusal), &refusal).await;
-        refusal.status(&self.trace.to_string())
+        wire::status(&refusal, &self.trace.to_string())
     }
 
     /// The owner of something new: whom the request names, or the verified user, or the space that the call works in.
@@ -445,20 +446,22 @@ pub(crate) fn tenant_name(tenant: &TenantId) -> String {
 
 /// Counts a refusal and logs it, with its cause.
 pub(crate) fn note_refusal(action: Action, refusal: &Refusal) {
-    let (action, reason) = (action.as_str(), refusal.kind().1.as_str());
+    let (action, reason) = (action.as_str(), refusal.reason().as_str());
     metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason).increment(1);
-    match refusal.kind().0 {
-        tonic::Code::Unavailable | tonic::Code::DataLoss | tonic::Code::Internal => {
+    match refusal.class() {
+        Class::Unavailable | Class::Broken => {
             tracing::error!(action, reason, error = chain(refusal), "the call failed");
         }
-        _ => tracing::info!(action, reason, "the call was refused"),
+        Class::Denied | Class::Refused | Class::Exhausted => {
+            tracing::info!(action, reason, "the call was refused");
+        }
     }
 }
 
 /// Makes the record of a refusal durable if it can be, counts it and logs it. The refusal stands either way.
 pub(crate) async fn record_refusal(vault: &Vault, event: AuditEvent, refusal: &Refusal) {
     note_refusal(event.action, refusal);
-    let (action, reason) = (event.action.as_str(), refusal.kind().1.as_str());
+    let (action, reason) = (event.action.as_str(), refusal.reason().as_str());
     // What browsers do is done in the name of a service, and must not use up its share.
     let payer = event.service.as_ref().filter(|_| event.tenant_source != TenantSource::State);
     // The log has just not taken the record of this call: to wait for it again would cost the caller a second time-out.

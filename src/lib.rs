@@ -19,7 +19,6 @@ mod server;
 mod vault;
 
 mod accept;
-mod room;
 
 mod call;
 mod service;

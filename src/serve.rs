@@ -28,12 +28,12 @@ use crate::accept::Acceptor;
 use crate::clock::SharedClock;
 use crate::proto;
 use crate::reload::{self, Reloader, Seen};
-use crate::room::AnswerRoom;
 use crate::server::{Gate, Server, Tls};
 use crate::service;
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry;
 use crate::vault::Vault;
+use credvault_operations::room::AnswerRoom;
 
 /// How often what is due is done: purges, and forgetting.
 const UPKEEP: Duration = Duration::from_secs(60);

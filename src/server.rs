@@ -31,8 +31,8 @@ pub(crate) use tls::{Tls, certificates, check};
 use answer::Unsent;
 
 use crate::accept::{Accepted, Acceptor};
-use crate::room::{Account, AnswerRoom, Room, neighbourhood};
 use crate::settings::Limits;
+use credvault_operations::room::{Account, AnswerRoom, Room, neighbourhood};
 
 /// How long a TLS handshake may take, waiting for its turn included.
 const HANDSHAKE: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::settings::Settings;
-use crate::wire::Refusal;
+use credvault_operations::Refusal;
 
 /// How many refusals of a service are recorded: that many a second, and that many at once.
 const REFUSALS: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");

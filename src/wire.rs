@@ -5,8 +5,8 @@ mod events;
 mod json;
 mod page;
 mod parse;
-mod refusal;
 mod render;
+mod status;
 
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, new_event_endpoint,
@@ -20,11 +20,11 @@ pub(crate) use parse::{
     optional_tenant_id, owner, parameters, provider_id, request_id, scopes, session, tenant_id, tenant_state,
     update_mask, user_id, version, way_back,
 };
-pub(crate) use refusal::{Refusal, code_name, reason_of};
 pub(crate) use render::{
     audit_event, audit_summary, connection, credential, credential_version, key_status, oauth_app, provider,
     tenant, timestamp, user,
 };
+pub(crate) use status::{code_name, fetch_error, reason_of, status};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use credvault_store::{PAGE_BYTES, Page};
 use prost::Message;
 
 use super::Call;
-use crate::wire::{self, Paged, Refusal};
+use crate::wire::{self, Paged};
+use credvault_operations::Refusal;
 
 /// What most answers need at most, and what every call takes before it does anything.
 pub(super) const USUAL: usize = 64 * 1024;

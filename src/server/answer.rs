@@ -13,7 +13,7 @@ use prost::bytes::{Buf, Bytes};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::room::{Account, Share};
+use credvault_operations::room::{Account, Share};
 
 /// What a connection has not sent yet.
 ///

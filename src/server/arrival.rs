@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use prost::bytes::Bytes;
 
-use crate::room::{Account, Share};
 use crate::service::MAX_REQUEST;
+use credvault_operations::room::{Account, Share};
 
 /// What every message may have without a share: most fit.
 const FREE: usize = 16 * 1024;

@@ -25,7 +25,8 @@ use crate::call::{Ticket, record_refusal, tenant_name};
 use crate::settings::Limits;
 use crate::trace::{self, Parent};
 use crate::vault::Vault;
-use crate::wire::{Refusal, code_name};
+use crate::wire::{self, code_name};
+use credvault_operations::Refusal;
 
 /// How long a message may take to arrive: whoever sends none holds a share of the limit on calls.
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -82,12 +83,12 @@ impl Gate {
     /// their connection, so they hold no share of the limit on calls while they do.
     async fn other(&self, peer: &Peer, trace: TraceId, request: Request<Incoming>) -> Response<Body> {
         if self.calls.available_permits() == 0 {
-            return Refusal::Overloaded.status(&trace.to_string()).into_http();
+            return wire::status(&Refusal::Overloaded, &trace.to_string()).into_http();
         }
         let trust = self.vault.identity.trust();
         match trust.service(&peer.certificate, &peer.checked, self.vault.clock.present()) {
             Ok(_) => self.route(request.map(Body::new)).await,
-            Err(error) => Refusal::from(IdentityError::from(error)).status(&trace.to_string()).into_http(),
+            Err(error) => wire::status(&IdentityError::from(error).into(), &trace.to_string()).into_http(),
         }
     }
 
@@ -141,7 +142,7 @@ impl Gate {
         };
         // A handler that has entered records its own outcome when it is done with it.
         if ticket.entered() {
-            return refusal.status(&trace.to_string()).into_http();
+            return wire::status(&refusal, &trace.to_string()).into_http();
         }
         let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
         self.refuse(event, refusal, trace).await
@@ -193,15 +194,15 @@ impl Gate {
         let tenant = verified_tenant.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
         AuditEvent {
             // A certificate that was refused names nobody.
-            service: match refusal.kind().1 {
+            service: match refusal.reason() {
                 Reason::ClientCertificateInvalid => None,
                 _ => peer.certificate.service().cloned(),
             },
             user: verified.and_then(|verified| verified.user.clone()),
             tenant_source: caller.map_or(TenantSource::None, Caller::tenant_source),
             outcome: refusal.outcome(),
-            reason: Some(refusal.kind().1),
-            policies: refusal.policies(),
+            reason: Some(refusal.reason()),
+            policies: refusal.policies().to_vec(),
             trace,
             source: Some(peer.address),
             ..AuditEvent::of(tenant, action)
@@ -210,7 +211,7 @@ impl Gate {
 
     /// Records a refusal in a task of its own, so that a caller who hangs up at once is on record, too.
     async fn refuse(&self, event: AuditEvent, refusal: Refusal, trace: TraceId) -> Response<Body> {
-        let (status, vault) = (refusal.status(&trace.to_string()), Arc::clone(&self.vault));
+        let (status, vault) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.vault));
         let recording = async move { record_refusal(&vault, event, &refusal).await };
         // It only ends early if the runtime stops, and then nobody waits for the answer.
         let _ = tokio::spawn(recording.in_current_span()).await;
@@ -237,10 +238,10 @@ fn asserted(refusal: &Refusal, headers: &HeaderMap) -> Option<String> {
 
 /// Refuses a call that there is no room for. It is counted and no more.
 fn shed(action: Action, trace: TraceId) -> Response<Body> {
-    let (_, reason) = Refusal::Overloaded.kind();
+    let reason = Refusal::Overloaded.reason();
     metrics::counter!("credvault_refusals_total", "action" => action.as_str(), "reason" => reason.as_str())
         .increment(1);
-    Refusal::Overloaded.status(&trace.to_string()).into_http()
+    wire::status(&Refusal::Overloaded, &trace.to_string()).into_http()
 }
 
 /// The answer to what is no call of gRPC: that protocol is POST, with a content type of its own

@@ -14,7 +14,8 @@ use super::rpcs;
 use crate::call::Call;
 use crate::proto::v1;
 use crate::vault::Vault;
-use crate::wire::{self, Refusal};
+use crate::wire;
+use credvault_operations::Refusal;
 
 pub(crate) struct Service(pub(crate) Arc<Vault>);
 

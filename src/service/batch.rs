@@ -13,7 +13,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::vault::{Found, fetch};
 use crate::call::{Call, note_refusal};
 use crate::proto::v1;
-use crate::wire::Refusal;
+use crate::wire;
+use credvault_operations::Refusal;
 
 /// The most fetches of a batch.
 const MOST: usize = 100;
@@ -122,7 +123,7 @@ impl Outcome {
     }
 
     fn error(refusal: &Refusal) -> Self {
-        let outcome = v1::batch_fetch_credentials_result::Outcome::Error(refusal.fetch_error());
+        let outcome = v1::batch_fetch_credentials_result::Outcome::Error(wire::fetch_error(refusal));
         Self { result: of(outcome), event: None, used: None }
     }
 }

@@ -16,7 +16,8 @@ use super::testing;
 use crate::call::Call;
 use crate::proto::v1;
 use crate::vault::Vault;
-use crate::wire::{self, Refusal, UpdateField};
+use crate::wire::{self, UpdateField};
+use credvault_operations::Refusal;
 
 pub(crate) struct Service(pub(crate) Arc<Vault>);
 

@@ -7,7 +7,8 @@ use credvault_store::{Attempt, Recorded, delivery_name, endpoint_name};
 use super::admin::administer;
 use crate::call::Call;
 use crate::proto::v1;
-use crate::wire::{self, Refusal};
+use crate::wire;
+use credvault_operations::Refusal;
 
 pub(super) async fn put_event_endpoint(
     call: Arc<Call>,

@@ -19,7 +19,7 @@ use super::vault::{Fresh, fresh};
 use crate::call::record_refusal;
 use crate::trace;
 use crate::vault::Vault;
-use crate::wire::Refusal;
+use credvault_operations::{Class, Refusal};
 
 /// How often it is looked which tests are due.
 const TICK: Duration = Duration::from_secs(2);
@@ -212,16 +212,16 @@ async fn try_look_after(
         },
         // The catalog has no test for it: nothing to be told of.
         Err(Refusal::Verify(TestError::Untestable)) => "untested",
-        Err(refusal) if refusal.kind().1 == Reason::IntegrityFailure => {
+        Err(refusal) if refusal.reason() == Reason::IntegrityFailure => {
             metrics::counter!("credvault_refusals_total", "action" => event.action.as_str(), "reason" => Reason::IntegrityFailure.as_str()).increment(1);
             // With its record. The next test is a day away.
             vault.store.broken(&due.place, &event).await?;
             "integrity"
         }
         Err(refusal) => {
-            (event.outcome, event.reason) = (refusal.outcome(), Some(refusal.kind().1));
+            (event.outcome, event.reason) = (refusal.outcome(), Some(refusal.reason()));
             record_refusal(vault, event, &refusal).await;
-            if matches!(refusal.kind().0, tonic::Code::Unavailable | tonic::Code::ResourceExhausted) {
+            if matches!(refusal.class(), Class::Unavailable | Class::Exhausted) {
                 let sooner = AGAIN.mul_f64(jitter(&*vault.random, 0.5..=1.5)).min(every);
                 let again = DueVerification { time: Some(next), ..due };
                 vault.store.schedule_verification(&again, now.after(sooner)).await?;

@@ -19,7 +19,8 @@ use super::rpcs;
 use crate::call::Call;
 use crate::proto::v1;
 use crate::vault::Vault;
-use crate::wire::{self, FetchQuery, Refusal};
+use crate::wire::{self, FetchQuery};
+use credvault_operations::Refusal;
 
 pub(crate) struct Service(pub(crate) Arc<Vault>);
 

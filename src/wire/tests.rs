@@ -236,6 +236,7 @@ fn nothing_else_that_is_listed_takes_more_than_is_counted() {
 #[test]
 fn a_refusal_has_a_way_out() {
     use credvault_broker::{ConsentError, RefreshError};
+    use credvault_operations::Refusal;
     use tonic_types::StatusExt as _;
 
     for (refusal, way) in [
@@ -246,18 +247,18 @@ fn a_refusal_has_a_way_out() {
     ] {
         assert!(refusal.to_string().contains(way), "{refusal}");
     }
-    let unreadable = Refusal::Unreadable("it is larger".to_owned()).status("");
+    let unreadable = status(&Refusal::Unreadable("it is larger".to_owned()), "");
     assert!(unreadable.get_details_bad_request().is_none(), "no field is wrong");
 
     // The state of the consent is used up, so to repeat the call does not help.
     let throttled = Refusal::Authorize(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
-    let status = throttled.status("");
+    let status = status(&throttled, "");
     assert!(
         status.get_details_retry_info().is_none() && status.message().contains("begin again after 7 seconds")
     );
 
     let delay = std::time::Duration::from_secs(3);
-    let busy = Refusal::Refresh(RefreshError::Unavailable { retry: delay }).fetch_error();
+    let busy = fetch_error(&Refusal::Refresh(RefreshError::Unavailable { retry: delay }));
     assert_eq!(busy.retry_delay.map(|delay| delay.seconds), Some(3));
-    assert!(Refusal::ProviderUnknown.fetch_error().retry_delay.is_none());
+    assert!(fetch_error(&Refusal::ProviderUnknown).retry_delay.is_none());
 }

@@ -24,7 +24,7 @@ use super::refused::page_of;
 use crate::call::record_refusal;
 use crate::trace;
 use crate::vault::Vault;
-use crate::wire::Refusal;
+use credvault_operations::Refusal;
 
 pub(super) type Parameters = BTreeMap<String, String>;
 
@@ -243,8 +243,8 @@ impl Consents {
     }
 
     async fn record(&self, event: AuditEvent, refusal: &Refusal) {
-        let (outcome, policies) = (refusal.outcome(), refusal.policies());
-        let event = AuditEvent { outcome, policies, reason: Some(refusal.recorded()), ..event };
+        let (outcome, policies) = (refusal.outcome(), refusal.policies().to_vec());
+        let event = AuditEvent { outcome, policies, reason: Some(refusal.recorded_reason()), ..event };
         record_refusal(&self.0, event, refusal).await;
     }
 }

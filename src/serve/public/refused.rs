@@ -5,7 +5,7 @@ use credvault_store::{AuthorizationError, Error};
 use http::StatusCode;
 
 use super::page::Page;
-use crate::wire::Refusal;
+use credvault_operations::Refusal;
 
 const AGAIN: &str = "Begin again in the application that you want to connect.";
 
@@ -32,7 +32,7 @@ pub(super) fn page_of(refusal: &Refusal) -> Page {
         Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
         other => not_connected(&other.to_string()),
     };
-    page.because(refusal.recorded().as_str())
+    page.because(refusal.recorded_reason().as_str())
 }
 
 fn of_state(error: AuthorizationError) -> Page {

@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::consent::{Browser, Consents, Found, Parameters, caller};
 use super::page::{Page, Question};
 use super::refused::page_of;
-use crate::wire::Refusal;
+use credvault_operations::Refusal;
 
 impl Consents {
     /// The page of a consent that has come back, for its own browser.

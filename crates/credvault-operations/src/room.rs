@@ -1,5 +1,5 @@
-//! Room: so much of something for all, and so much of that for each, so that none of them can use up what the others
-//! need. Bytes of answers by service, connections and handshakes by address.
+//! Room: an amount for all, and a part of it for each, so that no caller can use up what the others need. The vault limits
+//! bytes of answers by service, and connections and handshakes by address.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,8 +10,8 @@ use credvault_domain::ServiceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// What a share is smaller than needed to be given back in part; less is not worth the trouble.
-const WORTHWHILE: usize = 4 * 1024;
+/// How many bytes a share must have too many before they are given back; fewer are not worth the trouble.
+const MIN_RETURN_BYTES: usize = 4 * 1024;
 
 /// How many bytes of answers may be in memory at once, in the making or on their way to a client.
 ///
@@ -19,36 +19,37 @@ const WORTHWHILE: usize = 4 * 1024;
 /// thousand times as large as another. So each call takes its share of bytes before it reads what its answer is made
 /// of, and the share goes with the bytes until they were sent or dropped. A service has a quarter at most, over all its
 /// connections; those without one, whose certificate names none, have a quarter together.
-pub(crate) type AnswerRoom = Room<Option<ServiceId>>;
+pub type AnswerRoom = Room<Option<ServiceId>>;
 
 impl AnswerRoom {
-    /// Room for so many bytes, and for 16 MiB at least: each quarter holds the largest answer.
-    pub(crate) fn of_bytes(bytes: usize) -> Self {
+    /// Room for this many bytes, at least 16 MiB: each quarter holds the largest answer.
+    pub fn of_bytes(bytes: usize) -> Self {
         let bytes = bytes.max(16 * 1024 * 1024);
         Self::new(bytes, bytes / 4)
     }
 }
 
-/// Room for all, by whom it is for.
-pub(crate) struct Room<K> {
+/// Room for all, with a part for each key.
+#[derive(Debug)]
+pub struct Room<K> {
     all: Arc<Semaphore>,
     size: usize,
     each: usize,
-    /// The part of each that has something at the moment.
+    /// The parts of those that hold a share at the moment.
     parts: Mutex<HashMap<K, Weak<Semaphore>>>,
 }
 
 impl<K: Hash + Eq> Room<K> {
     /// Room of `size`, of which each gets `each` at most; 0 means all.
-    pub(crate) fn new(size: usize, each: usize) -> Self {
+    pub fn new(size: usize, each: usize) -> Self {
         // Permits are asked for as 32-bit numbers.
         let size = size.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let each = if each == 0 { size } else { each.min(size) };
         Self { all: Arc::new(Semaphore::new(size)), size, each, parts: Mutex::default() }
     }
 
-    /// Where the shares of one of them come from.
-    pub(crate) fn account(&self, key: K) -> Account {
+    /// The account that the shares of `key` come from.
+    pub fn account(&self, key: K) -> Account {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let part = parts.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
             let part = Arc::new(Semaphore::new(self.each));
@@ -59,35 +60,35 @@ impl<K: Hash + Eq> Room<K> {
         Account { all: Arc::clone(&self.all), part }
     }
 
-    /// How much is taken.
-    pub(crate) fn taken(&self) -> usize {
+    /// How much is taken at the moment.
+    pub fn taken(&self) -> usize {
         self.size - self.all.available_permits()
     }
 }
 
-/// Where the shares of one of them come from.
-#[derive(Clone)]
-pub(crate) struct Account {
+/// Where the shares of one key come from.
+#[derive(Clone, Debug)]
+pub struct Account {
     all: Arc<Semaphore>,
     part: Arc<Semaphore>,
 }
 
 impl Account {
     /// Takes a share if there is room at this moment.
-    pub(crate) fn try_take(&self, amount: usize) -> Option<Share> {
+    pub fn try_take(&self, amount: usize) -> Option<Share> {
         let permits = u32::try_from(amount).ok()?;
         let part = Arc::clone(&self.part).try_acquire_many_owned(permits).ok()?;
         let all = Arc::clone(&self.all).try_acquire_many_owned(permits).ok()?;
         Some(Share { all, part })
     }
 
-    /// Takes a share, waiting for room until then.
-    pub(crate) async fn take(&self, amount: usize, until: Instant) -> Option<Share> {
+    /// Takes a share, and waits for room until `until`.
+    pub async fn take(&self, amount: usize, until: Instant) -> Option<Share> {
         if let Some(share) = self.try_take(amount) {
             return Some(share);
         }
         let permits = u32::try_from(amount).ok()?;
-        // The own part comes first: who waits for that holds nothing that others wait for.
+        // Its own part comes first: an account that waits for that holds nothing that others wait for.
         let taking = async {
             let part = Arc::clone(&self.part).acquire_many_owned(permits).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(permits).await.ok()?;
@@ -97,35 +98,37 @@ impl Account {
     }
 }
 
-/// A share of the room. Dropped, it is free again.
-pub(crate) struct Share {
+/// A share of the room, which is free again when this is dropped.
+#[derive(Debug)]
+pub struct Share {
     all: OwnedSemaphorePermit,
     part: OwnedSemaphorePermit,
 }
 
 impl Share {
-    pub(crate) fn amount(&self) -> usize {
+    /// How much it is.
+    pub fn amount(&self) -> usize {
         self.part.num_permits()
     }
 
-    /// Gives back what is beyond `amount`, if that is worth it.
-    pub(crate) fn shrink(&mut self, amount: usize) {
+    /// Gives back what exceeds `amount`, if that is worth it.
+    pub fn shrink(&mut self, amount: usize) {
         let beyond = self.amount().saturating_sub(amount);
-        if beyond >= WORTHWHILE {
+        if beyond >= MIN_RETURN_BYTES {
             drop((self.all.split(beyond), self.part.split(beyond)));
         }
     }
 
-    /// Puts another share of the same account to it.
-    pub(crate) fn add(&mut self, other: Self) {
+    /// Adds another share of the same account.
+    pub fn add(&mut self, other: Self) {
         let Self { all, part } = other;
         self.all.merge(all);
         self.part.merge(part);
     }
 }
 
-/// Whom an address stands for: with IPv6 its /64, which one machine has as a whole.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+/// The addresses that count as one: with IPv6 a /64, which one machine has as a whole.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -1,0 +1,144 @@
+//! Why an operation does not do what was asked. A [`Refusal`] has a [`Reason`], which every consumer translates into its
+//! own words: gRPC into a status, the port for browsers into a page. It has no status of its own.
+
+mod details;
+mod reason;
+
+use std::time::Duration;
+
+use credvault_broker::{ConsentError, RefreshError, TestError};
+use credvault_catalog::Missing;
+use credvault_domain::{ProviderId, Reason, UserId, Violations};
+use credvault_identity as identity;
+use credvault_store as store;
+
+pub use reason::Class;
+
+/// Why a call is not served. Exhaustive on purpose: whoever answers callers must say something of each.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The caller is not authenticated, or policy does not permit the call.
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
+    /// The store refuses or fails.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The request is wrong.
+    #[error("the request is not valid: {0}")]
+    Invalid(#[from] Violations),
+    /// The provider's file does not accept the stored settings any more.
+    #[error(
+        "the connection's settings are not acceptable any more: {0}; PutCredential with config stores others"
+    )]
+    Settings(Violations),
+    /// The message is not one of this RPC, or too large; the text is the decoder's.
+    #[error("the request cannot be read: {0}")]
+    Unreadable(String),
+    /// The catalog has no such provider.
+    #[error("there is no such provider; ListProviders shows all of them")]
+    ProviderUnknown,
+    /// The stored connection's provider or auth mode is not in the catalog any more.
+    #[error(
+        "the provider {0} or its auth mode is not in this vault's catalog any more; restore its catalog file"
+    )]
+    CatalogEntryGone(ProviderId),
+    /// Neither the user nor the tenant nor the platform has a credential.
+    #[error(
+        "neither the user nor the tenant nor the platform has a credential for this provider; CreateConnection and \
+             PutCredential store one"
+    )]
+    NotConfigured {
+        /// The provider that was asked for.
+        provider: ProviderId,
+        /// The user who was meant, if one was.
+        user: Option<UserId>,
+    },
+    /// The provider did not say whether a credential works.
+    #[error(transparent)]
+    Verify(TestError),
+    /// A value that requests to the provider must carry is missing.
+    #[error(
+        "requests to this provider must carry {0}, which the connection does not have; PutCredential or UpdateConnection stores it, or BeginAuthorization gets it"
+    )]
+    Incomplete(Missing),
+    /// Requests to the provider must carry a secret of the app, which policy keeps from the caller.
+    #[error("requests to this provider must carry a secret of the app: {0}")]
+    AppSecret(identity::Denial),
+    /// There is no fresh token.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+    /// A consent cannot begin or cannot be completed.
+    #[error(transparent)]
+    Authorize(ConsentError),
+    /// The vault failed after a consent's state was taken, so the consent cannot be completed any more.
+    #[error("the vault could not complete the consent, whose state is used up now; begin again")]
+    Spent(#[source] Box<Refusal>),
+    /// The service calls too often for this tenant.
+    #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
+    RateLimited(Duration),
+    /// Callers of this tenant insist on too many refreshes.
+    #[error(
+        "refreshes at once are asked for too often for this tenant; wait as long as the retry delay says. A fetch renews \
+         by itself what needs it"
+    )]
+    TooManyRefreshes(Duration),
+    /// Too many calls are in progress.
+    #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
+    Overloaded,
+    /// Answers that are in the making or unread fill the room for them.
+    #[error(
+        "answers that are in the making, or that clients have not read, fill the vault's room for answers; read \
+             those that were sent, and wait as long as the retry delay says"
+    )]
+    NoRoom,
+    /// The answer to a batch is as large as clients take, so this fetch did not begin.
+    #[error("the answer to the batch is full, so this credential was not read; fetch it in another call")]
+    AnswerFull,
+    /// The call's time is over.
+    #[error(
+        "the call took longer than its deadline; whether a change took effect is unknown, so repeat it with the \
+             same request_id"
+    )]
+    Deadline,
+    /// The vault is at fault.
+    #[error("the vault failed; the operators find the cause in its log by the trace id")]
+    Internal,
+}
+
+impl Refusal {
+    /// Wraps a refusal that comes after a consent's state was taken: what could be tried again cannot be any more.
+    #[must_use]
+    pub fn spent(self) -> Self {
+        match self {
+            Self::Authorize(_) => self,
+            other if other.retry_delay().is_some() => Self::Spent(Box::new(other)),
+            other => other,
+        }
+    }
+}
+
+impl From<TestError> for Refusal {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Store(error) => Self::Store(error),
+            TestError::Invalid(violations) => Self::Invalid(violations),
+            error => Self::Verify(error),
+        }
+    }
+}
+
+impl From<store::AuthorizationError> for Refusal {
+    fn from(error: store::AuthorizationError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<ConsentError> for Refusal {
+    fn from(error: ConsentError) -> Self {
+        match error {
+            ConsentError::Store(error) => Self::Store(error),
+            ConsentError::Invalid(violations) => Self::Invalid(violations),
+            error => Self::Authorize(error),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The table from refusals to reasons, and what a reason means for record and log. Exhaustive: a new error of the store,
+//! the broker or the policies does not compile until it has its reason here.
+
+use credvault_broker::{ConsentError, RefreshError, TestError};
+use credvault_domain::AuditOutcome;
+use credvault_identity as identity;
+use credvault_store::{AuthorizationError, Error as StoreError};
+
+use super::{Reason, Refusal};
+
+/// Who has to do something about a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// The caller is not authenticated or not permitted.
+    Denied,
+    /// The caller must change the request, or the state of what it names.
+    Refused,
+    /// The caller must wait or make room.
+    Exhausted,
+    /// A part of the vault, or a provider, does not answer at the moment.
+    Unavailable,
+    /// The vault or its data are broken.
+    Broken,
+}
+
+impl Class {
+    /// The class of a reason.
+    pub fn of(reason: Reason) -> Self {
+        use Reason as R;
+        match reason {
+            R::ClientCertificateInvalid
+            | R::TokenInvalid
+            | R::TenantMissing
+            | R::PolicyDenied
+            | R::TenantMismatch => Self::Denied,
+            R::TenantNotFound
+            | R::ConnectionNotFound
+            | R::VersionNotFound
+            | R::EventEndpointNotFound
+            | R::EventDeliveryNotFound
+            | R::ProviderUnknown
+            | R::CredentialNotConfigured
+            | R::FieldsInvalid
+            | R::PageTokenInvalid
+            | R::ConnectionDisabled
+            | R::ReauthorizationRequired
+            | R::TenantSuspended
+            | R::CredentialExpired
+            | R::StateInvalid
+            | R::StateMissing
+            | R::StateExpired
+            | R::StateReplayed
+            | R::StateForeign
+            | R::ProviderMismatch
+            | R::ConsentDenied
+            | R::ConsentFailed
+            | R::ConnectionExists
+            | R::TenantExists
+            | R::EtagMismatch
+            | R::VersionMismatch
+            | R::DeadlineExceeded => Self::Refused,
+            R::QuotaExceeded | R::ProviderRateLimited | R::RateLimited | R::AnswerFull => Self::Exhausted,
+            R::ProviderUnavailable | R::StoreUnavailable | R::AuditUnavailable | R::KeyUnavailable => {
+                Self::Unavailable
+            }
+            R::IntegrityFailure | R::Internal => Self::Broken,
+        }
+    }
+}
+
+impl Refusal {
+    /// The reason that callers read.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Identity(error) => of_identity(error),
+            Self::Store(error) => of_store(error),
+            Self::Authorize(error) => of_consent(error),
+            Self::Verify(error) => of_test(error),
+            Self::Refresh(error) => of_refresh(*error),
+            Self::AppSecret(_) => Reason::PolicyDenied,
+            Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
+            Self::Incomplete(_) | Self::Settings(_) => Reason::StateInvalid,
+            Self::Invalid(_) | Self::Unreadable(_) => Reason::FieldsInvalid,
+            Self::ProviderUnknown | Self::CatalogEntryGone(_) => Reason::ProviderUnknown,
+            Self::NotConfigured { .. } => Reason::CredentialNotConfigured,
+            Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded | Self::NoRoom => {
+                Reason::RateLimited
+            }
+            Self::AnswerFull => Reason::AnswerFull,
+            Self::Spent(refusal) => refusal.reason(),
+            Self::Deadline => Reason::DeadlineExceeded,
+            Self::Internal => Reason::Internal,
+        }
+    }
+
+    /// The reason in audit records and pages: finer than what callers read where a consent ends.
+    pub fn recorded_reason(&self) -> Reason {
+        match self {
+            Self::Store(StoreError::Authorization(error)) => of_state(*error),
+            Self::Authorize(ConsentError::Denied) => Reason::ConsentDenied,
+            Self::Authorize(
+                ConsentError::NotGranted | ConsentError::CodeRefused | ConsentError::NotDelivered,
+            ) => Reason::ConsentFailed,
+            other => other.reason(),
+        }
+    }
+
+    /// Who has to do something about it.
+    pub fn class(&self) -> Class {
+        Class::of(self.reason())
+    }
+
+    /// How the audit log calls it.
+    pub fn outcome(&self) -> AuditOutcome {
+        if self.class() == Class::Denied { AuditOutcome::Denied } else { AuditOutcome::Failed }
+    }
+}
+
+fn of_identity(error: &identity::Error) -> Reason {
+    match error {
+        identity::Error::Certificate(_) => Reason::ClientCertificateInvalid,
+        identity::Error::Token(_) => Reason::TokenInvalid,
+        identity::Error::TenantMissing => Reason::TenantMissing,
+        identity::Error::Header { .. } => Reason::FieldsInvalid,
+        identity::Error::Mismatch(_) => Reason::TenantMismatch,
+        identity::Error::Denied(_) => Reason::PolicyDenied,
+        identity::Error::KeysUnavailable { .. } => Reason::KeyUnavailable,
+    }
+}
+
+fn of_store(error: &StoreError) -> Reason {
+    match error {
+        StoreError::TenantNotFound(_) => Reason::TenantNotFound,
+        StoreError::TenantExists(_) => Reason::TenantExists,
+        StoreError::TenantSuspended(_) => Reason::TenantSuspended,
+        StoreError::ConnectionNotFound => Reason::ConnectionNotFound,
+        StoreError::ConnectionExists => Reason::ConnectionExists,
+        StoreError::ConnectionDisabled => Reason::ConnectionDisabled,
+        StoreError::VersionNotFound(_) => Reason::VersionNotFound,
+        StoreError::NoCredential => Reason::CredentialNotConfigured,
+        StoreError::CredentialExpired => Reason::CredentialExpired,
+        StoreError::EtagMismatch => Reason::EtagMismatch,
+        StoreError::VersionMismatch { .. } => Reason::VersionMismatch,
+        StoreError::State(_)
+        | StoreError::StateMachine(_)
+        | StoreError::Authorization(_)
+        | StoreError::OtherAccount => Reason::StateInvalid,
+        StoreError::EventEndpointNotFound => Reason::EventEndpointNotFound,
+        StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
+        StoreError::TooManyQueries | StoreError::TooManyStarts { .. } => Reason::RateLimited,
+        StoreError::TooManyAuthorizations { .. }
+        | StoreError::TooManyEventEndpoints
+        | StoreError::TenantFull { .. }
+        | StoreError::UserFull { .. } => Reason::QuotaExceeded,
+        StoreError::PageToken => Reason::PageTokenInvalid,
+        StoreError::RequestIdReused
+        | StoreError::ExpiredAlready
+        | StoreError::TooLarge
+        | StoreError::DestinationChanged => Reason::FieldsInvalid,
+        StoreError::Integrity => Reason::IntegrityFailure,
+        StoreError::Key(_) => Reason::KeyUnavailable,
+        StoreError::AuditUnavailable => Reason::AuditUnavailable,
+        StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+    }
+}
+
+fn of_consent(error: &ConsentError) -> Reason {
+    match error {
+        ConsentError::Denied
+        | ConsentError::NotGranted
+        | ConsentError::CodeRefused
+        | ConsentError::Refused(_)
+        | ConsentError::NotDelivered => Reason::ReauthorizationRequired,
+        ConsentError::Throttled { .. } => Reason::ProviderRateLimited,
+        ConsentError::AppRefused | ConsentError::Unavailable => Reason::ProviderUnavailable,
+        ConsentError::ModeWithoutConsent
+        | ConsentError::AppMissing
+        | ConsentError::AppChanged
+        | ConsentError::SettingsChanged
+        | ConsentError::NoPublicUrl => Reason::StateInvalid,
+        // `From` has taken these two apart.
+        ConsentError::Invalid(_) => Reason::FieldsInvalid,
+        ConsentError::Store(error) => of_store(error),
+    }
+}
+
+fn of_test(error: &TestError) -> Reason {
+    match error {
+        TestError::Throttled { .. } => Reason::ProviderRateLimited,
+        TestError::Unavailable => Reason::ProviderUnavailable,
+        TestError::Untestable => Reason::StateInvalid,
+        // `From` has taken these two apart.
+        TestError::Invalid(_) => Reason::FieldsInvalid,
+        TestError::Store(error) => of_store(error),
+    }
+}
+
+fn of_refresh(error: RefreshError) -> Reason {
+    match error {
+        RefreshError::Reauthorize => Reason::ReauthorizationRequired,
+        RefreshError::Throttled { .. } => Reason::ProviderRateLimited,
+        RefreshError::Crowded { .. } => Reason::RateLimited,
+        RefreshError::Unavailable { .. }
+        | RefreshError::Refused { .. }
+        | RefreshError::Clock { .. }
+        | RefreshError::App { .. } => Reason::ProviderUnavailable,
+        RefreshError::Nothing | RefreshError::Incomplete => Reason::StateInvalid,
+        RefreshError::Uncatalogued => Reason::ProviderUnknown,
+        RefreshError::Integrity => Reason::IntegrityFailure,
+        RefreshError::Store => Reason::StoreUnavailable,
+    }
+}
+
+fn of_state(error: AuthorizationError) -> Reason {
+    match error {
+        AuthorizationError::Missing | AuthorizationError::Ambiguous => Reason::StateMissing,
+        AuthorizationError::Unknown => Reason::StateInvalid,
+        AuthorizationError::Replayed => Reason::StateReplayed,
+        AuthorizationError::Expired => Reason::StateExpired,
+        AuthorizationError::Foreign | AuthorizationError::OtherWay => Reason::StateForeign,
+        AuthorizationError::OtherProvider => Reason::ProviderMismatch,
+    }
+}
