@@ -16,6 +16,7 @@ mod checked;
 mod connect;
 mod crash;
 mod destinations;
+mod documents;
 mod events;
 mod fairness;
 mod handoff;

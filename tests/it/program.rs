@@ -282,30 +282,3 @@ async fn postgres_is_not_served_as_a_superuser() {
     let error = Process::serve(vault.folder.path(), &[&url]).err().unwrap();
     assert!(error.contains("superuser"), "{error}");
 }
-
-#[test]
-fn the_page_on_configuration_names_every_setting() {
-    let page =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
-    let mut settings = credvault::settings::Settings::default();
-    settings.identity.issuers.push(Default::default());
-    let mut keys = Vec::new();
-    collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
-    let missing: Vec<_> = keys.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
-    assert!(keys.len() > 40 && missing.is_empty(), "{missing:?}");
-}
-
-fn collect(prefix: &str, value: &Value, keys: &mut Vec<String>) {
-    match value {
-        Value::Object(object) if !object.is_empty() => {
-            for (name, value) in object {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                collect(&key, value, keys);
-            }
-        }
-        Value::Array(items) if !items.is_empty() && items[0].is_object() => {
-            collect(&format!("{prefix}[]"), &items[0], keys)
-        }
-        _ => keys.push(prefix.to_owned()),
-    }
-}

@@ -1,0 +1,300 @@
+//! The pages for people say what the program does: each table of a page has a row for each thing in the code, and none
+//! for what the code does not have. That the commands in the pages work is what `scripts/documents` tries.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use credvault_domain::{Action, ActionKind, EventType, Reason};
+use serde_json::Value;
+
+use crate::harness::Process;
+
+/// The folder of the project.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Reads a page by its path in the project.
+fn page(path: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file with this ending below a folder of the project, without what builds leave there.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(ROOT).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The pages that people read, as paths in the project.
+fn pages() -> Vec<String> {
+    let top = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let in_docs = files("docs", "md").into_iter();
+    let in_docs = in_docs.map(|path| path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_owned());
+    top.map(str::to_owned).into_iter().chain(in_docs).collect()
+}
+
+/// The part of a page below a heading, up to the next heading.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let after =
+        page.split(&format!("\n## {heading}\n")).nth(1).unwrap_or_else(|| panic!("no section {heading}"));
+    after.split("\n## ").next().unwrap()
+}
+
+/// The rows of all tables of a text, as cells without their blanks; without the rows of headings.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let mut rows: Vec<Vec<&str>> = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        if line.starts_with("|---") {
+            rows.pop();
+        } else {
+            rows.push(line.trim_matches('|').split('|').map(str::trim).collect());
+        }
+    }
+    rows
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What stands between backticks in a column of all tables of a text.
+fn quoted_in(text: &str, column: usize) -> BTreeSet<String> {
+    rows(text).iter().flat_map(|row| quoted(row[column])).map(str::to_owned).collect()
+}
+
+fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_has_its_row() {
+    let mut counted = BTreeSet::new();
+    for path in files("src", "rs").into_iter().chain(files("crates", "rs")) {
+        let code = std::fs::read_to_string(&path).unwrap();
+        for after in ["counter!(", "gauge!(", "histogram!("].iter().flat_map(|call| code.split(call).skip(1))
+        {
+            let name = after.trim_start().strip_prefix('"').and_then(|after| after.split('"').next());
+            counted.extend(name.filter(|name| name.starts_with("credvault_")).map(str::to_owned));
+        }
+    }
+    assert!(counted.len() > 15, "{counted:?}");
+    assert_eq!(counted, quoted_in(&page("docs/metrics.md"), 0).into_iter().filter(is_metric).collect());
+}
+
+fn is_metric(name: &String) -> bool {
+    name.starts_with("credvault_")
+}
+
+#[test]
+fn every_setting_has_its_row() {
+    let mut settings = credvault::settings::Settings::default();
+    settings.identity.issuers.push(Default::default());
+    let mut keys = BTreeSet::new();
+    collect("", &serde_json::to_value(settings).unwrap(), &mut keys);
+    // The heading of the issuers' keys is a row as well.
+    keys.insert("identity.issuers".to_owned());
+    assert!(keys.len() > 40);
+    assert_eq!(keys, quoted_in(section(&page("docs/configuration.md"), "Every setting"), 0));
+}
+
+/// The keys of all values, as the page spells them: `section.key` and `section.list[].key`.
+fn collect(prefix: &str, value: &Value, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) if !object.is_empty() => {
+            for (name, value) in object {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                collect(&key, value, keys);
+            }
+        }
+        Value::Array(items) if !items.is_empty() && items[0].is_object() => {
+            collect(&format!("{prefix}[]"), &items[0], keys);
+        }
+        _ => drop(keys.insert(prefix.to_owned())),
+    }
+}
+
+#[test]
+fn every_reason_has_its_row() {
+    let reasons = set(Reason::ALL.iter().map(|reason| reason.as_str()));
+    assert_eq!(reasons, quoted_in(&page("docs/errors.md"), 1));
+}
+
+#[test]
+fn every_action_has_its_row() {
+    let page = page("docs/policies.md");
+    let mut listed = BTreeSet::new();
+    let mut service = "";
+    for row in rows(section(&page, "Actions")) {
+        // A table with three columns has the RPCs, by service and group; one with two has the permissions.
+        if let [first, group, actions] = row[..] {
+            service = quoted(first).next().unwrap_or(service);
+            listed.extend(quoted(actions).map(|action| format!("{service} {group} {action}")));
+        } else {
+            listed.insert(format!("Permission {}", row[0]));
+        }
+    }
+    let group = |action: &Action| match action.kind() {
+        ActionKind::Fetch => format!("{} `Fetching` {}", action.service(), action.as_str()),
+        ActionKind::Read => format!("{} `Reading` {}", action.service(), action.as_str()),
+        ActionKind::Change => format!("{} `Changing` {}", action.service(), action.as_str()),
+        ActionKind::Permission => format!("Permission `{}`", action.as_str()),
+    };
+    assert_eq!(Action::ALL.iter().map(group).collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn every_event_has_its_row() {
+    let page = page("docs/events.md");
+    // Sent by TestEventEndpoint only, never written for a change.
+    let types = EventType::ALL.iter().map(|kind| kind.as_str()).chain(["endpoint.test"]);
+    assert_eq!(set(types), quoted_in(section(&page, "What is sent"), 0));
+}
+
+#[test]
+fn every_command_and_exit_code_has_its_row() {
+    let page = page("docs/command-line.md");
+    let (before, codes) = page.split_once("\n## Exit codes\n").unwrap();
+    let mut commands = BTreeSet::new();
+    for command in subcommands(&[]) {
+        let below = subcommands(&[&command]);
+        if below.is_empty() {
+            commands.insert(command);
+        } else {
+            commands.extend(below.into_iter().map(|name| format!("{command} {name}")));
+        }
+    }
+    assert_eq!(commands, quoted_in(before, 0));
+    let help = help(&[]);
+    let stated = help.split("Exit codes: ").nth(1).unwrap();
+    let code = |text: &str| text.split_whitespace().next().unwrap().to_owned();
+    let listed: Vec<String> = rows(codes).iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(stated.split(';').map(code).collect::<Vec<_>>(), listed);
+}
+
+/// What `--help` of a command prints.
+fn help(command: &[&str]) -> String {
+    let output = Process::run(Path::new(ROOT), &[command, &["--help"]].concat());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The names in the list of commands that `--help` of a command prints.
+fn subcommands(command: &[&str]) -> Vec<String> {
+    let help = help(command);
+    let list =
+        help.split("\nCommands:\n").nth(1).and_then(|after| after.split("\n\n").next()).unwrap_or_default();
+    let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.map(|line| line.split_whitespace().next().unwrap().to_owned());
+    names.filter(|name| name != "help").collect()
+}
+
+#[test]
+fn the_readme_is_short_and_begins_with_a_command() {
+    let readme = page("README.md");
+    assert!(readme.len() < 9_000, "{} bytes", readme.len());
+    let first = readme.lines().position(|line| line == "```sh").unwrap();
+    assert!(first < 25, "the first command stands in line {first}");
+}
+
+#[test]
+fn the_index_names_every_page_with_its_reader() {
+    let index = page("docs/README.md");
+    for path in files("docs", "md") {
+        // The catalog writes `providers.md`.
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name == "README.md" || index.contains(&format!("]({name})")), "{name}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let first = text.lines().skip(1).find(|line| !line.is_empty()).unwrap();
+        assert!(
+            name == "providers.md" || first.starts_with("For "),
+            "{name} does not say who its reader is: {first}"
+        );
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut broken = Vec::new();
+    for path in pages() {
+        let text = page(&path);
+        let folder = Path::new(&path).parent().unwrap();
+        for link in text.split("](").skip(1).map(|after| after.split(')').next().unwrap()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let target = if file.is_empty() { PathBuf::from(&path) } else { folder.join(file) };
+            let target = Path::new(ROOT).join(target);
+            if !target.exists() || !(heading.is_empty() || has_heading(&target, heading)) {
+                broken.push(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+/// Whether a page has a heading that GitHub would give this name.
+fn has_heading(path: &Path, name: &str) -> bool {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.any(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let title = title.chars().filter(|each| each.is_alphanumeric() || matches!(each, ' ' | '-' | '_'));
+        title.collect::<String>().replace(' ', "-") == name
+    })
+}
+
+#[test]
+fn no_table_is_cut_in_two() {
+    for path in pages() {
+        let text = page(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, pair) in lines.windows(2).enumerate() {
+            let begins = !pair[0].starts_with('|') && pair[1].starts_with('|');
+            let has_heading = lines.get(number + 2).is_some_and(|line| line.starts_with("|---"));
+            assert!(!begins || has_heading, "{path}, line {}: a table without a heading", number + 2);
+        }
+    }
+}
+
+#[test]
+fn every_limit_is_where_its_row_says() {
+    let page = page("docs/limits.md");
+    let mut wrong = Vec::new();
+    let mut last = String::new();
+    for row in rows(&page) {
+        let [_, _, place, ..] = row[..] else { continue };
+        if place.contains("the same file") {
+            wrong.extend(quoted(place).filter(|name| !last.contains(name)).map(str::to_owned));
+            continue;
+        }
+        let (paths, names): (Vec<&str>, Vec<&str>) = quoted(place).partition(|each| each.contains('/'));
+        let missing = paths.iter().filter(|path| !Path::new(ROOT).join(path).exists());
+        wrong.extend(missing.map(|path| (*path).to_owned()));
+        last = paths
+            .iter()
+            .filter_map(|path| std::fs::read_to_string(Path::new(ROOT).join(path)).ok())
+            .collect();
+        wrong.extend(
+            names.iter().filter(|name| !last.contains(**name)).map(|name| format!("{name} in {paths:?}")),
+        );
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_program_in_rust_is_the_example() {
+    let page = page("docs/clients.md");
+    let program = page.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(program, std::fs::read_to_string(Path::new(ROOT).join("examples/first_fetch.rs")).unwrap());
+}
