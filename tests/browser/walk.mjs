@@ -171,7 +171,7 @@ async function anotherBrowserIsRefused() {
   const { url } = await connect("stolen");
   await mine.goto(url);
   await mine.getByRole("button", { name: "Allow" }).waitFor();
-  // Whoever started lures somebody else into finishing it, at the provider or from the beginning.
+  // The person who began the consent lures another person into finishing it, at the provider or from the beginning.
   await other.goto(mine.url());
   await other.getByRole("button", { name: "Allow" }).click();
   await titled(other, "This was begun elsewhere");
