@@ -24,6 +24,8 @@ mod m0010_deliveries;
 
 mod m0011_callbacks;
 
+mod m0012_feed;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -49,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_scope::Migration),
             Box::new(m0010_deliveries::Migration),
             Box::new(m0011_callbacks::Migration),
+            Box::new(m0012_feed::Migration),
         ]
     }
 

@@ -46,35 +46,45 @@ impl Keyring {
         &*self.random
     }
 
-    /// A new key for a tenant, wrapped for storing.
+    /// Generates a key for a tenant and wraps it for storing. Call it outside of transactions: what wraps may be a key
+    /// manager on the network.
     ///
     /// # Errors
-    /// There is no randomness.
-    pub fn generate(&self, tenant: &TenantId, version: KeyVersion) -> Result<Vec<u8>, Error> {
+    /// The random generator fails.
+    pub async fn generate(&self, tenant: &TenantId, version: KeyVersion) -> Result<Vec<u8>, Error> {
         let mut bytes = Box::new(Zeroizing::new([0; 32]));
         self.random.fill(bytes.as_mut_slice())?;
         self.root.wrap(tenant, &TenantKey::new(version, bytes), &*self.random)
     }
 
-    /// The key that `wrapped` holds.
+    /// The key that `wrapped` holds, if the keyring remembers it. Never waits, so a transaction may be open.
+    pub fn remembered(
+        &self,
+        tenant: &TenantId,
+        version: KeyVersion,
+        wrapped: &[u8],
+    ) -> Option<Arc<TenantKey>> {
+        let known = self.unwrapped.get(&(tenant.clone(), version))?;
+        (known.wrapped == wrapped).then(|| Arc::clone(&known.key))
+    }
+
+    /// Unwraps `wrapped` and remembers the key. Call it outside of transactions: what unwraps may be a key manager on the
+    /// network.
     ///
     /// # Errors
     /// [`Error::Integrity`] if `wrapped` is not this tenant's key of this version under this root.
-    pub fn unwrap(
+    pub async fn unwrap(
         &self,
         tenant: &TenantId,
         version: KeyVersion,
         wrapped: &[u8],
     ) -> Result<Arc<TenantKey>, Error> {
-        let name = (tenant.clone(), version);
-        if let Some(known) = self.unwrapped.get(&name)
-            && known.wrapped == wrapped
-        {
-            return Ok(Arc::clone(&known.key));
+        if let Some(known) = self.remembered(tenant, version, wrapped) {
+            return Ok(known);
         }
         let key = Arc::new(self.root.unwrap(tenant, version, wrapped)?);
         let known = Unwrapped { wrapped: wrapped.to_vec(), key: Arc::clone(&key) };
-        self.unwrapped.insert(name, Arc::new(known));
+        self.unwrapped.insert((tenant.clone(), version), Arc::new(known));
         Ok(key)
     }
 }

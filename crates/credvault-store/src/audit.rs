@@ -2,6 +2,7 @@
 
 pub(crate) mod log;
 pub(crate) mod query;
+pub(crate) mod row;
 
 use credvault_domain::{Action, AuditEvent, ConnectionId, ServiceId, TenantId, TraceId};
 

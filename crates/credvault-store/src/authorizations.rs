@@ -2,6 +2,7 @@
 
 pub(crate) mod callbacks;
 pub(crate) mod delivered_keys;
+mod late;
 
 mod limits;
 
@@ -18,20 +19,20 @@ use credvault_domain::{
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::change::{ChangeKind, retrying};
+use crate::change::feed::ChangeKind;
+use crate::change::retrying;
+use crate::connections::lock::{locked_at, locked_live};
 use crate::connections::row;
-use crate::connections::{locked_live, touched};
-use crate::database::session::begin_write;
+use crate::connections::writer::ConnectionRow;
+use crate::database::session::served;
+use crate::database::tenant_keys::TenantKeys;
 use crate::entity::authorization::{ActiveModel, Column, Entity, Model};
 use crate::entity::connection;
-use crate::{Error, Place, Recorded, Store, Write};
+use crate::{AuthorizationError, Error, Place, Recorded, Store, Write};
 
 /// How long a consent may take.
 const LIFE: Duration = Duration::from_secs(600);
@@ -99,7 +100,7 @@ pub struct BegunAuthorization {
 pub struct AwaitedAuthorization {
     pub(crate) state_hash: Vec<u8>,
     browser_hash: Option<Vec<u8>>,
-    pub(crate) key: Arc<TenantKey>,
+    pub(crate) keys: TenantKeys,
     /// Why nothing can come of it any more.
     pub over: Option<AuthorizationError>,
     /// Whether the provider has sent the browser back already.
@@ -143,43 +144,6 @@ pub struct ReturnedAuthorization {
     pub handed_over: Option<SecretFields>,
 }
 
-/// Why a state is not accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AuthorizationError {
-    /// The callback names none, and the browser has no open consent at that provider.
-    #[error("the callback has no state, and this browser has no open consent at the provider; begin again")]
-    Missing,
-    /// The callback names none, and the browser has several open consents at that provider.
-    #[error(
-        "the callback has no state, and this browser has several open consents at the provider; begin again"
-    )]
-    Ambiguous,
-    /// It came back to the callback of another provider than it was given to.
-    #[error("the state is of a consent at another provider; begin again")]
-    OtherProvider,
-    /// This tenant has no such state.
-    #[error("the state is not one that BeginAuthorization gave for this tenant; begin again")]
-    Unknown,
-    /// It was used.
-    #[error("the state was used already; begin again")]
-    Replayed,
-    /// Its time is over.
-    #[error("the state is older than ten minutes; begin again")]
-    Expired,
-    /// Somebody else began it.
-    #[error(
-        "the consent was begun by another user, in another browser or in another session; whoever began it must \
-         complete it"
-    )]
-    Foreign,
-    /// It comes back through the vault's own callback, or does not.
-    #[error(
-        "the consent does not come back this way: one through the vault's own callback is completed with `result`, \
-         any other with `parameters`"
-    )]
-    OtherWay,
-}
-
 /// The repository of authorisations.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorizations<'a> {
@@ -207,13 +171,14 @@ impl Authorizations<'_> {
     ) -> Result<Recorded<BegunAuthorization>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
-            let model = locked_live(&mut change, id, None).await?;
+            let model = locked_live(&mut change, scope, id, None).await?;
             self.check_limits(&change.tx, scope, (new.beginner.user.as_ref(), id), change.now).await?;
             let mut bytes = [0; 32];
             self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
             let state = URL_SAFE_NO_PAD.encode(bytes);
             let expire_time = change.now.after(LIFE);
-            let session = |session: &String| fingerprint(&change.key, scope.tenant(), b"session", session);
+            let key = Arc::clone(change.keys()?.newest());
+            let session = |session: &String| fingerprint(&key, scope.tenant(), b"session", session);
             let row = ActiveModel {
                 tenant_id: Set(model.tenant_id.clone()),
                 state_hash: Set(state_hash(&state)),
@@ -237,13 +202,11 @@ impl Authorizations<'_> {
                 source: Set(new.beginner.source.map(|source| source.to_string())),
             };
             Entity::insert(row).exec_without_returning(&change.tx).await?;
-            let before = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-            let mut row = touched(&change, model);
-            row.state = Set(before.after(StateChange::AuthorizationBegun)?.as_str().to_owned());
-            row.scopes_asked = Set(Some(json!(new.scopes)));
-            row.update(&change.tx).await?;
-            change.feed(Some(id), ChangeKind::Updated, None);
-            let code_verifier = verifier(&change.key, scope.tenant(), &state);
+            let mut row = ConnectionRow::new(model);
+            row.transition(StateChange::AuthorizationBegun)?;
+            row.columns.scopes_asked = Set(Some(json!(new.scopes)));
+            row.save(&mut change, ChangeKind::Updated, None).await?;
+            let code_verifier = verifier(&key, scope.tenant(), &state);
             change.commit(BegunAuthorization { state: state.into(), code_verifier, expire_time }).await
         })
         .await
@@ -281,9 +244,9 @@ impl Authorizations<'_> {
         };
         let beginner = beginner(&row)?;
         let tenant = TenantId::from_stored(row.tenant_id);
-        let (reading, tenant_state) = self.store.read_any(&tenant).await?;
+        let reading = self.store.read_any(&tenant).await?;
         reading.tx.rollback().await?;
-        crate::database::session::served(&tenant, tenant_state)?;
+        served(&tenant, reading.state)?;
         Ok(AwaitedAuthorization {
             state_hash: row.state_hash,
             browser_hash: row.browser_hash,
@@ -297,7 +260,7 @@ impl Authorizations<'_> {
             redirect_uri: row.redirect_uri,
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
-            key: reading.key,
+            keys: reading.keys,
             tenant,
         })
     }
@@ -322,7 +285,7 @@ impl Authorizations<'_> {
         let now = self.store.now().micros();
         let ended = self.note(awaited, Column::ConsumeTime, now.into()).await?;
         ended.ok_or(AuthorizationError::Replayed)?;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
+        let tx = self.store.begin_bookkeeping(&awaited.tenant).await?;
         delivered_keys::take(&tx, &awaited.tenant, &awaited.state_hash).await?;
         callbacks::forget(&tx, &awaited.tenant, &awaited.state_hash).await?;
         tx.commit().await?;
@@ -336,7 +299,7 @@ impl Authorizations<'_> {
         column: Column,
         value: sea_orm::Value,
     ) -> Result<Option<()>, Error> {
-        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
+        let tx = self.store.begin_bookkeeping(&awaited.tenant).await?;
         let noted = Entity::update_many()
             .col_expr(column, Expr::value(value))
             .filter(Column::TenantId.eq(awaited.tenant.as_str()))
@@ -374,10 +337,9 @@ impl Authorizations<'_> {
         bringer: Bringer<'_>,
     ) -> Result<ReturnedAuthorization, Error> {
         let tenant = scope.tenant();
-        let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
-        let (key, tenant_state) = self.store.tenant_key(&tx, tenant).await?;
-        crate::database::session::served(tenant, tenant_state)?;
-        let now = self.store.now();
+        let (change, tenant_state) = self.store.own_sealing_change(tenant).await?;
+        served(tenant, tenant_state)?;
+        let (keys, now) = (change.keys()?.clone(), change.now);
         let hash = state_hash(state);
         // The database decides who is the one.
         let taken = Entity::update_many()
@@ -385,20 +347,20 @@ impl Authorizations<'_> {
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::StateHash.eq(hash.clone()))
             .filter(Column::ConsumeTime.is_null())
-            .exec(&tx)
+            .exec(&change.tx)
             .await?;
-        let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&tx).await?;
+        let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&change.tx).await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
-        let kept = delivered_keys::take(&tx, tenant, &hash).await?;
-        callbacks::forget(&tx, tenant, &hash).await?;
-        tx.commit().await?;
+        let kept = delivered_keys::take(&change.tx, tenant, &hash).await?;
+        callbacks::forget(&change.tx, tenant, &hash).await?;
+        let _ = change.commit(()).await?;
         if taken.rows_affected == 0 {
             return Err(AuthorizationError::Replayed.into());
         }
         if row.expire_time <= now.micros() {
             return Err(AuthorizationError::Expired.into());
         }
-        let session = bringer.session.map(|session| fingerprint(&key, tenant, b"session", session));
+        let session = bringer.session.map(|session| fingerprint(keys.newest(), tenant, b"session", session));
         if row.public != bringer.public {
             return Err(AuthorizationError::OtherWay.into());
         }
@@ -411,39 +373,32 @@ impl Authorizations<'_> {
             exchange_url: row.exchange_url,
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
-            code_verifier: verifier(&key, tenant, state),
-            handed_over: kept.map(|kept| kept.open(self.store, tenant)).transpose()?,
+            code_verifier: verifier(keys.newest(), tenant, state),
+            handed_over: kept.map(|kept| kept.open(&keys, tenant)).transpose()?,
         })
     }
 
-    /// Notes that a consent did not come: a connection that was waiting for its first one is as it was before.
+    /// Records that authorization ended without consent. A connection without a credential is as it was before, unless
+    /// another authorization of it is open.
     ///
     /// # Errors
     /// The database fails.
     pub async fn end(&self, place: &Place) -> Result<(), Error> {
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
-        let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-        let model = connection::Entity::find_by_id(key).lock_exclusive().one(&tx).await?;
-        // Another consent may have connected it meanwhile, or may still come.
+        let mut change = self.store.own_change(&place.tenant).await?;
+        let model = locked_at(&change.tx, place).await?;
         let others = Condition::all()
             .add(Column::TenantId.eq(place.tenant.as_str()))
             .add(Column::ConnectionId.eq(place.connection.as_uuid()))
             .add(Column::ConsumeTime.is_null())
-            .add(Column::ExpireTime.gt(self.store.now().micros()));
-        let awaited = Entity::find().filter(others).count(&tx).await? > 0;
-        if let Some(model) = model.filter(|model| model.current_version == 0 && !awaited) {
-            let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-            let after = state.after(StateChange::AuthorizationEnded)?;
-            if after != state {
-                let revision = model.revision + 1;
-                let mut row: connection::ActiveModel = model.into();
-                row.state = Set(after.as_str().to_owned());
-                row.revision = Set(revision);
-                row.update_time = Set(self.store.now().micros());
-                row.update(&tx).await?;
-            }
+            .add(Column::ExpireTime.gt(change.now.micros()));
+        let awaited = Entity::find().filter(others).count(&change.tx).await? > 0;
+        let connecting = ConnectionState::Connecting.as_str();
+        if let Some(model) = model.filter(|model| model.state == connecting && !awaited) {
+            let mut row = ConnectionRow::new(model);
+            row.transition(StateChange::AuthorizationEnded)?;
+            row.save(&mut change, ChangeKind::Updated, None).await?;
         }
-        Ok(tx.commit().await?)
+        change.commit(()).await.map(Recorded::into_inner)
     }
 }
 
@@ -459,7 +414,7 @@ impl AwaitedAuthorization {
 
     /// What binds the code to it (RFC 7636); `state` is its own.
     pub fn code_verifier(&self, state: &str) -> SecretString {
-        verifier(&self.key, &self.tenant, state)
+        verifier(self.keys.newest(), &self.tenant, state)
     }
 
     /// What the vault's own page about it has in its address. The state does not follow from it.

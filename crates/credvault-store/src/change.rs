@@ -1,30 +1,37 @@
-//! The frame of every change: one transaction with the change itself, its audit record, its rows in the change feed,
-//! the events that it causes, and the memory of its request id.
+//! The frame of every change: one transaction with the change itself, its audit records, its rows in the change feed, the
+//! events that it causes, and the memory of its request id.
+//!
+//! A change that a caller asks for begins with [`Store::change`], and one that the vault makes by itself with
+//! [`Store::own_change`]. Nothing else inserts audit records, feed rows or events in a transaction: [`Change::commit`] does,
+//! so none can be forgotten between two of them.
 
+pub(crate) mod feed;
 pub(crate) mod outbox;
+mod requests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use credvault_crypto::{Opened, TenantKey};
+use credvault_crypto::TenantKey;
 use credvault_domain::{
-    AuditEvent, ConnectionId, RequestId, ServiceId, TenantId, TenantScope, TenantState, Timestamp, UserId,
-    Version,
+    AuditEvent, ConnectionId, TenantId, TenantScope, TenantState, Timestamp, UserId, Version,
 };
-use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
+use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
 use uuid::Uuid;
 
-use crate::database::session;
-use crate::entity::{change, request};
-use crate::error::{of_the_data, violates};
+use crate::audit::row::active;
+use crate::database::session::served;
+use crate::database::tenant_keys::TenantKeys;
+use crate::database::transaction::{Access, begin_write, set_tenant};
+use crate::entity::audit_event;
+use crate::error::of_the_data;
 use crate::{Error, Recorded, Store};
+use feed::{ChangeKind, ChangeSubject, FeedRow};
 use outbox::NewEvent;
+use requests::Memory;
+pub use requests::RepeatKey;
+pub(crate) use requests::{PriorResult, REQUEST_MEMORY};
 
-/// How long a request id is remembered.
-pub(crate) const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
-
-/// What accompanies a change.
+/// What accompanies a change that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct Write {
     /// The audit record of its success. Id, time and what it changed are filled in here.
@@ -33,278 +40,251 @@ pub struct Write {
     pub repeat: Option<RepeatKey>,
 }
 
-/// How a repetition of a request is recognised.
-#[derive(Clone, Debug)]
-pub struct RepeatKey {
-    /// Which service asks: an id of one service's is nothing to another.
-    pub service: ServiceId,
-    /// For which user: an id of one user's is nothing to another.
-    pub user: Option<UserId>,
-    /// The caller's id of the request.
-    pub id: RequestId,
-    /// What was asked, byte by byte. Only its keyed fingerprint is stored.
-    pub payload: Arc<Opened>,
-}
-
-impl RepeatKey {
-    fn user_column(&self) -> String {
-        self.user.as_ref().map(|user| user.as_str().to_owned()).unwrap_or_default()
-    }
-}
-
-/// Something that happened to a connection or a tenant, as the change feed tells it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ChangeKind {
-    Created,
-    Updated,
-    CredentialStored,
-    CredentialDestroyed,
-    Refreshed,
-    Deleted,
-    Undeleted,
-    Purged,
-    TenantSuspended,
-    TenantResumed,
-}
-
-impl ChangeKind {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "CREATED",
-            Self::Updated => "UPDATED",
-            Self::CredentialStored => "CREDENTIAL_STORED",
-            Self::CredentialDestroyed => "CREDENTIAL_DESTROYED",
-            Self::Refreshed => "REFRESHED",
-            Self::Deleted => "DELETED",
-            Self::Undeleted => "UNDELETED",
-            Self::Purged => "PURGED",
-            Self::TenantSuspended => "TENANT_SUSPENDED",
-            Self::TenantResumed => "TENANT_RESUMED",
-        }
-    }
-}
-
-/// What an earlier request of the same id did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Done {
-    /// The connection, or the other thing, that it was about.
-    pub(crate) connection: Option<ConnectionId>,
-    pub(crate) version: Option<Version>,
-}
-
-/// A change in progress. Dropped without [`Changing::commit`], it has changed nothing.
-pub(crate) struct Changing<'a> {
+/// A change in progress. Dropped without [`Change::commit`], it has changed nothing.
+pub(crate) struct Change<'a> {
     pub(crate) store: &'a Store,
     pub(crate) tx: DatabaseTransaction,
-    pub(crate) scope: &'a TenantScope,
-    pub(crate) key: Arc<TenantKey>,
-    pub(crate) state: TenantState,
     pub(crate) now: Timestamp,
-    /// What this request did when it was made before.
-    pub(crate) done: Option<Done>,
-    event: AuditEvent,
-    repeat: Option<&'a RepeatKey>,
-    connection: Option<ConnectionId>,
-    version: Option<Version>,
-    feed: Vec<(Option<ConnectionId>, ChangeKind, Option<Version>)>,
+    tenant: TenantId,
+    keys: Option<TenantKeys>,
+    request: Option<Request<'a>>,
+    records: Vec<AuditEvent>,
+    feed: Vec<FeedRow>,
     events: Vec<NewEvent>,
-    /// The id and the generation of what is no connection, for a repetition.
-    other: Option<(Uuid, Option<i64>)>,
+}
+
+/// What a caller's change has beside one of the vault's own.
+struct Request<'a> {
+    record: AuditEvent,
+    repeat: Option<&'a RepeatKey>,
+    prior: Option<PriorResult>,
+    /// What the change did, for a repetition.
+    result: PriorResult,
+}
+
+impl<'a> Request<'a> {
+    fn new(write: &'a Write, prior: Option<PriorResult>) -> Self {
+        let (record, repeat) = (write.event.clone(), write.repeat.as_ref());
+        Self { record, repeat, prior, result: PriorResult::default() }
+    }
 }
 
 impl Store {
-    /// Begins a change for a tenant that is served.
+    /// Begins a change that a caller asks for, in a tenant that is served.
     pub(crate) async fn change<'a>(
         &'a self,
-        scope: &'a TenantScope,
+        scope: &TenantScope,
         write: &'a Write,
-    ) -> Result<Changing<'a>, Error> {
-        let changing = self.change_any(scope, write).await?;
-        session::served(scope.tenant(), changing.state)?;
-        Ok(changing)
+    ) -> Result<Change<'a>, Error> {
+        let (change, state) = self.change_any(scope, write).await?;
+        served(scope.tenant(), state)?;
+        Ok(change)
     }
 
-    /// Begins a change for a tenant that exists, suspended or not.
+    /// Begins a change that a caller asks for, in a tenant that exists, suspended or not.
     pub(crate) async fn change_any<'a>(
         &'a self,
-        scope: &'a TenantScope,
+        scope: &TenantScope,
         write: &'a Write,
-    ) -> Result<Changing<'a>, Error> {
-        let tx = session::begin_write(&self.writer(), self.database(), scope.tenant()).await?;
-        let (key, state) = self.tenant_key(&tx, scope.tenant()).await?;
-        let mut changing = Changing::begun(self, tx, scope, key, state, self.now(), write);
-        changing.done = changing.earlier().await?;
-        Ok(changing)
+    ) -> Result<(Change<'a>, TenantState), Error> {
+        let (tx, keys, state) = self.begin_change(scope.tenant()).await?;
+        let prior = match &write.repeat {
+            Some(repeat) => {
+                let (tenant, key, action) = (scope.tenant(), keys.newest(), write.event.action);
+                Memory { tenant, key, action, repeat }.recall(&tx).await?
+            }
+            None => None,
+        };
+        let mut change = self.in_transaction(tx, scope.tenant(), Some(keys));
+        change.request = Some(Request::new(write, prior));
+        Ok((change, state))
     }
-}
 
-impl<'a> Changing<'a> {
-    /// A change whose transaction has begun.
-    pub(crate) fn begun(
-        store: &'a Store,
-        tx: DatabaseTransaction,
-        scope: &'a TenantScope,
+    /// Begins the change that creates a tenant, whose first key was made just now.
+    pub(crate) async fn change_of_new_tenant<'a>(
+        &'a self,
+        scope: &TenantScope,
         key: Arc<TenantKey>,
-        state: TenantState,
-        now: Timestamp,
         write: &'a Write,
-    ) -> Self {
-        let (event, repeat) = (write.event.clone(), write.repeat.as_ref());
-        let (done, connection, version, other) = (None, None, None, None);
-        let (feed, events) = (Vec::new(), Vec::new());
-        Self {
-            store,
+    ) -> Result<Change<'a>, Error> {
+        let tx = begin_write(&self.writer(), self.database(), scope.tenant()).await?;
+        let mut change = self.in_transaction(tx, scope.tenant(), Some(TenantKeys::of_new_tenant(key)));
+        change.request = Some(Request::new(write, None));
+        Ok(change)
+    }
+
+    /// Begins a change that the vault makes by itself and that seals nothing.
+    pub(crate) async fn own_change(&self, tenant: &TenantId) -> Result<Change<'_>, Error> {
+        let tx = begin_write(&self.writer(), self.database(), tenant).await?;
+        Ok(self.in_transaction(tx, tenant, None))
+    }
+
+    /// Begins a change that the vault makes by itself, with the tenant's keys and its state.
+    pub(crate) async fn own_sealing_change(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<(Change<'_>, TenantState), Error> {
+        let (tx, keys, state) = self.begin_change(tenant).await?;
+        Ok((self.in_transaction(tx, tenant, Some(keys)), state))
+    }
+
+    async fn begin_change(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<(DatabaseTransaction, TenantKeys, TenantState), Error> {
+        self.begin_with_keys(&self.writer(), Access::Write, tenant).await
+    }
+
+    fn in_transaction(
+        &self,
+        tx: DatabaseTransaction,
+        tenant: &TenantId,
+        keys: Option<TenantKeys>,
+    ) -> Change<'_> {
+        Change {
+            store: self,
             tx,
-            scope,
-            key,
-            state,
-            now,
-            done,
-            event,
-            repeat,
-            connection,
-            version,
-            feed,
-            events,
-            other,
+            now: self.now(),
+            tenant: tenant.clone(),
+            keys,
+            request: None,
+            records: Vec::new(),
+            feed: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
 
-impl Changing<'_> {
+impl Change<'_> {
     pub(crate) fn tenant(&self) -> &TenantId {
-        self.scope.tenant()
+        &self.tenant
     }
 
-    /// Notes what the change is about, for the audit record and for a repetition.
-    pub(crate) fn about(&mut self, connection: ConnectionId, version: Option<Version>) {
-        self.connection = Some(connection);
-        self.version = version;
+    /// The tenant's keys.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] in a change that was begun without them.
+    pub(crate) fn keys(&self) -> Result<&TenantKeys, Error> {
+        self.keys.as_ref().ok_or(Error::Integrity)
     }
 
-    /// Notes who owns the connection that the change is about, for the audit record.
-    pub(crate) fn owned_by(&mut self, owner_user: &str) {
-        let owner = (!owner_user.is_empty()).then(|| UserId::from_stored(owner_user.to_owned()));
-        self.event.owner_user = owner;
+    /// The key that new values are sealed under.
+    ///
+    /// # Errors
+    /// As for [`Change::keys`].
+    pub(crate) fn key(&self) -> Result<&TenantKey, Error> {
+        Ok(self.keys()?.newest())
     }
 
-    /// Notes a row of the change feed.
-    pub(crate) fn feed(
+    /// What the same request did when it was made before; then the change changes nothing.
+    pub(crate) fn prior(&self) -> Option<PriorResult> {
+        self.request.as_ref()?.prior
+    }
+
+    /// Sets the connection that the change is about, for the caller's audit record and for a repetition.
+    pub(crate) fn set_connection(&mut self, connection: ConnectionId, version: Option<Version>) {
+        if let Some(request) = &mut self.request {
+            request.record.connection = Some(connection);
+            request.record.version = version.or(request.record.version);
+            request.result = PriorResult { subject: Some(connection.as_uuid()), version };
+        }
+    }
+
+    /// Sets the owner of that connection, for the caller's audit record.
+    pub(crate) fn set_owner(&mut self, owner_user: &str) {
+        if let Some(request) = &mut self.request {
+            let owner = (!owner_user.is_empty()).then(|| UserId::from_stored(owner_user.to_owned()));
+            request.record.owner_user = owner;
+        }
+    }
+
+    /// Sets what the change is about if that is not a connection: its name for the caller's audit record, its id and
+    /// generation for a repetition.
+    pub(crate) fn set_subject(&mut self, id: Uuid, name: String, generation: Option<i64>) {
+        if let Some(request) = &mut self.request {
+            request.record.changed.insert(0, name);
+            request.result = PriorResult { subject: Some(id), version: generation };
+        }
+    }
+
+    /// Adds a row to the change feed. That something was updated is left out beside a row that says more.
+    pub(crate) fn record_change(
         &mut self,
-        connection: Option<ConnectionId>,
+        subject: ChangeSubject,
         kind: ChangeKind,
         version: Option<Version>,
     ) {
-        self.feed.push((connection, kind, version));
+        if kind == ChangeKind::Updated && self.feed.iter().any(|row| row.subject == subject) {
+            return;
+        }
+        self.feed.retain(|row| row.subject != subject || row.kind != ChangeKind::Updated);
+        self.feed.push(FeedRow { subject, kind, version, time: self.now });
     }
 
-    /// Notes what the change is about if it is no connection: its id and generation for a repetition, its name for the
-    /// audit record.
-    pub(crate) fn about_other(&mut self, id: Uuid, name: String, generation: Option<i64>) {
-        self.other = Some((id, generation));
-        self.event.changed.insert(0, name);
-    }
-
-    /// Notes an event for whoever wants to hear of it.
-    pub(crate) fn tell(&mut self, event: NewEvent) {
+    /// Adds an event for the endpoints that want it.
+    pub(crate) fn emit(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 
-    fn fingerprint(&self, repeat: &RepeatKey) -> Vec<u8> {
-        let action = self.event.action.as_str().as_bytes();
-        self.key.fingerprint(self.tenant(), &[action, &repeat.payload]).to_vec()
-    }
-
-    /// What an earlier request of the same id did, if it was this same request.
-    async fn earlier(&self) -> Result<Option<Done>, Error> {
-        let Some(repeat) = self.repeat else { return Ok(None) };
-        let (tenant, service) = (self.tenant().as_str().to_owned(), repeat.service.as_str().to_owned());
-        let key = (tenant, service, repeat.user_column(), repeat.id.as_uuid());
-        let Some(earlier) = request::Entity::find_by_id(key).one(&self.tx).await? else { return Ok(None) };
-        if earlier.fingerprint != self.fingerprint(repeat) {
-            return Err(Error::RequestIdReused);
-        }
-        Ok(Some(Done {
-            connection: earlier.connection_id.map(ConnectionId::from_uuid),
-            version: earlier.version,
-        }))
+    /// Adds an audit record of what the vault does by itself.
+    pub(crate) fn record(&mut self, record: AuditEvent) {
+        self.records.push(record);
     }
 
     /// Makes everything durable, in one commit. A repetition leaves its audit record and nothing else.
     pub(crate) async fn commit<T>(mut self, value: T) -> Result<Recorded<T>, Error> {
-        if self.done.is_none() {
-            self.remember().await?;
-            self.write_feed().await?;
-            outbox::queue(self.store, &self.tx, self.tenant(), self.now, &self.events).await?;
+        if self.prior().is_none() {
+            self.remember_request().await?;
+            feed::insert(&self.tx, &self.tenant, &self.feed).await?;
+            outbox::queue(self.store, &self.tx, &self.tenant, self.now, &self.events).await?;
         }
-        self.event.id = self.store.new_id()?;
-        self.event.time = self.now;
-        self.event.connection = self.connection.or(self.event.connection);
-        self.event.version = self.version.or(self.event.version);
-        let inserted = crate::audit::log::insert(&self.tx, std::slice::from_ref(&self.event)).await;
-        inserted.map_err(unrecorded)?;
+        if let Some(mut request) = self.request.take() {
+            request.record.id = self.store.new_id()?;
+            request.record.time = self.now;
+            self.records.push(request.record);
+        }
+        self.insert_records().await.map_err(unrecorded)?;
         self.tx.commit().await?;
         Ok(Recorded::durable(value))
     }
 
-    async fn remember(&self) -> Result<(), Error> {
-        let Some(repeat) = self.repeat else { return Ok(()) };
-        let row = request::ActiveModel {
-            tenant_id: Set(self.tenant().as_str().to_owned()),
-            service: Set(repeat.service.as_str().to_owned()),
-            user_id: Set(repeat.user_column()),
-            request_id: Set(repeat.id.as_uuid()),
-            fingerprint: Set(self.fingerprint(repeat)),
-            connection_id: Set(self.connection.map(|id| id.as_uuid()).or(self.other.map(|(id, _)| id))),
-            version: Set(self.version.or(self.other.and_then(|(_, generation)| generation))),
-            create_time: Set(self.now.micros()),
-        };
-        match row.insert(&self.tx).await {
-            Ok(_) => Ok(()),
-            // The same request is being made at this moment; the next attempt sees what it did.
-            Err(error) if violates(&error, "requests_pkey", "requests.request_id") => Err(Error::Conflict),
-            Err(error) => Err(error.into()),
+    /// Each tenant's records in a transaction that works for that tenant: a delivery that an app's key signs is remembered
+    /// where the app lives and recorded where its connection does.
+    async fn insert_records(&self) -> Result<(), DbErr> {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.records.iter().partition(|record| record.tenant == self.tenant);
+        if !own.is_empty() {
+            let rows = own.into_iter().map(active);
+            audit_event::Entity::insert_many(rows).exec_without_returning(&self.tx).await?;
         }
-    }
-
-    async fn write_feed(&self) -> Result<(), Error> {
-        let row = |(connection, kind, version): &(Option<ConnectionId>, ChangeKind, Option<Version>)| {
-            feed_row(self.tenant(), *connection, *kind, *version, self.now)
-        };
-        if !self.feed.is_empty() {
-            change::Entity::insert_many(self.feed.iter().map(row)).exec_without_returning(&self.tx).await?;
+        for record in others {
+            set_tenant(&self.tx, self.store.database(), &record.tenant).await?;
+            audit_event::Entity::insert(active(record)).exec_without_returning(&self.tx).await?;
         }
         Ok(())
+    }
+
+    async fn remember_request(&self) -> Result<(), Error> {
+        let Some(Request { record, repeat: Some(repeat), result, .. }) = &self.request else { return Ok(()) };
+        let memory = Memory { tenant: &self.tenant, key: self.key()?, action: record.action, repeat };
+        memory.keep(&self.tx, *result, self.now).await
+    }
+
+    /// Makes a piece of preparatory work durable, which no caller sees: rows that hang on what the change will remove.
+    pub(crate) async fn commit_preparation(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
     }
 }
 
 /// A record that the database does not take is the log's failure: its caller is not told to look elsewhere, and the
 /// refusal is not recorded in the same log once more.
-fn unrecorded(error: sea_orm::DbErr) -> Error {
+fn unrecorded(error: DbErr) -> Error {
     match Error::from(error) {
         Error::Unavailable(error) if !of_the_data(&error) => {
             tracing::error!(%error, "an audit record could not be written");
             Error::AuditUnavailable
         }
         other => other,
-    }
-}
-
-/// A row of the change feed.
-pub(crate) fn feed_row(
-    tenant: &TenantId,
-    connection: Option<ConnectionId>,
-    kind: ChangeKind,
-    version: Option<Version>,
-    time: Timestamp,
-) -> change::ActiveModel {
-    change::ActiveModel {
-        tenant_id: Set(tenant.as_str().to_owned()),
-        connection_id: Set(connection.map(|id| id.as_uuid())),
-        kind: Set(kind.as_str().to_owned()),
-        version: Set(version),
-        time: Set(time.micros()),
-        ..Default::default()
     }
 }
 

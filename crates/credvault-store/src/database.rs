@@ -12,4 +12,6 @@ pub(crate) mod startup;
 pub(crate) mod liveness;
 pub(crate) mod pieces;
 pub(crate) mod session;
+pub(crate) mod tenant_keys;
+pub(crate) mod transaction;
 pub(crate) mod turns;

@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// A consent's state is not accepted.
     #[error(transparent)]
-    Authorization(#[from] crate::AuthorizationError),
+    Authorization(#[from] AuthorizationError),
     /// As many consents are open as may be.
     #[error(
         "too many consents are open for this user or tenant; complete them, or wait as long as the retry delay says"
@@ -146,6 +146,43 @@ pub enum Error {
     /// Another transaction was in the way; the change is tried again.
     #[error("the change met too many others; try again")]
     Conflict,
+}
+
+/// Why a state is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AuthorizationError {
+    /// The callback names none, and the browser has no open consent at that provider.
+    #[error("the callback has no state, and this browser has no open consent at the provider; begin again")]
+    Missing,
+    /// The callback names none, and the browser has several open consents at that provider.
+    #[error(
+        "the callback has no state, and this browser has several open consents at the provider; begin again"
+    )]
+    Ambiguous,
+    /// It came back to the callback of another provider than it was given to.
+    #[error("the state is of a consent at another provider; begin again")]
+    OtherProvider,
+    /// This tenant has no such state.
+    #[error("the state is not one that BeginAuthorization gave for this tenant; begin again")]
+    Unknown,
+    /// It was used.
+    #[error("the state was used already; begin again")]
+    Replayed,
+    /// Its time is over.
+    #[error("the state is older than ten minutes; begin again")]
+    Expired,
+    /// Somebody else began it.
+    #[error(
+        "the consent was begun by another user, in another browser or in another session; whoever began it must \
+         complete it"
+    )]
+    Foreign,
+    /// It comes back through the vault's own callback, or does not.
+    #[error(
+        "the consent does not come back this way: one through the vault's own callback is completed with `result`, \
+         any other with `parameters`"
+    )]
+    OtherWay,
 }
 
 impl Error {

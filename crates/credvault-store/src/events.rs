@@ -2,4 +2,7 @@
 //! own transaction (`change/outbox.rs`).
 
 pub(crate) mod deliveries;
+mod endpoint_deletion;
 pub(crate) mod endpoints;
+pub(crate) mod forget;
+pub(crate) mod lifetime;

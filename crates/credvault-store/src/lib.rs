@@ -12,6 +12,10 @@ mod database;
 mod store;
 
 mod error;
+mod place;
+
+mod integrity;
+mod sealed;
 
 mod change;
 
@@ -37,31 +41,39 @@ pub use audit::query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use audit::{Audit, Recorded};
 pub use authorizations::callbacks::KeptCallback;
 pub use authorizations::{
-    AuthorizationError, Authorizations, AwaitedAuthorization, Beginner, BegunAuthorization, Bringer,
-    NewAuthorization, ReturnedAuthorization,
+    Authorizations, AwaitedAuthorization, Beginner, BegunAuthorization, Bringer, NewAuthorization,
+    ReturnedAuthorization,
 };
+pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
 pub use connections::due_tests::DueVerification;
 pub use connections::listing::ConnectionFilter;
-pub use connections::{ConnectionPatch, Connections, NewConnection, Tested};
+pub use connections::test_results::Tested;
+pub use connections::{ConnectionPatch, Connections, NewConnection};
 pub use credentials::fetch::{Fetched, OpenedCredential, Selector};
-pub use credentials::{Consent, Credentials, NewCredential, NewSettings, Renewal};
+pub use credentials::stored::{NewCredential, NewSettings};
+pub use credentials::{Consent, Credentials};
 pub use database::file::FileError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::settings::{Database, StoreSettings};
 pub use database::startup::OpenError;
 pub use database::turns::{Full, Turn, Turns};
-pub use error::Error;
-pub use events::deliveries::{
-    Attempt, ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, EventsDue, delivery_name,
-};
+pub use error::{AuthorizationError, Error};
+pub use events::deliveries::attempt::Attempt;
+pub use events::deliveries::search::EventsDue;
+pub use events::deliveries::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery_name};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint, endpoint_name};
 pub use page::weight::{PAGE_BYTES, Weighed};
 pub use page::{Listed, Page};
-pub use refreshes::{
-    AppFault, AppKey, Claim, Claimed, Due, DueFound, LeftOut, Pause, Perseverance, Place, RefreshFailure,
-    Refreshes, Renewed, RepeatRisk,
-};
+pub use place::Place;
+pub use refreshes::Refreshes;
+pub use refreshes::budgets::AppKey;
+pub use refreshes::claim::{Claim, Claimed, Perseverance, RepeatRisk};
+pub use refreshes::end::Renewed;
+pub use refreshes::failure::RefreshFailure;
+pub use refreshes::pause::{AppFault, Pause};
+pub use refreshes::schedule::Renewal;
+pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use revocations::{Revocations, ToRevoke};
 pub use store::Store;
 pub use tenants::Tenants;

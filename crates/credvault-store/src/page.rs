@@ -36,8 +36,9 @@ impl Page {
         if self.token.is_empty() {
             return Ok(None);
         }
-        let opened = PageToken::new(tenant, &self.query).open(&reading.key, &self.token);
-        opened.map(|position| Some(position.to_vec())).map_err(|_| Error::PageToken)
+        let token = PageToken::new(tenant, &self.query);
+        let opened = reading.keys.all().find_map(|key| token.open(key, &self.token).ok());
+        opened.map(|position| Some(position.to_vec())).ok_or(Error::PageToken)
     }
 
     /// How many rows to ask for: one more than the page has, to know whether there is another.

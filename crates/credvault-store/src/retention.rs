@@ -4,27 +4,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use credvault_domain::{
-    Action, AuditOutcome, ConnectionId, ConnectionState, ProviderId, Reason, TenantId, UserId,
-};
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, LockBehavior, LockType};
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, Value,
-};
-use uuid::Uuid;
+use credvault_domain::TenantId;
+use sea_orm::{ConnectionTrait as _, Statement};
 
-use crate::audit::log;
-use crate::change::{ChangeKind, REQUEST_MEMORY, feed_row};
-use crate::connections::row::owner;
-use crate::database::pieces::{self, PIECE};
-use crate::entity::{authorization, change, connection};
-use crate::events::deliveries::bury_late;
+use crate::change::REQUEST_MEMORY;
+use crate::change::feed::FEED_MEMORY;
+use crate::events::deliveries::burial::bury_late;
 use crate::{Error, Store};
 
-/// How long rows of the change feed are kept.
-const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the state of a consent is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How many rows are looked at to find the tenants that have something due, and counted for the metric.
@@ -155,77 +142,6 @@ impl Store {
         }
     }
 
-    /// Purges a piece of what is due of a tenant, or of one of its users, and tells how much that was. Rows that another
-    /// transaction holds are left to it.
-    pub(crate) async fn purge_piece(&self, tenant: &TenantId, user: Option<&UserId>) -> Result<u64, Error> {
-        loop {
-            if let Some(purged) = self.try_purge_piece(tenant, user).await? {
-                return Ok(purged);
-            }
-        }
-    }
-
-    /// The same; `None` if the connections stay for now, for a piece of the webhooks that were seen at them went.
-    async fn try_purge_piece(&self, tenant: &TenantId, user: Option<&UserId>) -> Result<Option<u64>, Error> {
-        use connection::Column;
-        let (tx, now) = (self.background_write(tenant).await?, self.now());
-        let mut due = connection::Entity::find()
-            .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::PurgeTime.lte(now.micros()))
-            .order_by_asc(Column::PurgeTime)
-            .limit(PIECE)
-            .select_only()
-            .columns([Column::Id, Column::Provider, Column::OwnerUser]);
-        if let Some(user) = user {
-            due = due.filter(Column::OwnerUser.eq(user.as_str()));
-        }
-        let due: Vec<(Uuid, String, String)> =
-            due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked).into_tuple().all(&tx).await?;
-        if due.is_empty() {
-            return Ok(Some(0));
-        }
-        let ids: Vec<_> = due.iter().map(|(id, ..)| *id).collect();
-        if self.forget_webhooks_of(&tx, tenant, &ids).await? == PIECE {
-            tx.commit().await?;
-            return Ok(None);
-        }
-        let purged = connection::Entity::delete_many()
-            .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::Id.is_in(ids))
-            .exec(&tx)
-            .await?;
-        let (mut records, mut feed) = (Vec::new(), Vec::new());
-        for (id, provider, owner_user) in due {
-            let connection = Some(ConnectionId::from_uuid(id));
-            let mut event = self.own_event(tenant, Action::PurgeConnection)?;
-            event.connection = connection;
-            event.owner_user = owner(tenant.as_str(), &owner_user).user().cloned();
-            event.provider = Some(ProviderId::from_stored(provider));
-            records.push(event);
-            feed.push(feed_row(tenant, connection, ChangeKind::Purged, None, now));
-        }
-        log::insert(&tx, &records).await?;
-        change::Entity::insert_many(feed).exec_without_returning(&tx).await?;
-        tx.commit().await?;
-        Ok(Some(purged.rows_affected))
-    }
-
-    /// Forgets a piece of the webhooks that were seen at connections which are about to go, and tells how much that was. All
-    /// else of a connection has a limit; these may be as many as a provider sends in a day.
-    pub(crate) async fn forget_webhooks_of(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: &TenantId,
-        ids: &[Uuid],
-    ) -> Result<u64, Error> {
-        let places: Vec<_> = (0..ids.len()).map(|index| format!("${}", index + 2)).collect();
-        let of_these = format!("tenant_id = $1 AND connection_id IN ({})", places.join(", "));
-        let piece = pieces::piece(self.database(), "webhook_deliveries", &of_these);
-        let mut values: Vec<Value> = vec![tenant.as_str().into()];
-        values.extend(ids.iter().map(|id| Value::from(*id)));
-        pieces::execute(tx, &format!("DELETE FROM webhook_deliveries WHERE {piece}"), values).await
-    }
-
     /// Forgets what is old, and ends what comes too late, kind by kind and tenant by tenant.
     async fn forget(&self) -> Result<(), Error> {
         let ended = self.end_all_consents().await;
@@ -297,7 +213,7 @@ impl Store {
             let buried = async {
                 let mut dead = 0;
                 loop {
-                    let tx = self.background_write(&tenant).await?;
+                    let tx = self.begin_bookkeeping(&tenant).await?;
                     let piece = bury_late(&tx, &tenant, self.now()).await?;
                     tx.commit().await?;
                     dead += piece;
@@ -315,50 +231,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// A first consent that did not come leaves the connection as it was before, and that on record.
-    async fn end_late_consents(&self, tenant: &TenantId) -> Result<(), Error> {
-        while self.end_late_consents_piece(tenant).await? == PIECE {}
-        Ok(())
-    }
-
-    async fn end_late_consents_piece(&self, tenant: &TenantId) -> Result<u64, Error> {
-        use connection::Column;
-        let (tx, now) = (self.background_write(tenant).await?, self.now());
-        let open = sea_orm::sea_query::Query::select()
-            .column(authorization::Column::ConnectionId)
-            .from(authorization::Entity)
-            .and_where(authorization::Column::TenantId.eq(tenant.as_str()))
-            .and_where(authorization::Column::ConsumeTime.is_null())
-            .and_where(authorization::Column::ExpireTime.gte(now.micros()))
-            .to_owned();
-        let late = connection::Entity::find()
-            .filter(Column::TenantId.eq(tenant.as_str()))
-            // Spelled out, so that the index over just these is used.
-            .filter(Expr::cust("state = 'CONNECTING'"))
-            .filter(Column::Id.not_in_subquery(open))
-            .limit(PIECE)
-            .lock_exclusive()
-            .all(&tx)
-            .await?;
-        let ended = late.len();
-        for model in late {
-            let mut event = self.own_event(tenant, Action::CompleteAuthorization)?;
-            event.connection = Some(ConnectionId::from_uuid(model.id));
-            event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-            event.provider = Some(ProviderId::from_stored(model.provider.clone()));
-            event.outcome = AuditOutcome::Failed;
-            event.reason = Some(Reason::StateExpired);
-            log::insert(&tx, &[event]).await?;
-            let revision = model.revision + 1;
-            let mut row = model.into_active_model();
-            row.state = Set(ConnectionState::Disconnected.as_str().to_owned());
-            row.revision = Set(revision);
-            row.update_time = Set(now.micros());
-            row.update(&tx).await?;
-        }
-        tx.commit().await?;
-        Ok(u64::try_from(ended).unwrap_or(u64::MAX))
     }
 }

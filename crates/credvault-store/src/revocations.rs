@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
-use credvault_domain::{Connection, ConnectionId, Etag, Revocation, SecretFields, TenantId, TenantScope};
+use credvault_crypto::Context;
+use credvault_domain::{
+    Connection, ConnectionId, Etag, Revocation, SecretFields, TenantId, TenantScope, Timestamp,
+};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
@@ -11,19 +13,24 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::outbox::NewEvent;
-use crate::change::{ChangeKind, Changing, retrying};
-use crate::connections::locked_live;
+use crate::change::{Change, retrying};
+use crate::connections::lock::{find, locked_at, locked_live};
 use crate::connections::row::connection;
+use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding;
-use crate::credentials::{destroy_all, disconnect, open_sealed};
-use crate::database::session::begin_write;
+use crate::credentials::current::open_current;
+use crate::credentials::stored::{destroy_all, disconnect};
+use crate::entity::connection as connection_table;
 use crate::entity::revocation::{ActiveModel, Entity};
-use crate::entity::{connection as connection_table, tenant_key};
+use crate::sealed::{Sealed, SealedRecord};
 use crate::{Error, Place, Recorded, Store, Write};
 
-/// How long after the first attempt the second is made, and the longest pause.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3 * 3600));
+/// How long after the first attempt the second is made.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 3600);
 /// After how many attempts it is given up: about a day.
 const ATTEMPTS: i64 = 16;
 
@@ -67,58 +74,66 @@ impl Revocations<'_> {
     ) -> Result<Recorded<Connection>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
-            if change.done.is_some() {
-                let model = crate::connections::find(&change.tx, scope, id).await?;
+            if change.prior().is_some() {
+                let model = find(&change.tx, scope, id).await?;
                 return change.commit(connection(model)?).await;
             }
-            let model = locked_live(&mut change, id, etag).await?;
+            let model = locked_live(&mut change, scope, id, etag).await?;
             if model.current_version == 0 {
                 return change.commit(connection(model)?).await;
             }
-            let place = Place { tenant: scope.tenant().clone(), connection: id };
-            // Connections of one account may hang on one grant: the last of them has it revoked.
-            let shared = revocable && shares_grant(&change, &model).await?;
-            // What does not open cannot be revoked, and goes all the same.
-            let fields = match revocable && !shared {
-                true => self.store.refreshes().open(&change.tx, &place, &model).await.ok(),
-                false => None,
-            };
-            let (tenant_id, row_id, version) = (model.tenant_id.clone(), model.id, model.current_version);
-            destroy_all(&change, &model).await?;
-            let outcome = match &fields {
-                Some((fields, _)) => {
-                    let bound = binding::of_row(&model);
-                    let context = Context::revocation(scope.tenant(), id, version, FIELDS_SCHEMA, bound);
-                    let random = self.store.keyring().random();
-                    let row = ActiveModel {
-                        tenant_id: Set(tenant_id.clone()),
-                        connection_id: Set(row_id),
-                        generation: Set(version),
-                        attempts: Set(0),
-                        schema: Set(i64::from(FIELDS_SCHEMA)),
-                        key_version: Set(i64::from(change.key.version())),
-                        sealed: Set(change.key.seal(&context, &encode_fields(fields)?, random)?),
-                    };
-                    Entity::insert(row).exec_without_returning(&change.tx).await?;
-                    Revocation::Pending
-                }
-                None if shared => Revocation::Kept,
-                None if revocable => Revocation::Failed,
-                None => Revocation::Unsupported,
-            };
-            let model = disconnect(&mut change, model).await?;
-            change.tell(NewEvent::credential(&model, version, false));
-            let mut row = model.into_active_model();
-            row.revocation = Set(Some(outcome.as_str().to_owned()));
-            // The first attempt is made by whoever disconnects; this is for when it dies over it.
-            let again = fields.is_some().then(|| change.now.after(PAUSES.0).micros());
-            row.revocation_time = Set(again);
-            let disconnected = connection(row.update(&change.tx).await?)?;
-            change.about(id, Some(version));
-            change.feed(Some(id), ChangeKind::CredentialDestroyed, Some(version));
-            change.commit(disconnected).await
+            let version = model.current_version;
+            let (outcome, retry_time) = self.release(&change, &model, revocable).await?;
+            let model = disconnect(&mut change, model, Some((outcome, retry_time))).await?;
+            change.emit(NewEvent::credential(&model, version, false));
+            change.set_connection(id, Some(version));
+            let subject = ChangeSubject::Connection(id);
+            change.record_change(subject, ChangeKind::CredentialDestroyed, Some(version));
+            change.commit(connection(model)?).await
         })
         .await
+    }
+
+    /// Destroys every secret of a connection, and keeps sealed what its revocation takes. Says what becomes of the
+    /// revocation, and when it is tried again in case the process dies over the first attempt.
+    async fn release(
+        &self,
+        change: &Change<'_>,
+        model: &connection_table::Model,
+        revocable: bool,
+    ) -> Result<(Revocation, Option<Timestamp>), Error> {
+        // Connections of one account may hang on one grant: the last of them has it revoked.
+        let shared = revocable && shares_grant(change, model).await?;
+        // What does not open cannot be revoked, and goes all the same.
+        let fields = match revocable && !shared {
+            true => open_current(&change.tx, change.keys()?, model).await.ok(),
+            false => None,
+        };
+        destroy_all(change, model).await?;
+        let Some((fields, _)) = fields else {
+            let outcome = match (shared, revocable) {
+                (true, _) => Revocation::Kept,
+                (false, true) => Revocation::Failed,
+                (false, false) => Revocation::Unsupported,
+            };
+            return Ok((outcome, None));
+        };
+        let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
+        let (bound, random) = (binding::of_row(model), self.store.keyring().random());
+        let sealed = Sealed::seal(&fields, change.key()?, random, |schema| {
+            Context::revocation(change.tenant(), id, version, schema, bound)
+        })?;
+        let row = ActiveModel {
+            tenant_id: Set(model.tenant_id.clone()),
+            connection_id: Set(model.id),
+            generation: Set(version),
+            attempts: Set(0),
+            schema: Set(sealed.schema),
+            key_version: Set(sealed.key_version),
+            sealed: Set(sealed.bytes),
+        };
+        Entity::insert(row).exec_without_returning(&change.tx).await?;
+        Ok((Revocation::Pending, Some(change.now.after(FIRST_PAUSE))))
     }
 
     /// What the provider of a place has to be told, if it has to.
@@ -126,59 +141,52 @@ impl Revocations<'_> {
     /// # Errors
     /// The sealed value does not open, or the database fails.
     pub async fn open(&self, place: &Place) -> Result<Option<ToRevoke>, Error> {
-        let (reading, _) = self.store.read_any(&place.tenant).await?;
+        let reading = self.store.read_any(&place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
         let Some(row) = Entity::find_by_id(key.clone()).one(&reading.tx).await? else { return Ok(None) };
         let model =
             connection_table::Entity::find_by_id(key).one(&reading.tx).await?.ok_or(Error::Integrity)?;
-        let wrapped = tenant_key::Entity::find_by_id((row.tenant_id.clone(), row.key_version));
-        let wrapped = wrapped.one(&reading.tx).await?.ok_or(Error::Integrity)?.wrapped;
-        let (tenant, id, binding) = (&place.tenant, place.connection, binding::of_row(&model));
-        let key = (row.key_version, wrapped.as_slice());
-        let fields = open_sealed(self.store, tenant, row.schema, &row.sealed, key, |schema| {
-            Context::revocation(tenant, id, row.generation, schema, binding)
+        let (tenant, id, bound) = (&place.tenant, place.connection, binding::of_row(&model));
+        let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
+        let fields = record.open(tenant, &reading.keys, |schema| {
+            Context::revocation(tenant, id, row.generation, schema, bound)
         })?;
         Ok(Some(ToRevoke { place: place.clone(), connection: connection(model)?, fields }))
     }
 
-    /// Notes how an attempt ended. What is settled is destroyed; what is not is tried again, for about a day.
+    /// Records how an attempt ended. What is settled is destroyed; what is not is tried again, for about a day.
     ///
     /// # Errors
     /// The database fails.
     pub async fn attempted(&self, place: &Place, outcome: Revocation) -> Result<Option<Connection>, Error> {
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let mut change = self.store.own_change(&place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-        let model = connection_table::Entity::find_by_id(key.clone()).lock_exclusive().one(&tx).await?;
-        let row = Entity::find_by_id(key.clone()).one(&tx).await?;
-        // Somebody has connected it anew meanwhile, or it is gone.
+        let model = locked_at(&change.tx, place).await?;
+        let row = Entity::find_by_id(key.clone()).one(&change.tx).await?;
+        // Without both, it was connected anew meanwhile, or is gone.
         let (Some(model), Some(row)) = (model, row) else { return Ok(None) };
-        let now = self.store.now();
         let attempts = row.attempts + 1;
         let outcome =
             if outcome == Revocation::Pending && attempts >= ATTEMPTS { Revocation::Failed } else { outcome };
-        let again = match outcome {
+        let retry_time = match outcome {
             Revocation::Pending => {
                 let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
-                let pause = PAUSES.0.saturating_mul(1 << doublings).min(PAUSES.1);
+                let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
                 let mut row = row.into_active_model();
                 row.attempts = Set(attempts);
-                row.update(&tx).await?;
-                Some(now.after(pause).micros())
+                row.update(&change.tx).await?;
+                Some(change.now.after(pause).micros())
             }
             _ => {
-                Entity::delete_by_id(key).exec(&tx).await?;
+                Entity::delete_by_id(key).exec(&change.tx).await?;
                 None
             }
         };
-        let revision = model.revision + 1;
-        let mut row = model.into_active_model();
-        row.revocation = Set(Some(outcome.as_str().to_owned()));
-        row.revocation_time = Set(again);
-        row.revision = Set(revision);
-        row.update_time = Set(now.micros());
-        let updated = connection(row.update(&tx).await?)?;
-        tx.commit().await?;
-        Ok(Some(updated))
+        let mut row = ConnectionRow::new(model);
+        row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
+        row.columns.revocation_time = Set(retry_time);
+        let updated = connection(row.save(&mut change, ChangeKind::Updated, None).await?)?;
+        Ok(Some(change.commit(updated).await?.into_inner()))
     }
 
     /// Where a provider is to be told now, the longest waiting first, but for the tenants `without`.
@@ -209,7 +217,7 @@ impl Revocations<'_> {
 /// Whether another connection of the same owner has a credential of the same account at the same provider. Only an
 /// account that the provider itself named counts, and only connections that the caller reaches as it reaches this one:
 /// what others write about theirs must neither save a grant nor show that they have one.
-async fn shares_grant(change: &Changing<'_>, model: &connection_table::Model) -> Result<bool, Error> {
+async fn shares_grant(change: &Change<'_>, model: &connection_table::Model) -> Result<bool, Error> {
     use connection_table::Column;
     let Some(account) = &model.confirmed_account_id else { return Ok(false) };
     let others = connection_table::Entity::find()

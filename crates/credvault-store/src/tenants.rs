@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod keys;
+pub(crate) mod new_tenant;
 pub(crate) mod user_deletions;
 pub(crate) mod users;
 
@@ -13,14 +14,15 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _,
 };
 
-use crate::change::ChangeKind;
-use crate::database::session;
-use crate::database::startup;
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::change::retrying;
+use crate::database::transaction;
 use crate::entity::tenant::{Column, Entity, Model};
 use crate::error::violates;
-use crate::events::deliveries::PATIENCE;
+use crate::events::lifetime::DELIVERY_LIFETIME;
 use crate::page::text_position;
-use crate::{Error, Listed, Page, Recorded, Store, Write, change};
+use crate::tenants::new_tenant::NewTenant;
+use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The repository of tenants.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,7 @@ impl Tenants<'_> {
         display_name: &str,
         write: &Write,
     ) -> Result<Recorded<Tenant>, Error> {
-        change::retrying(write, || self.try_create(scope, display_name, write)).await
+        retrying(write, || self.try_create(scope, display_name, write)).await
     }
 
     async fn try_create(
@@ -57,7 +59,7 @@ impl Tenants<'_> {
     ) -> Result<Recorded<Tenant>, Error> {
         // A repetition finds the tenant, and with it the memory of the first request.
         match self.store.change_any(scope, write).await {
-            Ok(change) if change.done.is_some() => {
+            Ok((change, _)) if change.prior().is_some() => {
                 let model = find(&change.tx, scope.tenant()).await?;
                 return change.commit(tenant(model)?).await;
             }
@@ -65,20 +67,18 @@ impl Tenants<'_> {
             Err(Error::TenantNotFound(_)) => {}
             Err(error) => return Err(error),
         }
-        let now = self.store.now();
-        let tx = session::begin_write(&self.store.writer(), self.store.database(), scope.tenant()).await?;
-        let inserted =
-            startup::insert_tenant(&tx, self.store.keyring(), scope.tenant(), display_name, now.micros())
-                .await;
-        let model = match inserted {
+        let (id, keyring) = (scope.tenant(), self.store.keyring());
+        let wrapped = keyring.generate(id, 1).await?;
+        let key = keyring.unwrap(id, 1, &wrapped).await?;
+        let mut change = self.store.change_of_new_tenant(scope, key, write).await?;
+        let new = NewTenant { id, display_name, root_id: keyring.root().id(), wrapped };
+        let model = match new.insert(&change.tx, change.now.micros()).await {
             Err(Error::Unavailable(error)) if violates(&error, "tenants_pkey", "tenants.tenant_id") => {
                 return Err(Error::Conflict);
             }
             inserted => inserted?,
         };
-        // The tenant has a key from here on, so the rest goes the way of every change.
-        let (key, state) = self.store.tenant_key(&tx, scope.tenant()).await?;
-        let change = change::Changing::begun(self.store, tx, scope, key, state, now, write);
+        change.record_change(ChangeSubject::Tenant, ChangeKind::Created, None);
         change.commit(tenant(model)?).await
     }
 
@@ -87,7 +87,7 @@ impl Tenants<'_> {
     /// # Errors
     /// [`Error::TenantNotFound`].
     pub async fn get(&self, scope: &TenantScope) -> Result<Tenant, Error> {
-        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let reading = self.store.read_any(scope.tenant()).await?;
         tenant(find(&reading.tx, scope.tenant()).await?)
     }
 
@@ -104,7 +104,7 @@ impl Tenants<'_> {
         let reading = self.store.read(platform).await?;
         let after = text_position(page.position(platform.tenant(), &reading)?)?;
         // In the same transaction: waiting for a second connection while holding one can starve everybody.
-        session::across_tenants(&reading.tx, self.store.database()).await?;
+        transaction::across_tenants(&reading.tx, self.store.database()).await?;
         let mut query = Entity::find().filter(Column::TenantId.ne(TenantId::PLATFORM));
         if let Some(state) = state {
             query = query.filter(Column::State.eq(state.as_str()));
@@ -114,7 +114,7 @@ impl Tenants<'_> {
         }
         let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).stream(&reading.tx).await?;
         let position = |last: &Tenant| last.id.as_str().as_bytes().to_vec();
-        page.read(self.store, platform.tenant(), &reading.key, rows.map(|row| tenant(row?)), position).await
+        page.read(self.store, platform.tenant(), reading.key(), rows.map(|row| tenant(row?)), position).await
     }
 
     /// Stops or resumes serving the tenant of `scope`. Asking for the state that it is in changes nothing.
@@ -127,12 +127,12 @@ impl Tenants<'_> {
         state: TenantState,
         write: &Write,
     ) -> Result<Recorded<Tenant>, Error> {
-        change::retrying(write, || async move {
-            let mut change = self.store.change_any(scope, write).await?;
+        retrying(write, || async move {
+            let (mut change, _) = self.store.change_any(scope, write).await?;
             let query = Entity::find_by_id(scope.tenant().as_str()).lock_exclusive();
             let model =
                 query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
-            if change.done.is_some() || model.state == state.as_str() {
+            if change.prior().is_some() || model.state == state.as_str() {
                 return change.commit(tenant(model)?).await;
             }
             let revision = model.revision + 1;
@@ -140,16 +140,16 @@ impl Tenants<'_> {
             row.state = Set(state.as_str().to_owned());
             if state == TenantState::Active {
                 // What waits has all its time again.
-                row.patience_time = Set(Some(change.now.after(PATIENCE).micros()));
+                row.patience_time = Set(Some(change.now.after(DELIVERY_LIFETIME).micros()));
             }
             row.revision = Set(revision);
             row.update_time = Set(change.now.micros());
             let updated = tenant(row.update(&change.tx).await?)?;
             let kind = match state {
-                TenantState::Active => ChangeKind::TenantResumed,
-                TenantState::Suspended => ChangeKind::TenantSuspended,
+                TenantState::Active => ChangeKind::Resumed,
+                TenantState::Suspended => ChangeKind::Suspended,
             };
-            change.feed(None, kind, None);
+            change.record_change(ChangeSubject::Tenant, kind, None);
             change.commit(updated).await
         })
         .await

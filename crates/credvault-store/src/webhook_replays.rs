@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use credvault_domain::{AuditEvent, ProviderId, TenantId};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, Value};
+use uuid::Uuid;
 
-use crate::audit::log;
-use crate::database::session::{begin_write, set_tenant};
+use crate::change::Change;
+use crate::database::pieces;
 use crate::entity::app_delivery;
 use crate::entity::webhook_delivery::{ActiveModel, Column, Entity};
 use crate::error::violates;
-use crate::{Error, Place, Recorded, Store};
+use crate::{Database, Error, Place, Recorded, Store};
 
 impl Store {
     /// Whether this is the first time within `window` that a delivery with this key comes to the place. From now on it
@@ -29,25 +30,24 @@ impl Store {
         window: Duration,
         event: AuditEvent,
     ) -> Result<Recorded<bool>, Error> {
-        let tx = begin_write(&self.writer(), self.database(), &place.tenant).await?;
-        let now = self.now();
+        let change = self.own_change(&place.tenant).await?;
         // What has expired counts no more, whether it was swept out or not.
         Entity::delete_many()
             .filter(Column::TenantId.eq(place.tenant.as_str()))
             .filter(Column::ConnectionId.eq(place.connection.as_uuid()))
             .filter(Column::ReplayKey.eq(key.to_vec()))
-            .filter(Column::ExpireTime.lte(now.micros()))
-            .exec(&tx)
+            .filter(Column::ExpireTime.lte(change.now.micros()))
+            .exec(&change.tx)
             .await?;
         let row = ActiveModel {
             tenant_id: Set(place.tenant.as_str().to_owned()),
             connection_id: Set(place.connection.as_uuid()),
             replay_key: Set(key.to_vec()),
-            expire_time: Set(now.after(window).micros()),
+            expire_time: Set(change.now.after(window).micros()),
         };
-        let inserted = Entity::insert(row).exec_without_returning(&tx).await.map(|_| ());
+        let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
         let unique = ("webhook_deliveries_pkey", "webhook_deliveries.replay_key");
-        self.first(tx, inserted, unique, event).await
+        self.first(change, inserted, unique, event).await
     }
 
     /// The same for a delivery that is signed with a key of the app which `owner` has at a provider, or with the provider's
@@ -63,30 +63,29 @@ impl Store {
         event: AuditEvent,
     ) -> Result<Recorded<bool>, Error> {
         use app_delivery::{ActiveModel, Column, Entity};
-        let tx = begin_write(&self.writer(), self.database(), owner).await?;
-        let now = self.now();
+        let change = self.own_change(owner).await?;
         Entity::delete_many()
             .filter(Column::TenantId.eq(owner.as_str()))
             .filter(Column::Provider.eq(provider.as_str()))
             .filter(Column::ReplayKey.eq(key.to_vec()))
-            .filter(Column::ExpireTime.lte(now.micros()))
-            .exec(&tx)
+            .filter(Column::ExpireTime.lte(change.now.micros()))
+            .exec(&change.tx)
             .await?;
         let row = ActiveModel {
             tenant_id: Set(owner.as_str().to_owned()),
             provider: Set(provider.as_str().to_owned()),
             replay_key: Set(key.to_vec()),
-            expire_time: Set(now.after(window).micros()),
+            expire_time: Set(change.now.after(window).micros()),
         };
-        let inserted = Entity::insert(row).exec_without_returning(&tx).await.map(|_| ());
+        let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
         let unique = ("app_deliveries_pkey", "app_deliveries.replay_key");
-        self.first(tx, inserted, unique, event).await
+        self.first(change, inserted, unique, event).await
     }
 
-    /// The unique key decides who is the first.
+    /// The unique key decides which call is the first.
     async fn first(
         &self,
-        tx: DatabaseTransaction,
+        mut change: Change<'_>,
         inserted: Result<(), DbErr>,
         (index, column): (&str, &str),
         mut event: AuditEvent,
@@ -94,18 +93,35 @@ impl Store {
         match inserted {
             Ok(()) => {
                 event.id = self.new_id()?;
-                event.time = self.now();
-                set_tenant(&tx, self.database(), &event.tenant).await?;
-                log::insert(&tx, &[event]).await?;
-                tx.commit().await?;
-                Ok(Recorded::durable(true))
+                event.time = change.now;
+                change.record(event);
+                change.commit(true).await
             }
             Err(error) if violates(&error, index, column) => {
                 // The transaction is lost with that.
-                drop(tx);
+                drop(change);
                 self.audit().record(event, false).await
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Forgets a piece of the webhooks that were seen at connections which are about to go, and tells how many those were. All
+/// else of a connection has a limit; these may be as many as a provider sends in a day.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn forget_webhooks(
+    database: Database,
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    ids: &[Uuid],
+) -> Result<u64, Error> {
+    let placeholders: Vec<_> = (0..ids.len()).map(|index| format!("${}", index + 2)).collect();
+    let of_these = format!("tenant_id = $1 AND connection_id IN ({})", placeholders.join(", "));
+    let piece = pieces::piece(database, "webhook_deliveries", &of_these);
+    let mut values: Vec<Value> = vec![tenant.as_str().into()];
+    values.extend(ids.iter().map(|id| Value::from(*id)));
+    pieces::execute(tx, &format!("DELETE FROM webhook_deliveries WHERE {piece}"), values).await
 }

@@ -72,8 +72,8 @@ fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
     }
 }
 
-#[test]
-fn another_root_key_neither_proves_itself_nor_unwraps() {
+#[tokio::test]
+async fn another_root_key_neither_proves_itself_nor_unwraps() {
     let random = std::sync::Arc::new(SystemRandom);
     let root = |byte: &str| load(&key_file(format!("{}ff", byte.repeat(31)).as_bytes(), 0o600)).expect("key");
     let check = root("01").check_value(&*random).expect("check value");
@@ -82,22 +82,22 @@ fn another_root_key_neither_proves_itself_nor_unwraps() {
 
     let (acme, other) = (TenantId::parse("acme").expect("id"), TenantId::parse("other").expect("id"));
     let keyring = Keyring::new(root("01"), random.clone());
-    let wrapped = keyring.generate(&acme, 1).expect("key");
-    assert_eq!(keyring.unwrap(&acme, 1, &wrapped).expect("own").version(), 1);
-    assert!(keyring.unwrap(&other, 1, &wrapped).is_err(), "another tenant's");
-    assert!(keyring.unwrap(&acme, 2, &wrapped).is_err(), "another version's");
-    assert!(Keyring::new(root("02"), random).unwrap(&acme, 1, &wrapped).is_err(), "another root's");
+    let wrapped = keyring.generate(&acme, 1).await.expect("key");
+    assert_eq!(keyring.unwrap(&acme, 1, &wrapped).await.expect("own").version(), 1);
+    assert!(keyring.unwrap(&other, 1, &wrapped).await.is_err(), "another tenant's");
+    assert!(keyring.unwrap(&acme, 2, &wrapped).await.is_err(), "another version's");
+    assert!(Keyring::new(root("02"), random).unwrap(&acme, 1, &wrapped).await.is_err(), "another root's");
 }
 
-#[test]
-fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
+#[tokio::test]
+async fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
     let keyring =
         Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), std::sync::Arc::new(SystemRandom));
     let acme = TenantId::parse("acme").expect("id");
-    let wrapped = keyring.generate(&acme, 1).expect("key");
-    keyring.unwrap(&acme, 1, &wrapped).expect("remembered");
+    let wrapped = keyring.generate(&acme, 1).await.expect("key");
+    keyring.unwrap(&acme, 1, &wrapped).await.expect("remembered");
     let mut altered = wrapped.clone();
     *altered.last_mut().expect("not empty") ^= 1;
-    assert!(matches!(keyring.unwrap(&acme, 1, &altered), Err(Error::Integrity)));
-    assert!(keyring.unwrap(&acme, 1, &wrapped).is_ok());
+    assert!(matches!(keyring.unwrap(&acme, 1, &altered).await, Err(Error::Integrity)));
+    assert!(keyring.unwrap(&acme, 1, &wrapped).await.is_ok());
 }

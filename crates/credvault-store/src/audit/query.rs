@@ -84,7 +84,7 @@ impl Audit<'_> {
         filter: &AuditFilter,
         page: &Page,
     ) -> Result<Listed<AuditRecord>, Error> {
-        let (reading, _) = self.store.query_any(scope.tenant()).await?;
+        let reading = self.store.query_any(scope.tenant()).await?;
         let before = uuid_position(page.position(scope.tenant(), &reading)?)?;
         let mut condition = condition(scope, filter);
         if let Some(before) = before {
@@ -94,7 +94,7 @@ impl Audit<'_> {
             audit_event::Entity::find().filter(condition).order_by_desc(Column::Id).limit(page.limit());
         let rows = query.stream(&reading.tx).await?.map(|row| record(row?));
         let position = |last: &AuditRecord| last.id.as_bytes().to_vec();
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
     /// Counts the records in a scope's reach, most first, at most 1,000 rows.
@@ -107,7 +107,7 @@ impl Audit<'_> {
         filter: &AuditFilter,
         groups: &[AuditGroup],
     ) -> Result<Vec<AuditSummary>, Error> {
-        let (reading, _) = self.store.query_any(scope.tenant()).await?;
+        let reading = self.store.query_any(scope.tenant()).await?;
         let query = summary(scope, filter, groups);
         let rows = reading.tx.query_all(&query).await?;
         let row = |row: sea_orm::QueryResult| {

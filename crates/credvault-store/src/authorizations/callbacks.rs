@@ -18,7 +18,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization, browser_hash, state_hash};
-use crate::database::session::begin_write;
 use crate::entity::authorization;
 use crate::entity::callback::{ActiveModel, Entity};
 use crate::{AuthorizationError, Error};
@@ -86,7 +85,7 @@ impl Authorizations<'_> {
         use authorization::Column as Consent;
         awaited.check_browser(browser)?;
         let tenant = awaited.tenant.as_str();
-        let tx = begin_write(&self.store.writer(), self.store.database(), &awaited.tenant).await?;
+        let tx = self.store.begin_bookkeeping(&awaited.tenant).await?;
         let noted = authorization::Entity::update_many()
             .col_expr(Consent::ReturnTime, Expr::value(self.store.now().micros()))
             .filter(Consent::TenantId.eq(tenant))
@@ -101,12 +100,12 @@ impl Authorizations<'_> {
         if let Some(brought) = brought {
             let plain = SecretString::from(json!(brought).to_string());
             let plain = plain.expose_secret().as_bytes();
-            let context = Context::callback(&awaited.tenant);
+            let (context, key) = (Context::callback(&awaited.tenant), awaited.keys.newest());
             let row = ActiveModel {
                 tenant_id: Set(tenant.to_owned()),
                 state_hash: Set(awaited.state_hash.clone()),
-                key_version: Set(i64::from(awaited.key.version())),
-                sealed: Set(awaited.key.seal(&context, plain, self.store.keyring().random())?),
+                key_version: Set(i64::from(key.version())),
+                sealed: Set(key.seal(&context, plain, self.store.keyring().random())?),
             };
             Entity::insert(row).exec_without_returning(&tx).await?;
         }
@@ -118,13 +117,11 @@ impl Authorizations<'_> {
     /// # Errors
     /// [`AuthorizationError::Replayed`] if nothing is kept any more.
     pub async fn callback(&self, awaited: &AwaitedAuthorization) -> Result<KeptCallback, Error> {
-        let (reading, _) = self.store.read_any(&awaited.tenant).await?;
+        let reading = self.store.read_any(&awaited.tenant).await?;
         let key = (awaited.tenant.as_str().to_owned(), awaited.state_hash.clone());
         let row = Entity::find_by_id(key).one(&reading.tx).await?.ok_or(AuthorizationError::Replayed)?;
-        if row.key_version != i64::from(awaited.key.version()) {
-            return Err(Error::Integrity);
-        }
-        let plain = awaited.key.open(&Context::callback(&awaited.tenant), &row.sealed)?;
+        let key = reading.keys.version(row.key_version).ok_or(Error::Integrity)?;
+        let plain = key.open(&Context::callback(&awaited.tenant), &row.sealed)?;
         let parameters: BTreeMap<String, String> =
             serde_json::from_slice(plain.as_ref()).map_err(|_| Error::Integrity)?;
         // A row that was moved to another consent opens, for the tenant is the same.
@@ -144,10 +141,10 @@ impl Authorizations<'_> {
         result: &str,
     ) -> Result<BTreeMap<String, String>, Error> {
         let reading = self.store.read(scope).await?;
-        reading.tx.rollback().await?;
         let sealed = URL_SAFE_NO_PAD.decode(result).map_err(|_| AuthorizationError::Unknown)?;
-        let opened = reading.key.open(&Context::callback(scope.tenant()), &sealed);
-        let opened = opened.map_err(|_| AuthorizationError::Unknown)?;
+        let context = Context::callback(scope.tenant());
+        let opened = reading.keys.all().find_map(|key| key.open(&context, &sealed).ok());
+        let opened = opened.ok_or(AuthorizationError::Unknown)?;
         Ok(serde_json::from_slice(opened.as_ref()).map_err(|_| AuthorizationError::Unknown)?)
     }
 }

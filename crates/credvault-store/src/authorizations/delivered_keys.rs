@@ -1,7 +1,7 @@
 //! Keys that a provider has handed over for a consent in progress: sealed, and gone as soon as the consent is completed
 //! or over.
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_crypto::Context;
 use credvault_domain::{SecretFields, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -10,11 +10,11 @@ use sea_orm::{
 };
 
 use crate::authorizations::{Authorizations, AwaitedAuthorization};
-use crate::credentials::open_sealed;
-use crate::database::session::begin_write;
+use crate::database::tenant_keys::TenantKeys;
+use crate::entity::authorization;
 use crate::entity::handoff::{ActiveModel, Entity, Model};
-use crate::entity::{authorization, tenant_key};
-use crate::{AuthorizationError, Error, Store};
+use crate::sealed::{Sealed, SealedRecord};
+use crate::{AuthorizationError, Error};
 
 impl Authorizations<'_> {
     /// Keeps what a provider hands over, once, for a consent that a browser has started and not come back from.
@@ -31,7 +31,7 @@ impl Authorizations<'_> {
         if let Some(over) = awaited.over {
             return Err(over.into());
         }
-        let tx = begin_write(&store.writer(), store.database(), tenant).await?;
+        let tx = store.begin_bookkeeping(tenant).await?;
         let key = (tenant.as_str().to_owned(), awaited.state_hash.clone());
         let open = authorization::Entity::find_by_id(key.clone())
             .filter(Consent::BrowserHash.is_not_null())
@@ -45,13 +45,15 @@ impl Authorizations<'_> {
         if Entity::find_by_id(key).count(&tx).await? > 0 {
             return Err(AuthorizationError::Replayed.into());
         }
-        let context = Context::handoff(tenant, record(&awaited.state_hash), FIELDS_SCHEMA);
+        let sealed = Sealed::seal(fields, awaited.keys.newest(), store.keyring().random(), |schema| {
+            Context::handoff(tenant, record_of(&awaited.state_hash), schema)
+        })?;
         let row = ActiveModel {
             tenant_id: Set(tenant.as_str().to_owned()),
             state_hash: Set(awaited.state_hash.clone()),
-            schema: Set(i64::from(FIELDS_SCHEMA)),
-            key_version: Set(i64::from(awaited.key.version())),
-            sealed: Set(awaited.key.seal(&context, &encode_fields(fields)?, store.keyring().random())?),
+            schema: Set(sealed.schema),
+            key_version: Set(sealed.key_version),
+            sealed: Set(sealed.bytes),
         };
         Entity::insert(row).exec_without_returning(&tx).await?;
         Ok(tx.commit().await?)
@@ -62,29 +64,29 @@ impl Authorizations<'_> {
     /// # Errors
     /// The database fails.
     pub async fn was_handed_over(&self, awaited: &AwaitedAuthorization) -> Result<bool, Error> {
-        let (reading, _) = self.store.read_any(&awaited.tenant).await?;
+        let reading = self.store.read_any(&awaited.tenant).await?;
         let key = (awaited.tenant.as_str().to_owned(), awaited.state_hash.clone());
         Ok(Entity::find_by_id(key).count(&reading.tx).await? > 0)
     }
 }
 
 /// Keys out of the table, not opened yet.
-pub(crate) struct Kept {
-    model: Model,
-    wrapped: Vec<u8>,
-}
+pub(crate) struct Kept(Model);
 
 impl Kept {
-    pub(crate) fn open(&self, store: &Store, tenant: &TenantId) -> Result<SecretFields, Error> {
-        let Self { model, wrapped } = self;
-        let key = (model.key_version, wrapped.as_slice());
-        open_sealed(store, tenant, model.schema, &model.sealed, key, |schema| {
-            Context::handoff(tenant, record(&model.state_hash), schema)
-        })
+    /// Opens the keys.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if they do not open.
+    pub(crate) fn open(&self, keys: &TenantKeys, tenant: &TenantId) -> Result<SecretFields, Error> {
+        let Self(model) = self;
+        let record =
+            SealedRecord { schema: model.schema, key_version: model.key_version, bytes: &model.sealed };
+        record.open(tenant, keys, |schema| Context::handoff(tenant, record_of(&model.state_hash), schema))
     }
 }
 
-/// Takes the keys of a consent out of the table, if there are any.
+/// Takes the keys of an authorization out of the table, if there are any.
 pub(crate) async fn take(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
@@ -93,12 +95,10 @@ pub(crate) async fn take(
     let key = (tenant.as_str().to_owned(), state_hash.to_vec());
     let Some(model) = Entity::find_by_id(key.clone()).one(tx).await? else { return Ok(None) };
     Entity::delete_by_id(key).exec(tx).await?;
-    let wrapped = tenant_key::Entity::find_by_id((model.tenant_id.clone(), model.key_version));
-    let wrapped = wrapped.one(tx).await?.ok_or(Error::Integrity)?.wrapped;
-    Ok(Some(Kept { model, wrapped }))
+    Ok(Some(Kept(model)))
 }
 
 /// What a sealed value is bound to: half of the hash that its row has as a key.
-fn record(state_hash: &[u8]) -> [u8; 16] {
+fn record_of(state_hash: &[u8]) -> [u8; 16] {
     state_hash.first_chunk().copied().unwrap_or_default()
 }

@@ -10,10 +10,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::connections::row::owner;
-use crate::database::pieces;
-use crate::database::session::set_tenant;
+use crate::database::transaction::set_tenant;
 use crate::entity::connection;
-use crate::events::deliveries::{DEAD_MEMORY, FULL, PATIENCE, is_full};
+use crate::events::lifetime::{DEAD_MEMORY, DELIVERY_LIFETIME, FULL_FAILURE, is_full};
 use crate::{Database, Error, Store};
 
 /// Something to tell.
@@ -73,7 +72,7 @@ pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, 
 
 /// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its space. Where as
 /// many wait as may, the event is dead at once. The transaction works for the tenant before and after.
-pub(crate) async fn queue(
+pub(super) async fn queue(
     store: &Store,
     tx: &DatabaseTransaction,
     tenant: &TenantId,
@@ -136,12 +135,12 @@ async fn write_in(
             event.kind.as_str().into(),
             body.as_str().into(),
             now.micros().into(),
-            now.after(PATIENCE).micros().into(),
+            now.after(DELIVERY_LIFETIME).micros().into(),
             tenant.as_str().into(),
             event.user.as_ref().map(|user| user.as_str().to_owned()).into(),
             event.user_deleted.into(),
             if event.user_deleted { now } else { now.after(DEAD_MEMORY) }.micros().into(),
-            FULL.into(),
+            FULL_FAILURE.into(),
         ];
         let written = Statement::from_sql_and_values(tx.get_database_backend(), &sql, values);
         for row in tx.query_all_raw(written).await? {
@@ -150,46 +149,4 @@ async fn write_in(
     }
     metrics::counter!("credvault_event_deliveries_total", "outcome" => "dead").increment(dead);
     Ok(())
-}
-
-/// Forgets a piece of what was written until an instant about a user of a tenant, in the tenant's space and the platform's,
-/// and tells how much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for
-/// the tenant before and after.
-pub(crate) async fn forget_user(
-    store: &Store,
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    user: &UserId,
-    until: Timestamp,
-) -> Result<u64, Error> {
-    let (database, platform) = (store.database(), TenantId::platform());
-    let forgotten = forget_in(database, tx, tenant, (tenant, user), until).await?;
-    set_tenant(tx, database, &platform).await?;
-    let forgotten = forgotten + forget_in(database, tx, &platform, (tenant, user), until).await?;
-    set_tenant(tx, database, tenant).await?;
-    Ok(forgotten)
-}
-
-async fn forget_in(
-    database: Database,
-    tx: &DatabaseTransaction,
-    space: &TenantId,
-    (tenant, user): (&TenantId, &UserId),
-    until: Timestamp,
-) -> Result<u64, Error> {
-    let theirs = "tenant_id = $1 AND about_tenant = $2 AND about_user = $3";
-    let piece = |which: &str| pieces::piece(database, "event_deliveries", &format!("{theirs} AND {which}"));
-    let unmarked = piece("NOT user_deleted AND create_time <= $4");
-    let settled = piece("state <> 'PENDING' AND (user_deleted OR create_time <= $4)");
-    let mut forgotten = 0;
-    // Marked first, so that what is being settled at this moment is met by one of the two.
-    for sql in [
-        format!("UPDATE event_deliveries SET user_deleted = TRUE WHERE {unmarked}"),
-        format!("DELETE FROM event_deliveries WHERE {settled}"),
-    ] {
-        let until = until.micros().into();
-        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into(), until];
-        forgotten += pieces::execute(tx, &sql, values).await?;
-    }
-    Ok(forgotten)
 }

@@ -10,7 +10,6 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::connections::row::owner;
-use crate::database::session::begin_write;
 use crate::entity::connection::{Column, Entity};
 use crate::entity::tenant;
 use crate::{Error, Place, Store};
@@ -84,7 +83,7 @@ impl Store {
     /// The database fails.
     pub async fn schedule_verification(&self, due: &DueVerification, next: Timestamp) -> Result<bool, Error> {
         let Place { tenant, connection } = &due.place;
-        let tx = begin_write(&self.writer(), self.database(), tenant).await?;
+        let tx = self.begin_bookkeeping(tenant).await?;
         let same = match due.time {
             Some(time) => Column::VerifyTime.eq(time.micros()),
             None => Column::VerifyTime.is_null(),

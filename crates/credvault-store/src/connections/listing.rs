@@ -48,6 +48,6 @@ impl Connections<'_> {
         let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
         let rows = query.stream(&reading.tx).await?.map(|row| connection(row?));
         let position = |last: &Connection| last.id.as_uuid().as_bytes().to_vec();
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 }

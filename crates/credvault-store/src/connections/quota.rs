@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use credvault_domain::{Owner, TenantId, UserId};
 use moka::sync::Cache;
-use sea_orm::{ConnectionTrait as _, Statement, Value};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement, Value};
 
-use crate::Error;
-use crate::change::Changing;
+use crate::{Error, StoreSettings};
 
 /// How long a tenant's count is relied on.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -47,25 +46,29 @@ impl Default for Quotas {
 
 impl Quotas {
     /// Refuses a connection more where there are as many as may be.
-    pub(crate) async fn check(&self, change: &Changing<'_>, owner: &Owner) -> Result<(), Error> {
-        let settings = change.store.settings();
+    pub(crate) async fn check(
+        &self,
+        tx: &DatabaseTransaction,
+        settings: &StoreSettings,
+        tenant: &TenantId,
+        owner: &Owner,
+    ) -> Result<(), Error> {
         let (of_user, of_tenant) = (settings.connections_of_user, settings.connections_of_tenant);
         if let Some(user) = owner.user().filter(|_| of_user > 0)
-            && count(change, Some(user), of_user).await? >= i64::from(of_user)
+            && count(tx, tenant, Some(user), of_user).await? >= i64::from(of_user)
         {
             return Err(Error::UserFull { most: of_user });
         }
         if of_tenant == 0 {
             return Ok(());
         }
-        let tenant = change.tenant();
         if self.full.contains_key(tenant) {
             return Err(Error::TenantFull { most: of_tenant });
         }
         if self.left.get(tenant).is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) > 0) {
             return Ok(());
         }
-        let left = i64::from(of_tenant) - count(change, None, of_tenant).await?;
+        let left = i64::from(of_tenant) - count(tx, tenant, None, of_tenant).await?;
         if left <= 0 {
             self.full.insert(tenant.clone(), ());
             return Err(Error::TenantFull { most: of_tenant });
@@ -76,8 +79,13 @@ impl Quotas {
 }
 
 /// Counts connections up to `most`.
-async fn count(change: &Changing<'_>, user: Option<&UserId>, most: u32) -> Result<i64, Error> {
-    let mut values: Vec<Value> = vec![change.tenant().as_str().into(), i64::from(most).into()];
+async fn count(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    user: Option<&UserId>,
+    most: u32,
+) -> Result<i64, Error> {
+    let mut values: Vec<Value> = vec![tenant.as_str().into(), i64::from(most).into()];
     let mut owned = "";
     if let Some(user) = user {
         owned = "AND owner_user = $3";
@@ -86,7 +94,7 @@ async fn count(change: &Changing<'_>, user: Option<&UserId>, most: u32) -> Resul
     let sql = format!(
         "SELECT count(*) AS n FROM (SELECT 1 FROM connections WHERE tenant_id = $1 {owned} LIMIT $2) counted"
     );
-    let statement = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
-    let row = change.tx.query_one_raw(statement).await?;
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let row = tx.query_one_raw(statement).await?;
     Ok(row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0))
 }

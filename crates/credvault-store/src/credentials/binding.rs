@@ -5,19 +5,19 @@
 //! file's word, and that may change with a release; what was sealed before must open afterwards. So whatever changes a
 //! setting seals the connection's values anew, in the same transaction ([`rebind`]).
 
-use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey, encode_fields};
-use credvault_domain::{Config, Connection, ConnectionId, Owner, SecretFields, TenantId};
+use credvault_crypto::{Binding, Context};
+use credvault_domain::{Config, Connection, ConnectionId, Owner};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
 };
 use serde_json::{Map, Value};
 
+use crate::Error;
+use crate::change::Change;
 use crate::connections::row::owner;
-use crate::credentials::open_sealed;
-use crate::entity::{connection, credential_version, revocation, tenant_key, token};
-use crate::{Error, Store};
+use crate::entity::{connection, credential_version, revocation, token};
+use crate::sealed::{Sealed, SealedRecord};
 
 /// What the values of a row of `connections` are bound to.
 pub(crate) fn of_row(model: &connection::Model) -> Binding {
@@ -96,100 +96,84 @@ fn write_object(object: &Map<String, Value>, text: &mut String) {
 
 /// Seals the values of a connection anew, for its row has changed from `before` to `after`. What does not open stays as
 /// it is, and does not open afterwards either.
+///
+/// # Errors
+/// The database fails.
 pub(crate) async fn rebind(
-    store: &Store,
-    tx: &DatabaseTransaction,
-    key: &TenantKey,
+    change: &Change<'_>,
     before: &connection::Model,
     after: &connection::Model,
 ) -> Result<(), Error> {
-    let (old, new) = (of_row(before), of_row(after));
-    if old == new {
+    let mover = Mover { change, old: of_row(before), new: of_row(after) };
+    if mover.old == mover.new {
         return Ok(());
     }
-    let (tenant, id) = (TenantId::from_stored(after.tenant_id.clone()), ConnectionId::from_uuid(after.id));
-    let mover = Mover { store, tx, key, tenant: &tenant, old, new };
+    let (tenant, id) = (change.tenant(), ConnectionId::from_uuid(after.id));
     let versions = credential_version::Entity::find()
         .filter(credential_version::Column::TenantId.eq(after.tenant_id.as_str()))
         .filter(credential_version::Column::ConnectionId.eq(after.id))
         .filter(credential_version::Column::Sealed.is_not_null());
-    for row in versions.all(tx).await? {
-        let Some(sealed) = &row.sealed else { continue };
-        let place = |schema, binding| Context::credential(&tenant, id, row.version, schema, binding);
-        let stored = (row.schema, row.key_version, sealed.as_slice());
-        if let Some(sealed) = mover.moved(stored, place).await? {
+    for row in versions.all(&change.tx).await? {
+        let Some(bytes) = row.sealed.as_deref() else { continue };
+        let place = |schema, bound| Context::credential(tenant, id, row.version, schema, bound);
+        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes };
+        if let Some(sealed) = mover.moved(stored, place)? {
             let mut row = row.into_active_model();
-            row.schema = Set(i64::from(FIELDS_SCHEMA));
-            row.key_version = Set(i64::from(key.version()));
-            row.sealed = Set(Some(sealed));
-            row.update(tx).await?;
+            row.schema = Set(sealed.schema);
+            row.key_version = Set(sealed.key_version);
+            row.sealed = Set(Some(sealed.bytes));
+            row.update(&change.tx).await?;
         }
     }
-    let row_key = (after.tenant_id.clone(), after.id);
-    if let Some(row) = token::Entity::find_by_id(row_key.clone()).one(tx).await? {
-        let place = |schema, binding| Context::tokens(&tenant, id, row.generation, schema, binding);
-        let stored = (row.schema, row.key_version, row.sealed.as_slice());
-        if let Some(sealed) = mover.moved(stored, place).await? {
+    let key = (after.tenant_id.clone(), after.id);
+    if let Some(row) = token::Entity::find_by_id(key.clone()).one(&change.tx).await? {
+        let place = |schema, bound| Context::tokens(tenant, id, row.generation, schema, bound);
+        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
+        if let Some(sealed) = mover.moved(stored, place)? {
             let mut row = row.into_active_model();
-            row.schema = Set(i64::from(FIELDS_SCHEMA));
-            row.key_version = Set(i64::from(key.version()));
-            row.sealed = Set(sealed);
-            row.update(tx).await?;
+            row.schema = Set(sealed.schema);
+            row.key_version = Set(sealed.key_version);
+            row.sealed = Set(sealed.bytes);
+            row.update(&change.tx).await?;
         }
     }
-    if let Some(row) = revocation::Entity::find_by_id(row_key).one(tx).await? {
-        let place = |schema, binding| Context::revocation(&tenant, id, row.generation, schema, binding);
-        let stored = (row.schema, row.key_version, row.sealed.as_slice());
-        if let Some(sealed) = mover.moved(stored, place).await? {
+    if let Some(row) = revocation::Entity::find_by_id(key).one(&change.tx).await? {
+        let place = |schema, bound| Context::revocation(tenant, id, row.generation, schema, bound);
+        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
+        if let Some(sealed) = mover.moved(stored, place)? {
             let mut row = row.into_active_model();
-            row.schema = Set(i64::from(FIELDS_SCHEMA));
-            row.key_version = Set(i64::from(key.version()));
-            row.sealed = Set(sealed);
-            row.update(tx).await?;
+            row.schema = Set(sealed.schema);
+            row.key_version = Set(sealed.key_version);
+            row.sealed = Set(sealed.bytes);
+            row.update(&change.tx).await?;
         }
     }
     Ok(())
 }
 
-/// Opens in one place and seals in another.
+/// Opens what is bound to the old row and seals it for the new one.
 struct Mover<'a> {
-    store: &'a Store,
-    tx: &'a DatabaseTransaction,
-    key: &'a TenantKey,
-    tenant: &'a TenantId,
+    change: &'a Change<'a>,
     old: Binding,
     new: Binding,
 }
 
 impl<'a> Mover<'a> {
     /// `None` if it does not open.
-    async fn moved(
+    fn moved(
         &self,
-        (schema, key_version, sealed): (i64, i64, &[u8]),
+        stored: SealedRecord<'_>,
         place: impl Fn(u16, Binding) -> Context<'a>,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let wrapped = wrapped(self.tx, self.tenant, key_version).await?;
-        let from = |schema| place(schema, self.old);
-        match open_sealed(self.store, self.tenant, schema, sealed, (key_version, &wrapped), from) {
-            Ok(fields) => self.sealed(&fields, &place(FIELDS_SCHEMA, self.new)).map(Some),
+    ) -> Result<Option<Sealed>, Error> {
+        let (change, random) = (self.change, self.change.store.keyring().random());
+        match stored.open(change.tenant(), change.keys()?, |schema| place(schema, self.old)) {
+            Ok(fields) => {
+                Sealed::seal(&fields, change.key()?, random, |schema| place(schema, self.new)).map(Some)
+            }
             Err(Error::Integrity) => Ok(None),
             Err(error) => Err(error),
         }
     }
-
-    fn sealed(&self, fields: &SecretFields, place: &Context<'_>) -> Result<Vec<u8>, Error> {
-        Ok(self.key.seal(place, &encode_fields(fields)?, self.store.keyring().random())?)
-    }
-}
-
-/// A tenant's key as it is stored.
-pub(crate) async fn wrapped(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    version: i64,
-) -> Result<Vec<u8>, Error> {
-    let key = (tenant.as_str().to_owned(), version);
-    Ok(tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?.wrapped)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The hot path: one round trip finds the connection, its sealed version and the wrapped key.
 
-use credvault_crypto::Context;
+use std::sync::Arc;
+
+use credvault_crypto::{Context, TenantKey};
 use credvault_domain::{
     AccountName, Connection, ConnectionId, ProviderId, Reach, SecretFields, TenantId, TenantScope,
     TenantState, Timestamp, UserId, Version,
@@ -9,9 +11,9 @@ use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult as _, QueryResult
 
 use crate::connections::row;
 use crate::credentials::binding;
-use crate::credentials::open_sealed;
 use crate::database::session;
 use crate::entity::connection;
+use crate::sealed::SealedRecord;
 use crate::{Credentials, Database, Error, Place, Store, Weighed};
 
 /// Which credential is wanted.
@@ -140,18 +142,23 @@ impl Credentials<'_> {
     /// # Errors
     /// The connection is disabled or has no credential, the version is not there, is destroyed or has expired, or the
     /// sealed bytes do not open.
-    pub fn open(&self, fetched: &Fetched, now: Timestamp, renews: bool) -> Result<OpenedCredential, Error> {
+    pub async fn open(
+        &self,
+        fetched: &Fetched,
+        now: Timestamp,
+        renews: bool,
+    ) -> Result<OpenedCredential, Error> {
         if !fetched.connection.enabled {
             return Err(Error::ConnectionDisabled);
         }
-        self.open_stored(fetched, now, renews)
+        self.open_stored(fetched, now, renews).await
     }
 
     /// The same for the vault's own use: whether fetches are served does not matter.
     ///
     /// # Errors
     /// As for [`Credentials::open`], but for a disabled connection.
-    pub fn open_stored(
+    pub async fn open_stored(
         &self,
         fetched: &Fetched,
         now: Timestamp,
@@ -166,17 +173,13 @@ impl Credentials<'_> {
         }
         let (tenant, id) = (&fetched.tenant, fetched.connection.id);
         let binding = binding::of_connection(&fetched.connection);
-        let fields = open_sealed(
-            self.store,
-            tenant,
-            sealed.schema,
-            &sealed.sealed,
-            (sealed.key_version, &sealed.wrapped),
-            |schema| match sealed.tokens {
-                Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
-                None => Context::credential(tenant, id, sealed.version, schema, binding),
-            },
-        )?;
+        let key = self.unwrapped(tenant, sealed).await?;
+        let record =
+            SealedRecord { schema: sealed.schema, key_version: sealed.key_version, bytes: &sealed.sealed };
+        let fields = record.open_with(tenant, key.as_deref(), |schema| match sealed.tokens {
+            Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
+            None => Context::credential(tenant, id, sealed.version, schema, binding),
+        })?;
         let current = sealed.version == fetched.connection.current_version;
         Ok(OpenedCredential {
             fields,
@@ -185,6 +188,16 @@ impl Credentials<'_> {
             generation: fetched.generation,
             current,
         })
+    }
+
+    /// The key that was read beside sealed fields; `None` if it does not unwrap.
+    async fn unwrapped(&self, tenant: &TenantId, sealed: &Sealed) -> Result<Option<Arc<TenantKey>>, Error> {
+        let Ok(version) = u32::try_from(sealed.key_version) else { return Ok(None) };
+        match self.store.keyring().unwrap(tenant, version, &sealed.wrapped).await {
+            Ok(key) => Ok(Some(key)),
+            Err(credvault_crypto::Error::Integrity) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

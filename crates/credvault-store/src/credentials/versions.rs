@@ -6,7 +6,7 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
-use crate::connections::find;
+use crate::connections::lock::find;
 use crate::connections::row::text_map;
 use crate::entity::credential_version::{Column, Entity};
 use crate::page::number_position;
@@ -60,7 +60,7 @@ impl Credentials<'_> {
             .await?
             .map(|row| version(row?, current));
         let position = |last: &CredentialVersion| last.version.to_be_bytes().to_vec();
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 }
 

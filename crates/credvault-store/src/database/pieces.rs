@@ -4,7 +4,6 @@
 use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement, Value};
 
-use crate::database::session;
 use crate::{Database, Error, Store};
 
 /// How many rows a piece has at most.
@@ -33,10 +32,6 @@ pub(crate) async fn execute(
 }
 
 impl Store {
-    pub(crate) async fn background_write(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
-        Ok(session::begin_write(&self.writer(), self.database(), tenant).await?)
-    }
-
     /// Deletes the rows of a tenant that meet `condition`, in which `$1` is the tenant and `$2` is `value`, piece by
     /// piece, and tells how many those were.
     pub(crate) async fn delete_in_pieces(
@@ -49,7 +44,7 @@ impl Store {
         let sql = format!("DELETE FROM {table} WHERE {}", piece(self.database(), table, condition));
         let mut deleted = 0;
         loop {
-            let tx = self.background_write(tenant).await?;
+            let tx = self.begin_bookkeeping(tenant).await?;
             let rows = execute(&tx, &sql, [tenant.as_str().into(), value.into()]).await?;
             tx.commit().await?;
             deleted += rows;

@@ -1,95 +1,61 @@
-//! Transactions with a tenant: on PostgreSQL row-level security sees the tenant that is set here, and only it.
+//! What is read and written outside of the frame of a change.
 
 use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantScope, TenantState};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
-use crate::{Database, Error, Store, Turn};
+use crate::database::tenant_keys::TenantKeys;
+use crate::database::transaction::{Access, across_tenants, begin_write};
+use crate::database::turns::Turn;
+use crate::{Database, Error, Store};
 
-/// Begins a transaction that will write for `tenant`. On SQLite it takes the write lock at once, for a lock taken
-/// after a read could find the read outdated.
-pub(crate) async fn begin_write(
-    db: &DatabaseConnection,
-    database: Database,
-    tenant: &TenantId,
-) -> Result<DatabaseTransaction, DbErr> {
-    let immediate = Some(SqliteTransactionMode::Immediate);
-    let options = TransactionOptions {
-        sqlite_transaction_mode: immediate.filter(|_| database == Database::Sqlite),
-        ..TransactionOptions::default()
-    };
-    let tx = db.begin_with_options(options).await?;
-    set_tenant(&tx, database, tenant).await?;
-    Ok(tx)
-}
-
-/// Sets the tenant until the end of the transaction.
-pub(crate) async fn set_tenant(
-    tx: &DatabaseTransaction,
-    database: Database,
-    tenant: &TenantId,
-) -> Result<(), DbErr> {
-    if database == Database::Postgres {
-        let sql = "SELECT set_config('credvault.tenant', $1, true)";
-        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [tenant.as_str().into()]))
-            .await?;
-    }
-    Ok(())
-}
-
-/// Lets a transaction read, until its end, the tables without sealed bytes of all tenants.
-pub(crate) async fn across_tenants(tx: &DatabaseTransaction, database: Database) -> Result<(), DbErr> {
-    if database == Database::Postgres {
-        let sql = "SELECT set_config('credvault.background', 'on', true)";
-        tx.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    }
-    Ok(())
-}
-
-/// A reading transaction of a tenant that is served.
+/// A reading transaction of a tenant.
 pub(crate) struct Reading {
     pub(crate) tx: DatabaseTransaction,
-    pub(crate) key: Arc<TenantKey>,
+    pub(crate) keys: TenantKeys,
+    pub(crate) state: TenantState,
     /// The tenant's turn at what takes long.
     _turn: Option<Turn>,
 }
 
+impl Reading {
+    /// The key that page tokens are sealed under.
+    pub(crate) fn key(&self) -> &Arc<TenantKey> {
+        self.keys.newest()
+    }
+}
+
 impl Store {
     /// Begins to read for a tenant that exists, suspended or not.
-    pub(crate) async fn read_any(&self, tenant: &TenantId) -> Result<(Reading, TenantState), Error> {
-        let tx = self.reader().begin().await?;
-        set_tenant(&tx, self.database(), tenant).await?;
-        let (key, state) = self.tenant_key(&tx, tenant).await?;
-        Ok((Reading { tx, key, _turn: None }, state))
-    }
-
-    /// Begins to read a list or a query of the log: on connections of their own, of which each tenant has its share.
-    pub(crate) async fn query_any(&self, tenant: &TenantId) -> Result<(Reading, TenantState), Error> {
-        let (db, turns) = self.queries();
-        let waiting = tokio::time::timeout(self.settings().acquire_timeout, turns.take(tenant));
-        let turn = waiting.await.map_err(|_| Error::TooManyQueries)?;
-        let tx = db.begin().await?;
-        set_tenant(&tx, self.database(), tenant).await?;
-        let (key, state) = self.tenant_key(&tx, tenant).await?;
-        Ok((Reading { tx, key, _turn: Some(turn) }, state))
-    }
-
-    /// The same for a tenant that is served.
-    pub(crate) async fn query(&self, scope: &TenantScope) -> Result<Reading, Error> {
-        let (reading, state) = self.query_any(scope.tenant()).await?;
-        served(scope.tenant(), state)?;
-        Ok(reading)
+    pub(crate) async fn read_any(&self, tenant: &TenantId) -> Result<Reading, Error> {
+        let db = self.reader();
+        let (tx, keys, state) = self.begin_with_keys(&db, Access::Read, tenant).await?;
+        Ok(Reading { tx, keys, state, _turn: None })
     }
 
     /// Begins to read for a tenant that is served.
     pub(crate) async fn read(&self, scope: &TenantScope) -> Result<Reading, Error> {
-        let (reading, state) = self.read_any(scope.tenant()).await?;
-        served(scope.tenant(), state)?;
+        let reading = self.read_any(scope.tenant()).await?;
+        served(scope.tenant(), reading.state)?;
+        Ok(reading)
+    }
+
+    /// Begins to read a list or the audit log, for a tenant that exists. Such queries have database connections of their
+    /// own, and each tenant has its share of these.
+    pub(crate) async fn query_any(&self, tenant: &TenantId) -> Result<Reading, Error> {
+        let (db, turns) = self.queries();
+        let waiting = tokio::time::timeout(self.settings().acquire_timeout, turns.take(tenant));
+        let turn = waiting.await.map_err(|_| Error::TooManyQueries)?;
+        let (tx, keys, state) = self.begin_with_keys(&db, Access::Read, tenant).await?;
+        Ok(Reading { tx, keys, state, _turn: Some(turn) })
+    }
+
+    /// The same for a tenant that is served.
+    pub(crate) async fn query(&self, scope: &TenantScope) -> Result<Reading, Error> {
+        let reading = self.query_any(scope.tenant()).await?;
+        served(scope.tenant(), reading.state)?;
         Ok(reading)
     }
 
@@ -100,29 +66,20 @@ impl Store {
         Ok(tx)
     }
 
-    /// The tenant's state and its newest key.
-    pub(crate) async fn tenant_key<C: ConnectionTrait>(
-        &self,
-        db: &C,
-        tenant: &TenantId,
-    ) -> Result<(Arc<TenantKey>, TenantState), Error> {
-        let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
-            LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id
-            WHERE t.tenant_id = $1 ORDER BY k.version DESC LIMIT 1";
-        let statement =
-            Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
-        let row = db.query_one_raw(statement).await?.ok_or_else(|| Error::TenantNotFound(tenant.clone()))?;
-        let state: String = row.try_get("", "state")?;
-        let state = TenantState::from_stored(&state).ok_or(Error::Integrity)?;
-        let version: Option<i64> = row.try_get("", "version")?;
-        let wrapped: Option<Vec<u8>> = row.try_get("", "wrapped")?;
-        let (Some(version), Some(wrapped)) = (version, wrapped) else { return Err(Error::Integrity) };
-        let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
-        let key = self.keyring().unwrap(tenant, version, &wrapped);
-        if matches!(key, Err(credvault_crypto::Error::Integrity)) {
-            crate::credentials::integrity::alarm(tenant, "tenant_key", [0; 16]);
+    /// Begins to write rows of a tenant that no fetch depends on and no record names. Every other write is a change
+    /// (`change.rs`).
+    pub(crate) async fn begin_bookkeeping(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
+        Ok(begin_write(&self.writer(), self.database(), tenant).await?)
+    }
+
+    /// The database's time, in microseconds. Leases are compared with this clock only.
+    pub(crate) async fn database_time(&self, tx: &DatabaseTransaction) -> Result<i64, Error> {
+        if self.database() == Database::Sqlite {
+            return Ok(self.now().micros());
         }
-        Ok((key?, state))
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
+        let row = tx.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+        Ok(row.ok_or(Error::Integrity)?.try_get("", "now")?)
     }
 }
 

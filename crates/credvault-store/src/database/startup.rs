@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource};
-use credvault_domain::{Clock, Random, TenantId, TenantState};
+use credvault_domain::{Clock, Random, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
@@ -20,10 +20,11 @@ use crate::database::file::FileError;
 use crate::database::liveness::Presence;
 use crate::database::prepare;
 use crate::database::role_check;
-use crate::database::session;
-use crate::entity::{root_key, tenant, tenant_key};
+use crate::database::transaction;
+use crate::entity::{root_key, tenant};
 use crate::error::{sql_state, violates};
 use crate::store::Inner;
+use crate::tenants::new_tenant::NewTenant;
 use crate::{Database, Error, Store, StoreSettings, Turns};
 
 /// Why a database is not served. Nothing was written.
@@ -284,7 +285,8 @@ async fn initialise(
     clock: &dyn Clock,
 ) -> Result<(), OpenError> {
     let (platform, now) = (TenantId::platform(), clock.now().micros());
-    let tx = session::begin_write(db, database, &platform).await?;
+    let wrapped = keyring.generate(&platform, 1).await?;
+    let tx = transaction::begin_write(db, database, &platform).await?;
     // Looked up together: another replica may have made both a moment ago, and then its root key decides.
     let known = tenant::Entity::find_by_id(platform.as_str()).one(&tx).await?.is_some();
     if known && record(&tx).await?.is_none() {
@@ -299,36 +301,8 @@ async fn initialise(
         create_time: Set(now),
     };
     root.insert(&tx).await.map_err(Error::from)?;
-    insert_tenant(&tx, keyring, &platform, "", now).await?;
+    let new = NewTenant { id: &platform, display_name: "", root_id: keyring.root().id(), wrapped };
+    new.insert(&tx, now).await?;
     tx.commit().await.map_err(Error::from)?;
     Ok(())
-}
-
-/// Inserts a tenant and its first key.
-pub(crate) async fn insert_tenant<C: ConnectionTrait>(
-    db: &C,
-    keyring: &Keyring,
-    id: &TenantId,
-    display_name: &str,
-    now: i64,
-) -> Result<tenant::Model, Error> {
-    let model = tenant::ActiveModel {
-        tenant_id: Set(id.as_str().to_owned()),
-        display_name: Set(display_name.to_owned()),
-        state: Set(TenantState::Active.as_str().to_owned()),
-        revision: Set(1),
-        create_time: Set(now),
-        update_time: Set(now),
-        patience_time: Set(None),
-    };
-    let model = model.insert(db).await?;
-    let key = tenant_key::ActiveModel {
-        tenant_id: Set(id.as_str().to_owned()),
-        version: Set(1),
-        root_id: Set(i64::from(keyring.root().id())),
-        wrapped: Set(keyring.generate(id, 1)?),
-        create_time: Set(now),
-    };
-    key.insert(db).await?;
-    Ok(model)
 }

@@ -1,4 +1,4 @@
-//! Table `changes`.
+//! Table `changes`. Its column `txid`, the id of the row's transaction, is filled in by the database.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,6 +9,8 @@ pub struct Model {
     pub seq: i64,
     pub tenant_id: String,
     pub connection_id: Option<Uuid>,
+    pub provider: Option<String>,
+    pub endpoint_id: Option<Uuid>,
     pub kind: String,
     pub version: Option<i64>,
     pub time: i64,

@@ -1,10 +1,10 @@
 //! The repository of event endpoints: the URLs that a tenant, or the platform, wants events at, and their secrets.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use credvault_crypto::{Context, FIELDS_SCHEMA, encode_fields};
+use credvault_crypto::Context;
 use credvault_domain::{
     EventEndpointId, EventType, FieldName, Random, SecretFields, TenantId, TenantScope, Timestamp,
 };
@@ -18,12 +18,13 @@ use sea_orm::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::change::{Changing, retrying};
-use crate::credentials::open_sealed;
-use crate::database::pieces::{self, PIECE};
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::change::{Change, PriorResult, retrying};
+use crate::database::tenant_keys::TenantKeys;
+use crate::entity::endpoint_deletion;
 use crate::entity::event_endpoint::{ActiveModel, Column, Entity, Model};
-use crate::entity::{endpoint_deletion, tenant_key};
 use crate::page::uuid_position;
+use crate::sealed::{Sealed, SealedRecord};
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The most endpoints of a tenant, and of the platform.
@@ -81,6 +82,12 @@ pub struct NewEventEndpoint {
     pub rotate_secret: bool,
 }
 
+impl NewEventEndpoint {
+    fn makes_secret(&self) -> bool {
+        self.id.is_none() || self.rotate_secret
+    }
+}
+
 /// Where to send, and what to sign with.
 #[derive(Clone, Debug)]
 pub struct EventTarget {
@@ -93,7 +100,7 @@ pub struct EventTarget {
 /// The repository of event endpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct EventEndpoints<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
 }
 
 impl Store {
@@ -116,17 +123,8 @@ impl EventEndpoints<'_> {
     ) -> Result<Recorded<(EventEndpoint, Option<SecretString>)>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
-            let made = new.id.is_none() || new.rotate_secret;
-            if let Some(done) = change.done {
-                let id = done.connection.map(|id| EventEndpointId::from_uuid(id.as_uuid())).or(new.id);
-                let id = id.ok_or(Error::EventEndpointNotFound)?;
-                let model = locked(&change.tx, scope.tenant(), id).await?;
-                let fields = self.open(&change.tx, scope.tenant(), &model).await?;
-                // A secret that a later request has made is not this one's to show.
-                let own = made && done.version == Some(model.generation);
-                let secret = fields.get(SECRET).cloned().filter(|_| own);
-                change.about_other(model.id, endpoint_name(id), None);
-                return change.commit((endpoint(model, Some(&fields))?, secret)).await;
+            if let Some(prior) = change.prior() {
+                return self.replay(change, new, prior).await;
             }
             let stored = match new.id {
                 Some(id) => Some(locked(&change.tx, scope.tenant(), id).await?),
@@ -134,13 +132,13 @@ impl EventEndpoints<'_> {
             };
             let (mut row, before) = match stored {
                 Some(model) => {
-                    let before = self.open(&change.tx, scope.tenant(), &model).await?;
+                    let before = open(scope.tenant(), change.keys()?, &model)?;
                     (model.into_active_model(), before)
                 }
                 None => (self.fresh(&change).await?, SecretFields::default()),
             };
             let id = *row.id.as_ref();
-            let (fields, secret) = self.reseal(&change, &mut row, before, (&new.url, made))?;
+            let (fields, secret) = self.reseal(&change, &mut row, before, new)?;
             let generation = *row.generation.as_ref();
             row.url = Set(origin_of(&new.url));
             row.types = Set(types_column(&new.types));
@@ -152,16 +150,35 @@ impl EventEndpoints<'_> {
                 Some(_) => row.update(&change.tx).await?,
                 None => row.insert(&change.tx).await?,
             };
-            let name = endpoint_name(EventEndpointId::from_uuid(id));
-            change.about_other(id, name, Some(generation));
-            let stored = endpoint(model, Some(&fields))?;
-            change.commit((stored, secret)).await
+            let kind = if new.id.is_some() { ChangeKind::Updated } else { ChangeKind::Created };
+            let endpoint_id = EventEndpointId::from_uuid(id);
+            change.set_subject(id, endpoint_name(endpoint_id), Some(generation));
+            change.record_change(ChangeSubject::EventEndpoint(endpoint_id), kind, None);
+            change.commit((endpoint(model, Some(&fields))?, secret)).await
         })
         .await
     }
 
+    /// The answer to a repeated request: the endpoint as it is now.
+    async fn replay(
+        &self,
+        mut change: Change<'_>,
+        new: &NewEventEndpoint,
+        prior: PriorResult,
+    ) -> Result<Recorded<(EventEndpoint, Option<SecretString>)>, Error> {
+        let id =
+            prior.subject.map(EventEndpointId::from_uuid).or(new.id).ok_or(Error::EventEndpointNotFound)?;
+        let model = locked(&change.tx, change.tenant(), id).await?;
+        let fields = open(change.tenant(), change.keys()?, &model)?;
+        // A secret that a later request has made is not this one's to show.
+        let own = new.makes_secret() && prior.version == Some(model.generation);
+        let secret = fields.get(SECRET).cloned().filter(|_| own);
+        change.set_subject(model.id, endpoint_name(id), None);
+        change.commit((endpoint(model, Some(&fields))?, secret)).await
+    }
+
     /// A row with everything that does not come from the request, but for its secret.
-    async fn fresh(&self, change: &Changing<'_>) -> Result<ActiveModel, Error> {
+    async fn fresh(&self, change: &Change<'_>) -> Result<ActiveModel, Error> {
         let all = Entity::find()
             .filter(Column::TenantId.eq(change.tenant().as_str()))
             .filter(Column::Id.not_in_subquery(deleted(change.tenant())));
@@ -188,17 +205,17 @@ impl EventEndpoints<'_> {
     /// so that nothing signed goes to another URL.
     fn reseal(
         &self,
-        change: &Changing<'_>,
+        change: &Change<'_>,
         row: &mut ActiveModel,
         before: SecretFields,
-        (url, made): (&str, bool),
+        new: &NewEventEndpoint,
     ) -> Result<(SecretFields, Option<SecretString>), Error> {
         let random = self.store.keyring().random();
         let mut fields = before;
         if let Ok(name) = FieldName::parse(URL) {
-            fields.set(name, url.to_owned().into());
+            fields.set(name, new.url.clone().into());
         }
-        let secret = if made { Some(new_secret(random)?) } else { None };
+        let secret = if new.makes_secret() { Some(new_secret(random)?) } else { None };
         if let Some(secret) = &secret {
             let previous = fields.get(SECRET).cloned();
             let expire_time = previous.is_some().then(|| change.now.after(OVERLAP).micros());
@@ -212,11 +229,13 @@ impl EventEndpoints<'_> {
         }
         let generation = row.generation.as_ref() + 1;
         let id = row.id.as_ref().into_bytes();
-        let context = Context::event_endpoint(change.tenant(), id, generation, FIELDS_SCHEMA);
-        row.sealed = Set(change.key.seal(&context, &encode_fields(&fields)?, random)?);
+        let sealed = Sealed::seal(&fields, change.key()?, random, |schema| {
+            Context::event_endpoint(change.tenant(), id, generation, schema)
+        })?;
+        row.sealed = Set(sealed.bytes);
         row.generation = Set(generation);
-        row.schema = Set(i64::from(FIELDS_SCHEMA));
-        row.key_version = Set(i64::from(change.key.version()));
+        row.schema = Set(sealed.schema);
+        row.key_version = Set(sealed.key_version);
         Ok((fields, secret))
     }
 
@@ -236,7 +255,7 @@ impl EventEndpoints<'_> {
         let mut items = Vec::with_capacity(rows.len());
         for model in rows {
             // One that does not open is listed with its host alone, so that it can be found and deleted.
-            let fields = match self.open(&reading.tx, scope.tenant(), &model).await {
+            let fields = match open(scope.tenant(), &reading.keys, &model) {
                 Err(Error::Integrity) => None,
                 opened => Some(opened?),
             };
@@ -244,45 +263,7 @@ impl EventEndpoints<'_> {
         }
         let position = |last: &EventEndpoint| last.id.as_uuid().as_bytes().to_vec();
         let items = stream::iter(items.into_iter().map(Ok));
-        page.read(self.store, scope.tenant(), &reading.key, items, position).await
-    }
-
-    /// Removes an endpoint with everything that was or is to be sent there. Nobody sees it any more once this returns; what
-    /// is not removed by `until` then, because it is much, upkeep removes.
-    ///
-    /// # Errors
-    /// There is no endpoint of that id.
-    pub async fn delete(
-        &self,
-        scope: &TenantScope,
-        id: EventEndpointId,
-        write: &Write,
-        until: Instant,
-    ) -> Result<Recorded<()>, Error> {
-        let begun = retrying(write, || async move {
-            let mut change = self.store.change(scope, write).await?;
-            if change.done.is_none() {
-                let model = locked(&change.tx, scope.tenant(), id).await?;
-                let mark = endpoint_deletion::ActiveModel {
-                    tenant_id: Set(model.tenant_id.clone()),
-                    endpoint_id: Set(model.id),
-                    create_time: Set(change.now.micros()),
-                };
-                mark.insert(&change.tx).await?;
-                let mut row = model.into_active_model();
-                row.enabled = Set(false);
-                row.update_time = Set(change.now.micros());
-                row.update(&change.tx).await?;
-            }
-            change.about_other(id.as_uuid(), endpoint_name(id), None);
-            change.commit(()).await
-        })
-        .await?;
-        // It is deleted for whoever asks; its rows are a matter of time.
-        if let Err(error) = self.store.delete_endpoint(scope.tenant(), id, Some(until)).await {
-            tracing::warn!(%error, endpoint = %id, "an endpoint's rows could not be deleted yet");
-        }
-        Ok(begun)
+        page.read(self.store, scope.tenant(), reading.key(), items, position).await
     }
 
     /// Where an endpoint is and what is signed with, whether it is enabled or not.
@@ -294,37 +275,33 @@ impl EventEndpoints<'_> {
         let key = (scope.tenant().as_str().to_owned(), id.as_uuid());
         let stored = Entity::find_by_id(key).filter(Column::Id.not_in_subquery(deleted(scope.tenant())));
         let model = stored.one(&reading.tx).await?.ok_or(Error::EventEndpointNotFound)?;
-        self.opened(&reading.tx, scope.tenant(), &model).await
+        self.opened(scope.tenant(), &reading.keys, &model)
     }
 
-    /// What a row's sealed secrets are for.
-    pub(crate) async fn opened(
+    /// Opens where a row's events are sent and what they are signed with.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if the row does not open.
+    pub(crate) fn opened(
         &self,
-        tx: &DatabaseTransaction,
         tenant: &TenantId,
+        keys: &TenantKeys,
         model: &Model,
     ) -> Result<EventTarget, Error> {
-        let fields = self.open(tx, tenant, model).await?;
+        let fields = open(tenant, keys, model)?;
         let now = self.store.now().micros();
         let previous = fields.get(PREVIOUS).filter(|_| model.previous_expire_time > Some(now));
         let secrets = fields.get(SECRET).into_iter().chain(previous).cloned().collect();
         let url = fields.get(URL).ok_or(Error::Integrity)?.expose_secret().to_owned();
         Ok(EventTarget { url, secrets })
     }
+}
 
-    async fn open(
-        &self,
-        tx: &DatabaseTransaction,
-        tenant: &TenantId,
-        model: &Model,
-    ) -> Result<SecretFields, Error> {
-        let key = (model.tenant_id.clone(), model.key_version);
-        let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
-        let key = (model.key_version, key.wrapped.as_slice());
-        open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
-            Context::event_endpoint(tenant, model.id.into_bytes(), model.generation, schema)
-        })
-    }
+fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFields, Error> {
+    let record = SealedRecord { schema: model.schema, key_version: model.key_version, bytes: &model.sealed };
+    record.open(tenant, keys, |schema| {
+        Context::event_endpoint(tenant, model.id.into_bytes(), model.generation, schema)
+    })
 }
 
 fn new_secret(random: &dyn Random) -> Result<SecretString, Error> {
@@ -345,7 +322,11 @@ fn origin_of(url: &str) -> String {
 }
 
 /// The row of an endpoint, held until the end of the transaction.
-async fn locked(tx: &DatabaseTransaction, tenant: &TenantId, id: EventEndpointId) -> Result<Model, Error> {
+pub(super) async fn locked(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    id: EventEndpointId,
+) -> Result<Model, Error> {
     let key = (tenant.as_str().to_owned(), id.as_uuid());
     let model = Entity::find_by_id(key.clone()).lock_exclusive().one(tx).await?;
     // Asked once the row is held: whoever was deleting it has ended.
@@ -363,58 +344,6 @@ pub(crate) fn deleted(tenant: &TenantId) -> SelectStatement {
         .from(endpoint_deletion::Entity)
         .and_where(Column::TenantId.eq(tenant.as_str()))
         .to_owned()
-}
-
-impl Store {
-    /// Deletes an endpoint that is marked: its deliveries piece by piece, then itself. `until` is when to leave the rest.
-    async fn delete_endpoint(
-        &self,
-        tenant: &TenantId,
-        id: EventEndpointId,
-        until: Option<Instant>,
-    ) -> Result<(), Error> {
-        let marked =
-            "EXISTS (SELECT 1 FROM endpoint_deletions m WHERE m.tenant_id = $1 AND m.endpoint_id = $2)";
-        let theirs = format!("tenant_id = $1 AND endpoint_id = $2 AND {marked}");
-        let piece = pieces::piece(self.database(), "event_deliveries", &theirs);
-        let (piece, itself) = (
-            format!("DELETE FROM event_deliveries WHERE {piece}"),
-            format!("DELETE FROM event_endpoints WHERE tenant_id = $1 AND id = $2 AND {marked}"),
-        );
-        let values = || [tenant.as_str().into(), id.as_uuid().into()];
-        while until.is_none_or(|until| Instant::now() < until) {
-            let tx = self.background_write(tenant).await?;
-            let left = pieces::execute(&tx, &piece, values()).await? > 0;
-            if !left {
-                pieces::execute(&tx, &itself, values()).await?;
-            }
-            tx.commit().await?;
-            if !left {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on with the deletions that a crash, or the end of a call, left undone.
-    pub(crate) async fn finish_endpoint_deletions(&self) -> Result<(), Error> {
-        let everywhere = self.read_background().await?;
-        let marks = endpoint_deletion::Entity::find()
-            .order_by_asc(endpoint_deletion::Column::CreateTime)
-            .limit(PIECE)
-            .all(&everywhere)
-            .await?;
-        everywhere.rollback().await?;
-        for mark in marks {
-            let (tenant, id) =
-                (TenantId::from_stored(mark.tenant_id), EventEndpointId::from_uuid(mark.endpoint_id));
-            // One that fails must not keep the others: it is tried again the next time.
-            if let Err(error) = self.delete_endpoint(&tenant, id, None).await {
-                tracing::warn!(%error, %tenant, endpoint = %id, "an endpoint could not be deleted yet");
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Types as they are stored: with a blank around each, so that one can be looked for.

@@ -3,14 +3,23 @@
 
 use std::time::Duration;
 
-use credvault_domain::TenantId;
+use credvault_domain::{ProviderId, TenantId};
 use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 
-use crate::database::session::set_tenant;
-use crate::{AppKey, Database, Error, Store};
+use crate::database::transaction::set_tenant;
+use crate::{Database, Error, Store};
 
 /// Further ahead than this, nothing was ever given away: the clock was wrong.
 const SANE: Duration = Duration::from_secs(10);
+
+/// An app at a provider, which is what a provider counts calls by.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct AppKey {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The app's id there, where tokens belong to one.
+    pub client_id: Option<String>,
+}
 
 impl Store {
     /// Takes calls that last for `cost` at the app's rate, a second or so at most, if none are given away already. By the

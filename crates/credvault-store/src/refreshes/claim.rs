@@ -1,31 +1,120 @@
 //! Claiming a refresh: before anything is sent, so that a crash leaves a trace.
 
-use std::sync::PoisonError;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use credvault_crypto::Context;
-use credvault_domain::{AuthMode, ProviderId, Reason, SecretFields, Timestamp};
+use credvault_domain::{AuthMode, Connection, ProviderId, Reason, SecretFields, Timestamp, Version};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
-    IntoActiveModel as _, Statement,
+    ActiveModelTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, IntoActiveModel as _,
+    Statement,
 };
 use uuid::Uuid;
 
-use super::{
-    Claim, Claimed, IDLE, IN_FLIGHT, Pause, Perseverance, Place, Refreshes, RepeatRisk, Running, UNCERTAIN,
-    find, locked,
-};
+use super::Refreshes;
+use crate::change::Change;
+use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
-use crate::credentials::binding;
-use crate::credentials::open_sealed;
+use crate::credentials::current::open_current;
 use crate::database::liveness::lock_number;
-use crate::database::session::{begin_write, served};
-use crate::entity::{connection as connection_table, credential_version, refresh, tenant_key, token};
-use crate::{Database, Error};
+use crate::database::session::served;
+use crate::entity::{connection as connection_table, refresh};
+use crate::refreshes::pause::Pause;
+use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find};
+use crate::refreshes::shown::give_up;
+use crate::{Database, Error, Place, Recorded};
 
 /// How long a claim holds while its owner cannot be proven gone, at least.
 const LEASE: Duration = Duration::from_secs(45);
+
+/// What became of an attempt to claim a refresh.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours: call the provider now.
+    Ours(Box<Claimed>),
+    /// Somebody else is at it.
+    Busy,
+    /// The last attempts failed; not before this instant.
+    Later {
+        /// When the next attempt makes sense.
+        time: Timestamp,
+        /// Why not before.
+        pause: Pause,
+        /// At which provider.
+        provider: ProviderId,
+    },
+    /// The tokens are newer than the caller knew, or the credential is another one: read again.
+    Changed,
+    /// Only a new consent helps.
+    Dead,
+    /// There is nothing to refresh: deleted, disabled, or without a credential.
+    Nothing,
+}
+
+/// A claimed refresh.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Where.
+    pub place: Place,
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// All secret fields, the newest tokens among them.
+    pub fields: SecretFields,
+    /// The version that they belong to.
+    pub version: Version,
+    /// When the access token ends, if it does.
+    pub expire_time: Option<Timestamp>,
+    /// How many attempts have failed in a row.
+    pub failures: u32,
+    /// Whether an earlier attempt was sent and nobody knows what became of it.
+    pub uncertain: bool,
+    /// With which app the tokens were got, if that is known: no other can renew them.
+    pub client_id: Option<String>,
+    pub(super) generation: i64,
+    pub(super) intent: Uuid,
+    instance: Uuid,
+    pub(super) marked_before: bool,
+    _running: Running,
+}
+
+/// An intent that this process is at. Dropped with its claim, however that ends.
+#[derive(Debug)]
+struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);
+
+impl Running {
+    fn begin(all: &Arc<Mutex<HashSet<Uuid>>>, intent: Uuid) -> Self {
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(intent);
+        Self(Arc::clone(all), intent)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// When a refresh is given up without a word of the provider.
+#[derive(Clone, Copy)]
+pub struct Perseverance<'a> {
+    /// How long an unclear outcome is looked into where a repeat may be refused because the first attempt worked. Time in
+    /// which nothing was sent, or the provider asked for patience, does not count.
+    pub longest: Duration,
+    /// What repeating a refresh token risks, by provider and auth mode.
+    pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
+}
+
+/// What it risks to send a refresh token again after an attempt of unknown outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RepeatRisk {
+    /// Nothing: the token works again.
+    Nothing,
+    /// What giving up costs as well: this consent.
+    Consent,
+    /// Other consents, too, for the provider revokes them together.
+    OtherConsents,
+}
 
 impl Perseverance<'_> {
     /// Whether nothing more is sent by ourselves: the provider has not spoken for too long, or one more request may cost
@@ -63,16 +152,14 @@ impl Refreshes<'_> {
     ) -> Result<Claim, Error> {
         let Some(instance) = self.store.presence().instance() else { return Ok(Claim::Busy) };
         let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
-        let (_, state) = self.store.tenant_key(&tx, &place.tenant).await?;
+        let (mut change, state) = self.store.own_sealing_change(&place.tenant).await?;
         served(&place.tenant, state)?;
-        let now = self.database_time(&tx).await?;
-        let Some(model) = locked(&tx, place).await? else { return Ok(Claim::Nothing) };
+        let now = self.store.database_time(&change.tx).await?;
+        let Some(model) = locked_at(&change.tx, place).await? else { return Ok(Claim::Nothing) };
         if model.delete_time.is_some() || !model.enabled || model.current_version == 0 {
             return Ok(Claim::Nothing);
         }
-        let row = find(&tx, place).await?;
-        let Some(row) = row else { return Ok(Claim::Nothing) };
+        let Some(row) = find(&change.tx, place).await? else { return Ok(Claim::Nothing) };
         if row.generation != seen {
             return Ok(Claim::Changed);
         }
@@ -83,7 +170,7 @@ impl Refreshes<'_> {
         let uncertain = match row.state.as_str() {
             IDLE => false,
             UNCERTAIN => true,
-            _ if self.is_gone(&tx, &row, instance, now).await? => true,
+            _ if self.is_gone(&change.tx, &row, instance, now).await? => true,
             _ => return Ok(Claim::Busy),
         };
         let provider = ProviderId::from_stored(model.provider.clone());
@@ -98,26 +185,24 @@ impl Refreshes<'_> {
         let unasked = row.retry_time.zip(row.unclear_time).map_or(0, |(retry, since)| now - retry.max(since));
         let unclear_time = row.unclear_time.map(|since| since.saturating_add(unasked.max(0)));
         if !forced && perseverance.is_over(&row, uncertain, risk, (unclear_time, now)) {
-            self.give_up(&tx, place, model, row, Timestamp::from_micros(now)).await?;
-            tx.commit().await?;
-            return Ok(Claim::Dead);
+            give_up(&mut change, place, model, row).await?;
+            return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
         let unclear_time = unclear_time.or(uncertain.then_some(now));
-        let claimed = self.take(&tx, place, model, row, (instance, now, uncertain, unclear_time)).await?;
-        tx.commit().await?;
-        Ok(Claim::Ours(Box::new(claimed)))
+        let claimed = self.take(&change, place, model, row, (instance, now, uncertain, unclear_time)).await?;
+        change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
     /// Writes a claim of this process, as of now.
     async fn take(
         &self,
-        tx: &DatabaseTransaction,
+        change: &Change<'_>,
         place: &Place,
         model: connection_table::Model,
         row: refresh::Model,
         (instance, now, uncertain, unclear_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
-        let (fields, expire_time) = self.open(tx, place, &model).await?;
+        let (fields, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
         let intent = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;
@@ -137,7 +222,7 @@ impl Refreshes<'_> {
         row.lease_time = Set(Some(lease));
         // Looked at again only after that, by whoever seeks what is due.
         row.due_time = Set(Some(lease));
-        row.update(tx).await?;
+        row.update(&change.tx).await?;
         let place = place.clone();
         Ok(Claimed {
             place,
@@ -186,48 +271,5 @@ impl Refreshes<'_> {
         let answer =
             tx.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
         Ok(answer.ok_or(Error::Integrity)?.try_get("", "gone")?)
-    }
-
-    /// Leases are compared with one clock only: the database's.
-    pub(super) async fn database_time(&self, tx: &DatabaseTransaction) -> Result<i64, Error> {
-        if self.store.database() == Database::Sqlite {
-            return Ok(self.store.now().micros());
-        }
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
-        let row = tx.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-        Ok(row.ok_or(Error::Integrity)?.try_get("", "now")?)
-    }
-
-    /// All secret fields of a connection's current credential, the newest tokens among them.
-    pub(crate) async fn open(
-        &self,
-        tx: &DatabaseTransaction,
-        place: &Place,
-        model: &connection_table::Model,
-    ) -> Result<(SecretFields, Option<Timestamp>), Error> {
-        let (tenant, id, binding) = (&place.tenant, place.connection, binding::of_row(model));
-        let tokens = token::Entity::find_by_id((model.tenant_id.clone(), model.id)).one(tx).await?;
-        if let Some(tokens) = tokens.filter(|tokens| tokens.version == model.current_version) {
-            let wrapped = self.wrapped(tx, place, tokens.key_version).await?;
-            let context = |schema| Context::tokens(tenant, id, tokens.generation, schema, binding);
-            let key = (tokens.key_version, wrapped.as_slice());
-            let fields = open_sealed(self.store, tenant, tokens.schema, &tokens.sealed, key, context)?;
-            return Ok((fields, tokens.expire_time.map(Timestamp::from_micros)));
-        }
-        let version = (model.tenant_id.clone(), model.id, model.current_version);
-        let version =
-            credential_version::Entity::find_by_id(version).one(tx).await?.ok_or(Error::NoCredential)?;
-        let sealed = version.sealed.as_deref().ok_or(Error::NoCredential)?;
-        let wrapped = self.wrapped(tx, place, version.key_version).await?;
-        let context = |schema| Context::credential(tenant, id, version.version, schema, binding);
-        let key = (version.key_version, wrapped.as_slice());
-        let fields = open_sealed(self.store, tenant, version.schema, sealed, key, context)?;
-        Ok((fields, version.expire_time.map(Timestamp::from_micros)))
-    }
-
-    async fn wrapped(&self, tx: &DatabaseTransaction, place: &Place, version: i64) -> Result<Vec<u8>, Error> {
-        let key = (place.tenant.as_str().to_owned(), version);
-        let row = tenant_key::Entity::find_by_id(key).one(tx).await?;
-        Ok(row.ok_or(Error::Integrity)?.wrapped)
     }
 }

@@ -1,32 +1,57 @@
-//! The end of a claim: new tokens, a failure, or nobody knows and a new consent is asked for.
+//! The end of a claim: new tokens, a failure, or an unknown outcome.
 
-use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey, encode_fields};
+use std::collections::BTreeMap;
+
+use credvault_crypto::{Binding, Context};
 use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, ConnectionState, EventType, ProviderId, Reason, StateChange, TenantId,
-    Timestamp,
+    AuditEvent, ConnectionState, EventType, Reason, SecretFields, StateChange, Timestamp,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
 
-use super::{
-    Claimed, IDLE, IN_FLIGHT, Pause, Place, RefreshFailure, Refreshes, Renewed, UNCERTAIN, find, idle, locked,
-};
+use super::Refreshes;
 use crate::Error;
-use crate::change::ChangeKind;
-use crate::change::outbox::{self, NewEvent};
-use crate::connections::row::owner;
-use crate::credentials::binding;
-use crate::database::session::begin_write;
-use crate::entity::{change, connection as connection_table, refresh, token};
+use crate::change::Change;
+use crate::change::feed::ChangeKind;
+use crate::change::outbox::NewEvent;
+use crate::connections::lock::locked_at;
+use crate::connections::writer::ConnectionRow;
+use crate::credentials::binding::{self, rebind};
+use crate::credentials::current::open_current;
+use crate::entity::{connection, refresh, token};
+use crate::refreshes::claim::Claimed;
+use crate::refreshes::failure::RefreshFailure;
+use crate::refreshes::pause::Pause;
+use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find, idle};
+use crate::refreshes::shown::show_failure;
+use crate::sealed::Sealed;
 
 /// How often the provider must have refused since it gave tokens last, and the access token have ended, before refusals
 /// that the vault does not understand are shown as the demand for consent. Outages between them do not count.
-const REFUSALS: i64 = 3;
+const REFUSALS_BEFORE_CONSENT: i64 = 3;
+
+/// What the provider gave.
+#[derive(Debug)]
+pub struct Renewed {
+    /// All secret fields, the new tokens among them.
+    pub fields: SecretFields,
+    /// When the access token ends.
+    pub expire_time: Option<Timestamp>,
+    /// When to refresh the next time, ahead of need.
+    pub due_time: Option<Timestamp>,
+    /// The scopes that were granted, if the provider says so.
+    pub scopes: Option<Vec<String>>,
+    /// Settings that came along, which the catalog has accepted.
+    pub settings: BTreeMap<String, Value>,
+    /// With which app.
+    pub client_id: Option<String>,
+}
 
 impl Refreshes<'_> {
     /// Stores what the provider gave, unless the credential has changed meanwhile: then it is dropped, and the answer
-    /// is `false`. Who holds the claim does not matter: if nobody else has stored, these tokens are the only ones.
+    /// is `false`. It does not matter whether another process has taken the claim over: as long as none has stored
+    /// tokens, these are the only ones.
     ///
     /// # Errors
     /// The database fails: try again, for nothing else has these tokens.
@@ -38,10 +63,9 @@ impl Refreshes<'_> {
     ) -> Result<bool, Error> {
         let place = &claimed.place;
         let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
-        let (key, _) = self.store.tenant_key(&tx, &place.tenant).await?;
-        let now = self.store.now();
-        let (Some(model), Some(row)) = (locked(&tx, place).await?, find(&tx, place).await?) else {
+        let (mut change, _) = self.store.own_sealing_change(&place.tenant).await?;
+        let (Some(model), Some(row)) = (locked_at(&change.tx, place).await?, find(&change.tx, place).await?)
+        else {
             return Ok(false);
         };
         if row.generation != claimed.generation {
@@ -49,88 +73,24 @@ impl Refreshes<'_> {
         }
         let generation = row.generation + 1;
         // An altered row must not get the new tokens bound to what it was altered to.
-        let whole = self.open(&tx, place, &model).await.is_ok();
-        let (before, after) = (model.clone(), self.accept(&tx, model, renewed, now).await?);
-        binding::rebind(self.store, &tx, &key, &before, &after).await?;
+        let whole = open_current(&change.tx, change.keys()?, &model).await.is_ok();
+        let before = model.clone();
+        let after = accept(&mut change, model, claimed, renewed).await?;
+        rebind(&change, &before, &after).await?;
         let bound = if whole { binding::of_row(&after) } else { binding::of_connection(&claimed.connection) };
-        self.replace_tokens(&tx, claimed, renewed, generation, (&key, bound)).await?;
-        // The provider has called this consent dead while the tokens were on their way: whether they live is seen at once.
-        let due_time = if row.doubted { Some(now) } else { renewed.due_time };
+        replace_tokens(&change, claimed, renewed, generation, bound).await?;
+        // The provider has called this consent dead while the tokens were on their way, so the next refresh is due at
+        // once and finds out whether they live.
+        let due_time = if row.doubted { Some(change.now) } else { renewed.due_time };
         let mut row = idle(row, generation, due_time);
         if renewed.client_id.is_some() {
             row.client_id = Set(renewed.client_id.clone());
         }
-        row.update(&tx).await?;
-        self.finish(tx, claimed, ChangeKind::Refreshed, event, now).await?;
-        Ok(true)
+        row.update(&change.tx).await?;
+        self.commit(change, claimed, event).await
     }
 
-    /// Puts what the provider gave in the place of the tokens before.
-    async fn replace_tokens(
-        &self,
-        tx: &DatabaseTransaction,
-        claimed: &Claimed,
-        renewed: &Renewed,
-        generation: i64,
-        (key, bound): (&TenantKey, Binding),
-    ) -> Result<(), Error> {
-        let place = &claimed.place;
-        let context = Context::tokens(&place.tenant, place.connection, generation, FIELDS_SCHEMA, bound);
-        let sealed = key.seal(&context, &encode_fields(&renewed.fields)?, self.store.keyring().random())?;
-        token::Entity::delete_by_id((place.tenant.as_str().to_owned(), place.connection.as_uuid()))
-            .exec(tx)
-            .await?;
-        let tokens = token::ActiveModel {
-            tenant_id: Set(place.tenant.as_str().to_owned()),
-            connection_id: Set(place.connection.as_uuid()),
-            version: Set(claimed.version),
-            generation: Set(generation),
-            schema: Set(i64::from(FIELDS_SCHEMA)),
-            key_version: Set(i64::from(key.version())),
-            sealed: Set(sealed),
-            expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
-        };
-        token::Entity::insert(tokens).exec_without_returning(tx).await?;
-        Ok(())
-    }
-
-    /// The connection works, and has what came with its tokens.
-    async fn accept(
-        &self,
-        tx: &DatabaseTransaction,
-        model: connection_table::Model,
-        renewed: &Renewed,
-        now: Timestamp,
-    ) -> Result<connection_table::Model, Error> {
-        let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-        // Nothing may keep tokens that only we have from being stored, whatever state somebody has left.
-        let accepted = state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected);
-        let Value::Object(mut config) = model.config.clone() else { return Err(Error::Integrity) };
-        config.extend(renewed.settings.clone());
-        let config = Value::Object(config);
-        let changed = accepted != state || config != model.config;
-        let revision = model.revision + i64::from(changed);
-        let mut model = model.into_active_model();
-        model.last_refreshed_time = Set(Some(now.micros()));
-        model.state = Set(accepted.as_str().to_owned());
-        model.error_reason = Set(None);
-        model.error_code = Set(None);
-        model.error_time = Set(None);
-        model.config = Set(config);
-        model.revision = Set(revision);
-        if let Some(scopes) = &renewed.scopes {
-            model.scopes_granted = Set(Some(json!(scopes)));
-        }
-        let model = model.update(tx).await?;
-        if state == ConnectionState::Error {
-            let recovered = NewEvent::of(EventType::Recovered, &model);
-            outbox::queue(self.store, tx, &TenantId::from_stored(model.tenant_id.clone()), now, &[recovered])
-                .await?;
-        }
-        Ok(model)
-    }
-
-    /// Ends a claim without new tokens, unless somebody else has ended it.
+    /// Ends a claim without new tokens, unless another process has ended it.
     ///
     /// # Errors
     /// The database fails. The claim then holds until this process is gone.
@@ -142,153 +102,137 @@ impl Refreshes<'_> {
     ) -> Result<bool, Error> {
         let place = &claimed.place;
         let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
-        let now = self.store.now();
-        let (Some(model), Some(row)) = (locked(&tx, place).await?, find(&tx, place).await?) else {
+        let mut change = self.store.own_change(&place.tenant).await?;
+        let (Some(model), Some(row)) = (locked_at(&change.tx, place).await?, find(&change.tx, place).await?)
+        else {
             return Ok(false);
         };
         if row.generation != claimed.generation || row.intent_id != Some(claimed.intent) {
             let dead = matches!(failure, RefreshFailure::Dead { .. });
             if dead && claimed.version == model.current_version {
-                doubt(tx, row, now).await?;
+                doubt(&change.tx, row, change.now).await?;
+                let _ = change.commit(()).await?;
             }
             return Ok(false);
         }
-        let absent = claimed.fields.get("access_token").is_none();
-        let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
-        let refusals = match failure {
-            RefreshFailure::Refused { .. } => row.refusals + 1,
-            RefreshFailure::Temporary { .. } | RefreshFailure::Unknown { .. } => row.refusals,
-            RefreshFailure::Dead { .. } | RefreshFailure::Nothing => 0,
-        };
-        let left = Left::of(failure, claimed, refusals, ended);
-        let (generation, marked, failures) = (row.generation, row.marked, row.failures + 1);
+        let left = Left::of(failure, claimed, row.refusals, change.now);
         let unclear_time = match left.unclear {
             true => {
-                let since = row.unclear_time.unwrap_or(self.database_time(&tx).await?);
-                Some(since.saturating_add(left.uncounted(now)))
+                let since = match row.unclear_time {
+                    Some(since) => since,
+                    None => self.store.database_time(&change.tx).await?,
+                };
+                Some(since.saturating_add(left.uncounted(change.now)))
             }
             false => None,
         };
-        let mut row = idle(row, generation, left.retry_time);
-        row.state = Set(if left.uncertain { UNCERTAIN } else { IDLE }.to_owned());
-        row.retry_time = Set(left.retry_time.map(Timestamp::micros));
-        (row.pause, row.pause_app) = failure.pause().map_or((Set(None), Set(None)), Pause::columns);
-        row.failures = Set(failures);
-        row.refusals = Set(refusals);
-        row.unclear_time = Set(unclear_time);
-        // What was not sent, or was refused for a while, has not used the one more attempt up.
-        row.marked = Set(match failure {
-            RefreshFailure::Unknown { .. } => marked,
-            RefreshFailure::Temporary { .. } | RefreshFailure::Refused { .. } => claimed.marked_before,
-            RefreshFailure::Dead { .. } | RefreshFailure::Nothing => false,
-        });
-        row.doubted = Set(matches!(failure, RefreshFailure::Dead { .. }));
-        row.refused = Set(matches!(failure, RefreshFailure::Dead { .. }));
-        row.update(&tx).await?;
+        failed_row(row, claimed, failure, &left, unclear_time).update(&change.tx).await?;
         if let Some(reason) = left.reason {
-            self.refuse(&tx, place, model, (reason, failure.code()), now).await?;
+            show_failure(&mut change, model, reason, failure.code()).await?;
         }
-        self.finish(tx, claimed, ChangeKind::Updated, event, now).await?;
-        Ok(true)
+        self.commit(change, claimed, event).await
     }
 
-    /// Asks for consent although the provider has not refused: it was silent for too long, or asking once more may cost
-    /// other consents. A forced refresh, or a test that works, still finds out that the grant lives.
-    pub(super) async fn give_up(
+    /// Commits with the record of the attempt.
+    async fn commit(
         &self,
-        tx: &DatabaseTransaction,
-        place: &Place,
-        model: connection_table::Model,
-        row: refresh::Model,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let (generation, marked, unclear_time) = (row.generation, row.marked, row.unclear_time);
-        let uncertain = row.state != IDLE;
-        let mut row = idle(row, generation, None);
-        row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
-        row.marked = Set(marked);
-        row.unclear_time = Set(unclear_time.or(Some(now.micros())));
-        row.update(tx).await?;
-        let mut event = self.store.own_event(&place.tenant, Action::RefreshConnection)?;
-        event.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-        event.connection = Some(place.connection);
-        event.provider = Some(ProviderId::from_stored(model.provider.clone()));
-        event.version = Some(model.current_version);
-        event.outcome = AuditOutcome::Failed;
-        event.reason = Some(Reason::ReauthorizationRequired);
-        crate::audit::log::insert(tx, &[event]).await?;
-        let code = model.error_code.clone();
-        let feed = change::ActiveModel {
-            tenant_id: Set(model.tenant_id.clone()),
-            connection_id: Set(Some(model.id)),
-            kind: Set(ChangeKind::Updated.as_str().to_owned()),
-            version: Set(None),
-            time: Set(now.micros()),
-            ..Default::default()
-        };
-        change::Entity::insert(feed).exec_without_returning(tx).await?;
-        self.refuse(tx, place, model, (Reason::ReauthorizationRequired, code.as_deref()), now).await
-    }
-
-    /// The connection is not known to work any more.
-    async fn refuse(
-        &self,
-        tx: &DatabaseTransaction,
-        place: &Place,
-        model: connection_table::Model,
-        (reason, code): (Reason, Option<&str>),
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let asks_consent = model.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
-        if asks_consent && reason != Reason::ReauthorizationRequired {
-            // What its owner was asked for does not become an outage by another attempt.
-            return Ok(());
-        }
-        let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
-        let since = model.error_time.filter(|_| model.error_reason.as_deref() == Some(reason.as_str()));
-        let revision = model.revision + 1;
-        let mut row = model.into_active_model();
-        let refused = state.after(StateChange::Refused).unwrap_or(ConnectionState::Error);
-        row.state = Set(refused.as_str().to_owned());
-        row.error_reason = Set(Some(reason.as_str().to_owned()));
-        row.error_code = Set(code.map(str::to_owned));
-        row.error_time = Set(Some(since.unwrap_or(now.micros())));
-        row.revision = Set(revision);
-        row.update_time = Set(now.micros());
-        let model = row.update(tx).await?;
-        if since.is_none() && reason == Reason::ReauthorizationRequired {
-            let dead = NewEvent::of(EventType::ReauthorizationRequired, &model);
-            outbox::queue(self.store, tx, &place.tenant, now, &[dead]).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(
-        &self,
-        tx: DatabaseTransaction,
+        mut change: Change<'_>,
         claimed: &Claimed,
-        kind: ChangeKind,
         event: &AuditEvent,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let mut event = self.store.own(event.clone())?;
-        event.owner_user = claimed.connection.owner.user().cloned();
-        event.connection = Some(claimed.place.connection);
-        event.provider = Some(claimed.connection.provider.clone());
-        event.version = Some(claimed.version);
-        crate::audit::log::insert(&tx, &[event]).await?;
-        let feed = change::ActiveModel {
-            tenant_id: Set(claimed.place.tenant.as_str().to_owned()),
-            connection_id: Set(Some(claimed.place.connection.as_uuid())),
-            kind: Set(kind.as_str().to_owned()),
-            version: Set(Some(claimed.version)),
-            time: Set(now.micros()),
-            ..Default::default()
-        };
-        change::Entity::insert(feed).exec_without_returning(&tx).await?;
-        Ok(tx.commit().await?)
+    ) -> Result<bool, Error> {
+        let mut record = self.store.own(event.clone())?;
+        record.owner_user = claimed.connection.owner.user().cloned();
+        record.connection = Some(claimed.place.connection);
+        record.provider = Some(claimed.connection.provider.clone());
+        record.version = Some(claimed.version);
+        change.record(record);
+        Ok(change.commit(true).await?.into_inner())
     }
+}
+
+/// Puts what the provider gave in the place of the tokens before.
+async fn replace_tokens(
+    change: &Change<'_>,
+    claimed: &Claimed,
+    renewed: &Renewed,
+    generation: i64,
+    bound: Binding,
+) -> Result<(), Error> {
+    let (place, random) = (&claimed.place, change.store.keyring().random());
+    let sealed = Sealed::seal(&renewed.fields, change.key()?, random, |schema| {
+        Context::tokens(&place.tenant, place.connection, generation, schema, bound)
+    })?;
+    let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
+    token::Entity::delete_by_id(key).exec(&change.tx).await?;
+    let tokens = token::ActiveModel {
+        tenant_id: Set(place.tenant.as_str().to_owned()),
+        connection_id: Set(place.connection.as_uuid()),
+        version: Set(claimed.version),
+        generation: Set(generation),
+        schema: Set(sealed.schema),
+        key_version: Set(sealed.key_version),
+        sealed: Set(sealed.bytes),
+        expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
+    };
+    token::Entity::insert(tokens).exec_without_returning(&change.tx).await?;
+    Ok(())
+}
+
+/// Shows that the connection works, with what came with its tokens.
+async fn accept(
+    change: &mut Change<'_>,
+    model: connection::Model,
+    claimed: &Claimed,
+    renewed: &Renewed,
+) -> Result<connection::Model, Error> {
+    let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
+    let Value::Object(mut config) = model.config.clone() else { return Err(Error::Integrity) };
+    config.extend(renewed.settings.clone());
+    let mut row = ConnectionRow::new(model);
+    // Tokens that only the vault has are stored whatever state the row has.
+    row.set_state(state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected));
+    row.recover();
+    row.columns.last_refreshed_time = Set(Some(change.now.micros()));
+    row.columns.config = Set(Value::Object(config));
+    if let Some(scopes) = &renewed.scopes {
+        row.columns.scopes_granted = Set(Some(json!(scopes)));
+    }
+    let (kind, version) = (ChangeKind::Refreshed, Some(claimed.version));
+    let model = match row.is_changed() {
+        true => row.save(change, kind, version).await?,
+        false => row.save_same_revision(change, kind, version).await?,
+    };
+    if state == ConnectionState::Error {
+        change.emit(NewEvent::of(EventType::Recovered, &model));
+    }
+    Ok(model)
+}
+
+/// The row after a failed attempt.
+fn failed_row(
+    row: refresh::Model,
+    claimed: &Claimed,
+    failure: &RefreshFailure,
+    left: &Left,
+    unclear_time: Option<i64>,
+) -> refresh::ActiveModel {
+    let (generation, marked, failures) = (row.generation, row.marked, row.failures + 1);
+    let mut row = idle(row, generation, left.retry_time);
+    row.state = Set(if left.uncertain { UNCERTAIN } else { IDLE }.to_owned());
+    row.retry_time = Set(left.retry_time.map(Timestamp::micros));
+    (row.pause, row.pause_app) = failure.pause().map_or((Set(None), Set(None)), Pause::columns);
+    row.failures = Set(failures);
+    row.refusals = Set(left.refusals);
+    row.unclear_time = Set(unclear_time);
+    // An attempt that was not sent, or was refused for a while, has not used the one more attempt up.
+    row.marked = Set(match failure {
+        RefreshFailure::Unknown { .. } => marked,
+        RefreshFailure::Temporary { .. } | RefreshFailure::Refused { .. } => claimed.marked_before,
+        RefreshFailure::Dead { .. } | RefreshFailure::Nothing => false,
+    });
+    row.doubted = Set(matches!(failure, RefreshFailure::Dead { .. }));
+    row.refused = Set(matches!(failure, RefreshFailure::Dead { .. }));
+    row
 }
 
 /// What a failure leaves behind.
@@ -302,20 +246,32 @@ struct Left {
     retry_time: Option<Timestamp>,
     /// What the connection shows, if it does not stay as it is.
     reason: Option<Reason>,
+    /// How often the provider has refused in words that the vault does not understand.
+    refusals: i64,
 }
 
 impl Left {
-    fn of(failure: &RefreshFailure, claimed: &Claimed, refusals: i64, ended: bool) -> Self {
-        let before = claimed.uncertain;
-        // What is uncertain still shows, whichever attempt has left it so.
-        let shown = before.then_some(Reason::ProviderUnavailable);
+    fn of(failure: &RefreshFailure, claimed: &Claimed, refusals_before: i64, now: Timestamp) -> Self {
+        let absent = claimed.fields.get("access_token").is_none();
+        let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
+        // An unknown outcome still shows, whichever attempt has left it so.
+        let shown = claimed.uncertain.then_some(Reason::ProviderUnavailable);
+        let settled = Self {
+            uncertain: false,
+            unclear: false,
+            counts: false,
+            retry_time: None,
+            reason: Some(Reason::ReauthorizationRequired),
+            refusals: 0,
+        };
         match *failure {
             RefreshFailure::Temporary { retry_time, .. } => Self {
-                uncertain: before,
-                unclear: before,
-                counts: false,
+                uncertain: claimed.uncertain,
+                unclear: claimed.uncertain,
                 retry_time: Some(retry_time),
                 reason: shown,
+                refusals: refusals_before,
+                ..settled
             },
             RefreshFailure::Unknown { retry_time, .. } => Self {
                 uncertain: true,
@@ -323,36 +279,28 @@ impl Left {
                 counts: true,
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
+                refusals: refusals_before,
             },
             RefreshFailure::Refused { retry_time, .. } => {
-                let shows = ended && refusals >= REFUSALS;
-                // The next look is right after the end of the access token, and not long after it.
-                let retry_time = match claimed.expire_time.filter(|_| !ended) {
-                    Some(end) => retry_time.min(end),
-                    None => retry_time,
-                };
+                let refusals = refusals_before + 1;
+                let asks_consent = ended && refusals >= REFUSALS_BEFORE_CONSENT;
+                // The next attempt is right after the end of the access token, and not long after it.
+                let end = claimed.expire_time.filter(|_| !ended);
                 Self {
-                    uncertain: before,
+                    uncertain: claimed.uncertain,
                     unclear: true,
                     counts: true,
-                    retry_time: Some(retry_time),
-                    reason: if shows { Some(Reason::ReauthorizationRequired) } else { shown },
+                    retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
+                    reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },
+                    refusals,
                 }
             }
             RefreshFailure::Nothing => Self {
-                uncertain: false,
-                unclear: false,
-                counts: false,
                 retry_time: claimed.expire_time.filter(|_| !ended),
                 reason: ended.then_some(Reason::ReauthorizationRequired),
+                ..settled
             },
-            RefreshFailure::Dead { .. } => Self {
-                uncertain: false,
-                unclear: false,
-                counts: false,
-                retry_time: None,
-                reason: Some(Reason::ReauthorizationRequired),
-            },
+            RefreshFailure::Dead { .. } => settled,
         }
     }
 
@@ -363,18 +311,9 @@ impl Left {
     }
 }
 
-impl RefreshFailure {
-    /// The provider's own code of a refusal.
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } | Self::Dead { code } => code.as_deref(),
-            Self::Temporary { .. } | Self::Unknown { .. } | Self::Nothing => None,
-        }
-    }
-}
-
-/// The provider calls dead what somebody else has renewed, or is about to: it may have revoked that as well.
-async fn doubt(tx: DatabaseTransaction, row: refresh::Model, now: Timestamp) -> Result<(), Error> {
+/// The provider rejected a token that another replica has refreshed or is refreshing. The new token may be revoked too,
+/// so the next refresh finds out.
+async fn doubt(tx: &DatabaseTransaction, row: refresh::Model, now: Timestamp) -> Result<(), Error> {
     let in_flight = row.state == IN_FLIGHT;
     let mut row = row.into_active_model();
     if in_flight {
@@ -382,6 +321,6 @@ async fn doubt(tx: DatabaseTransaction, row: refresh::Model, now: Timestamp) -> 
     } else {
         row.due_time = Set(Some(now.micros()));
     }
-    row.update(&tx).await?;
-    Ok(tx.commit().await?)
+    row.update(tx).await?;
+    Ok(())
 }

@@ -1,23 +1,10 @@
 //! Why the next attempt waits. The reason stays with the pause, so every caller is told it, and what ends the reason ends
 //! the pause: a stored app those that the app before it has caused, in pieces that can be taken up again.
 
-use std::collections::BTreeMap;
-
-use credvault_domain::{ProviderId, TenantId};
 use sea_orm::ActiveValue::{self, Set};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-};
-use uuid::Uuid;
 
-use super::{RefreshFailure, Refreshes};
-use crate::database::session::begin_write;
-use crate::entity::refresh::{self, Column, Entity};
-use crate::{AppRevision, Error};
-
-/// How many connections are woken in one transaction.
-const PIECE: u64 = 500;
+use crate::AppRevision;
+use crate::entity::refresh;
 
 /// Why nothing is sent for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -108,87 +95,4 @@ impl Pause {
         };
         (Set(Some(word.to_owned())), Set(app.map(|app| app.to_string())))
     }
-}
-
-impl RefreshFailure {
-    /// Why the next attempt waits, if there is to be one.
-    pub(super) fn pause(&self) -> Option<Pause> {
-        match self {
-            Self::Temporary { pause, .. } => Some(*pause),
-            Self::Unknown { at_work: true, .. } => Some(Pause::AtWork),
-            Self::Unknown { at_work: false, .. } => Some(Pause::Unavailable),
-            Self::Refused { .. } => Some(Pause::Refused),
-            Self::Dead { .. } | Self::Nothing => None,
-        }
-    }
-}
-
-impl Refreshes<'_> {
-    /// Makes what waits for an app at a provider due now: a tenant's, or where `tenant` is the platform, everybody's. In
-    /// pieces; what is left when this ends early is due when its pause is over, and a caller who needs it finds the new
-    /// app before that.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn wake_waiting_for_app(&self, tenant: &TenantId, provider: &ProviderId) -> Result<(), Error> {
-        // From row to row, so that each is woken once: one that the new app does not serve either waits again.
-        let mut last: Option<(String, Uuid)> = None;
-        loop {
-            let everywhere = self.store.read_background().await?;
-            let beyond = last.take().map(|(tenant, id)| {
-                let same = Condition::all()
-                    .add(Column::TenantId.eq(tenant.as_str()))
-                    .add(Column::ConnectionId.gt(id));
-                Condition::any().add(Column::TenantId.gt(tenant)).add(same)
-            });
-            let own = (!tenant.is_platform()).then(|| Column::TenantId.eq(tenant.as_str()));
-            let rows: Vec<(String, Uuid)> = Entity::find()
-                .filter(waiting(provider).add_option(own).add_option(beyond))
-                .order_by_asc(Column::TenantId)
-                .order_by_asc(Column::ConnectionId)
-                .limit(PIECE)
-                .select_only()
-                .columns([Column::TenantId, Column::ConnectionId])
-                .into_tuple()
-                .all(&everywhere)
-                .await?;
-            everywhere.rollback().await?;
-            last = rows.last().cloned();
-            let mut by_tenant = BTreeMap::<String, Vec<Uuid>>::new();
-            for (tenant, id) in rows {
-                by_tenant.entry(tenant).or_default().push(id);
-            }
-            if by_tenant.is_empty() {
-                return Ok(());
-            }
-            for (tenant, ids) in by_tenant {
-                self.wake(&TenantId::from_stored(tenant), provider, ids).await?;
-            }
-        }
-    }
-
-    async fn wake(&self, tenant: &TenantId, provider: &ProviderId, ids: Vec<Uuid>) -> Result<(), Error> {
-        let tx = begin_write(&self.store.writer(), self.store.database(), tenant).await?;
-        let now = self.store.now().micros();
-        // What is under way is due by its lease, and its end says what comes next.
-        let under_way = Expr::col(Column::State).eq(super::IN_FLIGHT);
-        let due: Expr = Expr::case(under_way, Expr::col(Column::DueTime)).finally(Expr::value(now)).into();
-        Entity::update_many()
-            .col_expr(Column::DueTime, due)
-            .col_expr(Column::RetryTime, Expr::value(None::<i64>))
-            .col_expr(Column::Pause, Expr::value(None::<String>))
-            .col_expr(Column::PauseApp, Expr::value(None::<String>))
-            .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::ConnectionId.is_in(ids))
-            // Since they were found, some may have been renewed, or wait for something else.
-            .filter(waiting(provider))
-            .exec(&tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-}
-
-/// What waits for an app at a provider.
-fn waiting(provider: &ProviderId) -> Condition {
-    Condition::all().add(Column::PauseApp.is_not_null()).add(Column::Provider.eq(provider.as_str()))
 }

@@ -16,14 +16,26 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{AppKey, Due, Place, Refreshes, find};
-use crate::database::session::begin_write;
+use super::Refreshes;
 use crate::entity::refresh;
-use crate::{Database, Error};
+use crate::refreshes::budgets::AppKey;
+use crate::refreshes::row::find;
+use crate::{Database, Error, Place};
 
 /// How many tenants one search goes through, and how much it takes of each.
 const TENANTS: i64 = 256;
 const OF_EACH: i64 = 16;
+
+/// A refresh that is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Where.
+    pub place: Place,
+    /// Of which generation the tokens are.
+    pub generation: i64,
+    /// With which app they were got.
+    pub app: AppKey,
+}
 
 /// What a search leaves out: an app, a tenant, or a tenant's with an app.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -154,7 +166,7 @@ impl Refreshes<'_> {
     /// The database fails.
     pub async fn postpone(&self, place: &Place, seen: i64, until: Timestamp) -> Result<(), Error> {
         let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let tx = self.store.begin_bookkeeping(&place.tenant).await?;
         use refresh::Column;
         refresh::Entity::update_many()
             .col_expr(Column::DueTime, Expr::value(until.micros()))
@@ -174,7 +186,7 @@ impl Refreshes<'_> {
     /// The database fails.
     pub async fn put_off(&self, place: &Place, seen: i64, asked_again: bool) -> Result<(), Error> {
         let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = begin_write(&self.store.writer(), self.store.database(), &place.tenant).await?;
+        let tx = self.store.begin_bookkeeping(&place.tenant).await?;
         if let Some(row) = find(&tx, place).await?.filter(|row| row.generation == seen) {
             // Its time may have come since the claim was refused: then it is due, and not forgotten.
             let retry = row.retry_time.filter(|_| asked_again);

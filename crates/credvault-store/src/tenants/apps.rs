@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, encode_fields};
+use credvault_crypto::{Binding, Context};
 use credvault_domain::{FieldName, ProviderId, SecretFields, TenantId, TenantScope, Timestamp};
 use futures::StreamExt as _;
-use sea_orm::ActiveValue::{self, Set};
+use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::change::retrying;
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::change::{Change, retrying};
 use crate::connections::row::text_map;
-use crate::credentials::open_sealed;
+use crate::database::tenant_keys::TenantKeys;
 use crate::entity::oauth_app::{ActiveModel, Column, Entity, Model};
-use crate::entity::tenant_key;
 use crate::page::text_position;
+use crate::sealed::{Sealed, SealedRecord};
 use crate::{Error, Listed, Page, Place, Recorded, Store, Write};
 
 const SECRET: &str = "client_secret";
@@ -132,14 +133,14 @@ impl Apps<'_> {
         write: &Write,
     ) -> Result<Recorded<OAuthApp>, Error> {
         retrying(write, || async move {
-            let change = self.store.change(scope, write).await?;
+            let mut change = self.store.change(scope, write).await?;
             let key = (scope.tenant().as_str().to_owned(), new.provider.as_str().to_owned());
             let stored = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
-            if change.done.is_some() {
+            if change.prior().is_some() {
                 return change.commit(app(stored.ok_or(Error::Conflict)?)?).await;
             }
             let before = match &stored {
-                Some(model) => self.open(&change.tx, scope.tenant(), model).await?,
+                Some(model) => open(scope.tenant(), change.keys()?, model)?,
                 None => SecretFields::default(),
             };
             let other = stored.as_ref().is_some_and(|stored| stored.client_id != new.client_id);
@@ -149,39 +150,14 @@ impl Apps<'_> {
                 ));
             }
             let fields = new.sealed_fields(before);
-            let masked = |(name, value): (&FieldName, &SecretString)| {
-                Some((name.as_str().to_owned(), credvault_domain::mask(value.expose_secret())?))
-            };
-            let hints: BTreeMap<_, _> = fields.iter().filter_map(masked).collect();
-            let now = change.now.micros();
-            let (id, generation, create_time) = match &stored {
-                Some(model) => (model.id, model.generation + 1, model.create_time),
-                None => (self.store.new_id()?, 1, now),
-            };
-            let mut row = ActiveModel {
-                tenant_id: Set(scope.tenant().as_str().to_owned()),
-                provider: Set(new.provider.as_str().to_owned()),
-                id: Set(id),
-                client_id: Set(new.client_id.clone()),
-                redirect_uri: Set(new.redirect_uri.clone()),
-                scopes: Set(json!(new.scopes)),
-                settings: Set(json!(new.settings)),
-                generation: Set(generation),
-                schema: Set(i64::from(FIELDS_SCHEMA)),
-                key_version: Set(i64::from(change.key.version())),
-                sealed: ActiveValue::NotSet,
-                hints: Set(json!(hints)),
-                create_time: Set(create_time),
-                update_time: Set(now),
-            };
-            let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.scopes, &new.settings);
-            let context = Context::app(scope.tenant(), id.into_bytes(), generation, FIELDS_SCHEMA, bound);
-            let plain = encode_fields(&fields)?;
-            row.sealed = Set(change.key.seal(&context, &plain, self.store.keyring().random())?);
+            let row = self.row(&change, new, &fields, stored.as_ref())?;
+            let before_exists = stored.is_some();
             let model = match stored {
                 Some(_) => row.update(&change.tx).await?,
                 None => row.insert(&change.tx).await?,
             };
+            let kind = if before_exists { ChangeKind::Updated } else { ChangeKind::Created };
+            change.record_change(ChangeSubject::App(new.provider.clone()), kind, None);
             change.commit(app(model)?).await
         })
         .await
@@ -203,7 +179,7 @@ impl Apps<'_> {
             .await?
             .map(|row| app(row?));
         let position = |last: &OAuthApp| last.provider.as_str().as_bytes().to_vec();
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
     /// Removes the app of this space at a provider; `false` if there was none.
@@ -217,12 +193,15 @@ impl Apps<'_> {
         write: &Write,
     ) -> Result<Recorded<bool>, Error> {
         retrying(write, || async move {
-            let change = self.store.change(scope, write).await?;
+            let mut change = self.store.change(scope, write).await?;
             let key = (scope.tenant().as_str().to_owned(), provider.as_str().to_owned());
-            let removed = match change.done {
+            let removed = match change.prior() {
                 Some(_) => true,
                 None => Entity::delete_by_id(key).exec(&change.tx).await?.rows_affected > 0,
             };
+            if removed {
+                change.record_change(ChangeSubject::App(provider.clone()), ChangeKind::Deleted, None);
+            }
             change.commit(removed).await
         })
         .await
@@ -255,7 +234,7 @@ impl Apps<'_> {
     pub async fn revision_at(&self, place: &Place, provider: &ProviderId) -> Result<AppRevision, Error> {
         let platform = TenantId::platform();
         for space in [place.tenant(), &platform] {
-            let (reading, _) = self.store.read_any(space).await?;
+            let reading = self.store.read_any(space).await?;
             let key = (space.as_str().to_owned(), provider.as_str().to_owned());
             if let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? {
                 return Ok(AppRevision(Some((model.id, model.generation))));
@@ -267,10 +246,10 @@ impl Apps<'_> {
     async fn usable(&self, tenant: &TenantId, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
         let platform = TenantId::platform();
         for space in [tenant, &platform] {
-            let (reading, _) = self.store.read_any(space).await?;
+            let reading = self.store.read_any(space).await?;
             let key = (space.as_str().to_owned(), provider.as_str().to_owned());
             let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? else { continue };
-            let fields = self.open(&reading.tx, space, &model).await?;
+            let fields = open(space, &reading.keys, &model)?;
             let own = |name: &FieldName| !matches!(name.as_str(), SECRET | PREVIOUS);
             let secrets = fields.iter().filter(|(name, _)| own(name));
             return Ok(Some(UsableApp {
@@ -285,21 +264,53 @@ impl Apps<'_> {
         Ok(None)
     }
 
-    async fn open(
+    /// The row of an app, in place of the one that is stored.
+    fn row(
         &self,
-        tx: &DatabaseTransaction,
-        tenant: &TenantId,
-        model: &Model,
-    ) -> Result<SecretFields, Error> {
-        let key = (model.tenant_id.clone(), model.key_version);
-        let key = tenant_key::Entity::find_by_id(key).one(tx).await?.ok_or(Error::Integrity)?;
-        let key = (model.key_version, key.wrapped.as_slice());
-        let app = app(model.clone())?;
-        let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.scopes, &app.settings);
-        open_sealed(self.store, tenant, model.schema, &model.sealed, key, |schema| {
-            Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
+        change: &Change<'_>,
+        new: &NewApp,
+        fields: &SecretFields,
+        stored: Option<&Model>,
+    ) -> Result<ActiveModel, Error> {
+        let masked = |(name, value): (&FieldName, &SecretString)| {
+            Some((name.as_str().to_owned(), credvault_domain::mask(value.expose_secret())?))
+        };
+        let hints: BTreeMap<_, _> = fields.iter().filter_map(masked).collect();
+        let now = change.now.micros();
+        let (id, generation, create_time) = match stored {
+            Some(model) => (model.id, model.generation + 1, model.create_time),
+            None => (self.store.new_id()?, 1, now),
+        };
+        let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.scopes, &new.settings);
+        let sealed = Sealed::seal(fields, change.key()?, self.store.keyring().random(), |schema| {
+            Context::app(change.tenant(), id.into_bytes(), generation, schema, bound)
+        })?;
+        Ok(ActiveModel {
+            tenant_id: Set(change.tenant().as_str().to_owned()),
+            provider: Set(new.provider.as_str().to_owned()),
+            id: Set(id),
+            client_id: Set(new.client_id.clone()),
+            redirect_uri: Set(new.redirect_uri.clone()),
+            scopes: Set(json!(new.scopes)),
+            settings: Set(json!(new.settings)),
+            generation: Set(generation),
+            schema: Set(sealed.schema),
+            key_version: Set(sealed.key_version),
+            sealed: Set(sealed.bytes),
+            hints: Set(json!(hints)),
+            create_time: Set(create_time),
+            update_time: Set(now),
         })
     }
+}
+
+fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFields, Error> {
+    let app = app(model.clone())?;
+    let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.scopes, &app.settings);
+    let record = SealedRecord { schema: model.schema, key_version: model.key_version, bytes: &model.sealed };
+    record.open(tenant, keys, |schema| {
+        Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
+    })
 }
 
 impl NewApp {

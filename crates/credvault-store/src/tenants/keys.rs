@@ -59,7 +59,7 @@ impl Keys<'_> {
     /// # Errors
     /// The tenant does not exist, or the database fails.
     pub async fn status(&self, scope: &TenantScope) -> Result<KeyStatus, Error> {
-        let (reading, _) = self.store.read_any(scope.tenant()).await?;
+        let reading = self.store.read_any(scope.tenant()).await?;
         let tenant: &TenantId = scope.tenant();
         let keys = tenant_key::Entity::find()
             .filter(tenant_key::Column::TenantId.eq(tenant.as_str()))

@@ -7,18 +7,17 @@
 //! Without a row nothing is deleted, and with one nothing that is newer: neither a repeated request nor upkeep ends what
 //! the user has created after the deletion.
 
-use credvault_domain::{ConnectionId, TenantId, Timestamp, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use credvault_domain::{TenantId, Timestamp, UserId};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
     QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 
-use crate::change::outbox::{self, NewEvent};
-use crate::change::{ChangeKind, feed_row};
+use crate::change::outbox::NewEvent;
+use crate::connections::writer::delete_for_good;
 use crate::database::pieces::{self, PIECE};
-use crate::entity::change;
-use crate::entity::connection::{Column, Entity, Model};
+use crate::entity::connection::{Column, Entity};
+use crate::events::forget::forget_user;
 use crate::{Error, Store};
 
 /// How often a piece is tried that others are in the way of.
@@ -70,8 +69,9 @@ impl Store {
 
     /// One piece of that; `None` once nothing was left.
     async fn delete_piece_of(&self, tenant: &TenantId, user: &UserId) -> Result<Option<i64>, Error> {
-        let (tx, now) = (self.background_write(tenant).await?, self.now());
-        let Some(until) = marked(&tx, tenant, user).await? else { return Ok(None) };
+        let mut change = self.own_change(tenant).await?;
+        let now = change.now;
+        let Some(until) = marked(&change.tx, tenant, user).await? else { return Ok(None) };
         let owned = Condition::all()
             .add(Column::TenantId.eq(tenant.as_str()))
             .add(Column::OwnerUser.eq(user.as_str()))
@@ -79,44 +79,29 @@ impl Store {
         // One that is deleted already cannot be taken back any more either.
         let kept = Condition::any().add(Column::PurgeTime.is_null()).add(Column::PurgeTime.gt(now.micros()));
         let rows = Entity::find()
-            .filter(owned.clone().add(kept))
+            .filter(owned.add(kept))
             .order_by_asc(Column::Id)
             .limit(PIECE)
             .lock_exclusive()
-            .all(&tx)
+            .all(&change.tx)
             .await?;
         if rows.is_empty() {
-            let forgotten = outbox::forget_user(self, &tx, tenant, user, until).await?;
+            let forgotten = forget_user(self, &change.tx, tenant, user, until).await?;
             if forgotten == 0 {
                 // Unless it is the mark of another request by now.
                 let sql =
                     "DELETE FROM user_deletions WHERE tenant_id = $1 AND user_id = $2 AND create_time = $3";
                 let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];
-                pieces::execute(&tx, sql, values).await?;
+                pieces::execute(&change.tx, sql, values).await?;
             }
-            tx.commit().await?;
+            let _ = change.commit(()).await?;
             return Ok((forgotten > 0).then_some(0));
         }
-        Entity::update_many()
-            .col_expr(Column::DeleteTime, Expr::col(Column::DeleteTime).if_null(now.micros()))
-            .col_expr(Column::PurgeTime, Expr::value(now.micros()))
-            .col_expr(Column::IsDefault, Expr::value(false))
-            .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
-            .col_expr(Column::UpdateTime, Expr::value(now.micros()))
-            .filter(owned.add(Column::Id.is_in(rows.iter().map(|row| row.id))))
-            .exec(&tx)
-            .await?;
-        let served: Vec<&Model> = rows.iter().filter(|row| row.delete_time.is_none()).collect();
-        if !served.is_empty() {
-            let row = |model: &&Model| {
-                feed_row(tenant, Some(ConnectionId::from_uuid(model.id)), ChangeKind::Deleted, None, now)
-            };
-            change::Entity::insert_many(served.iter().map(row)).exec_without_returning(&tx).await?;
+        delete_for_good(&mut change, &rows).await?;
+        for row in rows.iter().filter(|row| row.delete_time.is_none() && row.current_version > 0) {
+            change.emit(NewEvent::user_deleted(row));
         }
-        let told = served.iter().filter(|model| model.current_version > 0);
-        let told: Vec<_> = told.map(|model| NewEvent::user_deleted(model)).collect();
-        outbox::queue(self, &tx, tenant, now, &told).await?;
-        tx.commit().await?;
+        let _ = change.commit(()).await?;
         Ok(Some(i64::try_from(rows.len()).unwrap_or(i64::MAX)))
     }
 

@@ -43,7 +43,7 @@ impl Users<'_> {
     /// # Errors
     /// The tenant does not exist, the page token is wrong, or the database fails.
     pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<User>, Error> {
-        let (reading, _) = self.store.query_any(scope.tenant()).await?;
+        let reading = self.store.query_any(scope.tenant()).await?;
         let after = text_position(page.position(scope.tenant(), &reading)?)?.unwrap_or_default();
         let mut query = Query::select();
         query
@@ -66,7 +66,7 @@ impl Users<'_> {
         };
         let rows = reading.tx.stream(&query).await?.map(user);
         let position = |last: &User| last.id.as_str().as_bytes().to_vec();
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
     /// Removes everything that a user owns, for good, with the events about it that were sent, and tells how many
@@ -85,8 +85,8 @@ impl Users<'_> {
         until: Instant,
     ) -> Result<Recorded<i64>, Error> {
         let begun = retrying(write, || async move {
-            let change = self.store.change_any(scope, write).await?;
-            if change.done.is_none() {
+            let (change, _) = self.store.change_any(scope, write).await?;
+            if change.prior().is_none() {
                 mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
             }
             change.commit(()).await

@@ -195,7 +195,7 @@ async fn fetch(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Resu
 
 async fn open(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Result<(), Error> {
     let fetched = fetch(fixture, scope, id).await?;
-    fixture.store.credentials().open_stored(&fetched, fixture.clock.now(), true).map(drop)
+    fixture.store.credentials().open_stored(&fetched, fixture.clock.now(), true).await.map(drop)
 }
 
 /// Every column of a table with its type.

@@ -129,7 +129,7 @@ impl Fixture {
         use credvault_domain::Clock as _;
         use secrecy::ExposeSecret as _;
         let fetched = self.store.credentials().fetch(scope, &selector).await?;
-        let opened = self.store.credentials().open(&fetched, self.clock.now(), false)?;
+        let opened = self.store.credentials().open(&fetched, self.clock.now(), false).await?;
         Ok(opened.fields.get("token").unwrap().expose_secret().to_owned())
     }
 }

@@ -420,7 +420,7 @@ async fn a_fetch_takes_one_round_trip() {
         for _ in 0..5 {
             let before = trips.count();
             let fetched = store.credentials().fetch(&scope, &selector).await.unwrap();
-            store.credentials().open(&fetched, fixture.clock.now(), false).unwrap();
+            store.credentials().open(&fetched, fixture.clock.now(), false).await.unwrap();
             least = least.min(trips.count() - before);
         }
         assert_eq!(least, 1, "{selector:?}");

@@ -10,14 +10,12 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, PATIENCE, delivery, delivery_name, is_full,
-};
-use crate::change::outbox;
-use crate::change::retrying;
+use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery, delivery_name};
+use crate::change::{outbox, retrying};
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
 use crate::events::endpoints::deleted;
+use crate::events::lifetime::{DELIVERY_LIFETIME, is_full};
 use crate::{Error, EventTarget, Listed, Page, Recorded, Write};
 
 impl EventDeliveries<'_> {
@@ -55,7 +53,7 @@ impl EventDeliveries<'_> {
         let position = |last: &EventDelivery| {
             [*last.event.as_uuid().as_bytes(), *last.endpoint.as_uuid().as_bytes()].concat()
         };
-        page.read(self.store, scope.tenant(), &reading.key, rows, position).await
+        page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
     /// Sends an event once more, now, and from the beginning of the schedule.
@@ -77,8 +75,8 @@ impl EventDeliveries<'_> {
                 .filter(Column::EndpointId.not_in_subquery(deleted(scope.tenant())))
                 .lock_exclusive();
             let row = row.one(&change.tx).await?.ok_or(Error::EventDeliveryNotFound)?;
-            change.about_other(event.as_uuid(), delivery_name(endpoint, event), None);
-            if change.done.is_some() {
+            change.set_subject(event.as_uuid(), delivery_name(endpoint, event), None);
+            if change.prior().is_some() {
                 return change.commit(delivery(row)?).await;
             }
             let at = event_endpoint::Entity::find_by_id((tenant, endpoint.as_uuid())).one(&change.tx).await?;
@@ -94,7 +92,7 @@ impl EventDeliveries<'_> {
             row.state = Set(DeliveryState::Pending.as_str().to_owned());
             row.attempts = Set(0);
             row.due_time = Set(Some(change.now.micros()));
-            row.expire_time = Set(change.now.after(PATIENCE).micros());
+            row.expire_time = Set(change.now.after(DELIVERY_LIFETIME).micros());
             let again = delivery(row.update(&change.tx).await?)?;
             change.commit(again).await
         })

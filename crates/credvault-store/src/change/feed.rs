@@ -1,0 +1,265 @@
+//! The change feed: one row for whatever an answer of the vault depends on, written in the transaction of the change.
+//!
+//! Order. A transaction may commit after another one that began later, so a reader that remembers the greatest number it
+//! has seen loses rows. Each row therefore carries the id of its transaction, and a reader goes no further than the oldest
+//! transaction in progress (`pg_snapshot_xmin`): below it nothing can appear any more. The other way, a number per tenant
+//! drawn under a lock that lasts to the commit, makes the writers of a tenant wait for each other's commit:
+//! ARCHITECTURE.md has the measurement. SQLite has one writer at a time, so its rows appear in the order of their numbers.
+
+use std::time::Duration;
+
+use credvault_domain::{
+    ConnectionId, EventEndpointId, ProviderId, TenantId, TenantScope, Timestamp, Version,
+};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryResult, Statement, Value};
+use uuid::Uuid;
+
+use crate::entity::change;
+use crate::{Database, Error, Store};
+
+/// How long rows of the feed are kept.
+pub(crate) const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What a row of the feed says of its subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChangeKind {
+    /// It is new.
+    Created,
+    /// Something of it has changed.
+    Updated,
+    /// A credential version was stored.
+    CredentialStored,
+    /// A credential version was destroyed.
+    CredentialDestroyed,
+    /// New tokens were stored.
+    Refreshed,
+    /// It is not served any more; a connection can be undeleted.
+    Deleted,
+    /// It is served again.
+    Undeleted,
+    /// It is gone for good.
+    Purged,
+    /// Nothing of the tenant is served any more.
+    Suspended,
+    /// The tenant is served again.
+    Resumed,
+}
+
+impl ChangeKind {
+    const ALL: [Self; 10] = [
+        Self::Created,
+        Self::Updated,
+        Self::CredentialStored,
+        Self::CredentialDestroyed,
+        Self::Refreshed,
+        Self::Deleted,
+        Self::Undeleted,
+        Self::Purged,
+        Self::Suspended,
+        Self::Resumed,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Updated => "UPDATED",
+            Self::CredentialStored => "CREDENTIAL_STORED",
+            Self::CredentialDestroyed => "CREDENTIAL_DESTROYED",
+            Self::Refreshed => "REFRESHED",
+            Self::Deleted => "DELETED",
+            Self::Undeleted => "UNDELETED",
+            Self::Purged => "PURGED",
+            Self::Suspended => "SUSPENDED",
+            Self::Resumed => "RESUMED",
+        }
+    }
+}
+
+/// What has changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChangeSubject {
+    /// The tenant itself, its keys included.
+    Tenant,
+    /// A connection with its credential.
+    Connection(ConnectionId),
+    /// The tenant's app at a provider.
+    App(ProviderId),
+    /// An endpoint that events are sent to.
+    EventEndpoint(EventEndpointId),
+}
+
+/// A row of the feed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FeedRow {
+    /// What has changed.
+    pub subject: ChangeSubject,
+    /// How it has changed.
+    pub kind: ChangeKind,
+    /// The credential version that the change is about, if it is about one.
+    pub version: Option<Version>,
+    /// When the change was made.
+    pub time: Timestamp,
+}
+
+/// A place in the feed of one database. It means nothing in another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeedPosition {
+    transaction: i64,
+    number: i64,
+    /// When the feed was read up to here.
+    time: Timestamp,
+}
+
+/// Rows in the order of their transactions, and the position after the last of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FeedPage {
+    /// The rows.
+    pub rows: Vec<FeedRow>,
+    /// Where to read on.
+    pub position: FeedPosition,
+}
+
+/// The reader of the change feed.
+#[derive(Clone, Copy, Debug)]
+pub struct Feed<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The reader of the change feed.
+    pub fn feed(&self) -> Feed<'_> {
+        Feed { store: self }
+    }
+}
+
+impl Feed<'_> {
+    /// The position now. What commits from now on, however long ago it began, comes after it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end(&self, scope: &TenantScope) -> Result<FeedPosition, Error> {
+        let reading = self.store.read(scope).await?;
+        let (horizon, _) = self.horizon();
+        let sql = format!(
+            "SELECT {horizon} - 1 AS txid, COALESCE(max(seq), 0) AS seq FROM changes WHERE tenant_id = $1"
+        );
+        let row = self.rows(&reading.tx, &sql, [scope.tenant().as_str().into()]).await?;
+        let row = row.first().ok_or(Error::Integrity)?;
+        let number = match self.store.database() {
+            // Every number of these transactions was seen.
+            Database::Postgres => i64::MAX,
+            Database::Sqlite => row.try_get("", "seq")?,
+        };
+        Ok(FeedPosition { transaction: row.try_get("", "txid")?, number, time: self.store.now() })
+    }
+
+    /// At most `limit` rows of the tenant after a position. `None` if the position tells nothing: it is older than the
+    /// feed's memory of a week, or of another database, for instance of the one that this one was restored from. Then
+    /// read everything anew, and go on from [`Feed::end`].
+    ///
+    /// # Errors
+    /// The tenant is not served, or the database fails.
+    pub async fn after(
+        &self,
+        scope: &TenantScope,
+        position: FeedPosition,
+        limit: u32,
+    ) -> Result<Option<FeedPage>, Error> {
+        let reading = self.store.read(scope).await?;
+        let (now, (horizon, newest)) = (self.store.now(), self.horizon());
+        let known = format!("SELECT count(*) AS known FROM (SELECT {newest} AS newest) n WHERE newest > $1");
+        let known = self.rows(&reading.tx, &known, [position.transaction.into()]).await?;
+        let known = known.first().ok_or(Error::Integrity)?.try_get::<i64>("", "known")? > 0;
+        if !known || position.time.after(FEED_MEMORY) < now {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT txid, seq, connection_id, provider, endpoint_id, kind, version, time FROM changes
+             WHERE tenant_id = $1 AND (txid, seq) > ($2, $3) AND txid < {horizon}
+             ORDER BY txid, seq LIMIT $4"
+        );
+        let values = [
+            scope.tenant().as_str().into(),
+            position.transaction.into(),
+            position.number.into(),
+            i64::from(limit).into(),
+        ];
+        let mut page = FeedPage { rows: Vec::new(), position: FeedPosition { time: now, ..position } };
+        for row in self.rows(&reading.tx, &sql, values).await? {
+            page.position.transaction = row.try_get("", "txid")?;
+            page.position.number = row.try_get("", "seq")?;
+            page.rows.push(feed_row(&row)?);
+        }
+        Ok(Some(page))
+    }
+
+    /// The oldest transaction in progress, and the next one, in SQL.
+    fn horizon(&self) -> (&'static str, &'static str) {
+        match self.store.database() {
+            Database::Postgres => (
+                "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+                "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
+            ),
+            // Every row has transaction 0 there.
+            Database::Sqlite => ("1", "1"),
+        }
+    }
+
+    async fn rows(
+        &self,
+        tx: &DatabaseTransaction,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, Error> {
+        Ok(tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?)
+    }
+}
+
+/// Writes rows of the feed. The database fills in their order.
+pub(super) async fn insert(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    rows: &[FeedRow],
+) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let row = |row: &FeedRow| {
+        let (mut connection, mut provider, mut endpoint) = (None, None, None);
+        match &row.subject {
+            ChangeSubject::Tenant => {}
+            ChangeSubject::Connection(id) => connection = Some(id.as_uuid()),
+            ChangeSubject::App(id) => provider = Some(id.as_str().to_owned()),
+            ChangeSubject::EventEndpoint(id) => endpoint = Some(id.as_uuid()),
+        }
+        change::ActiveModel {
+            seq: NotSet,
+            tenant_id: Set(tenant.as_str().to_owned()),
+            connection_id: Set(connection),
+            provider: Set(provider),
+            endpoint_id: Set(endpoint),
+            kind: Set(row.kind.as_str().to_owned()),
+            version: Set(row.version),
+            time: Set(row.time.micros()),
+        }
+    };
+    change::Entity::insert_many(rows.iter().map(row)).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+fn feed_row(row: &QueryResult) -> Result<FeedRow, Error> {
+    let connection: Option<Uuid> = row.try_get("", "connection_id")?;
+    let provider: Option<String> = row.try_get("", "provider")?;
+    let endpoint: Option<Uuid> = row.try_get("", "endpoint_id")?;
+    let subject = match (connection, provider, endpoint) {
+        (Some(id), ..) => ChangeSubject::Connection(ConnectionId::from_uuid(id)),
+        (_, Some(id), _) => ChangeSubject::App(ProviderId::from_stored(id)),
+        (.., Some(id)) => ChangeSubject::EventEndpoint(EventEndpointId::from_uuid(id)),
+        (None, None, None) => ChangeSubject::Tenant,
+    };
+    let kind: String = row.try_get("", "kind")?;
+    let kind = ChangeKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or(Error::Integrity)?;
+    let time = Timestamp::from_micros(row.try_get("", "time")?);
+    Ok(FeedRow { subject, kind, version: row.try_get("", "version")?, time })
+}

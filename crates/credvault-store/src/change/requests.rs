@@ -1,0 +1,107 @@
+//! The memory of request ids: a repeated request finds what the first one did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_crypto::{Opened, TenantKey};
+use credvault_domain::{Action, ConnectionId, RequestId, ServiceId, TenantId, Timestamp, UserId, Version};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
+use uuid::Uuid;
+
+use crate::Error;
+use crate::entity::request;
+use crate::error::violates;
+
+/// How long a request id is remembered.
+pub(crate) const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// How a repetition of a request is recognised.
+#[derive(Clone, Debug)]
+pub struct RepeatKey {
+    /// The service that asks. Each service has ids of its own.
+    pub service: ServiceId,
+    /// The user that it asks for. Each user has ids of their own.
+    pub user: Option<UserId>,
+    /// The caller's id of the request.
+    pub id: RequestId,
+    /// What was asked, byte by byte. Only its keyed fingerprint is stored.
+    pub payload: Arc<Opened>,
+}
+
+/// What a request did.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct PriorResult {
+    /// The id of what it was about.
+    pub(crate) subject: Option<Uuid>,
+    /// The version or generation that it made.
+    pub(crate) version: Option<Version>,
+}
+
+impl PriorResult {
+    /// The connection that it was about.
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        self.subject.map(ConnectionId::from_uuid)
+    }
+}
+
+/// A request that may be a repetition, in its tenant.
+pub(super) struct Memory<'a> {
+    pub(super) tenant: &'a TenantId,
+    pub(super) key: &'a TenantKey,
+    pub(super) action: Action,
+    pub(super) repeat: &'a RepeatKey,
+}
+
+impl Memory<'_> {
+    /// What an earlier request with this id did, if it was this same request.
+    ///
+    /// # Errors
+    /// [`Error::RequestIdReused`] if it was another request.
+    pub(super) async fn recall(&self, tx: &DatabaseTransaction) -> Result<Option<PriorResult>, Error> {
+        let (tenant, service) = (self.tenant.as_str().to_owned(), self.repeat.service.as_str().to_owned());
+        let key = (tenant, service, self.user_column(), self.repeat.id.as_uuid());
+        let Some(earlier) = request::Entity::find_by_id(key).one(tx).await? else { return Ok(None) };
+        if earlier.fingerprint != self.fingerprint() {
+            return Err(Error::RequestIdReused);
+        }
+        Ok(Some(PriorResult { subject: earlier.connection_id, version: earlier.version }))
+    }
+
+    /// Remembers what the request did.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the same request is being made at this moment: the next attempt sees what that one did.
+    pub(super) async fn keep(
+        &self,
+        tx: &DatabaseTransaction,
+        result: PriorResult,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let row = request::ActiveModel {
+            tenant_id: Set(self.tenant.as_str().to_owned()),
+            service: Set(self.repeat.service.as_str().to_owned()),
+            user_id: Set(self.user_column()),
+            request_id: Set(self.repeat.id.as_uuid()),
+            fingerprint: Set(self.fingerprint()),
+            connection_id: Set(result.subject),
+            version: Set(result.version),
+            create_time: Set(now.micros()),
+        };
+        match row.insert(tx).await {
+            Ok(_) => Ok(()),
+            Err(error) if violates(&error, "requests_pkey", "requests.request_id") => Err(Error::Conflict),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn user_column(&self) -> String {
+        self.repeat.user.as_ref().map_or(String::new(), |user| user.as_str().to_owned())
+    }
+
+    /// A keyed hash of action and payload, so that the table gives nothing away about a secret.
+    fn fingerprint(&self) -> Vec<u8> {
+        let action = self.action.as_str().as_bytes();
+        self.key.fingerprint(self.tenant, &[action, &self.repeat.payload]).to_vec()
+    }
+}

@@ -1,0 +1,127 @@
+//! What a test of a credential at its provider does to its connection.
+
+use std::collections::BTreeMap;
+
+use credvault_domain::{
+    Connection, ConnectionId, ConnectionState, EventType, Reason, StateChange, TenantScope, Version,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::EntityTrait as _;
+use serde_json::json;
+
+use super::Connections;
+use crate::change::feed::ChangeKind;
+use crate::change::outbox::NewEvent;
+use crate::change::{Change, retrying};
+use crate::connections::lock::locked_live;
+use crate::connections::row::{connection, text_map};
+use crate::connections::writer::ConnectionRow;
+use crate::entity::connection::Model;
+use crate::entity::refresh;
+use crate::refreshes::schedule::{is_settled_by_test, reconsider};
+use crate::{Error, Recorded, Write};
+
+/// What a provider says to a credential.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tested {
+    /// It is accepted.
+    Accepted {
+        /// The account's id at the provider, if it says so.
+        account: Option<String>,
+        /// Settings that the provider has confirmed by that, with their values.
+        settings: BTreeMap<String, String>,
+    },
+    /// It is not.
+    Refused,
+}
+
+impl Connections<'_> {
+    /// Records the result of testing `version`. Ignored if the credential or its tokens have been replaced meanwhile.
+    ///
+    /// # Errors
+    /// The connection is not there, or is deleted.
+    pub async fn tested(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        (version, generation): (Version, i64),
+        tested: &Tested,
+        write: &Write,
+    ) -> Result<Recorded<Connection>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            let model = locked_live(&mut change, scope, id, None).await?;
+            change.set_connection(id, Some(version));
+            let key = (model.tenant_id.clone(), model.id);
+            let refresh = refresh::Entity::find_by_id(key).one(&change.tx).await?;
+            let newer = refresh.as_ref().is_some_and(|refresh| refresh.generation != generation);
+            if model.current_version != version || newer {
+                return change.commit(connection(model)?).await;
+            }
+            let model = match tested {
+                Tested::Accepted { account, settings } => {
+                    accepted(&mut change, model, refresh, (account.as_deref(), settings)).await?
+                }
+                Tested::Refused => refused(&mut change, model).await?,
+            };
+            change.commit(connection(model)?).await
+        })
+        .await
+    }
+}
+
+/// The provider has accepted the credential, and has confirmed an account and settings.
+async fn accepted(
+    change: &mut Change<'_>,
+    model: Model,
+    refresh: Option<refresh::Model>,
+    (account, settings): (Option<&str>, &BTreeMap<String, String>),
+) -> Result<Model, Error> {
+    // An access token that works says nothing about a refresh token that the provider has refused.
+    let settles = refresh.as_ref().is_none_or(is_settled_by_test);
+    let known = model.external_account_id.clone();
+    let mut confirmed = text_map(model.confirmed_settings.clone())?;
+    confirmed.extend(settings.clone());
+    let had_failed = model.state == ConnectionState::Error.as_str();
+    let mut row = ConnectionRow::new(model);
+    let was_dead = row.has_failed_with(Reason::ReauthorizationRequired);
+    if settles {
+        row.transition(StateChange::Accepted)?;
+        row.recover();
+    }
+    row.columns.last_verified_time = Set(Some(change.now.micros()));
+    let other = account.filter(|account| known.as_deref().is_some_and(|known| known != *account));
+    row.columns.found_account_id = Set(other.map(str::to_owned));
+    row.columns.external_account_id = Set(known.or_else(|| account.map(str::to_owned)));
+    if let Some(account) = account {
+        row.columns.confirmed_account_id = Set(Some(account.to_owned()));
+    }
+    row.columns.confirmed_settings = Set(json!(confirmed));
+    if let Some(refresh) = refresh.filter(|refresh| !settles && !refresh.refused) {
+        // The grant seems to live, so the next refresh finds out at once.
+        reconsider(change, refresh).await?;
+        if was_dead {
+            row.columns.error_reason = Set(Some(Reason::ProviderUnavailable.as_str().to_owned()));
+            row.columns.error_code = Set(None);
+        }
+    }
+    let model = row.save(change, ChangeKind::Updated, None).await?;
+    if had_failed && settles {
+        change.emit(NewEvent::of(EventType::Recovered, &model));
+    }
+    Ok(model)
+}
+
+/// The provider has refused the credential.
+async fn refused(change: &mut Change<'_>, model: Model) -> Result<Model, Error> {
+    let mut row = ConnectionRow::new(model);
+    let was_dead = row.has_failed_with(Reason::ReauthorizationRequired);
+    row.transition(StateChange::Refused)?;
+    row.columns.error_reason = Set(Some(Reason::ReauthorizationRequired.as_str().to_owned()));
+    row.columns.error_time = Set(Some(change.now.micros()));
+    let model = row.save(change, ChangeKind::Updated, None).await?;
+    if !was_dead {
+        change.emit(NewEvent::of(EventType::ReauthorizationRequired, &model));
+    }
+    Ok(model)
+}

@@ -1,0 +1,218 @@
+//! Storing a credential version, and taking credentials away.
+
+use std::collections::BTreeMap;
+
+use credvault_crypto::Context;
+use credvault_domain::{
+    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, Revocation,
+    SecretFields, StateChange, Timestamp, Version, VersionState,
+};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use serde_json::json;
+
+use crate::Error;
+use crate::change::Change;
+use crate::change::feed::ChangeKind;
+use crate::change::outbox::NewEvent;
+use crate::connections::due_tests::first_verification;
+use crate::connections::row::text_map;
+use crate::connections::writer::ConnectionRow;
+use crate::credentials::binding::{self, rebind};
+use crate::credentials::current::open_current;
+use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
+use crate::entity::{connection, revocation, token};
+use crate::refreshes::schedule::{Renewal, invalidate_tokens};
+use crate::sealed::Sealed;
+
+/// A credential to be stored.
+#[derive(Clone, Debug)]
+pub struct NewCredential {
+    /// Fields that the catalog has accepted.
+    pub fields: SecretFields,
+    /// Masked hints by field.
+    pub hints: BTreeMap<String, String>,
+    /// When it stops being served; for one that renews, when its access token ends.
+    pub expire_time: Option<Timestamp>,
+    /// When its tokens are to be renewed, if they can be.
+    pub renewal: Option<Renewal>,
+}
+
+/// Settings that are stored together with a credential.
+#[derive(Clone, Debug)]
+pub struct NewSettings {
+    /// All of them, which the catalog has accepted.
+    pub config: Config,
+    /// Which of them decide where a secret is sent.
+    pub destinations: Destinations,
+}
+
+/// Refuses to go on with a connection whose current credential does not open: what is beside it was altered, and a
+/// new secret must not be bound to that, or be sent where it leads.
+///
+/// # Errors
+/// [`Error::Integrity`] if it does not open.
+pub(crate) async fn require_whole(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    if model.current_version == 0 {
+        return Ok(());
+    }
+    open_current(&change.tx, change.keys()?, model).await.map(drop)
+}
+
+/// Seals and stores a version of the locked connection, makes it current, and drops versions beyond those kept.
+pub(crate) async fn store_version(
+    change: &mut Change<'_>,
+    model: connection::Model,
+    credential: &NewCredential,
+    rolled_back_from: Option<Version>,
+) -> Result<(connection::Model, CredentialVersion), Error> {
+    // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
+    let expires = credential.expire_time.filter(|_| credential.renewal.is_none());
+    if expires.is_some_and(|time| time <= change.now) {
+        return Err(Error::ExpiredAlready);
+    }
+    let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
+    let bound = binding::of_row(&model);
+    let sealed =
+        Sealed::seal(&credential.fields, change.key()?, change.store.keyring().random(), |schema| {
+            Context::credential(change.tenant(), id, version, schema, bound)
+        })?;
+    let row = ActiveModel {
+        tenant_id: Set(model.tenant_id.clone()),
+        connection_id: Set(model.id),
+        version: Set(version),
+        schema: Set(sealed.schema),
+        key_version: Set(sealed.key_version),
+        sealed: Set(Some(sealed.bytes)),
+        hints: Set(json!(credential.hints)),
+        create_time: Set(change.now.micros()),
+        expire_time: Set(credential.expire_time.map(Timestamp::micros)),
+        destroy_time: Set(None),
+        rolled_back_from: Set(rolled_back_from),
+    };
+    let stored = row.insert(&change.tx).await?;
+    let kept = i64::from(change.store.settings().versions_kept);
+    Entity::delete_many()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::Version.lte(version - kept))
+        .exec(&change.tx)
+        .await?;
+    revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))
+        .exec(&change.tx)
+        .await?;
+    let was_connected = model.state == ConnectionState::Connected.as_str();
+    let row = with_credential(change, model, credential, version, expires)?;
+    let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
+    invalidate_tokens(change, &model, credential.renewal.as_ref()).await?;
+    if !was_connected {
+        change.emit(NewEvent::of(EventType::Connected, &model));
+    }
+    change.emit(NewEvent::credential(&model, version, true));
+    change.set_connection(id, Some(version));
+    Ok((model, metadata(stored, version)?))
+}
+
+/// The connection's row with a new credential.
+fn with_credential(
+    change: &Change<'_>,
+    model: connection::Model,
+    credential: &NewCredential,
+    version: Version,
+    expire_time: Option<Timestamp>,
+) -> Result<ConnectionRow, Error> {
+    let mut row = ConnectionRow::new(model);
+    row.transition(StateChange::CredentialStored)?;
+    row.recover();
+    row.forget_confirmations();
+    row.columns.last_version = Set(version);
+    row.columns.current_version = Set(version);
+    row.columns.hints = Set(json!(credential.hints));
+    row.columns.expire_time = Set(expire_time.map(Timestamp::micros));
+    // What was to be revoked may hang on the same consent, so it is not revoked any more.
+    row.columns.revocation = Set(None);
+    row.columns.revocation_time = Set(None);
+    row.columns.found_account_id = Set(None);
+    let verify_time = first_verification(change.now, change.store.keyring().random());
+    row.columns.verify_time = Set(Some(verify_time.micros()));
+    Ok(row)
+}
+
+/// Leaves the connection without a credential. `revocation`: what became of its revocation, and when that is tried again.
+pub(crate) async fn disconnect(
+    change: &mut Change<'_>,
+    model: connection::Model,
+    revocation: Option<(Revocation, Option<Timestamp>)>,
+) -> Result<connection::Model, Error> {
+    let mut row = ConnectionRow::new(model);
+    row.transition(StateChange::CredentialGone)?;
+    row.recover();
+    row.forget_confirmations();
+    row.columns.current_version = Set(0);
+    row.columns.hints = Set(json!({}));
+    row.columns.expire_time = Set(None);
+    if let Some((outcome, retry_time)) = revocation {
+        row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
+        row.columns.revocation_time = Set(retry_time.map(Timestamp::micros));
+    }
+    let model = row.save(change, ChangeKind::Updated, None).await?;
+    invalidate_tokens(change, &model, None).await?;
+    // A deleted connection's endpoints had their event when it was deleted.
+    if model.delete_time.is_none() {
+        change.emit(NewEvent::of(EventType::Disconnected, &model));
+    }
+    Ok(model)
+}
+
+/// Stores new settings, for a change that stores a credential as well and so moves the revision. Where they lead to
+/// another host, what is sealed for the old ones is destroyed; else it is sealed anew.
+pub(super) async fn set_settings(
+    change: &mut Change<'_>,
+    model: connection::Model,
+    settings: &NewSettings,
+) -> Result<connection::Model, Error> {
+    let NewSettings { config, destinations } = settings;
+    let moved = destinations.differ(&model.config, config);
+    let before = model.clone();
+    let mut row = ConnectionRow::new(model);
+    row.columns.config = Set(serde_json::Value::Object(config.as_object().clone()));
+    let after = row.save_same_revision(change, ChangeKind::Updated, None).await?;
+    if moved {
+        destroy_all(change, &after).await?;
+    } else {
+        rebind(change, &before, &after).await?;
+    }
+    Ok(after)
+}
+
+/// Destroys every secret of a connection.
+pub(crate) async fn destroy_all(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::Sealed, Expr::value(None::<Vec<u8>>))
+        .col_expr(Column::DestroyTime, Expr::value(change.now.micros()))
+        .col_expr(Column::Hints, Expr::value(json!({})))
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::DestroyTime.is_null())
+        .exec(&change.tx)
+        .await?;
+    let key = (model.tenant_id.clone(), model.id);
+    token::Entity::delete_by_id(key.clone()).exec(&change.tx).await?;
+    revocation::Entity::delete_by_id(key).exec(&change.tx).await?;
+    Ok(())
+}
+
+/// What is shown of a stored version.
+pub(super) fn metadata(row: Model, current: Version) -> Result<CredentialVersion, Error> {
+    Ok(CredentialVersion {
+        version: row.version,
+        state: if row.sealed.is_some() { VersionState::Live } else { VersionState::Destroyed },
+        current: row.version == current,
+        hints: text_map(row.hints)?,
+        create_time: Timestamp::from_micros(row.create_time),
+        expire_time: row.expire_time.map(Timestamp::from_micros),
+        destroy_time: row.destroy_time.map(Timestamp::from_micros),
+        rolled_back_from: row.rolled_back_from,
+    })
+}

@@ -1,0 +1,136 @@
+//! The unwrapped keys of one tenant.
+//!
+//! What unwraps a key may be a key manager on the network, so no transaction is open meanwhile: a transaction that finds a
+//! key which this process does not remember ends, the key is unwrapped, and the transaction begins anew.
+
+use std::sync::Arc;
+
+use credvault_crypto::TenantKey;
+use credvault_domain::{TenantId, TenantState};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement};
+
+use crate::database::transaction::{Access, begin};
+use crate::integrity::alarm;
+use crate::{Error, Store};
+
+/// How often a transaction begins anew because the tenant's keys have changed meanwhile.
+const ATTEMPTS: u32 = 8;
+
+/// The keys of a tenant that this process can use, the newest first. There is at least one.
+#[derive(Clone, Debug)]
+pub(crate) struct TenantKeys {
+    newest: Arc<TenantKey>,
+    older: Vec<Arc<TenantKey>>,
+}
+
+impl TenantKeys {
+    /// The key that new values are sealed under.
+    pub(crate) fn newest(&self) -> &Arc<TenantKey> {
+        &self.newest
+    }
+
+    /// The keys of a tenant that was created just now.
+    pub(crate) fn of_new_tenant(key: Arc<TenantKey>) -> Self {
+        Self { newest: key, older: Vec::new() }
+    }
+
+    /// All keys, the newest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &TenantKey> {
+        std::iter::once(&self.newest).chain(&self.older).map(Arc::as_ref)
+    }
+
+    /// The key of a version, as a row names it. `None` if the tenant has no such key, or it does not unwrap.
+    pub(crate) fn version(&self, version: i64) -> Option<&TenantKey> {
+        self.all().find(|key| i64::from(key.version()) == version)
+    }
+}
+
+/// A tenant's state and its keys as they are stored, the newest first.
+struct StoredKeys {
+    state: TenantState,
+    wrapped: Vec<(u32, Vec<u8>)>,
+}
+
+impl Store {
+    /// Begins a transaction and reads the tenant's state and keys in it.
+    pub(crate) async fn begin_with_keys(
+        &self,
+        db: &DatabaseConnection,
+        access: Access,
+        tenant: &TenantId,
+    ) -> Result<(DatabaseTransaction, TenantKeys, TenantState), Error> {
+        let mut unwrapped = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let tx = begin(db, self.database(), access, tenant).await?;
+            let stored = stored_keys(&tx, tenant).await?;
+            if let Some(keys) = self.remembered(tenant, &stored, &unwrapped) {
+                return Ok((tx, keys, stored.state));
+            }
+            tx.rollback().await?;
+            unwrapped = self.unwrap_all(tenant, stored).await?;
+        }
+        Err(Error::Conflict)
+    }
+
+    /// The stored keys, if all of them are known without waiting.
+    fn remembered(
+        &self,
+        tenant: &TenantId,
+        stored: &StoredKeys,
+        unwrapped: &[Unwrapped],
+    ) -> Option<TenantKeys> {
+        let mut keys = Vec::with_capacity(stored.wrapped.len());
+        for (version, wrapped) in &stored.wrapped {
+            match unwrapped.iter().find(|known| known.version == *version && known.wrapped == *wrapped) {
+                Some(known) => keys.extend(known.key.clone()),
+                None => keys.push(self.keyring().remembered(tenant, *version, wrapped)?),
+            }
+        }
+        let mut keys = keys.into_iter();
+        Some(TenantKeys { newest: keys.next()?, older: keys.collect() })
+    }
+
+    /// Unwraps every key. An older one that does not unwrap is left out, and what is sealed under it does not open.
+    async fn unwrap_all(&self, tenant: &TenantId, stored: StoredKeys) -> Result<Vec<Unwrapped>, Error> {
+        let mut all = Vec::with_capacity(stored.wrapped.len());
+        for (version, wrapped) in stored.wrapped {
+            let key = match self.keyring().unwrap(tenant, version, &wrapped).await {
+                Ok(key) => Some(key),
+                Err(credvault_crypto::Error::Integrity) => {
+                    alarm(tenant, "tenant_key", [0; 16]);
+                    if all.is_empty() {
+                        return Err(Error::Integrity);
+                    }
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            };
+            all.push(Unwrapped { version, wrapped, key });
+        }
+        Ok(all)
+    }
+}
+
+/// A key that was unwrapped for the transaction that begins next; none if it does not unwrap.
+struct Unwrapped {
+    version: u32,
+    wrapped: Vec<u8>,
+    key: Option<Arc<TenantKey>>,
+}
+
+async fn stored_keys<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<StoredKeys, Error> {
+    let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
+        LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id
+        WHERE t.tenant_id = $1 ORDER BY k.version DESC";
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+    let rows = db.query_all_raw(statement).await?;
+    let first = rows.first().ok_or_else(|| Error::TenantNotFound(tenant.clone()))?;
+    let state = TenantState::from_stored(&first.try_get::<String>("", "state")?).ok_or(Error::Integrity)?;
+    let mut wrapped = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let version: i64 = row.try_get::<Option<i64>>("", "version")?.ok_or(Error::Integrity)?;
+        let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
+        wrapped.push((version, row.try_get::<Option<Vec<u8>>>("", "wrapped")?.ok_or(Error::Integrity)?));
+    }
+    Ok(StoredKeys { state, wrapped })
+}

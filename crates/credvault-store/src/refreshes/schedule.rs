@@ -1,0 +1,107 @@
+//! When tokens are refreshed: what a new credential, a test and an enabled connection do to the row in `refreshes`.
+
+use credvault_domain::Timestamp;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QuerySelect as _,
+};
+
+use crate::Error;
+use crate::change::Change;
+use crate::entity::{connection, refresh, token};
+use crate::refreshes::pause::Pause;
+use crate::refreshes::row::{IDLE, IN_FLIGHT, idle};
+
+/// When tokens are to be renewed ahead of need.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// When; `None` if only somebody who asks has them renewed.
+    pub due_time: Option<Timestamp>,
+    /// With which app the tokens were got, if that is known.
+    pub client_id: Option<String>,
+}
+
+/// The credential of a locked connection is another one from now on: tokens of the one before are destroyed, and no
+/// refresh that is in progress can store what it gets.
+pub(crate) async fn invalidate_tokens(
+    change: &Change<'_>,
+    model: &connection::Model,
+    renewal: Option<&Renewal>,
+) -> Result<(), Error> {
+    let key = (model.tenant_id.clone(), model.id);
+    let due = renewal.as_ref().and_then(|renewal| renewal.due_time);
+    let client_id = renewal.as_ref().and_then(|renewal| renewal.client_id.clone());
+    match refresh::Entity::find_by_id(key.clone()).lock_exclusive().one(&change.tx).await? {
+        Some(row) => {
+            let generation = row.generation + 1;
+            let mut row = idle(row, generation, due);
+            row.client_id = Set(client_id);
+            row.update(&change.tx).await?;
+            token::Entity::delete_by_id(key).exec(&change.tx).await?;
+        }
+        None if renewal.is_some() => {
+            let row = refresh::ActiveModel {
+                tenant_id: Set(key.0),
+                connection_id: Set(key.1),
+                generation: Set(1),
+                state: Set(IDLE.to_owned()),
+                due_time: Set(due.map(Timestamp::micros)),
+                retry_time: Set(None),
+                failures: Set(0),
+                marked: Set(false),
+                intent_id: Set(None),
+                instance: Set(None),
+                lease_time: Set(None),
+                provider: Set(model.provider.clone()),
+                client_id: Set(client_id),
+                doubted: Set(false),
+                unclear_time: Set(None),
+                refused: Set(false),
+                refusals: Set(0),
+                pause: Set(None),
+                pause_app: Set(None),
+            };
+            refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Has a connection's tokens looked at again, now that somebody may want them.
+pub(crate) async fn schedule_now(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    use refresh::Column;
+    refresh::Entity::update_many()
+        .col_expr(Column::DueTime, Expr::value(change.now.micros()))
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::DueTime.is_null())
+        .exec(&change.tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether a test that works proves the connection whole. An access token says nothing about a refresh token that the
+/// provider has refused, in whatever words, nor about one whose last use has an unknown outcome.
+pub(crate) fn is_settled_by_test(row: &refresh::Model) -> bool {
+    !row.refused && row.state == IDLE && row.unclear_time.is_none()
+}
+
+/// Has an unclear outcome looked into for the full time again, and at once; but not before a pause is over that binds
+/// those who insist, too. What is in progress is left alone.
+pub(crate) async fn reconsider(change: &Change<'_>, row: refresh::Model) -> Result<(), Error> {
+    if row.state == IN_FLIGHT {
+        return Ok(());
+    }
+    let now = change.now.micros();
+    let kept = row.retry_time.filter(|_| Pause::of_row(&row).binds_all());
+    let next = kept.map_or(now, |kept| kept.max(now));
+    let mut row = row.into_active_model();
+    row.due_time = Set(Some(next));
+    row.retry_time = Set(Some(next));
+    row.unclear_time = Set(Some(now));
+    row.update(&change.tx).await?;
+    Ok(())
+}
