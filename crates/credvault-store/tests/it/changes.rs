@@ -290,7 +290,7 @@ on_both! {
         assert_eq!(log.items[1].version, Some(1));
         let concat = if fixture.postgres.is_some() { "string_agg(kind, ',' ORDER BY seq)" } else { "group_concat(kind, ',')" };
         let feed = fixture.text(&format!("SELECT {concat} AS v FROM changes")).await;
-        assert_eq!(feed, "CREATED,CREDENTIAL_STORED,DELETED");
+        assert_eq!(feed, "CREATED,CREATED,CREDENTIAL_STORED,DELETED", "of the tenant, then of the connection");
     }
 
     async fn summaries_count_what_the_log_has(fixture: &Fixture) {
