@@ -164,6 +164,9 @@ impl TestVault {
         let migrate_url = settings.store.migrate_url.as_ref();
         let store = settings.store.to_store();
         credvault_store::migrate(&store, migrate_url, owner, &SystemRandom).await.unwrap();
+        if let Some(database) = &database {
+            database.require_feed_rows();
+        }
         Self { instance: None, authority, clock: ManualClock::at_present(), settings, folder, database }
     }
 

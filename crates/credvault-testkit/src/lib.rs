@@ -10,6 +10,7 @@ mod tokens;
 
 mod clock;
 
+mod feed;
 mod postgres;
 
 mod proxy;

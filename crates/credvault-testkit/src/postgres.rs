@@ -115,6 +115,12 @@ impl Postgres {
 }
 
 impl PostgresDatabase {
+    /// The name of the service's role.
+    pub(crate) fn service_role(&self) -> String {
+        let rest = self.url.trim_start_matches("postgres://");
+        rest.split(':').next().unwrap_or_default().to_owned()
+    }
+
     /// Runs SQL as the superuser and gives what it prints, unaligned.
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.migrate_url, sql)

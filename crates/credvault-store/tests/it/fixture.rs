@@ -81,6 +81,9 @@ impl Fixture {
     ) -> Self {
         let clock = ManualClock::at_present();
         migrate(&settings, postgres.as_ref()).await;
+        if let Some(postgres) = &postgres {
+            postgres.require_feed_rows();
+        }
         root_key(&folder, "01");
         let store = open_store(&settings, &folder, &clock).await.unwrap();
         Self { store, settings, clock, folder, postgres }

@@ -8,6 +8,7 @@ mod altered;
 mod changes;
 mod credentials;
 mod events;
+mod feed;
 mod handoffs;
 mod isolation;
 mod migrate;
