@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Refreshes;
 use crate::Error;
 use crate::change::Change;
-use crate::change::feed::ChangeKind;
+use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::outbox::NewEvent;
 use crate::connections::lock::locked_at;
 use crate::connections::writer::ConnectionRow;
@@ -130,6 +130,8 @@ impl Refreshes<'_> {
         if let Some(reason) = left.reason {
             show_failure(&mut change, model, reason, failure.code()).await?;
         }
+        // Also where the connection shows nothing: a fetch says when the next attempt makes sense.
+        change.record_change(ChangeSubject::Connection(place.connection), ChangeKind::Updated, None);
         self.commit(change, claimed, event).await
     }
 
