@@ -243,8 +243,7 @@ pub(super) async fn fresh(
     mode: &Mode,
 ) -> Result<Option<Fresh>, Refusal> {
     let credentials = vault.store.credentials();
-    let open = |fetched: &Fetched| credentials.open(fetched, vault.clock.now(), mode.renews());
-    let opened = open(&fetched)?;
+    let opened = credentials.open(&fetched, vault.clock.now(), mode.renews()).await?;
     let left = |opened: &OpenedCredential| {
         opened.expire_time.map_or(Duration::MAX, |time| vault.clock.now().until(time))
     };
@@ -263,7 +262,7 @@ pub(super) async fn fresh(
                 Err(credvault_store::Error::ConnectionNotFound) => return Ok(None),
                 again => again?,
             };
-            let opened = open(&fetched)?;
+            let opened = credentials.open(&fetched, vault.clock.now(), mode.renews()).await?;
             if left(&opened).is_zero() {
                 return Err(credvault_store::Error::CredentialExpired.into());
             }
@@ -369,7 +368,7 @@ async fn verify_webhook(
     let webhook = chosen_webhook(provider, &request.webhook)?;
     let credentials = call.vault.store.credentials();
     let fetched = credentials.fetch(&scope, &Selector::Connection { id, version: None }).await?;
-    let fields = match credentials.open(&fetched, call.now(), true) {
+    let fields = match credentials.open(&fetched, call.now(), true).await {
         Ok(opened) => Some(opened.fields),
         // An app's secret checks webhooks before anybody has connected, too.
         Err(credvault_store::Error::NoCredential) => None,

@@ -434,7 +434,7 @@ impl Broker {
         let credentials = self.store().credentials();
         let selector = Selector::Connection { id: target.connection.id, version: None };
         let fetched = credentials.fetch(target.scope, &selector).await?;
-        match credentials.open_stored(&fetched, self.clock().now(), true) {
+        match credentials.open_stored(&fetched, self.clock().now(), true).await {
             Ok(opened) => Ok(opened.fields),
             Err(credvault_store::Error::NoCredential) => Ok(SecretFields::default()),
             Err(error) => Err(error.into()),
