@@ -1,10 +1,12 @@
-//! Where a sealed value belongs: what the associated data binds it to.
+//! The place of a sealed value: the row, version and tenant that its associated data binds it to. A value that was
+//! copied to another place does not open there.
 
 use credvault_domain::{ConnectionId, TenantId, Version};
 
-use crate::sha256;
+use crate::mac::sha256;
 
-/// What kind of thing is sealed. Part of the header, of the derivation and of the associated data.
+/// The kind of value that is sealed. It goes into the header, the key derivation and the associated data, so that a
+/// value of one kind never opens as another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Class {
     Credential = 1,
@@ -19,18 +21,18 @@ pub(crate) enum Class {
     HandOff = 10,
 }
 
-/// What stands beside a sealed value, unsealed, and decides whose it is and where it is sent: a digest of it.
+/// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
 ///
-/// Each fact is a name and a value. Both go into the digest with their lengths, so that no two lists of facts have one
-/// digest.
+/// Each fact is a name and a value. Both go into the digest with their lengths, so that two different lists of facts
+/// never have the same digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Binding([u8; 32]);
 
 impl Binding {
-    /// Nothing beside it decides anything.
+    /// For values without such columns.
     const NONE: Self = Self([0; 32]);
 
-    /// The digest of these facts, in this order.
+    /// SHA-256 over these facts, in this order.
     pub fn of(facts: &[(&str, &[u8])]) -> Self {
         let mut bytes = b"credvault/binding/1".to_vec();
         for (name, value) in facts {
@@ -45,7 +47,7 @@ impl Binding {
 
 /// The place of one sealed value. A value opens in the place that it was sealed for and nowhere else.
 ///
-/// It is built from the verified request and from the row's key, never from the sealed bytes.
+/// Build it from the verified request and from the row's key, never from the sealed bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     pub(crate) class: Class,
@@ -56,6 +58,7 @@ pub struct Context<'a> {
     binding: Binding,
 }
 
+/// The first bytes of all associated data: no other use of a key shares them.
 const LABEL: &[u8] = b"credvault/aad/1";
 
 impl<'a> Context<'a> {
@@ -90,7 +93,7 @@ impl<'a> Context<'a> {
         Self { class: Class::Tokens, ..context }
     }
 
-    /// What is kept of a disconnected connection until its provider has revoked it.
+    /// The token of a disconnected connection, kept until its provider has revoked it.
     pub fn revocation(
         tenant: &'a TenantId,
         connection: ConnectionId,
@@ -120,12 +123,12 @@ impl<'a> Context<'a> {
         Self { class: Class::EventEndpoint, ..context }
     }
 
-    /// What a provider's callback brought, on its way through the browser.
+    /// The content of a provider's callback while the browser carries it.
     pub fn callback(tenant: &'a TenantId) -> Self {
         Self::alone(Class::Callback, tenant.as_str(), [0; 16], 0)
     }
 
-    /// Keys that a provider has handed over for a consent in progress; `record` is of the consent's state.
+    /// Keys that a provider has delivered for a consent in progress; `record` is derived from the consent's state.
     pub fn handoff(tenant: &'a TenantId, record: [u8; 16], schema: u16) -> Self {
         Self { schema, ..Self::alone(Class::HandOff, tenant.as_str(), record, 0) }
     }
@@ -142,12 +145,12 @@ impl<'a> Context<'a> {
         Self::alone(Class::PageToken, tenant.as_str(), query, 0)
     }
 
-    /// A place of the first schema that nothing beside it decides about.
+    /// A place of schema 1 without a binding.
     fn alone(class: Class, tenant: &'a str, record: [u8; 16], version: u64) -> Self {
         Self { class, tenant, record, version, schema: 1, binding: Binding::NONE }
     }
 
-    /// What kind of thing is sealed here, for metrics and logs.
+    /// The kind of value that is sealed here, for metrics and logs.
     pub fn what(&self) -> &'static str {
         match self.class {
             Class::Credential => "credential",
@@ -163,7 +166,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The id of the row that holds it.
+    /// The id of the row that holds the value.
     pub fn record(&self) -> [u8; 16] {
         self.record
     }

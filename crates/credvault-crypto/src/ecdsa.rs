@@ -1,5 +1,5 @@
-//! ECDSA on P-256 (FIPS 186-4) with a named digest, SHA-1 included, which ring does not verify and eBay signs
-//! with. Only public keys and public signatures pass here, so nothing depends on timing.
+//! Verification of ECDSA on P-256 (FIPS 186-4) with SHA-256 or SHA-1. eBay signs with SHA-1, which ring does not
+//! verify. Handles public keys and public signatures only, so timing reveals nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,44 +9,45 @@ use ring::digest;
 
 use crate::SignatureError;
 
-/// A public key on P-256.
+/// A public key on the curve P-256.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct P256Key(VerifyingKey);
 
-/// The digest that is signed.
+/// The digest of the message that the signature covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EcdsaDigest {
-    /// SHA-1. It no longer resists collisions, but who cannot choose what is signed needs a second preimage.
+    /// SHA-1, which no longer resists collisions. An attacker who cannot choose the signed text needs a second preimage
+    /// instead, and SHA-1 still resists these.
     Sha1,
-    /// SHA-256.
+    /// SHA-256 as FIPS 180-4 specifies it.
     Sha256,
 }
 
-/// The text is no public key of this kind.
+/// The text is not a public key of this kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("must be a PEM public key on the curve P-256, in SubjectPublicKeyInfo form")]
 pub struct PublicKeyError;
 
-/// What precedes the uncompressed point in the DER of every `SubjectPublicKeyInfo` on P-256 (RFC 5480): the sequence,
+/// The bytes before the uncompressed point in the DER of every `SubjectPublicKeyInfo` on P-256 (RFC 5480): the sequence,
 /// the algorithm's two identifiers (id-ecPublicKey, secp256r1) and the head of a bit string of 66 bytes.
-const SPKI: [u8; 26] = [
+const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
-const END: &str = "-----END PUBLIC KEY-----";
+const PEM_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+const PEM_END: &str = "-----END PUBLIC KEY-----";
 
 impl P256Key {
     /// Parses PEM (RFC 7468), whose line breaks may be anywhere or missing, as in eBay's answers.
     ///
     /// # Errors
-    /// [`PublicKeyError`] for everything else, a point that is not on the curve included.
+    /// [`PublicKeyError`] for any other text, and for a point that is not on the curve.
     pub fn from_pem(pem: &str) -> Result<Self, PublicKeyError> {
-        let inner = pem.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        let inner = pem.trim().strip_prefix(PEM_BEGIN).and_then(|rest| rest.strip_suffix(PEM_END));
         let base64: String = inner.ok_or(PublicKeyError)?.split_ascii_whitespace().collect();
         let der = STANDARD.decode(base64).map_err(|_| PublicKeyError)?;
-        let point = der.strip_prefix(SPKI.as_slice()).filter(|point| point.len() == 65);
+        let point = der.strip_prefix(SPKI_PREFIX.as_slice()).filter(|point| point.len() == 65);
         let key = VerifyingKey::from_sec1_bytes(point.ok_or(PublicKeyError)?);
         key.map(Self).map_err(|_| PublicKeyError)
     }
@@ -54,7 +55,7 @@ impl P256Key {
     /// Verifies a signature in DER over `message`.
     ///
     /// # Errors
-    /// [`SignatureError`], whatever the cause, a malformed signature included.
+    /// [`SignatureError`] for every cause, including a malformed signature.
     pub fn verify(
         &self,
         digest: EcdsaDigest,
@@ -128,7 +129,9 @@ Duolptdz6i/ABt3eQxqnm3c/XQqse7tJkIPN9jxPlgoL6diqTiWrqKGuPQ==
         let certificate = KEY.replace("PUBLIC KEY", "CERTIFICATE");
         let other_curve = KEY.replace("DAQcD", "DAQgD");
         let short = KEY.replace("PQ==\n", "\n");
-        for text in ["", BEGIN, END, "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----", &off_the_curve] {
+        for text in
+            ["", PEM_BEGIN, PEM_END, "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----", &off_the_curve]
+        {
             assert_eq!(P256Key::from_pem(text), Err(PublicKeyError), "{text}");
         }
         for text in [certificate, other_curve, short] {

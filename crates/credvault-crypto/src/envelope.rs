@@ -14,9 +14,14 @@
 //!   84+n      16  tag
 //! ```
 //!
-//! Record key and commitment are two expansions of one HKDF over the key with the salt. AES-GCM does not bind its key
-//! (Dodis, Grubbs, Ristenpart, Woodage: "From invisible salamanders to encryptment"); the commitment does, and is
-//! compared in constant time before anything is decrypted. The size steps hide a secret's exact length.
+//! ```text
+//! PRK        = HKDF-Extract(salt, key)
+//! record key = HKDF-Expand(PRK, "credvault/1/record key" || class, 32)
+//! commitment = HKDF-Expand(PRK, "credvault/1/commitment" || class, 32)
+//! ```
+//!
+//! Knows no key but the one it is given, and no meaning of the value. Each attack that the format stops is named at the
+//! line that stops it.
 
 use credvault_domain::Random;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -28,19 +33,22 @@ use crate::context::Context;
 use crate::{Error, Opened};
 
 const FORMAT: u8 = 1;
+/// HKDF-SHA-256, AES-256-GCM and the key commitment.
 const SUITE: u8 = 1;
 const SALT: std::ops::Range<usize> = 8..40;
 const COMMITMENT: std::ops::Range<usize> = 40..72;
 const NONCE: std::ops::Range<usize> = 72..84;
-const HEADER: usize = 84;
-const TAG: usize = 16;
-const LENGTH: usize = 4;
-const LARGEST_VALUE: usize = 68 * 1024;
+const HEADER_BYTES: usize = 84;
+const TAG_BYTES: usize = 16;
+/// The length field in front of the value.
+const LENGTH_BYTES: usize = 4;
+/// The value with its length field.
+const MAX_PADDED_BYTES: usize = 68 * 1024;
 
 /// The size of the smallest sealed value.
-pub const MIN_SEALED_BYTES: usize = HEADER + 64 + TAG;
+pub const MIN_SEALED_BYTES: usize = HEADER_BYTES + 64 + TAG_BYTES;
 /// The size of the largest sealed value.
-pub const MAX_SEALED_BYTES: usize = HEADER + LARGEST_VALUE + TAG;
+pub const MAX_SEALED_BYTES: usize = HEADER_BYTES + MAX_PADDED_BYTES + TAG_BYTES;
 
 /// The 32 secret bytes behind a root or tenant key. Boxed, so that moving the owner leaves no copy behind.
 pub(crate) type KeyBytes = Box<Zeroizing<[u8; 32]>>;
@@ -53,27 +61,32 @@ pub(crate) fn seal(
     value: &[u8],
     random: &dyn Random,
 ) -> Result<Vec<u8>, Error> {
+    // A repeated nonce under one key would reveal the XOR of two plaintexts and let a reader forge tags. The salt gives
+    // each record a key of its own, so two records would have to share 32 random bytes and 12 more.
     let mut fresh = [0_u8; SALT.end - SALT.start + NONCE.end - NONCE.start];
     random.fill(&mut fresh)?;
     let (salt, nonce) = fresh.split_at(SALT.end - SALT.start);
 
     let padded = padded_length(value.len())?;
-    // Of the final size at once: a buffer that grows leaves plaintext behind in the old allocation.
-    let mut blob = Vec::with_capacity(HEADER + padded + TAG);
+    // Allocated in its final size: a buffer that grows leaves plaintext behind in the old allocation.
+    let mut blob = Vec::with_capacity(HEADER_BYTES + padded + TAG_BYTES);
     blob.extend_from_slice(&[FORMAT, SUITE, context.class as u8, 0]);
     blob.extend_from_slice(&key_id.to_be_bytes());
     blob.extend_from_slice(salt);
-    let derived = Derived::from(key, salt, context);
-    blob.extend_from_slice(&derived.commitment);
+    let record = derive_record_key(key, salt, context);
+    blob.extend_from_slice(&record.commitment);
     blob.extend_from_slice(nonce);
+    // The whole header and the place are authenticated: an altered header, or a value that was moved to another row or
+    // tenant, fails the tag.
     let associated = context.associated_data(&blob);
 
     blob.extend_from_slice(&u32::try_from(value.len()).map_err(|_| Error::TooLarge)?.to_be_bytes());
     blob.extend_from_slice(value);
-    blob.resize(HEADER + padded, 0);
+    // Padding: a reader of the database learns a secret's size step, not its length.
+    blob.resize(HEADER_BYTES + padded, 0);
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Integrity)?;
-    let (_, plaintext) = blob.split_at_mut(HEADER);
-    let tag = derived
+    let (_, plaintext) = blob.split_at_mut(HEADER_BYTES);
+    let tag = record
         .key
         .seal_in_place_separate_tag(nonce, Aad::from(associated), plaintext)
         .map_err(|_| Error::TooLarge)?;
@@ -83,34 +96,39 @@ pub(crate) fn seal(
 
 /// Opens what [`seal`] made under the same key for the same place.
 pub(crate) fn open(key: &[u8; 32], key_id: u32, context: &Context<'_>, blob: &[u8]) -> Result<Opened, Error> {
-    let (header, body) = blob.split_at_checked(HEADER).ok_or(Error::Integrity)?;
+    let (header, body) = blob.split_at_checked(HEADER_BYTES).ok_or(Error::Integrity)?;
+    // Only this format: a writer of the database cannot choose an older or weaker suite.
     let expected = [FORMAT, SUITE, context.class as u8, 0];
-    let sane = header.starts_with(&expected)
+    let well_formed = header.starts_with(&expected)
         && header.get(4..8) == Some(&key_id.to_be_bytes())
         && (MIN_SEALED_BYTES..=MAX_SEALED_BYTES).contains(&blob.len());
-    if !sane {
+    if !well_formed {
         return Err(Error::Integrity);
     }
     let field = |range: std::ops::Range<usize>| header.get(range).ok_or(Error::Integrity);
-    let derived = Derived::from(key, field(SALT)?, context);
-    if !bool::from(derived.commitment.as_slice().ct_eq(field(COMMITMENT)?)) {
+    let record = derive_record_key(key, field(SALT)?, context);
+    // AES-GCM does not bind its key: one ciphertext can be made that opens under two keys, each time to another value
+    // (Dodis, Grubbs, Ristenpart, Woodage: "From invisible salamanders to encryptment"). The commitment stops that.
+    // Compared in constant time, before anything is decrypted, so the time tells nothing about the expected bytes.
+    if !bool::from(record.commitment.as_slice().ct_eq(field(COMMITMENT)?)) {
         return Err(Error::Integrity);
     }
     let nonce = Nonce::try_assume_unique_for_key(field(NONCE)?).map_err(|_| Error::Integrity)?;
     let mut opened = Zeroizing::new(body.to_vec());
-    let length = derived
+    let length = record
         .key
         .open_in_place(nonce, Aad::from(context.associated_data(header)), &mut opened)
         .map_err(|_| Error::Integrity)
         .and_then(|padded| value_length(padded))?;
-    opened.copy_within(LENGTH..LENGTH + length, 0);
+    opened.copy_within(LENGTH_BYTES..LENGTH_BYTES + length, 0);
     opened.truncate(length);
     Ok(opened)
 }
 
-/// The length of the value in an opened body, if body and padding are just what [`seal`] writes.
+/// The length of the value in an opened body. Refuses any body that [`seal`] would not write, so that each value has
+/// one sealed length and the padding carries no hidden bytes.
 fn value_length(padded: &[u8]) -> Result<usize, Error> {
-    let (length, rest) = padded.split_first_chunk::<LENGTH>().ok_or(Error::Integrity)?;
+    let (length, rest) = padded.split_first_chunk::<LENGTH_BYTES>().ok_or(Error::Integrity)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Error::Integrity)?;
     let canonical = padded_length(length).is_ok_and(|expected| expected == padded.len());
     let zeros = rest.get(length..).ok_or(Error::Integrity)?;
@@ -119,32 +137,34 @@ fn value_length(padded: &[u8]) -> Result<usize, Error> {
 
 /// The size step for a value: powers of two from 64 bytes to 4 KiB, then multiples of 4 KiB.
 fn padded_length(value: usize) -> Result<usize, Error> {
-    let needed =
-        value.checked_add(LENGTH).filter(|needed| *needed <= LARGEST_VALUE).ok_or(Error::TooLarge)?;
+    let needed = value
+        .checked_add(LENGTH_BYTES)
+        .filter(|needed| *needed <= MAX_PADDED_BYTES)
+        .ok_or(Error::TooLarge)?;
     Ok(if needed <= 4096 { needed.next_power_of_two().max(64) } else { needed.next_multiple_of(4096) })
 }
 
-/// What HKDF makes of a key, a salt and a class.
-struct Derived {
+/// The key of one record, and the public value that commits to it.
+struct RecordKey {
     key: LessSafeKey,
     commitment: [u8; 32],
 }
 
-impl Derived {
-    fn from(key: &[u8; 32], salt: &[u8], context: &Context<'_>) -> Self {
-        let prk = Salt::new(HKDF_SHA256, salt).extract(key);
-        let class = [context.class as u8];
-        let mut commitment = [0; 32];
-        expand(&prk, &[b"credvault/1/commitment", &class], &mut commitment);
-        let info: [&[u8]; 2] = [b"credvault/1/record key", &class];
-        let okm =
-            prk.expand(&info, &AES_256_GCM).expect("HKDF-SHA256 gives up to 255 blocks, and this is one");
-        Self { key: LessSafeKey::new(UnboundKey::from(okm)), commitment }
-    }
+/// Derives both from the tenant or root key as the header of this file says. The class is part of `info`, so that a
+/// record's key is of no use for another kind of value.
+fn derive_record_key(key: &[u8; 32], salt: &[u8], context: &Context<'_>) -> RecordKey {
+    let prk = Salt::new(HKDF_SHA256, salt).extract(key);
+    let class = [context.class as u8];
+    let mut commitment = [0; 32];
+    hkdf_expand(&prk, &[b"credvault/1/commitment", &class], &mut commitment);
+    let info: [&[u8]; 2] = [b"credvault/1/record key", &class];
+    let okm = prk.expand(&info, &AES_256_GCM).expect("HKDF-SHA256 gives up to 255 blocks, and this is one");
+    RecordKey { key: LessSafeKey::new(UnboundKey::from(okm)), commitment }
 }
 
-/// HKDF-Expand to 32 bytes. ring joins the parts of `info` without separators, so only the last may vary in length.
-pub(crate) fn expand(prk: &Prk, info: &[&[u8]], output: &mut [u8; 32]) {
+/// HKDF-Expand (RFC 5869, section 2.3) to 32 bytes. ring joins the parts of `info` without separators, so only the last
+/// part may vary in length: otherwise two lists of parts could give the same key.
+pub(crate) fn hkdf_expand(prk: &Prk, info: &[&[u8]], output: &mut [u8; 32]) {
     struct Block;
     impl KeyType for Block {
         fn len(&self) -> usize {

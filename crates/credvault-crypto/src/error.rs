@@ -1,14 +1,14 @@
-//! What can go wrong with keys and sealed bytes.
+//! The errors of keys and sealed bytes. None of them repeats key material, a passphrase or plaintext.
 
 use std::path::PathBuf;
 
-/// An error of this crate. None of them carries key material or plaintext.
+/// An error of this crate, without key material or plaintext.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A sealed value does not open: altered, moved, truncated, or sealed under another key. Which of these it was is
-    /// not said, so that nobody can probe for it.
-    #[error("a sealed value does not open: it was altered, moved or truncated, or its key is another one")]
+    /// A sealed value does not open: altered, moved, truncated, or sealed under another key. The error does not tell
+    /// which, so that an attacker cannot probe for it.
+    #[error("a sealed value does not open: it was altered, moved or truncated, or sealed under another key")]
     Integrity,
     /// The plaintext is larger than an envelope may hold.
     #[error("the value is too large to seal")]
@@ -19,20 +19,20 @@ pub enum Error {
     /// The root key file cannot be read.
     #[error("the root key file {path} cannot be read: {source}")]
     RootKeyFile {
-        /// Which file.
+        /// The configured path of the file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error on reading.
         source: std::io::Error,
     },
     /// The root key file may be read or written by others.
     #[error(
-        "the root key file {path} has mode {mode:03o}: nobody but its owner may write it and nobody outside its group \
-         may read it; run `chmod 600 {path}`"
+        "the root key file {path} has mode {mode:03o}: only its owner may write it, and only its owner and group may \
+         read it; run `chmod 600 {path}`"
     )]
     RootKeyMode {
-        /// Which file.
+        /// The configured path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// The root key is not 32 bytes in base64 or hexadecimal.
@@ -40,30 +40,30 @@ pub enum Error {
         "the root key ({origin}) is not 32 bytes in base64 or hexadecimal; make one with `openssl rand -base64 32`"
     )]
     RootKeyFormat {
-        /// Where it came from.
+        /// The file or environment variable that it came from.
         origin: String,
     },
     /// The root key is one byte, repeated.
     #[error(
-        "the root key ({origin}) is one byte 32 times, such as zeroes; make one with `openssl rand -base64 32`"
+        "the root key ({origin}) repeats one byte 32 times, such as zeroes; make one with `openssl rand -base64 32`"
     )]
     RootKeyTrivial {
-        /// Where it came from.
+        /// The file or environment variable that it came from.
         origin: String,
     },
     /// The environment variable of the root key is not set.
     #[error("the root key's environment variable {0} is not set")]
     RootKeyVariable(String),
-    /// The root key is not the one that the database was made with.
+    /// The database was created with another root key.
     #[error(
-        "this root key is not the one that the database was made with; nothing was written. Configure the original \
-         root key, or point at the database that belongs to this one"
+        "the database was created with another root key; nothing was written. Configure the original root key, or \
+         the database that belongs to this one"
     )]
     RootKeyMismatch,
-    /// The passphrase is too short.
+    /// The passphrase has fewer than 16 characters.
     #[error("the passphrase must have at least 16 characters")]
     PassphraseTooShort,
-    /// Stored derivation parameters are outside of what we accept.
+    /// Stored derivation parameters are malformed, or outside the accepted bounds.
     #[error("the stored key derivation parameters are malformed or out of bounds")]
     KdfParameters,
 }

@@ -1,4 +1,4 @@
-//! The plaintext of a credential: how its fields lie in the bytes that are sealed.
+//! The plaintext of a credential: the encoding of its fields before they are sealed. Knows no key.
 //!
 //! ```text
 //! repeated, ordered by name:  name length (1)  name  value length (4, big-endian)  value (UTF-8)
@@ -15,13 +15,13 @@ use crate::{Error, Opened};
 /// The version of this encoding; it is bound to each sealed credential.
 pub const SCHEMA: u16 = 1;
 
-/// Writes fields down.
+/// Encodes fields in the layout above.
 ///
 /// # Errors
 /// A value is over 4 GiB, which the limits of [`SecretFields`] exclude.
 pub fn encode(fields: &SecretFields) -> Result<Opened, Error> {
     let size = fields.iter().map(|(name, value)| 5 + name.as_str().len() + value.expose_secret().len()).sum();
-    // Of the final size at once: a buffer that grows leaves plaintext behind in the old allocation.
+    // Allocated in its final size: a buffer that grows leaves plaintext behind in the old allocation.
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     for (name, value) in fields.iter() {
         let value = value.expose_secret().as_bytes();
@@ -33,7 +33,7 @@ pub fn encode(fields: &SecretFields) -> Result<Opened, Error> {
     Ok(bytes)
 }
 
-/// Reads what [`encode`] wrote.
+/// Decodes what [`encode`] returned.
 ///
 /// # Errors
 /// [`Error::Integrity`] if the bytes are anything else.

@@ -1,4 +1,4 @@
-//! From a passphrase to a root key.
+//! The derivation of a root key from a passphrase, for a single person's machine. Knows no file and no database.
 
 use std::num::NonZeroU32;
 
@@ -11,9 +11,18 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::envelope::KeyBytes;
-use crate::root::PassphraseKdf;
 
-/// How a passphrase becomes a root key: stored beside the root's check value, which fails if they were altered.
+/// The function that derives a root key from a passphrase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PassphraseKdf {
+    /// Argon2id (RFC 9106), the default.
+    Argon2id,
+    /// PBKDF2-HMAC-SHA-256 (RFC 8018), for places that allow no other.
+    Pbkdf2,
+}
+
+/// The parameters of one derivation. They are stored beside the root's check value: altered parameters give another
+/// root key, which the check value does not accept.
 ///
 /// The text form is `argon2id$m=65536,t=3,p=1$SALT` or `pbkdf2-sha256$i=600000$SALT`, the salt 16 bytes in base64.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,17 +33,23 @@ pub struct KdfParameters {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cost {
-    /// RFC 9106; `memory` in KiB.
+    /// RFC 9106, version 0x13; `memory` in KiB.
     Argon2id { memory: u32, passes: u32, lanes: u32 },
-    /// RFC 8018.
+    /// RFC 8018 with HMAC-SHA-256.
     Pbkdf2 { iterations: u32 },
 }
 
-/// Bounds on what a database may ask for: enough to be safe, too little to exhaust the machine.
-const MEMORY: std::ops::RangeInclusive<u32> = 19 * 1024..=1024 * 1024;
-const PASSES: std::ops::RangeInclusive<u32> = 1..=16;
-const LANES: std::ops::RangeInclusive<u32> = 1..=8;
-const ITERATIONS: std::ops::RangeInclusive<u32> = 600_000..=20_000_000;
+// Bounds on the parameters that a database may hold. The lower ones stop a writer of the database from making the
+// passphrase cheap to guess, the upper ones from exhausting the machine.
+
+/// Argon2id's memory in KiB.
+const ALLOWED_MEMORY_KIB: std::ops::RangeInclusive<u32> = 19 * 1024..=1024 * 1024;
+/// Argon2id's passes over the memory.
+const ALLOWED_PASSES: std::ops::RangeInclusive<u32> = 1..=16;
+/// Argon2id's degree of parallelism.
+const ALLOWED_LANES: std::ops::RangeInclusive<u32> = 1..=8;
+/// PBKDF2's number of iterations.
+const ALLOWED_ITERATIONS: std::ops::RangeInclusive<u32> = 600_000..=20_000_000;
 
 impl KdfParameters {
     /// Fresh parameters: RFC 9106's second recommendation (64 MiB, 3 passes), or 600,000 iterations (OWASP, 2023).
@@ -102,13 +117,14 @@ impl std::str::FromStr for KdfParameters {
         let (cost, in_bounds) = match name {
             "argon2id" => {
                 let (memory, passes, lanes) = (number("m")?, number("t")?, number("p")?);
-                let in_bounds =
-                    MEMORY.contains(&memory) && PASSES.contains(&passes) && LANES.contains(&lanes);
+                let in_bounds = ALLOWED_MEMORY_KIB.contains(&memory)
+                    && ALLOWED_PASSES.contains(&passes)
+                    && ALLOWED_LANES.contains(&lanes);
                 (Cost::Argon2id { memory, passes, lanes }, in_bounds)
             }
             "pbkdf2-sha256" => {
                 let iterations = number("i")?;
-                (Cost::Pbkdf2 { iterations }, ITERATIONS.contains(&iterations))
+                (Cost::Pbkdf2 { iterations }, ALLOWED_ITERATIONS.contains(&iterations))
             }
             _ => return Err(Error::KdfParameters),
         };

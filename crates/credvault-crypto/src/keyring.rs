@@ -1,4 +1,4 @@
-//! The root key with the tenant keys that were lately unwrapped.
+//! The root key and a cache of unwrapped tenant keys. Reads and writes no database: the caller hands in wrapped keys.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 
 use crate::{Error, KeyVersion, RootKey, TenantKey};
 
-/// Unwraps tenant keys, remembering the most used ones.
+/// Unwraps tenant keys, and caches the most used of them.
 ///
-/// A remembered key is used only for the wrapped bytes that it came from, which the caller has just read from the
-/// database: when these are gone or other ones, the remembered key is never used again. So no invalidation is needed.
+/// A cached key is used only for the wrapped bytes that it was unwrapped from, and the caller has just read these from
+/// the database. Once the database holds other bytes or none, the cached key is never used again, so the cache needs no
+/// invalidation.
 pub struct Keyring {
     root: RootKey,
     random: Arc<dyn Random>,
@@ -23,20 +24,20 @@ struct Unwrapped {
 }
 
 impl Keyring {
-    /// How many unwrapped keys are remembered; each takes about 400 bytes.
-    const CAPACITY: u64 = 10_000;
+    /// The number of cached keys; each takes about 400 bytes.
+    const MAX_CACHED_KEYS: u64 = 10_000;
 
-    /// A keyring under `root`.
+    /// A keyring that unwraps with `root`.
     pub fn new(root: RootKey, random: Arc<dyn Random>) -> Self {
-        Self { root, random, unwrapped: moka::sync::Cache::new(Self::CAPACITY) }
+        Self { root, random, unwrapped: moka::sync::Cache::new(Self::MAX_CACHED_KEYS) }
     }
 
-    /// The root key.
+    /// The root key that wraps all tenant keys.
     pub fn root(&self) -> &RootKey {
         &self.root
     }
 
-    /// The root key, taken out.
+    /// Takes the root key out and drops the cache.
     pub fn into_root(self) -> RootKey {
         self.root
     }

@@ -1,5 +1,5 @@
-//! Everything of credvault that touches a key: the root key, tenant keys, sealing, and the few other primitives that
-//! the rest needs (signatures of tokens and webhooks, SCRAM verifiers). No other crate of ours may use ring.
+//! Everything in credvault that touches a key: the root key, tenant keys, sealing, and the few other primitives that
+//! the other crates need (signatures of tokens and webhooks, SCRAM verifiers). No other crate of ours may use ring.
 //!
 //! ```text
 //! root key            32 bytes, outside the database
@@ -9,8 +9,9 @@
 //!              └─ commitment    32 bytes in the header, compared before anything is decrypted
 //! ```
 //!
-//! Nothing is derived from the root key by a tenant's name: such a tenant could never be erased. Callers hold handles
-//! to keys, never key bytes. Whatever does not open gives one answer, [`Error::Integrity`].
+//! No tenant key is derived from the root key: a tenant is erased by destroying its key, and a derived key could be
+//! derived again. Callers hold handles to keys, never key bytes. Every sealed value that does not open gives the same
+//! error, [`Error::Integrity`].
 
 mod error;
 
@@ -45,12 +46,12 @@ pub use ecdsa::{EcdsaDigest, P256Key, PublicKeyError};
 pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
 pub use error::Error;
 pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as encode_fields};
-pub use kdf::KdfParameters;
+pub use kdf::{KdfParameters, PassphraseKdf};
 pub use keyring::Keyring;
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
 pub use random::SystemRandom;
-pub use root::{PassphraseKdf, RootKey, RootKeySource};
+pub use root::{RootKey, RootKeySource};
 pub use scram::scram_sha_256_verifier;
 pub use signature::{KeyError, PublicKey, SignatureError, sign_rs256};
 pub use tenant_key::{KeyVersion, TenantKey};

@@ -1,6 +1,6 @@
-//! What a shared secret proves: HMAC-SHA256 (RFC 2104) over a message, or the secret itself sent along. Comparisons
-//! take as long for a near miss as for a far one. No key here guards what the vault keeps: they are providers' and
-//! customers', and those that events are signed with.
+//! Proofs with a shared secret: HMAC-SHA256 (RFC 2104) over a message, or the secret itself sent along. Comparisons
+//! take the same time whether the first or the last byte differs. No key here guards stored values: these are the keys
+//! of providers and customers, and those that sign events.
 
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
@@ -9,13 +9,13 @@ use subtle::ConstantTimeEq;
 pub struct MacKey(hmac::Key);
 
 impl MacKey {
-    /// The key with these bytes. `None` if there are none: everybody knows the empty key.
+    /// The key with these bytes. `None` for the empty key, which every attacker knows.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (!bytes.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
-    /// The one of `tags` that authenticates `message`, which is given in parts. The message is hashed once, however
-    /// many tags a sender offers.
+    /// Returns the first of `tags` that authenticates `message`, which is given in parts. Hashes the message once,
+    /// however many tags a sender offers.
     pub fn matching(&self, message: &[impl AsRef<[u8]>], tags: &[[u8; 32]]) -> Option<[u8; 32]> {
         let expected = self.sign(message);
         tags.iter().find(|tag| bool::from(expected.as_slice().ct_eq(tag.as_slice()))).copied()
@@ -39,8 +39,8 @@ impl std::fmt::Debug for MacKey {
     }
 }
 
-/// Whether what was sent is the secret. Compares hashes, so that not even the secret's length shows in the time.
-/// An empty secret is never the same as anything.
+/// Whether `sent` is the secret. Compares hashes, so that the time reveals neither the secret nor its length. An empty
+/// secret equals nothing.
 pub fn same_secret(sent: &str, secret: &str) -> bool {
     let equal = sha256(&[sent]).ct_eq(&sha256(&[secret]));
     !secret.is_empty() && bool::from(equal)

@@ -1,4 +1,5 @@
-//! Page tokens: where a listing goes on, sealed so that only the same tenant's same query accepts it.
+//! Page tokens: the position at which a listing continues, sealed so that only the same query of the same tenant
+//! accepts it. Knows nothing of how the store encodes a position.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +9,7 @@ use ring::digest;
 use crate::context::Context;
 use crate::{Error, Opened, TenantKey};
 
-/// The position of a listing: opaque bytes of the store, bound to one tenant and one query.
+/// Seals and opens the positions of one query of one tenant. A position is opaque bytes of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct PageToken<'a> {
     tenant: &'a TenantId,
@@ -33,7 +34,7 @@ impl<'a> PageToken<'a> {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Opens a token.
+    /// Opens a token into the position that it was sealed from.
     ///
     /// # Errors
     /// [`Error::Integrity`] if it is not a token of this tenant and query.

@@ -1,9 +1,9 @@
-//! The system's random generator.
+//! The system's random generator, the one source of randomness that the service uses.
 
 use credvault_domain::{Exhausted, Random};
 use ring::rand::SecureRandom as _;
 
-/// The kernel's generator, asked anew at each call, so that a forked or cloned machine repeats nothing.
+/// The kernel's generator. Each call asks the kernel, so that a process or machine that was cloned repeats no bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 

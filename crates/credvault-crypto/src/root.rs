@@ -1,4 +1,5 @@
-//! The root key: where it comes from, and the two things that it does: wrap tenant keys and prove itself.
+//! The root key: its sources, and its two uses: to wrap tenant keys, and to prove that it belongs to a database.
+//! Never written anywhere.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,37 +12,29 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use crate::Error;
 use crate::context::Context;
 use crate::envelope::{self, KeyBytes};
+use crate::kdf::{KdfParameters, PassphraseKdf};
 use crate::tenant_key::{KeyVersion, TenantKey};
-use crate::{Error, KdfParameters};
 
-/// How a passphrase is stretched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PassphraseKdf {
-    /// Argon2id (RFC 9106), the default.
-    Argon2id,
-    /// PBKDF2-HMAC-SHA-256 (RFC 8018), where only that is allowed.
-    Pbkdf2,
-}
-
-/// Where the root key comes from.
+/// A configured source of the root key.
 #[derive(Clone, Debug)]
 pub enum RootKeySource {
     /// A file with 32 bytes in base64 or hexadecimal, not readable by the world.
     File(PathBuf),
     /// An environment variable with the same content.
     Environment(String),
-    /// A passphrase; for one person's machine.
+    /// A passphrase, for a single person's machine.
     Passphrase(SecretString, PassphraseKdf),
 }
 
 impl RootKeySource {
-    /// Reads the root key. A passphrase uses the parameters that the database has, or fresh ones if it has none; they
-    /// are returned to be stored.
+    /// Reads the root key. A passphrase is stretched with the parameters that the database has stored, or with fresh
+    /// ones; the caller stores those that are returned.
     ///
     /// # Errors
-    /// The file or variable cannot be read, its permissions are too wide, or its content is no key.
+    /// The file or variable cannot be read, its permissions are too wide, or its content is not a key.
     pub fn load(
         &self,
         stored: Option<&KdfParameters>,
@@ -85,7 +78,7 @@ impl RootKeySource {
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |source| Error::RootKeyFile { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
-    // Of the open file, not of the path: what is checked is what is read.
+    // The mode of the open file, not of the path: the file cannot be exchanged between check and read.
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o037 != 0 {
         return Err(Error::RootKeyMode { path: path.to_owned(), mode });
@@ -101,7 +94,7 @@ fn parse_key(text: &[u8], origin: impl Fn() -> String) -> Result<KeyBytes, Error
     let parsed = if text.len() == 64 {
         decode_hex(text, &mut key)
     } else {
-        // Room for what 44 characters can decode to at most.
+        // 44 characters decode to at most 33 bytes; `decode_slice` asks for room in whole groups.
         let mut decoded = Zeroizing::new([0_u8; 48]);
         match STANDARD.decode_slice(text, decoded.as_mut_slice()) {
             Ok(32) => {
@@ -112,7 +105,7 @@ fn parse_key(text: &[u8], origin: impl Fn() -> String) -> Result<KeyBytes, Error
         }
     };
     parsed.ok_or_else(|| Error::RootKeyFormat { origin: origin() })?;
-    // No generator makes such a key; a placeholder, or a file of zeroes, does.
+    // A placeholder or a file of zeroes: no random generator gives 32 equal bytes.
     if key.iter().all(|byte| Some(byte) == key.first()) {
         return Err(Error::RootKeyTrivial { origin: origin() });
     }
@@ -128,29 +121,30 @@ fn decode_hex(text: &[u8], key: &mut [u8; 32]) -> Option<()> {
     Some(())
 }
 
-/// The root key. It wraps tenant keys and nothing else.
+/// The key that wraps all tenant keys. It seals nothing else but its own check value.
 pub struct RootKey {
     id: u32,
     bytes: KeyBytes,
 }
 
+/// The plaintext of the check value.
 const CHECK: &[u8] = b"credvault root key check";
 
 impl RootKey {
     fn new(bytes: KeyBytes) -> Self {
         let prk = Salt::new(HKDF_SHA256, &[]).extract(bytes.as_slice());
         let mut derived = [0; 32];
-        envelope::expand(&prk, &[b"credvault/1/root id"], &mut derived);
+        envelope::hkdf_expand(&prk, &[b"credvault/1/root id"], &mut derived);
         let [a, b, c, d, ..] = derived;
         Self { id: u32::from_be_bytes([a, b, c, d]), bytes }
     }
 
-    /// A short public name of the key, computed from it: which root wrapped a tenant key.
+    /// A short public id, derived from the key. It is stored with each tenant key, to tell which root key wrapped it.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// A value that only this root key opens, to be stored in a new database.
+    /// Makes the value that is stored in a new database and that only this root key opens.
     ///
     /// # Errors
     /// There is no randomness.
@@ -158,10 +152,10 @@ impl RootKey {
         envelope::seal(&self.bytes, self.id, &Context::root_check(), CHECK, random)
     }
 
-    /// Proves that this is the root key that made `check_value`.
+    /// Checks that this root key made `check_value`.
     ///
     /// # Errors
-    /// [`Error::RootKeyMismatch`].
+    /// [`Error::RootKeyMismatch`] if another key made it.
     pub fn prove(&self, check_value: &[u8]) -> Result<(), Error> {
         match envelope::open(&self.bytes, self.id, &Context::root_check(), check_value) {
             Ok(value) if value.as_slice() == CHECK => Ok(()),

@@ -1,4 +1,5 @@
-//! PostgreSQL password verifiers, so that no clear password travels in a `CREATE ROLE` that servers may log.
+//! PostgreSQL's password verifiers. `CREATE ROLE` carries one in place of the password, because servers may log the
+//! statement.
 
 use std::num::NonZeroU32;
 
@@ -11,10 +12,11 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
+/// PostgreSQL's own default number of iterations.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not zero");
 
-/// The SCRAM-SHA-256 verifier (RFC 5803, RFC 7677) of an ASCII password as PostgreSQL stores it. `None` for other
-/// passwords, which would need SASLprep.
+/// The SCRAM-SHA-256 verifier (RFC 5803, RFC 7677) of an ASCII password, as PostgreSQL stores it. `None` for a password
+/// with other characters, which would need SASLprep (RFC 4013).
 ///
 /// # Errors
 /// There is no randomness.

@@ -1,4 +1,5 @@
-//! The signatures that tokens carry (RFC 7518, RFC 8037): verified, and made for assertions (RFC 7523).
+//! Signatures of JSON Web Tokens (RFC 7518, RFC 8037): verifies those of tokens, and makes those of assertions
+//! (RFC 7523). Knows nothing of a token's claims.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,23 +8,24 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
-/// A public key with the one algorithm that it may verify. Which that is follows from the key, never from a token.
+/// A public key with the one algorithm that it verifies. The key decides the algorithm, never the token: an attacker
+/// who could choose it would have an RSA key taken for an HMAC secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PublicKey {
     /// RS256: RSASSA-PKCS1-v1_5 with SHA-256; modulus and exponent big-endian without leading zeros. 2048 to 8192 bits.
     Rs256 {
-        /// The modulus.
+        /// The modulus `n`, big-endian.
         modulus: Vec<u8>,
-        /// The public exponent.
+        /// The public exponent `e`, big-endian.
         exponent: Vec<u8>,
     },
     /// ES256: ECDSA on P-256 with SHA-256; the point uncompressed, 65 bytes. Signatures are r and s, 32 bytes each.
     Es256(Vec<u8>),
-    /// EdDSA on Ed25519; 32 bytes.
+    /// EdDSA on Ed25519; the key is 32 bytes.
     Ed25519(Vec<u8>),
 }
 
-/// The signature is not one of this key over this message.
+/// The signature was not made with this key over this message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the signature does not verify")]
 pub struct SignatureError;
@@ -32,7 +34,7 @@ impl PublicKey {
     /// Verifies a signature over `message`.
     ///
     /// # Errors
-    /// [`SignatureError`], whatever the cause, a malformed key included.
+    /// [`SignatureError`] for every cause, including a malformed key.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         match self {
             Self::Rs256 { modulus, exponent } => RsaPublicKeyComponents { n: modulus, e: exponent }.verify(
@@ -49,7 +51,7 @@ impl PublicKey {
     }
 }
 
-/// Why a private key cannot sign, as the end of a sentence about it.
+/// The reason why a private key cannot sign, as the end of a sentence about the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the messages say what they are")]
@@ -60,23 +62,23 @@ pub enum KeyError {
     NotPem,
     #[error("must be a private key: this is a public key or a certificate")]
     Public,
-    #[error("must not be encrypted: `openssl pkey -in key.pem -out plain.pem` takes the passphrase away")]
+    #[error("must not be encrypted: `openssl pkey -in key.pem -out plain.pem` removes the passphrase")]
     Encrypted,
-    #[error("must be PEM, and this is OpenSSH's own form: `ssh-keygen -p -m PEM -f key` changes it")]
+    #[error("must be PEM, and this is OpenSSH's own format: `ssh-keygen -p -m PEM -f key` converts it")]
     OpenSsh,
-    #[error("must be an RSA key, for the provider wants RS256: this is a key of another kind")]
+    #[error("must be an RSA key, because the provider requires RS256: this is a key of another kind")]
     NotRsa,
     #[error("must be an RSA key of 2048 to 4096 bits")]
     Size,
-    #[error("must be whole: it does not decode, so copy it again, with all of its lines")]
+    #[error("must be complete: it does not decode, so copy it again with all of its lines")]
     Broken,
 }
 
-/// Signs with RS256 (RFC 7518, section 3.3) under an RSA private key in PEM, PKCS #8 or PKCS #1. Escaped line ends and
-/// missing ones are understood: keys are pasted out of JSON and into one line.
+/// Signs with RS256 (RFC 7518, section 3.3) under an RSA private key in PEM, PKCS #8 or PKCS #1. Accepts escaped and
+/// missing line breaks, because people paste keys from JSON and into one line.
 ///
 /// # Errors
-/// The key is no RSA key that can be used.
+/// The key is not an RSA private key that can sign.
 pub fn sign_rs256(pem: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
     let pair = rsa_key(pem)?;
     let mut signed = vec![0; pair.public().modulus_len()];
@@ -86,7 +88,7 @@ pub fn sign_rs256(pem: &str, message: &[u8]) -> Result<Vec<u8>, KeyError> {
     Ok(signed)
 }
 
-/// The first private key of a PEM text, which may have parameters or certificates beside it.
+/// The first private key in a PEM text, which may also hold parameters or certificates.
 fn rsa_key(pem: &str) -> Result<RsaKeyPair, KeyError> {
     let text = Zeroizing::new(pem.replace("\\r", "").replace("\\n", "\n"));
     let mut found = KeyError::NotPem;

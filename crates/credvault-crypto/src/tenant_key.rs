@@ -1,4 +1,4 @@
-//! A tenant's key, and what is done with it.
+//! A tenant's key and its uses: sealing, opening, and fingerprints of requests. Its bytes never leave this crate.
 
 use credvault_domain::{Random, TenantId};
 use ring::hkdf::{HKDF_SHA256, Salt};
@@ -11,7 +11,7 @@ use crate::{Error, Opened};
 /// The number of a tenant key, counted from 1 within its tenant.
 pub type KeyVersion = u32;
 
-/// An unwrapped tenant key. Its bytes never leave this crate.
+/// An unwrapped tenant key, zeroed when it is dropped.
 pub struct TenantKey {
     version: KeyVersion,
     bytes: KeyBytes,
@@ -26,7 +26,7 @@ impl TenantKey {
         &self.bytes
     }
 
-    /// Its number.
+    /// The number of this key within its tenant.
     pub fn version(&self) -> KeyVersion {
         self.version
     }
@@ -47,12 +47,12 @@ impl TenantKey {
         envelope::open(&self.bytes, self.version, context, sealed)
     }
 
-    /// A fingerprint of a request, to recognise its repetition: HMAC-SHA-256 under a key derived from this one. A bare
-    /// hash of a request that holds a secret would let a reader of the database guess short secrets.
+    /// A fingerprint that recognises a repeated request: HMAC-SHA-256 under a key derived from this one. The requests
+    /// hold secrets, and from a bare hash a reader of the database could guess short ones.
     pub fn fingerprint(&self, tenant: &TenantId, parts: &[&[u8]]) -> [u8; 32] {
         let prk = Salt::new(HKDF_SHA256, &[]).extract(self.bytes());
         let mut key = zeroize::Zeroizing::new([0; 32]);
-        envelope::expand(&prk, &[b"credvault/1/request fingerprint"], &mut key);
+        envelope::hkdf_expand(&prk, &[b"credvault/1/request fingerprint"], &mut key);
         let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
         for part in std::iter::once(tenant.as_str().as_bytes()).chain(parts.iter().copied()) {
             mac.update(&(part.len() as u64).to_be_bytes());

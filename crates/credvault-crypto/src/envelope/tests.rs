@@ -183,12 +183,12 @@ fn wrong_padding_and_wrong_lengths_are_refused_even_if_authentic() {
 #[test]
 fn values_up_to_68_kib_fit_and_larger_ones_do_not() {
     let place = Place::new();
-    let largest = vec![1; LARGEST_VALUE - LENGTH];
+    let largest = vec![1; MAX_PADDED_BYTES - LENGTH_BYTES];
     let random = SystemRandom;
     let sealed = seal(&KEY, KEY_ID, &place.context(), &largest, &random).expect("seals");
     assert_eq!(sealed.len(), MAX_SEALED_BYTES);
     assert_eq!(open(&KEY, KEY_ID, &place.context(), &sealed).expect("opens").as_slice(), largest);
-    let larger = vec![1; LARGEST_VALUE - LENGTH + 1];
+    let larger = vec![1; MAX_PADDED_BYTES - LENGTH_BYTES + 1];
     assert!(matches!(seal(&KEY, KEY_ID, &place.context(), &larger, &random), Err(Error::TooLarge)));
     let smallest = seal(&KEY, KEY_ID, &place.context(), b"", &random).expect("seals");
     assert_eq!(smallest.len(), MIN_SEALED_BYTES);
@@ -238,7 +238,7 @@ proptest! {
     fn associated_data_is_injective(a in place_parts(), b in place_parts()) {
         let data = |(tenant, record, version, schema): &(String, [u8; 16], i64, u16)| {
             let tenant = TenantId::from_stored(tenant.clone());
-            Context::credential(&tenant, ConnectionId::from_uuid(uuid_of(*record)), *version, *schema, bound("")).associated_data(&[0; HEADER])
+            Context::credential(&tenant, ConnectionId::from_uuid(uuid_of(*record)), *version, *schema, bound("")).associated_data(&[0; HEADER_BYTES])
         };
         prop_assert_eq!(a == b, data(&a) == data(&b));
     }
