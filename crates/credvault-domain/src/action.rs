@@ -1,30 +1,30 @@
-//! The exhaustive table of what a caller can ask for. Policies, audit records and metrics use these names.
+//! The exhaustive table of RPCs and permissions. Policies, audit records and metrics use its names.
 
-/// What an action does to what it names.
+/// The effect of an action on its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ActionKind {
-    /// Returns secrets.
+    /// The RPC returns secrets.
     Fetch,
-    /// Returns no secret and changes nothing.
+    /// The RPC returns no secret and changes nothing.
     Read,
-    /// Changes something.
+    /// The RPC changes stored data.
     Change,
     /// Not an RPC: a permission that widens what an RPC may do.
     Permission,
 }
 
-/// Where an action looks for what it names.
+/// The place in which an action finds its target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ActionTarget {
-    /// One connection in the space of the caller's verified tenant, or in the platform's own.
+    /// One connection in the namespace of the caller's verified tenant, or in the platform's own.
     Connection,
-    /// That space as a whole.
+    /// That namespace as a whole.
     Space,
-    /// The tenant that the request names: administration.
+    /// The tenant that the request names, for administrators.
     NamedTenant,
-    /// All tenants: administration.
+    /// All tenants, for administrators.
     Platform,
-    /// Nothing of any tenant's: the catalog.
+    /// The catalog, which belongs to no tenant.
     Catalog,
 }
 
@@ -48,22 +48,22 @@ macro_rules! actions {
                 match self { $($(Self::$name => stringify!($name),)*)* }
             }
 
-            /// The gRPC service that has the RPC, without package; `Permission` for permissions.
+            /// The gRPC service of the RPC, without package; `Permission` for permissions.
             pub const fn service(self) -> &'static str {
                 match self { $($(Self::$name => stringify!($service),)*)* }
             }
 
-            /// Whether it is administration, whose refusals go into the platform's own log.
+            /// Whether it is for administrators; refusals then go into the platform's own audit log.
             pub const fn administers(self) -> bool {
                 matches!(self.target(), ActionTarget::NamedTenant | ActionTarget::Platform)
             }
 
-            /// What it does.
+            /// The effect on the target.
             pub const fn kind(self) -> ActionKind {
                 match self { $($(Self::$name => ActionKind::$kind,)*)* }
             }
 
-            /// Where it looks.
+            /// The place of the target.
             pub const fn target(self) -> ActionTarget {
                 match self { $($(Self::$name => ActionTarget::$target,)*)* }
             }

@@ -1,5 +1,5 @@
-//! What the audit log remembers of a call: who, what, with which right, and how it ended. Typed, so that nothing else,
-//! and above all no secret, can get in.
+//! The content of an audit record: caller, action, target, the policies that decided, and the outcome. Every field is a
+//! type of its own, so that no other text, and above all no secret, gets in.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,19 +10,19 @@ use crate::{
     Action, ConnectionId, ProviderId, Purpose, Reason, ServiceId, TenantId, Timestamp, UserId, Version,
 };
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AuditOutcome {
-    /// It did what was asked.
+    /// The call did what it asked for.
     Ok,
-    /// Identity or policy refused it.
+    /// Identity or policy refused the call.
     Denied,
-    /// It was allowed, and failed.
+    /// The call was permitted, and failed.
     Failed,
 }
 
 impl AuditOutcome {
-    /// All outcomes.
+    /// Every outcome, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::Ok, Self::Denied, Self::Failed];
 
     /// The outcome as it is stored.
@@ -40,23 +40,23 @@ impl AuditOutcome {
     }
 }
 
-/// What vouched for the tenant of a call.
+/// The proof of the tenant of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TenantSource {
-    /// Nothing did: the call named none.
+    /// The call named no tenant.
     None,
     /// A token from an issuer of users.
     Token,
     /// A token from an issuer of assertions, bound to the calling service.
     Assertion,
-    /// A bare header, from a service that policy trusts as a delegate.
+    /// A header without a token, from a service that policy trusts as a delegate.
     Header,
     /// The state of a consent that a browser has brought back.
     State,
 }
 
 impl TenantSource {
-    /// All sources.
+    /// Every source, in the order of declaration.
     pub const ALL: [Self; 5] = [Self::None, Self::Token, Self::Assertion, Self::Header, Self::State];
 
     /// Reads what [`TenantSource::as_str`] wrote.
@@ -81,15 +81,15 @@ impl TenantSource {
 pub struct TraceId([u8; 16]);
 
 impl TraceId {
-    /// No trace: what the store fills in for work that no call asked for.
+    /// No trace. The store writes it for background work.
     pub const NONE: Self = Self([0; 16]);
 
-    /// From its bytes.
+    /// Wraps the bytes of an id.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes of the id.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
     }
@@ -107,52 +107,52 @@ impl fmt::Debug for TraceId {
     }
 }
 
-/// One record. Records are inserted and read, never changed.
+/// One audit record. Records are inserted and read, never changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEvent {
     /// A UUIDv7, which orders the records of a tenant by time.
     pub id: Uuid,
-    /// When the call was decided.
+    /// The instant of the decision.
     pub time: Timestamp,
-    /// In whose log it stands.
+    /// The tenant whose log holds the record.
     pub tenant: TenantId,
-    /// The calling service, if its certificate named one; [`ServiceId::vault`] where the vault works by itself.
+    /// The calling service, if its certificate named one; [`ServiceId::vault`] for background work.
     pub service: Option<ServiceId>,
-    /// The verified user of the call, if there was one, whatever the call reached.
+    /// The verified user of the call, if there was one.
     pub user: Option<UserId>,
-    /// What vouched for tenant and user.
+    /// The proof of tenant and user.
     pub tenant_source: TenantSource,
-    /// What was asked.
+    /// The RPC that was called, or the permission that was used.
     pub action: Action,
-    /// The connection that the call was about.
+    /// The connection that the call named.
     pub connection: Option<ConnectionId>,
-    /// The user who owns that connection, if a user does: only a reach that has this user is shown the record.
+    /// The user who owns that connection, if a user does. Only a reach that includes this user sees the record.
     pub owner_user: Option<UserId>,
-    /// Its provider.
+    /// The provider of the connection.
     pub provider: Option<ProviderId>,
     /// The credential version that was returned or changed.
     pub version: Option<Version>,
-    /// What the caller said that it wanted it for.
+    /// The purpose that the caller gave.
     pub purpose: Option<Purpose>,
     /// The names of the fields that the call changed.
     pub changed: Vec<String>,
-    /// The names of what left the vault although it is kept inside otherwise: refresh tokens, secrets of apps and of
+    /// The names of secrets that the call released and that other calls do not: refresh tokens, secrets of apps and of
     /// webhooks.
     pub released: Vec<String>,
-    /// How it ended.
+    /// The outcome of the call.
     pub outcome: AuditOutcome,
-    /// Why, unless it ended well.
+    /// The reason of a refusal or failure.
     pub reason: Option<Reason>,
     /// The policies that decided, by id.
     pub policies: Vec<String>,
-    /// The trace that the call belongs to.
+    /// The trace of the call.
     pub trace: TraceId,
-    /// The address that the call came from.
+    /// The network address of the caller.
     pub source: Option<IpAddr>,
 }
 
 impl AuditEvent {
-    /// A record of an action that went well, which knows no more than that.
+    /// A record of a successful action, with all other fields empty.
     pub fn of(tenant: TenantId, action: Action) -> Self {
         Self {
             id: Uuid::nil(),

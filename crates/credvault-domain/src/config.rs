@@ -1,4 +1,5 @@
-//! The non-secret settings of a connection: region, shop domain, seller id.
+//! The non-secret settings of a connection, such as region, shop domain or seller id. Checks size and form only: the
+//! catalog knows which settings a provider has.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +7,23 @@ use serde_json::{Map, Value};
 
 /// The largest config, measured as compact JSON.
 pub const MAX_CONFIG_BYTES: usize = 16 * 1024;
+/// The largest number of nested objects and lists, the outermost included.
 const MAX_DEPTH: usize = 8;
 
-/// A JSON object of at most 16 KiB and 8 levels. What it may hold is the catalog's to say.
+/// A JSON object of at most 16 KiB and 8 levels.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Config(Map<String, Value>);
 
-/// Why a config is refused whatever its provider.
+/// The reason why a config is refused, whatever its provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Too many bytes.
+    /// The object has more than [`MAX_CONFIG_BYTES`].
     #[error("must be at most 16 KiB as JSON")]
     TooLarge,
-    /// A character that no database keeps.
+    /// A name or value holds U+0000, which PostgreSQL cannot store.
     #[error("must not have the character U+0000 in a name or value")]
     Nul,
-    /// Too deeply nested.
+    /// The object has more than 8 levels.
     #[error("must be nested at most 8 levels deep")]
     TooDeep,
 }
@@ -48,7 +50,7 @@ impl Config {
         Self(object)
     }
 
-    /// One setting.
+    /// The value of one setting.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -58,19 +60,19 @@ impl Config {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The whole object.
+    /// The settings as one object.
     pub fn as_object(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// The whole object, taken.
+    /// Takes the settings as one object.
     pub fn into_object(self) -> Map<String, Value> {
         self.0
     }
 }
 
-/// Which settings decide where a secret is sent, each with what counts where it is not given. Only these decide: the host
-/// in every URL that the provider's file fills.
+/// The settings that decide to which host a secret is sent, each with its default. No other setting appears in the host
+/// of a URL in the provider's file.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Destinations(BTreeMap<String, Option<Value>>);
 
@@ -85,7 +87,7 @@ impl Destinations {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether two configs lead to different places. `before` is as it was stored, whatever that is.
+    /// Whether two configs lead to different hosts. `before` is the stored value, which may be any JSON.
     pub fn differ(&self, before: &Value, after: &Config) -> bool {
         self.0.iter().any(|(name, default)| {
             let old = before.get(name).or(default.as_ref());
@@ -99,7 +101,7 @@ fn has_nul(value: &Value) -> bool {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(has_nul),
         Value::Object(fields) => fields.iter().any(|(name, field)| name.contains('\0') || has_nul(field)),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -109,7 +111,7 @@ fn depth_exceeds(value: &Value, allowed: usize) -> bool {
         Value::Object(fields) => {
             allowed == 0 || fields.values().any(|field| depth_exceeds(field, allowed - 1))
         }
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Credentials: the secret fields of a connection, in numbered immutable versions.
+//! Credentials: the secret fields of a connection, in numbered versions that never change. Knows neither keys nor the
+//! form in which fields are stored.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{FieldName, Timestamp, Violations};
 
-/// The most bytes that a credential's names and values may have together.
+/// The largest size of a credential: the bytes of all names and values together.
 pub const MAX_CREDENTIAL_BYTES: usize = 64 * 1024;
-/// The most fields that a credential may have.
+/// The largest number of fields of a credential.
 pub const MAX_CREDENTIAL_FIELDS: usize = 64;
 
 /// The number of a credential version, counted from 1 within its connection. Numbers are never used twice.
@@ -22,7 +23,7 @@ impl SecretFields {
     /// Parses fields from outside: at most 64, at most 64 KiB with their names.
     ///
     /// # Errors
-    /// One violation under `field` for each rule broken. A wrong name is not repeated, for it may be a secret.
+    /// One violation under `field` for each broken rule. It does not repeat a wrong name, which may be a secret.
     pub fn parse(
         field: &str,
         pairs: impl IntoIterator<Item = (String, SecretString)>,
@@ -56,7 +57,7 @@ impl SecretFields {
         self.0.get(name)
     }
 
-    /// Sets a field.
+    /// Sets the value of one field.
     pub fn set(&mut self, name: FieldName, value: SecretString) {
         self.0.insert(name, value);
     }
@@ -66,12 +67,12 @@ impl SecretFields {
         self.0.iter()
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -91,20 +92,20 @@ impl std::fmt::Debug for SecretFields {
 /// Whether a version still holds its secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VersionState {
-    /// It can be fetched, unless it has expired.
+    /// A fetch can return it, unless it has expired.
     Live,
-    /// Its sealed bytes are gone for good.
+    /// The sealed bytes were deleted and cannot be restored.
     Destroyed,
 }
 
-/// What is known of a version without opening it.
+/// A version without its secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CredentialVersion {
-    /// Its number.
+    /// The number of the version.
     pub version: Version,
-    /// Whether its secret is still there.
+    /// Whether the secret still exists.
     pub state: VersionState,
-    /// Whether this is what a fetch returns.
+    /// Whether a fetch returns this version.
     pub current: bool,
     /// Masked hints by field name.
     pub hints: BTreeMap<String, String>,
@@ -114,7 +115,7 @@ pub struct CredentialVersion {
     pub expire_time: Option<Timestamp>,
     /// When its secret was destroyed.
     pub destroy_time: Option<Timestamp>,
-    /// The version that it repeats, if it came from a rollback.
+    /// The version that a rollback copied, if this version came from one.
     pub rolled_back_from: Option<Version>,
 }
 

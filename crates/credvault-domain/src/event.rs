@@ -1,74 +1,23 @@
-//! Events: what subscribers are told about connections, where to, and how far that is.
+//! Events: the types that subscribers receive about connections, and the states of their deliveries. Their ids are in
+//! `id.rs`.
 
-use std::fmt;
-use std::str::FromStr;
-
-use uuid::Uuid;
-
-use crate::NameError;
-
-/// An id that the vault made: a UUIDv7, written with hyphens in lower case.
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $rule:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(Uuid);
-
-        impl $name {
-            /// An id that was made or stored.
-            pub const fn from_uuid(id: Uuid) -> Self {
-                Self(id)
-            }
-
-            /// The id as a UUID.
-            pub const fn as_uuid(&self) -> Uuid {
-                self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = NameError;
-
-            fn from_str(text: &str) -> Result<Self, NameError> {
-                let canonical = text.len() == 36 && !text.bytes().any(|b| b.is_ascii_uppercase());
-                Uuid::try_parse(text).ok().filter(|_| canonical).map(Self).ok_or(NameError($rule))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-id! {
-    /// The id of a URL that events are sent to.
-    EventEndpointId, "must be an event endpoint's id, a UUID with hyphens in lower case"
-}
-id! {
-    /// The id of an event: the same for every endpoint and every attempt.
-    EventId, "must be an event's id, a UUID with hyphens in lower case"
-}
-
-/// What happened.
+/// The type of an event, which subscribers filter by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum EventType {
-    /// A connection got a credential that is believed to work, and had none before.
+    /// A connection without a credential got one.
     Connected,
     /// A connection's credential works again.
     Recovered,
-    /// Only a new consent, or a new credential, helps.
+    /// The credential is of no more use: the owner must consent again or store a new one.
     ReauthorizationRequired,
-    /// A connection is not served any more.
+    /// Fetches of a connection are no longer served.
     Disconnected,
     /// A credential version was stored or destroyed.
     CredentialChanged,
 }
 
 impl EventType {
-    /// All of them.
+    /// Every type, in the order of declaration.
     pub const ALL: [Self; 5] = [
         Self::Connected,
         Self::Recovered,
@@ -77,7 +26,7 @@ impl EventType {
         Self::CredentialChanged,
     ];
 
-    /// The type as it is sent, stored and asked for.
+    /// The type as it is sent, stored and subscribed to.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connection.connected",
@@ -94,22 +43,22 @@ impl EventType {
     }
 }
 
-/// How far the delivery of an event to an endpoint is.
+/// The state of the delivery of one event to one endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeliveryState {
-    /// It is going to be sent, for the first time or again.
+    /// The vault will send it, for the first time or again.
     Pending,
-    /// The endpoint has taken it.
+    /// The endpoint has accepted it.
     Delivered,
-    /// It was given up.
+    /// The vault has given it up.
     Dead,
 }
 
 impl DeliveryState {
-    /// All of them.
+    /// Every state, in the order of declaration.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
 
-    /// As it is stored.
+    /// The state as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -134,14 +83,5 @@ mod tests {
         let states = DeliveryState::ALL.into_iter();
         assert!(states.into_iter().all(|state| DeliveryState::from_stored(state.as_str()) == Some(state)));
         assert_eq!(EventType::parse(""), None);
-    }
-
-    #[test]
-    fn ids_have_one_spelling() {
-        let id = EventId::from_uuid(Uuid::from_u128(0xa1));
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for text in [id.to_string().to_uppercase(), id.as_uuid().simple().to_string(), String::new()] {
-            assert!(text.parse::<EventId>().is_err(), "{text}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Masked hints: enough of a secret for its owner to recognise it, too little for anybody else.
+//! Masked hints: enough of a secret for its owner to recognize it, too little to be of use to another reader.
 
 /// Masks a secret as `ck_1…9f3a`: four characters at each end of 20 or more, two at each end of 12 or more, two at the
 /// end of 8 or more. `None` for shorter ones and for texts that are not printable ASCII on one line (keys in PEM, JSON).

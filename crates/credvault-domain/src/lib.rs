@@ -1,4 +1,4 @@
-//! The nouns and rules of credvault: who calls, what is kept, and what may happen to it.
+//! The nouns and rules of credvault: callers, connections, credentials, and the changes that their states allow.
 //!
 //! Everything here is a value. Nothing reads a clock, draws a random number, awaits or touches a disk, so each
 //! rule can be read and tested by itself. Text from outside becomes a type here once, and the type is passed on.
@@ -13,6 +13,8 @@ mod service;
 mod scope;
 
 mod name;
+
+mod id;
 
 mod provider;
 
@@ -42,13 +44,14 @@ pub use action::{Action, ActionKind, ActionTarget};
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};
 pub use connection::{
-    Connection, ConnectionId, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
+    Connection, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
 };
 pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
-pub use event::{DeliveryState, EventEndpointId, EventId, EventType};
+pub use event::{DeliveryState, EventType};
 pub use hint::mask;
+pub use id::{ConnectionId, EventEndpointId, EventId};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use provider::{AuthMode, FieldName, ProviderId};
 pub use random::{Exhausted, Random, jitter};

@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use crate::Violations;
 
-/// Why a text is not a name: the rule, in words that can be shown to a caller.
+/// The rule that a text breaks, in words that a caller may read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(pub &'static str);
 
 /// Checks the rule of all names that people choose: 1 to `max` printable characters, no blank at either end, NFC.
 ///
-/// Two texts that look alike must be one name, or policies and unique constraints could be walked around
-/// (a blank or a decomposed letter did that to other vaults).
+/// Two texts that look alike must be the same name. Otherwise a name with a blank or a decomposed letter would evade
+/// policies and unique constraints, as happened to other vaults.
 fn check_name(text: &str, max: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError("must not be empty"));
@@ -46,7 +46,7 @@ fn is_invisible(c: char) -> bool {
 pub struct AccountName(String);
 
 impl AccountName {
-    /// What an account is called when its creator named none.
+    /// The name of an account whose creator gave none.
     pub const DEFAULT: &'static str = "default";
 
     /// Parses a name; the empty text stands for [`AccountName::DEFAULT`].
@@ -71,7 +71,7 @@ impl fmt::Display for AccountName {
     }
 }
 
-/// What a caller wants a credential for, in a few words, for policy and audit: 1 to 128 printable characters.
+/// The caller's purpose for a credential, in a few words, for policy and audit: 1 to 128 printable characters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Purpose(String);
 
@@ -91,7 +91,7 @@ impl Purpose {
     }
 }
 
-/// How many labels a connection may carry.
+/// The largest number of labels on a connection.
 pub const LABELS_MAX: usize = 64;
 
 /// A connection's labels: at most 64 pairs; keys `[a-z][a-z0-9_.-]{0,62}`, values up to 128 printable characters.
@@ -145,7 +145,7 @@ fn is_label_key(key: &str) -> bool {
         && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b))
 }
 
-/// A caller's own id for one change, by which a repetition is recognised (AIP-155): a UUID of any version.
+/// A caller's own id for one change, by which the vault recognizes a retry (AIP-155): a UUID of any version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RequestId(Uuid);
 
@@ -165,7 +165,7 @@ impl RequestId {
         }
     }
 
-    /// The id.
+    /// The id as a UUID.
     pub fn as_uuid(&self) -> Uuid {
         self.0
     }

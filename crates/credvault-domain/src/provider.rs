@@ -1,4 +1,5 @@
-//! Names that the provider catalog gives: providers, their ways to authenticate, their fields.
+//! Names in the provider catalog: providers, their ways to authenticate, their fields. The catalog itself is a crate of
+//! its own.
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Where unpredictable bytes come from.
+/// A source of unpredictable bytes.
 pub trait Random: Send + Sync + 'static {
     /// Fills `buffer` with unpredictable bytes.
     ///
@@ -11,13 +11,13 @@ pub trait Random: Send + Sync + 'static {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), Exhausted>;
 }
 
-/// The random generator gave nothing.
+/// The error of a random generator that failed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the random generator failed")]
 pub struct Exhausted;
 
-/// A number somewhere in `range`, by which a time is multiplied so that what began together does not continue together.
-/// If the generator fails, it is the lower end: jitter is no secret, and its absence is no reason to stop.
+/// A random number in `range`. Multiply a waiting time by it, so that callers that failed together do not retry together.
+/// If the generator fails, the result is the lower end: jitter is no secret, and no reason to stop.
 pub fn jitter(random: &dyn Random, range: RangeInclusive<f64>) -> f64 {
     let mut bytes = [0; 4];
     let drawn = random.fill(&mut bytes).map_or(0, |()| u32::from_le_bytes(bytes));

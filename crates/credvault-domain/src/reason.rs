@@ -2,14 +2,14 @@
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// Why a call was refused or failed. The text is part of the public contract.
+        /// The reason of a refusal or failure. The text is part of the public contract.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum Reason {
             $($(#[$doc])* $name,)*
         }
 
         impl Reason {
-            /// Every reason.
+            /// Every reason, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The reason as the wire and the audit spell it.
@@ -39,48 +39,48 @@ reasons! {
     ConnectionNotFound = "CONNECTION_NOT_FOUND",
     /// There is no such version, or it was destroyed.
     VersionNotFound = "VERSION_NOT_FOUND",
-    /// This space has no such event endpoint.
+    /// The tenant has no such event endpoint.
     EventEndpointNotFound = "EVENT_ENDPOINT_NOT_FOUND",
-    /// This space has no such delivery of an event.
+    /// The tenant has no such delivery of an event.
     EventDeliveryNotFound = "EVENT_DELIVERY_NOT_FOUND",
     /// The catalog has no such provider.
     ProviderUnknown = "PROVIDER_UNKNOWN",
-    /// Nobody has stored a credential for this provider.
+    /// Neither the user, the tenant nor the platform has stored a credential for this provider.
     CredentialNotConfigured = "CREDENTIAL_NOT_CONFIGURED",
     /// Fields of the request break their rules.
     FieldsInvalid = "FIELDS_INVALID",
     /// The page token is not one of this tenant and query.
     PageTokenInvalid = "PAGE_TOKEN_INVALID",
-    /// The connection is switched off.
+    /// The connection is disabled.
     ConnectionDisabled = "CONNECTION_DISABLED",
     /// The customer must give consent again.
     ReauthorizationRequired = "REAUTHORIZATION_REQUIRED",
-    /// As many as there may be.
+    /// The tenant has as many of these objects as its quota allows.
     QuotaExceeded = "QUOTA_EXCEEDED",
-    /// The provider does not answer, or nobody knows what it answered.
+    /// The provider did not answer, or its answer was lost.
     ProviderUnavailable = "PROVIDER_UNAVAILABLE",
-    /// The provider wants fewer calls.
+    /// The provider limits the rate of requests.
     ProviderRateLimited = "PROVIDER_RATE_LIMITED",
     /// The tenant is suspended.
     TenantSuspended = "TENANT_SUSPENDED",
-    /// The credential's time is over.
+    /// The credential has expired.
     CredentialExpired = "CREDENTIAL_EXPIRED",
     /// The resource is not in a state that allows this.
     StateInvalid = "STATE_INVALID",
-    /// A callback has no state, and the browser's cookie does not say which consent it is of. In records only, as the
-    /// next six: callers read STATE_INVALID or REAUTHORIZATION_REQUIRED.
+    /// A callback has no state, and the browser's cookie does not name its consent. This reason and the next six appear in
+    /// audit records only; callers receive STATE_INVALID or REAUTHORIZATION_REQUIRED.
     StateMissing = "STATE_MISSING",
-    /// The time of the consent is over.
+    /// The time for the consent has run out.
     StateExpired = "STATE_EXPIRED",
-    /// The state has come back before.
+    /// The state was used before.
     StateReplayed = "STATE_REPLAYED",
-    /// Another browser, session or user brings the state, or it comes back in another way than it went.
+    /// The state came from another browser, session or user, or by another way than it was sent.
     StateForeign = "STATE_FOREIGN",
-    /// The state comes back to the callback of another provider.
+    /// The state came to the callback of another provider.
     ProviderMismatch = "PROVIDER_MISMATCH",
     /// The account's owner has declined.
     ConsentDenied = "CONSENT_DENIED",
-    /// The provider reports an error, or sends nothing that could be completed.
+    /// The provider reported an error, or its callback lacks what a consent needs.
     ConsentFailed = "CONSENT_FAILED",
     /// A connection with this owner, provider and account name exists.
     ConnectionExists = "CONNECTION_EXISTS",
@@ -90,9 +90,9 @@ reasons! {
     EtagMismatch = "ETAG_MISMATCH",
     /// The credential changed since it was read.
     VersionMismatch = "VERSION_MISMATCH",
-    /// Too many calls.
+    /// The caller exceeds its rate limit.
     RateLimited = "RATE_LIMITED",
-    /// The answer to a batch is as large as clients take.
+    /// The answer to a batch has reached the size that clients accept.
     AnswerFull = "ANSWER_FULL",
     /// The database did not answer.
     StoreUnavailable = "STORE_UNAVAILABLE",
@@ -100,10 +100,10 @@ reasons! {
     AuditUnavailable = "AUDIT_UNAVAILABLE",
     /// The tenant's key could not be unwrapped or made.
     KeyUnavailable = "KEY_UNAVAILABLE",
-    /// A stored value does not open.
+    /// A sealed value in the database does not open.
     IntegrityFailure = "INTEGRITY_FAILURE",
-    /// The call's time was over.
+    /// The call's deadline has passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
-    /// The vault is at fault.
+    /// The vault itself failed.
     Internal = "INTERNAL",
 }

@@ -32,17 +32,17 @@ impl fmt::Display for TrustDomain {
     }
 }
 
-/// A service's identity, `spiffe://trust-domain/path`; compares exactly, for the scheme and domain are lower case here.
+/// A service's identity, `spiffe://trust-domain/path`. Scheme and domain are lower case, so ids compare byte by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
     id: String,
     path_start: usize,
 }
 
-/// Why a text is not the SPIFFE ID of a workload.
+/// The rule that a text breaks which is not the SPIFFE ID of a workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ServiceIdError {
-    /// The scheme is another one.
+    /// The scheme is not `spiffe`.
     #[error("the URI must begin with spiffe://")]
     Scheme,
     /// The trust domain breaks its rule.
@@ -51,23 +51,23 @@ pub enum ServiceIdError {
     /// The path breaks its rule.
     #[error("the path must have segments of a-z A-Z 0-9 . - _ that are neither empty nor . nor ..")]
     Path,
-    /// The whole is too long.
+    /// The id has more than 2048 bytes.
     #[error("a SPIFFE ID has at most 2048 bytes")]
     TooLong,
 }
 
 impl ServiceId {
-    /// How audit records call the vault itself where it works without being asked.
+    /// The vault's own name in audit records of background work.
     pub const VAULT: &'static str = "vault";
 
-    /// The vault itself. No caller is this one: it is no SPIFFE ID, so no certificate can name it.
+    /// The vault itself. No caller can have this id: it is not a SPIFFE ID, so no certificate can name it.
     pub fn vault() -> Self {
         Self { id: Self::VAULT.to_owned(), path_start: Self::VAULT.len() }
     }
 
-    /// Parses a SPIFFE ID that names a workload, so one with a path.
+    /// Parses the SPIFFE ID of a workload, which has a path.
     ///
-    /// Scheme and trust domain are compared without regard to case by the standard, so they are lowered here.
+    /// The standard compares scheme and trust domain without regard to case, so this turns them into lower case.
     ///
     /// # Errors
     /// The rule of SPIFFE-ID section 2 that the text breaks.
@@ -91,7 +91,7 @@ impl ServiceId {
         Ok(Self { id: format!("spiffe://{domain}/{path}"), path_start: 9 + domain.as_str().len() })
     }
 
-    /// The whole id.
+    /// The id as a URI.
     pub fn as_str(&self) -> &str {
         &self.id
     }

@@ -6,13 +6,13 @@ use crate::{NameError, Timestamp};
 
 /// A tenant's id, chosen by the platform: 1 to 64 of `A-Z a-z 0-9 _ -`, case-sensitive.
 ///
-/// The vault's own space, where shared default connections live, has the id [`TenantId::PLATFORM`], which no caller
-/// can name because `:` is not in the alphabet.
+/// The platform's own namespace, which holds the shared default connections, has the id [`TenantId::PLATFORM`]. No caller
+/// can name it, because `:` is not in the alphabet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TenantId(String);
 
 impl TenantId {
-    /// The text under which the platform's own space is stored.
+    /// The stored id of the platform's own namespace.
     pub const PLATFORM: &'static str = ":platform";
 
     /// Parses an id that came from outside.
@@ -28,7 +28,7 @@ impl TenantId {
         }
     }
 
-    /// The platform's own space.
+    /// The id of the platform's own namespace.
     pub fn platform() -> Self {
         Self(Self::PLATFORM.to_owned())
     }
@@ -38,7 +38,7 @@ impl TenantId {
         Self(text)
     }
 
-    /// Whether this is the platform's own space.
+    /// Whether this is the platform's own namespace.
     pub fn is_platform(&self) -> bool {
         self.0 == Self::PLATFORM
     }
@@ -55,12 +55,12 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// Whether a tenant is served.
+/// Whether the vault serves a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TenantState {
-    /// Everything works.
+    /// The vault serves the tenant.
     Active,
-    /// Nothing of the tenant's is read or changed until it is resumed; its audit log stays readable.
+    /// The vault reads and changes nothing of the tenant until it is resumed; its audit log stays readable.
     Suspended,
 }
 
@@ -82,11 +82,11 @@ impl TenantState {
 /// A tenant as the platform's administrators see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
-    /// The platform's own id.
+    /// The id that the platform chose.
     pub id: TenantId,
     /// A name for people, or empty.
     pub display_name: String,
-    /// Whether it is served.
+    /// Whether the vault serves the tenant.
     pub state: TenantState,
     /// Grows by one with each change.
     pub revision: i64,

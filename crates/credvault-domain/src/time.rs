@@ -1,4 +1,4 @@
-//! Instants as the vault stores them, and the clock that is handed in.
+//! Instants as the vault stores them, and the interface of the clock. Reads no clock itself.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ impl Timestamp {
     /// The first instant of year 10000, which no stored time may reach (RFC 3339 has four-digit years).
     const END: i64 = 253_402_300_800_000_000;
 
-    /// From microseconds since the epoch.
+    /// The instant at `micros` microseconds since the epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// From whole seconds since the epoch and nanoseconds, as protobuf and JWT write it. `None` outside years 1970 to 9999.
+    /// The instant at whole seconds and nanoseconds since the epoch, the form of protobuf and JWT. `None` outside the years
+    /// 1970 to 9999.
     pub fn from_seconds(seconds: i64, nanos: i32) -> Option<Self> {
         let micros = seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos) / 1_000)?;
         (0..Self::END).contains(&micros).then_some(Self(micros))
@@ -42,48 +43,48 @@ impl Timestamp {
         i32::try_from(self.0.rem_euclid(1_000_000) * 1_000).unwrap_or(0)
     }
 
-    /// This instant and `duration` later, at most the end of year 9999.
+    /// The instant `duration` after this one, at most the end of year 9999.
     pub fn after(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(Self::END - 1))
     }
 
-    /// This instant and `duration` earlier.
+    /// The instant `duration` before this one.
     pub fn before(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(micros))
     }
 
-    /// How long it is from `self` until `later`; zero if `later` is not later.
+    /// The time from `self` until `later`; zero if `later` is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
     }
 }
 
-/// The present, as far as it is known. `earliest` and `latest` differ from `now` while two clocks disagree and either may
-/// be the wrong one.
+/// The present time with its uncertainty. `earliest` and `latest` differ from `now` while the system's clock and the
+/// database's disagree, because either may be wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Present {
-    /// What is not valid yet is judged by this.
+    /// Compare this with the beginning of a validity.
     pub earliest: Timestamp,
-    /// The instant that all else works by.
+    /// Use this for everything else.
     pub now: Timestamp,
-    /// What ends is judged by this.
+    /// Compare this with the end of a validity.
     pub latest: Timestamp,
 }
 
-/// Where the time comes from. Handed in everywhere, so that tests own it.
+/// A source of the present time. Everything receives it as an argument, so that tests control the time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present instant.
+    /// The present instant, without its uncertainty.
     fn now(&self) -> Timestamp;
 
-    /// The present instant, and the bounds that callers are authenticated by.
+    /// The present instant, and the bounds for checking certificates and tokens.
     fn present(&self) -> Present {
         let now = self.now();
         Present { earliest: now, now, latest: now }
     }
 
-    /// Whether something may be destroyed because its time is over. While this is `false`, that waits.
+    /// Whether data may be destroyed because its time is over. While this is `false`, the data stays.
     fn is_trusted(&self) -> bool {
         true
     }

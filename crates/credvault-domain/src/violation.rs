@@ -1,6 +1,6 @@
-//! What is wrong with a request, field by field, without repeating a value.
+//! The broken rules of a request, field by field. Never repeats a value, which may be a secret.
 
-/// One broken rule.
+/// One rule that a field of a request breaks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
     /// The path of the field as the request spells it, e.g. `credential.fields[access_token]`.
@@ -9,27 +9,27 @@ pub struct Violation {
     pub rule: String,
 }
 
-/// The most violations that one answer tells.
-const MOST: usize = 32;
+/// The largest number of violations in one answer.
+const MAX_VIOLATIONS: usize = 32;
 
-/// All that is wrong with a request. Collected, so that a form can mark every field at once.
+/// All broken rules of a request. Collected, so that a form can mark every wrong field at once.
 #[derive(Clone, PartialEq, Eq, Default, Debug, thiserror::Error)]
 #[error("{}", summary(.0))]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// A single violation.
+    /// A collection of a single violation.
     pub fn of(field: impl Into<String>, rule: impl Into<String>) -> Self {
         let mut violations = Self::default();
         violations.add(field, rule);
         violations
     }
 
-    /// Adds one. What is known already is not repeated, and of very many only the first are told: an answer must fit
-    /// into the headers that clients accept.
+    /// Adds a violation, unless it is already there or the collection is full: the answer must fit into the headers that
+    /// clients accept.
     pub fn add(&mut self, field: impl Into<String>, rule: impl Into<String>) {
         let violation = Violation { field: field.into(), rule: rule.into() };
-        if self.0.len() < MOST && !self.0.contains(&violation) {
+        if self.0.len() < MAX_VIOLATIONS && !self.0.contains(&violation) {
             self.0.push(violation);
         }
     }
@@ -39,7 +39,7 @@ impl Violations {
         other.0.into_iter().for_each(|Violation { field, rule }| self.add(field, rule));
     }
 
-    /// Whether nothing is wrong.
+    /// Whether no rule is broken.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,7 +49,7 @@ impl Violations {
         self.0.iter()
     }
 
-    /// `Ok` if nothing is wrong.
+    /// `Ok` if no rule is broken.
     ///
     /// # Errors
     /// The collection itself, if it holds anything.
@@ -57,7 +57,7 @@ impl Violations {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Takes the value of `result`, or notes its error under `field`.
+    /// Returns the value of `result`, or adds its error under `field`.
     pub fn note<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|rule| self.add(field, rule.to_string())).ok()
     }

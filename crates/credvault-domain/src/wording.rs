@@ -1,14 +1,14 @@
-//! What may be repeated of a parser's message. Parsers quote what they do not understand, and in a file of the operator's
-//! that may be a secret: a message names the place and the rule, and of what stands there only names that look like keys.
+//! The safe part of a parser's message. Parsers quote the text that they do not understand, and in an operator's file that
+//! may be a secret. Our messages name the place and the rule, and quote only names that look like keys.
 
-/// What a deserializer of serde's says is wrong, without the value. A rule of our own, which begins with "must be one of",
-/// stays as it is.
+/// Turns a message of serde into a rule without the value. Keeps a rule of our own, which begins with "must be one of",
+/// as it is.
 pub fn rule_of(message: &str) -> String {
     if message.starts_with("must be one of ") {
         return message.to_owned();
     }
     let quoted = |prefix: &str| message.strip_prefix(prefix)?.split_once('`').map(|(name, _)| name);
-    // What was given stands in front of what was expected.
+    // serde names the given value first, then what it expected.
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
     match (quoted("unknown field `"), expected) {
         (Some(name), Some(expected)) if is_key(name) => format!("unknown key {name}, expected {expected}"),
@@ -21,7 +21,7 @@ pub fn rule_of(message: &str) -> String {
     }
 }
 
-/// Whether a text can only be the name of a setting, or a word that was meant as one.
+/// Whether a text can only be the name of a setting, or a misspelt one.
 pub fn is_key(text: &str) -> bool {
     let in_alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.[]".contains(c);
     text.len() <= 64 && text.chars().all(in_alphabet)
