@@ -1,39 +1,40 @@
-//! From a client certificate to a service: the rules of the SPIFFE X509-SVID standard.
+//! Reads the calling service from a client certificate by the rules of the SPIFFE X509-SVID standard. Does not verify the
+//! chain: `trust.rs` does.
 
 use credvault_domain::{ServiceId, ServiceIdError, Timestamp, TrustDomain};
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// Why a certificate names no acceptable service.
+/// The reason why a certificate names no acceptable service.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// It cannot be read.
+    /// The certificate cannot be parsed.
     #[error("it cannot be parsed")]
     Malformed,
-    /// It has no URI name.
+    /// The certificate has no URI name.
     #[error("it has no URI SAN; it must have exactly one, the service's SPIFFE ID")]
     NoUri,
-    /// It has more than one URI name.
+    /// The certificate has more than one URI name.
     #[error("it has several URI SANs; it must have exactly one, the service's SPIFFE ID")]
     SeveralUris,
-    /// Its URI is not a SPIFFE ID.
+    /// The URI name is not a SPIFFE ID.
     #[error("its URI SAN is not a SPIFFE ID: {0}")]
     NotSpiffe(#[from] ServiceIdError),
-    /// Its trust domain is not configured.
+    /// The trust domain of the name is not configured.
     #[error("its trust domain {0} is not one that this vault is configured to trust")]
     ForeignTrustDomain(TrustDomain),
-    /// It can sign certificates.
+    /// The certificate is an authority's and can sign others.
     #[error("it is a certificate authority's, not a service's")]
     Authority,
-    /// It may not be used for signatures.
+    /// The key usage does not include signatures.
     #[error("its key usage must be critical and include digitalSignature")]
     KeyUsage,
-    /// Its time is over.
+    /// The certificate has expired.
     #[error("it has expired; connect again with the renewed one")]
     Expired,
-    /// The bundle of its trust domain no longer vouches for it.
+    /// The bundle of its trust domain does not verify it, or no longer.
     #[error("the trust bundle of its trust domain does not vouch for it; connect again with a current one")]
     Untrusted,
 }
@@ -44,7 +45,7 @@ pub struct PeerCertificate {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) service: Result<ServiceId, CertificateError>,
     pub(crate) not_after: Timestamp,
-    /// When the other certificates of the chain end.
+    /// The end of each other certificate in the chain.
     chain_ends: Vec<Timestamp>,
 }
 
@@ -64,12 +65,12 @@ impl PeerCertificate {
         Self { chain, service, not_after, chain_ends }
     }
 
-    /// How many of the chain's other certificates have ended: when that changes, the chain may not hold any more.
+    /// The number of the chain's other certificates that have ended. When it changes, verify the chain again.
     pub(crate) fn ended(&self, now: Timestamp) -> usize {
         self.chain_ends.iter().filter(|end| **end <= now).count()
     }
 
-    /// The service that the certificate names, if it keeps the rules. Whether it is trusted is another question.
+    /// The service that the certificate names, if it follows the rules. It is not verified by this.
     pub fn service(&self) -> Option<&ServiceId> {
         self.service.as_ref().ok()
     }
@@ -81,6 +82,7 @@ pub(crate) fn service_of(leaf: &CertificateDer<'_>) -> Result<ServiceId, Certifi
     service(&certificate)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum: extensions and names of all other kinds do not matter")]
 fn service(certificate: &X509Certificate<'_>) -> Result<ServiceId, CertificateError> {
     let mut uris = Vec::new();
     let mut digital_signature = false;

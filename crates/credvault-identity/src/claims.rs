@@ -1,16 +1,16 @@
-//! Where in a token's claims tenant and user are. What is there and is not what it must be is an error, never absence:
-//! absence could mean something.
+//! Reads claims of a token by path. A claim of another type is an error and never counts as absent, because absence has a
+//! meaning: an assertion without a user acts for none.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::TokenError;
+use crate::token_error::TokenError;
 
 /// The claims of a token.
 pub(crate) type Claims = Map<String, Value>;
 
 /// The text at a dotted path, such as `sub` or `o.id`; a claim whose own name has the dots comes first
-/// (`https://acme.example/tenant`). `None` if there is nothing at all.
+/// (`https://acme.example/tenant`). `None` if the claim is absent.
 pub(crate) fn text_at<'c>(claims: &'c Claims, path: &str) -> Result<Option<&'c str>, TokenError> {
     let text = |value: &'c Value| value.as_str().map(Some).ok_or_else(|| wrong(path, "must be a string"));
     if let Some(value) = claims.get(path) {
@@ -35,24 +35,24 @@ pub(crate) fn seconds_at(claims: &Claims, name: &str) -> Option<i64> {
     let value = claims.get(name)?;
     value.as_i64().or_else(|| {
         let seconds = value.as_f64()?;
-        // Far inside of what an f64 holds exactly; a token is not valid for longer than that.
+        // An f64 holds these numbers exactly, and no token is valid for longer.
         (seconds.is_finite() && seconds.abs() < 1e12).then_some(seconds as i64)
     })
 }
 
-/// A claim that is a text or a list of texts; nothing if it is anything else.
+/// The values of a claim that is a text or a list of texts; empty for any other claim.
 pub(crate) fn texts_at<'c>(claims: &'c Claims, name: &str) -> Vec<&'c str> {
     match claims.get(name) {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(items)) => {
             items.iter().map(Value::as_str).collect::<Option<_>>().unwrap_or_default()
         }
-        _ => Vec::new(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
     }
 }
 
-/// JSON, and whether a name stands twice in any of its objects. Readers disagree on which of the two counts (RFC 8259,
-/// section 4), so a token that says two things says nothing.
+/// JSON, and whether any of its objects has the same name twice. Parsers disagree on which of the two counts (RFC 8259,
+/// section 4): a token with a doubled claim would mean one tenant to us and another to the next service.
 pub(crate) struct Json {
     pub(crate) value: Value,
     pub(crate) repeats: bool,

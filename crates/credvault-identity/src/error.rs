@@ -1,4 +1,4 @@
-//! Why a caller is refused.
+//! The reasons why a caller is refused. `Error` holds no secret: it goes into logs and answers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use credvault_domain::{Action, ServiceId};
 
 use crate::{CertificateError, TokenError};
 
-/// Why a caller is refused. No variant carries a token or a part of one.
+/// The reason why a caller is refused. No variant holds a token or a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client certificate names no acceptable service, or is not valid any more.
@@ -15,12 +15,12 @@ pub enum Error {
     /// The bearer token does not verify.
     #[error("the bearer token is refused: {0}")]
     Token(#[from] TokenError),
-    /// A header does not hold what it should.
+    /// The value of a header breaks its rule.
     #[error("the header {header} {rule}")]
     Header {
-        /// Which header.
+        /// The name of the header.
         header: &'static str,
-        /// The rule.
+        /// The rule, as the end of a sentence about the header.
         rule: String,
     },
     /// The call names no tenant.
@@ -30,33 +30,33 @@ pub enum Error {
     )]
     TenantMissing,
     /// Token and header disagree.
-    #[error("the token and the header {0} disagree; leave the header out, for the token decides")]
+    #[error("the token and the header {0} disagree; leave the header out, because the token decides")]
     Mismatch(&'static str),
-    /// Policy does not permit it.
+    /// Policy does not permit the call.
     #[error("{0}")]
     Denied(#[from] Denial),
-    /// An issuer's keys cannot be had at the moment.
+    /// The vault has no keys of the issuer at the moment.
     #[error("the signing keys of the issuer {issuer} cannot be fetched at the moment; try again")]
     KeysUnavailable {
         /// The issuer's configured name.
         issuer: String,
-        /// When they are asked for again.
+        /// The time until the vault fetches them again.
         retry: Duration,
     },
 }
 
-/// A refusal by policy.
+/// A refusal by policy, with the policies that caused it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Denial {
-    /// Who asked.
+    /// The service that called.
     pub service: ServiceId,
-    /// For what.
+    /// The action that it called.
     pub action: Action,
-    /// The policies that forbid it, or that cannot be evaluated; empty if merely none permits it.
+    /// The policies that forbid the call or cannot be evaluated; empty if no policy permits it.
     pub policies: Vec<String>,
     /// Whether those policies cannot be evaluated.
     pub unevaluated: bool,
-    /// What the forbidding policy advises, from its `@advice` annotation.
+    /// The advice of the forbidding policy, from its annotation `@advice`.
     pub advice: Option<String>,
 }
 

@@ -1,69 +1,17 @@
-//! The three checks in their order: certificate, tenant, policy.
+//! The three checks of a caller in their order: certificate, tenant, policy. The only maker of a `TenantScope`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use credvault_domain::{Action, Present, Reach, ServiceId, TenantId, TenantScope, TenantSource, UserId};
+use credvault_domain::{Action, Present, Reach, TenantId, TenantScope, TenantSource, UserId};
 
+use crate::caller::{Caller, Presented, VerifiedTenant};
 use crate::question::Circumstances;
 use crate::{Error, Facts, Issuers, PeerCertificate, Permit, Policies, Resource, Trust};
 
-/// The tenant that was vouched for, and the user if one was.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VerifiedTenant {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The user within it.
-    pub user: Option<UserId>,
-    /// What vouched for them.
-    pub source: TenantSource,
-}
-
-/// Who calls.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Caller {
-    /// The service, from the certificate of its connection.
-    pub service: ServiceId,
-    /// The tenant and user, if the call names one.
-    pub tenant: Option<VerifiedTenant>,
-    /// The address that the connection comes from.
-    pub source: IpAddr,
-}
-
-impl Caller {
-    /// What vouched for the tenant.
-    pub fn tenant_source(&self) -> TenantSource {
-        self.tenant.as_ref().map_or(TenantSource::None, |tenant| tenant.source)
-    }
-
-    /// The verified user.
-    pub fn user(&self) -> Option<&UserId> {
-        self.tenant.as_ref()?.user.as_ref()
-    }
-
-    fn circumstances(&self) -> Circumstances<'_> {
-        Circumstances {
-            source: self.source,
-            tenant_source: self.tenant_source().as_str(),
-            user: self.user().map(UserId::as_str),
-        }
-    }
-}
-
-/// What a call presents besides its certificate.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Presented<'a> {
-    /// The `authorization` header.
-    pub authorization: Option<&'a str>,
-    /// The `x-tenant-id` header.
-    pub tenant: Option<&'a str>,
-    /// The `x-user-id` header.
-    pub user: Option<&'a str>,
-}
-
-/// Checks callers.
+/// Verifies callers and decides what they may do.
 #[derive(Debug)]
 pub struct Identity {
     trust: Arc<Trust>,
@@ -72,12 +20,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Checks callers against these.
+    /// Verifies callers against these trust domains, issuers and policies.
     pub fn new(trust: Arc<Trust>, issuers: Issuers, policies: Policies) -> Self {
         Self { trust, issuers, policies: ArcSwap::from_pointee(policies) }
     }
 
-    /// The trust domains.
+    /// The trust domains whose certificates count.
     pub fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }
@@ -87,15 +35,16 @@ impl Identity {
         &self.issuers
     }
 
-    /// Replaces the policies, for the calls that begin from now on.
+    /// Replaces the policies, for calls that begin after this one returns.
     pub fn replace_policies(&self, policies: Policies) {
         self.policies.store(Arc::new(policies));
     }
 
-    /// Says who calls. A header names the tenant only for services that policy permits `AssertTenant` for it.
+    /// Verifies the caller. A header without a token names the tenant only for services to which policy permits
+    /// `AssertTenant` for this tenant.
     ///
     /// # Errors
-    /// The certificate does not count, the token does not verify, or what is presented disagrees.
+    /// The certificate is refused, the token does not verify, or token and headers disagree.
     pub async fn authenticate(
         &self,
         peer: &PeerCertificate,
@@ -111,6 +60,7 @@ impl Identity {
         match (presented.authorization, tenant) {
             (Some(authorization), tenant) => {
                 let verified = self.issuers.verify(authorization, &caller.service, present).await?;
+                // A header that disagreed could make a proxy or a log take the call for another tenant's.
                 if tenant.is_some_and(|tenant| tenant != verified.tenant) {
                     return Err(Error::Mismatch("x-tenant-id"));
                 }
@@ -121,20 +71,7 @@ impl Identity {
             }
             (None, Some(tenant)) => {
                 let claimed = VerifiedTenant { tenant, user, source: TenantSource::Header };
-                let resource = Resource::Tenant(&claimed.tenant);
-                let circumstances = Circumstances {
-                    source,
-                    tenant_source: TenantSource::Header.as_str(),
-                    user: claimed.user.as_ref().map(UserId::as_str),
-                };
-                let policies = self.policies.load();
-                policies.decide(
-                    &caller.service,
-                    Action::AssertTenant,
-                    resource,
-                    circumstances,
-                    Facts::default(),
-                )?;
+                self.check_delegate(&caller, &claimed)?;
                 caller.tenant = Some(claimed);
             }
             (None, None) if user.is_some() => return Err(Error::TenantMissing),
@@ -143,20 +80,34 @@ impl Identity {
         Ok(caller)
     }
 
-    /// Refuses a service that no policy permits this action at all, before anything is looked up for it.
+    /// Whether policy permits the service to name this tenant without a token.
+    fn check_delegate(&self, caller: &Caller, claimed: &VerifiedTenant) -> Result<(), Error> {
+        let circumstances = Circumstances {
+            source: caller.source,
+            tenant_source: claimed.source.as_str(),
+            user: claimed.user.as_ref().map(UserId::as_str),
+        };
+        let resource = Resource::Tenant(&claimed.tenant);
+        let policies = self.policies.load();
+        policies.decide(&caller.service, Action::AssertTenant, resource, circumstances, Facts::default())?;
+        Ok(())
+    }
+
+    /// Refuses a service to which no policy permits this action for any target. The caller of this function has not looked
+    /// anything up yet, so the refusal reveals nothing.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`] if no policy can permit it.
     pub fn admit(&self, caller: &Caller, action: Action) -> Result<(), Error> {
         Ok(self.policies.load().admit(&caller.service, action)?)
     }
 
-    /// The space that the caller works in. Its verified tenant's: all users' rows if policy permits `AccessOtherUsers`,
-    /// else those of its verified user and what is shared, and without a user what is shared alone. Or without a tenant
-    /// the platform's own, which no user has a part in, if policy permits `ActForPlatform`.
+    /// The scope of the caller's verified tenant. It reaches the rows of all users if policy permits `AccessOtherUsers`,
+    /// otherwise those of the verified user and shared rows, and without a user shared rows only. A caller without a
+    /// tenant gets the platform's namespace, which has no users, if policy permits `ActForPlatform`.
     ///
     /// # Errors
-    /// [`Error::TenantMissing`] if it is neither.
+    /// [`Error::TenantMissing`] if the caller has no tenant and may not act for the platform.
     pub fn scope(&self, caller: &Caller) -> Result<TenantScope, Error> {
         let Some(verified) = &caller.tenant else {
             return match self.ask(caller, Action::ActForPlatform, Resource::Platform, Facts::default()) {
@@ -174,29 +125,29 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), reach))
     }
 
-    /// The space of what the vault does by itself for a tenant, which no call asks for.
+    /// The scope of background work for a tenant, which no caller asked for.
     pub fn own_work(&self, tenant: TenantId) -> TenantScope {
         make_scope(tenant, Reach::AllUsers)
     }
 
-    /// Decides whether the caller may do this in the space of this tenant, or of the platform.
+    /// Decides whether the caller may do this in the namespace of this tenant, or of the platform.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`] with the policies that decided.
     pub fn authorize(
         &self,
         caller: &Caller,
         action: Action,
-        space: &TenantId,
+        namespace: &TenantId,
         facts: Facts<'_>,
     ) -> Result<Permit, Error> {
-        self.ask(caller, action, Resource::of(space), facts)
+        self.ask(caller, action, Resource::of(namespace), facts)
     }
 
     /// Decides whether the caller may read the catalog, with or without a tenant.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`] with the policies that decided.
     pub fn authorize_catalog(
         &self,
         caller: &Caller,
@@ -208,11 +159,11 @@ impl Identity {
         self.ask(caller, action, resource, facts)
     }
 
-    /// Decides whether the caller may administer a tenant that its request names (none: the platform), and gives the
-    /// scope of that.
+    /// Decides whether the caller may administer the tenant that its request names, or the platform if it names none.
+    /// Returns the scope for that.
     ///
     /// # Errors
-    /// [`Error::Denied`].
+    /// [`Error::Denied`] with the policies that decided.
     pub fn administer(
         &self,
         caller: &Caller,
@@ -236,7 +187,7 @@ impl Identity {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this crate is the one that verifies tenants")]
+#[expect(clippy::disallowed_methods, reason = "this crate verifies tenants, and no other may")]
 fn make_scope(tenant: TenantId, reach: Reach) -> TenantScope {
     TenantScope::assume_verified(tenant, reach)
 }

@@ -1,6 +1,8 @@
-//! Issuers of tokens: their keys, kept fresh, and what their claims mean.
+//! Issuers of tokens: keeps their keys fresh, verifies tokens with them, and reads tenant and user from the claims.
+//! Fetches nothing itself: the program hands in a function for that.
 
-use std::path::PathBuf;
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,82 +11,37 @@ use credvault_domain::{Present, ServiceId, TenantId, TenantSource, Timestamp, Us
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
+use crate::Error;
+use crate::caller::VerifiedTenant;
 use crate::claims::{Claims, text_at, texts_at};
 use crate::jwks::{KeySet, MAX_BYTES};
-use crate::jwt::{self, TokenError};
-use crate::{Error, VerifiedTenant};
+use crate::jwt;
+use crate::token_error::TokenError;
 
-/// How long fetched keys are good before they are fetched again.
-const FRESH: Duration = Duration::from_secs(10 * 60);
-/// How long keys are used when they cannot be fetched again.
-const STALE: Duration = Duration::from_secs(24 * 3600);
-/// The least time between two fetches that unknown key ids or failures cause, where there are keys; without any, the
-/// longest.
-const RETRY: Duration = Duration::from_secs(60);
-/// The first pause between fetches where there are no keys; each one after it is twice as long.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub use settings::{AudienceClaim, IssuerKind, IssuerSettings, KeySource};
 
-/// Gets a document over HTTPS. Handed in by the program, which owns all outgoing HTTP.
+/// The age at which keys are fetched again.
+const REFRESH_AGE: Duration = Duration::from_secs(10 * 60);
+/// The age at which keys that could not be fetched again are no longer used.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+/// The pause after a fetch before an unknown key id or a failure causes another. Without any keys, the longest pause.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// The first pause between fetches without any keys; each following pause is twice as long.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Fetches a document over HTTPS. The program hands it in, because it owns all outgoing HTTP.
 pub type Fetch = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<u8>, FetchError>> + Send + Sync>;
 
-/// A document could not be had.
+/// The error of a document that could not be fetched.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchError(pub String);
 
-/// What kind of tokens an issuer makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IssuerKind {
-    /// Tokens of users, such as those of a sign-in service.
-    User,
-    /// Assertions: short-lived, for this vault alone, and bound to the calling service by `act.sub`.
-    Assertion,
-}
-
-/// Which claim says whom a token is meant for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AudienceClaim {
-    /// `aud`, or what the issuer has in its place (Clerk: `azp`).
-    pub claim: String,
-    /// The accepted values.
-    pub accepted: Vec<String>,
-}
-
-/// Where an issuer's keys come from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum KeySource {
-    /// A file, read again when it changes.
-    File(PathBuf),
-    /// A URL, fetched again every ten minutes.
-    Url(String),
-}
-
-/// An issuer as it is configured.
-#[derive(Clone, Debug)]
-pub struct IssuerSettings {
-    /// The name that messages use.
-    pub name: String,
-    /// What kind of tokens it makes.
-    pub kind: IssuerKind,
-    /// Its `iss`.
-    pub issuer: String,
-    /// Where its keys are.
-    pub keys: KeySource,
-    /// Whom its tokens must be meant for.
-    pub audience: AudienceClaim,
-    /// Where the tenant is in the claims.
-    pub tenant_claim: String,
-    /// Where the user is in the claims. A token of a user must have it; an assertion may.
-    pub user_claim: String,
-    /// How long its tokens may live.
-    pub max_lifetime: Duration,
-}
-
-/// An issuer with its keys.
+/// A configured issuer with its current keys.
 pub struct Issuer {
     settings: IssuerSettings,
     keys: ArcSwapOption<KeySet>,
-    /// When keys were last asked for and last received. Held while asking, so that one call asks for all.
+    /// The times of the last fetches. A fetch holds the lock, so that concurrent callers wait for one fetch.
     fetching: Mutex<Fetched>,
     fetch: Fetch,
 }
@@ -93,25 +50,25 @@ pub struct Issuer {
 struct Fetched {
     tried: Option<Timestamp>,
     received: Option<Timestamp>,
-    /// How often in a row they could not be had.
+    /// The number of failed fetches since the last success.
     failures: u32,
 }
 
 impl Issuer {
-    /// An issuer without keys: call [`Issuer::refresh`] or [`Issuer::use_document`].
+    /// An issuer without keys. Call [`Issuer::refresh`] or [`Issuer::use_document`] next.
     pub fn new(settings: IssuerSettings, fetch: Fetch) -> Self {
         Self { settings, keys: ArcSwapOption::empty(), fetching: Mutex::default(), fetch }
     }
 
-    /// How it is configured.
+    /// The configuration of the issuer.
     pub fn settings(&self) -> &IssuerSettings {
         &self.settings
     }
 
-    /// Uses the keys of a document that was read.
+    /// Replaces the keys by those of a JWKS document.
     ///
     /// # Errors
-    /// It is no usable key set; the old keys stay.
+    /// The document is not a usable key set; the old keys stay.
     pub fn use_document(&self, document: &[u8]) -> Result<(), String> {
         if document.len() > MAX_BYTES {
             return Err("it is larger than 256 KiB".to_owned());
@@ -120,10 +77,10 @@ impl Issuer {
         Ok(())
     }
 
-    /// Fetches the keys if they are not fresh. Keys that cannot be fetched again stay good for a day.
+    /// Fetches the keys if they are ten minutes old. Keys that cannot be fetched again stay in use for a day.
     pub async fn refresh(&self, now: Timestamp) {
         let mut fetched = self.fetching.lock().await;
-        let fresh = fetched.received.is_some_and(|at| at.until(now) < FRESH);
+        let fresh = fetched.received.is_some_and(|at| at.until(now) < REFRESH_AGE);
         if !fresh && self.pause(&fetched, now).is_none() {
             self.fetch_now(&mut fetched, now).await;
         }
@@ -140,30 +97,32 @@ impl Issuer {
                 tracing::warn!(issuer = self.settings.name, %error, "the issuer's keys could not be fetched");
                 metrics::counter!("credvault_jwks_failures_total", "issuer" => self.settings.name.clone())
                     .increment(1);
-                if fetched.received.is_some_and(|at| at.until(now) >= STALE) {
+                if fetched.received.is_some_and(|at| at.until(now) >= MAX_AGE) {
                     self.keys.store(None);
                 }
             }
         }
     }
 
-    /// How long the keys are not asked for yet.
+    /// The time until the keys may be fetched again; `None` if they may be now.
     fn pause(&self, fetched: &Fetched, now: Timestamp) -> Option<Duration> {
         let pause = match (self.keys.load().is_some(), fetched.failures) {
-            (false, failures @ 1..) => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(16)).min(RETRY),
-            _ => RETRY,
+            (false, failures @ 1..) => {
+                FIRST_RETRY_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(RETRY_PAUSE)
+            }
+            _ => RETRY_PAUSE,
         };
         let left = pause.checked_sub(fetched.tried?.until(now))?;
         Some(left).filter(|left| !left.is_zero())
     }
 
-    /// Whether there are keys to verify tokens with.
+    /// Whether the issuer has any keys.
     fn has_keys(&self) -> bool {
         self.keys.load().is_some()
     }
 
-    /// The keys, looked for again if they lack `kid`: at most once a minute, sooner where there are none, and once for
-    /// all who wait.
+    /// The keys. If they lack `kid`, fetches them again first: at most once a minute, sooner without any keys, and once
+    /// for all callers that wait.
     async fn keys_with(&self, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, Error> {
         if let Some(keys) = self.keys.load_full()
             && keys.find(kid).is_some()
@@ -177,7 +136,7 @@ impl Issuer {
         }
         self.keys.load_full().ok_or_else(|| Error::KeysUnavailable {
             issuer: self.settings.name.clone(),
-            retry: self.pause(&fetched, now).unwrap_or(FIRST_RETRY),
+            retry: self.pause(&fetched, now).unwrap_or(FIRST_RETRY_PAUSE),
         })
     }
 
@@ -211,7 +170,7 @@ impl Issuer {
         let AudienceClaim { claim, accepted } = &self.settings.audience;
         let values = texts_at(claims, claim);
         let accepted = values.iter().any(|value| accepted.iter().any(|accepted| accepted == value));
-        // An assertion for several audiences could be replayed by each of them at the others.
+        // Each audience of an assertion for several could replay it at the others.
         let alone = values.len() == 1 || self.settings.kind == IssuerKind::User;
         if accepted && alone { Ok(()) } else { Err(TokenError::Audience(claim.clone())) }
     }
@@ -245,22 +204,22 @@ impl std::fmt::Debug for Issuer {
     }
 }
 
-/// All configured issuers.
+/// The configured issuers of tokens.
 #[derive(Debug, Default)]
 pub struct Issuers(Vec<Issuer>);
 
 impl Issuers {
-    /// The issuers.
+    /// A collection of these issuers.
     pub fn new(issuers: Vec<Issuer>) -> Self {
         Self(issuers)
     }
 
-    /// Each of them.
+    /// Every issuer, in the order of configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter()
     }
 
-    /// The names of those whose keys could not be had.
+    /// The names of issuers without any keys.
     pub fn without_keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|issuer| !issuer.has_keys()).map(|issuer| issuer.settings.name.as_str())
     }

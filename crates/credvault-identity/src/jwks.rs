@@ -7,11 +7,11 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde_json::Value;
 
-/// The largest document that is read as a key set.
+/// The largest accepted key set document.
 pub(crate) const MAX_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 
-/// Why a document is no usable key set.
+/// The reason why a document is not a usable key set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum KeySetError {
     #[error("it is not a JSON Web Key Set")]
@@ -24,7 +24,7 @@ pub(crate) enum KeySetError {
     NoUsableKey,
 }
 
-/// A verification key.
+/// A key that verifies tokens, with its algorithm.
 pub(crate) struct Key {
     pub(crate) algorithm: Algorithm,
     pub(crate) decoding: DecodingKey,
@@ -38,8 +38,8 @@ pub(crate) struct KeySet {
 }
 
 impl KeySet {
-    /// Reads a set. Keys that we cannot use (other types, encryption, weak RSA) are passed over; two keys under one
-    /// name make the whole set ambiguous.
+    /// Parses a set. It skips keys that we cannot use (other types, encryption, weak RSA). Two keys with the same id make
+    /// the whole set ambiguous, so it is refused.
     pub(crate) fn parse(document: &[u8]) -> Result<Self, KeySetError> {
         let document: Value = serde_json::from_slice(document).map_err(|_| KeySetError::Malformed)?;
         let keys = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::Malformed)?;
@@ -74,6 +74,8 @@ impl KeySet {
     }
 }
 
+/// The key and its id, if it is one that we can use.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow: keys of all other kinds are skipped")]
 fn usable(value: &Value) -> Option<(Option<String>, Key)> {
     let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
@@ -85,7 +87,7 @@ fn usable(value: &Value) -> Option<(Option<String>, Key)> {
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         _ => return None,
     };
-    // A key that is meant for another algorithm of its family is not for us.
+    // The issuer reserves such a key for another algorithm of its family.
     if jwk.common.key_algorithm.is_some_and(|named| named.to_string() != format!("{algorithm:?}")) {
         return None;
     }
@@ -98,7 +100,7 @@ fn usable(value: &Value) -> Option<(Option<String>, Key)> {
     Some((kid, Key { algorithm, decoding }))
 }
 
-/// The key as our verifier takes it; `None` for one that is malformed or weak.
+/// The key in our verifier's form; `None` for a malformed or weak key.
 pub(crate) fn public_key(algorithm: Algorithm, key: &DecodingKey) -> Option<PublicKey> {
     match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {

@@ -4,6 +4,7 @@
 use std::sync::Once;
 
 use credvault_crypto::PublicKey;
+use credvault_domain::Present;
 use jsonwebtoken::crypto::{self, CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error as LibraryError, ErrorKind};
 use jsonwebtoken::signature::{Error as SignatureFailure, Verifier};
@@ -11,76 +12,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, decode_header};
 
 use crate::claims::{Claims, Json, seconds_at};
 use crate::jwks::{Key, public_key};
-use credvault_domain::Present;
+use crate::token_error::TokenError;
 
-/// The largest token that is looked at.
-const MAX_BYTES: usize = 8 * 1024;
-/// How far clocks may differ, in seconds.
-const LEEWAY: i64 = 30;
-
-/// Why a token is refused. Says enough to mend the caller, nothing of the token.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// It is not a bearer token.
-    #[error("the authorization header must be `Bearer` and one JWT")]
-    Scheme,
-    /// It is not a signed JWT.
-    #[error("it is not a signed JWT of at most 8 KiB")]
-    Malformed,
-    /// Its issuer is not configured.
-    #[error("its issuer (iss) is not a configured one")]
-    UnknownIssuer,
-    /// No key of its issuer has its key id.
-    #[error("its issuer has no key with its key id (kid)")]
-    UnknownKey,
-    /// Its algorithm is not its key's.
-    #[error("its algorithm is not the one that its key is for; RS256, ES256 and EdDSA are accepted")]
-    Algorithm,
-    /// Its header demands what we do not understand.
-    #[error("its header has critical extensions (crit), which are not supported")]
-    Critical,
-    /// Its signature does not verify.
-    #[error("its signature does not verify")]
-    Signature,
-    /// A name stands twice in its claims.
-    #[error("a claim stands twice in it, so it says two things")]
-    Repeated,
-    /// A claim is missing.
-    #[error("the claim {0} is missing or has another type")]
-    ClaimMissing(String),
-    /// It has expired.
-    #[error("it has expired")]
-    Expired,
-    /// It is not valid yet.
-    #[error("it is not valid yet; check the clocks")]
-    NotYetValid,
-    /// It ends before it begins.
-    #[error("it expires (exp) before it was issued (iat)")]
-    Backwards,
-    /// It lives for too long.
-    #[error("it is valid for {seconds} s; this issuer's tokens may live for {allowed} s")]
-    TooLong {
-        /// From `iat` to `exp`.
-        seconds: i64,
-        /// The configured limit.
-        allowed: i64,
-    },
-    /// It is meant for somebody else.
-    #[error("its audience ({0}) is not this vault")]
-    Audience(String),
-    /// It is bound to another service.
-    #[error("it is an assertion for another service: act.sub must be the SPIFFE ID of the calling service")]
-    Actor,
-    /// A claim breaks the rule of what it holds.
-    #[error("the claim {claim} {rule}")]
-    Claim {
-        /// Which claim.
-        claim: String,
-        /// The rule.
-        rule: String,
-    },
-}
+/// The largest accepted token.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// The accepted difference between the issuer's clock and ours.
+const LEEWAY_SECONDS: i64 = 30;
 
 /// The token of an authorization header.
 pub(crate) fn bearer(header: &str) -> Result<&str, TokenError> {
@@ -89,20 +26,21 @@ pub(crate) fn bearer(header: &str) -> Result<&str, TokenError> {
     if scheme.eq_ignore_ascii_case("bearer") && single { Ok(token) } else { Err(TokenError::Scheme) }
 }
 
-/// The header of a token, unverified: only to find the key with.
+/// The unverified header of a token. Use it only to find the key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow: every other error means a malformed token")]
 pub(crate) fn header(token: &str) -> Result<Header, TokenError> {
-    if token.len() > MAX_BYTES {
+    if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Malformed);
     }
     let header = decode_header(token).map_err(|error| match error.kind() {
-        // "none" and other names that the library does not know.
+        // The algorithm "none" and others that the library does not know.
         ErrorKind::Json(_) | ErrorKind::InvalidAlgorithmName => TokenError::Algorithm,
         _ => TokenError::Malformed,
     })?;
     if header.crit.is_some() { Err(TokenError::Critical) } else { Ok(header) }
 }
 
-/// What a token claims, unverified: only to find the key with, until [`verify`] has held that against the signature.
+/// The unverified claims of a token. Use them only to find the key, until [`verify`] has checked the signature.
 pub(crate) fn claims(token: &str) -> Result<Claims, TokenError> {
     if token.split('.').count() != 3 {
         return Err(TokenError::Malformed);
@@ -122,14 +60,15 @@ pub(crate) fn issuer(claims: &Claims) -> Result<&str, TokenError> {
     issuer.ok_or_else(|| TokenError::ClaimMissing("iss".to_owned()))
 }
 
-/// Verifies a token's signature with its key. Only then its claims count.
+/// Verifies a token's signature with its key. Trust the claims only after this.
 pub(crate) fn verify(token: &str, header: &Header, key: &Key) -> Result<(), TokenError> {
+    // The key decides the algorithm. A token that chose it could have an RSA public key used as an HMAC secret.
     if header.alg != key.algorithm {
         return Err(TokenError::Algorithm);
     }
     install();
-    // The signature alone: times and audience are checked by us, against the clock that was handed in, and every claim is
-    // read once, by one reader.
+    // Only the signature: our own code checks times and audience against the clock that it was given, so one reader reads
+    // every claim.
     let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     match crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm) {
         Ok(true) => Ok(()),
@@ -139,19 +78,19 @@ pub(crate) fn verify(token: &str, header: &Header, key: &Key) -> Result<(), Toke
     }
 }
 
-/// Checks `exp`, `nbf` and `iat`, and that the token does not live for longer than `max_lifetime` seconds.
+/// Checks `exp`, `nbf` and `iat`, and that the token is valid for at most `max_lifetime` seconds.
 pub(crate) fn check_times(claims: &Claims, max_lifetime: i64, present: Present) -> Result<(), TokenError> {
     let required =
         |name: &str| seconds_at(claims, name).ok_or_else(|| TokenError::ClaimMissing(name.to_owned()));
     let (expires, issued) = (required("exp")?, required("iat")?);
     let begins = if claims.contains_key("nbf") { required("nbf")?.max(issued) } else { issued };
-    if expires.saturating_add(LEEWAY) <= present.latest.seconds() {
+    if expires.saturating_add(LEEWAY_SECONDS) <= present.latest.seconds() {
         return Err(TokenError::Expired);
     }
     if expires < issued {
         return Err(TokenError::Backwards);
     }
-    if begins.saturating_sub(LEEWAY) > present.earliest.seconds() {
+    if begins.saturating_sub(LEEWAY_SECONDS) > present.earliest.seconds() {
         return Err(TokenError::NotYetValid);
     }
     let seconds = expires.saturating_sub(issued);

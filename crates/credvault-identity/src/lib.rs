@@ -1,4 +1,4 @@
-//! Who calls, for which tenant and user, and whether policy permits what they ask.
+//! Verifies the calling service, its tenant and user, and decides by policy what they may do.
 //!
 //! ```text
 //! certificate ──► service   [`Trust`]: SPIFFE rules, bundles for each trust domain, re-checked when bundles change
@@ -6,18 +6,20 @@
 //! policy ──► scope   [`Policies`]: Cedar, default deny
 //! ```
 //!
-//! [`Identity`] puts the three together. It is the only maker of a `TenantScope`, so no row of a tenant is touched
-//! without all of this. Nothing here asks a database, and what needs the network is handed in.
+//! [`Identity`] combines the three. It is the only maker of a `TenantScope`, so no code reads or writes a tenant's row
+//! without all three checks. This crate uses no database, and the program hands in the function that fetches keys.
 
 mod error;
 
 mod certificate;
 mod trust;
 
+mod caller;
 mod claims;
 mod issuer;
 mod jwks;
 mod jwt;
+mod token_error;
 
 mod policy;
 mod question;
@@ -25,12 +27,13 @@ mod schema;
 
 mod identity;
 
+pub use caller::{Caller, Presented, VerifiedTenant};
 pub use certificate::{CertificateError, PeerCertificate};
 pub use error::{Denial, Error};
-pub use identity::{Caller, Identity, Presented, VerifiedTenant};
+pub use identity::Identity;
 pub use issuer::{AudienceClaim, Fetch, FetchError, Issuer, IssuerKind, IssuerSettings, Issuers, KeySource};
-pub use jwt::TokenError;
 pub use policy::{Policies, PolicyError, PolicyFile};
 pub use question::{Facts, Permit, Resource};
 pub use schema::schema_text;
+pub use token_error::TokenError;
 pub use trust::{Trust, TrustError};

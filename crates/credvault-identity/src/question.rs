@@ -1,56 +1,56 @@
-//! What policy is asked.
+//! The question that policy answers: the resource, the facts about it, and the caller's circumstances. Knows no Cedar.
 
 use std::net::IpAddr;
 
 use credvault_domain::{Connection, Owner, ProviderId, Purpose, TenantId};
 
-/// Whose space the call is about.
+/// The namespace that a call is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resource<'a> {
-    /// A tenant's.
+    /// The namespace of a tenant.
     Tenant(&'a TenantId),
-    /// The platform's own.
+    /// The platform's own namespace.
     Platform,
 }
 
 impl<'a> Resource<'a> {
-    /// The space of a scope's tenant.
+    /// The namespace of a scope's tenant.
     pub fn of(tenant: &'a TenantId) -> Self {
         if tenant.is_platform() { Self::Platform } else { Self::Tenant(tenant) }
     }
 }
 
-/// What is known of the thing that a call is about.
+/// The known facts about the object of a call.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Facts<'a> {
-    /// The provider.
+    /// The provider of the connection.
     pub provider: Option<&'a ProviderId>,
-    /// The owner.
+    /// The owner of the connection.
     pub owner: Option<&'a Owner>,
-    /// What the caller wants it for.
+    /// The purpose that the caller gave.
     pub purpose: Option<&'a Purpose>,
 }
 
 impl<'a> Facts<'a> {
-    /// All that policy can know of a connection.
+    /// The facts of a connection.
     pub fn of(connection: &'a Connection) -> Self {
         Self { provider: Some(&connection.provider), owner: Some(&connection.owner), purpose: None }
     }
 
-    /// All that policy can know of a provider.
+    /// The facts of a provider in the catalog.
     pub fn of_provider(provider: &'a ProviderId) -> Self {
         Self { provider: Some(provider), ..Self::default() }
     }
 }
 
-/// A permission that was given.
+/// The permission that policy gave to one call.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Permit {
     /// The policies that permitted it, for the audit record.
     pub policies: Vec<String>,
 }
 
-/// What is known of the caller.
+/// The facts about the caller, besides its service id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) source: IpAddr,

@@ -1,36 +1,37 @@
-//! The Cedar schema, generated from the table of actions: what policies may speak of.
+//! The Cedar schema, generated from the table of actions, and the facts that a question about each action holds. The
+//! schema is what policies may name.
 
 use std::fmt::Write as _;
 
 use credvault_domain::{Action, ActionKind, ActionTarget};
 
-/// Whether the question about an action tells a fact of the object.
+/// Whether the question about an action holds a fact about the object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Told {
-    /// Every time: a policy may rely on it, and a question without it is a fault of the vault's, which denies.
+    /// Always: a policy may rely on it, and a question without it is a fault of the vault, so it is denied.
     Always,
-    /// Where it is known: a policy must look with `has`.
+    /// If it is known: a policy must check with `has`.
     Maybe,
-    /// Never: a policy that speaks of it does not fit the schema.
+    /// Never: a policy that names it does not fit the schema.
     Never,
 }
 
-/// Which facts of the object the question about an action tells. Schema and questions are both made of this.
+/// The facts about the object that a question holds. Schema and questions are both built from this.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tells {
     pub(crate) provider: Told,
-    /// The owner's kind; for a user's, which user, too.
+    /// The kind of the owner and, if it is a user, the user's id.
     pub(crate) owner: Told,
     pub(crate) purpose: Told,
 }
 
-/// What the question about `action` tells.
+/// The facts that a question about `action` holds.
 pub(crate) fn tells(action: Action) -> Tells {
     use Told::{Always, Maybe, Never};
     let (provider, owner, purpose) = match (action, action.target()) {
         (_, ActionTarget::Connection) => (Always, Always, Maybe),
-        // A list as a whole tells what its filters name, and then each item tells all of itself. Tenants are told apart by
-        // the resource, and event endpoints by nothing that policy knows.
+        // The question about a whole list holds what its filters name; the questions about its items hold all facts. The
+        // resource distinguishes tenants, and no fact that policy knows distinguishes event endpoints.
         (Action::ListConnections | Action::ListAuditEvents | Action::ListEventDeliveries, _) => {
             (Maybe, Maybe, Never)
         }
@@ -46,15 +47,18 @@ pub(crate) fn tells(action: Action) -> Tells {
 /// The kinds of resource that an action can be asked about.
 pub(crate) fn resources(action: Action) -> &'static [&'static str] {
     match action.target() {
-        // The list as a whole, then each tenant.
+        // One question about the whole list, then one about each tenant.
         ActionTarget::Platform if action == Action::ListTenants => &["Tenant", "Platform"],
         ActionTarget::Platform => &["Platform"],
         ActionTarget::NamedTenant if !PLATFORM_TOO.contains(&action) => &["Tenant"],
-        _ => &["Tenant", "Platform"],
+        ActionTarget::NamedTenant
+        | ActionTarget::Connection
+        | ActionTarget::Space
+        | ActionTarget::Catalog => &["Tenant", "Platform"],
     }
 }
 
-/// Administration that has the platform's own space as its resource where the request names no tenant.
+/// Actions of administrators whose resource is the platform's own namespace if the request names no tenant.
 const PLATFORM_TOO: &[Action] = &[
     Action::GetKeyStatus,
     Action::PutOAuthApp,
@@ -68,7 +72,7 @@ const PLATFORM_TOO: &[Action] = &[
     Action::RetryEventDelivery,
 ];
 
-/// The groups that an action is in: its gRPC service, and what it does.
+/// The groups of an action: its gRPC service, and its effect.
 pub(crate) fn groups(action: Action) -> Vec<&'static str> {
     let kind = match action.kind() {
         ActionKind::Fetch => "Fetching",

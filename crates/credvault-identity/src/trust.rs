@@ -1,4 +1,5 @@
-//! Which authorities vouch for which trust domain, exchangeable while connections are open.
+//! The authorities of each trust domain, which can be replaced while connections are open. Also rustls' verifier of
+//! client certificates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureS
 use crate::certificate::service_of;
 use crate::{CertificateError, PeerCertificate};
 
-/// Why a set of bundles is unusable.
+/// The reason why a set of bundles cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// There is no bundle at all.
+    /// No bundle is configured.
     #[error("at least one trust domain with a bundle of authorities must be configured")]
     Empty,
     /// A bundle holds no certificate.
@@ -29,14 +30,14 @@ pub enum TrustError {
     /// A certificate of a bundle cannot be used.
     #[error("the bundle of the trust domain {domain} has an unusable certificate: {problem}")]
     Certificate {
-        /// Whose bundle.
+        /// The trust domain of the bundle.
         domain: TrustDomain,
-        /// What is wrong.
+        /// The problem with the certificate.
         problem: String,
     },
 }
 
-/// The configured trust domains. Also rustls' verifier of client certificates.
+/// The configured trust domains with their bundles.
 #[derive(Debug)]
 pub struct Trust {
     bundles: ArcSwap<Bundles>,
@@ -47,8 +48,8 @@ pub struct Trust {
 struct Bundles {
     generation: u64,
     domains: BTreeMap<TrustDomain, Arc<dyn ClientCertVerifier>>,
-    /// All authorities together, for a certificate that names no domain of ours: it is let in only to be told why it
-    /// is refused.
+    /// All authorities together, for a certificate of an unknown domain: the handshake succeeds, so that the call can
+    /// return the reason of its refusal.
     any: Arc<dyn ClientCertVerifier>,
 }
 
@@ -56,7 +57,7 @@ impl Trust {
     /// Trusts each domain's bundle for that domain only.
     ///
     /// # Errors
-    /// There is no bundle, or one cannot be used.
+    /// No bundle is configured, or one cannot be used.
     pub fn new(bundles: &BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>) -> Result<Self, TrustError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let bundles = build(bundles, &provider, 1)?;
@@ -76,11 +77,11 @@ impl Trust {
         Ok(())
     }
 
-    /// The service of a connection, if its certificate still counts. `checked` remembers how its chain was last
-    /// verified, so that it is verified again only after the bundles change or a certificate of the chain ends.
+    /// The service of a connection, if its certificate is still valid. `checked` records the last verification of the
+    /// chain, so that it is verified again only after the bundles change or a certificate of the chain ends.
     ///
     /// # Errors
-    /// The certificate breaks a rule, has expired, or is not vouched for by its trust domain's bundle any more.
+    /// The certificate breaks a rule or has expired, or its trust domain's bundle no longer verifies it.
     pub fn service<'p>(
         &self,
         peer: &'p PeerCertificate,
@@ -101,7 +102,7 @@ impl Trust {
                 return Err(CertificateError::ForeignTrustDomain(domain));
             };
             let (leaf, intermediates) = peer.chain.split_first().ok_or(CertificateError::Malformed)?;
-            // Valid at both ends of what may be the present: begun at the earlier, not ended at the later.
+            // Valid at both ends of the uncertain present: begun at the earlier, not ended at the later.
             for time in [present.earliest, present.latest] {
                 let time = UnixTime::since_unix_epoch(Timestamp::default().until(time));
                 let verified = verifier.verify_client_cert(leaf, intermediates, time);
@@ -148,7 +149,7 @@ fn verifier(
 
 impl ClientCertVerifier for Trust {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // No hints: they would tell strangers whom we trust, and could not change with the bundles.
+        // No hints: they would reveal the trusted authorities to strangers, and could not change with the bundles.
         &[]
     }
 

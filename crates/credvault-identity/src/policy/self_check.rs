@@ -1,13 +1,16 @@
-//! Every shape of question that the vault can ask, held against the schema: at every start, before a policy is used, and
-//! in every test. A question that did not fit could be one that a policy is silent on.
+//! Validates every shape of question that the vault can ask against the schema: at every start, before a policy is used,
+//! and in every test. No policy could be sure to apply to a question that does not fit.
 
 use cedar_policy::{Request, Schema};
 use credvault_domain::{Action, Owner, ProviderId, Purpose, TenantSource, UserId};
 
-use super::{PolicyError, context, uid};
+use super::cedar::{context, uid};
+use super::error::PolicyError;
 use crate::question::{Circumstances, Facts};
 use crate::schema::{Told, resources, tells};
 
+/// Checks all combinations of action, facts and resource.
+///
 /// # Errors
 /// The first question that does not fit.
 pub(super) fn every_question_fits(schema: &Schema) -> Result<(), PolicyError> {

@@ -43,7 +43,7 @@ impl Fixture {
         self.trust.verify_client_cert(&der(&leaf.der), &[], now).is_ok()
     }
 
-    /// What a call over a connection with the certificate is told.
+    /// The service or the refusal that a call over a connection with the certificate gets.
     fn call(&self, leaf: &Leaf) -> Result<String, CertificateError> {
         let peer = PeerCertificate::read(vec![der(&leaf.der)]);
         self.trust.service(&peer, &AtomicU64::new(0), self.clock.present()).map(ToString::to_string)
@@ -52,7 +52,7 @@ impl Fixture {
     fn issued(&self, spec: LeafSpec) -> Result<String, CertificateError> {
         let leaf = self.one.issue(&spec);
         let called = self.call(&leaf);
-        // Whoever is vouched for gets through the handshake, to be told by the call what is wrong.
+        // A certificate of a trusted authority passes the handshake, so that the call can return the reason.
         assert!(self.handshake(&leaf) || called == Err(CertificateError::Untrusted), "{called:?}");
         called
     }

@@ -3,5 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test binary")]
 
 mod certificates;
+mod claims;
+mod fixture;
+mod keys;
 mod policies;
 mod tokens;

@@ -1,4 +1,4 @@
-//! Policies: what they may say, and what follows.
+//! Policies: which are accepted, and which calls they permit.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
