@@ -97,7 +97,7 @@ on_both! {
         assert!(page.contains("app_name=localhost&") && page.contains("scope=read_write&"), "{page}");
         let parameters = decide(&page, "shop-1", "allow").await;
         assert_eq!(parameters, returned(&begun.state, "1"));
-        assert_eq!((connected.provider.counts().handed_over, connected.vault.count("handoffs").await), (1, 1));
+        assert_eq!((connected.provider.counts().keys_delivered, connected.vault.count("handoffs").await), (1, 1));
         let page = browser.get(BACK, &parameters).await;
         assert_eq!((page.status, page.data("outcome")), (200, "returned".into()));
         assert_eq!(app.fetch(by_id(&id)).await.unwrap().fields["consumer_key"], KEY, "not before somebody completes it");

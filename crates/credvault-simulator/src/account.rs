@@ -1,4 +1,4 @@
-//! Whose credential it is, and giving tokens back.
+//! The endpoints for existing credentials: the account of a credential, and the revocation of a token.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::parameters::Parameters;
 use crate::state::{self, Shared};
 use crate::token::{Answer, TokenRequest, authenticate};
 
-/// What static API keys begin with; the rest is the account.
-const API_KEY: &str = "sim_key_";
+/// The prefix of static API keys; the rest is the account.
+const API_KEY_PREFIX: &str = "sim_key_";
 
-/// Gives back a token (RFC 7009).
+/// Revokes a token (RFC 7009).
 pub(crate) async fn revoke(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -40,16 +40,14 @@ pub(crate) async fn revoke(
         }
         let token = request.as_ref().ok().and_then(|request| request.parameters.get("token"));
         let known = token.is_some_and(|token| state.ledger.revoke_token(token));
-        match state.behaviour.revocation {
-            Revocation::RefusesUnknown if !known => {
-                answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_token" }))
-            }
-            _ => StatusCode::OK.into_response(),
+        if state.behaviour.revocation == Revocation::RefusesUnknown && !known {
+            return answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_token" }));
         }
+        StatusCode::OK.into_response()
     })
 }
 
-/// Whom the credential belongs to: a token (Bearer, or `X-Simulator-Token`), a static key (`X-API-Key: sim_key_NAME`)
+/// Returns the account of a credential: a token (Bearer, or `X-Simulator-Token`), a static key (`X-API-Key: sim_key_NAME`)
 /// or a WooCommerce key pair (Basic, or `consumer_key` and `consumer_secret` in the query).
 pub(crate) async fn me(
     State(shared): State<Arc<Shared>>,
@@ -81,7 +79,7 @@ fn owner(state: &state::State, headers: &HeaderMap, query: &Parameters) -> Optio
         return Some(state.ledger.families[family].account.clone());
     }
     if let Some(key) = header("x-api-key") {
-        return Some(key.strip_prefix(API_KEY)?.to_owned()).filter(|account| !account.is_empty());
+        return Some(key.strip_prefix(API_KEY_PREFIX)?.to_owned()).filter(|account| !account.is_empty());
     }
     let in_query = || Some((query.get("consumer_key")?.to_owned(), query.get("consumer_secret")?.to_owned()));
     let (key, secret) = credentials::basic(headers).or_else(in_query)?;

@@ -1,4 +1,4 @@
-//! The switches. Each names the provider that behaves so.
+//! The switches of the simulator's behaviour. Each names the real providers that behave in that way.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::script::Step;
 use crate::seconds;
 
-/// How the simulator behaves. The default is a strict provider that follows the standards: refresh tokens rotate, a
-/// used one ends the whole family. In JSON, durations are seconds, and what is left out has its default.
+/// The simulator's behaviour. The default is a strict provider that follows the standards: refresh tokens rotate, a
+/// used one ends the whole family. In JSON, durations are seconds, and omitted fields have their defaults.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Behaviour {
@@ -148,7 +148,7 @@ pub enum ClientAuth {
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
-    /// Each does.
+    /// Every consent yields one.
     Always,
     /// Only an account's first, and those that were asked for with `prompt=consent`. Google.
     FirstConsent,
@@ -156,25 +156,25 @@ pub enum RefreshTokens {
     Never,
 }
 
-/// What renewing does to the refresh token.
+/// The effect of a refresh on the refresh token.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rotation {
-    /// It stays. Google, HubSpot, eBay, Walmart.
+    /// The refresh token stays the same. Google, HubSpot, eBay, Walmart.
     Never,
-    /// A new one comes, and the old one dies: at once (GitHub, Slack, Etsy, Zendesk), or when a grace is over and, if
-    /// that is sooner, when its successor is used (Xero: 30 minutes; Shopify: 30 days).
+    /// A new one replaces the old one, which ends at once (GitHub, Slack, Etsy, Zendesk), or after a grace time or the
+    /// first use of its successor, whichever is sooner (Xero: 30 minutes; Shopify: 30 days).
     Rotating {
-        /// How long the old one still works.
+        /// The grace time of the old one.
         #[serde(default, with = "seconds")]
         grace: Duration,
         /// The old one yields the same tokens once more; otherwise new ones, and those given before are superseded.
         #[serde(default)]
         same_answer_within_grace: bool,
     },
-    /// A new one comes, and each old one works for a while yet. QuickBooks: 24 hours. Microsoft: its whole life.
+    /// A new one is issued, and each old one keeps working for some time. QuickBooks: 24 hours. Microsoft: its whole life.
     Sliding {
-        /// How long.
+        /// The time for which each old one keeps working.
         #[serde(with = "seconds")]
         keep: Duration,
     },
@@ -216,7 +216,7 @@ pub enum ScopeAnswer {
     Narrower,
 }
 
-/// In whose words token requests are refused.
+/// The provider whose words refuse token requests.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -232,11 +232,11 @@ pub enum Dialect {
     Hubspot,
     /// 400 with an object in `error`: `code` 190.
     Meta,
-    /// 200 with `code` other than 0 and `message`. The numbers are made up, for the real ones are not known.
+    /// 200 with `code` other than 0 and `message`. The numbers are invented, because the real ones are not known.
     Tiktok,
 }
 
-/// What becomes of revocations.
+/// The result of requests to revoke a token.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Revocation {
@@ -244,6 +244,6 @@ pub enum Revocation {
     Works,
     /// 503, and nothing is revoked.
     Unavailable,
-    /// 400 `invalid_token` for whatever is revoked or unknown. Google, Salesforce.
+    /// 400 `invalid_token` for revoked and unknown tokens. Google, Salesforce.
     RefusesUnknown,
 }

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::behaviour::Behaviour;
+use crate::credentials::CLIENT_ID;
 use crate::ledger::Code;
 use crate::page;
 use crate::parameters::{Parameters, is_loopback, with_pairs};
-use crate::simulator::CLIENT_ID;
 use crate::state::Shared;
 
-/// What the page carries over to its buttons.
+/// The parameters that the page passes on to its buttons.
 const CARRIED: [&str; 8] = [
     "client_id",
     "redirect_uri",
@@ -82,7 +82,7 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Re
     callback.answer(&shared, &pairs)
 }
 
-/// A request for consent that may be shown.
+/// A valid request for consent.
 struct Consent {
     callback: Box<Callback>,
     redirect_uri: String,
@@ -91,15 +91,15 @@ struct Consent {
     prompted: bool,
 }
 
-/// Where the browser goes back to.
+/// The callback that the browser returns to.
 struct Callback {
     url: Url,
     state: Option<String>,
 }
 
-/// Why a request for consent is not shown.
+/// The reason why a request for consent is refused.
 enum Objection {
-    /// Nobody knows whether the callback is the app's: only the person in front of the page is told.
+    /// The callback may not be the app's, so only the person in front of the page learns the reason.
     Page(&'static str),
     Callback(Box<Callback>, &'static str),
 }

@@ -1,4 +1,4 @@
-//! The switches and counts, for other processes.
+//! The endpoints that read and change behaviour and counts from other processes.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use serde::Serialize;
 use crate::behaviour::Behaviour;
 use crate::state::Shared;
 
-/// How it behaves.
+/// Returns the present behaviour.
 pub(crate) async fn behaviour(State(shared): State<Arc<Shared>>) -> Response {
     json(&shared.with(|state| state.behaviour.clone()))
 }
 
-/// Sets how it behaves; what is left out has its default.
+/// Replaces the behaviour; omitted fields get their defaults.
 pub(crate) async fn behave(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Behaviour>(&body) {
         Ok(behaviour) => {
@@ -27,12 +27,12 @@ pub(crate) async fn behave(State(shared): State<Arc<Shared>>, body: Bytes) -> Re
     }
 }
 
-/// What it saw.
+/// Returns the counts of requests.
 pub(crate) async fn counts(State(shared): State<Arc<Shared>>) -> Response {
     json(&shared.with(|state| state.counts))
 }
 
-/// Forgets everything.
+/// Forgets all grants, keys and counts.
 pub(crate) async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.with(|state| state.reset());
     StatusCode::NO_CONTENT

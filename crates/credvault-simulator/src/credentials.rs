@@ -1,10 +1,17 @@
-//! What a caller shows in headers.
+//! The registered app's credentials, and those that a caller sends in headers.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// User and password of `Authorization: Basic`. Not percent-decoded: what is registered here needs no encoding.
+/// The id of the registered app.
+pub const CLIENT_ID: &str = "simulator-client";
+/// The secret of the registered app.
+pub const CLIENT_SECRET: &str = "simulator-secret";
+/// The app's second secret, which works under `Behaviour::second_secret`.
+pub const SECOND_CLIENT_SECRET: &str = "simulator-secret-2";
+
+/// User and password of `Authorization: Basic`. Not percent-decoded, because the registered id and secrets need no encoding.
 pub(crate) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(after_scheme(headers, "basic")?).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;

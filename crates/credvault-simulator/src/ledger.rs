@@ -1,7 +1,7 @@
-//! What was granted: families of tokens, one for each consent or other grant, and the codes that lead to them.
+//! The ledger of grants: families of tokens, one for each consent or other grant, and the codes that lead to them.
 //!
-//! A family holds every token that descends from one grant. It is never removed, so that a token that was replaced
-//! long ago is still known for what it is.
+//! A family holds every token that descends from one grant. It is never removed, so that the simulator recognizes a token
+//! that was replaced long ago.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use tokio::time::Instant;
 
 use crate::opaque::Opaque;
 
-/// How long a code can be exchanged.
+/// The lifetime of a code.
 const CODE_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// Tokens that were granted without a browser.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tokens {
-    /// What `/me` accepts.
+    /// The token that `/me` accepts.
     pub access_token: String,
-    /// What renews it.
+    /// The token that renews the access token.
     pub refresh_token: String,
     /// Seconds that the access token lives; 0: for ever.
     pub expires_in: u64,
 }
 
-/// What became of one grant.
+/// The present state of one grant.
 #[derive(Serialize, Clone, PartialEq, Eq, Debug)]
 pub struct Family {
-    /// Whom it belongs to.
+    /// The account that gave the grant.
     pub account: String,
     /// The generation of the newest refresh token: 0 for the first, 1 for what that was replaced with.
     pub generation: u64,
-    /// It is over: the user revoked it, the app did, or a used token came again.
+    /// Whether the grant has ended: the user or the app revoked it, or a used token came again.
     pub revoked: bool,
-    /// Requests to renew it that arrived, whatever became of them.
+    /// Requests to renew it that arrived, whatever their result.
     pub refreshes: u64,
     /// The newest refresh token. Empty if there never was one.
     pub current_refresh_token: String,
@@ -42,7 +42,7 @@ pub struct Family {
     pub live_access_tokens: u64,
 }
 
-/// What an answer hands out.
+/// The tokens and facts that an answer returns.
 pub(crate) struct Granted {
     pub(crate) account: String,
     pub(crate) scopes: Vec<String>,
@@ -95,7 +95,7 @@ struct AccessRecord {
     ends: Option<Instant>,
 }
 
-/// Everything that was granted.
+/// All grants and codes.
 pub(crate) struct Ledger {
     pub(crate) opaque: Opaque,
     pub(crate) codes: HashMap<String, Code>,
@@ -115,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// Keeps a consent and names it.
+    /// Stores a consent and returns its code.
     pub(crate) fn keep_code(&mut self, code: Code) -> String {
         let name = self.opaque.value("sim_code_");
         self.codes.insert(name.clone(), code);
@@ -150,7 +150,7 @@ impl Ledger {
         token
     }
 
-    /// A new access token, to be handed out with this refresh token.
+    /// A new access token, returned together with this refresh token.
     pub(crate) fn hand_out(
         &mut self,
         family: usize,
@@ -204,13 +204,13 @@ impl Ledger {
         }
     }
 
-    /// Ends a family.
+    /// Ends all tokens of a family.
     pub(crate) fn revoke(&mut self, family: usize) {
         self.families[family].revoked = true;
         self.end_access(family);
     }
 
-    /// Ends everything of an account.
+    /// Ends all grants of an account.
     pub(crate) fn revoke_account(&mut self, account: &str) {
         self.codes.retain(|_, code| code.account != account);
         for family in 0..self.families.len() {
@@ -220,7 +220,7 @@ impl Ledger {
         }
     }
 
-    /// Gives back a token (RFC 7009): a refresh token takes its family along. False if it is not known or was over.
+    /// Revokes a token (RFC 7009); a refresh token ends its whole family. `false` if the token is unknown or had ended.
     pub(crate) fn revoke_token(&mut self, token: &str) -> bool {
         if let Some(family) = self.refresh_tokens.get(token).map(|record| record.family) {
             let alive = !self.families[family].revoked;

@@ -3,13 +3,13 @@
 //! ```text
 //! GET  /authorize          a page that asks for consent          POST /decide   its two buttons
 //! POST /token, GET /token  codes, renewals, client credentials, assertions, extensions
-//! POST /revoke             RFC 7009                              GET  /me       who a token or key belongs to
-//! GET  /wc-auth/v1/authorize   WooCommerce's hand-off of API keys
+//! POST /revoke             RFC 7009                              GET  /me       the account of a token or key
+//! GET  /wc-auth/v1/authorize   WooCommerce's delivery of API keys
 //! /control/behaviour, /control/counts, /control/reset            the switches, for other processes
 //! ```
 //!
-//! [`Simulator::start`] serves it, [`Simulator::behave`] turns the switches of [`Behaviour`] while it runs,
-//! [`Simulator::counts`] and [`Simulator::families`] say what it saw. A token request goes through four stages:
+//! [`Simulator::start`] serves it, [`Simulator::behave`] changes its [`Behaviour`] while it runs, and [`Simulator::counts`]
+//! and [`Simulator::families`] return what it has seen. A token request goes through four stages:
 //!
 //! ```text
 //! arrival ──► step ──► effect ──► answer
@@ -19,8 +19,8 @@
 //! ```
 //!
 //! Invariants: the ledger changes at one instant, under a lock that no request holds while it waits; an effect that
-//! began is finished even if the caller hung up, as real providers do; and what has its time (tokens, codes, graces)
-//! ends by tokio's clock, so that tests can pause it. It guards nothing: whoever reaches its port may do everything.
+//! began is finished even if the caller hung up, as real providers do; and tokens, codes and grace times end by tokio's
+//! clock, so that tests can pause it. It protects nothing: everyone who reaches its port may do everything.
 
 mod behaviour;
 mod script;
@@ -48,7 +48,8 @@ mod woocommerce;
 pub use behaviour::{
     Behaviour, ClientAuth, Dialect, Expiry, RefreshTokens, Revocation, Rotation, ScopeAnswer,
 };
+pub use credentials::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET};
 pub use ledger::{Family, Tokens};
 pub use script::{Refusal, RetryAfter, Step};
-pub use simulator::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET, Simulator};
+pub use simulator::Simulator;
 pub use state::Counts;

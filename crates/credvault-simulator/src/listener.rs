@@ -1,4 +1,4 @@
-//! The door: accepts connections, or closes them in the caller's face.
+//! The listener: accepts connections, or closes them at once while the behaviour refuses them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,18 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::state::{Shared, State};
 
-pub(crate) struct Door {
+pub(crate) struct RefusingListener {
     listener: TcpListener,
     shared: Arc<Shared>,
 }
 
-impl Door {
+impl RefusingListener {
     pub(crate) fn new(listener: TcpListener, shared: Arc<Shared>) -> Self {
         Self { listener, shared }
     }
 }
 
-impl Listener for Door {
+impl Listener for RefusingListener {
     type Io = TcpStream;
     type Addr = SocketAddr;
 
@@ -30,7 +30,7 @@ impl Listener for Door {
             if self.shared.with(refuses) {
                 continue;
             }
-            // Answers are small and come at once; where this fails they come a little later.
+            // Without Nagle's algorithm small answers arrive sooner. A failure only delays them.
             let _ = stream.set_nodelay(true);
             return (stream, peer);
         }

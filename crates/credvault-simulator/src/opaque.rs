@@ -1,9 +1,10 @@
-//! Opaque values: tokens, codes, keys. Unique over restarts, and unpredictable enough for what guards nothing.
+//! Opaque values: tokens, codes, keys. Unique across restarts, and unpredictable enough for a simulator that protects
+//! nothing.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Where they come from: a keyed hash of a counter, the key from the operating system. No provider with something to
-/// lose should do the same; here it spares a dependency.
+/// Makes them from a keyed hash of a counter, with a key from the operating system. A real provider must not do the same;
+/// here it saves a dependency.
 pub(crate) struct Opaque {
     key: RandomState,
     made: u64,

@@ -4,8 +4,8 @@ use axum::http::header;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse};
 
-/// Without `form-action`: browsers apply it to where a form's answer leads too, which is the vault's callback and
-/// wherever that leads in turn.
+/// Without `form-action`: browsers apply it to redirects after a form's submission too, here to the vault's callback and
+/// to the URLs that the vault redirects to.
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}\
@@ -13,7 +13,7 @@ form{display:inline-block;margin:1rem 1rem 0 0}button{font:inherit;padding:.4rem
 input{font:inherit;margin:0 .6rem;padding:.3rem}code{overflow-wrap:anywhere}\n";
 
 const INDEX: &str = "<p>This plays a provider of OAuth 2.0 for credvault. It is not one: its tokens open nothing, it \
-keeps everything in memory, and whoever reaches it may do everything.</p>\
+keeps everything in memory, and everyone who reaches it may do everything.</p>\
 <ul><li><code>/authorize</code>, <code>/token</code>, <code>/revoke</code>, <code>/me</code>: the provider. The app is \
 <code>simulator-client</code> with the secret <code>simulator-secret</code>.</li>\
 <li><code>/wc-auth/v1/authorize</code>: a WooCommerce shop that hands out API keys.</li>\
@@ -21,7 +21,7 @@ keeps everything in memory, and whoever reaches it may do everything.</p>\
 <a href=\"/control/counts\"><code>/control/counts</code></a>: what it saw. POST <code>/control/reset</code> forgets \
 everything.</li></ul>";
 
-/// What is wrong with an account that was typed.
+/// The message about an invalid account name.
 pub(crate) const ACCOUNT: &str = "The account must have 1 to 100 bytes.";
 
 /// A page around this HTML.
@@ -41,12 +41,12 @@ pub(crate) fn page(status: StatusCode, title: &str, html: &str) -> impl IntoResp
     (status, headers, Html(document))
 }
 
-/// A page that says what is wrong with the request.
+/// A page with the reason why a request is refused.
 pub(crate) fn objection(what: &str) -> impl IntoResponse + use<> {
     page(StatusCode::BAD_REQUEST, "This request cannot be served", &format!("<p>{}</p>", escape(what)))
 }
 
-/// Two forms that post to `action`: one to allow, as an account that can be typed, one to deny.
+/// Two forms that post to `action`: one allows access, for an account that the person types, the other denies it.
 pub(crate) fn decision(action: &str, hidden: &[(&str, &str)]) -> String {
     let hidden: String = hidden
         .iter()
@@ -79,7 +79,7 @@ pub(crate) fn escape(text: &str) -> String {
     html
 }
 
-/// What this is.
+/// The index page, which lists the endpoints.
 pub(crate) async fn index() -> impl IntoResponse {
     page(StatusCode::OK, "A provider to try credvault with", INDEX)
 }

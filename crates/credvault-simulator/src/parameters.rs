@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use url::Url;
 
-/// Other names under which real providers take the same thing.
+/// Other names that real providers accept for the same parameter.
 const ALIASES: [(&str, &[&str]); 6] = [
     // TikTok Shop, TikTok Ads, Walmart, Amazon.
     ("client_id", &["app_key", "app_id", "clientId", "application_id"]),
@@ -20,7 +20,7 @@ const ALIASES: [(&str, &[&str]); 6] = [
 pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    /// From a query or the body of a form.
+    /// Parses a query or the body of a form.
     pub(crate) fn form(bytes: &[u8]) -> Self {
         let mut pairs = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(bytes) {
@@ -33,13 +33,13 @@ impl Parameters {
         Self::form(query.unwrap_or_default().as_bytes())
     }
 
-    /// From a JSON object. Numbers and booleans are taken as text.
+    /// Parses a JSON object, with numbers and booleans as text.
     pub(crate) fn json(bytes: &[u8]) -> Option<Self> {
         let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return None };
         let pairs = members.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) => Some((name, text)),
             Value::Number(_) | Value::Bool(_) => Some((name, value.to_string())),
-            _ => None,
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
         });
         Some(Self(pairs.collect()))
     }
@@ -58,12 +58,12 @@ impl Parameters {
         text.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
     }
 
-    /// The account that somebody allowed access as, if it is not empty and no longer than 100 bytes.
+    /// The account name that the person typed, if it has 1 to 100 bytes.
     pub(crate) fn account(&self) -> Option<&str> {
         self.get("account").filter(|account| account.len() <= 100)
     }
 
-    /// Adds what is missing here.
+    /// Adds the parameters that are missing here.
     pub(crate) fn or(mut self, other: Self) -> Self {
         for (name, value) in other.0 {
             self.0.entry(name).or_insert(value);

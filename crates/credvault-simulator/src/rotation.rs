@@ -1,4 +1,4 @@
-//! What renewing does to the tokens of a family: the heart of the simulator.
+//! The effect of a refresh on the tokens of a family: the heart of the simulator.
 //!
 //! ```text
 //!              R0 ──► R1 ──► R2          rotating: R2 is current, R1 works within the grace, R0 never again
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::behaviour::{Behaviour, Rotation};
 use crate::ledger::{Granted, Ledger};
 
-/// Why a refresh token yields nothing.
+/// The reason why a refresh token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dead {
     Unknown,
     Revoked,
-    /// It was replaced, and its time is over.
+    /// It was replaced, and its grace time is over.
     Replaced,
-    /// So too, where that is taken for theft.
+    /// It was replaced and came again, which this provider takes for theft.
     Reused,
 }
 
@@ -33,14 +33,14 @@ impl Dead {
 }
 
 impl Ledger {
-    /// Notes that somebody asks to renew with this token.
+    /// Counts a request to renew with this token.
     pub(crate) fn note_refresh(&mut self, token: &str) {
         if let Some(record) = self.refresh_tokens.get(token) {
             self.families[record.family].refreshes += 1;
         }
     }
 
-    /// Renews.
+    /// Renews the tokens of a family with its refresh token.
     pub(crate) fn refresh(
         &mut self,
         token: &str,

@@ -1,4 +1,4 @@
-//! What happens to one token request: answered well, slowly, not at all, or with something else.
+//! The faults that a test can prescribe for single token requests: slow, lost, refused or broken answers.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::seconds;
 
-/// What happens to a request at the token endpoint. In JSON: `"lose_answer"`, `{"fail":{"status":502}}`.
+/// The treatment of one request at the token endpoint. In JSON: `"lose_answer"`, `{"fail":{"status":502}}`.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Default, Debug)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
-    /// It is answered as it deserves.
+    /// The request is answered normally.
     #[default]
     Answer,
-    /// So too, slowly. These waits come on top of those of the behaviour.
+    /// The request is answered normally, but slowly. These waits are added to those of the behaviour.
     Slow {
-        /// Between the request's arrival and its effect.
+        /// The wait between the request's arrival and its effect.
         #[serde(default, with = "seconds")]
         before_effect: Duration,
-        /// Between its effect and the answer.
+        /// The wait between its effect and the answer.
         #[serde(default, with = "seconds")]
         after_effect: Duration,
     },
-    /// It takes effect, then the connection closes without a byte of an answer: the case that nobody can tell from
-    /// [`Step::HangUp`].
+    /// The request takes effect, then the connection closes without a byte of an answer. The caller cannot distinguish this
+    /// from [`Step::HangUp`].
     LoseAnswer,
     /// The connection closes without an answer and without an effect.
     HangUp,
-    /// It is refused in the words of the behaviour's dialect, without an effect.
+    /// The request is refused in the behaviour's dialect, without an effect.
     Refuse(Refusal),
     /// 429, without an effect.
     Throttle {
-        /// How the answer says when to come back.
+        /// The form of the header `Retry-After`.
         #[serde(default)]
         retry_after: RetryAfter,
     },
@@ -39,13 +39,13 @@ pub enum Step {
     Fail {
         /// The HTTP status, such as 503. One that HTTP does not know becomes 500.
         status: u16,
-        /// Whether the request takes effect all the same, as behind a gateway that ran out of patience (504).
+        /// Whether the request takes effect nevertheless, as behind a gateway that timed out (504).
         #[serde(default)]
         after_effect: bool,
     },
-    /// 307 to another place, without an effect: what a hijacked or misconfigured host does, with a private address.
+    /// 307 to another URL, without an effect: the answer of a hijacked or misconfigured host.
     Redirect {
-        /// Where to.
+        /// The URL in the header `Location`.
         to: String,
     },
     /// The right answer, padded to more than two MiB.
@@ -62,8 +62,8 @@ pub enum Step {
     },
 }
 
-/// Why a token request is refused: the codes of RFC 6749, section 5.2, with `invalid_grant` in two, as several
-/// providers do.
+/// The reason why a token request is refused: the codes of RFC 6749, section 5.2, with two reasons for `invalid_grant`, as
+/// several providers have.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -84,7 +84,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The code of RFC 6749.
+    /// The error code of RFC 6749.
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -97,11 +97,11 @@ impl Refusal {
     }
 }
 
-/// How a 429 says when to come back (RFC 9110, section 10.2.3).
+/// The form of `Retry-After` in a 429 (RFC 9110, section 10.2.3).
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
-    /// Not at all: Kustomer, HubSpot.
+    /// No such header: Kustomer, HubSpot.
     #[default]
     Absent,
     /// `Retry-After` with so many seconds: Shopify, Xero, Microsoft.

@@ -1,4 +1,4 @@
-//! The simulator as tests hold it.
+//! A running simulator: starts it, changes its behaviour, and reads what it has seen. The endpoints are in the other files.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,19 +17,12 @@ use tokio::time::Instant;
 
 use crate::behaviour::Behaviour;
 use crate::ledger::{Family, Tokens};
-use crate::listener::Door;
+use crate::listener::RefusingListener;
 use crate::state::{Counts, Shared, closed};
 use crate::{account, consent, control, page, token, woocommerce};
 
-/// The id of the app that is registered.
-pub const CLIENT_ID: &str = "simulator-client";
-/// Its secret.
-pub const CLIENT_SECRET: &str = "simulator-secret";
-/// Its other secret, which works under [`Behaviour::second_secret`].
-pub const SECOND_CLIENT_SECRET: &str = "simulator-secret-2";
-
-/// How often it is looked whether answers are still held back.
-const LOOK: Duration = Duration::from_millis(10);
+/// The pause between two checks whether answers are still held back.
+const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running provider. It stops when this is dropped; [`Simulator::stop`] waits until it has.
 pub struct Simulator {
@@ -62,22 +55,22 @@ impl Simulator {
             .route("/control/counts", get(control::counts))
             .route("/control/reset", post(control::reset))
             .with_state(Arc::clone(&shared));
-        let door = Door::new(listener, Arc::clone(&shared));
-        let serving = axum::serve(door, router).with_graceful_shutdown(closed(closing));
+        let listener = RefusingListener::new(listener, Arc::clone(&shared));
+        let serving = axum::serve(listener, router).with_graceful_shutdown(closed(closing));
         Ok(Self { shared, open, serving: tokio::spawn(IntoFuture::into_future(serving)) })
     }
 
-    /// Where it listens.
+    /// The socket address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// The URL that it listens on, such as `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         self.shared.url()
     }
 
-    /// Stops: new connections are refused, waits are cut short, what is held back is never answered.
+    /// Stops: refuses new connections, cuts waits short, and never sends answers that are held back.
     pub async fn stop(self) {
         let Self { shared: _, open, mut serving } = self;
         drop(open);
@@ -87,22 +80,22 @@ impl Simulator {
         }
     }
 
-    /// Turns the switches. Requests that have arrived keep the step that they drew.
+    /// Changes the behaviour. Requests that have already arrived keep their step.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         self.shared.with(|state| change(&mut state.behaviour));
     }
 
-    /// What arrived so far.
+    /// The counts of requests so far.
     pub fn counts(&self) -> Counts {
         self.shared.with(|state| state.counts)
     }
 
-    /// Begins to look for the busiest second anew.
+    /// Resets the count of the busiest second.
     pub fn forget_busiest(&self) {
         self.shared.with(|state| state.counts.refreshes_in_a_second_max = 0);
     }
 
-    /// Every grant so far, in order.
+    /// Every grant so far, the oldest first.
     pub fn families(&self) -> Vec<Family> {
         let now = Instant::now();
         self.shared.with(|state| {
@@ -111,7 +104,7 @@ impl Simulator {
         })
     }
 
-    /// The grant that a refresh token, whether current or replaced, belongs to.
+    /// The grant of a refresh token, current or replaced.
     pub fn family_of(&self, refresh_token: &str) -> Option<Family> {
         let now = Instant::now();
         self.shared.with(|state| {
@@ -120,7 +113,7 @@ impl Simulator {
         })
     }
 
-    /// Grants without a browser: a refresh token in any case, and an access token as the switches say.
+    /// Makes a grant without a browser: always with a refresh token, and with an access token as the behaviour says.
     pub fn issue(&self, account: &str, scopes: &[&str]) -> Tokens {
         let (now, scopes) = (Instant::now(), scopes.iter().map(|&scope| scope.to_owned()).collect());
         self.shared.with(|state| {
@@ -138,17 +131,17 @@ impl Simulator {
         self.shared.with(|state| state.revoke_account(account));
     }
 
-    /// Forgets all grants, keys and counts, and sets the switches back.
+    /// Forgets all grants, keys and counts, and restores the default behaviour.
     pub fn reset(&self) {
         self.shared.with(|state| state.reset());
     }
 }
 
-/// Holds an answer back for as long as the behaviour says.
+/// Holds an answer back while [`Behaviour::hold`] is on.
 async fn hold(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
     while shared.with(|state| state.behaviour.hold) {
-        if !shared.pause(LOOK).await {
+        if !shared.pause(HOLD_POLL_INTERVAL).await {
             return token::cut();
         }
     }

@@ -1,4 +1,4 @@
-//! What all requests share: the switches, the counts, the ledger, behind one lock that is held briefly.
+//! The state that all requests share: behaviour, counts and ledger, behind one lock that is held briefly.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::behaviour::Behaviour;
 use crate::ledger::Ledger;
 
-/// What arrived and what came of it, since the start or the last reset.
+/// The counts of requests and their results, since the start or the last reset.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
     /// Consents that were given in a browser.
@@ -22,9 +22,9 @@ pub struct Counts {
     pub exchanges: u64,
     /// Requests to renew that arrived.
     pub refreshes: u64,
-    /// Of those, the ones that took effect.
+    /// Requests to renew that took effect.
     pub refreshes_granted: u64,
-    /// Of those, the ones whose answer was sent off in full, as far as can be known here.
+    /// Requests to renew whose answer was sent in full, as far as the simulator can know.
     pub refreshes_answered_ok: u64,
     /// The most requests to renew that were under way at once.
     pub concurrent_refreshes_max: u64,
@@ -40,10 +40,10 @@ pub struct Counts {
     pub extensions: u64,
     /// Requests to revoke that arrived.
     pub revocations: u64,
-    /// Requests to say whose credential it is that arrived.
+    /// Requests for the account of a credential that arrived.
     pub verifications: u64,
-    /// WooCommerce key pairs that were handed over.
-    pub handed_over: u64,
+    /// Accepted deliveries of WooCommerce key pairs.
+    pub keys_delivered: u64,
     /// Connections that were closed before anything was read.
     pub refused_connections: u64,
 }
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    /// Forgets everything but what is under way.
+    /// Forgets everything except the requests under way.
     pub(crate) fn reset(&mut self) {
         *self = Self { refreshes_under_way: self.refreshes_under_way, ..Self::new() };
     }
@@ -91,7 +91,7 @@ impl State {
         *busiest = (*busiest).max(self.lately.len() as u64);
     }
 
-    /// The account's grants and keys end.
+    /// Ends all grants and keys of an account.
     pub(crate) fn revoke_account(&mut self, account: &str) {
         self.ledger.revoke_account(account);
         self.key_pairs.retain(|_, pair| pair.account != account);
@@ -103,7 +103,7 @@ pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
     /// The wall clock's time at an instant of tokio's, from which all other times are reckoned.
     epoch: (OffsetDateTime, Instant),
-    /// Its sender goes when the simulator stops.
+    /// The simulator drops the sender when it stops.
     closing: watch::Receiver<()>,
 }
 
@@ -117,9 +117,9 @@ impl Shared {
         Arc::new(Self { state: Mutex::new(State::new()), address, epoch, closing })
     }
 
-    /// Looks at the state or changes it. Not across an await: that is why it takes a closure.
+    /// Reads or changes the state. Takes a closure, so that no request holds the lock across an await.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        // A panic under the lock leaves counts that are off by one at worst.
+        // After a panic under the lock, at worst a count is off by one.
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -151,6 +151,6 @@ impl Shared {
 
 /// Waits until the simulator stops.
 pub(crate) async fn closed(mut closing: watch::Receiver<()>) {
-    // Nothing is ever sent: a change can only be the end of the sender.
+    // Nothing is ever sent, so a change means that the sender was dropped.
     let _ = closing.changed().await;
 }

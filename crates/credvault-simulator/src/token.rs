@@ -1,4 +1,4 @@
-//! The token endpoint: arrival, step, effect, answer.
+//! The token endpoint: counts a request's arrival, takes its step, and has its effect and its answer made.
 
 mod answer;
 mod disturbance;
@@ -16,10 +16,11 @@ use axum::response::Response;
 
 use crate::script::Step;
 use crate::state::{self, Shared};
-pub(crate) use answer::{Answer, Refused};
+pub(crate) use answer::Answer;
 pub(crate) use disturbance::cut;
 use disturbance::disturb;
 pub(crate) use effect::authenticate;
+use refusal::Refused;
 use request::Grant;
 pub(crate) use request::TokenRequest;
 
@@ -30,7 +31,7 @@ pub(crate) async fn token(
     body: Bytes,
 ) -> Response {
     let request = TokenRequest::read(&headers, query.as_deref(), &body);
-    // A task of its own, for a provider finishes what it began even if the caller hung up.
+    // A task of its own: a real provider finishes a request even if the caller hangs up.
     tokio::spawn(serve(shared, request)).await.unwrap_or_else(|_| cut())
 }
 
@@ -54,7 +55,7 @@ async fn serve(shared: Arc<Shared>, request: Result<TokenRequest, Refused>) -> R
     response
 }
 
-/// What was decided when a request arrived.
+/// The step and the delays of a request, decided when it arrives.
 struct Plan {
     step: Step,
     before: Duration,
@@ -96,7 +97,7 @@ fn arrive(state: &mut state::State, grant: Grant, request: Option<&TokenRequest>
     Plan { step, before, after }
 }
 
-/// A request to renew that is under way.
+/// Counts a refresh request as under way until it is dropped.
 struct UnderWay(Arc<Shared>);
 
 impl Drop for UnderWay {

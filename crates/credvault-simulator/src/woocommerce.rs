@@ -1,4 +1,4 @@
-//! WooCommerce's hand-off of API keys: the shop posts them from server to server, then sends the browser back.
+//! WooCommerce's delivery of API keys: the shop posts them from server to server, then redirects the browser back.
 
 use std::io;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::page;
 use crate::parameters::{Parameters, is_loopback, with_pairs};
 use crate::state::{KeyPair, Shared};
 
-/// How long the callback may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest time that the callback may take.
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 const CARRIED: [&str; 5] = ["app_name", "scope", "user_id", "return_url", "callback_url"];
 
 pub(crate) async fn authorize(RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::query(query.as_deref());
-    let handoff = match HandOff::read(&parameters) {
-        Ok(handoff) => handoff,
+    let delivery = match KeyDelivery::read(&parameters) {
+        Ok(delivery) => delivery,
         Err(what) => return page::objection(what).into_response(),
     };
     let carried: Vec<_> =
@@ -33,7 +33,7 @@ pub(crate) async fn authorize(RawQuery(query): RawQuery) -> Response {
     let html = format!(
         "<p><strong>{}</strong> asks for API keys with the permission <code>{}</code>.</p>{}",
         page::escape(parameters.get("app_name").unwrap_or("An app without a name")),
-        handoff.permissions,
+        delivery.permissions,
         page::decision("/wc-auth/v1/decide", &carried),
     );
     page::page(StatusCode::OK, "Give access to your shop?", &html).into_response()
@@ -41,8 +41,8 @@ pub(crate) async fn authorize(RawQuery(query): RawQuery) -> Response {
 
 pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let parameters = Parameters::form(&body);
-    let handoff = match HandOff::read(&parameters) {
-        Ok(handoff) => handoff,
+    let delivery = match KeyDelivery::read(&parameters) {
+        Ok(delivery) => delivery,
         Err(what) => return page::objection(what).into_response(),
     };
     let allowed = parameters.get("decision") == Some("allow");
@@ -50,23 +50,23 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Re
         let Some(account) = parameters.account() else {
             return page::objection(page::ACCOUNT).into_response();
         };
-        if !handoff.hand_over(&shared, account).await {
+        if !delivery.deliver(&shared, account).await {
             return page::objection("The callback_url did not take the keys.").into_response();
         }
     }
     let success = if allowed { "1" } else { "0" };
-    let pairs = [("success", success), ("user_id", handoff.user_id)];
-    Redirect::to(&with_pairs(&handoff.return_url, &pairs)).into_response()
+    let pairs = [("success", success), ("user_id", delivery.user_id)];
+    Redirect::to(&with_pairs(&delivery.return_url, &pairs)).into_response()
 }
 
-struct HandOff<'p> {
+struct KeyDelivery<'p> {
     permissions: &'static str,
     user_id: &'p str,
     return_url: Url,
     callback_url: Url,
 }
 
-impl<'p> HandOff<'p> {
+impl<'p> KeyDelivery<'p> {
     fn read(parameters: &'p Parameters) -> Result<Self, &'static str> {
         let permissions = match parameters.get("scope") {
             Some("read") => "read",
@@ -86,8 +86,8 @@ impl<'p> HandOff<'p> {
         Ok(Self { permissions, user_id, return_url, callback_url })
     }
 
-    /// Makes keys and posts them; false if nobody took them, and then they do not work.
-    async fn hand_over(&self, shared: &Shared, account: &str) -> bool {
+    /// Makes keys and posts them to the callback. `false` if the callback did not accept them; then they do not work.
+    async fn deliver(&self, shared: &Shared, account: &str) -> bool {
         let (id, key, secret) = shared.with(|state| {
             let (key, secret) = (state.ledger.opaque.value("ck_"), state.ledger.opaque.value("cs_"));
             let pair = KeyPair { secret: secret.clone(), account: account.to_owned() };
@@ -101,11 +101,12 @@ impl<'p> HandOff<'p> {
             "consumer_secret": secret,
             "key_permissions": self.permissions,
         });
-        let posted = tokio::time::timeout(PATIENCE, post(&self.callback_url, &body.to_string())).await;
+        let posted =
+            tokio::time::timeout(CALLBACK_TIMEOUT, post(&self.callback_url, &body.to_string())).await;
         let taken = matches!(posted, Ok(Ok(200)));
         shared.with(|state| {
             if taken {
-                state.counts.handed_over += 1;
+                state.counts.keys_delivered += 1;
             } else {
                 state.key_pairs.remove(&key);
             }
@@ -114,8 +115,8 @@ impl<'p> HandOff<'p> {
     }
 }
 
-/// Posts JSON over plain HTTP/1.1 and says the status. By hand, for a client library would come with TLS and proxies
-/// for this one request to our own machine.
+/// Posts JSON over plain HTTP/1.1 and returns the status. Written by hand, because a client library would bring TLS and
+/// proxies for this one request to the same machine.
 async fn post(url: &Url, body: &str) -> io::Result<u16> {
     let strange = || io::Error::from(io::ErrorKind::InvalidData);
     let host = url.host_str().ok_or_else(strange)?;
@@ -128,7 +129,7 @@ async fn post(url: &Url, body: &str) -> io::Result<u16> {
         body.len()
     );
     stream.write_all(request.as_bytes()).await?;
-    // `HTTP/1.1 200`: all that matters of the answer.
+    // `HTTP/1.1 200`: the rest of the answer does not matter.
     let mut head = [0; 12];
     stream.read_exact(&mut head).await?;
     let status = head.strip_prefix(b"HTTP/1.1 ").and_then(|status| str::from_utf8(status).ok());

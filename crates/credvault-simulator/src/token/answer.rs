@@ -1,4 +1,4 @@
-//! Answers of the token endpoint, in the shape that the switches ask for.
+//! Answers of the token endpoint, in the shape that the behaviour asks for. Changes nothing.
 
 use std::time::Duration;
 
@@ -8,33 +8,20 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::refusal::{self, Refused};
 use crate::behaviour::{Behaviour, Dialect, Expiry, ScopeAnswer};
 use crate::ledger::Granted;
-use crate::script::Refusal;
 
-/// A refusal, and what a person might want to know.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
-    pub(crate) description: &'static str,
-}
-
-impl Refused {
-    pub(crate) fn new(refusal: Refusal, description: &'static str) -> Self {
-        Self { refusal, description }
-    }
-}
-
-/// A whole answer.
+/// Status and body of an answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
-    /// Whether there are tokens in it.
+    /// Whether the body holds tokens.
     pub(crate) granted: bool,
 }
 
 impl Answer {
-    /// With tokens. `ends`: in how long and when the access token ends.
+    /// An answer with tokens. `ends` is the access token's remaining life, and the instant of its end.
     pub(crate) fn granted(
         granted: &Granted,
         ends: Option<(Duration, OffsetDateTime)>,
@@ -65,7 +52,7 @@ impl Answer {
                 put("access_token_expire_in", "accessTokenExpireIn", json!(end.unix_timestamp()));
             }
             (Expiry::AbsoluteText, Some((_, end))) => {
-                // RFC 3339 cannot write years beyond 9999: such a token never ends.
+                // RFC 3339 has no years beyond 9999: such a token never ends.
                 if let Ok(text) = end.format(&Rfc3339) {
                     put("expires_at", "expiresAt", json!(text));
                 }
@@ -74,9 +61,9 @@ impl Answer {
         Self { status: StatusCode::OK, body: wrap(fields, &granted.account, behaviour), granted: true }
     }
 
-    /// Without.
+    /// An answer without tokens.
     pub(crate) fn refused(refused: &Refused, dialect: Dialect) -> Self {
-        let (status, body) = super::refusal::render(refused, dialect);
+        let (status, body) = refusal::render(refused, dialect);
         Self { status, body, granted: false }
     }
 }

@@ -1,4 +1,4 @@
-//! What a step makes of an answer.
+//! The effect of a step on a request and its answer: drops, delays, refuses or spoils it.
 
 use std::io;
 use std::sync::Arc;
@@ -16,27 +16,25 @@ use super::{Answer, Refused};
 use crate::script::{RetryAfter, Step};
 use crate::state::Shared;
 
-/// What [`Step::Huge`] adds, in bytes.
+/// The number of bytes that [`Step::Huge`] adds.
 const PADDING: usize = 2 * 1024 * 1024;
 
-/// The response, and whether it has tokens in it. `answer` does what the request asks for: it is called by the steps
-/// under which requests take effect.
+/// The response, and whether it holds tokens. `answer` carries the request out; only steps under which requests take
+/// effect call it.
 pub(crate) fn disturb(
     step: &Step,
     shared: &Arc<Shared>,
     answer: impl FnOnce() -> Answer,
 ) -> (Response, bool) {
     let mut granted = false;
+    let mut note = |answer: Answer| {
+        granted = answer.granted;
+        answer
+    };
     let response = match step {
-        Step::Answer | Step::Slow { .. } | Step::Huge | Step::Drip { .. } => {
-            let answer = answer();
-            granted = answer.granted;
-            match step {
-                Step::Huge => huge(answer),
-                Step::Drip { piece, every } => drip(answer, *piece, *every, shared),
-                _ => answer.into_response(),
-            }
-        }
+        Step::Answer | Step::Slow { .. } => note(answer()).into_response(),
+        Step::Huge => huge(note(answer())),
+        Step::Drip { piece, every } => drip(note(answer()), *piece, *every, shared),
         Step::LoseAnswer => {
             answer();
             cut()
@@ -110,7 +108,7 @@ fn throttle(retry_after: RetryAfter, shared: &Shared) -> Response {
     (StatusCode::TOO_MANY_REQUESTS, headers, body.to_string()).into_response()
 }
 
-/// The date in so many seconds, as RFC 9110, section 5.6.7 wants it: RFC 2822's form, in GMT.
+/// The date after this number of seconds in the form of RFC 9110, section 5.6.7: that of RFC 2822, in GMT.
 fn http_date(shared: &Shared, seconds: u64) -> Option<String> {
     let instant = Instant::now().checked_add(Duration::from_secs(seconds))?;
     Some(shared.wall_time(instant).format(&Rfc2822).ok()?.replace("+0000", "GMT"))

@@ -1,4 +1,4 @@
-//! What a token request does to the ledger.
+//! The effect of a token request on the ledger: authenticates the app and makes, renews or refuses a grant.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use super::request::{Grant, TokenRequest};
 use super::{Answer, Refused};
 use crate::behaviour::{Behaviour, RefreshTokens, ScopeAnswer};
+use crate::credentials::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET};
 use crate::ledger::Granted;
 use crate::parameters::Parameters;
 use crate::rotation::Dead;
 use crate::script::Refusal;
-use crate::simulator::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET};
 use crate::state::{Shared, State};
 
-/// Does it, and says what to answer.
+/// Carries the request out and returns the answer.
 pub(crate) fn effect(shared: &Shared, request: &TokenRequest) -> Answer {
     let now = Instant::now();
     shared.with(|state| match grant(state, request, now) {
@@ -30,7 +30,7 @@ pub(crate) fn effect(shared: &Shared, request: &TokenRequest) -> Answer {
 
 fn grant(state: &mut State, request: &TokenRequest, now: Instant) -> Result<Granted, Refused> {
     let grant = request.grant();
-    // An assertion stands for itself; all others are the app's.
+    // An assertion is signed; all other grants authenticate the app.
     if grant != Grant::Assertion && grant != Grant::Unknown {
         authenticate(request, &state.behaviour)?;
     }
@@ -76,7 +76,7 @@ fn exchange(state: &mut State, parameters: &Parameters, now: Instant) -> Result<
     let name = required(parameters, "code")?;
     let code = ledger.codes.get(name).ok_or_else(|| bad("the code is not known"))?;
     if let Some(family) = code.family {
-        // RFC 6749, section 4.1.2: what was given for it goes too.
+        // RFC 6749, section 4.1.2: the tokens that were issued for it are revoked, too.
         ledger.revoke(family);
         return Err(bad("the code was used before"));
     }
@@ -130,7 +130,7 @@ fn refresh(state: &mut State, parameters: &Parameters, now: Instant) -> Result<G
     }
 }
 
-/// An access token that nothing renews.
+/// An access token without a refresh token.
 fn once(state: &mut State, account: &str, parameters: &Parameters, now: Instant) -> Granted {
     let mut scopes = parameters.scopes();
     if state.behaviour.scope == ScopeAnswer::Narrower {
@@ -147,7 +147,7 @@ fn extend(state: &mut State, parameters: &Parameters, now: Instant) -> Result<Gr
     Ok(state.ledger.hand_out(family, None, state.behaviour.long_lifetime(), now))
 }
 
-/// The `iss` of something that looks like a signed JWT. The signature is not checked, nor are the times.
+/// The `iss` of a text in the form of a signed JWT. Checks neither signature nor times.
 fn issuer(assertion: &str) -> Option<String> {
     let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().ok()?;
     if header.is_empty() || signature.is_empty() {

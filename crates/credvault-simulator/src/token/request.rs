@@ -1,30 +1,30 @@
-//! A token request as it arrived.
+//! A token request as it arrived: its parameters, and the app's id and secret. Checks neither.
 
 use axum::http::{HeaderMap, header};
 
-use super::Refused;
+use super::refusal::Refused;
 use crate::behaviour::ClientAuth;
 use crate::credentials;
 use crate::parameters::Parameters;
 use crate::script::Refusal;
 
-/// A client id and secret, and where they stood.
+/// A client id and secret, and the place in the request that held them.
 pub(crate) struct Shown {
     pub(crate) by: ClientAuth,
     pub(crate) id: String,
     pub(crate) secret: String,
 }
 
-/// What is asked for.
+/// The kind of grant that is requested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Grant {
-    /// RFC 6749, section 4.1.3.
+    /// An authorization code (RFC 6749, section 4.1.3).
     Code,
-    /// RFC 6749, section 6.
+    /// A refresh token (RFC 6749, section 6).
     Refresh,
-    /// RFC 6749, section 4.4.
+    /// The app's own credentials (RFC 6749, section 4.4).
     ClientCredentials,
-    /// RFC 7523: Google's service accounts.
+    /// A signed assertion (RFC 7523), as for Google's service accounts.
     Assertion,
     /// Meta's exchange of an access token for one that lives longer.
     Extension,
@@ -59,7 +59,7 @@ impl TokenRequest {
         Ok(Self { parameters: body.or(query), shown })
     }
 
-    /// Which grant it is. TikTok Shop has a name of its own for the code's; Shopify and TikTok Ads give none.
+    /// The kind of grant. TikTok Shop has a name of its own for a code; Shopify and TikTok Ads send none.
     pub(crate) fn grant(&self) -> Grant {
         match self.parameters.get("grant_type") {
             Some("authorization_code" | "authorized_code") => Grant::Code,

@@ -1,4 +1,4 @@
-//! `/me` and `/revoke`.
+//! The endpoints `/me` and `/revoke`.
 
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Revocation};
 use serde_json::json;

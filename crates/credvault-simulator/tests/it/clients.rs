@@ -1,4 +1,4 @@
-//! How the app shows its secret.
+//! The places in which the app sends its secret.
 
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, ClientAuth, SECOND_CLIENT_SECRET};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Each grant, and what it leaves in the ledger.
+//! Each kind of grant, and its effect on the ledger.
 
 use std::time::Duration;
 

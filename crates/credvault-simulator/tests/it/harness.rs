@@ -7,7 +7,7 @@ use credvault_simulator::{Behaviour, CLIENT_ID, CLIENT_SECRET, Simulator, Step};
 use reqwest::{Client, Response};
 use serde_json::Value;
 
-/// Where consent leads back to. Nobody listens there, for no redirect is followed.
+/// The registered callback. No server listens there, because the client follows no redirects.
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:9/callback";
 /// A verifier and its challenge, from RFC 7636, appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -56,7 +56,7 @@ impl Fixture {
         self.post("/token", &[&app, pairs].concat()).await
     }
 
-    /// So too, with an answer in JSON.
+    /// A token request as the app, with the answer parsed as JSON.
     pub(crate) async fn token(&self, pairs: &[(&str, &str)]) -> (u16, Value) {
         json(self.try_token(pairs).await.unwrap()).await
     }
@@ -132,7 +132,7 @@ pub(crate) async fn json(response: Response) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {body}")))
 }
 
-/// The query of where a response redirects to.
+/// The query of the URL that a response redirects to.
 pub(crate) fn parameters(response: &Response) -> Vec<(String, String)> {
     let location = response.headers()["location"].to_str().unwrap();
     url::Url::parse(location).unwrap().query_pairs().into_owned().collect()

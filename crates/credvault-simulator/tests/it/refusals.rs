@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Fixture;
 
-/// What a refresh with an unknown token gets.
+/// The answer to a refresh with an unknown token.
 async fn dead(dialect: Dialect) -> (u16, Value) {
     Fixture::with(|behaviour| behaviour.errors = dialect).await.refresh("unknown").await
 }

@@ -1,4 +1,4 @@
-//! What renewing does to refresh tokens.
+//! The effect of refreshes on refresh tokens.
 
 use std::time::Duration;
 

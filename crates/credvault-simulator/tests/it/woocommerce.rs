@@ -1,4 +1,4 @@
-//! The hand-off of API keys.
+//! WooCommerce's delivery of API keys.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Fixture, form, parameters, text, value};
 
-/// An app that takes keys, and answers with this status.
+/// An app that receives keys and answers with this status.
 async fn app(status: StatusCode) -> (String, Arc<Mutex<Vec<Value>>>) {
     let taken = Arc::<Mutex<Vec<Value>>>::default();
     let keep = Arc::clone(&taken);
@@ -58,7 +58,7 @@ async fn keys_are_posted_and_work_until_the_account_revokes_them() {
     assert_eq!(basic().await.unwrap().status(), 200);
     let query = form(&[("consumer_key", &key), ("consumer_secret", &secret)]);
     assert!(fixture.get(&format!("/me?{query}")).await.text().await.unwrap().contains("shop-5"));
-    assert_eq!(fixture.simulator.counts().handed_over, 1);
+    assert_eq!(fixture.simulator.counts().keys_delivered, 1);
     fixture.simulator.revoke_account("shop-5");
     assert_eq!(basic().await.unwrap().status(), 401);
 }
@@ -83,7 +83,7 @@ async fn keys_that_nobody_takes_do_not_work() {
     let request = fixture.client.get(fixture.simulator.url() + "/me");
     let request = request.basic_auth(text(&keys, "consumer_key"), Some(text(&keys, "consumer_secret")));
     assert_eq!(request.send().await.unwrap().status(), 401);
-    assert_eq!(fixture.simulator.counts().handed_over, 0);
+    assert_eq!(fixture.simulator.counts().keys_delivered, 0);
 }
 
 #[tokio::test]
