@@ -1,4 +1,4 @@
-//! Certificate authorities and the certificates that they issue, good and bad.
+//! Certificate authorities and the certificates that they issue, valid and invalid ones. Verifies nothing.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -6,7 +6,7 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-/// A certificate authority.
+/// A certificate authority with its key.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -16,28 +16,28 @@ pub struct Authority {
 /// A certificate with its key.
 #[derive(Clone)]
 pub struct Leaf {
-    /// The certificate, in PEM.
+    /// The certificate in PEM form.
     pub certificate: String,
-    /// The certificate, in DER.
+    /// The certificate in DER form.
     pub der: Vec<u8>,
-    /// Its private key, in PEM.
+    /// The private key in PEM form.
     pub key: String,
 }
 
-/// What a leaf certificate says. The default is a sound service certificate without a name.
+/// The content of a leaf certificate. The default is a valid service certificate without a name.
 #[derive(Clone)]
 pub struct LeafSpec {
-    /// URI names.
+    /// The URI names in the certificate.
     pub uris: Vec<String>,
-    /// DNS names and addresses.
+    /// The DNS names and IP addresses in the certificate.
     pub names: Vec<String>,
-    /// From when on it is valid, relative to now.
+    /// The beginning of its validity, relative to now.
     pub begins: Duration,
-    /// Until when it is valid, relative to now.
+    /// The end of its validity, relative to now.
     pub ends: Duration,
-    /// Whether it is an authority's.
+    /// Whether it is the certificate of an authority.
     pub authority: bool,
-    /// Whether it may sign messages.
+    /// Whether its key usage includes signatures.
     pub digital_signature: bool,
 }
 
@@ -55,7 +55,7 @@ impl Default for LeafSpec {
 }
 
 impl LeafSpec {
-    /// A service's certificate.
+    /// The content of a service's certificate.
     pub fn service(id: &str) -> Self {
         Self { uris: vec![id.to_owned()], ..Self::default() }
     }
@@ -84,7 +84,7 @@ impl LeafSpec {
 }
 
 impl Authority {
-    /// A new authority.
+    /// A new self-signed authority.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -96,7 +96,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem, der }
     }
 
-    /// An authority under this one, whose certificate ends so long from now.
+    /// An authority under this one; its certificate ends after this time.
     pub fn intermediate(&self, name: &str, ends: Duration) -> Self {
         let key = KeyPair::generate().unwrap();
         let spec = LeafSpec { ends, authority: true, ..LeafSpec::default() };
@@ -118,7 +118,7 @@ impl Authority {
         &self.der
     }
 
-    /// Issues a certificate.
+    /// Issues a certificate with this content.
     pub fn issue(&self, spec: &LeafSpec) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let certificate = spec.params().signed_by(&key, &self.issuer).unwrap();
@@ -132,7 +132,7 @@ impl Authority {
 }
 
 impl Leaf {
-    /// A certificate that nobody vouches for.
+    /// A self-signed certificate, which no authority has issued.
     pub fn self_signed(spec: &LeafSpec) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = spec.params().self_signed(&key).unwrap();

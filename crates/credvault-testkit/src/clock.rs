@@ -1,4 +1,4 @@
-//! A clock that moves only when it is told to.
+//! A clock that stands still until a test moves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_domain::{Clock, Timestamp};
 
-/// A clock that moves only when it is told to. Clones show the same time.
+/// A clock that stands still until a test moves it. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     micros: Arc<AtomicI64>,
@@ -22,17 +22,17 @@ impl ManualClock {
         Self { micros, trusted: Arc::new(AtomicBool::new(true)) }
     }
 
-    /// Moves it forward.
+    /// Moves the clock forward.
     pub fn advance(&self, duration: Duration) {
         self.micros.fetch_add(i64::try_from(duration.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Moves it back.
+    /// Moves the clock back.
     pub fn set_back(&self, duration: Duration) {
         self.micros.fetch_sub(i64::try_from(duration.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Says that it may be the wrong one, or that it is not.
+    /// Sets whether the clock counts as trusted.
     pub fn trust(&self, trusted: bool) {
         self.trusted.store(trusted, Ordering::SeqCst);
     }

@@ -1,6 +1,6 @@
-//! What tests are made with: certificate authorities, token issuers, a clock that obeys, a real PostgreSQL.
+//! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL.
 //!
-//! Everything is real but small. A helper that fails panics, for a test that cannot be set up has failed.
+//! Every tool is real but small. A tool that fails panics, because a test that cannot be set up has failed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -24,7 +24,7 @@ pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 /// A text that no log, trace, metric, error or audit record may ever show. Every secret of a test contains it.
 pub const CANARY: &str = "CANARY";
 
-/// A text that is broken at a place: with each of these words put in there, and without the byte that stands there.
+/// Copies of a text that are broken at one place: with each of these words inserted there, and without the byte there.
 pub fn broken_at(text: &str, place: usize, words: &[&str]) -> Vec<String> {
     let (before, after) = text.split_at(place);
     let without = format!("{before}{}", &after[1..]);

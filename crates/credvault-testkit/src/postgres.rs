@@ -8,30 +8,30 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A running server.
+/// A running PostgreSQL server.
 pub struct Postgres {
     host: String,
     port: u16,
     password: String,
-    /// Stops the server when this process ends, however it ends: it waits for its input to close.
+    /// Stops the server when its input closes, so also when this process is killed.
     _reaper: Option<Child>,
 }
 
-/// A database of a test's own, with a URL for migrating it and one for running as its own role.
+/// A test's own database, with a URL for its migrations and one for its own role.
 #[derive(Clone, Debug)]
 pub struct PostgresDatabase {
-    /// As a superuser.
+    /// The URL of the superuser.
     pub migrate_url: String,
-    /// As the role of the service, which the migration is to create.
+    /// The URL of the service's role, which the migrations create.
     pub url: String,
-    /// The name of the role that is to own the schema.
+    /// The role that will own the schema.
     pub owner_role: String,
     /// The port of the server.
     pub port: u16,
 }
 
 impl Postgres {
-    /// The server of this process. Started at the first call.
+    /// The server of this process, started at the first call.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("CREDVAULT_TEST_POSTGRES") {
@@ -121,12 +121,12 @@ impl PostgresDatabase {
         rest.split(':').next().unwrap_or_default().to_owned()
     }
 
-    /// Runs SQL as the superuser and gives what it prints, unaligned.
+    /// Runs SQL as the superuser and returns its output, unaligned.
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.migrate_url, sql)
     }
 
-    /// Runs SQL as the service's role; the error text if it is refused.
+    /// Runs SQL as the service's role and returns the error text if the server refuses it.
     pub fn psql_as_service(&self, sql: &str) -> Result<String, String> {
         try_psql(&self.url, sql)
     }
@@ -196,7 +196,7 @@ fn reaper(bin: &Path, as_root: bool, data: &Path, folder: &Path) -> Child {
     let mut command = server_command(Path::new("sh"), as_root, |command| {
         command.args(["-c", &script]);
     });
-    // A group of its own, so that an interrupt at the terminal does not end it before its work.
+    // A process group of its own, so that an interrupt at the terminal does not end it before its work.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }

@@ -1,25 +1,25 @@
-//! A proxy in front of PostgreSQL that counts round trips in which work was done, can fall silent, and can cut.
+//! A proxy in front of PostgreSQL that counts round trips which did work, and that can fall silent or cut connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts, over all connections made through it, how often a client sent something to execute and then waited.
+/// Counts, over all its connections, how often a client sent statements to execute and then waited.
 #[derive(Clone, Debug)]
 pub struct RoundTrips {
-    /// The port that it listens on.
+    /// The port that the proxy listens on.
     pub port: u16,
     count: Arc<AtomicU64>,
     silenced: Arc<AtomicU64>,
     last: Arc<AtomicU64>,
-    /// Whether what comes after the last is swallowed, instead of ending its connection.
+    /// Whether messages after the last permitted one are swallowed; otherwise their connection is cut.
     swallows: Arc<AtomicBool>,
     swallowed: Arc<AtomicU64>,
 }
 
 impl RoundTrips {
-    /// Starts to forward to a server on loopback.
+    /// Starts to forward connections to a server on loopback.
     pub fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let this = Self {
@@ -65,38 +65,38 @@ impl RoundTrips {
         this
     }
 
-    /// The connections made so far carry nothing from now on and stay open, as if the server had lost its power. New
-    /// ones work.
+    /// Lets the present connections stay open but carry nothing, as if the server had lost its power. New connections
+    /// work.
     pub fn silence(&self) {
         self.silenced.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Lets that many more through; the one after them does not arrive, and its connection is cut, as if the client had
-    /// been killed before it.
+    /// Lets this number of round trips through. The next one does not arrive and its connection is cut, as if the client
+    /// had been killed before it.
     pub fn cut_after(&self, more: u64) {
         self.last.store(self.count() + more, Ordering::SeqCst);
     }
 
-    /// Lets that many more through, and swallows what comes after them, on all connections, as if the server had
+    /// Lets this number of round trips through and swallows all later ones, on all connections, as if the server had
     /// stopped.
     pub fn silence_after(&self, more: u64) {
         self.swallows.store(true, Ordering::SeqCst);
         self.cut_after(more);
     }
 
-    /// How many were swallowed so far.
+    /// The number of round trips that were swallowed.
     pub fn swallowed(&self) -> u64 {
         self.swallowed.load(Ordering::SeqCst)
     }
 
-    /// How many there were so far.
+    /// The number of round trips that were counted.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
     }
 }
 
-/// Whether a flight of messages holds a simple query (Q), a parse (P) or an execution (E): a lone Sync, with which the
-/// pool tests a returned connection behind the caller's back, does no work.
+/// Whether a batch of messages holds a simple query (Q), a parse (P) or an execution (E). A lone Sync, with which the pool
+/// tests a returned connection, does no work.
 fn executes(mut bytes: &[u8]) -> bool {
     while let [kind, a, b, c, d, ..] = *bytes {
         if matches!(kind, b'Q' | b'P' | b'E') {
@@ -108,7 +108,7 @@ fn executes(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// What becomes of what a client has sent.
+/// The fate of a batch of messages from a client.
 #[derive(PartialEq, Eq)]
 enum Then {
     Forward,

@@ -1,4 +1,4 @@
-//! Issuers of tokens, and tokens that nobody should accept.
+//! Issuers of tokens, for valid tokens and for forged ones that a verifier must refuse.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,14 +7,14 @@ use ring::rsa::PublicKeyComponents as RsaComponents;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use serde_json::{Value, json};
 
-/// What a token is signed with.
+/// The signature algorithm of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Algorithm {
-    /// RSA.
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RS256).
     Rs256,
-    /// ECDSA on P-256.
+    /// ECDSA on P-256 with SHA-256 (ES256).
     Es256,
-    /// Ed25519.
+    /// EdDSA on the curve Ed25519.
     EdDsa,
 }
 
@@ -24,7 +24,7 @@ enum Key {
     Ed25519(Box<Ed25519KeyPair>),
 }
 
-/// An issuer with one key.
+/// An issuer of tokens with one key.
 pub struct TokenIssuer {
     key: Key,
     kid: String,
@@ -33,7 +33,7 @@ pub struct TokenIssuer {
 /// A 2048-bit RSA key that protects nothing.
 const RSA_KEY: &str = include_str!("rsa-test-key.b64");
 
-/// An issuer with an RSA key, always the same one: ring cannot make RSA keys.
+/// An issuer with an RSA key. It is always the same key, because ring cannot generate RSA keys.
 pub fn rsa_issuer(kid: &str) -> TokenIssuer {
     let der = base64::engine::general_purpose::STANDARD.decode(RSA_KEY.replace('\n', "")).unwrap();
     TokenIssuer { key: Key::Rsa(Box::new(RsaKeyPair::from_pkcs8(&der).unwrap())), kid: kid.to_owned() }
