@@ -24,7 +24,7 @@ impl<T> Recorded<T> {
         Recorded(convert(self.0))
     }
 
-    /// The value.
+    /// The value, without the proof that its record is durable.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -42,7 +42,7 @@ pub struct Audit<'a> {
 }
 
 impl Store {
-    /// The audit log.
+    /// The repository of audit records.
     pub fn audit(&self) -> Audit<'_> {
         Audit { store: self }
     }

@@ -1,4 +1,5 @@
-//! The repository of authorisations in progress: a state is used once, within ten minutes, by whoever began it.
+//! The repository of authorizations in progress. A state works once, within ten minutes, and only for the tenant, user
+//! and browser that began it.
 
 pub(crate) mod callbacks;
 pub(crate) mod delivered_keys;
@@ -40,7 +41,7 @@ const LIFE: Duration = Duration::from_secs(600);
 /// The call that a consent began with. Its user is the caller's own, whatever the call reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Beginner {
-    /// The service.
+    /// The service that began the authorization.
     pub service: ServiceId,
     /// The verified user, if there was one.
     pub user: Option<UserId>,
@@ -64,21 +65,21 @@ pub struct Bringer<'a> {
 /// A consent that is to begin.
 #[derive(Clone, Debug)]
 pub struct NewAuthorization {
-    /// Who begins it.
+    /// The service and user that begin it.
     pub beginner: Beginner,
     /// What stands for the browser or session.
     pub session: Option<String>,
     /// Whether the provider sends the browser back to the vault's own callback, and not to a back end.
     pub public: bool,
-    /// The origin of the page that is told of the browser's return.
+    /// The origin of the page that receives the message of the browser's return.
     pub return_origin: Option<String>,
-    /// Where the browser goes where that page cannot be told: a URL of the same origin.
+    /// The redirect for a browser in which that page cannot receive it: a URL of the same origin.
     pub return_url: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
     /// Where the code will be exchanged, if that is known.
     pub exchange_url: Option<String>,
-    /// With which app.
+    /// The provider's id of the app.
     pub client_id: String,
     /// What is asked for.
     pub scopes: Vec<String>,
@@ -95,7 +96,7 @@ pub struct BegunAuthorization {
     pub expire_time: Timestamp,
 }
 
-/// A consent in progress, as somebody finds it who has nothing but its state.
+/// An authorization in progress, found by its state alone.
 #[derive(Debug)]
 pub struct AwaitedAuthorization {
     pub(crate) state_hash: Vec<u8>,
@@ -105,17 +106,17 @@ pub struct AwaitedAuthorization {
     pub over: Option<AuthorizationError>,
     /// Whether the provider has sent the browser back already.
     pub arrived: bool,
-    /// Whose it is.
+    /// The tenant of the connection.
     pub tenant: TenantId,
-    /// Who began it.
+    /// The service and user that began it.
     pub beginner: Beginner,
-    /// For which connection.
+    /// The connection that waits for consent.
     pub connection: ConnectionId,
     /// Whether the browser comes back to the vault's own callback.
     pub public: bool,
-    /// The origin of the page that is told of it; `None` if the vault asks the person.
+    /// The origin of the page that receives the message; `None` if the vault asks the person.
     pub return_origin: Option<String>,
-    /// Where the browser goes where that page cannot be told.
+    /// The redirect for a browser in which that page cannot receive it.
     pub return_url: Option<String>,
     /// Where the provider was told to send the browser back to.
     pub redirect_uri: String,
@@ -212,7 +213,7 @@ impl Authorizations<'_> {
         .await
     }
 
-    /// The consent that a state belongs to, for whoever has no tenant: a browser.
+    /// The authorization of a state, for a browser, which has no tenant.
     ///
     /// # Errors
     /// [`Error::Authorization`] if there is none.
@@ -326,7 +327,7 @@ impl Authorizations<'_> {
         row::connection(model.ok_or(AuthorizationError::Unknown)?)
     }
 
-    /// Takes a state back, once and for all. Whoever brings it must be who began: the scope's reach does not matter.
+    /// Uses a state up. Only the user and service that began may do so, whatever the reach of the scope.
     ///
     /// # Errors
     /// [`Error::Authorization`] if it is not accepted.
@@ -441,7 +442,8 @@ fn fingerprint(key: &TenantKey, tenant: &TenantId, what: &[u8], text: &str) -> V
     key.fingerprint(tenant, &[b"authorization", what, text.as_bytes()]).to_vec()
 }
 
-/// Not under the tenant's key: whoever brings a state back has no tenant yet. It is too random to be guessed.
+/// A plain hash, not one under the tenant's key: a browser that returns with a state has no tenant yet. A state is too
+/// random to be guessed.
 pub(crate) fn state_hash(state: &str) -> Vec<u8> {
     sha256(&[b"credvault state", state.as_bytes()]).to_vec()
 }

@@ -38,15 +38,15 @@ use crate::{Error, NewCredential, Recorded, Store, Write};
 pub struct NewConnection {
     /// Whose it will be; the platform's only in the platform's own space.
     pub owner: Owner,
-    /// The catalog entry.
+    /// The provider in the catalog.
     pub provider: ProviderId,
-    /// Its name.
+    /// The name of the account.
     pub account_name: AccountName,
-    /// How it authenticates.
+    /// The way to authenticate, one of the provider's.
     pub auth_mode: AuthMode,
     /// Settings that the catalog has accepted.
     pub config: Config,
-    /// Labels.
+    /// The caller's labels for it.
     pub labels: Labels,
     /// The account's id at the provider, if known.
     pub external_account_id: Option<String>,
@@ -57,7 +57,7 @@ pub struct NewConnection {
 /// What is to change. `None` leaves a field as it is.
 #[derive(Clone, Default, Debug)]
 pub struct ConnectionPatch {
-    /// A new name.
+    /// The new name of the account.
     pub account_name: Option<AccountName>,
     /// New settings, all of them, which the catalog has accepted.
     pub config: Option<Config>,
@@ -67,7 +67,7 @@ pub struct ConnectionPatch {
     pub labels: Option<Labels>,
     /// A new account id; `Some(None)` clears it.
     pub external_account_id: Option<Option<String>>,
-    /// On or off.
+    /// Whether fetches shall be served.
     pub enabled: Option<bool>,
 }
 

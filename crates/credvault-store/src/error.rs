@@ -5,8 +5,8 @@ use std::time::Duration;
 use credvault_domain::{StateError, TenantId, Version};
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
-/// An error of the store. None of them carries a secret or a statement with values. Exhaustive on purpose: whoever
-/// answers callers must say something of each.
+/// An error of the store, without secrets and statement values. Exhaustive on purpose: the code that answers callers
+/// must handle each of them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such tenant.
@@ -40,7 +40,7 @@ pub enum Error {
     CredentialExpired,
     /// The resource changed since it was read.
     #[error(
-        "the resource was changed by somebody else; read it again and repeat the change with its new etag"
+        "the resource has changed since it was read; read it again and repeat the change with its new etag"
     )]
     EtagMismatch,
     /// The credential changed since it was read.
@@ -84,7 +84,7 @@ pub enum Error {
              or the operator raises store.connections_of_tenant"
     )]
     TenantFull {
-        /// The quota.
+        /// The largest number that is allowed.
         most: u32,
     },
     /// The user has as many connections as may be.
@@ -93,7 +93,7 @@ pub enum Error {
              or the operator raises store.connections_of_user"
     )]
     UserFull {
-        /// The quota.
+        /// The largest number that is allowed.
         most: u32,
     },
     /// The consent was given for another account.
@@ -165,15 +165,15 @@ pub enum AuthorizationError {
     /// This tenant has no such state.
     #[error("the state is not one that BeginAuthorization gave for this tenant; begin again")]
     Unknown,
-    /// It was used.
+    /// The state was used before.
     #[error("the state was used already; begin again")]
     Replayed,
     /// Its time is over.
     #[error("the state is older than ten minutes; begin again")]
     Expired,
-    /// Somebody else began it.
+    /// Another user, browser or session began it.
     #[error(
-        "the consent was begun by another user, in another browser or in another session; whoever began it must \
+        "the consent was begun by another user, in another browser or in another session, and only they can \
          complete it"
     )]
     Foreign,

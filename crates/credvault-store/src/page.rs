@@ -1,4 +1,4 @@
-//! Pages of listings.
+//! Pages of listings: positions sealed into page tokens, and the order of rows that they continue.
 
 pub(crate) mod weight;
 
@@ -21,10 +21,10 @@ pub struct Page {
     pub query: Vec<u8>,
 }
 
-/// One page.
+/// One page of a listing.
 #[derive(Clone, Debug)]
 pub struct Listed<T> {
-    /// Its items.
+    /// The items of the page, in order.
     pub items: Vec<T>,
     /// The token of the next page; empty if this is the last.
     pub next_page_token: String,

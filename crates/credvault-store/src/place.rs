@@ -17,7 +17,7 @@ impl Place {
         &self.tenant
     }
 
-    /// The connection's id.
+    /// The id of the connection.
     pub fn connection(&self) -> ConnectionId {
         self.connection
     }

@@ -27,8 +27,8 @@ struct Due {
 }
 
 impl Store {
-    /// Does what is due now, and tells how many connections were purged. Any number of replicas may do so at a time. While
-    /// the clock is not trusted, only what somebody has asked for is done: nothing is destroyed because its time is over.
+    /// Removes data that is due now, and returns the number of purged connections. Any number of replicas may do so at a
+    /// time. While the clock is not trusted, removes only what a caller has deleted, and nothing whose time is over.
     ///
     /// # Errors
     /// The database fails; what was not done is done the next time. One kind that fails does not keep the others.
@@ -59,7 +59,7 @@ impl Store {
             due("purges", "connections", "purge_time <= {}", now.micros()),
             due("requests", "requests", "create_time < {}", now.before(REQUEST_MEMORY).micros()),
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
-            // A state that comes too late is told so for a while.
+            // For some time, a late state gets an error that says so.
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
             due("webhooks", "webhook_deliveries", "expire_time < {}", now.micros()),
             due("app_webhooks", "app_deliveries", "expire_time < {}", now.micros()),

@@ -37,7 +37,7 @@ const ATTEMPTS: i64 = 16;
 /// What a provider has to be told.
 #[derive(Debug)]
 pub struct ToRevoke {
-    /// Where.
+    /// The key of the connection.
     pub place: Place,
     /// The connection as it is now.
     pub connection: Connection,

@@ -14,7 +14,7 @@ pub(crate) struct SealedRecord<'a> {
     pub(crate) schema: i64,
     /// The version of the tenant's key.
     pub(crate) key_version: i64,
-    /// The sealed bytes.
+    /// The sealed bytes of the record.
     pub(crate) bytes: &'a [u8],
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Sealed {
     pub(crate) schema: i64,
     /// The version of the tenant's key.
     pub(crate) key_version: i64,
-    /// The sealed bytes.
+    /// The sealed bytes of the record.
     pub(crate) bytes: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! An open database.
+//! An open database, from which all repositories are reached.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

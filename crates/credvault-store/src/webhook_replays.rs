@@ -1,6 +1,6 @@
 //! The repository of webhook deliveries: each counts once within its window, on all replicas together, for whom its key
-//! belongs to. What a connection's own key signs counts once for the connection; what an app's key signs, once for the app,
-//! or whoever sees a delivery could show it to the vault for each of the app's connections.
+//! belongs to. What a connection's own key signs counts once for the connection; what an app's key signs, once for the app:
+//! otherwise an attacker with one delivery could present it for each of the app's connections.
 
 use std::time::Duration;
 

@@ -101,7 +101,7 @@ impl AuditLog {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the audit writer ended badly"),
             Err(_) => {
-                tracing::error!("records that nobody waits for any more could not be written");
+                tracing::error!("audit records of calls that have ended could not be written");
                 writer.abort();
             }
         }
@@ -122,7 +122,7 @@ impl Writer {
         while waiting.recv_many(&mut batch, BATCH).await > 0 {
             metrics::histogram!("credvault_audit_batch_calls")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-            // Whoever gave up has told its caller that there is no record.
+            // A caller that stopped waiting has reported that there is no record.
             batch.retain(|job| !job.done.is_closed());
             match self.write(&batch).await {
                 // One bad record must not refuse its neighbours.
@@ -150,7 +150,7 @@ impl Writer {
             Ok(Ok(())) => Written::Yes,
             Ok(Err(error)) => {
                 tracing::error!(%error, "audit records could not be written");
-                // Connections that nobody gave back in all that time wait for the same silent end.
+                // Connections that were not returned in all that time wait for the same silent server.
                 if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
                     self.connections.renew_unless_lately().await;
                 }
@@ -176,7 +176,7 @@ enum Written {
 }
 
 fn finish(job: Job, written: bool) {
-    // Whoever waited may be gone.
+    // The caller may have stopped waiting.
     let _ = job.done.send(written);
 }
 

@@ -20,7 +20,7 @@ use crate::{Audit, Error, Listed, Page};
 pub struct AuditFilter {
     /// From this instant on.
     pub start_time: Option<Timestamp>,
-    /// Before this instant.
+    /// Records before this instant only.
     pub end_time: Option<Timestamp>,
     /// Calls of this service.
     pub service: Option<ServiceId>,
@@ -37,17 +37,17 @@ pub struct AuditFilter {
 /// What records are counted by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuditGroup {
-    /// The calling service.
+    /// Grouped by the calling service.
     Service,
-    /// The user.
+    /// Grouped by the verified user.
     User,
-    /// The RPC.
+    /// Grouped by the RPC.
     Action,
-    /// The connection.
+    /// Grouped by the connection.
     Connection,
-    /// The provider.
+    /// Grouped by the provider.
     Provider,
-    /// How it ended.
+    /// Grouped by the call's outcome.
     Outcome,
     /// Why it was refused or failed.
     Reason,
@@ -198,23 +198,23 @@ fn key(row: &sea_orm::QueryResult, index: usize, group: AuditGroup) -> Result<St
 /// one does not know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditRecord {
-    /// A UUIDv7.
+    /// A UUIDv7, which orders records by time.
     pub id: Uuid,
     /// When the call was decided.
     pub time: Timestamp,
-    /// The calling service.
+    /// The calling service's SPIFFE ID.
     pub service: Option<String>,
-    /// The verified user.
+    /// The verified user of the call.
     pub user: Option<String>,
     /// What vouched for the tenant.
     pub tenant_source: String,
-    /// The RPC.
+    /// The RPC that was called.
     pub action: String,
-    /// The connection.
+    /// The connection that the call named.
     pub connection: Option<ConnectionId>,
     /// The user whose things it was about.
     pub owner_user: Option<String>,
-    /// Its provider.
+    /// The provider of the connection.
     pub provider: Option<String>,
     /// The version returned or changed.
     pub version: Option<Version>,
@@ -224,7 +224,7 @@ pub struct AuditRecord {
     pub changed: Vec<String>,
     /// The names of what left the vault although it is kept inside otherwise.
     pub released: Vec<String>,
-    /// How it ended.
+    /// Grouped by the call's outcome.
     pub outcome: AuditOutcome,
     /// Why, unless it ended well.
     pub reason: Option<String>,
@@ -232,7 +232,7 @@ pub struct AuditRecord {
     pub policies: Vec<String>,
     /// The trace, in hexadecimal.
     pub trace: String,
-    /// The caller's address.
+    /// The network address of the caller.
     pub source: Option<String>,
 }
 

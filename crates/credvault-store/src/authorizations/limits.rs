@@ -17,7 +17,7 @@ use crate::entity::authorization::{Column, Entity};
 const OPEN: (u64, u64) = (20, 200);
 /// How many consents of one user may begin within a minute.
 const STARTS: u64 = 10;
-/// The minute.
+/// The window over which beginnings are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Authorizations<'_> {

@@ -24,7 +24,7 @@ pub(crate) const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What a row of the feed says of its subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChangeKind {
-    /// It is new.
+    /// The subject was created.
     Created,
     /// Something of it has changed.
     Updated,
@@ -76,7 +76,7 @@ impl ChangeKind {
     }
 }
 
-/// What has changed.
+/// The subject of a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ChangeSubject {
     /// The tenant itself, its keys included.
@@ -92,7 +92,7 @@ pub enum ChangeSubject {
 /// A row of the feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeedRow {
-    /// What has changed.
+    /// The object that has changed.
     pub subject: ChangeSubject,
     /// How it has changed.
     pub kind: ChangeKind,
@@ -114,7 +114,7 @@ pub struct FeedPosition {
 /// Rows in the order of their transactions, and the position after the last of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeedPage {
-    /// The rows.
+    /// The rows, in the order of the feed.
     pub rows: Vec<FeedRow>,
     /// Where to read on.
     pub position: FeedPosition,

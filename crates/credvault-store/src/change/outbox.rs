@@ -15,7 +15,7 @@ use crate::entity::connection;
 use crate::events::lifetime::{DEAD_MEMORY, DELIVERY_LIFETIME, FULL_FAILURE, is_full};
 use crate::{Database, Error, Store};
 
-/// Something to tell.
+/// An event that the transaction of its change will queue.
 pub(crate) struct NewEvent {
     kind: EventType,
     data: Value,

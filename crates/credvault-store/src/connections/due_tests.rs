@@ -20,7 +20,7 @@ const FIRST: Duration = Duration::from_secs(24 * 3600);
 /// A credential that is to be tested.
 #[derive(Clone, Debug)]
 pub struct DueVerification {
-    /// Which one.
+    /// The key of the connection.
     pub place: Place,
     /// The user who owns it, if a user does.
     pub owner_user: Option<UserId>,
@@ -76,8 +76,8 @@ impl Store {
         Ok(rows.into_iter().map(due).collect())
     }
 
-    /// Says when a credential is to be tested next. Whether that was still as it was when it was found: of several
-    /// replicas, one is told yes.
+    /// Sets the time of a credential's next test. Returns `false` if another replica has changed it since the search, so
+    /// that only one of them runs the test.
     ///
     /// # Errors
     /// The database fails.

@@ -1,4 +1,4 @@
-//! Listing connections.
+//! The listing of connections, by filters and in pages.
 
 use credvault_domain::{AccountName, Connection, ConnectionState, Owner, ProviderId, TenantScope};
 use futures::StreamExt as _;
@@ -12,15 +12,15 @@ use crate::{Connections, Error, Listed, Page};
 /// Which connections are wanted. Everything given must hold.
 #[derive(Clone, Default, Debug)]
 pub struct ConnectionFilter {
-    /// Of this owner.
+    /// Only connections of this owner.
     pub owner: Option<Owner>,
-    /// At this provider.
+    /// Only connections at this provider.
     pub provider: Option<ProviderId>,
-    /// With this name.
+    /// Only connections with this account name.
     pub account_name: Option<AccountName>,
-    /// In this state.
+    /// Only connections in this state.
     pub state: Option<ConnectionState>,
-    /// Deleted ones, too.
+    /// Deleted connections, too, until they are purged.
     pub show_deleted: bool,
 }
 

@@ -24,14 +24,14 @@ use crate::{Error, Recorded, Write};
 /// What a provider says to a credential.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Tested {
-    /// It is accepted.
+    /// The provider accepts the credential.
     Accepted {
         /// The account's id at the provider, if it says so.
         account: Option<String>,
         /// Settings that the provider has confirmed by that, with their values.
         settings: BTreeMap<String, String>,
     },
-    /// It is not.
+    /// The provider refuses the credential.
     Refused,
 }
 

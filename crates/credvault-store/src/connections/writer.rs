@@ -58,7 +58,7 @@ impl ConnectionRow {
         self.before.error_reason.as_deref() == Some(reason.as_str())
     }
 
-    /// Clears the error.
+    /// Clears the error's reason, code and time.
     pub(crate) fn recover(&mut self) {
         self.columns.error_reason = Set(None);
         self.columns.error_code = Set(None);

@@ -21,14 +21,14 @@ use crate::{Credentials, Database, Error, Place, Store, Weighed};
 pub enum Selector {
     /// That of one connection; a version other than the current one if given.
     Connection {
-        /// Its id.
+        /// The id of the connection.
         id: ConnectionId,
-        /// The version.
+        /// The version, if not the current one.
         version: Option<Version>,
     },
     /// The first of: the user's, the tenant's, the platform's, among connections that have a credential.
     Provider {
-        /// The provider.
+        /// The provider in the catalog.
         provider: ProviderId,
         /// The user, if one is meant. One who is out of the scope's reach has no connections.
         user: Option<UserId>,
@@ -40,7 +40,7 @@ pub enum Selector {
 /// What was found, still sealed. Policy looks at the connection before anybody opens it.
 #[derive(Debug)]
 pub struct Fetched {
-    /// The connection.
+    /// The connection that was found.
     pub connection: Connection,
     /// In whose space it lives: the tenant's, or the platform's.
     pub tenant: TenantId,
@@ -50,7 +50,7 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// Where it lives.
+    /// The key of the connection.
     pub fn place(&self) -> Place {
         Place { tenant: self.tenant.clone(), connection: self.connection.id }
     }
@@ -68,12 +68,12 @@ impl Weighed for Fetched {
     }
 }
 
-/// An opened credential.
+/// A credential in plaintext, after its sealed bytes were opened.
 #[derive(Debug)]
 pub struct OpenedCredential {
     /// Its fields, the newest tokens among them.
     pub fields: SecretFields,
-    /// Its version.
+    /// The number of its version.
     pub version: Version,
     /// When it, or its access token, stops working.
     pub expire_time: Option<Timestamp>,
@@ -100,7 +100,7 @@ impl Credentials<'_> {
     ///
     /// # Errors
     /// The tenant is not served; [`Error::ConnectionNotFound`] for an id that this scope does not have;
-    /// [`Error::NoCredential`] if nobody in the order has one.
+    /// [`Error::NoCredential`] if neither user, tenant nor platform has one.
     pub async fn fetch(&self, scope: &TenantScope, selector: &Selector) -> Result<Fetched, Error> {
         self.find(scope, selector, false).await
     }

@@ -1,4 +1,4 @@
-//! Opening connections.
+//! Opens connections to the database with the settings that every statement relies on.
 
 use std::path::PathBuf;
 use std::sync::Arc;

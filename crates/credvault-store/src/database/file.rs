@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub enum FileError {
     /// Others could read or write it.
     #[error(
-        "the database file {path} has mode {mode:03o}: nobody outside its group may reach it; run `chmod 600 {path}`"
+        "the database file {path} has mode {mode:03o}: only its owner and group may reach it; run `chmod 600 {path}`"
     )]
     Mode {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// Another process has it.
@@ -27,7 +27,7 @@ pub enum FileError {
          or use PostgreSQL for several"
     )]
     InUse {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the other one says of itself.
         holder: String,
@@ -35,9 +35,9 @@ pub enum FileError {
     /// The file, or the one beside it that is locked, cannot be opened.
     #[error("the file {path} cannot be opened: {source}")]
     Io {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }

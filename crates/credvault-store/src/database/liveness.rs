@@ -1,5 +1,5 @@
-//! Proof of life: each process holds a session lock of PostgreSQL for as long as it lives. Whoever can take that lock
-//! knows that the process is gone; a process that is merely slow or stopped still holds it.
+//! Proof of life: each process holds a session lock of PostgreSQL for as long as it lives. If another process
+//! can take that lock, the first one is gone; a process that is merely slow or stopped still holds it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Presence {
     /// Begins to be present.
     pub(crate) fn start(database: Database, connections: Arc<Connections>, first: Uuid) -> Self {
         match database {
-            // One process has the file, so nobody has to be told.
+            // One process has the file, so no other can ask.
             Database::Sqlite => Self { instance: Arc::new(Mutex::new(Some(first))), keeper: None },
             Database::Postgres => {
                 let instance = Arc::new(Mutex::new(None));
@@ -72,7 +72,7 @@ async fn keep(connections: Arc<Connections>, present: Arc<Mutex<Option<Uuid>>>, 
     }
 }
 
-/// Takes the lock on a connection that belongs to nobody else.
+/// Takes the lock on a connection outside of the pool.
 async fn hold(connections: &Connections, instance: Uuid) -> Result<PgConnection, sqlx::Error> {
     let mut held = connections.writer().get_postgres_connection_pool().acquire().await?.detach();
     sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_number(instance)).execute(&mut held).await?;

@@ -47,9 +47,9 @@ pub enum MigrateError {
     /// The database file cannot be created.
     #[error("the database file {path} cannot be created: {source}")]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// SQLite: the file is not to be used.
@@ -75,7 +75,7 @@ pub enum MigrateError {
     /// A password could not be prepared.
     #[error(transparent)]
     Crypto(#[from] credvault_crypto::Error),
-    /// The database refused.
+    /// The database refused a statement.
     #[error("the database refused: {0}")]
     Database(#[from] DbErr),
 }
@@ -174,8 +174,8 @@ async fn exclusive(db: &DatabaseConnection) -> Result<DatabaseTransaction, Migra
     Ok(tx)
 }
 
-/// Tries again, for a while, what met a lock of a running service: giving way quickly, for whoever comes after us in
-/// the queue of a lock waits as long as we do.
+/// Tries again, for a limited time, after meeting a lock of a running service. Each try gives up quickly, because those
+/// behind it in the lock's queue wait as long as it does.
 async fn patient<T>(attempt: impl AsyncFn() -> Result<T, MigrateError>) -> Result<T, MigrateError> {
     let begun = Instant::now();
     loop {

@@ -10,7 +10,7 @@ use url::Url;
 pub enum Database {
     /// PostgreSQL 15 or later.
     Postgres,
-    /// SQLite, embedded.
+    /// SQLite, embedded in this process.
     Sqlite,
 }
 

@@ -42,7 +42,7 @@ pub enum OpenError {
         "the database did not answer within {limit:?} while {step}; is it reachable, overloaded or locked?"
     )]
     Silent {
-        /// At what.
+        /// The step that took too long.
         step: &'static str,
         /// How long it was waited for.
         limit: Duration,

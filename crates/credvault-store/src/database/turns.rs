@@ -2,8 +2,8 @@
 //!
 //! A tenant takes another turn only while it holds fewer than three times as many as are free. Alone it gets three
 //! quarters of them; two that want all get three sevenths each; there is always one left for a tenant that has none, if
-//! there are four or more and each tenant wants no more than that. Those who wait are served tenant by tenant, so a
-//! tenant that waits a thousand times is in nobody's way but its own.
+//! there are four or more and each tenant wants no more than that. Waiting callers are served tenant by tenant, so a
+//! tenant with a thousand waiting callers delays only itself.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ pub struct Turn {
 /// Why there is no turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
-    /// All are taken.
+    /// All turns are taken.
     All,
     /// The tenant has its share.
     Tenant,
@@ -81,7 +81,7 @@ impl Turns {
         }
     }
 
-    /// Whether nobody holds one or waits for one.
+    /// Whether no caller holds a turn or waits for one.
     pub fn is_idle(&self) -> bool {
         let state = self.state();
         state.held.is_empty() && state.waiting.is_empty()
@@ -122,7 +122,7 @@ impl Turns {
             };
             let turn = Turn { turns: self.clone(), tenant };
             if let Some(sender) = sender {
-                // If nobody is there to take it after all, it is given back by being dropped.
+                // If the caller has stopped waiting, the turn is dropped and so returned.
                 let _ = sender.send(turn);
             }
         }

@@ -1,4 +1,4 @@
-//! Table `app_deliveries`.
+//! Table `app_deliveries`: the webhook deliveries that an app's key has signed, for replay protection.
 
 use sea_orm::entity::prelude::*;
 

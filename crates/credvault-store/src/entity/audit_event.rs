@@ -1,4 +1,4 @@
-//! Table `audit_events`.
+//! Table `audit_events`: the audit log.
 
 use sea_orm::entity::prelude::*;
 

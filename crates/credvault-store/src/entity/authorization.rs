@@ -1,4 +1,4 @@
-//! Table `authorizations`.
+//! Table `authorizations`: authorizations in progress, by the hash of their state.
 
 use sea_orm::entity::prelude::*;
 

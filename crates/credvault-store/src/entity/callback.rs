@@ -1,4 +1,4 @@
-//! Table `callbacks`.
+//! Table `callbacks`: callbacks that a browser brought back, sealed until they are completed.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Table `connections`.
+//! Table `connections`: connections, without their secrets.
 
 use sea_orm::entity::prelude::*;
 

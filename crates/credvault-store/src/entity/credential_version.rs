@@ -1,4 +1,4 @@
-//! Table `credential_versions`.
+//! Table `credential_versions`: the sealed versions of credentials.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Table `endpoint_deletions`.
+//! Table `endpoint_deletions`: event endpoints that are being deleted.
 
 use sea_orm::entity::prelude::*;
 

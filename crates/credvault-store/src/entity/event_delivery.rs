@@ -1,4 +1,4 @@
-//! Table `event_deliveries`.
+//! Table `event_deliveries`: the deliveries of events, each to one endpoint.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Table `event_endpoints`.
+//! Table `event_endpoints`: event endpoints, their URL and secrets sealed.
 
 use sea_orm::entity::prelude::*;
 

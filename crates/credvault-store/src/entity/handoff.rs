@@ -1,4 +1,4 @@
-//! Table `handoffs`.
+//! Table `handoffs`: keys that a provider has delivered for a consent, sealed.
 
 use sea_orm::entity::prelude::*;
 

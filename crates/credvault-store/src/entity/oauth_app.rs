@@ -1,4 +1,4 @@
-//! Table `oauth_apps`.
+//! Table `oauth_apps`: apps at providers, their secrets sealed.
 
 use sea_orm::entity::prelude::*;
 

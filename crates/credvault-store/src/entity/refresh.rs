@@ -1,4 +1,4 @@
-//! Table `refreshes`.
+//! Table `refreshes`: when and how tokens are refreshed, and who has claimed that.
 
 use sea_orm::entity::prelude::*;
 

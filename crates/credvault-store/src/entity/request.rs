@@ -1,4 +1,4 @@
-//! Table `requests`.
+//! Table `requests`: request ids of changes, for recognizing a retry.
 
 use sea_orm::entity::prelude::*;
 

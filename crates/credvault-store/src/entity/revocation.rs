@@ -1,4 +1,4 @@
-//! Table `revocations`.
+//! Table `revocations`: grants that are still to be revoked at their provider.
 
 use sea_orm::entity::prelude::*;
 

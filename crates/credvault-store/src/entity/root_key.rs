@@ -1,4 +1,4 @@
-//! Table `root_keys`.
+//! Table `root_keys`: the root key's id and check value.
 
 use sea_orm::entity::prelude::*;
 

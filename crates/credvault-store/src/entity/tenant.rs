@@ -1,4 +1,4 @@
-//! Table `tenants`.
+//! Table `tenants`: tenants and their state.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Table `tenant_keys`.
+//! Table `tenant_keys`: the wrapped keys of tenants.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Table `tokens`.
+//! Table `tokens`: the newest tokens of connections, sealed.
 
 use sea_orm::entity::prelude::*;
 

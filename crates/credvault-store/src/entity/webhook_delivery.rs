@@ -1,4 +1,4 @@
-//! Table `webhook_deliveries`.
+//! Table `webhook_deliveries`: the webhook deliveries that a connection's key has signed, for replay protection.
 
 use sea_orm::entity::prelude::*;
 

@@ -26,12 +26,12 @@ pub struct EventPlace {
 }
 
 impl EventPlace {
-    /// In whose space.
+    /// The tenant that owns the endpoint.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// Which endpoint.
+    /// The id of the endpoint.
     pub fn endpoint(&self) -> EventEndpointId {
         self.endpoint
     }
@@ -52,7 +52,7 @@ pub struct ClaimedEvent {
 }
 
 impl ClaimedEvent {
-    /// Where to.
+    /// The endpoint that receives the event.
     pub fn endpoint(&self) -> EventEndpointId {
         self.place.endpoint
     }
@@ -61,9 +61,9 @@ impl ClaimedEvent {
 /// An event on its way to an endpoint, or there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventDelivery {
-    /// Where to.
+    /// The endpoint that receives the event.
     pub endpoint: EventEndpointId,
-    /// Which event.
+    /// The id of the event.
     pub event: EventId,
     /// What happened, as it was stored.
     pub kind: String,
@@ -79,7 +79,7 @@ pub struct EventDelivery {
     pub attempt_time: Option<Timestamp>,
     /// Why that did not succeed.
     pub failure: Option<String>,
-    /// When it happened.
+    /// The time of the event.
     pub create_time: Timestamp,
 }
 

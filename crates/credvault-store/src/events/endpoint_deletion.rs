@@ -17,8 +17,8 @@ use crate::events::endpoints::{EventEndpoints, endpoint_name, locked};
 use crate::{Error, Recorded, Store, Write};
 
 impl EventEndpoints<'_> {
-    /// Removes an endpoint with everything that was or is to be sent there. Nobody sees it any more once this returns; what
-    /// is not removed by `until` then, because it is much, upkeep removes.
+    /// Removes an endpoint with its past and pending deliveries. It is invisible once this returns; deliveries that are
+    /// left at `until` are removed by upkeep.
     ///
     /// # Errors
     /// There is no endpoint of that id.
@@ -49,7 +49,7 @@ impl EventEndpoints<'_> {
             change.commit(()).await
         })
         .await?;
-        // It is deleted for whoever asks; its rows are a matter of time.
+        // To callers it is deleted; upkeep removes the remaining rows.
         if let Err(error) = self.store.delete_endpoint(scope.tenant(), id, Some(until)).await {
             tracing::warn!(%error, endpoint = %id, "an endpoint's rows could not be deleted yet");
         }

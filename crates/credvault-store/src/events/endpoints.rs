@@ -41,7 +41,7 @@ const URL: &str = "url";
 /// An endpoint without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventEndpoint {
-    /// Its id.
+    /// The id of the endpoint.
     pub id: EventEndpointId,
     /// Where events are sent to.
     pub url: String,
@@ -63,7 +63,7 @@ pub struct EventEndpoint {
     pub failure: Option<String>,
     /// When it was created.
     pub create_time: Timestamp,
-    /// When somebody last changed it.
+    /// The time of its last change by a caller.
     pub update_time: Timestamp,
 }
 
@@ -91,7 +91,7 @@ impl NewEventEndpoint {
 /// Where to send, and what to sign with.
 #[derive(Clone, Debug)]
 pub struct EventTarget {
-    /// Where to.
+    /// The URL that events are sent to.
     pub url: String,
     /// The live secrets, the newest first: each `whsec_` and base64.
     pub secrets: Vec<SecretString>,
@@ -329,14 +329,14 @@ pub(super) async fn locked(
 ) -> Result<Model, Error> {
     let key = (tenant.as_str().to_owned(), id.as_uuid());
     let model = Entity::find_by_id(key.clone()).lock_exclusive().one(tx).await?;
-    // Asked once the row is held: whoever was deleting it has ended.
+    // Asked while the row is locked, so no deletion is in progress.
     match endpoint_deletion::Entity::find_by_id(key).one(tx).await? {
         Some(_) => Err(Error::EventEndpointNotFound),
         None => model.ok_or(Error::EventEndpointNotFound),
     }
 }
 
-/// The endpoints of a tenant that are being deleted: nobody sees them any more.
+/// The endpoints of a tenant that are being deleted, which callers no longer see.
 pub(crate) fn deleted(tenant: &TenantId) -> SelectStatement {
     use endpoint_deletion::Column;
     Query::select()

@@ -15,7 +15,7 @@ const SANE: Duration = Duration::from_secs(10);
 /// An app at a provider, which is what a provider counts calls by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct AppKey {
-    /// The provider.
+    /// The provider that limits the rate.
     pub provider: ProviderId,
     /// The app's id there, where tokens belong to one.
     pub client_id: Option<String>,
@@ -23,7 +23,7 @@ pub struct AppKey {
 
 impl Store {
     /// Takes calls that last for `cost` at the app's rate, a second or so at most, if none are given away already. By the
-    /// database's real clock, whatever clock the store has; one that was wrong for a while stops nobody for longer.
+    /// database's real clock, whatever clock the store has; one that was wrong for a while delays no caller for longer than that.
     ///
     /// # Errors
     /// The database fails.

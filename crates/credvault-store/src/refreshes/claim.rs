@@ -33,15 +33,15 @@ const LEASE: Duration = Duration::from_secs(45);
 pub enum Claim {
     /// It is ours: call the provider now.
     Ours(Box<Claimed>),
-    /// Somebody else is at it.
+    /// Another process has claimed it.
     Busy,
     /// The last attempts failed; not before this instant.
     Later {
         /// When the next attempt makes sense.
         time: Timestamp,
-        /// Why not before.
+        /// The reason of the pause.
         pause: Pause,
-        /// At which provider.
+        /// The provider of the connection.
         provider: ProviderId,
     },
     /// The tokens are newer than the caller knew, or the credential is another one: read again.
@@ -52,10 +52,10 @@ pub enum Claim {
     Nothing,
 }
 
-/// A claimed refresh.
+/// A refresh that this process has claimed.
 #[derive(Debug)]
 pub struct Claimed {
-    /// Where.
+    /// The key of the connection.
     pub place: Place,
     /// The connection as it is now.
     pub connection: Connection,
@@ -67,7 +67,7 @@ pub struct Claimed {
     pub expire_time: Option<Timestamp>,
     /// How many attempts have failed in a row.
     pub failures: u32,
-    /// Whether an earlier attempt was sent and nobody knows what became of it.
+    /// Whether an earlier attempt was sent and its answer was lost.
     pub uncertain: bool,
     /// With which app the tokens were got, if that is known: no other can renew them.
     pub client_id: Option<String>,
@@ -181,7 +181,7 @@ impl Refreshes<'_> {
                 return Ok(Claim::Later { time: Timestamp::from_micros(retry), pause, provider });
             }
         }
-        // While nobody asked, because the vault was away or the connection disabled, the provider could not speak.
+        // Time without requests, while the vault was down or the connection disabled, does not count.
         let unasked = row.retry_time.zip(row.unclear_time).map_or(0, |(retry, since)| now - retry.max(since));
         let unclear_time = row.unclear_time.map(|since| since.saturating_add(unasked.max(0)));
         if !forced && perseverance.is_over(&row, uncertain, risk, (unclear_time, now)) {
@@ -220,7 +220,7 @@ impl Refreshes<'_> {
         row.intent_id = Set(Some(intent));
         row.instance = Set(Some(instance));
         row.lease_time = Set(Some(lease));
-        // Looked at again only after that, by whoever seeks what is due.
+        // The search for due refreshes looks at it again after the lease.
         row.due_time = Set(Some(lease));
         row.update(&change.tx).await?;
         let place = place.clone();

@@ -44,7 +44,7 @@ pub struct Renewed {
     pub scopes: Option<Vec<String>>,
     /// Settings that came along, which the catalog has accepted.
     pub settings: BTreeMap<String, Value>,
-    /// With which app.
+    /// The app that the tokens were issued to.
     pub client_id: Option<String>,
 }
 

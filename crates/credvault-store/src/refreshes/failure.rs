@@ -11,7 +11,7 @@ pub enum RefreshFailure {
     Temporary {
         /// When another attempt makes sense.
         retry_time: Timestamp,
-        /// Why not before.
+        /// The reason of the pause.
         pause: Pause,
     },
     /// The request was sent and its outcome is not known.

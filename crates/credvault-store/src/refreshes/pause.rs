@@ -1,5 +1,5 @@
-//! Why the next attempt waits. The reason stays with the pause, so every caller is told it, and what ends the reason ends
-//! the pause: a stored app those that the app before it has caused, in pieces that can be taken up again.
+//! The reason why the next attempt waits. It is stored with the pause, so every caller receives it, and the pause ends with
+//! its reason: a newly stored app ends the pauses that the old app caused, in pieces that can be resumed.
 
 use sea_orm::ActiveValue::{self, Set};
 
@@ -9,7 +9,7 @@ use crate::entity::refresh;
 /// Why nothing is sent for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Pause {
-    /// The provider does not answer, or nobody knows what it answered.
+    /// The provider did not answer, or its answer was lost.
     Unavailable,
     /// The provider has not answered, and may still be at the request.
     AtWork,

@@ -17,7 +17,7 @@ use crate::refreshes::row::{IDLE, IN_FLIGHT, idle};
 /// When tokens are to be renewed ahead of need.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Renewal {
-    /// When; `None` if only somebody who asks has them renewed.
+    /// The time; `None` if they are renewed only when a caller asks.
     pub due_time: Option<Timestamp>,
     /// With which app the tokens were got, if that is known.
     pub client_id: Option<String>,
@@ -70,7 +70,7 @@ pub(crate) async fn invalidate_tokens(
     Ok(())
 }
 
-/// Has a connection's tokens looked at again, now that somebody may want them.
+/// Makes a connection's tokens due now, because a caller may want them.
 pub(crate) async fn schedule_now(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
     use refresh::Column;
     refresh::Entity::update_many()

@@ -29,7 +29,7 @@ const OF_EACH: i64 = 16;
 /// A refresh that is due.
 #[derive(Clone, Debug)]
 pub struct Due {
-    /// Where.
+    /// The key of the connection.
     pub place: Place,
     /// Of which generation the tokens are.
     pub generation: i64,

@@ -29,13 +29,13 @@ const PREVIOUS: &str = "previous_client_secret";
 /// An app without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OAuthApp {
-    /// At which provider.
+    /// The provider of the app.
     pub provider: ProviderId,
-    /// Its id there.
+    /// The app's id at the provider.
     pub client_id: String,
     /// Where the provider sends browsers back to. Registered there, too.
     pub redirect_uri: String,
-    /// What is asked for if nobody says what.
+    /// The scopes of a consent that names none.
     pub scopes: Vec<String>,
     /// Further values that the provider's file refers to as `{app.X}`.
     pub settings: BTreeMap<String, String>,
@@ -50,9 +50,9 @@ pub struct OAuthApp {
 /// An app to be stored.
 #[derive(Clone, Debug)]
 pub struct NewApp {
-    /// At which provider.
+    /// The provider of the app.
     pub provider: ProviderId,
-    /// Its id there.
+    /// The app's id at the provider.
     pub client_id: String,
     /// Its secret; `None` keeps what is stored, or means a public client.
     pub client_secret: Option<SecretString>,
@@ -60,9 +60,9 @@ pub struct NewApp {
     pub keep_previous: bool,
     /// Where the provider sends browsers back to.
     pub redirect_uri: String,
-    /// What is asked for if nobody says what.
+    /// The scopes of a consent that names none.
     pub scopes: Vec<String>,
-    /// Further values.
+    /// Further values for the provider's file.
     pub settings: BTreeMap<String, String>,
     /// Further values that are secret. What is left out stays as it is stored.
     pub secrets: SecretFields,
@@ -77,7 +77,7 @@ pub struct UsableApp {
     pub revision: AppRevision,
     /// Whose it is: the tenant's own or the platform's.
     pub space: TenantId,
-    /// The secret.
+    /// The app's secret at the provider.
     pub client_secret: Option<SecretString>,
     /// The one before, while it is live.
     pub previous_client_secret: Option<SecretString>,

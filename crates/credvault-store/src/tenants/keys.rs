@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFil
 use crate::entity::{credential_version, tenant_key};
 use crate::{Error, Store};
 
-/// The root key.
+/// The root key that a database was prepared with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RootStatus {
     /// Its id, computed from it.
@@ -19,7 +19,7 @@ pub struct RootStatus {
 /// One version of a tenant's key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantKeyStatus {
-    /// Its number.
+    /// The number of the key.
     pub version: i64,
     /// Whether new credentials are sealed under it.
     pub active: bool,
@@ -34,7 +34,7 @@ pub struct TenantKeyStatus {
 /// The keys that guard a tenant's, or the platform's own, credentials.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyStatus {
-    /// The root key.
+    /// The root key that wraps the tenant's keys.
     pub root: RootStatus,
     /// The tenant's keys, newest first.
     pub keys: Vec<TenantKeyStatus>,

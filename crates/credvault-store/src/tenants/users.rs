@@ -1,4 +1,4 @@
-//! Users of a tenant: whoever owns connections.
+//! Users of a tenant: the owners of connections.
 
 use std::time::Instant;
 

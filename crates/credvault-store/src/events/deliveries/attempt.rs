@@ -25,7 +25,7 @@ const PAUSES_SECONDS: [u64; 8] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 
 pub enum Attempt {
     /// The endpoint has taken it.
     Delivered,
-    /// It has not.
+    /// The endpoint has not accepted the event.
     Failed {
         /// Why, in words for the endpoint's owner.
         failure: String,
@@ -37,8 +37,8 @@ pub enum Attempt {
 }
 
 impl EventDeliveries<'_> {
-    /// Notes how an attempt ended, and tells what became of the delivery. An attempt that was overtaken by another one
-    /// changes the endpoint's health only. One that began before somebody changed the endpoint does not change that, and
+    /// Records the result of an attempt and returns the delivery's new state. An attempt that another one has overtaken
+    /// changes the endpoint's health only. One that began before the endpoint was changed does not change its health, and
     /// if its URL was gone, the event is sent again.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl EventDeliveries<'_> {
         let place = &claimed.place;
         let mut change = self.store.own_change(&place.tenant).await?;
         let (tx, now) = (&change.tx, change.now);
-        // The endpoint first, as whoever deletes it does: no deadlock.
+        // The endpoint is locked first, as a deletion does, so the two cannot deadlock.
         let same = health(attempt, now)
             .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
             .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
@@ -83,7 +83,7 @@ impl EventDeliveries<'_> {
             .exec(tx)
             .await?;
         if gone {
-            // The rest is given up by whoever would claim it.
+            // The next claim gives the other deliveries up.
             bury_at(tx, place, now).await?;
             change.record_change(ChangeSubject::EventEndpoint(place.endpoint), ChangeKind::Updated, None);
         }

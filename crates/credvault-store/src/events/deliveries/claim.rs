@@ -28,8 +28,8 @@ const AT_ONCE: u64 = 4;
 const BROKEN: &str = "its stored URL and secret do not open; delete the endpoint and put a new one";
 
 impl EventDeliveries<'_> {
-    /// Claims what is due at an endpoint, at most a few at once; nobody else claims it until the lease is over. What waits
-    /// at one that is disabled is given up.
+    /// Claims due deliveries of an endpoint, at most a few at once. No other replica claims them until the lease ends.
+    /// Deliveries that wait for a disabled endpoint are given up.
     ///
     /// # Errors
     /// A secret does not open, or the database fails.
@@ -90,11 +90,12 @@ impl EventDeliveries<'_> {
         Ok(Some((target, rows.into_iter().map(claimed).collect())))
     }
 
-    /// Gives up a piece of what waits at an endpoint, unless somebody has enabled it meanwhile, and tells how much that was.
+    /// Gives up some of the deliveries that wait for an endpoint, unless it has been enabled meanwhile, and returns their
+    /// number.
     async fn bury_disabled(&self, place: &EventPlace) -> Result<u64, Error> {
         let tx = self.store.begin_bookkeeping(&place.tenant).await?;
         let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
-        // Held, so that nobody enables it meanwhile.
+        // Locked, so that it cannot be enabled meanwhile.
         let held = event_endpoint::Entity::find_by_id(key)
             .filter(event_endpoint::Column::Enabled.eq(false))
             .lock_exclusive();
