@@ -5,6 +5,9 @@ pub(crate) mod current;
 
 pub(crate) mod stored;
 
+pub(crate) mod found;
+mod lookup;
+
 pub(crate) mod fetch;
 mod whole;
 

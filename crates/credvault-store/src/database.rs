@@ -5,8 +5,10 @@ pub(crate) mod settings;
 
 pub(crate) mod connect;
 pub(crate) mod file;
+pub(crate) mod open_error;
 pub(crate) mod prepare;
 pub(crate) mod role_check;
+mod root_proof;
 pub(crate) mod startup;
 
 pub(crate) mod liveness;

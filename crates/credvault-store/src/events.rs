@@ -3,6 +3,7 @@
 
 pub(crate) mod deliveries;
 mod endpoint_deletion;
+pub(crate) mod endpoint_secrets;
 pub(crate) mod endpoints;
 pub(crate) mod forget;
 pub(crate) mod lifetime;

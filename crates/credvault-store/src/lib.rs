@@ -34,37 +34,38 @@ mod tenants;
 
 mod page;
 mod retention;
+mod weights;
 
 mod entity;
 
 pub use audit::query::{AuditFilter, AuditGroup, AuditRecord, AuditSummary};
 pub use audit::{Audit, Recorded};
+pub use authorizations::Authorizations;
+pub use authorizations::awaited::AwaitedAuthorization;
+pub use authorizations::begin::{Beginner, BegunAuthorization, NewAuthorization};
 pub use authorizations::callbacks::KeptCallback;
-pub use authorizations::{
-    Authorizations, AwaitedAuthorization, Beginner, BegunAuthorization, Bringer, NewAuthorization,
-    ReturnedAuthorization,
-};
+pub use authorizations::returned::{Bringer, ReturnedAuthorization};
 pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
 pub use connections::due_tests::DueVerification;
 pub use connections::listing::ConnectionFilter;
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};
-pub use credentials::fetch::{Fetched, OpenedCredential, Selector};
+pub use credentials::found::{Fetched, OpenedCredential, Selector};
 pub use credentials::stored::{NewCredential, NewSettings};
 pub use credentials::{Consent, Credentials};
 pub use database::file::FileError;
+pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::settings::{Database, StoreSettings};
-pub use database::startup::OpenError;
 pub use database::turns::{Full, Turn, Turns};
 pub use error::{AuthorizationError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery_name};
-pub use events::endpoints::{EventEndpoint, EventEndpoints, EventTarget, NewEventEndpoint, endpoint_name};
-pub use page::weight::{PAGE_BYTES, Weighed};
-pub use page::{Listed, Page};
+pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
+pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
+pub use page::{Listed, PAGE_BYTES, Page, Weighed};
 pub use place::Place;
 pub use refreshes::Refreshes;
 pub use refreshes::budgets::AppKey;
@@ -77,6 +78,7 @@ pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use revocations::{Revocations, ToRevoke};
 pub use store::Store;
 pub use tenants::Tenants;
-pub use tenants::apps::{AppRevision, Apps, NewApp, OAuthApp, UsableApp};
+pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
+pub use tenants::new_app::NewApp;
 pub use tenants::users::{User, Users};

@@ -1,14 +1,21 @@
 //! Pages of listings: positions sealed into page tokens, and the order of rows that they continue.
 
-pub(crate) mod weight;
-
 use credvault_crypto::{PageToken, TenantKey};
 use credvault_domain::TenantId;
 use futures::{Stream, TryStreamExt as _};
 use uuid::Uuid;
 
 use crate::database::session::Reading;
-use crate::{Error, PAGE_BYTES, Store, Weighed};
+use crate::{Error, Store};
+
+/// The most bytes of a page: under the 4 MiB that gRPC clients accept by default.
+pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// Something that is listed.
+pub trait Weighed {
+    /// The most bytes that it takes in an answer.
+    fn weight(&self) -> usize;
+}
 
 /// Which page of a listing is wanted.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ pub(crate) mod failure;
 pub(crate) mod pause;
 
 pub(crate) mod claim;
+mod left;
 mod shown;
 
 pub(crate) mod end;

@@ -17,7 +17,9 @@ use sea_orm::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use crate::authorizations::{Authorizations, AwaitedAuthorization, browser_hash, state_hash};
+use super::Authorizations;
+use crate::authorizations::awaited::AwaitedAuthorization;
+use crate::authorizations::state::{browser_hash, state_hash};
 use crate::entity::authorization;
 use crate::entity::callback::{ActiveModel, Entity};
 use crate::{AuthorizationError, Error};

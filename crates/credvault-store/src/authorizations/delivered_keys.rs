@@ -9,7 +9,8 @@ use sea_orm::{
     QuerySelect as _,
 };
 
-use crate::authorizations::{Authorizations, AwaitedAuthorization};
+use super::Authorizations;
+use crate::authorizations::awaited::AwaitedAuthorization;
 use crate::database::tenant_keys::TenantKeys;
 use crate::entity::authorization;
 use crate::entity::handoff::{ActiveModel, Entity, Model};

@@ -5,7 +5,8 @@ use credvault_domain::{Connection, TenantScope};
 use super::Credentials;
 use crate::Error;
 use crate::connections::lock::DELETED;
-use crate::credentials::fetch::{Selector, is_same};
+use crate::credentials::fetch::is_same;
+use crate::credentials::found::Selector;
 
 impl Credentials<'_> {
     /// A connection as it is now, for a secret or a browser to be sent where its settings lead: its current credential

@@ -3,129 +3,20 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource};
-use credvault_domain::{Clock, Random, TenantId};
-use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ActiveModelTrait as _, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
-};
+use credvault_crypto::{Keyring, RootKeySource};
+use credvault_domain::{Clock, Random};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::ExposeSecret as _;
 
 use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
-use crate::database::connect;
-use crate::database::connect::Connections;
-use crate::database::file;
-use crate::database::file::FileError;
+use crate::database::connect::{self, Connections};
 use crate::database::liveness::Presence;
-use crate::database::prepare;
-use crate::database::role_check;
-use crate::database::transaction;
-use crate::entity::{root_key, tenant};
-use crate::error::{sql_state, violates};
+use crate::database::open_error::{OpenError, within};
+use crate::database::root_proof::prove_root;
+use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
-use crate::tenants::new_tenant::NewTenant;
-use crate::{Database, Error, Store, StoreSettings, Turns};
-
-/// Why a database is not served. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The URL is of no database that we know.
-    #[error("store.url must begin with postgres:// or sqlite:")]
-    Url,
-    /// The database does not answer.
-    #[error("the database cannot be opened: {0}. Check store.url, and whether `credvault migrate` has run")]
-    Database(#[source] DbErr),
-    /// The database took too long.
-    #[error(
-        "the database did not answer within {limit:?} while {step}; is it reachable, overloaded or locked?"
-    )]
-    Silent {
-        /// The step that took too long.
-        step: &'static str,
-        /// How long it was waited for.
-        limit: Duration,
-    },
-    /// Another client's statements or settings were met.
-    #[error(
-        "the database seems to be behind a pooler that shares sessions between clients ({0}). credvault needs sessions \
-         of its own: set the pooler to session mode, or point store.url at PostgreSQL itself"
-    )]
-    Pooler(#[source] DbErr),
-    /// SQLite: the file is not to be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// PostgreSQL is too old.
-    #[error("PostgreSQL {0} is too old: 15 or later is needed")]
-    TooOld(i32),
-    /// The role of the service could read or do too much.
-    #[error(
-        "the database role of the service {0}, so row-level security would not hold. Run the service as the role that \
-         `credvault migrate` made (the user of store.url), and run that once more if its rights were changed"
-    )]
-    Role(&'static str),
-    /// There is something that lends its owner's rights.
-    #[error(
-        "the schema holds {0}, a view or a SECURITY DEFINER function that acts with its owner's rights and is not \
-         credvault's; drop it or take it from the service's role"
-    )]
-    LentRights(String),
-    /// The server acknowledges what is not on disk yet.
-    #[error(
-        "the database runs with synchronous_commit = off, so an audit record could be lost after its call was answered; \
-         set it to on for this database and role"
-    )]
-    NotDurable,
-    /// A table lacks row-level security.
-    #[error("the table {0} has no forced row-level security; run `credvault migrate`")]
-    Unprotected(String),
-    /// The database is of an older release.
-    #[error("the database lacks the migration {0}; run `credvault migrate`")]
-    Older(String),
-    /// The database has a migration that is neither this release's nor a later one's.
-    #[error(
-        "the database has the migration {0}, which is not of this release and not later than it: a build that was never          released has made it, or another program"
-    )]
-    Foreign(String),
-    /// The root key cannot be read or is another one.
-    #[error(transparent)]
-    RootKey(#[from] credvault_crypto::Error),
-    /// The root key's record is missing from a database that is not new.
-    #[error(
-        "the table root_keys has lost its record although the database is not new, so the root key cannot be proven; \
-         nothing was written. Restore root_keys from a backup"
-    )]
-    RootRecordGone,
-    /// The first rows could not be written.
-    #[error("the new database could not be initialised: {0}")]
-    Initialise(#[from] Error),
-}
-
-impl From<DbErr> for OpenError {
-    fn from(error: DbErr) -> Self {
-        match sql_state(&error).as_deref() {
-            // A prepared statement that exists already, or does not; a start-up parameter that is not let through.
-            Some("42P05" | "26000" | "08P01") => Self::Pooler(error),
-            _ => Self::Database(error),
-        }
-    }
-}
-
-/// Lets a step of the start take no longer than `limit`.
-async fn within<T, E>(
-    limit: Duration,
-    step: &'static str,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, OpenError>
-where
-    OpenError: From<E>,
-{
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(OpenError::Silent { step, limit }),
-    }
-}
+use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {
     /// Opens a database that `credvault migrate` has prepared, proves the root key, and starts the audit writer. A new
@@ -225,84 +116,4 @@ async fn check_server(db: &DatabaseConnection) -> Result<(), OpenError> {
         Some(row) => Err(OpenError::Unprotected(row.try_get("", "name")?)),
         None => Ok(()),
     }
-}
-
-/// The only generation of the root key so far.
-const GENERATION: i64 = 1;
-
-/// Loads the root key and proves it against the database; a new database is given its check value.
-async fn prove_root(
-    db: &DatabaseConnection,
-    database: Database,
-    source: &RootKeySource,
-    clock: &dyn Clock,
-    random: &Arc<dyn Random>,
-    patience: Duration,
-) -> Result<RootKey, OpenError> {
-    // Only the database has a limit: making a key of a passphrase takes what it takes.
-    let look_up = || within(patience, "the root key's record was read", record(db));
-    if let Some(stored) = look_up().await? {
-        return prove(source, &stored, &**random);
-    }
-    let (root, parameters) = source.load(None, &**random)?;
-    let keyring = Keyring::new(root, Arc::clone(random));
-    let initialising = initialise(db, database, &keyring, source.kind(), parameters.as_ref(), clock);
-    match within(patience, "the first rows were written", initialising).await {
-        Ok(()) => Ok(keyring.into_root()),
-        // Another replica was first; its root key decides.
-        Err(OpenError::Initialise(Error::Unavailable(error)))
-            if violates(&error, "root_keys_pkey", "root_keys.generation") =>
-        {
-            let vanished = || DbErr::Custom("the root key's check value vanished".to_owned());
-            prove(source, &look_up().await?.ok_or_else(vanished)?, &**random)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The root key's record, if there is one.
-async fn record<C: ConnectionTrait>(db: &C) -> Result<Option<root_key::Model>, DbErr> {
-    root_key::Entity::find_by_id(GENERATION).one(db).await
-}
-
-fn prove(
-    source: &RootKeySource,
-    stored: &root_key::Model,
-    random: &dyn Random,
-) -> Result<RootKey, OpenError> {
-    let parameters = stored.kdf.as_deref().map(str::parse::<KdfParameters>).transpose()?;
-    let (root, _) = source.load(parameters.as_ref(), random)?;
-    root.prove(&stored.check_value)?;
-    Ok(root)
-}
-
-async fn initialise(
-    db: &DatabaseConnection,
-    database: Database,
-    keyring: &Keyring,
-    kind: &str,
-    parameters: Option<&KdfParameters>,
-    clock: &dyn Clock,
-) -> Result<(), OpenError> {
-    let (platform, now) = (TenantId::platform(), clock.now().micros());
-    let wrapped = keyring.generate(&platform, 1).await?;
-    let tx = transaction::begin_write(db, database, &platform).await?;
-    // Looked up together: another replica may have made both a moment ago, and then its root key decides.
-    let known = tenant::Entity::find_by_id(platform.as_str()).one(&tx).await?.is_some();
-    if known && record(&tx).await?.is_none() {
-        return Err(OpenError::RootRecordGone);
-    }
-    let root = root_key::ActiveModel {
-        generation: Set(GENERATION),
-        root_id: Set(i64::from(keyring.root().id())),
-        kind: Set(kind.to_owned()),
-        kdf: Set(parameters.map(ToString::to_string)),
-        check_value: Set(keyring.root().check_value(keyring.random())?),
-        create_time: Set(now),
-    };
-    root.insert(&tx).await.map_err(Error::from)?;
-    let new = NewTenant { id: &platform, display_name: "", root_id: keyring.root().id(), wrapped };
-    new.insert(&tx, now).await?;
-    tx.commit().await.map_err(Error::from)?;
-    Ok(())
 }

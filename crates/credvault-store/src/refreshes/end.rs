@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_crypto::{Binding, Context};
-use credvault_domain::{
-    AuditEvent, ConnectionState, EventType, Reason, SecretFields, StateChange, Timestamp,
-};
+use credvault_domain::{AuditEvent, ConnectionState, EventType, SecretFields, StateChange, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
@@ -22,14 +20,11 @@ use crate::credentials::current::open_current;
 use crate::entity::{connection, refresh, token};
 use crate::refreshes::claim::Claimed;
 use crate::refreshes::failure::RefreshFailure;
+use crate::refreshes::left::Left;
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find, idle};
 use crate::refreshes::shown::show_failure;
 use crate::sealed::Sealed;
-
-/// How often the provider must have refused since it gave tokens last, and the access token have ended, before refusals
-/// that the vault does not understand are shown as the demand for consent. Outages between them do not count.
-const REFUSALS_BEFORE_CONSENT: i64 = 3;
 
 /// What the provider gave.
 #[derive(Debug)]
@@ -235,82 +230,6 @@ fn failed_row(
     row.doubted = Set(matches!(failure, RefreshFailure::Dead { .. }));
     row.refused = Set(matches!(failure, RefreshFailure::Dead { .. }));
     row
-}
-
-/// What a failure leaves behind.
-struct Left {
-    /// Whether an attempt may have worked at the provider.
-    uncertain: bool,
-    /// Whether the provider has still to say what the state of the grant is.
-    unclear: bool,
-    /// Whether the pause counts for how long that is looked into: not if nothing was sent, or the provider asks for it.
-    counts: bool,
-    retry_time: Option<Timestamp>,
-    /// What the connection shows, if it does not stay as it is.
-    reason: Option<Reason>,
-    /// How often the provider has refused in words that the vault does not understand.
-    refusals: i64,
-}
-
-impl Left {
-    fn of(failure: &RefreshFailure, claimed: &Claimed, refusals_before: i64, now: Timestamp) -> Self {
-        let absent = claimed.fields.get("access_token").is_none();
-        let ended = absent || claimed.expire_time.is_some_and(|end| end <= now);
-        // An unknown outcome still shows, whichever attempt has left it so.
-        let shown = claimed.uncertain.then_some(Reason::ProviderUnavailable);
-        let settled = Self {
-            uncertain: false,
-            unclear: false,
-            counts: false,
-            retry_time: None,
-            reason: Some(Reason::ReauthorizationRequired),
-            refusals: 0,
-        };
-        match *failure {
-            RefreshFailure::Temporary { retry_time, .. } => Self {
-                uncertain: claimed.uncertain,
-                unclear: claimed.uncertain,
-                retry_time: Some(retry_time),
-                reason: shown,
-                refusals: refusals_before,
-                ..settled
-            },
-            RefreshFailure::Unknown { retry_time, .. } => Self {
-                uncertain: true,
-                unclear: true,
-                counts: true,
-                retry_time: Some(retry_time),
-                reason: Some(Reason::ProviderUnavailable),
-                refusals: refusals_before,
-            },
-            RefreshFailure::Refused { retry_time, .. } => {
-                let refusals = refusals_before + 1;
-                let asks_consent = ended && refusals >= REFUSALS_BEFORE_CONSENT;
-                // The next attempt is right after the end of the access token, and not long after it.
-                let end = claimed.expire_time.filter(|_| !ended);
-                Self {
-                    uncertain: claimed.uncertain,
-                    unclear: true,
-                    counts: true,
-                    retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
-                    reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },
-                    refusals,
-                }
-            }
-            RefreshFailure::Nothing => Self {
-                retry_time: claimed.expire_time.filter(|_| !ended),
-                reason: ended.then_some(Reason::ReauthorizationRequired),
-                ..settled
-            },
-            RefreshFailure::Dead { .. } => settled,
-        }
-    }
-
-    /// How much of the pause does not count, in microseconds.
-    fn uncounted(&self, now: Timestamp) -> i64 {
-        let pause = self.retry_time.filter(|_| !self.counts).map(|retry| now.until(retry));
-        pause.map_or(0, |pause| i64::try_from(pause.as_micros()).unwrap_or(i64::MAX))
-    }
 }
 
 /// The provider rejected a token that another replica has refreshed or is refreshing. The new token may be revoked too,

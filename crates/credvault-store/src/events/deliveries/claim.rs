@@ -11,14 +11,15 @@ use sea_orm::{
 use super::attempt::{Attempt, health};
 use super::burial::{bury_at, patient, piece_of};
 use super::{ClaimedEvent, EventDeliveries, EventPlace, at};
+use crate::Error;
 use crate::change::Change;
 use crate::credentials::broken::record_integrity_failure;
 use crate::database::pieces::PIECE;
 use crate::entity::event_delivery::{Column, Entity, Model};
 use crate::entity::event_endpoint;
+use crate::events::endpoint_secrets::{EventTarget, opened};
 use crate::events::endpoints::endpoint_name;
 use crate::integrity::INTEGRITY_REST;
-use crate::{Error, EventTarget};
 
 /// How long a claim holds: far longer than an attempt takes.
 const LEASE: Duration = Duration::from_secs(60);
@@ -65,7 +66,7 @@ impl EventDeliveries<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let target = match self.store.event_endpoints().opened(&place.tenant, change.keys()?, &endpoint) {
+        let target = match opened(&place.tenant, change.keys()?, &endpoint, now) {
             Err(Error::Integrity) => {
                 self.rest_broken(change, place).await?;
                 return Err(Error::Integrity);

@@ -9,21 +9,12 @@ use std::collections::BTreeMap;
 use credvault_domain::{Connection, CredentialVersion, Tenant};
 use serde_json::Value;
 
-use crate::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User};
-
-/// The most bytes of a page: under the 4 MiB that gRPC clients accept by default.
-pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+use crate::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
 const FIXED: usize = 512;
 /// What stands around a text in a list or map: tags and lengths.
 const FRAME: usize = 16;
-
-/// Something that is listed.
-pub trait Weighed {
-    /// The most bytes that it takes in an answer.
-    fn weight(&self) -> usize;
-}
 
 fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
     texts.into_iter().map(|text| text.len() + FRAME).sum()
