@@ -82,7 +82,10 @@ pub(crate) fn service_of(leaf: &CertificateDer<'_>) -> Result<ServiceId, Certifi
     service(&certificate)
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum: extensions and names of all other kinds do not matter")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum: extensions and names of all other kinds do not matter"
+)]
 fn service(certificate: &X509Certificate<'_>) -> Result<ServiceId, CertificateError> {
     let mut uris = Vec::new();
     let mut digital_signature = false;

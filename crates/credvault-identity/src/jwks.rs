@@ -75,7 +75,10 @@ impl KeySet {
 }
 
 /// The key and its id, if it is one that we can use.
-#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow: keys of all other kinds are skipped")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum, which may grow: keys of all other kinds are skipped"
+)]
 fn usable(value: &Value) -> Option<(Option<String>, Key)> {
     let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {

@@ -27,7 +27,10 @@ pub(crate) fn bearer(header: &str) -> Result<&str, TokenError> {
 }
 
 /// The unverified header of a token. Use it only to find the key.
-#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow: every other error means a malformed token")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum, which may grow: every other error means a malformed token"
+)]
 pub(crate) fn header(token: &str) -> Result<Header, TokenError> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Malformed);
