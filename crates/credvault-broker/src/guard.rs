@@ -5,12 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 /// A range of addresses, written `10.0.0.0/8` or as a single address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Network {
-    address: IpAddr,
-    bits: u32,
-}
+pub struct Network(IpNet);
 
 /// The text is no range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -21,39 +20,17 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| NetworkError)?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        if bits > most { Err(NetworkError) } else { Ok(Self { address, bits }) }
+        let range = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        range.map(Self).map_err(|_| NetworkError)
     }
 }
 
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                same(own.to_bits().into(), other.to_bits().into(), 32 - self.bits)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => same(own.to_bits(), other.to_bits(), 128 - self.bits),
-            _ => false,
-        }
-    }
+const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Network {
+    Network(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), bits)))
 }
 
-fn same(one: u128, other: u128, ignored: u32) -> bool {
-    one.checked_shr(ignored).unwrap_or(0) == other.checked_shr(ignored).unwrap_or(0)
-}
-
-const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u32) -> Network {
-    Network { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }
-}
-
-const fn v6(first: u16, second: u16, third: u16, bits: u32) -> Network {
-    Network { address: IpAddr::V6(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0)), bits }
+const fn v6(first: u16, second: u16, third: u16, bits: u8) -> Network {
+    Network(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0), bits)))
 }
 
 /// What IANA's registry of special-purpose IPv4 addresses names, and multicast. Some of it is reachable from everywhere
@@ -128,10 +105,10 @@ impl Guard {
     /// Whether this address may be called.
     pub fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let within = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        let within = |networks: &[Network]| networks.iter().any(|network| network.0.contains(&address));
         let public = match address {
             IpAddr::V4(_) => !within(&SPECIAL_V4),
-            IpAddr::V6(_) => GLOBAL_V6.contains(address) && !within(&SPECIAL_V6),
+            IpAddr::V6(_) => GLOBAL_V6.0.contains(&address) && !within(&SPECIAL_V6),
         };
         public || self.is_allowed(address)
     }
@@ -147,7 +124,7 @@ impl Guard {
 
     /// Whether the operator has named this address; plain http is for those only.
     pub fn is_allowed(&self, address: IpAddr) -> bool {
-        self.allowed.iter().any(|network| network.contains(address.to_canonical()))
+        self.allowed.iter().any(|network| network.0.contains(&address.to_canonical()))
     }
 }
 
@@ -251,17 +228,8 @@ mod tests {
     fn only_public_unicast_passes() {
         let guard = Guard::default();
         for block in REFUSED {
-            let network: Network = block.parse().expect("a range");
-            let (first, last) = match network.address {
-                IpAddr::V4(address) => {
-                    let host = u32::MAX.checked_shr(network.bits).unwrap_or(0);
-                    (IpAddr::from(address), IpAddr::from(Ipv4Addr::from_bits(address.to_bits() | host)))
-                }
-                IpAddr::V6(address) => {
-                    let host = u128::MAX.checked_shr(network.bits).unwrap_or(0);
-                    (IpAddr::from(address), IpAddr::from(Ipv6Addr::from_bits(address.to_bits() | host)))
-                }
-            };
+            let Network(network) = block.parse().expect("a range");
+            let (first, last) = (network.network(), network.broadcast());
             // The upper end of ::/3 is mapped addresses' neighbour; a mapped address is judged as what it maps.
             assert!(!guard.permits(first) && !guard.permits(last), "{block}");
         }
