@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
 use tokio::time::Instant;
 use url::Url;
 
@@ -41,15 +42,12 @@ pub(crate) async fn authorize(State(shared): State<Arc<Shared>>, RawQuery(query)
     } else {
         consent.scopes.join(", ")
     };
-    let html = format!(
-        "<p><code>{}</code> asks for: <strong>{}</strong>.</p>\
-         <p>Whatever you choose leads back to <code>{}</code>.</p>{}",
-        page::escape(CLIENT_ID),
-        page::escape(&scopes),
-        page::escape(consent.callback.url.as_str()),
-        page::decision("/decide", &carried),
-    );
-    let mut page = page::page(StatusCode::OK, "Give access to your shop?", &html).into_response();
+    let content = html! {
+        p { code { (CLIENT_ID) } " asks for: " strong { (scopes) } "." }
+        p { "Both choices lead back to " code { (consent.callback.url) } "." }
+        (page::decision("/decide", &carried))
+    };
+    let mut page = page::page(StatusCode::OK, "Give access to your shop?", &content).into_response();
     if shared.with(|state| state.behaviour.cut_opener) {
         let name = HeaderName::from_static("cross-origin-opener-policy");
         page.headers_mut().insert(name, HeaderValue::from_static("same-origin"));

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -30,13 +31,12 @@ pub(crate) async fn authorize(RawQuery(query): RawQuery) -> Response {
     };
     let carried: Vec<_> =
         CARRIED.into_iter().filter_map(|name| Some((name, parameters.get(name)?))).collect();
-    let html = format!(
-        "<p><strong>{}</strong> asks for API keys with the permission <code>{}</code>.</p>{}",
-        page::escape(parameters.get("app_name").unwrap_or("An app without a name")),
-        delivery.permissions,
-        page::decision("/wc-auth/v1/decide", &carried),
-    );
-    page::page(StatusCode::OK, "Give access to your shop?", &html).into_response()
+    let app = parameters.get("app_name").unwrap_or("An app without a name");
+    let content = html! {
+        p { strong { (app) } " asks for API keys with the permission " code { (delivery.permissions) } "." }
+        (page::decision("/wc-auth/v1/decide", &carried))
+    };
+    page::page(StatusCode::OK, "Give access to your shop?", &content).into_response()
 }
 
 pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {

@@ -1,12 +1,11 @@
-//! The pages that people see. What is dynamic in them is the vault's own, and escaped; of a provider's words only an
-//! account's id is shown.
-
-use std::fmt::Write as _;
+//! The pages that people see. What varies in them is the vault's own text, and the id of an account as the provider
+//! wrote it. `maud` escapes all of it.
 
 use axum::response::{Html, IntoResponse, Response};
 use credvault_domain::Reason;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
+use maud::{DOCTYPE, Markup, html};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// `form-action` covers the redirects after a form, too; there are none. No `Cross-Origin-Opener-Policy`, for that would
@@ -82,85 +81,79 @@ impl Page {
         self
     }
 
-    fn html(&self) -> String {
-        let mut html = String::from(
-            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"stylesheet\" href=\"/page.css\">\
-             <script src=\"/page.js\" defer></script>",
-        );
-        let title = escape(self.title);
-        // Writing to a string cannot fail.
-        let _ = write!(html, "<title>{title}</title><main");
-        if let Some(message) = &self.message {
-            for (name, value) in message.data(self.reason) {
-                let _ = write!(html, " data-{name}=\"{}\"", escape(value));
+    fn html(&self) -> Markup {
+        let message = self.message.as_deref();
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                link rel="stylesheet" href="/page.css";
+                script src="/page.js" defer {}
+                title { (self.title) }
+                main
+                    data-origin=[message.map(|message| &message.back.origin)]
+                    data-outcome=[message.map(|message| message.outcome)]
+                    data-reason=[message.map(|_| self.reason)]
+                    data-result=[message.map(Message::result)] {
+                    h1 { (self.title) }
+                    p { (self.text) }
+                    @if let Some(message) = message { (message.onward(self.reason)) }
+                    @if let Some(question) = &self.question { (question.html()) }
+                    @if !self.reason.is_empty() {
+                        details { summary { "Details" } p class="reason" { (self.reason) } }
+                    }
+                }
             }
         }
-        let _ = write!(html, "><h1>{title}</h1><p>{}</p>", escape(&self.text));
-        if let Some(message) = &self.message {
-            message.write(self.reason, &mut html);
-        }
-        if let Some(question) = &self.question {
-            question.write(&mut html);
-        }
-        if !self.reason.is_empty() {
-            let reason = escape(self.reason);
-            let _ =
-                write!(html, "<details><summary>Details</summary><p class=\"reason\">{reason}</p></details>");
-        }
-        html.push_str("</main></html>\n");
-        html
     }
 }
 
 impl Message {
-    fn data<'a>(&'a self, reason: &'a str) -> [(&'static str, &'a str); 4] {
-        let result = self.result.as_ref().map_or("", |result| result.expose_secret());
-        [
-            ("origin", self.back.origin.as_str()),
-            ("outcome", self.outcome),
-            ("reason", reason),
-            ("result", result),
-        ]
+    fn result(&self) -> &str {
+        self.result.as_ref().map_or("", |result| result.expose_secret())
     }
 
     /// The way back by hand: the same message in the address's fragment, which browsers send to no server.
-    fn write(&self, reason: &str, html: &mut String) {
-        let [_, message @ ..] = self.data(reason);
-        let mut fragment = url::form_urlencoded::Serializer::new(String::new());
-        fragment.append_pair("type", "credvault.authorization").extend_pairs(message);
-        let (url, fragment) = (escape(&self.back.url), escape(&fragment.finish()));
+    fn onward(&self, reason: &str) -> Markup {
+        let pairs = [
+            ("type", "credvault.authorization"),
+            ("outcome", self.outcome),
+            ("reason", reason),
+            ("result", self.result()),
+        ];
+        let fragment = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let name = self.back.origin.split_once("://").map_or(self.back.origin.as_str(), |(_, name)| name);
-        let _ =
-            write!(html, "<p id=\"onward\"><a href=\"{url}#{fragment}\">Go on at {}</a></p>", escape(name));
+        html! { p id="onward" { a href={ (self.back.url) "#" (fragment) } { "Go on at " (name) } } }
     }
 }
 
 impl Question {
-    fn write(&self, html: &mut String) {
+    fn html(&self) -> Markup {
         let Self { provider, account, tenant, code, consent } = self;
-        let rows = [("Provider", provider), ("Account", account), ("For", tenant)];
-        html.push_str("<dl>");
-        for (name, value) in rows {
-            let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escape(value));
+        html! {
+            dl {
+                dt { "Provider" } dd { (provider) }
+                dt { "Account" } dd { (account) }
+                dt { "For" } dd { (tenant) }
+            }
+            p class="code" { (code) }
+            div {
+                @for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
+                    form method="post" action="/oauth/confirm" {
+                        input type="hidden" name="consent" value=(consent);
+                        input type="hidden" name="decision" value=(decision);
+                        button { (label) }
+                    }
+                }
+            }
         }
-        let _ = write!(html, "</dl><p class=\"code\">{}</p><div>", escape(code));
-        for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
-            let _ = write!(
-                html,
-                "<form method=\"post\" action=\"/oauth/confirm\">\
-                 <input type=\"hidden\" name=\"consent\" value=\"{}\">\
-                 <input type=\"hidden\" name=\"decision\" value=\"{decision}\"><button>{label}</button></form>",
-                escape(consent)
-            );
-        }
-        html.push_str("</div>");
     }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        (self.status, Html(self.html())).into_response()
+        (self.status, Html(self.html().into_string())).into_response()
     }
 }
 
@@ -226,20 +219,4 @@ pub(super) async fn script() -> impl IntoResponse {
 
 pub(super) async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page.css"))
-}
-
-/// Text as HTML, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-    }
-    html
 }

@@ -172,7 +172,7 @@ pub async fn decide(url: &str, account: &str, decision: &str) -> BTreeMap<String
     // The first of two forms with the same hidden fields.
     for field in page.split("<form").nth(1).unwrap().split("<input type=\"hidden\" name=\"").skip(1) {
         let (name, rest) = field.split_once("\" value=\"").unwrap();
-        let value = rest.split_once('"').unwrap().0.replace("&#39;", "'").replace("&amp;", "&");
+        let value = rest.split_once('"').unwrap().0.replace("&amp;", "&");
         form.push((name.to_owned(), value));
     }
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
