@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
+use tabwriter::TabWriter;
 
 use crate::proto;
 
@@ -37,17 +38,13 @@ impl Output {
         headings: &[&str],
         rows: &[Vec<String>],
     ) -> Result<(), E> {
-        let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([headings[column].len()]).max().unwrap_or_default()
-        };
-        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-        let line = |cells: Vec<&str>| {
-            let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        self.line(&line(headings.to_vec()))?;
-        rows.iter().try_for_each(|row| self.line(&line(row.iter().map(String::as_str).collect())))
+        let mut aligned = TabWriter::new(Vec::new()).minwidth(0);
+        writeln!(aligned, "{}", headings.join("\t"))?;
+        for row in rows {
+            writeln!(aligned, "{}", row.join("\t"))?;
+        }
+        let table = aligned.into_inner().map_err(|error| io::Error::from(error.error().kind()))?;
+        String::from_utf8_lossy(&table).lines().try_for_each(|line| self.line(line.trim_end()))
     }
 
     /// Prints a message of the API, of the kind named, as JSON.
