@@ -147,7 +147,7 @@ where
         }
     };
     let trace = call.trace;
-    let answer = crate::trace::CURRENT.scope(trace, answer.in_current_span());
+    let answer = answer.in_current_span();
     match tokio::spawn(answer).await {
         Ok(answer) => answer,
         // The runtime is ending.

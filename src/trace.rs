@@ -1,73 +1,63 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): in from callers, out to whom we call.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): `traceparent` and `tracestate`, in from callers and out to
+//! the servers that the vault itself calls. OpenTelemetry's propagator reads and writes them. Providers of credentials
+//! never receive a trace.
+
+use std::future::Future;
 
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Random as _, TraceId};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The header.
-pub(crate) const HEADER: &str = "traceparent";
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// The length of a `traceparent` of version 00.
+const TRACEPARENT_BYTES: usize = 55;
+/// A longer `tracestate` is dropped. The standard asks that at least this much is passed on.
+const MAX_TRACESTATE_BYTES: usize = 512;
 
 tokio::task_local! {
     /// The trace of the call in progress.
-    pub(crate) static CURRENT: TraceId;
+    static CURRENT: Trace;
 }
 
-/// What a caller sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Parent {
-    trace: [u8; 16],
-    span: [u8; 8],
-    flags: u8,
-}
+/// The trace that a call belongs to: its caller's, or one that begins here.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Trace(SpanContext);
 
-impl Parent {
-    /// Reads a `traceparent`. What does not parse is as if it were not there.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        // Version 00 has four parts; a later one may have more; ff is none.
-        if version.len() != 2 || version == "ff" || (version == "00" && parts.next().is_some()) {
-            return None;
+impl Trace {
+    /// Continues the caller's trace in `span`. Begins a trace if the headers name none that the standard allows.
+    pub(crate) fn enter(span: &tracing::Span, headers: &HeaderMap) -> Self {
+        let parent =
+            TraceContextPropagator::new().extract_with_context(&Context::new(), &Received::new(headers));
+        if let Some(caller) = valid(&parent) {
+            // This fails where no exporter is configured. There is nothing to link then.
+            let _ = span.set_parent(parent);
+            return Self(caller);
         }
-        u8::from_str_radix(version, 16).ok()?;
-        let parsed = Self { trace: hex(trace)?, span: hex(span)?, flags: hex::<1>(flags)?[0] };
-        (parsed.trace != [0; 16] && parsed.span != [0; 8]).then_some(parsed)
+        valid(&span.context()).map_or_else(Self::begin, Self)
     }
-}
 
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if text.len() != 2 * N || !lower {
-        return None;
+    /// A new trace. It is marked as sampled, so that servers further on record it.
+    fn begin() -> Self {
+        let (trace, span) = (opentelemetry::TraceId::from_bytes(random()), SpanId::from_bytes(random()));
+        Self(SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE))
     }
-    let mut bytes = [0; N];
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    Some(bytes)
-}
 
-/// Continues the caller's trace in `span`, or begins one, and tells its id.
-pub(crate) fn enter(span: &tracing::Span, parent: Option<Parent>) -> TraceId {
-    if let Some(Parent { trace, span: id, flags }) = parent {
-        let flags = TraceFlags::new(flags);
-        let remote = SpanContext::new(
-            opentelemetry::TraceId::from_bytes(trace),
-            SpanId::from_bytes(id),
-            flags,
-            true,
-            TraceState::default(),
-        );
-        // Fails where no exporter is configured, and then there is nothing to link.
-        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
-        return TraceId::from_bytes(trace);
+    /// The id, as records and errors show it.
+    pub(crate) fn id(&self) -> TraceId {
+        TraceId::from_bytes(self.0.trace_id().to_bytes())
     }
-    let exported = span.context().span().span_context().trace_id();
-    if exported != opentelemetry::TraceId::INVALID {
-        return TraceId::from_bytes(exported.to_bytes());
+
+    /// Runs `call` in this trace: [`outgoing`] continues it.
+    pub(crate) async fn scope<F: Future>(self, call: F) -> F::Output {
+        CURRENT.scope(self, call).await
     }
-    new_id()
 }
 
 /// The id of a new trace.
@@ -75,48 +65,92 @@ pub(crate) fn new_id() -> TraceId {
     TraceId::from_bytes(random())
 }
 
-/// The `traceparent` for a call of our own, in the trace of the call in progress or a new one.
-pub(crate) fn outgoing() -> String {
-    let trace = CURRENT.try_with(|trace| *trace).unwrap_or_else(|_| new_id());
-    let exported = tracing::Span::current().context().span().span_context().span_id();
-    let span = if exported == SpanId::INVALID { SpanId::from_bytes(random()) } else { exported };
-    format!("00-{trace}-{span}-01")
+/// The headers for a request of our own, in the trace of the call in progress or in a new one. Without an exporter the
+/// vault has no spans of its own and passes on what its caller sent.
+pub(crate) fn outgoing() -> HeaderMap {
+    let mut context = tracing::Span::current().context();
+    if valid(&context).is_none() {
+        let Trace(current) = CURRENT.try_with(Trace::clone).unwrap_or_else(|_| Trace::begin());
+        context = Context::new().with_remote_span_context(current);
+    }
+    let mut headers = Sent(HeaderMap::new());
+    TraceContextPropagator::new().inject_context(&context, &mut headers);
+    headers.0
 }
 
-/// Random bytes that only have to differ.
+fn valid(context: &Context) -> Option<SpanContext> {
+    let span = context.span().span_context().clone();
+    span.is_valid().then_some(span)
+}
+
+/// A caller's headers, as the propagator reads them.
+struct Received<'h> {
+    traceparent: Option<&'h str>,
+    tracestate: Option<String>,
+}
+
+impl<'h> Received<'h> {
+    fn new(headers: &'h HeaderMap) -> Self {
+        let mut parents = headers.get_all(TRACEPARENT).iter();
+        let only = parents.next().filter(|_| parents.next().is_none());
+        let traceparent =
+            only.and_then(|parent| parent.to_str().ok()).filter(|parent| is_well_formed(parent));
+        // Several headers are one list (RFC 9110, section 5.3).
+        let states: Option<Vec<_>> =
+            headers.get_all(TRACESTATE).iter().map(|state| state.to_str().ok()).collect();
+        let tracestate = states.map(|states| states.join(","));
+        Self { traceparent, tracestate: tracestate.filter(|state| state.len() <= MAX_TRACESTATE_BYTES) }
+    }
+}
+
+impl Extractor for Received<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            TRACEPARENT => self.traceparent,
+            TRACESTATE => self.tracestate.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT, TRACESTATE]
+    }
+}
+
+/// Whether the parts have the lengths and the digits that the standard fixes. The propagator reads numbers and would
+/// take shorter ones and signs.
+fn is_well_formed(traceparent: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = traceparent.split('-');
+    let fixed = [2, 32, 16, 2]
+        .into_iter()
+        .all(|length| parts.next().is_some_and(|part| part.len() == length && is_hex(part)));
+    // Later versions may add parts.
+    fixed && (!traceparent.starts_with("00") || traceparent.len() == TRACEPARENT_BYTES)
+}
+
+/// The headers of a request, as the propagator writes them.
+struct Sent(HeaderMap);
+
+impl Injector for Sent {
+    fn set(&mut self, key: &str, value: String) {
+        // An empty `tracestate` says nothing.
+        if value.is_empty() {
+            return;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
+            self.0.insert(name, value);
+        }
+    }
+}
+
+/// Random bytes. They only have to differ from those of other traces.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [1; N];
-    // Without randomness nothing else works either; an id of ones is as good as any then.
+    // Nothing else works without randomness either. An id of ones is as good as any other then.
     let _ = SystemRandom.fill(&mut bytes);
     bytes
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_the_standard_allows_is_a_parent() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let parent = Parent::parse(good).expect("parent");
-        assert_eq!(TraceId::from_bytes(parent.trace).to_string(), "0af7651916cd43dd8448eb211c80319c");
-        assert!(Parent::parse("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later").is_some());
-        for text in [
-            "",
-            "00",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-            "00-0af7651916cd43dd8448eb211c80319é-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(Parent::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_goes_out_is_what_comes_in() {
-        assert!(Parent::parse(&outgoing()).is_some());
-    }
-}
+mod tests;

@@ -118,9 +118,7 @@ impl tonic::service::Interceptor for Headers {
         for (name, value) in &self.0 {
             request.metadata_mut().insert(*name, value.clone());
         }
-        if let Ok(parent) = trace::outgoing().parse() {
-            request.metadata_mut().insert(trace::HEADER, parent);
-        }
+        request.metadata_mut().as_mut().extend(trace::outgoing());
         request.set_timeout(PATIENCE);
         Ok(request)
     }

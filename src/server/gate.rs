@@ -23,7 +23,7 @@ use super::answer::Answer;
 use super::arrival::{Arrived, Arriving};
 use crate::call::{Ticket, record_refusal, tenant_name};
 use crate::settings::Limits;
-use crate::trace::{self, Parent};
+use crate::trace::Trace;
 use crate::vault::Vault;
 use crate::wire::{self, code_name};
 use credvault_operations::Refusal;
@@ -62,17 +62,16 @@ impl Gate {
             return Answer::of(response, &peer.account, &peer.unsent);
         }
         let span = tracing::info_span!("call", action = name, trace_id = tracing::field::Empty);
-        let parent = request
-            .headers()
-            .get(trace::HEADER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(Parent::parse);
-        let trace = trace::enter(&span, parent);
-        span.record("trace_id", tracing::field::display(trace));
-        let response = match action {
-            Some(action) => self.call(peer, action, trace, request).instrument(span).await,
-            None => self.other(peer, trace, request).instrument(span).await,
+        let trace = Trace::enter(&span, request.headers());
+        let trace_id = trace.id();
+        span.record("trace_id", tracing::field::display(trace_id));
+        let response = async {
+            match action {
+                Some(action) => self.call(peer, action, trace_id, request).await,
+                None => self.other(peer, trace_id, request).await,
+            }
         };
+        let response = trace.scope(response.instrument(span)).await;
         let code = code_name(code_of(&response));
         metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
         metrics::histogram!("credvault_call_seconds", "action" => name).record(begun.elapsed().as_secs_f64());
@@ -105,7 +104,7 @@ impl Gate {
             return shed(action, trace);
         };
         let arrived = Arc::new(Arrived::default());
-        let ticket = match self.admit(peer, action, trace, request.headers(), deadline).await {
+        let ticket = match self.admit(peer, action, request.headers(), deadline).await {
             Ok(caller) => {
                 let tenant = caller.tenant.as_ref().map(|verified| verified.tenant.clone());
                 let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
@@ -153,7 +152,6 @@ impl Gate {
         &self,
         peer: &Peer,
         action: Action,
-        trace: TraceId,
         headers: &HeaderMap,
         deadline: tokio::time::Instant,
     ) -> Result<Caller, (Option<Caller>, Refusal)> {
@@ -162,7 +160,6 @@ impl Gate {
         let present = self.vault.clock.present();
         let authenticated =
             identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, present);
-        let authenticated = trace::CURRENT.scope(trace, authenticated);
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(result) => result.map_err(|error| (None, error.into()))?,
             Err(_) => return Err((None, Refusal::Deadline)),
