@@ -1,13 +1,13 @@
 //! Tokens over the wire: keys from a file and from a URL, every trick, Clerk's claims, assertions bound to the caller.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use credvault::proto::v1;
 use credvault::settings::{IssuerKindSetting, IssuerSection};
 use credvault_domain::Clock as _;
 use credvault_testkit::{Algorithm, TokenIssuer};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::harness::{Client, TestVault, by_provider, generic, refusal};
 
@@ -150,24 +150,32 @@ async fn an_assertion_is_good_for_its_own_service_only() {
     assert_eq!((event.action.as_str(), event.tenant_source.as_str()), ("FetchCredential", "assertion"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minute() {
-    let (old, new) = (TokenIssuer::new(Algorithm::Es256, "old"), TokenIssuer::new(Algorithm::Es256, "new"));
-    let document = Arc::new(std::sync::Mutex::new(old.jwks()));
-    let (asked, served) = (Arc::new(AtomicU64::new(0)), Arc::clone(&document));
-    let traced = Arc::new(AtomicU64::new(0));
-    let (count, with_trace) = (Arc::clone(&asked), Arc::clone(&traced));
+/// The `traceparent` and the `tracestate` of each request.
+type Requests = Arc<Mutex<Vec<(Option<String>, Option<String>)>>>;
+
+/// An issuer's server of keys: its URL, the requests so far, and the task that serves.
+async fn key_server(document: Arc<Mutex<String>>) -> (String, Requests, JoinHandle<()>) {
+    let requests = Requests::default();
+    let seen = Arc::clone(&requests);
     let keys = axum::Router::new().route(
         "/keys",
         axum::routing::get(move |headers: http::HeaderMap| async move {
-            count.fetch_add(1, Ordering::SeqCst);
-            with_trace.fetch_add(u64::from(headers.contains_key("traceparent")), Ordering::SeqCst);
-            served.lock().unwrap().clone()
+            let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            seen.lock().unwrap().push((text("traceparent"), text("tracestate")));
+            document.lock().unwrap().clone()
         }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, keys).await.unwrap() });
+    (url, requests, tokio::spawn(async move { axum::serve(listener, keys).await.unwrap() }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minute() {
+    let (old, new) = (TokenIssuer::new(Algorithm::Es256, "old"), TokenIssuer::new(Algorithm::Es256, "new"));
+    let document = Arc::new(Mutex::new(old.jwks()));
+    let (url, requests, server) = key_server(Arc::clone(&document)).await;
+    let asked = || requests.lock().unwrap().len();
     let (vault, gateway) = trusting(&old, |section| {
         section.jwks_file = None;
         section.jwks_url = Some(url);
@@ -178,17 +186,32 @@ async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minu
         gateway.bearing(&keys.token(&claims(&vault))).token(by_provider("generic")).await
     };
     assert_eq!(fetch(&old).await.unwrap(), "CANARY");
-    let first = asked.load(Ordering::SeqCst);
-    assert_eq!(traced.load(Ordering::SeqCst), first, "our own calls carry the trace on");
+    let first = asked();
+    assert!(
+        requests.lock().unwrap().iter().all(|(parent, _)| parent.is_some()),
+        "our own requests name a trace"
+    );
     for _ in 0..5 {
         fetch(&old).await.unwrap();
         assert_eq!(refusal(&fetch(&new).await.unwrap_err()), "Unauthenticated TOKEN_INVALID");
     }
-    assert_eq!(asked.load(Ordering::SeqCst), first, "asked a moment ago");
+    assert_eq!(asked(), first, "asked a moment ago");
     *document.lock().unwrap() = new.jwks();
     vault.clock.advance(std::time::Duration::from_secs(61));
-    assert_eq!(fetch(&new).await.unwrap(), "CANARY");
-    assert_eq!(asked.load(Ordering::SeqCst), first + 1);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c";
+    let caller = gateway
+        .bearing(&new.token(&claims(&vault)))
+        .with("traceparent", &format!("{trace}-b7ad6b7169203331-00"))
+        .with("tracestate", "vendor=opaque");
+    assert_eq!(caller.token(by_provider("generic")).await.unwrap(), "CANARY");
+    assert_eq!(asked(), first + 1);
+    let (parent, state) = requests.lock().unwrap().last().cloned().unwrap();
+    let parent = parent.unwrap();
+    assert!(
+        parent.starts_with(trace) && parent.ends_with("-00"),
+        "the caller's trace, not sampled: {parent}"
+    );
+    assert_eq!(state.as_deref(), Some("vendor=opaque"));
     server.abort();
     vault.clock.advance(std::time::Duration::from_secs(700));
     assert_eq!(fetch(&new).await.unwrap(), "CANARY", "known keys last while the issuer is away");
