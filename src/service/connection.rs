@@ -394,7 +394,7 @@ async fn disconnect_connection(
     let connection = call.connection(&scope, id).await?;
     // A provider that the catalog does not know any more is left alone; the secret goes all the same.
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode);
-    let revocable = mode.is_ok_and(Mode::is_revocable);
+    let revocable = mode.is_ok_and(|mode| mode.revocation.is_some());
     let write = call.write(&request.request_id, &request)?;
     let revocations = call.vault.store.revocations();
     let disconnected = revocations.disconnect(&scope, id, etag, revocable, &write).await?;

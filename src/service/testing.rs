@@ -75,7 +75,7 @@ pub(super) async fn test(
     let selector = Selector::Connection { id, version: None };
     let fetched = credentials.fetch(scope, &selector).await?;
     let mode = vault.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
-    if !mode.is_verifiable() {
+    if mode.verification.is_none() {
         return Err(TestError::Untestable.into());
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;

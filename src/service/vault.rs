@@ -317,10 +317,7 @@ async fn rollback_credential(
     let mode = call.vault.mode(&connection.provider, &connection.auth_mode)?;
     // An earlier version holds the tokens that it began with. Where they rotate they are spent, and sending one again is
     // what a thief would do.
-    let oauth = mode
-        .oauth
-        .as_ref()
-        .filter(|oauth| oauth.authorize.is_some() && oauth.renewal.rotates != Rotation::No);
+    let oauth = mode.oauth().filter(|oauth| oauth.code.is_some() && oauth.policy.rotates != Rotation::No);
     if oauth.is_some() {
         let rule = "the provider's tokens rotate, so an earlier version's are spent; BeginAuthorization gets new ones";
         return Err(credvault_store::Error::State(rule).into());
@@ -413,7 +410,7 @@ async fn verify_webhook(
             kept(place).into_iter().flatten().next()
         })
     {
-        return told(v1::WebhookVerdict::Handshake, &handshake.answer).await;
+        return told(v1::WebhookVerdict::Handshake, &handshake.instructions).await;
     }
     let checked = match checked {
         Ok(checked) => checked,

@@ -181,8 +181,8 @@ pub(crate) fn credential(
 pub(crate) fn provider(provider: &Provider) -> v1::Provider {
     v1::Provider {
         id: provider.id.as_str().to_owned(),
-        display_name: provider.name.clone(),
-        documentation_url: provider.documentation.clone().unwrap_or_default(),
+        display_name: provider.display_name.clone(),
+        documentation_url: provider.documentation_url.clone().unwrap_or_default(),
         auth_modes: provider.modes().map(auth_mode).collect(),
     }
 }
@@ -200,7 +200,7 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
     };
     v1::AuthMode {
         name: name.as_str().to_owned(),
-        display_name: mode.title.clone(),
+        display_name: mode.display_name.clone(),
         kind: kind.into(),
         consent: mode.consent_scopes().is_some(),
         config_schema: schema(mode.config_schema()),

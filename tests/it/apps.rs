@@ -84,7 +84,7 @@ on_both! {
 /// A mode whose tokens are tested at the shop.
 const AT_SHOP: &str = "rotates = 'yes'
 [modes.at_shop]
-title = 'Token of a shop'
+display_name = 'Token of a shop'
 kind = 'static'
 secret.access_token = { title = 'Token', required = true }
 request = { headers = { Authorization = 'Bearer {secret.access_token}' } }

@@ -616,7 +616,7 @@ async fn what_tokens_do_not_say_is_asked_after_a_consent() {
         format!(
             "rotates = 'yes'\n\
              [modes.oauth2_code.config.shop_name]\ntitle = 'Shop'\n\
-             [modes.oauth2_code.after]\ncall = {{ url = '{{url}}/{path}' }}\n\
+             [modes.oauth2_code.post_exchange]\ncall = {{ url = '{{url}}/{path}' }}\n\
              settings = {{ shop_name = 'name' }}\noptional = {optional}\n"
         )
     };

@@ -13,13 +13,13 @@ use crate::harness::{Client, TestVault, by_id, eventually, input, owned_by, refu
 use crate::on_both;
 
 /// A provider whose host is the tenant's to choose.
-const SHOP: &str = "id = 'shop'\nname = 'Shop'\n\
+const SHOP: &str = "id = 'shop'\ndisplay_name = 'Shop'\n\
     [config.host]\ntitle = 'Host'\nrequired = true\npattern = '^[a-z0-9.:]+$'\n\
     [config.note]\ntitle = 'Note'\n\
-    [modes.key]\ntitle = 'Key'\nkind = 'static'\n\
+    [modes.key]\ndisplay_name = 'Key'\nkind = 'static'\n\
     secret.key = { title = 'Key', required = true }\n\
     request = { base_url = 'http://{config.host}', headers = { X-API-Key = '{secret.key}' } }\n\
-    verify = { call = { url = 'http://{config.host}/me' }, account = 'id' }\n";
+    verify = { call = { url = 'http://{config.host}/me' }, account_id = 'id' }\n";
 
 fn settings(pairs: &[(&str, &str)]) -> Struct {
     let value = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };

@@ -36,7 +36,7 @@ fn rotations() -> [(&'static str, Rotation); 4] {
     let rotating = |grace, same| Rotation::Rotating { grace, same_answer_within_grace: same };
     [
         ("rotates = 'yes'", rotating(Duration::ZERO, false)),
-        ("rotates = 'yes'\nidle_seconds = 7776000", rotating(Duration::ZERO, false)),
+        ("rotates = 'yes'\nidle_timeout_seconds = 7776000", rotating(Duration::ZERO, false)),
         ("rotates = 'yes'\ngrace_seconds = 86400", rotating(GRACE_TIME, true)),
         ("rotates = 'yes'\ngrace_seconds = 86400", rotating(GRACE_TIME, false)),
     ]

@@ -148,14 +148,14 @@ async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all() {
 /// A mode whose key mints tokens, as GitHub's Apps and Google's service accounts have one.
 const MINTING: &str = "rotates = 'yes'
 [modes.minting]
-title = 'Key'
+display_name = 'Key'
 kind = 'service_account'
 secret.private_key = { title = 'Key', required = true, vault_only = true, max_length = 16384, type = 'text' }
 secret.access_token = { title = 'Token' }
 request = { base_url = '{url}', headers = { Authorization = 'Bearer {secret.access_token}' } }
-assertion = { key = '{secret.private_key}', claims = { iss = 'me' }, lifetime_seconds = 540 }
-renew = { url = '{url}/token', form = { grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion = '{flow.assertion}' } }
-renewal = { rotates = 'no' }
+refresh.rotates = 'no'
+refresh.assertion = { key = '{secret.private_key}', claims = { iss = 'me' }, lifetime_seconds = 540 }
+refresh.call = { url = '{url}/token', form = { grant_type = 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion = '{flow.assertion}' } }
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

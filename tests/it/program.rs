@@ -256,7 +256,7 @@ async fn a_wrong_root_key_and_a_broken_catalog_stop_the_start_and_a_newer_databa
                 .unwrap();
         assert!(error.contains("root key"), "{error}");
         std::fs::create_dir_all(folder.join("catalog")).unwrap();
-        vault.write("catalog/broken.toml", "id = 'broken'\nname = 'x'\nmodes = 5\n");
+        vault.write("catalog/broken.toml", "id = 'broken'\ndisplay_name = 'x'\nmodes = 5\n");
         let error =
             Process::serve(folder, &[&format!("catalog.folder={}", folder.join("catalog").display())])
                 .err()

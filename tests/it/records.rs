@@ -67,7 +67,7 @@ on_both! {
     }
 
     async fn an_apps_secret_leaves_with_the_permission_in_the_apps_space_only(vault: TestVault) {
-        const CARRIER: &str = "id = 'carrier'\nname = 'Carrier'\n[modes.key]\ntitle = 'Key'\nkind = 'static'\n\
+        const CARRIER: &str = "id = 'carrier'\ndisplay_name = 'Carrier'\n[modes.key]\ndisplay_name = 'Key'\nkind = 'static'\n\
             secret.key = { title = 'Key', required = true }\n[modes.key.request]\nheaders = { X-Key = '{secret.key}' }\n\
             basic = { user = '{app.client_id}', password = '{app.client_secret}' }\n";
         let mut vault = vault;

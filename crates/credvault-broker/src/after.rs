@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use credvault_catalog::{Details, Given, Granted, ProviderRequest, RefusalKind};
+use credvault_catalog::{Details, Given, Granted, PostExchange, ProviderRequest, RefusalKind};
 use credvault_domain::{Config, SecretFields};
 use credvault_store::UsableApp;
 use serde_json::Value;
@@ -41,16 +41,18 @@ impl Broker {
         granted: &Granted,
     ) -> Result<Completed, ConsentError> {
         let nothing = |config| Completed { config, told: BTreeMap::new(), account: None };
-        let Some(asked) = self.ask(target, usable, &config, granted).await else {
+        let Some(post_exchange) = target.mode.code_grant().and_then(|grant| grant.post_exchange.as_ref())
+        else {
             return Ok(nothing(config));
         };
+        let asked = self.ask(target, post_exchange, usable, &config, granted).await;
         let added = asked.and_then(|Details { settings, account }| {
             let mut all = config.clone().into_object();
             all.extend(settings.clone());
             Ok(Completed { config: accepted(target.mode, all)?, told: settings, account })
         });
         match added {
-            Err(error) if target.mode.after_is_optional() => {
+            Err(error) if post_exchange.optional => {
                 tracing::info!(
                     provider = target.connection.provider.as_str(),
                     %error,
@@ -62,42 +64,44 @@ impl Broker {
         }
     }
 
-    /// `None` if the mode asks nothing.
+    /// Asks the provider, again if it does not answer.
     async fn ask(
         &self,
         target: Target<'_>,
+        post_exchange: &PostExchange,
         usable: &UsableApp,
         config: &Config,
         granted: &Granted,
-    ) -> Option<Result<Details, ConsentError>> {
+    ) -> Result<Details, ConsentError> {
         let mut fields = SecretFields::default();
         merge(&mut fields, granted);
         let app = app_values(usable);
         for attempt in 1..=ATTEMPTS {
             let flow = moment(self.clock().now(), self.random());
             let given = Given { config, secrets: &fields, app: Some(&app), flow: &flow };
-            let Ok(request) = target.mode.after(given)? else {
-                return Some(Err(ConsentError::Unavailable));
+            let Ok(request) = target.mode.request(&post_exchange.call, given) else {
+                return Err(ConsentError::Unavailable);
             };
-            match self.details(target, request).await {
-                Some(Ok(details)) => return Some(Ok(details)),
+            match self.details(target, post_exchange, request).await {
+                Some(Ok(details)) => return Ok(details),
                 Some(Err(RefusalKind::Throttled | RefusalKind::Outage)) | None if attempt < ATTEMPTS => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 _ => break,
             }
         }
-        Some(Err(ConsentError::Unavailable))
+        Err(ConsentError::Unavailable)
     }
 
     /// `None` if there is no answer.
     async fn details(
         &self,
         target: Target<'_>,
+        post_exchange: &PostExchange,
         request: ProviderRequest,
     ) -> Option<Result<Details, RefusalKind>> {
         match self.http().send(request).await {
-            Ok(answer) => Some(target.mode.read_after(answer.status, &answer.body)),
+            Ok(answer) => Some(post_exchange.read(answer.status, &answer.body)),
             Err(SendError::NotSent(detail) | SendError::Lost(detail)) => {
                 let provider = target.connection.provider.as_str();
                 tracing::info!(provider, detail, "what is asked after a consent had no answer");

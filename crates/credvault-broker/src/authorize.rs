@@ -230,7 +230,8 @@ impl Broker {
         let app = usable.map(app_values);
         let (config, secrets) = (&target.connection.config, SecretFields::default());
         let given = Given { config, secrets: &secrets, app: app.as_ref(), flow: &flow };
-        let url = target.mode.authorize_url(given).ok_or(ConsentError::ModeWithoutConsent)?;
+        let page = target.mode.consent_page().ok_or(ConsentError::ModeWithoutConsent)?;
+        let url = target.mode.consent_url(page, given);
         Ok(url.map_err(|missing| Violations::of(missing.0, "must be set before a consent can begin"))?.into())
     }
 
@@ -275,11 +276,10 @@ impl Broker {
         callback: Callback<'_>,
         write: &Write,
     ) -> Result<Recorded<Connection>, ConsentError> {
-        if target.mode.handoff.is_some() {
+        if target.mode.delivery().is_some() {
             return self.complete_handoff(target, returned, write).await;
         }
-        let authorize = target.mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
-        let authorize = authorize.ok_or(ConsentError::ModeWithoutConsent)?;
+        let authorize = &target.mode.code_grant().ok_or(ConsentError::ModeWithoutConsent)?.authorize;
         let usable = self.app(target).await?;
         if usable.app.client_id != returned.client_id {
             return Err(ConsentError::AppChanged);
@@ -313,7 +313,7 @@ impl Broker {
         let confirmed_account = granted.account.clone().or(account);
         // What the browser has brought is signed by nobody.
         let account = confirmed_account.clone().or_else(|| {
-            let named = config.get(authorize.account.as_ref()?.as_str())?;
+            let named = config.get(authorize.account_id_setting.as_ref()?.as_str())?;
             named.as_str().map(str::to_owned)
         });
         // What the consent does not touch stays: a webhook secret, say.
@@ -391,9 +391,12 @@ impl Broker {
         let secrets = SecretFields::default();
         let app = app_values(usable);
         let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
-        let request = target.mode.exchange(given).ok_or(ConsentError::ModeWithoutConsent)?;
-        let request =
-            request.map_err(|missing| Violations::of(missing.0, "must be set before a consent can end"))?;
+        let oauth = target.mode.oauth().ok_or(ConsentError::ModeWithoutConsent)?;
+        let grant = target.mode.code_grant().ok_or(ConsentError::ModeWithoutConsent)?;
+        let request = target
+            .mode
+            .request(&grant.exchange, given)
+            .map_err(|missing| Violations::of(missing.0, "must be set before a consent can end"))?;
         let answer = self.http().send(request).await.map_err(|error| {
             let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
             tracing::warn!(
@@ -403,19 +406,16 @@ impl Broker {
             );
             ConsentError::Unavailable
         })?;
-        let granted =
-            target.mode.read_tokens(answer.status, &answer.body, sent).map_err(|kind| match kind {
-                RefusalKind::Dead | RefusalKind::Busy => ConsentError::CodeRefused,
-                RefusalKind::Unknown => {
-                    let code = target.mode.refusal_code(&answer.body);
-                    ConsentError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
-                }
-                RefusalKind::App => ConsentError::AppRefused,
-                RefusalKind::Throttled => {
-                    ConsentError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) }
-                }
-                RefusalKind::Clock | RefusalKind::Outage => ConsentError::Unavailable,
-            })?;
+        let granted = oauth.response.read(answer.status, &answer.body, sent).map_err(|kind| match kind {
+            RefusalKind::Dead | RefusalKind::Busy => ConsentError::CodeRefused,
+            RefusalKind::Unknown => {
+                let code = oauth.response.error_code(&answer.body);
+                ConsentError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
+            }
+            RefusalKind::App => ConsentError::AppRefused,
+            RefusalKind::Throttled => ConsentError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) },
+            RefusalKind::Clock | RefusalKind::Outage => ConsentError::Unavailable,
+        })?;
         Ok((granted, sent))
     }
 
@@ -426,7 +426,7 @@ impl Broker {
 
     /// The app, unless the mode hands over keys: that needs none.
     async fn needed_app(&self, target: Target<'_>) -> Result<Option<UsableApp>, ConsentError> {
-        if target.mode.handoff.is_some() { Ok(None) } else { self.app(target).await.map(Some) }
+        if target.mode.delivery().is_some() { Ok(None) } else { self.app(target).await.map(Some) }
     }
 
     /// The fields of the credential so far; none if it has none.
@@ -464,11 +464,7 @@ fn check_way_back(
 /// Where a code will be exchanged or keys are handed over, as far as that is known when the consent begins (RFC 9700,
 /// section 4.4.2).
 pub(crate) fn frozen_url(target: Target<'_>, usable: Option<&UsableApp>) -> Option<String> {
-    let config = &target.connection.config;
-    if target.mode.handoff.is_some() {
-        return target.mode.handoff_url(config);
-    }
-    target.mode.exchange_url(config, usable.map(app_values).as_ref())
+    target.mode.consent_recipient(&target.connection.config, usable.map(app_values).as_ref())
 }
 
 /// Eight letters and digits in two groups, of which none is mistaken for another (Crockford's base 32): 40 bits.
@@ -523,7 +519,7 @@ impl Callback<'_> {
             }
             _ => {}
         }
-        for (parameter, setting) in &authorize.same {
+        for (parameter, setting) in &authorize.must_match {
             let expected = connection.config.get(setting.as_str()).and_then(Value::as_str);
             if self.parameters.get(parameter).map(String::as_str) != expected {
                 return wrong(parameter, "must be the one that the consent was asked of");

@@ -27,7 +27,7 @@ impl<'a> Callback<'a> {
     pub fn result(&self, authorize: &Authorize) -> CallbackResult<'a> {
         let given =
             |name: &str| self.parameters.get(name).map(String::as_str).filter(|text| !text.is_empty());
-        match given(&authorize.code) {
+        match given(&authorize.code_parameter) {
             // An error beside a code is an error: no provider that works sends both.
             Some(code) if given("error").is_none() => CallbackResult::Code(code),
             _ if self.is_denial() => CallbackResult::Denial,

@@ -24,9 +24,9 @@ impl Broker {
         awaited: &AwaitedAuthorization,
         posted: &Value,
     ) -> Result<(), ConsentError> {
-        let handoff = target.mode.handoff.as_ref().ok_or(ConsentError::ModeWithoutConsent)?;
+        let delivery = target.mode.delivery().ok_or(ConsentError::ModeWithoutConsent)?;
         let missing = || Violations::of("fields", "must all be there");
-        let fields = handoff.fields(posted).ok_or_else(missing)?;
+        let fields = delivery.fields(posted).ok_or_else(missing)?;
         target.mode.check_secrets("fields", &fields)?;
         Ok(self.store().authorizations().hand_over(awaited, &fields).await?)
     }
@@ -67,7 +67,7 @@ impl Broker {
     pub(crate) fn with_handoff(&self, flow: Flow, provider: &ProviderId) -> Flow {
         let Some(base) = self.public_url() else { return flow };
         let host = url::Url::parse(base).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let flow = flow.with("handoff_uri", format!("{base}/oauth/handoff/{provider}"));
+        let flow = flow.with("delivery_uri", format!("{base}/oauth/handoff/{provider}"));
         host.into_iter().fold(flow, |flow, host| flow.with("host", host))
     }
 }

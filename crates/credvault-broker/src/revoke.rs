@@ -70,12 +70,10 @@ impl Broker {
         let app = usable.as_ref().map(app_values);
         let flow = moment(self.clock().now(), self.random());
         let given = Given { config: &connection.config, secrets: fields, app: app.as_ref(), flow: &flow };
-        let request = match mode.revoke(given) {
-            Some(Ok(request)) => request,
-            Some(Err(_)) | None => return Revocation::Unsupported,
-        };
+        let Some(revocation) = &mode.revocation else { return Revocation::Unsupported };
+        let Ok(request) = mode.request(&revocation.call, given) else { return Revocation::Unsupported };
         match self.http().send(request).await {
-            Ok(answer) if mode.revoked(answer.status, &answer.body) => Revocation::Done,
+            Ok(answer) if revocation.succeeded(answer.status, &answer.body) => Revocation::Done,
             Ok(answer) => {
                 tracing::info!(connection = %connection.id, status = answer.status, "a revocation was refused");
                 Revocation::Pending

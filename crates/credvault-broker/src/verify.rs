@@ -51,10 +51,9 @@ impl Broker {
         let usable = self.store().apps().usable_in(scope, provider).await?;
         let app = usable.as_ref().map(app_values);
         let flow = moment(self.clock().now(), self.random());
-        let request = mode
-            .verify(Given { config, secrets, app: app.as_ref(), flow: &flow })
-            .ok_or(TestError::Untestable)?;
-        let request = request.map_err(|missing| {
+        let verification = mode.verification.as_ref().ok_or(TestError::Untestable)?;
+        let given = Given { config, secrets, app: app.as_ref(), flow: &flow };
+        let request = mode.request(&verification.call, given).map_err(|missing| {
             Violations::of(missing.0, "must be set before the credential can be tested")
         })?;
         let answer = self.http().send(request).await.map_err(|error| {
@@ -62,7 +61,7 @@ impl Broker {
             tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
             TestError::Unavailable
         })?;
-        match mode.verdict(answer.status, &answer.body).ok_or(TestError::Untestable)? {
+        match verification.read(answer.status, &answer.body) {
             Verdict::Unclear(RefusalKind::Throttled) => {
                 Err(TestError::Throttled { retry: answer.retry_after.unwrap_or(PAUSE) })
             }

@@ -1,4 +1,4 @@
-//! Prints `docs/providers.md`.
+//! Prints the page `docs/providers.md`, which is generated from the catalog.
 
 use std::io::Write as _;
 

@@ -1,44 +1,46 @@
-//! Something about an answer: its status, and what stands at a place of its body.
+//! Conditions on a provider's answer: its status, and the value at a path of its JSON body.
 
 use serde_json::Value;
 
 use crate::path::Path;
 
-/// All parts that are given must hold.
+/// A condition on an answer. It holds if all of its parts hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) status: Option<u16>,
     pub(crate) body: Option<(Path, Test)>,
 }
 
-/// What is asked of a value. All but [`Test::Absent`] want it to be there; null is not there.
+/// What a condition asks of the value at a path. Null counts as absent.
 #[derive(Clone, Debug)]
 pub(crate) enum Test {
-    There,
+    /// There is a value, whatever it is.
+    Present,
+    /// There is no value.
     Absent,
-    /// It is one of these, or a list with one of these in it.
-    Any(Vec<Value>),
-    /// It is none of these.
-    Except(Vec<Value>),
-    /// It is a whole number from the first to the second.
+    /// The value is one of these, or a list that contains one of these.
+    OneOf(Vec<Value>),
+    /// There is a value, and it is none of these.
+    NoneOf(Vec<Value>),
+    /// The value is a whole number in this range, both ends included.
     Between(i64, i64),
-    /// It is a text with this in it, whatever its case.
+    /// The value is a text that contains this one. Case is ignored.
     Contains(String),
 }
 
 impl Condition {
-    /// The status alone.
+    /// A condition on the status alone.
     pub(crate) fn status(status: u16) -> Self {
         Self { status: Some(status), body: None }
     }
 
-    /// One of these texts at `error` (RFC 6749, section 5.2).
-    pub(crate) fn error(any: &[&str]) -> Self {
-        let any = any.iter().map(|text| Value::from(*text)).collect();
-        Self { status: None, body: Some((Path::member("error"), Test::Any(any))) }
+    /// The condition that the member `error` is one of `codes` (RFC 6749, section 5.2).
+    pub(crate) fn error(codes: &[&str]) -> Self {
+        let codes = codes.iter().map(|code| Value::from(*code)).collect();
+        Self { status: None, body: Some((Path::member("error"), Test::OneOf(codes))) }
     }
 
-    /// Whether it holds only if something stands in the body.
+    /// Whether the condition can hold only for an answer that has a body.
     pub(crate) fn needs_body(&self) -> bool {
         self.body.as_ref().is_some_and(|(_, test)| !matches!(test, Test::Absent))
     }
@@ -53,13 +55,13 @@ impl Test {
     fn holds(&self, value: Option<&Value>) -> bool {
         let Some(value) = value else { return matches!(self, Self::Absent) };
         match self {
-            Self::There => true,
+            Self::Present => true,
             Self::Absent => false,
-            Self::Any(any) => match value {
-                Value::Array(items) => items.iter().any(|item| any.contains(item)),
-                other => any.contains(other),
+            Self::OneOf(these) => match value {
+                Value::Array(items) => items.iter().any(|item| these.contains(item)),
+                other => these.contains(other),
             },
-            Self::Except(these) => !these.contains(value),
+            Self::NoneOf(these) => !these.contains(value),
             Self::Between(first, last) => value.as_i64().is_some_and(|code| (*first..=*last).contains(&code)),
             Self::Contains(text) => {
                 value.as_str().is_some_and(|found| found.to_lowercase().contains(&text.to_lowercase()))
@@ -68,12 +70,13 @@ impl Test {
     }
 }
 
-pub(crate) fn any(conditions: &[Condition], status: u16, body: &Value) -> bool {
+/// Whether at least one of the conditions holds.
+pub(crate) fn any_holds(conditions: &[Condition], status: u16, body: &Value) -> bool {
     conditions.iter().any(|condition| condition.holds(status, body))
 }
 
-/// Whether an answer is a success: 2xx, and everything that the provider's file wants beside.
-pub(crate) fn succeeded(conditions: &[Condition], status: u16, body: &Value) -> bool {
+/// Whether an answer is a success: its status is 2xx, and all conditions hold.
+pub(crate) fn is_success(conditions: &[Condition], status: u16, body: &Value) -> bool {
     (200..300).contains(&status) && conditions.iter().all(|condition| condition.holds(status, body))
 }
 
@@ -90,17 +93,17 @@ mod tests {
     #[test]
     fn each_test_looks_at_what_stands_there() {
         let cases = [
-            (Test::There, json!({"code": 0}), true),
-            (Test::There, json!({"code": null}), false),
+            (Test::Present, json!({"code": 0}), true),
+            (Test::Present, json!({"code": null}), false),
             (Test::Absent, json!({"code": null}), true),
             (Test::Absent, json!({"other": 1}), true),
             (Test::Absent, json!({"code": false}), false),
-            (Test::Any(vec![json!(1)]), json!({"code": 1}), true),
-            (Test::Any(vec![json!(1)]), json!({"code": [2, 1]}), true),
-            (Test::Any(vec![json!(1)]), json!({"code": "1"}), false),
-            (Test::Except(vec![json!(0)]), json!({"code": 40105}), true),
-            (Test::Except(vec![json!(0)]), json!({"code": 0}), false),
-            (Test::Except(vec![json!(0)]), json!({}), false),
+            (Test::OneOf(vec![json!(1)]), json!({"code": 1}), true),
+            (Test::OneOf(vec![json!(1)]), json!({"code": [2, 1]}), true),
+            (Test::OneOf(vec![json!(1)]), json!({"code": "1"}), false),
+            (Test::NoneOf(vec![json!(0)]), json!({"code": 40105}), true),
+            (Test::NoneOf(vec![json!(0)]), json!({"code": 0}), false),
+            (Test::NoneOf(vec![json!(0)]), json!({}), false),
             (Test::Between(200, 299), json!({"code": 200}), true),
             (Test::Between(200, 299), json!({"code": 299}), true),
             (Test::Between(200, 299), json!({"code": 300}), false),
@@ -110,15 +113,15 @@ mod tests {
         ];
         for (test, body, expected) in cases {
             let message = format!("{test:?} of {body}");
-            assert_eq!(any(&[at_code(test)], 200, &body), expected, "{message}");
+            assert_eq!(any_holds(&[at_code(test)], 200, &body), expected, "{message}");
         }
     }
 
     #[test]
     fn status_and_body_must_both_hold() {
-        let both = Condition { status: Some(401), ..at_code(Test::There) };
-        assert!(any(std::slice::from_ref(&both), 401, &json!({"code": 1})));
-        assert!(!any(std::slice::from_ref(&both), 400, &json!({"code": 1})));
-        assert!(!any(&[both], 401, &Value::Null));
+        let both = Condition { status: Some(401), ..at_code(Test::Present) };
+        assert!(any_holds(std::slice::from_ref(&both), 401, &json!({"code": 1})));
+        assert!(!any_holds(std::slice::from_ref(&both), 400, &json!({"code": 1})));
+        assert!(!any_holds(&[both], 401, &Value::Null));
     }
 }

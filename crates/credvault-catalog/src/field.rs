@@ -1,14 +1,18 @@
-//! One field of a config or a credential, and the rules for its value.
+//! One field of a config or a credential, and the rules for its value. Messages name the rule and never the value.
 
 use std::collections::BTreeMap;
 
-use credvault_domain::mask;
+use credvault_domain::{FieldName, mask};
 use regex::Regex;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::file::{Belongs, FieldFile, FieldKind};
+use crate::https_url::{check_https_url, plain_https_url};
 
-/// A field with its rules, ready to check values.
+/// The longest member of a JSON secret that is shown whole as its hint, in bytes.
+const MAX_HINT_BYTES: usize = 256;
+
+/// A field with its rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) title: String,
@@ -16,77 +20,50 @@ pub(crate) struct Field {
     pub(crate) kind: FieldKind,
     pub(crate) required: bool,
     pub(crate) pattern: Option<Regex>,
-    pub(crate) expects: Option<String>,
+    pub(crate) pattern_description: Option<String>,
     pub(crate) values: Vec<String>,
     pub(crate) min_length: usize,
     pub(crate) max_length: Option<usize>,
     pub(crate) default: Option<Value>,
-    pub(crate) belongs: Option<Belongs>,
-    pub(crate) members: Vec<String>,
-    pub(crate) fixed_members: BTreeMap<String, String>,
+    pub(crate) depends_on: Option<DependsOn>,
+    pub(crate) required_members: Vec<String>,
+    pub(crate) const_members: BTreeMap<String, String>,
     pub(crate) enum_members: BTreeMap<String, Vec<String>>,
     pub(crate) hint_member: Option<String>,
     pub(crate) vault_only: bool,
 }
 
-impl Field {
-    /// Checks a field's own definition.
-    ///
-    /// # Errors
-    /// The key within the field, and what is wrong with it.
-    pub(crate) fn from_file(file: FieldFile, secret: bool) -> Result<Self, (&'static str, String)> {
-        let pattern = file.pattern.as_deref().map(|text| {
-            if !(text.starts_with('^') && text.ends_with('$')) {
-                return Err(("pattern", "must begin with ^ and end with $".to_owned()));
-            }
-            Regex::new(text).map_err(|_| ("pattern", "is not a regular expression".to_owned()))
-        });
-        let pattern = pattern.transpose()?;
-        let is_json = file.kind == FieldKind::Json;
-        if secret && matches!(file.kind, FieldKind::Integer | FieldKind::Boolean) {
-            return Err(("type", "must be string, text, json or https_url for a secret".to_owned()));
-        }
-        if !secret && is_json {
-            return Err(("type", "must not be json in a config".to_owned()));
-        }
-        let has_members = !file.members.is_empty()
-            || !file.fixed_members.is_empty()
-            || !file.enum_members.is_empty()
-            || file.hint_member.is_some();
-        if has_members && !is_json {
-            return Err(("type", "must be json for a field with members".to_owned()));
-        }
-        if secret && file.belongs.is_some() {
-            return Err(("belongs", "must not be given for a secret".to_owned()));
-        }
-        if secret && file.default.is_some() {
-            return Err(("default", "must not be given for a secret".to_owned()));
-        }
-        let field = Self {
-            title: file.title,
-            description: file.description,
-            kind: file.kind,
-            required: file.required,
-            pattern,
-            expects: file.expects,
-            values: file.values,
-            min_length: file.min_length.unwrap_or(1),
-            max_length: file.max_length,
-            default: file.default,
-            belongs: file.belongs,
-            members: file.members,
-            fixed_members: file.fixed_members,
-            enum_members: file.enum_members,
-            hint_member: file.hint_member,
-            vault_only: file.vault_only,
-        };
-        match field.default.as_ref().map(|default| field.check_value(default)) {
-            // The rule that it breaks may name what stands in the file.
-            Some(Err(_)) => Err(("default", "must be a value that the field accepts".to_owned())),
-            _ => Ok(field),
-        }
-    }
+/// What type of value a field holds.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FieldKind {
+    /// One line of printable characters.
+    #[default]
+    String,
+    /// Several lines, such as a key in PEM.
+    Text,
+    /// A JSON object, as text. Secrets only.
+    Json,
+    /// An https URL without user, query or fragment.
+    HttpsUrl,
+    /// A whole number. Settings only.
+    Integer,
+    /// True or false. Settings only.
+    Boolean,
+}
 
+/// The value that another setting must have for each value of this one, as a country determines its region. A value
+/// that is not listed goes with any.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DependsOn {
+    /// The other setting's name.
+    pub(crate) setting: String,
+    /// The other setting's value, by each value of this one. A text with commas is several values.
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+impl Field {
     /// Checks a config value.
     ///
     /// # Errors
@@ -102,7 +79,7 @@ impl Field {
         }
     }
 
-    /// A config value as it is stored.
+    /// A config value as it is stored: an https URL in its plain form, everything else as it is.
     pub(crate) fn plain(&self, value: Value) -> Value {
         match (self.kind, value.as_str().and_then(plain_https_url)) {
             (FieldKind::HttpsUrl, Some(plain)) => Value::String(plain),
@@ -110,21 +87,23 @@ impl Field {
         }
     }
 
-    /// Checks that a setting goes with the one that it belongs to.
+    /// Checks that a setting's value fits the setting that it depends on. `other` gives that setting's value.
     ///
     /// # Errors
-    /// Which of its values does not; they are those of the provider's file.
-    pub(crate) fn check_belongs(
+    /// Which value does not fit. It is one of the provider file's own.
+    pub(crate) fn check_dependency(
         &self,
         value: &Value,
         other: impl Fn(&str) -> Option<Value>,
     ) -> Result<(), String> {
-        let Some(Belongs { to, values }) = &self.belongs else { return Ok(()) };
-        let (Some(text), Some(Value::String(other))) = (value.as_str(), other(to)) else { return Ok(()) };
+        let Some(DependsOn { setting, values }) = &self.depends_on else { return Ok(()) };
+        let (Some(text), Some(Value::String(other))) = (value.as_str(), other(setting)) else {
+            return Ok(());
+        };
         let known = text.split(',').filter_map(|item| values.get_key_value(item.trim()));
         match known.into_iter().find(|(_, expected)| **expected != other) {
             Some((item, expected)) => Err(format!(
-                "must fit the {to}: {item} belongs to {expected}, so choose that {to} or another value"
+                "must fit the {setting}: {item} belongs to {expected}, so choose that {setting} or another value"
             )),
             None => Ok(()),
         }
@@ -135,52 +114,64 @@ impl Field {
     /// # Errors
     /// The rule that it breaks, without the value.
     pub(crate) fn check_text(&self, text: &str) -> Result<(), String> {
-        let length = text.chars().count();
-        if length < self.min_length {
-            return Err(match self.min_length {
-                1 => "must not be empty".to_owned(),
-                least => format!("must have at least {least} characters"),
-            });
-        }
-        if let Some(most) = self.max_length.filter(|most| length > *most) {
-            return Err(format!("must have at most {most} characters"));
-        }
-        let lines = matches!(self.kind, FieldKind::Json | FieldKind::Text);
-        if !lines && text.chars().any(char::is_control) {
-            return Err(
-                "must be one line without control characters (was a line end copied along?)".to_owned()
-            );
-        }
-        if !lines && text.trim() != text {
-            return Err("must not begin or end with a blank".to_owned());
-        }
+        self.check_length(text)?;
+        self.check_lines(text)?;
         match self.kind {
             FieldKind::Json => self.check_json(text)?,
             FieldKind::HttpsUrl => check_https_url(text)?,
-            _ => {}
+            FieldKind::String | FieldKind::Text | FieldKind::Integer | FieldKind::Boolean => {}
         }
         if !self.values.is_empty() && !self.values.iter().any(|value| value == text) {
             return Err(format!("must be one of {}", self.values.join(", ")));
         }
         match &self.pattern {
-            Some(pattern) if !pattern.is_match(text) => Err(match &self.expects {
-                Some(expects) => format!("must be {expects}"),
+            Some(pattern) if !pattern.is_match(text) => Err(match &self.pattern_description {
+                Some(description) => format!("must be {description}"),
                 None => format!("must match {pattern}"),
             }),
             _ => Ok(()),
         }
     }
 
+    fn check_length(&self, text: &str) -> Result<(), String> {
+        let length = text.chars().count();
+        if length < self.min_length {
+            return Err(match self.min_length {
+                1 => "must not be empty".to_owned(),
+                min => format!("must have at least {min} characters"),
+            });
+        }
+        match self.max_length.filter(|max| length > *max) {
+            Some(max) => Err(format!("must have at most {max} characters")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_lines(&self, text: &str) -> Result<(), String> {
+        if matches!(self.kind, FieldKind::Json | FieldKind::Text) {
+            return Ok(());
+        }
+        if text.chars().any(char::is_control) {
+            return Err(
+                "must be one line without control characters (was a line end copied along?)".to_owned()
+            );
+        }
+        if text.trim() != text {
+            return Err("must not begin or end with a blank".to_owned());
+        }
+        Ok(())
+    }
+
     fn check_json(&self, text: &str) -> Result<(), String> {
         let Ok(Value::Object(object)) = serde_json::from_str(text) else {
             return Err("must be a JSON object".to_owned());
         };
-        for name in &self.members {
+        for name in &self.required_members {
             if !matches!(object.get(name), Some(Value::String(value)) if !value.is_empty()) {
                 return Err(format!("must have a string \"{name}\" in its JSON"));
             }
         }
-        for (name, expected) in &self.fixed_members {
+        for (name, expected) in &self.const_members {
             if object.get(name).and_then(Value::as_str) != Some(expected) {
                 return Err(format!("must have \"{name}\": \"{expected}\" in its JSON"));
             }
@@ -194,14 +185,14 @@ impl Field {
         Ok(())
     }
 
-    /// The hint that may be shown of a secret.
+    /// The hint that is shown for the secret `text`. `None` if the text is too short to show any of it.
     pub(crate) fn hint(&self, text: &str) -> Option<String> {
         match &self.hint_member {
             Some(member) => {
                 let object: Value = serde_json::from_str(text).ok()?;
                 let value = object.get(member)?.as_str()?;
-                // Only what looks like a name is shown whole: something else may have been pasted there.
-                let name = value.len() <= 256 && value.chars().all(|c| c.is_ascii_graphic());
+                // Only a value that looks like a name is shown whole: a user may have pasted something else there.
+                let name = value.len() <= MAX_HINT_BYTES && value.chars().all(|c| c.is_ascii_graphic());
                 if name { Some(value.to_owned()) } else { mask(value) }
             }
             None => mask(text),
@@ -209,31 +200,10 @@ impl Field {
     }
 }
 
-fn check_https_url(text: &str) -> Result<(), String> {
-    match plain_https_url(text) {
-        Some(plain) if plain == text => Ok(()),
-        _ => Err(
-            "must be an https URL in its plain form, such as https://shop.example or https://shop.example/sub: no user, \
-             query or fragment, and nothing that programs read differently, such as a backslash or a host that is not ASCII"
-                .to_owned(),
-        ),
+/// The names of `fields`, as a sentence lists them.
+pub(crate) fn listed<T>(fields: &BTreeMap<FieldName, T>) -> String {
+    if fields.is_empty() {
+        return "none".to_owned();
     }
-}
-
-/// The one spelling of an https URL that all programs read alike: the host in lower case, no port if it is 443, no slash at
-/// the end. `None` for what differs from it in more than that: two programs might go to two hosts.
-fn plain_https_url(text: &str) -> Option<String> {
-    let url = url::Url::parse(text).ok()?;
-    let bare = url.scheme() == "https"
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.host_str().is_some_and(|host| !host.ends_with('.'));
-    let (scheme, rest) = text.split_at_checked("https://".len())?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority = authority.to_ascii_lowercase();
-    let authority = authority.strip_suffix(":443").unwrap_or(&authority);
-    let given = format!("{}{authority}{}", scheme.to_ascii_lowercase(), path.trim_end_matches('/'));
-    (bare && url.as_str().trim_end_matches('/') == given).then_some(given)
+    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
 }

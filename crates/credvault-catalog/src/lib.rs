@@ -1,61 +1,99 @@
-//! The provider catalog: for each third party, which ways to authenticate there are, what a credential consists of,
-//! and how a request carries it.
+//! The provider catalog: for each third party, the ways to authenticate, what a credential consists of, and how
+//! requests carry it. It makes no network calls and reads nothing but provider files.
 //!
-//! Providers are data, one file each (`providers/*.toml`, embedded; more from a folder of the operator's). A new one
-//! like them needs a file and no code. [`Catalog`] holds them all; a [`Mode`] checks and uses the credentials of one way.
+//! Providers are data, one file each: `providers/*.toml` are embedded, and operators add more in a folder. A new
+//! provider like the known ones needs a file and no code; `docs/provider-files.md` describes the format. [`Catalog`]
+//! holds all providers; a [`Mode`] checks the credentials of one way to authenticate and makes its requests.
+//!
+//! The modules stand on three floors, and each uses only those above it in this list. Values: what templates are filled
+//! with, and how answers are looked at. Model: providers, modes and webhooks, checked. Loading: from files to the
+//! model. The document for people is on top.
+
+// Values.
+mod shown;
+
+mod template;
+
+mod https_url;
+
+mod field;
+
+mod derived;
+
+mod values;
+
+mod request_auth;
+
+mod json_template;
+
+mod call;
 
 mod path;
 
 mod condition;
 
-mod life;
+mod lifetime;
 
-mod answer;
+// Model.
+mod refusal;
 
-mod call;
+mod setting_paths;
 
-mod catalog;
+mod token_response;
 
-mod file;
+mod post_exchange;
 
-mod flows;
+mod verification;
 
-mod locate;
+mod revocation;
+
+mod scopes;
+
+mod consent_page;
+
+mod assertion;
 
 mod oauth;
 
-mod handoff;
-
-mod provider;
-
-mod mode;
-
-mod field;
-
-mod template;
+mod delivery;
 
 mod schema;
 
-mod request_auth;
-
-mod derived;
-
-mod webhook;
+mod mode;
 
 mod public_keys;
 
+mod webhook;
+
+mod provider;
+
+mod catalog;
+
+// Loading.
+mod load;
+
 mod document;
 
-pub use answer::{Details, Granted, RefusalKind, Verdict};
-pub use call::{App, Body, Flow, Method, ProviderRequest};
-pub use catalog::{Catalog, LoadError};
-pub use handoff::HandOff;
-pub use mode::{Assertion, Given, Missing, Mode, ModeKind};
-pub use oauth::{Authorize, CallbackSignature, OAuth, Renewal, Rotation, Scopes};
+pub use assertion::{Assertion, AssertionTemplates};
+pub use call::{Body, Call, Method, ProviderRequest};
+pub use catalog::Catalog;
+pub use consent_page::ConsentPage;
+pub use delivery::Delivery;
+pub use load::LoadError;
+pub use mode::{Acquisition, Mode, ModeKind};
+pub use oauth::{Authorize, CallbackSignature, CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};
+pub use post_exchange::{Details, PostExchange};
 pub use provider::{AppField, Provider, RateLimit};
 pub use public_keys::PublicKeys;
+pub use refusal::RefusalKind;
 pub use request_auth::RequestAuth;
-pub use webhook::{
-    AccountPath, AccountPlace, DeliveryAccount, Encoding, Handshake, KeyEncoding, KeyPlace, KnownAccount,
-    Match, Scheme, Signed, TimestampForm, Webhook,
-};
+pub use revocation::RevocationCall;
+pub use scopes::Scopes;
+pub use token_response::{Granted, TokenResponse};
+pub use values::{App, Flow, Given, Missing};
+pub use verification::{Verdict, Verification};
+pub use webhook::account::{AccountPath, AccountPlace, DeliveryAccount, KnownAccount, Match};
+pub use webhook::handshake::Handshake;
+pub use webhook::keys::{KeyEncoding, KeyPlace};
+pub use webhook::signed::Signed;
+pub use webhook::{Encoding, Scheme, TimestampForm, Webhook};

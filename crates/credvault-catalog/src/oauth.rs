@@ -1,4 +1,5 @@
-//! How a mode gets tokens, keeps them fresh, proves that they work and gives them back.
+//! How a mode gets tokens by OAuth 2.0 and refreshes them, as data. Requests are made by `Mode`, and sent by the
+//! broker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,151 +7,117 @@ use std::time::Duration;
 use credvault_domain::FieldName;
 use serde::Deserialize;
 
-use crate::answer::{AnswerRules, DetailRules, VerdictRules};
-use crate::call::CallTemplates;
-use crate::condition::Condition;
-use crate::template::Template;
+use crate::assertion::AssertionTemplates;
+use crate::call::Call;
+use crate::consent_page::ConsentPage;
+use crate::post_exchange::PostExchange;
+use crate::scopes::Scopes;
+use crate::token_response::TokenResponse;
 
-/// What renewing does to the refresh token.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum Rotation {
-    /// It stays as it is.
-    No,
-    /// A new one comes, and the old one goes on working for a while.
-    Sliding,
-    /// A new one comes, and the old one is dead but for the grace time. Assumed where nobody knows.
-    #[default]
-    Yes,
+/// Everything about a mode whose access tokens come from a token endpoint.
+#[derive(Debug)]
+pub struct OAuth {
+    /// The consent in a browser and the exchange of its code, if the mode has them.
+    pub code: Option<CodeGrant>,
+    /// The scopes that are asked for.
+    pub scopes: Scopes,
+    /// How a new access token is got without a consent, if that is possible.
+    pub refresh: Option<Refresh>,
+    /// What becomes of refresh tokens.
+    pub policy: RefreshPolicy,
+    /// Whether each connection has a client of its own at the provider, instead of the platform's app.
+    pub client_per_connection: bool,
+    /// Whether the refreshes of all connections go to one host, instead of to a host of each account.
+    pub shared_token_host: bool,
+    /// How answers with tokens are read.
+    pub response: TokenResponse,
+}
+
+/// The authorization code grant (RFC 6749, section 4.1).
+#[derive(Debug)]
+pub struct CodeGrant {
+    /// The page on which the account's owner consents, and what comes back from it.
+    pub authorize: Authorize,
+    /// The call that gives tokens for a code.
+    pub exchange: Call,
+    /// The call right after the exchange, if there is one.
+    pub post_exchange: Option<PostExchange>,
+}
+
+/// Consent in a browser, and the callback that follows it.
+#[derive(Debug)]
+pub struct Authorize {
+    /// The page that the browser is sent to.
+    pub page: ConsentPage,
+    /// The callback's parameter that holds the code.
+    pub code_parameter: String,
+    /// The value that the callback's `iss` must have, where the provider sends it (RFC 9207).
+    pub issuer: Option<String>,
+    /// Whether the provider always sends `iss`, so that a callback without it is refused.
+    pub sends_issuer: bool,
+    /// How the callback is signed.
+    pub signature: Option<CallbackSignature>,
+    /// Settings that come with the callback: from the setting to the parameter.
+    pub settings: BTreeMap<FieldName, String>,
+    /// The setting among these that is the account's id at the provider.
+    pub account_id_setting: Option<FieldName>,
+    /// Callback parameters that must equal a setting: from the parameter to the setting.
+    pub must_match: BTreeMap<String, FieldName>,
+    /// Whether the flow is bound by a PKCE challenge (RFC 7636).
+    pub pkce: bool,
 }
 
 /// How a callback is signed.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum CallbackSignature {
-    /// The parameter `hmac`: hexadecimal HMAC-SHA256 under the app's secret of the other parameters, sorted.
+    /// The parameter `hmac`: hexadecimal HMAC-SHA256 of the other parameters, sorted, with the app's secret as the key.
     Shopify,
 }
 
-/// Consent in a browser.
+/// How a new access token is got from what is stored: by refresh token, client credentials, assertion or token
+/// exchange.
 #[derive(Debug)]
-pub struct Authorize {
-    pub(crate) url: Template,
-    pub(crate) query: Vec<(Template, Template)>,
-    /// The callback's parameter that holds the code.
-    pub code: String,
-    /// What `iss` must be where the provider sends it (RFC 9207).
-    pub issuer: Option<String>,
-    /// Whether it always sends `iss`.
-    pub sends_issuer: bool,
-    /// How the callback is signed.
-    pub signature: Option<CallbackSignature>,
-    /// Settings that come with the callback: setting to parameter.
-    pub settings: BTreeMap<FieldName, String>,
-    /// The setting among them that is the account's id at the provider.
-    pub account: Option<FieldName>,
-    /// Callback parameters that must equal a setting: parameter to setting.
-    pub same: BTreeMap<String, FieldName>,
-    /// Whether the flow is bound by a PKCE challenge (RFC 7636).
-    pub pkce: bool,
+pub struct Refresh {
+    /// The call that gives a new access token.
+    pub call: Call,
+    /// The assertion that must be signed first, if the call sends one.
+    pub assertion: Option<AssertionTemplates>,
 }
 
-/// Which scopes are asked for.
-#[derive(Debug)]
-pub struct Scopes {
-    /// What stands between two of them.
-    pub separator: String,
-    /// Those that are asked for if nobody says which.
-    pub default: Vec<String>,
-    /// Those that are asked for in any case.
-    pub always: Vec<String>,
+/// What a refresh does to the refresh token.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// The refresh token stays the same.
+    No,
+    /// A new one comes, and the previous one works for a while longer.
+    Sliding,
+    /// A new one comes, and the previous one works only for the grace time. Assumed where the provider does not say.
+    #[default]
+    Yes,
 }
 
-impl Scopes {
-    /// What is asked for: these, or the default ones, and those that are asked for in any case.
-    pub fn asked(&self, chosen: &[String]) -> Vec<String> {
-        let mut asked = if chosen.is_empty() { self.default.clone() } else { chosen.to_vec() };
-        for scope in &self.always {
-            if !asked.contains(scope) {
-                asked.push(scope.clone());
-            }
-        }
-        asked
-    }
-}
-
-/// What renewing does.
+/// What becomes of refresh tokens and consents over time.
 #[derive(Clone, Copy, Debug)]
-pub struct Renewal {
-    /// What becomes of the refresh token.
+pub struct RefreshPolicy {
+    /// What a refresh does to the refresh token.
     pub rotates: Rotation,
-    /// How long the previous refresh token still works.
+    /// How long the previous refresh token works after a refresh.
     pub grace: Duration,
-    /// A refresh token that is not used for so long is dead.
+    /// How long a refresh token works that is not used.
     pub idle: Option<Duration>,
-    /// The consent ends so long after it was given, whatever happens.
+    /// How long a consent lasts, whatever happens.
     pub consent: Option<Duration>,
-    /// Whether the code's first token is renewed at once.
-    pub at_once: bool,
-    /// Whether a refresh token that comes twice may end other consents than its own.
+    /// Whether the first token is refreshed right after the exchange, for one that lives longer.
+    pub refresh_immediately: bool,
+    /// Whether the provider may end other consents if a spent refresh token is sent again.
     pub reuse_ends_other_consents: bool,
 }
 
-impl Renewal {
-    /// Whether the same request can be sent a second time after its answer was lost, without risking the grant.
+impl RefreshPolicy {
+    /// Whether a refresh whose answer was lost can be sent again without risking the consent.
     pub fn repeatable(&self) -> bool {
         self.rotates != Rotation::Yes || !self.grace.is_zero()
     }
-}
-
-/// Everything about a mode whose access tokens end.
-#[derive(Debug)]
-pub struct OAuth {
-    /// Consent in a browser, if the mode has it.
-    pub authorize: Option<Authorize>,
-    /// Which scopes are asked for.
-    pub scopes: Scopes,
-    /// What renewing does.
-    pub renewal: Renewal,
-    /// Whether each connection has a client of its own at the provider, and not the platform's app.
-    pub own_client: bool,
-    /// Whether all tokens are renewed at one host, and not at one that each account has.
-    pub one_host: bool,
-    pub(crate) exchange: Option<CallTemplates>,
-    pub(crate) after: Option<After>,
-    pub(crate) renew: Option<CallTemplates>,
-    pub(crate) assertion: Option<AssertionTemplates>,
-    pub(crate) answer: AnswerRules,
-}
-
-/// A call right after the exchange.
-#[derive(Debug)]
-pub(crate) struct After {
-    pub(crate) call: CallTemplates,
-    pub(crate) rules: DetailRules,
-    pub(crate) optional: bool,
-}
-
-/// The templates of a signed assertion (RFC 7523).
-#[derive(Debug)]
-pub(crate) struct AssertionTemplates {
-    pub(crate) key: Template,
-    pub(crate) key_id: Option<Template>,
-    pub(crate) claims: BTreeMap<String, Template>,
-    pub(crate) lifetime: Duration,
-}
-
-/// How a token is given back.
-#[derive(Debug)]
-pub(crate) struct Revoke {
-    pub(crate) call: CallTemplates,
-    pub(crate) success: Vec<Condition>,
-    pub(crate) gone: Vec<Condition>,
-}
-
-/// How a credential is verified.
-#[derive(Debug)]
-pub(crate) struct Verify {
-    pub(crate) call: CallTemplates,
-    pub(crate) rules: VerdictRules,
 }

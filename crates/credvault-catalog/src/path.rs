@@ -1,18 +1,11 @@
-//! Where a value stands in a JSON document.
+//! Paths into JSON documents: where a provider's answer or webhook has a value. A path reads; it never changes a
+//! document.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-/// A path as a provider file has it: one, or several of which the first counts that leads somewhere.
-#[derive(Deserialize, Clone, Debug)]
-#[serde(untagged)]
-pub(crate) enum PathFile {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// Where a value stands: `data.shop.id`. A number is an index into a list, and `[kind=ORGANISATION]` the first element of
-/// a list with this text as that member. Of several paths the first counts that leads to something other than null.
+/// A path such as `data.shop.id`, or several alternatives: the first one that leads to something other than null
+/// counts. A number is an index into a list. `[kind=ORGANISATION]` is the first element of a list whose member `kind`
+/// is that text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Path(Vec<Vec<Part>>);
 
@@ -23,26 +16,24 @@ enum Part {
 }
 
 impl Path {
+    /// Parses alternatives, in the order in which they are tried.
+    ///
     /// # Errors
-    /// What is wrong with it, in words.
-    pub(crate) fn parse(file: &PathFile) -> Result<Self, String> {
-        let texts = match file {
-            PathFile::One(text) => std::slice::from_ref(text),
-            PathFile::Several(texts) if texts.is_empty() => {
-                return Err("must have at least one path".to_owned());
-            }
-            PathFile::Several(texts) => texts,
-        };
+    /// What is wrong with a path, as the end of a sentence about its key.
+    pub(crate) fn parse(texts: &[String]) -> Result<Self, String> {
+        if texts.is_empty() {
+            return Err("must have at least one path".to_owned());
+        }
         let route = |text: &String| text.split('.').map(Part::parse).collect::<Result<Vec<_>, _>>();
         Ok(Self(texts.iter().map(route).collect::<Result<_, _>>()?))
     }
 
-    /// The member with this name of the document itself.
+    /// The path to the member `name` of the document itself.
     pub(crate) fn member(name: &str) -> Self {
         Self(vec![vec![Part::Named(name.to_owned())]])
     }
 
-    /// What stands there. Null is nothing.
+    /// The value at the path. Null counts as absent.
     pub(crate) fn of<'v>(&self, document: &'v Value) -> Option<&'v Value> {
         self.all(document).next()
     }
@@ -52,7 +43,7 @@ impl Path {
         self.0.iter().filter_map(found).filter(|value| !value.is_null())
     }
 
-    /// All texts that are not empty, and numbers, that stand there; a list on the way stands for each of its elements.
+    /// All numbers and nonempty texts at the path, as text. A list on the way stands for each of its elements.
     pub(crate) fn every(&self, document: &Value) -> Vec<String> {
         let step = |found: Vec<Value>, part: &Part| -> Vec<Value> {
             let spread = |value: Value| match (part, value) {
@@ -69,12 +60,12 @@ impl Path {
         leaves.filter_map(|value| text(&value)).collect()
     }
 
-    /// The value as text, if it is a text that is not empty, or a number.
+    /// The value as text, if it is a number or a nonempty text.
     pub(crate) fn text(&self, document: &Value) -> Option<String> {
         self.of(document).and_then(text)
     }
 
-    /// All that stands there and is a text that is not empty, or a number, for each of the paths.
+    /// For each alternative that leads to a number or a nonempty text, that value as text.
     pub(crate) fn texts(&self, document: &Value) -> impl Iterator<Item = String> {
         self.all(document).filter_map(text)
     }
@@ -130,8 +121,7 @@ mod tests {
     use super::*;
 
     fn path(texts: &[&str]) -> Path {
-        Path::parse(&PathFile::Several(texts.iter().map(|text| (*text).to_owned()).collect()))
-            .expect("a path")
+        Path::parse(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).expect("a path")
     }
 
     #[test]
@@ -164,8 +154,8 @@ mod tests {
     #[test]
     fn malformed_paths_are_refused() {
         for text in ["", "a..b", ".", "[kind]", "[=x]", "a[0]", "[kind=x"] {
-            assert!(Path::parse(&PathFile::One(text.to_owned())).is_err(), "{text}");
+            assert!(Path::parse(&[text.to_owned()]).is_err(), "{text}");
         }
-        assert!(Path::parse(&PathFile::Several(Vec::new())).is_err());
+        assert!(Path::parse(&[]).is_err());
     }
 }

@@ -1,54 +1,55 @@
-//! A provider with its modes, checked and ready for use.
+//! A provider with its modes and webhooks, checked and ready for use.
 
 use std::collections::BTreeMap;
 
 use credvault_domain::{AuthMode, FieldName, ProviderId, SecretFields, Violations};
 use serde::Deserialize;
 
+use crate::field::listed;
 use crate::mode::Mode;
 use crate::webhook::Webhook;
 
-/// A third party that customers have accounts at.
+/// A third party at which customers have accounts.
 #[derive(Debug)]
 pub struct Provider {
-    /// Its id.
+    /// The provider's id in the catalog.
     pub id: ProviderId,
-    /// Its own name.
-    pub name: String,
-    /// Where it documents its API.
-    pub documentation: Option<String>,
-    /// What nobody has confirmed, in sentences.
-    pub uncertain: Vec<String>,
-    /// How many calls it takes, if that is known.
+    /// The provider's own name.
+    pub display_name: String,
+    /// The URL of the provider's API documentation.
+    pub documentation_url: Option<String>,
+    /// Facts that the file assumes and that are not confirmed, in sentences.
+    pub unconfirmed: Vec<String>,
+    /// How many calls the provider accepts, if that is known.
     pub rate_limit: Option<RateLimit>,
-    /// What the platform's app has there beside `client_id` and `client_secret`.
+    /// The values of the platform's app except `client_id` and `client_secret`.
     pub app: BTreeMap<FieldName, AppField>,
-    pub(crate) modes: BTreeMap<AuthMode, Mode>,
-    /// How it signs webhooks, by name.
+    /// How the provider signs webhooks, by the name of the way.
     pub webhooks: BTreeMap<String, Webhook>,
+    pub(crate) modes: BTreeMap<AuthMode, Mode>,
 }
 
 impl Provider {
-    /// The ways to authenticate, ordered by name.
+    /// All modes, ordered by name.
     pub fn modes(&self) -> impl Iterator<Item = (&AuthMode, &Mode)> {
         self.modes.iter()
     }
 
-    /// One way to authenticate.
+    /// The mode with this name.
     pub fn mode(&self, name: &AuthMode) -> Option<&Mode> {
         self.modes.get(name)
     }
 
-    /// The only mode, if there is only one.
+    /// The name of the only mode. `None` if there are several.
     pub fn only_mode(&self) -> Option<&AuthMode> {
         self.modes.keys().next().filter(|_| self.modes.len() == 1)
     }
 
-    /// Parts the settings of an app, which a request calls `path`, into plain ones and secret ones. An empty secret is
-    /// none.
+    /// Splits the settings of an app into plain and secret ones. An empty secret counts as absent. `path` is the
+    /// settings' name in the request.
     ///
     /// # Errors
-    /// The provider has no such setting.
+    /// A violation, if the provider's file does not have one of the settings.
     pub fn app_settings(
         &self,
         path: &str,
@@ -76,35 +77,27 @@ impl Provider {
     }
 }
 
-/// The names of fields, as a sentence has them.
-pub(crate) fn listed<T>(fields: &BTreeMap<FieldName, T>) -> String {
-    if fields.is_empty() {
-        return "none".to_owned();
-    }
-    fields.keys().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
-}
-
 /// A value of the platform's app at a provider.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct AppField {
-    /// What people call it.
+    /// The value's name for people.
     pub title: String,
-    /// What it is for.
+    /// What the value is for.
     #[serde(default)]
     pub description: Option<String>,
-    /// Whether it must be kept secret.
+    /// Whether the value must be kept secret.
     #[serde(default)]
     pub secret: bool,
 }
 
-/// How many calls a provider takes, for whoever calls it.
+/// How many calls a provider accepts, for the reader of the catalog. The vault does not enforce it.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// The rule, in words.
-    pub rule: String,
-    /// What each header of an answer says, by the header's name as the provider writes it.
+    pub description: String,
+    /// The meaning of each header of an answer, by the header's name as the provider writes it.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 }

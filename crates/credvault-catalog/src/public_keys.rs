@@ -1,4 +1,5 @@
-//! Where a provider publishes the keys that it signs webhooks with.
+//! Where a provider publishes the keys that it signs webhooks with: the calls that fetch a key. The broker makes the
+//! calls and keeps the keys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,56 +8,49 @@ use credvault_domain::{Config, FieldName, SecretFields};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::answer::token;
-use crate::call::{App, CallTemplates, Flow, ProviderRequest};
+use crate::call::{Call, ProviderRequest};
 use crate::derived::Derived;
 use crate::field::Field;
-use crate::life::Life;
-use crate::mode::Missing;
-use crate::request_auth::Values;
+use crate::lifetime::Lifetime;
+use crate::token_response::token;
+use crate::values::{App, Flow, Given, Missing, Values};
 
-/// The calls that give a public key: one for a token of the app's own, and one for the key.
+/// The calls that fetch a public key: one for an access token of the app, and one for the key.
 #[derive(Debug)]
 pub struct PublicKeys {
-    pub(crate) token: CallTemplates,
-    pub(crate) key: CallTemplates,
+    pub(crate) token: Call,
+    pub(crate) key: Call,
     pub(crate) config: BTreeMap<FieldName, Field>,
     pub(crate) derived: BTreeMap<String, Derived>,
 }
 
 impl PublicKeys {
-    /// The request for a token of the app's own.
+    /// The request for an access token of the app.
     ///
     /// # Errors
-    /// A value that it needs is missing.
+    /// The name of a value that the request needs and that is missing.
     pub fn token_request(&self, config: &Config, app: &App, flow: &Flow) -> Result<ProviderRequest, Missing> {
         self.fill(&self.token, config, app, flow)
     }
 
-    /// Where the key that `{flow.key_id}` names is published.
+    /// The URL of the key that `{flow.key_id}` names.
     ///
     /// # Errors
-    /// A value that the URL needs is missing.
+    /// The name of a value that the URL needs and that is missing.
     pub fn key_url(&self, config: &Config, app: &App, flow: &Flow) -> Result<String, Missing> {
         let secrets = &SecretFields::default();
         self.key.url(&self.values(config, secrets, app, flow)).map_err(Missing::from)
     }
 
-    /// The request for the key that `{flow.key_id}` names, with the token as `{flow.token}`.
+    /// The request for the key that `{flow.key_id}` names. The access token is `{flow.token}`.
     ///
     /// # Errors
-    /// A value that it needs is missing.
+    /// The name of a value that the request needs and that is missing.
     pub fn key_request(&self, config: &Config, app: &App, flow: &Flow) -> Result<ProviderRequest, Missing> {
         self.fill(&self.key, config, app, flow)
     }
 
-    fn fill(
-        &self,
-        call: &CallTemplates,
-        config: &Config,
-        app: &App,
-        flow: &Flow,
-    ) -> Result<ProviderRequest, Missing> {
+    fn fill(&self, call: &Call, config: &Config, app: &App, flow: &Flow) -> Result<ProviderRequest, Missing> {
         let secrets = &SecretFields::default();
         call.fill(&self.values(config, secrets, app, flow)).map_err(Missing::from)
     }
@@ -68,18 +62,18 @@ impl PublicKeys {
         app: &'a App,
         flow: &'a Flow,
     ) -> Values<'a> {
-        let (fields, derived) = (&self.config, &self.derived);
-        Values { config, secrets, app: Some(app), flow: Some(flow), fields, derived }
+        let given = Given { config, secrets, app: Some(app), flow };
+        Values { given, fields: &self.config, derived: &self.derived }
     }
 
-    /// The token in an answer of 2xx (RFC 6749, section 5.1), and how long it lives.
+    /// The access token in an answer with status 2xx (RFC 6749, section 5.1), and its lifetime.
     pub fn read_token(&self, body: &Value) -> Option<(SecretString, Duration)> {
         let token = token(body.get("access_token")?)?;
-        let life = Life::of_seconds(body.get("expires_in")).or_default(None);
-        Some((token.into(), life.unwrap_or_default()))
+        let lifetime = Lifetime::of_seconds(body.get("expires_in")).or_default(None);
+        Some((token.into(), lifetime.unwrap_or_default()))
     }
 
-    /// The key in an answer of 2xx, PEM: its member `key`.
+    /// The key in an answer with status 2xx: its member `key`, PEM.
     pub fn read_key<'v>(&self, body: &'v Value) -> Option<&'v str> {
         body.get("key")?.as_str()
     }

@@ -1,31 +1,32 @@
-//! JSON Schema (2020-12) of configs and credentials, for forms and for other validators.
+//! JSON Schema (2020-12) of configs and credentials, for forms and for other validators. The vault itself checks fields
+//! by their rules and not by the schema.
 
 use std::collections::BTreeMap;
 
 use credvault_domain::FieldName;
 use serde_json::{Map, Value, json};
 
-use crate::field::Field;
-use crate::file::FieldKind;
+use crate::field::{Field, FieldKind};
 
-/// The schema of an object with these fields; `secret` marks each as `writeOnly`, `open` allows others.
+/// The schema of an object with these fields. `secret` marks each field as `writeOnly`; `additional` permits other
+/// fields.
 pub(crate) fn object<'a>(
     fields: impl IntoIterator<Item = (&'a FieldName, &'a Field)>,
     secret: bool,
-    open: bool,
+    additional: bool,
 ) -> Value {
     let fields: BTreeMap<_, _> = fields.into_iter().collect();
     let required: Vec<_> = fields.iter().filter(|(_, f)| f.required).map(|(name, _)| name.as_str()).collect();
     let properties: Map<String, Value> =
         fields.iter().map(|(name, field)| (name.as_str().to_owned(), property(field, secret))).collect();
-    let additional =
-        if secret && open { json!({ "type": "string", "writeOnly": true }) } else { json!(open) };
+    let others =
+        if secret && additional { json!({ "type": "string", "writeOnly": true }) } else { json!(additional) };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": properties,
         "required": required,
-        "additionalProperties": additional,
+        "additionalProperties": others,
     })
 }
 
@@ -47,16 +48,7 @@ fn property(field: &Field, secret: bool) -> Value {
     match field.kind {
         FieldKind::Json => {
             set("contentMediaType", json!("application/json"));
-            let fixed =
-                field.fixed_members.iter().map(|(name, value)| (name.clone(), json!({ "const": value })));
-            let members =
-                field.members.iter().map(|name| (name.clone(), json!({ "type": "string", "minLength": 1 })));
-            let mut properties: Map<String, Value> = members.chain(fixed).collect();
-            let required: Vec<_> = properties.keys().cloned().collect();
-            properties.extend(
-                field.enum_members.iter().map(|(name, values)| (name.clone(), json!({ "enum": values }))),
-            );
-            set("contentSchema", json!({ "type": "object", "properties": properties, "required": required }));
+            set("contentSchema", content(field));
         }
         FieldKind::HttpsUrl => {
             set("format", json!("uri"));
@@ -67,8 +59,8 @@ fn property(field: &Field, secret: bool) -> Value {
     if let Some(pattern) = &field.pattern {
         set("pattern", json!(pattern.as_str()));
     }
-    if let Some(most) = field.max_length {
-        set("maxLength", json!(most));
+    if let Some(max) = field.max_length {
+        set("maxLength", json!(max));
     }
     if !field.values.is_empty() {
         set("enum", json!(field.values));
@@ -80,4 +72,16 @@ fn property(field: &Field, secret: bool) -> Value {
         set("writeOnly", json!(true));
     }
     Value::Object(schema)
+}
+
+/// The schema of the JSON object that a field of type `json` contains.
+fn content(field: &Field) -> Value {
+    let constant = field.const_members.iter().map(|(name, value)| (name.clone(), json!({ "const": value })));
+    let text = || json!({ "type": "string", "minLength": 1 });
+    let members = field.required_members.iter().map(|name| (name.clone(), text()));
+    let mut properties: Map<String, Value> = members.chain(constant).collect();
+    let required: Vec<_> = properties.keys().cloned().collect();
+    let options = field.enum_members.iter().map(|(name, values)| (name.clone(), json!({ "enum": values })));
+    properties.extend(options);
+    json!({ "type": "object", "properties": properties, "required": required })
 }

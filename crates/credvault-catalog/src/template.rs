@@ -1,14 +1,16 @@
-//! Texts with placeholders: `https://{config.shop}/admin`, `Bearer {secret.access_token}`. Doubled braces are literal. A
-//! placeholder with a question mark, `{config.team_id?}`, is optional: without a value for it the whole entry is left
-//! out. Without a value for any other, nothing is sent.
+//! Templates: texts with placeholders, such as `https://{config.shop}/admin` and `Bearer {secret.access_token}`. A
+//! template knows the names of values and not the values themselves.
+//!
+//! `{{` and `}}` stand for braces. A placeholder with a question mark, `{config.team_id?}`, is optional: if it has no
+//! value, the entry that contains the template is left out. If any other placeholder has no value, nothing is sent.
 
 use std::borrow::Cow;
 
 use secrecy::SecretString;
 
-use crate::locate::named;
+use crate::shown::shown_name;
 
-/// A parsed template.
+/// A template, parsed into its parts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Template(Vec<Part>);
 
@@ -22,17 +24,17 @@ enum Part {
 /// What a placeholder stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Placeholder {
-    /// A setting.
+    /// A setting of the connection.
     Config(String),
-    /// A secret field.
+    /// A secret field of the credential.
     Secret(String),
     /// A string member of a secret field that holds a JSON object.
     Member(String, String),
-    /// A value that follows from a setting.
+    /// A value that is derived from others.
     Derived(String),
     /// A value of the platform's app at the provider: `client_id`, `client_secret`, or one of its settings.
     App(String),
-    /// A value of the flow in progress, one of [`FLOW`].
+    /// A value of the call in progress, one of [`FLOW`].
     Flow(&'static str),
 }
 
@@ -48,13 +50,14 @@ impl Placeholder {
             Some(("app", field)) => Self::App(field.to_owned()),
             Some(("flow", field)) => {
                 let known = FLOW.iter().find(|known| **known == field);
-                let unknown = || format!("has {{flow.{}}}; a flow has {}", named(field), FLOW.join(", "));
+                let unknown =
+                    || format!("has {{flow.{}}}; a flow has {}", shown_name(field), FLOW.join(", "));
                 Self::Flow(known.ok_or_else(unknown)?)
             }
             _ => {
                 return Err(format!(
                     "has {{{}}}; a placeholder is config.X, secret.X, secret.X.MEMBER, derived.X, app.X or flow.X",
-                    named(name)
+                    shown_name(name)
                 ));
             }
         })
@@ -74,22 +77,22 @@ impl std::fmt::Display for Placeholder {
     }
 }
 
-/// What `{flow.X}` may stand for.
+/// The names `X` of `{flow.X}`.
 pub(crate) const FLOW: [&str; 15] = [
-    // Of an authorisation.
+    // Values of a consent.
     "state",
     "redirect_uri",
     "scope",
     "code_challenge",
     "code",
     "code_verifier",
-    // Where a provider hands over keys, and the vault's own name there: the host of its address.
-    "handoff_uri",
+    // Where the provider posts a credential to, and the host of the vault's public address.
+    "delivery_uri",
     "host",
-    // Of the fetch of a public key: its id, letters, digits, - and _ only; a token of the app's own.
+    // For fetching a public key: the key's id (letters, digits, - and _ only), and an access token of the app.
     "key_id",
     "token",
-    // Of any call: seconds since 1970, the same in milliseconds, as RFC 3339, a fresh UUID, a signed assertion.
+    // Values of every call: seconds since 1970, milliseconds since 1970, RFC 3339, a fresh UUID, a signed assertion.
     "now",
     "now_ms",
     "date",
@@ -108,10 +111,10 @@ impl std::fmt::Display for Template {
 }
 
 impl Template {
-    /// Parses a template. `{{` and `}}` stand for the braces themselves.
+    /// Parses a template.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with it, as the end of a sentence about its key.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
@@ -144,12 +147,12 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// What the template refers to.
+    /// All placeholders, first the needed and then the optional ones.
     pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
         self.needed().chain(self.optional())
     }
 
-    /// Those that must have a value.
+    /// The placeholders that must have a value.
     pub(crate) fn needed(&self) -> impl Iterator<Item = &Placeholder> {
         self.0.iter().filter_map(|part| match part {
             Part::Needed(placeholder) => Some(placeholder),
@@ -157,7 +160,8 @@ impl Template {
         })
     }
 
-    /// The part of a URL up to the end of its authority. The whole template where a placeholder may hold all of a URL.
+    /// The beginning of a URL, up to the end of its authority (RFC 3986, section 3.2). The whole template, if no
+    /// literal part ends the authority.
     pub(crate) fn authority(&self) -> Self {
         let mut parts = Vec::new();
         for part in &self.0 {
@@ -179,7 +183,7 @@ impl Template {
         Self(parts)
     }
 
-    /// Those that are marked as optional.
+    /// The placeholders that are marked as optional.
     pub(crate) fn optional(&self) -> impl Iterator<Item = &Placeholder> {
         self.0.iter().filter_map(|part| match part {
             Part::Optional(placeholder) => Some(placeholder),
@@ -187,10 +191,10 @@ impl Template {
         })
     }
 
-    /// The filled template; `None` if an optional placeholder has no value.
+    /// Fills the template. `None` if an optional placeholder has no value.
     ///
     /// # Errors
-    /// The first placeholder without a value that must have one.
+    /// The first needed placeholder that has no value.
     pub(crate) fn render<'v>(
         &self,
         value: &impl Fn(&Placeholder) -> Option<Cow<'v, str>>,
@@ -212,59 +216,4 @@ impl Template {
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret as _;
-
-    use super::*;
-
-    fn filled(text: &str, missing: &str) -> Result<Option<String>, Placeholder> {
-        let value = |placeholder: &Placeholder| (placeholder.to_string() != missing).then_some("a".into());
-        let rendered = Template::parse(text).expect(text).render(&value)?;
-        Ok(rendered.map(|text| text.expose_secret().to_owned()))
-    }
-
-    #[test]
-    fn what_is_needed_must_have_a_value_and_what_is_optional_need_not() {
-        let text = "https://{config.shop}/x/{secret.key?}";
-        assert_eq!(Template::parse(text).expect("valid").placeholders().count(), 2);
-        assert_eq!(filled(text, ""), Ok(Some("https://a/x/a".to_owned())));
-        assert_eq!(filled(text, "config.shop"), Err(Placeholder::Config("shop".to_owned())));
-        assert_eq!(filled(text, "secret.key"), Ok(None));
-    }
-
-    #[test]
-    fn doubled_braces_stand_for_themselves() {
-        let cases = [
-            ("query {{ shop {{ id }} }}", "query { shop { id } }"),
-            ("{{{config.shop}}}", "{a}"),
-            ("{{{config.shop?}}}", "{a}"),
-            ("{{config.shop}}", "{config.shop}"),
-            ("}}{{", "}{"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(filled(text, ""), Ok(Some(expected.to_owned())));
-            let shown = Template::parse(text).expect(text).to_string();
-            assert_eq!(shown, text, "what is shown can be parsed again");
-        }
-    }
-
-    #[test]
-    fn malformed_templates_are_refused() {
-        for text in [
-            "{",
-            "a{b",
-            "}",
-            "a}b",
-            "{}",
-            "{?}",
-            "{config}",
-            "{env.HOME}",
-            "{a{config.b}}",
-            "{{a}",
-            "{a}}",
-            "{{{",
-        ] {
-            assert!(Template::parse(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! `docs/providers.md` says what the catalog says.
+//! The page `docs/providers.md` says what the catalog says.
 
 use std::path::Path;
 
@@ -24,19 +24,19 @@ fn the_document_speaks_of_every_provider_and_mode() {
     let document = catalog.document();
     for provider in catalog.iter() {
         assert!(
-            document.contains(&format!("\n## {}\n\nId: `{}`.", provider.name, provider.id)),
+            document.contains(&format!("\n## {}\n\nId: `{}`.", provider.display_name, provider.id)),
             "{}",
             provider.id
         );
         for (name, mode) in provider.modes() {
             assert!(
-                document.contains(&format!("\n### `{name}`: {}\n", mode.title)),
+                document.contains(&format!("\n### `{name}`: {}\n", mode.display_name)),
                 "{}.{name}",
                 provider.id
             );
         }
-        for doubt in &provider.uncertain {
-            assert!(document.contains(&format!("\n- {doubt}\n")), "{}: {doubt}", provider.id);
+        for fact in &provider.unconfirmed {
+            assert!(document.contains(&format!("\n- {fact}\n")), "{}: {fact}", provider.id);
         }
     }
 }

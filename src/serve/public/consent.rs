@@ -143,7 +143,7 @@ impl Consents {
         let mut brought = self.result(connection, query)?;
         let kept = brought.is_ok().then_some(query);
         authorizations.arrive(awaited, browser.id.as_deref(), kept).await?;
-        let hands_over = self.0.mode(&connection.provider, &connection.auth_mode)?.handoff.is_some();
+        let hands_over = self.0.mode(&connection.provider, &connection.auth_mode)?.delivery().is_some();
         if brought.is_ok() && hands_over && !authorizations.was_handed_over(awaited).await? {
             brought = Err(ConsentError::NotDelivered);
         }
@@ -161,11 +161,10 @@ impl Consents {
         query: &Parameters,
     ) -> Result<Result<(), ConsentError>, Refusal> {
         let mode = self.0.mode(&connection.provider, &connection.auth_mode)?;
-        if let Some(handoff) = &mode.handoff {
-            return Ok(if handoff.succeeded(query) { Ok(()) } else { Err(ConsentError::Denied) });
+        if let Some(delivery) = mode.delivery() {
+            return Ok(if delivery.succeeded(query) { Ok(()) } else { Err(ConsentError::Denied) });
         }
-        let authorize = mode.oauth.as_ref().and_then(|oauth| oauth.authorize.as_ref());
-        let authorize = authorize.ok_or(ConsentError::ModeWithoutConsent)?;
+        let authorize = &mode.code_grant().ok_or(ConsentError::ModeWithoutConsent)?.authorize;
         Ok(match (Callback { parameters: query }).result(authorize) {
             CallbackResult::Code(_) => Ok(()),
             CallbackResult::Denial => Err(ConsentError::Denied),

@@ -1,7 +1,7 @@
 //! Keys that a provider posts before it sends the browser back. A stranger can post here as well: what vouches is the
 //! state in the body, which the vault gave to one browser and to that browser's provider. Nothing of this is logged.
 
-use credvault_catalog::HandOff;
+use credvault_catalog::Delivery;
 use credvault_domain::ProviderId;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ impl Consents {
     /// Keeps keys for the consent that they name; whether they were taken.
     pub(super) async fn hand_over(&self, provider: &str, body: &[u8]) -> bool {
         let Ok(posted) = serde_json::from_slice::<Value>(body) else { return false };
-        let Some(state) = self.handoffs(provider).find_map(|handoff| handoff.state(&posted)) else {
+        let Some(state) = self.deliveries(provider).find_map(|delivery| delivery.state(&posted)) else {
             return false;
         };
         let Ok(found) = self.find(&state).await else { return false };
@@ -27,7 +27,8 @@ impl Consents {
     /// The callback's parameters, with the state where all providers but those that hand over keys put it.
     pub(super) fn with_state(&self, provider: &str, mut parameters: Parameters) -> Parameters {
         if !parameters.contains_key("state") {
-            let named = self.handoffs(provider).find_map(|handoff| parameters.get(handoff.state_parameter()));
+            let named =
+                self.deliveries(provider).find_map(|delivery| parameters.get(delivery.state_parameter()));
             if let Some(state) = named.cloned() {
                 parameters.insert("state".to_owned(), state);
             }
@@ -35,10 +36,10 @@ impl Consents {
         parameters
     }
 
-    /// How a provider hands over keys, by mode.
-    fn handoffs(&self, provider: &str) -> impl Iterator<Item = &HandOff> {
+    /// How a provider delivers credentials, by mode.
+    fn deliveries(&self, provider: &str) -> impl Iterator<Item = &Delivery> {
         let known = ProviderId::parse(provider).ok().and_then(|id| self.0.catalog.get(&id));
         let modes = known.into_iter().flat_map(|provider| provider.modes());
-        modes.filter_map(|(_, mode)| mode.handoff.as_ref())
+        modes.filter_map(|(_, mode)| mode.delivery())
     }
 }

@@ -113,6 +113,9 @@ impl Consents {
     }
 
     fn provider_name(&self, connection: &Connection) -> String {
-        self.0.catalog.get(&connection.provider).map_or_else(String::new, |provider| provider.name.clone())
+        self.0
+            .catalog
+            .get(&connection.provider)
+            .map_or_else(String::new, |provider| provider.display_name.clone())
     }
 }

@@ -22,11 +22,11 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
     let renewal = renewal.replace("{url}", url);
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
-        "id = 'simulator'\nname = 'Simulator'\n\
-         config.shop = {{ title = 'Shop', pattern = '^[a-z0-9-]{{1,20}}$', expects = 'a name' }}\n\
+        "id = 'simulator'\ndisplay_name = 'Simulator'\n\
+         config.shop = {{ title = 'Shop', pattern = '^[a-z0-9-]{{1,20}}$', pattern_description = 'a name' }}\n\
          app.application_id = {{ title = 'Application id' }}\n\
          app.signing_secret = {{ title = 'Signing secret', secret = true }}\n\
-         [modes.oauth2_code]\ntitle = 'OAuth'\nkind = 'oauth2_code'\n\
+         [modes.oauth2_code]\ndisplay_name = 'OAuth'\nkind = 'oauth2_code'\n\
          scopes = {{ default = ['read'], always = ['offline'] }}\n\
          secret.access_token = {{ title = 'Access token' }}\n\
          secret.refresh_token = {{ title = 'Refresh token', vault_only = true }}\n\
@@ -39,21 +39,21 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          [modes.oauth2_code.exchange]\nurl = '{url}/token'\n{secret}\n\
          form = {{ grant_type = 'authorization_code', code = '{{flow.code}}', redirect_uri = '{{flow.redirect_uri}}',\
           code_verifier = '{{flow.code_verifier}}' }}\n\
-         [modes.oauth2_code.renew]\nurl = '{url}/token'\n{secret}\n\
+         [modes.oauth2_code.refresh.call]\nurl = '{url}/token'\n{secret}\n\
          form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
-         [modes.oauth2_code.answer]\naccount = 'account'\n\
+         [modes.oauth2_code.token_response]\naccount_id = 'account'\n\
          [modes.oauth2_code.revoke]\ncall = {{ url = '{url}/revoke', {secret}, form = {{ token = '{{secret.refresh_token}}' }} }}\n\
-         [modes.oauth2_code.verify]\naccount = 'id'\nname = 'name'\ncall.url = '{url}/me'\n\
-         [modes.api_key]\ntitle = 'Key'\nkind = 'static'\n\
+         [modes.oauth2_code.verify]\naccount_id = 'id'\naccount_display_name = 'name'\ncall.url = '{url}/me'\n\
+         [modes.api_key]\ndisplay_name = 'Key'\nkind = 'static'\n\
          secret.key = {{ title = 'Key', required = true }}\n\
          secret.webhook_secret = {{ title = 'Webhook secret', vault_only = true }}\n\
          request = {{ base_url = '{url}', headers = {{ X-API-Key = '{{secret.key}}' }} }}\n\
-         verify = {{ call = {{ url = '{url}/me' }}, account = 'id' }}\n\
-         [webhooks.events]\nsignature = 'X-Signature'\ntimestamp = 'X-Time'\n\
-         signed = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
-         account = [{{ path = 'shop', setting = 'shop' }}]\n\
-         [[webhooks.events.handshakes]]\nwhen = [{{ path = 'ping' }}]\nanswer = 'Answer 200.'\n\
-         [modes.oauth2_code.renewal]\n{renewal}\n"
+         verify = {{ call = {{ url = '{url}/me' }}, account_id = 'id' }}\n\
+         [webhooks.events]\nsignature_header = 'X-Signature'\ntimestamp_header = 'X-Time'\n\
+         signed_content = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
+         accounts = [{{ path = 'shop', setting = 'shop' }}]\n\
+         [[webhooks.events.handshakes]]\nwhen = [{{ path = 'ping' }}]\ninstructions = 'Answer 200.'\n\
+         [modes.oauth2_code.refresh]\n{renewal}\n"
     )
 }
 

@@ -53,7 +53,7 @@ impl Provider {
         });
         let folder = tempfile::tempdir().expect("a folder");
         let file = format!(
-            "id = 'keys'\nname = 'Keys'\n[modes.key]\ntitle = 'K'\nkind = 'static'\n\
+            "id = 'keys'\ndisplay_name = 'Keys'\n[modes.key]\ndisplay_name = 'K'\nkind = 'static'\n\
              [webhooks.events]\nscheme = 'ebay'\n\
              [webhooks.events.public_keys]\n\
              token = {{ url = '{url}/token', basic = {{ user = '{{app.client_id}}', password = '{{app.client_secret}}' }},\

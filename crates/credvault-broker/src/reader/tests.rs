@@ -20,7 +20,7 @@ fn tokens(status: u16, body: &Value) -> Result<Granted, RefusalKind> {
     static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::load(None).expect("sound"));
     let provider = CATALOG.get(&ProviderId::parse("notion").expect("an id")).expect("known");
     let mode = provider.mode(&AuthMode::parse("oauth2_code").expect("a mode")).expect("known");
-    mode.read_tokens(status, body, Timestamp::default())
+    mode.oauth().expect("tokens").response.read(status, body, Timestamp::default())
 }
 
 fn life(granted: &Granted) -> Option<Duration> {

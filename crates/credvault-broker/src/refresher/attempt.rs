@@ -33,10 +33,10 @@ impl Inner {
         let risk = |provider: &ProviderId, mode: &AuthMode| {
             let mode = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
             // Where the catalog says nothing any more, nothing is sent either.
-            let renewal = mode.and_then(|mode| mode.oauth.as_ref()).map(|oauth| oauth.renewal);
-            renewal.map_or(RepeatRisk::Consent, |renewal| match renewal.repeatable() {
+            let policy = mode.and_then(Mode::oauth).map(|oauth| oauth.policy);
+            policy.map_or(RepeatRisk::Consent, |policy| match policy.repeatable() {
                 true => RepeatRisk::Nothing,
-                false if renewal.reuse_ends_other_consents => RepeatRisk::OtherConsents,
+                false if policy.reuse_ends_other_consents => RepeatRisk::OtherConsents,
                 false => RepeatRisk::Consent,
             })
         };
@@ -184,7 +184,9 @@ impl Inner {
             |pause, detail: &str| Failed::paused(pause, retry(), self.clock.now(), detail.to_owned());
         let provider = self.catalog.get(&claimed.connection.provider);
         let mode = provider.and_then(|provider| provider.mode(&claimed.connection.auth_mode));
-        let Some(mode) = mode.filter(|mode| mode.renews()) else {
+        let Some((mode, oauth)) =
+            mode.filter(|mode| mode.renews()).and_then(|mode| Some((mode, mode.oauth()?)))
+        else {
             return Err(not_sent(Pause::Uncatalogued, "the catalog says nothing about it"));
         };
         if mode.lacks_refresh_token(&claimed.fields) {
@@ -230,7 +232,7 @@ impl Inner {
                 return Err(Failed::at_work(retry(), self.clock.now(), silent.to_string()));
             }
         };
-        match mode.read_tokens(answer.status, &answer.body, sent) {
+        match oauth.response.read(answer.status, &answer.body, sent) {
             Ok(granted) => {
                 note(Sign::Well);
                 Ok(self.renewed(claimed, mode, granted, sent, client.id))
@@ -240,7 +242,7 @@ impl Inner {
                 note(sign_of(kind, retry, client.revision));
                 Err(self.refused(
                     claimed,
-                    (kind, mode.refusal_code(&answer.body)),
+                    (kind, oauth.response.error_code(&answer.body)),
                     &answer,
                     retry,
                     client.revision,
@@ -277,17 +279,17 @@ impl Inner {
 
 /// What fails together with this attempt; `None` where each connection has a client of its own, and so a budget.
 fn door(claimed: &Claimed, mode: &Mode, request: &ProviderRequest, client: &Client) -> Option<Door> {
-    let oauth = mode.oauth.as_ref().filter(|oauth| !oauth.own_client)?;
+    let oauth = mode.oauth().filter(|oauth| !oauth.client_per_connection)?;
     let client_id = claimed.client_id.clone().or_else(|| client.id.clone());
     let app = AppKey { provider: claimed.connection.provider.clone(), client_id };
-    let host = (!oauth.one_host).then(|| host_of(&request.url));
+    let host = (!oauth.shared_token_host).then(|| host_of(&request.url));
     Some(Door { app, own: client.tenant.clone(), host })
 }
 
 /// Who comes to that door.
 fn comer(claimed: &Claimed, mode: &Mode, app: AppRevision) -> Comer {
     let (tenant, connection) = (claimed.place.tenant().clone(), claimed.place.connection());
-    let repeatable = mode.oauth.as_ref().is_some_and(|oauth| oauth.renewal.repeatable());
+    let repeatable = mode.oauth().is_some_and(|oauth| oauth.policy.repeatable());
     Comer { tenant, connection, app, repeatable }
 }
 

@@ -28,10 +28,10 @@ impl Inner {
         })?;
         let client = Client::of(usable.as_ref());
         let at_fault = |fault, detail: &str| Failed::app(fault, client.revision, now, detail.to_owned());
-        let oauth = mode.oauth.as_ref();
+        let oauth = mode.oauth();
         // Without an app nothing is sent: a provider that took the tokens without the app's own proof would be one that
         // takes them from a thief, too.
-        if usable.is_none() && oauth.is_some_and(|oauth| !oauth.own_client) {
+        if usable.is_none() && oauth.is_some_and(|oauth| !oauth.client_per_connection) {
             return Err(at_fault(AppFault::Missing, "there is no app"));
         }
         if claimed.client_id.is_some() && client.id.is_some() && claimed.client_id != client.id {
@@ -59,20 +59,20 @@ impl Inner {
             true => at_fault(AppFault::Missing, &format!("the app has no {missing}")),
             false => incomplete(format!("{missing} is missing")),
         };
-        let flow = match mode.assertion(given).transpose().map_err(missing)? {
+        let Some(refresh) = mode.refresh() else {
+            return Err(incomplete("the mode renews nothing".to_owned()));
+        };
+        let flow = match &refresh.assertion {
             // Keys are tried before they are stored. Only another one helps.
-            Some(assertion) => match signed(assertion, now) {
+            Some(assertion) => match signed(mode.assertion(assertion, given).map_err(missing)?, now) {
                 Ok(signed) => flow.clone().with("assertion", signed),
                 Err(error) => return Err(incomplete(format!("the connection's private key {error}"))),
             },
             None => flow.clone(),
         };
         let given = Given { flow: &flow, ..given };
-        match mode.renew(given) {
-            Some(Ok(request)) => Ok((request, client)),
-            Some(Err(lacking)) => Err(missing(lacking)),
-            None => Err(incomplete("the mode renews nothing".to_owned())),
-        }
+        let request = mode.request(&refresh.call, given).map_err(missing)?;
+        Ok((request, client))
     }
 
     pub(super) fn renewed(
@@ -192,7 +192,7 @@ pub fn due_time(
     sent: Timestamp,
     random: &dyn Random,
 ) -> Option<Timestamp> {
-    let renewal = mode.oauth.as_ref().filter(|_| mode.renews())?.renewal;
+    let renewal = mode.oauth().filter(|_| mode.renews())?.policy;
     let spread = jitter(random, 0.8..=1.2);
     let told = refresh_expires.filter(|_| renewal.rotates != Rotation::No).map(|end| sent.until(end));
     let idle = told.into_iter().chain(renewal.idle).min();

@@ -1,13 +1,13 @@
-//! Calls and conditions in words.
+//! Calls to the provider and conditions on its answers, in words.
 
 use serde_json::Value;
 
 use super::words::{code, list};
-use crate::call::{BodyTemplates, CallTemplates, Method};
+use crate::call::{BodyTemplates, Call, Method};
 use crate::condition::{Condition, Test};
 
-/// "POST `https://…`, the app by basic authentication".
-pub(super) fn call(call: &CallTemplates) -> String {
+/// A call as "`POST https://…`, form".
+pub(super) fn call(call: &Call) -> String {
     let method = match call.method {
         Method::Get => "GET",
         Method::Post => "POST",
@@ -21,8 +21,8 @@ pub(super) fn call(call: &CallTemplates) -> String {
     format!("`{method} {}`{body}", call.url)
 }
 
-/// How the call proves who asks.
-pub(super) fn proof(call: &CallTemplates) -> &'static str {
+/// How the call authenticates the client.
+pub(super) fn proof(call: &Call) -> &'static str {
     let secret_in = |part: &str| {
         call.all().into_iter().any(|(place, template)| {
             place.starts_with(part)
@@ -44,9 +44,14 @@ pub(super) fn proof(call: &CallTemplates) -> &'static str {
     }
 }
 
-/// The conditions, any of which is enough.
+/// Conditions of which one is enough, joined by "or".
 pub(super) fn conditions(conditions: &[Condition]) -> String {
     list(conditions.iter().map(condition), "or")
+}
+
+/// Conditions that must all hold, joined by "and".
+pub(super) fn each_condition(conditions: &[Condition]) -> String {
+    list(conditions.iter().map(condition), "and")
 }
 
 fn condition(condition: &Condition) -> String {
@@ -55,10 +60,10 @@ fn condition(condition: &Condition) -> String {
         let path = code(&path.to_string());
         let values = |values: &[Value]| list(values.iter().map(|value| code(&value.to_string())), "or");
         match test {
-            Test::There => format!("{path} is there"),
+            Test::Present => format!("{path} is there"),
             Test::Absent => format!("{path} is absent"),
-            Test::Any(any) => format!("{path} is {}", values(any)),
-            Test::Except(these) => format!("{path} is other than {}", values(these)),
+            Test::OneOf(these) => format!("{path} is {}", values(these)),
+            Test::NoneOf(these) => format!("{path} is other than {}", values(these)),
             Test::Between(first, last) => format!("{path} is from {first} to {last}"),
             Test::Contains(text) => format!("{path} contains \"{text}\""),
         }

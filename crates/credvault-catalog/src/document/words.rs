@@ -1,18 +1,18 @@
-//! Small pieces of Markdown.
+//! Small pieces of Markdown: code, cells, lists and spans of time.
 
 use std::time::Duration;
 
-/// `text` as code.
+/// `text` between backticks, as Markdown marks code.
 pub(super) fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// `text` for a cell of a table.
+/// `text` as one cell of a table: without bars and line ends.
 pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// "a, b or c".
+/// The items as "a, b or c"; `last` is the word before the last one.
 pub(super) fn list(items: impl IntoIterator<Item = String>, last: &str) -> String {
     let mut items: Vec<_> = items.into_iter().collect();
     match items.pop() {

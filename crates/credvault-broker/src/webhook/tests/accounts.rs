@@ -156,7 +156,8 @@ fn every_webhook_that_an_apps_key_signs_says_where_the_account_stands() {
 fn a_handshake_is_neither_a_delivery_nor_a_forgery() {
     let token = SecretString::from("chosen");
     let answer = |provider, delivery: Delivery<'_>, signed, kept: Option<&SecretString>| {
-        handshake(webhook(provider), &delivery, signed, |_| kept).map(|handshake| handshake.answer.as_str())
+        handshake(webhook(provider), &delivery, signed, |_| kept)
+            .map(|handshake| handshake.instructions.as_str())
     };
     assert!(answer("woocommerce", post(&[], "webhook_id=15"), false, None).is_some());
     for forged in ["", "webhook_id=15&id=7", r#"{"id":7,"webhook_id":15}"#, "id=15"] {

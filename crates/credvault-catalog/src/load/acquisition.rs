@@ -1,0 +1,159 @@
+//! How a mode gets its credential, from the tables of a provider file: which tables go together, and what follows from
+//! them.
+
+use std::time::Duration;
+
+use super::consent::checked_scopes;
+use super::file::ModeFile;
+use super::file::tokens::{AssertionFile, RefreshFile, ScopesFile, TokenResponseFile};
+use super::names::{Names, refers_to_flow};
+use super::problem::Problem;
+use super::stage::Stage;
+use crate::assertion::AssertionTemplates;
+use crate::call::Call;
+use crate::mode::{Acquisition, ModeKind};
+use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};
+use crate::template::{Placeholder, Template};
+
+/// The policy of a mode that refreshes nothing: the careful assumptions of a file that says nothing.
+const DEFAULT_POLICY: RefreshPolicy = RefreshPolicy {
+    rotates: Rotation::Yes,
+    grace: Duration::ZERO,
+    idle: None,
+    consent: None,
+    refresh_immediately: false,
+    reuse_ends_other_consents: false,
+};
+
+impl Names<'_> {
+    /// Checks how the mode at `key` gets its credential, and takes the tables about it out of `file`.
+    pub(super) fn acquisition(&self, key: &str, file: &mut ModeFile) -> Result<Acquisition, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let code = self.code_grant(key, file)?;
+        let (refresh, policy) = match file.refresh.take() {
+            Some(refresh) => {
+                let (refresh, policy) = self.refresh(&at("refresh"), refresh)?;
+                (Some(refresh), policy)
+            }
+            None => (None, DEFAULT_POLICY),
+        };
+        let scopes = std::mem::take(&mut file.scopes);
+        match (file.delivery.take(), code.is_some() || refresh.is_some()) {
+            (None, false) => Ok(Acquisition::Static),
+            (Some(delivery), false) => {
+                let delivery = self.delivery(&at("delivery"), delivery, scopes)?;
+                Ok(Acquisition::Delivered(Box::new(delivery)))
+            }
+            (Some(_), true) => {
+                Err(Problem::new(at("delivery"), "must not be given beside exchange or refresh"))
+            }
+            (None, true) => {
+                if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
+                    return Err(Problem::new(
+                        at("secret"),
+                        "must have access_token: that is where tokens are kept",
+                    ));
+                }
+                let response = std::mem::take(&mut file.token_response);
+                let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh, policy)?;
+                Ok(Acquisition::Tokens(Box::new(oauth)))
+            }
+        }
+    }
+
+    /// The tables `authorize`, `exchange` and `post_exchange`.
+    fn code_grant(&self, key: &str, file: &mut ModeFile) -> Result<Option<CodeGrant>, Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let exchange = file.exchange.take().map(|call| self.call(&at("exchange"), call, Stage::Exchange));
+        let authorize = file.authorize.take().map(|authorize| self.authorize(&at("authorize"), authorize));
+        let post_exchange = file.post_exchange.take();
+        let (authorize, exchange) = match (authorize.transpose()?, exchange.transpose()?) {
+            (Some(authorize), Some(exchange)) => (authorize, exchange),
+            (None, None) if post_exchange.is_some() => {
+                return Err(Problem::new(at("post_exchange"), "must come with exchange"));
+            }
+            (None, None) => return Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Problem::new(key, "must have both authorize and exchange, or neither"));
+            }
+        };
+        if file.kind != ModeKind::Oauth2Code {
+            return Err(Problem::new(at("kind"), "must be oauth2_code for a mode with authorize"));
+        }
+        if authorize.pkce && !sends(&exchange, "code_verifier") {
+            return Err(Problem::new(
+                at("exchange"),
+                "must send {flow.code_verifier}, for authorize sends its challenge",
+            ));
+        }
+        let post_exchange =
+            post_exchange.map(|it| self.post_exchange(&at("post_exchange"), it)).transpose()?;
+        Ok(Some(CodeGrant { authorize, exchange, post_exchange }))
+    }
+
+    fn refresh(&self, key: &str, file: RefreshFile) -> Result<(Refresh, RefreshPolicy), Problem> {
+        let at = |part: &str| format!("{key}.{part}");
+        let call = self.call(&at("call"), file.call, Stage::Refresh)?;
+        let assertion = file.assertion.map(|assertion| self.assertion(&at("assertion"), assertion));
+        let assertion = assertion.transpose()?;
+        if assertion.is_none() && sends(&call, "assertion") {
+            return Err(Problem::new(at("call"), "sends {flow.assertion}, and there is no assertion"));
+        }
+        let policy = RefreshPolicy {
+            rotates: file.rotates,
+            grace: Duration::from_secs(file.grace_seconds),
+            idle: file.idle_timeout_seconds.map(Duration::from_secs),
+            consent: file.consent_lifetime_seconds.map(Duration::from_secs),
+            refresh_immediately: file.refresh_immediately,
+            reuse_ends_other_consents: file.reuse_ends_other_consents,
+        };
+        Ok((Refresh { call, assertion }, policy))
+    }
+
+    fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
+        let part = |part: &str, text: &str| self.template(&format!("{key}.{part}"), text, Stage::Assertion);
+        let claims = file.claims.into_iter().map(|(name, value)| {
+            let template = part(&format!("claims.{name}"), &value)?;
+            Ok((name, template))
+        });
+        Ok(AssertionTemplates {
+            claims: claims.collect::<Result<_, Problem>>()?,
+            key: part("key", &file.key)?,
+            key_id: file.key_id.map(|text| part("key_id", &text)).transpose()?,
+            lifetime: Duration::from_secs(file.lifetime_seconds),
+        })
+    }
+
+    fn oauth(
+        &self,
+        response_key: &str,
+        response: TokenResponseFile,
+        scopes: ScopesFile,
+        code: Option<CodeGrant>,
+        refresh: Option<Refresh>,
+        policy: RefreshPolicy,
+    ) -> Result<OAuth, Problem> {
+        let client_per_connection =
+            refresh.as_ref().is_some_and(|refresh| !self.names_app(refresh.call.templates()));
+        let of_account = |template: &Template| {
+            template.placeholders().any(|placeholder| matches!(placeholder, Placeholder::Config(_)))
+        };
+        let shared_token_host = !refresh.as_ref().is_some_and(|refresh| of_account(&refresh.call.url));
+        let response =
+            self.token_response(response_key, response, &scopes.separator, client_per_connection)?;
+        Ok(OAuth {
+            code,
+            scopes: checked_scopes(scopes),
+            refresh,
+            policy,
+            client_per_connection,
+            shared_token_host,
+            response,
+        })
+    }
+}
+
+/// Whether the call sends `{flow.name}`.
+fn sends(call: &Call, name: &str) -> bool {
+    refers_to_flow(call.templates(), name)
+}

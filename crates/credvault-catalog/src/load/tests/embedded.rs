@@ -1,0 +1,78 @@
+//! The embedded files: which providers there are, and what holds for all of them.
+
+use super::*;
+
+#[test]
+fn every_provider_of_the_five_systems_is_there() {
+    let catalog = catalog();
+    let ids: Vec<_> = catalog.iter().map(|provider| provider.id.as_str()).collect();
+    assert_eq!(ids.len(), EMBEDDED.len());
+    for id in [
+        "amazon_ads",
+        "amazon_sp_seller",
+        "amazon_sp_vendor",
+        "generic",
+        "google_analytics",
+        "google_sheets",
+        "kustomer",
+        "meta",
+        "shopify",
+        "slack",
+        "takealot",
+        "walmart_marketplace",
+        "woocommerce",
+        "xero",
+    ] {
+        assert!(ids.contains(&id), "{id}");
+    }
+}
+
+#[test]
+fn refresh_tokens_and_app_secrets_stay_in_the_vault() {
+    for provider in catalog().iter() {
+        for (name, mode) in provider.modes() {
+            for field in mode.secrets.keys() {
+                let inside = [
+                    "refresh_token",
+                    "webhook",
+                    "signing_secret",
+                    "client_secret",
+                    "app_secret",
+                    "private_key",
+                ];
+                if inside.iter().any(|word| field.as_str().contains(word))
+                    && field.as_str() != "incoming_webhook_url"
+                {
+                    assert!(mode.is_vault_only(field), "{}.{name}.{field}", provider.id);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_mark_every_secret_as_write_only() {
+    for provider in catalog().iter() {
+        for (_, mode) in provider.modes() {
+            let schema = mode.credential_schema();
+            for (name, property) in schema["properties"].as_object().expect("properties") {
+                assert_eq!(property["writeOnly"], json!(true), "{}.{name}", provider.id);
+                assert!(property["title"].as_str().is_some_and(|title| !title.is_empty()));
+            }
+            assert!(mode.config_schema()["properties"].as_object().is_some());
+        }
+    }
+}
+
+#[test]
+fn no_provider_is_asked_by_the_implicit_or_the_password_grant() {
+    // RFC 9700, sections 2.1.2 and 2.4.
+    for (name, text) in EMBEDDED {
+        for grant in
+            [r#"response_type = "token"#, r#"response_type = "id_token"#, r#"grant_type = "password"#]
+        {
+            assert!(!text.contains(grant), "{name}: {grant}");
+        }
+    }
+    assert!(EMBEDDED.iter().any(|(_, text)| text.contains(r#"response_type = "code"#)));
+}

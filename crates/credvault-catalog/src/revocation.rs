@@ -1,0 +1,22 @@
+//! The call that revokes a token at the provider (RFC 7009, or the provider's own way).
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::condition::{Condition, any_holds, is_success};
+
+/// A call that revokes a token, and how its answer is read.
+#[derive(Debug)]
+pub struct RevocationCall {
+    /// The call that revokes the token.
+    pub call: Call,
+    pub(crate) success: Vec<Condition>,
+    pub(crate) already_revoked: Vec<Condition>,
+}
+
+impl RevocationCall {
+    /// Whether the answer says that the token is revoked now, by this call or before it.
+    pub fn succeeded(&self, status: u16, body: &Value) -> bool {
+        is_success(&self.success, status, body) || any_holds(&self.already_revoked, status, body)
+    }
+}
