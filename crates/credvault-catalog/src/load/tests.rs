@@ -28,6 +28,8 @@ mod filled;
 
 mod keys;
 
+mod reference;
+
 mod refusals;
 
 mod requests;
