@@ -272,25 +272,39 @@ fn no_table_is_cut_in_two() {
 fn every_limit_is_where_its_row_says() {
     let page = page("docs/limits.md");
     let mut wrong = Vec::new();
-    let mut last = String::new();
+    let mut code = String::new();
     for row in rows(&page) {
         let [_, _, place, ..] = row[..] else { continue };
-        if place.contains("the same file") {
-            wrong.extend(quoted(place).filter(|name| !last.contains(name)).map(str::to_owned));
-            continue;
-        }
         let (paths, names): (Vec<&str>, Vec<&str>) = quoted(place).partition(|each| each.contains('/'));
-        let missing = paths.iter().filter(|path| !Path::new(ROOT).join(path).exists());
-        wrong.extend(missing.map(|path| (*path).to_owned()));
-        last = paths
-            .iter()
-            .filter_map(|path| std::fs::read_to_string(Path::new(ROOT).join(path)).ok())
-            .collect();
-        wrong.extend(
-            names.iter().filter(|name| !last.contains(**name)).map(|name| format!("{name} in {paths:?}")),
-        );
+        // A row without a path speaks of the file in the row before.
+        if !paths.is_empty() {
+            code = paths
+                .iter()
+                .filter_map(|path| std::fs::read_to_string(Path::new(ROOT).join(path)).ok())
+                .collect();
+        }
+        let words: BTreeSet<&str> = code.split(|each: char| !each.is_alphanumeric() && each != '_').collect();
+        let moved = names.iter().filter(|name| !words.contains(**name));
+        wrong.extend(moved.map(|name| format!("{name} is not in {paths:?}")));
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_path_that_a_page_names_exists() {
+    const FOLDERS: [&str; 8] =
+        ["benches/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
+    let mut missing = Vec::new();
+    for path in pages() {
+        let text = page(&path);
+        let named = quoted(&text).filter(|name| FOLDERS.iter().any(|folder| name.starts_with(folder)));
+        // Patterns, commands, and what `deploy/prepare` makes.
+        let named =
+            named.filter(|name| !name.contains(['*', ' ', '{']) && !name.starts_with("deploy/secrets"));
+        let missing_here = named.filter(|name| !Path::new(ROOT).join(name).exists());
+        missing.extend(missing_here.map(|name| format!("{path}: {name}")));
+    }
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 #[test]
