@@ -13,6 +13,8 @@
 //! derived again. Callers hold handles to keys, never key bytes. Every sealed value that does not open gives the same
 //! error, [`Error::Integrity`].
 
+#![warn(clippy::indexing_slicing)]
+
 mod error;
 
 mod root;

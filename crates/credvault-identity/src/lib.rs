@@ -9,6 +9,8 @@
 //! [`Identity`] combines the three. It is the only maker of a `TenantScope`, so no code reads or writes a tenant's row
 //! without all three checks. This crate uses no database, and the program hands in the function that fetches keys.
 
+#![warn(clippy::indexing_slicing)]
+
 mod error;
 
 mod certificate;

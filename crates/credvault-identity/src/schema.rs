@@ -83,26 +83,32 @@ pub(crate) fn groups(action: Action) -> Vec<&'static str> {
     vec![action.service(), kind]
 }
 
+/// The comments and entities at the top of the schema.
+const HEADER: &str = "\
+// The entities, actions and facts that credvault's policies may name. A call is permitted if a policy permits it and no
+// policy forbids it. Annotate policies with @id(\"name\") for the audit log and @advice(\"what to do\") for the caller.
+
+// The calling service: Service::\"spiffe://trust-domain/path\".
+entity Service { trust_domain: String, path: String };
+// A tenant, by its id. The administration of a tenant has that tenant as its resource.
+entity Tenant;
+// The platform's own namespace: Platform::\"platform\".
+entity Platform;
+
+// Every context holds the caller's address, the proof of the tenant (none, token, assertion or header) and the verified
+// user. The context of a connection also holds its provider, its owner (user, tenant or platform), the owning user, and
+// the caller's purpose. Policy decides about a list as a whole first, with the facts that its filters name, and then
+// about each of its items, as the list's own action; denied items are left out. An item of ListTenants has that tenant
+// as its resource, and one of ListUsers has that user as its owner. A record or an event has provider and owner if its
+// connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
+// ListAuditEvents leaves out. ListEventEndpoints is decided as a whole, too, because its items have no further facts. A
+// policy that cannot be evaluated denies.
+
+";
+
 /// The schema in Cedar's own syntax, for `credvault config show --policy-schema` and for editors.
 pub fn schema_text() -> String {
-    let mut text = String::from(
-        "// What credvault's policies may speak of. A call is permitted if a policy permits it and none forbids it.\n\
-         // Annotate policies with @id(\"name\") for the audit log and @advice(\"what to do\") for who is refused.\n\n\
-         // The calling service: Service::\"spiffe://trust-domain/path\".\n\
-         entity Service { trust_domain: String, path: String };\n\
-         // A tenant, by its id. Administration of a tenant has that tenant as its resource.\n\
-         entity Tenant;\n\
-         // The platform's own space: Platform::\"platform\".\n\
-         entity Platform;\n\n\
-         // In every context: the caller's address; what vouched for the tenant (none, token, assertion or header);\n\
-         // the verified user. Of a connection: its provider; its owner (user, tenant or platform) and which user;\n\
-         // what the caller wants it for. A list is asked about as a whole first, with what its filters name, and then\n\
-         // about each of its items, as the list's own action: those that are denied are left out. An item of\n\
-         // ListTenants has that tenant as its resource, one of ListUsers that user as its owner; a record or an event\n\
-         // has provider and owner where it is about a connection that is known to have them. SummarizeAuditEvents is\n\
-         // asked about as a whole only, so a count holds records that ListAuditEvents leaves out. So is\n\
-         // ListEventEndpoints, whose items tell no more than the list. A policy that cannot be evaluated denies.\n\n",
-    );
+    let mut text = HEADER.to_owned();
     let mut all_groups: Vec<_> = Action::ALL.iter().flat_map(|action| groups(*action)).collect();
     all_groups.sort_unstable();
     all_groups.dedup();

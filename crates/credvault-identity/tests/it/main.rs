@@ -7,4 +7,5 @@ mod claims;
 mod fixture;
 mod keys;
 mod policies;
+mod scopes;
 mod tokens;
