@@ -1,4 +1,5 @@
-//! What the commands print: tables for people, JSON for scripts. Secrets only where they are asked for.
+//! What the commands print: tables for people, JSON for scripts. It prints what it is given; the commands decide where
+//! a secret may appear.
 
 use std::io::{self, Write};
 
@@ -10,16 +11,16 @@ use tabwriter::TabWriter;
 
 use crate::proto;
 
-/// How to print.
+/// The form in which a command prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
-    /// For people.
+    /// Aligned columns, for people.
     Table,
-    /// For scripts: the messages of the API in protobuf's JSON.
+    /// The messages of the API in protobuf's JSON, for scripts.
     Json,
 }
 
-/// Where commands print.
+/// The stream that a command prints to.
 pub(crate) struct Output(Box<dyn Write + Send>);
 
 impl Output {
@@ -27,12 +28,12 @@ impl Output {
         Self(Box::new(io::stdout()))
     }
 
-    /// Prints a line.
+    /// Prints a line and flushes it.
     pub(crate) fn line<E: From<io::Error>>(&mut self, text: &str) -> Result<(), E> {
         writeln!(self.0, "{text}").and_then(|()| self.0.flush()).map_err(E::from)
     }
 
-    /// Prints rows under their headings, columns aligned.
+    /// Prints rows under their headings, with columns aligned and no blanks at the end of a line.
     pub(crate) fn table<E: From<io::Error>>(
         &mut self,
         headings: &[&str],
@@ -47,7 +48,7 @@ impl Output {
         String::from_utf8_lossy(&table).lines().try_for_each(|line| self.line(line.trim_end()))
     }
 
-    /// Prints a message of the API, of the kind named, as JSON.
+    /// Prints a message of the API as JSON. `kind` is the name of its type in the protos.
     pub(crate) fn json<E: From<io::Error> + From<anyhow::Error>>(
         &mut self,
         kind: &str,
@@ -71,7 +72,7 @@ impl Output {
     }
 }
 
-/// A generated message with its descriptor, which knows how protobuf's JSON looks.
+/// A generated message with its descriptor, from which protobuf's JSON follows.
 fn dynamic(kind: &str, message: &impl Message) -> anyhow::Result<DynamicMessage> {
     let pool = DescriptorPool::decode(proto::DESCRIPTORS)?;
     let descriptor = pool

@@ -1,6 +1,6 @@
-//! Which addresses the vault calls: public ones, and those that the operator allows. Tenants choose hosts (a shop's, a
-//! site's), and a name can lead anywhere. `security.md` of OWASP on SSRF, and the registries of special-purpose
-//! addresses (RFC 6890 and what followed).
+//! The addresses that the vault may call: public ones, and those that the operator allows. Tenants choose hosts (a
+//! shop's, a site's), and a name can lead anywhere (server-side request forgery, OWASP). The ranges are those of IANA's
+//! registries of special-purpose addresses (RFC 6890 and its updates).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Network(IpNet);
 
-/// The text is no range of addresses.
+/// The text is not a range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("must be addresses or ranges such as 10.1.0.0/16")]
 pub struct NetworkError;
@@ -33,8 +33,8 @@ const fn v6(first: u16, second: u16, third: u16, bits: u8) -> Network {
     Network(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0), bits)))
 }
 
-/// What IANA's registry of special-purpose IPv4 addresses names, and multicast. Some of it is reachable from everywhere
-/// (the anycast addresses of AS 112 and AMT), but no provider lives there.
+/// The special-purpose IPv4 addresses of IANA's registry, and multicast. Some of them are reachable from everywhere
+/// (the anycast addresses of AS 112 and AMT), but no provider uses them.
 const SPECIAL_V4: [Network; 18] = [
     v4(0, 0, 0, 0, 8),
     v4(10, 0, 0, 0, 8),
@@ -56,12 +56,12 @@ const SPECIAL_V4: [Network; 18] = [
     v4(240, 0, 0, 0, 4),
 ];
 
-/// The addresses that IANA gives out as global unicast. What is outside of it is reserved, local, mapped or translated.
+/// The addresses that IANA gives out as global unicast. All others are reserved, local, mapped or translated.
 const GLOBAL_V6: Network = v6(0x2000, 0, 0, 3);
 
-/// What the registry of special-purpose IPv6 addresses names within [`GLOBAL_V6`].
+/// The special-purpose IPv6 addresses within [`GLOBAL_V6`], from IANA's registry.
 const SPECIAL_V6: [Network; 5] = [
-    // Teredo, benchmarking, ORCHID and whatever else the protocols' own block will hold.
+    // Teredo, benchmarking, ORCHID and later assignments of the block for protocols.
     v6(0x2001, 0, 0, 23),
     v6(0x2001, 0xdb8, 0, 32),
     // 6to4, which holds an IPv4 address.
@@ -90,7 +90,7 @@ const SPECIAL_NAMES: [&str; 14] = [
     "onion",
 ];
 
-/// The guard.
+/// Decides which addresses and names the vault may call.
 #[derive(Clone, Default, Debug)]
 pub struct Guard {
     allowed: Vec<Network>,
@@ -122,7 +122,7 @@ impl Guard {
         !special || !self.allowed.is_empty()
     }
 
-    /// Whether the operator has named this address; plain http is for those only.
+    /// Whether the operator has allowed this address. The vault calls only such addresses over plain http.
     pub fn is_allowed(&self, address: IpAddr) -> bool {
         self.allowed.iter().any(|network| network.0.contains(&address.to_canonical()))
     }

@@ -8,51 +8,51 @@ use http::{HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// `form-action` covers the redirects after a form, too; there are none. No `Cross-Origin-Opener-Policy`, for that would
-/// cut the window off from the page that opened it.
+/// `form-action` covers the redirects after a form as well; there are none. There is no `Cross-Origin-Opener-Policy`,
+/// because it would cut the window off from the page that opened it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// One page.
+/// A page with its status and, if the consent has ended, the message to the application.
 pub(super) struct Page {
     pub(super) status: StatusCode,
-    /// What metrics call it. Titles change with the wording, this does not.
+    /// The name of the page in metrics. It stays when the wording of the title changes.
     pub(super) kind: &'static str,
     pub(super) title: &'static str,
-    /// What happened and what to do.
+    /// What happened, and what the person can do.
     pub(super) text: String,
-    /// The reason, as errors call it; empty where all is well.
+    /// The reason of the error, or empty.
     pub(super) reason: &'static str,
     pub(super) message: Option<Box<Message>>,
     pub(super) question: Option<Box<Question>>,
 }
 
-/// The page that waits for the end of a consent.
+/// The page of the application that waits for the end of a consent.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Return {
-    /// The origin that is told, if a page of it has opened this window.
+    /// The origin that receives the message, if a page of it opened this window.
     pub(super) origin: String,
-    /// Where the browser goes otherwise: a URL of that origin.
+    /// The URL, of the same origin, that the browser goes to otherwise.
     pub(super) url: String,
 }
 
-/// What that page is told.
+/// The message to the page that waits.
 pub(super) struct Message {
-    /// Whom it is for.
+    /// The page that receives it.
     pub(super) back: Return,
     /// `returned`, `denied` or `failed`.
     pub(super) outcome: &'static str,
-    /// What CompleteAuthorization wants.
+    /// The `result` for CompleteAuthorization.
     pub(super) result: Option<SecretString>,
 }
 
-/// What the person confirms.
+/// The connection that the person is asked to confirm.
 pub(super) struct Question {
     pub(super) provider: String,
     pub(super) account: String,
     pub(super) tenant: String,
     pub(super) code: String,
-    /// Which consent it is about.
+    /// The id of the consent.
     pub(super) consent: String,
 }
 
@@ -157,7 +157,7 @@ impl IntoResponse for Page {
     }
 }
 
-/// What every answer of the port carries.
+/// Sets the headers that every response of the port carries.
 pub(super) fn harden(headers: &mut HeaderMap, secure: bool) {
     const ALL: [(HeaderName, &str); 6] = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
