@@ -3,28 +3,11 @@
 //! Migrations only expand: the previous release runs against the new schema. What a release stops using goes in a
 //! later one. A migration that has been released is never edited.
 
-mod fetch_function;
-mod m0001_begin;
+mod dialect;
 
-mod m0002_connect;
+mod m0001_schema;
 
-mod m0003_events;
-mod m0004_refresh;
-
-mod m0005_fair;
-mod m0006_binding;
-
-mod m0007_quotas;
-
-mod m0008_pieces;
-
-mod m0009_scope;
-
-mod m0010_deliveries;
-
-mod m0011_callbacks;
-
-mod m0012_feed;
+mod m0002_callbacks;
 
 mod roles;
 
@@ -39,20 +22,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m0001_begin::Migration),
-            Box::new(m0002_connect::Migration),
-            Box::new(m0003_events::Migration),
-            Box::new(m0004_refresh::Migration),
-            Box::new(m0005_fair::Migration),
-            Box::new(m0006_binding::Migration),
-            Box::new(m0007_quotas::Migration),
-            Box::new(m0008_pieces::Migration),
-            Box::new(m0009_scope::Migration),
-            Box::new(m0010_deliveries::Migration),
-            Box::new(m0011_callbacks::Migration),
-            Box::new(m0012_feed::Migration),
-        ]
+        vec![Box::new(m0001_schema::Migration), Box::new(m0002_callbacks::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -2,17 +2,17 @@
 
 #![expect(unreachable_pub, reason = "sea-orm's derives want public items")]
 
-pub(crate) mod app_delivery;
+pub(crate) mod app_webhook_replay;
 pub(crate) mod audit_event;
 pub(crate) mod authorization;
 pub(crate) mod callback;
 pub(crate) mod change;
 pub(crate) mod connection;
 pub(crate) mod credential_version;
+pub(crate) mod delivered_key;
 pub(crate) mod endpoint_deletion;
 pub(crate) mod event_delivery;
 pub(crate) mod event_endpoint;
-pub(crate) mod handoff;
 pub(crate) mod oauth_app;
 pub(crate) mod refresh;
 pub(crate) mod request;
@@ -21,4 +21,4 @@ pub(crate) mod root_key;
 pub(crate) mod tenant;
 pub(crate) mod tenant_key;
 pub(crate) mod token;
-pub(crate) mod webhook_delivery;
+pub(crate) mod webhook_replay;

@@ -61,14 +61,14 @@ impl Store {
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
             // For some time, a late state gets an error that says so.
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
-            due("webhooks", "webhook_deliveries", "expire_time < {}", now.micros()),
-            due("app_webhooks", "app_deliveries", "expire_time < {}", now.micros()),
+            due("webhooks", "webhook_replays", "expire_time < {}", now.micros()),
+            due("app_webhooks", "app_webhook_replays", "expire_time < {}", now.micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",
                 "event_deliveries",
                 "state = 'PENDING' AND expire_time <= {} AND tenant_id NOT IN
-                 (SELECT tenant_id FROM tenants WHERE state = 'SUSPENDED' OR patience_time > {})",
+                 (SELECT tenant_id FROM tenants WHERE state = 'SUSPENDED' OR delivery_grace_time > {})",
                 now.micros(),
             ),
         ]
@@ -179,7 +179,7 @@ impl Store {
     async fn end_consents(&self, tenant: &TenantId, now: i64) -> Result<(), Error> {
         let over = "tenant_id = $1 AND state_hash IN
             (SELECT state_hash FROM authorizations WHERE tenant_id = $1 AND expire_time <= $2)";
-        for table in ["handoffs", "callbacks"] {
+        for table in ["delivered_keys", "callbacks"] {
             self.delete_in_pieces(tenant, table, over, now).await?;
         }
         self.end_late_consents(tenant).await

@@ -12,7 +12,7 @@ use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
 use crate::database::connect::Connections;
 use crate::database::file::Held;
-use crate::database::liveness::Presence;
+use crate::database::liveness::Liveness;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
@@ -35,9 +35,9 @@ pub(crate) struct Inner {
     pub(crate) audit: AuditLog,
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
-    pub(crate) presence: Presence,
+    pub(crate) liveness: Liveness,
     pub(crate) quotas: Quotas,
-    pub(crate) running_intents: Arc<Mutex<HashSet<Uuid>>>,
+    pub(crate) running_claims: Arc<Mutex<HashSet<Uuid>>>,
     /// SQLite's file, until the store is closed.
     pub(crate) file: Mutex<Option<Held>>,
 }
@@ -125,13 +125,13 @@ impl Store {
         &self.inner.quotas
     }
 
-    pub(crate) fn presence(&self) -> &Presence {
-        &self.inner.presence
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.inner.liveness
     }
 
     /// The refreshes that this process is at.
-    pub(crate) fn running_intents(&self) -> &Arc<Mutex<HashSet<Uuid>>> {
-        &self.inner.running_intents
+    pub(crate) fn running_claims(&self) -> &Arc<Mutex<HashSet<Uuid>>> {
+        &self.inner.running_claims
     }
 
     pub(crate) fn audit_log(&self) -> &AuditLog {

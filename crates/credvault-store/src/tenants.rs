@@ -141,7 +141,7 @@ impl Tenants<'_> {
             row.state = Set(state.as_str().to_owned());
             if state == TenantState::Active {
                 // What waits has all its time again.
-                row.patience_time = Set(Some(change.now.after(DELIVERY_LIFETIME).micros()));
+                row.delivery_grace_time = Set(Some(change.now.after(DELIVERY_LIFETIME).micros()));
             }
             row.revision = Set(revision);
             row.update_time = Set(change.now.micros());

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::change::Change;
 use crate::database::pieces;
-use crate::entity::app_delivery;
-use crate::entity::webhook_delivery::{ActiveModel, Column, Entity};
+use crate::entity::app_webhook_replay;
+use crate::entity::webhook_replay::{ActiveModel, Column, Entity};
 use crate::error::violates;
 use crate::{Database, Error, Place, Recorded, Store};
 
@@ -46,7 +46,7 @@ impl Store {
             expire_time: Set(change.now.after(window).micros()),
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
-        let unique = ("webhook_deliveries_pkey", "webhook_deliveries.replay_key");
+        let unique = ("webhook_replays_pkey", "webhook_replays.replay_key");
         self.first(change, inserted, unique, event).await
     }
 
@@ -62,7 +62,7 @@ impl Store {
         window: Duration,
         event: AuditEvent,
     ) -> Result<Recorded<bool>, Error> {
-        use app_delivery::{ActiveModel, Column, Entity};
+        use app_webhook_replay::{ActiveModel, Column, Entity};
         let change = self.own_change(owner).await?;
         Entity::delete_many()
             .filter(Column::TenantId.eq(owner.as_str()))
@@ -78,7 +78,7 @@ impl Store {
             expire_time: Set(change.now.after(window).micros()),
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
-        let unique = ("app_deliveries_pkey", "app_deliveries.replay_key");
+        let unique = ("app_webhook_replays_pkey", "app_webhook_replays.replay_key");
         self.first(change, inserted, unique, event).await
     }
 
@@ -120,8 +120,8 @@ pub(crate) async fn forget_webhooks(
 ) -> Result<u64, Error> {
     let placeholders: Vec<_> = (0..ids.len()).map(|index| format!("${}", index + 2)).collect();
     let of_these = format!("tenant_id = $1 AND connection_id IN ({})", placeholders.join(", "));
-    let piece = pieces::piece(database, "webhook_deliveries", &of_these);
+    let piece = pieces::piece(database, "webhook_replays", &of_these);
     let mut values: Vec<Value> = vec![tenant.as_str().into()];
     values.extend(ids.iter().map(|id| Value::from(*id)));
-    pieces::execute(tx, &format!("DELETE FROM webhook_deliveries WHERE {piece}"), values).await
+    pieces::execute(tx, &format!("DELETE FROM webhook_replays WHERE {piece}"), values).await
 }

@@ -72,7 +72,7 @@ pub struct Rules {
     pub store_compares_owner: bool,
     /// `fail`: `row.generation != claimed.generation`.
     pub fail_compares_generation: bool,
-    /// `fail`: `row.intent_id != Some(claimed.intent)`.
+    /// `fail`: `row.claim_id != Some(claimed.intent)`.
     pub fail_compares_intent: bool,
     /// `fail`: `claimed.marked_before`.
     pub refused_repeats_are_free: bool,

@@ -13,7 +13,7 @@ use super::Authorizations;
 use crate::authorizations::awaited::AwaitedAuthorization;
 use crate::database::tenant_keys::TenantKeys;
 use crate::entity::authorization;
-use crate::entity::handoff::{ActiveModel, Entity, Model};
+use crate::entity::delivered_key::{ActiveModel, Entity, Model};
 use crate::sealed::{Sealed, SealedRecord};
 use crate::{AuthorizationError, Error};
 

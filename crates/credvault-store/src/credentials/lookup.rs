@@ -59,7 +59,7 @@ async fn postgres(
     let mut values: Vec<Value> = vec![scope.tenant().as_str().into()];
     values.extend(parameters(scope, selector));
     values.push(platform.into());
-    let sql = "SELECT * FROM fetch_credential_3($1, $2, $3, $4, $5, $6, $7, $8)";
+    let sql = "SELECT * FROM fetch_credential($1, $2, $3, $4, $5, $6, $7, $8)";
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     let row = store.reader().query_one_raw(statement).await?;
     row.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))

@@ -17,32 +17,32 @@ const PULSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The process as others see it.
-pub(crate) struct Presence {
-    instance: Arc<Mutex<Option<Uuid>>>,
+pub(crate) struct Liveness {
+    process_id: Arc<Mutex<Option<Uuid>>>,
     keeper: Option<JoinHandle<()>>,
 }
 
-impl Presence {
+impl Liveness {
     /// Begins to be present.
     pub(crate) fn start(database: Database, connections: Arc<Connections>, first: Uuid) -> Self {
         match database {
             // One process has the file, so no other can ask.
-            Database::Sqlite => Self { instance: Arc::new(Mutex::new(Some(first))), keeper: None },
+            Database::Sqlite => Self { process_id: Arc::new(Mutex::new(Some(first))), keeper: None },
             Database::Postgres => {
-                let instance = Arc::new(Mutex::new(None));
-                let keeper = tokio::spawn(keep(connections, Arc::clone(&instance), first));
-                Self { instance, keeper: Some(keeper) }
+                let process_id = Arc::new(Mutex::new(None));
+                let keeper = tokio::spawn(keep(connections, Arc::clone(&process_id), first));
+                Self { process_id, keeper: Some(keeper) }
             }
         }
     }
 
     /// The name that is held, or `None` while it cannot be proven: nothing may be claimed then.
-    pub(crate) fn instance(&self) -> Option<Uuid> {
-        *self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn process_id(&self) -> Option<Uuid> {
+        *self.process_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Presence {
+impl Drop for Liveness {
     fn drop(&mut self) {
         if let Some(keeper) = &self.keeper {
             keeper.abort();
@@ -51,30 +51,30 @@ impl Drop for Presence {
 }
 
 /// The number that a name is locked by: its last eight bytes, which are random.
-pub(crate) fn lock_number(instance: Uuid) -> i64 {
-    instance.as_u64_pair().1.cast_signed()
+pub(crate) fn lock_number(process_id: Uuid) -> i64 {
+    process_id.as_u64_pair().1.cast_signed()
 }
 
 async fn keep(connections: Arc<Connections>, present: Arc<Mutex<Option<Uuid>>>, first: Uuid) {
-    let mut instance = first;
+    let mut process_id = first;
     loop {
-        if let Ok(Ok(mut held)) = tokio::time::timeout(PATIENCE, hold(&connections, instance)).await {
-            *present.lock().unwrap_or_else(PoisonError::into_inner) = Some(instance);
+        if let Ok(Ok(mut held)) = tokio::time::timeout(PATIENCE, hold(&connections, process_id)).await {
+            *present.lock().unwrap_or_else(PoisonError::into_inner) = Some(process_id);
             while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, held.ping()).await {
                 tokio::time::sleep(PULSE).await;
             }
             // Others may have found the lock free: what was claimed under this name is theirs to take over.
             *present.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::warn!("the connection that proves this process alive was lost; a new one is made");
-            instance = Uuid::from_u128(instance.as_u128().wrapping_add(1));
+            process_id = Uuid::from_u128(process_id.as_u128().wrapping_add(1));
         }
         tokio::time::sleep(PULSE).await;
     }
 }
 
 /// Takes the lock on a connection outside of the pool.
-async fn hold(connections: &Connections, instance: Uuid) -> Result<PgConnection, sqlx::Error> {
+async fn hold(connections: &Connections, process_id: Uuid) -> Result<PgConnection, sqlx::Error> {
     let mut held = connections.writer().get_postgres_connection_pool().acquire().await?.detach();
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_number(instance)).execute(&mut held).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_number(process_id)).execute(&mut held).await?;
     Ok(held)
 }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
 use crate::database::connect::{self, Connections};
-use crate::database::liveness::Presence;
+use crate::database::liveness::Liveness;
 use crate::database::open_error::{OpenError, within};
 use crate::database::root_proof::prove_root;
 use crate::database::{file, prepare, role_check};
@@ -53,7 +53,7 @@ impl Store {
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
-        let presence = Presence::start(database, Arc::clone(&connections), name);
+        let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
         let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
         let inner = Inner {
@@ -67,9 +67,9 @@ impl Store {
             audit,
             root_source,
             last_id,
-            presence,
+            liveness,
             quotas: Quotas::default(),
-            running_intents: Arc::default(),
+            running_claims: Arc::default(),
             file: Mutex::new(file),
         };
         Ok(Self::from_inner(inner))

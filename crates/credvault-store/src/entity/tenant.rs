@@ -12,7 +12,7 @@ pub struct Model {
     pub revision: i64,
     pub create_time: i64,
     pub update_time: i64,
-    pub patience_time: Option<i64>,
+    pub delivery_grace_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

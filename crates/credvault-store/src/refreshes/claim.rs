@@ -72,8 +72,8 @@ pub struct Claimed {
     /// With which app the tokens were got, if that is known: no other can renew them.
     pub client_id: Option<String>,
     pub(super) generation: i64,
-    pub(super) intent: Uuid,
-    instance: Uuid,
+    pub(super) claim_id: Uuid,
+    process: Uuid,
     pub(super) marked_before: bool,
     _running: Running,
 }
@@ -83,9 +83,9 @@ pub struct Claimed {
 struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);
 
 impl Running {
-    fn begin(all: &Arc<Mutex<HashSet<Uuid>>>, intent: Uuid) -> Self {
-        all.lock().unwrap_or_else(PoisonError::into_inner).insert(intent);
-        Self(Arc::clone(all), intent)
+    fn begin(all: &Arc<Mutex<HashSet<Uuid>>>, claim: Uuid) -> Self {
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(claim);
+        Self(Arc::clone(all), claim)
     }
 }
 
@@ -150,7 +150,7 @@ impl Refreshes<'_> {
         perseverance: Perseverance<'_>,
         forced: bool,
     ) -> Result<Claim, Error> {
-        let Some(instance) = self.store.presence().instance() else { return Ok(Claim::Busy) };
+        let Some(process) = self.store.liveness().process_id() else { return Ok(Claim::Busy) };
         let _turn = self.store.refreshing().take(&place.tenant).await;
         let (mut change, state) = self.store.own_sealing_change(&place.tenant).await?;
         served(&place.tenant, state)?;
@@ -170,7 +170,7 @@ impl Refreshes<'_> {
         let uncertain = match row.state.as_str() {
             IDLE => false,
             UNCERTAIN => true,
-            _ if self.is_gone(&change.tx, &row, instance, now).await? => true,
+            _ if self.is_gone(&change.tx, &row, process, now).await? => true,
             _ => return Ok(Claim::Busy),
         };
         let provider = ProviderId::from_stored(model.provider.clone());
@@ -189,7 +189,7 @@ impl Refreshes<'_> {
             return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
         let unclear_time = unclear_time.or(uncertain.then_some(now));
-        let claimed = self.take(&change, place, model, row, (instance, now, uncertain, unclear_time)).await?;
+        let claimed = self.take(&change, place, model, row, (process, now, uncertain, unclear_time)).await?;
         change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
@@ -200,10 +200,10 @@ impl Refreshes<'_> {
         place: &Place,
         model: connection_table::Model,
         row: refresh::Model,
-        (instance, now, uncertain, unclear_time): (Uuid, i64, bool, Option<i64>),
+        (process, now, uncertain, unclear_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
         let (fields, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
-        let intent = self.store.new_id()?;
+        let claim_id = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;
         let (marked_before, client_id) = (row.marked, row.client_id.clone());
@@ -211,14 +211,14 @@ impl Refreshes<'_> {
         let version = model.current_version;
         // Whatever can fail fails before the claim stands.
         let connection = connection(model)?;
-        let running = Running::begin(self.store.running_intents(), intent);
+        let running = Running::begin(self.store.running_claims(), claim_id);
         let mut row = row.into_active_model();
         let lease = now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
         row.state = Set(IN_FLIGHT.to_owned());
         row.marked = Set(marked);
         row.unclear_time = Set(unclear_time);
-        row.intent_id = Set(Some(intent));
-        row.instance = Set(Some(instance));
+        row.claim_id = Set(Some(claim_id));
+        row.process_id = Set(Some(process));
         row.lease_time = Set(Some(lease));
         // The search for due refreshes looks at it again after the lease.
         row.due_time = Set(Some(lease));
@@ -234,8 +234,8 @@ impl Refreshes<'_> {
             uncertain,
             client_id,
             generation,
-            intent,
-            instance,
+            claim_id,
+            process,
             marked_before,
             _running: running,
         })
@@ -243,7 +243,7 @@ impl Refreshes<'_> {
 
     /// Whether what was claimed may still be sent: this process is still provably the one that claimed.
     pub fn may_send(&self, claimed: &Claimed) -> bool {
-        self.store.presence().instance() == Some(claimed.instance)
+        self.store.liveness().process_id() == Some(claimed.process)
     }
 
     /// Whether the owner of a claim is provably gone.
@@ -254,11 +254,11 @@ impl Refreshes<'_> {
         ours: Uuid,
         now: i64,
     ) -> Result<bool, Error> {
-        let Some(owner) = row.instance else { return Ok(true) };
+        let Some(owner) = row.process_id else { return Ok(true) };
         if owner == ours {
             // What this process is not at any more was left behind by an error.
-            let running = self.store.running_intents().lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(row.intent_id.is_none_or(|intent| !running.contains(&intent)));
+            let running = self.store.running_claims().lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(row.claim_id.is_none_or(|claim| !running.contains(&claim)));
         }
         if self.store.database() == Database::Sqlite {
             return Ok(true);

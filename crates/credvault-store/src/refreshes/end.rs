@@ -102,7 +102,7 @@ impl Refreshes<'_> {
         else {
             return Ok(false);
         };
-        if row.generation != claimed.generation || row.intent_id != Some(claimed.intent) {
+        if row.generation != claimed.generation || row.claim_id != Some(claimed.claim_id) {
             let dead = matches!(failure, RefreshFailure::Dead { .. });
             if dead && claimed.version == model.current_version {
                 doubt(&change.tx, row, change.now).await?;

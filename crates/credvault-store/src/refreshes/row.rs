@@ -32,8 +32,8 @@ pub(crate) fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>)
     row.retry_time = Set(None);
     row.failures = Set(0);
     row.marked = Set(false);
-    row.intent_id = Set(None);
-    row.instance = Set(None);
+    row.claim_id = Set(None);
+    row.process_id = Set(None);
     row.lease_time = Set(None);
     row.doubted = Set(false);
     row.unclear_time = Set(None);

@@ -29,7 +29,7 @@ impl NewTenant<'_> {
             revision: Set(1),
             create_time: Set(now),
             update_time: Set(now),
-            patience_time: Set(None),
+            delivery_grace_time: Set(None),
         };
         let model = model.insert(db).await?;
         let key = tenant_key::ActiveModel {

@@ -267,7 +267,7 @@ on_both! {
         let listed: BTreeSet<&str> = UNNOTICED.iter().flat_map(|(_, columns)| columns.iter().copied()).collect();
         let mut tables = sealed_tables(fixture).await;
         // What lies there belongs to a consent, which takes it once: the next test has it.
-        tables.retain(|table| !matches!(table.as_str(), "handoffs" | "callbacks"));
+        tables.retain(|table| !matches!(table.as_str(), "delivered_keys" | "callbacks"));
         tables.insert("connections".to_owned());
         let mut wrong = Vec::new();
         for table in &tables {
@@ -293,7 +293,7 @@ on_both! {
         let scope = fixture.tenant("acme").await;
         let free = if fixture.postgres.is_some() { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" };
         let mut tried = 0;
-        for table in ["handoffs", "callbacks"] {
+        for table in ["delivered_keys", "callbacks"] {
             for (column, kind) in columns(fixture, table).await {
                 let authorizations = fixture.store.authorizations();
                 let state = begin(fixture, &scope, &format!("{table}-{column}")).await;
@@ -312,8 +312,8 @@ on_both! {
                 // A row whose key is altered is not found.
                 let gone = matches!(column.as_str(), "tenant_id" | "state_hash");
                 match (table, gone) {
-                    ("handoffs", true) => assert!(taken.unwrap().handed_over.is_none(), "{name}"),
-                    ("handoffs", false) => assert!(matches!(taken, Err(Error::Integrity)), "{name}: {taken:?}"),
+                    ("delivered_keys", true) => assert!(taken.unwrap().handed_over.is_none(), "{name}"),
+                    ("delivered_keys", false) => assert!(matches!(taken, Err(Error::Integrity)), "{name}: {taken:?}"),
                     (_, true) => {
                         let refused = matches!(kept, Err(Error::Authorization(AuthorizationError::Replayed)));
                         assert!(refused, "{name}: {kept:?}");
@@ -380,7 +380,7 @@ on_both! {
         let scope = fixture.tenant("acme").await;
         let (place, seen) = renewing(fixture, &scope, "a").await;
         let first = claimed(&fixture.store, &place, seen).await;
-        fixture.execute("UPDATE refreshes SET state = 'IDLE', instance = NULL, intent_id = NULL, lease_time = NULL").await;
+        fixture.execute("UPDATE refreshes SET state = 'IDLE', process_id = NULL, claim_id = NULL, lease_time = NULL").await;
         let second = claimed(&fixture.store, &place, seen).await;
         assert_eq!(first.place, second.place, "the same token is sent twice");
     }

@@ -49,7 +49,7 @@ fn refused(result: Result<(), Error>) -> AuthorizationError {
 }
 
 async fn rows(fixture: &Fixture) -> String {
-    fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM handoffs").await
+    fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM delivered_keys").await
 }
 
 fn values(fields: &SecretFields) -> Vec<&str> {
@@ -107,7 +107,7 @@ on_both! {
             start(fixture, state).await;
         }
         hand_over(fixture, &one).await.unwrap();
-        fixture.execute("UPDATE handoffs SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> handoffs.state_hash)").await;
+        fixture.execute("UPDATE delivered_keys SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> delivered_keys.state_hash)").await;
         let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
         assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
     }

@@ -44,7 +44,7 @@ on_both! {
     }
 
     async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {
-        fixture.execute("UPDATE schema_migrations SET version = 'm0001_begin' WHERE false; DELETE FROM schema_migrations").await;
+        fixture.execute("UPDATE schema_migrations SET version = 'm0001_schema' WHERE false; DELETE FROM schema_migrations").await;
         let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
         assert!(matches!(&opened, Err(OpenError::Older(_))), "{opened:?}");
     }

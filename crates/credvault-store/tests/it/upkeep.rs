@@ -182,7 +182,7 @@ on_both! {
 
     async fn the_webhooks_of_what_is_purged_go_in_pieces(fixture: &Fixture) {
         let scope = fixture.tenant("acme").await;
-        fixture.only_pieces_of(&["webhook_deliveries", "connections"]).await;
+        fixture.only_pieces_of(&["webhook_replays", "connections"]).await;
         let mut ids = Vec::new();
         for account in ["a", "b", "kept"] {
             let id = fixture.connection(&scope, account).await.id;
@@ -190,7 +190,7 @@ on_both! {
             let key = if fixture.postgres.is_some() { "decode(lpad(i::text, 64, '0'), 'hex')" } else { "randomblob(32)" };
             let seen = format!(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 700)
-                 INSERT INTO webhook_deliveries (tenant_id, connection_id, replay_key, expire_time)
+                 INSERT INTO webhook_replays (tenant_id, connection_id, replay_key, expire_time)
                  SELECT 'acme', {}, {key}, {} FROM n",
                 fixture.id(id), i64::MAX
             );
@@ -201,10 +201,10 @@ on_both! {
         }
         let purge = write(&scope, Action::PurgeConnection);
         fixture.store.connections().purge(&scope, ids[0], None, &purge).await.unwrap().into_inner();
-        assert_eq!((fixture.count("connections").await, fixture.count("webhook_deliveries").await), (2, 1_400));
+        assert_eq!((fixture.count("connections").await, fixture.count("webhook_replays").await), (2, 1_400));
         fixture.clock.advance(fixture.settings.undelete_period);
         assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
-        assert_eq!((fixture.count("connections").await, fixture.count("webhook_deliveries").await), (1, 700));
+        assert_eq!((fixture.count("connections").await, fixture.count("webhook_replays").await), (1, 700));
     }
 
     async fn a_consent_that_cannot_be_ended_is_not_forgotten(fixture: &Fixture) {

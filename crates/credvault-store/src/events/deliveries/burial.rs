@@ -59,7 +59,7 @@ pub(super) fn patient(now: Timestamp) -> SelectStatement {
     Query::select()
         .column(tenant::Column::TenantId)
         .from(tenant::Entity)
-        .and_where(tenant::Column::PatienceTime.gt(now.micros()))
+        .and_where(tenant::Column::DeliveryGraceTime.gt(now.micros()))
         .to_owned()
 }
 

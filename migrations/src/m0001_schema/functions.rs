@@ -1,13 +1,14 @@
-//! `fetch_credential_3`, the one statement of a fetch on PostgreSQL. `credvault-store`'s fetch.rs has the same for SQLite.
-//! A column that comes to `connections` before the next release is added here; afterwards it takes a new name.
+//! The two statements of the hot path on PostgreSQL, one round trip each. The functions run with the caller's rights, so
+//! row-level security holds in them; the tenant is set for their own statement's transaction and is gone after it.
+//! `credvault-store` has the same statements for SQLite.
 //!
-//! `p_platform`: the connection is one of the platform's own that the same call has found by provider before, so it is
-//! looked for there and nowhere else.
+//! A released function is never changed: an earlier release that still runs has prepared it, and a prepared statement does
+//! not outlive a change of its columns. A later migration makes one of another name.
 
-/// The hot path, with all columns of a connection. Under a name of its own: an earlier release that still runs has
-/// prepared the one before, and a prepared statement does not outlive a change of its columns.
-pub(crate) const FETCH_FUNCTION: &str = r"
-CREATE FUNCTION fetch_credential_3(
+/// Finds a credential. `p_platform`: the connection is one of the platform's own that the same call has found by provider
+/// before, so it is looked for there and nowhere else. `{found}` is [`FOUND`].
+pub(super) const FETCH: &str = r"
+CREATE FUNCTION fetch_credential(
     p_tenant text, p_user text, p_any_user boolean, p_connection uuid, p_provider text, p_account text,
     p_version bigint, p_platform boolean
 ) RETURNS TABLE (
@@ -67,7 +68,8 @@ BEGIN
 END $$;
 ";
 
-pub(crate) const FOUND: &str = r"
+/// What `fetch_credential` reads of a connection that it has found.
+pub(super) const FOUND: &str = r"
             SELECT asking_state, c.tenant_id, c.id, c.owner_user, c.provider, c.account_name, c.auth_mode,
                 c.state, c.error_reason, c.error_code, c.error_time, c.enabled, c.config, c.labels,
                 c.external_account_id, c.is_default, c.last_version, c.current_version, c.hints,
@@ -86,3 +88,39 @@ pub(crate) const FOUND: &str = r"
                 AND t.version = v.version
             LEFT JOIN refreshes r ON r.tenant_id = v.tenant_id AND r.connection_id = v.connection_id
             LEFT JOIN tenant_keys k ON k.tenant_id = v.tenant_id AND k.version = COALESCE(t.key_version, v.key_version)";
+
+/// Appends audit records, and remembers when connections were used.
+pub(super) const APPEND: &str = r"
+CREATE FUNCTION append_audit_events(p_events jsonb, p_used jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
+DECLARE
+    of_tenant jsonb;
+BEGIN
+    FOR of_tenant IN SELECT e FROM jsonb_array_elements(p_events) e LOOP
+        PERFORM set_config('credvault.tenant', of_tenant ->> 'tenant', true);
+        INSERT INTO audit_events (
+            tenant_id, id, time, service, user_id, tenant_source, action, connection_id, provider, version, purpose,
+            changed, outcome, reason, policies, trace_id, source, owner_user, released
+        ) SELECT r.* FROM jsonb_to_recordset(of_tenant -> 'rows') AS r (
+            tenant_id text, id uuid, time bigint, service text, user_id text, tenant_source text, action text,
+            connection_id uuid, provider text, version bigint, purpose text, changed jsonb, outcome text, reason text,
+            policies jsonb, trace_id text, source text, owner_user text, released jsonb
+        );
+    END LOOP;
+    -- Rows that another transaction holds are skipped: a popular connection must not become a place to queue at.
+    FOR of_tenant IN SELECT e FROM jsonb_array_elements(p_used) e LOOP
+        PERFORM set_config('credvault.tenant', of_tenant ->> 'tenant', true);
+        UPDATE connections c SET last_used_time = u.time
+        FROM (
+            SELECT r.id, max(r.time) AS time
+            FROM jsonb_to_recordset(of_tenant -> 'rows') AS r (id uuid, time bigint) GROUP BY r.id
+        ) u
+        WHERE c.tenant_id = of_tenant ->> 'tenant' AND c.id = u.id AND c.id IN (
+            SELECT l.id FROM connections l
+            WHERE l.tenant_id = of_tenant ->> 'tenant' AND l.id = u.id
+                AND (l.last_used_time IS NULL OR l.last_used_time < u.time - 60000000)
+            FOR NO KEY UPDATE SKIP LOCKED
+        );
+    END LOOP;
+END $$;
+";

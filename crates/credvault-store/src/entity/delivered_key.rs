@@ -1,17 +1,17 @@
-//! Table `webhook_deliveries`: the webhook deliveries that a connection's key has signed, for replay protection.
+//! Table `delivered_keys`: keys that a provider has delivered for a consent, sealed.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "webhook_deliveries")]
+#[sea_orm(table_name = "delivered_keys")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub tenant_id: String,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub connection_id: Uuid,
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub replay_key: Vec<u8>,
-    pub expire_time: i64,
+    pub state_hash: Vec<u8>,
+    pub schema: i64,
+    pub key_version: i64,
+    pub sealed: Vec<u8>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,39 +1,6 @@
-//! Events: the URLs that they are sent to, and what is to be sent there.
+//! Events: the endpoints that they are sent to, and the outbox.
 
-use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
-
-use crate::m0001_begin::{dialect, row_level_security};
-
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        for table in TABLES {
-            db.execute_unprepared(&dialect(table, postgres)).await?;
-        }
-        if postgres {
-            for (table, crosses) in TENANT_TABLES {
-                db.execute_unprepared(&row_level_security(table, *crosses)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom("events would be lost: restore a backup of the earlier release instead".to_owned()))
-    }
-}
-
-const TABLES: &[&str] = &[
+pub(super) const TABLES: &[&str] = &[
     // Where a tenant, or the platform, wants events. `types` is empty for all, or the types with a blank around each.
     r"CREATE TABLE event_endpoints (
         tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
@@ -85,7 +52,12 @@ const TABLES: &[&str] = &[
     r"CREATE INDEX event_deliveries_newest ON event_deliveries (tenant_id, event_id, endpoint_id)",
     r"CREATE INDEX event_deliveries_user ON event_deliveries (tenant_id, about_tenant, about_user) WHERE about_user IS NOT NULL",
     r"CREATE INDEX event_deliveries_age ON event_deliveries (expire_time)",
+    // A row is there from the call until the endpoint's last delivery is deleted, and goes with the endpoint.
+    r"CREATE TABLE endpoint_deletions (
+        tenant_id {text} NOT NULL,
+        endpoint_id {uuid} NOT NULL,
+        create_time {int} NOT NULL,
+        PRIMARY KEY (tenant_id, endpoint_id),
+        FOREIGN KEY (tenant_id, endpoint_id) REFERENCES event_endpoints (tenant_id, id) ON DELETE CASCADE
+    ){strict}",
 ];
-
-/// The tables with a tenant, and whether background work may read them across tenants. None of those holds sealed bytes.
-const TENANT_TABLES: &[(&str, bool)] = &[("event_endpoints", false), ("event_deliveries", true)];

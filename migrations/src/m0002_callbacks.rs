@@ -1,9 +1,9 @@
-//! What browsers bring back from providers: kept until the consent is completed, and where the browser goes then.
+//! What browsers bring back from providers, kept until the authorization is completed.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::m0001_begin::{dialect, row_level_security};
+use crate::dialect::{dialect, row_level_security};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -34,9 +34,6 @@ impl MigrationTrait for Migration {
 }
 
 const STATEMENTS: &[&str] = &[
-    "ALTER TABLE authorizations ADD COLUMN return_url {text}",
-    // A callback without a state is recognised by the browser that brings it.
-    "CREATE INDEX authorizations_browser ON authorizations (browser_hash) WHERE browser_hash IS NOT NULL",
     // What the provider sent a browser back with. In a table of its own, for background work reads the consents of all
     // tenants, and such a table holds no sealed bytes.
     r"CREATE TABLE callbacks (

@@ -1,17 +1,17 @@
-//! Table `handoffs`: keys that a provider has delivered for a consent, sealed.
+//! Table `app_webhook_replays`: the webhook deliveries that an app's key has signed, for replay protection.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "handoffs")]
+#[sea_orm(table_name = "app_webhook_replays")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub tenant_id: String,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub state_hash: Vec<u8>,
-    pub schema: i64,
-    pub key_version: i64,
-    pub sealed: Vec<u8>,
+    pub provider: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub replay_key: Vec<u8>,
+    pub expire_time: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
