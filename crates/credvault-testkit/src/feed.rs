@@ -15,7 +15,7 @@ impl PostgresDatabase {
 
 /// `TG_ARGV[0]` is the condition that a row of the feed, `c`, is about the changed row, `$1` as JSON.
 const FUNCTION: &str = r"
-CREATE FUNCTION require_feed_row() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE SCHEMA IF NOT EXISTS guard; CREATE FUNCTION guard.require_feed_row() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb := to_jsonb(COALESCE(NEW, OLD));
     told boolean;
@@ -36,7 +36,7 @@ END $$;
 
 const TRIGGERS: &str = r"
 CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT OR DELETE ON connections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    EXECUTE FUNCTION require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
+    EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
 CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON connections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.owner_user, OLD.provider, OLD.account_name, OLD.auth_mode, OLD.state, OLD.error_reason, OLD.enabled,
             OLD.config, OLD.labels, OLD.external_account_id, OLD.is_default, OLD.current_version, OLD.hints,
@@ -44,20 +44,20 @@ CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON connections DEFERRABLE INITIALLY D
         IS DISTINCT FROM (NEW.owner_user, NEW.provider, NEW.account_name, NEW.auth_mode, NEW.state, NEW.error_reason,
             NEW.enabled, NEW.config, NEW.labels, NEW.external_account_id, NEW.is_default, NEW.current_version, NEW.hints,
             NEW.expire_time, NEW.delete_time, NEW.revision, NEW.update_time))
-    EXECUTE FUNCTION require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
+    EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON credential_versions DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON tokens DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON oauth_apps DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.provider = $1 ->> ''provider''');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.provider = $1 ->> ''provider''');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE ON tenants DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON tenant_keys DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL');
 CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT ON event_endpoints DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION require_feed_row('c.endpoint_id = ($1 ->> ''id'')::uuid');
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.endpoint_id = ($1 ->> ''id'')::uuid');
 CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON event_endpoints DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.url, OLD.types, OLD.enabled, OLD.generation) IS DISTINCT FROM (NEW.url, NEW.types, NEW.enabled, NEW.generation))
-    EXECUTE FUNCTION require_feed_row('c.endpoint_id = ($1 ->> ''id'')::uuid');
+    EXECUTE FUNCTION guard.require_feed_row('c.endpoint_id = ($1 ->> ''id'')::uuid');
 ";
