@@ -17,7 +17,7 @@ on_both! {
         let wrong = RootKeySource::File(fixture.folder.path().join("root-02.key"));
         let opened = Store::open(fixture.settings.clone(), &wrong, Arc::new(fixture.clock.clone()), Arc::new(SystemRandom)).await;
         let message = opened.expect_err("another key").to_string();
-        assert!(message.contains("not the one that the database was made with"), "{message}");
+        assert!(message.contains("the database was created with another root key"), "{message}");
         assert_eq!(fixture.snapshot().await, before);
         open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
     }
