@@ -38,7 +38,7 @@ const ROUNDS: usize = 5;
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
 /// Of rounds, where two builds are compared.
 const PAIRS: usize = 12;
-/// What is called.
+/// The calls that are measured.
 const NAMES: [&str; 4] =
     ["bare tonic echo", "FetchCredential, SQLite", "FetchCredential, PostgreSQL", "the same, an OAuth token"];
 const FETCH: &str = "/credvault.v1.VaultService/FetchCredential";

@@ -23,7 +23,7 @@ pub enum RolesError {
          with LOGIN yourself"
     )]
     Password(String),
-    /// The database refused.
+    /// The database refused a statement.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
@@ -136,8 +136,8 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
     Ok(())
 }
 
-/// What the runtime role has of each table now; a table without any is there, too. A right to a column is told as
-/// PostgreSQL writes it, `SELECT ("name")`.
+/// What the runtime role has of each table now; a table without any is there, too. A right to a column is written as
+/// PostgreSQL does, `SELECT ("name")`.
 const TABLE_RIGHTS: &str = r#"
     WITH tables AS (
         SELECT c.oid, c.relname::text AS name, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

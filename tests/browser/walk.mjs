@@ -184,7 +184,7 @@ async function aPageOpensAWindowAndCompletes() {
   const begin = { provider: "simulator", account_name: "popup", auth_mode: "oauth2_code" };
   const { connection } = await call("ConnectionService/CreateConnection", begin);
   const request = { connection_id: connection.id, return_origin: ours, session: "walk" };
-  // A page of another origin opens the window, too, and is told nothing.
+  // A page of another origin opens the window, too, and receives no message.
   for (const origin of [theirs, ours]) {
     const { authorizationUrl, authorization_url = authorizationUrl } = await call("ConnectionService/BeginAuthorization", request);
     const made = await context();
@@ -239,7 +239,7 @@ async function aWindowWithoutItsOpenerGoesToThePageInstead() {
     }
     await window.getByRole("button", { name: decision }).click();
     await window.waitForURL((url) => url.origin === ours && url.hash !== "");
-    if (cut) assert.equal(await page.locator("#got").textContent(), "", "the page that opened the window is told nothing");
+    if (cut) assert.equal(await page.locator("#got").textContent(), "", "the page that opened the window receives no message");
     const message = JSON.parse(await window.locator("#got").textContent());
     assert.equal(message.type, "credvault.authorization");
     assert.equal(message.outcome, decision === "Allow" ? "returned" : "denied");

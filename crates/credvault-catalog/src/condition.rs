@@ -59,7 +59,11 @@ impl Test {
             Self::Absent => false,
             Self::OneOf(these) => match value {
                 Value::Array(items) => items.iter().any(|item| these.contains(item)),
-                other => these.contains(other),
+                other @ (Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Object(_)) => these.contains(other),
             },
             Self::NoneOf(these) => !these.contains(value),
             Self::Between(first, last) => value.as_i64().is_some_and(|code| (*first..=*last).contains(&code)),

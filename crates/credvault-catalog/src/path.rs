@@ -55,7 +55,11 @@ impl Path {
         let routes = self.0.iter().flat_map(|route| route.iter().fold(vec![document.clone()], step));
         let leaves = routes.flat_map(|value| match value {
             Value::Array(items) => items,
-            value => vec![value],
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_)) => vec![value],
         });
         leaves.filter_map(|value| text(&value)).collect()
     }
@@ -75,7 +79,7 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

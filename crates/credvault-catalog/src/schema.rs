@@ -40,7 +40,7 @@ fn property(field: &Field, secret: bool) -> Value {
     match field.kind {
         FieldKind::Integer => set("type", json!("integer")),
         FieldKind::Boolean => set("type", json!("boolean")),
-        _ => {
+        FieldKind::String | FieldKind::Text | FieldKind::Json | FieldKind::HttpsUrl => {
             set("minLength", json!(field.min_length));
             set("type", json!("string"))
         }
@@ -54,7 +54,7 @@ fn property(field: &Field, secret: bool) -> Value {
             set("format", json!("uri"));
             set("pattern", json!("^https://"));
         }
-        _ => {}
+        FieldKind::String | FieldKind::Text | FieldKind::Integer | FieldKind::Boolean => {}
     }
     if let Some(pattern) = &field.pattern {
         set("pattern", json!(pattern.as_str()));

@@ -23,7 +23,12 @@ impl SettingPaths {
     pub(crate) fn read(&self, body: &Value) -> BTreeMap<String, Value> {
         let value = |place: &SettingPath| match place.path.of(body)? {
             Value::Number(number) if place.text => Some(Value::String(number.to_string())),
-            other => Some(other.clone()),
+            other @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => Some(other.clone()),
         };
         self.0.iter().filter_map(|(name, place)| Some((name.clone(), value(place)?))).collect()
     }

@@ -144,7 +144,7 @@ impl TokenResponse {
             .map_or(Lifetime::Unnamed, |path| Lifetime::of_instant(path.of(body), sent));
         let lifetime = match at {
             Lifetime::Unnamed => Lifetime::of_seconds(self.expires_in.of(body)),
-            named => named,
+            named @ (Lifetime::Lasts(_) | Lifetime::Elapsed | Lifetime::Unclear) => named,
         };
         lifetime.or_default(self.default_lifetime).map(|lifetime| sent.after(lifetime))
     }
@@ -166,7 +166,7 @@ impl TokenResponse {
                     .collect(),
             ),
             Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         }
     }
 }

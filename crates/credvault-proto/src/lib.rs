@@ -5,7 +5,7 @@
 //! `debug_redact` in its proto never shows any of its content in `Debug`; the build script (`build.rs` at the top)
 //! reads the mark from the descriptors.
 
-/// Package `credvault.v1`.
+/// The messages and services of package `credvault.v1`.
 #[allow(
     missing_docs,
     unreachable_pub,

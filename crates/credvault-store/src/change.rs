@@ -278,6 +278,7 @@ impl Change<'_> {
 
 /// A record that the database does not take is the log's failure: its caller is not told to look elsewhere, and the
 /// refusal is not recorded in the same log once more.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error stays as it is")]
 fn unrecorded(error: DbErr) -> Error {
     match Error::from(error) {
         Error::Unavailable(error) if !of_the_data(&error) => {

@@ -188,11 +188,10 @@ pub enum AuthorizationError {
 impl Error {
     /// Whether the same may succeed a moment later.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable(error) => !of_the_data(error),
-            Self::Conflict | Self::Key(_) | Self::AuditUnavailable => true,
-            _ => false,
+        if let Self::Unavailable(error) = self {
+            return !of_the_data(error);
         }
+        matches!(self, Self::Conflict | Self::Key(_) | Self::AuditUnavailable)
     }
 }
 
@@ -207,6 +206,10 @@ impl From<DbErr> for Error {
 }
 
 impl From<credvault_crypto::Error> for Error {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "another crate's enum, which may grow: others concern the key"
+    )]
     fn from(error: credvault_crypto::Error) -> Self {
         match error {
             credvault_crypto::Error::Integrity => Self::Integrity,

@@ -177,7 +177,7 @@ impl Revocations<'_> {
                 row.update(&change.tx).await?;
                 Some(change.now.after(pause).micros())
             }
-            _ => {
+            Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
                 Entity::delete_by_id(key).exec(&change.tx).await?;
                 None
             }

@@ -17,7 +17,11 @@ impl Names<'_> {
             Placeholder::Derived(name) => {
                 self.derived.get(name).is_some_and(|derived| derived.templates().into_iter().any(of_app))
             }
-            _ => false,
+            Placeholder::Config(_)
+            | Placeholder::Secret(_)
+            | Placeholder::Member(..)
+            | Placeholder::App(_)
+            | Placeholder::Flow(_) => false,
         };
         templates.into_iter().any(|it| of_app(it) || it.placeholders().any(derived))
     }
@@ -44,7 +48,10 @@ impl Names<'_> {
                 Placeholder::Secret(name) | Placeholder::Member(name, _) => {
                     self.secrets.get(name.as_str()).is_some_and(|field| field.vault_only)
                 }
-                _ => false,
+                Placeholder::Config(_)
+                | Placeholder::Derived(_)
+                | Placeholder::App(_)
+                | Placeholder::Flow(_) => false,
             };
             if let Some(secret) = self.revealed(template).find(kept) {
                 let text = format!(
@@ -64,7 +71,11 @@ impl Names<'_> {
                     Some(Derived::Claim { token, .. }) => Some(token),
                     _ => None,
                 },
-                _ => None,
+                Placeholder::Config(_)
+                | Placeholder::Secret(_)
+                | Placeholder::Member(..)
+                | Placeholder::App(_)
+                | Placeholder::Flow(_) => None,
             };
             std::iter::once(placeholder).chain(token.into_iter().flat_map(Template::placeholders))
         })

@@ -16,7 +16,12 @@ pub(crate) fn line_of_key(text: &str, key: &str) -> usize {
         offset = name.span().start;
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
-            _ => break,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => break,
         }
     }
     line_of_offset(text, offset)

@@ -80,7 +80,11 @@ impl Names<'_> {
             Placeholder::Member(name, _) => {
                 self.secrets.get(name.as_str()).is_some_and(|field| field.kind == FieldKind::Json)
             }
-            other => self.has(other),
+            other @ (Placeholder::Config(_)
+            | Placeholder::Secret(_)
+            | Placeholder::Derived(_)
+            | Placeholder::App(_)
+            | Placeholder::Flow(_)) => self.has(other),
         }
     }
 
@@ -91,7 +95,11 @@ impl Names<'_> {
                 let templates = self.derived.get(name).map(Derived::templates).unwrap_or_default();
                 !templates.into_iter().flat_map(Template::placeholders).all(|inner| stage.has(inner))
             }
-            other => !stage.has(other),
+            other @ (Placeholder::Config(_)
+            | Placeholder::Secret(_)
+            | Placeholder::Member(..)
+            | Placeholder::App(_)
+            | Placeholder::Flow(_)) => !stage.has(other),
         };
         if let Some(absent) = template.placeholders().find(|placeholder| absent(placeholder)) {
             let absent = absent.to_string();

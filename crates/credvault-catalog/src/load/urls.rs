@@ -58,7 +58,9 @@ impl Names<'_> {
                 field.pattern.is_some() || !field.values.is_empty() || field.kind == FieldKind::HttpsUrl
             }),
             Placeholder::Derived(name) => matches!(self.derived.get(name), Some(Derived::Lookup { .. })),
-            _ => false,
+            Placeholder::Secret(_) | Placeholder::Member(..) | Placeholder::App(_) | Placeholder::Flow(_) => {
+                false
+            }
         }
     }
 }

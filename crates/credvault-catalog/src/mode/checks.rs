@@ -117,7 +117,9 @@ impl Mode {
             Placeholder::Member(field, member) => {
                 (field.clone(), format!("must have another {member}, which "))
             }
-            _ => return None,
+            Placeholder::Config(_) | Placeholder::Derived(_) | Placeholder::App(_) | Placeholder::Flow(_) => {
+                return None;
+            }
         };
         let key = self.signing_key(assertion, secrets)?;
         let error = credvault_crypto::sign_rs256(key.expose_secret(), b"").err()?;

@@ -129,7 +129,10 @@ impl Mode {
                     }
                     None => {}
                 },
-                _ => {}
+                Placeholder::Secret(_)
+                | Placeholder::Member(..)
+                | Placeholder::App(_)
+                | Placeholder::Flow(_) => {}
             }
         }
     }
@@ -143,7 +146,9 @@ impl Mode {
                 let templates = self.derived.get(name).map(Derived::templates).unwrap_or_default();
                 templates.into_iter().flat_map(Template::placeholders).find_map(|inner| self.chosen_by(inner))
             }
-            _ => None,
+            Placeholder::Secret(_) | Placeholder::Member(..) | Placeholder::App(_) | Placeholder::Flow(_) => {
+                None
+            }
         }
     }
 }

@@ -132,7 +132,9 @@ impl Writer {
                         finish(job, written == Written::Yes);
                     }
                 }
-                written => batch.drain(..).for_each(|job| finish(job, written == Written::Yes)),
+                written @ (Written::Yes | Written::BadRecord | Written::No) => {
+                    batch.drain(..).for_each(|job| finish(job, written == Written::Yes))
+                }
             }
         }
     }

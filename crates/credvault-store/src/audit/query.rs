@@ -190,7 +190,12 @@ fn key(row: &sea_orm::QueryResult, index: usize, group: AuditGroup) -> Result<St
             row.try_get::<Option<Uuid>>("", &column)?.map(|id| id.to_string()).unwrap_or_default()
         }
         AuditGroup::Day => row.try_get::<i64>("", &column)?.to_string(),
-        _ => row.try_get::<Option<String>>("", &column)?.unwrap_or_default(),
+        AuditGroup::Service
+        | AuditGroup::User
+        | AuditGroup::Action
+        | AuditGroup::Provider
+        | AuditGroup::Outcome
+        | AuditGroup::Reason => row.try_get::<Option<String>>("", &column)?.unwrap_or_default(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Beginning an authorization.
+//! The beginning of an authorization: checks the limits and writes its row.
 
 use std::net::IpAddr;
 use std::sync::Arc;

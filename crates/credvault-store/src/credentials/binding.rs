@@ -77,7 +77,7 @@ fn write(value: &Value, text: &mut String) {
             }
             _ => text.push_str(&number.to_string()),
         },
-        plain => text.push_str(&plain.to_string()),
+        plain @ (Value::Null | Value::Bool(_) | Value::String(_)) => text.push_str(&plain.to_string()),
     }
 }
 

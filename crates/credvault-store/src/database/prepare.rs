@@ -229,11 +229,10 @@ pub(crate) async fn newer_migration<C: ConnectionTrait>(db: &C) -> Result<Option
 pub(crate) async fn applied_migrations<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
     use sea_orm::DbBackend;
     let backend = db.get_database_backend();
-    let exists = match backend {
-        DbBackend::Postgres => {
-            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations'"
-        }
-        _ => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'",
+    let exists = if backend == DbBackend::Postgres {
+        "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'schema_migrations'"
+    } else {
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'"
     };
     if db.query_one_raw(sea_orm::Statement::from_string(backend, exists)).await?.is_none() {
         return Ok(Vec::new());

@@ -103,7 +103,9 @@ pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
         match store.refreshes().claim(place, seen, for_a_week(RepeatRisk::Consent), true).await.unwrap() {
             Claim::Ours(claimed) => return *claimed,
             Claim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
-            other => panic!("{other:?}"),
+            other @ (Claim::Later { .. } | Claim::Changed | Claim::Dead | Claim::Nothing) => {
+                panic!("{other:?}")
+            }
         }
     }
     panic!("never claimed");
@@ -316,7 +318,7 @@ on_both! {
             let error = error_of(fixture, &scope, &place).await.unwrap().0;
             match risk {
                 RepeatRisk::Nothing => assert!(matches!(over, Claim::Ours(_)) && error == "PROVIDER_UNAVAILABLE"),
-                _ => assert!(matches!(over, Claim::Dead) && error == "REAUTHORIZATION_REQUIRED"),
+                RepeatRisk::Consent | RepeatRisk::OtherConsents => assert!(matches!(over, Claim::Dead) && error == "REAUTHORIZATION_REQUIRED"),
             }
             drop(over);
             assert!(claimed(&fixture.store, &place, seen).await.uncertain, "a caller may insist");

@@ -65,7 +65,7 @@ impl EventDeliveries<'_> {
         // What was taken was taken, even if the endpoint was disabled meanwhile.
         let open = match state {
             DeliveryState::Delivered => Column::State.ne(DeliveryState::Delivered.as_str()),
-            _ => Column::State.eq(DeliveryState::Pending.as_str()),
+            DeliveryState::Pending | DeliveryState::Dead => Column::State.eq(DeliveryState::Pending.as_str()),
         };
         Entity::update_many()
             .col_expr(Column::State, Expr::value(state.as_str()))
