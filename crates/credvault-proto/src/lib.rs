@@ -11,6 +11,7 @@
     unreachable_pub,
     unused_qualifications,
     clippy::all,
+    clippy::too_many_lines,
     clippy::allow_attributes_without_reason,
     reason = "generated"
 )]
