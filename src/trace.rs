@@ -1,6 +1,6 @@
-//! W3C trace context (<https://www.w3.org/TR/trace-context/>): `traceparent` and `tracestate`, in from callers and out to
-//! the servers that the vault itself calls. OpenTelemetry's propagator reads and writes them. Providers of credentials
-//! never receive a trace.
+//! W3C trace context (<https://www.w3.org/TR/trace-context/>): `traceparent` and `tracestate`, in from callers and out
+//! to the servers that the vault itself calls. OpenTelemetry's propagator reads and writes them. Providers of
+//! credentials never receive a trace.
 
 use std::future::Future;
 

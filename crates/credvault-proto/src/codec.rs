@@ -38,8 +38,8 @@ impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> tonic::
     }
 }
 
-/// Encodes one message into a buffer of exactly its size. A buffer that grows by doubling would hold up to twice as many
-/// bytes for as long as the answer is unread.
+/// Encodes one message into a buffer of exactly its size. A buffer that grows by doubling would hold up to twice as
+/// many bytes for as long as the answer is unread.
 #[derive(Debug)]
 pub struct ProtobufEncoder<T>(PhantomData<T>);
 

@@ -1,9 +1,9 @@
 //! The public contract, generated from `proto/`: messages, clients and servers of package [`v1`], and their
 //! descriptors. A client of the vault in Rust needs this crate and no other.
 //!
-//! It holds no logic: the vault's main package turns messages into domain types and back. A message with a field that is marked
-//! `debug_redact` in its proto never shows any of its content in `Debug`; the build script (`build.rs` at the top)
-//! reads the mark from the descriptors.
+//! It holds no logic: the package `credvault` turns messages into domain types and back. A message with a field that is
+//! marked `debug_redact` in its proto never shows any of its content in `Debug`; the build script (`build.rs` at the
+//! top) reads the mark from the descriptors.
 
 /// The messages and services of package `credvault.v1`.
 #[allow(
