@@ -251,7 +251,7 @@ fn a_refusal_has_a_way_out() {
     assert!(unreadable.get_details_bad_request().is_none(), "no field is wrong");
 
     // The state of the consent is used up, so to repeat the call does not help.
-    let throttled = Refusal::Authorize(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
+    let throttled = Refusal::Consent(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
     let status = status(&throttled, "");
     assert!(
         status.get_details_retry_info().is_none() && status.message().contains("begin again after 7 seconds")
