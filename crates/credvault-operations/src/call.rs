@@ -71,30 +71,6 @@
 //!     Ok(connection.account_name.to_string())
 //! }
 //! ```
-//!
-//! And an operation that records nothing cannot be run:
-//!
-//! ```
-//! use credvault_operations::{Call, Done, Refusal};
-//!
-//! async fn serve(call: Call) -> Result<Done<String>, Refusal> {
-//!     credvault_operations::run(call, (), |call| {
-//!         Box::pin(async move {
-//!             let permit = call.permit_catalog(Default::default())?;
-//!             call.recorded(&permit, String::new()).await
-//!         })
-//!     })
-//!     .await
-//! }
-//! ```
-//!
-//! ```compile_fail,E0271
-//! use credvault_operations::{Call, Done, Refusal};
-//!
-//! async fn serve(call: Call) -> Result<Done<String>, Refusal> {
-//!     credvault_operations::run(call, (), |_| Box::pin(async move { Ok(String::new()) })).await
-//! }
-//! ```
 
 mod answer_room;
 mod context;

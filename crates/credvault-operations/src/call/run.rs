@@ -28,6 +28,32 @@ pub struct Done<T> {
 /// Runs an operation and records its refusal. `held` is what the call holds until its work is over, such as its part of a
 /// limit.
 ///
+/// An operation that records:
+///
+/// ```
+/// use credvault_operations::{Call, Done, Refusal};
+///
+/// async fn serve(call: Call) -> Result<Done<String>, Refusal> {
+///     credvault_operations::run(call, (), |call| {
+///         Box::pin(async move {
+///             let permit = call.permit_catalog(Default::default())?;
+///             call.recorded(&permit, String::new()).await
+///         })
+///     })
+///     .await
+/// }
+/// ```
+///
+/// One that does not record does not compile:
+///
+/// ```compile_fail,E0271
+/// use credvault_operations::{Call, Done, Refusal};
+///
+/// async fn serve(call: Call) -> Result<Done<String>, Refusal> {
+///     credvault_operations::run(call, (), |_| Box::pin(async move { Ok(String::new()) })).await
+/// }
+/// ```
+///
 /// # Errors
 /// The operation was refused, which is on record then.
 pub async fn run<T, F>(mut call: Call, held: impl Send + 'static, operation: F) -> Result<Done<T>, Refusal>
