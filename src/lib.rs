@@ -16,11 +16,9 @@ mod output;
 
 mod serve;
 mod server;
-mod vault;
 
 mod accept;
 
-mod call;
 mod service;
 mod wire;
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
 use credvault_catalog::Catalog;
-use credvault_domain::{Clock, Random};
+use credvault_domain::{Clock, Random, chain};
+use credvault_identity::Identity;
 use credvault_store::{OpenError, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -32,8 +33,8 @@ use crate::server::{Gate, Server, Tls};
 use crate::service;
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry;
-use crate::vault::Vault;
 use credvault_operations::room::AnswerRoom;
+use credvault_operations::{Context, RateSettings, tokens};
 
 /// How often what is due is done: purges, and forgetting.
 const UPKEEP: Duration = Duration::from_secs(60);
@@ -151,19 +152,20 @@ impl Instance {
         };
         let broker = Broker::new(parts, public_url.clone(), settings.broker.refresh_limits());
 
-        let vault = Vault::new(
-            store.clone(),
-            Arc::clone(&identity),
+        let context = Arc::new(Context::new(credvault_operations::Parts {
+            store: store.clone(),
+            identity: Arc::clone(&identity),
             catalog,
-            broker.clone(),
+            broker: broker.clone(),
+            clock: Arc::clone(&clock),
             random,
-            Arc::clone(&clock),
-            &settings,
-        );
-        let vault = Arc::new(vault);
+            rates: rates(&settings),
+            cache_duration: Duration::from_secs(settings.limits.cache_seconds),
+            return_origins: settings.public.origins.clone(),
+        }));
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.max_decoding_message_size(SMALL);
-        let mut routes = service::routes(&vault).add_service(health_service.clone());
+        let mut routes = service::routes(&context).add_service(health_service.clone());
         if settings.server.reflection {
             let builder = || {
                 tonic_reflection::server::Builder::configure()
@@ -177,7 +179,13 @@ impl Instance {
             routes = routes.add_service(v1.max_decoding_message_size(SMALL));
             routes = routes.add_service(v1alpha.max_decoding_message_size(SMALL));
         }
-        let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
+        let gate = Gate::new(
+            Arc::clone(&context),
+            Arc::clone(&identity),
+            Arc::clone(&clock),
+            routes.prepare().into_axum_router(),
+            &settings.limits,
+        );
         let room = Arc::new(AnswerRoom::of_bytes(settings.limits.answer_bytes));
         let (limits, gate) = (settings.limits.clone(), Arc::new(gate));
         let server = Server { listener, tls: Arc::clone(&tls), gate, room: Arc::clone(&room), limits };
@@ -196,7 +204,7 @@ impl Instance {
                 metrics::gauge!("credvault_answer_bytes").set(room.taken() as f64);
             })),
             tokio::spawn(reloader.run(interval, end.clone())),
-            tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
+            tokio::spawn(upkeep(store.clone(), Arc::clone(&context), end.clone())),
             tokio::spawn({
                 // Nothing new once the vault stops: what is due is another replica's.
                 let (broker, stop) = (broker.clone(), stop.clone());
@@ -210,16 +218,16 @@ impl Instance {
                 let (broker, end) = (broker.clone(), end.clone());
                 async move { broker.run_events(end).await }
             }),
-            tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
+            tokio::spawn(refresh_issuers(Arc::clone(&identity), clock, end.clone())),
             tokio::spawn(pulse.run(health.clone(), ready, stop.clone())),
         ];
         if let Some(hours) = NonZeroU64::new(settings.broker.verify_hours) {
             let every = Duration::from_secs(hours.get().saturating_mul(3600));
-            others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, stop.clone())));
+            others.push(tokio::spawn(tokens::due_tests::run(Arc::clone(&context), every, stop.clone())));
         }
         let mut public_address = None;
         if let (Some((listener, address)), Some(url)) = (public, public_url) {
-            let router = public::router(Arc::clone(&vault), &url);
+            let router = public::router(Arc::clone(&context), &url);
             let each = settings.public.connections_per_address;
             let port = Acceptor::new(listener, "browsers", PUBLIC_CONNECTIONS, each);
             others.push(tokio::spawn(port::serve(port, Protocol::Browsers, router, end.clone())));
@@ -262,30 +270,39 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, 
     Ok((listener, bound))
 }
 
+/// How often callers may call.
+fn rates(settings: &Settings) -> RateSettings {
+    RateSettings {
+        calls_per_second: settings.limits.rate_per_second,
+        calls_at_once: settings.limits.rate_burst,
+        forced_refreshes_per_minute: settings.broker.forced_refreshes_per_minute,
+    }
+}
+
 /// Does what is due, every minute.
-async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
+async fn upkeep(store: Store, context: Arc<Context>, end: CancellationToken) {
     let mut ticks = tokio::time::interval(UPKEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while end.run_until_cancelled(ticks.tick()).await.is_some() {
-        vault.forget_idle();
+        context.forget_idle();
         // Dropped half-way it has done what it has committed.
-        match end.run_until_cancelled(vault.store.upkeep()).await {
+        match end.run_until_cancelled(store.upkeep()).await {
             None | Some(Ok(0)) => {}
             Some(Ok(purged)) => tracing::info!(purged, "deleted connections were purged"),
             Some(Err(error)) => {
-                tracing::warn!(error = crate::call::chain(&error), "upkeep failed; it is tried again")
+                tracing::warn!(error = chain(&error), "upkeep failed; it is tried again")
             }
         }
     }
 }
 
 /// Keeps the keys of issuers fresh: each issuer says when it is time.
-async fn refresh_issuers(vault: Arc<Vault>, end: CancellationToken) {
+async fn refresh_issuers(identity: Arc<Identity>, clock: Arc<dyn Clock>, end: CancellationToken) {
     let mut ticks = tokio::time::interval(ISSUERS);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while end.run_until_cancelled(ticks.tick()).await.is_some() {
-        let now = vault.clock.now();
-        let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
+        let now = clock.now();
+        let refreshing = identity.issuers().iter().map(|issuer| issuer.refresh(now));
         end.run_until_cancelled(futures::future::join_all(refreshing)).await;
     }
 }

@@ -60,11 +60,6 @@ impl Trace {
     }
 }
 
-/// The id of a new trace.
-pub(crate) fn new_id() -> TraceId {
-    TraceId::from_bytes(random())
-}
-
 /// The headers for a request of our own, in the trace of the call in progress or in a new one. Without an exporter the
 /// vault has no spans of its own and passes on what its caller sent.
 pub(crate) fn outgoing() -> HeaderMap {

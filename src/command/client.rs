@@ -204,7 +204,7 @@ fn header(name: &str, text: &str) -> Result<MetadataValue<Ascii>, Failure> {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    crate::call::chain(error)
+    credvault_domain::chain(error)
 }
 
 #[cfg(test)]

@@ -49,9 +49,9 @@ fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     note(
         Catalog::load(settings.catalog.folder.as_deref())
             .map(|_| ())
-            .map_err(|error| crate::call::chain(&error)),
+            .map_err(|error| credvault_domain::chain(&error)),
     );
-    note(load_identity(&settings).map(|_| ()).map_err(|error| crate::call::chain(&error)));
+    note(load_identity(&settings).map(|_| ()).map_err(|error| credvault_domain::chain(&error)));
     note(reload::server_files(&settings).and_then(|files| server::check(&files.chain, &files.key)));
     note(telemetry::check(&settings.telemetry));
     if credvault_store::Database::of_url(&settings.store.url).is_none() {
@@ -68,5 +68,8 @@ fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
 /// A root key that can be read. Whether it is the database's own shows at the start.
 fn root_key(settings: &crate::settings::Settings) -> Result<(), String> {
     let source = settings.root_key.source().map_err(|error| error.to_string())?;
-    source.load(None, &credvault_crypto::SystemRandom).map(|_| ()).map_err(|error| crate::call::chain(&error))
+    source
+        .load(None, &credvault_crypto::SystemRandom)
+        .map(|_| ())
+        .map_err(|error| credvault_domain::chain(&error))
 }

@@ -37,7 +37,7 @@ impl Failure {
         let (text, code) = match self {
             Self::Usage(text) => (text, USAGE),
             Self::Status(status) => (describe(&status), code_of(&status)),
-            Self::Unexpected(error) => (crate::call::chain(error.as_ref()), UNEXPECTED),
+            Self::Unexpected(error) => (credvault_domain::chain(error.as_ref()), UNEXPECTED),
             Self::Unheard => return ExitCode::SUCCESS,
         };
         // If nobody reads it, the code still tells.
@@ -87,7 +87,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Settings(_) | StartError::File(_) | StartError::Catalog(_) => {
-                Self::Usage(crate::call::chain(&error))
+                Self::Usage(credvault_domain::chain(&error))
             }
             error => Self::Unexpected(error.into()),
         }

@@ -118,7 +118,7 @@ fn fetch() -> Result<Fetch, StartError> {
     Ok(Arc::new(move |url| {
         let client = client.clone();
         Box::pin(async move {
-            let failed = |error: reqwest::Error| FetchError(crate::call::chain(&error.without_url()));
+            let failed = |error: reqwest::Error| FetchError(credvault_domain::chain(&error.without_url()));
             let request = client.get(url).headers(trace::outgoing());
             let mut response = request.send().await.map_err(failed)?.error_for_status().map_err(failed)?;
             let mut document = Vec::new();

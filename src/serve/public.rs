@@ -3,11 +3,8 @@
 //! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has
 //! written is.
 
-mod consent;
-mod handoff;
 mod page;
 mod refused;
-mod returned;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,11 +19,12 @@ use credvault_domain::ProviderId;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use consent::{Browser, Consents, Next, Parameters, Started, parameters};
+use credvault_operations::Context;
+use credvault_operations::consents::browser::{Browser, Browsers, Parameters, Returned, Started};
 use page::Page;
+use refused::{page_of, page_of_refusal};
 
 use super::port::HEAD;
-use crate::vault::Vault;
 
 /// The largest query, form and hand-off.
 const LARGEST: usize = 64 * 1024;
@@ -35,16 +33,16 @@ const TURNS: usize = 16;
 
 /// What all requests are served with.
 struct Port {
-    consents: Consents,
+    browsers: Browsers,
     /// Whether browsers come by https.
     secure: bool,
     turns: Semaphore,
 }
 
 /// The routes of the port. Browsers reach it at `url`.
-pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
+pub(super) fn router(context: Arc<Context>, url: &str) -> Router {
     let (secure, turns) = (url.starts_with("https:"), Semaphore::new(TURNS));
-    let port = Port { consents: Consents(vault), secure, turns };
+    let port = Port { browsers: Browsers::new(context), secure, turns };
     Router::new()
         .route("/", get(home))
         .route("/page.js", get(page::script))
@@ -82,9 +80,9 @@ async fn start(
     headers: HeaderMap,
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), source };
+    let browser = Browser { id: port.cookie(&headers), address: source };
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
-    match port.consents.start(query, browser).await {
+    match port.browsers.start(&query, &browser).await {
         Ok(Started { url, browser }) => {
             let mut response = see_other(&url);
             // It is ASCII without line breaks.
@@ -93,7 +91,7 @@ async fn start(
             });
             response
         }
-        Err(page) => port.show(page),
+        Err(refused) => port.show(page_of(refused)),
     }
 }
 
@@ -105,11 +103,14 @@ async fn callback(
     headers: HeaderMap,
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), source };
+    let browser = Browser { id: port.cookie(&headers), address: source };
     let work = Arc::clone(&port);
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
-        work.consents.callback(&provider, query, browser).await
+        match work.browsers.callback(&provider, query, &browser).await {
+            Ok(page) => Next::Returned(page),
+            Err(refused) => Next::Page(page_of(refused)),
+        }
     })
     .await
 }
@@ -129,9 +130,12 @@ async fn returned(
     ConnectInfo(source): ConnectInfo<IpAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let browser = Browser { id: port.cookie(&headers), source };
+    let browser = Browser { id: port.cookie(&headers), address: source };
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
-    port.show(port.consents.returned(&page, &browser).await)
+    port.show(match port.browsers.returned(&page, &browser).await {
+        Ok(returned) => page_of_returned(returned),
+        Err(refusal) => page_of_refusal(&refusal),
+    })
 }
 
 async fn confirm(
@@ -141,11 +145,16 @@ async fn confirm(
     body: Body,
 ) -> Response {
     let Some(form) = form(body).await else { return port.show(page::unreadable()) };
-    let browser = Browser { id: port.cookie(&headers), source };
+    let browser = Browser { id: port.cookie(&headers), address: source };
     let work = Arc::clone(&port);
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
-        Next::Page(work.consents.decided(form, browser).await)
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        let connects = field("decision") == "connect";
+        Next::Page(match work.browsers.decided(field("consent"), connects, &browser).await {
+            Ok(provider) => page_of_connected(&provider),
+            Err(refused) => page_of(refused),
+        })
     })
     .await
 }
@@ -171,10 +180,43 @@ fn see_other(url: &str) -> Response {
 async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
     let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await;
     let taken = match (body, port.turn().await) {
-        (Ok(Ok(body)), Some(_turn)) => port.consents.hand_over(&provider, &body).await,
+        (Ok(Ok(body)), Some(_turn)) => port.browsers.deliver_keys(&provider, &body).await,
         _ => false,
     };
     if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response()
+}
+
+/// Where a browser goes next.
+enum Next {
+    /// To a page of the vault's own with this in its address, which can be loaded again.
+    Returned(String),
+    /// Nowhere: it shows this page.
+    Page(Page),
+}
+
+/// Reads a query or a form. What comes twice counts once: the last, as everywhere here.
+fn parameters(text: &str) -> Parameters {
+    url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
+/// The page of a consent that has come back.
+fn page_of_returned(returned: Returned) -> Page {
+    match returned {
+        Returned::ToPage { page, result } => {
+            let shown = Page::plain(StatusCode::OK, "returned", "Almost done", "The provider has answered.");
+            shown.telling(Some(page), "returned").with_result(result)
+        }
+        Returned::ToPerson(question) => {
+            let text = "Confirm only if you have begun this yourself, and the place where you did shows the same code.";
+            let page = Page::plain(StatusCode::OK, "confirm", "Connect this account?", text);
+            Page { question: Some(question), ..page }
+        }
+    }
+}
+
+fn page_of_connected(provider: &str) -> Page {
+    let text = format!("{provider} is connected. You may close this window.");
+    Page::plain(StatusCode::OK, "connected", "Connected", text)
 }
 
 impl Port {

@@ -60,7 +60,7 @@ impl Pulse {
         let asked = self.clock.machine();
         let answer = self.store.ping().await;
         if let (Err(error), true) = (&answer, self.answered != Some(false)) {
-            tracing::error!(error = crate::call::chain(error), "the database does not answer");
+            tracing::error!(error = credvault_domain::chain(error), "the database does not answer");
         }
         self.answered = Some(answer.is_ok());
         let Ok(time) = answer else {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use credvault_domain::{Action, AuditEvent, Reason, TenantId, TenantSource, TraceId};
-use credvault_identity::{Caller, Error as IdentityError, Presented};
+use credvault_domain::{Action, AuditEvent, Clock, Reason, TenantId, TenantSource, TraceId};
+use credvault_identity::{Caller, Error as IdentityError, Identity, Presented};
 use credvault_store::Turns;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -21,12 +21,11 @@ use tracing::Instrument as _;
 use super::Peer;
 use super::answer::Answer;
 use super::arrival::{Arrived, Arriving};
-use crate::call::{Ticket, record_refusal, tenant_name};
+use crate::service::Ticket;
 use crate::settings::Limits;
 use crate::trace::Trace;
-use crate::vault::Vault;
 use crate::wire::{self, code_name};
-use credvault_operations::Refusal;
+use credvault_operations::{Context, Entry, Refusal, record_refusal, tenant_name};
 
 /// How long a message may take to arrive: whoever sends none holds a share of the limit on calls.
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -35,7 +34,9 @@ const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The way in.
 pub(crate) struct Gate {
-    vault: Arc<Vault>,
+    context: Arc<Context>,
+    identity: Arc<Identity>,
+    clock: Arc<dyn Clock>,
     router: Router,
     calls: Arc<Semaphore>,
     /// Each tenant's share of them.
@@ -44,10 +45,17 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(vault: Arc<Vault>, router: Router, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        identity: Arc<Identity>,
+        clock: Arc<dyn Clock>,
+        router: Router,
+        limits: &Limits,
+    ) -> Self {
         let most = limits.calls.clamp(1, Semaphore::MAX_PERMITS);
         let (calls, shares) = (Arc::new(Semaphore::new(most)), Turns::new(most));
-        Self { vault, router, calls, shares, deadline: Duration::from_secs(limits.deadline_seconds.max(1)) }
+        let deadline = Duration::from_secs(limits.deadline_seconds.max(1));
+        Self { context, identity, clock, router, calls, shares, deadline }
     }
 
     /// Answers one request.
@@ -84,8 +92,8 @@ impl Gate {
         if self.calls.available_permits() == 0 {
             return wire::status(&Refusal::Overloaded, &trace.to_string()).into_http();
         }
-        let trust = self.vault.identity.trust();
-        match trust.service(&peer.certificate, &peer.checked, self.vault.clock.present()) {
+        let trust = self.identity.trust();
+        match trust.service(&peer.certificate, &peer.checked, self.clock.present()) {
             Ok(_) => self.route(request.map(Body::new)).await,
             Err(error) => wire::status(&IdentityError::from(error).into(), &trace.to_string()).into_http(),
         }
@@ -110,8 +118,9 @@ impl Gate {
                 let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
                     return shed(action, trace);
                 };
-                let permit = (permit, turn, Arc::clone(&arrived));
-                Ticket::new(caller, action, trace, deadline, permit, peer.account.clone())
+                let account = peer.account.clone();
+                let entry = Entry { caller: Arc::new(caller), action, trace, deadline, account };
+                Ticket::new(entry, (permit, turn, Arc::clone(&arrived)))
             }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
@@ -155,9 +164,9 @@ impl Gate {
         headers: &HeaderMap,
         deadline: tokio::time::Instant,
     ) -> Result<Caller, (Option<Caller>, Refusal)> {
-        let identity = &self.vault.identity;
+        let identity = &self.identity;
         let presented = presented(headers).map_err(|error| (None, error.into()))?;
-        let present = self.vault.clock.present();
+        let present = self.clock.present();
         let authenticated =
             identity.authenticate(&peer.certificate, &peer.checked, peer.address, presented, present);
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
@@ -208,8 +217,8 @@ impl Gate {
 
     /// Records a refusal in a task of its own, so that a caller who hangs up at once is on record, too.
     async fn refuse(&self, event: AuditEvent, refusal: Refusal, trace: TraceId) -> Response<Body> {
-        let (status, vault) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.vault));
-        let recording = async move { record_refusal(&vault, event, &refusal).await };
+        let (status, context) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.context));
+        let recording = async move { record_refusal(&context, event, &refusal).await };
         // It only ends early if the runtime stops, and then nobody waits for the answer.
         let _ = tokio::spawn(recording.in_current_span()).await;
         status.into_http()

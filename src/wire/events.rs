@@ -1,16 +1,16 @@
 //! Event endpoints and deliveries between the wire and the domain.
 
-use credvault_broker::Broker;
 use credvault_domain::{DeliveryState, EventEndpointId, EventId, EventType, Violations};
-use credvault_store::{EventDelivery, EventEndpoint, NewEventEndpoint};
+use credvault_operations::events::PutEndpoint;
+use credvault_store::{EventDelivery, EventEndpoint};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::parse::{optional, printable, required};
+use super::parse::{optional, printable, repeat, required};
 use super::timestamp;
 use crate::proto::v1;
 
-/// Longest description, in characters.
-const DESCRIPTION_MAX: usize = 256;
+/// How many characters a description has at most.
+const MAX_DESCRIPTION: usize = 256;
 
 pub(crate) fn event_endpoint_id(text: &str) -> Result<EventEndpointId, Violations> {
     required("endpoint_id", text, str::parse)
@@ -24,33 +24,26 @@ pub(crate) fn event_id(text: &str) -> Result<EventId, Violations> {
     required("event_id", text, str::parse)
 }
 
-/// An endpoint to be stored, with a URL that the broker would call.
-pub(crate) fn new_event_endpoint(
-    request: &v1::PutEventEndpointRequest,
-    broker: &Broker,
-) -> Result<NewEventEndpoint, Violations> {
-    let mut violations = Violations::default();
-    let url = if request.url.is_empty() { Err("must be given") } else { broker.event_url(&request.url) };
-    let url = violations.note("url", url);
-    let id = optional_event_endpoint_id(&request.endpoint_id).map_err(|wrong| violations.extend(wrong)).ok();
+/// An endpoint to be stored.
+pub(crate) fn put_event_endpoint(request: v1::PutEventEndpointRequest) -> PutEndpoint {
     let mut types: Vec<_> = request.types.iter().map(|text| EventType::parse(text)).collect();
     types.sort();
     types.dedup();
     let types: Option<Vec<_>> = types.into_iter().collect();
-    if types.is_none() {
+    let types = types.ok_or_else(|| {
         let all = EventType::ALL.map(EventType::as_str).join(", ");
-        violations.add("types", format!("must be some of {all}; leave it out for all"));
-    }
+        Violations::of("types", format!("must be some of {all}; leave it out for all"))
+    });
     let rule = "must be at most 256 printable characters";
-    if let Err(wrong) = printable("description", &request.description, DESCRIPTION_MAX, rule) {
-        violations.extend(wrong);
+    let described = printable("description", &request.description, MAX_DESCRIPTION, rule);
+    PutEndpoint {
+        id: optional_event_endpoint_id(&request.endpoint_id),
+        repeat: repeat(&request.request_id, &request),
+        url: request.url,
+        types,
+        description: described.map(|()| request.description),
+        rotate_secret: request.rotate_secret,
     }
-    violations.clone().into_result()?;
-    let (description, rotate_secret) = (request.description.clone(), request.rotate_secret);
-    let parsed = url.zip(id).zip(types);
-    parsed
-        .map(|((url, id), types)| NewEventEndpoint { id, url, types, description, rotate_secret })
-        .ok_or(violations)
 }
 
 pub(crate) fn delivery_state(state: i32) -> Result<Option<DeliveryState>, Violations> {

@@ -1,22 +1,22 @@
 //! Domain types into responses. Destructured, so that a new field breaks the build here.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+mod audit;
+mod credential;
 
-use credvault_catalog::{Mode, ModeKind, Provider, RequestAuth};
+use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
-    AuditOutcome, AuthMode, Connection, ConnectionState, CredentialVersion, Owner, Revocation, SecretFields,
-    Tenant, TenantState, Timestamp, Version, VersionState,
+    AuthMode, Connection, ConnectionState, CredentialVersion, Owner, Revocation, Tenant, TenantState,
+    Timestamp, VersionState,
 };
-use credvault_store::{
-    AuditGroup, AuditRecord, AuditSummary, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User,
-};
-use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
-use secrecy::ExposeSecret as _;
+use credvault_store::{KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User};
+use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
 use crate::proto::v1;
 use crate::wire::struct_of;
+
+pub(crate) use audit::{audit_event, audit_summary};
+pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
 
 pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }
@@ -143,41 +143,6 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
     }
 }
 
-/// A credential as the caller gets it.
-pub(crate) fn credential(
-    connection: &Connection,
-    version: Version,
-    fields: &SecretFields,
-    auth: RequestAuth,
-    expire_time: Option<Timestamp>,
-    cache: Duration,
-) -> v1::Credential {
-    let fields =
-        fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.expose_secret().to_owned()));
-    let pairs = |pairs: Vec<(String, secrecy::SecretString)>| -> BTreeMap<String, String> {
-        pairs.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
-    };
-    let RequestAuth { base_url, headers, query, missing } = auth;
-    v1::Credential {
-        connection_id: connection.id.to_string(),
-        provider: connection.provider.as_str().to_owned(),
-        owner: Some(owner_of(&connection.owner)),
-        account_name: connection.account_name.as_str().to_owned(),
-        auth_mode: connection.auth_mode.as_str().to_owned(),
-        version,
-        fields: fields.collect(),
-        config: Some(struct_of(connection.config.as_object())),
-        request_auth: Some(v1::RequestAuth {
-            base_url: base_url.unwrap_or_default(),
-            headers: pairs(headers),
-            query: pairs(query),
-            missing: missing.map(|missing| missing.0).unwrap_or_default(),
-        }),
-        expire_time: expire_time.map(timestamp),
-        cache_duration: WireDuration::try_from(cache).ok(),
-    }
-}
-
 pub(crate) fn provider(provider: &Provider) -> v1::Provider {
     v1::Provider {
         id: provider.id.as_str().to_owned(),
@@ -243,75 +208,6 @@ pub(crate) fn key_status(status: KeyStatus) -> v1::GetKeyStatusResponse {
         root_key: Some(v1::RootKeyStatus { id: format!("{id:08x}"), source: source.to_owned() }),
         tenant_keys: keys.into_iter().map(key).collect(),
     }
-}
-
-pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
-    let AuditRecord {
-        id,
-        time,
-        service,
-        user,
-        tenant_source,
-        action,
-        connection,
-        owner_user,
-        provider,
-        version,
-        purpose,
-        changed,
-        released,
-        outcome,
-        reason,
-        policies,
-        trace,
-        source,
-    } = record;
-    let outcome = match outcome {
-        AuditOutcome::Ok => v1::AuditOutcome::Ok,
-        AuditOutcome::Denied => v1::AuditOutcome::Denied,
-        AuditOutcome::Failed => v1::AuditOutcome::Failed,
-    };
-    v1::AuditEvent {
-        id: id.to_string(),
-        time: Some(timestamp(time)),
-        service: service.unwrap_or_default(),
-        user_id: user.unwrap_or_default(),
-        tenant_source,
-        action,
-        connection_id: connection.map(|id| id.to_string()).unwrap_or_default(),
-        owner_user_id: owner_user.unwrap_or_default(),
-        provider: provider.unwrap_or_default(),
-        version: version.unwrap_or(0),
-        purpose: purpose.unwrap_or_default(),
-        changed_fields: changed,
-        released_fields: released,
-        outcome: outcome.into(),
-        reason: reason.unwrap_or_default(),
-        policies,
-        trace_id: trace,
-        source_address: source.unwrap_or_default(),
-    }
-}
-
-pub(crate) fn audit_summary(groups: &[AuditGroup], summary: AuditSummary) -> v1::AuditSummary {
-    let AuditSummary { keys, count, first_time, last_time } = summary;
-    let key = |(group, key): (&AuditGroup, String)| match group {
-        AuditGroup::Day => day(&key).unwrap_or(key),
-        _ => key,
-    };
-    v1::AuditSummary {
-        keys: groups.iter().zip(keys).map(key).collect(),
-        count,
-        first_time: Some(timestamp(first_time)),
-        last_time: Some(timestamp(last_time)),
-    }
-}
-
-/// Days since 1970-01-01 as a date.
-fn day(days: &str) -> Option<String> {
-    let days: i64 = days.parse().ok()?;
-    let date = time::OffsetDateTime::from_unix_timestamp(days.checked_mul(86_400)?).ok()?.date();
-    Some(date.to_string())
 }
 
 /// An app without its secrets.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use credvault_catalog::{Missing, RequestAuth};
 use credvault_domain::AuditOutcome;
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
     DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
-    Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
+    SecretFields, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
 };
+use credvault_operations::credentials::Credential;
 use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
 use prost::Message;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
@@ -101,6 +104,31 @@ fn no_connection_takes_more_than_is_counted() {
         for value in values(3) {
             let config = json!({ "": value, "a": value, "long-name-of-a-setting": value });
             check(a_connection(config, bytes), |item| connection(item).encoded_len());
+        }
+    }
+}
+
+#[test]
+fn no_fetched_credential_takes_more_than_is_counted() {
+    for bytes in [1, 130, 1000] {
+        let pairs =
+            || (0..30).map(|i| (format!("name_{i}"), SecretString::from(text(bytes)))).collect::<Vec<_>>();
+        for value in values(2) {
+            let request_auth = RequestAuth {
+                base_url: Some(text(bytes)),
+                headers: pairs(),
+                query: pairs(),
+                missing: Some(Missing("secret.".to_owned() + &text(64))),
+            };
+            let found = Credential {
+                connection: a_connection(json!({ "": value, "a": value }), bytes),
+                version: NUMBER,
+                fields: SecretFields::parse("fields", pairs()).expect("fields"),
+                request_auth,
+                expire_time: Some(TIME),
+                cache_duration: std::time::Duration::MAX,
+            };
+            check(found, |item| credential(item).encoded_len());
         }
     }
 }
@@ -251,7 +279,7 @@ fn a_refusal_has_a_way_out() {
     assert!(unreadable.get_details_bad_request().is_none(), "no field is wrong");
 
     // The state of the consent is used up, so to repeat the call does not help.
-    let throttled = Refusal::Authorize(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
+    let throttled = Refusal::Consent(ConsentError::Throttled { retry: std::time::Duration::from_secs(7) });
     let status = status(&throttled, "");
     assert!(
         status.get_details_retry_info().is_none() && status.message().contains("begin again after 7 seconds")

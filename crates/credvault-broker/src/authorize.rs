@@ -340,8 +340,7 @@ impl Broker {
                 client_id: Some(usable.app.client_id.clone()),
             }),
         };
-        let mut write = write.clone();
-        write.event.changed.extend(target.mode.moved(&target.connection.config, &config));
+        let write = write.clone().changing(target.mode.moved(&target.connection.config, &config));
         let settings = NewSettings { config, destinations: target.mode.destinations().clone() };
         let consent =
             Consent { settings, account, confirmed_account, confirmed_settings, scopes: granted.scopes };

@@ -12,6 +12,8 @@ mod service;
 
 mod scope;
 
+mod permit;
+
 mod name;
 
 mod id;
@@ -34,6 +36,8 @@ mod reason;
 
 mod violation;
 
+mod cause;
+
 mod audit;
 
 mod random;
@@ -42,6 +46,7 @@ mod wording;
 
 pub use action::{Action, ActionKind, ActionTarget};
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
+pub use cause::chain;
 pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};
 pub use connection::{
     Connection, ConnectionState, ErrorCause, Etag, Owner, Revocation, StateChange, StateError,
@@ -53,6 +58,7 @@ pub use event::{DeliveryState, EventType};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
+pub use permit::Permit;
 pub use provider::{AuthMode, FieldName, ProviderId};
 pub use random::{Exhausted, Random, jitter};
 pub use reason::Reason;

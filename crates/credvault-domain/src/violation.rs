@@ -57,6 +57,11 @@ impl Violations {
         if self.is_empty() { Ok(()) } else { Err(self) }
     }
 
+    /// What was read, or `None` if it was wrong; its violations are added to these.
+    pub fn collect<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        result.map_err(|wrong| self.extend(wrong)).ok()
+    }
+
     /// Returns the value of `result`, or adds its error under `field`.
     pub fn note<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|rule| self.add(field, rule.to_string())).ok()

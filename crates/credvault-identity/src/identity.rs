@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use credvault_domain::{Action, Present, Reach, TenantId, TenantScope, TenantSource, UserId};
+use credvault_domain::{Action, Permit, Present, Reach, TenantId, TenantScope, TenantSource, UserId};
 
 use crate::caller::{Caller, Presented, VerifiedTenant};
-use crate::question::Circumstances;
-use crate::{Error, Facts, Issuers, PeerCertificate, Permit, Policies, Resource, Trust};
+use crate::question::{Circumstances, make_permit};
+use crate::{Error, Facts, Issuers, PeerCertificate, Policies, Resource, Trust};
 
 /// Verifies callers and decides what they may do.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ impl Identity {
         };
         let resource = Resource::Tenant(&claimed.tenant);
         let policies = self.policies.load();
-        policies.decide(&caller.service, Action::AssertTenant, resource, circumstances, Facts::default())?;
-        Ok(())
+        let asked = Action::AssertTenant;
+        policies.decide(&caller.service, asked, resource, circumstances, Facts::default()).map(drop)
     }
 
     /// Refuses a service to which no policy permits this action for any target. The caller of this function has not looked
@@ -125,9 +125,10 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), reach))
     }
 
-    /// The scope of background work for a tenant, which no caller asked for.
-    pub fn own_work(&self, tenant: TenantId) -> TenantScope {
-        make_scope(tenant, Reach::AllUsers)
+    /// The space and the permission of what the vault does by itself for a tenant: no call asks for it, so no policy
+    /// decides.
+    pub fn own_work(&self, tenant: TenantId) -> (TenantScope, Permit) {
+        (make_scope(tenant, Reach::AllUsers), make_permit(Vec::new()))
     }
 
     /// Decides whether the caller may do this in the namespace of this tenant, or of the platform.

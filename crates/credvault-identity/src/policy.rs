@@ -20,13 +20,13 @@ use cedar_policy::{
     Policy, PolicyId, PolicySet, Request, Schema, ValidationError, ValidationMode, ValidationResult,
     Validator,
 };
-use credvault_domain::{Action, ServiceId};
+use credvault_domain::{Action, Permit, ServiceId};
 
 use cedar::{context, uid};
 use narrowed::{Narrowed, denial};
 use problem::shown_id;
 
-use crate::question::{Circumstances, Facts, Permit, Resource};
+use crate::question::{Circumstances, Facts, Resource};
 use crate::schema::schema_text;
 use crate::{Denial, Error};
 

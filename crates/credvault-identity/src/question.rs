@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use credvault_domain::{Connection, Owner, ProviderId, Purpose, TenantId};
+use credvault_domain::{Connection, Owner, Permit, ProviderId, Purpose, TenantId};
 
 /// The namespace that a call is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,17 +43,16 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The permission that policy gave to one call.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Permit {
-    /// The policies that permitted it, for the audit record.
-    pub policies: Vec<String>,
-}
-
 /// The facts about the caller, besides its service id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) source: IpAddr,
     pub(crate) tenant_source: &'static str,
     pub(crate) user: Option<&'a str>,
+}
+
+/// A permission that these policies have given.
+#[expect(clippy::disallowed_methods, reason = "this crate is the one that asks policy")]
+pub(crate) fn make_permit(policies: Vec<String>) -> Permit {
+    Permit::assume_permitted(policies)
 }

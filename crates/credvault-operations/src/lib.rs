@@ -1,10 +1,55 @@
 //! What the vault does for its callers.
 //!
-//! The crate knows no wire: no gRPC, no HTTP, no protobuf. Handlers of gRPC, the port for browsers and background jobs
-//! call it, and nothing else reaches the store, the broker and the policies on behalf of a caller.
+//! The crate knows no wire: no gRPC, no HTTP, no protobuf. The handlers of gRPC, the port for browsers and the background
+//! jobs call it, and nothing else reaches the store, the broker and the policies on behalf of a caller.
+//!
+//! [`call`] is the frame: who asks, about what, whether policy permits it, what the audit log says. Beside it stands one
+//! function for each RPC, by subject, on domain types.
+//!
+//! # How to add an RPC
+//!
+//! 1. Write it into the proto, and its row into the table of `credvault-domain`'s `action.rs`: policies, audit records and
+//!    metrics take its name and kind from there.
+//! 2. Write its function here, in the file of its subject: `pub async fn name(call: &mut Call, request…) ->
+//!    Result<Recorded<Answer>, Refusal>`.
+//! 3. Set what the call is about with the first line, so that a refusal is on record with its subject: the frame does
+//!    that in [`Call::connection`] and [`Call::administer`].
+//! 4. Ask for permission through one of the four methods that give a [`Permit`]. Without one neither [`Call::write`] nor
+//!    [`Call::recorded`] can be called.
+//! 5. Change something with one call of the store that takes the [`Write`]; or read, and end with [`Call::recorded`].
+//!    Take room for the answer ([`Call::room`]) before reading what may be large.
+//! 6. Take what the caller wrote as domain types; where a rule may only be told after permission, as [`Parsed`], and
+//!    raise it with `?` after the permit is there.
+//! 7. A new way to fail is a new [`Refusal`] with its reason: both tables are exhaustive and do not compile without.
+//! 8. Write the handler in the root package: parse, call this function, convert back.
+//!
+//! Policies are asked about the items of a list, too: `Call::shown`.
 
+pub mod call;
+mod limits;
+mod paging;
 mod refusal;
-
 pub mod room;
 
+pub mod audit;
+pub mod connections;
+pub mod consents;
+pub mod credentials;
+pub mod events;
+pub mod providers;
+pub mod tenants;
+pub mod tokens;
+pub mod webhooks;
+
+use credvault_domain::Violations;
+
+pub use call::{Call, Context, Done, Entry, Parts, Repeat, record_refusal, run, tenant_name};
+pub use credvault_domain::Permit;
+pub use credvault_store::{Recorded, Write};
+pub use limits::RateSettings;
+pub use paging::Paging;
 pub use refusal::{Class, Refusal};
+
+/// What was read of a request, or what is wrong with it. An operation raises the violations once policy has permitted the
+/// call: so the refusal is on record with its subject, and a caller without permission learns nothing else.
+pub type Parsed<T> = Result<T, Violations>;

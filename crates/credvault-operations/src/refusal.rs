@@ -55,7 +55,7 @@ pub enum Refusal {
     },
     /// The provider did not say whether a credential works.
     #[error(transparent)]
-    Verify(TestError),
+    Test(TestError),
     /// A value that requests to the provider must carry is missing.
     #[error(
         "requests to this provider must carry {0}, which the connection does not have; PutCredential or UpdateConnection stores it, or BeginAuthorization gets it"
@@ -69,7 +69,7 @@ pub enum Refusal {
     Refresh(#[from] RefreshError),
     /// A consent cannot begin or cannot be completed.
     #[error(transparent)]
-    Authorize(ConsentError),
+    Consent(ConsentError),
     /// The vault failed after a consent's state was taken, so the consent cannot be completed any more.
     #[error("the vault could not complete the consent, whose state is used up now; begin again")]
     Spent(#[source] Box<Refusal>),
@@ -110,7 +110,7 @@ impl Refusal {
     #[must_use]
     pub fn spent(self) -> Self {
         match self {
-            Self::Authorize(_) => self,
+            Self::Consent(_) => self,
             other if other.retry_delay().is_some() => Self::Spent(Box::new(other)),
             other => other,
         }
@@ -122,7 +122,7 @@ impl From<TestError> for Refusal {
         match error {
             TestError::Store(error) => Self::Store(error),
             TestError::Invalid(violations) => Self::Invalid(violations),
-            error => Self::Verify(error),
+            error => Self::Test(error),
         }
     }
 }
@@ -138,7 +138,7 @@ impl From<ConsentError> for Refusal {
         match error {
             ConsentError::Store(error) => Self::Store(error),
             ConsentError::Invalid(violations) => Self::Invalid(violations),
-            error => Self::Authorize(error),
+            error => Self::Consent(error),
         }
     }
 }

@@ -4,7 +4,7 @@ pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod row;
 
-use credvault_domain::{Action, AuditEvent, ConnectionId, ServiceId, TenantId, TraceId};
+use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
 use crate::{Error, Store};
 
@@ -67,21 +67,42 @@ impl Store {
 }
 
 impl Audit<'_> {
-    /// Makes a record durable and vouches for `value`. Records of many calls share a commit.
+    /// Makes the record of a call that `permit` allows durable, and vouches for `value`. Records of many calls share a
+    /// commit.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
-    pub async fn record<T>(&self, event: AuditEvent, value: T) -> Result<Recorded<T>, Error> {
+    pub async fn record<T>(
+        &self,
+        permit: &Permit,
+        event: AuditEvent,
+        value: T,
+    ) -> Result<Recorded<T>, Error> {
+        self.record_event(AuditEvent { policies: permit.policies().to_vec(), ..event }, value).await
+    }
+
+    /// The same where the permission is in the record already.
+    pub(crate) async fn record_event<T>(&self, event: AuditEvent, value: T) -> Result<Recorded<T>, Error> {
         self.append(vec![event], Vec::new()).await?;
         Ok(Recorded::durable(value))
     }
 
-    /// Makes the records of fetches durable, remembers when each connection was used, and vouches for `value`.
+    /// Makes the record of a refusal durable. It vouches for nothing.
+    ///
+    /// # Errors
+    /// [`Error::AuditUnavailable`] if that did not succeed in time.
+    pub async fn record_refusal(&self, event: AuditEvent) -> Result<(), Error> {
+        self.append(vec![event], Vec::new()).await
+    }
+
+    /// Makes the records of fetches that `_permit` allows durable, remembers when each connection was used, and vouches for
+    /// `value`. Each record names its own policies.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
     pub async fn record_fetches<T>(
         &self,
+        _permit: &Permit,
         events: Vec<AuditEvent>,
         used: Vec<(TenantId, ConnectionId)>,
         value: T,

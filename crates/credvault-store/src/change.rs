@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{
-    AuditEvent, ConnectionId, TenantId, TenantScope, TenantState, Timestamp, UserId, Version,
+    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, UserId, Version,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
 use uuid::Uuid;
@@ -31,13 +31,28 @@ use requests::Memory;
 pub use requests::RepeatKey;
 pub(crate) use requests::{PriorResult, REQUEST_MEMORY};
 
-/// What accompanies a change that a caller asks for.
+/// What accompanies a change that a caller asks for. It is made of a permission, so there is no such change without one.
 #[derive(Clone, Debug)]
 pub struct Write {
     /// The audit record of its success. Id, time and what it changed are filled in here.
-    pub event: AuditEvent,
+    pub(crate) event: AuditEvent,
     /// How a repetition of the request is recognised, if the caller gave an id.
-    pub repeat: Option<RepeatKey>,
+    pub(crate) repeat: Option<RepeatKey>,
+}
+
+impl Write {
+    /// A change that `permit` allows, with the audit record of its success, and how a repetition is recognised if the
+    /// caller gave its request an id.
+    pub fn new(permit: &Permit, event: AuditEvent, repeat: Option<RepeatKey>) -> Self {
+        Self { event: AuditEvent { policies: permit.policies().to_vec(), ..event }, repeat }
+    }
+
+    /// The same change, whose record names these fields, too.
+    #[must_use]
+    pub fn changing(mut self, fields: impl IntoIterator<Item = String>) -> Self {
+        self.event.changed.extend(fields);
+        self
+    }
 }
 
 /// A change in progress. Dropped without [`Change::commit`], it has changed nothing.

@@ -14,7 +14,7 @@ use crate::database::pieces;
 use crate::entity::app_webhook_replay;
 use crate::entity::webhook_replay::{ActiveModel, Column, Entity};
 use crate::error::violates;
-use crate::{Database, Error, Place, Recorded, Store};
+use crate::{Database, Error, Place, Recorded, Store, Write};
 
 impl Store {
     /// Whether this is the first time within `window` that a delivery with this key comes to the place. From now on it
@@ -28,7 +28,7 @@ impl Store {
         place: &Place,
         key: &[u8; 32],
         window: Duration,
-        event: AuditEvent,
+        write: &Write,
     ) -> Result<Recorded<bool>, Error> {
         let change = self.own_change(&place.tenant).await?;
         // What has expired counts no more, whether it was swept out or not.
@@ -47,7 +47,7 @@ impl Store {
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
         let unique = ("webhook_replays_pkey", "webhook_replays.replay_key");
-        self.first(change, inserted, unique, event).await
+        self.first(change, inserted, unique, write.event.clone()).await
     }
 
     /// The same for a delivery that is signed with a key of the app which `owner` has at a provider, or with the provider's
@@ -60,7 +60,7 @@ impl Store {
         (owner, provider): (&TenantId, &ProviderId),
         key: &[u8; 32],
         window: Duration,
-        event: AuditEvent,
+        write: &Write,
     ) -> Result<Recorded<bool>, Error> {
         use app_webhook_replay::{ActiveModel, Column, Entity};
         let change = self.own_change(owner).await?;
@@ -79,7 +79,7 @@ impl Store {
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
         let unique = ("app_webhook_replays_pkey", "app_webhook_replays.replay_key");
-        self.first(change, inserted, unique, event).await
+        self.first(change, inserted, unique, write.event.clone()).await
     }
 
     /// The unique key decides which call is the first.
@@ -100,7 +100,7 @@ impl Store {
             Err(error) if violates(&error, index, column) => {
                 // The transaction is lost with that.
                 drop(change);
-                self.audit().record(event, false).await
+                self.audit().record_event(event, false).await
             }
             Err(error) => Err(error.into()),
         }

@@ -3,6 +3,7 @@
 
 use axum::response::{Html, IntoResponse, Response};
 use credvault_domain::Reason;
+use credvault_operations::consents::browser::{Question, ReturnPage};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
@@ -27,33 +28,14 @@ pub(super) struct Page {
     pub(super) question: Option<Box<Question>>,
 }
 
-/// The page of the application that waits for the end of a consent.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Return {
-    /// The origin that receives the message, if a page of it opened this window.
-    pub(super) origin: String,
-    /// The URL, of the same origin, that the browser goes to otherwise.
-    pub(super) url: String,
-}
-
 /// The message to the page that waits.
 pub(super) struct Message {
     /// The page that receives it.
-    pub(super) back: Return,
+    pub(super) back: ReturnPage,
     /// `returned`, `denied` or `failed`.
     pub(super) outcome: &'static str,
     /// The `result` for CompleteAuthorization.
     pub(super) result: Option<SecretString>,
-}
-
-/// The connection that the person is asked to confirm.
-pub(super) struct Question {
-    pub(super) provider: String,
-    pub(super) account: String,
-    pub(super) tenant: String,
-    pub(super) code: String,
-    /// The id of the consent.
-    pub(super) consent: String,
 }
 
 impl Page {
@@ -70,7 +52,7 @@ impl Page {
         Self { reason, ..self }
     }
 
-    pub(super) fn telling(self, back: Option<Return>, outcome: &'static str) -> Self {
+    pub(super) fn telling(self, back: Option<ReturnPage>, outcome: &'static str) -> Self {
         Self { message: back.map(|back| Box::new(Message { back, outcome, result: None })), ..self }
     }
 
@@ -99,7 +81,7 @@ impl Page {
                     h1 { (self.title) }
                     p { (self.text) }
                     @if let Some(message) = message { (message.onward(self.reason)) }
-                    @if let Some(question) = &self.question { (question.html()) }
+                    @if let Some(question) = &self.question { (html_of(question)) }
                     @if !self.reason.is_empty() {
                         details { summary { "Details" } p class="reason" { (self.reason) } }
                     }
@@ -128,23 +110,22 @@ impl Message {
     }
 }
 
-impl Question {
-    fn html(&self) -> Markup {
-        let Self { provider, account, tenant, code, consent } = self;
-        html! {
-            dl {
-                dt { "Provider" } dd { (provider) }
-                dt { "Account" } dd { (account) }
-                dt { "For" } dd { (tenant) }
-            }
-            p class="code" { (code) }
-            div {
-                @for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
-                    form method="post" action="/oauth/confirm" {
-                        input type="hidden" name="consent" value=(consent);
-                        input type="hidden" name="decision" value=(decision);
-                        button { (label) }
-                    }
+/// What the person confirms, with a button for each decision.
+fn html_of(question: &Question) -> Markup {
+    let Question { provider, account, tenant, code, consent } = question;
+    html! {
+        dl {
+            dt { "Provider" } dd { (provider) }
+            dt { "Account" } dd { (account) }
+            dt { "For" } dd { (tenant) }
+        }
+        p class="code" { (code) }
+        div {
+            @for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
+                form method="post" action="/oauth/confirm" {
+                    input type="hidden" name="consent" value=(consent);
+                    input type="hidden" name="decision" value=(decision);
+                    button { (label) }
                 }
             }
         }

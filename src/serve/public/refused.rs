@@ -4,17 +4,28 @@ use credvault_broker::ConsentError;
 use credvault_store::{AuthorizationError, Error};
 use http::StatusCode;
 
-use super::page::Page;
 use credvault_operations::Refusal;
+use credvault_operations::consents::browser::Refused;
+
+use super::page::Page;
 
 const AGAIN: &str = "Begin again in the application that you want to connect.";
 
-/// The page of a refusal.
-pub(super) fn page_of(refusal: &Refusal) -> Page {
+/// The page of a refusal, with what the page that waits learns of it.
+pub(super) fn page_of(refused: Refused) -> Page {
+    let outcome = match refused.refusal {
+        Refusal::Consent(ConsentError::Denied) => "denied",
+        _ => "failed",
+    };
+    page_of_refusal(&refused.refusal).telling(refused.waiting, outcome)
+}
+
+/// The page of a refusal that no other page learns of.
+pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
     let page = match refusal {
         Refusal::Store(Error::Authorization(error)) => of_state(*error),
         Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown),
-        Refusal::Authorize(error) => of_consent(error),
+        Refusal::Consent(error) => of_consent(error),
         Refusal::Invalid(_) => Page::plain(
             StatusCode::BAD_REQUEST,
             "invalid_answer",
@@ -30,7 +41,23 @@ pub(super) fn page_of(refusal: &Refusal) -> Page {
                 .to_owned(),
         ),
         Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
-        other => not_connected(&other.to_string()),
+        Refusal::Store(_)
+        | Refusal::Settings(_)
+        | Refusal::Unreadable(_)
+        | Refusal::ProviderUnknown
+        | Refusal::CatalogEntryGone(_)
+        | Refusal::NotConfigured { .. }
+        | Refusal::Test(_)
+        | Refusal::Incomplete(_)
+        | Refusal::AppSecret(_)
+        | Refusal::Refresh(_)
+        | Refusal::RateLimited(_)
+        | Refusal::TooManyRefreshes(_)
+        | Refusal::Overloaded
+        | Refusal::NoRoom
+        | Refusal::AnswerFull
+        | Refusal::Deadline
+        | Refusal::Internal => not_connected(&refusal.to_string()),
     };
     page.because(refusal.recorded_reason().as_str())
 }
@@ -110,7 +137,17 @@ fn of_consent(error: &ConsentError) -> Page {
              that you came from.",
         ),
         ConsentError::Unavailable | ConsentError::Throttled { .. } => unavailable(),
-        other => not_connected(&other.to_string()),
+        ConsentError::ModeWithoutConsent
+        | ConsentError::AppMissing
+        | ConsentError::AppChanged
+        | ConsentError::SettingsChanged
+        | ConsentError::Invalid(_)
+        | ConsentError::NoPublicUrl
+        | ConsentError::NotDelivered
+        | ConsentError::CodeRefused
+        | ConsentError::Refused(_)
+        | ConsentError::AppRefused
+        | ConsentError::Store(_) => not_connected(&error.to_string()),
     }
 }
 

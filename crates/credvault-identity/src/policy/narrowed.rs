@@ -7,11 +7,11 @@ use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Context, Decision, Effect, Entities, Entity, EntityUid,
     Policy, PolicySet, PrincipalConstraint, Request, ResourceConstraint, Schema,
 };
-use credvault_domain::{Action, ServiceId};
+use credvault_domain::{Action, Permit, ServiceId};
 
 use super::cedar::{text, uid};
 use crate::Denial;
-use crate::question::Permit;
+use crate::question::make_permit;
 use crate::schema::groups;
 
 /// The policies that can apply to a service's action, with the entities that they need.
@@ -71,7 +71,7 @@ impl Narrowed {
         }
         let policies: Vec<_> = diagnostics.reason().map(ToString::to_string).collect();
         match response.decision() {
-            Decision::Allow => Ok(Permit { policies }),
+            Decision::Allow => Ok(make_permit(policies)),
             Decision::Deny => {
                 let advice = diagnostics.reason().find_map(|id| self.policies.annotation(id, "advice"));
                 Err(Denial { policies, advice: advice.map(str::to_owned), ..denial(service, action) })

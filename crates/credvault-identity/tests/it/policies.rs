@@ -59,7 +59,7 @@ fn fetch(identity: &Identity, asked: &Asked<'_>) -> Result<Vec<String>, Error> {
     let facts = Facts { provider: Some(&provider), owner: Some(&asked.owner), purpose: purpose.as_ref() };
     identity
         .authorize(&asked.caller, Action::FetchCredential, scope.tenant(), facts)
-        .map(|permit| permit.policies)
+        .map(|permit| permit.policies().to_vec())
 }
 
 #[test]

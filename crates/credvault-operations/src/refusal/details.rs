@@ -64,7 +64,7 @@ impl Refusal {
         match self {
             Self::RateLimited(delay)
             | Self::TooManyRefreshes(delay)
-            | Self::Verify(TestError::Throttled { retry: delay }) => Some(*delay),
+            | Self::Test(TestError::Throttled { retry: delay }) => Some(*delay),
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
@@ -83,7 +83,7 @@ impl Refusal {
                 | StoreError::TenantFull { .. }
                 | StoreError::UserFull { .. },
             )
-            | Self::Authorize(_)
+            | Self::Consent(_)
             | Self::Spent(_) => None,
             other => matches!(other.class(), Class::Unavailable | Class::Exhausted)
                 .then_some(Duration::from_secs(1)),

@@ -74,8 +74,8 @@ impl Refusal {
         match self {
             Self::Identity(error) => of_identity(error),
             Self::Store(error) => of_store(error),
-            Self::Authorize(error) => of_consent(error),
-            Self::Verify(error) => of_test(error),
+            Self::Consent(error) => of_consent(error),
+            Self::Test(error) => of_test(error),
             Self::Refresh(error) => of_refresh(*error),
             Self::AppSecret(_) => Reason::PolicyDenied,
             Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
@@ -97,8 +97,8 @@ impl Refusal {
     pub fn recorded_reason(&self) -> Reason {
         match self {
             Self::Store(StoreError::Authorization(error)) => of_state(*error),
-            Self::Authorize(ConsentError::Denied) => Reason::ConsentDenied,
-            Self::Authorize(
+            Self::Consent(ConsentError::Denied) => Reason::ConsentDenied,
+            Self::Consent(
                 ConsentError::NotGranted | ConsentError::CodeRefused | ConsentError::NotDelivered,
             ) => Reason::ConsentFailed,
             other => other.reason(),

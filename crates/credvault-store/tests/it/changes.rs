@@ -299,7 +299,7 @@ on_both! {
         let id = fixture.connection(&scope, "a").await.id;
         for _ in 0..3 {
             let event = credvault_domain::AuditEvent { connection: Some(id), ..event(&scope, Action::FetchCredential) };
-            fixture.store.audit().record(event, ()).await.unwrap().into_inner();
+            fixture.store.audit().record(&permit(), event, ()).await.unwrap().into_inner();
         }
         let summary = fixture.store.audit().summarize(&scope, &AuditFilter::default(), &[AuditGroup::Action, AuditGroup::Outcome]).await.unwrap();
         assert_eq!((summary[0].keys.join(" "), summary[0].count), ("FetchCredential OK".to_owned(), 3));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::{
     AccountName, Action, AuditEvent, AuthMode, Config, Connection, ConnectionId, EventEndpointId, Labels,
-    Owner, ProviderId, Reach, RequestId, SecretFields, ServiceId, TenantId, TenantScope, TenantSource,
-    TraceId, UserId,
+    Owner, Permit, ProviderId, Reach, RequestId, SecretFields, ServiceId, TenantId, TenantScope,
+    TenantSource, TraceId, UserId,
 };
 use credvault_store::{
     Beginner, Bringer, NewConnection, NewCredential, RepeatKey, Selector, Store, StoreSettings, Write,
@@ -339,8 +339,13 @@ pub fn soon() -> std::time::Instant {
     std::time::Instant::now() + std::time::Duration::from_secs(600)
 }
 
+#[expect(clippy::disallowed_methods, reason = "there is no policy here to ask")]
+pub fn permit() -> Permit {
+    Permit::assume_permitted(vec!["test".to_owned()])
+}
+
 pub fn write(scope: &TenantScope, action: Action) -> Write {
-    Write { event: event(scope, action), repeat: None }
+    Write::new(&permit(), event(scope, action), None)
 }
 
 pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) -> Write {
@@ -350,7 +355,7 @@ pub fn repeatable(scope: &TenantScope, action: Action, id: Uuid, payload: &str) 
         id: RequestId::parse(&id.to_string()).unwrap(),
         payload: Arc::new(payload.as_bytes().to_vec().into()),
     };
-    Write { repeat: Some(repeat), ..write(scope, action) }
+    Write::new(&permit(), event(scope, action), Some(repeat))
 }
 
 pub fn event(scope: &TenantScope, action: Action) -> AuditEvent {

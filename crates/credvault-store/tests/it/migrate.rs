@@ -29,7 +29,7 @@ impl Load {
                     while !stop.load(Ordering::SeqCst) {
                         store.credentials().fetch(&scope, &selector).await.unwrap();
                         let record = event(&scope, Action::FetchCredential);
-                        store.audit().record(record, ()).await.unwrap().into_inner();
+                        store.audit().record(&permit(), record, ()).await.unwrap().into_inner();
                         let put = write(&scope, Action::PutCredential);
                         let new = credential("CANARY");
                         store.credentials().put(&scope, id, &new, None, &put).await.unwrap().into_inner();

@@ -18,7 +18,13 @@ async fn fixture_with_rows() -> Fixture {
         put(&fixture, &scope, &new_endpoint(&[])).await.unwrap();
         let id = fixture.connection(&scope, "a").await.id;
         fixture.put(&scope, id, "CANARY").await;
-        fixture.store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+        fixture
+            .store
+            .audit()
+            .record(&permit(), event(&scope, Action::FetchCredential), ())
+            .await
+            .unwrap()
+            .into_inner();
         let create = repeatable(&scope, Action::CreateConnection, uuid::Uuid::from_u128(1), "p");
         fixture
             .store
@@ -80,12 +86,12 @@ async fn fixture_with_rows() -> Fixture {
         let day = std::time::Duration::from_secs(86_400);
         for first in [true, false] {
             let provider = ProviderId::parse("shopify").unwrap();
-            let of_place = event(&scope, Action::VerifyWebhook);
-            let seen = fixture.store.first_delivery(&place, &[7; 32], day, of_place).await.unwrap();
+            let of_place = write(&scope, Action::VerifyWebhook);
+            let seen = fixture.store.first_delivery(&place, &[7; 32], day, &of_place).await.unwrap();
             assert_eq!(seen.into_inner(), first);
-            let of_app = event(&scope, Action::VerifyWebhook);
+            let of_app = write(&scope, Action::VerifyWebhook);
             let owner = (scope.tenant(), &provider);
-            let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, of_app).await.unwrap();
+            let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, &of_app).await.unwrap();
             assert_eq!(seen.into_inner(), first);
         }
         for sql in [
@@ -425,13 +431,13 @@ async fn a_fetch_takes_one_round_trip() {
         }
         assert_eq!(least, 1, "{selector:?}");
     }
-    store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+    store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
     let mut least = u64::MAX;
     for _ in 0..5 {
         let (events, used) =
             (vec![event(&scope, Action::FetchCredential)], vec![(scope.tenant().clone(), id)]);
         let before = trips.count();
-        store.audit().record_fetches(events, used, ()).await.unwrap().into_inner();
+        store.audit().record_fetches(&permit(), events, used, ()).await.unwrap().into_inner();
         least = least.min(trips.count() - before);
     }
     assert_eq!(least, 1, "the audit record");
@@ -451,7 +457,12 @@ async fn records_of_many_calls_share_commits() {
         .map(|i| {
             let (store, scope) = (fixture.store.clone(), scopes[i % 2].clone());
             tokio::spawn(async move {
-                store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
+                store
+                    .audit()
+                    .record(&permit(), event(&scope, Action::FetchCredential), ())
+                    .await
+                    .unwrap()
+                    .into_inner()
             })
         })
         .collect();
@@ -472,13 +483,17 @@ async fn records_of_many_tenants_share_a_commit() {
     let database = fixture.postgres.as_ref().unwrap();
     let scopes: Vec<_> = (0..256).map(|i| scope(&format!("t{i}"), None)).collect();
     let begun = std::time::Instant::now();
-    let tasks =
-        scopes.into_iter().map(|scope| {
-            let store = fixture.store.clone();
-            async move {
-                store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
-            }
-        });
+    let tasks = scopes.into_iter().map(|scope| {
+        let store = fixture.store.clone();
+        async move {
+            store
+                .audit()
+                .record(&permit(), event(&scope, Action::FetchCredential), ())
+                .await
+                .unwrap()
+                .into_inner()
+        }
+    });
     futures::future::join_all(tasks).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     let tenants =
@@ -502,8 +517,9 @@ async fn a_server_that_vanishes_without_a_word_is_noticed_and_left_behind() {
         ..StoreSettings::new(url.into())
     };
     let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
-    let record =
-        || async { store.audit().record(event(&scope, Action::FetchCredential), ()).await.map(|_| ()) };
+    let record = || async {
+        store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.map(|_| ())
+    };
     record().await.unwrap();
     store.ping().await.unwrap();
 
@@ -540,10 +556,10 @@ async fn no_secret_leaves_without_its_record() {
     database.psql("REVOKE INSERT ON credvault.audit_events FROM PUBLIC");
     let app = database.url.split("//").nth(1).unwrap().split(':').next().unwrap().to_owned();
     database.psql(&format!("REVOKE INSERT ON credvault.audit_events FROM {app}"));
-    let refused = store.audit().record(event(&scope, Action::FetchCredential), "CANARY").await;
+    let refused = store.audit().record(&permit(), event(&scope, Action::FetchCredential), "CANARY").await;
     assert!(matches!(refused, Err(credvault_store::Error::AuditUnavailable)), "{refused:?}");
     database.psql(&format!("GRANT INSERT ON credvault.audit_events TO {app}"));
-    store.audit().record(event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+    store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner();
 }
 
 #[tokio::test]
@@ -556,7 +572,7 @@ async fn the_last_use_is_remembered_to_the_minute_and_a_held_row_is_not_waited_f
         fixture
             .store
             .audit()
-            .record_fetches(vec![event], vec![(scope.tenant().clone(), id)], ())
+            .record_fetches(&permit(), vec![event], vec![(scope.tenant().clone(), id)], ())
             .await
             .unwrap()
             .into_inner();

@@ -13,19 +13,19 @@ impl Call {
         Shown { call: self, space: scope.tenant(), answers: HashMap::new() }
     }
 
-    /// Whether a tenant may be shown to the caller, who was permitted the list.
+    /// Whether the caller, who was permitted the list, may be shown this tenant.
     pub(crate) fn shows_tenant(&self, tenant: &TenantId) -> bool {
-        self.vault.identity.authorize(&self.caller, self.action, tenant, Facts::default()).is_ok()
+        self.context.identity.authorize(&self.caller, self.action, tenant, Facts::default()).is_ok()
     }
 
-    /// Whether a provider of the catalog may be shown to the caller, who was permitted the list.
+    /// Whether the caller, who was permitted the list, may be shown this provider of the catalog.
     pub(crate) fn shows_provider(&self, provider: &ProviderId) -> bool {
         let facts = Facts::of_provider(provider);
-        self.vault.identity.authorize_catalog(&self.caller, self.action, facts).is_ok()
+        self.context.identity.authorize_catalog(&self.caller, self.action, facts).is_ok()
     }
 }
 
-/// What policy has answered about items of one list. Items that it cannot tell apart are asked about once: a page has
+/// What policy has answered about items of one list. It is asked once about items that it cannot tell apart: a page has
 /// hundreds.
 pub(crate) struct Shown<'a> {
     call: &'a Call,
@@ -34,12 +34,12 @@ pub(crate) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// Whether an item of which this is known may be shown.
+    /// Whether an item with this provider and owner may be shown.
     pub(crate) fn shows(&mut self, provider: Option<&ProviderId>, owner: Option<&Owner>) -> bool {
         let Self { call, space, answers } = self;
         *answers.entry((provider.cloned(), owner.cloned())).or_insert_with(|| {
             let facts = Facts { provider, owner, purpose: None };
-            call.vault.identity.authorize(&call.caller, call.action, space, facts).is_ok()
+            call.context.identity.authorize(&call.caller, call.action, space, facts).is_ok()
         })
     }
 }

@@ -1,0 +1,90 @@
+//! What every operation works with. The policies are private to the frame, so an operation cannot ask them past it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_broker::Broker;
+use credvault_catalog::{Catalog, Mode};
+use credvault_domain::{AuthMode, Clock, ProviderId, Random, Timestamp, TraceId};
+use credvault_identity::Identity;
+use credvault_store::Store;
+
+use crate::Refusal;
+use crate::limits::{Limits, RateSettings};
+
+/// What a [`Context`] is made of.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a clock and a generator have nothing to show")]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Who may do what.
+    pub identity: Arc<Identity>,
+    /// The providers.
+    pub catalog: Arc<Catalog>,
+    /// What calls providers.
+    pub broker: Broker,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The generator of random bytes.
+    pub random: Arc<dyn Random>,
+    /// How often callers may call.
+    pub rates: RateSettings,
+    /// How long a caller may keep a fetched credential.
+    pub cache_duration: Duration,
+    /// The origins of the pages that may learn of a browser's return.
+    pub return_origins: Vec<String>,
+}
+
+/// What every operation works with.
+pub struct Context {
+    pub(crate) store: Store,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) broker: Broker,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) limits: Limits,
+    pub(crate) cache_duration: Duration,
+    pub(crate) return_origins: Vec<String>,
+    pub(super) identity: Arc<Identity>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, identity, catalog, broker, clock, random, rates, cache_duration, return_origins } =
+            parts;
+        let limits = Limits::new(rates);
+        Self { store, catalog, broker, clock, random, limits, cache_duration, return_origins, identity }
+    }
+
+    /// Forgets the counts of services and tenants that have not called for a while.
+    pub fn forget_idle(&self) {
+        self.limits.forget_idle();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The mode of a stored connection.
+    pub(crate) fn mode(&self, provider: &ProviderId, mode: &AuthMode) -> Result<&Mode, Refusal> {
+        let found = self.catalog.get(provider).and_then(|provider| provider.mode(mode));
+        found.ok_or_else(|| Refusal::CatalogEntryGone(provider.clone()))
+    }
+
+    /// The id of a new trace.
+    pub(crate) fn new_trace(&self) -> TraceId {
+        let mut bytes = [1; 16];
+        // Without randomness nothing else works either; an id of ones serves as well then.
+        let _ = self.random.fill(&mut bytes);
+        TraceId::from_bytes(bytes)
+    }
+}

@@ -1,0 +1,96 @@
+//! `CreateConnection`: a connection, with its first credential if one is given.
+
+use credvault_catalog::{Mode, Provider};
+use credvault_domain::{AccountName, AuthMode, Connection, Labels, Owner, ProviderId, Violations};
+use credvault_identity::Facts;
+use credvault_store::{NewConnection, NewCredential, Recorded};
+use serde_json::{Map, Value};
+
+use crate::call::Subject;
+use crate::credentials::{GivenCredential, accepted_config, new_credential};
+use crate::{Call, Context, Parsed, Refusal, Repeat};
+
+/// A connection to be created.
+#[derive(Debug)]
+pub struct Create {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The owner, if the request names one.
+    pub owner: Parsed<Option<Owner>>,
+    /// How a repetition is recognised.
+    pub repeat: Parsed<Option<Repeat>>,
+    /// The auth mode; empty means the provider's only one.
+    pub auth_mode: String,
+    /// Its name.
+    pub account_name: Parsed<AccountName>,
+    /// Its settings.
+    pub config: Map<String, Value>,
+    /// Its labels.
+    pub labels: Parsed<Labels>,
+    /// The account's id at the provider, if the caller knows it.
+    pub external_account_id: Parsed<Option<String>>,
+    /// Its first credential, if there is one.
+    pub credential: Option<GivenCredential>,
+    /// Whether fetches are served.
+    pub enabled: bool,
+}
+
+/// `CreateConnection`.
+///
+/// # Errors
+/// Policy does not permit it, the request is not what the provider's auth mode takes, or the name is taken.
+pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Connection>, Refusal> {
+    let scope = call.scope()?;
+    call.about(Subject::provider(&create.provider));
+    let named = std::mem::replace(&mut create.owner, Ok(None))?;
+    let owner = call.owner(&scope, named)?;
+    let facts = Facts { provider: Some(&create.provider), owner: Some(&owner), purpose: None };
+    let permit = call.permit(&scope, facts)?;
+    let write = call.write(&permit, std::mem::replace(&mut create.repeat, Ok(None)))?;
+    let (new, credential) = checked(&call.context, owner, create)?;
+    let connections = call.context.store.connections();
+    Ok(connections.create(&scope, &new, credential.as_ref(), &write).await?)
+}
+
+/// Holds everything against the provider's auth mode, and names all that is wrong at once.
+fn checked(
+    context: &Context,
+    owner: Owner,
+    create: Create,
+) -> Result<(NewConnection, Option<NewCredential>), Refusal> {
+    let provider = context.catalog.get(&create.provider).ok_or(Refusal::ProviderUnknown)?;
+    let (auth_mode, mode) = chosen_mode(provider, &create.auth_mode)?;
+    let mut violations = Violations::default();
+    let account_name = violations.collect(create.account_name);
+    let config = violations.collect(accepted_config(context, "config", create.config, mode));
+    let labels = violations.collect(create.labels);
+    let external_account_id = violations.collect(create.external_account_id);
+    let credential = create.credential.map(|given| new_credential(context, given, mode)).transpose();
+    let credential = violations.collect(credential);
+    let parsed = account_name.zip(config).zip(labels).zip(external_account_id).zip(credential);
+    let Some(((((account_name, config), labels), external_account_id), credential)) = parsed else {
+        return Err(violations.into());
+    };
+    let (provider, enabled) = (create.provider, create.enabled);
+    let new = NewConnection {
+        owner,
+        provider,
+        account_name,
+        auth_mode,
+        config,
+        labels,
+        external_account_id,
+        enabled,
+    };
+    Ok((new, credential))
+}
+
+/// The auth mode that a request names, or the provider's only one.
+fn chosen_mode<'a>(provider: &'a Provider, name: &str) -> Parsed<(AuthMode, &'a Mode)> {
+    let named = AuthMode::parse(name).ok();
+    let chosen = if name.is_empty() { provider.only_mode() } else { named.as_ref() };
+    chosen.and_then(|name| Some((name.clone(), provider.mode(name)?))).ok_or_else(|| {
+        let all: Vec<&str> = provider.modes().map(|(name, _)| name.as_str()).collect();
+        Violations::of("auth_mode", format!("must be one of {}", all.join(", ")))
+    })
+}

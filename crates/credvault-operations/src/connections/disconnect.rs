@@ -1,0 +1,36 @@
+//! `DisconnectConnection`: destroys the credential, and has the provider revoke it where it can.
+
+use credvault_domain::{Connection, ConnectionId, Etag, Revocation};
+use credvault_store::Recorded;
+
+use crate::{Call, Parsed, Refusal, Repeat};
+
+/// `DisconnectConnection`. The vault tells the provider within the call's time if it can; later attempts follow otherwise.
+///
+/// # Errors
+/// Policy does not permit it, or the connection's state or etag is another.
+pub async fn disconnect(
+    call: &mut Call,
+    id: ConnectionId,
+    etag: Option<Etag>,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<Connection>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, connection) = call.connection(id).await?;
+    // A provider that is not in the catalog any more learns nothing; the secret goes all the same.
+    let mode = call.context.mode(&connection.provider, &connection.auth_mode);
+    let revocable = mode.is_ok_and(|mode| mode.revocation.is_some());
+    let write = call.write(&permit, repeat)?;
+    let store = &call.context.store;
+    let disconnected = store.revocations().disconnect(&scope, id, etag, revocable, &write).await?;
+    if disconnected.get().revocation != Some(Revocation::Pending) {
+        return Ok(disconnected);
+    }
+    let place = store.place_of(&scope, id);
+    let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&place)).await;
+    // However the attempt ended, the job that revokes continues from here.
+    match attempt {
+        Ok(Ok(Some(told))) => Ok(disconnected.map(|_| told)),
+        _ => Ok(disconnected),
+    }
+}

@@ -1,0 +1,65 @@
+//! `UpdateConnection`: the fields that a request names, and no others.
+
+use credvault_catalog::Mode;
+use credvault_domain::{AccountName, Connection, ConnectionId, Etag, Labels, Violations};
+use credvault_store::{ConnectionPatch, Recorded};
+use serde_json::{Map, Value};
+
+use crate::credentials::accepted_config;
+use crate::{Call, Context, Parsed, Refusal, Repeat};
+
+/// A change of a connection. `None` leaves a field as it is.
+#[derive(Debug)]
+pub struct Update {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The etag that it must have, if the caller names one.
+    pub etag: Option<Etag>,
+    /// How a repetition is recognised.
+    pub repeat: Parsed<Option<Repeat>>,
+    /// The names of the fields that change, as the audit record has them.
+    pub fields: Vec<String>,
+    /// A new name.
+    pub account_name: Option<Parsed<AccountName>>,
+    /// Whether fetches are served.
+    pub enabled: Option<bool>,
+    /// New settings, all of them.
+    pub config: Option<Map<String, Value>>,
+    /// New labels, all of them.
+    pub labels: Option<Parsed<Labels>>,
+    /// A new account id; `Ok(None)` clears it.
+    pub external_account_id: Option<Parsed<Option<String>>>,
+}
+
+/// `UpdateConnection`.
+///
+/// # Errors
+/// Policy does not permit it, a field breaks a rule, or the etag is another.
+pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Connection>, Refusal> {
+    let scope = call.scope()?;
+    let (id, etag) = (update.connection, update.etag);
+    let (permit, stored) = call.connection(id).await?;
+    call.subject.changed = std::mem::take(&mut update.fields);
+    let repeat = std::mem::replace(&mut update.repeat, Ok(None))?;
+    let context = call.context.clone();
+    let mode = context.mode(&stored.provider, &stored.auth_mode)?;
+    let patch = patch(&context, update, mode)?;
+    let hosts = patch.config.as_ref().and_then(|config| mode.moved(&stored.config, config));
+    call.subject.changed.extend(hosts);
+    let write = call.write(&permit, Ok(repeat))?;
+    Ok(context.store.connections().update(&scope, id, etag, &patch, &write).await?)
+}
+
+/// Holds the new values against the auth mode, and names all that is wrong at once.
+fn patch(context: &Context, update: Update, mode: &Mode) -> Parsed<ConnectionPatch> {
+    let mut violations = Violations::default();
+    let mut patch = ConnectionPatch { enabled: update.enabled, ..ConnectionPatch::default() };
+    patch.account_name = update.account_name.and_then(|name| violations.collect(name));
+    if let Some(config) = update.config {
+        patch.config = violations.collect(accepted_config(context, "connection.config", config, mode));
+        patch.destinations = mode.destinations().clone();
+    }
+    patch.labels = update.labels.and_then(|labels| violations.collect(labels));
+    patch.external_account_id = update.external_account_id.and_then(|id| violations.collect(id));
+    violations.into_result().map(|()| patch)
+}

@@ -1,0 +1,118 @@
+//! Consents: begun and completed by a service here, carried through a browser in [`browser`].
+
+pub mod browser;
+mod way_back;
+
+use std::collections::BTreeMap;
+
+use credvault_broker::{BegunConsent, Callback, ConsentRequest, Target};
+use credvault_domain::{Connection, ConnectionId, TenantScope, Violations};
+use credvault_identity::Facts;
+use credvault_store::{Recorded, ReturnedAuthorization};
+
+use crate::{Call, Parsed, Refusal};
+use way_back::{WayBack, way_back};
+
+/// A consent to begin.
+#[derive(Debug)]
+pub struct Begin {
+    /// The connection that it is for.
+    pub connection: ConnectionId,
+    /// What to ask for; without any, what the app or the catalog says.
+    pub scopes: Parsed<Vec<String>>,
+    /// What stands for the browser or session.
+    pub session: Parsed<Option<String>>,
+    /// The origin of the page that learns of the return; empty if there is none.
+    pub return_origin: String,
+    /// Where the browser goes where no page can be told; empty if nowhere.
+    pub return_url: String,
+}
+
+/// `BeginAuthorization`.
+///
+/// # Errors
+/// Policy does not permit it, or the connection's mode has no consent.
+pub async fn begin(call: &mut Call, begin: Begin) -> Result<Recorded<BegunConsent>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, connection) = call.connection(begin.connection).await?;
+    let origins = &call.context.return_origins;
+    let WayBack { origin, url } = way_back(begin.return_origin, &begin.return_url, origins)?;
+    let request = ConsentRequest {
+        scopes: begin.scopes?,
+        session: begin.session?,
+        return_origin: origin,
+        return_url: url,
+        beginner: call.beginner(),
+    };
+    let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
+    let target = Target { scope: &scope, connection: &connection, mode };
+    let write = call.write(&permit, Ok(None))?;
+    Ok(call.context.broker.begin_consent(target, request, &write).await?)
+}
+
+/// A consent to complete: with what the provider sent the browser back with.
+#[derive(Debug)]
+pub struct Complete {
+    /// What the vault's own callback has kept; empty if the caller has a callback of its own.
+    pub result: String,
+    /// The parameters of the caller's own callback.
+    pub parameters: BTreeMap<String, String>,
+    /// What stands for the browser or session.
+    pub session: Parsed<Option<String>>,
+}
+
+/// `CompleteAuthorization`.
+///
+/// # Errors
+/// Policy does not permit it, the state is not accepted, or the provider gives no tokens.
+pub async fn complete(call: &mut Call, complete: Complete) -> Result<Recorded<Connection>, Refusal> {
+    let scope = call.scope()?;
+    let public = !complete.result.is_empty();
+    let parameters = parameters(call, &scope, &complete.result, complete.parameters).await?;
+    let session = complete.session?;
+    // Policy comes before the state is taken: a caller who may not complete this consent does not use it up.
+    if let Some(state) = parameters.get("state") {
+        let connection = call.context.store.authorizations().subject(&scope, state).await?;
+        if connection.owner.user().is_none_or(|user| scope.reaches(user)) {
+            call.subject.found(&connection);
+        }
+        let _permit = call.permit(&scope, Facts::of(&connection))?;
+    }
+    let callback = Callback { parameters: &parameters };
+    let bringer = call.bringer(session.as_deref(), public);
+    let returned = call.context.broker.take_callback(&scope, callback, bringer).await?;
+    finish(call, &scope, &returned, callback).await.map_err(Refusal::spent)
+}
+
+/// Stores what a consent gives whose state was taken.
+async fn finish(
+    call: &mut Call,
+    scope: &TenantScope,
+    returned: &ReturnedAuthorization,
+    callback: Callback<'_>,
+) -> Result<Recorded<Connection>, Refusal> {
+    let (permit, connection) = call.connection(returned.place.connection()).await?;
+    let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
+    let target = Target { scope, connection: &connection, mode };
+    let write = call.write(&permit, Ok(None))?;
+    Ok(call.context.broker.complete_consent(target, returned, callback, &write).await?)
+}
+
+/// The parameters of a callback: the vault's own, or the caller's.
+async fn parameters(
+    call: &Call,
+    scope: &TenantScope,
+    result: &str,
+    given: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    if !result.is_empty() {
+        if !given.is_empty() {
+            return Err(Violations::of("result", "must not be given beside parameters").into());
+        }
+        return Ok(call.context.store.authorizations().open_return(scope, result).await?);
+    }
+    if given.len() > 32 || given.iter().any(|(name, value)| name.len() > 256 || value.len() > 8 * 1024) {
+        return Err(Violations::of("parameters", "must be at most 32, of at most 8 KiB each").into());
+    }
+    Ok(given)
+}

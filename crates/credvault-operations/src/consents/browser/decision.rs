@@ -1,0 +1,124 @@
+//! What the person does who has come back: carry the answer to the application, or confirm or cancel here. The page can
+//! be loaded again, for what the provider sent is kept until the consent is over.
+
+use credvault_broker::{Callback, ConsentError, confirmation_code};
+use credvault_domain::Connection;
+use credvault_identity::Facts;
+use credvault_store::AuthorizationError;
+use secrecy::SecretString;
+
+use super::found::{Found, Refused, ReturnPage};
+use super::{Browser, Browsers};
+use crate::Refusal;
+
+/// What is next for a consent that has come back.
+#[derive(Debug)]
+pub enum Returned {
+    /// A page carries the result to its back end, which completes the consent.
+    ToPage {
+        /// That page.
+        page: ReturnPage,
+        /// What `CompleteAuthorization` takes.
+        result: SecretString,
+    },
+    /// The person confirms.
+    ToPerson(Box<Question>),
+}
+
+/// What the person confirms.
+#[derive(Debug)]
+pub struct Question {
+    /// The provider's name.
+    pub provider: String,
+    /// The account's name, with its id where the provider has confirmed one.
+    pub account: String,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The code to compare with the one that the beginner shows.
+    pub code: String,
+    /// The id of the consent's page.
+    pub consent: String,
+}
+
+impl Browsers {
+    /// What is next for a consent that has come back, for its own browser.
+    ///
+    /// # Errors
+    /// It is over, or another browser's.
+    pub async fn returned(&self, page: &str, browser: &Browser) -> Result<Returned, Refusal> {
+        let found = self.found(self.0.store.authorizations().find_page(page).await?, browser.address).await?;
+        let Found { awaited, connection, scope, .. } = &found;
+        check_open(&found, browser)?;
+        let kept = self.0.store.authorizations().callback(awaited).await?;
+        if let Some(page) = found.waiting() {
+            return Ok(Returned::ToPage { page, result: kept.result });
+        }
+        let tenant = self.0.store.tenants().get(scope).await?;
+        let name = connection.account_name.to_string();
+        let state = kept.parameters.get("state").map(String::as_str).unwrap_or_default();
+        Ok(Returned::ToPerson(Box::new(Question {
+            provider: self.provider_name(connection),
+            account: match &connection.confirmed_account_id {
+                Some(id) => format!("{name} ({id})"),
+                None => name,
+            },
+            tenant: if tenant.display_name.is_empty() { tenant.id.to_string() } else { tenant.display_name },
+            code: confirmation_code(state),
+            consent: awaited.page(),
+        })))
+    }
+
+    /// Completes a consent that the person has confirmed, or ends one that the person does not want any more. The answer
+    /// is the provider's name.
+    ///
+    /// # Errors
+    /// The consent is over, another browser's, or cannot be completed.
+    pub async fn decided(&self, page: &str, connects: bool, browser: &Browser) -> Result<String, Refused> {
+        let awaited = self.0.store.authorizations().find_page(page).await?;
+        let mut found = self.found(awaited, browser.address).await?;
+        match self.decision(&mut found, connects, browser).await {
+            Ok(()) => Ok(self.provider_name(&found.connection)),
+            Err(refusal) => Err(found.refused(refusal, browser).await),
+        }
+    }
+
+    async fn decision(&self, found: &mut Found, connects: bool, browser: &Browser) -> Result<(), Refusal> {
+        check_open(found, browser)?;
+        let Found { call, scope, awaited, connection } = found;
+        // A consent that a page learned of is completed by that page's back end.
+        if awaited.return_origin.is_some() {
+            return Err(AuthorizationError::OtherWay.into());
+        }
+        let authorizations = self.0.store.authorizations();
+        let kept = authorizations.callback(awaited).await?;
+        if !connects {
+            authorizations.decline(awaited).await?;
+            return Err(ConsentError::Denied.into());
+        }
+        let callback = Callback { parameters: &kept.parameters };
+        // The browser finishes what a service began, so policy is asked about that service; before the state is taken.
+        let permit = call.permit(scope, Facts::of(connection))?;
+        let bringer = call.bringer(None, true);
+        let returned = self.0.broker.take_callback(scope, callback, bringer).await?;
+        let write = call.write(&permit, Ok(None))?;
+        let completed = self.0.broker.complete_consent(found.target()?, &returned, callback, &write).await;
+        let _recorded = completed.map_err(|error| Refusal::from(error).spent())?;
+        Ok(())
+    }
+
+    fn provider_name(&self, connection: &Connection) -> String {
+        self.0
+            .catalog
+            .get(&connection.provider)
+            .map_or_else(String::new, |provider| provider.display_name.clone())
+    }
+}
+
+/// Refuses another browser, and a consent that is over.
+fn check_open(found: &Found, browser: &Browser) -> Result<(), Refusal> {
+    found.awaited.check_browser(browser.id.as_deref())?;
+    match found.awaited.over {
+        Some(over) => Err(over.into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,110 @@
+//! A consent whose state was shown, in the frame of a call: its beginner's, which the browser continues.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use credvault_broker::Target;
+use credvault_domain::{Action, Connection, TenantScope};
+use credvault_store::{AuthorizationError, AwaitedAuthorization, Error as StoreError};
+
+use super::{Browser, Browsers};
+use crate::call::record_refusal;
+use crate::{Call, Refusal};
+
+/// A consent whose state was shown.
+pub(super) struct Found {
+    pub(super) call: Call,
+    pub(super) scope: Arc<TenantScope>,
+    pub(super) awaited: AwaitedAuthorization,
+    pub(super) connection: Connection,
+}
+
+/// The page that waits for the end of a consent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReturnPage {
+    /// The origin that is told, if a page of it has opened this window.
+    pub origin: String,
+    /// Where the browser goes otherwise: a URL of that origin.
+    pub url: String,
+}
+
+/// A refusal, with the page that may learn of it.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The page that waits; `None` if none does, or if this browser may not tell it.
+    pub waiting: Option<ReturnPage>,
+}
+
+impl<E: Into<Refusal>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self { refusal: error.into(), waiting: None }
+    }
+}
+
+impl Browsers {
+    /// The consent of a state.
+    pub(super) async fn find(&self, state: &str, address: IpAddr) -> Result<Found, Refusal> {
+        // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
+        if URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) != 32 {
+            return Err(AuthorizationError::Unknown.into());
+        }
+        self.found(self.0.store.authorizations().find(state).await?, address).await
+    }
+
+    pub(super) async fn found(
+        &self,
+        awaited: AwaitedAuthorization,
+        address: IpAddr,
+    ) -> Result<Found, Refusal> {
+        let (action, tenant) = (Action::CompleteAuthorization, &awaited.tenant);
+        let mut call = Call::of_browser(&self.0, action, tenant, &awaited.beginner, address);
+        // The beginner's call continues: what that does not reach any more, nothing is connected to any more.
+        let scope = call.find_scope()?;
+        let connection = self.0.store.connections().get(&scope, awaited.connection).await?;
+        call.subject.found(&connection);
+        Ok(Found { call, scope, awaited, connection })
+    }
+}
+
+impl Found {
+    pub(super) fn target(&self) -> Result<Target<'_>, Refusal> {
+        let Self { call, scope, connection, .. } = self;
+        let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
+        Ok(Target { scope, connection, mode })
+    }
+
+    /// The page that waits for the end of this consent, if one does.
+    pub(super) fn waiting(&self) -> Option<ReturnPage> {
+        let origin = self.awaited.return_origin.clone()?;
+        let url = self.awaited.return_url.clone().unwrap_or_else(|| format!("{origin}/"));
+        Some(ReturnPage { origin, url })
+    }
+
+    /// Records a refusal, and says whether the page that waits may learn of it.
+    pub(super) async fn refused(&self, refusal: Refusal, browser: &Browser) -> Refused {
+        self.record(&refusal).await;
+        Refused { waiting: self.told(&refusal, browser), refusal }
+    }
+
+    pub(super) async fn record(&self, refusal: &Refusal) {
+        record_refusal(&self.call.context, self.call.refused_event(refusal), refusal).await;
+    }
+
+    /// The page that may learn of a refusal. A stranger's browser does not show whose consent it is, and tells no page.
+    pub(super) fn told(&self, refusal: &Refusal, browser: &Browser) -> Option<ReturnPage> {
+        use AuthorizationError as A;
+        let tells = match refusal {
+            Refusal::Store(StoreError::Authorization(A::Missing | A::Ambiguous | A::Expired)) => {
+                self.awaited.check_browser(browser.id.as_deref()).is_ok()
+            }
+            // What is used up may have ended well, and nothing else ends.
+            Refusal::Store(StoreError::Authorization(_)) => false,
+            _ => true,
+        };
+        self.waiting().filter(|_| tells)
+    }
+}

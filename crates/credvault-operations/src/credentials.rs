@@ -1,0 +1,112 @@
+//! Credentials in and out. A fetch has files of its own: [`fetch`], [`fresh`], [`batch`].
+
+mod batch;
+mod fetch;
+mod fresh;
+mod input;
+mod versions;
+
+use credvault_catalog::{Mode, Verdict};
+use credvault_domain::{
+    Config, Connection, ConnectionId, CredentialVersion, TenantScope, Version, Violations,
+};
+use credvault_store::{NewCredential, NewSettings, Recorded};
+use serde_json::{Map, Value};
+
+use crate::{Call, Context, Parsed, Refusal, Repeat};
+
+pub use batch::fetch_batch;
+pub use fetch::{Credential, Fetch, fetch};
+pub(crate) use fresh::{Fresh, fresh};
+pub use input::{Expiry, GivenCredential};
+pub(crate) use input::{accepted_config, new_credential};
+pub use versions::{destroy, list, rollback};
+
+/// A credential to be stored for a connection.
+#[derive(Debug)]
+pub struct Put {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// How a repetition is recognised.
+    pub repeat: Parsed<Option<Repeat>>,
+    /// The version that must be current; zero means none.
+    pub expected: Parsed<Option<Version>>,
+    /// The credential.
+    pub credential: Option<GivenCredential>,
+    /// The settings that it is for, all of them; `None` leaves them.
+    pub config: Option<Map<String, Value>>,
+    /// Whether the provider is asked first whether it accepts the credential.
+    pub verify: bool,
+}
+
+/// `PutCredential`: stores a new version, which is served from now on.
+///
+/// # Errors
+/// Policy does not permit it, the credential is not one of the connection's mode, or the provider does not accept it.
+pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion>, Refusal> {
+    let Put { connection: id, repeat, expected, credential, config, verify } = put;
+    let scope = call.scope()?;
+    let (permit, connection) = call.connection(id).await?;
+    // Before anything else is checked, so that a repetition with a malformed id is refused for that.
+    let repeat = repeat?;
+    let expected = expected?;
+    let given = credential.ok_or_else(|| Violations::of("credential", "must be given"))?;
+    let context = call.context.clone();
+    let mode = context.mode(&connection.provider, &connection.auth_mode)?;
+    let credential = new_credential(&context, given, mode)?;
+    let settings = match config {
+        Some(config) => Some(NewSettings {
+            config: accepted_config(&context, "config", config, mode)?,
+            destinations: mode.destinations().clone(),
+        }),
+        None => None,
+    };
+    if let Some(settings) = &settings {
+        let hosts = mode.moved(&connection.config, &settings.config);
+        call.subject.changed = std::iter::once("config".to_owned()).chain(hosts).collect();
+    }
+    let credentials = context.store.credentials();
+    let write = call.write(&permit, Ok(repeat))?;
+    let tried = match (verify, &settings) {
+        (false, _) => None,
+        (true, Some(settings)) => {
+            try_out(&context, &scope, &connection, mode, &settings.config, &credential).await?;
+            None
+        }
+        (true, None) => {
+            let config = credentials.whole(&scope, &connection).await?.config;
+            try_out(&context, &scope, &connection, mode, &config, &credential).await?;
+            Some(config)
+        }
+    };
+    Ok(match (&settings, &tried) {
+        (Some(settings), _) => {
+            credentials.put_with_settings(&scope, id, &credential, settings, expected, &write).await?
+        }
+        // The stored settings that the secret was sent by are compared when it is stored.
+        (None, Some(tried)) => {
+            credentials.put_tried(&scope, id, &credential, tried, expected, &write).await?
+        }
+        (None, None) => credentials.put(&scope, id, &credential, expected, &write).await?,
+    })
+}
+
+/// Asks the provider whether it accepts a credential that is about to be stored.
+async fn try_out(
+    context: &Context,
+    scope: &TenantScope,
+    connection: &Connection,
+    mode: &Mode,
+    config: &Config,
+    credential: &NewCredential,
+) -> Result<(), Refusal> {
+    mode.check_destinations(config).map_err(Refusal::Settings)?;
+    let broker = &context.broker;
+    match broker.test(scope, &connection.provider, mode, config, &credential.fields).await? {
+        Verdict::Dead => {
+            let rule = "must be one that the provider accepts; nothing was stored";
+            Err(Violations::of("credential", rule).into())
+        }
+        Verdict::Works { .. } | Verdict::Limited | Verdict::Unclear(_) => Ok(()),
+    }
+}

@@ -1,0 +1,73 @@
+//! The versions of a credential: listed, rolled back to, destroyed.
+
+use credvault_catalog::{Mode, Rotation};
+use credvault_domain::{ConnectionId, CredentialVersion, Version};
+use credvault_store::{Error as StoreError, Listed, Recorded, Renewal};
+
+use crate::{Call, Paging, Parsed, Refusal, Repeat};
+
+/// `ListCredentialVersions`.
+///
+/// # Errors
+/// There is no such connection, or policy does not permit it.
+pub async fn list(
+    call: &mut Call,
+    id: ConnectionId,
+    paging: Parsed<Paging>,
+) -> Result<Recorded<Listed<CredentialVersion>>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, _) = call.connection(id).await?;
+    let page = call.page(Some(&scope), paging).await?;
+    let listed = call.context.store.credentials().list(&scope, id, &page).await?;
+    call.recorded(&permit, listed).await
+}
+
+/// `RollbackCredential`: stores the content of an earlier version as a new one.
+///
+/// # Errors
+/// The version is not there, or its tokens were spent by renewals.
+pub async fn rollback(
+    call: &mut Call,
+    id: ConnectionId,
+    to: Version,
+    expected: Option<Version>,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<CredentialVersion>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, connection) = call.connection(id).await?;
+    let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
+    check_unspent(mode)?;
+    let renewal = mode.renews().then_some(Renewal { due_time: None, client_id: None });
+    let write = call.write(&permit, repeat)?;
+    let credentials = call.context.store.credentials();
+    Ok(credentials.rollback(&scope, id, to, expected, renewal.as_ref(), &write).await?)
+}
+
+/// Refuses to go back where tokens rotate: an earlier version holds the tokens that it began with, which are spent, and
+/// sending one again is what a thief would do.
+fn check_unspent(mode: &Mode) -> Result<(), StoreError> {
+    let consents = mode.oauth().filter(|oauth| oauth.code.is_some());
+    if consents.is_some_and(|oauth| oauth.policy.rotates != Rotation::No) {
+        return Err(StoreError::State(
+            "the provider's tokens rotate, so an earlier version's are spent; BeginAuthorization gets new ones",
+        ));
+    }
+    Ok(())
+}
+
+/// `DestroyCredentialVersion`: destroys a version for good.
+///
+/// # Errors
+/// The connection or the version is not there.
+pub async fn destroy(
+    call: &mut Call,
+    id: ConnectionId,
+    version: Version,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<CredentialVersion>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, _) = call.connection(id).await?;
+    call.subject.version = Some(version);
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.credentials().destroy(&scope, id, version, &write).await?)
+}

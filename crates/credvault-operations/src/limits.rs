@@ -1,0 +1,94 @@
+//! How often callers may call: each service for each tenant, refreshes that callers insist on, and refusals on record.
+//! Counts of this process alone; a replica counts for itself.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use credvault_domain::{ServiceId, TenantId};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota};
+
+use crate::Refusal;
+
+/// How many refusals of one service are recorded each second.
+const RECORDED_REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
+/// How many refusals of one service are recorded at once.
+const RECORDED_REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero");
+
+/// What operators set. Zero means no limit.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct RateSettings {
+    /// How many calls one service may make for one tenant each second.
+    pub calls_per_second: u32,
+    /// How many of them may come at once; zero means as many as in a second.
+    pub calls_at_once: u32,
+    /// How many refreshes the callers of one tenant may insist on each minute.
+    pub forced_refreshes_per_minute: u32,
+}
+
+/// The counts.
+pub(crate) struct Limits {
+    calls: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId)>>,
+    forced_refreshes: Option<DefaultKeyedRateLimiter<TenantId>>,
+    recorded_refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
+    calls_at_once: Option<NonZeroU32>,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: RateSettings) -> Self {
+        let per_second = NonZeroU32::new(settings.calls_per_second);
+        let calls_at_once = per_second.map(|rate| NonZeroU32::new(settings.calls_at_once).unwrap_or(rate));
+        let calls =
+            per_second.zip(calls_at_once).map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
+        let forced = NonZeroU32::new(settings.forced_refreshes_per_minute).map(Quota::per_minute);
+        let refusals = Quota::per_second(RECORDED_REFUSALS_PER_SECOND).allow_burst(RECORDED_REFUSALS_AT_ONCE);
+        Self {
+            calls: calls.map(DefaultKeyedRateLimiter::keyed),
+            forced_refreshes: forced.map(DefaultKeyedRateLimiter::keyed),
+            recorded_refusals: DefaultKeyedRateLimiter::keyed(refusals),
+            calls_at_once,
+        }
+    }
+
+    /// How many calls may come at once, if there is a limit.
+    pub(crate) fn calls_at_once(&self) -> Option<u32> {
+        self.calls_at_once.map(NonZeroU32::get)
+    }
+
+    /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
+    pub(crate) fn count(&self, service: &ServiceId, tenant: &TenantId, calls: u32) -> Result<(), Refusal> {
+        let (Some(rate), Some(calls)) = (&self.calls, NonZeroU32::new(calls)) else { return Ok(()) };
+        match rate.check_key_n(&(service.clone(), tenant.clone()), calls) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => {
+                Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now())))
+            }
+            // More than may come at once. Only a batch counts more than one call, and it refuses such a request.
+            Err(_) => Err(Refusal::RateLimited(Duration::from_secs(1))),
+        }
+    }
+
+    /// Counts a refresh that a caller insists on, and refuses those beyond the tenant's limit.
+    pub(crate) fn count_forced(&self, tenant: &TenantId) -> Result<(), Refusal> {
+        let Some(forced) = &self.forced_refreshes else { return Ok(()) };
+        let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now());
+        forced.check_key(tenant).map_err(|not_until| Refusal::TooManyRefreshes(wait(not_until)))
+    }
+
+    /// Whether the log has room for another refusal of this service. A service that is refused without end would fill the
+    /// disk otherwise; the metrics count what is left out.
+    pub(crate) fn records_refusal(&self, service: Option<&ServiceId>) -> bool {
+        self.recorded_refusals.check_key(&service.cloned()).is_ok()
+    }
+
+    /// Forgets services and tenants that have not called for a while.
+    pub(crate) fn forget_idle(&self) {
+        if let Some(calls) = &self.calls {
+            calls.retain_recent();
+        }
+        if let Some(forced) = &self.forced_refreshes {
+            forced.retain_recent();
+        }
+        self.recorded_refusals.retain_recent();
+    }
+}

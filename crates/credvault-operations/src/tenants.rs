@@ -1,0 +1,80 @@
+//! Administration of tenants: themselves, their users, their keys, their apps at providers. Each request names its tenant;
+//! none means the platform.
+
+mod apps;
+mod users;
+
+use credvault_domain::{Tenant, TenantId, TenantState};
+use credvault_identity::Facts;
+use credvault_store::{KeyStatus, Listed, Recorded};
+
+use crate::{Call, Paging, Parsed, Refusal, Repeat};
+
+pub use apps::{PutApp, delete_app, list_apps, put_app};
+pub use users::{delete_user, list_users};
+
+/// `CreateTenant`.
+///
+/// # Errors
+/// Policy does not permit it, or the id is taken.
+pub async fn create(
+    call: &mut Call,
+    id: TenantId,
+    display_name: &str,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<Tenant>, Refusal> {
+    let (permit, scope) = call.administer(Some(id), Facts::default())?;
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.tenants().create(&scope, display_name, &write).await?)
+}
+
+/// `GetTenant`.
+///
+/// # Errors
+/// There is no such tenant, or policy does not permit it.
+pub async fn get(call: &mut Call, id: TenantId) -> Result<Recorded<Tenant>, Refusal> {
+    let (permit, scope) = call.administer(Some(id), Facts::default())?;
+    let tenant = call.context.store.tenants().get(&scope).await?;
+    call.recorded(&permit, tenant).await
+}
+
+/// `ListTenants`: those in this state that policy shows to the caller.
+///
+/// # Errors
+/// Policy does not permit the list as a whole.
+pub async fn list(
+    call: &mut Call,
+    state: Option<TenantState>,
+    paging: Parsed<Paging>,
+) -> Result<Recorded<Listed<Tenant>>, Refusal> {
+    let page = call.page(None, paging).await?;
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    let mut listed = call.context.store.tenants().list(&platform, state, &page).await?;
+    listed.items.retain(|tenant| call.shows_tenant(&tenant.id));
+    call.recorded(&permit, listed).await
+}
+
+/// `SuspendTenant` and `ResumeTenant`: whether the tenant is served.
+///
+/// # Errors
+/// There is no such tenant, or policy does not permit it.
+pub async fn set_state(
+    call: &mut Call,
+    id: TenantId,
+    state: TenantState,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<Tenant>, Refusal> {
+    let (permit, scope) = call.administer(Some(id), Facts::default())?;
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.tenants().set_state(&scope, state, &write).await?)
+}
+
+/// `GetKeyStatus`.
+///
+/// # Errors
+/// There is no such tenant, or policy does not permit it.
+pub async fn key_status(call: &mut Call, tenant: Option<TenantId>) -> Result<Recorded<KeyStatus>, Refusal> {
+    let (permit, scope) = call.administer(tenant, Facts::default())?;
+    let status = call.context.store.keys().status(&scope).await?;
+    call.recorded(&permit, status).await
+}

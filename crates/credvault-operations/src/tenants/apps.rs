@@ -1,0 +1,125 @@
+//! The apps of a tenant, or of the platform, at providers.
+
+use std::collections::BTreeMap;
+
+use credvault_catalog::Provider;
+use credvault_domain::{FieldName, ProviderId, TenantId, Violations};
+use credvault_identity::Facts;
+use credvault_store::{Listed, NewApp, OAuthApp, Recorded};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::call::Subject;
+use crate::{Call, Paging, Parsed, Refusal, Repeat};
+
+/// An app that is registered at a provider, as a caller gives it.
+#[derive(Debug)]
+pub struct PutApp {
+    /// Whose it is; none means the platform's.
+    pub tenant: Option<TenantId>,
+    /// The provider.
+    pub provider: ProviderId,
+    /// How a repetition is recognised.
+    pub repeat: Parsed<Option<Repeat>>,
+    /// The app's id at the provider.
+    pub client_id: String,
+    /// Its secret; empty if it has none.
+    pub client_secret: SecretString,
+    /// Whether the secret before this one counts on.
+    pub keep_previous: bool,
+    /// Where the provider sends browsers back to; empty means the vault's own address.
+    pub redirect_uri: String,
+    /// What a consent asks for.
+    pub scopes: Parsed<Vec<String>>,
+    /// The settings and secrets that the provider's file names.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// `PutOAuthApp`.
+///
+/// # Errors
+/// Policy does not permit it, or the app is not what the provider's file takes.
+pub async fn put_app(call: &mut Call, mut put: PutApp) -> Result<Recorded<OAuthApp>, Refusal> {
+    let provider = put.provider.clone();
+    call.about(Subject::provider(&provider));
+    let (permit, scope) = call.administer(put.tenant.take(), Facts::of_provider(&provider))?;
+    let write = call.write(&permit, std::mem::replace(&mut put.repeat, Ok(None)))?;
+    if put.redirect_uri.is_empty() {
+        put.redirect_uri = call.context.broker.callback_url(&provider).unwrap_or_default();
+    }
+    let new = checked(call.context.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?, put)?;
+    let stored = call.context.store.apps().put(&scope, &new, &write).await?;
+    // Refreshes that waited for the app continue.
+    call.context.broker.refresher().app_stored(scope.tenant().clone(), provider);
+    Ok(stored)
+}
+
+/// Holds an app against its provider's file, and names all that is wrong at once.
+fn checked(provider: &Provider, put: PutApp) -> Parsed<NewApp> {
+    let PutApp { client_id, client_secret, keep_previous, redirect_uri, scopes, settings, .. } = put;
+    let mut violations = Violations::default();
+    let line = |text: &str, most: usize| {
+        text.len() <= most && !text.chars().any(char::is_control) && text.trim() == text
+    };
+    if client_id.is_empty() || !line(&client_id, 512) {
+        violations.add("client_id", "must be 1 to 512 printable characters without blanks at the ends");
+    }
+    if !line(client_secret.expose_secret(), 4096) {
+        violations.add("client_secret", "must be one line of at most 4 KiB without blanks at the ends");
+    }
+    if !line(&redirect_uri, 2048) {
+        violations.add("redirect_uri", "must be one line of at most 2,048 characters");
+    }
+    let scopes = violations.collect(scopes).unwrap_or_default();
+    let named = |(name, value): (&String, &String)| FieldName::parse(name).is_ok() && line(value, 1024);
+    if settings.len() > 16 || !settings.iter().all(named) {
+        violations.add(
+            "settings",
+            "must be at most 16, named by a-z 0-9 _, each one line of at most 1,024 characters",
+        );
+    }
+    violations.into_result()?;
+    let (settings, secrets) = provider.app_settings("settings", settings)?;
+    Ok(NewApp {
+        provider: provider.id.clone(),
+        client_id,
+        client_secret: Some(client_secret).filter(|secret| !secret.expose_secret().is_empty()),
+        keep_previous,
+        redirect_uri,
+        scopes,
+        settings,
+        secrets,
+    })
+}
+
+/// `ListOAuthApps`: those at providers that policy shows to the caller.
+///
+/// # Errors
+/// There is no such tenant, or policy does not permit the list as a whole.
+pub async fn list_apps(
+    call: &mut Call,
+    tenant: Option<TenantId>,
+    paging: Parsed<Paging>,
+) -> Result<Recorded<Listed<OAuthApp>>, Refusal> {
+    let (permit, scope) = call.administer(tenant, Facts::default())?;
+    let page = call.page(None, paging).await?;
+    let mut listed = call.context.store.apps().list(&scope, &page).await?;
+    let mut shown = call.shown(&scope);
+    listed.items.retain(|app| shown.shows(Some(&app.provider), None));
+    call.recorded(&permit, listed).await
+}
+
+/// `DeleteOAuthApp`.
+///
+/// # Errors
+/// There is no such app, or policy does not permit it.
+pub async fn delete_app(
+    call: &mut Call,
+    tenant: Option<TenantId>,
+    provider: ProviderId,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<()>, Refusal> {
+    call.about(Subject::provider(&provider));
+    let (permit, scope) = call.administer(tenant, Facts::of_provider(&provider))?;
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.apps().delete(&scope, &provider, &write).await?.map(drop))
+}

@@ -1,0 +1,131 @@
+//! `TestConnection`: whether a stored credential works, asked of the provider.
+
+use std::collections::BTreeMap;
+
+use credvault_broker::{Need, RefreshError, TestError};
+use credvault_catalog::{Mode, ModeKind, Verdict};
+use credvault_domain::{Connection, ConnectionId, Permit, TenantScope};
+use credvault_store::{Error as StoreError, Fetched, Recorded, Selector, Tested as StoredResult};
+
+use crate::credentials::{Fresh, fresh};
+use crate::{Call, Refusal};
+
+/// What a provider said about a stored credential.
+#[derive(Debug)]
+pub struct Tested {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// The connection as it is after that.
+    pub connection: Connection,
+    known_account: Option<String>,
+}
+
+impl Tested {
+    /// The account's id at the provider.
+    pub fn account(&self) -> Option<&str> {
+        let Verdict::Works { account, .. } = &self.verdict else { return None };
+        account.as_deref()
+    }
+
+    /// The account's name at the provider.
+    pub fn name(&self) -> Option<&str> {
+        let Verdict::Works { name, .. } = &self.verdict else { return None };
+        name.as_deref()
+    }
+
+    /// Whether it is another account than the one that was known.
+    pub fn account_changed(&self) -> bool {
+        self.known_account.as_deref().zip(self.account()).is_some_and(|(known, found)| known != found)
+    }
+}
+
+/// `TestConnection`: asks the provider whether a connection's credential works, and stores the answer.
+///
+/// # Errors
+/// Policy does not permit it, the provider cannot be asked, or it does not say.
+pub async fn test(call: &mut Call, id: ConnectionId) -> Result<Recorded<Tested>, Refusal> {
+    let (permit, _) = call.connection(id).await?;
+    test_permitted(call, id, &permit).await
+}
+
+/// The same where the permission is there already.
+pub(super) async fn test_permitted(
+    call: &mut Call,
+    id: ConnectionId,
+    permit: &Permit,
+) -> Result<Recorded<Tested>, Refusal> {
+    let (scope, context) = (call.scope()?, call.context.clone());
+    let selector = Selector::Connection { id, version: None };
+    let fetched = context.store.credentials().fetch(&scope, &selector).await?;
+    let mode = context.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
+    if mode.verification.is_none() {
+        return Err(TestError::Untestable.into());
+    }
+    mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
+    let tried = current(call, &scope, fetched, mode).await?;
+    let (verdict, Fresh { fetched, opened }) = decided(call, &scope, tried, mode).await?;
+    let result = result(&verdict, mode, &fetched);
+    let write = call.write(permit, Ok(None))?;
+    let seen = (opened.version, opened.generation);
+    let tested = context.store.connections().tested(&scope, id, seen, &result, &write).await?;
+    let known_account = fetched.connection.external_account_id;
+    Ok(tested.map(|connection| Tested { verdict, connection, known_account }))
+}
+
+/// A credential to test, fresh if it renews.
+async fn current(call: &Call, scope: &TenantScope, fetched: Fetched, mode: &Mode) -> Result<Fresh, Refusal> {
+    let fresh = fresh(&call.context, call.patience(), scope, fetched, mode).await?;
+    // If the connection has gone meanwhile, there is nothing to test.
+    fresh.ok_or(Refusal::Store(StoreError::ConnectionNotFound))
+}
+
+/// The provider's verdict, and the credential that it is about. A dead access token may have been withdrawn alone, or
+/// renewed beside us: then the refresh token decides.
+async fn decided(
+    call: &Call,
+    scope: &TenantScope,
+    fresh: Fresh,
+    mode: &Mode,
+) -> Result<(Verdict, Fresh), Refusal> {
+    let verdict = ask(call, scope, &fresh, mode).await?;
+    if verdict != Verdict::Dead || !mode.renews() {
+        return Ok((verdict, fresh));
+    }
+    call.count_forced(scope)?;
+    let (place, seen) = (fresh.fetched.place(), fresh.opened.generation);
+    match call.context.broker.refreshed_by(call.patience(), place, seen, Need::Forced).await {
+        Ok(()) => {
+            let fetched = call.context.store.credentials().again(scope, &fresh.fetched).await?;
+            let fresh = current(call, scope, fetched, mode).await?;
+            Ok((ask(call, scope, &fresh, mode).await?, fresh))
+        }
+        // The provider says the same of the refresh token.
+        Err(RefreshError::Reauthorize) => Ok((verdict, fresh)),
+        // There is none that could be asked.
+        Err(_) if mode.kind == ModeKind::Oauth2Code && fresh.opened.fields.get("refresh_token").is_none() => {
+            Ok((verdict, fresh))
+        }
+        // Unknown: an outage, or a fault of the app's, says nothing about the connection.
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn ask(call: &Call, scope: &TenantScope, fresh: &Fresh, mode: &Mode) -> Result<Verdict, Refusal> {
+    let connection = &fresh.fetched.connection;
+    let (provider, config) = (&connection.provider, &connection.config);
+    Ok(call.context.broker.test(scope, provider, mode, config, &fresh.opened.fields).await?)
+}
+
+/// What the store keeps of a verdict.
+fn result(verdict: &Verdict, mode: &Mode, fetched: &Fetched) -> StoredResult {
+    match verdict {
+        Verdict::Dead => StoredResult::Refused,
+        Verdict::Works { account, .. } => StoredResult::Accepted {
+            account: account.clone(),
+            settings: mode.settings_in_verification(&fetched.connection.config),
+        },
+        Verdict::Limited | Verdict::Unclear(_) => {
+            StoredResult::Accepted { account: None, settings: BTreeMap::new() }
+        }
+    }
+}

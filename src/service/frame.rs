@@ -1,0 +1,85 @@
+//! From a gRPC request to the frame of a call, and from its answer to a response. The frame itself, with permission and
+//! record, is `credvault_operations::call`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use credvault_identity::Caller;
+use credvault_operations::{Call, Context, Entry, Refusal, run};
+use credvault_store::Turn;
+use futures::future::BoxFuture;
+use prost::Message;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Request, Response, Status};
+
+use super::Answer;
+use crate::server::Arrived;
+use crate::wire;
+
+/// A call's part of the limit on calls, of its tenant's share, and of the room for its message.
+type Held = (OwnedSemaphorePermit, Turn, Arc<Arrived>);
+
+/// What is known of a call before its message is read. It travels in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Ticket(Arc<TicketInner>);
+
+struct TicketInner {
+    entry: Entry,
+    /// The call's part of what calls share. It goes with the work, which outlives a caller that hangs up.
+    held: Mutex<Option<Held>>,
+    entered: AtomicBool,
+}
+
+impl Ticket {
+    pub(crate) fn new(entry: Entry, held: Held) -> Self {
+        let (held, entered) = (Mutex::new(Some(held)), AtomicBool::new(false));
+        Self(Arc::new(TicketInner { entry, held, entered }))
+    }
+
+    /// Whether a handler has taken the call on, and with it its audit record.
+    pub(crate) fn entered(&self) -> bool {
+        self.0.entered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.entry.caller
+    }
+
+    fn enter(&self) -> (Entry, Option<Held>) {
+        self.0.entered.store(true, Ordering::Release);
+        let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        (self.0.entry.clone(), held)
+    }
+}
+
+/// Runs the handler of one RPC in the frame of a call.
+pub(super) async fn serve<Q, R>(
+    context: &Arc<Context>,
+    request: Request<Q>,
+    handler: for<'a> fn(&'a mut Call, Q) -> BoxFuture<'a, Answer<R>>,
+) -> Result<Response<R>, Status>
+where
+    Q: Send + 'static,
+    R: Message + 'static,
+{
+    let (_, extensions, message) = request.into_parts();
+    let Some(ticket) = extensions.get::<Ticket>() else {
+        tracing::error!("a call came past the gate");
+        return Err(wire::status(&Refusal::Internal, ""));
+    };
+    let (entry, held) = ticket.enter();
+    let trace = entry.trace;
+    let call = Call::of_service(context, entry);
+    let done = run(call, held, move |call| {
+        Box::pin(async move {
+            let done = handler(call, message).await?;
+            // A change is done by now: if there is no room for its answer in time, the caller reads that the time is over.
+            call.room(done.get().encoded_len()).await.map_err(|_| Refusal::Deadline)?;
+            Ok(done)
+        })
+    });
+    let done = done.await.map_err(|refusal| wire::status(&refusal, &trace.to_string()))?;
+    let mut response = Response::new(done.answer);
+    response.extensions_mut().insert(done.share.map(Arc::new));
+    Ok(response)
+}

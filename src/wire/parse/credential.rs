@@ -1,0 +1,105 @@
+//! Requests about credentials into domain types.
+
+use std::time::Duration;
+
+use credvault_domain::{AccountName, Purpose, SecretFields, UserId, Violations};
+use credvault_operations::credentials::{Expiry, Fetch, GivenCredential, Put};
+use credvault_operations::webhooks::Received;
+use credvault_store::Selector;
+use secrecy::SecretString;
+
+use super::{connection_id, expected_version, optional, provider_id, repeat, timestamp, version};
+use crate::proto::v1;
+use crate::wire::value_of;
+
+/// How long a credential may be said to live at most.
+const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+pub(crate) fn put_credential(mut request: v1::PutCredentialRequest) -> Result<Put, Violations> {
+    Ok(Put {
+        connection: connection_id(&request.connection_id)?,
+        repeat: repeat(&request.request_id, &request),
+        expected: expected_version(request.expected_version),
+        credential: request.credential.take().map(given_credential),
+        config: request.config.take().map(value_of),
+        verify: request.verify,
+    })
+}
+
+/// A credential, its secret fields without a copy.
+pub(super) fn given_credential(input: v1::CredentialInput) -> GivenCredential {
+    let fields = input.fields.into_iter().map(|(name, value)| (name, SecretString::from(value)));
+    GivenCredential {
+        expiry: input.expiry.map(expiry).transpose(),
+        fields: SecretFields::parse("credential.fields", fields),
+    }
+}
+
+fn expiry(given: v1::credential_input::Expiry) -> Result<Expiry, Violations> {
+    match given {
+        v1::credential_input::Expiry::ExpireTime(time) => {
+            timestamp("credential.expire_time", time).map(Expiry::At)
+        }
+        v1::credential_input::Expiry::Ttl(ttl) => {
+            let wrong = || Violations::of("credential.ttl", "must be more than zero and at most 100 years");
+            let ttl = Duration::try_from(ttl).map_err(|_| wrong())?;
+            if ttl.is_zero() || ttl > MAX_TTL { Err(wrong()) } else { Ok(Expiry::In(ttl)) }
+        }
+    }
+}
+
+/// What a fetch asks for: a connection by its id, or a provider with account and user.
+pub(crate) fn fetch(request: v1::FetchCredentialRequest) -> Result<Fetch, Violations> {
+    let v1::FetchCredentialRequest {
+        connection_id: id,
+        version: number,
+        provider,
+        account_name: account,
+        user_id,
+        purpose,
+    } = request;
+    let mut violations = Violations::default();
+    let mut only = |given: bool, field: &str, with: &str| {
+        if given {
+            violations.add(field, format!("must be left out with {with}"));
+        }
+    };
+    let by_id = !id.is_empty();
+    if by_id {
+        only(!provider.is_empty(), "provider", "connection_id");
+        only(!account.is_empty(), "account_name", "connection_id");
+        only(!user_id.is_empty(), "user_id", "connection_id");
+    } else {
+        only(number != 0, "version", "provider");
+    }
+    let purpose = violations.collect(optional("purpose", &purpose, Purpose::parse)).flatten();
+    let user = violations.collect(optional("user_id", &user_id, UserId::parse)).flatten();
+    let selector = if by_id {
+        let id = violations.collect(connection_id(&id));
+        let number = violations.collect(if number == 0 { Ok(None) } else { version(number).map(Some) });
+        id.zip(number).map(|(id, version)| Selector::Connection { id, version })
+    } else if provider.is_empty() {
+        violations.add("connection_id", "or provider must be given");
+        None
+    } else {
+        let provider = violations.collect(provider_id(&provider));
+        let account = violations.collect(optional("account_name", &account, AccountName::parse));
+        provider.zip(account).map(|(provider, account)| Selector::Provider { provider, user, account })
+    };
+    match selector.filter(|_| violations.is_empty()) {
+        Some(selector) => Ok(Fetch { selector, purpose }),
+        None => Err(violations),
+    }
+}
+
+/// A webhook as its receiver got it.
+pub(crate) fn received(request: v1::VerifyWebhookRequest) -> Result<Received, Violations> {
+    Ok(Received {
+        connection: connection_id(&request.connection_id)?,
+        webhook: request.webhook,
+        method: request.method,
+        url: request.url,
+        headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        body: request.body,
+    })
+}
