@@ -128,7 +128,7 @@ async fn run_due_test(
             "unknown"
         }
     };
-    metrics::counter!("credvault_verifications_total", "outcome" => outcome).increment(1);
+    metrics::counter!("credvault_connection_tests_total", "outcome" => outcome).increment(1);
     Ok(())
 }
 
