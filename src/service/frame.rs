@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use super::Answer;
-use crate::server::Arrived;
+use crate::grpc::Arrived;
 use crate::wire;
 
 /// A call's part of the limit on calls, of its tenant's share, and of the room for its message.

@@ -1,0 +1,120 @@
+//! The command line: its commands, and the exit code of each outcome.
+
+mod args;
+
+mod client;
+mod config;
+mod connect;
+mod connections;
+#[cfg(feature = "dev")]
+mod demo;
+#[cfg(feature = "dev")]
+mod demo_script;
+#[cfg(feature = "dev")]
+mod dev;
+mod failure;
+mod fetch;
+#[cfg(feature = "dev")]
+mod folder;
+mod lookup;
+mod output;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use args::ConfigArgs;
+use output::Output;
+
+/// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
+#[derive(Parser, Debug)]
+#[command(name = "credvault", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Printed by `--help` and stated in docs/command-line.md.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
+(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a whole vault in one folder, show its main job, and serve on.
+    #[cfg(feature = "dev")]
+    Dev(dev::DevArgs),
+    /// Show the main job on a vault that is thrown away afterwards.
+    #[cfg(feature = "dev")]
+    Demo,
+    /// Serve.
+    Serve(ConfigArgs),
+    /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
+    Migrate(ConfigArgs),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Work with connections on a running vault.
+    #[command(subcommand)]
+    Connections(connections::ConnectionsCommand),
+    /// Fetch a credential from a running vault.
+    Fetch(fetch::FetchArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Removes given values from a message about the command line, unless they can only be names: a value in the wrong place
+/// may be a secret.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        let Some(ContextValue::String(given)) = error.get(kind) else { continue };
+        let name = given.split(['=', ' ']).next().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_lowercase() || c == '-';
+        let shown =
+            if name.len() <= 32 && name.chars().all(plain) { name.to_owned() } else { "…".to_owned() };
+        error.insert(kind, ContextValue::String(shown));
+    }
+    error
+}
+
+/// Runs the program with these arguments, the first being its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Fails only if a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let error = without_values(error);
+            // Help and version are no errors. A failure to print cannot be reported.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+        }
+    };
+    let mut output = Output::stdout();
+    let result = match cli.command {
+        #[cfg(feature = "dev")]
+        Command::Dev(arguments) => dev::run(&arguments, &mut output),
+        #[cfg(feature = "dev")]
+        Command::Demo => demo::run(&mut output),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
+        Command::Config(command) => config::run(&command, &mut output),
+        Command::Connections(command) => connections::run(command, &mut output),
+        Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);
+            output.line(String::from_utf8_lossy(&script).trim_end())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,55 @@
+//! `config check` and `config show`.
+
+use clap::{Args, Subcommand};
+use credvault_crypto::SystemRandom;
+use credvault_identity::schema_text;
+
+use super::args::ConfigArgs;
+use super::failure::Failure;
+use super::output::Output;
+use crate::app::Inputs;
+use credvault_domain::chain;
+use crate::settings::Shown;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ConfigCommand {
+    /// Check everything that can be checked without the database: settings, certificates, policies, catalog, root key.
+    Check(ConfigArgs),
+    /// Show every setting with its value, secrets hidden, and where the value comes from.
+    Show(ShowArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Show Cedar's schema instead: what policies can be about.
+    #[arg(long)]
+    policy_schema: bool,
+}
+
+pub(super) fn run(command: &ConfigCommand, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Check(arguments) => check(arguments, output),
+        ConfigCommand::Show(ShowArgs { policy_schema: true, .. }) => output.line(schema_text().trim_end()),
+        ConfigCommand::Show(ShowArgs { config, .. }) => show(config, output),
+    }
+}
+
+fn show(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
+    let settings = arguments.read();
+    settings.check_reading()?;
+    let row = |Shown { key, value, origin }| vec![key, value, origin.to_string()];
+    let rows: Vec<_> = settings.shown().into_iter().map(row).collect();
+    output.table(&["KEY", "VALUE", "FROM"], &rows)
+}
+
+/// Checks all parts, and reports every problem.
+fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
+    let (settings, mut problems) = arguments.read().inspect();
+    // Whether the root key is the database's own shows at the start.
+    let root_key = settings.root_key.load(None, &SystemRandom).map_err(|error| chain(&error));
+    problems.take_within("root_key", root_key);
+    Inputs::read(&settings, problems)?;
+    output.line("the configuration is sound")
+}

@@ -1,0 +1,164 @@
+//! `connections create|list|get|delete`; `connect` has a file of its own.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::args::{OutputArgs, pair};
+use super::client::ClientArgs;
+use super::connect;
+use super::failure::Failure;
+use super::lookup::{all_connections, print_all, print_one, settings};
+use super::output::Output;
+use super::serve::{ONE_THREAD, run as run_on};
+use crate::proto::v1;
+use crate::wire::struct_of;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ConnectionsCommand {
+    /// Create a connection, with its credential if one is given.
+    Create(CreateArgs),
+    /// Connect an account in a browser: prints the address to open, waits, and reports.
+    Connect(connect::ConnectArgs),
+    /// List connections.
+    List(ListArgs),
+    /// Show a connection.
+    Get(OneArgs),
+    /// Delete a connection. UndeleteConnection brings it back for 30 days.
+    Delete(OneArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    /// The provider's id.
+    provider: String,
+    /// The account's name.
+    #[arg(long, default_value = "default")]
+    account: String,
+    /// The auth mode, where the provider has several.
+    #[arg(long)]
+    auth_mode: Option<String>,
+    /// A setting that is no secret. Repeatable.
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
+    config: Vec<(String, String)>,
+    /// A file with the secret fields as a JSON object of texts; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// A secret field whose value is a whole file, such as a service account's key. Repeatable.
+    #[arg(long, value_name = "FIELD=FILE", value_parser = pair)]
+    secret_file: Vec<(String, String)>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// Only at this provider.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Show deleted connections, too.
+    #[arg(long)]
+    show_deleted: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct OneArgs {
+    /// The connection's id.
+    id: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<(), Failure> {
+    run_on(ONE_THREAD, async {
+        match command {
+            ConnectionsCommand::Create(arguments) => {
+                let request = arguments.request()?;
+                let client = arguments.client.connect().await?;
+                let created = client.connections().create_connection(request).await?.into_inner();
+                print_one(created.connection, arguments.output.output, output)
+            }
+            ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
+            ConnectionsCommand::List(arguments) => list(arguments, output).await,
+            ConnectionsCommand::Get(arguments) => {
+                let client = arguments.client.connect().await?;
+                let request = v1::GetConnectionRequest { connection_id: arguments.id };
+                let found = client.connections().get_connection(request).await?.into_inner();
+                print_one(found.connection, arguments.output.output, output)
+            }
+            ConnectionsCommand::Delete(arguments) => {
+                let client = arguments.client.connect().await?;
+                let request =
+                    v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
+                let deleted = client.connections().delete_connection(request).await?.into_inner();
+                print_one(deleted.connection, arguments.output.output, output)
+            }
+        }
+    })
+}
+
+impl CreateArgs {
+    fn request(&self) -> Result<v1::CreateConnectionRequest, Failure> {
+        let config = settings(&self.config);
+        let fields = self.fields()?;
+        let credential =
+            if fields.is_empty() { None } else { Some(v1::CredentialInput { fields, expiry: None }) };
+        Ok(v1::CreateConnectionRequest {
+            provider: self.provider.clone(),
+            account_name: self.account.clone(),
+            auth_mode: self.auth_mode.clone().unwrap_or_default(),
+            config: Some(struct_of(&config)),
+            credential,
+            request_id: uuid::Builder::from_random_bytes(random()?).into_uuid().to_string(),
+            ..Default::default()
+        })
+    }
+
+    /// The secret fields. They come from files only: a command line is visible to every user of the machine.
+    fn fields(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let mut fields = BTreeMap::new();
+        if let Some(path) = &self.secrets {
+            let text = if path.as_os_str() == "-" {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map(|_| text)
+            } else {
+                std::fs::read_to_string(path)
+            };
+            let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+            // serde's message could quote the text.
+            fields = serde_json::from_str(&text).map_err(|_| {
+                Failure::Usage(format!("{} must be a JSON object whose values are texts", path.display()))
+            })?;
+        }
+        for (field, path) in &self.secret_file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))?;
+            fields.insert(field.clone(), text);
+        }
+        Ok(fields)
+    }
+}
+
+fn random() -> Result<[u8; 16], Failure> {
+    use credvault_domain::Random as _;
+    let mut bytes = [0; 16];
+    credvault_crypto::SystemRandom.fill(&mut bytes).context("there is no randomness")?;
+    Ok(bytes)
+}
+
+async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let provider = arguments.provider.unwrap_or_default();
+    let all = all_connections(&client, &provider, arguments.show_deleted).await?;
+    print_all(&all, arguments.output.output, output)
+}

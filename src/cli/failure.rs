@@ -1,0 +1,128 @@
+//! Why a command failed, and with which code the program ends.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use credvault_store::MigrateError;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::app::StartError;
+use crate::settings::SettingsError;
+use crate::wire::{code_name, reason_of};
+
+pub(super) const UNEXPECTED: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const NOT_FOUND: u8 = 4;
+const INVALID: u8 = 5;
+const UNAVAILABLE: u8 = 6;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command line is wrong, or a file that it names.
+    Usage(String),
+    /// The configuration is wrong.
+    Settings(SettingsError),
+    /// The vault refused the call. Boxed, because it is large.
+    Status(Box<Status>),
+    /// Any other failure, which ends with code 1.
+    Unexpected(anyhow::Error),
+    /// The reader of the output has closed it, so there is nothing to report.
+    OutputClosed,
+}
+
+impl Failure {
+    /// Prints what happened and gives the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Usage(text) => (text, USAGE),
+            Self::Settings(error) => (listed(&error), USAGE),
+            Self::Status(status) => (describe(&status), code_of(&status)),
+            Self::Unexpected(error) => (credvault_domain::chain(error.as_ref()), UNEXPECTED),
+            Self::OutputClosed => return ExitCode::SUCCESS,
+        };
+        // If standard error is closed, the exit code still tells.
+        let _ = writeln!(std::io::stderr(), "error: {text}");
+        ExitCode::from(code)
+    }
+}
+
+/// Every problem on a line of its own, each of which begins as an error does.
+fn listed(error: &SettingsError) -> String {
+    error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
+}
+
+fn code_of(status: &Status) -> u8 {
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => REFUSED,
+        Code::NotFound => NOT_FOUND,
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::AlreadyExists
+        | Code::Aborted
+        | Code::OutOfRange => INVALID,
+        Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => UNAVAILABLE,
+        _ => UNEXPECTED,
+    }
+}
+
+/// Code, reason, message, and what is wrong field by field.
+fn describe(status: &Status) -> String {
+    let details = status.get_error_details();
+    let reason = reason_of(status).map(|reason| format!(" {reason}")).unwrap_or_default();
+    let mut text = format!("{}{reason}: {}", code_name(status.code()), status.message());
+    if let Some(trace) = details.error_info().and_then(|info| info.metadata.get("trace_id")) {
+        text.push_str(&format!("\n  trace id: {trace}"));
+    }
+    text
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Settings(error) => Self::Settings(error),
+            StartError::Changing => Self::Usage(error.to_string()),
+            error => Self::Unexpected(error.into()),
+        }
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Url | MigrateError::NoMigrateUrl | MigrateError::NoUser => {
+                Self::Usage(error.to_string())
+            }
+            error => Self::Unexpected(error.into()),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Unexpected(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Unexpected(error.into()),
+        }
+    }
+}

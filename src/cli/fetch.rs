@@ -1,0 +1,86 @@
+//! `fetch`: a credential, for people and scripts.
+
+use clap::Args;
+
+use super::args::OutputArgs;
+use super::client::ClientArgs;
+use super::failure::Failure;
+use super::output::{Format, Output};
+use super::serve::{ONE_THREAD, run as run_on};
+use crate::proto::v1;
+
+#[derive(Args, Debug)]
+pub(super) struct FetchArgs {
+    /// A connection's id, or a provider's id such as `shopify`.
+    what: String,
+    /// With a provider: the account's name.
+    #[arg(long)]
+    account: Option<String>,
+    /// With a connection: a version other than the current one.
+    #[arg(long)]
+    version: Option<i64>,
+    /// What it is wanted for, where policy asks for that.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Print the value of this field and nothing else.
+    #[arg(long, conflicts_with = "output")]
+    field: Option<String>,
+    /// Show secrets in the table. JSON always has them.
+    #[arg(long)]
+    reveal: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failure> {
+    let mut request = v1::FetchCredentialRequest {
+        account_name: arguments.account.unwrap_or_default(),
+        version: arguments.version.unwrap_or_default(),
+        purpose: arguments.purpose.unwrap_or_default(),
+        ..Default::default()
+    };
+    // No provider's id has a hyphen, and every connection's has.
+    if arguments.what.contains('-') {
+        request.connection_id = arguments.what;
+    } else {
+        request.provider = arguments.what;
+    }
+    let answer = run_on(ONE_THREAD, async {
+        let client = arguments.client.connect().await?;
+        Ok::<_, Failure>(client.vault().fetch_credential(request).await?.into_inner())
+    })?;
+    let credential = answer.credential.unwrap_or_default();
+    if let Some(field) = arguments.field {
+        let value = credential.fields.get(&field).ok_or_else(|| {
+            let names: Vec<&str> = credential.fields.keys().map(String::as_str).collect();
+            Failure::Usage(format!("the credential has no such field; it has {}", names.join(", ")))
+        })?;
+        return output.line(value);
+    }
+    match arguments.output.output {
+        Format::Json => output.json("Credential", &credential),
+        Format::Table => table(&credential, arguments.reveal, output),
+    }
+}
+
+fn table(credential: &v1::Credential, reveal: bool, output: &mut Output) -> Result<(), Failure> {
+    let secret =
+        |value: &str| if reveal { value.to_owned() } else { "(hidden; --reveal shows it)".to_owned() };
+    let auth = credential.request_auth.clone().unwrap_or_default();
+    let mut rows = vec![
+        vec!["connection".to_owned(), credential.connection_id.clone()],
+        vec!["provider".to_owned(), credential.provider.clone()],
+        vec!["account".to_owned(), credential.account_name.clone()],
+        vec!["version".to_owned(), credential.version.to_string()],
+        vec!["base URL".to_owned(), auth.base_url],
+    ];
+    let mut add = |kind: &str, pairs: &std::collections::BTreeMap<String, String>| {
+        rows.extend(pairs.iter().map(|(name, value)| vec![format!("{kind} {name}"), secret(value)]));
+    };
+    add("field", &credential.fields);
+    add("header", &auth.headers);
+    add("query", &auth.query);
+    output.table(&["WHAT", "VALUE"], &rows)
+}

@@ -1,0 +1,195 @@
+//! The folder of `dev` and `demo`: certificates, keys, policies and a configuration. What is missing is made; nothing in it
+//! is overwritten but the file of the simulator's provider.
+
+mod authority;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use credvault_domain::{Clock as _, Random as _};
+
+use authority::{Authority, Issued};
+
+use super::client::Profile;
+use super::failure::Failure;
+use crate::SystemClock;
+use crate::settings::RawSettings;
+
+/// The tenant that is seeded.
+pub(super) const TENANT: &str = "demo";
+
+/// The services that get a certificate: the app that may, one that may not, and the operators' own.
+const SERVICES: [&str; 3] = ["app", "reporter", "operator"];
+
+const POLICIES: &str = r#"// Who may do what. Changes are noticed while the vault runs; `credvault config check` tells whether they are sound.
+// `credvault config show --policy-schema` shows what policies may speak of.
+
+// The app stores and fetches for whichever tenant it names in the header x-tenant-id, for all its users: without
+// AccessOtherUsers, a call that names no user reaches what is the tenant's own.
+@id("app-works-for-tenants")
+permit (
+    principal == Service::"spiffe://dev.local/app",
+    action in [
+        Action::"AssertTenant", Action::"AccessOtherUsers",
+        Action::"VaultService", Action::"ConnectionService", Action::"AuditService"
+    ],
+    resource
+);
+
+// The reporter sees which connections there are, and no credential.
+@id("reporter-sees-connections")
+permit (
+    principal == Service::"spiffe://dev.local/reporter",
+    action in [Action::"AssertTenant", Action::"ListConnections", Action::"GetConnection"],
+    resource
+);
+
+// The operator administers tenants and the platform's own connections.
+@id("operator-administers")
+permit (
+    principal == Service::"spiffe://dev.local/operator",
+    action in [Action::"AdminService", Action::"ActForPlatform", Action::"ConnectionService", Action::"AuditService"],
+    resource
+);
+
+// Nobody fetches from outside of this machine.
+@id("only-from-here")
+@advice("call from the machine that the vault runs on")
+forbid (principal, action in Action::"Fetching", resource)
+unless { context.source.isLoopback() };
+"#;
+
+const CONFIGURATION: &str = r#"# A vault on a laptop. docs/configuration.md lists every setting.
+[server]
+certificate = "server.pem"
+key = "server.key"
+reflection = true
+
+[store]
+url = "sqlite:vault.db"
+
+[root_key]
+file = "root.key"
+
+[identity]
+trust_domains = { "dev.local" = "ca.pem" }
+policies = ["policies.cedar"]
+
+[telemetry]
+log_format = "text"
+log_level = "warn"
+"#;
+
+/// A dev folder that has everything.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens the folder and makes what is missing in it.
+    pub(super) fn open(path: &Path, address: SocketAddr) -> Result<Self, Failure> {
+        let builder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        builder.with_context(|| format!("the folder {} cannot be made", path.display()))?;
+        let folder = Self(path.to_owned());
+        folder.fill(address)?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn fill(&self, address: SocketAddr) -> anyhow::Result<()> {
+        let now = SystemClock.now();
+        self.write_pair("ca", || Authority::generate(now))?;
+        let authority = || Authority::read(&self.read("ca.pem")?, &self.read("ca.key")?, now);
+        self.write_pair("server", || authority()?.issue("spiffe://dev.local/credvault", Some(address.ip())))?;
+        for service in SERVICES {
+            self.write_pair(service, || authority()?.issue(&format!("spiffe://dev.local/{service}"), None))?;
+        }
+        self.write("root.key", || {
+            let mut key = [0; 32];
+            credvault_crypto::SystemRandom.fill(&mut key)?;
+            Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
+        })?;
+        self.write("policies.cedar", || Ok(POLICIES.to_owned()))?;
+        self.write("credvault.toml", || Ok(CONFIGURATION.to_owned()))?;
+        self.write("profile.toml", || Ok(toml::to_string(&profile("app", address.port(), Path::new("")))?))
+    }
+
+    fn write_pair(&self, name: &str, make: impl FnOnce() -> anyhow::Result<Issued>) -> anyhow::Result<()> {
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        match (self.0.join(&certificate).exists(), self.0.join(&key).exists()) {
+            (true, true) => return Ok(()),
+            (false, false) => {}
+            _ => anyhow::bail!(
+                "{name}.pem and {name}.key belong together and one is missing: delete the other, too"
+            ),
+        }
+        let issued = make()?;
+        // The key first: a certificate without its key would look complete after a crash in between.
+        self.write(&key, || Ok(issued.key))?;
+        self.write(&certificate, || Ok(issued.certificate))
+    }
+
+    /// Writes a file that only its owner may read, unless it exists. It appears whole or not at all.
+    fn write(&self, name: &str, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        let failed = || format!("{} cannot be written", path.display());
+        let unfinished = self.0.join(format!(".{name}.unfinished"));
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+        let mut file = file.with_context(failed)?;
+        file.write_all(make()?.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
+        std::fs::rename(&unfinished, &path).with_context(failed)
+    }
+
+    /// Writes a provider's file, which is the program's own and so overwritten, and tells in which folder.
+    pub(super) fn write_provider(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.0.join("catalog");
+        let path = folder.join(format!("{name}.toml"));
+        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text));
+        written.with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(folder)
+    }
+
+    fn read(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.0.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+    }
+
+    /// The folder's configuration, served at these addresses.
+    pub(super) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> RawSettings {
+        let overrides = [("server.address", address), ("server.admin_address", admin)];
+        let overrides = overrides.map(|(key, address)| (key.to_owned(), address.to_string()));
+        RawSettings::read(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)
+    }
+
+    /// The address that the folder's profile names.
+    pub(super) fn served_at(&self) -> Result<String, Failure> {
+        let text = self.read("profile.toml")?;
+        Ok(Profile::parse(&self.0.join("profile.toml"), &text)?.address)
+    }
+
+    /// How a service of the folder calls a vault at `port`.
+    pub(super) fn profile(&self, service: &str, port: u16) -> Profile {
+        profile(service, port, &self.0)
+    }
+}
+
+fn profile(service: &str, port: u16, folder: &Path) -> Profile {
+    Profile {
+        address: format!("https://localhost:{port}"),
+        authority: folder.join("ca.pem"),
+        certificate: folder.join(format!("{service}.pem")),
+        key: folder.join(format!("{service}.key")),
+        // The operator works on all tenants and so for none.
+        tenant: (service != "operator").then(|| TENANT.to_owned()),
+        user: None,
+        token_file: None,
+    }
+}

@@ -1,0 +1,259 @@
+//! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
+//! provider, come back here, and leave with a result for the page that opened them, or after the person has decided.
+//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has
+//! written is.
+
+mod page;
+mod refused;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use credvault_domain::ProviderId;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use credvault_operations::Context;
+use credvault_operations::consents::browser::{Browser, Browsers, Parameters, Returned, Started};
+use page::Page;
+use refused::{page_of, page_of_refusal};
+
+use super::port::HEAD_TIMEOUT;
+
+/// The largest query, form and hand-off.
+const LARGEST: usize = 64 * 1024;
+/// How many requests look into the vault at once: the database is everybody's.
+const TURNS: usize = 16;
+
+/// What all requests are served with.
+struct Port {
+    browsers: Browsers,
+    /// Whether browsers come by https.
+    secure: bool,
+    turns: Semaphore,
+}
+
+/// The routes of the port. Browsers reach it at `url`.
+pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
+    let (secure, turns) = (url.starts_with("https:"), Semaphore::new(TURNS));
+    let port = Port { browsers: Browsers::new(context), secure, turns };
+    Router::new()
+        .route("/", get(home))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
+        .route("/oauth/start", get(start))
+        .route("/oauth/callback/{provider}", get(callback).post(posted))
+        .route("/oauth/return/{page}", get(returned))
+        .route("/oauth/confirm", post(confirm))
+        .route("/oauth/handoff/{provider}", post(handoff))
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
+        .layer(map_response(move |mut response: Response| async move {
+            page::harden(response.headers_mut(), secure);
+            response
+        }))
+        .with_state(Arc::new(port))
+}
+
+async fn home(State(port): State<Arc<Port>>) -> Response {
+    port.show(page::home())
+}
+
+async fn nothing(State(port): State<Arc<Port>>) -> Response {
+    port.show(page::not_found())
+}
+
+async fn other_method(State(port): State<Arc<Port>>) -> Response {
+    port.show(page::other_method())
+}
+
+async fn start(
+    State(port): State<Arc<Port>>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let query = parameters(query.as_deref().unwrap_or_default());
+    let browser = Browser { id: port.cookie(&headers), address: source };
+    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
+    match port.browsers.start(&query, &browser).await {
+        Ok(Started { url, browser }) => {
+            let mut response = see_other(&url);
+            // It is ASCII without line breaks.
+            HeaderValue::try_from(port.set_cookie(&browser)).into_iter().for_each(|value| {
+                response.headers_mut().insert(header::SET_COOKIE, value);
+            });
+            response
+        }
+        Err(refused) => port.show(page_of(refused)),
+    }
+}
+
+async fn callback(
+    State(port): State<Arc<Port>>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let query = parameters(query.as_deref().unwrap_or_default());
+    let browser = Browser { id: port.cookie(&headers), address: source };
+    let work = Arc::clone(&port);
+    port.whole(async move {
+        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+        match work.browsers.callback(&provider, query, &browser).await {
+            Ok(page) => Next::Returned(page),
+            Err(refused) => Next::Page(page_of(refused)),
+        }
+    })
+    .await
+}
+
+/// A provider that has the browser post its answer (`response_mode=form_post`) does so from its own site, and browsers
+/// keep the cookie back from that. So they are sent here once more, by GET.
+async fn posted(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
+    let Ok(provider) = ProviderId::parse(&provider) else { return port.show(page::not_found()) };
+    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    see_other(&format!("/oauth/callback/{provider}?{query}"))
+}
+
+async fn returned(
+    State(port): State<Arc<Port>>,
+    Path(page): Path<String>,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let browser = Browser { id: port.cookie(&headers), address: source };
+    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
+    port.show(match port.browsers.returned(&page, &browser).await {
+        Ok(returned) => page_of_returned(returned),
+        Err(refusal) => page_of_refusal(&refusal),
+    })
+}
+
+async fn confirm(
+    State(port): State<Arc<Port>>,
+    ConnectInfo(source): ConnectInfo<IpAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
+    let browser = Browser { id: port.cookie(&headers), address: source };
+    let work = Arc::clone(&port);
+    port.whole(async move {
+        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        let connects = field("decision") == "connect";
+        Next::Page(match work.browsers.decided(field("consent"), connects, &browser).await {
+            Ok(provider) => page_of_connected(&provider),
+            Err(refused) => page_of(refused),
+        })
+    })
+    .await
+}
+
+/// What a form holds; `None` if it is too large or does not arrive.
+async fn form(body: Body) -> Option<Parameters> {
+    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await.ok()?.ok()?;
+    Some(parameters(&String::from_utf8_lossy(&body)))
+}
+
+/// 303, so that nothing but a GET goes on (RFC 9700, section 4.12).
+fn see_other(url: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    // It is ASCII without line breaks.
+    HeaderValue::try_from(url).into_iter().for_each(|value| {
+        response.headers_mut().insert(header::LOCATION, value);
+    });
+    response
+}
+
+/// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
+/// taken with 200.
+async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
+    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await;
+    let taken = match (body, port.turn().await) {
+        (Ok(Ok(body)), Some(_turn)) => port.browsers.deliver_keys(&provider, &body).await,
+        _ => false,
+    };
+    if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response()
+}
+
+/// Where a browser goes next.
+enum Next {
+    /// To a page of the vault's own with this in its address, which can be loaded again.
+    Returned(String),
+    /// Nowhere: it shows this page.
+    Page(Page),
+}
+
+/// Reads a query or a form. What comes twice counts once: the last, as everywhere here.
+fn parameters(text: &str) -> Parameters {
+    url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
+/// The page of a consent that has come back.
+fn page_of_returned(returned: Returned) -> Page {
+    match returned {
+        Returned::ToPage { page, result } => {
+            let shown = Page::plain(StatusCode::OK, "returned", "Almost done", "The provider has answered.");
+            shown.telling(Some(page), "returned").with_result(result)
+        }
+        Returned::ToPerson(question) => {
+            let text = "Confirm only if you have begun this yourself, and the place where you did shows the same code.";
+            let page = Page::plain(StatusCode::OK, "confirm", "Connect this account?", text);
+            Page { question: Some(question), ..page }
+        }
+    }
+}
+
+fn page_of_connected(provider: &str) -> Page {
+    let text = format!("{provider} is connected. You may close this window.");
+    Page::plain(StatusCode::OK, "connected", "Connected", text)
+}
+
+impl Port {
+    /// Does something to its end, even if the window is closed meanwhile: a code is spent once it was sent.
+    async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Response {
+        match tokio::spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
+            Next::Page(page) => self.show(page),
+            Next::Returned(page) => see_other(&format!("/oauth/return/{page}")),
+        }
+    }
+
+    /// Waits for a turn, as long as the head of a request may take. Never closed.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(HEAD_TIMEOUT, self.turns.acquire()).await.ok()?.ok()
+    }
+
+    fn show(&self, page: Page) -> Response {
+        metrics::counter!("credvault_pages_total", "page" => page.kind, "reason" => page.reason).increment(1);
+        page.into_response()
+    }
+
+    /// The prefix has browsers accept it from this very host by https only.
+    fn cookie_name(&self) -> &'static str {
+        if self.secure { "__Host-credvault" } else { "credvault" }
+    }
+
+    /// What this browser is recognised by.
+    fn cookie(&self, headers: &HeaderMap) -> Option<String> {
+        let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = all.flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(name, value)| *name == self.cookie_name() && value.len() <= 128)?;
+        Some(value.to_owned())
+    }
+
+    /// `Lax`, because the provider sends the browser back from its own site.
+    fn set_cookie(&self, browser: &str) -> String {
+        let secure = if self.secure { "; Secure" } else { "" };
+        format!("{}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax{secure}", self.cookie_name())
+    }
+}
