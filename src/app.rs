@@ -161,8 +161,7 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartE
 /// How often callers may call.
 fn rates(settings: &Settings) -> RateSettings {
     RateSettings {
-        calls_per_second: settings.limits.rate_per_second,
-        calls_at_once: settings.limits.rate_burst,
+        calls: settings.limits.rate,
         forced_refreshes_per_minute: settings.broker.forced_refreshes_per_minute,
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use credvault_operations::CallRate;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
@@ -90,15 +91,6 @@ pub struct Limits {
     pub response_bytes: usize,
     /// How long a client may leave an answer unread, up to twice that.
     pub unread_response_wait: Duration,
-}
-
-/// How fast one service may call for one tenant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CallRate {
-    /// Calls per second in the long run.
-    pub per_second: NonZeroU32,
-    /// Calls at the same moment.
-    pub burst: NonZeroU32,
 }
 
 impl LimitsSection {

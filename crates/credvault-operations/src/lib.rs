@@ -46,7 +46,7 @@ use credvault_domain::Violations;
 pub use call::{Call, Context, Done, Entry, Parts, Repeat, record_refusal, run, tenant_name};
 pub use credvault_domain::Permit;
 pub use credvault_store::{Recorded, Write};
-pub use limits::RateSettings;
+pub use limits::{CallRate, RateSettings};
 pub use paging::Paging;
 pub use refusal::{Class, Refusal};
 

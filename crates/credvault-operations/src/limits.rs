@@ -15,15 +15,22 @@ const RECORDED_REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it 
 /// How many refusals of one service are recorded at once.
 const RECORDED_REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero");
 
-/// What operators set. Zero means no limit.
+/// What operators set. `None` means no limit.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct RateSettings {
-    /// How many calls one service may make for one tenant each second.
-    pub calls_per_second: u32,
-    /// How many of them may come at once; zero means as many as in a second.
-    pub calls_at_once: u32,
+    /// How fast one service may call for one tenant.
+    pub calls: Option<CallRate>,
     /// How many refreshes the callers of one tenant may insist on each minute.
-    pub forced_refreshes_per_minute: u32,
+    pub forced_refreshes_per_minute: Option<NonZeroU32>,
+}
+
+/// How fast one service may call for one tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallRate {
+    /// Calls per second in the long run.
+    pub per_second: NonZeroU32,
+    /// Calls at the same moment.
+    pub burst: NonZeroU32,
 }
 
 /// The counts.
@@ -36,17 +43,14 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn new(settings: RateSettings) -> Self {
-        let per_second = NonZeroU32::new(settings.calls_per_second);
-        let calls_at_once = per_second.map(|rate| NonZeroU32::new(settings.calls_at_once).unwrap_or(rate));
-        let calls =
-            per_second.zip(calls_at_once).map(|(rate, burst)| Quota::per_second(rate).allow_burst(burst));
-        let forced = NonZeroU32::new(settings.forced_refreshes_per_minute).map(Quota::per_minute);
+        let calls = settings.calls.map(|rate| Quota::per_second(rate.per_second).allow_burst(rate.burst));
+        let forced = settings.forced_refreshes_per_minute.map(Quota::per_minute);
         let refusals = Quota::per_second(RECORDED_REFUSALS_PER_SECOND).allow_burst(RECORDED_REFUSALS_AT_ONCE);
         Self {
             calls: calls.map(DefaultKeyedRateLimiter::keyed),
             forced_refreshes: forced.map(DefaultKeyedRateLimiter::keyed),
             recorded_refusals: DefaultKeyedRateLimiter::keyed(refusals),
-            calls_at_once,
+            calls_at_once: settings.calls.map(|rate| rate.burst),
         }
     }
 
