@@ -125,7 +125,11 @@ async fn what_the_apps_key_signs_is_for_the_account_that_the_provider_has_confir
     // The provider accepts acme's token at its shop.
     let tokens = connected.provider.issue("s-1", &["read"]);
     let shop = acme.create(with_token(of_shop("shop", "s-1"), &tokens.access_token)).await.unwrap().id;
-    assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Invalid, false), "nobody has asked it yet");
+    assert_eq!(
+        told(&acme, &shop).await,
+        (v1::WebhookVerdict::Invalid, false),
+        "the provider has not confirmed it yet"
+    );
     let test = v1::TestConnectionRequest { connection_id: shop.clone() };
     acme.connections().test_connection(test).await.unwrap();
     assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Valid, true));
@@ -138,7 +142,7 @@ async fn what_the_apps_key_signs_is_for_the_account_that_the_provider_has_confir
     assert_eq!(told(&globex, &pasted).await, (v1::WebhookVerdict::Invalid, false));
     let claiming = globex.create(of_shop("claiming", "s-1")).await.unwrap().id;
     assert_eq!(told(&globex, &claiming).await, (v1::WebhookVerdict::Valid, false), "it is the provider's");
-    // What nobody has connected is for what concerns the app as a whole, each delivery once.
+    // A delivery for an account without a connection concerns the app as a whole. Each counts once.
     let whole = globex.create(connection_request("whole")).await.unwrap().id;
     assert_eq!(told(&globex, &whole).await, (v1::WebhookVerdict::Repeated, false));
     assert_eq!(told(&acme, &shop).await, (v1::WebhookVerdict::Valid, true));

@@ -75,7 +75,11 @@ async fn the_page_that_opened_the_window_completes_the_consent(builder: VaultBui
     assert_eq!(page.headers["cache-control"], "no-store");
     assert!(!page.body.contains(&parameters["code"]));
     assert_eq!(page.body.matches("<script").count(), 1);
-    assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting, "not before somebody completes it");
+    assert_eq!(
+        state(&app, &id).await.0,
+        v1::ConnectionState::Connecting,
+        "not before the consent is complete"
+    );
 
     // Not by another tenant, not with another consent's way back, and once only.
     let result = page.data("result");
@@ -111,7 +115,7 @@ async fn what_one_browser_began_no_other_finishes(builder: VaultBuilder) {
         let stranger = theirs.get(CALLBACK, &parameters).await;
         assert_eq!(stranger.status, 403);
         assert_eq!(stranger.title(), "This was begun elsewhere");
-        assert!(!stranger.body.contains("data-"), "nobody is told by a stranger");
+        assert!(!stranger.body.contains("data-"), "another browser ends nothing");
     }
     // The result in the hands of another session, and the raw callback in the hands of a back end.
     let page = mine.get(CALLBACK, &parameters).await;
@@ -156,7 +160,7 @@ async fn the_person_confirms_by_the_code_that_the_beginner_shows(builder: VaultB
     assert_eq!(again.reason(), "STATE_REPLAYED");
     assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
 
-    // What a page was told of, nobody confirms here.
+    // A consent that a page completes has no confirmation here.
     let begun = begin(&app, &id, ORIGIN, "").await;
     let parameters = mine.allow(&begun).await;
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();

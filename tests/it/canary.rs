@@ -181,13 +181,13 @@ async fn requests_with_secrets_fail(scene: &Scene, app: &Client, id: &str) -> Ve
     };
     let mut unreadable = vec![0x12, 14, 0x0a, 12, 0x0a, 1, b'k', 0x12, 7];
     unreadable.extend(b"CANARY\xff");
-    let nobody = app.without_tenant();
+    let without_tenant = app.without_tenant();
     vec![
         app.create(generic("main", "CANARY-taken")).await.unwrap_err(),
         app.create(shop).await.unwrap_err(),
         app.raw("/credvault.v1.VaultService/PutCredential", unreadable).await.unwrap_err(),
-        nobody.bearing("CANARY.CANARY.CANARY").fetch(by_id(id)).await.unwrap_err(),
-        nobody.with("x-tenant-id", "CANARY CANARY").fetch(by_id(id)).await.unwrap_err(),
+        without_tenant.bearing("CANARY.CANARY.CANARY").fetch(by_id(id)).await.unwrap_err(),
+        without_tenant.with("x-tenant-id", "CANARY CANARY").fetch(by_id(id)).await.unwrap_err(),
         scene.client("reader").await.acting_for("acme", None).fetch(by_id(id)).await.unwrap_err(),
     ]
 }

@@ -29,7 +29,7 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
     let good = issue(LeafSpec::service(SERVICE));
     assert_eq!(told(&vault, Some(&good)).await.as_deref(), Some("NotFound CREDENTIAL_NOT_CONFIGURED"));
 
-    // No handshake without a certificate, with an expired one, a future one, or one that nobody trusted has signed.
+    // No handshake without a certificate, with an expired one, a future one, or one of an authority that is not trusted.
     let expired =
         LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SERVICE) };
     let future =

@@ -10,12 +10,12 @@ use crate::harness::{VaultBuilder, by_id, refusal};
 use crate::on_both;
 
 on_both![
-    a_consent_connects_once_and_for_whoever_began_it,
-    a_consent_is_completed_by_the_user_who_began_it_whatever_others_reach,
+    a_consent_connects_once_and_for_the_caller_that_began_it,
+    only_the_user_who_began_a_consent_completes_it,
     a_consent_that_is_denied_forged_or_late_connects_nothing,
 ];
 
-async fn a_consent_connects_once_and_for_whoever_began_it(builder: VaultBuilder) {
+async fn a_consent_connects_once_and_for_the_caller_that_began_it(builder: VaultBuilder) {
     let connected = builder.start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let id = app.create(connection_request("main")).await.unwrap().id;
@@ -57,7 +57,7 @@ async fn a_consent_connects_once_and_for_whoever_began_it(builder: VaultBuilder)
     assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
 }
 
-async fn a_consent_is_completed_by_the_user_who_began_it_whatever_others_reach(builder: VaultBuilder) {
+async fn only_the_user_who_began_a_consent_completes_it(builder: VaultBuilder) {
     let connected = builder.start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let portal = connected.vault.client("portal").await;

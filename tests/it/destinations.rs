@@ -32,7 +32,7 @@ fn settings(pairs: &[(&str, &str)]) -> Struct {
 struct Shop {
     connected: Connected,
     app: Client,
-    /// Where the customer's shop is, and where somebody would like its key to be sent.
+    /// The customer's host. An attacker wants the key at `evil_host`.
     honest: String,
     evil: Receiver,
     evil_host: String,

@@ -260,7 +260,7 @@ async fn a_tenant_that_does_everything_wrong_costs_another_hardly_anything() {
     eventually("the attack has begun", || async { scene.asked.load(Ordering::SeqCst) >= 3 }).await;
     let beside = scene.measure("beside").await;
 
-    // The other tenant looks up keys, too: what nobody knows is refused as such, and not for want of look-ups.
+    // The other tenant looks up keys, too: an unknown key is refused as unknown, and not for lack of look-ups.
     let id = scene.ended(&scene.victim, "webhooks", "good-webhooks").await;
     let looked_up = scene.victim.vault().verify_webhook(webhook(&id, "of-the-victim")).await;
     assert_eq!(looked_up.unwrap().into_inner().verdict(), v1::WebhookVerdict::Invalid);

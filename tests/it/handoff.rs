@@ -79,13 +79,13 @@ fn returned(state: &str, success: &str) -> BTreeMap<String, String> {
 }
 
 on_both![
-    keys_are_handed_over_and_usable_once_somebody_completes_it,
+    delivered_keys_are_usable_once_the_consent_is_complete,
     the_person_confirms_and_no_table_shows_the_keys,
     what_is_no_hand_off_of_an_open_consent_is_refused_alike,
     a_return_without_keys_or_with_a_denial_ends_it,
 ];
 
-async fn keys_are_handed_over_and_usable_once_somebody_completes_it(builder: VaultBuilder) {
+async fn delivered_keys_are_usable_once_the_consent_is_complete(builder: VaultBuilder) {
     let connected = connected(builder).await;
     let app = connected.vault.app("acme").await;
     let id = shop(&app, "main").await;
@@ -110,7 +110,7 @@ async fn keys_are_handed_over_and_usable_once_somebody_completes_it(builder: Vau
     assert_eq!(
         app.fetch(by_id(&id)).await.unwrap().fields["consumer_key"],
         KEY,
-        "not before somebody completes it"
+        "not before the consent is complete"
     );
     let other = connected.vault.app("other").await;
     assert_eq!(

@@ -1,6 +1,6 @@
 //! The isolation matrix, generated from the descriptors: every RPC that takes a connection's id, times every id that is
 //! not the caller's, times every kind of caller, answers exactly as it does for an id that never existed. And every RPC
-//! that can name a user is refused to whoever does not reach that user.
+//! that can name a user is refused to a caller that does not reach that user.
 
 mod event_endpoints;
 mod foreign_ids;

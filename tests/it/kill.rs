@@ -22,7 +22,7 @@ async fn killed(vault: TestVault) {
     let process = Arc::new(Process::serve(folder, &[]).unwrap());
     let create = v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() };
     connect(&process, "operator").await.admin().create_tenant(create).await.unwrap();
-    // Where nobody is: what is written for it stays to be counted.
+    // A name without an address: deliveries stay in the table and can be counted.
     let events = v1::PutEventEndpointRequest {
         tenant_id: "acme".into(),
         url: "https://events.invalid/".into(),

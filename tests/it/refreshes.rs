@@ -66,7 +66,7 @@ async fn many_fetches_on_four_replicas_refresh_an_expired_token_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_is_told_and_recovered_by_the_providers_rule() {
+async fn a_lost_answer_is_shown_and_recovered_by_the_providers_rule() {
     // The same token is taken again within the grace time.
     let connected = VaultBuilder::sqlite().start_with_provider(GRACE).await;
     connected.provider.behave(|behaviour| {

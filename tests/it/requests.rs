@@ -55,7 +55,7 @@ async fn a_request_id_is_one_of_its_user(builder: VaultBuilder) {
     let app = vault.app("acme").await;
     let portal = vault.client("portal").await;
     let mut made = std::collections::BTreeSet::new();
-    // Whatever they reach: two users of one service, nobody, and both of another service.
+    // Two users of one service, no user, and the same of another service.
     for service in [&app, &portal] {
         for user in [Some("u1"), Some("u2"), None] {
             let client = service.acting_for("acme", user);

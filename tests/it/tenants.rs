@@ -5,9 +5,9 @@ use credvault::proto::v1;
 use crate::harness::{VaultBuilder, by_id, by_provider, generic, refusal};
 use crate::on_both;
 
-on_both![a_tenant_must_be_named_by_somebody_who_may, refusals_are_on_record_where_they_belong];
+on_both![a_tenant_must_be_named_by_a_service_that_may, refusals_are_on_record_where_they_belong];
 
-async fn a_tenant_must_be_named_by_somebody_who_may(builder: VaultBuilder) {
+async fn a_tenant_must_be_named_by_a_service_that_may(builder: VaultBuilder) {
     let vault = builder.start().await;
     let app = vault.app("acme").await;
     app.create(generic("main", "CANARY")).await.unwrap();
@@ -67,7 +67,7 @@ async fn refusals_are_on_record_where_they_belong(builder: VaultBuilder) {
     };
     assert_eq!(reasons(frozen.events().await), ["CREDENTIAL_NOT_CONFIGURED", "POLICY_DENIED"]);
     assert_eq!(reasons(app.events().await), Vec::<String>::new());
-    // What nobody vouched for is in the platform's own log, and so is administration, whoever tried it.
+    // A call without a verified tenant is in the platform's log, and so is refused administration.
     let expected = ["TENANT_MISSING", "TENANT_NOT_FOUND", "POLICY_DENIED"];
     assert_eq!(reasons(vault.client("operator").await.events().await), expected);
 }

@@ -46,11 +46,11 @@ async fn the_vaults_own_tests_leave_callers_their_refreshes() {
 }
 
 on_both![
-    a_withdrawn_key_and_a_foreign_one_show_before_somebody_needs_them,
+    a_withdrawn_key_and_a_foreign_one_show_before_a_caller_needs_them,
     of_several_replicas_one_makes_a_test,
 ];
 
-async fn a_withdrawn_key_and_a_foreign_one_show_before_somebody_needs_them(builder: VaultBuilder) {
+async fn a_withdrawn_key_and_a_foreign_one_show_before_a_caller_needs_them(builder: VaultBuilder) {
     let connected = builder.start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let id = app.create(key("shop-1")).await.unwrap().id;

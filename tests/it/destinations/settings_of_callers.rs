@@ -83,7 +83,7 @@ async fn an_account_that_a_caller_claims_saves_no_grant(builder: VaultBuilder) {
     };
     let mine = consented(&alice, "alice", "mine").await;
     assert_eq!(mine.confirmed_account_id, "shop-1");
-    // Another user claims the account, with a token of nobody's, and even has a grant of its own.
+    // Another user claims the account with an invalid token, and even has a grant of its own.
     let claim = v1::CreateConnectionRequest {
         external_account_id: "shop-1".into(),
         credential: Some(input(&[("access_token", "junk"), ("refresh_token", "junk")])),
@@ -95,7 +95,11 @@ async fn an_account_that_a_caller_claims_saves_no_grant(builder: VaultBuilder) {
     consented(&mallory, "mallory", "own").await;
     let disconnect = v1::DisconnectConnectionRequest { connection_id: mine.id.clone(), ..Default::default() };
     let gone = alice.connections().disconnect_connection(disconnect).await.unwrap().into_inner();
-    assert_eq!(gone.connection.unwrap().revocation(), v1::Revocation::Done, "nobody else's claim counts");
+    assert_eq!(
+        gone.connection.unwrap().revocation(),
+        v1::Revocation::Done,
+        "another user's claim does not count"
+    );
 }
 
 /// Places that are no public ones are refused when they are stored: callers would be handed them as base URLs.

@@ -12,14 +12,14 @@ use crate::harness::{VaultBuilder, eventually, generic, refusal};
 use crate::on_both;
 
 on_both![
-    signed_events_reach_the_tenant_and_the_platform_and_nobody_else,
+    signed_events_reach_the_tenant_and_the_platform_and_no_other_tenant,
     a_receiver_that_fails_gets_the_same_event_until_it_recovers,
-    what_nobody_took_for_a_day_is_a_dead_letter_that_can_be_sent_again,
+    an_event_that_fails_for_a_day_is_a_dead_letter_that_can_be_sent_again,
     a_receiver_that_is_gone_gets_nothing_until_it_is_registered_again,
-    one_receiver_that_does_not_answer_holds_up_nobody,
+    one_receiver_that_does_not_answer_delays_no_other,
 ];
 
-async fn signed_events_reach_the_tenant_and_the_platform_and_nobody_else(builder: VaultBuilder) {
+async fn signed_events_reach_the_tenant_and_the_platform_and_no_other_tenant(builder: VaultBuilder) {
     let (vault, operator) = started(builder).await;
     let app = vault.app("acme").await;
     let other = vault.app("other").await;
@@ -117,7 +117,7 @@ async fn a_receiver_that_fails_gets_the_same_event_until_it_recovers(builder: Va
     assert!(!secret.is_empty());
 }
 
-async fn what_nobody_took_for_a_day_is_a_dead_letter_that_can_be_sent_again(builder: VaultBuilder) {
+async fn an_event_that_fails_for_a_day_is_a_dead_letter_that_can_be_sent_again(builder: VaultBuilder) {
     let (vault, operator) = started(builder).await;
     let app = vault.app("acme").await;
     let receiver = Receiver::start().await;
@@ -174,7 +174,7 @@ async fn a_receiver_that_is_gone_gets_nothing_until_it_is_registered_again(build
     got(&receiver, 3).await;
 }
 
-async fn one_receiver_that_does_not_answer_holds_up_nobody(builder: VaultBuilder) {
+async fn one_receiver_that_does_not_answer_delays_no_other(builder: VaultBuilder) {
     let (vault, operator) = started(builder).await;
     let app = vault.app("acme").await;
     let silent = Receiver::start().await;

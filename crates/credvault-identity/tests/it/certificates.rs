@@ -109,7 +109,7 @@ fn an_authority_vouches_for_its_own_trust_domain_only() {
 }
 
 #[test]
-fn nobody_elses_certificates_pass_the_handshake() {
+fn certificates_that_are_not_trusted_or_not_valid_now_do_not_pass_the_handshake() {
     let fixture = fixture();
     assert!(!fixture.handshake(&Leaf::self_signed(&LeafSpec::service(SYNC))));
     assert!(!fixture.handshake(&Authority::new("three").service(SYNC)));

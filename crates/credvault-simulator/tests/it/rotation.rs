@@ -84,7 +84,7 @@ async fn or_new_tokens_come_and_those_given_before_are_superseded() {
     assert_eq!(family.generation, 1);
     assert_eq!(family.current_refresh_token.as_str(), kept.as_str());
     pass(GRACE).await;
-    assert_eq!(fixture.refresh(&lost).await.0, 400, "a stale token that somebody stored");
+    assert_eq!(fixture.refresh(&lost).await.0, 400, "a stale token that a client has stored");
     assert_eq!(fixture.refresh(&kept).await.0, 400, "and it took the good one along");
 }
 

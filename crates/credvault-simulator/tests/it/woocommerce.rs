@@ -79,7 +79,7 @@ async fn nothing_is_posted_on_deny() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_takes_do_not_work() {
+async fn keys_that_the_callback_refuses_do_not_work() {
     let fixture = Fixture::start().await;
     let (callback, taken) = app(StatusCode::INTERNAL_SERVER_ERROR).await;
     let allow = request(&callback, &[("decision", "allow"), ("account", "shop-5")]);

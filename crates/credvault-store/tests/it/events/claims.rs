@@ -11,13 +11,13 @@ use crate::fixture::{Fixture, write};
 use crate::on_both;
 
 on_both![
-    a_claimed_event_is_nobody_elses_until_its_lease_is_over,
+    a_claimed_event_is_not_claimed_again_until_its_lease_is_over,
     many_who_claim_at_once_get_each_event_once,
-    a_tenant_with_much_that_is_due_hides_nobody_elses,
+    a_tenant_with_many_due_events_hides_no_other_tenants,
     a_search_goes_on_until_it_has_met_every_endpoint,
 ];
 
-async fn a_claimed_event_is_nobody_elses_until_its_lease_is_over(fixture: &Fixture) {
+async fn a_claimed_event_is_not_claimed_again_until_its_lease_is_over(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
     let id = fixture.connection(&acme, "a").await.id;
@@ -59,7 +59,7 @@ async fn many_who_claim_at_once_get_each_event_once(fixture: &Fixture) {
     assert_eq!(count, 24);
 }
 
-async fn a_tenant_with_much_that_is_due_hides_nobody_elses(fixture: &Fixture) {
+async fn a_tenant_with_many_due_events_hides_no_other_tenants(fixture: &Fixture) {
     let hog = fixture.tenant("hog").await;
     let away = fixture.tenant("away").await;
     let small = fixture.tenant("small").await;

@@ -63,7 +63,7 @@ async fn an_event_is_written_with_its_change_or_not_at_all(fixture: &Fixture) {
     let newest = deliveries(fixture, &platform).await.remove(0);
     assert!(newest.body.contains(r#""tenant_id":null"#));
     assert!(newest.body.contains(r#""kind":"platform""#));
-    assert_eq!(deliveries(fixture, &acme).await.len(), 2, "the platform's own are nobody else's");
+    assert_eq!(deliveries(fixture, &acme).await.len(), 2, "the platform's events are for the platform alone");
 }
 
 async fn every_way_a_connection_can_go_is_told_once(fixture: &Fixture) {

@@ -11,13 +11,13 @@ use crate::fixture::{Fixture, repeatable, soon, write};
 use crate::on_both;
 
 on_both![
-    an_endpoint_with_much_goes_in_pieces_and_is_nobodys_meanwhile,
-    much_that_waits_at_an_endpoint_that_is_gone_is_given_up_in_pieces,
-    much_that_nobody_took_in_time_is_given_up_in_pieces,
-    much_that_waits_at_a_broken_endpoint_rests_with_one_alarm,
+    an_endpoint_with_many_deliveries_is_deleted_in_pieces_and_is_hidden_meanwhile,
+    many_deliveries_of_an_endpoint_that_is_gone_are_given_up_in_pieces,
+    many_expired_deliveries_are_given_up_in_pieces,
+    many_deliveries_of_a_broken_endpoint_wait_with_one_alarm,
 ];
 
-async fn an_endpoint_with_much_goes_in_pieces_and_is_nobodys_meanwhile(fixture: &Fixture) {
+async fn an_endpoint_with_many_deliveries_is_deleted_in_pieces_and_is_hidden_meanwhile(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
     let id = fixture.connection(&acme, "a").await.id;
@@ -66,7 +66,7 @@ async fn an_endpoint_with_much_goes_in_pieces_and_is_nobodys_meanwhile(fixture: 
     assert_eq!(fixture.count("event_endpoints").await, 15);
 }
 
-async fn much_that_waits_at_an_endpoint_that_is_gone_is_given_up_in_pieces(fixture: &Fixture) {
+async fn many_deliveries_of_an_endpoint_that_is_gone_are_given_up_in_pieces(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
     let id = fixture.connection(&acme, "a").await.id;
@@ -82,7 +82,7 @@ async fn much_that_waits_at_an_endpoint_that_is_gone_is_given_up_in_pieces(fixtu
     assert_eq!(fixture.text(dead).await, "701");
 }
 
-async fn much_that_nobody_took_in_time_is_given_up_in_pieces(fixture: &Fixture) {
+async fn many_expired_deliveries_are_given_up_in_pieces(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
     let id = fixture.connection(&acme, "a").await.id;
@@ -99,7 +99,7 @@ async fn much_that_nobody_took_in_time_is_given_up_in_pieces(fixture: &Fixture) 
     assert_eq!(fixture.count("event_deliveries").await, 0);
 }
 
-async fn much_that_waits_at_a_broken_endpoint_rests_with_one_alarm(fixture: &Fixture) {
+async fn many_deliveries_of_a_broken_endpoint_wait_with_one_alarm(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     let at = endpoint(fixture, &acme, &[EventType::CredentialChanged]).await;
     let id = fixture.connection(&acme, "a").await.id;

@@ -13,7 +13,7 @@ use crate::on_both;
 on_both![
     one_of_many_claims_and_what_it_stores_is_served,
     a_credential_that_was_replaced_meanwhile_is_not_overwritten,
-    while_the_provider_may_be_at_it_nobody_sends_again_whoever_insists_and_whatever_a_test_says,
+    while_the_provider_may_be_working_no_caller_and_no_test_sends_the_token_again,
     an_attempt_that_was_not_sent_uses_nothing_up,
     a_claim_that_an_error_left_behind_does_not_stay,
     a_destroyed_version_leaves_no_tokens_behind,
@@ -88,9 +88,7 @@ async fn a_credential_that_was_replaced_meanwhile_is_not_overwritten(fixture: &F
     assert_eq!(connection.state, ConnectionState::Connected);
 }
 
-async fn while_the_provider_may_be_at_it_nobody_sends_again_whoever_insists_and_whatever_a_test_says(
-    fixture: &Fixture,
-) {
+async fn while_the_provider_may_be_working_no_caller_and_no_test_sends_the_token_again(fixture: &Fixture) {
     let retry_time = fixture.clock.now().after(Duration::from_secs(60));
     for (account, pause, binds) in [
         ("a", Pause::AtWork, true),

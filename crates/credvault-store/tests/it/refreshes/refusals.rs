@@ -80,7 +80,7 @@ async fn what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time
     fixture.clock.advance(Duration::from_secs(90));
     refreshes.put_off(&place, seen, true).await.unwrap();
     assert_eq!(due(fixture).await, [(place.clone(), seen)]);
-    // What is disabled or deleted waits for whoever changes that.
+    // A disabled or deleted connection waits until it is enabled or undeleted.
     refreshes.put_off(&place, seen, false).await.unwrap();
     assert_eq!(due(fixture).await, []);
 }

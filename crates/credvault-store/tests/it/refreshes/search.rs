@@ -11,14 +11,14 @@ use crate::fixture::Fixture;
 use crate::on_both;
 
 on_both![
-    a_budget_is_spent_once_whoever_spends_it,
+    all_replicas_spend_one_budget,
     what_is_not_asked_does_not_crowd_out_the_rest,
     a_thousand_due_of_one_tenant_hide_none_of_another,
     a_stored_app_wakes_what_waits_for_it_and_nothing_else,
     what_is_due_is_found_and_a_failure_waits,
 ];
 
-async fn a_budget_is_spent_once_whoever_spends_it(fixture: &Fixture) {
+async fn all_replicas_spend_one_budget(fixture: &Fixture) {
     let app = |client: &str| AppKey {
         provider: ProviderId::parse("generic").unwrap(),
         client_id: Some(client.into()),
@@ -33,7 +33,7 @@ async fn a_budget_is_spent_once_whoever_spends_it(fixture: &Fixture) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(begun.elapsed() >= cost - Duration::from_millis(5), "{:?}", begun.elapsed());
-    // A clock that was an hour ahead has stopped nobody.
+    // A clock that was an hour ahead stops no caller.
     fixture.execute("UPDATE budgets SET time = time + 3600000000").await;
     assert!(store.spend(&app("one"), cost).await.unwrap());
 }
@@ -145,7 +145,7 @@ async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
     let (place, seen) = renewing(fixture, &scope, "a").await;
     assert_eq!(due(fixture).await, [(place.clone(), seen)]);
     let ours = claimed(&fixture.store, &place, seen).await;
-    assert_eq!(due(fixture).await, [], "somebody is at it");
+    assert_eq!(due(fixture).await, [], "another process has the claim");
     let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
     fixture
         .store
@@ -160,7 +160,7 @@ async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
     assert!(
         matches!(claim(false).await, Claim::Later { time, pause: Pause::Unavailable, .. } if time == retry_time)
     );
-    assert!(matches!(claim(true).await, Claim::Ours(_)), "whoever insists is let through");
+    assert!(matches!(claim(true).await, Claim::Ours(_)), "a forced refresh is let through");
 }
 
 /// What waits for an app is found without a lock, and may have been renewed before it is woken.

@@ -15,7 +15,7 @@ on_both![
     an_unknown_outcome_shows_and_is_looked_into_until_the_provider_has_spoken,
     one_repeat_is_sent_where_more_may_cost_other_consents_and_a_forced_one_still_finds_out,
     what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_nowhere_else,
-    time_in_which_nobody_asked_is_no_silence_of_the_provider,
+    time_without_a_request_is_no_silence_of_the_provider,
     an_outage_after_a_refusal_is_no_silence_either,
     a_provider_with_grace_is_asked_until_it_answers,
 ];
@@ -102,7 +102,7 @@ async fn what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_n
     }
 }
 
-async fn time_in_which_nobody_asked_is_no_silence_of_the_provider(fixture: &Fixture) {
+async fn time_without_a_request_is_no_silence_of_the_provider(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
     let (place, seen) = renewing(fixture, &scope, "a").await;
     let week = for_a_week(RepeatRisk::Consent);

@@ -218,7 +218,7 @@ async fn nothing_is_destroyed_by_a_clock_that_is_not_trusted(fixture: &Fixture) 
     let before = all().await;
     assert_eq!(fixture.store.upkeep().await.unwrap(), 0);
     assert_eq!(all().await, before);
-    // What somebody has asked for is done all the same.
+    // A deletion that a caller asked for is done all the same.
     mark(fixture, "u2").await;
     fixture.store.upkeep().await.unwrap();
     assert_eq!(fixture.count("user_deletions").await, 0);
