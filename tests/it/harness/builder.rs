@@ -20,6 +20,7 @@ pub const POLICIES: &str = include_str!("policies.cedar");
 enum Database {
     Sqlite,
     Postgres,
+    #[allow(dead_code, reason = "benchmarks start a server of their own")]
     Given(PostgresDatabase),
 }
 
@@ -44,6 +45,7 @@ impl VaultBuilder {
     }
 
     /// A vault on this PostgreSQL database.
+    #[allow(dead_code, reason = "benchmarks start a server of their own")]
     pub fn on(database: PostgresDatabase) -> Self {
         Self { database: Database::Given(database), ..Self::sqlite() }
     }
