@@ -102,6 +102,7 @@ async fn of_several_replicas_one_makes_a_test(builder: VaultBuilder) {
         other.stop().await;
     }
     // A later search of the last replica finds this connection alone.
+    let app = connected.vault.app("acme").await;
     app.create(key("later")).await.unwrap();
     connected.vault.sql("UPDATE connections SET verify_time = 1 WHERE account_name = 'later'").await;
     eventually("the later test", || async { connected.provider.counts().verifications > 20 }).await;
