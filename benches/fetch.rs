@@ -31,7 +31,7 @@ use tonic::{Request, Response, Status};
 
 use it::harness::client::RawCodec;
 use it::harness::provider::{Connected, STRICT};
-use it::harness::{Client, Process, TestVault, by_id, generic, get, input};
+use it::harness::{Client, Process, TestVault, VaultBuilder, by_id, generic, get, input};
 
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 5;
@@ -223,12 +223,12 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let sqlite = TestVault::sqlite().await;
+        let sqlite = VaultBuilder::sqlite().start().await;
         let (on_sqlite, size) = vault_target(&sqlite).await;
         let echo = echo_target(&sqlite, &on_sqlite).await;
         // A server of its own with its defaults: every commit reaches the disk.
         let server = Postgres::start(&[]);
-        let connected = Connected::start(TestVault::prepared(Some(server.database())).await, STRICT).await;
+        let connected = VaultBuilder::on(server.database()).start_with_provider(STRICT).await;
         let (on_postgres, _) = vault_target(&connected.vault).await;
         let with_token = token_target(&connected).await;
         let targets = [echo, on_sqlite, on_postgres, with_token];
@@ -367,7 +367,7 @@ async fn measure() -> String {
         "\n## At rest\n\n| | ready on an existing database | resident memory, idle |\n|---|---|---|\n\
          | SQLite | {} ms | {resident:.1} MiB |\n| PostgreSQL | {} ms | {resident_postgres:.1} MiB |\n\n\
          A fetch on PostgreSQL is one round trip to read and its share of one to record; \
-         `crates/credvault-store/tests/it/postgres.rs` counts them.\n",
+         `crates/credvault-store/tests/it/postgres/commits.rs` counts them.\n",
         ready.as_millis(),
         ready_postgres.as_millis(),
     );

@@ -17,7 +17,7 @@ use credvault_testkit::Postgres;
 use futures::StreamExt as _;
 
 use it::harness::provider::{Connected, STRICT, connection_request};
-use it::harness::{Client, Process, TestVault, input};
+use it::harness::{Client, Process, VaultBuilder, input};
 
 /// What the budget is while it is measured.
 const BUDGET: u64 = 200;
@@ -44,7 +44,7 @@ async fn create(connected: &Connected, app: &Client, account: String) {
 async fn measure(count: u64) -> String {
     // A server of its own with its defaults: every commit reaches the disk.
     let server = Postgres::start(&[]);
-    let mut connected = Connected::start(TestVault::prepared(Some(server.database())).await, STRICT).await;
+    let mut connected = VaultBuilder::on(server.database()).start_with_provider(STRICT).await;
     let app = connected.vault.app("bench").await;
     let creating = futures::stream::iter(0..count).map(|i| create(&connected, &app, format!("shop-{i}")));
     let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! A planted canary shows up nowhere but where it was asked for: not in logs of the finest level, traces, metrics, errors,
-//! audit records or the database.
+//! Secrets that contain a canary are searched for everywhere else: logs of the finest level, traces, metrics, errors,
+//! events, audit records, and the database.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,12 +16,25 @@ use tonic::{Request, Response, Status};
 use crate::harness::browser::Browser;
 use crate::harness::receiver::{Received, Receiver};
 use crate::harness::{
-    Client, Process, TestVault, by_id, by_provider, eventually, generic, get, input, postgres_database,
+    Client, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, get, input,
 };
 
 /// A collector that keeps what it gets.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+impl Collector {
+    /// Starts a collector on this machine and returns it with its URL. It runs until the test's process ends.
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let service = TraceServiceServer::new(collector.clone());
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        (collector, url)
+    }
+}
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -68,51 +81,94 @@ async fn hand_over(app: &Client, url: &str) {
     assert_eq!(app.fetch(by_id(&id)).await.unwrap().fields["consumer_key"], KEYS[0]);
 }
 
+/// The vault's program with a collector of its traces.
+struct Scene {
+    vault: TestVault,
+    process: Process,
+    collector: Collector,
+    receiver: Receiver,
+    operator: Client,
+    /// The secret that signs events, without its prefix.
+    signing: String,
+    endpoint_id: String,
+}
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+impl Scene {
+    async fn start(vault: TestVault) -> Self {
+        let (collector, endpoint) = Collector::start().await;
+        let endpoint = format!("telemetry.otlp_endpoint={endpoint}");
+        let local = "broker.allowed_networks[0]=127.0.0.0/8";
+        let public = ["public.url=http://localhost:7480", "public.address=127.0.0.1:0"];
+        let settings = ["telemetry.log_level=trace", &endpoint, local, public[0], public[1]];
+        let process = Process::serve(vault.folder.path(), &settings).unwrap();
+        let operator = connect(&vault, &process, "operator").await;
+        let tenant = v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() };
+        operator.admin().create_tenant(tenant).await.unwrap();
+        let receiver = Receiver::start().await;
+        receiver.answer(&[500]);
+        let subscribe = v1::PutEventEndpointRequest { url: receiver.url.clone(), ..Default::default() };
+        let subscribed = operator.admin().put_event_endpoint(subscribe).await.unwrap().into_inner();
+        let signing = subscribed.secret.strip_prefix("whsec_").unwrap().to_owned();
+        let endpoint_id = subscribed.endpoint.unwrap().id;
+        Self { vault, process, collector, receiver, operator, signing, endpoint_id }
+    }
+
+    async fn client(&self, service: &str) -> Client {
+        connect(&self.vault, &self.process, service).await
+    }
+
+    /// Fails if a text shows a secret.
+    fn hidden_in(&self, what: &str, text: &str) {
+        assert!(!text.contains("CANARY"), "{what}: {text}");
+        assert!(!text.contains(&self.signing), "{what}: {text}");
+        assert!(!KEYS.iter().any(|key| text.contains(key)), "{what}: {text}");
+    }
+}
+
+async fn connect(vault: &TestVault, process: &Process, service: &str) -> Client {
+    let leaf = vault.authority.service(&format!("spiffe://test.local/{service}"));
+    Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap()
+}
+
 async fn nowhere(vault: TestVault) {
-    let collector = Collector::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("telemetry.otlp_endpoint=http://{}", listener.local_addr().unwrap());
-    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
-    let collecting = tokio::spawn(server.serve_with_incoming(incoming));
+    let scene = Scene::start(vault).await;
+    let app = scene.client("app").await.acting_for("acme", None);
+    let app = app.with("traceparent", &format!("00-{TRACE}-b7ad6b7169203331-01"));
+    let id = plaintext_goes_in_and_out(&scene, &app).await;
+    let errors = requests_with_secrets_fail(&scene, &app, &id).await;
+    for status in &errors {
+        scene.hidden_in("an error", &format!("{status:?} {:?}", String::from_utf8_lossy(status.details())));
+    }
+    events_are_sent(&scene).await;
+    let records = format!("{:?} {:?}", app.events().await, scene.operator.events().await);
+    assert!(records.contains("PutCredential"), "{records}");
+    assert!(records.contains("event_endpoints/"), "{records}");
+    scene.hidden_in("the records", &records);
+    let (status, metrics) = get(scene.process.admin_address, "/metrics").await;
+    assert_eq!(status, 200, "{metrics}");
+    assert!(metrics.contains("credvault_calls_total"), "{metrics}");
+    scene.hidden_in("the metrics", &metrics);
+    what_is_left_after_the_stop(scene).await;
+}
 
-    let local = "broker.allowed_networks[0]=127.0.0.0/8";
-    let public = ["public.url=http://localhost:7480", "public.address=127.0.0.1:0"];
-    let settings = ["telemetry.log_level=trace", &endpoint, local, public[0], public[1]];
-    let process = Process::serve(vault.folder.path(), &settings).unwrap();
-    let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
-    let client = async |service: &str| {
-        Client::connect(process.address, vault.authority.pem(), Some(&leaf(service))).await.unwrap()
-    };
-    let operator = client("operator").await;
-    operator
-        .admin()
-        .create_tenant(v1::CreateTenantRequest { tenant_id: "acme".into(), ..Default::default() })
-        .await
-        .unwrap();
-    let receiver = Receiver::start().await;
-    receiver.answer(&[500]);
-    let subscribe = v1::PutEventEndpointRequest { url: receiver.url.clone(), ..Default::default() };
-    let subscribed = operator.admin().put_event_endpoint(subscribe).await.unwrap().into_inner();
-    let signing = subscribed.secret.strip_prefix("whsec_").unwrap();
-    let trace = "0af7651916cd43dd8448eb211c80319c";
-    let app = client("app")
-        .await
-        .acting_for("acme", None)
-        .with("traceparent", &format!("00-{trace}-b7ad6b7169203331-01"));
-
-    // Everything that handles plaintext, well and badly.
+/// Every call that handles plaintext, with success. Returns the id of a connection.
+async fn plaintext_goes_in_and_out(scene: &Scene, app: &Client) -> String {
     let id = app.create(generic("main", "CANARY-one")).await.unwrap().id;
     app.put(&id, "CANARY-two").await.unwrap();
     let rollback =
         v1::RollbackCredentialRequest { connection_id: id.clone(), version: 1, ..Default::default() };
     app.vault().rollback_credential(rollback).await.unwrap();
-    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY-one", "where it was asked for, it is");
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY-one", "the caller gets the secret");
     let batch = v1::BatchFetchCredentialsRequest { requests: vec![by_id(&id), by_provider("slack")] };
     app.vault().batch_fetch_credentials(batch).await.unwrap();
-    hand_over(&app, &format!("http://{}", process.public_address.unwrap())).await;
-    let mut errors = Vec::new();
-    errors.push(app.create(generic("main", "CANARY-taken")).await.unwrap_err());
+    hand_over(app, &format!("http://{}", scene.process.public_address.unwrap())).await;
+    id
+}
+
+/// Requests that contain secrets and are refused.
+async fn requests_with_secrets_fail(scene: &Scene, app: &Client, id: &str) -> Vec<Status> {
     let shop = v1::CreateConnectionRequest {
         provider: "shopify".into(),
         auth_mode: "access_token".into(),
@@ -123,75 +179,67 @@ async fn nowhere(vault: TestVault) {
         labels: [("CANARY".to_owned(), "CANARY".to_owned())].into(),
         ..Default::default()
     };
-    errors.push(app.create(shop).await.unwrap_err());
     let mut unreadable = vec![0x12, 14, 0x0a, 12, 0x0a, 1, b'k', 0x12, 7];
     unreadable.extend(b"CANARY\xff");
-    errors.push(app.raw("/credvault.v1.VaultService/PutCredential", unreadable).await.unwrap_err());
-    errors.push(app.without_tenant().bearing("CANARY.CANARY.CANARY").fetch(by_id(&id)).await.unwrap_err());
-    errors
-        .push(app.without_tenant().with("x-tenant-id", "CANARY CANARY").fetch(by_id(&id)).await.unwrap_err());
-    errors.push(client("reader").await.acting_for("acme", None).fetch(by_id(&id)).await.unwrap_err());
-    for status in &errors {
-        assert!(
-            !format!("{status:?} {:?}", String::from_utf8_lossy(status.details())).contains("CANARY"),
-            "{status:?}"
-        );
-    }
-    let test =
-        v1::TestEventEndpointRequest { endpoint_id: subscribed.endpoint.unwrap().id, ..Default::default() };
-    operator.admin().test_event_endpoint(test).await.unwrap();
-    // Connected, and changed three times; the first attempt of one of them failed.
-    eventually("events", || async { receiver.count() >= 5 }).await;
-    let sent = format!("{:?}", receiver.received().iter().map(Received::json).collect::<Vec<_>>());
-    assert!(
-        sent.contains("credential.changed") && !sent.contains("CANARY") && !sent.contains(signing),
-        "{sent}"
-    );
-    let listed = operator.admin().list_event_deliveries(v1::ListEventDeliveriesRequest::default()).await;
-    assert!(!format!("{listed:?}").contains("CANARY"));
-    let listed = operator.admin().list_event_endpoints(v1::ListEventEndpointsRequest::default()).await;
-    assert!(!format!("{listed:?}").contains(signing));
-    let events = format!("{:?} {:?}", app.events().await, operator.events().await);
-    assert!(events.contains("PutCredential") && events.contains("event_endpoints/"), "{events}");
-    assert!(!events.contains("CANARY") && !events.contains(signing), "{events}");
-    let (status, metrics) = get(process.admin_address, "/metrics").await;
-    assert!(
-        status == 200 && metrics.contains("credvault_calls_total") && !metrics.contains("CANARY"),
-        "{metrics}"
-    );
+    let without_tenant = app.without_tenant();
+    vec![
+        app.create(generic("main", "CANARY-taken")).await.unwrap_err(),
+        app.create(shop).await.unwrap_err(),
+        app.raw("/credvault.v1.VaultService/PutCredential", unreadable).await.unwrap_err(),
+        without_tenant.bearing("CANARY.CANARY.CANARY").fetch(by_id(id)).await.unwrap_err(),
+        without_tenant.with("x-tenant-id", "CANARY CANARY").fetch(by_id(id)).await.unwrap_err(),
+        scene.client("reader").await.acting_for("acme", None).fetch(by_id(id)).await.unwrap_err(),
+    ]
+}
 
+async fn events_are_sent(scene: &Scene) {
+    let test = v1::TestEventEndpointRequest { endpoint_id: scene.endpoint_id.clone(), ..Default::default() };
+    scene.operator.admin().test_event_endpoint(test).await.unwrap();
+    // Connected, and changed three times; the first attempt of one of them failed.
+    eventually("events", || async { scene.receiver.count() >= 5 }).await;
+    let sent = format!("{:?}", scene.receiver.received().iter().map(Received::json).collect::<Vec<_>>());
+    assert!(sent.contains("credential.changed"), "{sent}");
+    scene.hidden_in("the events", &sent);
+    let deliveries = v1::ListEventDeliveriesRequest::default();
+    let listed = scene.operator.admin().list_event_deliveries(deliveries).await;
+    scene.hidden_in("the deliveries", &format!("{listed:?}"));
+    let endpoints = v1::ListEventEndpointsRequest::default();
+    let listed = scene.operator.admin().list_event_endpoints(endpoints).await;
+    scene.hidden_in("the endpoints", &format!("{listed:?}"));
+}
+
+/// The log, the traces and the database of a vault that has stopped.
+async fn what_is_left_after_the_stop(scene: Scene) {
+    let Scene { vault, process, collector, signing, .. } = scene;
+    let hidden_in = |what: &str, text: &str| {
+        for secret in ["CANARY", &signing, KEYS[0], KEYS[1]] {
+            assert!(!text.contains(secret), "{what}: {text}");
+        }
+    };
     process.signal(Signal::TERM);
     let (well, log) = process.wait();
-    assert!(well && log.contains(r#""message":"the call was refused""#) && log.contains(trace), "{log}");
-    assert!(!log.contains("CANARY") && !log.contains(signing), "{log}");
-    assert!(!KEYS.iter().any(|key| log.contains(key) || events.contains(key)), "{log}");
+    assert!(well, "{log}");
+    assert!(log.contains(r#""message":"the call was refused""#), "{log}");
+    assert!(log.contains(TRACE), "{log}");
+    hidden_in("the log", &log);
     let spans = format!("{:?}", collector.0.lock().unwrap());
-    let trace_bytes = format!(
-        "{:?}",
-        (0..16).map(|i| u8::from_str_radix(&trace[2 * i..2 * i + 2], 16).unwrap()).collect::<Vec<_>>()
-    );
-    assert!(
-        spans.contains("FetchCredential") && spans.contains(&trace_bytes),
-        "the caller's trace goes on: {spans}"
-    );
-    assert!(!spans.contains("CANARY") && !spans.contains(signing), "{spans}");
-    collecting.abort();
-    for name in ["vault.db", "vault.db-wal"] {
-        // After a clean stop there is one file, and on PostgreSQL there is none.
-        let bytes = std::fs::read(vault.folder.path().join(name)).unwrap_or_default();
-        assert!(!bytes.windows(6).any(|window| window == b"CANARY"), "{name}");
-        assert!(!KEYS.iter().any(|key| bytes.windows(43).any(|window| window == key.as_bytes())), "{name}");
-        assert!(!bytes.windows(signing.len()).any(|window| window == signing.as_bytes()), "{name}");
+    let trace: Vec<_> = (0..16).map(|i| u8::from_str_radix(&TRACE[2 * i..2 * i + 2], 16).unwrap()).collect();
+    assert!(spans.contains("FetchCredential"), "{spans}");
+    assert!(spans.contains(&format!("{trace:?}")), "the caller's trace continues: {spans}");
+    hidden_in("the traces", &spans);
+    assert!(vault.found_in("acme").await.is_some(), "the search finds what is there");
+    for secret in ["CANARY", &signing, KEYS[0], KEYS[1]] {
+        assert_eq!(vault.found_in(secret).await, None, "in the database");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite() {
-    nowhere(TestVault::prepared(None).await).await;
+    nowhere(VaultBuilder::sqlite().prepare().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
     // The password of the service's role has a canary, too.
-    nowhere(TestVault::prepared(Some(postgres_database().await)).await).await;
+    nowhere(VaultBuilder::postgres().prepare().await).await;
 }

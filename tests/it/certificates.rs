@@ -5,7 +5,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use time::Duration;
 
-use crate::harness::{Client, TestVault, by_provider, refusal};
+use crate::harness::{Client, TestVault, VaultBuilder, by_provider, refusal};
 
 const SERVICE: &str = "spiffe://test.local/app";
 
@@ -23,13 +23,13 @@ async fn told(vault: &TestVault, leaf: Option<&Leaf>) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     vault.tenant("acme").await;
     let issue = |spec: LeafSpec| vault.authority.issue(&spec);
     let good = issue(LeafSpec::service(SERVICE));
     assert_eq!(told(&vault, Some(&good)).await.as_deref(), Some("NotFound CREDENTIAL_NOT_CONFIGURED"));
 
-    // No handshake without a certificate, with an expired one, a future one, or one that nobody trusted has signed.
+    // No handshake without a certificate, with an expired one, a future one, or one of an authority that is not trusted.
     let expired =
         LeafSpec { begins: Duration::hours(-2), ends: Duration::hours(-1), ..LeafSpec::service(SERVICE) };
     let future =
@@ -72,7 +72,7 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_expires_under_an_open_connection_stops_to_count() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     vault.tenant("acme").await;
     let client = vault.client("app").await;
     assert_eq!(refusal(&call(&client).await), "NotFound CREDENTIAL_NOT_CONFIGURED");
@@ -108,7 +108,7 @@ fn client_config(vault: &TestVault) -> rustls::ClientConfig {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_1_3_with_h2_and_is_never_resumed() {
     use tokio::io::AsyncReadExt as _;
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     // The same configuration, so that the client would resume if it were given a ticket.
     let config = client_config(&vault);
     for _ in 0..2 {

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use sea_orm::DatabaseTransaction;
 
 use crate::harness::provider::{Connected, GRACE, STRICT, state};
-use crate::harness::{Client, Process, by_id, eventually, refusal};
+use crate::harness::{Client, Process, VaultBuilder, by_id, eventually, refusal};
 
 /// Whoever waits until it may write to this database's table of tokens.
 const WAITING: &str = "pg_locks JOIN pg_database AS d ON d.oid = database
@@ -62,7 +62,7 @@ impl Moment {
 /// A vault on which a replica was killed at that moment, in its refresh of the only connection's expired token. The
 /// lease of its claim is over; the proof that it is gone is PostgreSQL's.
 async fn killed(moment: Moment, renewal: &str, grace: Duration) -> (Connected, Client, String) {
-    let mut connected = Connected::postgres(renewal).await;
+    let mut connected = VaultBuilder::postgres().start_with_provider(renewal).await;
     connected.vault.tenant("acme").await;
     connected.provider.behave(|behaviour| {
         behaviour.rotation = Rotation::Rotating { grace, same_answer_within_grace: false };
@@ -80,7 +80,8 @@ async fn killed(moment: Moment, renewal: &str, grace: Duration) -> (Connected, C
     let lock = moment.prepare(&connected).await;
     let id = connected.granted(&doomed, "shop-1", -60).await;
     let waiting = {
-        let (doomed, id) = (doomed.clone(), id.clone());
+        let doomed = doomed.clone();
+        let id = id.clone();
         tokio::spawn(async move { doomed.fetch(by_id(&id)).await })
     };
     moment.reached(&connected).await;

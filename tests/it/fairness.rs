@@ -17,7 +17,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::provider::{app_request, connection_request, provider_file};
-use crate::harness::{Client, TestVault, by_id, eventually, generic, input, postgres_database, refusal};
+use crate::harness::{Client, TestVault, VaultBuilder, by_id, eventually, generic, input, refusal};
 
 /// How many connections the hostile tenant has.
 const CONNECTIONS: usize = 1000;
@@ -92,10 +92,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
         let (url, asked) = provider().await;
-        let folder = vault.folder.path().join("catalog");
-        std::fs::create_dir_all(&folder).unwrap();
         let keys = format!(
             "[webhooks.published]\nscheme = 'ebay'\n[webhooks.published.public_keys]\n\
              token = {{ url = '{url}/token', basic = {{ user = '{{app.client_id}}', password = '{{app.client_secret}}' }},\
@@ -103,19 +100,12 @@ impl Scene {
              key = {{ url = '{url}/key/{{flow.key_id}}', headers = {{ Authorization = 'Bearer {{flow.token}}' }} }}\n"
         );
         let file = provider_file(&url, &format!("rotates = 'no'\n{keys}"));
-        std::fs::write(folder.join("simulator.toml"), file).unwrap();
-        vault.settings.catalog.folder = Some(folder);
         // A small machine may have other things to do: what counts here is who waits, and not what is given up.
-        let store = &mut vault.settings.store;
-        for timeout in
-            [&mut store.acquire_timeout_ms, &mut store.statement_timeout_ms, &mut store.audit_timeout_ms]
-        {
-            *timeout = 30_000;
-        }
-        vault.settings.broker.allowed_networks = vec!["127.0.0.0/8".into()];
-        vault.start().await;
+        let builder = VaultBuilder::postgres().store_timeouts(Duration::from_secs(30));
+        let vault = builder.provider_file("simulator", &file).allow_loopback().start().await;
         vault.client("operator").await.admin().put_o_auth_app(app_request()).await.unwrap();
-        let (hostile, victim) = (vault.app("hostile").await, vault.app("victim").await);
+        let hostile = vault.app("hostile").await;
+        let victim = vault.app("victim").await;
         Self { vault, hostile, victim, ids: Vec::new(), asked }
     }
 
@@ -139,7 +129,8 @@ impl Scene {
     /// The 99th percentiles of the other tenant's fetches, and of its refreshes: from a token that has ended to a new one.
     async fn measure(&self, round: &str) -> (Duration, Duration) {
         let key = self.victim.create(generic(round, "CANARY key")).await.unwrap().id;
-        let (mut fetches, mut refreshes) = (Vec::new(), Vec::new());
+        let mut fetches = Vec::new();
+        let mut refreshes = Vec::new();
         for _ in 0..FETCHES {
             let begun = Instant::now();
             self.victim.fetch(by_id(&key)).await.unwrap();
@@ -159,9 +150,12 @@ impl Scene {
     /// What the hostile tenant's services do, on a machine of its own: elsewhere its computing costs nobody here a thing,
     /// so its thread yields to all others.
     fn attack(&self, stop: &CancellationToken) -> std::thread::JoinHandle<()> {
-        let (address, authority) = (self.vault.address(), self.vault.authority.pem().to_owned());
+        let address = self.vault.address();
+        let authority = self.vault.authority.pem().to_owned();
         let leaf = self.vault.authority.service("spiffe://test.local/app");
-        let (ids, clock, stop) = (self.ids.clone(), self.vault.clock.clone(), stop.clone());
+        let ids = self.ids.clone();
+        let clock = self.vault.clock.clone();
+        let stop = stop.clone();
         let attacking = async move {
             let mut workers = tokio::task::JoinSet::new();
             // Time passes, so that what has failed is tried again.
@@ -174,7 +168,9 @@ impl Scene {
             });
             for worker in 0..12 {
                 let client = Client::connect(address, &authority, Some(&leaf)).await.unwrap();
-                let (client, ids, stop) = (client.acting_for("hostile", None), ids.clone(), stop.clone());
+                let client = client.acting_for("hostile", None);
+                let ids = ids.clone();
+                let stop = stop.clone();
                 workers.spawn(async move {
                     let mut ticks = tokio::time::interval(Duration::from_millis(50));
                     for number in (worker * 83).. {
@@ -246,7 +242,8 @@ async fn a_tenant_that_does_everything_wrong_costs_another_hardly_anything() {
     let scene_ref = &scene;
     let creating = futures::stream::iter(0..CONNECTIONS).map(|number| async move {
         let wrong = WRONG[number % WRONG.len()];
-        let (account, token) = (format!("shop-{number}"), format!("{wrong}-{number}"));
+        let account = format!("shop-{number}");
+        let token = format!("{wrong}-{number}");
         scene_ref.with_token(&scene_ref.hostile, &account, &token, 900).await
     });
     scene.ids = creating.buffer_unordered(8).collect().await;
@@ -263,7 +260,7 @@ async fn a_tenant_that_does_everything_wrong_costs_another_hardly_anything() {
     eventually("the attack has begun", || async { scene.asked.load(Ordering::SeqCst) >= 3 }).await;
     let beside = scene.measure("beside").await;
 
-    // The other tenant looks up keys, too: what nobody knows is refused as such, and not for want of look-ups.
+    // The other tenant looks up keys, too: an unknown key is refused as unknown, and not for lack of look-ups.
     let id = scene.ended(&scene.victim, "webhooks", "good-webhooks").await;
     let looked_up = scene.victim.vault().verify_webhook(webhook(&id, "of-the-victim")).await;
     assert_eq!(looked_up.unwrap().into_inner().verdict(), v1::WebhookVerdict::Invalid);

@@ -6,7 +6,7 @@ use credvault::proto::v1;
 use tonic::Status;
 
 use crate::harness::provider::{Connected, STRICT, begin, complete, connection_request, decide, state};
-use crate::harness::{Client, TestVault, by_id, eventually, refusal};
+use crate::harness::{Client, VaultBuilder, by_id, eventually, refusal};
 use crate::on_both;
 
 /// Makes calls, each with a little more patience than the one before, until one has its answer. Each begins and ends
@@ -26,9 +26,8 @@ async fn waits<T>(patience: Duration, call: impl Future<Output = Result<T, Statu
     tokio::time::timeout(patience, call).await.is_ok_and(|answer| answer.map(drop).map_err(drop) == Ok(()))
 }
 
-async fn connected(mut vault: TestVault) -> (Connected, Client) {
-    vault.stop().await;
-    let connected = Connected::start(vault, STRICT).await;
+async fn connected(builder: VaultBuilder) -> (Connected, Client) {
+    let connected = builder.start_with_provider(STRICT).await;
     connected.provider.behave(|behaviour| {
         behaviour.delay_before_effect = Duration::from_millis(10);
         behaviour.delay = Duration::from_millis(10);
@@ -38,8 +37,8 @@ async fn connected(mut vault: TestVault) -> (Connected, Client) {
 }
 
 /// A call about a connection whose token has ended is given up; the chain lives nevertheless.
-async fn gives_up(vault: TestVault, call: impl AsyncFn(&Client, String) -> Result<(), Status>) {
-    let (connected, app) = connected(vault).await;
+async fn gives_up(builder: VaultBuilder, call: impl AsyncFn(&Client, String) -> Result<(), Status>) {
+    let (connected, app) = connected(builder).await;
     with_growing_patience(async |i, patience| {
         let id = connected.granted(&app, &format!("shop-{i}"), -60).await;
         let answered = waits(patience, call(&app, id.clone())).await;
@@ -50,63 +49,69 @@ async fn gives_up(vault: TestVault, call: impl AsyncFn(&Client, String) -> Resul
     assert!(connected.provider.families().iter().all(|family| !family.revoked));
 }
 
-on_both! {
-    async fn a_fetch_that_needs_a_refresh(vault: TestVault) {
-        gives_up(vault, async |app, id| app.fetch(by_id(&id)).await.map(drop)).await;
-    }
+on_both![a_fetch_that_needs_a_refresh, a_refresh, a_test, a_consent, a_farewell];
 
-    async fn a_refresh(vault: TestVault) {
-        gives_up(vault, async |app, connection_id| {
-            let request = v1::RefreshConnectionRequest { connection_id };
-            app.connections().refresh_connection(request).await.map(drop)
-        }).await;
-    }
+async fn a_fetch_that_needs_a_refresh(builder: VaultBuilder) {
+    gives_up(builder, async |app, id| app.fetch(by_id(&id)).await.map(drop)).await;
+}
 
-    async fn a_test(vault: TestVault) {
-        gives_up(vault, async |app, connection_id| {
-            let request = v1::TestConnectionRequest { connection_id };
-            app.connections().test_connection(request).await.map(drop)
-        }).await;
-    }
+async fn a_refresh(builder: VaultBuilder) {
+    gives_up(builder, async |app, connection_id| {
+        let request = v1::RefreshConnectionRequest { connection_id };
+        app.connections().refresh_connection(request).await.map(drop)
+    })
+    .await;
+}
 
-    async fn a_consent(vault: TestVault) {
-        let (connected, app) = connected(vault).await;
-        with_growing_patience(async |i, patience| {
-            let account = format!("shop-{i}");
-            let id = app.create(connection_request(&account)).await.unwrap().id;
-            let parameters = decide(&begin(&app, &id, "").await.authorization_url, &account, "allow").await;
-            let answered = waits(patience, complete(&app, &parameters, "")).await;
-            // Whoever comes again completes it, unless the first call does.
-            if let Err(used) = complete(&app, &parameters, "").await {
-                assert_eq!(refusal(&used), "FailedPrecondition STATE_INVALID");
-            }
-            let done = async || state(&app, &id).await.0 == v1::ConnectionState::Connected;
-            eventually("the consent is completed", done).await;
-            connected.chain_lives(&app, &id).await;
-            assert_eq!(connected.provider.counts().exchanges, i as u64 + 1);
-            answered
-        }).await;
-    }
+async fn a_test(builder: VaultBuilder) {
+    gives_up(builder, async |app, connection_id| {
+        let request = v1::TestConnectionRequest { connection_id };
+        app.connections().test_connection(request).await.map(drop)
+    })
+    .await;
+}
 
-    async fn a_farewell(vault: TestVault) {
-        let (connected, app) = connected(vault).await;
-        with_growing_patience(async |i, patience| {
-            let id = connected.granted(&app, &format!("shop-{i}"), 3600).await;
-            let disconnect = async || {
-                let request = v1::DisconnectConnectionRequest { connection_id: id.clone(), ..Default::default() };
-                app.connections().disconnect_connection(request).await
-            };
-            let answered = waits(patience, disconnect()).await;
-            disconnect().await.unwrap();
-            let told = async || {
-                let request = v1::GetConnectionRequest { connection_id: id.clone() };
-                let connection = app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap();
-                connection.state() == v1::ConnectionState::Disconnected && connection.revocation() == v1::Revocation::Done
-            };
-            eventually("the provider is told", told).await;
-            assert!(connected.provider.families().iter().all(|family| family.revoked));
-            assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "NotFound CREDENTIAL_NOT_CONFIGURED");
-            answered
-        }).await;
-    }
+async fn a_consent(builder: VaultBuilder) {
+    let (connected, app) = connected(builder).await;
+    with_growing_patience(async |i, patience| {
+        let account = format!("shop-{i}");
+        let id = app.create(connection_request(&account)).await.unwrap().id;
+        let parameters = decide(&begin(&app, &id, "").await.authorization_url, &account, "allow").await;
+        let answered = waits(patience, complete(&app, &parameters, "")).await;
+        // Whoever comes again completes it, unless the first call does.
+        if let Err(used) = complete(&app, &parameters, "").await {
+            assert_eq!(refusal(&used), "FailedPrecondition STATE_INVALID");
+        }
+        let done = async || state(&app, &id).await.0 == v1::ConnectionState::Connected;
+        eventually("the consent is completed", done).await;
+        connected.chain_lives(&app, &id).await;
+        assert_eq!(connected.provider.counts().exchanges, i as u64 + 1);
+        answered
+    })
+    .await;
+}
+
+async fn a_farewell(builder: VaultBuilder) {
+    let (connected, app) = connected(builder).await;
+    with_growing_patience(async |i, patience| {
+        let id = connected.granted(&app, &format!("shop-{i}"), 3600).await;
+        let disconnect = async || {
+            let request = v1::DisconnectConnectionRequest { connection_id: id.clone(), ..Default::default() };
+            app.connections().disconnect_connection(request).await
+        };
+        let answered = waits(patience, disconnect()).await;
+        disconnect().await.unwrap();
+        let told = async || {
+            let request = v1::GetConnectionRequest { connection_id: id.clone() };
+            let connection =
+                app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap();
+            connection.state() == v1::ConnectionState::Disconnected
+                && connection.revocation() == v1::Revocation::Done
+        };
+        eventually("the provider is told", told).await;
+        assert!(connected.provider.families().iter().all(|family| family.revoked));
+        assert_eq!(refusal(&app.fetch(by_id(&id)).await.unwrap_err()), "NotFound CREDENTIAL_NOT_CONFIGURED");
+        answered
+    })
+    .await;
 }

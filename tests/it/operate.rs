@@ -12,13 +12,11 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{
-    Client, Process, TestVault, by_id, by_provider, eventually, generic, get, postgres_database, refusal,
-};
+use crate::harness::{Client, Process, VaultBuilder, by_id, by_provider, eventually, generic, get, refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_on_the_operators_port_and_health_on_both() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     let admin = vault.instance.as_ref().unwrap().admin_address;
     assert_eq!(get(admin, "/livez").await.0, 200);
     eventually("readiness", || async { get(admin, "/readyz").await.0 == 200 }).await;
@@ -60,9 +58,10 @@ async fn reflects(client: &Client) -> Result<usize, tonic::Status> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reflection_answers_where_it_is_switched_on() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     assert!(reflects(&vault.client("reader").await).await.unwrap() >= 5);
-    let closed = TestVault::sqlite_with(|settings, _| settings.server.reflection = false).await;
+    let closed =
+        VaultBuilder::sqlite().settings(|settings, _| settings.server.reflection = false).start().await;
     assert_eq!(
         reflects(&closed.client("reader").await).await.unwrap_err().code(),
         tonic::Code::Unimplemented
@@ -71,7 +70,7 @@ async fn reflection_answers_where_it_is_switched_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_away_makes_it_unready_and_comes_back() {
-    let vault = TestVault::postgres().await;
+    let vault = VaultBuilder::postgres().start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     let admin = vault.instance.as_ref().unwrap().admin_address;
@@ -99,7 +98,7 @@ async fn a_database_that_is_away_makes_it_unready_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_progress_finish_after_sigterm() {
-    let vault = TestVault::prepared(None).await;
+    let vault = VaultBuilder::sqlite().prepare().await;
     let patient = ["limits.calls=4096", "store.acquire_timeout_ms=20000", "store.audit_timeout_ms=20000"];
     let process = Process::serve(vault.folder.path(), &patient).unwrap();
     let leaf = |service: &str| vault.authority.service(&format!("spiffe://test.local/{service}"));
@@ -145,11 +144,13 @@ async fn calls_in_progress_finish_after_sigterm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_kept() {
-    let vault = TestVault::sqlite_with(|settings, _| {
-        settings.limits.rate_per_second = 5;
-        settings.limits.rate_burst = 10;
-    })
-    .await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| {
+            settings.limits.rate_per_second = 5;
+            settings.limits.rate_burst = 10;
+        })
+        .start()
+        .await;
     let app = vault.app("acme").await;
     // A batch counts as many calls as it has fetches.
     let batch = |count| v1::BatchFetchCredentialsRequest { requests: vec![by_provider("generic"); count] };
@@ -157,10 +158,8 @@ async fn limits_are_kept() {
     let status = app.vault().batch_fetch_credentials(batch(8)).await.unwrap_err();
     assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
     let details = status.get_error_details();
-    assert!(
-        details.quota_failure().is_some()
-            && details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO
-    );
+    assert!(details.quota_failure().is_some());
+    assert!(details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
     // Another tenant, and another service, have a share of their own.
     assert!(vault.app("other").await.vault().batch_fetch_credentials(batch(8)).await.is_ok());
 
@@ -181,9 +180,8 @@ async fn limits_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_too_long_is_told_so_and_not_lost() {
-    let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
-    vault.settings.limits.default_deadline_seconds = 1;
-    vault.start().await;
+    let builder = VaultBuilder::postgres().settings(|settings, _| settings.limits.default_deadline_seconds = 1);
+    let vault = builder.start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     let blocking = vault.blocking("LOCK TABLE connections IN ACCESS EXCLUSIVE MODE").await;
@@ -200,7 +198,7 @@ async fn a_call_that_takes_too_long_is_told_so_and_not_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_beyond_the_limit_are_shed_at_once() {
-    let vault = TestVault::sqlite_with(|settings, _| settings.limits.calls = 1).await;
+    let vault = VaultBuilder::sqlite().settings(|settings, _| settings.limits.calls = 1).start().await;
     let app = vault.app("acme").await;
     let calls: Vec<_> = (0..64)
         .map(|i| {
@@ -208,7 +206,8 @@ async fn calls_beyond_the_limit_are_shed_at_once() {
             tokio::spawn(async move { app.create(generic(&format!("a{i}"), "CANARY")).await })
         })
         .collect();
-    let (mut served, mut shed) = (0, 0);
+    let mut served = 0;
+    let mut shed = 0;
     for call in calls {
         match call.await.unwrap() {
             Ok(_) => served += 1,
@@ -218,17 +217,22 @@ async fn calls_beyond_the_limit_are_shed_at_once() {
             }
         }
     }
-    assert!(served > 0 && shed > 0, "{served} served, {shed} shed");
+    assert!(served > 0, "{served} served, {shed} shed");
+    assert!(shed > 0, "{served} served, {shed} shed");
     assert!(app.create(generic("after", "CANARY")).await.is_ok(), "a call's share is given back");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_connection_is_asked_to_reconnect_and_loses_no_call() {
-    let vault = TestVault::sqlite_with(|settings, _| settings.limits.max_connection_age_seconds = 1).await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| settings.limits.max_connection_age_seconds = 1)
+        .start()
+        .await;
     let app = vault.app("acme").await;
     app.create(generic("main", "CANARY")).await.unwrap();
     let end = tokio::time::Instant::now() + Duration::from_millis(3500);
-    let (mut served, mut again) = (0, 0);
+    let mut served = 0;
+    let mut again = 0;
     while tokio::time::Instant::now() < end {
         match app.fetch(by_provider("generic")).await {
             Ok(_) => served += 1,
@@ -240,5 +244,7 @@ async fn an_old_connection_is_asked_to_reconnect_and_loses_no_call() {
         }
     }
     let calls = vault.metrics().await.lines().any(|line| line.contains("code=\"CANCELLED\""));
-    assert!(served > 100 && again <= 4 && !calls, "{served} served, {again} to be repeated");
+    assert!(served > 100, "{served} served, {again} to be repeated");
+    assert!(again <= 4, "{served} served, {again} to be repeated");
+    assert!(!calls, "{served} served, {again} to be repeated");
 }

@@ -9,7 +9,7 @@ use credvault_testkit::LeafSpec;
 use futures::stream::StreamExt as _;
 
 use crate::harness::provider::{STRICT, app_request, connection_request, provider_file, state};
-use crate::harness::{Client, TestVault, by_id, eventually, input, refusal};
+use crate::harness::{Client, TestVault, VaultBuilder, by_id, eventually, input, refusal};
 
 /// Connections of each provider.
 const EACH: usize = 250;
@@ -72,22 +72,19 @@ struct Drill {
 
 impl Drill {
     async fn start() -> Self {
-        let mut vault = TestVault::prepared(None).await;
-        let folder = vault.folder.path().join("catalog");
-        std::fs::create_dir_all(&folder).unwrap();
+        let mut builder = VaultBuilder::sqlite()
+            .allow_loopback()
+            .settings(|settings, _| settings.broker.refreshes_per_second = 0);
         let mut providers = Vec::new();
         for (number, (renewal, rotation)) in rotations().into_iter().enumerate() {
             let simulator = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
             simulator.behave(|behaviour| behaviour.rotation = rotation);
             let file = provider_file(&simulator.url(), renewal)
                 .replace("id = 'simulator'", &format!("id = '{}'", name(number)));
-            std::fs::write(folder.join(format!("{}.toml", name(number))), file).unwrap();
+            builder = builder.provider_file(&name(number), &file);
             providers.push(Provider { simulator, rotation, ids: Vec::new() });
         }
-        vault.settings.catalog.folder = Some(folder);
-        vault.settings.broker.allowed_networks = vec!["127.0.0.0/8".into()];
-        vault.settings.broker.refreshes_per_second = 0;
-        vault.start().await;
+        let vault = builder.start().await;
         let operator = vault.client("operator").await;
         for number in 0..providers.len() {
             let request = v1::PutOAuthAppRequest { provider: name(number), ..app_request() };
@@ -105,7 +102,8 @@ impl Drill {
     /// Connections whose access tokens live for an hour.
     async fn connect(&mut self) {
         for (number, provider) in self.providers.iter_mut().enumerate() {
-            let (app, simulator) = (&self.app, &provider.simulator);
+            let app = &self.app;
+            let simulator = &provider.simulator;
             let one = |account: usize| async move {
                 let tokens = simulator.issue(&format!("shop-{account}"), &["read"]);
                 let request = v1::CreateConnectionRequest {
@@ -245,7 +243,7 @@ async fn every_grant_outlives_every_illness_of_its_provider() {
 /// A time-out is not a lost answer: this one comes later than callers wait for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_takes_long_is_read_and_not_asked_for_again() {
-    let connected = crate::harness::provider::Connected::sqlite(STRICT).await;
+    let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let id = connected.granted(&app, "shop-1", -60).await;
     connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(12));
@@ -261,11 +259,12 @@ async fn an_answer_that_takes_long_is_read_and_not_asked_for_again() {
 /// What is due when the vault stops is another replica's; what was asked for is waited for and stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vault_that_stops_asks_nothing_more_and_stores_what_comes() {
-    let mut connected = crate::harness::provider::Connected::sqlite(STRICT).await;
+    let mut connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let ids = [connected.granted(&app, "one", 3600).await, connected.granted(&app, "two", 3600).await];
     connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(3));
-    let (mut connections, connection_id) = (app.connections(), ids[0].clone());
+    let mut connections = app.connections();
+    let connection_id = ids[0].clone();
     let call =
         async move { connections.refresh_connection(v1::RefreshConnectionRequest { connection_id }).await };
     let asked = tokio::spawn(call);

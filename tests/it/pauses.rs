@@ -9,7 +9,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::harness::provider::{Connected, STRICT, app_request, connection_request};
-use crate::harness::{Client, TestVault, by_id, eventually, input, refusal};
+use crate::harness::{Client, VaultBuilder, by_id, eventually, input, refusal};
 use crate::on_both;
 
 async fn refresh(client: &Client, id: &str) -> Result<(), Status> {
@@ -39,8 +39,9 @@ async fn what_one_tenants_connections_are_told_stops_no_other_tenant() {
         Step::HangUp,
     ];
     for step in steps {
-        let connected = Connected::sqlite(STRICT).await;
-        let (mallory, acme) = (connected.vault.app("mallory").await, connected.vault.app("acme").await);
+        let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
+        let mallory = connected.vault.app("mallory").await;
+        let acme = connected.vault.app("acme").await;
         let healthy = connected.granted(&acme, "healthy", 3600).await;
         let mut ids = Vec::new();
         for number in 0..6 {
@@ -58,73 +59,80 @@ async fn what_one_tenants_connections_are_told_stops_no_other_tenant() {
     }
 }
 
-on_both! {
-    async fn a_refused_app_is_named_to_every_caller_and_the_next_one_ends_the_pause(vault: TestVault) {
-        let mut vault = vault;
-        vault.stop().await;
-        let mut connected = Connected::start(vault, STRICT).await;
-        let app = connected.vault.app("acme").await;
-        connected.provider.behave(|behaviour| behaviour.steady = Step::Refuse(Refusal::InvalidClient));
-        let ids = [connected.granted(&app, "one", -60).await, connected.granted(&app, "two", -60).await];
-        for id in &ids {
-            for _ in 0..2 {
-                let refused = app.fetch(by_id(id)).await.unwrap_err();
-                assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
-                assert!(refused.message().contains("does not accept the platform's app"), "{refused:?}");
-                assert!(retry(&refused) > Duration::from_secs(20), "{refused:?}");
-            }
-        }
-        connected.vault.clock.advance(Duration::from_secs(100));
-        let later = app.fetch(by_id(&ids[0])).await.unwrap_err();
-        assert!(later.message().contains("does not accept the platform's app"), "{later:?}");
-        assert!(retry(&later) <= Duration::from_secs(200), "{later:?}");
-        let refused = refresh(&app, &ids[0]).await.unwrap_err();
-        assert!(refused.message().contains("does not accept the platform's app"), "{refused:?}");
-        // The mended app: at once, on a replica that did not see it stored, and without anybody asking.
-        connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
-        let other = if connected.vault.database.is_some() {
-            let first = connected.vault.instance.take().unwrap();
-            connected.vault.start().await;
-            Some(first)
-        } else {
-            None
-        };
-        put_app(&connected).await;
-        assert!(connected.accepts(&app.fetch(by_id(&ids[0])).await.unwrap()).await);
-        eventually("the other is renewed", || async { connected.provider.counts().refreshes_granted >= 2 }).await;
-        if let Some(other) = other {
-            other.stop().await;
-        }
-    }
+on_both![
+    a_refused_app_is_named_to_every_caller_and_the_next_one_ends_the_pause,
+    without_an_app_nothing_is_sent_and_the_answer_says_so,
+];
 
-    async fn without_an_app_nothing_is_sent_and_the_answer_says_so(vault: TestVault) {
-        let mut vault = vault;
-        vault.stop().await;
-        let connected = Connected::start(vault, STRICT).await;
-        let app = connected.vault.app("acme").await;
-        let id = connected.granted(&app, "one", 3600).await;
-        let secretless = v1::PutOAuthAppRequest { client_id: "another".into(), client_secret: String::new(), ..app_request() };
-        delete_app(&connected).await;
-        for without in [true, false] {
-            if !without {
-                // A confidential app without its secret proves nothing either.
-                connected.vault.client("operator").await.admin().put_o_auth_app(secretless.clone()).await.unwrap();
-            }
-            let refused = refresh(&app, &id).await.unwrap_err();
+async fn a_refused_app_is_named_to_every_caller_and_the_next_one_ends_the_pause(builder: VaultBuilder) {
+    let mut connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Refuse(Refusal::InvalidClient));
+    let ids = [connected.granted(&app, "one", -60).await, connected.granted(&app, "two", -60).await];
+    for id in &ids {
+        for _ in 0..2 {
+            let refused = app.fetch(by_id(id)).await.unwrap_err();
             assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
-            assert!(refused.message().contains("is missing"), "{refused:?}");
-            assert_eq!(connected.provider.counts().refreshes, 0);
+            assert!(refused.message().contains("does not accept the platform's app"), "{refused:?}");
+            assert!(retry(&refused) > Duration::from_secs(20), "{refused:?}");
         }
-        delete_app(&connected).await;
-        put_app(&connected).await;
-        refresh(&app, &id).await.unwrap();
-        assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
     }
+    connected.vault.clock.advance(Duration::from_secs(100));
+    let later = app.fetch(by_id(&ids[0])).await.unwrap_err();
+    assert!(later.message().contains("does not accept the platform's app"), "{later:?}");
+    assert!(retry(&later) <= Duration::from_secs(200), "{later:?}");
+    let refused = refresh(&app, &ids[0]).await.unwrap_err();
+    assert!(refused.message().contains("does not accept the platform's app"), "{refused:?}");
+    // The mended app: at once, on a replica that did not see it stored, and without anybody asking.
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    let other = if connected.vault.database.is_some() {
+        let first = connected.vault.instance.take().unwrap();
+        connected.vault.start().await;
+        Some(first)
+    } else {
+        None
+    };
+    put_app(&connected).await;
+    assert!(connected.accepts(&app.fetch(by_id(&ids[0])).await.unwrap()).await);
+    eventually("the other is renewed", || async { connected.provider.counts().refreshes_granted >= 2 }).await;
+    if let Some(other) = other {
+        other.stop().await;
+    }
+}
+
+async fn without_an_app_nothing_is_sent_and_the_answer_says_so(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let id = connected.granted(&app, "one", 3600).await;
+    let secretless =
+        v1::PutOAuthAppRequest { client_id: "another".into(), client_secret: String::new(), ..app_request() };
+    delete_app(&connected).await;
+    for without in [true, false] {
+        if !without {
+            // A confidential app without its secret proves nothing either.
+            connected
+                .vault
+                .client("operator")
+                .await
+                .admin()
+                .put_o_auth_app(secretless.clone())
+                .await
+                .unwrap();
+        }
+        let refused = refresh(&app, &id).await.unwrap_err();
+        assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+        assert!(refused.message().contains("is missing"), "{refused:?}");
+        assert_eq!(connected.provider.counts().refreshes, 0);
+    }
+    delete_app(&connected).await;
+    put_app(&connected).await;
+    refresh(&app, &id).await.unwrap();
+    assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all() {
-    let connected = Connected::sqlite(STRICT).await;
+    let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let id = connected.granted(&app, "one", -60).await;
     eventually("it is renewed", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
@@ -160,7 +168,7 @@ refresh.call = { url = '{url}/token', form = { grant_type = 'urn:ietf:params:oau
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_nothing_was_minted_from_yet_is_no_empty_credential() {
-    let connected = Connected::sqlite(MINTING).await;
+    let connected = VaultBuilder::sqlite().start_with_provider(MINTING).await;
     let app = connected.vault.app("acme").await;
     let key = include_str!("../../crates/credvault-crypto/tests/keys/rsa_pkcs8.pem");
     let request = v1::CreateConnectionRequest {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{TestVault, get};
+use crate::harness::{VaultBuilder, get};
 
 /// A connection from another address of this machine.
 async fn stranger(port: SocketAddr) -> TcpStream {
@@ -33,12 +33,14 @@ async fn flood(port: SocketAddr, count: usize, kept: usize) -> Vec<TcpStream> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_heads_of_one_address_leave_the_others_their_places() {
-    let vault = TestVault::sqlite_with(|settings, _| {
-        settings.public.address = "127.0.0.1:0".parse().unwrap();
-        settings.public.url = Some("http://localhost".to_owned());
-        settings.public.connections_per_address = 4;
-    })
-    .await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| {
+            settings.public.address = "127.0.0.1:0".parse().unwrap();
+            settings.public.url = Some("http://localhost".to_owned());
+            settings.public.connections_per_address = 4;
+        })
+        .start()
+        .await;
     let instance = vault.instance.as_ref().unwrap();
     let public = instance.public_address.unwrap();
     let _open = (flood(public, 12, 4).await, flood(instance.admin_address, 80, 64).await);
@@ -48,11 +50,13 @@ async fn slow_heads_of_one_address_leave_the_others_their_places() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_handshakes_of_one_address_leave_the_others_their_turns() {
-    let vault = TestVault::sqlite_with(|settings, _| {
-        (settings.limits.connections, settings.limits.connections_per_address) = (20, 16);
-        (settings.limits.handshakes, settings.limits.handshakes_per_address) = (4, 2);
-    })
-    .await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| {
+            (settings.limits.connections, settings.limits.connections_per_address) = (20, 16);
+            (settings.limits.handshakes, settings.limits.handshakes_per_address) = (4, 2);
+        })
+        .start()
+        .await;
     let mut open = Vec::new();
     for _ in 0..16 {
         open.push(stranger(vault.address()).await);
@@ -63,11 +67,13 @@ async fn half_handshakes_of_one_address_leave_the_others_their_turns() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_says_nothing_or_never_ends_its_head_is_closed() {
-    let vault = TestVault::sqlite_with(|settings, _| {
-        settings.public.address = "127.0.0.1:0".parse().unwrap();
-        settings.public.url = Some("http://localhost".to_owned());
-    })
-    .await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| {
+            settings.public.address = "127.0.0.1:0".parse().unwrap();
+            settings.public.url = Some("http://localhost".to_owned());
+        })
+        .start()
+        .await;
     let instance = vault.instance.as_ref().unwrap();
     let mut closing = Vec::new();
     for port in [instance.public_address.unwrap(), instance.admin_address] {

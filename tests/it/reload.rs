@@ -3,7 +3,9 @@
 use credvault::proto::v1;
 use credvault_testkit::{Authority, LeafSpec};
 
-use crate::harness::{Client, POLICIES, TestVault, by_id, by_provider, eventually, generic, refusal};
+use crate::harness::{
+    Client, POLICIES, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, refusal,
+};
 
 async fn reloads(vault: &TestVault, what: &str, outcome: &str) -> bool {
     let line = format!("credvault_reloads_total{{what=\"{what}\",outcome=\"{outcome}\"}}");
@@ -13,7 +15,7 @@ async fn reloads(vault: &TestVault, what: &str, outcome: &str) -> bool {
 /// The metrics belong to the process, so everything that is counted is in one test.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
 
@@ -73,7 +75,7 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_root_key_in_the_file_is_noticed_and_not_used() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     vault.write("root.key", &format!("{}00", "a5".repeat(31)));
@@ -86,12 +88,13 @@ async fn another_root_key_in_the_file_is_noticed_and_not_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_progress_are_not_disturbed() {
-    let vault = TestVault::sqlite().await;
+    let vault = VaultBuilder::sqlite().start().await;
     let app = vault.app("acme").await;
     app.create(generic("main", "CANARY")).await.unwrap();
     let done = tokio_util::sync::CancellationToken::new();
     let calling = {
-        let (app, done) = (app.clone(), done.clone());
+        let app = app.clone();
+        let done = done.clone();
         tokio::spawn(async move {
             let mut served = 0;
             while !done.is_cancelled() {

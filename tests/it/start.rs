@@ -8,7 +8,7 @@ use credvault::proto::v1;
 use credvault_testkit::RoundTrips;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Process, TestVault, by_id, eventually, generic, get, postgres_database, refusal};
+use crate::harness::{Process, VaultBuilder, by_id, eventually, generic, get, refusal};
 
 fn text(output: &std::process::Output) -> (Option<i32>, String) {
     let printed = [output.stdout.as_slice(), &output.stderr].concat();
@@ -24,7 +24,7 @@ fn catches(child: &Child, signal: Signal) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_count_while_the_database_does_not_answer() {
-    let vault = TestVault::prepared(Some(postgres_database().await)).await;
+    let vault = VaultBuilder::postgres().prepare().await;
     let database = vault.database.as_ref().unwrap();
     for (command, signal) in
         [("serve", Signal::TERM), ("serve", Signal::INT), ("migrate", Signal::TERM), ("migrate", Signal::INT)]
@@ -55,7 +55,7 @@ async fn signals_count_while_the_database_does_not_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_on_a_sqlite_file_is_refused_until_the_first_has_ended() {
-    let vault = TestVault::prepared(None).await;
+    let vault = VaultBuilder::sqlite().prepare().await;
     let folder = vault.folder.path();
     let first = Process::serve(folder, &[]).unwrap();
     // By another name for the same file, too.
@@ -64,10 +64,12 @@ async fn a_second_process_on_a_sqlite_file_is_refused_until_the_first_has_ended(
     for settings in [&[][..], &[alias.as_str()]] {
         let refused = Process::serve(folder, settings).err().unwrap();
         let holder = format!("process {}", first.pid().as_raw_nonzero());
-        assert!(refused.contains("in use by another process") && refused.contains(&holder), "{refused}");
+        assert!(refused.contains("in use by another process"), "{refused}");
+        assert!(refused.contains(&holder), "{refused}");
     }
     let migrated = text(&Process::run(folder, &["migrate", "--config", "credvault.toml"]));
-    assert!(migrated.0 == Some(1) && migrated.1.contains("in use by another process"), "{}", migrated.1);
+    assert_eq!(migrated.0, Some(1), "{}", migrated.1);
+    assert!(migrated.1.contains("in use by another process"), "{}", migrated.1);
     first.signal(Signal::KILL);
     first.wait();
     Process::serve(folder, &[]).unwrap();
@@ -75,7 +77,7 @@ async fn a_second_process_on_a_sqlite_file_is_refused_until_the_first_has_ended(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_all_may_read_are_refused_by_name() {
-    let vault = TestVault::prepared(None).await;
+    let vault = VaultBuilder::sqlite().prepare().await;
     let folder = vault.folder.path();
     vault.write("passphrase", "CANARY correct horse battery");
     let with_mode = |name: &str, mode| {
@@ -93,7 +95,8 @@ async fn files_that_all_may_read_are_refused_by_name() {
             let (code, refused) = serve();
             let named =
                 refused.contains(name) && refused.contains("chmod 600") && !refused.contains("CANARY");
-            assert!(code.is_some_and(|code| code != 0) && named, "{name} {mode:o}: {refused}");
+            assert!(code.is_some_and(|code| code != 0), "{name} {mode:o}: {refused}");
+            assert!(named, "{name} {mode:o}: {refused}");
         }
         // As Kubernetes mounts it, and as its owner made it.
         with_mode(name, if name == "vault.db" { 0o660 } else { 0o440 });
@@ -103,7 +106,7 @@ async fn files_that_all_may_read_are_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_a_file_has_no_colours() {
-    let vault = TestVault::prepared(None).await;
+    let vault = VaultBuilder::sqlite().prepare().await;
     let (folder, path) = (vault.folder.path(), vault.folder.path().join("log"));
     let mut child = Process::command()
         .current_dir(folder)
@@ -121,9 +124,9 @@ async fn a_log_in_a_file_has_no_colours() {
 /// A replica whose clock is off by much is not ready, and judges ends of credentials by the database's clock all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_differs_from_the_databases_is_noticed_and_not_followed() {
-    let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
-    vault.settings.store.max_clock_skew_seconds = 300;
-    vault.start().await;
+    let builder =
+        VaultBuilder::postgres().settings(|settings, _| settings.store.max_clock_skew_seconds = 300);
+    let vault = builder.start().await;
     let admin = vault.instance.as_ref().unwrap().admin_address;
     let ready = async || get(admin, "/readyz").await;
     eventually("readiness", || async { ready().await.0 == 200 }).await;

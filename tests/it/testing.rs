@@ -1,11 +1,9 @@
 //! Stored credentials are tested once in a while, without anybody asking.
 
-use std::time::Duration;
-
 use credvault::proto::v1;
 
 use crate::harness::provider::{Connected, STRICT, connection_request};
-use crate::harness::{Client, TestVault, eventually, input};
+use crate::harness::{Client, VaultBuilder, eventually, input};
 use crate::on_both;
 
 /// As if a day had passed, which the certificates would not survive.
@@ -29,9 +27,9 @@ async fn get(app: &Client, id: &str) -> v1::Connection {
 /// The limit on forced refreshes is for callers: the vault's own tests use none of it up.
 #[tokio::test]
 async fn the_vaults_own_tests_leave_callers_their_refreshes() {
-    let mut vault = TestVault::prepared(None).await;
-    vault.settings.broker.forced_refreshes_per_minute = 1;
-    let connected = Connected::start(vault, STRICT).await;
+    let builder =
+        VaultBuilder::sqlite().settings(|settings, _| settings.broker.forced_refreshes_per_minute = 1);
+    let connected = builder.start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let tokens = connected.provider.issue("shop-1", &["read"]);
     let fields = [("access_token", "no token of the provider's"), ("refresh_token", &tokens.refresh_token)];
@@ -47,62 +45,67 @@ async fn the_vaults_own_tests_leave_callers_their_refreshes() {
     assert_eq!(crate::harness::refusal(&more), "ResourceExhausted RATE_LIMITED");
 }
 
-on_both! {
-    async fn a_withdrawn_key_and_a_foreign_one_show_before_somebody_needs_them(vault: TestVault) {
-        let mut vault = vault;
-        vault.stop().await;
-        let connected = Connected::start(vault, STRICT).await;
-        let app = connected.vault.app("acme").await;
-        let id = app.create(key("shop-1")).await.unwrap().id;
-        assert!(get(&app, &id).await.last_verified_time.is_none());
-        due(&connected).await;
-        eventually("a first test", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
-        assert_eq!(get(&app, &id).await.external_account_id, "shop-1");
+on_both![
+    a_withdrawn_key_and_a_foreign_one_show_before_a_caller_needs_them,
+    of_several_replicas_one_makes_a_test,
+];
 
-        // Somebody stores the key of another account.
-        let credential = Some(input(&[("key", "sim_key_shop-2")]));
-        let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
-        app.vault().put_credential(put).await.unwrap();
-        due(&connected).await;
-        eventually("the other account", || async { get(&app, &id).await.found_account_id == "shop-2" }).await;
-        let credential = Some(input(&[("key", "sim_key_shop-1")]));
-        let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
-        app.vault().put_credential(put).await.unwrap();
-        assert_eq!(get(&app, &id).await.found_account_id, "");
+async fn a_withdrawn_key_and_a_foreign_one_show_before_a_caller_needs_them(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let id = app.create(key("shop-1")).await.unwrap().id;
+    assert!(get(&app, &id).await.last_verified_time.is_none());
+    due(&connected).await;
+    eventually("a first test", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
+    assert_eq!(get(&app, &id).await.external_account_id, "shop-1");
 
-        // The key does not work any more; then it does again.
-        let credential = Some(input(&[("key", "no key of the provider's")]));
-        let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
-        app.vault().put_credential(put).await.unwrap();
-        due(&connected).await;
-        eventually("the refusal", || async { get(&app, &id).await.state() == v1::ConnectionState::Error }).await;
-        let tests = app.events().await.into_iter().filter(|event| event.action == "TestConnection");
-        let tests: Vec<_> = tests.collect();
-        assert!(tests.len() >= 3 && tests.iter().all(|event| event.service == "vault" && event.connection_id == id));
-    }
+    // Somebody stores the key of another account.
+    let credential = Some(input(&[("key", "sim_key_shop-2")]));
+    let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
+    app.vault().put_credential(put).await.unwrap();
+    due(&connected).await;
+    eventually("the other account", || async { get(&app, &id).await.found_account_id == "shop-2" }).await;
+    let credential = Some(input(&[("key", "sim_key_shop-1")]));
+    let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
+    app.vault().put_credential(put).await.unwrap();
+    assert_eq!(get(&app, &id).await.found_account_id, "");
 
-    async fn of_several_replicas_one_makes_a_test(vault: TestVault) {
-        let mut vault = vault;
-        vault.stop().await;
-        let mut connected = Connected::start(vault, STRICT).await;
-        let app = connected.vault.app("acme").await;
-        let mut others = Vec::new();
-        if connected.vault.database.is_some() {
-            for _ in 0..2 {
-                others.push(connected.vault.instance.take().unwrap());
-                connected.vault.start().await;
-            }
-        }
-        for i in 0..20 {
-            app.create(key(&format!("shop-{i}"))).await.unwrap();
-        }
-        due(&connected).await;
-        eventually("all tests", || async { connected.provider.counts().verifications >= 20 }).await;
-        // Whoever was late would come within the next looks.
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(connected.provider.counts().verifications, 20);
-        for other in others {
-            other.stop().await;
+    // The key does not work any more; then it does again.
+    let credential = Some(input(&[("key", "no key of the provider's")]));
+    let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
+    app.vault().put_credential(put).await.unwrap();
+    due(&connected).await;
+    eventually("the refusal", || async { get(&app, &id).await.state() == v1::ConnectionState::Error }).await;
+    let tests = app.events().await.into_iter().filter(|event| event.action == "TestConnection");
+    let tests: Vec<_> = tests.collect();
+    assert!(tests.len() >= 3);
+    assert!(tests.iter().all(|event| event.service == "vault" && event.connection_id == id));
+}
+
+async fn of_several_replicas_one_makes_a_test(builder: VaultBuilder) {
+    let mut connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let mut others = Vec::new();
+    if connected.vault.database.is_some() {
+        for _ in 0..2 {
+            others.push(connected.vault.instance.take().unwrap());
+            connected.vault.start().await;
         }
     }
+    for i in 0..20 {
+        app.create(key(&format!("shop-{i}"))).await.unwrap();
+    }
+    due(&connected).await;
+    eventually("all tests", || async { connected.provider.counts().verifications >= 20 }).await;
+    // A replica that stops first finishes the tests that it has begun.
+    for other in others {
+        other.stop().await;
+    }
+    // A later search of the last replica finds this connection alone.
+    let app = connected.vault.app("acme").await;
+    app.create(key("later")).await.unwrap();
+    connected.vault.sql("UPDATE connections SET verify_time = 1 WHERE account_name = 'later'").await;
+    eventually("the later test", || async { connected.provider.counts().verifications > 20 }).await;
+    connected.vault.stop().await;
+    assert_eq!(connected.provider.counts().verifications, 21);
 }

@@ -9,7 +9,7 @@ use credvault_testkit::{Algorithm, TokenIssuer};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Client, TestVault, by_provider, generic, refusal};
+use crate::harness::{Client, TestVault, VaultBuilder, by_provider, generic, refusal};
 
 const ISSUER: &str = "https://login.test.local";
 
@@ -25,15 +25,16 @@ fn section(file: &std::path::Path) -> IssuerSection {
 }
 
 /// A vault that trusts this issuer's keys, and the gateway, which bears tokens.
-async fn trusting(keys: &TokenIssuer, change: impl FnOnce(&mut IssuerSection)) -> (TestVault, Client) {
-    let document = keys.jwks();
-    let vault = TestVault::sqlite_with(|settings, folder| {
-        std::fs::write(folder.join("jwks.json"), document).unwrap();
+async fn trusting(
+    keys: &TokenIssuer,
+    change: impl FnOnce(&mut IssuerSection) + Send + 'static,
+) -> (TestVault, Client) {
+    let builder = VaultBuilder::sqlite().file("jwks.json", &keys.jwks()).settings(|settings, folder| {
         let mut section = section(&folder.join("jwks.json"));
         change(&mut section);
         settings.identity.issuers.push(section);
-    })
-    .await;
+    });
+    let vault = builder.start().await;
     vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap();
     let gateway = vault.client("gateway").await;
     (vault, gateway)
@@ -147,7 +148,8 @@ async fn an_assertion_is_good_for_its_own_service_only() {
         "Unauthenticated TOKEN_INVALID"
     );
     let event = gateway.bearing(&token).events().await.remove(0);
-    assert_eq!((event.action.as_str(), event.tenant_source.as_str()), ("FetchCredential", "assertion"));
+    assert_eq!(event.action.as_str(), "FetchCredential");
+    assert_eq!(event.tenant_source.as_str(), "assertion");
 }
 
 /// The `traceparent` and the `tracestate` of each request.
@@ -172,7 +174,8 @@ async fn key_server(document: Arc<Mutex<String>>) -> (String, Requests, JoinHand
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minute() {
-    let (old, new) = (TokenIssuer::new(Algorithm::Es256, "old"), TokenIssuer::new(Algorithm::Es256, "new"));
+    let old = TokenIssuer::new(Algorithm::Es256, "old");
+    let new = TokenIssuer::new(Algorithm::Es256, "new");
     let document = Arc::new(Mutex::new(old.jwks()));
     let (url, requests, server) = key_server(Arc::clone(&document)).await;
     let asked = || requests.lock().unwrap().len();
@@ -207,10 +210,8 @@ async fn keys_are_fetched_once_and_an_unknown_one_asks_again_at_most_once_a_minu
     assert_eq!(asked(), first + 1);
     let (parent, state) = requests.lock().unwrap().last().cloned().unwrap();
     let parent = parent.unwrap();
-    assert!(
-        parent.starts_with(trace) && parent.ends_with("-00"),
-        "the caller's trace, not sampled: {parent}"
-    );
+    assert!(parent.starts_with(trace), "the caller's trace, not sampled: {parent}");
+    assert!(parent.ends_with("-00"), "the caller's trace, not sampled: {parent}");
     assert_eq!(state.as_deref(), Some("vendor=opaque"));
     server.abort();
     vault.clock.advance(std::time::Duration::from_secs(700));

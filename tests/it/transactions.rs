@@ -4,7 +4,7 @@ use credvault::proto::v1;
 use credvault_simulator::Counts;
 
 use crate::harness::provider::{Connected, STRICT, begin, complete, connection_request, decide};
-use crate::harness::{by_id, eventually};
+use crate::harness::{VaultBuilder, by_id, eventually};
 
 /// Sessions of others in this database with a transaction that is open, whether at work or idle.
 const OPEN: &str = "pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
@@ -30,7 +30,7 @@ async fn without_a_transaction(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn none_is_open_while_a_provider_is_waited_for() {
-    let connected = Connected::postgres(STRICT).await;
+    let connected = VaultBuilder::postgres().start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     // It would be seen.
     let open = connected.vault.blocking("SELECT 1").await;
@@ -48,7 +48,8 @@ async fn none_is_open_while_a_provider_is_waited_for() {
     let fetch = async move { client.fetch(by_id(&expired)).await.unwrap() };
     without_a_transaction(&connected, |counts| counts.refreshes, fetch).await;
 
-    let (client, request) = (app.clone(), v1::TestConnectionRequest { connection_id: id.clone() });
+    let client = app.clone();
+    let request = v1::TestConnectionRequest { connection_id: id.clone() };
     let test = async move { client.connections().test_connection(request).await.unwrap() };
     without_a_transaction(&connected, |counts| counts.verifications, test).await;
 

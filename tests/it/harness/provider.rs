@@ -7,7 +7,7 @@ use credvault::settings::RawSettings;
 use credvault_domain::Clock as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
-use super::{Client, TestVault, by_id, input, postgres_database};
+use super::{Client, TestVault, VaultBuilder, by_id, input};
 
 /// A vault, and a provider that it knows as `simulator`. The renewal is as strict as providers get.
 pub struct Connected {
@@ -78,30 +78,25 @@ pub fn connection_request(account: &str) -> v1::CreateConnectionRequest {
     }
 }
 
-impl Connected {
-    pub async fn start(mut vault: TestVault, renewal: &str) -> Self {
+impl VaultBuilder {
+    /// Starts a provider and a vault that knows it. `renewal` is the provider file's section about refreshes.
+    /// In files that were added before, `PROVIDER_URL` becomes the provider's URL.
+    pub async fn start_with_provider(self, renewal: &str) -> Connected {
         let provider = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let folder = vault.folder.path().join("catalog");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("simulator.toml"), provider_file(&provider.url(), renewal)).unwrap();
-        vault.settings.catalog.folder = Some(folder);
-        vault.settings.broker.allowed_networks = vec!["127.0.0.0/8".into()];
-        vault.settings.public.address = "127.0.0.1:0".parse().unwrap();
-        vault.settings.public.url = Some("http://localhost:7480".into());
-        vault.settings.public.origins = vec!["https://app.example.com".into()];
-        vault.start().await;
+        let builder = self.replace_in_files("PROVIDER_URL", &provider.url());
+        let builder = builder.provider_file("simulator", &provider_file(&provider.url(), renewal));
+        let builder = builder.allow_loopback().settings(|settings, _| {
+            settings.public.address = "127.0.0.1:0".parse().unwrap();
+            settings.public.url = Some("http://localhost:7480".into());
+            settings.public.origins = vec!["https://app.example.com".into()];
+        });
+        let vault = builder.start().await;
         vault.client("operator").await.admin().put_o_auth_app(app_request()).await.unwrap();
-        Self { vault, provider }
+        Connected { vault, provider }
     }
+}
 
-    pub async fn sqlite(renewal: &str) -> Self {
-        Self::start(TestVault::prepared(None).await, renewal).await
-    }
-
-    pub async fn postgres(renewal: &str) -> Self {
-        Self::start(TestVault::prepared(Some(postgres_database().await)).await, renewal).await
-    }
-
+impl Connected {
     /// Writes into the configuration file what has been changed in memory, for a process of its own.
     pub fn configure_on_disk(&mut self) {
         let folder = self.vault.folder.path().to_owned();

@@ -135,8 +135,8 @@ fn every_truncation_and_extension_is_refused() {
 fn another_place_is_refused() {
     let place = Place::new();
     let sealed = place.sealed();
-    let (other, elsewhere) =
-        (TenantId::parse("other").expect("valid"), ConnectionId::from_uuid(uuid_of([8; 16])));
+    let other = TenantId::parse("other").expect("valid");
+    let elsewhere = ConnectionId::from_uuid(uuid_of([8; 16]));
     let contexts = [
         ("tenant", Context::credential(&other, place.connection, 3, 1, bound("u1"))),
         ("connection", Context::credential(&place.tenant, elsewhere, 3, 1, bound("u1"))),
@@ -197,10 +197,12 @@ fn values_up_to_68_kib_fit_and_larger_ones_do_not() {
 #[test]
 fn no_salt_or_nonce_is_used_twice() {
     let place = Place::new();
-    let (mut salts, mut nonces) = (HashSet::new(), HashSet::new());
+    let mut salts = HashSet::new();
+    let mut nonces = HashSet::new();
     for _ in 0..10_000 {
         let sealed = place.sealed();
-        assert!(salts.insert(sealed[SALT].to_vec()) && nonces.insert(sealed[NONCE].to_vec()));
+        assert!(salts.insert(sealed[SALT].to_vec()));
+        assert!(nonces.insert(sealed[NONCE].to_vec()));
     }
 }
 

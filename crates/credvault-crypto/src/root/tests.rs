@@ -80,7 +80,8 @@ async fn another_root_key_neither_proves_itself_nor_unwraps() {
     assert!(root("01").prove(&check).is_ok());
     assert!(matches!(root("02").prove(&check), Err(Error::RootKeyMismatch)));
 
-    let (acme, other) = (TenantId::parse("acme").expect("id"), TenantId::parse("other").expect("id"));
+    let acme = TenantId::parse("acme").expect("id");
+    let other = TenantId::parse("other").expect("id");
     let keyring = Keyring::new(root("01"), random.clone());
     let wrapped = keyring.generate(&acme, 1).await.expect("key");
     assert_eq!(keyring.unwrap(&acme, 1, &wrapped).await.expect("own").version(), 1);

@@ -31,7 +31,8 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
-    let (one, two) = (Authority::new("one"), Authority::new("two"));
+    let one = Authority::new("one");
+    let two = Authority::new("two");
     let trust = Trust::new(&bundles(&[("one.test", &one), ("two.test", &two)])).unwrap();
     Fixture { one, two, trust, clock: ManualClock::at_present() }
 }
@@ -108,7 +109,7 @@ fn an_authority_vouches_for_its_own_trust_domain_only() {
 }
 
 #[test]
-fn nobody_elses_certificates_pass_the_handshake() {
+fn certificates_that_are_not_trusted_or_not_valid_now_do_not_pass_the_handshake() {
     let fixture = fixture();
     assert!(!fixture.handshake(&Leaf::self_signed(&LeafSpec::service(SYNC))));
     assert!(!fixture.handshake(&Authority::new("three").service(SYNC)));
@@ -137,7 +138,8 @@ fn a_certificate_counts_only_if_it_is_valid_by_both_clocks() {
     let fixture = fixture();
     // One that is valid now, for an hour more and since an hour.
     let leaf = fixture.one.service(SYNC);
-    let (now, hours) = (fixture.clock.now(), std::time::Duration::from_secs(2 * 3600));
+    let now = fixture.clock.now();
+    let hours = std::time::Duration::from_secs(2 * 3600);
     let peer = PeerCertificate::read(vec![der(&leaf.der)]);
     let told = |earliest, latest| {
         let present = Present { earliest, now, latest };
@@ -159,7 +161,8 @@ fn an_intermediate_that_expires_on_an_open_connection_ends_its_calls() {
         let leaf = intermediate.service(SYNC);
         let chain = [&leaf.der[..], intermediate.der(), needless.der()].map(der);
         let peer = PeerCertificate::read(chain.to_vec());
-        let (checked, clock) = (AtomicU64::new(0), ManualClock::at_present());
+        let checked = AtomicU64::new(0);
+        let clock = ManualClock::at_present();
         for minute in 0..40 {
             let answer = fixture.trust.service(&peer, &checked, clock.present()).map(ToString::to_string);
             // The margin is for the seconds that certificates leave out.

@@ -98,7 +98,8 @@ async fn a_token_that_says_two_things_is_refused() {
     for (name, value) in sound.as_object().unwrap() {
         // The same value again, and another value, before and after the sound claim.
         for other in [value.clone(), json!("other")] {
-            let (pair, rest) = (format!("{}:{other}", json!(name)), sound.to_string());
+            let pair = format!("{}:{other}", json!(name));
+            let rest = sound.to_string();
             let inner = rest.trim_start_matches('{').trim_end_matches('}');
             for text in [format!("{{{pair},{inner}}}"), format!("{{{inner},{pair}}}")] {
                 assert_eq!(

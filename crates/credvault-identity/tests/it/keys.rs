@@ -12,7 +12,8 @@ use crate::fixture::{fixture_with, settings, source};
 
 #[tokio::test]
 async fn an_unknown_key_is_looked_for_once_a_minute_and_a_new_key_is_found() {
-    let (old, new) = (TokenIssuer::new(Algorithm::EdDsa, "old"), TokenIssuer::new(Algorithm::EdDsa, "new"));
+    let old = TokenIssuer::new(Algorithm::EdDsa, "old");
+    let new = TokenIssuer::new(Algorithm::EdDsa, "new");
     let (fetch, asked) = source(vec![Ok(old.jwks()), Ok(old.jwks()), Ok(new.jwks())]);
     let fixture = fixture_with(settings(IssuerKind::User), fetch);
     assert!(fixture.token(&old.token(&fixture.claims())).await.is_ok());

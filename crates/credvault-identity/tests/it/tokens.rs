@@ -16,7 +16,8 @@ async fn a_token_counts_only_if_it_is_valid_by_both_clocks() {
     let issuer = TokenIssuer::new(Algorithm::EdDsa, "k");
     let fixture = fixture(&issuer);
     let authorization = format!("Bearer {}", issuer.token(&fixture.claims()));
-    let (now, twenty) = (fixture.clock.now(), Duration::from_secs(20 * 60));
+    let now = fixture.clock.now();
+    let twenty = Duration::from_secs(20 * 60);
     let at = async |earliest, latest| {
         let presented = Presented { authorization: Some(&authorization), ..Presented::default() };
         fixture.present_at(presented, Present { earliest, now, latest }).await
@@ -37,7 +38,8 @@ async fn tokens_of_each_algorithm_name_tenant_and_user() {
         let issuer = TokenIssuer::new(algorithm, "k1");
         let fixture = fixture(&issuer);
         let tenant = fixture.token(&issuer.token(&fixture.claims())).await.unwrap().tenant.unwrap();
-        assert_eq!((tenant.tenant.as_str(), tenant.source), ("acme", TenantSource::Token));
+        assert_eq!(tenant.tenant.as_str(), "acme");
+        assert_eq!(tenant.source, TenantSource::Token);
         assert_eq!(tenant.user.unwrap().as_str(), "user_1");
     }
 }
@@ -69,8 +71,8 @@ async fn algorithms_come_from_the_key_and_never_from_the_token() {
 
 #[tokio::test]
 async fn a_signature_with_another_key_or_over_something_else_is_refused() {
-    let (issuer, other) =
-        (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
+    let other = TokenIssuer::new(Algorithm::EdDsa, "k1");
     let fixture = fixture(&issuer);
     assert_eq!(fixture.refused(&other.token(&fixture.claims())).await, TokenError::Signature);
     let token = issuer.token(&fixture.claims());
@@ -87,8 +89,8 @@ async fn a_signature_with_another_key_or_over_something_else_is_refused() {
 
 #[tokio::test]
 async fn headers_that_point_elsewhere_change_nothing() {
-    let (issuer, attacker) =
-        (TokenIssuer::new(Algorithm::EdDsa, "k1"), TokenIssuer::new(Algorithm::EdDsa, "k1"));
+    let issuer = TokenIssuer::new(Algorithm::EdDsa, "k1");
+    let attacker = TokenIssuer::new(Algorithm::EdDsa, "k1");
     let (fetch, asked) = source(vec![Ok(issuer.jwks())]);
     let fixture = fixture_with(settings(IssuerKind::User), fetch);
     let header = json!({ "alg": "EdDSA", "kid": "k1", "jku": "https://evil.test/jwks", "jwk": attacker.jwk(), "x5u": "https://evil.test" });

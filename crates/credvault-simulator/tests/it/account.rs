@@ -19,7 +19,8 @@ async fn a_live_token_says_whose_it_is_in_either_header() {
     for (name, value) in [("authorization", format!("Bearer {token}")), ("x-simulator-token", token)] {
         let request = fixture.client.get(fixture.simulator.url() + "/me").header(name, value);
         let (status, body) = json(request.send().await.unwrap()).await;
-        assert_eq!((status, body), (200, json!({ "id": "shop-1", "name": "The shop shop-1" })));
+        assert_eq!(status, 200);
+        assert_eq!(body, json!({ "id": "shop-1", "name": "The shop shop-1" }));
     }
     assert_eq!(fixture.me("unknown").await, 401);
     assert_eq!(fixture.get("/me").await.status(), 401);
@@ -34,7 +35,8 @@ async fn a_static_key_says_whose_it_is() {
         async { json(request.send().await.unwrap()).await }
     };
     let (status, body) = ask("sim_key_shop-3").await;
-    assert_eq!((status, &body["id"]), (200, &json!("shop-3")));
+    assert_eq!(status, 200);
+    assert_eq!(&body["id"], &json!("shop-3"));
     assert_eq!(ask("sim_key_").await.0, 401);
     assert_eq!(ask("other").await.0, 401);
 }
@@ -42,7 +44,8 @@ async fn a_static_key_says_whose_it_is() {
 #[tokio::test]
 async fn revoking_a_refresh_token_ends_the_family_and_an_access_token_itself() {
     let fixture = Fixture::start().await;
-    let (one, other) = (fixture.simulator.issue("shop-1", &[]), fixture.simulator.issue("shop-1", &[]));
+    let one = fixture.simulator.issue("shop-1", &[]);
+    let other = fixture.simulator.issue("shop-1", &[]);
     assert_eq!(revoke(&fixture, &one.refresh_token).await, 200);
     assert_eq!(fixture.me(&one.access_token).await, 401);
     assert_eq!(fixture.refresh(&one.refresh_token).await.0, 400);
@@ -72,16 +75,19 @@ async fn revoking_can_be_out_of_order_or_refuse_what_is_gone() {
     assert_eq!(revoke(&fixture, &tokens.refresh_token).await, 200);
     let again = [&APP[..], &[("token", tokens.refresh_token.as_str())]].concat();
     let (status, body) = json(fixture.post("/revoke", &again).await.unwrap()).await;
-    assert_eq!((status, &body["error"]), (400, &json!("invalid_token")));
+    assert_eq!(status, 400);
+    assert_eq!(&body["error"], &json!("invalid_token"));
 }
 
 #[tokio::test]
 async fn an_account_that_removes_the_app_loses_everything() {
     let fixture = Fixture::start().await;
-    let (gone, stays) = (fixture.simulator.issue("shop-1", &[]), fixture.simulator.issue("shop-2", &[]));
+    let gone = fixture.simulator.issue("shop-1", &[]);
+    let stays = fixture.simulator.issue("shop-2", &[]);
     let code = fixture.code("shop-1").await;
     fixture.simulator.revoke_account("shop-1");
-    assert_eq!((fixture.me(&gone.access_token).await, fixture.me(&stays.access_token).await), (401, 200));
+    assert_eq!(fixture.me(&gone.access_token).await, 401);
+    assert_eq!(fixture.me(&stays.access_token).await, 200);
     assert_eq!(fixture.refresh(&gone.refresh_token).await.0, 400);
     assert_eq!(fixture.exchange(&code).await.0, 400);
     assert_eq!(fixture.simulator.counts().reuses_detected, 0);

@@ -46,7 +46,8 @@ async fn scopes_are_named_left_out_or_fewer() {
 #[tokio::test]
 async fn an_envelope_is_put_around() {
     let body = answer(|behaviour| behaviour.envelope = true).await;
-    assert_eq!((&body["code"], &body["message"]), (&json!(0), &json!("success")));
+    assert_eq!(&body["code"], &json!(0));
+    assert_eq!(&body["message"], &json!("success"));
     assert!(body["data"]["access_token"].is_string());
     assert_eq!(body.get("access_token"), None);
 }
@@ -54,7 +55,8 @@ async fn an_envelope_is_put_around() {
 #[tokio::test]
 async fn slacks_user_tokens_are_nested() {
     let body = answer(|behaviour| (behaviour.authed_user, behaviour.errors) = (true, Dialect::Slack)).await;
-    assert_eq!((&body["ok"], &body["authed_user"]["id"]), (&json!(true), &json!("shop-1")));
+    assert_eq!(&body["ok"], &json!(true));
+    assert_eq!(&body["authed_user"]["id"], &json!("shop-1"));
     assert!(body["authed_user"]["access_token"].is_string());
     assert_eq!(body.get("access_token"), None);
 }
@@ -62,6 +64,8 @@ async fn slacks_user_tokens_are_nested() {
 #[tokio::test]
 async fn names_are_in_camel_case_where_asked() {
     let body = answer(|behaviour| behaviour.camel_case = true).await;
-    assert!(body["accessToken"].is_string() && body["refreshToken"].is_string());
-    assert_eq!((&body["expiresIn"], body.get("access_token")), (&json!(3600), None));
+    assert!(body["accessToken"].is_string());
+    assert!(body["refreshToken"].is_string());
+    assert_eq!(&body["expiresIn"], &json!(3600));
+    assert_eq!(body.get("access_token"), None);
 }

@@ -14,10 +14,13 @@ async fn a_code_yields_tokens_once_and_its_reuse_takes_them_back() {
     let fixture = Fixture::start().await;
     let code = fixture.code("shop-1").await;
     let (status, first) = fixture.exchange(&code).await;
-    assert_eq!((status, &first["expires_in"], &first["scope"]), (200, &json!(3600), &json!("read write")));
+    assert_eq!(status, 200);
+    assert_eq!(&first["expires_in"], &json!(3600));
+    assert_eq!(&first["scope"], &json!("read write"));
     assert_eq!(fixture.me(&text(&first, "access_token")).await, 200);
     let (status, again) = fixture.exchange(&code).await;
-    assert_eq!((status, &again["error"]), (400, &json!("invalid_grant")));
+    assert_eq!(status, 400);
+    assert_eq!(&again["error"], &json!("invalid_grant"));
     assert_eq!(fixture.me(&text(&first, "access_token")).await, 401);
     assert_eq!(fixture.refresh(&text(&first, "refresh_token")).await.0, 400);
     assert!(fixture.simulator.families()[0].revoked);
@@ -26,7 +29,8 @@ async fn a_code_yields_tokens_once_and_its_reuse_takes_them_back() {
 #[tokio::test]
 async fn a_code_lives_five_minutes_by_tokios_clock() {
     let fixture = Fixture::start().await;
-    let (early, late) = (fixture.code("shop-1").await, fixture.code("shop-2").await);
+    let early = fixture.code("shop-1").await;
+    let late = fixture.code("shop-2").await;
     pass(Duration::from_secs(299)).await;
     assert_eq!(fixture.exchange(&early).await.0, 200);
     pass(Duration::from_secs(1)).await;
@@ -83,7 +87,8 @@ async fn refresh_tokens_come_always_first_or_never() {
 async fn client_credentials_yield_the_apps_own_token() {
     let fixture = Fixture::start().await;
     let (status, body) = fixture.token(&[("grant_type", "client_credentials"), ("scope", "a,b")]).await;
-    assert_eq!((status, &body["scope"]), (200, &json!("a b")));
+    assert_eq!(status, 200);
+    assert_eq!(&body["scope"], &json!("a b"));
     assert_eq!(body.get("refresh_token"), None);
     assert_eq!(fixture.me(&text(&body, "access_token")).await, 200);
     assert_eq!(fixture.simulator.counts().client_credentials, 1);
@@ -97,7 +102,8 @@ async fn an_assertion_yields_its_issuers_token_without_a_client() {
     let good = format!("{}.{}.c2ln", part(r#"{"alg":"RS256"}"#), part(r#"{"iss":"robot@project"}"#));
     let (status, body) =
         crate::harness::json(fixture.post("/token", &[grant, ("assertion", &good)]).await.unwrap()).await;
-    assert_eq!((status, &body["account"]), (200, &json!("robot@project")));
+    assert_eq!(status, 200);
+    assert_eq!(&body["account"], &json!("robot@project"));
     let two_parts = good.rsplit_once('.').unwrap().0;
     for bad in [two_parts, "a.b.c", &format!("{good}.d")] {
         let response = fixture.post("/token", &[grant, ("assertion", bad)]).await.unwrap();
@@ -116,7 +122,8 @@ async fn an_access_token_is_extended_while_it_lives() {
     let short = text(&fixture.connect("person-1").await, "access_token");
     let extend = [("grant_type", "fb_exchange_token"), ("fb_exchange_token", short.as_str())];
     let (status, body) = fixture.token(&extend).await;
-    assert_eq!((status, &body["expires_in"]), (200, &json!(5_183_944)));
+    assert_eq!(status, 200);
+    assert_eq!(&body["expires_in"], &json!(5_183_944));
     pass(Duration::from_secs(3601)).await;
     assert_eq!(fixture.token(&extend).await.0, 400, "it ended");
     assert_eq!(fixture.me(&text(&body, "access_token")).await, 200);
@@ -147,9 +154,11 @@ async fn access_tokens_end_by_tokios_clock_or_never() {
 async fn an_unknown_grant_is_refused() {
     let fixture = Fixture::start().await;
     let (status, body) = fixture.token(&[("grant_type", "password")]).await;
-    assert_eq!((status, &body["error"]), (400, &json!("unsupported_grant_type")));
+    assert_eq!(status, 400);
+    assert_eq!(&body["error"], &json!("unsupported_grant_type"));
     let (status, body) = fixture.token(&[("grant_type", "refresh_token")]).await;
-    assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
+    assert_eq!(status, 400);
+    assert_eq!(&body["error"], &json!("invalid_request"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,6 +172,8 @@ async fn a_hundred_thousand_grants_and_two_hundred_requests_at_once_are_no_effor
     assert_eq!(answers.len(), 200);
     assert!(answers.iter().all(|(status, _)| *status == 200));
     let counts = fixture.simulator.counts();
-    assert_eq!((counts.refreshes, counts.refreshes_granted, counts.refreshes_answered_ok), (200, 200, 200));
+    assert_eq!(counts.refreshes, 200);
+    assert_eq!(counts.refreshes_granted, 200);
+    assert_eq!(counts.refreshes_answered_ok, 200);
     assert_eq!(fixture.simulator.families().iter().filter(|family| family.generation == 1).count(), 200);
 }

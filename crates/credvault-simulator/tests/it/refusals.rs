@@ -13,18 +13,24 @@ async fn dead(dialect: Dialect) -> (u16, Value) {
 #[tokio::test]
 async fn a_dead_grant_sounds_different_everywhere() {
     let (status, body) = dead(Dialect::Standard).await;
-    assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));
+    assert_eq!(status, 400);
+    assert_eq!(&body["error"], &json!("invalid_grant"));
     let (status, body) = dead(Dialect::Slack).await;
-    assert_eq!((status, body), (200, json!({ "ok": false, "error": "invalid_refresh_token" })));
+    assert_eq!(status, 200);
+    assert_eq!(body, json!({ "ok": false, "error": "invalid_refresh_token" }));
     let (status, body) = dead(Dialect::Github).await;
-    assert_eq!((status, &body["error"]), (200, &json!("bad_refresh_token")));
+    assert_eq!(status, 200);
+    assert_eq!(&body["error"], &json!("bad_refresh_token"));
     let (status, body) = dead(Dialect::Shopify).await;
-    assert_eq!((status, &body["error"]), (401, &json!("invalid_request")));
+    assert_eq!(status, 401);
+    assert_eq!(&body["error"], &json!("invalid_request"));
     assert!(body["error_description"].as_str().unwrap().contains("active refresh_token"));
     let (status, body) = dead(Dialect::Hubspot).await;
-    assert_eq!((status, &body["status"]), (400, &json!("BAD_REFRESH_TOKEN")));
+    assert_eq!(status, 400);
+    assert_eq!(&body["status"], &json!("BAD_REFRESH_TOKEN"));
     let (status, body) = dead(Dialect::Meta).await;
-    assert_eq!((status, &body["error"]["code"]), (400, &json!(190)));
+    assert_eq!(status, 400);
+    assert_eq!(&body["error"]["code"], &json!(190));
     let (status, body) = dead(Dialect::Tiktok).await;
     assert_eq!(status, 200);
     assert_ne!(body["code"], json!(0));
@@ -46,9 +52,11 @@ async fn any_refusal_can_be_ordered_and_changes_nothing() {
     let token = fixture.simulator.issue("shop-1", &[]).refresh_token;
     for (refusal, status, error) in orders {
         let (given, body) = fixture.refresh(&token).await;
-        assert_eq!((given, &body["error"]), (status, &json!(error)), "{refusal:?}");
+        assert_eq!(given, status, "{refusal:?}");
+        assert_eq!(&body["error"], &json!(error), "{refusal:?}");
     }
     fixture.renewed(&token).await;
     let counts = fixture.simulator.counts();
-    assert_eq!((counts.refreshes, counts.refreshes_answered_ok), (8, 1));
+    assert_eq!(counts.refreshes, 8);
+    assert_eq!(counts.refreshes_answered_ok, 1);
 }

@@ -49,10 +49,15 @@ async fn keys_are_posted_and_work_until_the_account_revokes_them() {
     assert_eq!(value(&pairs, "user_id").as_deref(), Some("flow-1"));
     assert_eq!(value(&pairs, "a").as_deref(), Some("b"));
     let keys = taken.lock().unwrap()[0].clone();
-    assert_eq!((&keys["user_id"], &keys["key_permissions"]), (&json!("flow-1"), &json!("read_write")));
+    assert_eq!(&keys["user_id"], &json!("flow-1"));
+    assert_eq!(&keys["key_permissions"], &json!("read_write"));
     assert!(keys["key_id"].is_u64());
-    let (key, secret) = (text(&keys, "consumer_key"), text(&keys, "consumer_secret"));
-    assert!(key.starts_with("ck_") && secret.starts_with("cs_") && key.len() == 43 && secret.len() == 43);
+    let key = text(&keys, "consumer_key");
+    let secret = text(&keys, "consumer_secret");
+    assert!(key.starts_with("ck_"));
+    assert!(secret.starts_with("cs_"));
+    assert_eq!(key.len(), 43);
+    assert_eq!(secret.len(), 43);
     let me = fixture.simulator.url() + "/me";
     let basic = || fixture.client.get(&me).basic_auth(&key, Some(&secret)).send();
     assert_eq!(basic().await.unwrap().status(), 200);
@@ -74,7 +79,7 @@ async fn nothing_is_posted_on_deny() {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_takes_do_not_work() {
+async fn keys_that_the_callback_refuses_do_not_work() {
     let fixture = Fixture::start().await;
     let (callback, taken) = app(StatusCode::INTERNAL_SERVER_ERROR).await;
     let allow = request(&callback, &[("decision", "allow"), ("account", "shop-5")]);

@@ -7,8 +7,16 @@ use credvault_store::{ChangeKind, ChangeSubject, FeedPosition, NewApp};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use crate::events::{new_endpoint, put};
-use crate::fixture::*;
+use crate::fixture::{Fixture, credential, write};
+use crate::on_both;
 use crate::refreshes::{claimed, record, renewed, renewing};
+
+on_both![
+    everything_that_a_fetch_depends_on_is_in_the_feed,
+    pages_go_on_where_the_one_before_ended,
+    a_position_that_is_too_old_says_so,
+    a_moved_etag_has_a_moved_update_time,
+];
 
 /// What the feed has after a position, and the position after that.
 async fn read(
@@ -124,11 +132,12 @@ async fn a_reader_does_not_lose_a_transaction_that_commits_late() {
     let start = fixture.store.feed().end(&scope).await.unwrap();
 
     // A change with an event waits for this lock; one without does not.
-    let admin = fixture.intruder().await;
+    let admin = fixture.admin_connection().await;
     let lock = admin.begin().await.unwrap();
     lock.execute_unprepared("SELECT id FROM event_endpoints FOR UPDATE").await.unwrap();
     let slowly = {
-        let (store, scope) = (fixture.store.clone(), scope.clone());
+        let store = fixture.store.clone();
+        let scope = scope.clone();
         let write = write(&scope, Action::PutCredential);
         tokio::spawn(async move {
             store.credentials().put(&scope, slow, &credential("CANARY"), None, &write).await.map(|_| ())
@@ -171,29 +180,4 @@ async fn a_commit_without_its_row_in_the_feed_is_refused() {
     let refused = postgres.psql_as_service(&change("enabled = false, revision = revision + 1")).unwrap_err();
     assert!(refused.contains("a row of connections was changed without a row in the feed"), "{refused}");
     postgres.psql_as_service(&change("last_used_time = 1")).unwrap();
-}
-
-macro_rules! on_both_kinds {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
-            use $crate::fixture::Fixture;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                super::$name(&Fixture::sqlite().await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                super::$name(&Fixture::postgres().await).await;
-            }
-        }
-    )*};
-}
-
-on_both_kinds! {
-    everything_that_a_fetch_depends_on_is_in_the_feed,
-    pages_go_on_where_the_one_before_ended,
-    a_position_that_is_too_old_says_so,
-    a_moved_etag_has_a_moved_update_time,
 }

@@ -6,7 +6,7 @@ use credvault_domain::{Action, SecretFields, TenantScope};
 use credvault_store::{AuthorizationError, Error, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
-use crate::fixture::*;
+use crate::fixture::{Fixture, beginner, bringer, credential, write};
 use crate::on_both;
 
 pub const BROWSER: &str = "a browser";
@@ -56,59 +56,71 @@ fn values(fields: &SecretFields) -> Vec<&str> {
     fields.iter().map(|(_, value)| value.expose_secret()).collect()
 }
 
-on_both! {
-    async fn keys_are_taken_once_between_start_and_return(fixture: &Fixture) {
-        let scope = fixture.tenant("acme").await;
-        let authorizations = fixture.store.authorizations();
-        let state = begin(fixture, &scope, "a").await;
-        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "no browser has started it");
-        start(fixture, &state).await;
-        let awaited = authorizations.find(&state).await.unwrap();
-        assert!(!authorizations.was_handed_over(&awaited).await.unwrap());
-        hand_over(fixture, &state).await.unwrap();
-        assert!(authorizations.was_handed_over(&awaited).await.unwrap());
-        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
-        authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
-        let taken = authorizations.take(&scope, &state, bringer(None)).await.unwrap();
-        assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
-        assert_eq!(rows(fixture).await, "0");
-        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+on_both![
+    keys_are_taken_once_between_start_and_return,
+    keys_are_gone_when_the_consent_is_over,
+    keys_open_for_their_own_consent_only,
+];
 
-        let state = begin(fixture, &scope, "b").await;
-        start(fixture, &state).await;
-        let awaited = authorizations.find(&state).await.unwrap();
-        authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
-        assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "the browser is back");
-    }
+async fn keys_are_taken_once_between_start_and_return(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let authorizations = fixture.store.authorizations();
+    let state = begin(fixture, &scope, "a").await;
+    assert_eq!(
+        refused(hand_over(fixture, &state).await),
+        AuthorizationError::Unknown,
+        "no browser has started it"
+    );
+    start(fixture, &state).await;
+    let awaited = authorizations.find(&state).await.unwrap();
+    assert!(!authorizations.was_handed_over(&awaited).await.unwrap());
+    hand_over(fixture, &state).await.unwrap();
+    assert!(authorizations.was_handed_over(&awaited).await.unwrap());
+    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+    authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
+    let taken = authorizations.take(&scope, &state, bringer(None)).await.unwrap();
+    assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
+    assert_eq!(rows(fixture).await, "0");
+    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
 
-    async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
-        let scope = fixture.tenant("acme").await;
-        let authorizations = fixture.store.authorizations();
-        let [declined, stolen, late] = [begin(fixture, &scope, "a").await, begin(fixture, &scope, "b").await, begin(fixture, &scope, "c").await];
-        for state in [&declined, &stolen, &late] {
-            start(fixture, state).await;
-            hand_over(fixture, state).await.unwrap();
-        }
-        authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
-        assert_eq!(rows(fixture).await, "2");
-        // Whoever brings the state in a wrong way has used it up.
-        assert!(authorizations.take(&scope, &stolen, bringer(Some("another session"))).await.is_err());
-        assert_eq!(rows(fixture).await, "1");
-        fixture.clock.advance(Duration::from_secs(601));
-        fixture.store.upkeep().await.unwrap();
-        assert_eq!(rows(fixture).await, "0");
-        assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
-    }
+    let state = begin(fixture, &scope, "b").await;
+    start(fixture, &state).await;
+    let awaited = authorizations.find(&state).await.unwrap();
+    authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
+    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "the browser is back");
+}
 
-    async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
-        let scope = fixture.tenant("acme").await;
-        let [one, other] = [begin(fixture, &scope, "a").await, begin(fixture, &scope, "b").await];
-        for state in [&one, &other] {
-            start(fixture, state).await;
-        }
-        hand_over(fixture, &one).await.unwrap();
-        fixture.execute("UPDATE delivered_keys SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> delivered_keys.state_hash)").await;
-        let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
-        assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
+async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let authorizations = fixture.store.authorizations();
+    let [declined, stolen, late] = [
+        begin(fixture, &scope, "a").await,
+        begin(fixture, &scope, "b").await,
+        begin(fixture, &scope, "c").await,
+    ];
+    for state in [&declined, &stolen, &late] {
+        start(fixture, state).await;
+        hand_over(fixture, state).await.unwrap();
     }
+    authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
+    assert_eq!(rows(fixture).await, "2");
+    // Whoever brings the state in a wrong way has used it up.
+    assert!(authorizations.take(&scope, &stolen, bringer(Some("another session"))).await.is_err());
+    assert_eq!(rows(fixture).await, "1");
+    fixture.clock.advance(Duration::from_secs(601));
+    fixture.store.upkeep().await.unwrap();
+    assert_eq!(rows(fixture).await, "0");
+    assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
+}
+
+async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let [one, other] = [begin(fixture, &scope, "a").await, begin(fixture, &scope, "b").await];
+    for state in [&one, &other] {
+        start(fixture, state).await;
+    }
+    hand_over(fixture, &one).await.unwrap();
+    fixture.execute("UPDATE delivered_keys SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> delivered_keys.state_hash)").await;
+    let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
+    assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::fixture::{Fixture, credential, event, migrate, write};
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Action, ConnectionId, TenantScope};
 use credvault_testkit::RoundTrips;
-
-use crate::fixture::*;
 
 /// A service at work until it is stopped: reads, records and changes, of which each must succeed.
 struct Load {
@@ -19,11 +18,14 @@ struct Load {
 
 impl Load {
     fn on(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Self {
-        let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicU64::new(0));
         let tasks = (0..4)
             .map(|_| {
-                let (store, scope) = (fixture.store.clone(), scope.clone());
-                let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+                let store = fixture.store.clone();
+                let scope = scope.clone();
+                let stop = Arc::clone(&stop);
+                let served = Arc::clone(&served);
                 tokio::spawn(async move {
                     let selector = credvault_store::Selector::Connection { id, version: None };
                     while !stop.load(Ordering::SeqCst) {
@@ -82,11 +84,13 @@ async fn beside_a_service_at_work_it_fails_no_call_and_writes_nothing() {
                 UNION ALL SELECT xmin FROM pg_namespace WHERE nspname = 'credvault') c",
         )
     };
-    let (before, written) = (rights(&fixture), catalogs());
+    let before = rights(&fixture);
+    let written = catalogs();
     for _ in 0..20 {
         migrate(&fixture.settings, fixture.postgres.as_ref()).await;
     }
-    assert_eq!((rights(&fixture), catalogs()), (before, written));
+    assert_eq!(rights(&fixture), before);
+    assert_eq!(catalogs(), written);
     assert!(load.end().await > 0);
 }
 

@@ -6,65 +6,83 @@ use std::sync::Arc;
 use credvault_crypto::{PassphraseKdf, RootKeySource, SystemRandom};
 use credvault_store::{MigrateError, OpenError, Store};
 
-use crate::fixture::*;
+use crate::fixture::{Fixture, migrate, open_store, root_key, scope, write};
 use crate::on_both;
 
-on_both! {
-    async fn another_root_key_is_refused_and_nothing_is_written(fixture: &Fixture) {
-        fixture.store.close().await;
-        let before = fixture.snapshot().await;
-        root_key(&fixture.folder, "02");
-        let wrong = RootKeySource::File(fixture.folder.path().join("root-02.key"));
-        let opened = Store::open(fixture.settings.clone(), &wrong, Arc::new(fixture.clock.clone()), Arc::new(SystemRandom)).await;
-        let message = opened.expect_err("another key").to_string();
-        assert!(message.contains("the database was created with another root key"), "{message}");
-        assert_eq!(fixture.snapshot().await, before);
-        open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
-    }
+on_both![
+    another_root_key_is_refused_and_nothing_is_written,
+    a_database_of_a_newer_release_is_served_and_not_migrated,
+    a_migration_that_no_release_has_is_refused,
+    a_database_of_an_older_release_is_refused_until_it_is_migrated,
+    a_root_key_whose_record_is_gone_is_told_as_that,
+    migrating_twice_changes_nothing,
+];
 
-    async fn a_database_of_a_newer_release_is_served_and_not_migrated(fixture: &Fixture) {
-        let scope = fixture.tenant("acme").await;
-        let id = fixture.connection(&scope, "a").await.id;
-        fixture.put(&scope, id, "CANARY").await;
-        fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
-        let store = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
-        let by_id = credvault_store::Selector::Connection { id, version: None };
-        store.credentials().fetch(&scope, &by_id).await.unwrap();
-        store.close().await;
-        let migrate_url = fixture.postgres.as_ref().map(|database| database.migrate_url.clone().into());
-        let owner = fixture.postgres.as_ref().map_or("unused", |database| &database.owner_role);
-        let migrated = credvault_store::migrate(&fixture.settings, migrate_url.as_ref(), owner, &SystemRandom).await;
-        assert!(matches!(&migrated, Err(MigrateError::Newer(_))), "{migrated:?}");
-    }
+async fn another_root_key_is_refused_and_nothing_is_written(fixture: &Fixture) {
+    fixture.store.close().await;
+    let before = fixture.snapshot().await;
+    root_key(&fixture.folder, "02");
+    let wrong = RootKeySource::File(fixture.folder.path().join("root-02.key"));
+    let opened = Store::open(
+        fixture.settings.clone(),
+        &wrong,
+        Arc::new(fixture.clock.clone()),
+        Arc::new(SystemRandom),
+    )
+    .await;
+    let message = opened.expect_err("another key").to_string();
+    assert!(message.contains("the database was created with another root key"), "{message}");
+    assert_eq!(fixture.snapshot().await, before);
+    open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
+}
 
-    async fn a_migration_that_no_release_has_is_refused(fixture: &Fixture) {
-        fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m0001_else', 0)").await;
-        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
-        assert!(matches!(&opened, Err(OpenError::Foreign(name)) if name == "m0001_else"), "{opened:?}");
-    }
+async fn a_database_of_a_newer_release_is_served_and_not_migrated(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, id, "CANARY").await;
+    fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
+    let store = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
+    let by_id = credvault_store::Selector::Connection { id, version: None };
+    store.credentials().fetch(&scope, &by_id).await.unwrap();
+    store.close().await;
+    let migrate_url = fixture.postgres.as_ref().map(|database| database.migrate_url.clone().into());
+    let owner = fixture.postgres.as_ref().map_or("unused", |database| &database.owner_role);
+    let migrated =
+        credvault_store::migrate(&fixture.settings, migrate_url.as_ref(), owner, &SystemRandom).await;
+    assert!(matches!(&migrated, Err(MigrateError::Newer(_))), "{migrated:?}");
+}
 
-    async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {
-        fixture.execute("UPDATE schema_migrations SET version = 'm0001_schema' WHERE false; DELETE FROM schema_migrations").await;
-        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
-        assert!(matches!(&opened, Err(OpenError::Older(_))), "{opened:?}");
-    }
+async fn a_migration_that_no_release_has_is_refused(fixture: &Fixture) {
+    fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m0001_else', 0)").await;
+    let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+    assert!(matches!(&opened, Err(OpenError::Foreign(name)) if name == "m0001_else"), "{opened:?}");
+}
 
-    async fn a_root_key_whose_record_is_gone_is_told_as_that(fixture: &Fixture) {
-        fixture.store.close().await;
-        fixture.execute("DELETE FROM root_keys").await;
-        let before = fixture.snapshot().await;
-        let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
-        assert!(matches!(opened, Err(OpenError::RootRecordGone)), "{opened:?}");
-        assert_eq!(fixture.snapshot().await, before);
-    }
+async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {
+    fixture
+        .execute(
+            "UPDATE schema_migrations SET version = 'm0001_schema' WHERE false; DELETE FROM schema_migrations",
+        )
+        .await;
+    let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+    assert!(matches!(&opened, Err(OpenError::Older(_))), "{opened:?}");
+}
 
-    async fn migrating_twice_changes_nothing(fixture: &Fixture) {
-        let scope = fixture.tenant("acme").await;
-        let id = fixture.connection(&scope, "a").await.id;
-        fixture.put(&scope, id, "CANARY").await;
-        migrate(&fixture.settings, fixture.postgres.as_ref()).await;
-        assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY");
-    }
+async fn a_root_key_whose_record_is_gone_is_told_as_that(fixture: &Fixture) {
+    fixture.store.close().await;
+    fixture.execute("DELETE FROM root_keys").await;
+    let before = fixture.snapshot().await;
+    let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
+    assert!(matches!(opened, Err(OpenError::RootRecordGone)), "{opened:?}");
+    assert_eq!(fixture.snapshot().await, before);
+}
+
+async fn migrating_twice_changes_nothing(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, id, "CANARY").await;
+    migrate(&fixture.settings, fixture.postgres.as_ref()).await;
+    assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY");
 }
 
 #[tokio::test]
@@ -135,7 +153,8 @@ async fn the_files_beside_a_database_are_private_too() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let refused =
             open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap_err().to_string();
-        assert!(refused.contains(name) && refused.contains("chmod 600"), "{refused}");
+        assert!(refused.contains(name), "{refused}");
+        assert!(refused.contains("chmod 600"), "{refused}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
@@ -150,8 +169,9 @@ async fn two_processes_may_make_a_new_database_theirs_at_once() {
     migrate(&settings, Some(&database)).await;
     root_key(&fixture.folder, "02");
     let open = |byte: &'static str| {
-        let (settings, path, clock) =
-            (settings.clone(), fixture.folder.path().join(format!("root-{byte}.key")), fixture.clock.clone());
+        let settings = settings.clone();
+        let path = fixture.folder.path().join(format!("root-{byte}.key"));
+        let clock = fixture.clock.clone();
         tokio::spawn(async move {
             Store::open(settings, &RootKeySource::File(path), Arc::new(clock), Arc::new(SystemRandom)).await
         })

@@ -1,9 +1,8 @@
 //! How many connections a tenant and a user may have.
 
+use crate::fixture::{Fixture, new_connection, owned_by, write};
 use credvault_domain::{Action, ConnectionId, TenantScope};
 use credvault_store::{Error, NewConnection};
-
-use crate::fixture::*;
 
 async fn create(fixture: &Fixture, scope: &TenantScope, new: &NewConnection) -> Result<ConnectionId, Error> {
     let write = write(scope, Action::CreateConnection);
@@ -12,13 +11,15 @@ async fn create(fixture: &Fixture, scope: &TenantScope, new: &NewConnection) -> 
 }
 
 async fn quotas_are_kept(fixture: &Fixture) {
-    let (acme, other) = (fixture.tenant("acme").await, fixture.tenant("other").await);
+    let acme = fixture.tenant("acme").await;
+    let other = fixture.tenant("other").await;
     let first = create(fixture, &acme, &owned_by("u1", "a0")).await.unwrap();
     create(fixture, &acme, &owned_by("u1", "a1")).await.unwrap();
     let full = create(fixture, &acme, &owned_by("u1", "a2")).await.unwrap_err();
     assert!(matches!(full, Error::UserFull { most: 2 }), "{full:?}");
     // Deleted, it can come back, so it counts; purged, it does not.
-    let (connections, write) = (fixture.store.connections(), write(&acme, Action::DeleteConnection));
+    let connections = fixture.store.connections();
+    let write = write(&acme, Action::DeleteConnection);
     connections.delete(&acme, first, None, &write).await.unwrap().into_inner();
     assert!(matches!(create(fixture, &acme, &owned_by("u1", "a2")).await, Err(Error::UserFull { .. })));
     connections.purge(&acme, first, None, &write).await.unwrap().into_inner();
@@ -36,7 +37,8 @@ async fn a_quota_is_passed_by_what_is_under_way_at_most(fixture: &Fixture) {
     let acme = fixture.tenant("acme").await;
     let tasks: Vec<_> = (0..32)
         .map(|i| {
-            let (store, scope) = (fixture.store.clone(), acme.clone());
+            let store = fixture.store.clone();
+            let scope = acme.clone();
             tokio::spawn(async move {
                 let write = write(&scope, Action::CreateConnection);
                 let new = new_connection(&format!("a{i}"));

@@ -1,0 +1,195 @@
+//! `demo` and `dev`: what they print, and the folder that `dev` makes.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::text;
+use crate::harness::Process;
+
+/// `credvault dev`, ready.
+struct Dev {
+    child: Child,
+    printed: String,
+}
+
+impl Dev {
+    fn start(folder: &Path) -> Self {
+        let mut command = Process::command();
+        let addresses = ["--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"];
+        let mut child =
+            command.current_dir(folder).arg("dev").args(addresses).stdout(Stdio::piped()).spawn().unwrap();
+        let mut printed = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            printed.push_str(&format!("{line}\n"));
+            if line.contains("VaultService/FetchCredential") {
+                break;
+            }
+        }
+        Self { child, printed }
+    }
+
+    /// The port, which the guide names.
+    fn port(&self) -> u16 {
+        let after = self.printed.split("Serving on localhost:").nth(1).unwrap();
+        after.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn stop(mut self, signal: Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program's commands, called in a folder with the address of a running vault.
+struct Commands<'a> {
+    folder: &'a Path,
+    address: String,
+}
+
+impl Commands<'_> {
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let address: Vec<&str> = self.address.split(' ').collect();
+        text(&Process::run(self.folder, &[arguments, &address].concat()))
+    }
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = files.filter(|file| !file.file_name().to_string_lossy().starts_with("vault.db"));
+    files.map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())).collect()
+}
+
+const OUTCOMES: [&str; 4] = [
+    "1. Stored for the tenant demo",
+    "shopify, version 1: https://demo-store.myshopify.com/admin/api/2026-10 with header X-Shopify-Access-Token",
+    "PERMISSION_DENIED POLICY_DENIED",
+    "NOT_FOUND CONNECTION_NOT_FOUND",
+];
+
+#[test]
+fn demo_shows_the_four_outcomes_and_leaves_nothing_behind() {
+    // A folder whose name means something in a URL.
+    let folder = tempfile::Builder::new().prefix("100% of a? &+").tempdir().unwrap();
+    let output = Process::command().arg("demo").env("TMPDIR", folder.path()).output().unwrap();
+    let (code, printed) = text(&output);
+    assert_eq!(code, 0, "{printed}");
+    assert!(OUTCOMES.iter().all(|outcome| printed.contains(outcome)), "{printed}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn dev_makes_a_private_folder_once_and_serves_the_program() {
+    let place = tempfile::tempdir().unwrap();
+    let dev = Dev::start(place.path());
+    assert!(OUTCOMES.iter().all(|outcome| dev.printed.contains(outcome)), "{}", dev.printed);
+    let folder = place.path().join("credvault-dev");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for file in std::fs::read_dir(&folder).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+    // The profile names the port that was asked for; this one was chosen by the system, and the guide says how to
+    // reach it.
+    let address = format!("--address https://localhost:{}", dev.port());
+    assert!(dev.printed.contains(&format!("credvault connections list {address}\n")), "{}", dev.printed);
+    let commands = Commands { folder: place.path(), address };
+    let id = listed_and_fetched(&commands);
+    a_consent_without_an_app_leaves_nothing_behind(&commands);
+    created_and_deleted(&commands);
+    refused(&commands, &id);
+
+    // The second start uses what is there.
+    let before = contents(&folder);
+    dev.stop(Signal::INT);
+    let again = Dev::start(place.path());
+    assert_eq!(contents(&folder), before);
+    assert!(again.printed.contains(&id), "the same connections");
+    // Its terminal was closed.
+    again.stop(Signal::HUP);
+    let unreachable = text(&Process::run(place.path(), &["connections", "list"]));
+    assert_eq!(unreachable.0, 6, "{}", unreachable.1);
+}
+
+/// Lists connections, fetches a credential, and returns the connection's id.
+fn listed_and_fetched(commands: &Commands<'_>) -> String {
+    let (code, table) = commands.run(&["connections", "list"]);
+    assert_eq!(code, 0, "{table}");
+    assert!(table.starts_with("ID "), "{table}");
+    assert!(table.contains("woocommerce"), "{table}");
+    let (code, listed) = commands.run(&["connections", "list", "--provider", "shopify", "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(code, 0);
+    assert_eq!(listed[0]["state"].as_str(), Some("CONNECTION_STATE_CONNECTED"));
+    let (code, hidden) = commands.run(&["fetch", "shopify"]);
+    assert_eq!(code, 0, "{hidden}");
+    assert!(hidden.contains("hidden"), "{hidden}");
+    assert!(!hidden.contains("shpat_"), "{hidden}");
+    let (_, field) = commands.run(&["fetch", &id, "--field", "access_token"]);
+    assert!(field.starts_with("shpat_"), "{field}");
+    assert_eq!(field.trim_end().len(), 38, "{field}");
+    let (_, json) = commands.run(&["fetch", &id, "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["fields"]["access_token"], field.trim_end());
+    id
+}
+
+fn a_consent_without_an_app_leaves_nothing_behind(commands: &Commands<'_>) {
+    let (code, printed) = commands.run(&["connections", "connect", "hubspot"]);
+    assert_eq!(code, 5, "{printed}");
+    assert!(printed.contains("PutOAuthApp"), "{printed}");
+    let (code, listed) = commands.run(&["connections", "list", "--provider", "hubspot", "--output", "json"]);
+    assert_eq!(code, 0, "{listed}");
+    assert_eq!(listed.trim(), "[]", "{listed}");
+}
+
+/// Secrets come from files, and a name that is taken has an exit code of its own.
+fn created_and_deleted(commands: &Commands<'_>) {
+    std::fs::write(commands.folder.join("secrets.json"), r#"{"token": "CANARY"}"#).unwrap();
+    let create = [
+        "connections",
+        "create",
+        "generic",
+        "--account",
+        "mail",
+        "--auth-mode",
+        "bearer",
+        "--secrets",
+        "secrets.json",
+    ];
+    let (code, created) = commands.run(&[create.as_slice(), &["--output", "json"]].concat());
+    assert_eq!(code, 0, "{created}");
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let (code, taken) = commands.run(&create);
+    assert_eq!(code, 5, "{taken}");
+    assert!(taken.contains("CONNECTION_EXISTS"), "{taken}");
+    let (code, _) = commands.run(&["connections", "get", created["id"].as_str().unwrap()]);
+    assert_eq!(code, 0);
+    let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
+    assert_eq!(code, 0, "{deleted}");
+    assert!(deleted.contains("deleted"), "{deleted}");
+}
+
+fn refused(commands: &Commands<'_>, id: &str) {
+    let (code, missing) = commands.run(&["fetch", "slack"]);
+    assert_eq!(code, 4, "{missing}");
+    assert!(missing.contains("CREDENTIAL_NOT_CONFIGURED"), "{missing}");
+    let (code, foreign) = commands.run(&["fetch", id, "--tenant", "globex"]);
+    assert_eq!(code, 4, "{foreign}");
+    assert!(foreign.contains("CONNECTION_NOT_FOUND"), "{foreign}");
+    let (code, denied) = commands.run(&["fetch", id, "--tenant", "not a tenant"]);
+    assert_eq!(code, 5, "{denied}");
+    assert!(denied.contains("x-tenant-id"), "{denied}");
+}
