@@ -422,7 +422,7 @@ impl BrokerSection {
         let hours = self.refresh_persistence_hours;
         RefreshLimits {
             per_second: self.refreshes_per_second,
-            perseverance: Duration::from_secs(hours.saturating_mul(3600)),
+            persistence: Duration::from_secs(hours.saturating_mul(3600)),
         }
     }
 

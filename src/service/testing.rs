@@ -229,6 +229,6 @@ async fn try_look_after(
             "unknown"
         }
     };
-    metrics::counter!("credvault_verifications_total", "outcome" => outcome).increment(1);
+    metrics::counter!("credvault_connection_tests_total", "outcome" => outcome).increment(1);
     Ok(())
 }

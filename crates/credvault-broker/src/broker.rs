@@ -1,43 +1,32 @@
-//! The broker as the services use it.
+//! The broker as its callers use it. Each subject (`consent/`, `webhook/`, `events.rs` and so on) adds its own methods.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_catalog::Catalog;
-use credvault_domain::{Clock, ProviderId, Random};
+use credvault_catalog::{Catalog, Mode};
+use credvault_domain::{Clock, Config, ProviderId, Random, Violations};
 use credvault_store::{Place, Store};
 use tokio::time::Instant;
 
-use crate::published::Published;
-use crate::{Http, Need, RefreshError, RefreshLimits, Refresher};
+use crate::http::client::Http;
+use crate::http::destinations::check_destinations;
+use crate::parts::Parts;
+use crate::refresh::error::RefreshError;
+use crate::refresh::refresher::{Need, RefreshLimits, Refresher};
+use crate::webhook::public_key_cache::PublicKeyCache;
 
-/// What a caller is told to wait whose deadline came before the end of a refresh.
+/// The retry delay for a caller whose deadline came before the end of a refresh.
 const RETRY_AFTER_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Does things at providers. Cheap to clone.
+/// Does the vault's work at providers. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
-
-/// What all work at providers needs, handed in once. Cheap to clone.
-#[derive(Clone)]
-pub struct Parts {
-    /// Where connections and apps are stored.
-    pub store: Store,
-    /// What each provider's requests and answers look like.
-    pub catalog: Arc<Catalog>,
-    /// The only way to a provider.
-    pub http: Http,
-    /// The clock, which tests set.
-    pub clock: Arc<dyn Clock>,
-    /// The source of random bytes.
-    pub random: Arc<dyn Random>,
-}
 
 struct Inner {
     parts: Parts,
     refresher: Refresher,
     public_url: Option<String>,
-    published: Published,
+    public_keys: PublicKeyCache,
 }
 
 impl std::fmt::Debug for Broker {
@@ -47,14 +36,14 @@ impl std::fmt::Debug for Broker {
 }
 
 impl Broker {
-    /// A broker for the connections in `store`. Browsers reach the vault at `public_url`, if they do.
+    /// A broker for the connections in the store. Browsers reach the vault at `public_url`, if they reach it at all.
     pub fn new(parts: Parts, public_url: Option<String>, limits: RefreshLimits) -> Self {
         let refresher = Refresher::new(parts.clone(), limits);
-        let published = Published::default();
-        Self(Arc::new(Inner { parts, refresher, public_url, published }))
+        let public_keys = PublicKeyCache::default();
+        Self(Arc::new(Inner { parts, refresher, public_url, public_keys }))
     }
 
-    /// What keeps tokens fresh.
+    /// The part that keeps tokens fresh.
     pub fn refresher(&self) -> &Refresher {
         &self.0.refresher
     }
@@ -77,8 +66,17 @@ impl Broker {
         tokio::time::timeout_at(deadline, refreshing).await.unwrap_or(Err(late))
     }
 
-    /// The vault's own redirect URI for a provider: one for each, so that none can pass for another (RFC 9700, section
-    /// 4.4.2). `None` if browsers do not reach the vault.
+    /// Checks the hosts that a connection's settings lead to, before they are stored. `path` is the name of the settings in
+    /// the request.
+    ///
+    /// # Errors
+    /// A violation for each setting that leads to a host that is not public, or that is not in its plain form.
+    pub fn check_destinations(&self, path: &str, mode: &Mode, config: &Config) -> Result<(), Violations> {
+        check_destinations(self.http().guard(), path, mode, config)
+    }
+
+    /// The vault's own redirect URI for a provider. Each provider has its own, so that no provider can pass for another
+    /// (RFC 9700, section 4.4.2). `None` if browsers do not reach the vault.
     pub fn callback_url(&self, provider: &ProviderId) -> Option<String> {
         Some(format!("{}/oauth/callback/{provider}", self.public_url()?))
     }
@@ -87,8 +85,8 @@ impl Broker {
         self.0.public_url.as_deref()
     }
 
-    pub(crate) fn published(&self) -> &Published {
-        &self.0.published
+    pub(crate) fn public_keys(&self) -> &PublicKeyCache {
+        &self.0.public_keys
     }
 
     pub(crate) fn store(&self) -> &Store {

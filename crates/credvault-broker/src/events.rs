@@ -1,49 +1,45 @@
-//! Sending events as Standard Webhooks (version 1.0.0 of that specification): signed with every live secret of the
-//! endpoint, through the same guard as every other call. `docs/events.md` has what receivers rely on.
+//! Sends events as Standard Webhooks (version 1.0.0 of that specification), through the same guard as every other request.
+//! `docs/events.md` has what receivers rely on.
 //!
-//! Each endpoint has a turn of its own, a few events at once, so that a slow one holds up nobody but itself.
+//! Endpoints are served side by side, each with a few events at once, so that a slow endpoint delays only its own events.
+
+mod signature;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use credvault_catalog::{Body, Method, ProviderRequest};
-use credvault_crypto::MacKey;
 use credvault_domain::DeliveryState;
 use credvault_store::{Attempt, ClaimedEvent, EventPlace, EventTarget, Turns};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use zeroize::Zeroizing;
 
-use crate::Broker;
-use crate::http::{SendError, UrlError};
+use crate::broker::Broker;
+use crate::every::every;
+use crate::http::error::SendError;
+use crate::http::url_rule::UrlError;
+use signature::signatures;
 
-/// How often what is due is looked for.
-const TICK: Duration = Duration::from_secs(1);
-/// How many endpoints are served at once. Each tenant has its share.
-const ENDPOINTS: usize = 64;
-/// How often an endpoint's turn claims before others have theirs.
-const ROUNDS: usize = 16;
-/// How long an endpoint rests whose claim met an error of the vault's own.
-const REST: Duration = Duration::from_secs(10);
-/// The longest URL, in bytes.
-const LONGEST_URL: usize = 2048;
-
-/// What stands before a secret's base64.
-const PREFIX: &str = "whsec_";
+/// How often due events are searched for.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How many endpoints are served at once. Tenants share them.
+const MAX_ENDPOINTS: usize = 64;
+/// How often one endpoint's events are claimed before other endpoints have their turn.
+const MAX_CLAIMS_PER_TURN: usize = 16;
+/// How long an endpoint is left alone after the vault's own database failed to claim its events.
+const CLAIM_ERROR_PAUSE: Duration = Duration::from_secs(10);
+/// The longest URL of an endpoint.
+const MAX_URL_BYTES: usize = 2048;
 
 impl Broker {
-    /// A URL that events can be sent to, spelled as it is used.
+    /// The URL of an event endpoint, in the form in which it is used.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// The rule that the URL breaks.
     pub fn event_url(&self, text: &str) -> Result<String, &'static str> {
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| text.len() <= LONGEST_URL && url.as_str().len() <= LONGEST_URL);
+        let url = Url::parse(text).ok();
+        let url = url.filter(|url| text.len() <= MAX_URL_BYTES && url.as_str().len() <= MAX_URL_BYTES);
         let url =
             url.ok_or("must be an absolute URL of at most 2,048 bytes, such as https://app.example/events")?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -52,10 +48,10 @@ impl Broker {
         if url.fragment().is_some() {
             return Err("must have no fragment (what follows a #)");
         }
-        self.http().admits_stored(&url).map(|()| url.into()).map_err(UrlError::rule)
+        self.http().guard().check_stored_url(&url).map(|()| url.into()).map_err(UrlError::rule)
     }
 
-    /// Sends an event, once.
+    /// Sends an event once, signed with every live secret of its endpoint.
     pub async fn send_event(&self, target: &EventTarget, event: &ClaimedEvent) -> Attempt {
         let (id, time) = (event.event.to_string(), self.clock().now().seconds().to_string());
         let headers = [
@@ -75,7 +71,7 @@ impl Broker {
             Ok(receipt) => receipt,
             Err(error) => {
                 tracing::info!(event = id, %error, "an event was not delivered");
-                let failure = failure(&error).to_owned();
+                let failure = shown_failure(&error).to_owned();
                 return Attempt::Failed { failure, retry_after: None, gone: false };
             }
         };
@@ -86,44 +82,27 @@ impl Broker {
         }
     }
 
-    /// Sends what is due, until `end`; then waits for what is under way.
+    /// Sends events that are due, until `end`. Then it waits for those that are being sent.
     pub async fn run_events(&self, end: CancellationToken) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (places, mut turns) = (Turns::new(ENDPOINTS), JoinSet::new());
-        let (mut busy, mut from) = (HashMap::<Id, EventPlace>::new(), None);
-        while end.run_until_cancelled(ticks.tick()).await.is_some() {
-            while let Some(ended) = turns.try_join_next_with_id() {
-                busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
-            }
-            let due = match self.store().event_deliveries().due(from.as_ref()).await {
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::warn!(%error, "due events could not be looked for");
-                    continue;
+        let mut senders =
+            Senders { turns: Turns::new(MAX_ENDPOINTS), tasks: JoinSet::new(), busy: HashMap::new() };
+        let (mut ticks, mut from) = (every(SEARCH_INTERVAL, &end), None);
+        while ticks.next().await.is_some() {
+            senders.forget_finished();
+            match self.store().event_deliveries().due(from.as_ref()).await {
+                Ok(due) => {
+                    from = due.next;
+                    due.places.into_iter().for_each(|place| senders.start(self, place, &end));
                 }
-            };
-            from = due.next;
-            for place in due.places {
-                if busy.values().any(|at| *at == place) {
-                    continue;
-                }
-                if let Ok(held) = places.try_take(place.tenant()) {
-                    let (broker, at, end) = (self.clone(), place.clone(), end.clone());
-                    let turn = turns.spawn(async move {
-                        broker.serve_endpoint(&at, &end).await;
-                        drop(held);
-                    });
-                    busy.insert(turn.id(), place);
-                }
+                Err(error) => tracing::warn!(%error, "the search for due events failed"),
             }
         }
-        while turns.join_next().await.is_some() {}
+        while senders.tasks.join_next().await.is_some() {}
     }
 
-    /// An endpoint's turn: until nothing is due there, something fails, or others are to have theirs.
+    /// Sends an endpoint's events until none is due, one fails, or other endpoints are to have their turn.
     async fn serve_endpoint(&self, place: &EventPlace, end: &CancellationToken) {
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_CLAIMS_PER_TURN {
             if end.is_cancelled() {
                 return;
             }
@@ -132,19 +111,19 @@ impl Broker {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::warn!(endpoint = %place.endpoint(), %error, "events could not be claimed");
-                    end.run_until_cancelled(tokio::time::sleep(REST)).await;
+                    end.run_until_cancelled(tokio::time::sleep(CLAIM_ERROR_PAUSE)).await;
                     return;
                 }
             };
-            let sent = events.iter().map(|event| self.deliver_event(&target, event));
-            let delivered = futures::future::join_all(sent).await;
+            let sending = events.iter().map(|event| self.deliver_event(&target, event));
+            let delivered = futures::future::join_all(sending).await;
             if delivered.contains(&false) {
                 return;
             }
         }
     }
 
-    /// Sends an event and notes how that ended; whether it was delivered.
+    /// Sends an event and stores the outcome. Whether the event was delivered.
     async fn deliver_event(&self, target: &EventTarget, event: &ClaimedEvent) -> bool {
         let attempt = self.send_event(target, event).await;
         let outcome = match self.store().event_deliveries().attempted(event, &attempt).await {
@@ -158,7 +137,7 @@ impl Broker {
             }
             Ok(DeliveryState::Pending) => "failed",
             Err(error) => {
-                tracing::warn!(event = %event.event, %error, "how an event's delivery ended could not be noted");
+                tracing::warn!(event = %event.event, %error, "the outcome of an event's delivery could not be stored");
                 return false;
             }
         };
@@ -167,37 +146,42 @@ impl Broker {
     }
 }
 
-/// Why there was no answer, in words that give nothing of the network behind the vault away.
-fn failure(error: &SendError) -> &'static str {
-    match error {
-        SendError::NotSent(_) => {
-            "it was not reached: no address, no TLS, nobody there, or an address that is not public and not in \
-             broker.allowed_networks"
+/// The endpoints that are being served.
+struct Senders {
+    turns: Turns,
+    tasks: JoinSet<()>,
+    busy: HashMap<Id, EventPlace>,
+}
+
+impl Senders {
+    fn forget_finished(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
         }
-        SendError::Lost(_) => "it did not answer within 10 seconds",
+    }
+
+    /// Serves an endpoint, unless that is in progress or there is no turn for its tenant.
+    fn start(&mut self, broker: &Broker, place: EventPlace, end: &CancellationToken) {
+        if self.busy.values().any(|busy| *busy == place) {
+            return;
+        }
+        let Ok(turn) = self.turns.try_take(place.tenant()) else { return };
+        let (broker, endpoint, end) = (broker.clone(), place.clone(), end.clone());
+        let task = self.tasks.spawn(async move {
+            broker.serve_endpoint(&endpoint, &end).await;
+            drop(turn);
+        });
+        self.busy.insert(task.id(), place);
     }
 }
 
-/// `v1,` and the base64 of HMAC-SHA256 over id, time and body, for each secret.
-fn signatures(secrets: &[SecretString], id: &str, time: &str, body: &str) -> String {
-    let signature = |secret: &SecretString| {
-        let key = STANDARD.decode(secret.expose_secret().strip_prefix(PREFIX)?).ok().map(Zeroizing::new)?;
-        let tag = MacKey::new(&key)?.sign(&[id, ".", time, ".", body]);
-        Some(format!("v1,{}", STANDARD.encode(tag)))
-    };
-    secrets.iter().filter_map(signature).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example that the specification's own libraries are tested with.
-    #[test]
-    fn the_known_signature() {
-        let secret = SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
-        let signed =
-            signatures(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
-        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+/// Why there was no answer, in words for the endpoint's owner that say nothing about the network behind the vault.
+fn shown_failure(error: &SendError) -> &'static str {
+    match error {
+        SendError::NotSent(_) => {
+            "it was not reached: no address, no TLS, no server, or an address that is not public and not in \
+             broker.allowed_networks"
+        }
+        SendError::Lost(_) => "it did not answer within 10 seconds",
     }
 }

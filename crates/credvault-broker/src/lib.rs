@@ -1,43 +1,39 @@
-//! The broker: everything that the vault does at providers, and what it sends to subscribers. All outgoing HTTP goes through [`Http`], behind its
-//! [`Guard`].
+//! The broker: all that the vault does at providers, and what it sends to receivers of events. All outgoing HTTP goes
+//! through [`Http`], behind its [`Guard`].
 //!
-//! [`Broker`] authorises connections and sends events; its [`Refresher`] keeps tokens fresh; [`webhook`] checks what
-//! providers send.
+//! [`Broker`] has consents given, credentials tested and revoked, and events sent; its [`Refresher`] keeps tokens fresh;
+//! [`webhook`] checks what providers send. It decides nothing about callers: they are verified before it is asked.
 
-mod authorize;
-mod destinations;
-
-mod after;
 mod broker;
-mod callback;
-mod callback_signature;
-mod handoff;
+mod parts;
 
-mod events;
-
-mod guard;
-
-mod http;
-
-mod reader;
-
-mod pace;
-mod refresher;
-
-mod revoke;
-
-mod verify;
-
-mod published;
+mod consent;
+mod credential_test;
+mod refresh;
+mod revocation;
 
 pub mod webhook;
 
-pub use authorize::{BegunConsent, Callback, ConsentError, ConsentRequest, Target, confirmation_code};
-pub use broker::{Broker, Parts};
-pub use callback::CallbackResult;
-pub use guard::{Guard, Network, NetworkError};
-pub use http::{Answer, Http, Receipt, SendError};
-pub use refresher::{
-    MAX_ATTEMPT_TIME, MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher, app_values, due_time,
+mod events;
+
+mod throttle;
+
+mod http;
+
+mod deadlines;
+mod every;
+mod flow;
+mod schedule;
+
+pub use broker::Broker;
+pub use consent::{
+    BegunConsent, Callback, CallbackResult, ConsentError, ConsentRequest, Target, confirmation_code,
 };
-pub use verify::TestError;
+pub use credential_test::error::TestError;
+pub use deadlines::MAX_ATTEMPT_TIME;
+pub use every::{Ticks, every};
+pub use flow::app_values;
+pub use http::{Answer, Guard, Http, Network, NetworkError, Receipt, SendError};
+pub use parts::Parts;
+pub use refresh::{MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher};
+pub use schedule::due_time;

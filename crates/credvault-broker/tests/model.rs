@@ -1,6 +1,6 @@
 //! The protocol of `docs/refresh.md`, explored exhaustively within bounds: every order of steps of three replicas, and
-//! every place for the faults that a case allows. The steps follow `refreshes/`, presence.rs and `refresher/` by hand;
-//! whoever changes those changes these.
+//! every place for the faults that a case allows. The steps are written by hand after the store's `refreshes/` and
+//! `database/liveness.rs` and after the broker's `refresh/`; a change to one needs the same change to the other.
 //!
 //! `cargo test -p credvault-broker --test model -- --nocapture` shows how many states there are.
 
@@ -26,11 +26,11 @@ use rules::Broken::{self, *};
 use rules::{Protocol, Rules};
 use state::Budget;
 
-/// How much goes wrong, and what is not kept then.
+/// The faults that happen, and the promises that are not kept then.
 struct Case {
     name: &'static str,
     budget: Budget,
-    /// What nobody can keep who cannot make the provider compare generations.
+    /// Promises that cannot be kept, because the provider does not compare generations.
     beyond: &'static [Broken],
 }
 
@@ -48,7 +48,7 @@ const NOTHING: Budget = Budget {
     consents: 0,
     revocations: 0,
 };
-/// The access token ends twice, and the account's owner consents anew once, at any moment.
+/// The access token expires twice, and the account's owner consents again once, at any moment.
 const USUAL: Budget = Budget { needs: 1, consents: 1, ..NOTHING };
 
 const fn case(name: &'static str, budget: Budget) -> Case {
@@ -115,7 +115,7 @@ fn run(
     explore(&Protocol { kind, rules, budget, promises }, wanted)
 }
 
-/// What is not `excepted` is kept, whatever happens; what is excepted is not.
+/// All promises are kept but those `excepted`, which are not.
 fn keeps_all_but(case: &Case, excepted: &[Broken]) {
     let faultless = case.budget == USUAL;
     let looked_for = |promise: &Broken| *promise != NeedlessRequest || faultless;
@@ -167,7 +167,7 @@ fn a_crash_costs_consent_where_the_provider_is_strict_and_nowhere_else() {
     }
 }
 
-/// Without this rule, this promise is broken, by no more than these faults.
+/// Without this rule, these faults are enough to break this promise.
 fn needs_the_rule(name: &str, rules: Rules, kind: Kind, budget: Budget, promise: Broken) {
     let report = run(kind, rules, budget, &[promise], Some(promise));
     let path = report.violations.get(&promise).map(String::as_str);
@@ -192,7 +192,7 @@ fn without_comparing_generations_a_newer_consent_is_lost() {
 }
 
 #[test]
-fn without_comparing_intents_a_failure_ends_somebody_elses_claim() {
+fn without_comparing_intents_a_failure_ends_another_replicas_claim() {
     let rules = Rules { fail_compares_intent: false, ..Rules::CODE };
     let budget = Budget { lost_sessions: 1, outages: 1, ..NOTHING };
     needs_the_rule("fail compares generations only", rules, Kind::GraceNew, budget, SentTwiceAtOnce);
@@ -275,7 +275,7 @@ fn a_process_that_was_stopped_looks_once_more() {
 }
 
 #[test]
-fn repeats_that_are_not_marked_go_on_and_on() {
+fn repeats_that_are_not_marked_never_end() {
     let rules = Rules { repeats_are_marked: false, ..Rules::CODE };
     for budget in [
         Budget { losses: 2, ..NOTHING },
@@ -325,7 +325,7 @@ fn what_was_held_back_uses_nothing_up() {
 
 #[test]
 fn an_answer_that_cannot_be_read_may_have_renewed() {
-    let rules = Rules { unreadable_is_unknown: false, ..Rules::CODE };
+    let rules = Rules { unreadable_is_uncertain: false, ..Rules::CODE };
     let budget = Budget { losses: 1, ..NOTHING };
     needs_the_rule("what cannot be read counts as refused", rules, Kind::Strict, budget, UnmarkedRepeat);
 }

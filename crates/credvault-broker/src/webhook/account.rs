@@ -1,28 +1,28 @@
-//! Whose account a delivery is about. A key of the app's signs for every account that has consented to it, so a valid
+//! Which account a delivery is about. An app's key signs for every account that has consented to the app, so a valid
 //! signature alone says nothing about the connection.
 
 use credvault_catalog::{AccountPlace, KnownAccount, Match, Webhook};
 use serde_json::Value;
 
-use super::Delivery;
-use crate::reader;
+use super::delivery::Delivery;
+use crate::http::reader;
 
-/// What a delivery says about the account of a connection.
+/// What a delivery says about the account of a connection, which is known or claimed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Named {
-    /// It is about the connection's account, and this is what names it in the part that is signed, if that does.
+    /// It is about the connection's account. The text names the account in the signed part, if the signed part names it.
     This(Option<String>),
     /// It is about another account.
     Other,
     /// It names no account.
     None,
-    /// Nobody has confirmed what the connection's account is: at most the connection's own settings say so.
+    /// The provider has not confirmed which account the connection has: at most the connection's settings say so.
     Unconfirmed,
     /// The provider's file does not say where a delivery names its account.
     NotSaid,
 }
 
-/// Whose account a delivery is about, for a connection of which this is known.
+/// Compares the account that a delivery names with what is known of the connection's account.
 pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, account: &KnownAccount<'_>) -> Named {
     if webhook.accounts.is_empty() {
         return Named::NotSaid;
@@ -53,7 +53,7 @@ pub fn named(webhook: &Webhook, delivery: &Delivery<'_>, account: &KnownAccount<
     }
 }
 
-/// The body as JSON. A form's values that are JSON themselves, as those of Slack's buttons, are read, too.
+/// The body as JSON. Values of a form that are JSON themselves are parsed, too: Slack's buttons send such values.
 pub(super) fn content(body: &[u8]) -> Value {
     let mut content = reader::body(body, "").unwrap_or_default();
     if let Value::Object(members) = &mut content {

@@ -1,11 +1,12 @@
-//! What a delivery's headers claim: tags, time and id, decoded and not yet believed.
+//! What a delivery's headers claim: tags, time and id, decoded and not verified yet.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use credvault_catalog::{Encoding, Webhook};
 
-use super::{Delivery, WebhookError};
+use super::delivery::Delivery;
+use super::error::WebhookError;
 
 /// Base64 with the standard alphabet, with or without padding.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -13,6 +14,7 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// What the headers claim.
 pub(super) struct Claim<'a> {
     /// The signatures that were sent: one of them has to be right.
     pub(super) tags: Vec<[u8; 32]>,
@@ -21,7 +23,7 @@ pub(super) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// One signature in its header, after a prefix.
+    /// Reads a single signature from its header, after a prefix.
     pub(super) fn single(webhook: &Webhook, delivery: &Delivery<'a>) -> Result<Self, WebhookError> {
         let text = delivery.signature(&webhook.signature)?;
         let tag = text.strip_prefix(&webhook.prefix).and_then(|text| tag(webhook.encoding, text));
@@ -66,7 +68,7 @@ fn time<'a>(webhook: &Webhook, delivery: &Delivery<'a>) -> Result<Option<&'a str
     delivery.header(name)?.ok_or_else(missing).map(Some)
 }
 
-/// An empty id is none. That a signed one is there, the message checks.
+/// The id; an empty id counts as none. `message.rs` refuses a delivery that lacks a signed id.
 fn id<'a>(webhook: &Webhook, delivery: &Delivery<'a>) -> Result<Option<&'a str>, WebhookError> {
     let Some(name) = &webhook.id else { return Ok(None) };
     Ok(delivery.header(name)?.filter(|id| !id.is_empty()))

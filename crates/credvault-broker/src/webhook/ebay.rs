@@ -1,24 +1,27 @@
-//! eBay's notifications: ECDSA with a key of eBay's, which the delivery names and eBay publishes. The signature says
-//! that eBay sent the body, not for whom: the body names the seller.
+//! eBay's notifications: ECDSA with a key that the delivery names and eBay publishes. The signature proves that eBay sent
+//! the body, but not for which seller: the body names the seller.
 
 use base64::Engine as _;
 use credvault_crypto::{EcdsaDigest, P256Key};
 use serde_json::Value;
 
+use super::checked::{Checked, UNDATED_WINDOW, replay_key};
 use super::claim::BASE64;
-use super::{Checked, Delivery, UNDATED_WINDOW, WebhookError, replay_key};
+use super::delivery::Delivery;
+use super::error::WebhookError;
 
+/// The header with the signature.
 const HEADER: &str = "x-ebay-signature";
 
 /// The longest key id that is accepted. eBay's are UUIDs.
-const KEY_ID_MAX: usize = 128;
+const MAX_KEY_ID_CHARS: usize = 128;
 
-/// The id of the public key that the delivery says it is signed with. Nothing vouches for it yet, and it becomes a part
-/// of a URL: so it is letters, digits, `-` and `_` only.
+/// The id of the public key that the delivery claims to be signed with. Nothing vouches for it yet, and it becomes a part of
+/// a URL, so it may contain letters, digits, `-` and `_` only.
 ///
 /// # Errors
 /// The header is missing, repeated or not of eBay's form.
-pub fn ebay_key_id(delivery: &Delivery<'_>) -> Result<String, WebhookError> {
+pub(super) fn ebay_key_id(delivery: &Delivery<'_>) -> Result<String, WebhookError> {
     parse(delivery).map(|signature| signature.key_id)
 }
 
@@ -26,13 +29,12 @@ pub fn ebay_key_id(delivery: &Delivery<'_>) -> Result<String, WebhookError> {
 ///
 /// # Errors
 /// [`WebhookError`], the first reason found.
-pub fn check_ebay(delivery: &Delivery<'_>, public_key: &P256Key) -> Result<Checked, WebhookError> {
+pub(super) fn check_ebay(delivery: &Delivery<'_>, public_key: &P256Key) -> Result<Checked, WebhookError> {
     let signature = parse(delivery)?;
     public_key
         .verify(signature.digest, delivery.body, &signature.der)
         .map_err(|_| WebhookError::SignatureWrong)?;
-    // Not the signature: from (r, s) everybody can make (r, -s), which verifies too. Each notification's body has its
-    // own id.
+    // Not the signature: anyone can make (r, -s) from (r, s), which verifies, too. Each notification's body has its own id.
     let replay_key = replay_key("ebay", &[delivery.body]);
     Ok(Checked { id: None, replay_key, replay_window: UNDATED_WINDOW, shared: true })
 }
@@ -60,7 +62,7 @@ fn parse(delivery: &Delivery<'_>) -> Result<EbaySignature, WebhookError> {
     }
     let key_id = text("kid")?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !(1..=KEY_ID_MAX).contains(&key_id.len()) || !key_id.bytes().all(plain) {
+    if !(1..=MAX_KEY_ID_CHARS).contains(&key_id.len()) || !key_id.bytes().all(plain) {
         return Err(malformed());
     }
     Ok(EbaySignature { key_id: key_id.to_owned(), digest, der })

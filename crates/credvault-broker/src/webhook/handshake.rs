@@ -1,5 +1,5 @@
-//! Requests by which a provider asks whether an endpoint is there: no deliveries, and no forgeries either. Refusing them
-//! has the provider disable its webhook.
+//! Handshakes: requests by which a provider asks whether an endpoint exists. They are no deliveries, and no forgeries
+//! either. A provider whose handshake is refused disables its webhook.
 
 use credvault_catalog::{Handshake, KeyPlace, Method, Webhook};
 use credvault_crypto::same_secret;
@@ -7,11 +7,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
-use super::Delivery;
 use super::account::content;
+use super::delivery::Delivery;
 
-/// The handshake that a request is, if it is one: signed ones are recognised only if `signed`, that is, after their
-/// signature was found valid, and others only where there is no signature. `secret` gives the secrets that one may repeat.
+/// The handshake that a request is, if it is one. Signed handshakes are recognised only if `signed`, that is, after their
+/// signature was found valid; others only if there is no signature. `secret` gives the secrets that a handshake may repeat.
 pub fn handshake<'w, 'k>(
     webhook: &'w Webhook,
     delivery: &Delivery<'_>,

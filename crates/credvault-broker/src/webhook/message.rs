@@ -1,4 +1,4 @@
-//! The bytes that a provider signs, put together from what arrived.
+//! The bytes that a provider signs, put together from the delivery as it arrived.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,15 +7,17 @@ use credvault_catalog::{Signed, Webhook};
 use credvault_crypto::sha256;
 
 use super::claim::Claim;
-use super::{Delivery, Keys, WebhookError};
+use super::delivery::Delivery;
+use super::error::WebhookError;
+use super::keys::Keys;
 
 /// A message in parts, so that the body is not copied.
 pub(super) type Message<'a> = Vec<Cow<'a, [u8]>>;
 
-/// What may have been signed: one message, or two where the URL is a part of it and can be read in two ways.
+/// The messages that may have been signed: one, or two if the URL is a part of the message and can be read in two ways.
 ///
 /// HubSpot is why. Its Node client (`hubspot-api-nodejs`, `src/utils/signature.ts`) takes the URL as it was called, and
-/// so do we. Its documentation of v3 has some escapes in the URL decoded first, which we try where there are any.
+/// so do we. Its documentation of v3 decodes some escapes in the URL first, which we try if there are any.
 pub(super) fn candidates<'a>(
     webhook: &'a Webhook,
     delivery: &Delivery<'a>,
@@ -36,7 +38,7 @@ fn message<'a>(
     claim: &Claim<'a>,
     url: Cow<'a, str>,
 ) -> Result<Message<'a>, WebhookError> {
-    // Who has seen one signature that leaves out the body could send any body.
+    // If the body is not signed, a sender that has seen one signature could send any body.
     if !webhook.signed.iter().any(|part| matches!(part, Signed::Body | Signed::BodySha256)) {
         return Err(WebhookError::DescriptionIncomplete { part: "how the body is signed" });
     }
@@ -72,6 +74,7 @@ fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
+/// The catalog file lacks `part`.
 fn no_header(part: &'static str) -> WebhookError {
     WebhookError::DescriptionIncomplete { part }
 }

@@ -1,5 +1,5 @@
-//! The time in a delivery's header. Each form has one spelling: where a provider puts the time right beside the body, a
-//! leading zero or a left-out weekday would let somebody move bytes between the two.
+//! The time in a delivery's header. Each form has one spelling: if a provider signs the time right beside the body, a leading
+//! zero or a missing weekday would let a sender move bytes between the two.
 
 use credvault_catalog::TimestampForm;
 use credvault_domain::Timestamp;

@@ -1,51 +1,51 @@
-//! Explores all states of a model, breadth first, and remembers how each was reached: the path to a violation that it
-//! shows is one of the shortest. It knows nothing about refreshes.
+//! Explores all states of a model, breadth first, and remembers how each was reached, so that the path to a violation is one
+//! of the shortest. It knows nothing about refreshes.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Debug, Write as _};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// What is explored.
+/// A model that can be explored.
 pub trait Model {
-    /// All that there is at one moment.
+    /// Everything that exists at one moment.
     type State: Clone + Eq + Hash;
-    /// What leads from one state to another.
+    /// The steps that lead from one state to another.
     type Step: Copy + Debug;
-    /// What must not happen.
+    /// A promise that can be broken.
     type Broken: Copy + Ord + Debug;
 
-    /// Where it begins.
+    /// The state in which it begins.
     fn initial(&self) -> Self::State;
-    /// All that can happen in a state.
+    /// Adds each step that is possible in a state, and the state that it leads to.
     fn next(&self, state: &Self::State, to: &mut Vec<(Self::Step, Self::State)>);
-    /// One state for all that differ in names only.
+    /// The same state for all states that differ in names only.
     fn canonical(&self, state: Self::State) -> Self::State;
-    /// Whether the system does this by itself, sooner or later: neither a fault nor somebody's wish.
+    /// Whether the system takes this step by itself, sooner or later. Faults and people's wishes are no such steps.
     fn is_progress(&self, step: Self::Step) -> bool;
-    /// What the step that led here has violated.
+    /// The promise that the step to this state has broken.
     fn broken(&self, state: &Self::State) -> Option<Self::Broken>;
-    /// What a state violates if nothing more happens by itself.
+    /// The promise that a state breaks if no further step happens by itself.
     fn broken_at_rest(&self, state: &Self::State) -> Option<Self::Broken>;
-    /// What it means that the system can go on for ever.
+    /// The promise that is broken if the system never comes to rest.
     fn broken_without_rest(&self) -> Self::Broken;
-    /// Whether to count a state in which nothing more happens by itself.
+    /// Whether to count this state, if no further step happens by itself.
     fn is_counted(&self, state: &Self::State) -> bool;
 }
 
-/// What was found.
+/// The result of an exploration.
 pub struct Report<B> {
-    /// How many states there are, those counted once that differ in names only.
+    /// The number of states. States that differ in names only count once.
     pub states: usize,
-    /// In how many of them nothing more happens by itself.
+    /// The number of states in which no further step happens by itself.
     pub at_rest: usize,
-    /// How many of those are of the kind that the model counts.
+    /// The number of states at rest that the model counts.
     pub counted: usize,
-    /// A shortest path to each violation.
+    /// A shortest path to each broken promise.
     pub violations: BTreeMap<B, String>,
 }
 
-/// Hashing that is fast without optimisation. Nobody chooses these keys to do harm.
+/// Hashing that is fast without optimisation. It need not resist keys that an attacker chooses.
 #[derive(Default)]
 struct Quick(u64);
 
@@ -75,7 +75,7 @@ impl Hasher for Quick {
 
 struct Explored<S> {
     states: Vec<S>,
-    /// By which state each was found. The first found itself.
+    /// The state from which each was found. The first state was found from itself.
     parents: Vec<usize>,
     numbers: HashMap<S, usize, BuildHasherDefault<Quick>>,
 }
@@ -93,7 +93,7 @@ impl<S: Clone + Eq + Hash> Explored<S> {
     }
 }
 
-/// Explores all of it, or up to the first violation of `wanted`.
+/// Explores all states, or stops where `wanted` is broken first.
 pub fn explore<M: Model>(model: &M, wanted: Option<M::Broken>) -> Report<M::Broken> {
     let mut all = Explored { states: Vec::new(), parents: Vec::new(), numbers: HashMap::default() };
     let mut report = Report { states: 0, at_rest: 0, counted: 0, violations: BTreeMap::new() };
@@ -138,7 +138,7 @@ pub fn explore<M: Model>(model: &M, wanted: Option<M::Broken>) -> Report<M::Brok
     report
 }
 
-/// A state that the system can come back to by itself, if there is one: whatever has no such state comes to rest.
+/// A state that the system can return to by itself, if there is one. A system without such a state comes to rest.
 fn on_a_circle(progress: &[Vec<u32>]) -> Option<usize> {
     let mut entries = vec![0_u32; progress.len()];
     for next in progress.iter().flatten() {
@@ -157,7 +157,7 @@ fn on_a_circle(progress: &[Vec<u32>]) -> Option<usize> {
     entries.iter().position(|entries| *entries > 0)
 }
 
-/// The steps from the beginning to a state, with the same names from the first to the last.
+/// The steps from the beginning to a state, with the same names in all of them.
 fn path<M: Model>(model: &M, all: &Explored<M::State>, to: usize) -> String {
     let mut numbers = vec![to];
     while let Some(last) = numbers.last().copied().filter(|last| *last != 0) {

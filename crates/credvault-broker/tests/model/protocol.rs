@@ -1,15 +1,15 @@
-//! The steps, named as in `refreshes/` and `refresher/`. Each is one transaction, one message or one local decision;
-//! anything can happen in between.
+//! The steps, named as in `refreshes/` of the store and `refresh/` of the broker. Each is one transaction, one message or one
+//! local decision; anything can happen in between.
 
 use crate::explorer::Model;
 use crate::provider::{Kind, Token};
 use crate::rules::{Broken, Protocol};
 use crate::state::{Claim, Failure, Phase, RowState, State, Wire};
 
-/// What happens, and in which replica.
+/// A step, and the replica that takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A caller, or the search for what is due, begins.
+    /// A caller, or the search for due refreshes, begins.
     Want(usize),
     Claim(usize),
     CheckMaySend(usize),
@@ -21,7 +21,7 @@ pub enum Step {
     /// The answer is read.
     Deliver(usize),
     LeaseEnds,
-    /// The keeper of presence.rs finds its session lost and takes a new name.
+    /// The keeper of the liveness lock finds its session lost and takes a new name.
     NoticeLostSession(usize),
     Resume(usize),
     // Faults.
@@ -31,16 +31,16 @@ pub enum Step {
     LoseSession(usize),
     LoseAnswer(usize),
     LoseRequest(usize),
-    /// The provider has renewed, and what it says of that makes no sense.
+    /// The provider has refreshed, and its answer cannot be read.
     SpoilAnswer(usize),
     RefuseForNow(usize),
-    /// The answer is given up for lost while the provider is still at it.
+    /// The sender gives up while the provider still works on the request.
     StopListening(usize),
-    /// A process that was stopped judges by its clock before it reads what has arrived.
+    /// A process that was stopped gives up by its clock before it reads what has arrived.
     ForgetToLook(usize),
     OutageBegins,
     OutageEnds,
-    /// Breaker or budget refuse it, or there is no request to be made: the claim is released.
+    /// Breaker or budget hold the request back, or it cannot be filled: the claim is released.
     HoldBack(usize),
     NotSent(usize),
     Dawdle(usize),
@@ -71,7 +71,7 @@ impl Protocol<'_> {
 
     fn is_gone(&self, state: &State, at: usize) -> bool {
         if state.replicas[at].owns {
-            // It is not at it any more, or it would not claim: it has one flight for each place.
+            // It does not work on that claim any more, or it would not claim: it has one refresh in flight for each connection.
             return self.rules.own_leftovers_end;
         }
         let lease = state.row.lease_over || !self.rules.lease_ends_first;
@@ -79,7 +79,7 @@ impl Protocol<'_> {
         lease && owner
     }
 
-    /// `Refreshes::claim`. Nothing is left of it while somebody else is busy.
+    /// As `Refreshes::claim`. Nothing changes while another replica holds a claim.
     pub fn claim(&self, state: &State, at: usize, seen: u8) -> Option<State> {
         let mut state = *state;
         if (self.rules.claim_compares_generation && state.row.generation != seen) || state.row.consent_wanted
@@ -94,7 +94,7 @@ impl Protocol<'_> {
             RowState::InFlight => return None,
         };
         if state.row.state == RowState::InFlight {
-            state.witness.note_unknown();
+            state.witness.note_uncertain();
         }
         let gives_up = match self.kind {
             Kind::Siblings => true,
@@ -102,7 +102,7 @@ impl Protocol<'_> {
             _ => false,
         };
         if uncertain && state.row.marked && gives_up {
-            if self.kind != Kind::Siblings || state.witness.unknown_attempts < 2 {
+            if self.kind != Kind::Siblings || state.witness.uncertain_attempts < 2 {
                 self.breaks(&mut state, Broken::GivenUp);
             }
             state.idle();
@@ -133,7 +133,7 @@ impl Protocol<'_> {
         Some(state)
     }
 
-    /// The end of `Inner::call`.
+    /// As the end of `Worker::send`.
     pub fn send(&self, state: &mut State, at: usize, mut claim: Claim) {
         let twice = state.replicas.iter().enumerate().any(|(other, replica)| {
             other != at
@@ -161,7 +161,7 @@ impl Protocol<'_> {
         state.replicas[at].phase = Phase::Sent(claim, Wire::OnItsWay);
     }
 
-    /// `Refreshes::store`.
+    /// As `Refreshes::store` does it.
     pub fn store(&self, state: &mut State, at: usize, claim: Claim, token: Token) {
         let same = state.row.generation == claim.generation;
         state.replicas[at].phase = Phase::Idle;
@@ -181,7 +181,7 @@ impl Protocol<'_> {
         state.row.expired = doubted;
     }
 
-    /// The provider calls dead what somebody else has renewed, or is about to: that may have died, too.
+    /// The provider calls a grant dead that another replica has refreshed or is refreshing: the new token may be dead, too.
     fn doubt(&self, state: &mut State) {
         match state.row.state {
             RowState::InFlight => state.row.doubted = self.rules.doubt_is_verified,
@@ -189,7 +189,7 @@ impl Protocol<'_> {
         }
     }
 
-    /// `Refreshes::fail`.
+    /// As `Refreshes::fail` does it.
     pub fn fail(&self, state: &mut State, at: usize, claim: Claim, failure: Failure) {
         let same = state.row.generation == claim.generation;
         state.replicas[at].phase = Phase::Idle;
@@ -216,12 +216,12 @@ impl Protocol<'_> {
                 state.row.error_shown |= self.rules.uncertain_shows;
             }
             Failure::Temporary => state.row.marked = marked,
-            Failure::Unknown => {
+            Failure::Uncertain => {
                 state.row.state = RowState::Uncertain;
                 state.row.marked = marked;
                 state.row.error_shown = true;
                 if claim.sent {
-                    state.witness.note_unknown();
+                    state.witness.note_uncertain();
                 }
             }
             Failure::Dead => {

@@ -1,6 +1,6 @@
-//! The provider, as hostile as its kind allows.
+//! The provider, which is as hostile as its kind allows.
 
-/// A refresh token: of which consent, and the how manieth.
+/// A refresh token: the consent that it belongs to, and its number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Token {
     pub family: u8,
@@ -10,28 +10,28 @@ pub struct Token {
 /// What a provider does with a refresh token that was used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// It is dead, and sending it again ends the whole grant.
+    /// It is dead. Sending it again ends the whole grant.
     Strict,
-    /// The same, and other grants of the account may end with it.
+    /// As [`Kind::Strict`], and other grants of the account may end, too.
     Siblings,
-    /// It still works until its successor is used, and gives that same successor again.
+    /// It works until its successor is used, and gives the same successor again.
     GraceSame,
-    /// It still works until its successor is used, and gives another successor, which ends the one before.
+    /// It works until its successor is used, and gives another successor, which ends the one before.
     GraceNew,
-    /// It stays as it is.
+    /// It is not replaced.
     Never,
 }
 
 impl Kind {
     pub const ALL: [Self; 5] = [Self::Strict, Self::Siblings, Self::GraceSame, Self::GraceNew, Self::Never];
 
-    /// What `Renewal::repeatable` of the catalog says.
+    /// As `RefreshPolicy::repeatable` of the catalog.
     pub fn repeatable(self) -> bool {
         !matches!(self, Self::Strict | Self::Siblings)
     }
 }
 
-/// What the provider knows of one consent.
+/// What the provider stores of one consent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Family {
     current: u8,
@@ -41,7 +41,7 @@ pub struct Family {
 }
 
 impl Family {
-    /// Renews with a token, or refuses it.
+    /// Gives the token that follows this one, or refuses.
     pub fn renew(&mut self, kind: Kind, token: Token) -> Option<Token> {
         if self.would_refuse(kind, token) {
             self.revoked = true;
@@ -56,7 +56,7 @@ impl Family {
         Some(Token { number: self.current, ..token })
     }
 
-    /// Whether a token is dead.
+    /// Whether a token is dead at the provider.
     pub fn would_refuse(&self, kind: Kind, token: Token) -> bool {
         let taken =
             token.number == self.current || (kind.repeatable() && self.previous == Some(token.number));

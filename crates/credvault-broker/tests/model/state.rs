@@ -1,8 +1,8 @@
-//! What there is at one moment: the row, the replicas, the provider, and what may still go wrong.
+//! The state at one moment: the row, the replicas, the provider, and the faults that may still happen.
 
 use crate::provider::{Family, Token};
 
-/// `refreshes.state`.
+/// The column `state` of `refreshes`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum RowState {
     Idle,
@@ -16,20 +16,20 @@ pub struct Row {
     pub generation: u8,
     pub state: RowState,
     pub marked: bool,
-    /// `lease_time` lies behind.
+    /// The lease has expired (`lease_time`).
     pub lease_over: bool,
     pub token: Token,
-    /// The access token has ended, or nearly.
+    /// The access token has expired, or will soon.
     pub expired: bool,
     /// The connection is in error: REAUTHORIZATION_REQUIRED.
     pub consent_wanted: bool,
     /// The connection is in error: PROVIDER_UNAVAILABLE.
     pub error_shown: bool,
-    /// What is stored next is renewed at once.
+    /// The tokens that are stored next are refreshed at once.
     pub doubted: bool,
 }
 
-/// What a replica remembers of its claim: `Claimed`.
+/// What a replica remembers of its claim, as `Claimed`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Claim {
     pub generation: u8,
@@ -37,17 +37,17 @@ pub struct Claim {
     pub uncertain: bool,
     /// Whether the row was marked before.
     pub marked: bool,
-    /// The row still has this intent.
+    /// Whether the row still has this intent.
     pub intent_stands: bool,
-    /// The process still goes by the name that it claimed under.
+    /// Whether the process still has the name under which it claimed.
     pub name_stands: bool,
-    /// Longer ago than `PROMPT`.
+    /// Whether the claim is older than `SEND_TIMEOUT`.
     pub late: bool,
-    /// A request was sent under it.
+    /// Whether a request was sent under this claim.
     pub sent: bool,
 }
 
-/// A request, as its sender sees it.
+/// A request as its sender sees it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Wire {
     OnItsWay,
@@ -55,42 +55,42 @@ pub enum Wire {
     Refused,
 }
 
-/// `RefreshFailure`.
+/// How an attempt fails, as `RefreshFailure`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Failure {
     Temporary,
-    Unknown,
+    Uncertain,
     Dead,
 }
 
-/// How far a replica is.
+/// The step that a replica has reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
     Idle,
-    /// Somebody here needs newer tokens than those of this generation.
+    /// A caller here needs newer tokens than those of this generation.
     Wanting(u8),
     Claimed(Claim),
-    /// `may_send` has said yes.
+    /// `may_send` has allowed the request.
     Checked(Claim),
     Sent(Claim, Wire),
-    /// It holds new tokens that are to be stored.
+    /// It has new tokens, which must be stored.
     Keeping(Claim, Token),
     Failing(Claim, Failure),
 }
 
-/// A process.
+/// A process of the vault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Replica {
     pub phase: Phase,
-    /// The row names this process as the owner of the claim, and its session lock under that name is held.
+    /// Whether the row names this process as the owner of the claim, and its liveness lock under that name is held.
     pub owns: bool,
-    /// Its session lock is held. If not, it does not know yet.
+    /// Whether its liveness lock is held. If it is not, the process does not know that yet.
     pub locked: bool,
     pub stopped: bool,
 }
 
 impl Budget {
-    /// Whether nothing that may happen lets a request work without anybody hearing of it.
+    /// Whether the faults that remain cannot hide from the vault that a request has worked.
     pub fn is_harmless(&self) -> bool {
         let harm = [self.crashes, self.losses, self.latecomers, self.lost_sessions, self.revocations];
         harm.iter().all(|left| *left == 0)
@@ -112,7 +112,7 @@ impl Replica {
     }
 }
 
-/// How many times each thing may still happen.
+/// How often each fault or event may still happen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Budget {
     /// Further times that the access token ends.
@@ -124,11 +124,11 @@ pub struct Budget {
     pub losses: u8,
     /// Requests that are held back, not sent, or refused for a while.
     pub outages: u8,
-    /// Outages that last as long as they like: any number of requests is not sent, lost, or refused for a while.
+    /// Outages of any length: any number of requests is not sent, lost, or refused for a while.
     pub long_outages: u8,
     /// Answers that take longer than a caller would wait.
     pub slow: u8,
-    /// Ends of a claim that the database does not take, and claims that it takes without saying so.
+    /// Ends of a claim that the database does not store, and claims that it stores without acknowledging them.
     pub database: u8,
     /// Lost requests that reach the provider after all, at any time.
     pub latecomers: u8,
@@ -138,40 +138,40 @@ pub struct Budget {
     pub revocations: u8,
 }
 
-/// What only the checks look at.
+/// What only the checks of promises look at.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Witness {
-    /// Requests with the tokens of this generation that may have worked as far as anybody knows.
+    /// Requests with the tokens of this generation that may have worked, as far as the vault knows.
     pub open_requests: u8,
-    /// Attempts with them that ended without anybody knowing how.
-    pub unknown_attempts: u8,
-    /// The provider has told a process that this consent is dead, and the process went on to say so.
+    /// Attempts with these tokens whose outcome is uncertain.
+    pub uncertain_attempts: u8,
+    /// Whether the provider has called the grant of a consent dead, and a process has recorded that.
     pub told_dead: [bool; 2],
     pub broken: Option<crate::rules::Broken>,
 }
 
 impl Witness {
-    /// More than two are as good as two.
-    pub fn note_unknown(&mut self) {
-        self.unknown_attempts = (self.unknown_attempts + 1).min(2);
+    /// Counts an attempt of uncertain outcome. More than two count as two.
+    pub fn note_uncertain(&mut self) {
+        self.uncertain_attempts = (self.uncertain_attempts + 1).min(2);
     }
 }
 
-/// All of it.
+/// The state of the whole system.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct State {
     pub row: Row,
     pub replicas: [Replica; 3],
     pub families: [Family; 2],
     pub latecomer: Option<Token>,
-    /// An outage of the provider lasts.
+    /// Whether the provider has an outage now.
     pub down: bool,
     pub left: Budget,
     pub witness: Witness,
 }
 
 impl State {
-    /// Someone needs a token, and nothing has happened yet.
+    /// The first state: a caller needs a token.
     pub fn new(left: Budget) -> Self {
         let row = Row {
             generation: 1,
@@ -192,7 +192,7 @@ impl State {
         &mut self.families[usize::from(token.family)]
     }
 
-    /// `idle` of refreshes.rs: no refresh is under way.
+    /// As `idle` of refreshes.rs: no refresh is in flight.
     pub fn idle(&mut self) {
         self.row.state = RowState::Idle;
         self.row.marked = false;
@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// The credential is another one from now on.
+    /// The credential is replaced by another.
     pub fn next_generation(&mut self, token: Token) {
         self.idle();
         self.row.generation += 1;
@@ -219,6 +219,6 @@ impl State {
         self.row.error_shown = false;
         self.row.doubted = false;
         self.witness.open_requests = 0;
-        self.witness.unknown_attempts = 0;
+        self.witness.uncertain_attempts = 0;
     }
 }

@@ -1,4 +1,4 @@
-//! What can happen when.
+//! Which steps are possible in which state.
 
 use crate::protocol::Step;
 use crate::rules::Protocol;
@@ -6,7 +6,7 @@ use crate::state::{Failure, Phase, Replica, RowState, State, Wire};
 
 type To = Vec<(Step, State)>;
 
-/// Uses up one of what may still go wrong.
+/// Uses up one fault or event of the budget.
 macro_rules! spend {
     ($state:expr, $what:ident) => {{
         let mut next = *$state;
@@ -22,7 +22,7 @@ impl Protocol<'_> {
         to.push((step, next));
     }
 
-    /// What a running replica does next.
+    /// The next steps of a running replica.
     pub fn own_steps(&self, state: &State, at: usize, to: &mut To) {
         let replica = state.replicas[at];
         let set = |next: &mut State, phase| next.replicas[at].phase = phase;
@@ -87,7 +87,7 @@ impl Protocol<'_> {
         }
     }
 
-    /// The provider acts, whether or not the sender still runs.
+    /// The provider acts on a request, whether or not its sender still runs.
     pub fn arrive(&self, state: &State, at: usize, to: &mut To) {
         if let Phase::Sent(claim, Wire::OnItsWay) = state.replicas[at].phase {
             self.change(state, Step::Arrive(at), to, |next| {
@@ -105,7 +105,7 @@ impl Protocol<'_> {
             next.replicas[at] = Replica::FRESH;
             if let Phase::Sent(claim, Wire::OnItsWay) = replica.phase {
                 to.push((Step::CrashAndNothingArrives(at), next));
-                // What arrives does so before the lease ends, in which nobody else sends: as well at once.
+                // A request that arrives does so before the lease ends, and no other replica sends before that, so it may arrive at once.
                 next.family(claim.token).renew(self.kind, claim.token);
             }
             to.push((Step::Crash(at), next));
@@ -127,7 +127,7 @@ impl Protocol<'_> {
         self.mishaps(state, at, to);
     }
 
-    /// What goes wrong with an attempt.
+    /// The faults that an attempt can meet.
     fn mishaps(&self, state: &State, at: usize, to: &mut To) {
         let (replica, left) = (state.replicas[at], state.left);
         // Unless the rule is kept, the other of the two.
@@ -141,7 +141,7 @@ impl Protocol<'_> {
                 ends(Step::NotSent(at), *state, claim, Failure::Temporary);
             }
             Phase::Claimed(mut claim) if left.outages > 0 => {
-                let failure = told(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Unknown);
+                let failure = told(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Uncertain);
                 ends(Step::HoldBack(at), spend!(state, outages), claim, failure);
                 if !claim.late {
                     let mut next = spend!(state, outages);
@@ -162,29 +162,29 @@ impl Protocol<'_> {
                     ends(Step::RefuseForNow(at), next, claim, Failure::Temporary);
                 }
                 if wire == Wire::OnItsWay && state.down {
-                    ends(Step::LoseRequest(at), *state, claim, Failure::Unknown);
+                    ends(Step::LoseRequest(at), *state, claim, Failure::Uncertain);
                 }
                 if wire == Wire::OnItsWay && left.slow > 0 && !self.rules.reads_on {
                     let mut next = spend!(state, slow);
                     next.latecomer = Some(claim.token);
-                    ends(Step::StopListening(at), next, claim, Failure::Unknown);
+                    ends(Step::StopListening(at), next, claim, Failure::Uncertain);
                 }
                 let was_stopped = left.pauses < self.budget.pauses;
                 if matches!(wire, Wire::Granted(_)) && was_stopped && !self.rules.looks_once_more {
-                    ends(Step::ForgetToLook(at), *state, claim, Failure::Unknown);
+                    ends(Step::ForgetToLook(at), *state, claim, Failure::Uncertain);
                 }
                 if wire == Wire::OnItsWay && left.latecomers > 0 && state.latecomer.is_none() {
                     let mut next = spend!(state, latecomers);
                     next.latecomer = Some(claim.token);
-                    ends(Step::RequestComesLate(at), next, claim, Failure::Unknown);
+                    ends(Step::RequestComesLate(at), next, claim, Failure::Uncertain);
                 }
                 if left.losses > 0 {
                     let step = if wire == Wire::OnItsWay { Step::LoseRequest } else { Step::LoseAnswer };
-                    ends(step(at), spend!(state, losses), claim, Failure::Unknown);
+                    ends(step(at), spend!(state, losses), claim, Failure::Uncertain);
                 }
                 if left.losses > 0 && matches!(wire, Wire::Granted(_)) {
                     let failure =
-                        told(self.rules.unreadable_is_unknown, Failure::Unknown, Failure::Temporary);
+                        told(self.rules.unreadable_is_uncertain, Failure::Uncertain, Failure::Temporary);
                     ends(Step::SpoilAnswer(at), spend!(state, losses), claim, failure);
                 }
             }
@@ -192,7 +192,7 @@ impl Protocol<'_> {
         }
     }
 
-    /// Time, the network and people.
+    /// Steps of time, the network and people.
     pub fn world(&self, state: &State, to: &mut To) {
         if state.row.state == RowState::InFlight && !state.row.lease_over && !awaited(state) {
             self.change(state, Step::LeaseEnds, to, |next| {
@@ -234,8 +234,8 @@ impl Protocol<'_> {
     }
 }
 
-/// A running owner is done with all that it sends before its lease is over: `PROMPT` and `READ_ON` together are less than
-/// `LEASE`. It may hold new tokens for longer than that, if the database is not there.
+/// A running owner has the answers to all its requests before its lease ends: `SEND_TIMEOUT` and `ANSWER_TIMEOUT` together are
+/// less than `LEASE`. It may hold new tokens for longer than that if the database fails.
 fn awaited(state: &State) -> bool {
     state.replicas.iter().any(|replica| {
         let running = match replica.phase {

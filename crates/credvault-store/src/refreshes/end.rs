@@ -223,7 +223,7 @@ fn failed_row(
     row.unclear_time = Set(unclear_time);
     // An attempt that was not sent, or was refused for a while, has not used the one more attempt up.
     row.marked = Set(match failure {
-        RefreshFailure::Unknown { .. } => marked,
+        RefreshFailure::Uncertain { .. } => marked,
         RefreshFailure::Temporary { .. } | RefreshFailure::Refused { .. } => claimed.marked_before,
         RefreshFailure::Dead { .. } | RefreshFailure::Nothing => false,
     });

@@ -15,7 +15,7 @@ pub enum RefreshFailure {
         pause: Pause,
     },
     /// The request was sent and its outcome is not known.
-    Unknown {
+    Uncertain {
         /// When another attempt makes sense, if the provider's rule allows one.
         retry_time: Timestamp,
         /// Whether the provider may still be at the request until then.
@@ -42,7 +42,7 @@ impl RefreshFailure {
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } | Self::Dead { code } => code.as_deref(),
-            Self::Temporary { .. } | Self::Unknown { .. } | Self::Nothing => None,
+            Self::Temporary { .. } | Self::Uncertain { .. } | Self::Nothing => None,
         }
     }
 
@@ -50,8 +50,8 @@ impl RefreshFailure {
     pub(super) fn pause(&self) -> Option<Pause> {
         match self {
             Self::Temporary { pause, .. } => Some(*pause),
-            Self::Unknown { at_work: true, .. } => Some(Pause::AtWork),
-            Self::Unknown { at_work: false, .. } => Some(Pause::Unavailable),
+            Self::Uncertain { at_work: true, .. } => Some(Pause::AtWork),
+            Self::Uncertain { at_work: false, .. } => Some(Pause::Unavailable),
             Self::Refused { .. } => Some(Pause::Refused),
             Self::Dead { .. } | Self::Nothing => None,
         }

@@ -53,7 +53,7 @@ impl Left {
                 refusals: refusals_before,
                 ..settled
             },
-            RefreshFailure::Unknown { retry_time, .. } => Self {
+            RefreshFailure::Uncertain { retry_time, .. } => Self {
                 uncertain: true,
                 unclear: true,
                 counts: true,

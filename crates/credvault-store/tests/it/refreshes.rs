@@ -41,7 +41,7 @@ fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
 
 /// The connection has ended without an answer.
 pub fn unknown(retry_time: Timestamp) -> RefreshFailure {
-    RefreshFailure::Unknown { retry_time, at_work: false }
+    RefreshFailure::Uncertain { retry_time, at_work: false }
 }
 
 /// A refusal that the vault does not understand.
@@ -355,7 +355,7 @@ on_both! {
             let refreshes = fixture.store.refreshes();
             let ours = claimed(&fixture.store, &place, seen).await;
             if pause == Pause::AtWork {
-                refreshes.fail(&ours, &RefreshFailure::Unknown { retry_time, at_work: true }, &record(&place)).await.unwrap();
+                refreshes.fail(&ours, &RefreshFailure::Uncertain { retry_time, at_work: true }, &record(&place)).await.unwrap();
             } else {
                 refreshes.fail(&ours, &unknown(Timestamp::from_micros(0)), &record(&place)).await.unwrap();
                 let again = claimed(&fixture.store, &place, seen).await;

@@ -108,7 +108,7 @@ fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
         for unnamed in ["", "{}", "[]", "<html>", "a=b"] {
             assert_eq!(confirmed(unnamed), Named::None, "{provider}: {unnamed}");
         }
-        // What a connection's owner writes into its settings names nobody, and what contradicts them is for another.
+        // Settings that the connection's owner wrote confirm no account, and a delivery that contradicts them is for another.
         assert_eq!(who(&own, &nothing.0, &nothing.1, None), Named::Unconfirmed, "{provider}");
         if !confirmed_settings.is_empty() {
             assert_eq!(who(&own, &config, &nothing.1, None), Named::Unconfirmed, "{provider}");

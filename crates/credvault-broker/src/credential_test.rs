@@ -1,0 +1,47 @@
+//! Asks the provider whether a credential works. What the vault stores of the answer, its callers decide.
+
+pub(crate) mod error;
+
+use credvault_catalog::{Given, Mode, RefusalKind, Verdict};
+use credvault_domain::{Config, ProviderId, SecretFields, TenantScope, Violations};
+
+use crate::broker::Broker;
+use crate::flow::{app_values, flow_defaults};
+use crate::http::error::SendError;
+use error::{DEFAULT_RETRY, TestError};
+
+impl Broker {
+    /// Asks the provider whether a credential works. The answer is never [`Verdict::Unclear`].
+    ///
+    /// # Errors
+    /// The provider has not said whether it works.
+    pub async fn test(
+        &self,
+        scope: &TenantScope,
+        provider: &ProviderId,
+        mode: &Mode,
+        config: &Config,
+        secrets: &SecretFields,
+    ) -> Result<Verdict, TestError> {
+        let usable = self.store().apps().usable_in(scope, provider).await?;
+        let app = usable.as_ref().map(app_values);
+        let flow = flow_defaults(self.clock().now(), self.random());
+        let given = Given { config, secrets, app: app.as_ref(), flow: &flow };
+        let verification = mode.verification.as_ref().ok_or(TestError::Untestable)?;
+        let request = mode.request(&verification.call, given).map_err(|missing| {
+            Violations::of(missing.0, "must be set before the credential can be tested")
+        })?;
+        let answer = self.http().send(request).await.map_err(|error| {
+            let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
+            tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
+            TestError::Unavailable
+        })?;
+        match verification.read(answer.status, &answer.body) {
+            Verdict::Unclear(RefusalKind::Throttled) => {
+                Err(TestError::Throttled { retry: answer.retry_after.unwrap_or(DEFAULT_RETRY) })
+            }
+            Verdict::Unclear(_) => Err(TestError::Unavailable),
+            verdict => Ok(verdict),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Keeps tokens fresh, with one request to the provider for all callers and replicas that want the same tokens.
+//! `docs/refresh.md` has the protocol and its reasons; the steps here are those of the model in `tests/model`.
+//!
+//! The way of a refresh: [`refresher`] is asked by a caller or by [`search`]; callers of one process share a refresh
+//! ([`in_flight`]); [`claim`] claims it or waits for the replica that has; [`attempt`] makes the attempt: [`request`] fills
+//! the request, [`send`] sends it, [`refusal`] judges a refusal, and [`persist`] stores the outcome.
+
+pub(crate) mod error;
+pub(crate) mod refresher;
+
+mod in_flight;
+mod search;
+mod worker;
+
+mod attempt;
+mod claim;
+mod persist;
+mod send;
+
+mod assertion;
+mod request;
+
+mod backoff;
+mod failed;
+mod refusal;
+
+pub use error::RefreshError;
+pub use refresher::{MIN_TOKEN_LIFETIME, Need, RefreshLimits, Refresher};

@@ -1,0 +1,53 @@
+//! One attempt, under a claim: what it sends is in `send.rs`. Here its outcome is counted, recorded and stored.
+
+use credvault_domain::{Action, AuditEvent, AuditOutcome};
+use credvault_store::Claimed;
+use tokio::time::Instant;
+
+use super::error::RefreshError;
+use super::failed::Failed;
+use super::worker::Worker;
+
+impl Worker {
+    /// Makes the attempt of a claim that was made at `started`.
+    pub(super) async fn attempt(&self, claimed: Claimed, started: Instant) -> Result<(), RefreshError> {
+        let event = AuditEvent::of(claimed.place.tenant().clone(), Action::RefreshConnection);
+        match self.send(&claimed, started).await {
+            Ok(renewed) => {
+                count("renewed");
+                self.store_tokens(&claimed, &renewed, &event).await
+            }
+            Err(failed) => {
+                count(failed.outcome());
+                tracing::info!(
+                    connection = %claimed.place.connection(),
+                    provider = claimed.connection.provider.as_str(),
+                    outcome = failed.outcome(),
+                    detail = failed.detail,
+                    "a refresh failed"
+                );
+                self.store_failure(&claimed, failed, event).await
+            }
+        }
+    }
+
+    async fn store_failure(
+        &self,
+        claimed: &Claimed,
+        failed: Failed,
+        mut event: AuditEvent,
+    ) -> Result<(), RefreshError> {
+        event.outcome = AuditOutcome::Failed;
+        event.reason = Some(failed.reason());
+        match self.end_claim(claimed, &failed.failure, &event).await {
+            Ok(true) => Err(failed.error),
+            // A newer credential was stored meanwhile, so there are newer tokens.
+            Ok(false) => Ok(()),
+            Err(error) => Err(RefreshError::of_store(&error)),
+        }
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("credvault_refreshes_total", "outcome" => outcome).increment(1);
+}

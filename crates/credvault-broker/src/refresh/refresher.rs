@@ -1,0 +1,92 @@
+//! The refresher as callers and the program use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_domain::{ProviderId, TenantId};
+use credvault_store::Place;
+use tokio_util::task::TaskTracker;
+
+use super::error::RefreshError;
+use super::in_flight::{InFlight, SharedOutcome};
+use super::worker::Worker;
+use crate::parts::Parts;
+
+/// How long an access token must still live to be given out without a refresh.
+pub const MIN_TOKEN_LIFETIME: Duration = Duration::from_secs(30);
+
+/// How fast tokens are refreshed, and for how long attempts are repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshLimits {
+    /// Calls for one app at a provider in any second, from all replicas together; 0 means no limit.
+    pub per_second: u32,
+    /// For how long a refresh of uncertain outcome is repeated before a consent is asked for.
+    pub persistence: Duration,
+}
+
+/// Why a refresh is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// A caller needs the token, or the refresh is due.
+    Now,
+    /// A caller insists on an attempt now, though the last attempts failed.
+    Forced,
+}
+
+/// Keeps tokens fresh. Cheap to clone.
+#[derive(Clone)]
+pub struct Refresher {
+    pub(super) worker: Arc<Worker>,
+    pub(super) in_flight: InFlight,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Refresher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refresher").finish_non_exhaustive()
+    }
+}
+
+impl Refresher {
+    /// A refresher for everything in the store.
+    pub fn new(parts: Parts, limits: RefreshLimits) -> Self {
+        let RefreshLimits { per_second, persistence } = limits;
+        let worker = Arc::new(Worker::new(parts, per_second, persistence));
+        Self { worker, in_flight: InFlight::default(), tasks: TaskTracker::new() }
+    }
+
+    /// Refreshes the tokens of generation `seen`, or waits for the replica that refreshes them. Afterwards they are newer.
+    /// A caller that stops waiting does not stop the refresh.
+    ///
+    /// # Errors
+    /// There are no newer tokens, and why.
+    pub async fn refresh(&self, place: Place, seen: i64, need: Need) -> Result<(), RefreshError> {
+        self.join(place, seen, need).await
+    }
+
+    /// Joins the refresh that is in flight, or starts one.
+    pub(super) fn join(&self, place: Place, seen: i64, need: Need) -> SharedOutcome {
+        let (worker, of) = (Arc::clone(&self.worker), place.clone());
+        let refresh = || async move { worker.refresh(&of, seen, need).await };
+        self.in_flight.join_or_start(&self.tasks, place, refresh)
+    }
+
+    /// Ends the pauses that an app has caused, a tenant's own or the platform's, because it was stored again.
+    pub fn app_stored(&self, tenant: TenantId, provider: ProviderId) {
+        self.worker.throttle.forget_app_failures(&provider);
+        let worker = Arc::clone(&self.worker);
+        self.tasks.spawn(async move {
+            let refreshes = worker.parts.store.refreshes();
+            if let Err(error) = refreshes.wake_waiting_for_app(&tenant, &provider).await {
+                // A caller that needs a token still finds that the app is another one.
+                tracing::warn!(provider = provider.as_str(), %error, "refreshes that wait for the app could not be scheduled");
+            }
+        });
+    }
+
+    /// Waits until no refresh is in flight any more: the tokens that a provider has given must be stored.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,158 @@
+//! Asks providers to revoke what a disconnected connection had (RFC 7009, or the provider's own way).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use credvault_catalog::{Given, Mode};
+use credvault_domain::{Action, AuditEvent, Connection, Revocation};
+use credvault_store::{Error, Full, Place, ToRevoke, Turn, Turns, UsableApp};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+use crate::every::every;
+use crate::flow::{app_values, flow_defaults};
+
+/// How often due revocations are searched for.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(2);
+/// How many due revocations one search finds.
+const MAX_FOUND: u64 = 64;
+/// How often one round searches, each time without the tenants that have their share of turns.
+const MAX_SEARCHES: usize = 4;
+/// How many attempts are made at once.
+const MAX_ATTEMPTS_AT_ONCE: usize = 8;
+
+impl Broker {
+    /// Makes one attempt to have the provider revoke what a disconnected connection had, and stores the outcome. `None` if
+    /// there is nothing left to revoke.
+    ///
+    /// # Errors
+    /// The vault's own database fails; another attempt follows.
+    pub async fn revoke(&self, place: &Place) -> Result<Option<Connection>, Error> {
+        let revocations = self.store().revocations();
+        let outcome = match revocations.open(place).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(to_revoke)) => self.request_revocation(&to_revoke).await,
+            // A credential that does not open cannot be named to the provider, now or later.
+            Err(Error::Integrity) => {
+                self.record_broken(place).await?;
+                Revocation::Failed
+            }
+            Err(error) => return Err(error),
+        };
+        metrics::counter!("credvault_revocations_total", "outcome" => outcome.as_str()).increment(1);
+        revocations.attempted(place, outcome).await
+    }
+
+    /// Makes the attempts that are due, until `end`.
+    pub async fn run_revocations(&self, end: CancellationToken) {
+        let attempts = Attempts { turns: Turns::new(MAX_ATTEMPTS_AT_ONCE), in_progress: Arc::default() };
+        let mut ticks = every(SEARCH_INTERVAL, &end);
+        while ticks.next().await.is_some() {
+            if let Err(error) = attempts.start_due(self, &end).await {
+                tracing::warn!(%error, "the search for due revocations failed");
+            }
+        }
+    }
+
+    async fn record_broken(&self, place: &Place) -> Result<(), Error> {
+        let event = AuditEvent::of(place.tenant().clone(), Action::DisconnectConnection);
+        self.store().broken(place, &event).await
+    }
+
+    async fn request_revocation(&self, to_revoke: &ToRevoke) -> Revocation {
+        let ToRevoke { place, connection, fields } = to_revoke;
+        let provider = self.catalog().get(&connection.provider);
+        let Some(mode) = provider.and_then(|provider| provider.mode(&connection.auth_mode)) else {
+            return Revocation::Unsupported;
+        };
+        if mode.check_destinations(&connection.config).is_err() {
+            return Revocation::Failed;
+        }
+        let Ok(usable) = self.app_to_revoke_with(place, connection).await else {
+            return Revocation::Pending;
+        };
+        let app = usable.as_ref().map(app_values);
+        let flow = flow_defaults(self.clock().now(), self.random());
+        let given = Given { config: &connection.config, secrets: fields, app: app.as_ref(), flow: &flow };
+        self.send_revocation(connection, mode, given).await
+    }
+
+    /// The app of the connection. A value that does not open is recorded.
+    async fn app_to_revoke_with(
+        &self,
+        place: &Place,
+        connection: &Connection,
+    ) -> Result<Option<UsableApp>, Error> {
+        let usable = self.store().apps().usable_at(place, &connection.provider).await;
+        if let Err(Error::Integrity) = usable
+            && let Err(error) = self.record_broken(place).await
+        {
+            tracing::warn!(%error, "a stored value does not open, which could not be recorded");
+        }
+        usable
+    }
+
+    async fn send_revocation(&self, connection: &Connection, mode: &Mode, given: Given<'_>) -> Revocation {
+        let Some(revocation) = &mode.revocation else { return Revocation::Unsupported };
+        let Ok(request) = mode.request(&revocation.call, given) else { return Revocation::Unsupported };
+        match self.http().send(request).await {
+            Ok(answer) if revocation.succeeded(answer.status, &answer.body) => Revocation::Done,
+            Ok(answer) => {
+                tracing::info!(connection = %connection.id, status = answer.status, "a revocation was refused");
+                Revocation::Pending
+            }
+            Err(error) => {
+                tracing::info!(connection = %connection.id, %error, "a revocation failed");
+                Revocation::Pending
+            }
+        }
+    }
+}
+
+/// The attempts that this process makes.
+struct Attempts {
+    turns: Turns,
+    in_progress: Arc<Mutex<HashSet<Place>>>,
+}
+
+impl Attempts {
+    /// Starts as many due attempts as there are turns. A tenant that has its share of turns must not keep the attempts of
+    /// other tenants from being found.
+    async fn start_due(&self, broker: &Broker, end: &CancellationToken) -> Result<(), Error> {
+        let mut without = Vec::new();
+        for _ in 0..MAX_SEARCHES {
+            let due = broker.store().revocations().due(MAX_FOUND, &without).await?;
+            let (all, known) = ((due.len() as u64) < MAX_FOUND, without.len());
+            for place in due {
+                if without.contains(place.tenant()) {
+                    continue;
+                }
+                match self.turns.try_take(place.tenant()) {
+                    Ok(turn) => self.start(broker, place, turn, end),
+                    Err(Full::Tenant) => without.push(place.tenant().clone()),
+                    Err(Full::All) => return Ok(()),
+                }
+            }
+            if all || without.len() == known {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts an attempt, unless it is in progress. It holds its turn until it ends.
+    fn start(&self, broker: &Broker, place: Place, turn: Turn, end: &CancellationToken) {
+        if !self.in_progress.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone()) {
+            return;
+        }
+        let (broker, end, in_progress) = (broker.clone(), end.clone(), Arc::clone(&self.in_progress));
+        tokio::spawn(async move {
+            if let Some(Err(error)) = end.run_until_cancelled(broker.revoke(&place)).await {
+                tracing::warn!(connection = %place.connection(), %error, "a revocation met an error of the vault's own database");
+            }
+            in_progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+            drop(turn);
+        });
+    }
+}
