@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use credvault_broker::every;
 use credvault_domain::chain;
 use crate::clock::{Agreement, SharedClock};
 use crate::http::{Readiness, Ready, SERVICES};
-use crate::interval::every;
 
 /// How often the check is made.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -40,7 +40,8 @@ impl HealthCheck {
     /// Checks again and again until the vault stops.
     pub(crate) async fn run(mut self, health: HealthReporter, ready: Ready, stop: CancellationToken) {
         let mut before = None;
-        every(INTERVAL, &stop, async || {
+        let mut ticks = every(INTERVAL, &stop);
+        while ticks.next().await.is_some() {
             let readiness = self.check().await;
             let serves = matches!(readiness, Readiness::Ready(_));
             if before != Some(serves) {
@@ -50,9 +51,7 @@ impl HealthCheck {
                 }
                 before = Some(serves);
             }
-            ready.set(readiness);
-        })
-        .await;
+            ready.set(readiness);        }
         ready.set(Readiness::NotReady("the vault is stopping".to_owned()));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_broker::every;
 use credvault_operations::room::AnswerRoom;
 use credvault_operations::tokens;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,7 +13,6 @@ use tonic_health::server::HealthReporter;
 
 use crate::health::HealthCheck;
 use crate::http::Ready;
-use crate::interval::every;
 use crate::reload::Reloader;
 use crate::app::Shared;
 use crate::settings::Settings;
@@ -93,23 +93,21 @@ impl Jobs {
 
 /// Does what is due in the database. Dropped half-way, it has done what it has committed.
 async fn upkeep(shared: Shared, end: CancellationToken) {
-    every(UPKEEP_INTERVAL, &end, async || {
+    let mut ticks = every(UPKEEP_INTERVAL, &end);
+    while ticks.next().await.is_some() {
         shared.context.forget_idle();
         match shared.store.upkeep().await {
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
             Err(error) => tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again"),
-        }
-    })
-    .await;
+        }    }
 }
 
 /// Keeps the keys of issuers fresh: each issuer knows when its keys are due.
 async fn fetch_issuer_keys(shared: Shared, end: CancellationToken) {
-    every(ISSUER_KEYS_INTERVAL, &end, async || {
+    let mut ticks = every(ISSUER_KEYS_INTERVAL, &end);
+    while ticks.next().await.is_some() {
         let now = shared.clock.now();
         let refreshing = shared.identity.issuers().iter().map(|issuer| issuer.refresh(now));
-        futures::future::join_all(refreshing).await;
-    })
-    .await;
+        futures::future::join_all(refreshing).await;    }
 }

@@ -10,7 +10,6 @@ pub mod settings;
 
 mod app;
 mod health;
-mod interval;
 mod jobs;
 
 mod grpc;

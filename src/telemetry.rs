@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use credvault_broker::every;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
@@ -14,7 +15,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::interval::every;
 use crate::settings::{LogFormat, Telemetry};
 
 /// Ends telemetry at the end of the program: spans that wait are sent.
@@ -108,11 +108,10 @@ pub(crate) async fn keep(
     end: CancellationToken,
     look: impl Fn(),
 ) {
-    every(interval, &end, async || {
+    let mut ticks = every(interval, &end);
+    while ticks.next().await.is_some() {
         look();
-        metrics.run_upkeep();
-    })
-    .await;
+        metrics.run_upkeep();    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl BrokerSection {
             guard: Guard::new(problems.take("broker.allowed_networks", networks).unwrap_or_default()),
             refresh_limits: RefreshLimits {
                 per_second: self.refreshes_per_second,
-                perseverance: Duration::from_secs(persistence * HOUR_SECONDS),
+                persistence: Duration::from_secs(persistence * HOUR_SECONDS),
             },
             forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
             test_interval: test_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),

@@ -125,7 +125,12 @@ async fn a_moved_etag_has_a_moved_update_time(fixture: &Fixture) {
 /// not go past it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_does_not_lose_a_transaction_that_commits_late() {
-    let fixture = Fixture::postgres().await;
+    // The slow change waits for as long as this test takes.
+    let fixture = Fixture::postgres_with(|settings| {
+        settings.lock_timeout = Duration::from_secs(60);
+        settings.statement_timeout = Duration::from_secs(60);
+    })
+    .await;
     let scope = fixture.tenant("acme").await;
     put(&fixture, &scope, &new_endpoint(&[])).await.unwrap();
     let slow = fixture.connection(&scope, "slow").await.id;

@@ -4,7 +4,7 @@ mod database;
 mod values;
 
 pub use values::{
-    beginner, bringer, by_provider, credential, event, new_connection, owned_by, reaching, repeatable, scope,
+    beginner, bringer, by_provider, credential, event, new_connection, owned_by, permit, reaching, repeatable, scope,
     soon, write,
 };
 

@@ -42,7 +42,7 @@ fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
 
 /// The connection has ended without an answer.
 pub fn unknown(retry_time: Timestamp) -> RefreshFailure {
-    RefreshFailure::Unknown { retry_time, at_work: false }
+    RefreshFailure::Uncertain { retry_time, at_work: false }
 }
 
 /// A refusal that the vault does not understand.

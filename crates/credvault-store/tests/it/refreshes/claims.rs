@@ -102,7 +102,7 @@ async fn while_the_provider_may_be_working_no_caller_and_no_test_sends_the_token
         let ours = claimed(&fixture.store, &place, seen).await;
         if pause == Pause::AtWork {
             refreshes
-                .fail(&ours, &RefreshFailure::Unknown { retry_time, at_work: true }, &record(&place))
+                .fail(&ours, &RefreshFailure::Uncertain { retry_time, at_work: true }, &record(&place))
                 .await
                 .unwrap();
         } else {
