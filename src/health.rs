@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use credvault_broker::every;
-use credvault_domain::chain;
 use crate::clock::{Agreement, SharedClock};
 use crate::http::{Readiness, Ready, SERVICES};
+use credvault_broker::every;
+use credvault_domain::chain;
 
 /// How often the check is made.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -51,7 +51,8 @@ impl HealthCheck {
                 }
                 before = Some(serves);
             }
-            ready.set(readiness);        }
+            ready.set(readiness);
+        }
         ready.set(Readiness::NotReady("the vault is stopping".to_owned()));
     }
 

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use crate::app::Shared;
 use crate::health::HealthCheck;
 use crate::http::Ready;
 use crate::reload::Reloader;
-use crate::app::Shared;
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -99,8 +99,11 @@ async fn upkeep(shared: Shared, end: CancellationToken) {
         match shared.store.upkeep().await {
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
-            Err(error) => tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again"),
-        }    }
+            Err(error) => {
+                tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again")
+            }
+        }
+    }
 }
 
 /// Keeps the keys of issuers fresh: each issuer knows when its keys are due.
@@ -109,5 +112,6 @@ async fn fetch_issuer_keys(shared: Shared, end: CancellationToken) {
     while ticks.next().await.is_some() {
         let now = shared.clock.now();
         let refreshing = shared.identity.issuers().iter().map(|issuer| issuer.refresh(now));
-        futures::future::join_all(refreshing).await;    }
+        futures::future::join_all(refreshing).await;
+    }
 }

@@ -35,9 +35,9 @@ use credvault_crypto::RootKeySource;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
+pub use credvault_operations::CallRate;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
-pub use credvault_operations::CallRate;
 pub use limits::{Limits, LimitsSection};
 pub use origin::Origin;
 use origin::Origins;

@@ -111,7 +111,8 @@ pub(crate) async fn keep(
     let mut ticks = every(interval, &end);
     while ticks.next().await.is_some() {
         look();
-        metrics.run_upkeep();    }
+        metrics.run_upkeep();
+    }
 }
 
 #[cfg(test)]

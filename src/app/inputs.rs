@@ -7,10 +7,10 @@ use credvault_catalog::Catalog;
 use credvault_identity::Identity;
 
 use super::identity;
-use credvault_domain::chain;
 use crate::grpc::{self, Tls};
 use crate::reload::FileContents;
 use crate::settings::{Problems, Settings, SettingsError};
+use credvault_domain::chain;
 
 /// What the files hold, ready to serve with.
 pub(crate) struct Inputs {

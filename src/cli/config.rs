@@ -8,8 +8,8 @@ use super::args::ConfigArgs;
 use super::failure::Failure;
 use super::output::Output;
 use crate::app::Inputs;
-use credvault_domain::chain;
 use crate::settings::Shown;
+use credvault_domain::chain;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {

@@ -175,7 +175,10 @@ async fn a_connection_whose_client_does_not_read_is_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_do_not_end_cost_their_share_and_no_other_service() {
-    let vault = VaultBuilder::sqlite().settings(|settings, _| settings.limits.response_bytes = 16 * 1024 * 1024).start().await;
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| settings.limits.response_bytes = 16 * 1024 * 1024)
+        .start()
+        .await;
     let app = vault.app("acme").await;
     let portal = vault.client("portal").await.acting_for("acme", None);
     // A quarter of 16 MiB, less 16 KiB of each.

@@ -180,7 +180,8 @@ async fn limits_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_too_long_is_told_so_and_not_lost() {
-    let builder = VaultBuilder::postgres().settings(|settings, _| settings.limits.default_deadline_seconds = 1);
+    let builder =
+        VaultBuilder::postgres().settings(|settings, _| settings.limits.default_deadline_seconds = 1);
     let vault = builder.start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;

@@ -4,8 +4,8 @@ mod database;
 mod values;
 
 pub use values::{
-    beginner, bringer, by_provider, credential, event, new_connection, owned_by, permit, reaching, repeatable, scope,
-    soon, write,
+    beginner, bringer, by_provider, credential, event, new_connection, owned_by, permit, reaching,
+    repeatable, scope, soon, write,
 };
 
 use std::io::Write as _;

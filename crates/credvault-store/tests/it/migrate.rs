@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::fixture::{Fixture, credential, event, migrate, write};
+use crate::fixture::{Fixture, credential, event, migrate, permit, write};
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Action, ConnectionId, TenantScope};
 use credvault_testkit::RoundTrips;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::page;
 use crate::fixture::{
-    Fixture, credential, event, new_connection, open_store, owned_by, repeatable, soon, write,
+    Fixture, credential, event, new_connection, open_store, owned_by, permit, repeatable, soon, write,
 };
 use crate::on_both;
 

@@ -5,7 +5,7 @@ use credvault_store::{Selector, StoreSettings};
 use credvault_testkit::RoundTrips;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
-use crate::fixture::{Fixture, by_provider, event, open_store, scope};
+use crate::fixture::{Fixture, by_provider, event, open_store, permit, scope};
 
 /// The read of a fetch is one round trip; its audit record is one more, which it shares with others.
 #[tokio::test]
@@ -60,7 +60,12 @@ async fn records_of_many_calls_share_commits() {
             let store = fixture.store.clone();
             let scope = scopes[i % 2].clone();
             tokio::spawn(async move {
-                store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
+                store
+                    .audit()
+                    .record(&permit(), event(&scope, Action::FetchCredential), ())
+                    .await
+                    .unwrap()
+                    .into_inner()
             })
         })
         .collect();
@@ -81,13 +86,17 @@ async fn records_of_many_tenants_share_a_commit() {
     let database = fixture.postgres.as_ref().unwrap();
     let scopes: Vec<_> = (0..256).map(|i| scope(&format!("t{i}"), None)).collect();
     let begun = std::time::Instant::now();
-    let tasks =
-        scopes.into_iter().map(|scope| {
-            let store = fixture.store.clone();
-            async move {
-                store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.unwrap().into_inner()
-            }
-        });
+    let tasks = scopes.into_iter().map(|scope| {
+        let store = fixture.store.clone();
+        async move {
+            store
+                .audit()
+                .record(&permit(), event(&scope, Action::FetchCredential), ())
+                .await
+                .unwrap()
+                .into_inner()
+        }
+    });
     futures::future::join_all(tasks).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     let tenants =
@@ -111,8 +120,9 @@ async fn a_server_that_vanishes_without_a_word_is_noticed_and_left_behind() {
         ..StoreSettings::new(url.into())
     };
     let store = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap();
-    let record =
-        || async { store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.map(|_| ()) };
+    let record = || async {
+        store.audit().record(&permit(), event(&scope, Action::FetchCredential), ()).await.map(|_| ())
+    };
     record().await.unwrap();
     store.ping().await.unwrap();
 

@@ -5,7 +5,7 @@ use credvault_store::{NewApp, NewAuthorization, Place};
 use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
-use crate::fixture::{Fixture, beginner, credential, event, new_connection, repeatable, write};
+use crate::fixture::{Fixture, beginner, credential, event, new_connection, permit, repeatable, write};
 use crate::refreshes::{claimed, record, renewed, renewing};
 
 /// Two tenants with a row in every table.
@@ -27,7 +27,13 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, P
     put(fixture, scope, &new_endpoint(&[])).await.unwrap();
     let id = fixture.connection(scope, "a").await.id;
     fixture.put(scope, id, "CANARY").await;
-    fixture.store.audit().record(&permit(), event(scope, Action::FetchCredential), ()).await.unwrap().into_inner();
+    fixture
+        .store
+        .audit()
+        .record(&permit(), event(scope, Action::FetchCredential), ())
+        .await
+        .unwrap()
+        .into_inner();
     let create = repeatable(scope, Action::CreateConnection, uuid::Uuid::from_u128(1), "p");
     fixture
         .store
@@ -90,10 +96,10 @@ async fn webhooks(fixture: &Fixture, scope: &TenantScope, place: &Place) {
     let day = std::time::Duration::from_secs(86_400);
     for first in [true, false] {
         let provider = ProviderId::parse("shopify").unwrap();
-        let of_place = event(scope, Action::VerifyWebhook);
+        let of_place = write(scope, Action::VerifyWebhook);
         let seen = fixture.store.first_delivery(place, &[7; 32], day, &of_place).await.unwrap();
         assert_eq!(seen.into_inner(), first);
-        let of_app = event(scope, Action::VerifyWebhook);
+        let of_app = write(scope, Action::VerifyWebhook);
         let owner = (scope.tenant(), &provider);
         let seen = fixture.store.first_app_delivery(owner, &[7; 32], day, &of_app).await.unwrap();
         assert_eq!(seen.into_inner(), first);
