@@ -23,8 +23,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::output::{Format, Output};
-use crate::settings::Settings;
-use failure::Failure;
+use crate::settings::RawSettings;
 
 /// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
 #[derive(Parser, Debug)]
@@ -77,8 +76,8 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> Result<Settings, Failure> {
-        Ok(Settings::load(self.config.as_deref(), std::env::vars(), &self.overrides)?)
+    fn read(&self) -> RawSettings {
+        RawSettings::read(self.config.as_deref(), std::env::vars(), &self.overrides)
     }
 }
 

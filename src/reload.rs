@@ -1,67 +1,98 @@
-//! Files that change while we serve: the server's certificate, trust bundles, policies, issuers' keys. What is new and
-//! good is used from the next handshake or call on, once two looks have found the same. What is broken is logged and counted, and the old stays.
+//! Files that change while the vault serves: the server's certificate, trust bundles, policies, issuers' keys. A changed
+//! file that is sound is used from the next handshake or call on, once two reads have found the same. A broken file is
+//! logged and counted, and the old contents stay in use.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_domain::TrustDomain;
-use credvault_identity::{Identity, Issuer, KeySource, Policies, PolicyFile};
+use credvault_identity::{Identity, Issuer, IssuerSettings, KeySource, Policies, PolicyFile};
 use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::read_private;
 use crate::server::{Tls, certificates};
-use crate::settings::{IdentitySection, Settings};
+use crate::settings::{self, Settings};
 
 /// The moment after which a file that is being written shows something else.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// The server's certificate chain and key, PEM.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ServerFiles {
-    pub(crate) chain: Vec<u8>,
-    pub(crate) key: Vec<u8>,
+struct ServerFiles {
+    chain: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Each trust domain's authorities.
+pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
+
+/// What the files hold that the settings name, or why one cannot be read.
+#[derive(PartialEq)]
+pub(crate) struct FileContents {
+    /// The server's certificate chain, PEM.
+    pub(crate) chain: Result<Vec<u8>, String>,
+    /// The server's private key, PEM.
+    pub(crate) key: Result<Vec<u8>, String>,
+    pub(crate) bundles: Result<Bundles, String>,
+    /// Each policy file's name and text.
+    policies: Result<Vec<(String, String)>, String>,
+    /// The JWKS documents of the issuers that have a file, in the order of the issuers.
+    pub(crate) keys: Vec<Result<Vec<u8>, String>>,
+}
+
+impl FileContents {
+    pub(crate) fn read(settings: &Settings) -> Self {
+        let key_file = |issuer: &IssuerSettings| match &issuer.keys {
+            KeySource::File(path) => Some(read(path)),
+            KeySource::Url(_) => None,
+        };
+        Self {
+            chain: read(&settings.server.certificate),
+            key: read_named(&settings.server.key, read_private),
+            bundles: bundles(&settings.identity),
+            policies: policy_files(&settings.identity),
+            keys: settings.identity.issuers.iter().filter_map(key_file).collect(),
+        }
+    }
+
+    /// The policy files, those of folders in the order of their names.
+    pub(crate) fn policies(&self) -> Result<Vec<PolicyFile>, String> {
+        self.policies.as_deref().map(parsable).map_err(Clone::clone)
+    }
+
+    fn server(&self) -> Result<ServerFiles, String> {
+        Ok(ServerFiles { chain: self.chain.clone()?, key: self.key.clone()? })
+    }
+
+    /// Whether the files, the configuration file among them, still hold what they held.
+    pub(crate) fn are_current(&self, settings: &Settings) -> bool {
+        settings.file_is_unchanged() && *self == Self::read(settings)
+    }
 }
 
 /// Reads a file. The error names it.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    read_named(path, |path| std::fs::read(path))
 }
 
-pub(crate) fn server_files(settings: &Settings) -> Result<ServerFiles, String> {
-    for (key, path) in
-        [("server.certificate", &settings.server.certificate), ("server.key", &settings.server.key)]
-    {
-        if path.as_os_str().is_empty() {
-            return Err(format!("{key} must be given"));
-        }
-    }
-    let key = &settings.server.key;
-    let failed = |error: std::io::Error| format!("{}: {error}", key.display());
-    Ok(ServerFiles { chain: read(&settings.server.certificate)?, key: read_private(key).map_err(failed)? })
+fn read_named(path: &Path, read: impl FnOnce(&Path) -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, String> {
+    read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
-
-/// Each trust domain's authorities.
-pub(crate) fn bundles(identity: &IdentitySection) -> Result<Bundles, String> {
-    let mut bundles = Bundles::new();
-    for (domain, path) in &identity.trust_domains {
-        // A text that is no domain may be anything.
+fn bundles(identity: &settings::Identity) -> Result<Bundles, String> {
+    let bundle = |(domain, path): (&TrustDomain, &PathBuf)| {
         let parsed =
-            TrustDomain::parse(domain).map_err(|rule| format!("a key of identity.trust_domains: {rule}"))?;
-        let pem = read(path)?;
-        bundles
-            .insert(parsed, certificates(&pem).map_err(|problem| format!("{}: {problem}", path.display()))?);
-    }
-    Ok(bundles)
+            certificates(&read(path)?).map_err(|problem| format!("{}: {problem}", path.display()))?;
+        Ok((domain.clone(), parsed))
+    };
+    identity.trust_domains.iter().map(bundle).collect()
 }
 
-/// The policy files, those of folders in the order of their names.
-pub(crate) fn policy_files(identity: &IdentitySection) -> Result<Vec<PolicyFile>, String> {
+fn policy_files(identity: &settings::Identity) -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
     for path in &identity.policies {
         let mut paths = vec![path.clone()];
@@ -75,10 +106,14 @@ pub(crate) fn policy_files(identity: &IdentitySection) -> Result<Vec<PolicyFile>
         for path in paths {
             let text = String::from_utf8(read(&path)?)
                 .map_err(|_| format!("{}: it is not UTF-8", path.display()))?;
-            files.push(PolicyFile { name: path.display().to_string(), text });
+            files.push((path.display().to_string(), text));
         }
     }
     Ok(files)
+}
+
+fn parsable(files: &[(String, String)]) -> Vec<PolicyFile> {
+    files.iter().map(|(name, text)| PolicyFile { name: name.clone(), text: text.clone() }).collect()
 }
 
 /// What was last tried of one kind of file, so that only a change is tried; and what it was when it was looked at last,
@@ -118,31 +153,6 @@ impl<M: PartialEq> Part<M> {
     }
 }
 
-/// What the files hold. Read before they are used for the first time, so that a change in between is noticed.
-#[derive(PartialEq)]
-pub(crate) struct Seen {
-    server: Result<ServerFiles, String>,
-    bundles: Result<Bundles, String>,
-    policies: Result<Vec<(String, String)>, String>,
-    keys: Result<Vec<Vec<u8>>, String>,
-}
-
-impl Seen {
-    pub(crate) fn read(settings: &Settings) -> Self {
-        Self {
-            server: server_files(settings),
-            bundles: bundles(&settings.identity),
-            policies: policy_files(&settings.identity).map(pairs),
-            keys: key_files(&settings.identity),
-        }
-    }
-
-    /// Whether the files, that of the settings among them, still hold what they held.
-    pub(crate) fn is_current(&self, settings: &Settings) -> bool {
-        settings.are_unchanged() && *self == Self::read(settings)
-    }
-}
-
 /// Watches all files.
 pub(crate) struct Reloader {
     settings: Arc<Settings>,
@@ -152,31 +162,28 @@ pub(crate) struct Reloader {
     bundles: Part<Bundles>,
     policies: Part<Vec<(String, String)>>,
     keys: Part<Vec<Vec<u8>>>,
-    root: RootKeySource,
     root_id: u32,
     root_key: Part<u32>,
 }
 
 impl Reloader {
-    /// Watches what `settings` name for anything else than what was `seen`, and `root` for another key than that with
-    /// the id `root_id`, which is the one in use.
+    /// Watches the files that `settings` name for anything else than their contents in use, and the root key's file for
+    /// another key than the one in use, whose id is `root_id`.
     pub(crate) fn new(
         settings: Arc<Settings>,
         identity: Arc<Identity>,
         tls: Arc<Tls>,
-        root: RootKeySource,
         root_id: u32,
-        seen: Seen,
+        in_use: FileContents,
     ) -> Self {
         Self {
             settings,
             identity,
             tls,
-            server: Part::new("certificate", seen.server),
-            bundles: Part::new("bundles", seen.bundles),
-            policies: Part::new("policies", seen.policies),
-            keys: Part::new("issuer keys", seen.keys),
-            root,
+            server: Part::new("certificate", in_use.server()),
+            bundles: Part::new("bundles", in_use.bundles),
+            policies: Part::new("policies", in_use.policies),
+            keys: Part::new("issuer keys", in_use.keys.into_iter().collect()),
             root_id,
             root_key: Part::new("root key", Ok(root_id)),
         }
@@ -184,20 +191,17 @@ impl Reloader {
 
     /// Looks at the files. Tells whether another look is wanted soon.
     fn check(&mut self) -> bool {
-        let Self { settings, identity, tls, server, bundles, policies, keys, root, root_id, root_key } = self;
-        let now = Seen::read(settings);
-        let mut again = server.check(now.server, |files| tls.replace(&files.chain, &files.key));
+        let Self { settings, identity, tls, server, bundles, policies, keys, root_id, root_key } = self;
+        let now = FileContents::read(settings);
+        let mut again = server.check(now.server(), |files| tls.replace(&files.chain, &files.key));
         again |= bundles.check(now.bundles, |bundles| {
             identity.trust().replace(bundles).map_err(|error| error.to_string())
         });
         again |= policies.check(now.policies, |files| {
-            let file =
-                |(name, text): &(String, String)| PolicyFile { name: name.clone(), text: text.clone() };
-            let files: Vec<_> = files.iter().map(file).collect();
-            identity.replace_policies(Policies::parse(&files).map_err(|error| error.to_string())?);
+            identity.replace_policies(Policies::parse(&parsable(files)).map_err(|error| error.to_string())?);
             Ok(())
         });
-        again |= keys.check(now.keys, |documents| {
+        again |= keys.check(now.keys.into_iter().collect(), |documents| {
             let from_file = |issuer: &&Issuer| matches!(issuer.settings().keys, KeySource::File(_));
             for (issuer, document) in identity.issuers().iter().filter(from_file).zip(documents) {
                 issuer
@@ -206,8 +210,9 @@ impl Reloader {
             }
             Ok(())
         });
-        // The key in use stays in use: another one opens nothing, and would keep the next start from its database.
-        if let RootKeySource::File(path) = &*root {
+        // The key in use stays in use: another key opens nothing, and the next start would refuse it.
+        let root = &settings.root_key;
+        if let RootKeySource::File(path) = root {
             let loaded = root.load(None, &SystemRandom).map(|(key, _)| key.id());
             again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
                 let other = format!("{}: it holds another root key than the one in use", path.display());
@@ -245,15 +250,6 @@ impl Reloader {
             }
         }
     }
-}
-
-fn pairs(files: Vec<PolicyFile>) -> Vec<(String, String)> {
-    files.into_iter().map(|file| (file.name, file.text)).collect()
-}
-
-/// The JWKS files of the issuers that have one, in their order.
-fn key_files(identity: &IdentitySection) -> Result<Vec<Vec<u8>>, String> {
-    identity.issuers.iter().filter_map(|issuer| issuer.jwks_file.as_deref()).map(read).collect()
 }
 
 #[cfg(test)]

@@ -2,24 +2,23 @@
 
 mod admin;
 mod identity;
+mod inputs;
 mod port;
 mod public;
 mod pulse;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
-use credvault_catalog::Catalog;
 use credvault_domain::{Clock, Random};
 use credvault_store::{OpenError, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use identity::load as load_identity;
+pub(crate) use inputs::Inputs;
 use port::Protocol;
 
 use pulse::Pulse;
@@ -27,8 +26,8 @@ use pulse::Pulse;
 use crate::accept::Acceptor;
 use crate::clock::SharedClock;
 use crate::proto;
-use crate::reload::{self, Reloader, Seen};
-use crate::server::{Gate, Server, Tls};
+use crate::reload::Reloader;
+use crate::server::{Gate, Server};
 use crate::service;
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry;
@@ -47,23 +46,22 @@ const ADMIN_CONNECTIONS: usize = 256;
 /// How often issuers are asked whether their keys are to be fetched.
 const ISSUERS: Duration = Duration::from_secs(1);
 
-/// What a start says that has met files which were being written.
-const CHANGING: &str = "the configuration, certificates, bundles, policies or key files changed while the vault started, \
-so what was read may be half of them; start again";
-
 /// Why a vault does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration is wrong.
+    /// Settings are wrong, or files that they name are missing or broken.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A file that it names is missing or broken.
-    #[error("{0}")]
-    File(String),
-    /// The catalog is broken.
+    /// Files were being written while the vault read them.
+    #[error(
+        "the configuration, certificates, bundles, policies or key files changed while the vault started, so what was \
+         read may be half of them; start again"
+    )]
+    Changing,
+    /// Reflection cannot be built from the descriptors.
     #[error(transparent)]
-    Catalog(#[from] credvault_catalog::LoadError),
+    Reflection(#[from] tonic_reflection::server::Error),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -110,37 +108,28 @@ impl Instance {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
-        settings.store.check()?;
         let settings = Arc::new(settings);
-        let seen = Seen::read(&settings);
-        let catalog = Arc::new(Catalog::load(settings.catalog.folder.as_deref())?);
-        let http = Http::new(settings.broker.guard()?);
-        let identity = Arc::new(identity::load(&settings)?);
-        let files = reload::server_files(&settings).map_err(StartError::File)?;
-        let tls =
-            Tls::new(Arc::clone(identity.trust()), &files.chain, &files.key).map_err(StartError::File)?;
-        let tls = Arc::new(tls);
+        let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
+        let http = Http::new(settings.broker.guard.clone());
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let (listener, address) = listen("server.address", settings.server.address).await?;
         let (admin_listener, admin_address) =
             listen("server.admin_address", settings.server.admin_address).await?;
-        let public_url = settings.public.base()?;
+        let public_url = settings.public.url.clone();
         let public = match &public_url {
             Some(_) => Some(listen("public.address", settings.public.address).await?),
             None => None,
         };
-        let root = settings.root_key.source()?;
-        let limit = NonZeroU64::new(settings.store.max_clock_difference_seconds);
-        let limit = limit.map(|seconds| Duration::from_secs(seconds.get()));
-        let shared = Arc::new(SharedClock::new(clock, limit));
+        let shared = Arc::new(SharedClock::new(clock, settings.store.max_clock_difference));
         let clock: Arc<dyn Clock> = Arc::clone(&shared) as _;
+        let database = settings.store.database.clone();
         let store =
-            Store::open(settings.store.to_store(), &root, Arc::clone(&clock), Arc::clone(&random)).await?;
+            Store::open(database, &settings.root_key, Arc::clone(&clock), Arc::clone(&random)).await?;
         let mut pulse = Pulse::new(store.clone(), Arc::clone(&identity), shared);
         // Before the first call is served, so that none is judged by a wrong clock.
         pulse.look().await;
-        if !seen.is_current(&settings) {
-            return Err(StartError::File(CHANGING.to_owned()));
+        if !files.are_current(&settings) {
+            return Err(StartError::Changing);
         }
         let parts = Parts {
             store: store.clone(),
@@ -149,7 +138,7 @@ impl Instance {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         };
-        let broker = Broker::new(parts, public_url.clone(), settings.broker.refresh_limits());
+        let broker = Broker::new(parts, public_url.clone(), settings.broker.refresh_limits);
 
         let vault = Vault::new(
             store.clone(),
@@ -171,9 +160,7 @@ impl Instance {
                     .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                     .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             };
-            let broken = |error: tonic_reflection::server::Error| StartError::File(error.to_string());
-            let (v1, v1alpha) =
-                (builder().build_v1().map_err(broken)?, builder().build_v1alpha().map_err(broken)?);
+            let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
             routes = routes.add_service(v1.max_decoding_message_size(SMALL));
             routes = routes.add_service(v1alpha.max_decoding_message_size(SMALL));
         }
@@ -182,12 +169,11 @@ impl Instance {
         let (limits, gate) = (settings.limits.clone(), Arc::new(gate));
         let server = Server { listener, tls: Arc::clone(&tls), gate, room: Arc::clone(&room), limits };
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
-        let drain = Duration::from_secs(settings.server.drain_seconds);
-        let serving = tokio::spawn(server.run(stop.clone(), drain));
+        let serving = tokio::spawn(server.run(stop.clone(), settings.server.drain));
         let ready = admin::Ready::default();
         let reloader =
-            Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, root, store.root_id(), seen);
-        let interval = Duration::from_secs(settings.server.reload_seconds);
+            Reloader::new(Arc::clone(&settings), Arc::clone(&identity), tls, store.root_id(), files);
+        let interval = settings.server.reload_interval;
         let admin = admin::router(metrics.clone(), health_service, ready.clone());
         let admin_port = Acceptor::new(admin_listener, "operators", ADMIN_CONNECTIONS, ADMIN_CONNECTIONS / 4);
         let mut others = vec![
@@ -213,8 +199,7 @@ impl Instance {
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse.run(health.clone(), ready, stop.clone())),
         ];
-        if let Some(hours) = NonZeroU64::new(settings.broker.verify_hours) {
-            let every = Duration::from_secs(hours.get().saturating_mul(3600));
+        if let Some(every) = settings.broker.verify_interval {
             others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, stop.clone())));
         }
         let mut public_address = None;

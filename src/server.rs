@@ -64,7 +64,6 @@ impl Server {
     /// Serves until `stop`, then lets calls in progress finish for at most `drain`.
     pub(crate) async fn run(self, stop: CancellationToken, drain: Duration) {
         let Self { listener, tls, gate, room, limits } = self;
-        let patience = Duration::from_secs(limits.answer_seconds.max(1));
         let handshakes = Room::new(limits.handshakes, limits.handshakes_per_address);
         let mut acceptor =
             Acceptor::new(listener, "grpc", limits.connections, limits.connections_per_address);
@@ -74,7 +73,7 @@ impl Server {
             let Accepted { socket, address, place } = accepted;
             let (tls, gate, room) = (Arc::clone(&tls), Arc::clone(&gate), Arc::clone(&room));
             let turns = handshakes.account(neighbourhood(address));
-            let (stop, cut, age) = (stop.clone(), cut.clone(), age(&limits));
+            let (stop, cut, age, wait) = (stop.clone(), cut.clone(), age(&limits), limits.answer_wait);
             tracker.spawn(async move {
                 let _place = place;
                 let Some(stream) = handshake(socket, &tls, &turns).await else { return };
@@ -89,7 +88,7 @@ impl Server {
                 metrics::gauge!("credvault_connections").increment(1);
                 tokio::select! {
                     () = drive(stream, gate, Arc::clone(&peer), age, stop, cut) => {}
-                    () = peer.unsent.overdue(patience) => {
+                    () = peer.unsent.overdue(wait) => {
                         metrics::counter!("credvault_unread_connections_total").increment(1);
                         let service = peer.certificate.service().map(tracing::field::display);
                         tracing::warn!(service, "a connection was ended: its client did not read an answer");
@@ -114,7 +113,7 @@ fn age(limits: &Limits) -> Duration {
     // Without randomness every connection gets the same age, which serves as well.
     let _ = SystemRandom.fill(&mut random);
     let jitter = 0.9 + 0.2 * f64::from(random[0]) / 255.0;
-    Duration::from_secs(limits.connection_age_seconds).mul_f64(jitter)
+    limits.connection_age.mul_f64(jitter)
 }
 
 async fn handshake(socket: TcpStream, tls: &Tls, turns: &Account) -> Option<TlsStream<TcpStream>> {

@@ -12,7 +12,7 @@ use credvault_store::Store;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::settings::Settings;
+use crate::settings::{CallRate, Settings};
 use credvault_operations::Refusal;
 
 /// How many refusals of a service are recorded: that many a second, and that many at once.
@@ -51,15 +51,14 @@ impl Vault {
         settings: &Settings,
     ) -> Self {
         let (limits, origins) = (&settings.limits, settings.public.origins.clone());
-        let per_second = NonZeroU32::new(limits.rate_per_second);
-        let burst = per_second.map(|rate| NonZeroU32::new(limits.rate_burst).unwrap_or(rate));
-        let rate = per_second
-            .zip(burst)
-            .map(|(rate, burst)| Rate::keyed(Quota::per_second(rate).allow_burst(burst)));
-        let cache = Duration::from_secs(limits.cache_seconds);
+        let quota = |rate: CallRate| Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let (rate, burst) =
+            (limits.rate.map(|rate| Rate::keyed(quota(rate))), limits.rate.map(|rate| rate.burst));
         let refusals =
             DefaultKeyedRateLimiter::keyed(Quota::per_second(REFUSALS).allow_burst(REFUSALS_BURST));
-        let forced = NonZeroU32::new(settings.broker.forced_refreshes_per_minute)
+        let forced = settings
+            .broker
+            .forced_refreshes_per_minute
             .map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_minute(rate)));
         Self {
             store,
@@ -68,7 +67,7 @@ impl Vault {
             broker,
             random,
             clock,
-            cache,
+            cache: limits.cache,
             origins,
             rate,
             refusals,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Client, ClientArgs};
 use super::failure::Failure;
-use super::serve::run as run_on;
+use super::serve::{ONE_THREAD, run as run_on};
 use super::{OutputArgs, connect, pair};
 use crate::output::{Format, Output};
 use crate::proto::v1;
@@ -79,7 +79,7 @@ pub(super) struct OneArgs {
 }
 
 pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<(), Failure> {
-    run_on(1, async {
+    run_on(ONE_THREAD, async {
         match command {
             ConnectionsCommand::Create(arguments) => {
                 let request = arguments.request()?;

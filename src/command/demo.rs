@@ -41,9 +41,9 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
     let throwaway = Throwaway::new()?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let folder = Folder::open(&throwaway.0, any)?;
-    run_on(0, async {
+    run_on(None, async {
         let stop = terminated_or_hung_up()?;
-        let settings = folder.settings(any, any)?;
+        let settings = folder.settings(any, any).check()?;
         let telemetry = telemetry::start(&settings.telemetry).context("the log cannot be started")?;
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;

@@ -52,9 +52,9 @@ pub(super) struct DevArgs {
 pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
     let folder = Folder::open(&arguments.folder, arguments.address)?;
-    run_on(0, async {
+    run_on(None, async {
         let stop = terminated_or_hung_up()?;
-        let mut settings = folder.settings(arguments.address, arguments.admin_address)?;
+        let mut settings = folder.settings(arguments.address, arguments.admin_address);
         settings.public.address = chosen(arguments.public_address)?;
         settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
         if settings.public.origins.is_empty() {
@@ -64,6 +64,7 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
             true => Some(Provider::start(arguments.simulator_address, &folder, &mut settings).await?),
             false => None,
         };
+        let settings = settings.check()?;
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         prepare(&settings).await?;

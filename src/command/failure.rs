@@ -21,8 +21,10 @@ const UNAVAILABLE: u8 = 6;
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The command line or the configuration is wrong.
+    /// The command line is wrong, or a file that it names.
     Usage(String),
+    /// The configuration is wrong.
+    Settings(SettingsError),
     /// The vault said no. Boxed, for it is large.
     Status(Box<Status>),
     /// Anything else.
@@ -36,6 +38,7 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         let (text, code) = match self {
             Self::Usage(text) => (text, USAGE),
+            Self::Settings(error) => (listed(&error), USAGE),
             Self::Status(status) => (describe(&status), code_of(&status)),
             Self::Unexpected(error) => (crate::call::chain(error.as_ref()), UNEXPECTED),
             Self::Unheard => return ExitCode::SUCCESS,
@@ -44,6 +47,11 @@ impl Failure {
         let _ = writeln!(std::io::stderr(), "error: {text}");
         ExitCode::from(code)
     }
+}
+
+/// Every problem on a line of its own, each of which begins as an error does.
+fn listed(error: &SettingsError) -> String {
+    error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: ")
 }
 
 fn code_of(status: &Status) -> u8 {
@@ -79,16 +87,15 @@ impl From<Status> for Failure {
 
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
-        Self::Usage(error.to_string())
+        Self::Settings(error)
     }
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Settings(_) | StartError::File(_) | StartError::Catalog(_) => {
-                Self::Usage(crate::call::chain(&error))
-            }
+            StartError::Settings(error) => Self::Settings(error),
+            StartError::Changing => Self::Usage(error.to_string()),
             error => Self::Unexpected(error.into()),
         }
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::OutputArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::serve::run as run_on;
+use super::serve::{ONE_THREAD, run as run_on};
 use crate::output::{Format, Output};
 use crate::proto::v1;
 
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
     } else {
         request.provider = arguments.what;
     }
-    let answer = run_on(1, async {
+    let answer = run_on(ONE_THREAD, async {
         let client = arguments.client.connect().await?;
         Ok::<_, Failure>(client.vault().fetch_credential(request).await?.into_inner())
     })?;

@@ -1,5 +1,6 @@
 //! `serve` and `migrate`.
 
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,15 +13,18 @@ use super::ConfigArgs;
 use super::failure::Failure;
 use crate::SystemClock;
 use crate::output::Output;
-use crate::serve::Instance;
-use crate::settings::Settings;
+use crate::serve::{Inputs, Instance};
+use crate::settings::{RawSettings, Settings, Store};
 use crate::telemetry;
+
+/// For commands that do one thing after the other.
+pub(super) const ONE_THREAD: Option<NonZeroUsize> = Some(NonZeroUsize::MIN);
 
 /// Serves until SIGTERM or SIGINT. While the vault starts they end it, too: a database that does not answer must not be
 /// able to keep the program.
 pub(super) fn serve(arguments: &ConfigArgs) -> Result<(), Failure> {
     harden()?;
-    let settings = arguments.load()?;
+    let settings = settings(&arguments.read())?;
     run(settings.server.worker_threads, async {
         let mut stop = terminated()?;
         let telemetry =
@@ -40,6 +44,16 @@ pub(super) fn serve(arguments: &ConfigArgs) -> Result<(), Failure> {
     })
 }
 
+/// Settings to serve with. If they are wrong, the files that they name are checked as well, so that all problems are
+/// reported at once; otherwise the start checks the files.
+fn settings(raw: &RawSettings) -> Result<Settings, Failure> {
+    let (settings, problems) = raw.inspect();
+    if !problems.is_empty() {
+        Inputs::read(&settings, problems)?;
+    }
+    Ok(settings)
+}
+
 /// No core dumps, and no debugger of the same user: either would hold opened secrets and keys.
 pub(super) fn harden() -> Result<(), Failure> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -48,15 +62,15 @@ pub(super) fn harden() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs a command on a runtime of `threads` threads; 0 means one for each core. What is left in threads that block, such
-/// as the look-up of a name, is not waited for.
+/// Runs a command on a runtime of `threads` threads, or of one for each core. It does not wait for threads that still
+/// block then, such as one that looks up a name.
 pub(super) fn run<T>(
-    threads: usize,
+    threads: Option<NonZeroUsize>,
     command: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if threads > 0 {
-        builder.worker_threads(threads);
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.get());
     }
     let runtime = builder.enable_all().build().context("the runtime cannot be started")?;
     let result = runtime.block_on(command);
@@ -91,8 +105,8 @@ pub(super) fn terminated_or_hung_up() -> Result<Pin<Box<dyn Future<Output = ()> 
 
 /// Prepares the database.
 pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
-    let settings = arguments.load()?;
-    let applied = run(1, async {
+    let settings = arguments.read().check()?;
+    let applied = run(ONE_THREAD, async {
         let stop = terminated()?;
         tokio::select! {
             applied = prepare(&settings) => applied,
@@ -108,9 +122,6 @@ pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(),
 
 /// Brings the database that `settings` name up to this release.
 pub(super) async fn prepare(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let (store, reached) = (&settings.store, settings.store.to_store());
-    store.check().map_err(|error| Failure::Usage(error.to_string()))?;
-    let migrating =
-        credvault_store::migrate(&reached, store.migrate_url.as_ref(), &store.owner_role, &SystemRandom);
-    Ok(migrating.await?)
+    let Store { database, migrate_url, owner_role, .. } = &settings.store;
+    Ok(credvault_store::migrate(database, migrate_url.as_ref(), owner_role, &SystemRandom).await?)
 }

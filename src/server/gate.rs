@@ -45,9 +45,8 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(vault: Arc<Vault>, router: Router, limits: &Limits) -> Self {
-        let most = limits.calls.clamp(1, Semaphore::MAX_PERMITS);
-        let (calls, shares) = (Arc::new(Semaphore::new(most)), Turns::new(most));
-        Self { vault, router, calls, shares, deadline: Duration::from_secs(limits.deadline_seconds.max(1)) }
+        let (calls, shares) = (Arc::new(Semaphore::new(limits.calls)), Turns::new(limits.calls));
+        Self { vault, router, calls, shares, deadline: limits.deadline }
     }
 
     /// Answers one request.

@@ -1,108 +1,191 @@
-//! Reading the configuration without repeating it: parsers quote what they do not understand, and that may be a secret.
-//! So a message names the file, the line, the key and the rule, and of what was given only names that look like keys.
+//! Reads flags, environment and file into sections, key by key, so that one wrong value does not hide the next. What is
+//! wrong becomes a problem and the key keeps its default; [`RawSettings::check`] refuses the configuration then.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, File, FileFormat};
+use config::{Config, ConfigError, Environment, Map, Source as _, Value, ValueKind};
 use credvault_domain::{is_key, rule_of};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::SettingsError;
+use super::file::ConfigFile;
+use super::origin::Origins;
+use super::problem::Problems;
+use super::{IdentitySection, IssuerSection, RawSettings, SECRETS};
 
-/// What a text that cannot be parsed is not.
-const TOML: &str = "TOML: look for a missing quote, and for a key that is there twice";
+/// What the name of every variable begins with.
+const PREFIX: &str = "CREDVAULT__";
 
-/// The file that settings came from, so that one that is being written is noticed.
-#[derive(Clone, Debug)]
-pub(super) struct ConfigFile {
-    path: PathBuf,
-    text: secrecy::SecretString,
+/// Reads all sources.
+pub(super) fn read(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    overrides: &[(String, String)],
+) -> RawSettings {
+    let variables: HashMap<String, String> =
+        variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let file = file.map(ConfigFile::read).transpose();
+    let flags = overrides.iter().map(|(key, _)| key.as_str());
+    let known = file.as_ref().ok().cloned().flatten();
+    let origins = Origins::new(flags, variables.keys().map(String::as_str), known.clone());
+    let mut problems = Problems::new(origins);
+    if let Err(text) = file {
+        problems.refuse_file(text);
+    }
+    let variables = read_secret_files(variables, &mut problems);
+    let mut values = merge(known.as_ref(), variables, overrides, &mut problems);
+    let mut sections = Sections { values: &mut values, problems: &mut problems };
+    let mut settings = RawSettings {
+        server: sections.take("server"),
+        limits: sections.take("limits"),
+        store: sections.take("store"),
+        root_key: sections.take("root_key"),
+        identity: sections.take_identity(),
+        catalog: sections.take("catalog"),
+        broker: sections.take("broker"),
+        public: sections.take("public"),
+        telemetry: sections.take("telemetry"),
+        problems: Problems::default(),
+    };
+    let names = names_of(&settings);
+    sorted(values).iter().for_each(|(name, _)| refuse_unknown("", name, &names, &mut problems));
+    settings.resolve(problems.origins().folder());
+    settings.problems = problems;
+    settings
 }
 
-impl ConfigFile {
-    pub(super) fn read(path: &Path) -> Result<Self, SettingsError> {
-        let failed = |problem: &str| SettingsError::Wrong(format!("{}: {problem}", path.display()));
-        let text = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
-        let text = String::from_utf8(text).map_err(|_| failed("it is not UTF-8"))?;
-        Ok(Self { path: path.to_owned(), text: text.into() })
-    }
-
-    /// Whether the file still holds what was read.
-    pub(super) fn is_unchanged(&self) -> bool {
-        use secrecy::ExposeSecret as _;
-        std::fs::read(&self.path).is_ok_and(|now| now == self.text.expose_secret().as_bytes())
-    }
-
-    /// The file as a source of settings, if it can be parsed.
-    pub(super) fn source(&self) -> Result<impl config::Source + Send + Sync + 'static, SettingsError> {
-        use secrecy::ExposeSecret as _;
-        let text = self.text.expose_secret();
-        let wrong = |place: String, kind: &str| {
-            SettingsError::Wrong(format!("{}{place} is not {kind}", self.path.display()))
-        };
-        let format = match self.path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => FileFormat::Toml,
-            Some("yaml" | "yml") => FileFormat::Yaml,
-            _ => return Err(wrong(String::new(), "named .toml, .yaml or .yml")),
-        };
-        let source = File::from_str(text, format);
-        match config::Source::collect(&source) {
-            Ok(_) => Ok(source),
-            Err(error) if format == FileFormat::Toml => {
-                let span = toml::from_str::<toml::Table>(text).err().and_then(|error| error.span());
-                let place = span.map_or_else(String::new, |span| line_of(text, span.start));
-                // What toml accepts and config does not is a value of a kind that no setting has.
-                drop(error);
-                Err(wrong(place, TOML))
-            }
-            Err(error) => {
-                let place = marked_line(&error.to_string())
-                    .map_or_else(String::new, |line| format!(", line {line},"));
-                Err(wrong(
-                    place,
-                    "YAML: look for a missing quote, the indentation, and for a key that is there twice",
-                ))
-            }
+/// Replaces the `…_FILE` variables of secret keys by what their files hold.
+fn read_secret_files(
+    mut variables: HashMap<String, String>,
+    problems: &mut Problems,
+) -> HashMap<String, String> {
+    for key in SECRETS {
+        let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
+        let Some(path) = variables.remove(&format!("{name}_FILE")).map(PathBuf::from) else { continue };
+        if variables.contains_key(&name) {
+            problems.refuse(key, format!("{name} and {name}_FILE are both set; keep one of them"));
+            continue;
+        }
+        let text = crate::files::read_private(&path).map_err(|error| error.to_string());
+        let text = text.and_then(|text| String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned()));
+        let failed = |error| format!("{name}_FILE names {}, which cannot be read: {error}", path.display());
+        if let Some(text) = problems.take(key, text.map_err(failed)) {
+            variables.insert(name, text.trim_end_matches(['\r', '\n']).to_owned());
         }
     }
+    variables
 }
 
-/// What is wrong with a text in TOML, as the end of a sentence about its file: the line and the rule, without values.
-pub(crate) fn wrong_toml(text: &str, error: &toml::de::Error) -> String {
-    let place = error.span().map_or_else(String::new, |span| line_of(text, span.start));
-    match toml::from_str::<toml::Table>(text) {
-        Ok(_) => format!("{place} is wrong: {}", rule_of(error.message())),
-        Err(_) => format!("{place} is not {TOML}"),
+/// The values of all sources, the strongest first. A key that is no path of names is a problem and left out.
+fn merge(
+    file: Option<&ConfigFile>,
+    variables: HashMap<String, String>,
+    overrides: &[(String, String)],
+    problems: &mut Problems,
+) -> Map<String, Value> {
+    let mut builder = Config::builder();
+    if let Some(file) = file {
+        builder = builder.add_source(file.source());
+    }
+    let environment = Environment::with_prefix("CREDVAULT").prefix_separator("__").separator("__");
+    builder = builder.add_source(environment.source(Some(variables)));
+    for (key, value) in overrides {
+        match builder.clone().set_override(key, value.as_str()) {
+            Ok(with) => builder = with,
+            Err(_) => problems.refuse_as(key, shown(key), "is not the key of a setting"),
+        }
+    }
+    let built = builder.build().and_then(|built| built.collect());
+    problems.take("configuration", built.map_err(|error| rule(&error))).unwrap_or_default()
+}
+
+/// The sections that were not taken yet.
+struct Sections<'a> {
+    values: &'a mut Map<String, Value>,
+    problems: &'a mut Problems,
+}
+
+impl Sections<'_> {
+    /// Takes a section.
+    fn take<S: Serialize + DeserializeOwned + Default>(&mut self, name: &str) -> S {
+        self.values.remove(name).map_or_else(S::default, |value| section(name, value, self.problems))
+    }
+
+    /// Takes the section `identity`, whose issuers are sections, too.
+    fn take_identity(&mut self) -> IdentitySection {
+        let mut issuers = Vec::new();
+        if let Some(Value { kind: ValueKind::Table(table), .. }) = self.values.get_mut("identity")
+            && let Some(Value { kind: ValueKind::Array(items), .. }) = table.get_mut("issuers")
+        {
+            let given = std::mem::take(items).into_iter().enumerate();
+            let issuer = |(index, item)| {
+                section::<IssuerSection>(&format!("identity.issuers[{index}]"), item, self.problems)
+            };
+            issuers = given.map(issuer).collect();
+        }
+        IdentitySection { issuers, ..self.take("identity") }
     }
 }
 
-/// `, line N,` of a place in a text.
-fn line_of(text: &str, offset: usize) -> String {
-    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
-    format!(", line {},", before.iter().filter(|byte| **byte == b'\n').count() + 1)
-}
-
-/// The number of the line that the YAML parser ends its message with.
-fn marked_line(message: &str) -> Option<u32> {
-    let (_, end) = message.rsplit_once(" line ")?;
-    let digits = end.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok()
-}
-
-/// What is wrong with a setting, without its value.
-pub(super) fn wrong(error: &ConfigError) -> SettingsError {
-    SettingsError::Wrong(rule(error))
-}
-
-fn rule(error: &ConfigError) -> String {
-    let of_key = |key: &Option<String>, rule: String| match key.as_deref().filter(|key| is_key(key)) {
-        Some(key) => format!("{key}: {rule}"),
-        None => rule,
+/// A section out of a table: each key for itself, and then those that are sound.
+fn section<S: Serialize + DeserializeOwned + Default>(
+    name: &str,
+    value: Value,
+    problems: &mut Problems,
+) -> S {
+    let ValueKind::Table(given) = value.kind else {
+        problems.refuse(name, "must be a table of settings");
+        return S::default();
     };
+    let names = names_of(&S::default());
+    let table =
+        |values: Map<String, Value>| Value::new(None, ValueKind::Table(values)).try_deserialize::<S>();
+    let mut sound = Map::new();
+    for (key, value) in sorted(given) {
+        if !names.contains(&key) {
+            refuse_unknown(name, &key, &names, problems);
+            continue;
+        }
+        match table(Map::from_iter([(key.clone(), value.clone())])) {
+            Ok(_) => drop(sound.insert(key, value)),
+            Err(error) => problems.refuse(&format!("{name}.{key}"), rule(&error)),
+        }
+    }
+    problems.take(name, table(sound).map_err(|error| rule(&error))).unwrap_or_default()
+}
+
+/// The keys of a section.
+fn names_of(section: &impl Serialize) -> BTreeSet<String> {
+    let value = serde_json::to_value(section).unwrap_or_default();
+    value.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Values in the order of their names, so that problems come in the same order each time.
+fn sorted(values: Map<String, Value>) -> Vec<(String, Value)> {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(|(one, _), (other, _)| one.cmp(other));
+    values
+}
+
+/// Refuses a key that no section has. It is repeated only if it looks like a key: it may be a misplaced secret.
+fn refuse_unknown(section: &str, key: &str, names: &BTreeSet<String>, problems: &mut Problems) {
+    let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let path = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+    problems.refuse_as(&path, shown(&path), format!("unknown key, expected one of {names}"));
+}
+
+/// A key as messages show it.
+fn shown(key: &str) -> &str {
+    if is_key(key) { key } else { "a key" }
+}
+
+/// What is wrong with a value, without the value.
+fn rule(error: &ConfigError) -> String {
     match error {
-        ConfigError::At { error, key, .. } => of_key(key, rule(error)),
-        ConfigError::Type { expected, key, .. } => of_key(key, format!("must be {expected}")),
+        ConfigError::At { error, .. } => rule(error),
+        ConfigError::Type { expected, .. } => format!("must be {expected}"),
         ConfigError::Message(text) => rule_of(text),
-        ConfigError::NotFound(key) => of_key(&Some(key.clone()), "is missing".to_owned()),
-        _ => "the configuration is not understood".to_owned(),
+        _ => "has a value that it cannot have".to_owned(),
     }
 }

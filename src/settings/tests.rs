@@ -1,28 +1,52 @@
 //! What configuration accepts, and which source wins.
 
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+
 use super::*;
 
-fn load(
-    file: &str,
-    variables: &[(&str, &str)],
-    overrides: &[(&str, &str)],
-) -> Result<Settings, SettingsError> {
-    load_file("credvault.toml", file, variables, overrides)
-}
-
-fn load_file(
-    name: &str,
-    file: &str,
-    variables: &[(&str, &str)],
-    overrides: &[(&str, &str)],
-) -> Result<Settings, SettingsError> {
+/// What these sources give, whatever is wrong with it.
+fn read(name: &str, file: &str, variables: &[(&str, &str)], overrides: &[(&str, &str)]) -> RawSettings {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join(name);
     std::fs::write(&path, file).expect("file");
     let own = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
     };
-    Settings::load(Some(&path), own(variables), &own(overrides))
+    RawSettings::read(Some(&path), own(variables), &own(overrides))
+}
+
+fn load(
+    file: &str,
+    variables: &[(&str, &str)],
+    overrides: &[(&str, &str)],
+) -> Result<RawSettings, SettingsError> {
+    load_file("credvault.toml", file, variables, overrides)
+}
+
+/// What these sources give, checked; what must be given and is not about the test is filled in.
+fn load_file(
+    name: &str,
+    file: &str,
+    variables: &[(&str, &str)],
+    overrides: &[(&str, &str)],
+) -> Result<RawSettings, SettingsError> {
+    let mut settings = read(name, file, variables, overrides);
+    for path in [&mut settings.server.certificate, &mut settings.server.key] {
+        if path.as_os_str().is_empty() {
+            *path = "server.pem".into();
+        }
+    }
+    if settings.store.url.expose_secret().is_empty() {
+        settings.store.url = "sqlite:vault.db".into();
+    }
+    let root_key = &mut settings.root_key;
+    if root_key.environment.is_none() && root_key.passphrase.is_none() {
+        root_key.file.get_or_insert_with(|| "root.key".into());
+    }
+    settings.identity.trust_domains.entry("test.local".to_owned()).or_insert_with(|| "ca.pem".into());
+    settings.check().map(|_| settings)
 }
 
 #[test]
@@ -31,7 +55,7 @@ fn flags_win_over_variables_over_the_file_over_defaults() {
     let variables =
         [("CREDVAULT__LIMITS__CALLS", "4"), ("CREDVAULT__LIMITS__HANDSHAKES", "5"), ("OTHER", "x")];
     let settings = load(file, &variables, &[("limits.calls", "6")]).expect("settings");
-    let Limits { calls, handshakes, connections, cache_seconds, .. } = settings.limits;
+    let LimitsSection { calls, handshakes, connections, cache_seconds, .. } = settings.limits;
     assert_eq!((calls, handshakes, connections, cache_seconds), (6, 5, 3, 60));
 }
 
@@ -59,14 +83,19 @@ fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
     let shown = format!("{settings:?} {}", serde_json::to_string(&settings).expect("json"));
     assert!(!shown.contains("CANARY"), "{shown}");
     let both = load("", &[file, ("CREDVAULT__ROOT_KEY__PASSPHRASE", "x")], &[]);
-    assert!(matches!(both, Err(SettingsError::Twice(_))));
+    let both = both.expect_err("twice").to_string();
+    assert!(
+        both.contains("CREDVAULT__ROOT_KEY__PASSPHRASE and CREDVAULT__ROOT_KEY__PASSPHRASE_FILE"),
+        "{both}"
+    );
 }
 
 #[test]
 fn one_source_of_the_root_key_must_be_given() {
-    assert!(load("", &[], &[]).expect("settings").root_key.source().is_err());
-    let two = load("[root_key]\nfile = 'a'\nenvironment = 'B'", &[], &[]).expect("settings");
-    assert!(two.root_key.source().is_err());
+    for file in ["", "[root_key]\nfile = 'a'\nenvironment = 'B'"] {
+        let error = read("credvault.toml", file, &[], &[]).check().expect_err(file).to_string();
+        assert!(error.contains("root_key: exactly one of root_key.file"), "{error}");
+    }
 }
 
 #[test]
@@ -162,7 +191,7 @@ fn no_message_repeats_a_line_of_the_configuration() {
 #[test]
 fn no_message_repeats_a_variable_or_a_flag() {
     let mut all = Vec::new();
-    keys("", &serde_json::to_value(Settings::default()).expect("json"), &mut all);
+    keys("", &serde_json::to_value(RawSettings::default()).expect("json"), &mut all);
     let mut refused = 0;
     for key in all {
         let variable = format!("CREDVAULT__{}", key.replace('.', "__").to_uppercase());
@@ -204,7 +233,7 @@ fn a_broken_file_is_named_with_its_line() {
 #[test]
 fn numbers_outside_of_their_bounds_are_refused_by_name() {
     let mut all = Vec::new();
-    let defaults = serde_json::to_value(Settings::default()).expect("json");
+    let defaults = serde_json::to_value(RawSettings::default()).expect("json");
     keys("", &defaults, &mut all);
     // Zero has a meaning of its own for these, which docs/configuration.md tells.
     let zero = [
@@ -238,4 +267,56 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         }
     }
     assert!(numbers > 18, "{numbers}");
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_the_origin_of_each_value() {
+    let file = "[limits]\ncalls = 0\nspeed = 1\n\n[[identity.issuers]]\nkind = 'robot'\n[public]\norigins = [1, 'x']\n";
+    let variables =
+        [("CREDVAULT__STORE__UNDELETE_DAYS", "99999999999"), ("CREDVAULT__BROKER__VERIFY_HOURS", "often")];
+    let flags = [("server.address", "localhost"), ("limits.deadline_seconds", "61")];
+    let error = read("credvault.toml", file, &variables, &flags).check().expect_err("much is wrong");
+    let told: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
+    for (key, rule, origin) in [
+        ("server.address", "must be an IP address and a port", "--set"),
+        ("server.certificate", "must be given", "(not given)"),
+        ("limits.calls", "must be between 1 and 1000000; the default is 2048", "credvault.toml, line 2"),
+        ("limits.speed", "unknown key", "credvault.toml, line 3"),
+        ("limits.deadline_seconds", "must be between 1 and 60", "--set"),
+        ("identity.issuers[0].kind", "must be one of user, assertion", "credvault.toml, line 6"),
+        ("identity.issuers[0].name", "must be given", "(not given)"),
+        ("store.undelete_days", "must be between 1 and 3650", "given by CREDVAULT__STORE__UNDELETE_DAYS"),
+        ("broker.verify_hours", "must be", "given by CREDVAULT__BROKER__VERIFY_HOURS"),
+        ("root_key", "exactly one of", "(not given)"),
+    ] {
+        let one = told.iter().find(|text| text.starts_with(&format!("{key}: ")));
+        let one = one.unwrap_or_else(|| panic!("{key}: {told:?}"));
+        assert!(one.contains(rule) && one.contains(origin), "{one}");
+    }
+}
+
+#[test]
+fn every_setting_is_shown_with_its_value_and_its_origin() {
+    let file = "[store]\nurl = 'postgres://app:CANARY@h/db'\n[[identity.issuers]]\nname = 'clerk'\n";
+    let variables = [("CREDVAULT__LIMITS__CALLS", "7")];
+    let settings =
+        read("credvault.yaml", "public: { url: 'https://a.example' }", &variables, &[("limits.calls", "8")]);
+    let of = |settings: &RawSettings, key: &str| {
+        let shown = settings.shown().into_iter().find(|shown| shown.key == key);
+        shown.map(|Shown { value, origin, .. }| (value, origin.to_string())).expect(key)
+    };
+    assert_eq!(of(&settings, "limits.calls"), ("8".to_owned(), "--set".to_owned()));
+    assert!(of(&settings, "public.url").1.ends_with("credvault.yaml"));
+    let settings = read("credvault.toml", file, &variables, &[]);
+    assert_eq!(of(&settings, "limits.calls"), ("7".to_owned(), "CREDVAULT__LIMITS__CALLS".to_owned()));
+    let (url, origin) = of(&settings, "store.url");
+    assert!(url == "(secret)" && origin.ends_with("credvault.toml, line 2"), "{url} {origin}");
+    assert_eq!(of(&settings, "identity.issuers[0].name").0, "clerk");
+    for unset in ["store.migrate_url", "root_key.file", "server.key", "identity.policies", "public.origins"] {
+        assert_eq!(of(&settings, unset), ("(unset)".to_owned(), "default".to_owned()), "{unset}");
+    }
+    let mut all = Vec::new();
+    keys("", &serde_json::to_value(RawSettings::default()).expect("json"), &mut all);
+    let shown: Vec<_> = RawSettings::default().shown().into_iter().map(|shown| shown.key).collect();
+    assert_eq!(shown, all);
 }

@@ -96,7 +96,7 @@ fn every_metric_has_its_row() {
 
 #[test]
 fn every_setting_has_its_row() {
-    let mut settings = credvault::settings::Settings::default();
+    let mut settings = credvault::settings::RawSettings::default();
     settings.identity.issuers.push(Default::default());
     let mut keys = BTreeSet::new();
     collect("", &serde_json::to_value(settings).unwrap(), &mut keys);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use credvault::Instance;
 use credvault::proto::v1;
-use credvault::settings::Settings;
+use credvault::settings::RawSettings;
 use credvault_crypto::SystemRandom;
 use credvault_testkit::{Authority, Leaf, LeafSpec, ManualClock, Postgres, PostgresDatabase};
 use sea_orm::{
@@ -106,7 +106,7 @@ pub struct TestVault {
     pub instance: Option<Instance>,
     pub authority: Authority,
     pub clock: ManualClock,
-    pub settings: Settings,
+    pub settings: RawSettings,
     pub folder: TempDir,
     pub database: Option<PostgresDatabase>,
 }
@@ -123,7 +123,7 @@ impl TestVault {
     }
 
     /// On SQLite, with settings changed before the start.
-    pub async fn sqlite_with(change: impl FnOnce(&mut Settings, &Path)) -> Self {
+    pub async fn sqlite_with(change: impl FnOnce(&mut RawSettings, &Path)) -> Self {
         let mut vault = Self::prepared(None).await;
         change(&mut vault.settings, vault.folder.path());
         vault.start().await;
@@ -160,10 +160,11 @@ impl TestVault {
             migrate_url.unwrap_or_default()
         );
         write(path, "credvault.toml", &text);
-        let settings = Settings::load(Some(&path.join("credvault.toml")), [], &[]).unwrap();
-        let migrate_url = settings.store.migrate_url.as_ref();
-        let store = settings.store.to_store();
-        credvault_store::migrate(&store, migrate_url, owner, &SystemRandom).await.unwrap();
+        let settings = RawSettings::read(Some(&path.join("credvault.toml")), [], &[]);
+        let store = settings.check().unwrap().store;
+        credvault_store::migrate(&store.database, store.migrate_url.as_ref(), owner, &SystemRandom)
+            .await
+            .unwrap();
         if let Some(database) = &database {
             database.require_feed_rows();
         }
@@ -172,7 +173,7 @@ impl TestVault {
 
     pub async fn start(&mut self) {
         let clock = Arc::new(self.clock.clone());
-        let started = Instance::start(self.settings.clone(), clock, Arc::new(SystemRandom)).await;
+        let started = Instance::start(self.settings.check().unwrap(), clock, Arc::new(SystemRandom)).await;
         self.instance = Some(started.unwrap());
     }
 

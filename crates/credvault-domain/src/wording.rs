@@ -1,10 +1,9 @@
 //! The safe part of a parser's message. Parsers quote the text that they do not understand, and in an operator's file that
 //! may be a secret. Our messages name the place and the rule, and quote only names that look like keys.
 
-/// Turns a message of serde into a rule without the value. Keeps a rule of our own, which begins with "must be one of",
-/// as it is.
+/// Turns a message of serde into a rule without the value. Keeps a rule of our own, which begins with "must be", as it is.
 pub fn rule_of(message: &str) -> String {
-    if message.starts_with("must be one of ") {
+    if message.starts_with("must be ") {
         return message.to_owned();
     }
     let quoted = |prefix: &str| message.strip_prefix(prefix)?.split_once('`').map(|(name, _)| name);

@@ -22,9 +22,8 @@ const MIN_RETURN_BYTES: usize = 4 * 1024;
 pub type AnswerRoom = Room<Option<ServiceId>>;
 
 impl AnswerRoom {
-    /// Room for this many bytes, at least 16 MiB: each quarter holds the largest answer.
+    /// Room for this many bytes. A quarter must hold the largest answer, which the bounds of `limits.answer_bytes` see to.
     pub fn of_bytes(bytes: usize) -> Self {
-        let bytes = bytes.max(16 * 1024 * 1024);
         Self::new(bytes, bytes / 4)
     }
 }
@@ -40,10 +39,8 @@ pub struct Room<K> {
 }
 
 impl<K: Hash + Eq> Room<K> {
-    /// Room of `size`, of which each gets `each` at most; 0 means all.
+    /// Room of `size`, at most `u32::MAX`, of which each gets `each` at most; 0 means all.
     pub fn new(size: usize, each: usize) -> Self {
-        // Permits are asked for as 32-bit numbers.
-        let size = size.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let each = if each == 0 { size } else { each.min(size) };
         Self { all: Arc::new(Semaphore::new(size)), size, each, parts: Mutex::default() }
     }
@@ -160,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_and_put_together_adds_up() {
-        let room = AnswerRoom::of_bytes(0);
+        let room = AnswerRoom::of_bytes(16 * MIB);
         let account = room.account(None);
         let mut share = account.try_take(3 * MIB).expect("room");
         share.shrink(MIB);
@@ -175,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_gets_what_others_give_back_or_nothing_in_time() {
-        let room = AnswerRoom::of_bytes(0);
+        let room = AnswerRoom::of_bytes(16 * MIB);
         let account = room.account(None);
         let all = account.try_take(4 * MIB).expect("room");
         assert!(account.take(1, Instant::now()).await.is_none());

@@ -12,7 +12,7 @@ use super::authority::{Authority, Issued};
 use crate::SystemClock;
 use crate::command::client::Profile;
 use crate::command::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::RawSettings;
 
 /// The tenant that is seeded.
 pub(in crate::command) const TENANT: &str = "demo";
@@ -159,14 +159,10 @@ impl Folder {
     }
 
     /// The folder's configuration, served at these addresses.
-    pub(in crate::command) fn settings(
-        &self,
-        address: SocketAddr,
-        admin: SocketAddr,
-    ) -> Result<Settings, Failure> {
+    pub(in crate::command) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> RawSettings {
         let overrides = [("server.address", address), ("server.admin_address", admin)];
         let overrides = overrides.map(|(key, address)| (key.to_owned(), address.to_string()));
-        Ok(Settings::load(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)?)
+        RawSettings::read(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)
     }
 
     /// The address that the folder's profile names.

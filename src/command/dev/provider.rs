@@ -9,7 +9,7 @@ use super::Folder;
 use crate::command::client::Client;
 use crate::command::failure::Failure;
 use crate::proto::v1;
-use crate::settings::Settings;
+use crate::settings::RawSettings;
 
 /// What the catalog knows of it; `{url}` is where it serves.
 const FILE: &str = include_str!("simulator.toml");
@@ -22,7 +22,7 @@ impl Provider {
     pub(super) async fn start(
         address: SocketAddr,
         folder: &Folder,
-        settings: &mut Settings,
+        settings: &mut RawSettings,
     ) -> Result<Self, Failure> {
         if settings.catalog.folder.is_some() {
             return Err(Failure::Usage(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault::proto::v1;
-use credvault::settings::Settings;
+use credvault::settings::RawSettings;
 use credvault_domain::Clock as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
@@ -110,7 +110,7 @@ impl Connected {
         let more = format!("[catalog]\nfolder = '{catalog}'\n[broker]\nallowed_networks = ['127.0.0.0/8']\n");
         self.vault.write("credvault.toml", &format!("{text}{more}"));
         // What is in memory was not read from the file before: a start compares the two.
-        let settings = Settings::load(Some(&folder.join("credvault.toml")), [], &[]).unwrap();
+        let settings = RawSettings::read(Some(&folder.join("credvault.toml")), [], &[]);
         let before = std::mem::replace(&mut self.vault.settings, settings);
         let settings = &mut self.vault.settings;
         (settings.server, settings.limits, settings.store) = (before.server, before.limits, before.store);

@@ -1,0 +1,77 @@
+//! `broker`: calls to providers, and how tokens are kept fresh.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use credvault_broker::{Guard, NetworkError, RefreshLimits};
+use serde::{Deserialize, Serialize};
+
+use super::HOUR_SECONDS;
+use super::problem::Problems;
+
+/// The longest interval in hours that a setting may have: a leap year.
+const MAX_HOURS: u64 = 24 * 366;
+
+/// `broker` as it was given.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerSection {
+    /// Addresses that are not public and may be called nevertheless, and by plain http if they stand in the URL: those of
+    /// stores on the operator's own network. Addresses or ranges such as `10.1.0.0/16`.
+    pub allowed_networks: Vec<String>,
+    /// The most refreshes of one app that a provider gets in any second, from all replicas together; 0 means no limit.
+    pub refreshes_per_second: u32,
+    /// How long a refresh of unclear outcome is repeated, with growing pauses, before the account's owner must consent
+    /// again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
+    pub refresh_persistence_hours: u64,
+    /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a
+    /// token that is refused), in each process; 0 means no limit.
+    pub forced_refreshes_per_minute: u32,
+    /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
+    pub verify_hours: u64,
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            refreshes_per_second: 50,
+            refresh_persistence_hours: 168,
+            forced_refreshes_per_minute: 60,
+            verify_hours: 24,
+        }
+    }
+}
+
+/// Calls to providers, and how tokens are kept fresh.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    /// Which addresses may be called.
+    pub guard: Guard,
+    /// How fast tokens are refreshed, and for how long.
+    pub refresh_limits: RefreshLimits,
+    /// The most refreshes that callers of one tenant may force in a minute; `None` means no limit.
+    pub forced_refreshes_per_minute: Option<NonZeroU32>,
+    /// How often stored credentials are tested; `None` means never.
+    pub verify_interval: Option<Duration>,
+}
+
+impl BrokerSection {
+    pub(super) fn check(&self, problems: &mut Problems) -> Broker {
+        let networks = self.allowed_networks.iter().map(|text| text.parse());
+        let networks: Result<Vec<_>, NetworkError> = networks.collect();
+        let hours = self.refresh_persistence_hours;
+        let persistence = problems.number("broker.refresh_persistence_hours", hours, 1..=MAX_HOURS);
+        let verify_hours = problems.number("broker.verify_hours", self.verify_hours, 0..=MAX_HOURS);
+        let verify_interval = NonZeroU64::new(verify_hours);
+        Broker {
+            guard: Guard::new(problems.take("broker.allowed_networks", networks).unwrap_or_default()),
+            refresh_limits: RefreshLimits {
+                per_second: self.refreshes_per_second,
+                persistence: Duration::from_secs(persistence * HOUR_SECONDS),
+            },
+            forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
+            verify_interval: verify_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),
+        }
+    }
+}

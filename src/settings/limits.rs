@@ -1,0 +1,136 @@
+//! `limits`: how much is served at once. `docs/limits.md` says which attack each limit is for.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::YEAR_SECONDS;
+use super::problem::Problems;
+
+/// The most connections, handshakes or calls at once that a setting may allow.
+const MAX_AT_ONCE: usize = 1_000_000;
+/// The fewest bytes of answers: a service has a quarter of them, which must hold the largest answer, 4 MiB.
+const MIN_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes of answers, one byte below 4 GiB: the room counts bytes in 32 bits.
+const MAX_ANSWER_BYTES: usize = u32::MAX as usize;
+
+/// `limits` as it was given.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Connections of one address at once (with IPv6 of a /64); 0 means as many as `connections`.
+    pub connections_per_address: usize,
+    /// TLS handshakes at once; further ones wait.
+    pub handshakes: usize,
+    /// TLS handshakes of one address at once; 0 means as many as `handshakes`.
+    pub handshakes_per_address: usize,
+    /// Calls at once; further ones are refused with `RATE_LIMITED`.
+    pub calls: usize,
+    /// Calls per second of one service for one tenant; 0 means no limit.
+    pub rate_per_second: u32,
+    /// Calls of one service for one tenant at the same moment; 0 means as many as `rate_per_second`.
+    pub rate_burst: u32,
+    /// The deadline of a call that names none (a call may ask for up to 60 s).
+    pub deadline_seconds: u64,
+    /// The age, give or take a tenth, at which the server asks a client to reconnect.
+    pub connection_age_seconds: u64,
+    /// How long callers may keep a fetched credential.
+    pub cache_seconds: u64,
+    /// Bytes of answers in memory at once, being made or not read by their clients yet; at least 16 MiB. A service has a
+    /// quarter at most.
+    pub answer_bytes: usize,
+    /// How long a client may leave an answer unread, up to twice that, before its connection ends.
+    pub answer_seconds: u64,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            connections_per_address: 1024,
+            handshakes: 256,
+            handshakes_per_address: 32,
+            calls: 2048,
+            rate_per_second: 0,
+            rate_burst: 0,
+            deadline_seconds: 10,
+            connection_age_seconds: 1800,
+            cache_seconds: 60,
+            answer_bytes: 64 * 1024 * 1024,
+            answer_seconds: 30,
+        }
+    }
+}
+
+/// How much is served at once.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one address at once; 0 means as many as `connections`.
+    pub connections_per_address: usize,
+    /// TLS handshakes at once.
+    pub handshakes: usize,
+    /// TLS handshakes of one address at once; 0 means as many as `handshakes`.
+    pub handshakes_per_address: usize,
+    /// Calls at once, 1 or more.
+    pub calls: usize,
+    /// How fast one service may call for one tenant; `None` means no limit.
+    pub rate: Option<CallRate>,
+    /// The deadline of a call that names none.
+    pub deadline: Duration,
+    /// The age at which the server asks a client to reconnect.
+    pub connection_age: Duration,
+    /// How long callers may keep a fetched credential.
+    pub cache: Duration,
+    /// Bytes of answers in memory at once.
+    pub answer_bytes: usize,
+    /// How long a client may leave an answer unread, up to twice that.
+    pub answer_wait: Duration,
+}
+
+/// How fast one service may call for one tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallRate {
+    /// Calls per second in the long run.
+    pub per_second: NonZeroU32,
+    /// Calls at the same moment.
+    pub burst: NonZeroU32,
+}
+
+impl LimitsSection {
+    pub(super) fn check(&self, problems: &mut Problems) -> Limits {
+        let mut at_once =
+            |key: &str, value: usize, least: usize| problems.number(key, value, least..=MAX_AT_ONCE);
+        let connections = at_once("limits.connections", self.connections, 1);
+        let connections_per_address =
+            at_once("limits.connections_per_address", self.connections_per_address, 0);
+        let handshakes = at_once("limits.handshakes", self.handshakes, 1);
+        let handshakes_per_address = at_once("limits.handshakes_per_address", self.handshakes_per_address, 0);
+        let calls = at_once("limits.calls", self.calls, 1);
+        let bytes = MIN_ANSWER_BYTES..=MAX_ANSWER_BYTES;
+        let age = self.connection_age_seconds;
+        Limits {
+            connections,
+            connections_per_address,
+            handshakes,
+            handshakes_per_address,
+            calls,
+            rate: self.rate(),
+            deadline: problems.seconds("limits.deadline_seconds", self.deadline_seconds, 1..=60),
+            connection_age: problems.seconds("limits.connection_age_seconds", age, 1..=YEAR_SECONDS),
+            cache: problems.seconds("limits.cache_seconds", self.cache_seconds, 0..=YEAR_SECONDS),
+            answer_bytes: problems.number("limits.answer_bytes", self.answer_bytes, bytes),
+            answer_wait: problems.seconds("limits.answer_seconds", self.answer_seconds, 1..=3600),
+        }
+    }
+
+    fn rate(&self) -> Option<CallRate> {
+        let per_second = NonZeroU32::new(self.rate_per_second)?;
+        let burst = NonZeroU32::new(self.rate_burst).unwrap_or(per_second);
+        Some(CallRate { per_second, burst })
+    }
+}

@@ -1,0 +1,85 @@
+//! `telemetry`: logs and traces.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problems;
+use super::value::word;
+
+/// `telemetry` as it was given.
+#[derive(Deserialize, Serialize, Clone, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySection {
+    /// How log lines look.
+    #[serde(deserialize_with = "word")]
+    pub log_format: LogFormat,
+    /// The least important kind of line that is logged.
+    #[serde(deserialize_with = "word")]
+    pub log_level: LogLevel,
+    /// An OTLP collector over gRPC, such as `http://localhost:4317`. Without it no traces are sent.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// How log lines look.
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// Text for people to read.
+    Text,
+}
+
+/// How much is logged.
+#[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "each variant is the level of its name")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// The least important kind of line that is logged.
+    pub log_level: LogLevel,
+    /// The collector's URL, http or https.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl TelemetrySection {
+    pub(super) fn check(&self, problems: &mut Problems) -> Telemetry {
+        if let Some(endpoint) = &self.otlp_endpoint {
+            let is_web = |uri: http::Uri| {
+                let host = uri.host().is_some_and(|host| !host.is_empty());
+                matches!(uri.scheme_str(), Some("http" | "https")) && host
+            };
+            if !endpoint.parse().is_ok_and(is_web) {
+                let rule = "must be the URL of an OTLP collector over gRPC, such as http://localhost:4317";
+                problems.refuse("telemetry.otlp_endpoint", rule);
+            }
+        }
+        let Self { log_format, log_level, otlp_endpoint } = self.clone();
+        Telemetry { log_format, log_level, otlp_endpoint }
+    }
+}
