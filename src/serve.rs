@@ -120,7 +120,7 @@ impl Instance {
             Some(_) => Some(listen("public.address", settings.public.address).await?),
             None => None,
         };
-        let shared = Arc::new(SharedClock::new(clock, settings.store.max_clock_difference));
+        let shared = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
         let clock: Arc<dyn Clock> = Arc::clone(&shared) as _;
         let database = settings.store.database.clone();
         let store =
@@ -165,7 +165,7 @@ impl Instance {
             routes = routes.add_service(v1alpha.max_decoding_message_size(SMALL));
         }
         let gate = Gate::new(Arc::clone(&vault), routes.prepare().into_axum_router(), &settings.limits);
-        let room = Arc::new(AnswerRoom::of_bytes(settings.limits.answer_bytes));
+        let room = Arc::new(AnswerRoom::of_bytes(settings.limits.response_bytes));
         let (limits, gate) = (settings.limits.clone(), Arc::new(gate));
         let server = Server { listener, tls: Arc::clone(&tls), gate, room: Arc::clone(&room), limits };
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
@@ -179,7 +179,7 @@ impl Instance {
         let mut others = vec![
             tokio::spawn(port::serve(admin_port, Protocol::Operators, admin, end.clone())),
             tokio::spawn(telemetry::keep(metrics, telemetry::UPKEEP, end.clone(), move || {
-                metrics::gauge!("credvault_answer_bytes").set(room.taken() as f64);
+                metrics::gauge!("credvault_response_bytes").set(room.taken() as f64);
             })),
             tokio::spawn(reloader.run(interval, end.clone())),
             tokio::spawn(upkeep(Arc::clone(&vault), end.clone())),
@@ -199,7 +199,7 @@ impl Instance {
             tokio::spawn(refresh_issuers(Arc::clone(&vault), end.clone())),
             tokio::spawn(pulse.run(health.clone(), ready, stop.clone())),
         ];
-        if let Some(every) = settings.broker.verify_interval {
+        if let Some(every) = settings.broker.test_interval {
             others.push(tokio::spawn(service::test_stored(Arc::clone(&vault), every, stop.clone())));
         }
         let mut public_address = None;

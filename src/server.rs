@@ -73,7 +73,8 @@ impl Server {
             let Accepted { socket, address, place } = accepted;
             let (tls, gate, room) = (Arc::clone(&tls), Arc::clone(&gate), Arc::clone(&room));
             let turns = handshakes.account(neighbourhood(address));
-            let (stop, cut, age, wait) = (stop.clone(), cut.clone(), age(&limits), limits.answer_wait);
+            let (stop, cut, age, wait) =
+                (stop.clone(), cut.clone(), age(&limits), limits.unread_response_wait);
             tracker.spawn(async move {
                 let _place = place;
                 let Some(stream) = handshake(socket, &tls, &turns).await else { return };
@@ -113,7 +114,7 @@ fn age(limits: &Limits) -> Duration {
     // Without randomness every connection gets the same age, which serves as well.
     let _ = SystemRandom.fill(&mut random);
     let jitter = 0.9 + 0.2 * f64::from(random[0]) / 255.0;
-    limits.connection_age.mul_f64(jitter)
+    limits.max_connection_age.mul_f64(jitter)
 }
 
 async fn handshake(socket: TcpStream, tls: &Tls, turns: &Account) -> Option<TlsStream<TcpStream>> {

@@ -99,7 +99,7 @@ impl Pulse {
                 );
             }
             Agreement::TooFar => tracing::error!(
-                "the clock differs from the database's by more than store.max_clock_difference_seconds, so this vault \
+                "the clock differs from the database's by more than store.max_clock_skew_seconds, so this vault \
                  is not ready; the database's time is used. Set this machine's clock"
             ),
         }

@@ -23,12 +23,12 @@ pub struct BrokerSection {
     pub refreshes_per_second: u32,
     /// How long a refresh of unclear outcome is repeated, with growing pauses, before the account's owner must consent
     /// again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
-    pub refresh_persistence_hours: u64,
+    pub refresh_retry_hours: u64,
     /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a
     /// token that is refused), in each process; 0 means no limit.
     pub forced_refreshes_per_minute: u32,
     /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
-    pub verify_hours: u64,
+    pub test_interval_hours: u64,
 }
 
 impl Default for BrokerSection {
@@ -36,9 +36,9 @@ impl Default for BrokerSection {
         Self {
             allowed_networks: Vec::new(),
             refreshes_per_second: 50,
-            refresh_persistence_hours: 168,
+            refresh_retry_hours: 168,
             forced_refreshes_per_minute: 60,
-            verify_hours: 24,
+            test_interval_hours: 24,
         }
     }
 }
@@ -53,17 +53,18 @@ pub struct Broker {
     /// The most refreshes that callers of one tenant may force in a minute; `None` means no limit.
     pub forced_refreshes_per_minute: Option<NonZeroU32>,
     /// How often stored credentials are tested; `None` means never.
-    pub verify_interval: Option<Duration>,
+    pub test_interval: Option<Duration>,
 }
 
 impl BrokerSection {
     pub(super) fn check(&self, problems: &mut Problems) -> Broker {
         let networks = self.allowed_networks.iter().map(|text| text.parse());
         let networks: Result<Vec<_>, NetworkError> = networks.collect();
-        let hours = self.refresh_persistence_hours;
-        let persistence = problems.number("broker.refresh_persistence_hours", hours, 1..=MAX_HOURS);
-        let verify_hours = problems.number("broker.verify_hours", self.verify_hours, 0..=MAX_HOURS);
-        let verify_interval = NonZeroU64::new(verify_hours);
+        let hours = self.refresh_retry_hours;
+        let persistence = problems.number("broker.refresh_retry_hours", hours, 1..=MAX_HOURS);
+        let test_interval_hours =
+            problems.number("broker.test_interval_hours", self.test_interval_hours, 0..=MAX_HOURS);
+        let test_interval = NonZeroU64::new(test_interval_hours);
         Broker {
             guard: Guard::new(problems.take("broker.allowed_networks", networks).unwrap_or_default()),
             refresh_limits: RefreshLimits {
@@ -71,7 +72,7 @@ impl BrokerSection {
                 persistence: Duration::from_secs(persistence * HOUR_SECONDS),
             },
             forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
-            verify_interval: verify_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),
+            test_interval: test_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),
         }
     }
 }

@@ -11,9 +11,9 @@ use super::problem::Problems;
 /// The most connections, handshakes or calls at once that a setting may allow.
 const MAX_AT_ONCE: usize = 1_000_000;
 /// The fewest bytes of answers: a service has a quarter of them, which must hold the largest answer, 4 MiB.
-const MIN_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const MIN_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 /// The most bytes of answers, one byte below 4 GiB: the room counts bytes in 32 bits.
-const MAX_ANSWER_BYTES: usize = u32::MAX as usize;
+const MAX_RESPONSE_BYTES: usize = u32::MAX as usize;
 
 /// `limits` as it was given.
 #[derive(Deserialize, Serialize, Clone, Debug)]
@@ -34,16 +34,16 @@ pub struct LimitsSection {
     /// Calls of one service for one tenant at the same moment; 0 means as many as `rate_per_second`.
     pub rate_burst: u32,
     /// The deadline of a call that names none (a call may ask for up to 60 s).
-    pub deadline_seconds: u64,
+    pub default_deadline_seconds: u64,
     /// The age, give or take a tenth, at which the server asks a client to reconnect.
-    pub connection_age_seconds: u64,
+    pub max_connection_age_seconds: u64,
     /// How long callers may keep a fetched credential.
     pub cache_seconds: u64,
     /// Bytes of answers in memory at once, being made or not read by their clients yet; at least 16 MiB. A service has a
     /// quarter at most.
-    pub answer_bytes: usize,
+    pub response_bytes: usize,
     /// How long a client may leave an answer unread, up to twice that, before its connection ends.
-    pub answer_seconds: u64,
+    pub unread_response_seconds: u64,
 }
 
 impl Default for LimitsSection {
@@ -56,11 +56,11 @@ impl Default for LimitsSection {
             calls: 2048,
             rate_per_second: 0,
             rate_burst: 0,
-            deadline_seconds: 10,
-            connection_age_seconds: 1800,
+            default_deadline_seconds: 10,
+            max_connection_age_seconds: 1800,
             cache_seconds: 60,
-            answer_bytes: 64 * 1024 * 1024,
-            answer_seconds: 30,
+            response_bytes: 64 * 1024 * 1024,
+            unread_response_seconds: 30,
         }
     }
 }
@@ -83,13 +83,13 @@ pub struct Limits {
     /// The deadline of a call that names none.
     pub deadline: Duration,
     /// The age at which the server asks a client to reconnect.
-    pub connection_age: Duration,
+    pub max_connection_age: Duration,
     /// How long callers may keep a fetched credential.
     pub cache: Duration,
     /// Bytes of answers in memory at once.
-    pub answer_bytes: usize,
+    pub response_bytes: usize,
     /// How long a client may leave an answer unread, up to twice that.
-    pub answer_wait: Duration,
+    pub unread_response_wait: Duration,
 }
 
 /// How fast one service may call for one tenant.
@@ -111,8 +111,8 @@ impl LimitsSection {
         let handshakes = at_once("limits.handshakes", self.handshakes, 1);
         let handshakes_per_address = at_once("limits.handshakes_per_address", self.handshakes_per_address, 0);
         let calls = at_once("limits.calls", self.calls, 1);
-        let bytes = MIN_ANSWER_BYTES..=MAX_ANSWER_BYTES;
-        let age = self.connection_age_seconds;
+        let bytes = MIN_RESPONSE_BYTES..=MAX_RESPONSE_BYTES;
+        let age = self.max_connection_age_seconds;
         Limits {
             connections,
             connections_per_address,
@@ -120,11 +120,19 @@ impl LimitsSection {
             handshakes_per_address,
             calls,
             rate: self.rate(),
-            deadline: problems.seconds("limits.deadline_seconds", self.deadline_seconds, 1..=60),
-            connection_age: problems.seconds("limits.connection_age_seconds", age, 1..=YEAR_SECONDS),
+            deadline: problems.seconds(
+                "limits.default_deadline_seconds",
+                self.default_deadline_seconds,
+                1..=60,
+            ),
+            max_connection_age: problems.seconds("limits.max_connection_age_seconds", age, 1..=YEAR_SECONDS),
             cache: problems.seconds("limits.cache_seconds", self.cache_seconds, 0..=YEAR_SECONDS),
-            answer_bytes: problems.number("limits.answer_bytes", self.answer_bytes, bytes),
-            answer_wait: problems.seconds("limits.answer_seconds", self.answer_seconds, 1..=3600),
+            response_bytes: problems.number("limits.response_bytes", self.response_bytes, bytes),
+            unread_response_wait: problems.seconds(
+                "limits.unread_response_seconds",
+                self.unread_response_seconds,
+                1..=3600,
+            ),
         }
     }
 

@@ -17,7 +17,7 @@ pub struct RootKeySection {
     /// A file with 32 bytes in hexadecimal or base64, readable by its owner and group only.
     pub file: Option<PathBuf>,
     /// The name of an environment variable that holds the same.
-    pub environment: Option<String>,
+    pub environment_variable: Option<String>,
     /// A passphrase of at least 16 characters. Secret.
     #[serde(serialize_with = "hidden_option")]
     pub passphrase: Option<SecretString>,
@@ -48,12 +48,12 @@ impl RootKeySection {
             Kdf::Argon2id => PassphraseKdf::Argon2id,
             Kdf::Pbkdf2 => PassphraseKdf::Pbkdf2,
         };
-        match (&self.file, &self.environment, &self.passphrase) {
+        match (&self.file, &self.environment_variable, &self.passphrase) {
             (Some(path), None, None) => RootKeySource::File(path.clone()),
             (None, Some(name), None) => RootKeySource::Environment(name.clone()),
             (None, None, Some(passphrase)) => RootKeySource::Passphrase(passphrase.clone(), kdf),
             _ => {
-                let rule = "exactly one of root_key.file, root_key.environment and root_key.passphrase must be given";
+                let rule = "exactly one of root_key.file, root_key.environment_variable and root_key.passphrase must be given";
                 problems.refuse("root_key", rule);
                 RootKeySource::File(PathBuf::new())
             }

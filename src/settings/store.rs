@@ -33,7 +33,7 @@ pub struct StoreSection {
     pub max_connections: u32,
     /// The most connections for lists and queries of the audit log, beside `max_connections`. A tenant gets three
     /// quarters at most.
-    pub query_connections: u32,
+    pub max_query_connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout_ms: u64,
     /// How long a statement may run. PostgreSQL only.
@@ -48,12 +48,12 @@ pub struct StoreSection {
     pub undelete_days: u64,
     /// How many connections a tenant, or the platform, may have, deleted ones that are not purged included; 0 means no
     /// limit.
-    pub connections_of_tenant: u32,
+    pub tenant_connection_quota: u32,
     /// How many connections a user may have, counted in the same way; 0 means no limit.
-    pub connections_of_user: u32,
+    pub user_connection_quota: u32,
     /// By how much the clock may differ from the database's before this process is not ready. PostgreSQL only; 0 means
     /// that they are not compared.
-    pub max_clock_difference_seconds: u64,
+    pub max_clock_skew_seconds: u64,
 }
 
 impl Default for StoreSection {
@@ -64,16 +64,16 @@ impl Default for StoreSection {
             allow_unencrypted: false,
             owner_role: "credvault_owner".to_owned(),
             max_connections: 16,
-            query_connections: 4,
+            max_query_connections: 4,
             acquire_timeout_ms: 2000,
             statement_timeout_ms: 5000,
             lock_timeout_ms: 2000,
             audit_timeout_ms: 2000,
             versions_kept: 10,
             undelete_days: 30,
-            connections_of_tenant: 100_000,
-            connections_of_user: 1000,
-            max_clock_difference_seconds: 30,
+            tenant_connection_quota: 100_000,
+            user_connection_quota: 1000,
+            max_clock_skew_seconds: 30,
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Store {
     /// The role that owns the schema.
     pub owner_role: String,
     /// The largest difference of clocks at which this process is ready; `None` means that they are not compared.
-    pub max_clock_difference: Option<Duration>,
+    pub max_clock_skew: Option<Duration>,
 }
 
 impl StoreSection {
@@ -104,13 +104,13 @@ impl StoreSection {
 
     pub(super) fn check(&self, problems: &mut Problems) -> Store {
         self.check_urls(problems);
-        let skew = self.max_clock_difference_seconds;
-        let skew = problems.number("store.max_clock_difference_seconds", skew, 0..=YEAR_SECONDS);
+        let skew = self.max_clock_skew_seconds;
+        let skew = problems.number("store.max_clock_skew_seconds", skew, 0..=YEAR_SECONDS);
         Store {
             database: self.database(problems),
             migrate_url: self.migrate_url.clone(),
             owner_role: self.owner_role.clone(),
-            max_clock_difference: NonZeroU64::new(skew).map(|seconds| Duration::from_secs(seconds.get())),
+            max_clock_skew: NonZeroU64::new(skew).map(|seconds| Duration::from_secs(seconds.get())),
         }
     }
 
@@ -137,7 +137,7 @@ impl StoreSection {
         let audit_timeout = timeout("store.audit_timeout_ms", self.audit_timeout_ms);
         let mut count = |key, value| problems.number(key, value, 1..=10_000);
         let max_connections = count("store.max_connections", self.max_connections);
-        let query_connections = count("store.query_connections", self.query_connections);
+        let query_connections = count("store.max_query_connections", self.max_query_connections);
         let versions_kept = count("store.versions_kept", self.versions_kept);
         let undelete_days = problems.number("store.undelete_days", self.undelete_days, 1..=3650);
         StoreSettings {
@@ -149,8 +149,8 @@ impl StoreSection {
             audit_timeout,
             versions_kept,
             undelete_period: Duration::from_secs(undelete_days * DAY_SECONDS),
-            connections_of_tenant: self.connections_of_tenant,
-            connections_of_user: self.connections_of_user,
+            connections_of_tenant: self.tenant_connection_quota,
+            connections_of_user: self.user_connection_quota,
             ..StoreSettings::new(self.url.clone())
         }
     }

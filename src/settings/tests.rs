@@ -42,7 +42,7 @@ fn load_file(
         settings.store.url = "sqlite:vault.db".into();
     }
     let root_key = &mut settings.root_key;
-    if root_key.environment.is_none() && root_key.passphrase.is_none() {
+    if root_key.environment_variable.is_none() && root_key.passphrase.is_none() {
         root_key.file.get_or_insert_with(|| "root.key".into());
     }
     settings.identity.trust_domains.entry("test.local".to_owned()).or_insert_with(|| "ca.pem".into());
@@ -92,7 +92,7 @@ fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
 
 #[test]
 fn one_source_of_the_root_key_must_be_given() {
-    for file in ["", "[root_key]\nfile = 'a'\nenvironment = 'B'"] {
+    for file in ["", "[root_key]\nfile = 'a'\nenvironment_variable = 'B'"] {
         let error = read("credvault.toml", file, &[], &[]).check().expect_err(file).to_string();
         assert!(error.contains("root_key: exactly one of root_key.file"), "{error}");
     }
@@ -245,12 +245,12 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         "limits.connections_per_address",
         "limits.handshakes_per_address",
         "public.connections_per_address",
-        "store.connections_of_tenant",
-        "store.connections_of_user",
-        "store.max_clock_difference_seconds",
+        "store.tenant_connection_quota",
+        "store.user_connection_quota",
+        "store.max_clock_skew_seconds",
         "broker.refreshes_per_second",
         "broker.forced_refreshes_per_minute",
-        "broker.verify_hours",
+        "broker.test_interval_hours",
     ];
     let mut numbers = 0;
     for key in all {
@@ -272,9 +272,11 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
 #[test]
 fn all_problems_are_reported_at_once_with_the_origin_of_each_value() {
     let file = "[limits]\ncalls = 0\nspeed = 1\n\n[[identity.issuers]]\nkind = 'robot'\n[public]\norigins = [1, 'x']\n";
-    let variables =
-        [("CREDVAULT__STORE__UNDELETE_DAYS", "99999999999"), ("CREDVAULT__BROKER__VERIFY_HOURS", "often")];
-    let flags = [("server.address", "localhost"), ("limits.deadline_seconds", "61")];
+    let variables = [
+        ("CREDVAULT__STORE__UNDELETE_DAYS", "99999999999"),
+        ("CREDVAULT__BROKER__TEST_INTERVAL_HOURS", "often"),
+    ];
+    let flags = [("server.address", "localhost"), ("limits.default_deadline_seconds", "61")];
     let error = read("credvault.toml", file, &variables, &flags).check().expect_err("much is wrong");
     let told: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
     for (key, rule, origin) in [
@@ -282,11 +284,11 @@ fn all_problems_are_reported_at_once_with_the_origin_of_each_value() {
         ("server.certificate", "must be given", "(not given)"),
         ("limits.calls", "must be between 1 and 1000000; the default is 2048", "credvault.toml, line 2"),
         ("limits.speed", "unknown key", "credvault.toml, line 3"),
-        ("limits.deadline_seconds", "must be between 1 and 60", "--set"),
+        ("limits.default_deadline_seconds", "must be between 1 and 60", "--set"),
         ("identity.issuers[0].kind", "must be one of user, assertion", "credvault.toml, line 6"),
         ("identity.issuers[0].name", "must be given", "(not given)"),
         ("store.undelete_days", "must be between 1 and 3650", "given by CREDVAULT__STORE__UNDELETE_DAYS"),
-        ("broker.verify_hours", "must be", "given by CREDVAULT__BROKER__VERIFY_HOURS"),
+        ("broker.test_interval_hours", "must be", "given by CREDVAULT__BROKER__TEST_INTERVAL_HOURS"),
         ("root_key", "exactly one of", "(not given)"),
     ] {
         let one = told.iter().find(|text| text.starts_with(&format!("{key}: ")));

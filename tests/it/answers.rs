@@ -97,8 +97,8 @@ on_both! {
 /// A vault with room for one large answer of each service, and 60 connections whose batch is one.
 async fn with_large_batch(answer_seconds: u64) -> (TestVault, v1::BatchFetchCredentialsRequest) {
     let vault = TestVault::sqlite_with(|settings, _| {
-        settings.limits.answer_bytes = 16 * 1024 * 1024;
-        settings.limits.answer_seconds = answer_seconds;
+        settings.limits.response_bytes = 16 * 1024 * 1024;
+        settings.limits.unread_response_seconds = answer_seconds;
     })
     .await;
     let ids = connections(&vault.app("acme").await, 60, 48_000).await;
@@ -160,7 +160,7 @@ async fn a_connection_whose_client_does_not_read_is_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_do_not_end_cost_their_share_and_no_other_service() {
-    let vault = TestVault::sqlite_with(|settings, _| settings.limits.answer_bytes = 16 * 1024 * 1024).await;
+    let vault = TestVault::sqlite_with(|settings, _| settings.limits.response_bytes = 16 * 1024 * 1024).await;
     let (app, portal) = (vault.app("acme").await, vault.client("portal").await.acting_for("acme", None));
     // A quarter of 16 MiB, less 16 KiB of each.
     let (size, fit) = (200_000, 4 * 1024 * 1024 / (200_000 - 16 * 1024));

@@ -154,7 +154,7 @@ impl TestVault {
         let text = format!(
             "[server]\naddress = '127.0.0.1:0'\nadmin_address = '127.0.0.1:0'\ncertificate = 'server.pem'\n\
              key = 'server.key'\nreflection = true\nreload_seconds = 1\n\
-             [store]\nmax_clock_difference_seconds = 0\nurl = '{url}'\nowner_role = '{owner}'\n{}\n\
+             [store]\nmax_clock_skew_seconds = 0\nurl = '{url}'\nowner_role = '{owner}'\n{}\n\
              [root_key]\nfile = 'root.key'\n\
              [identity]\ntrust_domains = {{ '{DOMAIN}' = 'ca.pem' }}\npolicies = ['policies.cedar']\n",
             migrate_url.unwrap_or_default()

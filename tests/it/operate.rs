@@ -182,7 +182,7 @@ async fn limits_are_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_takes_too_long_is_told_so_and_not_lost() {
     let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
-    vault.settings.limits.deadline_seconds = 1;
+    vault.settings.limits.default_deadline_seconds = 1;
     vault.start().await;
     let app = vault.app("acme").await;
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
@@ -224,7 +224,7 @@ async fn calls_beyond_the_limit_are_shed_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_connection_is_asked_to_reconnect_and_loses_no_call() {
-    let vault = TestVault::sqlite_with(|settings, _| settings.limits.connection_age_seconds = 1).await;
+    let vault = TestVault::sqlite_with(|settings, _| settings.limits.max_connection_age_seconds = 1).await;
     let app = vault.app("acme").await;
     app.create(generic("main", "CANARY")).await.unwrap();
     let end = tokio::time::Instant::now() + Duration::from_millis(3500);

@@ -122,7 +122,7 @@ async fn a_log_in_a_file_has_no_colours() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_differs_from_the_databases_is_noticed_and_not_followed() {
     let mut vault = TestVault::prepared(Some(postgres_database().await)).await;
-    vault.settings.store.max_clock_difference_seconds = 300;
+    vault.settings.store.max_clock_skew_seconds = 300;
     vault.start().await;
     let admin = vault.instance.as_ref().unwrap().admin_address;
     let ready = async || get(admin, "/readyz").await;

@@ -22,7 +22,7 @@ const MIN_RETURN_BYTES: usize = 4 * 1024;
 pub type AnswerRoom = Room<Option<ServiceId>>;
 
 impl AnswerRoom {
-    /// Room for this many bytes. A quarter must hold the largest answer, which the bounds of `limits.answer_bytes` see to.
+    /// Room for this many bytes. A quarter must hold the largest answer, which the bounds of `limits.response_bytes` see to.
     pub fn of_bytes(bytes: usize) -> Self {
         Self::new(bytes, bytes / 4)
     }

@@ -81,7 +81,7 @@ pub enum Error {
     /// The tenant has as many connections as may be.
     #[error(
         "the tenant has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
-             or the operator raises store.connections_of_tenant"
+             or the operator raises store.tenant_connection_quota"
     )]
     TenantFull {
         /// The largest number that is allowed.
@@ -90,7 +90,7 @@ pub enum Error {
     /// The user has as many connections as may be.
     #[error(
         "the user has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
-             or the operator raises store.connections_of_user"
+             or the operator raises store.user_connection_quota"
     )]
     UserFull {
         /// The largest number that is allowed.
