@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use crate::server::Arrived;
+use crate::grpc::Arrived;
 use crate::vault::Vault;
 use crate::wire;
 use credvault_operations::room::{Account, Share};

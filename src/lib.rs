@@ -8,26 +8,26 @@ pub use credvault_proto as proto;
 
 pub mod settings;
 
-mod clock;
-mod files;
+mod app;
+mod jobs;
 
-mod command;
-mod output;
+mod grpc;
+mod http;
 
-mod serve;
-mod server;
-mod vault;
-
-mod accept;
+mod cli;
 
 mod call;
 mod service;
+mod vault;
 mod wire;
 
+mod accept;
+mod clock;
+mod files;
 mod reload;
 mod telemetry;
 mod trace;
 
+pub use app::{Instance, StartError};
+pub use cli::run;
 pub use clock::SystemClock;
-pub use command::run;
-pub use serve::{Instance, StartError};

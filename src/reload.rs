@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::read_private;
-use crate::server::{Tls, certificates};
+use crate::grpc::{Tls, certificates};
 use crate::settings::{self, Settings};
 
 /// The moment after which a file that is being written shows something else.

@@ -14,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::jobs::every;
 use crate::settings::{LogFormat, Telemetry};
 
 /// Ends telemetry at the end of the program: spans that wait are sent.
@@ -103,16 +104,15 @@ pub(crate) const UPKEEP: Duration = Duration::from_secs(5);
 /// long as no scraper asks for the metrics. Before that, `look` sets the gauges of what has no event of its own.
 pub(crate) async fn keep(
     metrics: PrometheusHandle,
-    every: Duration,
+    interval: Duration,
     end: CancellationToken,
     look: impl Fn(),
 ) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while end.run_until_cancelled(ticks.tick()).await.is_some() {
+    every(interval, &end, async || {
         look();
         metrics.run_upkeep();
-    }
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use credvault_identity::schema_text;
 
 use super::ConfigArgs;
 use super::failure::Failure;
+use super::output::Output;
+use crate::app::Inputs;
 use crate::call::chain;
-use crate::output::Output;
-use crate::serve::Inputs;
 use crate::settings::Shown;
 
 #[derive(Subcommand, Debug)]

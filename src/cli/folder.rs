@@ -1,4 +1,7 @@
-//! The folder of `dev`: made once, used from then on, nothing in it ever overwritten.
+//! The folder of `dev` and `demo`: certificates, keys, policies and a configuration. What is missing is made; nothing in it
+//! is overwritten but the file of the simulator's provider.
+
+mod authority;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -8,14 +11,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use credvault_domain::{Clock as _, Random as _};
 
-use super::authority::{Authority, Issued};
+use authority::{Authority, Issued};
+
+use super::client::Profile;
+use super::failure::Failure;
 use crate::SystemClock;
-use crate::command::client::Profile;
-use crate::command::failure::Failure;
 use crate::settings::RawSettings;
 
 /// The tenant that is seeded.
-pub(in crate::command) const TENANT: &str = "demo";
+pub(super) const TENANT: &str = "demo";
 
 /// The services that get a certificate: the app that may, one that may not, and the operators' own.
 const SERVICES: [&str; 3] = ["app", "reporter", "operator"];
@@ -80,11 +84,11 @@ log_level = "warn"
 "#;
 
 /// A dev folder that has everything.
-pub(in crate::command) struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
     /// Opens the folder and makes what is missing in it.
-    pub(in crate::command) fn open(path: &Path, address: SocketAddr) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, address: SocketAddr) -> Result<Self, Failure> {
         let builder = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         builder.with_context(|| format!("the folder {} cannot be made", path.display()))?;
         let folder = Self(path.to_owned());
@@ -92,7 +96,7 @@ impl Folder {
         Ok(folder)
     }
 
-    pub(in crate::command) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
@@ -159,20 +163,20 @@ impl Folder {
     }
 
     /// The folder's configuration, served at these addresses.
-    pub(in crate::command) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> RawSettings {
+    pub(super) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> RawSettings {
         let overrides = [("server.address", address), ("server.admin_address", admin)];
         let overrides = overrides.map(|(key, address)| (key.to_owned(), address.to_string()));
         RawSettings::read(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)
     }
 
     /// The address that the folder's profile names.
-    pub(in crate::command) fn served_at(&self) -> Result<String, Failure> {
+    pub(super) fn served_at(&self) -> Result<String, Failure> {
         let text = self.read("profile.toml")?;
         Ok(Profile::parse(&self.0.join("profile.toml"), &text)?.address)
     }
 
     /// How a service of the folder calls a vault at `port`.
-    pub(in crate::command) fn profile(&self, service: &str, port: u16) -> Profile {
+    pub(super) fn profile(&self, service: &str, port: u16) -> Profile {
         profile(service, port, &self.0)
     }
 }

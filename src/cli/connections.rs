@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::client::{Client, ClientArgs};
+use super::client::ClientArgs;
 use super::failure::Failure;
+use super::lookup::{all_connections, print_all, print_one, settings};
+use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use super::{OutputArgs, connect, pair};
-use crate::output::{Format, Output};
 use crate::proto::v1;
 use crate::wire::struct_of;
 
@@ -85,7 +86,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                 let request = arguments.request()?;
                 let client = arguments.client.connect().await?;
                 let created = client.connections().create_connection(request).await?.into_inner();
-                one(created.connection, arguments.output.output, output)
+                print_one(created.connection, arguments.output.output, output)
             }
             ConnectionsCommand::Connect(arguments) => connect::run(arguments, output).await,
             ConnectionsCommand::List(arguments) => list(arguments, output).await,
@@ -93,14 +94,14 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                 let client = arguments.client.connect().await?;
                 let request = v1::GetConnectionRequest { connection_id: arguments.id };
                 let found = client.connections().get_connection(request).await?.into_inner();
-                one(found.connection, arguments.output.output, output)
+                print_one(found.connection, arguments.output.output, output)
             }
             ConnectionsCommand::Delete(arguments) => {
                 let client = arguments.client.connect().await?;
                 let request =
                     v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
                 let deleted = client.connections().delete_connection(request).await?.into_inner();
-                one(deleted.connection, arguments.output.output, output)
+                print_one(deleted.connection, arguments.output.output, output)
             }
         }
     })
@@ -147,19 +148,6 @@ impl CreateArgs {
     }
 }
 
-/// Settings from the command line.
-pub(super) fn settings(pairs: &[(String, String)]) -> serde_json::Map<String, serde_json::Value> {
-    pairs.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
-}
-
-/// Numbers and true or false as such, anything else as a text.
-fn setting(text: &str) -> serde_json::Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => value,
-        _ => serde_json::Value::String(text.to_owned()),
-    }
-}
-
 fn random() -> Result<[u8; 16], Failure> {
     use credvault_domain::Random as _;
     let mut bytes = [0; 16];
@@ -171,69 +159,5 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let provider = arguments.provider.unwrap_or_default();
     let all = all_connections(&client, &provider, arguments.show_deleted).await?;
-    match arguments.output.output {
-        Format::Json => output.json_list("Connection", &all),
-        Format::Table => output.table(&HEADINGS, &all.iter().map(row).collect::<Vec<_>>()),
-    }
-}
-
-/// Every page of a listing.
-pub(super) async fn all_connections(
-    client: &Client,
-    provider: &str,
-    show_deleted: bool,
-) -> Result<Vec<v1::Connection>, Failure> {
-    let mut all = Vec::new();
-    let mut request = v1::ListConnectionsRequest {
-        page_size: 500,
-        provider: provider.to_owned(),
-        show_deleted,
-        ..Default::default()
-    };
-    loop {
-        let page = client.connections().list_connections(request.clone()).await?.into_inner();
-        all.extend(page.connections);
-        if page.next_page_token.is_empty() {
-            return Ok(all);
-        }
-        request.page_token = page.next_page_token;
-    }
-}
-
-const HEADINGS: [&str; 7] = ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "VERSION", "HINTS"];
-
-pub(super) fn one(
-    connection: Option<v1::Connection>,
-    format: Format,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let connection = connection.context("the vault answered without a connection")?;
-    match format {
-        Format::Json => output.json("Connection", &connection),
-        Format::Table => output.table(&HEADINGS, &[row(&connection)]),
-    }
-}
-
-fn row(connection: &v1::Connection) -> Vec<String> {
-    let state = connection.state().as_str_name().trim_start_matches("CONNECTION_STATE_").to_lowercase();
-    let state = match (&connection.delete_time, connection.enabled) {
-        (Some(_), _) => "deleted".to_owned(),
-        (None, false) => format!("{state}, disabled"),
-        (None, true) => state,
-    };
-    let owner = connection.owner.clone().unwrap_or_default();
-    let owner = match owner.kind() {
-        v1::OwnerKind::User => format!("user {}", owner.user_id),
-        kind => kind.as_str_name().trim_start_matches("OWNER_KIND_").to_lowercase(),
-    };
-    let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
-    vec![
-        connection.id.clone(),
-        connection.provider.clone(),
-        connection.account_name.clone(),
-        owner,
-        state,
-        connection.current_version.to_string(),
-        hints.join(" "),
-    ]
+    print_all(&all, arguments.output.output, output)
 }

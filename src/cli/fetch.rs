@@ -5,8 +5,8 @@ use clap::Args;
 use super::OutputArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
+use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
-use crate::output::{Format, Output};
 use crate::proto::v1;
 
 #[derive(Args, Debug)]

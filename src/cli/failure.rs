@@ -7,7 +7,7 @@ use credvault_store::MigrateError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::serve::StartError;
+use crate::app::StartError;
 use crate::settings::SettingsError;
 use crate::wire::{code_name, reason_of};
 

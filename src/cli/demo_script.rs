@@ -1,5 +1,5 @@
-//! The main job, shown as it happens: stored, fetched by a permitted service over mTLS, refused to another service,
-//! refused to another tenant. Like any client it goes over the wire.
+//! The demo script of `dev` and `demo`: credentials are stored, fetched by a permitted service over mTLS, refused to another
+//! service, and refused to another tenant. It calls the vault over the wire, like any client.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::client::Client;
-use super::connections::all_connections;
-use super::dev::{Folder, TENANT};
 use super::failure::Failure;
-use crate::output::Output;
+use super::folder::{Folder, TENANT};
+use super::lookup::all_connections;
+use super::output::Output;
 use crate::proto::v1;
 use crate::wire::{code_name, reason_of, struct_of};
 

@@ -19,16 +19,16 @@ pub(crate) const SERVICES: [&str; 5] = [
     "credvault.v1.AdminService",
 ];
 
-/// Whether calls can be served: not, and why; or so, and what is amiss nevertheless.
+/// Whether calls can be served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Readiness {
-    /// They can. What is amiss, if anything.
+    /// They can; with a warning, if something is amiss nevertheless.
     Ready(Option<String>),
-    /// They cannot.
+    /// They cannot, for this reason.
     NotReady(String),
 }
 
-/// The readiness that probes are told.
+/// The readiness that probes see, shared with the health check that sets it.
 #[derive(Clone)]
 pub(crate) struct Ready(Arc<ArcSwap<Readiness>>);
 

@@ -10,11 +10,12 @@ use credvault_domain::Clock as _;
 use tonic::Status;
 
 use super::client::{Client, ClientArgs};
-use super::connections::{all_connections, one, settings};
+
 use super::failure::Failure;
+use super::lookup::{all_connections, print_one, settings};
+use super::output::Output;
 use super::{OutputArgs, pair};
 use crate::SystemClock;
-use crate::output::Output;
 use crate::proto::v1;
 use crate::wire::struct_of;
 
@@ -75,7 +76,7 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
             )));
         }
     };
-    one(Some(connected), arguments.output.output, output)
+    print_one(Some(connected), arguments.output.output, output)
 }
 
 /// Takes back a connection that was made a moment ago.

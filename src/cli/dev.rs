@@ -1,7 +1,5 @@
 //! `dev`: a whole vault in one folder, for a laptop.
 
-mod authority;
-mod folder;
 mod provider;
 
 use std::net::SocketAddr;
@@ -12,17 +10,16 @@ use anyhow::Context as _;
 use clap::Args;
 use credvault_crypto::SystemRandom;
 
+use super::demo_script;
 use super::failure::Failure;
-use super::journey;
+use super::folder::{Folder, TENANT};
+use super::output::Output;
 use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
-use crate::output::Output;
-use crate::serve::Instance;
+use crate::app::Instance;
 use crate::telemetry;
 
 use provider::Provider;
-
-pub(super) use folder::{Folder, TENANT};
 
 #[derive(Args, Debug)]
 pub(super) struct DevArgs {
@@ -98,7 +95,7 @@ async fn show(
     provider: Option<&Provider>,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    journey::show(folder, instance.address, output).await?;
+    demo_script::show(folder, instance.address, output).await?;
     if let Some(provider) = provider {
         provider.register(folder, instance.address).await?;
     }

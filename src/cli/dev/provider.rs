@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
-use super::Folder;
-use crate::command::client::Client;
-use crate::command::failure::Failure;
+use crate::cli::client::Client;
+use crate::cli::failure::Failure;
+use crate::cli::folder::Folder;
 use crate::proto::v1;
 use crate::settings::RawSettings;
 

@@ -1,11 +1,6 @@
-//! The mTLS port: a loop of our own that accepts, shakes hands and drives HTTP/2, so that certificates change under
-//! running connections, every limit is explicit, and connections end politely (GOAWAY) when they are old or the program
-//! stops.
-
-mod answer;
-mod arrival;
-mod gate;
-mod tls;
+//! The mTLS port: a loop of our own accepts connections, makes the TLS handshake and drives HTTP/2. So the certificate can
+//! change while connections are open, every limit is explicit, and a connection that is old, or open when the program stops,
+//! gets GOAWAY.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,11 +19,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use arrival::Arrived;
-pub(crate) use gate::Gate;
-pub(crate) use tls::{Tls, certificates, check};
-
-use answer::Unsent;
+use super::answer::Unsent;
+use super::gate::Gate;
+use super::tls::Tls;
 
 use crate::accept::{Accepted, Acceptor};
 use crate::settings::Limits;

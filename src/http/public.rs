@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use consent::{Browser, Consents, Next, Parameters, Started, parameters};
 use page::Page;
 
-use super::port::HEAD;
+use super::port::HEAD_TIMEOUT;
 use crate::vault::Vault;
 
 /// The largest query, form and hand-off.
@@ -42,7 +42,7 @@ struct Port {
 }
 
 /// The routes of the port. Browsers reach it at `url`.
-pub(super) fn router(vault: Arc<Vault>, url: &str) -> Router {
+pub(crate) fn router(vault: Arc<Vault>, url: &str) -> Router {
     let (secure, turns) = (url.starts_with("https:"), Semaphore::new(TURNS));
     let port = Port { consents: Consents(vault), secure, turns };
     Router::new()
@@ -152,7 +152,7 @@ async fn confirm(
 
 /// What a form holds; `None` if it is too large or does not arrive.
 async fn form(body: Body) -> Option<Parameters> {
-    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await.ok()?.ok()?;
+    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await.ok()?.ok()?;
     Some(parameters(&String::from_utf8_lossy(&body)))
 }
 
@@ -169,7 +169,7 @@ fn see_other(url: &str) -> Response {
 /// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
 /// taken with 200.
 async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
-    let body = tokio::time::timeout(HEAD, axum::body::to_bytes(body, LARGEST)).await;
+    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await;
     let taken = match (body, port.turn().await) {
         (Ok(Ok(body)), Some(_turn)) => port.consents.hand_over(&provider, &body).await,
         _ => false,
@@ -188,7 +188,7 @@ impl Port {
 
     /// Waits for a turn, as long as the head of a request may take. Never closed.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        tokio::time::timeout(HEAD, self.turns.acquire()).await.ok()?.ok()
+        tokio::time::timeout(HEAD_TIMEOUT, self.turns.acquire()).await.ok()?.ok()
     }
 
     fn show(&self, page: Page) -> Response {

@@ -1,5 +1,5 @@
-//! The pulse: whether the database answers, whether its clock and ours agree, whether issuers' keys are there. Probes,
-//! metrics and the log are told.
+//! The health check: whether the database answers, whether its clock and this machine's agree, whether issuers' keys are
+//! there. Its result goes to probes, metrics and the log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::admin::{Readiness, Ready, SERVICES};
+use crate::call::chain;
 use crate::clock::{Agreement, SharedClock};
+use crate::http::{Readiness, Ready, SERVICES};
+use crate::jobs::every;
 
-/// How often it beats.
-const PULSE: Duration = Duration::from_secs(2);
-/// How long a new process waits for the first keys of its issuers before it is ready without them: so a new release is
-/// not rolled out past an issuer that is away, and one that stays away does not keep all others from being served.
-const FIRST_KEYS: Duration = Duration::from_secs(60);
+/// How often the check is made.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// How long a new process waits for the first keys of its issuers before it is ready without them. So an issuer that is
+/// away stops a rollout for a while, and one that stays away does not keep the vault from serving all others.
+const FIRST_KEYS_WAIT: Duration = Duration::from_secs(60);
 
-/// What is looked at, and what was found before.
-pub(super) struct Pulse {
+/// The check, with its last results.
+pub(crate) struct HealthCheck {
     store: Store,
     identity: Arc<Identity>,
     clock: Arc<SharedClock>,
@@ -29,19 +31,17 @@ pub(super) struct Pulse {
     agreed: Agreement,
 }
 
-impl Pulse {
+impl HealthCheck {
     pub(super) fn new(store: Store, identity: Arc<Identity>, clock: Arc<SharedClock>) -> Self {
         let begun = Instant::now();
         Self { store, identity, clock, begun, answered: None, agreed: Agreement::Agrees }
     }
 
-    /// Beats until the vault stops.
-    pub(super) async fn run(mut self, health: HealthReporter, ready: Ready, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(PULSE);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Checks again and again until the vault stops.
+    pub(crate) async fn run(mut self, health: HealthReporter, ready: Ready, stop: CancellationToken) {
         let mut before = None;
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let readiness = self.look().await;
+        every(INTERVAL, &stop, async || {
+            let readiness = self.check().await;
             let serves = matches!(readiness, Readiness::Ready(_));
             if before != Some(serves) {
                 let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
@@ -51,16 +51,17 @@ impl Pulse {
                 before = Some(serves);
             }
             ready.set(readiness);
-        }
+        })
+        .await;
         ready.set(Readiness::NotReady("the vault is stopping".to_owned()));
     }
 
-    /// One beat.
-    pub(super) async fn look(&mut self) -> Readiness {
+    /// Checks once.
+    pub(super) async fn check(&mut self) -> Readiness {
         let asked = self.clock.machine();
         let answer = self.store.ping().await;
         if let (Err(error), true) = (&answer, self.answered != Some(false)) {
-            tracing::error!(error = crate::call::chain(error), "the database does not answer");
+            tracing::error!(error = chain(error), "the database does not answer");
         }
         self.answered = Some(answer.is_ok());
         let Ok(time) = answer else {
@@ -68,7 +69,7 @@ impl Pulse {
         };
         if let Some(time) = time {
             let agreement = self.clock.compare(asked, time, self.clock.machine());
-            self.tell(agreement);
+            self.log(agreement);
         }
         if self.agreed == Agreement::TooFar {
             return Readiness::NotReady("the clock differs from the database's by too much".to_owned());
@@ -78,7 +79,7 @@ impl Pulse {
             [] => Readiness::Ready(None),
             names => {
                 let amiss = format!("the keys of these issuers could not be fetched: {}", names.join(", "));
-                if self.begun.elapsed() < FIRST_KEYS {
+                if self.begun.elapsed() < FIRST_KEYS_WAIT {
                     return Readiness::NotReady(amiss);
                 }
                 Readiness::Ready(Some(amiss))
@@ -86,8 +87,8 @@ impl Pulse {
         }
     }
 
-    /// Logs what has changed between the clocks.
-    fn tell(&mut self, agreement: Agreement) {
+    /// Logs a change in how the clocks agree.
+    fn log(&mut self, agreement: Agreement) {
         if agreement == self.agreed {
             return;
         }

@@ -8,13 +8,13 @@ use anyhow::Context as _;
 use credvault_crypto::SystemRandom;
 use credvault_domain::Random as _;
 
-use super::dev::Folder;
+use super::demo_script;
 use super::failure::Failure;
-use super::journey;
+use super::folder::Folder;
+use super::output::Output;
 use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
-use crate::output::Output;
-use crate::serve::Instance;
+use crate::app::Instance;
 use crate::telemetry;
 
 /// A folder that goes when this does.
@@ -48,7 +48,7 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
         prepare(&settings).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         let shown = tokio::select! {
-            shown = journey::show(&folder, instance.address, output) => shown,
+            shown = demo_script::show(&folder, instance.address, output) => shown,
             // What it made is removed all the same.
             () = stop => Err(anyhow::anyhow!("stopped before the end").into()),
         };

@@ -7,11 +7,15 @@ mod connections;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
+mod demo_script;
+#[cfg(feature = "dev")]
 mod dev;
 mod failure;
 mod fetch;
 #[cfg(feature = "dev")]
-mod journey;
+mod folder;
+mod lookup;
+mod output;
 mod serve;
 
 use std::ffi::OsString;
@@ -22,8 +26,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::output::{Format, Output};
 use crate::settings::RawSettings;
+use output::{Format, Output};
 
 /// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
 #[derive(Parser, Debug)]

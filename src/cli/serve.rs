@@ -11,9 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigArgs;
 use super::failure::Failure;
+use super::output::Output;
 use crate::SystemClock;
-use crate::output::Output;
-use crate::serve::{Inputs, Instance};
+use crate::app::{Inputs, Instance};
 use crate::settings::{RawSettings, Settings, Store};
 use crate::telemetry;
 

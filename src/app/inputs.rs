@@ -8,8 +8,8 @@ use credvault_identity::Identity;
 
 use super::identity;
 use crate::call::chain;
+use crate::grpc::{self, Tls};
 use crate::reload::FileContents;
-use crate::server::{self, Tls};
 use crate::settings::{Problems, Settings, SettingsError};
 
 /// What the files hold, ready to serve with.
@@ -35,7 +35,7 @@ impl Inputs {
         let key = problems.take("server.key", files.key.clone());
         let server = chain
             .zip(key)
-            .filter(|(chain, key)| problems.take("server.key", server::check(chain, key)).is_some());
+            .filter(|(chain, key)| problems.take("server.key", grpc::check(chain, key)).is_some());
         let tls = identity.as_ref().zip(server).and_then(|(identity, (chain, key))| {
             problems.take("server.key", Tls::new(Arc::clone(identity.trust()), &chain, &key))
         });

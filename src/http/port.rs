@@ -1,5 +1,5 @@
-//! The two ports of plain HTTP, for browsers and for operators: strangers may reach them, so every connection has
-//! limits of time, and every address of places.
+//! How the two ports of plain HTTP, for browsers and for operators, drive their connections. Strangers may reach them, so
+//! every connection has time limits, and every address a limit of connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,23 +18,23 @@ use tower::ServiceExt as _;
 use crate::accept::{Accepted, Acceptor};
 
 /// How long the head of a request may take to arrive, and how long a connection may idle.
-pub(super) const HEAD: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection may last.
-const LIFE: Duration = Duration::from_secs(120);
-/// The largest head.
-const LARGEST_HEAD: usize = 32 * 1024;
+const MAX_CONNECTION_TIME: Duration = Duration::from_secs(120);
+/// The largest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// What a port speaks.
+/// The protocol of a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// HTTP/1.1, and what is in progress may finish at the end.
+pub(crate) enum Protocol {
+    /// HTTP/1.1; requests in progress may finish when the vault stops.
     Browsers,
-    /// HTTP/2 as well, for health over gRPC. It ends at once: watches of health would keep it open.
+    /// HTTP/1.1 and HTTP/2, for health over gRPC. Connections end at once: watches of health would keep them open.
     Operators,
 }
 
 /// Serves a port until the end.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     mut acceptor: Acceptor,
     protocol: Protocol,
     router: Router,
@@ -43,7 +43,7 @@ pub(super) async fn serve(
     let (builder, tracker) = (Arc::new(builder(protocol)), TaskTracker::new());
     while let Some(accepted) = end.run_until_cancelled(acceptor.next()).await {
         let (builder, router, end) = (Arc::clone(&builder), router.clone(), end.clone());
-        let farewell = if protocol == Protocol::Browsers { HEAD } else { Duration::ZERO };
+        let farewell = if protocol == Protocol::Browsers { HEAD_TIMEOUT } else { Duration::ZERO };
         tracker.spawn(async move { drive(accepted, &builder, router, farewell, end).await });
     }
     drop(acceptor);
@@ -53,14 +53,14 @@ pub(super) async fn serve(
 
 fn builder(protocol: Protocol) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(16)
         .max_header_list_size(16 * 1024)
-        .keep_alive_interval(HEAD)
-        .keep_alive_timeout(HEAD);
+        .keep_alive_interval(HEAD_TIMEOUT)
+        .keep_alive_timeout(HEAD_TIMEOUT);
     if protocol == Protocol::Browsers { builder.http1_only() } else { builder }
 }
 
@@ -81,9 +81,9 @@ async fn drive(
             router.clone().oneshot(request)
         })
     };
-    // Until the first request it is not known what is spoken, so no limit of a protocol holds yet.
+    // Until the first request the protocol is unknown, so none of the protocols' own time limits holds yet.
     let silent = async {
-        tokio::time::sleep(HEAD).await;
+        tokio::time::sleep(HEAD_TIMEOUT).await;
         if begun.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -93,10 +93,10 @@ async fn drive(
     tokio::select! {
         _ = connection.as_mut() => return,
         () = silent => return,
-        () = tokio::time::sleep(LIFE) => {}
+        () = tokio::time::sleep(MAX_CONNECTION_TIME) => {}
         () = end.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
-    // How such a connection ends is of no interest to this side.
+    // An error at the end of such a connection changes nothing here.
     let _ = tokio::time::timeout(farewell, connection).await;
 }

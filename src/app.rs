@@ -1,0 +1,227 @@
+//! A running vault: assembled from its settings, started and stopped in order.
+
+mod health;
+mod identity;
+mod inputs;
+mod start_error;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
+use credvault_domain::{Clock, Random};
+use credvault_operations::room::AnswerRoom;
+use credvault_store::Store;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic_health::server::HealthReporter;
+
+pub(crate) use health::HealthCheck;
+pub(crate) use inputs::Inputs;
+pub use start_error::StartError;
+
+use crate::accept::Acceptor;
+use crate::clock::SharedClock;
+use crate::grpc::{self, Gate, MAX_HEALTH_MESSAGE, Server, Tls};
+use crate::http::{self, Protocol, Ready};
+use crate::jobs::{Ends, JobParts, Jobs};
+use crate::reload::Reloader;
+use crate::settings::Settings;
+use crate::telemetry;
+use crate::vault::Vault;
+
+/// How long refreshes in progress may take to be answered and stored before the program ends.
+const STORING: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
+/// The most open connections on the port for browsers; further ones are closed.
+const MAX_PUBLIC_CONNECTIONS: usize = 1024;
+/// The most open connections on the operators' port; further ones are closed.
+const MAX_ADMIN_CONNECTIONS: usize = 256;
+
+/// A running vault. Dropped without [`Instance::stop`], it continues to serve.
+#[derive(Debug)]
+pub struct Instance {
+    /// The address of gRPC.
+    pub address: SocketAddr,
+    /// The address for operators.
+    pub admin_address: SocketAddr,
+    /// The address for browsers, if that port is open.
+    pub public_address: Option<SocketAddr>,
+    serving: JoinHandle<()>,
+    jobs: Jobs,
+    ends: Ends,
+    health: HealthReporter,
+    store: Store,
+    broker: Broker,
+}
+
+impl Instance {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// A file, an address or the database cannot be used. Nothing was written to the database then.
+    pub async fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
+        let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
+        let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
+        let listeners = Listeners::bind(&settings).await?;
+        let shared = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
+        let clock: Arc<dyn Clock> = Arc::clone(&shared) as _;
+        let database = settings.store.database.clone();
+        let store =
+            Store::open(database, &settings.root_key, Arc::clone(&clock), Arc::clone(&random)).await?;
+        let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared);
+        // It compares the clocks before the first call is judged by one of them.
+        health_check.check().await;
+        if !files.are_current(&settings) {
+            return Err(StartError::Changing);
+        }
+        let (in_use, root_id) = (Arc::clone(&settings), store.root_id());
+        let reloader = Reloader::new(in_use, Arc::clone(&identity), Arc::clone(&tls), root_id, files);
+        let http = Http::new(settings.broker.guard.clone());
+        let parts = Parts {
+            store: store.clone(),
+            catalog: Arc::clone(&catalog),
+            http,
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let broker = Broker::new(parts, settings.public.url.clone(), settings.broker.refresh_limits);
+        let vault = Vault::new(store, identity, catalog, broker, random, clock, &settings);
+        let vault = Arc::new(vault);
+        Assembled { settings, vault, tls, listeners, metrics, reloader, health_check }.serve()
+    }
+
+    /// Stops: the vault is no longer ready, calls in progress finish within `server.drain_seconds`, then all jobs end.
+    pub async fn stop(self) {
+        let Self { serving, jobs, ends, health, store, broker, .. } = self;
+        tracing::info!("stopping; calls in progress may finish");
+        for name in http::SERVICES {
+            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+        }
+        ends.stopping.cancel();
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the server ended badly");
+        }
+        ends.drained.cancel();
+        jobs.ended().await;
+        // The tokens that a provider has given must be stored: nothing else has them.
+        if tokio::time::timeout(STORING, broker.refresher().finish()).await.is_err() {
+            tracing::error!("refreshes were still in progress; their outcome is unknown now");
+        }
+        store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// A listener with the address that it is bound to.
+type Listener = (TcpListener, SocketAddr);
+
+/// The listeners of all ports.
+struct Listeners {
+    grpc: Listener,
+    admin: Listener,
+    public: Option<Listener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let grpc = bind("server.address", settings.server.address).await?;
+        let admin = bind("server.admin_address", settings.server.admin_address).await?;
+        let public = match &settings.public.url {
+            Some(_) => Some(bind("public.address", settings.public.address).await?),
+            None => None,
+        };
+        Ok(Self { grpc, admin, public })
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
+    let failed = |source| StartError::Address { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Everything that a vault serves with.
+struct Assembled {
+    settings: Arc<Settings>,
+    vault: Arc<Vault>,
+    tls: Arc<Tls>,
+    listeners: Listeners,
+    metrics: PrometheusHandle,
+    reloader: Reloader,
+    health_check: HealthCheck,
+}
+
+impl Assembled {
+    /// Opens the ports and starts the jobs.
+    fn serve(self) -> Result<Instance, StartError> {
+        let Self { settings, vault, tls, listeners, metrics, reloader, health_check } = self;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.max_decoding_message_size(MAX_HEALTH_MESSAGE);
+        let routes = grpc::routes(&vault, health_service.clone(), settings.server.reflection)?;
+        let gate = Arc::new(Gate::new(Arc::clone(&vault), routes, &settings.limits));
+        let room = Arc::new(AnswerRoom::of_bytes(settings.limits.response_bytes));
+        let (listener, address) = listeners.grpc;
+        let server = Server { listener, tls, gate, room: Arc::clone(&room), limits: settings.limits.clone() };
+        let (ends, ready) = (Ends::default(), Ready::default());
+        let serving = tokio::spawn(server.run(ends.stopping.clone(), settings.server.drain));
+        let admin_routes = http::admin_router(metrics.clone(), health_service, ready.clone());
+        let (store, broker) = (vault.store.clone(), vault.broker.clone());
+        let public_routes =
+            settings.public.url.as_deref().map(|url| http::public_router(Arc::clone(&vault), url));
+        let per_address = settings.public.connections_per_address;
+        let parts = JobParts {
+            settings,
+            vault,
+            metrics,
+            room,
+            reloader,
+            health_check,
+            health: health.clone(),
+            ready,
+        };
+        let mut jobs = Jobs::start(parts, &ends);
+        let (listener, admin_address) = listeners.admin;
+        let acceptor = Acceptor::new(listener, "operators", MAX_ADMIN_CONNECTIONS, MAX_ADMIN_CONNECTIONS / 4);
+        jobs.add("operators", http::serve(acceptor, Protocol::Operators, admin_routes, ends.drained.clone()));
+        let mut public_address = None;
+        if let Some(((listener, address), routes)) = listeners.public.zip(public_routes) {
+            let acceptor = Acceptor::new(listener, "browsers", MAX_PUBLIC_CONNECTIONS, per_address);
+            jobs.add("browsers", http::serve(acceptor, Protocol::Browsers, routes, ends.drained.clone()));
+            public_address = Some(address);
+        }
+        tracing::info!(%address, %admin_address, public_address = public_address.map(tracing::field::display), "serving");
+        Ok(Instance { address, admin_address, public_address, serving, jobs, ends, health, store, broker })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of seconds after a key.
+    fn seconds(file: &str, key: &str) -> u64 {
+        let (_, rest) = file.split_once(key).expect("it is set");
+        let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn a_deployed_vault_is_not_killed_before_refreshes_in_progress_are_stored() {
+        let drain = seconds(include_str!("../deploy/credvault.toml"), "drain_seconds =");
+        // Revocations and events in progress, and the pools of the database.
+        let rest = 10 + 15;
+        let stop = drain + rest + STORING.as_secs();
+        let kubernetes = include_str!("../deploy/kubernetes.yaml");
+        let hook = 5;
+        assert!(seconds(kubernetes, "terminationGracePeriodSeconds:") > hook + stop);
+        assert!(seconds(include_str!("../deploy/compose.yaml"), "stop_grace_period:") > stop);
+    }
+}

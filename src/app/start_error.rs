@@ -1,0 +1,41 @@
+//! Why a vault does not start.
+
+use std::net::SocketAddr;
+
+use credvault_store::OpenError;
+
+use crate::settings::SettingsError;
+
+/// Why a vault does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Settings are wrong, or files that they name are missing or broken.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Files were being written while the vault read them.
+    #[error(
+        "the configuration, certificates, bundles, policies or key files changed while the vault started, so it may have \
+         read only half of them; start again"
+    )]
+    Changing,
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Reflection cannot be built from the descriptors.
+    #[error(transparent)]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// An address cannot be listened on.
+    #[error("{key} = {address} cannot be listened on: {source}")]
+    Address {
+        /// The setting's key.
+        key: &'static str,
+        /// The setting's value.
+        address: SocketAddr,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Metrics cannot be recorded.
+    #[error("metrics cannot be recorded: {0}")]
+    Metrics(String),
+}

@@ -1,0 +1,95 @@
+//! Connections as several commands find and print them, and the settings of new ones.
+
+use anyhow::Context as _;
+
+use super::client::Client;
+use super::failure::Failure;
+use super::output::{Format, Output};
+use crate::proto::v1;
+
+/// Settings from the command line.
+pub(super) fn settings(pairs: &[(String, String)]) -> serde_json::Map<String, serde_json::Value> {
+    pairs.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
+}
+
+/// Numbers and true or false as such, anything else as a text.
+fn setting(text: &str) -> serde_json::Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => value,
+        _ => serde_json::Value::String(text.to_owned()),
+    }
+}
+
+/// Every page of a listing.
+pub(super) async fn all_connections(
+    client: &Client,
+    provider: &str,
+    show_deleted: bool,
+) -> Result<Vec<v1::Connection>, Failure> {
+    let mut all = Vec::new();
+    let mut request = v1::ListConnectionsRequest {
+        page_size: 500,
+        provider: provider.to_owned(),
+        show_deleted,
+        ..Default::default()
+    };
+    loop {
+        let page = client.connections().list_connections(request.clone()).await?.into_inner();
+        all.extend(page.connections);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+const HEADINGS: [&str; 7] = ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "VERSION", "HINTS"];
+
+/// Prints a connection that an answer must have.
+pub(super) fn print_one(
+    connection: Option<v1::Connection>,
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let connection = connection.context("the vault answered without a connection")?;
+    match format {
+        Format::Json => output.json("Connection", &connection),
+        Format::Table => output.table(&HEADINGS, &[row(&connection)]),
+    }
+}
+
+/// Prints connections.
+pub(super) fn print_all(
+    connections: &[v1::Connection],
+    format: Format,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => output.json_list("Connection", connections),
+        Format::Table => output.table(&HEADINGS, &connections.iter().map(row).collect::<Vec<_>>()),
+    }
+}
+
+fn row(connection: &v1::Connection) -> Vec<String> {
+    let state = connection.state().as_str_name().trim_start_matches("CONNECTION_STATE_").to_lowercase();
+    let state = match (&connection.delete_time, connection.enabled) {
+        (Some(_), _) => "deleted".to_owned(),
+        (None, false) => format!("{state}, disabled"),
+        (None, true) => state,
+    };
+    let owner = connection.owner.clone().unwrap_or_default();
+    let owner = match owner.kind() {
+        v1::OwnerKind::User => format!("user {}", owner.user_id),
+        kind => kind.as_str_name().trim_start_matches("OWNER_KIND_").to_lowercase(),
+    };
+    let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
+    vec![
+        connection.id.clone(),
+        connection.provider.clone(),
+        connection.account_name.clone(),
+        owner,
+        state,
+        connection.current_version.to_string(),
+        hints.join(" "),
+    ]
+}

@@ -1,0 +1,39 @@
+//! The routes of the mTLS port: the services, health, and reflection where it is switched on.
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_reflection::server::{Builder, Error};
+
+use crate::proto;
+use crate::service;
+use crate::vault::Vault;
+
+/// The largest message of health and reflection, in bytes.
+pub(crate) const MAX_HEALTH_MESSAGE: usize = 4 * 1024;
+
+/// All routes.
+///
+/// # Errors
+/// Reflection cannot be built from the descriptors.
+pub(crate) fn routes<H: Health>(
+    vault: &Arc<Vault>,
+    health: HealthServer<H>,
+    reflection: bool,
+) -> Result<Router, Error> {
+    let mut routes = service::routes(vault).add_service(health);
+    if reflection {
+        let builder = || {
+            Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Clients in use ask by either version of the protocol.
+        let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);
+        routes = routes.add_service(v1.max_decoding_message_size(MAX_HEALTH_MESSAGE));
+        routes = routes.add_service(v1alpha.max_decoding_message_size(MAX_HEALTH_MESSAGE));
+    }
+    Ok(routes.prepare().into_axum_router())
+}

@@ -1,0 +1,124 @@
+//! The background jobs of a running vault: one table of what runs, how often, and when it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_operations::room::AnswerRoom;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use crate::app::HealthCheck;
+use crate::call::chain;
+use crate::http::Ready;
+use crate::reload::Reloader;
+use crate::service;
+use crate::settings::Settings;
+use crate::telemetry;
+use crate::vault::Vault;
+
+/// How often upkeep does what is due: purges, and deletions of what is past its time.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often each issuer is asked whether its keys are due to be fetched.
+const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When jobs end.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Ends {
+    /// The vault stops: jobs that would begin new work at providers end, for another replica can do that work.
+    pub(crate) stopping: CancellationToken,
+    /// The calls in progress have ended: all other jobs end.
+    pub(crate) drained: CancellationToken,
+}
+
+/// What the jobs work with.
+pub(crate) struct JobParts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) room: Arc<AnswerRoom>,
+    pub(crate) reloader: Reloader,
+    pub(crate) health_check: HealthCheck,
+    pub(crate) health: HealthReporter,
+    pub(crate) ready: Ready,
+}
+
+/// Jobs that were started, by their names.
+#[derive(Default, Debug)]
+pub(crate) struct Jobs(Vec<(&'static str, JoinHandle<()>)>);
+
+impl Jobs {
+    /// Starts the table of jobs.
+    pub(crate) fn start(parts: JobParts, ends: &Ends) -> Self {
+        let JobParts { settings, vault, metrics, room, reloader, health_check, health, ready } = parts;
+        let (stopping, drained) = (|| ends.stopping.clone(), || ends.drained.clone());
+        let mut jobs = Self::default();
+        jobs.add(
+            "metrics",
+            telemetry::keep(metrics, telemetry::UPKEEP, drained(), move || {
+                metrics::gauge!("credvault_response_bytes").set(room.taken() as f64);
+            }),
+        );
+        jobs.add("changed files", reloader.run(settings.server.reload_interval, drained()));
+        jobs.add("upkeep", upkeep(Arc::clone(&vault), drained()));
+        jobs.add("issuer keys", fetch_issuer_keys(Arc::clone(&vault), drained()));
+        jobs.add("health check", health_check.run(health, ready, stopping()));
+        let (broker, end) = (vault.broker.clone(), stopping());
+        jobs.add("refreshes", async move { broker.refresher().run(end).await });
+        let (broker, end) = (vault.broker.clone(), drained());
+        jobs.add("revocations", async move { broker.run_revocations(end).await });
+        let (broker, end) = (vault.broker.clone(), drained());
+        jobs.add("events", async move { broker.run_events(end).await });
+        if let Some(interval) = settings.broker.test_interval {
+            jobs.add("credential tests", service::test_stored(vault, interval, stopping()));
+        }
+        jobs
+    }
+
+    /// Starts one job more.
+    pub(crate) fn add(&mut self, name: &'static str, job: impl Future<Output = ()> + Send + 'static) {
+        self.0.push((name, tokio::spawn(job)));
+    }
+
+    /// Waits until all jobs have ended.
+    pub(crate) async fn ended(self) {
+        for (name, job) in self.0 {
+            if let Err(error) = job.await {
+                tracing::error!(job = name, %error, "a background job ended badly");
+            }
+        }
+    }
+}
+
+/// Runs `work` every `interval`, at once for the first time, until `end`, which drops work in progress.
+pub(crate) async fn every(interval: Duration, end: &CancellationToken, mut work: impl AsyncFnMut()) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while end.run_until_cancelled(ticks.tick()).await.is_some() {
+        end.run_until_cancelled(work()).await;
+    }
+}
+
+/// Does what is due in the database. Dropped half-way, it has done what it has committed.
+async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
+    every(UPKEEP_INTERVAL, &end, async || {
+        vault.forget_idle();
+        match vault.store.upkeep().await {
+            Ok(0) => {}
+            Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
+            Err(error) => tracing::warn!(error = chain(&error), "upkeep failed; it is tried again"),
+        }
+    })
+    .await;
+}
+
+/// Keeps the keys of issuers fresh: each issuer knows when its keys are due.
+async fn fetch_issuer_keys(vault: Arc<Vault>, end: CancellationToken) {
+    every(ISSUER_KEYS_INTERVAL, &end, async || {
+        let now = vault.clock.now();
+        let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
+        futures::future::join_all(refreshing).await;
+    })
+    .await;
+}
