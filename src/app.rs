@@ -1,6 +1,5 @@
 //! A running vault: assembled from its settings, started and stopped in order.
 
-mod health;
 mod identity;
 mod inputs;
 mod start_error;
@@ -18,13 +17,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic_health::server::HealthReporter;
 
-pub(crate) use health::HealthCheck;
 pub(crate) use inputs::Inputs;
 pub use start_error::StartError;
 
 use crate::accept::Acceptor;
 use crate::clock::SharedClock;
 use crate::grpc::{self, Gate, MAX_HEALTH_MESSAGE, Server, Tls};
+use crate::health::HealthCheck;
 use crate::http::{self, Protocol, Ready};
 use crate::jobs::{Ends, JobParts, Jobs};
 use crate::reload::Reloader;

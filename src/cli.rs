@@ -1,5 +1,7 @@
 //! The command line: what there is, and with which code it ends.
 
+mod args;
+
 mod client;
 mod config;
 mod connect;
@@ -19,15 +21,14 @@ mod output;
 mod serve;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::settings::RawSettings;
-use output::{Format, Output};
+use args::ConfigArgs;
+use output::Output;
 
 /// A vault for the third-party credentials of your customers, served to your services over mTLS gRPC.
 #[derive(Parser, Debug)]
@@ -66,37 +67,6 @@ enum Command {
         /// Which shell.
         shell: Shell,
     },
-}
-
-/// Where the configuration comes from.
-#[derive(Args, Debug)]
-struct ConfigArgs {
-    /// The configuration file, TOML or YAML. Without one, environment and flags are all there is.
-    #[arg(long, env = "CREDVAULT_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A setting, such as `server.address=0.0.0.0:7443`. Wins over environment and file. Repeatable.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    overrides: Vec<(String, String)>,
-}
-
-impl ConfigArgs {
-    fn read(&self) -> RawSettings {
-        RawSettings::read(self.config.as_deref(), std::env::vars(), &self.overrides)
-    }
-}
-
-/// How a client command prints.
-#[derive(Args, Debug)]
-struct OutputArgs {
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-}
-
-/// `KEY=VALUE`. The error does not repeat it, for it may be a secret.
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Takes what was given out of a message about the command line, unless it can only be a name: a value that slipped out

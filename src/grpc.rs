@@ -5,6 +5,7 @@ mod listener;
 mod tls;
 
 mod gate;
+mod peer;
 
 mod answer;
 mod arrival;
@@ -13,6 +14,6 @@ mod routes;
 
 pub(crate) use arrival::Arrived;
 pub(crate) use gate::Gate;
-pub(crate) use listener::{Peer, Server};
+pub(crate) use listener::Server;
 pub(crate) use routes::{MAX_HEALTH_MESSAGE, routes};
 pub(crate) use tls::{Tls, certificates, check};

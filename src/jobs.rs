@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
-use crate::app::HealthCheck;
 use crate::call::chain;
+use crate::health::HealthCheck;
 use crate::http::Ready;
+use crate::interval::every;
 use crate::reload::Reloader;
 use crate::service;
 use crate::settings::Settings;
@@ -88,15 +89,6 @@ impl Jobs {
                 tracing::error!(job = name, %error, "a background job ended badly");
             }
         }
-    }
-}
-
-/// Runs `work` every `interval`, at once for the first time, until `end`, which drops work in progress.
-pub(crate) async fn every(interval: Duration, end: &CancellationToken, mut work: impl AsyncFnMut()) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while end.run_until_cancelled(ticks.tick()).await.is_some() {
-        end.run_until_cancelled(work()).await;
     }
 }
 

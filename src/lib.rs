@@ -9,6 +9,8 @@ pub use credvault_proto as proto;
 pub mod settings;
 
 mod app;
+mod health;
+mod interval;
 mod jobs;
 
 mod grpc;

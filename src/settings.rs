@@ -26,14 +26,12 @@ mod telemetry;
 mod file;
 mod origin;
 mod problem;
+mod raw;
 mod read;
 mod show;
 mod value;
 
-use std::path::Path;
-
 use credvault_crypto::RootKeySource;
-use serde::Serialize;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
@@ -45,44 +43,13 @@ use origin::Origins;
 pub(crate) use problem::Problems;
 pub use problem::{Problem, SettingsError};
 pub use public::{Public, PublicSection};
+pub use raw::RawSettings;
 pub use root_key::{Kdf, RootKeySection};
 pub use server::{Server, ServerSection};
 pub use show::Shown;
 pub use store::{Store, StoreSection};
 pub use telemetry::{LogFormat, LogLevel, Telemetry, TelemetrySection};
-
-/// The keys whose values are secret.
-pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
-
-const HOUR_SECONDS: u64 = 3600;
-const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
-const YEAR_SECONDS: u64 = 365 * DAY_SECONDS;
-
-/// The configuration as it was given, with defaults for what was left out.
-#[derive(Serialize, Clone, Default, Debug)]
-pub struct RawSettings {
-    /// Addresses and the server's certificate.
-    pub server: ServerSection,
-    /// How much is served at once.
-    pub limits: LimitsSection,
-    /// The database, and how much each tenant may keep in it.
-    pub store: StoreSection,
-    /// The source of the root key.
-    pub root_key: RootKeySection,
-    /// Which authorities, policies and issuers of tokens the vault trusts.
-    pub identity: IdentitySection,
-    /// Providers that the operator adds.
-    pub catalog: CatalogSection,
-    /// Calls to providers, and how tokens are kept fresh.
-    pub broker: BrokerSection,
-    /// The port for browsers.
-    pub public: PublicSection,
-    /// Logs and traces.
-    pub telemetry: TelemetrySection,
-    /// Where each value came from, and what could not be read.
-    #[serde(skip)]
-    problems: Problems,
-}
+pub use value::SECRETS;
 
 /// The configuration that the program works with. Every value keeps its rules.
 #[derive(Clone, Debug)]
@@ -110,24 +77,6 @@ pub struct Settings {
 }
 
 impl RawSettings {
-    /// Reads all sources. `variables` is the environment, `overrides` are the pairs of `--set`. What cannot be read is
-    /// kept for [`Self::check`] to report.
-    pub fn read(
-        file: Option<&Path>,
-        variables: impl IntoIterator<Item = (String, String)>,
-        overrides: &[(String, String)],
-    ) -> Self {
-        read::read(file, variables, overrides)
-    }
-
-    /// Refuses what could not be read: a broken file, an unknown key, a value of the wrong type.
-    ///
-    /// # Errors
-    /// All that could not be read.
-    pub fn check_reading(&self) -> Result<(), SettingsError> {
-        self.problems.clone().into_result()
-    }
-
     /// Checks every setting.
     ///
     /// # Errors
@@ -156,21 +105,12 @@ impl RawSettings {
         // Without the file, each setting in it seems to be missing.
         if self.problems.lack_the_file() { (settings, self.problems.clone()) } else { (settings, problems) }
     }
-
-    /// Makes relative paths begin at `base`.
-    fn resolve(&mut self, base: &Path) {
-        self.server.resolve(base);
-        self.store.resolve(base);
-        self.root_key.resolve(base);
-        self.identity.resolve(base);
-        self.catalog.resolve(base);
-    }
 }
 
 impl Settings {
     /// No problems yet; those that are added get the origins of these settings.
     pub(crate) fn problems(&self) -> Problems {
-        Problems::new(self.origins.clone())
+        Problems::new(self.origins.clone(), serde_json::Value::Null)
     }
 
     /// Whether the file that these came from still holds what was read.

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::jobs::every;
+use crate::interval::every;
 use crate::settings::{LogFormat, Telemetry};
 
 /// Ends telemetry at the end of the program: spans that wait are sent.

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use credvault_crypto::SystemRandom;
 use credvault_identity::schema_text;
 
-use super::ConfigArgs;
+use super::args::ConfigArgs;
 use super::failure::Failure;
 use super::output::Output;
 use crate::app::Inputs;

@@ -11,10 +11,10 @@ use tonic::Status;
 
 use super::client::{Client, ClientArgs};
 
+use super::args::{OutputArgs, pair};
 use super::failure::Failure;
 use super::lookup::{all_connections, print_one, settings};
 use super::output::Output;
-use super::{OutputArgs, pair};
 use crate::SystemClock;
 use crate::proto::v1;
 use crate::wire::struct_of;

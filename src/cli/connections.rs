@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+use super::args::{OutputArgs, pair};
 use super::client::ClientArgs;
+use super::connect;
 use super::failure::Failure;
 use super::lookup::{all_connections, print_all, print_one, settings};
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
-use super::{OutputArgs, connect, pair};
 use crate::proto::v1;
 use crate::wire::struct_of;
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::OutputArgs;
+use super::args::OutputArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};

@@ -9,7 +9,7 @@ use credvault_crypto::SystemRandom;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::ConfigArgs;
+use super::args::ConfigArgs;
 use super::failure::Failure;
 use super::output::Output;
 use crate::SystemClock;

@@ -18,9 +18,9 @@ use tonic::{Code, Status};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use super::Peer;
 use super::answer::Answer;
 use super::arrival::{Arrived, Arriving};
+use super::peer::Peer;
 use crate::call::{Ticket, record_refusal, tenant_name};
 use crate::settings::Limits;
 use crate::trace::Trace;

@@ -2,7 +2,6 @@
 //! change while connections are open, every limit is explicit, and a connection that is old, or open when the program stops,
 //! gets GOAWAY.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,10 +18,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answer::Unsent;
 use super::gate::Gate;
+use super::peer::Peer;
 use super::tls::Tls;
-
 use crate::accept::{Accepted, Acceptor};
 use crate::settings::Limits;
 use credvault_operations::room::{Account, AnswerRoom, Room, neighbourhood};
@@ -31,18 +29,6 @@ use credvault_operations::room::{Account, AnswerRoom, Room, neighbourhood};
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long an old connection may finish what it has begun.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// Who is at the other end of a connection.
-pub(crate) struct Peer {
-    pub(crate) certificate: PeerCertificate,
-    /// Against which generation of bundles the certificate was last verified.
-    pub(crate) checked: AtomicU64,
-    pub(crate) address: IpAddr,
-    /// Where its answers take their room from.
-    account: Account,
-    /// The answers that it has not read yet.
-    unsent: Arc<Unsent>,
-}
 
 /// The port.
 pub(crate) struct Server {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use credvault_broker::{Guard, NetworkError, RefreshLimits};
 use serde::{Deserialize, Serialize};
 
-use super::HOUR_SECONDS;
 use super::problem::Problems;
+use super::value::HOUR_SECONDS;
 
 /// The longest interval in hours that a setting may have: a leap year.
 const MAX_HOURS: u64 = 24 * 366;

@@ -8,9 +8,8 @@ use credvault_domain::TrustDomain;
 use credvault_identity::{AudienceClaim, IssuerKind, IssuerSettings, KeySource};
 use serde::{Deserialize, Serialize};
 
-use super::YEAR_SECONDS;
 use super::problem::Problems;
-use super::value::{resolve, web_url, word};
+use super::value::{YEAR_SECONDS, resolve, web_url, word};
 
 /// The longest life of a user's token, where the setting is left out.
 const USER_LIFETIME_SECONDS: u64 = 3600;

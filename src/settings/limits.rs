@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::YEAR_SECONDS;
 use super::problem::Problems;
+use super::value::YEAR_SECONDS;
 
 /// The most connections, handshakes or calls at once that a setting may allow.
 const MAX_AT_ONCE: usize = 1_000_000;

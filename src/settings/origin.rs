@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::file::ConfigFile;
+use super::value::SECRETS;
 
 /// Where a value came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,7 +86,7 @@ impl Origins {
 /// for a secret.
 fn key_of(variable: &str) -> Option<String> {
     let key = variable.strip_prefix("CREDVAULT__")?.to_lowercase().replace("__", ".");
-    let secret = key.strip_suffix("_file").filter(|key| super::SECRETS.contains(key));
+    let secret = key.strip_suffix("_file").filter(|key| SECRETS.contains(key));
     Some(secret.map_or_else(|| key.clone(), str::to_owned))
 }
 

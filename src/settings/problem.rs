@@ -5,7 +5,6 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::RawSettings;
 use super::origin::{Origin, Origins, is_within};
 
 /// Something that is wrong with a configuration.
@@ -50,12 +49,14 @@ impl SettingsError {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Problems {
     origins: Origins,
+    /// The defaults by section and name, for messages.
+    defaults: serde_json::Value,
     found: Vec<Problem>,
 }
 
 impl Problems {
-    pub(super) fn new(origins: Origins) -> Self {
-        Self { origins, found: Vec::new() }
+    pub(super) fn new(origins: Origins, defaults: serde_json::Value) -> Self {
+        Self { origins, defaults, found: Vec::new() }
     }
 
     pub(super) fn origins(&self) -> &Origins {
@@ -110,9 +111,13 @@ impl Problems {
             return value;
         }
         let default =
-            default_of(key).map_or_else(String::new, |default| format!("; the default is {default}"));
+            self.default_of(key).map_or_else(String::new, |default| format!("; the default is {default}"));
         self.refuse(key, format!("must be between {} and {}{default}", bounds.start(), bounds.end()));
         *bounds.start()
+    }
+
+    fn default_of(&self, key: &str) -> Option<u64> {
+        key.split('.').try_fold(&self.defaults, |value, name| value.get(name))?.as_u64()
     }
 
     /// A number of seconds within its bounds.
@@ -142,11 +147,4 @@ impl Problems {
     pub(crate) fn into_error(self) -> SettingsError {
         SettingsError(self.found)
     }
-}
-
-/// The default of a number, as text.
-fn default_of(key: &str) -> Option<String> {
-    let defaults = serde_json::to_value(RawSettings::default()).ok()?;
-    let default = key.split('.').try_fold(&defaults, |value, name| value.get(name))?;
-    default.as_u64().map(|number| number.to_string())
 }

@@ -10,15 +10,28 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::file::ConfigFile;
+use super::identity::{IdentitySection, IssuerSection};
 use super::origin::Origins;
 use super::problem::Problems;
-use super::{IdentitySection, IssuerSection, RawSettings, SECRETS};
+use super::raw::RawSettings;
+use super::value::SECRETS;
 
 /// What the name of every variable begins with.
 const PREFIX: &str = "CREDVAULT__";
 
-/// Reads all sources.
-pub(super) fn read(
+impl RawSettings {
+    /// Reads all sources. `variables` is the environment, `overrides` are the pairs of `--set`. What cannot be read is
+    /// kept for [`Self::check`] to report.
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        overrides: &[(String, String)],
+    ) -> Self {
+        read(file, variables, overrides)
+    }
+}
+
+fn read(
     file: Option<&Path>,
     variables: impl IntoIterator<Item = (String, String)>,
     overrides: &[(String, String)],
@@ -29,7 +42,8 @@ pub(super) fn read(
     let flags = overrides.iter().map(|(key, _)| key.as_str());
     let known = file.as_ref().ok().cloned().flatten();
     let origins = Origins::new(flags, variables.keys().map(String::as_str), known.clone());
-    let mut problems = Problems::new(origins);
+    let defaults = serde_json::to_value(RawSettings::default()).unwrap_or_default();
+    let mut problems = Problems::new(origins, defaults);
     if let Err(text) = file {
         problems.refuse_file(text);
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::RawSettings;
 use super::origin::Origin;
+use super::raw::RawSettings;
 
 /// A setting as it is shown.
 #[derive(Clone, PartialEq, Eq, Debug)]

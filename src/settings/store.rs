@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
-use super::value::{hidden, hidden_option};
-use super::{DAY_SECONDS, YEAR_SECONDS, store_url};
+use super::store_url;
+use super::value::{DAY_SECONDS, YEAR_SECONDS, hidden, hidden_option};
 
 /// The longest time-out of the database, in milliseconds: ten minutes.
 const MAX_TIMEOUT_MS: u64 = 10 * 60 * 1000;

@@ -1,4 +1,5 @@
-//! How single values are read and written: one of a few words, an address, a secret that is never shown, a URL.
+//! How single values are read and written: one of a few words, an address, a length of time, a path, a secret that is never
+//! shown, a URL.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer, Serializer};
 use url::{Host, Url};
+
+/// The keys whose values are secret.
+pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
+
+pub(super) const HOUR_SECONDS: u64 = 3600;
+pub(super) const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
+pub(super) const YEAR_SECONDS: u64 = 365 * DAY_SECONDS;
 
 /// One of a few words.
 pub(super) fn word<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> Result<T, D::Error> {

@@ -13,7 +13,7 @@ use tonic_health::server::HealthReporter;
 use crate::call::chain;
 use crate::clock::{Agreement, SharedClock};
 use crate::http::{Readiness, Ready, SERVICES};
-use crate::jobs::every;
+use crate::interval::every;
 
 /// How often the check is made.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(crate) struct HealthCheck {
 }
 
 impl HealthCheck {
-    pub(super) fn new(store: Store, identity: Arc<Identity>, clock: Arc<SharedClock>) -> Self {
+    pub(crate) fn new(store: Store, identity: Arc<Identity>, clock: Arc<SharedClock>) -> Self {
         let begun = Instant::now();
         Self { store, identity, clock, begun, answered: None, agreed: Agreement::Agrees }
     }
@@ -57,7 +57,7 @@ impl HealthCheck {
     }
 
     /// Checks once.
-    pub(super) async fn check(&mut self) -> Readiness {
+    pub(crate) async fn check(&mut self) -> Readiness {
         let asked = self.clock.machine();
         let answer = self.store.ping().await;
         if let (Err(error), true) = (&answer, self.answered != Some(false)) {

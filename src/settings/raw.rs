@@ -1,0 +1,61 @@
+//! The configuration as it was given: every section, where each value came from, and what could not be read.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::broker::BrokerSection;
+use super::catalog::CatalogSection;
+use super::identity::IdentitySection;
+use super::limits::LimitsSection;
+use super::problem::{Problems, SettingsError};
+use super::public::PublicSection;
+use super::root_key::RootKeySection;
+use super::server::ServerSection;
+use super::store::StoreSection;
+use super::telemetry::TelemetrySection;
+
+/// The configuration as it was given, with defaults for what was left out.
+#[derive(Serialize, Clone, Default, Debug)]
+pub struct RawSettings {
+    /// Addresses and the server's certificate.
+    pub server: ServerSection,
+    /// How much is served at once.
+    pub limits: LimitsSection,
+    /// The database, and how much each tenant may keep in it.
+    pub store: StoreSection,
+    /// The source of the root key.
+    pub root_key: RootKeySection,
+    /// Which authorities, policies and issuers of tokens the vault trusts.
+    pub identity: IdentitySection,
+    /// Providers that the operator adds.
+    pub catalog: CatalogSection,
+    /// Calls to providers, and how tokens are kept fresh.
+    pub broker: BrokerSection,
+    /// The port for browsers.
+    pub public: PublicSection,
+    /// Logs and traces.
+    pub telemetry: TelemetrySection,
+    /// Where each value came from, and what could not be read.
+    #[serde(skip)]
+    pub(super) problems: Problems,
+}
+
+impl RawSettings {
+    /// Refuses what could not be read: a broken file, an unknown key, a value of the wrong type.
+    ///
+    /// # Errors
+    /// All that could not be read.
+    pub fn check_reading(&self) -> Result<(), SettingsError> {
+        self.problems.clone().into_result()
+    }
+
+    /// Makes relative paths begin at `base`.
+    pub(super) fn resolve(&mut self, base: &Path) {
+        self.server.resolve(base);
+        self.store.resolve(base);
+        self.root_key.resolve(base);
+        self.identity.resolve(base);
+        self.catalog.resolve(base);
+    }
+}
