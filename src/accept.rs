@@ -1,4 +1,4 @@
-//! Accepting connections: places for all and for each address, and patience with an accept that fails.
+//! Accepts connections, up to a limit for all and a limit for each address. A failed accept never ends the port.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use credvault_operations::room::{Room, Share, neighbourhood};
 
-/// How long is waited after an accept that failed: for want of file descriptors the next would fail at once.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often failures are logged at most.
-const REPORT: Duration = Duration::from_secs(10);
+/// The pause after a failed accept: while file descriptors are missing, the next accept would fail at once.
+const FAILURE_PAUSE: Duration = Duration::from_millis(50);
+/// The shortest time between two log lines about failures.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A listener with places.
+/// A listener with limits of connections.
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    /// What the port is called in metrics and the log.
+    /// The port's name in metrics and the log.
     port: &'static str,
     places: Room<IpAddr>,
     failures: Failures,
@@ -26,17 +26,17 @@ pub(crate) struct Acceptor {
 pub(crate) struct Accepted {
     pub(crate) socket: TcpStream,
     pub(crate) address: IpAddr,
-    /// Its place, free again when this is dropped.
+    /// Its share of the limits, free again when this is dropped.
     pub(crate) place: Share,
 }
 
 impl Acceptor {
-    /// Accepts up to `all` connections at once, up to `each` of an address; 0 means as many as there are.
+    /// Keeps up to `all` connections open, and up to `each` of one address; 0 means up to `all`.
     pub(crate) fn new(listener: TcpListener, port: &'static str, all: usize, each: usize) -> Self {
         Self { listener, port, places: Room::new(all, each), failures: Failures::default() }
     }
 
-    /// The next connection that has a place. Those that have none are closed. Dropped while it waits, it loses none.
+    /// The next connection within the limits; others are closed. No connection is lost if this is dropped while it waits.
     pub(crate) async fn next(&mut self) -> Accepted {
         loop {
             match self.listener.accept().await {
@@ -50,19 +50,19 @@ impl Acceptor {
                         }
                     }
                 }
-                // Out of file descriptors, or a peer that was gone at once: never a reason to stop serving.
+                // File descriptors are missing, or the peer has left at once. Neither is a reason to stop.
                 Err(error) => {
                     if let Some(count) = self.failures.note(Instant::now()) {
                         tracing::warn!(%error, count, port = self.port, "accepting connections failed");
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(FAILURE_PAUSE).await;
                 }
             }
         }
     }
 }
 
-/// Failures since the last report of them.
+/// The failures since the last log line.
 #[derive(Default)]
 struct Failures {
     count: u64,
@@ -70,10 +70,10 @@ struct Failures {
 }
 
 impl Failures {
-    /// Notes one; how many there are to be reported, if it is time to.
+    /// Counts a failure. Returns how many to report, if it is time to report them.
     fn note(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
-        if self.reported.is_some_and(|reported| now - reported < REPORT) {
+        if self.reported.is_some_and(|reported| now - reported < REPORT_INTERVAL) {
             return None;
         }
         self.reported = Some(now);
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn failures_are_reported_once_an_interval_with_their_count() {
         let (mut failures, begin) = (Failures::default(), Instant::now());
-        let reports: Vec<_> = (0..400).filter_map(|i| failures.note(begin + PAUSE * i)).collect();
+        let reports: Vec<_> = (0..400).filter_map(|i| failures.note(begin + FAILURE_PAUSE * i)).collect();
         assert_eq!(reports, [1, 200]);
     }
 }

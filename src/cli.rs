@@ -1,4 +1,4 @@
-//! The command line: what there is, and with which code it ends.
+//! The command line: its commands, and the exit code of each outcome.
 
 mod args;
 
@@ -69,8 +69,8 @@ enum Command {
     },
 }
 
-/// Takes what was given out of a message about the command line, unless it can only be a name: a value that slipped out
-/// of its place may be a secret.
+/// Removes given values from a message about the command line, unless they can only be names: a value in the wrong place
+/// may be a secret.
 fn without_values(mut error: clap::Error) -> clap::Error {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
         let Some(ContextValue::String(given)) = error.get(kind) else { continue };
@@ -85,13 +85,13 @@ fn without_values(mut error: clap::Error) -> clap::Error {
 
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // Fails only if there is one already, which serves as well.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let error = without_values(error);
-            // Help and version are no errors. A failure to print them has nobody to be told.
+            // Help and version are no errors. A failure to print cannot be reported.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }

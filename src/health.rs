@@ -56,7 +56,7 @@ impl HealthCheck {
         ready.set(Readiness::NotReady("the vault is stopping".to_owned()));
     }
 
-    /// Checks once.
+    /// Makes one check and logs what has changed.
     pub(crate) async fn check(&mut self) -> Readiness {
         let asked = self.clock.machine();
         let answer = self.store.ping().await;

@@ -17,8 +17,8 @@ use crate::files::read_private;
 use crate::grpc::{Tls, certificates};
 use crate::settings::{self, Settings};
 
-/// The moment after which a file that is being written shows something else.
-const SETTLE: Duration = Duration::from_millis(500);
+/// The time between two reads of a changed file. A file that is still being written shows something else then.
+const SETTLE_TIME: Duration = Duration::from_millis(500);
 
 /// The server's certificate chain and key, PEM.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,8 +116,8 @@ fn parsable(files: &[(String, String)]) -> Vec<PolicyFile> {
     files.iter().map(|(name, text)| PolicyFile { name: name.clone(), text: text.clone() }).collect()
 }
 
-/// What was last tried of one kind of file, so that only a change is tried; and what it was when it was looked at last,
-/// so that only what two looks agree on is tried: half of a file may be sound, and lack the last of its policies.
+/// One kind of file: the contents that were tried last, so that only a change is tried; and the contents of the last read,
+/// so that only contents that two reads agree on are tried. Half of a file may be sound and lack the last of its policies.
 struct Part<M> {
     name: &'static str,
     tried: Result<M, String>,
@@ -129,7 +129,7 @@ impl<M: PartialEq> Part<M> {
         Self { name, tried, seen: None }
     }
 
-    /// Tries what was `read` if it is new and was the same at the last look. Tells whether another look is wanted.
+    /// Tries the contents if they are new and were the same at the last read. Returns whether another read is needed soon.
     fn check(&mut self, read: Result<M, String>, apply: impl FnOnce(&M) -> Result<(), String>) -> bool {
         if read == self.tried {
             self.seen = None;
@@ -153,7 +153,7 @@ impl<M: PartialEq> Part<M> {
     }
 }
 
-/// Watches all files.
+/// Watches all files that the settings name.
 pub(crate) struct Reloader {
     settings: Arc<Settings>,
     identity: Arc<Identity>,
@@ -189,7 +189,7 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files. Tells whether another look is wanted soon.
+    /// Reads the files. Returns whether another read is needed soon.
     fn check(&mut self) -> bool {
         let Self { settings, identity, tls, server, bundles, policies, keys, root_id, root_key } = self;
         let now = FileContents::read(settings);
@@ -244,7 +244,7 @@ impl Reloader {
             match checked.await {
                 Ok((reloader, again)) => {
                     self = reloader;
-                    wait = if again { SETTLE.min(interval) } else { interval };
+                    wait = if again { SETTLE_TIME.min(interval) } else { interval };
                 }
                 Err(error) => return tracing::error!(%error, "changed files are not noticed any more"),
             }

@@ -22,10 +22,10 @@ use crate::trace;
 
 /// Where `credvault dev` leaves a profile, seen from where it was started.
 const DEV_PROFILE: &str = "credvault-dev/profile.toml";
-/// How long a command waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a command waits for a response.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Which vault to call, and as whom.
+/// Which vault to call, and as which caller.
 #[derive(Args, Debug)]
 pub(super) struct ClientArgs {
     /// A profile: address, certificates, tenant. Without one, that of `credvault dev` in this folder.
@@ -119,7 +119,7 @@ impl tonic::service::Interceptor for Headers {
             request.metadata_mut().insert(*name, value.clone());
         }
         request.metadata_mut().as_mut().extend(trace::outgoing());
-        request.set_timeout(PATIENCE);
+        request.set_timeout(CALL_TIMEOUT);
         Ok(request)
     }
 }
@@ -132,7 +132,7 @@ impl Client {
             .ca_certificate(Certificate::from_pem(read(&profile.authority)?))
             .identity(Identity::from_pem(read(&profile.certificate)?, read(&profile.key)?));
         let endpoint = Endpoint::from_shared(profile.address.clone())
-            .and_then(|endpoint| endpoint.connect_timeout(PATIENCE).tls_config(tls));
+            .and_then(|endpoint| endpoint.connect_timeout(CALL_TIMEOUT).tls_config(tls));
         let endpoint =
             endpoint.map_err(|error| Failure::Usage(format!("the profile's address: {}", chain(&error))))?;
         let channel = endpoint.connect().await.map_err(|error| {

@@ -1,5 +1,5 @@
-//! `connections connect`: a consent from the command line. The person opens an address and confirms there; the vault
-//! completes it, and this waits for that.
+//! `connections connect`: a consent from the command line. The command prints an address, waits while a person opens it and
+//! confirms there, and reports how it ended.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::SystemClock;
 use crate::proto::v1;
 use crate::wire::struct_of;
 
-/// How often it looks whether the account is connected.
-const LOOK: Duration = Duration::from_secs(1);
-/// In which of these looks it reads the log as well, each of which is on record.
-const LOG: u32 = 5;
+/// How often the command asks whether the account is connected.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Every so many polls the command reads the audit log, too; each such read is on record.
+const POLLS_PER_LOG_READ: u32 = 5;
 
 #[derive(Args, Debug)]
 pub(super) struct ConnectArgs {
@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
     let begun = match arguments.begin(&client, &connection.id).await {
         Ok(begun) => begun,
         Err(failure) => {
-            // No consent can come, so a connection that was made for it is taken back.
+            // No consent can follow, so a connection that was created for it is deleted again.
             if new {
                 undo(&client, &connection.id).await?;
             }
@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: ConnectArgs, output: &mut Output) -> Result<(
     print_one(Some(connected), arguments.output.output, output)
 }
 
-/// Takes back a connection that was made a moment ago.
+/// Deletes a connection that was created a moment ago.
 async fn undo(client: &Client, id: &str) -> Result<(), Failure> {
     let delete = v1::DeleteConnectionRequest { connection_id: id.to_owned(), ..Default::default() };
     client.connections().delete_connection(delete).await?;
@@ -106,10 +106,10 @@ impl ConnectArgs {
         Ok(begun)
     }
 
-    /// The connection of that name, made if there is none, and whether it was made.
+    /// The connection of that name, and whether it was created by this call.
     async fn connection(&self, client: &Client) -> Result<(v1::Connection, bool), Failure> {
         let all = all_connections(client, &self.provider, false).await?;
-        // Another user's is not the one that is meant, though it may be seen.
+        // The caller may see connections of other users, and means none of them.
         let owned = |connection: &v1::Connection| {
             let owner = connection.owner.clone().unwrap_or_default();
             owner.kind() != v1::OwnerKind::User || Some(&owner.user_id) == client.user()
@@ -151,8 +151,8 @@ impl ConnectArgs {
     }
 }
 
-/// Whether the consent that is over at `until` has ended without an account. A connection that works does not show that,
-/// for it goes on working; the log does, to those who may read it.
+/// Whether the consent that expires at `until` has ended without an account. A connection that works does not show that,
+/// for it continues to work; the audit log does, if the caller may read it.
 async fn declined(client: &Client, id: &str, until: i64) -> bool {
     let began = prost_types::Timestamp { seconds: until.saturating_sub(600), nanos: 0 };
     let filter = v1::AuditFilter {
@@ -164,23 +164,23 @@ async fn declined(client: &Client, id: &str, until: i64) -> bool {
     };
     let request = v1::ListAuditEventsRequest { filter: Some(filter), page_size: 20, ..Default::default() };
     let last = client.audit().list_audit_events(request).await.map(|answer| answer.into_inner().events);
-    // Who may not read the log waits until the time is over.
+    // A caller who may not read the log waits until the consent expires.
     last.unwrap_or_default()
         .iter()
         .any(|event| matches!(event.reason.as_str(), "CONSENT_DENIED" | "CONSENT_FAILED" | "STATE_MISSING"))
 }
 
-/// Waits until the consent has come, or will not come any more.
+/// Waits until the consent has connected the account, or has ended without it.
 async fn connected(client: &Client, before: &v1::Connection, until: i64) -> Result<v1::Connection, Failure> {
     for look in 1_u32.. {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let request = v1::GetConnectionRequest { connection_id: before.id.clone() };
         let now = client.connections().get_connection(request).await?.into_inner();
         let now = now.connection.context("the vault answered without a connection")?;
         if now.current_version > before.current_version && now.state() == v1::ConnectionState::Connected {
             return Ok(now);
         }
-        let worked = before.current_version > 0 && look.is_multiple_of(LOG);
+        let worked = before.current_version > 0 && look.is_multiple_of(POLLS_PER_LOG_READ);
         if now.state() == v1::ConnectionState::Disconnected
             || (worked && declined(client, &before.id, until).await)
         {

@@ -61,7 +61,7 @@ pub(super) struct ListArgs {
     /// Only at this provider.
     #[arg(long)]
     provider: Option<String>,
-    /// Deleted ones, too.
+    /// Show deleted connections, too.
     #[arg(long)]
     show_deleted: bool,
     #[command(flatten)]
@@ -125,7 +125,7 @@ impl CreateArgs {
         })
     }
 
-    /// The secret fields. They come from files only: a command line is visible to everybody on the machine.
+    /// The secret fields. They come from files only: a command line is visible to every user of the machine.
     fn fields(&self) -> Result<BTreeMap<String, String>, Failure> {
         let mut fields = BTreeMap::new();
         if let Some(path) = &self.secrets {

@@ -25,12 +25,12 @@ pub(super) enum Failure {
     Usage(String),
     /// The configuration is wrong.
     Settings(SettingsError),
-    /// The vault said no. Boxed, for it is large.
+    /// The vault refused the call. Boxed, because it is large.
     Status(Box<Status>),
-    /// Anything else.
+    /// Any other failure, which ends with code 1.
     Unexpected(anyhow::Error),
-    /// Nobody reads the output any more: nothing to say, and to nobody.
-    Unheard,
+    /// The reader of the output has closed it, so there is nothing to report.
+    OutputClosed,
 }
 
 impl Failure {
@@ -41,9 +41,9 @@ impl Failure {
             Self::Settings(error) => (listed(&error), USAGE),
             Self::Status(status) => (describe(&status), code_of(&status)),
             Self::Unexpected(error) => (crate::call::chain(error.as_ref()), UNEXPECTED),
-            Self::Unheard => return ExitCode::SUCCESS,
+            Self::OutputClosed => return ExitCode::SUCCESS,
         };
-        // If nobody reads it, the code still tells.
+        // If standard error is closed, the exit code still tells.
         let _ = writeln!(std::io::stderr(), "error: {text}");
         ExitCode::from(code)
     }
@@ -121,7 +121,7 @@ impl From<anyhow::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Self::Unheard,
+            std::io::ErrorKind::BrokenPipe => Self::OutputClosed,
             _ => Self::Unexpected(error.into()),
         }
     }

@@ -1,5 +1,5 @@
-//! The way out of an answer: its bytes hold their share of the room until they were sent or dropped, and a client that
-//! leaves an answer unread for too long loses its connection.
+//! The body of a response: its bytes hold their share of memory until they are sent or dropped, and a client that leaves a
+//! response unread for too long loses its connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use tonic::body::Body;
 
 use credvault_operations::room::{Account, Share};
 
-/// What a connection has not sent yet.
+/// The responses that a connection has not sent yet.
 ///
-/// Time is cut into turns, and answers are counted by the turn in which they began. At the end of a turn none may be
-/// left of the turn before: such a one waits for a turn at least, and for two at most. That costs two additions for each
-/// answer, and no timer.
+/// Time is cut into turns, and each response counts in the turn in which it began. At the end of a turn, no response of
+/// the turn before may be left: it would have waited for at least one turn and at most two. That costs two additions for
+/// each response, and no timer.
 #[derive(Default)]
 pub(super) struct Unsent {
     turn: AtomicUsize,
@@ -37,15 +37,15 @@ impl Unsent {
         self.begun[turn].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Ends the turn; whether something is left of the one before.
+    /// Ends the turn. Returns whether a response of the turn before is left.
     fn is_overdue(&self) -> bool {
         let turn = self.turn.load(Ordering::Relaxed);
-        // The turn that begins counts where the one before the last did, which is empty, or the connection has ended.
+        // The new turn reuses the counter of the turn before the last. It is zero, or the connection would have ended.
         self.turn.store(turn.wrapping_add(1) % 3, Ordering::Relaxed);
         self.begun[(turn + 2) % 3].load(Ordering::Relaxed) > 0
     }
 
-    /// Ends once an answer has waited for its client for longer than `turn`.
+    /// Ends once a response has waited for its client for longer than `turn`.
     pub(super) async fn overdue(&self, turn: Duration) {
         let mut ticks = tokio::time::interval(turn);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -58,7 +58,7 @@ impl Unsent {
     }
 }
 
-/// Bytes on their way, with what they hold.
+/// Bytes to be sent, with the memory that they hold.
 pub(crate) struct Sending {
     bytes: Bytes,
     _held: Arc<Held>,
@@ -90,12 +90,12 @@ impl Buf for Sending {
     }
 }
 
-/// The body of an answer.
+/// The body of a response, with its share of memory.
 pub(crate) struct Answer {
     body: Body,
     account: Account,
     unsent: Arc<Unsent>,
-    /// The call's share, for its one message. What comes without one, such as a stream, takes a share for each piece.
+    /// The call's share, for its one message. A body without it, such as a stream, takes a share for each piece.
     share: Option<Arc<Share>>,
 }
 
@@ -130,7 +130,7 @@ impl http_body::Body for Answer {
         };
         let share = self.share.clone().or_else(|| self.account.try_take(frame.len()).map(Arc::new));
         let Some(share) = share else {
-            let unread = "the client has not read what it was sent before";
+            let unread = "the client has not read the responses before this one";
             return Poll::Ready(Some(Err(Status::resource_exhausted(unread))));
         };
         let held = Held { _share: share, unsent: Arc::clone(&self.unsent), turn: self.unsent.begin() };

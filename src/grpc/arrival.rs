@@ -1,6 +1,6 @@
-//! The way in of a message: what it has, or says that it will have, beyond its first bytes takes a share of the room that
-//! answers have, too, and holds it as long as the call lasts. Counting calls does not bound memory: one message may be as
-//! large as a thousand others.
+//! The body of a request: its announced or received bytes beyond the first ones take a share of the memory for responses,
+//! and hold it as long as the call lasts. A limit on calls does not bound memory: one message can be as large as a thousand
+//! others.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,13 @@ use prost::bytes::Bytes;
 use crate::service::MAX_REQUEST;
 use credvault_operations::room::{Account, Share};
 
-/// What every message may have without a share: most fit.
-const FREE: usize = 16 * 1024;
-/// What stands before a message: a byte for compression, and its length
+/// The bytes that every message has without a share; most messages need no more.
+const FREE_BYTES: usize = 16 * 1024;
+/// The prefix of a message: a byte for compression, and its length
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-const PREFIX: usize = 5;
+const PREFIX_BYTES: usize = 5;
 
-/// What a call's message holds.
+/// The share that a call's message holds.
 #[derive(Default)]
 pub(crate) struct Arrived {
     share: Mutex<Option<Share>>,
@@ -28,7 +28,7 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
-    /// Whether there was no room for it.
+    /// Whether there was no memory for the message.
     pub(super) fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
@@ -42,7 +42,7 @@ impl Arrived {
     }
 }
 
-/// A message on its way in.
+/// A message that is being received.
 pub(super) struct Arriving {
     body: Incoming,
     account: Account,
@@ -55,7 +55,7 @@ impl Arriving {
         Self { body, account, arrived, size: Size::default() }
     }
 
-    /// Takes a share for what has come. Whether there is room.
+    /// Takes a share for received bytes. Returns whether there was memory.
     fn admit(&mut self, data: &[u8]) -> bool {
         let more = self.size.grow(data);
         if more == 0 {
@@ -65,25 +65,25 @@ impl Arriving {
     }
 }
 
-/// How large a message is, as far as it is known.
+/// The size of a message, as far as it is known.
 #[derive(Default)]
 struct Size {
-    prefix: [u8; PREFIX],
+    prefix: [u8; PREFIX_BYTES],
     seen: usize,
     counted: usize,
 }
 
 impl Size {
-    /// How many bytes more need a share, now that these have come. What the message says that it will have counts at once:
-    /// that much is set aside by who reads it.
+    /// How many bytes more need a share once `data` has arrived. The announced length counts at once, because the decoder
+    /// reserves that much.
     fn grow(&mut self, data: &[u8]) -> usize {
         self.prefix.iter_mut().skip(self.seen).zip(data).for_each(|(place, byte)| *place = *byte);
         self.seen += data.len();
         let [_, a, b, c, d] = self.prefix;
-        let said = if self.seen < PREFIX { 0 } else { u32::from_be_bytes([a, b, c, d]) as usize };
-        // Who reads refuses what says that it is larger.
-        let said = if said > MAX_REQUEST { 0 } else { said + PREFIX };
-        let beyond = self.seen.max(said).saturating_sub(FREE);
+        let said = if self.seen < PREFIX_BYTES { 0 } else { u32::from_be_bytes([a, b, c, d]) as usize };
+        // The decoder refuses a message that announces more.
+        let said = if said > MAX_REQUEST { 0 } else { said + PREFIX_BYTES };
+        let beyond = self.seen.max(said).saturating_sub(FREE_BYTES);
         let more = beyond.saturating_sub(self.counted);
         self.counted += more;
         more
@@ -101,7 +101,7 @@ impl Body for Arriving {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else { return Poll::Ready(None) };
         if frame.data_ref().is_some_and(|data| !self.admit(data)) {
             self.arrived.refused.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err("there is no room for the message".into())));
+            return Poll::Ready(Some(Err("there is no memory for the message".into())));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -119,7 +119,7 @@ impl Body for Arriving {
 mod tests {
     use super::*;
 
-    /// What each of these parts of a message takes.
+    /// The bytes that each part of a message takes.
     fn taken(parts: &[&[u8]]) -> Vec<usize> {
         let mut size = Size::default();
         parts.iter().map(|part| size.grow(part)).collect()
@@ -128,13 +128,13 @@ mod tests {
     #[test]
     fn what_a_message_says_that_it_will_have_counts_before_it_is_there() {
         let said = 200_000_u32.to_be_bytes();
-        let beyond = 200_000 + PREFIX - FREE;
+        let beyond = 200_000 + PREFIX_BYTES - FREE_BYTES;
         assert_eq!(taken(&[&[0, said[0], said[1], said[2], said[3]], &[1; 7]]), [beyond, 0]);
         assert_eq!(taken(&[&[0], &said[..2], &said[2..], &vec![1; 200_000]]), [0, 0, beyond, 0]);
-        // More than it says, or more than is read, counts as it comes.
-        assert_eq!(taken(&[&[0; PREFIX], &[1; FREE]]), [0, PREFIX]);
+        // Bytes beyond the announced length, or beyond the limit of the decoder, count as they arrive.
+        assert_eq!(taken(&[&[0; PREFIX_BYTES], &[1; FREE_BYTES]]), [0, PREFIX_BYTES]);
         let much = u32::MAX.to_be_bytes();
-        assert_eq!(taken(&[&[0, much[0], much[1], much[2], much[3]], &[1; FREE]]), [0, PREFIX]);
+        assert_eq!(taken(&[&[0, much[0], much[1], much[2], much[3]], &[1; FREE_BYTES]]), [0, PREFIX_BYTES]);
         assert_eq!(taken(&[&[0, 0, 0, 0, 9], &[1; 9]]), [0, 0]);
     }
 }

@@ -25,12 +25,12 @@ use crate::accept::{Accepted, Acceptor};
 use crate::settings::Limits;
 use credvault_operations::room::{Account, AnswerRoom, Room, neighbourhood};
 
-/// How long a TLS handshake may take, waiting for its turn included.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long an old connection may finish what it has begun.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take, including the wait for its turn.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long calls in progress on an old connection may take.
+const OLD_CONNECTION_GRACE: Duration = Duration::from_secs(30);
 
-/// The port.
+/// The mTLS port with everything that it serves with.
 pub(crate) struct Server {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Arc<Tls>,
@@ -71,7 +71,7 @@ impl Server {
                     () = peer.unsent.overdue(wait) => {
                         metrics::counter!("credvault_unread_connections_total").increment(1);
                         let service = peer.certificate.service().map(tracing::field::display);
-                        tracing::warn!(service, "a connection was ended: its client did not read an answer");
+                        tracing::warn!(service, "a connection was closed: its client did not read a response");
                     }
                 }
                 metrics::gauge!("credvault_connections").decrement(1);
@@ -87,19 +87,19 @@ impl Server {
     }
 }
 
-/// The age at which a connection ends: give or take a tenth, so that not all clients reconnect at once.
+/// The age at which a connection gets GOAWAY: plus or minus a tenth, so that not all clients reconnect at once.
 fn age(limits: &Limits) -> Duration {
     let mut random = [0; 1];
-    // Without randomness every connection gets the same age, which serves as well.
+    // Without randomness every connection gets the same age.
     let _ = SystemRandom.fill(&mut random);
     let jitter = 0.9 + 0.2 * f64::from(random[0]) / 255.0;
     limits.max_connection_age.mul_f64(jitter)
 }
 
 async fn handshake(socket: TcpStream, tls: &Tls, turns: &Account) -> Option<TlsStream<TcpStream>> {
-    // Without it every small answer waits for the peer's delayed acknowledgement.
+    // With Nagle's algorithm, every small response would wait for the peer's delayed acknowledgement.
     socket.set_nodelay(true).ok()?;
-    let until = tokio::time::Instant::now() + HANDSHAKE;
+    let until = tokio::time::Instant::now() + HANDSHAKE_TIMEOUT;
     let failure = match turns.take(1, until).await {
         Some(_turn) => {
             let shaking = TlsAcceptor::from(tls.current()).accept(socket);
@@ -109,7 +109,7 @@ async fn handshake(socket: TcpStream, tls: &Tls, turns: &Account) -> Option<TlsS
                 Err(_) => "it took too long".to_owned(),
             }
         }
-        None => "too many others were under way".to_owned(),
+        None => "too many other handshakes were in progress".to_owned(),
     };
     metrics::counter!("credvault_handshake_failures_total").increment(1);
     tracing::info!(error = failure, "a TLS handshake failed");
@@ -121,7 +121,7 @@ fn chain(stream: &TlsStream<TcpStream>) -> Vec<CertificateDer<'static>> {
     certificates.iter().map(|certificate| certificate.clone().into_owned()).collect()
 }
 
-/// Serves one connection until it ends, gets too old, or the program stops; `cut` ends it without further ado.
+/// Serves one connection until it ends, gets too old, or the program stops; `cut` closes it at once.
 async fn drive(
     stream: TlsStream<TcpStream>,
     gate: Arc<Gate>,
@@ -146,9 +146,9 @@ async fn drive(
         Some(result) => result,
         None => {
             connection.as_mut().graceful_shutdown();
-            // While the program stops, the time to drain is the limit; an old connection has a limit of its own.
+            // An old connection has a limit of its own; while the program stops, the time to drain is the limit.
             let grace = async {
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(OLD_CONNECTION_GRACE).await;
                 if stop.is_cancelled() {
                     std::future::pending::<()>().await;
                 }

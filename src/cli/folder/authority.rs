@@ -22,7 +22,7 @@ pub(super) struct Authority {
     begins: OffsetDateTime,
 }
 
-/// How long certificates of a dev folder last: it is for a laptop, where nobody renews them.
+/// How long certificates of a dev folder last: it is for a laptop, where no job renews them.
 const LIFETIME: Duration = Duration::days(3650);
 
 fn begins(now: Timestamp) -> anyhow::Result<OffsetDateTime> {
@@ -31,7 +31,7 @@ fn begins(now: Timestamp) -> anyhow::Result<OffsetDateTime> {
 }
 
 impl Authority {
-    /// Makes an authority.
+    /// Generates a new authority.
     pub(super) fn generate(now: Timestamp) -> anyhow::Result<Issued> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::<String>::new())?;
