@@ -13,7 +13,7 @@ use tonic_health::server::HealthReporter;
 use crate::call::chain;
 use crate::clock::{Agreement, SharedClock};
 use crate::http::{Readiness, Ready, SERVICES};
-use crate::interval::every;
+use crate::interval::Ticks;
 
 /// How often the check is made.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -40,7 +40,8 @@ impl HealthCheck {
     /// Checks again and again until the vault stops.
     pub(crate) async fn run(mut self, health: HealthReporter, ready: Ready, stop: CancellationToken) {
         let mut before = None;
-        every(INTERVAL, &stop, async || {
+        let mut ticks = Ticks::every(INTERVAL, stop);
+        while ticks.next().await {
             let readiness = self.check().await;
             let serves = matches!(readiness, Readiness::Ready(_));
             if before != Some(serves) {
@@ -51,8 +52,7 @@ impl HealthCheck {
                 before = Some(serves);
             }
             ready.set(readiness);
-        })
-        .await;
+        }
         ready.set(Readiness::NotReady("the vault is stopping".to_owned()));
     }
 

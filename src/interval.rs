@@ -1,14 +1,31 @@
-//! The one loop for what runs at an interval.
+//! The one loop for what runs at an interval: `while ticks.next().await { … }`.
 
 use std::time::Duration;
 
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// Runs `work` every `interval`, at once for the first time, until `end`, which drops work in progress.
-pub(crate) async fn every(interval: Duration, end: &CancellationToken, mut work: impl AsyncFnMut()) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while end.run_until_cancelled(ticks.tick()).await.is_some() {
-        end.run_until_cancelled(work()).await;
+/// Ticks at an interval until an end.
+pub(crate) struct Ticks {
+    interval: Interval,
+    end: CancellationToken,
+}
+
+impl Ticks {
+    /// The first tick is due at once, each further one a `period` after the tick before.
+    pub(crate) fn every(period: Duration, end: CancellationToken) -> Self {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { interval, end }
+    }
+
+    /// Waits for the next tick. Returns `false` at the end.
+    pub(crate) async fn next(&mut self) -> bool {
+        self.end.run_until_cancelled(self.interval.tick()).await.is_some()
+    }
+
+    /// Does work that the end may drop half-way. Returns `None` if it did.
+    pub(crate) async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.end.run_until_cancelled(work).await
     }
 }

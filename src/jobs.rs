@@ -12,7 +12,7 @@ use tonic_health::server::HealthReporter;
 use crate::call::chain;
 use crate::health::HealthCheck;
 use crate::http::Ready;
-use crate::interval::every;
+use crate::interval::Ticks;
 use crate::reload::Reloader;
 use crate::service;
 use crate::settings::Settings;
@@ -94,23 +94,23 @@ impl Jobs {
 
 /// Does what is due in the database. Dropped half-way, it has done what it has committed.
 async fn upkeep(vault: Arc<Vault>, end: CancellationToken) {
-    every(UPKEEP_INTERVAL, &end, async || {
+    let mut ticks = Ticks::every(UPKEEP_INTERVAL, end);
+    while ticks.next().await {
         vault.forget_idle();
-        match vault.store.upkeep().await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
-            Err(error) => tracing::warn!(error = chain(&error), "upkeep failed; it is tried again"),
+        match ticks.unless_ended(vault.store.upkeep()).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(purged)) => tracing::info!(purged, "deleted connections were purged"),
+            Some(Err(error)) => tracing::warn!(error = chain(&error), "upkeep failed; it is tried again"),
         }
-    })
-    .await;
+    }
 }
 
 /// Keeps the keys of issuers fresh: each issuer knows when its keys are due.
 async fn fetch_issuer_keys(vault: Arc<Vault>, end: CancellationToken) {
-    every(ISSUER_KEYS_INTERVAL, &end, async || {
+    let mut ticks = Ticks::every(ISSUER_KEYS_INTERVAL, end);
+    while ticks.next().await {
         let now = vault.clock.now();
         let refreshing = vault.identity.issuers().iter().map(|issuer| issuer.refresh(now));
-        futures::future::join_all(refreshing).await;
-    })
-    .await;
+        ticks.unless_ended(futures::future::join_all(refreshing)).await;
+    }
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::interval::every;
+use crate::interval::Ticks;
 use crate::settings::{LogFormat, Telemetry};
 
 /// Ends telemetry at the end of the program: spans that wait are sent.
@@ -108,11 +108,11 @@ pub(crate) async fn keep(
     end: CancellationToken,
     look: impl Fn(),
 ) {
-    every(interval, &end, async || {
+    let mut ticks = Ticks::every(interval, end);
+    while ticks.next().await {
         look();
         metrics.run_upkeep();
-    })
-    .await;
+    }
 }
 
 #[cfg(test)]
