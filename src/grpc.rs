@@ -12,7 +12,7 @@ mod arrival;
 
 mod routes;
 
-pub(crate) use arrival::Arrived;
+pub(crate) use arrival::{Arrived, MAX_REQUEST};
 pub(crate) use gate::Gate;
 pub(crate) use listener::Server;
 pub(crate) use routes::{MAX_HEALTH_MESSAGE, routes};

@@ -12,7 +12,7 @@ mod vault;
 
 use std::sync::Arc;
 
-use credvault_operations::{Context, Recorded, Refusal};
+use credvault_operations::Context;
 use tonic::service::Routes;
 
 use crate::proto::v1::admin_service_server::AdminServiceServer;
@@ -22,34 +22,10 @@ use crate::proto::v1::vault_service_server::VaultServiceServer;
 
 pub(crate) use frame::Ticket;
 
-/// The largest request, in bytes.
-pub(crate) const MAX_REQUEST: usize = 256 * 1024;
+use crate::grpc::MAX_REQUEST;
+
 /// The largest response, in bytes: what gRPC clients accept by default. Pages and batches end well before it.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
-
-/// What a handler answers.
-type Answer<T> = Result<Recorded<T>, Refusal>;
-
-/// Implements a generated service trait: each RPC runs the handler of its name in the frame of a call.
-macro_rules! rpcs {
-    ($service:ty, $trait:path, $($rpc:ident: $request:ident -> $response:ident,)*) => {
-        #[tonic::async_trait]
-        impl $trait for $service {
-            $(
-                async fn $rpc(
-                    &self,
-                    request: tonic::Request<v1::$request>,
-                ) -> Result<tonic::Response<v1::$response>, tonic::Status> {
-                    crate::service::frame::serve(&self.0, request, |call, message| {
-                        Box::pin($rpc(call, message))
-                    })
-                    .await
-                }
-            )*
-        }
-    };
-}
-use rpcs;
 
 /// All RPCs.
 pub(crate) fn routes(context: &Arc<Context>) -> Routes {

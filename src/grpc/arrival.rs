@@ -11,9 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use prost::bytes::Bytes;
 
-use crate::service::MAX_REQUEST;
 use credvault_operations::room::{Account, Share};
 
+/// The largest request, in bytes.
+pub(crate) const MAX_REQUEST: usize = 256 * 1024;
 /// The bytes that every message has without a share; most messages need no more.
 const FREE_BYTES: usize = 16 * 1024;
 /// The prefix of a message: a byte for compression, and its length

@@ -11,7 +11,7 @@ use super::events::{
     delete_event_endpoint, list_event_deliveries, list_event_endpoints, put_event_endpoint,
     retry_event_delivery, test_event_endpoint,
 };
-use super::{Answer, rpcs};
+use super::frame::{Answer, rpcs};
 use crate::proto::v1;
 use crate::wire;
 

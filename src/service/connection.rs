@@ -6,7 +6,7 @@ use credvault_operations::{Call, Context, connections, providers, tokens};
 use prost::Message as _;
 
 use super::consents::{begin_authorization, complete_authorization};
-use super::{Answer, rpcs};
+use super::frame::{Answer, rpcs};
 use crate::proto::v1;
 use crate::wire;
 

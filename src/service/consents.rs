@@ -2,7 +2,7 @@
 
 use credvault_operations::{Call, consents};
 
-use super::Answer;
+use super::frame::Answer;
 use crate::proto::v1;
 use crate::wire;
 

@@ -5,16 +5,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_identity::Caller;
-use credvault_operations::{Call, Context, Entry, Refusal, run};
+use credvault_operations::{Call, Context, Entry, Recorded, Refusal, run};
 use credvault_store::Turn;
 use futures::future::BoxFuture;
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
-use super::Answer;
 use crate::grpc::Arrived;
 use crate::wire;
+
+/// What a handler answers.
+pub(super) type Answer<T> = Result<Recorded<T>, Refusal>;
+
+/// Implements a generated service trait: each RPC runs the handler of its name in the frame of a call.
+macro_rules! rpcs {
+    ($service:ty, $trait:path, $($rpc:ident: $request:ident -> $response:ident,)*) => {
+        #[tonic::async_trait]
+        impl $trait for $service {
+            $(
+                async fn $rpc(
+                    &self,
+                    request: tonic::Request<v1::$request>,
+                ) -> Result<tonic::Response<v1::$response>, tonic::Status> {
+                    crate::service::frame::serve(&self.0, request, |call, message| {
+                        Box::pin($rpc(call, message))
+                    })
+                    .await
+                }
+            )*
+        }
+    };
+}
+pub(super) use rpcs;
 
 /// A call's part of the limit on calls, of its tenant's share, and of the room for its message.
 type Held = (OwnedSemaphorePermit, Turn, Arc<Arrived>);

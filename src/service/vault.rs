@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use credvault_operations::{Call, Context, credentials, webhooks};
 
-use super::{Answer, rpcs};
+use super::frame::{Answer, rpcs};
 use crate::proto::v1;
 use crate::wire;
 

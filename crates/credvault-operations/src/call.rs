@@ -91,8 +91,7 @@ use credvault_store::{Beginner, Bringer};
 use tokio::time::Instant;
 
 use crate::Refusal;
-use crate::room::Account;
-use answer_room::AnswerShare;
+use crate::room::{Account, Reservation};
 
 pub use context::{Context, Parts};
 pub(crate) use record::note_refusal;
@@ -102,6 +101,10 @@ pub(crate) use subject::Subject;
 
 /// How much of a call's time is kept for telling the caller that the time is over.
 const REPLY_RESERVE: Duration = Duration::from_millis(500);
+
+/// How long the work of a call may take, whether its caller waits or not: longer than every deadline and every limit of
+/// the database, so it ends only what would never end.
+const LONGEST_WORK: Duration = Duration::from_secs(120);
 
 /// A call that a transport has let in: what is known of it before its message is read.
 #[derive(Clone, Debug)]
@@ -142,7 +145,7 @@ pub struct Call {
     deadline: Instant,
     /// The space that the caller works in. None for administration and the catalog.
     scope: Option<Arc<TenantScope>>,
-    answer: Option<AnswerShare>,
+    answer: Option<Reservation>,
 }
 
 impl fmt::Debug for Call {
@@ -158,7 +161,7 @@ impl Call {
     /// A call of a service.
     pub fn of_service(context: &Arc<Context>, entry: Entry) -> Self {
         let Entry { caller, action, trace, deadline, account } = entry;
-        let answer = Some(AnswerShare::of(account));
+        let answer = Some(Reservation::of(account));
         Self { deadline, answer, ..Self::new(context, caller, Origin::Service, action, trace) }
     }
 
@@ -208,7 +211,7 @@ impl Call {
             caller,
             origin,
             trace,
-            deadline: Instant::now() + run::LONGEST_WORK,
+            deadline: Instant::now() + LONGEST_WORK,
             scope: None,
             answer: None,
         }

@@ -124,6 +124,39 @@ impl Share {
     }
 }
 
+/// What one answer has of an account, which changes with what is known of the answer.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    account: Account,
+    share: Option<Share>,
+}
+
+impl Reservation {
+    /// Nothing so far.
+    pub(crate) fn of(account: Account) -> Self {
+        Self { account, share: None }
+    }
+
+    /// Takes what is lacking to `amount`, or gives back what exceeds it. False if there is no room until `until`.
+    pub(crate) async fn resize(&mut self, amount: usize, until: Instant) -> bool {
+        let Self { account, share } = self;
+        match share {
+            Some(share) if share.amount() >= amount => share.shrink(amount),
+            Some(share) => match account.take(amount - share.amount(), until).await {
+                Some(more) => share.add(more),
+                None => return false,
+            },
+            None => *share = account.take(amount, until).await,
+        }
+        share.is_some()
+    }
+
+    /// The share, for the answer to hold until it is sent.
+    pub(crate) fn take(&mut self) -> Option<Share> {
+        self.share.take()
+    }
+}
+
 /// The addresses that count as one: with IPv6 a /64, which one machine has as a whole.
 pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -4,26 +4,13 @@ use credvault_domain::TenantScope;
 use credvault_store::{PAGE_BYTES, Page};
 
 use super::Call;
-use crate::room::{Account, Share};
+use crate::room::Share;
 use crate::{Paging, Parsed, Refusal};
 
 /// How many bytes every call takes before it does anything: what most answers need at most.
 pub(super) const USUAL_BYTES: usize = 64 * 1024;
 /// How many bytes an answer costs beside its message: headers, a stream, a buffer.
 const OVERHEAD_BYTES: usize = 2 * 1024;
-
-/// Where an answer's room comes from, and what it has of it.
-#[derive(Debug)]
-pub(super) struct AnswerShare {
-    account: Account,
-    share: Option<Share>,
-}
-
-impl AnswerShare {
-    pub(super) fn of(account: Account) -> Self {
-        Self { account, share: None }
-    }
-}
 
 impl Call {
     /// Takes room for an answer of `bytes`, before reading what it is made of; or gives back what it does not need any
@@ -34,22 +21,13 @@ impl Call {
     pub async fn room(&mut self, bytes: usize) -> Result<(), Refusal> {
         let until = self.patience();
         // A call within a call, a browser's and the vault's own have no answer of their own here.
-        let Some(AnswerShare { account, share }) = &mut self.answer else { return Ok(()) };
-        let bytes = bytes + OVERHEAD_BYTES;
-        match share {
-            Some(share) if share.amount() >= bytes => share.shrink(bytes),
-            Some(share) => {
-                let more = account.take(bytes - share.amount(), until).await;
-                share.add(more.ok_or(Refusal::NoRoom)?);
-            }
-            None => *share = Some(account.take(bytes, until).await.ok_or(Refusal::NoRoom)?),
-        }
-        Ok(())
+        let Some(reservation) = &mut self.answer else { return Ok(()) };
+        if reservation.resize(bytes + OVERHEAD_BYTES, until).await { Ok(()) } else { Err(Refusal::NoRoom) }
     }
 
     /// The share, for the answer to hold until it is sent.
     pub(super) fn take_share(&mut self) -> Option<Share> {
-        self.answer.as_mut()?.share.take()
+        self.answer.as_mut()?.take()
     }
 
     /// The page that a request asks for, with room for it. Its token is good for the same RPC, filters, service, user and

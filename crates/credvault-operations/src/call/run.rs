@@ -1,20 +1,15 @@
 //! Runs an operation to its end, in a task of its own, so that a caller who hangs up does not cut a change in half.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use credvault_store::Recorded;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tracing::Instrument as _;
 
-use super::{Call, answer_room, record_refusal};
+use super::{Call, LONGEST_WORK, answer_room, record_refusal};
 use crate::Refusal;
 use crate::room::Share;
-
-/// How long the work of a call may take, whether its caller waits or not: longer than every deadline and every limit of
-/// the database, so it ends only what would never end.
-pub(super) const LONGEST_WORK: Duration = Duration::from_secs(120);
 
 /// An answer that may be sent.
 #[derive(Debug)]
