@@ -50,7 +50,7 @@ enum Command {
     /// Show the main job on a vault that is thrown away afterwards.
     #[cfg(feature = "dev")]
     Demo,
-    /// Serve.
+    /// Serve callers until stopped.
     Serve(ConfigArgs),
     /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
     Migrate(ConfigArgs),
@@ -64,7 +64,7 @@ enum Command {
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
     Completions {
-        /// Which shell.
+        /// The shell to complete for.
         shell: Shell,
     },
 }

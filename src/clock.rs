@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use credvault_domain::{Clock, Present, Timestamp};
 
-/// The system's clock.
+/// The clock of the operating system.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 
@@ -39,7 +39,7 @@ pub(crate) struct SharedClock {
 /// How the machine's clock compares with the database's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Agreement {
-    /// They agree.
+    /// Both clocks show the same time.
     Agrees,
     /// They differ, and the database's is followed.
     Differs,

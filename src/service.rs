@@ -27,7 +27,7 @@ use crate::grpc::MAX_REQUEST;
 /// The largest response, in bytes: what gRPC clients accept by default. Pages and batches end well before it.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
-/// All RPCs.
+/// The routes of all RPCs.
 pub(crate) fn routes(context: &Arc<Context>) -> Routes {
     macro_rules! limited {
         ($server:ident, $service:expr) => {

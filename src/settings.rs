@@ -71,7 +71,7 @@ pub struct Settings {
     pub broker: Broker,
     /// The port for browsers.
     pub public: Public,
-    /// Logs and traces.
+    /// Destinations of logs and traces.
     pub telemetry: Telemetry,
     /// Where each value came from.
     origins: Origins,

@@ -27,7 +27,7 @@ impl ConfigArgs {
 /// How a client command prints.
 #[derive(Args, Debug)]
 pub(super) struct OutputArgs {
-    /// How to print.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
 }

@@ -54,9 +54,9 @@ pub(super) struct Profile {
     pub(super) certificate: PathBuf,
     /// Its private key, PEM.
     pub(super) key: PathBuf,
-    /// Sent as `x-tenant-id`.
+    /// The value of the header `x-tenant-id`.
     pub(super) tenant: Option<String>,
-    /// Sent as `x-user-id`.
+    /// The value of the header `x-user-id`.
     pub(super) user: Option<String>,
     /// A file with a token, sent as `authorization: Bearer` instead of tenant and user.
     pub(super) token_file: Option<PathBuf>,

@@ -26,7 +26,7 @@ const POLLS_PER_LOG_READ: u32 = 5;
 
 #[derive(Args, Debug)]
 pub(super) struct ConnectArgs {
-    /// The provider's id.
+    /// The id of the provider.
     provider: String,
     /// The account's name. If there is such a connection, it is authorised anew and keeps its id.
     #[arg(long, default_value = "default")]

@@ -23,9 +23,9 @@ pub(super) enum ConnectionsCommand {
     Create(CreateArgs),
     /// Connect an account in a browser: prints the address to open, waits, and reports.
     Connect(connect::ConnectArgs),
-    /// List connections.
+    /// List connections in pages.
     List(ListArgs),
-    /// Show a connection.
+    /// Show all of one connection.
     Get(OneArgs),
     /// Delete a connection. UndeleteConnection brings it back for 30 days.
     Delete(OneArgs),
@@ -33,9 +33,9 @@ pub(super) enum ConnectionsCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
-    /// The provider's id.
+    /// The id of the provider.
     provider: String,
-    /// The account's name.
+    /// The name of the account.
     #[arg(long, default_value = "default")]
     account: String,
     /// The auth mode, where the provider has several.
@@ -72,7 +72,7 @@ pub(super) struct ListArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct OneArgs {
-    /// The connection's id.
+    /// The id of the connection.
     id: String,
     #[command(flatten)]
     client: ClientArgs,

@@ -102,7 +102,7 @@ async fn show(
     guide(folder, instance, provider, output)
 }
 
-/// Commands to copy.
+/// Prints commands for the reader to copy.
 fn guide(
     folder: &Folder,
     instance: &Instance,

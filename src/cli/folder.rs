@@ -55,7 +55,7 @@ permit (
     resource
 );
 
-// Nobody fetches from outside of this machine.
+// No service outside of this machine may fetch.
 @id("only-from-here")
 @advice("call from the machine that the vault runs on")
 forbid (principal, action in Action::"Fetching", resource)

@@ -1,4 +1,4 @@
-//! `serve` and `migrate`.
+//! The commands `serve` and `migrate`, and what every serving command sets up first.
 
 use std::num::NonZeroUsize;
 use std::pin::Pin;
@@ -103,7 +103,7 @@ pub(super) fn terminated_or_hung_up() -> Result<Pin<Box<dyn Future<Output = ()> 
     }))
 }
 
-/// Prepares the database.
+/// Brings the database's schema up to date.
 pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     let settings = arguments.read().check()?;
     let applied = run(ONE_THREAD, async {

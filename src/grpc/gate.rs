@@ -28,12 +28,12 @@ use crate::trace::Trace;
 use crate::wire::{self, code_name};
 use credvault_operations::{Context, Entry, Refusal, record_refusal, tenant_name};
 
-/// How long a message may take to arrive: whoever sends none holds a share of the limit on calls.
+/// The longest time for a message to arrive: a caller that sends none holds a share of the limit on calls.
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// The longest deadline that a caller may ask for.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The way in.
+/// The checks that every request passes before its message is read.
 pub(crate) struct Gate {
     context: Arc<Context>,
     identity: Arc<Identity>,
@@ -52,7 +52,7 @@ impl Gate {
         Self { context, identity, clock, router, calls, shares, deadline: limits.deadline }
     }
 
-    /// Answers one request.
+    /// Checks one request and answers it.
     pub(crate) async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Answer> {
         let begun = Instant::now();
         let action = Action::from_path(request.uri().path());
@@ -193,7 +193,7 @@ impl Gate {
         let verified_tenant = verified.filter(|_| !action.administers());
         let tenant = verified_tenant.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
         AuditEvent {
-            // A certificate that was refused names nobody.
+            // A refused certificate names no caller.
             service: match refusal.reason() {
                 Reason::ClientCertificateInvalid => None,
                 _ => peer.certificate.service().cloned(),
@@ -213,7 +213,7 @@ impl Gate {
     async fn refuse(&self, event: AuditEvent, refusal: Refusal, trace: TraceId) -> Response<Body> {
         let (status, context) = (wire::status(&refusal, &trace.to_string()), Arc::clone(&self.context));
         let recording = async move { record_refusal(&context, event, &refusal).await };
-        // It only ends early if the runtime stops, and then nobody waits for the answer.
+        // It only ends early if the runtime stops, and then no caller waits for the answer.
         let _ = tokio::spawn(recording.in_current_span()).await;
         status.into_http()
     }

@@ -24,7 +24,7 @@ pub struct IdentitySection {
     pub trust_domains: BTreeMap<String, PathBuf>,
     /// Cedar policy files, or folders of `*.cedar` files.
     pub policies: Vec<PathBuf>,
-    /// Issuers of tokens.
+    /// The issuers whose tokens are accepted.
     pub issuers: Vec<IssuerSection>,
 }
 
@@ -90,7 +90,7 @@ pub struct Identity {
     pub trust_domains: BTreeMap<TrustDomain, PathBuf>,
     /// Cedar policy files, or folders of `*.cedar` files.
     pub policies: Vec<PathBuf>,
-    /// Issuers of tokens.
+    /// The issuers whose tokens are accepted.
     pub issuers: Vec<IssuerSettings>,
 }
 

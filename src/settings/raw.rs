@@ -34,7 +34,7 @@ pub struct RawSettings {
     pub broker: BrokerSection,
     /// The port for browsers.
     pub public: PublicSection,
-    /// Logs and traces.
+    /// Destinations of logs and traces.
     pub telemetry: TelemetrySection,
     /// Where each value came from, and what could not be read.
     #[serde(skip)]

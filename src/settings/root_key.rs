@@ -30,10 +30,10 @@ pub struct RootKeySection {
 #[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Kdf {
-    /// Argon2id (RFC 9106).
+    /// Argon2id as RFC 9106 specifies it.
     #[default]
     Argon2id,
-    /// PBKDF2-HMAC-SHA256 (RFC 8018).
+    /// PBKDF2 with HMAC-SHA256 (RFC 8018).
     Pbkdf2,
 }
 

@@ -13,7 +13,7 @@ async fn call(client: &Client) -> tonic::Status {
     client.acting_for("acme", None).fetch(by_provider("generic")).await.unwrap_err()
 }
 
-/// What a client with this certificate is told; `None` if it does not get through the handshake.
+/// The answer to a client with this certificate; `None` if the handshake fails.
 async fn told(vault: &TestVault, leaf: Option<&Leaf>) -> Option<String> {
     // In TLS 1.3 the client learns of the server's refusal with its first call.
     let client = Client::connect(vault.address(), vault.authority.pem(), leaf).await.ok()?;
@@ -40,7 +40,7 @@ async fn only_one_uri_of_a_trusted_domain_by_a_trusted_authority_gets_in() {
         assert_eq!(told(&vault, leaf).await, None);
     }
 
-    // Who is trusted but is not a service of a trust domain is told so.
+    // A trusted certificate that names no service of a trust domain gets an answer that says so.
     let two =
         LeafSpec { uris: vec![SERVICE.into(), "spiffe://test.local/other".into()], ..LeafSpec::default() };
     let named = LeafSpec { names: vec!["app.test.local".into()], ..LeafSpec::default() };

@@ -1,4 +1,4 @@
-//! A replica that is killed at each step of a refresh. Whoever takes over finds the chain alive, or knows that it may
+//! A replica that is killed at each step of a refresh. The process that takes over finds the chain alive, or knows that it may
 //! not be: `docs/refresh.md`. The database is PostgreSQL, where replicas outlive each other.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sea_orm::DatabaseTransaction;
 use crate::harness::provider::{Connected, GRACE, STRICT, state};
 use crate::harness::{Client, Process, VaultBuilder, by_id, eventually, refusal};
 
-/// Whoever waits until it may write to this database's table of tokens.
+/// The processes that wait until they may write to this database's table of tokens.
 const WAITING: &str = "pg_locks JOIN pg_database AS d ON d.oid = database
     WHERE NOT granted AND datname = current_database() AND relation = 'tokens'::regclass";
 
@@ -107,7 +107,7 @@ async fn answered_in_vain(moment: Moment) {
     let (connected, app, id) = killed(moment, GRACE, Duration::from_secs(1800)).await;
     lives(&connected, &app, &id, 2).await;
 
-    // Nobody who lives knows whether the provider has acted: it is asked once more, and then no more.
+    // No living process knows whether the provider has acted: it is asked once more, and then no more.
     let (connected, app, id) = killed(moment, STRICT, Duration::ZERO).await;
     for _ in 0..3 {
         let dead = app.fetch(by_id(&id)).await.unwrap_err();

@@ -147,7 +147,7 @@ impl Scene {
         (percentile(fetches), percentile(refreshes))
     }
 
-    /// What the hostile tenant's services do, on a machine of its own: elsewhere its computing costs nobody here a thing,
+    /// What the hostile tenant's services do, on a machine of its own: elsewhere its computing costs the vault nothing,
     /// so its thread yields to all others.
     fn attack(&self, stop: &CancellationToken) -> std::thread::JoinHandle<()> {
         let address = self.vault.address();

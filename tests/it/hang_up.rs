@@ -78,7 +78,7 @@ async fn a_consent(builder: VaultBuilder) {
         let id = app.create(connection_request(&account)).await.unwrap().id;
         let parameters = decide(&begin(&app, &id, "").await.authorization_url, &account, "allow").await;
         let answered = waits(patience, complete(&app, &parameters, "")).await;
-        // Whoever comes again completes it, unless the first call does.
+        // The second call completes it, unless the first one does.
         if let Err(used) = complete(&app, &parameters, "").await {
             assert_eq!(refusal(&used), "FailedPrecondition STATE_INVALID");
         }

@@ -163,7 +163,7 @@ async fn limits_are_kept() {
     // Another tenant, and another service, have a share of their own.
     assert!(vault.app("other").await.vault().batch_fetch_credentials(batch(8)).await.is_ok());
 
-    // A batch above the burst would never pass, so waiting is not what it is told to do.
+    // A batch above the burst would never pass, so the refusal does not ask the caller to wait.
     let status = vault.app("third").await.vault().batch_fetch_credentials(batch(11)).await.unwrap_err();
     assert_eq!(refusal(&status), "InvalidArgument FIELDS_INVALID");
     assert!(status.message().contains("at most 10"), "{}", status.message());

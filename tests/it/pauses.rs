@@ -1,4 +1,4 @@
-//! Why nothing is sent for a while: one connection's refusal stops no other tenant's, every caller is told the reason, and
+//! Why nothing is sent for a while: one connection's refusal stops no other tenant's, every caller learns the reason, and
 //! what ends the reason ends the pause.
 
 use std::time::Duration;

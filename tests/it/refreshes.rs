@@ -125,7 +125,7 @@ async fn outages_and_the_apps_own_faults_never_mark_a_connection_dead() {
         assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()), "{step:?}");
         connected.vault.sql("UPDATE refreshes SET retry_time = NULL").await;
     }
-    // Expired: the caller is told when to come again, and the connection is not dead.
+    // Expired: the caller learns when to retry, and the connection is not dead.
     let id = connected.granted(&app, "expired", -60).await;
     connected.provider.behave(|behaviour| {
         behaviour.steady = Step::Throttle { retry_after: credvault_simulator::RetryAfter::Seconds(7) };
@@ -252,7 +252,7 @@ async fn a_provider_that_asks_for_fewer_calls_gets_none_of_that_app_until_then()
     connected.vault.clock.advance(Duration::from_secs(3001));
     let outcomes = fetches(&ids).await;
     assert!(outcomes.iter().all(Option::is_some), "{outcomes:?}");
-    // What one account is told may be meant for it alone.
+    // The answer about one account may hold for it alone.
     assert_eq!(connected.provider.counts().refreshes, 2);
     connected.vault.clock.advance(Duration::from_secs(80));
     fetches(&ids).await;

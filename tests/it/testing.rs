@@ -59,7 +59,7 @@ async fn a_withdrawn_key_and_a_foreign_one_show_before_a_caller_needs_them(build
     eventually("a first test", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
     assert_eq!(get(&app, &id).await.external_account_id, "shop-1");
 
-    // Somebody stores the key of another account.
+    // A caller stores the key of another account.
     let credential = Some(input(&[("key", "sim_key_shop-2")]));
     let put = v1::PutCredentialRequest { connection_id: id.clone(), credential, ..Default::default() };
     app.vault().put_credential(put).await.unwrap();

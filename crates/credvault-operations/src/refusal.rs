@@ -14,7 +14,7 @@ use credvault_store as store;
 
 pub use reason::Class;
 
-/// Why a call is not served. Exhaustive on purpose: whoever answers callers must say something of each.
+/// The reason why a call is not served. Exhaustive on purpose: the code that answers callers must handle each.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The caller is not authenticated, or policy does not permit the call.

@@ -37,7 +37,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
             StatusCode::FORBIDDEN,
             "not_permitted",
             "This may not be connected",
-            "The application that you came from may not connect this account. Ask whoever runs it."
+            "The application that you came from may not connect this account. Ask the people who run it."
                 .to_owned(),
         ),
         Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),

@@ -88,7 +88,7 @@ async fn a_failure_reaches_the_page_that_waits_in_every_spelling(builder: VaultB
             assert!(page.headers.contains_key("content-security-policy"), "{case}");
             let on_record = reasons(&app, &id).await;
             if comer != Comer::Right {
-                // Nothing ends, and no page is told.
+                // Nothing ends, and no page receives a message.
                 assert!(page.status >= 400, "{case}: {}", page.body);
                 assert!(!page.body.contains("data-"), "{case}: {}", page.body);
                 assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connecting, "{case}");

@@ -96,7 +96,7 @@ async fn what_is_gone_after_a_refresh_is_looked_for_anew_and_policy_asked_again(
     .await
     .unwrap_err();
     assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED", "the platform's is not what it may have");
-    // Whoever may have that gets it.
+    // A caller that may have the platform's gets it.
     let credential = app.fetch(by_provider("simulator")).await.unwrap();
     assert_eq!(credential.owner.unwrap().kind(), v1::OwnerKind::Platform);
 }

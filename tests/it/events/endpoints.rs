@@ -127,7 +127,7 @@ async fn a_name_that_leads_to_no_allowed_address_is_not_called() {
     assert!(tested.failure.contains("broker.allowed_networks"), "{tested:?}");
 }
 
-/// Whoever administers one tenant only has no say over another's events, nor over the platform's.
+/// An administrator of one tenant has no say over another's events, nor over the platform's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_platforms_endpoints_want_the_right_to_administer_the_platform() {
     let vault = VaultBuilder::sqlite().start().await;

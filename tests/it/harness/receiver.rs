@@ -1,4 +1,4 @@
-//! A receiver of events: a small HTTP server that keeps what it gets and answers as it is told.
+//! A receiver of events: a small HTTP server that keeps what it gets and answers as the test says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::Command;

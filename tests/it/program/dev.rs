@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::text;
 use crate::harness::Process;
 
-/// `credvault dev`, ready.
+/// A process of `credvault dev`, ready to serve.
 struct Dev {
     child: Child,
     printed: String,

@@ -50,7 +50,7 @@ impl Broken {
 /// The rules, each with the place where the code keeps it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// `claim`: `row.generation != seen`.
+    /// `claim` tests whether `row.generation != seen`.
     pub claim_compares_generation: bool,
     /// `is_gone`: the lease is over.
     pub lease_ends_first: bool,
@@ -66,13 +66,13 @@ pub struct Rules {
     pub repeats_are_marked: bool,
     /// `may_send`, and `SEND_TIMEOUT` beside it.
     pub may_send: bool,
-    /// `store`: `row.generation != claimed.generation`.
+    /// `store` tests whether `row.generation != claimed.generation`.
     pub store_compares_generation: bool,
     /// Not a rule of the code: only the owner of the claim may `store`.
     pub store_compares_owner: bool,
-    /// `fail`: `row.generation != claimed.generation`.
+    /// `fail` tests whether `row.generation != claimed.generation`.
     pub fail_compares_generation: bool,
-    /// `fail`: `row.claim_id != Some(claimed.intent)`.
+    /// `fail` tests whether `row.claim_id != Some(claimed.intent)`.
     pub fail_compares_intent: bool,
     /// `fail`: keeps `claimed.marked_before` in the row.
     pub refused_repeats_are_free: bool,

@@ -2,7 +2,7 @@
 
 use crate::protocol::Step;
 use crate::rules::Protocol;
-use crate::state::{Failure, Phase, Replica, RowState, State, Wire};
+use crate::state::{Claim, Failure, Phase, Replica, RowState, State, Wire};
 
 type To = Vec<(Step, State)>;
 
@@ -13,6 +13,11 @@ macro_rules! spend {
         next.left.$what -= 1;
         next
     }};
+}
+
+/// The failure that the protocol records if it keeps the rule, and the other one if it breaks it.
+fn failure(rule: bool, kept: Failure, broken: Failure) -> Failure {
+    if rule { kept } else { broken }
 }
 
 impl Protocol<'_> {
@@ -32,16 +37,7 @@ impl Protocol<'_> {
                 self.change(state, Step::Want(at), to, |next| set(next, Phase::Wanting(seen)));
             }
             Phase::Idle => {}
-            Phase::Wanting(seen) => {
-                if let Some(next) = self.claim(state, at, seen) {
-                    to.push((Step::Claim(at), next));
-                    if state.left.database > 0 && matches!(next.replicas[at].phase, Phase::Claimed(_)) {
-                        let mut next = spend!(&next, database);
-                        set(&mut next, Phase::Idle);
-                        to.push((Step::ClaimIsNotAcknowledged(at), next));
-                    }
-                }
-            }
+            Phase::Wanting(seen) => self.claims(state, at, seen, to),
             Phase::Claimed(claim) => {
                 let may_send = !self.rules.may_send || (claim.name_stands && !claim.late);
                 let phase =
@@ -84,6 +80,17 @@ impl Protocol<'_> {
                     claim.name_stands = false;
                 }
             });
+        }
+    }
+
+    /// A claim that succeeds, and one whose commit the database does not acknowledge.
+    fn claims(&self, state: &State, at: usize, seen: u8, to: &mut To) {
+        let Some(next) = self.claim(state, at, seen) else { return };
+        to.push((Step::Claim(at), next));
+        if state.left.database > 0 && matches!(next.replicas[at].phase, Phase::Claimed(_)) {
+            let mut next = spend!(&next, database);
+            next.replicas[at].phase = Phase::Idle;
+            to.push((Step::ClaimIsNotAcknowledged(at), next));
         }
     }
 
@@ -130,8 +137,6 @@ impl Protocol<'_> {
     /// The faults that an attempt can meet.
     fn mishaps(&self, state: &State, at: usize, to: &mut To) {
         let (replica, left) = (state.replicas[at], state.left);
-        // Unless the rule is kept, the other of the two.
-        let told = |rule: bool, failure, other| if rule { failure } else { other };
         let mut ends = |step, mut next: State, claim, failure| {
             next.replicas[at].phase = Phase::Failing(claim, failure);
             to.push((step, next));
@@ -141,7 +146,8 @@ impl Protocol<'_> {
                 ends(Step::NotSent(at), *state, claim, Failure::Temporary);
             }
             Phase::Claimed(mut claim) if left.outages > 0 => {
-                let failure = told(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Uncertain);
+                let failure =
+                    failure(self.rules.held_back_is_not_sent, Failure::Temporary, Failure::Uncertain);
                 ends(Step::HoldBack(at), spend!(state, outages), claim, failure);
                 if !claim.late {
                     let mut next = spend!(state, outages);
@@ -153,42 +159,52 @@ impl Protocol<'_> {
             Phase::Checked(claim) if left.outages > 0 => {
                 ends(Step::NotSent(at), spend!(state, outages), claim, Failure::Temporary);
             }
-            Phase::Sent(claim, wire) => {
-                if wire == Wire::OnItsWay && (left.outages > 0 || state.down) {
-                    let mut next = if state.down { *state } else { spend!(state, outages) };
-                    if claim.generation == next.row.generation {
-                        next.witness.open_requests -= 1;
-                    }
-                    ends(Step::RefuseForNow(at), next, claim, Failure::Temporary);
-                }
-                if wire == Wire::OnItsWay && state.down {
-                    ends(Step::LoseRequest(at), *state, claim, Failure::Uncertain);
-                }
-                if wire == Wire::OnItsWay && left.slow > 0 && !self.rules.reads_on {
-                    let mut next = spend!(state, slow);
-                    next.latecomer = Some(claim.token);
-                    ends(Step::StopListening(at), next, claim, Failure::Uncertain);
-                }
-                let was_stopped = left.pauses < self.budget.pauses;
-                if matches!(wire, Wire::Granted(_)) && was_stopped && !self.rules.looks_once_more {
-                    ends(Step::ForgetToLook(at), *state, claim, Failure::Uncertain);
-                }
-                if wire == Wire::OnItsWay && left.latecomers > 0 && state.latecomer.is_none() {
-                    let mut next = spend!(state, latecomers);
-                    next.latecomer = Some(claim.token);
-                    ends(Step::RequestComesLate(at), next, claim, Failure::Uncertain);
-                }
-                if left.losses > 0 {
-                    let step = if wire == Wire::OnItsWay { Step::LoseRequest } else { Step::LoseAnswer };
-                    ends(step(at), spend!(state, losses), claim, Failure::Uncertain);
-                }
-                if left.losses > 0 && matches!(wire, Wire::Granted(_)) {
-                    let failure =
-                        told(self.rules.unreadable_is_uncertain, Failure::Uncertain, Failure::Temporary);
-                    ends(Step::SpoilAnswer(at), spend!(state, losses), claim, failure);
-                }
-            }
+            Phase::Sent(claim, wire) => self.wire_mishaps(state, at, claim, wire, &mut ends),
             _ => {}
+        }
+    }
+
+    /// The faults that a request or its answer can meet under way.
+    fn wire_mishaps(
+        &self,
+        state: &State,
+        at: usize,
+        claim: Claim,
+        wire: Wire,
+        ends: &mut dyn FnMut(Step, State, Claim, Failure),
+    ) {
+        let left = state.left;
+        if wire == Wire::OnItsWay && (left.outages > 0 || state.down) {
+            let mut next = if state.down { *state } else { spend!(state, outages) };
+            if claim.generation == next.row.generation {
+                next.witness.open_requests -= 1;
+            }
+            ends(Step::RefuseForNow(at), next, claim, Failure::Temporary);
+        }
+        if wire == Wire::OnItsWay && state.down {
+            ends(Step::LoseRequest(at), *state, claim, Failure::Uncertain);
+        }
+        if wire == Wire::OnItsWay && left.slow > 0 && !self.rules.reads_on {
+            let mut next = spend!(state, slow);
+            next.latecomer = Some(claim.token);
+            ends(Step::StopListening(at), next, claim, Failure::Uncertain);
+        }
+        let was_stopped = left.pauses < self.budget.pauses;
+        if matches!(wire, Wire::Granted(_)) && was_stopped && !self.rules.looks_once_more {
+            ends(Step::ForgetToLook(at), *state, claim, Failure::Uncertain);
+        }
+        if wire == Wire::OnItsWay && left.latecomers > 0 && state.latecomer.is_none() {
+            let mut next = spend!(state, latecomers);
+            next.latecomer = Some(claim.token);
+            ends(Step::RequestComesLate(at), next, claim, Failure::Uncertain);
+        }
+        if left.losses > 0 {
+            let step = if wire == Wire::OnItsWay { Step::LoseRequest } else { Step::LoseAnswer };
+            ends(step(at), spend!(state, losses), claim, Failure::Uncertain);
+        }
+        if left.losses > 0 && matches!(wire, Wire::Granted(_)) {
+            let failure = failure(self.rules.unreadable_is_uncertain, Failure::Uncertain, Failure::Temporary);
+            ends(Step::SpoilAnswer(at), spend!(state, losses), claim, failure);
         }
     }
 

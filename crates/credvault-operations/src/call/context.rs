@@ -17,7 +17,7 @@ use crate::limits::{Limits, RateSettings};
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "a clock and a generator have nothing to show")]
 pub struct Parts {
-    /// The database.
+    /// The database and its connections.
     pub store: Store,
     /// Who may do what.
     pub identity: Arc<Identity>,

@@ -28,7 +28,7 @@ pub use found::{Refused, ReturnPage};
 /// The query or form of a request, decoded.
 pub type Parameters = BTreeMap<String, String>;
 
-/// Consents in browsers.
+/// The part of consents that happens in browsers.
 #[derive(Clone, Debug)]
 pub struct Browsers(Arc<Context>);
 

@@ -104,7 +104,7 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
     }
     authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
     assert_eq!(rows(fixture).await, "2");
-    // Whoever brings the state in a wrong way has used it up.
+    // A caller that brings the state in a wrong way has used it up.
     assert!(authorizations.take(&scope, &stolen, bringer(Some("another session"))).await.is_err());
     assert_eq!(rows(fixture).await, "1");
     fixture.clock.advance(Duration::from_secs(601));

@@ -21,80 +21,79 @@ fn post<'a>(headers: &'a [(String, String)], body: &'a str) -> Delivery<'a> {
     Delivery { method: "POST", url: "https://hooks.example/in", headers, body: body.as_bytes() }
 }
 
-#[test]
-fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
+/// A confirmed account at a provider, with the body of a delivery about it and of one about another account.
+struct AccountCase {
+    provider: &'static str,
+    settings: Value,
+    external: &'static str,
+    own: String,
+    foreign: String,
+}
+
+/// Every place in which a provider's deliveries name their account.
+fn account_cases() -> Vec<AccountCase> {
+    let case = |provider, settings, external, own: &str, foreign: &str| {
+        let (own, foreign) = (own.to_owned(), foreign.to_owned());
+        AccountCase { provider, settings, external, own, foreign }
+    };
     let form = |inner: &str| {
         format!("payload={}", url::form_urlencoded::byte_serialize(inner.as_bytes()).collect::<String>())
     };
-    // The provider, the settings and the account's id of a connection, what is about it, and what is about another.
-    let cases = [
-        (
-            "slack",
-            json!({"team_id": "T1"}),
-            "U1",
-            r#"{"team_id":"T1"}"#.to_owned(),
-            r#"{"team_id":"T2"}"#.to_owned(),
-        ),
-        ("slack", json!({}), "T1", "command=x&team_id=T1".to_owned(), "command=x&team_id=T2".to_owned()),
-        ("slack", json!({}), "T1", form(r#"{"team":{"id":"T1"}}"#), form(r#"{"team":{"id":"T2"}}"#)),
-        (
-            "hubspot",
-            json!({}),
-            "62515",
-            r#"[{"portalId":1},{"portalId":62515}]"#.to_owned(),
-            r#"[{"portalId":1}]"#.to_owned(),
-        ),
-        (
+    let (own_form, foreign_form) = (form(r#"{"team":{"id":"T1"}}"#), form(r#"{"team":{"id":"T2"}}"#));
+    vec![
+        case("slack", json!({"team_id": "T1"}), "U1", r#"{"team_id":"T1"}"#, r#"{"team_id":"T2"}"#),
+        case("slack", json!({}), "T1", "command=x&team_id=T1", "command=x&team_id=T2"),
+        case("slack", json!({}), "T1", &own_form, &foreign_form),
+        case("hubspot", json!({}), "62515", r#"[{"portalId":1},{"portalId":62515}]"#, r#"[{"portalId":1}]"#),
+        case(
             "xero",
             json!({"tenant_id": "a"}),
             "u",
-            r#"{"events":[{"tenantId":"a"}],"firstEventSequence":1}"#.to_owned(),
-            r#"{"events":[{"tenantId":"b"}],"firstEventSequence":1}"#.to_owned(),
+            r#"{"events":[{"tenantId":"a"}],"firstEventSequence":1}"#,
+            r#"{"events":[{"tenantId":"b"}],"firstEventSequence":1}"#,
         ),
-        (
+        case(
             "quickbooks",
             json!({"realm_id": "77"}),
             "u",
-            r#"{"eventNotifications":[{"realmId":"77"}]}"#.to_owned(),
-            r#"{"eventNotifications":[{"realmId":"78"}]}"#.to_owned(),
+            r#"{"eventNotifications":[{"realmId":"77"}]}"#,
+            r#"{"eventNotifications":[{"realmId":"78"}]}"#,
         ),
-        (
+        case(
             "github",
             json!({"installation_id": "5"}),
             "u",
-            r#"{"installation":{"id":5}}"#.to_owned(),
-            r#"{"installation":{"id":6}}"#.to_owned(),
+            r#"{"installation":{"id":5}}"#,
+            r#"{"installation":{"id":6}}"#,
         ),
-        (
+        case(
             "github",
             json!({}),
             "9",
-            r#"{"repository":{"owner":{"id":9}}}"#.to_owned(),
-            r#"{"installation":{"id":9}}"#.to_owned(),
+            r#"{"repository":{"owner":{"id":9}}}"#,
+            r#"{"installation":{"id":9}}"#,
         ),
-        (
+        case(
             "stripe",
             json!({"account_id": "acct_1"}),
             "x",
-            r#"{"account":"acct_1"}"#.to_owned(),
-            r#"{"account":"x2"}"#.to_owned(),
+            r#"{"account":"acct_1"}"#,
+            r#"{"account":"x2"}"#,
         ),
-        (
-            "meta",
-            json!({"page_id": "3"}),
-            "u",
-            r#"{"entry":[{"id":"3"}]}"#.to_owned(),
-            r#"{"entry":[{"id":"4"}]}"#.to_owned(),
-        ),
-        (
+        case("meta", json!({"page_id": "3"}), "u", r#"{"entry":[{"id":"3"}]}"#, r#"{"entry":[{"id":"4"}]}"#),
+        case(
             "bigcommerce",
             json!({"store_hash": "abc"}),
             "u",
-            r#"{"producer":"stores/abc"}"#.to_owned(),
-            r#"{"producer":"stores/abcd"}"#.to_owned(),
+            r#"{"producer":"stores/abc"}"#,
+            r#"{"producer":"stores/abcd"}"#,
         ),
-    ];
-    for (provider, settings, external, own, foreign) in cases {
+    ]
+}
+
+#[test]
+fn what_an_apps_key_signs_is_for_the_account_that_it_names() {
+    for AccountCase { provider, settings, external, own, foreign } in account_cases() {
         let confirmed_settings = texts(&settings);
         let config = config(settings);
         let nothing = (Config::default(), BTreeMap::new());

@@ -24,7 +24,7 @@ pub(super) struct Found {
 /// The page that waits for the end of a consent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReturnPage {
-    /// The origin that is told, if a page of it has opened this window.
+    /// The origin that receives the message, if one of its pages has opened this window.
     pub origin: String,
     /// Where the browser goes otherwise: a URL of that origin.
     pub url: String,

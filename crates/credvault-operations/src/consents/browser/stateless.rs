@@ -32,7 +32,7 @@ impl Browsers {
             }
             found.record(&refusal).await;
         }
-        // The page that opened this window is one of those that wait: it is told only if all of them are the same page.
+        // One of the waiting pages opened this window. A message is sent only if all of them are the same page.
         let same = open.iter().all(|found| found.waiting() == newest.waiting());
         let waiting = newest.told(&refusal, browser).filter(|_| same);
         Refused { refusal, waiting }

@@ -177,7 +177,7 @@ async fn the_oldest_that_remains_becomes_the_default(fixture: &Fixture) {
     let third = connections.get(&scope, third.id).await.unwrap();
     assert!(second.default);
     assert!(!third.default);
-    // Somebody new at the provider does not take it away.
+    // A new connection at the provider does not take it away.
     assert!(!fixture.connection(&scope, "fourth").await.default);
 }
 

@@ -44,7 +44,7 @@ async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
             .unwrap()
     );
     assert_eq!(fixture.fetch(&scope, place.connection()).await.unwrap(), "CANARY second");
-    // Whoever still knows the tokens before it is told to read again, and the same answer is not stored twice.
+    // A caller with the previous tokens must read again, and the same answer is not stored twice.
     assert!(matches!(
         fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Nothing), true).await.unwrap(),
         Claim::Changed

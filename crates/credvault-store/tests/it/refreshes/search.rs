@@ -114,7 +114,7 @@ async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture
         let failure = RefreshFailure::Temporary { retry_time, pause };
         fixture.store.refreshes().fail(&ours, &failure, &record(&place)).await.unwrap();
         drop(ours);
-        // Who comes later is told why.
+        // A later caller learns the reason.
         let later = fixture
             .store
             .refreshes()
