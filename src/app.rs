@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
 use credvault_domain::{Clock, Random};
-use credvault_identity::Identity;
 use credvault_operations::room::AnswerRoom;
 use credvault_operations::{Context, RateSettings};
 use credvault_store::Store;
@@ -30,6 +29,7 @@ use crate::http::{self, Protocol, Ready};
 use crate::jobs::{Ends, JobParts, Jobs};
 use crate::reload::Reloader;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::telemetry;
 
 /// How long refreshes in progress may take to be answered and stored before the program ends.
@@ -164,16 +164,6 @@ fn rates(settings: &Settings) -> RateSettings {
         calls: settings.limits.rate,
         forced_refreshes_per_minute: settings.broker.forced_refreshes_per_minute,
     }
-}
-
-/// What ports and jobs have in common.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) broker: Broker,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) context: Arc<Context>,
 }
 
 /// Everything that a vault serves with.

@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
-use crate::app::Shared;
 use crate::health::HealthCheck;
 use crate::http::Ready;
 use crate::reload::Reloader;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::telemetry;
 
 /// How often upkeep does what is due: purges, and deletions of what is past its time.
@@ -23,7 +23,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When jobs end.
+/// When the jobs of a vault end.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Ends {
     /// The vault stops: jobs that would begin new work at providers end, for another replica can do that work.

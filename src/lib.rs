@@ -11,6 +11,7 @@ pub mod settings;
 mod app;
 mod health;
 mod jobs;
+mod shared;
 
 mod grpc;
 mod http;

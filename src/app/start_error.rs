@@ -28,11 +28,11 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("{key} = {address} cannot be listened on: {source}")]
     Address {
-        /// The setting's key.
+        /// The key of the setting.
         key: &'static str,
-        /// The setting's value.
+        /// The value of the setting.
         address: SocketAddr,
-        /// The system's error.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Metrics cannot be recorded.

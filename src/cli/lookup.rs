@@ -58,7 +58,7 @@ pub(super) fn print_one(
     }
 }
 
-/// Prints connections.
+/// Prints connections as a table or JSON.
 pub(super) fn print_all(
     connections: &[v1::Connection],
     format: Format,

@@ -69,7 +69,7 @@ impl Default for LimitsSection {
 /// How much is served at once.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// The most connections at once.
     pub connections: usize,
     /// Connections of one address at once; 0 means as many as `connections`.
     pub connections_per_address: usize,

@@ -9,7 +9,7 @@ use super::value::SECRETS;
 /// Where a value came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// The flag `--set`.
+    /// The flag `--set` of the command line.
     Flag,
     /// The environment variable of this name.
     Variable(String),

@@ -121,7 +121,7 @@ struct Sections<'a> {
 }
 
 impl Sections<'_> {
-    /// Takes a section.
+    /// Takes a section of the file.
     fn take<S: Serialize + DeserializeOwned + Default>(&mut self, name: &str) -> S {
         self.values.remove(name).map_or_else(S::default, |value| section(name, value, self.problems))
     }

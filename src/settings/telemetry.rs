@@ -56,7 +56,7 @@ impl std::fmt::Display for LogLevel {
     }
 }
 
-/// Logs and traces.
+/// How logs and traces are written.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     /// How log lines look.

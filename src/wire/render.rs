@@ -5,8 +5,8 @@ mod credential;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
-    AuthMode, Connection, ConnectionState, CredentialVersion, Owner, Revocation, Tenant, TenantState,
-    Timestamp, VersionState,
+    AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
+    TenantState, Timestamp, VersionState,
 };
 use credvault_store::{KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User};
 use prost_types::Timestamp as WireTimestamp;
@@ -33,7 +33,7 @@ fn owner_of(owner: &Owner) -> v1::Owner {
 }
 
 pub(crate) fn connection(connection: Connection) -> v1::Connection {
-    let etag = connection.etag().to_string();
+    let (etag, times) = (connection.etag().to_string(), times(&connection));
     let Connection {
         id,
         owner,
@@ -52,37 +52,27 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         default,
         current_version,
         hints,
-        expire_time,
-        last_used_time,
-        last_refreshed_time,
-        last_verified_time,
+        expire_time: _,
+        last_used_time: _,
+        last_refreshed_time: _,
+        last_verified_time: _,
         scopes_asked,
         scopes_granted,
         revocation,
         revision: _,
-        create_time,
-        update_time,
-        delete_time,
-        purge_time,
+        create_time: _,
+        update_time: _,
+        delete_time: _,
+        purge_time: _,
     } = connection;
-    let state = match state {
-        ConnectionState::Disconnected => v1::ConnectionState::Disconnected,
-        ConnectionState::Connecting => v1::ConnectionState::Connecting,
-        ConnectionState::Connected => v1::ConnectionState::Connected,
-        ConnectionState::Error => v1::ConnectionState::Error,
-    };
     v1::Connection {
         id: id.to_string(),
         owner: Some(owner_of(&owner)),
         provider: provider.as_str().to_owned(),
         account_name: account_name.as_str().to_owned(),
         auth_mode: auth_mode.as_str().to_owned(),
-        state: state.into(),
-        error: error.map(|cause| v1::ConnectionError {
-            reason: cause.reason,
-            time: Some(timestamp(cause.time)),
-            provider_code: cause.code.unwrap_or_default(),
-        }),
+        state: connection_state(state).into(),
+        error: error.map(connection_error),
         enabled,
         config: Some(struct_of(config.as_object())),
         labels: labels.into_map(),
@@ -93,26 +83,53 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         default,
         current_version,
         hints,
-        expire_time: expire_time.map(timestamp),
-        last_used_time: last_used_time.map(timestamp),
-        last_refreshed_time: last_refreshed_time.map(timestamp),
-        last_verified_time: last_verified_time.map(timestamp),
         scopes_asked,
         scopes_granted,
-        revocation: revocation
-            .map_or(v1::Revocation::Unspecified, |revocation| match revocation {
-                Revocation::Done => v1::Revocation::Done,
-                Revocation::Unsupported => v1::Revocation::Unsupported,
-                Revocation::Pending => v1::Revocation::Pending,
-                Revocation::Failed => v1::Revocation::Failed,
-                Revocation::Kept => v1::Revocation::Kept,
-            })
-            .into(),
+        revocation: revocation.map_or(v1::Revocation::Unspecified, outcome_of_revocation).into(),
         etag,
-        create_time: Some(timestamp(create_time)),
-        update_time: Some(timestamp(update_time)),
-        delete_time: delete_time.map(timestamp),
-        purge_time: purge_time.map(timestamp),
+        ..times
+    }
+}
+
+/// A connection of nothing but its times.
+fn times(connection: &Connection) -> v1::Connection {
+    v1::Connection {
+        expire_time: connection.expire_time.map(timestamp),
+        last_used_time: connection.last_used_time.map(timestamp),
+        last_refreshed_time: connection.last_refreshed_time.map(timestamp),
+        last_verified_time: connection.last_verified_time.map(timestamp),
+        create_time: Some(timestamp(connection.create_time)),
+        update_time: Some(timestamp(connection.update_time)),
+        delete_time: connection.delete_time.map(timestamp),
+        purge_time: connection.purge_time.map(timestamp),
+        ..v1::Connection::default()
+    }
+}
+
+fn connection_state(state: ConnectionState) -> v1::ConnectionState {
+    match state {
+        ConnectionState::Disconnected => v1::ConnectionState::Disconnected,
+        ConnectionState::Connecting => v1::ConnectionState::Connecting,
+        ConnectionState::Connected => v1::ConnectionState::Connected,
+        ConnectionState::Error => v1::ConnectionState::Error,
+    }
+}
+
+fn connection_error(cause: ErrorCause) -> v1::ConnectionError {
+    v1::ConnectionError {
+        reason: cause.reason,
+        time: Some(timestamp(cause.time)),
+        provider_code: cause.code.unwrap_or_default(),
+    }
+}
+
+fn outcome_of_revocation(revocation: Revocation) -> v1::Revocation {
+    match revocation {
+        Revocation::Done => v1::Revocation::Done,
+        Revocation::Unsupported => v1::Revocation::Unsupported,
+        Revocation::Pending => v1::Revocation::Pending,
+        Revocation::Failed => v1::Revocation::Failed,
+        Revocation::Kept => v1::Revocation::Kept,
     }
 }
 

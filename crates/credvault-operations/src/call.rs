@@ -109,7 +109,7 @@ const LONGEST_WORK: Duration = Duration::from_secs(120);
 /// A call that a transport has let in: what is known of it before its message is read.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Who calls.
+    /// The service, user and tenant that call.
     pub caller: Arc<Caller>,
     /// What is asked for.
     pub action: Action,
@@ -121,7 +121,7 @@ pub struct Entry {
     pub account: Account,
 }
 
-/// What asks.
+/// The origin of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Origin {
     /// A service, over an authenticated connection.
@@ -230,7 +230,7 @@ impl Call {
         }
     }
 
-    /// Who calls.
+    /// The service, user and tenant that call.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }

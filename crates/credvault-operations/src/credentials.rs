@@ -25,13 +25,13 @@ pub use versions::{destroy, list, rollback};
 /// A credential to be stored for a connection.
 #[derive(Debug)]
 pub struct Put {
-    /// The connection.
+    /// The connection that it belongs to.
     pub connection: ConnectionId,
     /// How a repetition is recognised.
     pub repeat: Parsed<Option<Repeat>>,
     /// The version that must be current; zero means none.
     pub expected: Parsed<Option<Version>>,
-    /// The credential.
+    /// The credential, ready to use.
     pub credential: Option<GivenCredential>,
     /// The settings that it is for, all of them; `None` leaves them.
     pub config: Option<Map<String, Value>>,

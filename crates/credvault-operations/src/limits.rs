@@ -33,7 +33,7 @@ pub struct CallRate {
     pub burst: NonZeroU32,
 }
 
-/// The counts.
+/// The counts of this process.
 pub(crate) struct Limits {
     calls: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId)>>,
     forced_refreshes: Option<DefaultKeyedRateLimiter<TenantId>>,

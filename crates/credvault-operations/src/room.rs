@@ -132,7 +132,7 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Nothing so far.
+    /// A reservation that holds nothing so far.
     pub(crate) fn of(account: Account) -> Self {
         Self { account, share: None }
     }

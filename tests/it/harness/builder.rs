@@ -98,7 +98,7 @@ impl VaultBuilder {
         self
     }
 
-    /// Starts the server.
+    /// Starts the server and waits for it.
     pub async fn start(self) -> TestVault {
         let mut vault = self.prepare().await;
         vault.start().await;

@@ -21,11 +21,11 @@ pub struct Parts {
     pub store: Store,
     /// Who may do what.
     pub identity: Arc<Identity>,
-    /// The providers.
+    /// The providers that the vault knows.
     pub catalog: Arc<Catalog>,
-    /// What calls providers.
+    /// The broker, which calls providers.
     pub broker: Broker,
-    /// The time.
+    /// The clock that everything is judged by.
     pub clock: Arc<dyn Clock>,
     /// The generator of random bytes.
     pub random: Arc<dyn Random>,

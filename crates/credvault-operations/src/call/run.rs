@@ -14,7 +14,7 @@ use crate::room::Share;
 /// An answer that may be sent.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// The answer.
+    /// The answer, with its record.
     pub answer: T,
     /// What it has of the room for answers: to be held until the answer was sent.
     pub share: Option<Share>,

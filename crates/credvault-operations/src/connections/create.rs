@@ -13,7 +13,7 @@ use crate::{Call, Context, Parsed, Refusal, Repeat};
 /// A connection to be created.
 #[derive(Debug)]
 pub struct Create {
-    /// The provider.
+    /// The provider, by its catalog id.
     pub provider: ProviderId,
     /// The owner, if the request names one.
     pub owner: Parsed<Option<Owner>>,
@@ -21,11 +21,11 @@ pub struct Create {
     pub repeat: Parsed<Option<Repeat>>,
     /// The auth mode; empty means the provider's only one.
     pub auth_mode: String,
-    /// Its name.
+    /// The name among its owner's connections.
     pub account_name: Parsed<AccountName>,
-    /// Its settings.
+    /// Settings that its provider asks for.
     pub config: Map<String, Value>,
-    /// Its labels.
+    /// Labels that callers filter by.
     pub labels: Parsed<Labels>,
     /// The account's id at the provider, if the caller knows it.
     pub external_account_id: Parsed<Option<String>>,

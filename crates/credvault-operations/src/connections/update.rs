@@ -11,7 +11,7 @@ use crate::{Call, Context, Parsed, Refusal, Repeat};
 /// A change of a connection. `None` leaves a field as it is.
 #[derive(Debug)]
 pub struct Update {
-    /// The connection.
+    /// The connection that it belongs to.
     pub connection: ConnectionId,
     /// The etag that it must have, if the caller names one.
     pub etag: Option<Etag>,
@@ -19,7 +19,7 @@ pub struct Update {
     pub repeat: Parsed<Option<Repeat>>,
     /// The names of the fields that change, as the audit record has them.
     pub fields: Vec<String>,
-    /// A new name.
+    /// A new name, if it changes.
     pub account_name: Option<Parsed<AccountName>>,
     /// Whether fetches are served.
     pub enabled: Option<bool>,

@@ -44,7 +44,7 @@ pub struct Browser {
 /// A browser that may continue to the provider.
 #[derive(Debug)]
 pub struct Started {
-    /// The provider's page.
+    /// The provider's page to go to.
     pub url: String,
     /// The value of its cookie from now on.
     pub browser: String,

@@ -39,7 +39,7 @@ pub struct Fetch {
 pub struct Credential {
     /// The connection that has it.
     pub connection: Connection,
-    /// Its version.
+    /// The number of its version.
     pub version: Version,
     /// The fields that the caller may have.
     pub fields: SecretFields,

@@ -16,7 +16,7 @@ const ASSUMED_TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// When a credential stops working, as a caller says it.
 #[derive(Clone, Copy, Debug)]
 pub enum Expiry {
-    /// At this time.
+    /// At this instant, and not before.
     At(Timestamp),
     /// This long from now.
     In(Duration),
@@ -25,7 +25,7 @@ pub enum Expiry {
 /// A credential as a caller gives it.
 #[derive(Debug)]
 pub struct GivenCredential {
-    /// The secret fields.
+    /// The secret fields, by their names.
     pub fields: Parsed<SecretFields>,
     /// When it stops working, if the caller says so.
     pub expiry: Parsed<Option<Expiry>>,

@@ -12,7 +12,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 pub struct PutEndpoint {
     /// Which one; `None` makes a new one.
     pub id: Parsed<Option<EventEndpointId>>,
-    /// Its URL.
+    /// The URL that events are sent to.
     pub url: String,
     /// The events that it gets; none means all.
     pub types: Parsed<Vec<EventType>>,
@@ -85,7 +85,7 @@ pub async fn delete_endpoint(
 /// What became of an event that was sent to test an endpoint.
 #[derive(Debug)]
 pub struct TestedEndpoint {
-    /// The event.
+    /// The event that was delivered.
     pub event: EventId,
     /// Why it was not delivered; `None` if it was.
     pub failure: Option<String>,

@@ -16,7 +16,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 pub struct PutApp {
     /// Whose it is; none means the platform's.
     pub tenant: Option<TenantId>,
-    /// The provider.
+    /// The provider, by its catalog id.
     pub provider: ProviderId,
     /// How a repetition is recognised.
     pub repeat: Parsed<Option<Repeat>>,

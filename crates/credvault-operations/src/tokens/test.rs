@@ -13,7 +13,7 @@ use crate::{Call, Refusal};
 /// What a provider said about a stored credential.
 #[derive(Debug)]
 pub struct Tested {
-    /// Its verdict.
+    /// The provider's verdict on the credential.
     pub verdict: Verdict,
     /// The connection as it is after that.
     pub connection: Connection,

@@ -1,4 +1,4 @@
-//! Background work.
+//! Background work: purges, pieces, and what they leave.
 
 use credvault_domain::{Action, Clock as _, ConnectionId, TenantScope};
 use uuid::Uuid;

@@ -19,11 +19,36 @@ fn check(rule: fn(&Tree) -> Vec<String>) {
 }
 
 #[test]
+fn no_files_know_each_other_in_a_circle() {
+    check(circles::circles);
+}
+
+#[test]
+fn nine_of_ten_files_have_at_most_260_lines_and_none_over_400() {
+    check(sizes::long_files);
+}
+
+#[test]
+fn nine_of_ten_functions_have_at_most_27_lines_and_none_over_60() {
+    check(sizes::long_functions);
+}
+
+#[test]
 fn there_are_15_lines_of_documentation_for_100_of_code() {
     check(sizes::few_docs);
 }
 
 #[test]
+fn every_doc_comment_has_four_words() {
+    check(words::short_docs);
+}
+
+#[test]
 fn every_file_says_what_it_is() {
     check(words::undocumented_files);
+}
+
+#[test]
+fn prose_names_who_acts() {
+    check(words::hiding_words);
 }

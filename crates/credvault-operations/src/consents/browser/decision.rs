@@ -16,23 +16,23 @@ use crate::Refusal;
 pub enum Returned {
     /// A page carries the result to its back end, which completes the consent.
     ToPage {
-        /// That page.
+        /// The address of that page.
         page: ReturnPage,
-        /// What `CompleteAuthorization` takes.
+        /// The result that `CompleteAuthorization` takes.
         result: SecretString,
     },
-    /// The person confirms.
+    /// The person confirms the consent.
     ToPerson(Box<Question>),
 }
 
 /// What the person confirms.
 #[derive(Debug)]
 pub struct Question {
-    /// The provider's name.
+    /// The name that people know the provider by.
     pub provider: String,
     /// The account's name, with its id where the provider has confirmed one.
     pub account: String,
-    /// The tenant's name.
+    /// The name that people know the tenant by.
     pub tenant: String,
     /// The code to compare with the one that the beginner shows.
     pub code: String,

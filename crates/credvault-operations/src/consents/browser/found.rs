@@ -33,7 +33,7 @@ pub struct ReturnPage {
 /// A refusal, with the page that may learn of it.
 #[derive(Debug)]
 pub struct Refused {
-    /// Why.
+    /// Why the browser is refused.
     pub refusal: Refusal,
     /// The page that waits; `None` if none does, or if this browser may not tell it.
     pub waiting: Option<ReturnPage>,
