@@ -249,7 +249,7 @@ async fn keys_of_one_shop_are_not_stored_for_another() {
     assert_eq!(post(&browser, HANDOFF, keys(&begun.state).to_string()).await, 200);
     let page = browser.get(BACK, &returned(&begun.state, "1")).await;
     let moved = complete(&app, &page.data("result")).await.unwrap_err();
-    assert!(moved.message().contains("settings were changed"), "{moved:?}");
+    assert!(moved.message().contains("settings changed"), "{moved:?}");
     assert_eq!(connected.vault.count("delivered_keys").await, 0);
     assert_eq!(connected.vault.count("credential_versions").await, 0);
 }
