@@ -4,7 +4,8 @@
 //! has seen loses rows. Each row therefore carries the id of its transaction, and a reader goes no further than the oldest
 //! transaction in progress (`pg_snapshot_xmin`): below it nothing can appear any more. The other way, a number per tenant
 //! drawn under a lock that lasts to the commit, makes the writers of a tenant wait for each other's commit:
-//! ARCHITECTURE.md has the measurement. SQLite has one writer at a time, so its rows appear in the order of their numbers.
+//! ARCHITECTURE.md has the measurement. The price: a long write transaction anywhere on the same server holds readers back
+//! for as long as it runs. SQLite has one writer at a time, so its rows appear in the order of their numbers.
 
 use std::time::Duration;
 

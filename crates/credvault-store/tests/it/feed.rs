@@ -18,15 +18,25 @@ on_both![
     a_moved_etag_has_a_moved_update_time,
 ];
 
-/// What the feed has after a position, and the position after that.
+/// Reads the feed from a position on until it has `count` rows: a transaction in progress of another test on the same server
+/// holds them back for a moment.
 async fn read(
     fixture: &Fixture,
     scope: &credvault_domain::TenantScope,
     from: FeedPosition,
+    count: usize,
 ) -> (Vec<(ChangeSubject, ChangeKind)>, FeedPosition) {
-    let page =
-        fixture.store.feed().after(scope, from, 100).await.unwrap().expect("a position of this database");
-    (page.rows.into_iter().map(|row| (row.subject, row.kind)).collect(), page.position)
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let page = fixture.store.feed().after(scope, from, 100).await.unwrap();
+        let page = page.expect("a position of this database");
+        if page.rows.len() >= count {
+            let rows = page.rows.into_iter().map(|row| (row.subject, row.kind));
+            return (rows.collect(), page.position);
+        }
+        assert!(std::time::Instant::now() < deadline, "{:?}", page.rows);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
@@ -62,7 +72,7 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
     let ours = claimed(store, &place, seen).await;
     store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&place)).await.unwrap();
 
-    let (rows, end) = read(fixture, &scope, start).await;
+    let (rows, end) = read(fixture, &scope, start, 9).await;
     let connection = ChangeSubject::Connection(place.connection());
     let expected = [
         (ChangeSubject::EventEndpoint(endpoint), ChangeKind::Created),
@@ -76,7 +86,7 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
         (connection, ChangeKind::Refreshed),
     ];
     assert_eq!(rows, expected);
-    assert_eq!(read(fixture, &scope, end).await.0, []);
+    assert_eq!(read(fixture, &scope, end, 0).await.0, []);
 }
 
 async fn pages_go_on_where_the_one_before_ended(fixture: &Fixture) {
@@ -84,6 +94,7 @@ async fn pages_go_on_where_the_one_before_ended(fixture: &Fixture) {
     let mut position = fixture.store.feed().end(&scope).await.unwrap();
     let id = fixture.connection(&scope, "a").await.id;
     fixture.put(&scope, id, "CANARY").await;
+    read(fixture, &scope, position, 2).await;
     let mut kinds = Vec::new();
     loop {
         let page = fixture.store.feed().after(&scope, position, 1).await.unwrap().unwrap();
@@ -154,12 +165,12 @@ async fn a_reader_does_not_lose_a_transaction_that_commits_late() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let fast = fixture.connection(&scope, "fast").await.id;
-    let (before, position) = read(&fixture, &scope, start).await;
+    let (before, position) = read(&fixture, &scope, start, 0).await;
     assert_eq!(before, [], "the slow transaction may still come before the fast one");
 
     lock.rollback().await.unwrap();
     slowly.await.unwrap().unwrap();
-    let (after, _) = read(&fixture, &scope, position).await;
+    let (after, _) = read(&fixture, &scope, position, 2).await;
     assert_eq!(
         after,
         [
