@@ -1,8 +1,8 @@
 //! Whether an incoming webhook is the provider's: a check over the raw bytes that arrived, for every scheme that the catalog
 //! can describe. The body is parsed only for the account that it names.
 //!
-//! After [`check`] a caller may trust what was signed, and nothing else. Some providers sign with a key that they publish
-//! ([`public_key`]); all other files are pure and do no I/O.
+//! After [`check()`] a caller may trust what was signed, and nothing else. Some providers sign with a key that they publish
+//! (`public_key`); all other files are pure and do no I/O.
 
 mod checked;
 mod delivery;

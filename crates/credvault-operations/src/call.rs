@@ -3,12 +3,12 @@
 //!
 //! What the frame keeps:
 //!
-//! - no change without permission: [`Call::write`] takes a [`Permit`], which only [`Call::permit`], [`Call::connection`],
+//! - no change without permission: [`Call::write`] takes a [`Permit`](crate::Permit), which only [`Call::permit`], [`Call::connection`],
 //!   [`Call::administer`] and [`Call::permit_catalog`] give;
-//! - no answer without permission and record: an operation returns a [`Recorded`], which only the store makes, of a
+//! - no answer without permission and record: an operation returns a [`Recorded`](crate::Recorded), which only the store makes, of a
 //!   permission and an audit record;
-//! - no refusal without record: [`run`] makes it, with the subject that the operation has set by then;
-//! - no half a change: [`run`] drives an operation to its end, even if its caller has gone.
+//! - no refusal without record: [`run()`] makes it, with the subject that the operation has set by then;
+//! - no half a change: [`run()`] drives an operation to its end, even if its caller has gone.
 //!
 //! # A forgotten permission does not compile
 //!

@@ -1,4 +1,4 @@
-//! Credentials in and out. A fetch has files of its own: [`fetch`], [`fresh`], [`batch`].
+//! Credentials in and out. A fetch has files of its own: `fetch.rs`, `fresh.rs`, `batch.rs`.
 
 mod batch;
 mod fetch;
