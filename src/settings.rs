@@ -87,6 +87,16 @@ impl RawSettings {
         problems.into_result().map(|()| settings)
     }
 
+    /// Checks the section of the database alone, which is all that a migration needs.
+    ///
+    /// # Errors
+    /// All problems of that section, and what could not be read.
+    pub fn check_store(&self) -> Result<Store, SettingsError> {
+        let mut problems = self.problems.clone();
+        let store = self.store.check(&mut problems);
+        problems.into_result().map(|()| store)
+    }
+
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
     /// problems can be looked for, and nothing else.
     pub(crate) fn inspect(&self) -> (Settings, Problems) {

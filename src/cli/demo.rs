@@ -45,7 +45,7 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
         let stop = terminated_or_hung_up()?;
         let settings = folder.settings(any, any).check()?;
         let telemetry = telemetry::start(&settings.telemetry).context("the log cannot be started")?;
-        prepare(&settings).await?;
+        prepare(&settings.store).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         let shown = tokio::select! {
             shown = demo_script::show(&folder, instance.address, output) => shown,

@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         let settings = settings.check()?;
         let telemetry =
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        prepare(&settings).await?;
+        prepare(&settings.store).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         output.line::<Failure>(&format!("everything is in {}", folder.path().display()))?;
         let shown = show(&folder, &instance, provider.as_ref(), output).await;

@@ -105,11 +105,11 @@ pub(super) fn terminated_or_hung_up() -> Result<Pin<Box<dyn Future<Output = ()> 
 
 /// Brings the database's schema up to date.
 pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
-    let settings = arguments.read().check()?;
+    let store = arguments.read().check_store()?;
     let applied = run(ONE_THREAD, async {
         let stop = terminated()?;
         tokio::select! {
-            applied = prepare(&settings) => applied,
+            applied = prepare(&store) => applied,
             // Nothing is half done: each of its steps is one transaction.
             () = stop => Err(anyhow::anyhow!("stopped; run `credvault migrate` again").into()),
         }
@@ -120,8 +120,8 @@ pub(super) fn migrate(arguments: &ConfigArgs, output: &mut Output) -> Result<(),
     applied.iter().try_for_each(|name| output.line(&format!("applied {name}")))
 }
 
-/// Brings the database that `settings` name up to this release.
-pub(super) async fn prepare(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let Store { database, migrate_url, owner_role, .. } = &settings.store;
+/// Brings the database that `store` names up to this release.
+pub(super) async fn prepare(store: &Store) -> Result<Vec<String>, Failure> {
+    let Store { database, migrate_url, owner_role, .. } = store;
     Ok(credvault_store::migrate(database, migrate_url.as_ref(), owner_role, &SystemRandom).await?)
 }

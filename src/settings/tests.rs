@@ -215,3 +215,13 @@ fn every_setting_is_shown_with_its_value_and_its_origin() {
     let shown: Vec<_> = RawSettings::default().shown().into_iter().map(|shown| shown.key).collect();
     assert_eq!(shown, all);
 }
+
+#[test]
+fn a_migration_needs_the_settings_of_the_database_alone() {
+    let url = [("CREDVAULT__STORE__URL", "sqlite:vault.db")];
+    assert!(read("credvault.toml", "", &url, &[]).check().is_err());
+    assert!(read("credvault.toml", "", &url, &[]).check_store().is_ok());
+    let refused = read("credvault.toml", "[store]\nmax_connections = 0", &url, &[]).check_store();
+    let refused = refused.expect_err("no connection").to_string();
+    assert!(refused.contains("store.max_connections"), "{refused}");
+}
