@@ -34,7 +34,7 @@ pub enum LogFormat {
 /// How much is logged.
 #[derive(ValueEnum, Serialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "each variant is the level of its name")]
+#[expect(missing_docs, reason = "each variant is the level of its name")]
 pub enum LogLevel {
     Error,
     Warn,

@@ -14,7 +14,7 @@ use crate::values::Values;
 /// The HTTP method of a request.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(missing_docs, reason = "the variants have HTTP's own names")]
+#[expect(missing_docs, reason = "the variants have HTTP's own names")]
 pub enum Method {
     Get,
     Post,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Connection, ConnectionId, Etag, Revocation, SecretFields, TenantId, TenantScope, Timestamp,
+    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, Revocation,
+    SecretFields, TenantId, TenantScope, Timestamp,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -17,7 +18,7 @@ use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
 use crate::connections::lock::{find, locked_at, locked_live};
-use crate::connections::row::connection;
+use crate::connections::row::{connection, owner};
 use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
@@ -154,7 +155,7 @@ impl Revocations<'_> {
         Ok(Some(ToRevoke { place: place.clone(), connection: connection(model)?, fields }))
     }
 
-    /// Records how an attempt ended. What is settled is destroyed; what is not is tried again, for about a day.
+    /// Records how an attempt ended. What is settled is destroyed and on record; what is not is tried again, for about a day.
     ///
     /// # Errors
     /// The database fails.
@@ -179,6 +180,7 @@ impl Revocations<'_> {
             }
             Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
                 Entity::delete_by_id(key).exec(&change.tx).await?;
+                change.record(self.settled(&model, outcome)?);
                 None
             }
         };
@@ -187,6 +189,21 @@ impl Revocations<'_> {
         row.columns.revocation_time = Set(retry_time);
         let updated = connection(row.save(&mut change, ChangeKind::Updated, None).await?)?;
         Ok(Some(change.commit(updated).await?.into_inner()))
+    }
+
+    /// The record that a revocation is settled, which the vault has done by itself.
+    fn settled(&self, model: &connection_table::Model, outcome: Revocation) -> Result<AuditEvent, Error> {
+        let tenant = TenantId::from_stored(model.tenant_id.clone());
+        let mut record = self.store.own_event(&tenant, Action::DisconnectConnection)?;
+        record.connection = Some(ConnectionId::from_uuid(model.id));
+        record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
+        record.provider = Some(ProviderId::from_stored(model.provider.clone()));
+        record.changed.push("revocation".to_owned());
+        if outcome == Revocation::Failed {
+            record.outcome = AuditOutcome::Failed;
+            record.reason = Some(Reason::ProviderUnavailable);
+        }
+        Ok(record)
     }
 
     /// Where a provider is to be told now, the longest waiting first, but for the tenants `without`.

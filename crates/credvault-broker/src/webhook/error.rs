@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Why a delivery is not accepted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the messages say what they are")]
+#[expect(missing_docs, reason = "the messages say what they are")]
 pub enum WebhookError {
     #[error("the header {header} is missing: the provider signs with it, so send the request as it came")]
     SignatureMissing { header: String },

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, Etag, TenantState};
-use credvault_store::{ConnectionPatch, Error};
+use credvault_domain::{Action, Etag, Revocation, TenantState};
+use credvault_store::{AuditFilter, ConnectionPatch, Error};
 use uuid::Uuid;
 
 use super::page;
@@ -11,6 +11,7 @@ use crate::fixture::{
     Fixture, credential, event, new_connection, open_store, owned_by, permit, repeatable, soon, write,
 };
 use crate::on_both;
+use crate::refreshes::renewing;
 
 on_both![
     a_request_made_twice_has_one_effect,
@@ -18,6 +19,7 @@ on_both![
     a_suspended_tenant_is_not_served_until_it_is_resumed,
     a_users_everything_goes_with_the_user,
     every_change_leaves_its_record_and_its_row_in_the_feed,
+    a_settled_revocation_is_on_record_as_the_vaults_own_work,
     summaries_count_what_the_log_has,
 ];
 
@@ -106,12 +108,7 @@ async fn a_suspended_tenant_is_not_served_until_it_is_resumed(fixture: &Fixture)
     assert!(matches!(fixture.store.connections().get(&scope, id).await, Err(Error::TenantSuspended(_))));
     let put = fixture.store.credentials().put(&scope, id, &credential("CANARY-2"), None, &suspend).await;
     assert!(matches!(put, Err(Error::TenantSuspended(_))));
-    let log = fixture
-        .store
-        .audit()
-        .list(&scope, &credvault_store::AuditFilter::default(), &page(50, "", "q"))
-        .await
-        .unwrap();
+    let log = fixture.store.audit().list(&scope, &AuditFilter::default(), &page(50, "", "q")).await.unwrap();
     assert!(!log.items.is_empty(), "its log stays readable");
     tenants.set_state(&scope, TenantState::Active, &suspend).await.unwrap().into_inner();
     assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY");
@@ -150,12 +147,7 @@ async fn every_change_leaves_its_record_and_its_row_in_the_feed(fixture: &Fixtur
     let failed = fixture.store.connections().delete(&scope, id, Some(Etag::of(77)), &delete).await;
     assert!(failed.is_err());
     fixture.store.connections().delete(&scope, id, None, &delete).await.unwrap().into_inner();
-    let log = fixture
-        .store
-        .audit()
-        .list(&scope, &credvault_store::AuditFilter::default(), &page(50, "", "q"))
-        .await
-        .unwrap();
+    let log = fixture.store.audit().list(&scope, &AuditFilter::default(), &page(50, "", "q")).await.unwrap();
     let actions: Vec<_> = log.items.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(
         actions,
@@ -173,8 +165,30 @@ async fn every_change_leaves_its_record_and_its_row_in_the_feed(fixture: &Fixtur
     assert_eq!(feed, "CREATED,CREATED,CREDENTIAL_STORED,DELETED", "of the tenant, then of the connection");
 }
 
+async fn a_settled_revocation_is_on_record_as_the_vaults_own_work(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (revocations, audit) = (fixture.store.revocations(), fixture.store.audit());
+    for (account, settled, outcome) in [("a", Revocation::Done, "OK"), ("b", Revocation::Failed, "FAILED")] {
+        let (place, _) = renewing(fixture, &scope, account).await;
+        let id = place.connection();
+        let disconnect = write(&scope, Action::DisconnectConnection);
+        revocations.disconnect(&scope, id, None, true, &disconnect).await.unwrap().into_inner();
+        let about = AuditFilter { connection: Some(id), ..AuditFilter::default() };
+        let before = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items.len();
+        revocations.attempted(&place, Revocation::Pending).await.unwrap();
+        let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
+        assert_eq!(after.len(), before, "nothing is settled yet");
+        revocations.attempted(&place, settled).await.unwrap();
+        let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
+        assert_eq!(after.len(), before + 1);
+        assert_eq!(after[0].action, "DisconnectConnection");
+        assert_eq!(after[0].service.as_deref(), Some("vault"));
+        assert_eq!(after[0].outcome.as_str(), outcome);
+    }
+}
+
 async fn summaries_count_what_the_log_has(fixture: &Fixture) {
-    use credvault_store::{AuditFilter, AuditGroup};
+    use credvault_store::AuditGroup;
     let scope = fixture.tenant("acme").await;
     let id = fixture.connection(&scope, "a").await.id;
     for _ in 0..3 {
