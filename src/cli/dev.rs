@@ -95,7 +95,13 @@ async fn show(
     provider: Option<&Provider>,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    demo_script::show(folder, instance.address, output).await?;
+    match demo_script::show(folder, instance.address, output).await {
+        Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
+        // A connection was disconnected since, or a policy written: no reason not to serve.
+        Err(other) => output
+            .line::<Failure>(&format!("   {other}\n\nThis is not as it was made, so the demo ends here."))?,
+        Ok(()) => {}
+    }
     if let Some(provider) = provider {
         provider.register(folder, instance.address).await?;
     }

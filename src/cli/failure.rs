@@ -1,5 +1,6 @@
 //! Why a command failed, and with which code the program ends.
 
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -36,16 +37,27 @@ pub(super) enum Failure {
 impl Failure {
     /// Prints what happened and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Usage(text) => (text, USAGE),
-            Self::Settings(error) => (listed(&error), USAGE),
-            Self::Status(status) => (describe(&status), code_of(&status)),
-            Self::Unexpected(error) => (credvault_domain::chain(error.as_ref()), UNEXPECTED),
+        let code = match &self {
+            Self::Usage(_) | Self::Settings(_) => USAGE,
+            Self::Status(status) => code_of(status),
+            Self::Unexpected(_) => UNEXPECTED,
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
         // If standard error is closed, the exit code still tells.
-        let _ = writeln!(std::io::stderr(), "error: {text}");
+        let _ = writeln!(std::io::stderr(), "error: {self}");
         ExitCode::from(code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => f.write_str(text),
+            Self::Settings(error) => f.write_str(&listed(error)),
+            Self::Status(status) => f.write_str(&describe(status)),
+            Self::Unexpected(error) => f.write_str(&credvault_domain::chain(error.as_ref())),
+            Self::OutputClosed => f.write_str("the reader of the output has closed it"),
+        }
     }
 }
 

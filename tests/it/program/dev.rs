@@ -117,6 +117,16 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     let again = Dev::start(place.path());
     assert_eq!(contents(&folder), before);
     assert!(again.printed.contains(&id), "the same connections");
+    again.stop(Signal::INT);
+
+    // It serves when the demo can no longer end as it did.
+    let policies = String::from_utf8(before["policies.cedar"].clone()).unwrap();
+    let forbidden =
+        format!("{policies}\nforbid (principal, action == Action::\"FetchCredential\", resource);\n");
+    std::fs::write(folder.join("policies.cedar"), forbidden).unwrap();
+    let again = Dev::start(place.path());
+    assert!(again.printed.contains("so the demo ends here"), "{}", again.printed);
+    assert!(again.printed.contains("Serving on localhost:"), "{}", again.printed);
     // Its terminal was closed.
     again.stop(Signal::HUP);
     let unreachable = text(&Process::run(place.path(), &["connections", "list"]));
