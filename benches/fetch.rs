@@ -21,7 +21,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_testkit::{LeafSpec, Postgres};
 use prost::Message as _;
 use tonic::body::Body;

@@ -12,7 +12,7 @@ mod it {
 
 use std::time::{Duration, Instant};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_testkit::Postgres;
 use futures::StreamExt as _;
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
-use credvault::proto::v1::FetchCredentialRequest;
-use credvault::proto::v1::vault_service_client::VaultServiceClient;
+use credvault_proto::v1::FetchCredentialRequest;
+use credvault_proto::v1::vault_service_client::VaultServiceClient;
 use tonic::Request;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 

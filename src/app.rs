@@ -33,7 +33,7 @@ use crate::shared::Shared;
 use crate::telemetry;
 
 /// How long refreshes in progress may take to be answered and stored before the program ends.
-const STORING: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
+const STORE_TIMEOUT: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
 /// The most open connections on the port for browsers; further ones are closed.
 const MAX_PUBLIC_CONNECTIONS: usize = 1024;
 /// The most open connections on the operators' port; further ones are closed.
@@ -121,7 +121,7 @@ impl Instance {
         ends.drained.cancel();
         jobs.ended().await;
         // The tokens that a provider has given must be stored: nothing else has them.
-        if tokio::time::timeout(STORING, broker.refresher().finish()).await.is_err() {
+        if tokio::time::timeout(STORE_TIMEOUT, broker.refresher().finish()).await.is_err() {
             tracing::error!("refreshes were still in progress; their outcome is unknown now");
         }
         store.close().await;
@@ -236,7 +236,7 @@ mod tests {
         let drain = seconds(include_str!("../deploy/credvault.toml"), "drain_seconds =");
         // Revocations and events in progress, and the pools of the database.
         let rest = 10 + 15;
-        let stop = drain + rest + STORING.as_secs();
+        let stop = drain + rest + STORE_TIMEOUT.as_secs();
         let kubernetes = include_str!("../deploy/kubernetes.yaml");
         let hook = 5;
         assert!(seconds(kubernetes, "terminationGracePeriodSeconds:") > hook + stop);

@@ -1,5 +1,6 @@
 //! gRPC over mutual TLS: the listener, its TLS configuration, the gate that every request passes before its message is
-//! read, and the bodies of requests and responses, which count against the memory for both. `service` has the RPCs.
+//! read, the bodies of requests and responses, which count against the memory for both, the handlers of all RPCs, and what
+//! stands between their messages and the domain.
 
 mod listener;
 mod tls;
@@ -11,9 +12,12 @@ mod answer;
 mod arrival;
 
 mod routes;
+mod services;
+mod wire;
 
 pub(crate) use arrival::{Arrived, MAX_REQUEST};
 pub(crate) use gate::Gate;
 pub(crate) use listener::Server;
 pub(crate) use routes::{MAX_HEALTH_MESSAGE, routes};
 pub(crate) use tls::{Tls, certificates, check};
+pub(crate) use wire::{code_name, reason_of, struct_of};

@@ -1,10 +1,8 @@
 //! credvault: a vault for the third-party credentials of a SaaS platform's customers, served to its internal services
 //! over mutually authenticated gRPC.
 //!
-//! This package is wire and wiring, and nothing else: [`proto`] is the public contract with generated clients and
+//! This package is wire and wiring, and nothing else: `credvault-proto` is the public contract with generated clients and
 //! servers; everything behind it stands in the crates beside this one. `ARCHITECTURE.md` is the map.
-
-pub use credvault_proto as proto;
 
 pub mod settings;
 
@@ -17,9 +15,6 @@ mod grpc;
 mod http;
 
 mod cli;
-
-mod service;
-mod wire;
 
 mod accept;
 mod clock;

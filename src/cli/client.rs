@@ -12,13 +12,13 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Status};
 
 use super::failure::Failure;
-#[cfg(feature = "dev")]
-use crate::proto::v1::admin_service_client::AdminServiceClient;
-use crate::proto::v1::audit_service_client::AuditServiceClient;
-use crate::proto::v1::connection_service_client::ConnectionServiceClient;
-use crate::proto::v1::vault_service_client::VaultServiceClient;
 use crate::settings::wrong_toml;
 use crate::trace;
+#[cfg(feature = "dev")]
+use credvault_proto::v1::admin_service_client::AdminServiceClient;
+use credvault_proto::v1::audit_service_client::AuditServiceClient;
+use credvault_proto::v1::connection_service_client::ConnectionServiceClient;
+use credvault_proto::v1::vault_service_client::VaultServiceClient;
 
 /// Where `credvault dev` leaves a profile, seen from where it was started.
 const DEV_PROFILE: &str = "credvault-dev/profile.toml";

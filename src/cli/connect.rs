@@ -16,8 +16,8 @@ use super::failure::Failure;
 use super::lookup::{all_connections, print_one, settings};
 use super::output::Output;
 use crate::SystemClock;
-use crate::proto::v1;
-use crate::wire::struct_of;
+use crate::grpc::struct_of;
+use credvault_proto::v1;
 
 /// How often the command asks whether the account is connected.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

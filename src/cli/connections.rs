@@ -14,8 +14,8 @@ use super::failure::Failure;
 use super::lookup::{all_connections, print_all, print_one, settings};
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
-use crate::proto::v1;
-use crate::wire::struct_of;
+use crate::grpc::struct_of;
+use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConnectionsCommand {

@@ -14,8 +14,8 @@ use super::failure::Failure;
 use super::folder::{Folder, TENANT};
 use super::lookup::all_connections;
 use super::output::Output;
-use crate::proto::v1;
-use crate::wire::{code_name, reason_of, struct_of};
+use crate::grpc::{code_name, reason_of, struct_of};
+use credvault_proto::v1;
 
 /// Another tenant, which must never see what is the first one's.
 const OTHER_TENANT: &str = "globex";

@@ -9,8 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::app::StartError;
+use crate::grpc::{code_name, reason_of};
 use crate::settings::SettingsError;
-use crate::wire::{code_name, reason_of};
 
 pub(super) const UNEXPECTED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
@@ -76,7 +76,12 @@ fn code_of(status: &Status) -> u8 {
         | Code::Aborted
         | Code::OutOfRange => INVALID,
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => UNAVAILABLE,
-        _ => UNEXPECTED,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss => UNEXPECTED,
     }
 }
 
@@ -108,19 +113,19 @@ impl From<StartError> for Failure {
         match error {
             StartError::Settings(error) => Self::Settings(error),
             StartError::Changing => Self::Usage(error.to_string()),
-            error => Self::Unexpected(error.into()),
+            StartError::Store(_)
+            | StartError::Reflection(_)
+            | StartError::Address { .. }
+            | StartError::Metrics(_) => Self::Unexpected(error.into()),
         }
     }
 }
 
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Url | MigrateError::NoMigrateUrl | MigrateError::NoUser => {
-                Self::Usage(error.to_string())
-            }
-            error => Self::Unexpected(error.into()),
-        }
+        let of_settings =
+            matches!(error, MigrateError::Url | MigrateError::NoMigrateUrl | MigrateError::NoUser);
+        if of_settings { Self::Usage(error.to_string()) } else { Self::Unexpected(error.into()) }
     }
 }
 
@@ -132,9 +137,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::Unexpected(error.into()),
-        }
+        let closed = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if closed { Self::OutputClosed } else { Self::Unexpected(error.into()) }
     }
 }

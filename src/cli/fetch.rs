@@ -7,7 +7,7 @@ use super::client::ClientArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
-use crate::proto::v1;
+use credvault_proto::v1;
 
 #[derive(Args, Debug)]
 pub(super) struct FetchArgs {

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Format, Output};
-use crate::proto::v1;
+use credvault_proto::v1;
 
 /// Settings from the command line.
 pub(super) fn settings(pairs: &[(String, String)]) -> serde_json::Map<String, serde_json::Value> {
@@ -80,7 +80,9 @@ fn row(connection: &v1::Connection) -> Vec<String> {
     let owner = connection.owner.clone().unwrap_or_default();
     let owner = match owner.kind() {
         v1::OwnerKind::User => format!("user {}", owner.user_id),
-        kind => kind.as_str_name().trim_start_matches("OWNER_KIND_").to_lowercase(),
+        kind @ (v1::OwnerKind::Unspecified | v1::OwnerKind::Tenant | v1::OwnerKind::Platform) => {
+            kind.as_str_name().trim_start_matches("OWNER_KIND_").to_lowercase()
+        }
     };
     let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
     vec![

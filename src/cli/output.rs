@@ -9,8 +9,6 @@ use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use tabwriter::TabWriter;
 
-use crate::proto;
-
 /// The form in which a command prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
@@ -74,7 +72,7 @@ impl Output {
 
 /// A generated message with its descriptor, from which protobuf's JSON follows.
 fn dynamic(kind: &str, message: &impl Message) -> anyhow::Result<DynamicMessage> {
-    let pool = DescriptorPool::decode(proto::DESCRIPTORS)?;
+    let pool = DescriptorPool::decode(credvault_proto::DESCRIPTORS)?;
     let descriptor = pool
         .get_message_by_name(&format!("credvault.v1.{kind}"))
         .context("a message without a descriptor")?;

@@ -21,15 +21,15 @@ use tracing::Instrument as _;
 use super::answer::Answer;
 use super::arrival::{Arrived, Arriving};
 use super::peer::Peer;
-use crate::service::Ticket;
+use super::services::Admitted;
+use super::wire::{self, code_name};
 use crate::settings::Limits;
 use crate::shared::Shared;
 use crate::trace::Trace;
-use crate::wire::{self, code_name};
 use credvault_operations::{Context, Entry, Refusal, record_refusal, tenant_name};
 
 /// The longest time for a message to arrive: a caller that sends none holds a share of the limit on calls.
-const ARRIVAL: Duration = Duration::from_secs(5);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest deadline that a caller may ask for.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -106,7 +106,7 @@ impl Gate {
             return shed(action, trace);
         };
         let arrived = Arc::new(Arrived::default());
-        let ticket = match self.admit(peer, action, request.headers(), deadline).await {
+        let admitted = match self.admit(peer, action, request.headers(), deadline).await {
             Ok(caller) => {
                 let tenant = caller.tenant.as_ref().map(|verified| verified.tenant.clone());
                 let Ok(turn) = self.shares.try_take(&tenant.unwrap_or_else(TenantId::platform)) else {
@@ -114,7 +114,7 @@ impl Gate {
                 };
                 let account = peer.account.clone();
                 let entry = Entry { caller: Arc::new(caller), action, trace, deadline, account };
-                Ticket::new(entry, (permit, turn, Arc::clone(&arrived)))
+                Admitted::new(entry, (permit, turn, Arc::clone(&arrived)))
             }
             Err((caller, refusal)) => {
                 // The permit is held on: refusing and recording it is work, too.
@@ -125,28 +125,28 @@ impl Gate {
         };
         let arriving = |body| Body::new(Arriving::new(body, peer.account.clone(), Arc::clone(&arrived)));
         let mut request = request.map(arriving);
-        request.extensions_mut().insert(ticket.clone());
+        request.extensions_mut().insert(admitted.clone());
         let response = tokio::time::timeout_at(deadline, self.route(request));
-        let Some(response) = unless_unread(response, &ticket).await else {
+        let Some(response) = unless_unread(response, &admitted).await else {
             let refusal = Refusal::Unreadable("the message did not arrive within 5 seconds".to_owned());
-            let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
+            let event = self.event(peer, action, trace, Some(admitted.caller()), &refusal);
             return self.refuse(event, refusal, trace).await;
         };
-        if arrived.is_refused() && !ticket.entered() {
+        if arrived.is_refused() && !admitted.handler_started() {
             return shed(action, trace);
         }
         let refusal = match response {
             Ok(response) => match unread(&response) {
-                Some(refusal) if !ticket.entered() => refusal,
+                Some(refusal) if !admitted.handler_started() => refusal,
                 _ => return response,
             },
             Err(_) => Refusal::Deadline,
         };
         // A handler that has entered records its own outcome when it is done with it.
-        if ticket.entered() {
+        if admitted.handler_started() {
             return wire::status(&refusal, &trace.to_string()).into_http();
         }
-        let event = self.event(peer, action, trace, Some(ticket.caller()), &refusal);
+        let event = self.event(peer, action, trace, Some(admitted.caller()), &refusal);
         self.refuse(event, refusal, trace).await
     }
 
@@ -192,19 +192,17 @@ impl Gate {
         let verified = caller.and_then(|caller| caller.tenant.as_ref());
         let verified_tenant = verified.filter(|_| !action.administers());
         let tenant = verified_tenant.map_or_else(TenantId::platform, |verified| verified.tenant.clone());
+        // A refused certificate names no caller.
+        let named = refusal.reason() != Reason::ClientCertificateInvalid;
         AuditEvent {
-            // A refused certificate names no caller.
-            service: match refusal.reason() {
-                Reason::ClientCertificateInvalid => None,
-                _ => peer.certificate.service().cloned(),
-            },
+            service: peer.certificate.service().filter(|_| named).cloned(),
             user: verified.and_then(|verified| verified.user.clone()),
             tenant_source: caller.map_or(TenantSource::None, Caller::tenant_source),
             outcome: refusal.outcome(),
             reason: Some(refusal.reason()),
             policies: refusal.policies().to_vec(),
             trace,
-            source: Some(peer.address),
+            source_address: Some(peer.address),
             ..AuditEvent::of(tenant, action)
         }
     }
@@ -227,13 +225,12 @@ impl Gate {
 
 /// Which tenant a service named that policy does not trust to name it, for the record.
 fn asserted(refusal: &Refusal, headers: &HeaderMap) -> Option<String> {
-    match refusal {
-        Refusal::Identity(IdentityError::Denied(denial)) if denial.action == Action::AssertTenant => {
-            let tenant = TenantId::parse(once(headers, "x-tenant-id").ok()??).ok()?;
-            Some(tenant_name(&tenant))
-        }
-        _ => None,
+    let Refusal::Identity(IdentityError::Denied(denial)) = refusal else { return None };
+    if denial.action != Action::AssertTenant {
+        return None;
     }
+    let tenant = TenantId::parse(once(headers, "x-tenant-id").ok()??).ok()?;
+    Some(tenant_name(&tenant))
 }
 
 /// Refuses a call that there is no room for. It is counted and no more.
@@ -313,18 +310,30 @@ fn unread(response: &Response<Body>) -> Option<Refusal> {
             Some(Refusal::Unreadable(status.message().to_owned()))
         }
         Code::OutOfRange => Some(Refusal::Unreadable("it is larger than 256 KiB".to_owned())),
-        _ => None,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => None,
     }
 }
 
 /// Drives an answer; `None` if no handler has taken the call on in time, which means that its message did not arrive.
-async fn unless_unread<T>(answer: impl Future<Output = T>, ticket: &Ticket) -> Option<T> {
+async fn unless_unread<T>(answer: impl Future<Output = T>, admitted: &Admitted) -> Option<T> {
     tokio::pin!(answer);
     tokio::select! {
         answer = answer.as_mut() => return Some(answer),
-        () = tokio::time::sleep(ARRIVAL) => {}
+        () = tokio::time::sleep(ARRIVAL_TIMEOUT) => {}
     }
-    if ticket.entered() { Some(answer.await) } else { None }
+    if admitted.handler_started() { Some(answer.await) } else { None }
 }
 
 #[cfg(test)]

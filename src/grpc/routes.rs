@@ -7,8 +7,7 @@ use credvault_operations::Context;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_reflection::server::{Builder, Error};
 
-use crate::proto;
-use crate::service;
+use super::services;
 
 /// The largest message of health and reflection, in bytes.
 pub(crate) const MAX_HEALTH_MESSAGE: usize = 4 * 1024;
@@ -22,11 +21,11 @@ pub(crate) fn routes<H: Health>(
     health: HealthServer<H>,
     reflection: bool,
 ) -> Result<Router, Error> {
-    let mut routes = service::routes(context).add_service(health);
+    let mut routes = services::routes(context).add_service(health);
     if reflection {
         let builder = || {
             Builder::configure()
-                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(credvault_proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };

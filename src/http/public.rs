@@ -29,7 +29,7 @@ use super::port::HEAD_TIMEOUT;
 /// The largest query, form and hand-off.
 const LARGEST: usize = 64 * 1024;
 /// How many requests look into the vault at once: the database is everybody's.
-const TURNS: usize = 16;
+const MAX_AT_ONCE: usize = 16;
 
 /// What all requests are served with.
 struct Port {
@@ -41,7 +41,7 @@ struct Port {
 
 /// The routes of the port. Browsers reach it at `url`.
 pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
-    let (secure, turns) = (url.starts_with("https:"), Semaphore::new(TURNS));
+    let (secure, turns) = (url.starts_with("https:"), Semaphore::new(MAX_AT_ONCE));
     let port = Port { browsers: Browsers::new(context), secure, turns };
     Router::new()
         .route("/", get(home))
@@ -76,11 +76,11 @@ async fn other_method(State(port): State<Arc<Port>>) -> Response {
 async fn start(
     State(port): State<Arc<Port>>,
     RawQuery(query): RawQuery,
-    ConnectInfo(source): ConnectInfo<IpAddr>,
+    ConnectInfo(address): ConnectInfo<IpAddr>,
     headers: HeaderMap,
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), address: source };
+    let browser = Browser { id: port.cookie(&headers), address };
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
     match port.browsers.start(&query, &browser).await {
         Ok(Started { url, browser }) => {
@@ -99,11 +99,11 @@ async fn callback(
     State(port): State<Arc<Port>>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
-    ConnectInfo(source): ConnectInfo<IpAddr>,
+    ConnectInfo(address): ConnectInfo<IpAddr>,
     headers: HeaderMap,
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), address: source };
+    let browser = Browser { id: port.cookie(&headers), address };
     let work = Arc::clone(&port);
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
@@ -127,10 +127,10 @@ async fn posted(State(port): State<Arc<Port>>, Path(provider): Path<String>, bod
 async fn returned(
     State(port): State<Arc<Port>>,
     Path(page): Path<String>,
-    ConnectInfo(source): ConnectInfo<IpAddr>,
+    ConnectInfo(address): ConnectInfo<IpAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let browser = Browser { id: port.cookie(&headers), address: source };
+    let browser = Browser { id: port.cookie(&headers), address };
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
     port.show(match port.browsers.returned(&page, &browser).await {
         Ok(returned) => page_of_returned(returned),
@@ -140,12 +140,12 @@ async fn returned(
 
 async fn confirm(
     State(port): State<Arc<Port>>,
-    ConnectInfo(source): ConnectInfo<IpAddr>,
+    ConnectInfo(address): ConnectInfo<IpAddr>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let Some(form) = form(body).await else { return port.show(page::unreadable()) };
-    let browser = Browser { id: port.cookie(&headers), address: source };
+    let browser = Browser { id: port.cookie(&headers), address };
     let work = Arc::clone(&port);
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };

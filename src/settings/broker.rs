@@ -21,7 +21,7 @@ pub struct BrokerSection {
     pub allowed_networks: Vec<String>,
     /// The most refreshes of one app that a provider gets in any second, from all replicas together; 0 means no limit.
     pub refreshes_per_second: u32,
-    /// How long a refresh of unclear outcome is repeated, with growing pauses, before the account's owner must consent
+    /// How long a refresh of unknown outcome is repeated, with growing pauses, before the account's owner must consent
     /// again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
     pub refresh_retry_hours: u64,
     /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a

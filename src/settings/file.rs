@@ -102,33 +102,28 @@ fn toml_lines(text: &str, table: &str, values: &DeTable<'_>, found: &mut BTreeMa
         let key =
             if table.is_empty() { name.get_ref().to_string() } else { format!("{table}.{}", name.get_ref()) };
         found.insert(key.clone(), Some(line_at(text, name.span().start)));
-        match value.get_ref() {
-            DeValue::Table(inner) => toml_lines(text, &key, inner, found),
-            DeValue::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let key = format!("{key}[{index}]");
-                    found.insert(key.clone(), Some(line_at(text, item.span().start)));
-                    if let DeValue::Table(inner) = item.get_ref() {
-                        toml_lines(text, &key, inner, found);
-                    }
-                }
+        if let DeValue::Table(inner) = value.get_ref() {
+            toml_lines(text, &key, inner, found);
+        }
+        let DeValue::Array(items) = value.get_ref() else { continue };
+        for (index, item) in items.iter().enumerate() {
+            let key = format!("{key}[{index}]");
+            found.insert(key.clone(), Some(line_at(text, item.span().start)));
+            if let DeValue::Table(inner) = item.get_ref() {
+                toml_lines(text, &key, inner, found);
             }
-            _ => {}
         }
     }
 }
 
 fn value_keys(key: &str, value: &Value, found: &mut BTreeMap<String, Option<usize>>) {
     found.entry(key.to_owned()).or_insert(None);
-    match &value.kind {
-        ValueKind::Table(inner) => {
-            inner.iter().for_each(|(name, value)| value_keys(&format!("{key}.{name}"), value, found));
-        }
-        ValueKind::Array(items) => {
-            let items = items.iter().enumerate();
-            items.for_each(|(index, item)| value_keys(&format!("{key}[{index}]"), item, found));
-        }
-        _ => {}
+    if let ValueKind::Table(inner) = &value.kind {
+        inner.iter().for_each(|(name, value)| value_keys(&format!("{key}.{name}"), value, found));
+    }
+    if let ValueKind::Array(items) = &value.kind {
+        let items = items.iter().enumerate();
+        items.for_each(|(index, item)| value_keys(&format!("{key}[{index}]"), item, found));
     }
 }
 

@@ -195,6 +195,7 @@ fn shown(key: &str) -> &str {
 }
 
 /// What is wrong with a value, without the value.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add errors")]
 fn rule(error: &ConfigError) -> String {
     match error {
         ConfigError::At { error, .. } => rule(error),

@@ -47,7 +47,7 @@ impl RawSettings {
             Value::String(text) => text.clone(),
             Value::Array(items) if items.is_empty() => UNSET.to_owned(),
             Value::Object(entries) if entries.is_empty() => UNSET.to_owned(),
-            value => value.to_string(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
         };
         let origin = self.problems.origins().of(&key);
         shown.push(Shown { key, value, origin });

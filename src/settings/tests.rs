@@ -112,14 +112,11 @@ fn relative_paths_begin_at_the_files_folder() {
 
 /// Every setting by its key, as text, with its default.
 fn keys(prefix: &str, value: &serde_json::Value, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(object) if !object.is_empty() => {
-            for (name, value) in object {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                keys(&key, value, found);
-            }
-        }
-        _ => found.push(prefix.to_owned()),
+    let settings = value.as_object().filter(|settings| !settings.is_empty());
+    let Some(settings) = settings else { return found.push(prefix.to_owned()) };
+    for (name, value) in settings {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        keys(&key, value, found);
     }
 }
 

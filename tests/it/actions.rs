@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use credvault::proto::DESCRIPTORS;
 use credvault_domain::{Action, ActionKind};
+use credvault_proto::DESCRIPTORS;
 use prost_reflect::DescriptorPool;
 
 #[test]

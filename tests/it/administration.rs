@@ -1,6 +1,6 @@
 //! What administers a vault: deletions, tenants, users, keys, the audit log, the catalog.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::{VaultBuilder, by_id, generic, owned_by, refusal};
 use crate::on_both;

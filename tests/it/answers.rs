@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use credvault::proto::v1;
-use credvault::proto::v1::batch_fetch_credentials_result::Outcome;
+use credvault_proto::v1;
+use credvault_proto::v1::batch_fetch_credentials_result::Outcome;
 use prost::Message as _;
 use tonic::Request;
 use tonic_types::StatusExt as _;

@@ -1,6 +1,6 @@
 //! Secret settings of apps: sealed, kept, shown as hints only, and good for the webhooks that they sign.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::provider::{Connected, STRICT, app_request, connection_request};
 use crate::harness::{Client, VaultBuilder, input, refusal};
@@ -97,7 +97,7 @@ display_name = 'Token of a shop'
 kind = 'static'
 secret.access_token = { title = 'Token', required = true }
 request = { headers = { Authorization = 'Bearer {secret.access_token}' } }
-[modes.at_shop.verify.call]
+[modes.at_shop.test.call]
 url = '{url}/me?shop={config.shop}'
 headers = { Authorization = 'Bearer {secret.access_token}' }
 ";

@@ -3,7 +3,7 @@
 mod fields;
 mod requests;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use tonic::Status;
 use tonic_types::StatusExt as _;

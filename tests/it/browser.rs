@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::browser::{Browser, Seen};
 use crate::harness::provider::{Connected, STRICT, app_request, connection_request, state};

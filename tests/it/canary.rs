@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::provider::{STRICT, begin, complete, connection_request, decide, state};
 use crate::harness::{VaultBuilder, by_id, refusal};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_simulator::Rotation;
 use rustix::process::Signal;
 use sea_orm::DatabaseTransaction;

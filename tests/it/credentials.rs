@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use tonic::Code;
 
 use crate::harness::{VaultBuilder, by_id, by_provider, generic, input, owned_by, refusal};

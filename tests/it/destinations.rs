@@ -5,7 +5,7 @@ mod settings_of_callers;
 
 use std::collections::BTreeMap;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use tonic::Status;
@@ -21,7 +21,7 @@ const SHOP: &str = "id = 'shop'\ndisplay_name = 'Shop'\n\
     [modes.key]\ndisplay_name = 'Key'\nkind = 'static'\n\
     secret.key = { title = 'Key', required = true }\n\
     request = { base_url = 'http://{config.host}', headers = { X-API-Key = '{secret.key}' } }\n\
-    verify = { call = { url = 'http://{config.host}/me' }, account_id = 'id' }\n";
+    test = { call = { url = 'http://{config.host}/me' }, account_id = 'id' }\n";
 
 fn settings(pairs: &[(&str, &str)]) -> Struct {
     let value = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };

@@ -108,17 +108,16 @@ fn every_setting_has_its_row() {
 
 /// The keys of all values, as the page spells them: `section.key` and `section.list[].key`.
 fn collect(prefix: &str, value: &Value, keys: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(object) if !object.is_empty() => {
-            for (name, value) in object {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                collect(&key, value, keys);
-            }
+    let first = value.as_array().and_then(|items| items.first()).filter(|first| first.is_object());
+    if let Some(object) = value.as_object().filter(|object| !object.is_empty()) {
+        for (name, value) in object {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            collect(&key, value, keys);
         }
-        Value::Array(items) if !items.is_empty() && items[0].is_object() => {
-            collect(&format!("{prefix}[]"), &items[0], keys);
-        }
-        _ => drop(keys.insert(prefix.to_owned())),
+    } else if let Some(first) = first {
+        collect(&format!("{prefix}[]"), first, keys);
+    } else {
+        keys.insert(prefix.to_owned());
     }
 }
 

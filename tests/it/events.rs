@@ -5,7 +5,7 @@ mod endpoints;
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_testkit::LeafSpec;
 use tonic::Status;
 

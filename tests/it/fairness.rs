@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
-use credvault::proto::v1;
 use credvault_domain::Clock as _;
+use credvault_proto::v1;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use serde_json::{Value, json};
 
 use crate::harness::browser::{Browser, Seen};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use tonic::Status;
 
 use crate::harness::provider::{Connected, STRICT, begin, complete, connection_request, decide, state};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use rustix::process::Signal;
 use tokio::sync::Semaphore;
 

@@ -1,6 +1,6 @@
 //! OAuth apps: no secret is shown, and a tenant's own app replaces the platform's.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::provider::{STRICT, app_request};
 use crate::harness::{VaultBuilder, refusal};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use rustix::process::Signal;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -10,6 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{Client, Process, VaultBuilder, by_id, by_provider, eventually, generic, get, refusal};
@@ -48,12 +49,9 @@ async fn reflects(client: &Client) -> Result<usize, tonic::Status> {
         .await?
         .into_inner();
     let answer = stream.message().await?.unwrap();
-    match answer.message_response.unwrap() {
-        tonic_reflection::pb::v1::server_reflection_response::MessageResponse::ListServicesResponse(list) => {
-            Ok(list.service.len())
-        }
-        other => panic!("{other:?}"),
-    }
+    let answer = answer.message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
+    Ok(list.service.len())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

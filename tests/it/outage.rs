@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_simulator::{Refusal, RetryAfter, Rotation, Simulator, Step};
 use credvault_testkit::LeafSpec;
 use futures::stream::StreamExt as _;
@@ -211,7 +211,7 @@ impl Drill {
 }
 
 /// Rows of refreshes that lack nothing.
-const WELL: &str = "refreshes WHERE state = 'IDLE' AND failures = 0 AND unclear_time IS NULL";
+const WELL: &str = "refreshes WHERE state = 'IDLE' AND failures = 0 AND unsettled_time IS NULL";
 
 fn name(number: usize) -> String {
     format!("provider_{number}")

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::provider::STRICT;
 use crate::harness::{

@@ -1,6 +1,6 @@
 //! Certificates, authorities, policies and keys change under a running vault; what is broken changes nothing.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_testkit::{Authority, LeafSpec};
 
 use crate::harness::{

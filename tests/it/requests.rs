@@ -1,6 +1,6 @@
 //! Requests made twice have one effect, also across a restart; pages and their tokens.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::{VaultBuilder, by_id, generic, input, refusal};
 use crate::on_both;

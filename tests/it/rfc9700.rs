@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_simulator::Rotation;
 
 use crate::browser::{CALLBACK, ORIGIN, begin, complete, connected};

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_testkit::RoundTrips;
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -1,6 +1,6 @@
 //! Who says which tenant: missing, foreign, disagreeing, and only where policy trusts the service to say so.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::{VaultBuilder, by_id, by_provider, generic, refusal};
 use crate::on_both;

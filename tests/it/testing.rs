@@ -1,6 +1,6 @@
 //! Stored credentials are tested once in a while, without anybody asking.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use crate::harness::provider::{Connected, STRICT, connection_request};
 use crate::harness::{Client, VaultBuilder, eventually, input};
@@ -8,7 +8,7 @@ use crate::on_both;
 
 /// As if a day had passed, which the certificates would not survive.
 async fn due(connected: &Connected) {
-    connected.vault.sql("UPDATE connections SET verify_time = 1").await;
+    connected.vault.sql("UPDATE connections SET test_time = 1").await;
 }
 
 fn key(account: &str) -> v1::CreateConnectionRequest {
@@ -96,7 +96,7 @@ async fn of_several_replicas_one_makes_a_test(builder: VaultBuilder) {
         app.create(key(&format!("shop-{i}"))).await.unwrap();
     }
     due(&connected).await;
-    eventually("all tests", || async { connected.provider.counts().verifications >= 20 }).await;
+    eventually("all tests", || async { connected.provider.counts().tests >= 20 }).await;
     // A replica that stops first finishes the tests that it has begun.
     for other in others {
         other.stop().await;
@@ -104,8 +104,8 @@ async fn of_several_replicas_one_makes_a_test(builder: VaultBuilder) {
     // A later search of the last replica finds this connection alone.
     let app = connected.vault.app("acme").await;
     app.create(key("later")).await.unwrap();
-    connected.vault.sql("UPDATE connections SET verify_time = 1 WHERE account_name = 'later'").await;
-    eventually("the later test", || async { connected.provider.counts().verifications > 20 }).await;
+    connected.vault.sql("UPDATE connections SET test_time = 1 WHERE account_name = 'later'").await;
+    eventually("the later test", || async { connected.provider.counts().tests > 20 }).await;
     connected.vault.stop().await;
-    assert_eq!(connected.provider.counts().verifications, 21);
+    assert_eq!(connected.provider.counts().tests, 21);
 }

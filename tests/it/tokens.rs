@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use credvault::proto::v1;
 use credvault::settings::{IssuerKindSetting, IssuerSection};
 use credvault_domain::Clock as _;
+use credvault_proto::v1;
 use credvault_testkit::{Algorithm, TokenIssuer};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;

@@ -1,6 +1,6 @@
 //! No transaction is open while a provider is waited for: PostgreSQL itself is asked.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_simulator::Counts;
 
 use crate::harness::provider::{Connected, STRICT, begin, complete, connection_request, decide};
@@ -51,7 +51,7 @@ async fn none_is_open_while_a_provider_is_waited_for() {
     let client = app.clone();
     let request = v1::TestConnectionRequest { connection_id: id.clone() };
     let test = async move { client.connections().test_connection(request).await.unwrap() };
-    without_a_transaction(&connected, |counts| counts.verifications, test).await;
+    without_a_transaction(&connected, |counts| counts.tests, test).await;
 
     let request = v1::DisconnectConnectionRequest { connection_id: id, ..Default::default() };
     let revocation = async move { app.connections().disconnect_connection(request).await.unwrap() };

@@ -1,7 +1,7 @@
 //! Webhooks: a delivery is checked once, and the secret that signs it stays in the vault.
 
-use credvault::proto::v1;
 use credvault_domain::Clock as _;
+use credvault_proto::v1;
 use credvault_simulator::CLIENT_SECRET;
 
 use crate::harness::provider::{STRICT, connection_request};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use credvault_catalog::{Catalog, Mode};
 use credvault_domain::{Clock, Config, ProviderId, Random, Violations};
-use credvault_store::{Place, Store};
+use credvault_store::{ConnectionKey, Store};
 use tokio::time::Instant;
 
 use crate::http::client::Http;
@@ -57,11 +57,11 @@ impl Broker {
     pub async fn refreshed_by(
         &self,
         deadline: Instant,
-        place: Place,
+        key: ConnectionKey,
         seen: i64,
         need: Need,
     ) -> Result<(), RefreshError> {
-        let refreshing = self.0.refresher.refresh(place, seen, need);
+        let refreshing = self.0.refresher.refresh(key, seen, need);
         let late = RefreshError::Unavailable { retry: RETRY_AFTER_DEADLINE };
         tokio::time::timeout_at(deadline, refreshing).await.unwrap_or(Err(late))
     }

@@ -27,8 +27,8 @@ impl Broker {
         let app = usable.as_ref().map(app_values);
         let flow = flow_defaults(self.clock().now(), self.random());
         let given = Given { config, secrets, app: app.as_ref(), flow: &flow };
-        let verification = mode.verification.as_ref().ok_or(TestError::Untestable)?;
-        let request = mode.request(&verification.call, given).map_err(|missing| {
+        let test = mode.test.as_ref().ok_or(TestError::Untestable)?;
+        let request = mode.request(&test.call, given).map_err(|missing| {
             Violations::of(missing.0, "must be set before the credential can be tested")
         })?;
         let answer = self.http().send(request).await.map_err(|error| {
@@ -36,12 +36,12 @@ impl Broker {
             tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
             TestError::Unavailable
         })?;
-        match verification.read(answer.status, &answer.body) {
-            Verdict::Unclear(RefusalKind::Throttled) => {
+        match test.read(answer.status, &answer.body) {
+            Verdict::Unclear(RefusalKind::RateLimited) => {
                 Err(TestError::Throttled { retry: answer.retry_after.unwrap_or(DEFAULT_RETRY) })
             }
             Verdict::Unclear(_) => Err(TestError::Unavailable),
-            verdict => Ok(verdict),
+            verdict @ (Verdict::Works { .. } | Verdict::Limited | Verdict::Refused) => Ok(verdict),
         }
     }
 }

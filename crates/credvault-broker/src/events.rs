@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use credvault_catalog::{Body, Method, ProviderRequest};
 use credvault_domain::DeliveryState;
-use credvault_store::{Attempt, ClaimedEvent, EventPlace, EventTarget, Turns};
+use credvault_store::{Attempt, ClaimedEvent, EndpointKey, EventTarget, Turns};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -92,7 +92,7 @@ impl Broker {
             match self.store().event_deliveries().due(from.as_ref()).await {
                 Ok(due) => {
                     from = due.next;
-                    due.places.into_iter().for_each(|place| senders.start(self, place, &end));
+                    due.keys.into_iter().for_each(|key| senders.start(self, key, &end));
                 }
                 Err(error) => tracing::warn!(%error, "the search for due events failed"),
             }
@@ -101,16 +101,16 @@ impl Broker {
     }
 
     /// Sends an endpoint's events until none is due, one fails, or other endpoints are to have their turn.
-    async fn serve_endpoint(&self, place: &EventPlace, end: &CancellationToken) {
+    async fn serve_endpoint(&self, key: &EndpointKey, end: &CancellationToken) {
         for _ in 0..MAX_CLAIMS_PER_TURN {
             if end.is_cancelled() {
                 return;
             }
-            let (target, events) = match self.store().event_deliveries().claim(place).await {
+            let (target, events) = match self.store().event_deliveries().claim(key).await {
                 Ok(Some(claimed)) => claimed,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(endpoint = %place.endpoint(), %error, "events could not be claimed");
+                    tracing::warn!(endpoint = %key.endpoint(), %error, "events could not be claimed");
                     end.run_until_cancelled(tokio::time::sleep(CLAIM_ERROR_PAUSE)).await;
                     return;
                 }
@@ -150,7 +150,7 @@ impl Broker {
 struct Senders {
     turns: Turns,
     tasks: JoinSet<()>,
-    busy: HashMap<Id, EventPlace>,
+    busy: HashMap<Id, EndpointKey>,
 }
 
 impl Senders {
@@ -161,17 +161,17 @@ impl Senders {
     }
 
     /// Serves an endpoint, unless that is in progress or there is no turn for its tenant.
-    fn start(&mut self, broker: &Broker, place: EventPlace, end: &CancellationToken) {
-        if self.busy.values().any(|busy| *busy == place) {
+    fn start(&mut self, broker: &Broker, key: EndpointKey, end: &CancellationToken) {
+        if self.busy.values().any(|busy| *busy == key) {
             return;
         }
-        let Ok(turn) = self.turns.try_take(place.tenant()) else { return };
-        let (broker, endpoint, end) = (broker.clone(), place.clone(), end.clone());
+        let Ok(turn) = self.turns.try_take(key.tenant()) else { return };
+        let (broker, endpoint, end) = (broker.clone(), key.clone(), end.clone());
         let task = self.tasks.spawn(async move {
             broker.serve_endpoint(&endpoint, &end).await;
             drop(turn);
         });
-        self.busy.insert(task.id(), place);
+        self.busy.insert(task.id(), key);
     }
 }
 

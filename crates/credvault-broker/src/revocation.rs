@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_catalog::{Given, Mode};
 use credvault_domain::{Action, AuditEvent, Connection, Revocation};
-use credvault_store::{Error, Full, Place, ToRevoke, Turn, Turns, UsableApp};
+use credvault_store::{ConnectionKey, Error, Full, ToRevoke, Turn, Turns, UsableApp};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
@@ -28,20 +28,20 @@ impl Broker {
     ///
     /// # Errors
     /// The vault's own database fails; another attempt follows.
-    pub async fn revoke(&self, place: &Place) -> Result<Option<Connection>, Error> {
+    pub async fn revoke(&self, key: &ConnectionKey) -> Result<Option<Connection>, Error> {
         let revocations = self.store().revocations();
-        let outcome = match revocations.open(place).await {
+        let outcome = match revocations.open(key).await {
             Ok(None) => return Ok(None),
             Ok(Some(to_revoke)) => self.request_revocation(&to_revoke).await,
             // A credential that does not open cannot be named to the provider, now or later.
             Err(Error::Integrity) => {
-                self.record_broken(place).await?;
+                self.record_broken(key).await?;
                 Revocation::Failed
             }
             Err(error) => return Err(error),
         };
         metrics::counter!("credvault_revocations_total", "outcome" => outcome.as_str()).increment(1);
-        revocations.attempted(place, outcome).await
+        revocations.attempted(key, outcome).await
     }
 
     /// Makes the attempts that are due, until `end`.
@@ -55,13 +55,13 @@ impl Broker {
         }
     }
 
-    async fn record_broken(&self, place: &Place) -> Result<(), Error> {
-        let event = AuditEvent::of(place.tenant().clone(), Action::DisconnectConnection);
-        self.store().broken(place, &event).await
+    async fn record_broken(&self, key: &ConnectionKey) -> Result<(), Error> {
+        let event = AuditEvent::of(key.tenant().clone(), Action::DisconnectConnection);
+        self.store().broken(key, &event).await
     }
 
     async fn request_revocation(&self, to_revoke: &ToRevoke) -> Revocation {
-        let ToRevoke { place, connection, fields } = to_revoke;
+        let ToRevoke { key, connection, fields } = to_revoke;
         let provider = self.catalog().get(&connection.provider);
         let Some(mode) = provider.and_then(|provider| provider.mode(&connection.auth_mode)) else {
             return Revocation::Unsupported;
@@ -69,7 +69,7 @@ impl Broker {
         if mode.check_destinations(&connection.config).is_err() {
             return Revocation::Failed;
         }
-        let Ok(usable) = self.app_to_revoke_with(place, connection).await else {
+        let Ok(usable) = self.app_to_revoke_with(key, connection).await else {
             return Revocation::Pending;
         };
         let app = usable.as_ref().map(app_values);
@@ -81,12 +81,12 @@ impl Broker {
     /// The app of the connection. A value that does not open is recorded.
     async fn app_to_revoke_with(
         &self,
-        place: &Place,
+        key: &ConnectionKey,
         connection: &Connection,
     ) -> Result<Option<UsableApp>, Error> {
-        let usable = self.store().apps().usable_at(place, &connection.provider).await;
+        let usable = self.store().apps().usable_at(key, &connection.provider).await;
         if let Err(Error::Integrity) = usable
-            && let Err(error) = self.record_broken(place).await
+            && let Err(error) = self.record_broken(key).await
         {
             tracing::warn!(%error, "a stored value does not open, which could not be recorded");
         }
@@ -113,7 +113,7 @@ impl Broker {
 /// The attempts that this process makes.
 struct Attempts {
     turns: Turns,
-    in_progress: Arc<Mutex<HashSet<Place>>>,
+    in_progress: Arc<Mutex<HashSet<ConnectionKey>>>,
 }
 
 impl Attempts {
@@ -124,13 +124,13 @@ impl Attempts {
         for _ in 0..MAX_SEARCHES {
             let due = broker.store().revocations().due(MAX_FOUND, &without).await?;
             let (all, known) = ((due.len() as u64) < MAX_FOUND, without.len());
-            for place in due {
-                if without.contains(place.tenant()) {
+            for key in due {
+                if without.contains(key.tenant()) {
                     continue;
                 }
-                match self.turns.try_take(place.tenant()) {
-                    Ok(turn) => self.start(broker, place, turn, end),
-                    Err(Full::Tenant) => without.push(place.tenant().clone()),
+                match self.turns.try_take(key.tenant()) {
+                    Ok(turn) => self.start(broker, key, turn, end),
+                    Err(Full::Tenant) => without.push(key.tenant().clone()),
                     Err(Full::All) => return Ok(()),
                 }
             }
@@ -142,16 +142,16 @@ impl Attempts {
     }
 
     /// Starts an attempt, unless it is in progress. It holds its turn until it ends.
-    fn start(&self, broker: &Broker, place: Place, turn: Turn, end: &CancellationToken) {
-        if !self.in_progress.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone()) {
+    fn start(&self, broker: &Broker, key: ConnectionKey, turn: Turn, end: &CancellationToken) {
+        if !self.in_progress.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
             return;
         }
         let (broker, end, in_progress) = (broker.clone(), end.clone(), Arc::clone(&self.in_progress));
         tokio::spawn(async move {
-            if let Some(Err(error)) = end.run_until_cancelled(broker.revoke(&place)).await {
-                tracing::warn!(connection = %place.connection(), %error, "a revocation met an error of the vault's own database");
+            if let Some(Err(error)) = end.run_until_cancelled(broker.revoke(&key)).await {
+                tracing::warn!(connection = %key.connection(), %error, "a revocation met an error of the vault's own database");
             }
-            in_progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+            in_progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             drop(turn);
         });
     }

@@ -41,7 +41,7 @@ How to read it:
 - \"Invalid grant\" answers end the connection until its owner consents again or gives a new credential. \"Invalid
   client\" answers are about the platform's app and touch no connection. All other refusals, status 429, status 5xx
   and silence are transient: the vault tries again later.
-- A verification says \"works\" for a status of 2xx, unless its line says otherwise.
+- A test says \"works\" for a status of 2xx, unless its line says otherwise.
 ";
 
 impl Catalog {
@@ -49,7 +49,9 @@ impl Catalog {
     pub fn document(&self) -> String {
         let mut text = PREAMBLE.to_owned();
         text.push_str("\n## All\n\n");
-        text.push_str("| provider | mode | access token lives | refresh token | PKCE | verified | revoked | webhooks |\n");
+        text.push_str(
+            "| provider | mode | access token lives | refresh token | PKCE | tested | revoked | webhooks |\n",
+        );
         text.push_str("|---|---|---|---|---|---|---|---|\n");
         for provider in self.iter() {
             for (index, (name, mode)) in provider.modes().enumerate() {
@@ -87,8 +89,8 @@ fn row(provider: &Provider, first: bool, name: &str, mode: &Mode) -> String {
         Some(grant) => yes(grant.authorize.pkce),
     };
     let webhooks = if first { yes(!provider.webhooks.is_empty()) } else { "" };
-    let (verified, revoked) = (yes(mode.verification.is_some()), yes(mode.revocation.is_some()));
-    format!("| {title} | `{name}` | {life} | {refresh} | {pkce} | {verified} | {revoked} | {webhooks} |\n")
+    let (tested, revoked) = (yes(mode.test.is_some()), yes(mode.revocation.is_some()));
+    format!("| {title} | `{name}` | {life} | {refresh} | {pkce} | {tested} | {revoked} | {webhooks} |\n")
 }
 
 fn section(text: &mut String, provider: &Provider) {

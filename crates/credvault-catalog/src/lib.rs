@@ -43,7 +43,7 @@ mod token_response;
 
 mod post_exchange;
 
-mod verification;
+mod credential_test;
 
 mod revocation;
 
@@ -78,6 +78,7 @@ pub use assertion::{Assertion, AssertionTemplates};
 pub use call::{Body, Call, Method, ProviderRequest};
 pub use catalog::Catalog;
 pub use consent_page::ConsentPage;
+pub use credential_test::{CredentialTest, Verdict};
 pub use delivery::Delivery;
 pub use load::LoadError;
 pub use mode::{Acquisition, Mode, ModeKind};
@@ -91,7 +92,6 @@ pub use revocation::RevocationCall;
 pub use scopes::Scopes;
 pub use token_response::{Granted, TokenResponse};
 pub use values::{App, Flow, Given, Missing};
-pub use verification::{Verdict, Verification};
 pub use webhook::account::{AccountPath, AccountPlace, DeliveryAccount, KnownAccount, Match};
 pub use webhook::handshake::Handshake;
 pub use webhook::keys::{KeyEncoding, KeyPlace};

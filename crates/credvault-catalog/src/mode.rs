@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use credvault_domain::{Destinations, FieldName};
 use serde::Deserialize;
 
+use crate::credential_test::CredentialTest;
 use crate::delivery::Delivery;
 use crate::derived::Derived;
 use crate::field::Field;
@@ -19,7 +20,6 @@ use crate::request_auth::RequestTemplates;
 use crate::revocation::RevocationCall;
 use crate::scopes::Scopes;
 use crate::template::Template;
-use crate::verification::Verification;
 
 /// A way to authenticate at a provider.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Mode {
     /// The call that revokes a token, if the provider has one.
     pub revocation: Option<RevocationCall>,
     /// The call that tests a credential, if the provider has one.
-    pub verification: Option<Verification>,
+    pub test: Option<CredentialTest>,
     /// Whether the requests of callers contain a value of the platform's app.
     pub request_names_app: bool,
     /// The secrets of the app that the requests of callers contain, by the names that audit records have. A fetch of

@@ -106,15 +106,15 @@ impl TokenResponse {
     fn refusal(&self, status: u16, body: &Value) -> RefusalKind {
         let is = |conditions: &[Condition]| any_holds(conditions, status, body);
         if status == 429 || is(&self.rate_limited) {
-            RefusalKind::Throttled
+            RefusalKind::RateLimited
         } else if is(&self.concurrent_request) {
-            RefusalKind::Busy
+            RefusalKind::ConcurrentRequest
         } else if is(&self.clock_skew) {
-            RefusalKind::Clock
+            RefusalKind::ClockSkew
         } else if is(&self.invalid_client) {
-            RefusalKind::App
+            RefusalKind::InvalidClient
         } else if is(&self.invalid_grant) {
-            RefusalKind::Dead
+            RefusalKind::InvalidGrant
         } else {
             // With a status below 400, only an error code shows that the provider itself refuses. Otherwise any JSON
             // does.

@@ -148,7 +148,7 @@ pub struct AuditEvent {
     /// The trace of the call.
     pub trace: TraceId,
     /// The network address of the caller.
-    pub source: Option<IpAddr>,
+    pub source_address: Option<IpAddr>,
 }
 
 impl AuditEvent {
@@ -173,7 +173,7 @@ impl AuditEvent {
             reason: None,
             policies: Vec::new(),
             trace: TraceId::NONE,
-            source: None,
+            source_address: None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Caller {
     /// The tenant and user, if the call names one.
     pub tenant: Option<VerifiedTenant>,
     /// The network address of the connection's other end.
-    pub source: IpAddr,
+    pub source_address: IpAddr,
 }
 
 impl Caller {
@@ -42,7 +42,7 @@ impl Caller {
 
     pub(crate) fn circumstances(&self) -> Circumstances<'_> {
         Circumstances {
-            source: self.source,
+            source: self.source_address,
             tenant_source: self.tenant_source().as_str(),
             user: self.user().map(UserId::as_str),
         }

@@ -49,14 +49,14 @@ impl Identity {
         &self,
         peer: &PeerCertificate,
         checked: &AtomicU64,
-        source: IpAddr,
+        source_address: IpAddr,
         presented: Presented<'_>,
         present: Present,
     ) -> Result<Caller, Error> {
         let service = self.trust.service(peer, checked, present)?.clone();
         let tenant = header("x-tenant-id", presented.tenant, TenantId::parse)?;
         let user = header("x-user-id", presented.user, UserId::parse)?;
-        let mut caller = Caller { service, tenant: None, source };
+        let mut caller = Caller { service, tenant: None, source_address };
         match (presented.authorization, tenant) {
             (Some(authorization), tenant) => {
                 let verified = self.issuers.verify(authorization, &caller.service, present).await?;
@@ -83,7 +83,7 @@ impl Identity {
     /// Whether policy permits the service to name this tenant without a token.
     fn check_delegate(&self, caller: &Caller, claimed: &VerifiedTenant) -> Result<(), Error> {
         let circumstances = Circumstances {
-            source: caller.source,
+            source: caller.source_address,
             tenant_source: claimed.source.as_str(),
             user: claimed.user.as_ref().map(UserId::as_str),
         };

@@ -174,12 +174,12 @@ impl Call {
         beginner: &Beginner,
         address: IpAddr,
     ) -> Self {
-        let Beginner { service, user, tenant_source, source } = beginner.clone();
+        let Beginner { service, user, tenant_source, source_address } = beginner.clone();
         let verified = VerifiedTenant { tenant: tenant.clone(), user, source: tenant_source };
         let caller = Caller {
             service,
             tenant: Some(verified).filter(|verified| !verified.tenant.is_platform()),
-            source: source.unwrap_or(IpAddr::from([0; 4])),
+            source_address: source_address.unwrap_or(IpAddr::from([0; 4])),
         };
         Self::new(context, Arc::new(caller), Origin::Browser(address), action, context.new_trace())
     }
@@ -190,7 +190,7 @@ impl Call {
         let caller = Caller {
             service: credvault_domain::ServiceId::vault(),
             tenant: Some(verified),
-            source: IpAddr::from([0; 4]),
+            source_address: IpAddr::from([0; 4]),
         };
         let (scope, _) = context.identity.own_work(tenant);
         let call = Self::new(context, Arc::new(caller), Origin::Vault, action, context.new_trace());
@@ -259,7 +259,7 @@ impl Call {
             service: self.caller.service.clone(),
             user: self.caller.user().cloned(),
             tenant_source: self.caller.tenant_source(),
-            source: Some(self.caller.source),
+            source_address: Some(self.caller.source_address),
         }
     }
 

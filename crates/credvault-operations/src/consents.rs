@@ -91,7 +91,7 @@ async fn finish(
     returned: &ReturnedAuthorization,
     callback: Callback<'_>,
 ) -> Result<Recorded<Connection>, Refusal> {
-    let (permit, connection) = call.connection(returned.place.connection()).await?;
+    let (permit, connection) = call.connection(returned.key.connection()).await?;
     let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
     let target = Target { scope, connection: &connection, mode };
     let write = call.write(&permit, Ok(None))?;

@@ -103,7 +103,7 @@ async fn try_out(
     mode.check_destinations(config).map_err(Refusal::Settings)?;
     let broker = &context.broker;
     match broker.test(scope, &connection.provider, mode, config, &credential.fields).await? {
-        Verdict::Dead => {
+        Verdict::Refused => {
             let rule = "must be one that the provider accepts; nothing was stored";
             Err(Violations::of("credential", rule).into())
         }

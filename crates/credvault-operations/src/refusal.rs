@@ -109,11 +109,7 @@ impl Refusal {
     /// Wraps a refusal that comes after a consent's state was taken: what could be tried again cannot be any more.
     #[must_use]
     pub fn spent(self) -> Self {
-        match self {
-            Self::Consent(_) => self,
-            other if other.retry_delay().is_some() => Self::Spent(Box::new(other)),
-            other => other,
-        }
+        if self.retry_delay().is_some() { Self::Spent(Box::new(self)) } else { self }
     }
 }
 
@@ -122,7 +118,9 @@ impl From<TestError> for Refusal {
         match error {
             TestError::Store(error) => Self::Store(error),
             TestError::Invalid(violations) => Self::Invalid(violations),
-            error => Self::Test(error),
+            error @ (TestError::Untestable | TestError::Unavailable | TestError::Throttled { .. }) => {
+                Self::Test(error)
+            }
         }
     }
 }
@@ -138,7 +136,19 @@ impl From<ConsentError> for Refusal {
         match error {
             ConsentError::Store(error) => Self::Store(error),
             ConsentError::Invalid(violations) => Self::Invalid(violations),
-            error => Self::Consent(error),
+            error @ (ConsentError::ModeWithoutConsent
+            | ConsentError::AppMissing
+            | ConsentError::AppChanged
+            | ConsentError::SettingsChanged
+            | ConsentError::NoPublicUrl
+            | ConsentError::NotDelivered
+            | ConsentError::Denied
+            | ConsentError::NotGranted
+            | ConsentError::CodeRefused
+            | ConsentError::Refused(_)
+            | ConsentError::AppRefused
+            | ConsentError::Unavailable
+            | ConsentError::Throttled { .. }) => Self::Consent(error),
         }
     }
 }

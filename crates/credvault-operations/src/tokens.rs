@@ -24,7 +24,7 @@ pub async fn refresh(call: &mut Call, id: ConnectionId) -> Result<Recorded<Conne
     let selector = Selector::Connection { id, version: None };
     let fetched = context.store.credentials().fetch(&scope, &selector).await?;
     let seen = fetched.generation();
-    context.broker.refreshed_by(call.patience(), fetched.place(), seen, Need::Forced).await?;
+    context.broker.refreshed_by(call.patience(), fetched.key(), seen, Need::Forced).await?;
     let connection = context.store.connections().get(&scope, id).await?;
     call.recorded(&permit, connection).await
 }

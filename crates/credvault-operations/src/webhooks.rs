@@ -228,7 +228,7 @@ async fn first(
             let owner = (&app.space, &fetched.connection.provider);
             store.first_app_delivery(owner, &key, window, &write).await?
         }
-        None => store.first_delivery(&fetched.place(), &checked.replay_key, window, &write).await?,
+        None => store.first_delivery(&fetched.key(), &checked.replay_key, window, &write).await?,
     };
     let problem = if account_matched { "" } else { ANY_ACCOUNT };
     let accepted = Accepted { id: checked.id, problem, account_matched };

@@ -56,7 +56,7 @@ pub(crate) async fn me(
 ) -> Response {
     let query = Parameters::query(query.as_deref());
     let owner = shared.with(|state| {
-        state.counts.verifications += 1;
+        state.counts.tests += 1;
         owner(state, &headers, &query)
     });
     match owner {

@@ -41,7 +41,7 @@ pub struct Counts {
     /// Requests to revoke that arrived.
     pub revocations: u64,
     /// Requests for the account of a credential that arrived.
-    pub verifications: u64,
+    pub tests: u64,
     /// Accepted deliveries of WooCommerce key pairs.
     pub keys_delivered: u64,
     /// Connections that were closed before anything was read.

@@ -256,7 +256,7 @@ fn new_row(change: &Change<'_>, id: Uuid, new: &NewConnection, is_default: bool)
         revocation: Set(None),
         revocation_time: Set(None),
         found_account_id: Set(None),
-        verify_time: Set(None),
+        test_time: Set(None),
         confirmed_account_id: Set(None),
         confirmed_settings: Set(json!({})),
     }

@@ -11,8 +11,8 @@
 mod database;
 mod store;
 
+mod connection_key;
 mod error;
-mod place;
 
 mod integrity;
 mod sealed;
@@ -47,7 +47,8 @@ pub use authorizations::callbacks::KeptCallback;
 pub use authorizations::returned::{Bringer, ReturnedAuthorization};
 pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
-pub use connections::due_tests::DueVerification;
+pub use connection_key::ConnectionKey;
+pub use connections::due_tests::DueTest;
 pub use connections::listing::ConnectionFilter;
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};
@@ -62,14 +63,13 @@ pub use database::turns::{Full, Turn, Turns};
 pub use error::{AuthorizationError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
-pub use events::deliveries::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery_name};
+pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};
 pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};
-pub use place::Place;
 pub use refreshes::Refreshes;
 pub use refreshes::budgets::AppKey;
-pub use refreshes::claim::{Claim, Claimed, Perseverance, RepeatRisk};
+pub use refreshes::claim::{Claim, Claimed, GiveUp, RepeatRisk};
 pub use refreshes::end::Renewed;
 pub use refreshes::failure::RefreshFailure;
 pub use refreshes::pause::{AppFault, Pause};

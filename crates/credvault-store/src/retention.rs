@@ -15,7 +15,7 @@ use crate::{Error, Store};
 /// How long the state of a consent is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How many rows are looked at to find the tenants that have something due, and counted for the metric.
-const LOOK: u64 = 100_000;
+const MAX_ROWS_LOOKED_AT: u64 = 100_000;
 
 /// Rows that are due for something: of `kind`, as the metric calls it, those of `table` for which `condition` holds,
 /// where `{}` is the instant `before`.
@@ -90,7 +90,7 @@ impl Store {
         let Due { table, condition, before, .. } = due;
         let condition = condition.replace("{}", "$1");
         let sql = format!(
-            "SELECT count(*) AS waiting FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {LOOK}) due"
+            "SELECT count(*) AS waiting FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {MAX_ROWS_LOOKED_AT}) due"
         );
         let backend = everywhere.get_database_backend();
         let counted = Statement::from_sql_and_values(backend, sql, [(*before).into()]);
@@ -103,7 +103,7 @@ impl Store {
     async fn tenants_with(&self, table: &str, condition: &str, value: i64) -> Result<Vec<TenantId>, Error> {
         let everywhere = self.read_background().await?;
         let sql = format!(
-            "SELECT DISTINCT tenant_id FROM (SELECT tenant_id FROM {table} WHERE {condition} LIMIT {LOOK}) due"
+            "SELECT DISTINCT tenant_id FROM (SELECT tenant_id FROM {table} WHERE {condition} LIMIT {MAX_ROWS_LOOKED_AT}) due"
         );
         let backend = everywhere.get_database_backend();
         let asked = Statement::from_sql_and_values(backend, sql, [value.into()]);
@@ -201,7 +201,7 @@ impl Store {
                     }
                 }
             }
-            if deleted < LOOK {
+            if deleted < MAX_ROWS_LOOKED_AT {
                 return Ok(());
             }
         }

@@ -26,7 +26,7 @@ use crate::credentials::stored::{destroy_all, disconnect};
 use crate::entity::connection as connection_table;
 use crate::entity::revocation::{ActiveModel, Entity};
 use crate::sealed::{Sealed, SealedRecord};
-use crate::{Error, Place, Recorded, Store, Write};
+use crate::{ConnectionKey, Error, Recorded, Store, Write};
 
 /// How long after the first attempt the second is made.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ const ATTEMPTS: i64 = 16;
 #[derive(Debug)]
 pub struct ToRevoke {
     /// The key of the connection.
-    pub place: Place,
+    pub key: ConnectionKey,
     /// The connection as it is now.
     pub connection: Connection,
     /// The secret fields that it had.
@@ -137,33 +137,37 @@ impl Revocations<'_> {
         Ok((Revocation::Pending, Some(change.now.after(FIRST_PAUSE))))
     }
 
-    /// What the provider of a place has to be told, if it has to.
+    /// What a connection's provider has to be told, if it has to be.
     ///
     /// # Errors
     /// The sealed value does not open, or the database fails.
-    pub async fn open(&self, place: &Place) -> Result<Option<ToRevoke>, Error> {
-        let reading = self.store.read_any(&place.tenant).await?;
-        let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-        let Some(row) = Entity::find_by_id(key.clone()).one(&reading.tx).await? else { return Ok(None) };
-        let model =
-            connection_table::Entity::find_by_id(key).one(&reading.tx).await?.ok_or(Error::Integrity)?;
-        let (tenant, id, bound) = (&place.tenant, place.connection, binding::of_row(&model));
+    pub async fn open(&self, key: &ConnectionKey) -> Result<Option<ToRevoke>, Error> {
+        let reading = self.store.read_any(&key.tenant).await?;
+        let Some(row) = Entity::find_by_id(key.row_id()).one(&reading.tx).await? else { return Ok(None) };
+        let model = connection_table::Entity::find_by_id(key.row_id())
+            .one(&reading.tx)
+            .await?
+            .ok_or(Error::Integrity)?;
+        let (tenant, id, bound) = (&key.tenant, key.connection, binding::of_row(&model));
         let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
         let fields = record.open(tenant, &reading.keys, |schema| {
             Context::revocation(tenant, id, row.generation, schema, bound)
         })?;
-        Ok(Some(ToRevoke { place: place.clone(), connection: connection(model)?, fields }))
+        Ok(Some(ToRevoke { key: key.clone(), connection: connection(model)?, fields }))
     }
 
     /// Records how an attempt ended. What is settled is destroyed and on record; what is not is tried again, for about a day.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn attempted(&self, place: &Place, outcome: Revocation) -> Result<Option<Connection>, Error> {
-        let mut change = self.store.own_change(&place.tenant).await?;
-        let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-        let model = locked_at(&change.tx, place).await?;
-        let row = Entity::find_by_id(key.clone()).one(&change.tx).await?;
+    pub async fn attempted(
+        &self,
+        key: &ConnectionKey,
+        outcome: Revocation,
+    ) -> Result<Option<Connection>, Error> {
+        let mut change = self.store.own_change(&key.tenant).await?;
+        let model = locked_at(&change.tx, key).await?;
+        let row = Entity::find_by_id(key.row_id()).one(&change.tx).await?;
         // Without both, it was connected anew meanwhile, or is gone.
         let (Some(model), Some(row)) = (model, row) else { return Ok(None) };
         let attempts = row.attempts + 1;
@@ -179,7 +183,7 @@ impl Revocations<'_> {
                 Some(change.now.after(pause).micros())
             }
             Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
-                Entity::delete_by_id(key).exec(&change.tx).await?;
+                Entity::delete_by_id(key.row_id()).exec(&change.tx).await?;
                 change.record(self.settled(&model, outcome)?);
                 None
             }
@@ -210,7 +214,7 @@ impl Revocations<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due(&self, limit: u64, without: &[TenantId]) -> Result<Vec<Place>, Error> {
+    pub async fn due(&self, limit: u64, without: &[TenantId]) -> Result<Vec<ConnectionKey>, Error> {
         use connection_table::Column;
         let everywhere = self.store.read_background().await?;
         let rows: Vec<(String, Uuid)> = connection_table::Entity::find()
@@ -223,11 +227,11 @@ impl Revocations<'_> {
             .into_tuple()
             .all(&everywhere)
             .await?;
-        let place = |(tenant, id)| Place {
+        let key = |(tenant, id)| ConnectionKey {
             tenant: TenantId::from_stored(tenant),
             connection: ConnectionId::from_uuid(id),
         };
-        Ok(rows.into_iter().map(place).collect())
+        Ok(rows.into_iter().map(key).collect())
     }
 }
 

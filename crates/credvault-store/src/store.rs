@@ -16,7 +16,7 @@ use crate::database::liveness::Liveness;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Store {
         };
         let asked = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql));
         let silent = || DbErr::Custom("the database did not answer".to_owned());
-        let Ok(row) = tokio::time::timeout(PATIENCE, asked).await else {
+        let Ok(row) = tokio::time::timeout(PING_TIMEOUT, asked).await else {
             self.inner.connections.renew().await;
             return Err(silent().into());
         };

@@ -14,10 +14,10 @@ use crate::database::pieces;
 use crate::entity::app_webhook_replay;
 use crate::entity::webhook_replay::{ActiveModel, Column, Entity};
 use crate::error::violates;
-use crate::{Database, Error, Place, Recorded, Store, Write};
+use crate::{ConnectionKey, Database, Error, Recorded, Store, Write};
 
 impl Store {
-    /// Whether this is the first time within `window` that a delivery with this key comes to the place. From now on it
+    /// Whether this is the first time within `window` that a delivery with this key comes to the connection. From now on it
     /// is not; that and the record of the call become durable together, so that no delivery counts as seen whose caller
     /// was never told.
     ///
@@ -25,24 +25,24 @@ impl Store {
     /// The database fails, and nothing is remembered.
     pub async fn first_delivery(
         &self,
-        place: &Place,
-        key: &[u8; 32],
+        key: &ConnectionKey,
+        replay_key: &[u8; 32],
         window: Duration,
         write: &Write,
     ) -> Result<Recorded<bool>, Error> {
-        let change = self.own_change(&place.tenant).await?;
+        let change = self.own_change(&key.tenant).await?;
         // What has expired counts no more, whether it was swept out or not.
         Entity::delete_many()
-            .filter(Column::TenantId.eq(place.tenant.as_str()))
-            .filter(Column::ConnectionId.eq(place.connection.as_uuid()))
-            .filter(Column::ReplayKey.eq(key.to_vec()))
+            .filter(Column::TenantId.eq(key.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+            .filter(Column::ReplayKey.eq(replay_key.to_vec()))
             .filter(Column::ExpireTime.lte(change.now.micros()))
             .exec(&change.tx)
             .await?;
         let row = ActiveModel {
-            tenant_id: Set(place.tenant.as_str().to_owned()),
-            connection_id: Set(place.connection.as_uuid()),
-            replay_key: Set(key.to_vec()),
+            tenant_id: Set(key.tenant.as_str().to_owned()),
+            connection_id: Set(key.connection.as_uuid()),
+            replay_key: Set(replay_key.to_vec()),
             expire_time: Set(change.now.after(window).micros()),
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());
@@ -58,7 +58,7 @@ impl Store {
     pub async fn first_app_delivery(
         &self,
         (owner, provider): (&TenantId, &ProviderId),
-        key: &[u8; 32],
+        replay_key: &[u8; 32],
         window: Duration,
         write: &Write,
     ) -> Result<Recorded<bool>, Error> {
@@ -67,14 +67,14 @@ impl Store {
         Entity::delete_many()
             .filter(Column::TenantId.eq(owner.as_str()))
             .filter(Column::Provider.eq(provider.as_str()))
-            .filter(Column::ReplayKey.eq(key.to_vec()))
+            .filter(Column::ReplayKey.eq(replay_key.to_vec()))
             .filter(Column::ExpireTime.lte(change.now.micros()))
             .exec(&change.tx)
             .await?;
         let row = ActiveModel {
             tenant_id: Set(owner.as_str().to_owned()),
             provider: Set(provider.as_str().to_owned()),
-            replay_key: Set(key.to_vec()),
+            replay_key: Set(replay_key.to_vec()),
             expire_time: Set(change.now.after(window).micros()),
         };
         let inserted = Entity::insert(row).exec_without_returning(&change.tx).await.map(|_| ());

@@ -81,7 +81,7 @@ impl Weighed for AuditRecord {
             &self.provider,
             &self.purpose,
             &self.reason,
-            &self.source,
+            &self.source_address,
         ];
         FIXED
             + texts([self.tenant_source.as_str(), self.action.as_str(), self.trace.as_str()])

@@ -23,7 +23,7 @@ pub(super) const TABLES: &[&str] = &[
         consume_time {int},
         -- The circumstances in which it began: policy is asked about them again when a browser completes it.
         tenant_source {text},
-        source {text},
+        source_address {text},
         -- Where the browser goes where the page that opened the window cannot be told.
         return_url {text},
         PRIMARY KEY (tenant_id, state_hash),

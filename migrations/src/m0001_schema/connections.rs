@@ -36,7 +36,7 @@ pub(super) const TABLES: &[&str] = &[
         revocation {text},
         revocation_time {int},
         found_account_id {text},
-        verify_time {int},
+        test_time {int},
         -- The account, and settings that name it, that the provider itself has confirmed, apart from what callers write.
         confirmed_account_id {text},
         confirmed_settings {json} NOT NULL DEFAULT '{}',
@@ -50,7 +50,7 @@ pub(super) const TABLES: &[&str] = &[
     r"CREATE UNIQUE INDEX connections_default ON connections (tenant_id, owner_user, provider)
         WHERE is_default AND delete_time IS NULL",
     r"CREATE INDEX connections_purge ON connections (purge_time) WHERE purge_time IS NOT NULL",
-    "CREATE INDEX connections_verify ON connections (verify_time) WHERE current_version > 0 AND delete_time IS NULL",
+    "CREATE INDEX connections_verify ON connections (test_time) WHERE current_version > 0 AND delete_time IS NULL",
     "CREATE INDEX connections_revocation ON connections (revocation_time) WHERE revocation_time IS NOT NULL",
     // Quotas count a user's connections, and a deletion of the user looks for the newest.
     "CREATE INDEX connections_owner ON connections (tenant_id, owner_user, create_time)",
@@ -106,7 +106,7 @@ pub(super) const TABLES: &[&str] = &[
         client_id {text},
         doubted {bool} NOT NULL,
         -- Since when no attempt has ended with tokens or with a refusal that the vault understands.
-        unclear_time {int},
+        unsettled_time {int},
         -- The provider itself has said that the refresh token is dead.
         refused {bool} NOT NULL DEFAULT FALSE,
         -- How often it has refused, since it gave tokens last, in words that its file does not know.

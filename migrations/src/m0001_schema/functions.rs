@@ -18,7 +18,7 @@ CREATE FUNCTION fetch_credential(
     expire_time bigint, last_used_time bigint, revision bigint, create_time bigint, update_time bigint,
     delete_time bigint, purge_time bigint,
     last_refreshed_time bigint, last_verified_time bigint, scopes_asked jsonb, scopes_granted jsonb,
-    revocation text, revocation_time bigint, found_account_id text, verify_time bigint,
+    revocation text, revocation_time bigint, found_account_id text, test_time bigint,
     confirmed_account_id text, confirmed_settings jsonb,
     version bigint, schema bigint, key_version bigint, sealed bytea, version_expire_time bigint, wrapped bytea,
     generation bigint, refresh_state text, token_generation bigint, token_expire_time bigint
@@ -76,7 +76,7 @@ pub(super) const FOUND: &str = r"
                 c.expire_time, c.last_used_time, c.revision, c.create_time, c.update_time,
                 c.delete_time, c.purge_time,
                 c.last_refreshed_time, c.last_verified_time, c.scopes_asked, c.scopes_granted,
-                c.revocation, c.revocation_time, c.found_account_id, c.verify_time,
+                c.revocation, c.revocation_time, c.found_account_id, c.test_time,
                 c.confirmed_account_id, c.confirmed_settings,
                 v.version, COALESCE(t.schema, v.schema), COALESCE(t.key_version, v.key_version),
                 COALESCE(t.sealed, v.sealed), v.expire_time, k.wrapped,
@@ -100,11 +100,11 @@ BEGIN
         PERFORM set_config('credvault.tenant', of_tenant ->> 'tenant', true);
         INSERT INTO audit_events (
             tenant_id, id, time, service, user_id, tenant_source, action, connection_id, provider, version, purpose,
-            changed, outcome, reason, policies, trace_id, source, owner_user, released
+            changed, outcome, reason, policies, trace_id, source_address, owner_user, released
         ) SELECT r.* FROM jsonb_to_recordset(of_tenant -> 'rows') AS r (
             tenant_id text, id uuid, time bigint, service text, user_id text, tenant_source text, action text,
             connection_id uuid, provider text, version bigint, purpose text, changed jsonb, outcome text, reason text,
-            policies jsonb, trace_id text, source text, owner_user text, released jsonb
+            policies jsonb, trace_id text, source_address text, owner_user text, released jsonb
         );
     END LOOP;
     -- Rows that another transaction holds are skipped: a popular connection must not become a place to queue at.

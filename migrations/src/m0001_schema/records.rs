@@ -33,7 +33,7 @@ pub(super) const TABLES: &[&str] = &[
         reason {text},
         policies {json} NOT NULL,
         trace_id {text} NOT NULL,
-        source {text},
+        source_address {text},
         -- The user who owns the connection that a record is about: a call that does not reach that user does not see it.
         owner_user {text},
         released {json},

@@ -8,8 +8,8 @@ use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::folder::Folder;
-use crate::proto::v1;
 use crate::settings::RawSettings;
+use credvault_proto::v1;
 
 /// What the catalog knows of it; `{url}` is where it serves.
 const FILE: &str = include_str!("simulator.toml");

@@ -13,10 +13,8 @@ const AGAIN: &str = "Begin again in the application that you want to connect.";
 
 /// The page of a refusal, with what the page that waits learns of it.
 pub(super) fn page_of(refused: Refused) -> Page {
-    let outcome = match refused.refusal {
-        Refusal::Consent(ConsentError::Denied) => "denied",
-        _ => "failed",
-    };
+    let denied = matches!(refused.refusal, Refusal::Consent(ConsentError::Denied));
+    let outcome = if denied { "denied" } else { "failed" };
     page_of_refusal(&refused.refusal).telling(refused.waiting, outcome)
 }
 

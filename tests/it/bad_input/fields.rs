@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault::proto::{DESCRIPTORS, v1};
+use credvault_proto::{DESCRIPTORS, v1};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 use tonic::Status;
@@ -16,19 +16,19 @@ use crate::on_both;
 fn with_text(message: &MessageDescriptor, value: &str, skip: &mut usize) -> Option<DynamicMessage> {
     for field in message.fields() {
         let mut request = DynamicMessage::new(message.clone());
-        let inner = match field.kind() {
-            Kind::String if !field.is_map() => {
-                if *skip > 0 {
-                    *skip -= 1;
-                    continue;
-                }
-                Value::String(value.to_owned())
-            }
-            Kind::Message(inner) if !field.is_map() && !inner.full_name().starts_with("google.") => {
-                let Some(inner) = with_text(&inner, value, skip) else { continue };
-                Value::Message(inner)
-            }
-            _ => continue,
+        if field.is_map() {
+            continue;
+        }
+        let kind = field.kind();
+        let inner = if matches!(kind, Kind::String) && *skip > 0 {
+            *skip -= 1;
+            continue;
+        } else if matches!(kind, Kind::String) {
+            Value::String(value.to_owned())
+        } else {
+            let inner = kind.as_message().filter(|inner| !inner.full_name().starts_with("google."));
+            let Some(inner) = inner.and_then(|inner| with_text(inner, value, skip)) else { continue };
+            Value::Message(inner)
         };
         request.set_field(&field, if field.is_list() { Value::List(vec![inner]) } else { inner });
         return Some(request);

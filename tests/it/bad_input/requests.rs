@@ -1,6 +1,6 @@
 //! Requests that are refused: bytes that do not decode, ids, page tokens, etags and masks.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use prost::Message as _;
 
 use super::{UNKNOWN, faults};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use credvault_simulator::{Refusal, RetryAfter, Step};
 use tonic_types::StatusExt as _;
 

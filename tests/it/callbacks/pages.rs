@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{setting, text};
 use crate::browser::{CALLBACK, ORIGIN, begin, complete};

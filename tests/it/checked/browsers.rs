@@ -1,6 +1,6 @@
 //! Policy where a browser finishes what a service began.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{narrow, with_policies};
 use crate::browser::{CALLBACK, connected};

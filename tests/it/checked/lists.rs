@@ -1,6 +1,6 @@
 //! Policy in lists: an item that policy denies is left out.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{narrow, with_policies};
 use crate::harness::receiver::Receiver;

@@ -1,6 +1,6 @@
 //! Policy after a refresh: the connection that is served is the one that policy permitted.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{narrow, with_policies};
 

@@ -1,6 +1,6 @@
 //! Rows that were altered in the database: nothing is sent to where they point.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use tonic::Status;
 
 use super::{Shop, settings};
@@ -40,7 +40,7 @@ async fn an_altered_row_sends_nothing_anywhere(builder: VaultBuilder) {
         shop.altered(back).await;
     }
     // The vault's own test, in the background: no call, a record, and it shows.
-    shop.altered(&format!("{evil}, verify_time = 1")).await;
+    shop.altered(&format!("{evil}, test_time = 1")).await;
     eventually("the connection shows it", || async {
         state(&shop.app, &shop.id).await == (v1::ConnectionState::Error, "INTEGRITY_FAILURE".into())
     })

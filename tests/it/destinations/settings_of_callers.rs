@@ -1,6 +1,6 @@
 //! Settings that callers send: a destination changes with its secret only.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{Shop, settings};
 use crate::harness::provider::{STRICT, connection_request, decide};
@@ -50,10 +50,10 @@ async fn what_was_tried_at_one_host_is_not_stored_for_another(builder: VaultBuil
     };
     shop.app.vault().destroy_credential_version(destroy).await.unwrap();
     let provider = &shop.connected.provider;
-    let asked = provider.counts().verifications;
+    let asked = provider.counts().tests;
     provider.behave(|behaviour| behaviour.hold = true);
     let moved = async {
-        eventually("the provider is asked", || async { provider.counts().verifications > asked }).await;
+        eventually("the provider is asked", || async { provider.counts().tests > asked }).await;
         // Without a credential, the settings may lead elsewhere.
         shop.update(settings(&[("host", &shop.evil_host)])).await.unwrap();
         provider.behave(|behaviour| behaviour.hold = false);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use credvault::proto::v1;
 use credvault_domain::Clock as _;
+use credvault_proto::v1;
 
 use super::{CHANGED, DAY, again, deliveries, endpoint, got, health, register, started};
 use crate::harness::receiver::Receiver;

@@ -1,6 +1,6 @@
 //! Event endpoints: their secrets, their checks, and who may register them.
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 use super::{CHANGED, DAY, endpoint, got, lasting, register, started};
 use crate::harness::receiver::Receiver;

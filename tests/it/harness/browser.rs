@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 use reqwest::redirect::Policy;
 
 use super::provider::{Connected, decide};

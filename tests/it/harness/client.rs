@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use credvault::proto::v1;
-use credvault::proto::v1::admin_service_client::AdminServiceClient;
-use credvault::proto::v1::audit_service_client::AuditServiceClient;
-use credvault::proto::v1::connection_service_client::ConnectionServiceClient;
-use credvault::proto::v1::vault_service_client::VaultServiceClient;
+use credvault_proto::v1;
+use credvault_proto::v1::admin_service_client::AdminServiceClient;
+use credvault_proto::v1::audit_service_client::AuditServiceClient;
+use credvault_proto::v1::connection_service_client::ConnectionServiceClient;
+use credvault_proto::v1::vault_service_client::VaultServiceClient;
 use credvault_testkit::Leaf;
 use futures::StreamExt as _;
 use prost::bytes::{Buf as _, BufMut as _};
@@ -217,13 +217,13 @@ impl Decoder for RawCodec {
 /// Code and reason of a refusal, which has exactly one `ErrorInfo` of ours.
 pub fn refusal(status: &Status) -> String {
     let details = status.get_error_details_vec();
-    let infos: Vec<_> = details
-        .iter()
-        .filter_map(|detail| match detail {
-            tonic_types::ErrorDetail::ErrorInfo(info) => Some(info),
-            _ => None,
-        })
-        .collect();
+    let infos: Vec<_> =
+        details
+            .iter()
+            .filter_map(|detail| {
+                if let tonic_types::ErrorDetail::ErrorInfo(info) = detail { Some(info) } else { None }
+            })
+            .collect();
     assert_eq!(infos.len(), 1, "{status:?}");
     assert_eq!(infos[0].domain, "credvault");
     assert!(!status.message().is_empty());

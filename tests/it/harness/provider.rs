@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use credvault::proto::v1;
 use credvault::settings::RawSettings;
 use credvault_domain::Clock as _;
+use credvault_proto::v1;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
 use super::{Client, TestVault, VaultBuilder, by_id, input};
@@ -43,12 +43,12 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          form = {{ grant_type = 'refresh_token', refresh_token = '{{secret.refresh_token}}' }}\n\
          [modes.oauth2_code.token_response]\naccount_id = 'account'\n\
          [modes.oauth2_code.revoke]\ncall = {{ url = '{url}/revoke', {secret}, form = {{ token = '{{secret.refresh_token}}' }} }}\n\
-         [modes.oauth2_code.verify]\naccount_id = 'id'\naccount_display_name = 'name'\ncall.url = '{url}/me'\n\
+         [modes.oauth2_code.test]\naccount_id = 'id'\naccount_display_name = 'name'\ncall.url = '{url}/me'\n\
          [modes.api_key]\ndisplay_name = 'Key'\nkind = 'static'\n\
          secret.key = {{ title = 'Key', required = true }}\n\
          secret.webhook_secret = {{ title = 'Webhook secret', vault_only = true }}\n\
          request = {{ base_url = '{url}', headers = {{ X-API-Key = '{{secret.key}}' }} }}\n\
-         verify = {{ call = {{ url = '{url}/me' }}, account_id = 'id' }}\n\
+         test = {{ call = {{ url = '{url}/me' }}, account_id = 'id' }}\n\
          [webhooks.events]\nsignature_header = 'X-Signature'\ntimestamp_header = 'X-Time'\n\
          signed_content = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
          accounts = [{{ path = 'shop', setting = 'shop' }}]\n\

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault::proto::v1;
+use credvault_proto::v1;
 
 /// A connection of the provider `generic` with one secret field.
 pub fn generic(account: &str, secret: &str) -> v1::CreateConnectionRequest {

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use credvault::Instance;
-use credvault::proto::v1;
 use credvault::settings::RawSettings;
 use credvault_crypto::SystemRandom;
+use credvault_proto::v1;
 use credvault_testkit::{Authority, Leaf, ManualClock, PostgresDatabase};
 use sea_orm::{
     ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _,

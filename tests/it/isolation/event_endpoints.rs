@@ -1,6 +1,6 @@
 //! Another tenant's event endpoint answers like an endpoint that does not exist.
 
-use credvault::proto::{DESCRIPTORS, v1};
+use credvault_proto::{DESCRIPTORS, v1};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 

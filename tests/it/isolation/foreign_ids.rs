@@ -1,8 +1,8 @@
 //! An id of another tenant answers like an id that does not exist.
 
-use credvault::proto::{DESCRIPTORS, v1};
 use credvault::settings::{IssuerKindSetting, IssuerSection};
 use credvault_domain::Clock as _;
+use credvault_proto::{DESCRIPTORS, v1};
 use credvault_testkit::{Algorithm, TokenIssuer};
 use prost_reflect::DescriptorPool;
 use serde_json::json;

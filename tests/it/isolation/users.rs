@@ -1,6 +1,6 @@
 //! What a caller learns of the users of its own tenant.
 
-use credvault::proto::{DESCRIPTORS, v1};
+use credvault_proto::{DESCRIPTORS, v1};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 

@@ -51,7 +51,7 @@ impl Broker {
             self.complete_with_code(target, returned, callback, write).await
         };
         if completed.is_err()
-            && let Err(error) = self.store().authorizations().end(&returned.place).await
+            && let Err(error) = self.store().authorizations().end(&returned.key).await
         {
             tracing::warn!(%error, "the end of a consent could not be stored");
         }

@@ -72,15 +72,15 @@ impl Broker {
 /// What a refusal of the code means for the caller.
 fn refused(kind: RefusalKind, response: &TokenResponse, answer: &Answer) -> ConsentError {
     match kind {
-        RefusalKind::Dead | RefusalKind::Busy => ConsentError::CodeRefused,
+        RefusalKind::InvalidGrant | RefusalKind::ConcurrentRequest => ConsentError::CodeRefused,
         RefusalKind::Unknown => {
             let code = response.error_code(&answer.body);
             ConsentError::Refused(code.map(|code| format!(" ({code})")).unwrap_or_default())
         }
-        RefusalKind::App => ConsentError::AppRefused,
-        RefusalKind::Throttled => {
+        RefusalKind::InvalidClient => ConsentError::AppRefused,
+        RefusalKind::RateLimited => {
             ConsentError::Throttled { retry: answer.retry_after.unwrap_or(DEFAULT_RETRY) }
         }
-        RefusalKind::Clock | RefusalKind::Outage => ConsentError::Unavailable,
+        RefusalKind::ClockSkew | RefusalKind::Outage => ConsentError::Unavailable,
     }
 }

@@ -82,7 +82,9 @@ impl Broker {
             };
             match self.details(target, post_exchange, request).await {
                 Some(Ok(details)) => return Ok(details),
-                Some(Err(RefusalKind::Throttled | RefusalKind::Outage)) | None if attempt < MAX_ATTEMPTS => {
+                Some(Err(RefusalKind::RateLimited | RefusalKind::Outage)) | None
+                    if attempt < MAX_ATTEMPTS =>
+                {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 _ => break,

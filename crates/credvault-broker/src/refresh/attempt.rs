@@ -11,7 +11,7 @@ use super::worker::Worker;
 impl Worker {
     /// Makes the attempt of a claim that was made at `started`.
     pub(super) async fn attempt(&self, claimed: Claimed, started: Instant) -> Result<(), RefreshError> {
-        let event = AuditEvent::of(claimed.place.tenant().clone(), Action::RefreshConnection);
+        let event = AuditEvent::of(claimed.key.tenant().clone(), Action::RefreshConnection);
         match self.send(&claimed, started).await {
             Ok(renewed) => {
                 count("renewed");
@@ -20,7 +20,7 @@ impl Worker {
             Err(failed) => {
                 count(failed.outcome());
                 tracing::info!(
-                    connection = %claimed.place.connection(),
+                    connection = %claimed.key.connection(),
                     provider = claimed.connection.provider.as_str(),
                     outcome = failed.outcome(),
                     detail = failed.detail,

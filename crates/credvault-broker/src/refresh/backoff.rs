@@ -42,8 +42,13 @@ impl Worker {
 /// asks for fewer calls knows best how long, so its pause counts even if it is shorter, down to the shortest pause.
 pub(super) fn pause_after_refusal(kind: RefusalKind, asked: Option<Duration>, own: Duration) -> Duration {
     match kind {
-        RefusalKind::Throttled => asked.unwrap_or(own).max(FIRST_BACKOFF),
-        _ => asked.unwrap_or_default().max(own),
+        RefusalKind::RateLimited => asked.unwrap_or(own).max(FIRST_BACKOFF),
+        RefusalKind::InvalidGrant
+        | RefusalKind::InvalidClient
+        | RefusalKind::ConcurrentRequest
+        | RefusalKind::ClockSkew
+        | RefusalKind::Outage
+        | RefusalKind::Unknown => asked.unwrap_or_default().max(own),
     }
 }
 
@@ -63,11 +68,11 @@ mod tests {
             (RefusalKind::Outage, Some(900), 300, 900),
             (RefusalKind::Outage, None, 300, 300),
             (RefusalKind::Unknown, Some(1), 3600, 3600),
-            (RefusalKind::Busy, Some(0), 2, 2),
-            (RefusalKind::Throttled, Some(0), 300, 1),
-            (RefusalKind::Throttled, Some(7), 300, 7),
-            (RefusalKind::Throttled, None, 300, 300),
-            (RefusalKind::Throttled, None, 0, 1),
+            (RefusalKind::ConcurrentRequest, Some(0), 2, 2),
+            (RefusalKind::RateLimited, Some(0), 300, 1),
+            (RefusalKind::RateLimited, Some(7), 300, 7),
+            (RefusalKind::RateLimited, None, 300, 300),
+            (RefusalKind::RateLimited, None, 0, 1),
         ];
         for (kind, asked, own, expected) in cases {
             let pause = pause_after_refusal(kind, asked.map(seconds), seconds(own));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use credvault_catalog::Mode;
 use credvault_domain::{Action, AuditEvent, AuthMode, ProviderId};
-use credvault_store::{Claim, Error, Pause, Perseverance, Place, RepeatRisk};
+use credvault_store::{Claim, ConnectionKey, Error, GiveUp, Pause, RepeatRisk};
 use tokio::time::Instant;
 
 use super::error::RefreshError;
@@ -18,24 +18,29 @@ const CLAIM_WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// Refreshes the tokens of generation `seen`, or waits until another replica has.
-    pub(super) async fn refresh(&self, place: &Place, seen: i64, need: Need) -> Result<(), RefreshError> {
+    pub(super) async fn refresh(
+        &self,
+        key: &ConnectionKey,
+        seen: i64,
+        need: Need,
+    ) -> Result<(), RefreshError> {
         let deadline = Instant::now() + CLAIM_WAIT_TIMEOUT;
         let mut forced = need == Need::Forced;
         loop {
             let started = Instant::now();
-            match self.claim(place, seen, forced).await? {
+            match self.claim(key, seen, forced).await? {
                 Claim::Ours(claimed) => return self.attempt(*claimed, started).await,
                 Claim::Changed => return Ok(()),
                 Claim::Dead => {
-                    self.put_off(place, seen, true).await?;
+                    self.put_off(key, seen, true).await?;
                     return Err(RefreshError::Reauthorize);
                 }
                 Claim::Nothing => {
-                    self.put_off(place, seen, false).await?;
+                    self.put_off(key, seen, false).await?;
                     return Err(RefreshError::Nothing);
                 }
                 Claim::Later { time, pause, provider } => {
-                    if forced || !self.is_cause_gone(place, &provider, pause).await? {
+                    if forced || !self.is_cause_gone(key, &provider, pause).await? {
                         let retry = self.parts.clock.now().until(time);
                         return Err(RefreshError::of_pause(pause, retry));
                     }
@@ -47,15 +52,15 @@ impl Worker {
         }
     }
 
-    async fn claim(&self, place: &Place, seen: i64, forced: bool) -> Result<Claim, RefreshError> {
+    async fn claim(&self, key: &ConnectionKey, seen: i64, forced: bool) -> Result<Claim, RefreshError> {
         let store = &self.parts.store;
         let risk = |provider: &ProviderId, mode: &AuthMode| self.repeat_risk(provider, mode);
-        let perseverance = Perseverance { longest: self.persistence, risk: &risk };
-        match store.refreshes().claim(place, seen, perseverance, forced).await {
+        let give_up_when = GiveUp { after: self.persistence, risk: &risk };
+        match store.refreshes().claim(key, seen, give_up_when, forced).await {
             Ok(claim) => Ok(claim),
             Err(Error::Integrity) => {
-                let event = AuditEvent::of(place.tenant().clone(), Action::RefreshConnection);
-                store.broken(place, &event).await.map_err(|error| RefreshError::of_store(&error))?;
+                let event = AuditEvent::of(key.tenant().clone(), Action::RefreshConnection);
+                store.broken(key, &event).await.map_err(|error| RefreshError::of_store(&error))?;
                 Err(RefreshError::Integrity)
             }
             Err(error) => Err(RefreshError::of_store(&error)),
@@ -74,26 +79,34 @@ impl Worker {
     }
 
     /// Has the search leave alone what cannot be refreshed. If callers may ask again, it is found at its retry time.
-    async fn put_off(&self, place: &Place, seen: i64, asked_again: bool) -> Result<(), RefreshError> {
-        let put_off = self.parts.store.refreshes().put_off(place, seen, asked_again).await;
+    async fn put_off(&self, key: &ConnectionKey, seen: i64, asked_again: bool) -> Result<(), RefreshError> {
+        let put_off = self.parts.store.refreshes().put_off(key, seen, asked_again).await;
         put_off.map_err(|_| RefreshError::Store)
     }
 
     /// Whether a pause has lost its cause: the app was replaced, or its secret opens again.
     async fn is_cause_gone(
         &self,
-        place: &Place,
+        key: &ConnectionKey,
         provider: &ProviderId,
         pause: Pause,
     ) -> Result<bool, RefreshError> {
         let apps = self.parts.store.apps();
         match pause {
             Pause::App { revision, .. } => {
-                let now = apps.revision_at(place, provider).await;
+                let now = apps.revision_at(key, provider).await;
                 Ok(now.map_err(|error| RefreshError::of_store(&error))? != revision)
             }
-            Pause::Broken => Ok(apps.usable_at(place, provider).await.is_ok()),
-            _ => Ok(false),
+            Pause::Broken => Ok(apps.usable_at(key, provider).await.is_ok()),
+            Pause::Unavailable
+            | Pause::AtWork
+            | Pause::Throttled
+            | Pause::Crowded
+            | Pause::Vault
+            | Pause::Uncatalogued
+            | Pause::Refused
+            | Pause::Incomplete
+            | Pause::Clock => Ok(false),
         }
     }
 }

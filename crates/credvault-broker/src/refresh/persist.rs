@@ -22,7 +22,7 @@ impl Worker {
         renewed: &Renewed,
         event: &AuditEvent,
     ) -> Result<(), RefreshError> {
-        let connection = claimed.place.connection();
+        let connection = claimed.key.connection();
         let mut pause = FIRST_STORE_PAUSE;
         loop {
             match self.parts.store.refreshes().store(claimed, renewed, event).await {
@@ -54,7 +54,7 @@ impl Worker {
         loop {
             match self.parts.store.refreshes().fail(claimed, failure, event).await {
                 Err(error) if error.is_transient() => {
-                    let connection = claimed.place.connection();
+                    let connection = claimed.key.connection();
                     tracing::warn!(%connection, %error, "the end of a refresh could not be stored yet; it is tried again");
                     wait(&mut pause).await;
                 }

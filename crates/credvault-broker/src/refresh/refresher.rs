@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_domain::{ProviderId, TenantId};
-use credvault_store::Place;
+use credvault_store::ConnectionKey;
 use tokio_util::task::TaskTracker;
 
 use super::error::RefreshError;
@@ -60,15 +60,15 @@ impl Refresher {
     ///
     /// # Errors
     /// There are no newer tokens, and why.
-    pub async fn refresh(&self, place: Place, seen: i64, need: Need) -> Result<(), RefreshError> {
-        self.join(place, seen, need).await
+    pub async fn refresh(&self, key: ConnectionKey, seen: i64, need: Need) -> Result<(), RefreshError> {
+        self.join(key, seen, need).await
     }
 
     /// Joins the refresh that is in flight, or starts one.
-    pub(super) fn join(&self, place: Place, seen: i64, need: Need) -> SharedOutcome {
-        let (worker, of) = (Arc::clone(&self.worker), place.clone());
+    pub(super) fn join(&self, key: ConnectionKey, seen: i64, need: Need) -> SharedOutcome {
+        let (worker, of) = (Arc::clone(&self.worker), key.clone());
         let refresh = || async move { worker.refresh(&of, seen, need).await };
-        self.in_flight.join_or_start(&self.tasks, place, refresh)
+        self.in_flight.join_or_start(&self.tasks, key, refresh)
     }
 
     /// Ends the pauses that an app has caused, a tenant's own or the platform's, because it was stored again.

@@ -30,23 +30,23 @@ impl Worker {
             return Failed::uncertain(retry, now, detail);
         }
         match kind {
-            RefusalKind::Dead => Failed::dead(code, detail),
-            RefusalKind::App => {
+            RefusalKind::InvalidGrant => Failed::dead(code, detail),
+            RefusalKind::InvalidClient => {
                 tracing::error!(
                     provider,
                     "the provider does not accept the platform's app; PutOAuthApp stores its current id and secret"
                 );
                 Failed::app(AppFault::Refused, app, now, detail)
             }
-            RefusalKind::Throttled => Failed::throttled(retry, now, detail),
-            RefusalKind::Clock => {
+            RefusalKind::RateLimited => Failed::throttled(retry, now, detail),
+            RefusalKind::ClockSkew => {
                 tracing::error!(
                     provider,
                     "the provider rejects the times in an assertion; compare the vault's clock with a time server"
                 );
                 Failed::clock(retry, now, detail)
             }
-            RefusalKind::Outage | RefusalKind::Busy => Failed::temporary(retry, now, detail),
+            RefusalKind::Outage | RefusalKind::ConcurrentRequest => Failed::temporary(retry, now, detail),
             RefusalKind::Unknown => {
                 let own = self.refused_backoff(claimed.failures);
                 Failed::refused(pause_after_refusal(kind, answer.retry_after, own), code, now, detail)
@@ -88,7 +88,12 @@ mod tests {
             assert!(!open, "{status}: it was not done");
         }
         // The provider's own words, whatever the status.
-        for kind in [RefusalKind::Dead, RefusalKind::App, RefusalKind::Throttled, RefusalKind::Busy] {
+        for kind in [
+            RefusalKind::InvalidGrant,
+            RefusalKind::InvalidClient,
+            RefusalKind::RateLimited,
+            RefusalKind::ConcurrentRequest,
+        ] {
             for status in 200..600 {
                 assert!(!may_have_worked(kind, status) && !may_be_at_work(kind, status), "{kind:?} {status}");
             }

@@ -81,10 +81,14 @@ impl Worker {
     }
 
     async fn usable_app(&self, claimed: &Claimed, now: Timestamp) -> Result<Option<UsableApp>, Failed> {
-        let usable = self.parts.store.apps().usable_at(&claimed.place, &claimed.connection.provider).await;
-        usable.map_err(|error| match error {
-            Error::Integrity => Failed::integrity(now, error.to_string()),
-            error => Failed::paused(Pause::Vault, FIRST_BACKOFF, now, error.to_string()),
+        let usable = self.parts.store.apps().usable_at(&claimed.key, &claimed.connection.provider).await;
+        usable.map_err(|error| {
+            let detail = error.to_string();
+            if matches!(error, Error::Integrity) {
+                Failed::integrity(now, detail)
+            } else {
+                Failed::paused(Pause::Vault, FIRST_BACKOFF, now, detail)
+            }
         })
     }
 
@@ -130,7 +134,7 @@ fn accepted_settings(claimed: &Claimed, mode: &Mode, granted: &Granted) -> BTree
     let merged = Config::new(merged).ok().and_then(|config| mode.accepted_config("config", config).ok());
     let Some(merged) = merged else {
         tracing::warn!(
-            connection = %claimed.place.connection(),
+            connection = %claimed.key.connection(),
             "settings that came with new tokens are not acceptable and were left out"
         );
         return BTreeMap::new();

@@ -44,15 +44,15 @@ impl Refresher {
 
     /// Starts a due refresh, and holds its `room` until it ends.
     fn start_due(&self, due: Due, room: Room) {
-        let Due { place, generation, .. } = due;
-        let outcome = self.join(place.clone(), generation, Need::Now);
+        let Due { key, generation, .. } = due;
+        let outcome = self.join(key.clone(), generation, Need::Now);
         let worker = Arc::clone(&self.worker);
         tokio::spawn(async move {
             if let Err(error) = outcome.await {
                 // A refresh that stays due for another reason than its own retry time must not keep others from being found.
                 let until = worker.parts.clock.now().after(MIN_POSTPONEMENT);
-                let _ = worker.parts.store.refreshes().postpone(&place, generation, until).await;
-                tracing::debug!(connection = %place.connection(), %error, "a due refresh failed");
+                let _ = worker.parts.store.refreshes().postpone(&key, generation, until).await;
+                tracing::debug!(connection = %key.connection(), %error, "a due refresh failed");
             }
             drop(room);
         });
@@ -91,7 +91,7 @@ impl Search<'_> {
             self.from = found.next;
             let known = left_out.len();
             for due in found.due {
-                if in_flight.contains(&due.place) || left_out.iter().any(|out| out.covers(&due)) {
+                if in_flight.contains(&due.key) || left_out.iter().any(|out| out.covers(&due)) {
                     continue;
                 }
                 any = true;
@@ -109,7 +109,7 @@ impl Search<'_> {
     }
 
     fn room_for(&self, due: &Due) -> Result<Room, NoRoom> {
-        let tenant = due.place.tenant();
+        let tenant = due.key.tenant();
         let turn = self.turns.try_take(tenant).map_err(|full| match full {
             Full::All => NoRoom::ForAny,
             Full::Tenant => NoRoom::For(LeftOut { tenant: Some(tenant.clone()), app: None }),

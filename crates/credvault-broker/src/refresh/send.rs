@@ -26,8 +26,8 @@ impl Worker {
         let (mode, oauth) = self.refreshable_mode(claimed)?;
         let Request { request, app } = self.request(claimed, mode).await?;
         let attempt = Attempt {
-            tenant: claimed.place.tenant().clone(),
-            connection: claimed.place.connection(),
+            tenant: claimed.key.tenant().clone(),
+            connection: claimed.key.connection(),
             app: app.revision,
             repeatable: oauth.policy.repeatable(),
         };
@@ -75,7 +75,7 @@ impl Worker {
     /// Waits for the tenant's turn at the provider.
     async fn turn(&self, claimed: &Claimed, deadline: Instant) -> Result<Turn, Failed> {
         let turns = self.turns(&claimed.connection.provider);
-        let turn = tokio::time::timeout_at(deadline, turns.take(claimed.place.tenant())).await;
+        let turn = tokio::time::timeout_at(deadline, turns.take(claimed.key.tenant())).await;
         turn.map_err(|_| {
             self.not_sent(claimed, Pause::Crowded, "other calls to this provider were before it")
         })
@@ -164,11 +164,14 @@ fn host_and_port(url: &str) -> String {
 /// What a refusal says about the next attempts of other connections.
 fn outcome_of(kind: RefusalKind, retry: Duration, revision: AppRevision) -> Outcome {
     let pause = match kind {
-        RefusalKind::Dead | RefusalKind::Busy | RefusalKind::Clock | RefusalKind::Unknown => {
+        RefusalKind::InvalidGrant
+        | RefusalKind::ConcurrentRequest
+        | RefusalKind::ClockSkew
+        | RefusalKind::Unknown => {
             return Outcome::Success;
         }
-        RefusalKind::App => Pause::App { fault: AppFault::Refused, revision },
-        RefusalKind::Throttled => Pause::Throttled,
+        RefusalKind::InvalidClient => Pause::App { fault: AppFault::Refused, revision },
+        RefusalKind::RateLimited => Pause::Throttled,
         RefusalKind::Outage => Pause::Unavailable,
     };
     Outcome::Failure { pause, retry }

@@ -16,7 +16,7 @@ use super::idle::forget_idle;
 /// The part of the budget that is given out.
 const GIVEN_OUT: f64 = 0.8;
 /// How much is taken from the database at once, as a time, and for how long it may be used.
-const SLICE: Duration = Duration::from_millis(100);
+const SLICE_LENGTH: Duration = Duration::from_millis(100);
 /// How often a waiting call looks whether there is budget again.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Due refreshes of an app that are started and not finished: as many as the budget gives in this time.
@@ -77,7 +77,7 @@ impl Budget {
             return Ok(false);
         };
         // A positive whole number that is far below the limits of the type.
-        let calls = (self.calls_per_second() * SLICE.as_secs_f64()).ceil().max(1.0);
+        let calls = (self.calls_per_second() * SLICE_LENGTH.as_secs_f64()).ceil().max(1.0);
         let cost = Duration::from_secs_f64(calls / self.calls_per_second());
         loop {
             if queue.use_slice() {
@@ -126,7 +126,7 @@ impl AppQueue {
     }
 
     fn set_slice(&self, calls: u32) {
-        let slice = Slice { calls, good_until: Instant::now() + SLICE };
+        let slice = Slice { calls, good_until: Instant::now() + SLICE_LENGTH };
         *self.slice.lock().unwrap_or_else(PoisonError::into_inner) = Some(slice);
     }
 }

@@ -188,7 +188,17 @@ impl<M: Clone + Eq + Hash> Circuit<M> {
             }
             Pause::App { .. } => APP_PAUSE,
             // The shortest pause that was asked for: a longer one may be meant for one account.
-            _ => self.reports_of(pause).map(|report| now.until(report.until)).min().unwrap_or_default(),
+            Pause::AtWork
+            | Pause::Throttled
+            | Pause::Crowded
+            | Pause::Vault
+            | Pause::Uncatalogued
+            | Pause::Refused
+            | Pause::Incomplete
+            | Pause::Clock
+            | Pause::Broken => {
+                self.reports_of(pause).map(|report| now.until(report.until)).min().unwrap_or_default()
+            }
         }
     }
 }

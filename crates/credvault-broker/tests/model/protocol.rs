@@ -99,7 +99,7 @@ impl Protocol<'_> {
         let gives_up = match self.kind {
             Kind::Siblings => true,
             Kind::Strict => !self.rules.repeats_until_told,
-            _ => false,
+            Kind::GraceSame | Kind::GraceNew | Kind::Never => false,
         };
         if uncertain && state.row.marked && gives_up {
             if self.kind != Kind::Siblings || state.witness.uncertain_attempts < 2 {
@@ -185,7 +185,7 @@ impl Protocol<'_> {
     fn doubt(&self, state: &mut State) {
         match state.row.state {
             RowState::InFlight => state.row.doubted = self.rules.doubt_is_verified,
-            _ => state.row.expired |= self.rules.doubt_is_verified,
+            RowState::Idle | RowState::Uncertain => state.row.expired |= self.rules.doubt_is_verified,
         }
     }
 

@@ -160,7 +160,12 @@ impl Protocol<'_> {
                 ends(Step::NotSent(at), spend!(state, outages), claim, Failure::Temporary);
             }
             Phase::Sent(claim, wire) => self.wire_mishaps(state, at, claim, wire, &mut ends),
-            _ => {}
+            Phase::Idle
+            | Phase::Wanting(_)
+            | Phase::Claimed(_)
+            | Phase::Checked(_)
+            | Phase::Keeping(..)
+            | Phase::Failing(..) => {}
         }
     }
 
@@ -257,7 +262,7 @@ fn awaited(state: &State) -> bool {
         let running = match replica.phase {
             Phase::Claimed(claim) => claim.intent_stands && !claim.late,
             Phase::Checked(claim) | Phase::Sent(claim, _) => claim.intent_stands,
-            _ => false,
+            Phase::Idle | Phase::Wanting(_) | Phase::Keeping(..) | Phase::Failing(..) => false,
         };
         running && !replica.stopped
     })

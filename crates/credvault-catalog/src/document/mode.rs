@@ -7,11 +7,11 @@ use credvault_domain::FieldName;
 use super::calls::{call, conditions, each_condition};
 use super::tokens;
 use super::words::{cell, code, list};
+use crate::credential_test::CredentialTest;
 use crate::field::Field;
 use crate::mode::{Acquisition, Mode, ModeKind};
 use crate::request_auth::{BasicTemplates, RequestTemplates};
 use crate::revocation::RevocationCall;
-use crate::verification::Verification;
 
 /// Appends what is known about a mode. Writing to a text cannot fail.
 pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
@@ -39,9 +39,9 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
         }
         Acquisition::Delivered(delivery) => tokens::delivery(text, delivery),
     }
-    match &mode.verification {
-        Some(described) => verification(text, described),
-        None => text.push_str("- Verification: none.\n"),
+    match &mode.test {
+        Some(described) => credential_test(text, described),
+        None => text.push_str("- Test: none.\n"),
     }
     match &mode.revocation {
         Some(described) => revocation(text, described),
@@ -101,7 +101,7 @@ fn request(text: &mut String, request: &RequestTemplates) {
     }
 }
 
-fn verification(text: &mut String, described: &Verification) {
+fn credential_test(text: &mut String, described: &CredentialTest) {
     let mut parts = vec![call(&described.call)];
     if !described.success.is_empty() {
         parts.push(format!("works only if {}", each_condition(&described.success)));
@@ -116,7 +116,7 @@ fn verification(text: &mut String, described: &Verification) {
         None => parts.push("does not say whose account it is".to_owned()),
     }
     parts.extend(described.account_display_name.iter().map(|path| format!("account's name: `{path}`")));
-    let _ = writeln!(text, "- Verification: {}.", parts.join("; "));
+    let _ = writeln!(text, "- Test: {}.", parts.join("; "));
 }
 
 fn revocation(text: &mut String, described: &RevocationCall) {

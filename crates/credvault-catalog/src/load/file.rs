@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::mode::ModeKind;
 use crate::provider::{AppField, RateLimit};
 
-use call::{BasicFile, RevokeFile, VerifyFile};
+use call::{BasicFile, RevokeFile, TestFile};
 use field::{DerivedFile, FieldFile};
 use tokens::{AuthorizeFile, DeliveryFile, PostExchangeFile, RefreshFile, ScopesFile, TokenResponseFile};
 use webhook::WebhookFile;
@@ -101,7 +101,7 @@ pub(crate) struct ModeFile {
     pub(crate) revoke: Option<RevokeFile>,
     /// How a credential is tested.
     #[serde(default)]
-    pub(crate) verify: Option<VerifyFile>,
+    pub(crate) test: Option<TestFile>,
 }
 
 /// What callers add to their own requests. An entry is left out if an optional placeholder in it has no value; a fetch

@@ -41,8 +41,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     let request = names.request(&request_key, std::mem::take(&mut file.request))?;
     let revocation =
         file.revoke.take().map(|it| names.revocation(&format!("{key}.revoke"), it)).transpose()?;
-    let verification =
-        file.verify.take().map(|it| names.verification(&format!("{key}.verify"), it)).transpose()?;
+    let test = file.test.take().map(|it| names.test(&format!("{key}.test"), it)).transpose()?;
     let acquisition = names.acquisition(key, &mut file)?;
     check_single_lines(&request_key, &request, &secrets)?;
     Ok(Mode {
@@ -52,7 +51,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         kind: file.kind,
         acquisition,
         revocation,
-        verification,
+        test,
         additional_fields: file.additional_fields,
         config,
         secrets,

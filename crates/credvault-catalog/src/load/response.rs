@@ -6,19 +6,19 @@ use std::time::Duration;
 use credvault_domain::FieldName;
 
 use super::conditions::{conditions, optional_path, path};
-use super::file::call::{ConditionFile, PathFile, RevokeFile, VerifyFile};
+use super::file::call::{ConditionFile, PathFile, RevokeFile, TestFile};
 use super::file::tokens::{PostExchangeFile, TokenResponseFile};
 use super::names::Names;
 use super::problem::Problem;
 use super::stage::Stage;
 use crate::condition::Condition;
+use crate::credential_test::CredentialTest;
 use crate::field::FieldKind;
 use crate::path::Path;
 use crate::post_exchange::PostExchange;
 use crate::revocation::RevocationCall;
 use crate::setting_paths::{SettingPath, SettingPaths};
 use crate::token_response::TokenResponse;
-use crate::verification::Verification;
 
 impl Names<'_> {
     /// How answers with tokens are read. `separator` stands between two scopes that are asked for. `own_client` is
@@ -90,14 +90,14 @@ impl Names<'_> {
     }
 
     /// The call that tests a credential.
-    pub(super) fn verification(&self, key: &str, file: VerifyFile) -> Result<Verification, Problem> {
+    pub(super) fn test(&self, key: &str, file: TestFile) -> Result<CredentialTest, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let or_status = |part: &str, files: Vec<ConditionFile>, status: u16| {
             let given = conditions(&at(part), files)?;
             Ok::<_, Problem>(if given.is_empty() { vec![Condition::status(status)] } else { given })
         };
-        Ok(Verification {
-            call: self.call(&at("call"), file.call, Stage::Verification)?,
+        Ok(CredentialTest {
+            call: self.call(&at("call"), file.call, Stage::Test)?,
             success: conditions(&at("success"), file.success)?,
             account_id: optional_path(&at("account_id"), file.account_id.as_ref())?,
             account_display_name: optional_path(

@@ -22,7 +22,7 @@ pub(super) enum Stage {
     /// When a token is revoked.
     Revocation,
     /// When a credential is tested.
-    Verification,
+    Test,
     /// When a token is got that fetches public keys of webhooks.
     PublicKeyToken,
     /// When such a public key is fetched.
@@ -40,7 +40,7 @@ impl Stage {
 
     /// Whether the call also carries what the mode's own requests carry, unless it says otherwise.
     pub(super) fn carries_auth(self) -> bool {
-        matches!(self, Self::PostExchange | Self::Verification)
+        matches!(self, Self::PostExchange | Self::Test)
     }
 
     /// Whether the placeholder can have a value at this stage.
@@ -63,13 +63,13 @@ impl Stage {
             | Self::Assertion
             | Self::Refresh
             | Self::Revocation
-            | Self::Verification => true,
+            | Self::Test => true,
         }
     }
 
     fn flow(self) -> &'static [&'static str] {
         match self {
-            Self::Request | Self::PostExchange | Self::Revocation | Self::Verification => &[],
+            Self::Request | Self::PostExchange | Self::Revocation | Self::Test => &[],
             Self::Consent => &["state", "redirect_uri", "scope", "code_challenge"],
             Self::Delivery => &["state", "redirect_uri", "scope", "delivery_uri", "host"],
             Self::Exchange => &["code", "redirect_uri", "code_verifier", "scope"],

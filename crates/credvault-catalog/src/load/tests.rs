@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::call::ProviderRequest;
+use crate::credential_test::Verdict;
 use crate::mode::Mode;
 use crate::refusal::RefusalKind;
 use crate::token_response::Granted;
 use crate::values::{App, Flow, Given, Missing};
-use crate::verification::Verdict;
 
 mod answers;
 
@@ -89,11 +89,11 @@ fn revoke(mode: &Mode, given: Given<'_>) -> Requested {
 }
 
 fn verify(mode: &Mode, given: Given<'_>) -> Requested {
-    Some(mode.request(&mode.verification.as_ref()?.call, given))
+    Some(mode.request(&mode.test.as_ref()?.call, given))
 }
 
 fn verdict(mode: &Mode, status: u16, body: &Value) -> Option<Verdict> {
-    Some(mode.verification.as_ref()?.read(status, body))
+    Some(mode.test.as_ref()?.read(status, body))
 }
 
 /// The tokens in an answer with status 200 to a request that was sent in 1970.

@@ -72,8 +72,8 @@ impl Mode {
     }
 
     /// The settings in the URL at which a credential is tested, with their values. A successful test confirms them.
-    pub fn settings_in_verification(&self, config: &Config) -> BTreeMap<String, String> {
-        self.named_in(self.verification.as_ref().map(|verification| &verification.call), config)
+    pub fn settings_in_test(&self, config: &Config) -> BTreeMap<String, String> {
+        self.named_in(self.test.as_ref().map(|test| &test.call), config)
     }
 
     fn named_in(&self, call: Option<&Call>, config: &Config) -> BTreeMap<String, String> {
@@ -107,7 +107,7 @@ impl Mode {
             grant.and_then(|grant| Some(&grant.post_exchange.as_ref()?.call)),
             self.refresh().map(|refresh| &refresh.call),
             self.revocation.as_ref().map(|revocation| &revocation.call),
-            self.verification.as_ref().map(|verification| &verification.call),
+            self.test.as_ref().map(|test| &test.call),
         ];
         let pages = [self.consent_page().map(|page| &page.url), self.request.base_url.as_ref()];
         let urls = calls.into_iter().flatten().map(|call| &call.url).chain(pages.into_iter().flatten());

@@ -31,7 +31,7 @@ pub(crate) fn caller(path: &str, tenant: Option<&str>, user: Option<&str>) -> Ca
         source: TenantSource::Header,
     });
     let service = ServiceId::parse(&format!("spiffe://one.test{path}")).unwrap();
-    Caller { service, tenant, source: "10.1.2.3".parse().unwrap() }
+    Caller { service, tenant, source_address: "10.1.2.3".parse().unwrap() }
 }
 
 struct Asked<'a> {
@@ -217,7 +217,7 @@ fn addresses_paths_owners_and_users_can_be_conditions() {
         assert!(!holds(&format!("!({condition})"), &asked), "not {condition}");
     }
     let mut mapped = asked;
-    mapped.caller.source = "::ffff:10.1.2.3".parse::<IpAddr>().unwrap();
+    mapped.caller.source_address = "::ffff:10.1.2.3".parse::<IpAddr>().unwrap();
     assert!(
         holds(r#"context.source.isInRange(ip("10.0.0.0/8"))"#, &mapped),
         "IPv4 seen through an IPv6 socket"

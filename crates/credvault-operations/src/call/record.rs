@@ -60,8 +60,8 @@ impl Call {
         let (subject, caller) = (self.subject.clone(), &self.caller);
         let tenant =
             subject.tenant.or_else(|| caller.tenant.as_ref().map(|verified| verified.tenant.clone()));
-        let (tenant_source, source) = match self.origin {
-            Origin::Service => (caller.tenant_source(), Some(caller.source)),
+        let (tenant_source, source_address) = match self.origin {
+            Origin::Service => (caller.tenant_source(), Some(caller.source_address)),
             Origin::Browser(address) => (TenantSource::State, Some(address)),
             Origin::Vault => (TenantSource::None, None),
         };
@@ -77,7 +77,7 @@ impl Call {
             changed: subject.changed,
             released: subject.released,
             trace: self.trace,
-            source,
+            source_address,
             ..AuditEvent::of(tenant.unwrap_or_else(TenantId::platform), self.action)
         }
     }
@@ -86,9 +86,10 @@ impl Call {
     /// tenant, and for administration. There it says which tenant the call named.
     pub(crate) fn refused_event(&self, refusal: &Refusal) -> AuditEvent {
         let mut event = self.event();
-        let unknown = match refusal {
-            Refusal::Store(StoreError::TenantNotFound(tenant)) => Some(tenant),
-            _ => None,
+        let unknown = if let Refusal::Store(StoreError::TenantNotFound(tenant)) = refusal {
+            Some(tenant)
+        } else {
+            None
         };
         event.tenant = match &self.caller.tenant {
             Some(verified) if unknown.is_none() && !self.action.administers() => verified.tenant.clone(),

@@ -26,8 +26,8 @@ pub async fn disconnect(
     if disconnected.get().revocation != Some(Revocation::Pending) {
         return Ok(disconnected);
     }
-    let place = store.place_of(&scope, id);
-    let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&place)).await;
+    let key = store.connection_key(&scope, id);
+    let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&key)).await;
     // However the attempt ended, the job that revokes continues from here.
     match attempt {
         Ok(Ok(Some(told))) => Ok(disconnected.map(|_| told)),

@@ -121,9 +121,8 @@ async fn try_find(
     let mode = context.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     let fresh = fresh(&context, call.patience(), scope, fetched, mode).await;
-    let fresh = fresh.map_err(|refusal| match refusal {
-        Refusal::Store(error) => not_configured(error, selector),
-        refusal => refusal,
+    let fresh = fresh.map_err(|refusal| {
+        if let Refusal::Store(error) = refusal { not_configured(error, selector) } else { refusal }
     });
     match fresh? {
         Some(fresh) => Ok(Some(filled(call, fresh, mode, permit).await?)),
@@ -139,7 +138,7 @@ async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) 
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     call.subject.version = Some(version);
     let usable = match mode.request_names_app {
-        true => context.store.apps().usable_at(&fetched.place(), &fetched.connection.provider).await?,
+        true => context.store.apps().usable_at(&fetched.key(), &fetched.connection.provider).await?,
         false => None,
     };
     if let Some(app) = usable.as_ref().filter(|_| !mode.request_app_secrets.is_empty()) {
@@ -180,9 +179,8 @@ fn permit_app_secrets(call: &Call, app: &UsableApp) -> Result<Permit, Refusal> {
     let owner = if app.space.is_platform() { Owner::Platform } else { Owner::Tenant };
     let purpose = call.subject.purpose.as_ref();
     let facts = Facts { provider: Some(&app.app.provider), owner: Some(&owner), purpose };
-    call.permit_release(&app.space, facts).map_err(|error| match error {
-        IdentityError::Denied(denial) => Refusal::AppSecret(denial),
-        error => error.into(),
+    call.permit_release(&app.space, facts).map_err(|error| {
+        if let IdentityError::Denied(denial) = error { Refusal::AppSecret(denial) } else { error.into() }
     })
 }
 

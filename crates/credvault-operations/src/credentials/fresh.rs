@@ -38,7 +38,7 @@ pub(crate) async fn fresh(
         };
     }
     let until = until.min(Instant::now() + REFRESH_TIMEOUT);
-    match context.broker.refreshed_by(until, fetched.place(), opened.generation, Need::Now).await {
+    match context.broker.refreshed_by(until, fetched.key(), opened.generation, Need::Now).await {
         Ok(()) => renewed(context, scope, &fetched, mode).await,
         // It works still, or the key that it is minted from is given out, too.
         Err(_) if (!absent && !left.is_zero()) || (absent && mode.hands_out_key()) => {

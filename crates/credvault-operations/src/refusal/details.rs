@@ -1,5 +1,7 @@
 //! What a refusal says beside its reason: fields that are wrong, a delay, a quota, names that a program can use.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each of these is what few refusals say")]
+
 use std::time::Duration;
 
 use credvault_broker::{RefreshError, TestError};

@@ -95,13 +95,15 @@ impl Refusal {
 
     /// The reason in audit records and pages: finer than what callers read where a consent ends.
     pub fn recorded_reason(&self) -> Reason {
-        match self {
-            Self::Store(StoreError::Authorization(error)) => of_state(*error),
-            Self::Consent(ConsentError::Denied) => Reason::ConsentDenied,
-            Self::Consent(
-                ConsentError::NotGranted | ConsentError::CodeRefused | ConsentError::NotDelivered,
-            ) => Reason::ConsentFailed,
-            other => other.reason(),
+        use ConsentError as C;
+        if let Self::Store(StoreError::Authorization(error)) = self {
+            of_state(*error)
+        } else if matches!(self, Self::Consent(C::Denied)) {
+            Reason::ConsentDenied
+        } else if matches!(self, Self::Consent(C::NotGranted | C::CodeRefused | C::NotDelivered)) {
+            Reason::ConsentFailed
+        } else {
+            self.reason()
         }
     }
 

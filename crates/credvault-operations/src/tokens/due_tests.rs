@@ -7,7 +7,7 @@ use credvault_broker::TestError;
 use credvault_catalog::Verdict;
 use credvault_domain::{Action, Reason, TenantId, chain, jitter};
 use credvault_identity::Facts;
-use credvault_store::{DueVerification, Error as StoreError, Full, Turns};
+use credvault_store::{DueTest, Error as StoreError, Full, Turns};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,10 +57,10 @@ async fn begin_due(
     let mut without: Vec<TenantId> = Vec::new();
     for _ in 0..MAX_SEARCHES {
         let known = without.len();
-        let due = context.store.due_verifications(MAX_FOUND, &without).await?;
+        let due = context.store.due_tests(MAX_FOUND, &without).await?;
         let all = (due.len() as u64) < MAX_FOUND;
         for due in due {
-            let tenant = due.place.tenant();
+            let tenant = due.key.tenant();
             if without.contains(tenant) {
                 continue;
             }
@@ -86,19 +86,15 @@ async fn begin_due(
 }
 
 /// Schedules the next test, and runs this one if no other replica does: the first replica that schedules it runs it.
-async fn run_due_test(
-    context: &Arc<Context>,
-    due: DueVerification,
-    interval: Duration,
-) -> Result<(), StoreError> {
+async fn run_due_test(context: &Arc<Context>, due: DueTest, interval: Duration) -> Result<(), StoreError> {
     // A credential without a test so far gets one at any time of the interval, so that what came together is not tested
     // together.
     let spread = if due.time.is_some() { 0.8..=1.2 } else { 0.0..=1.0 };
     let next = context.now().after(interval.mul_f64(jitter(&*context.random, spread)));
-    if !context.store.schedule_verification(&due, next).await? || due.time.is_none() {
+    if !context.store.schedule_test(&due, next).await? || due.time.is_none() {
         return Ok(());
     }
-    let (tenant, id) = (due.place.tenant().clone(), due.place.connection());
+    let (tenant, id) = (due.key.tenant().clone(), due.key.connection());
     let mut call = Call::of_vault(context, Action::TestConnection, tenant, TEST_TIMEOUT);
     let owner_user = due.owner_user.clone();
     call.about(Subject { owner_user, ..Subject::connection(id) });
@@ -115,15 +111,15 @@ async fn run_due_test(
             metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason)
                 .increment(1);
             // With its record. The next test follows after the interval.
-            context.store.broken(&due.place, &call.event()).await?;
+            context.store.broken(&due.key, &call.event()).await?;
             "integrity"
         }
         Err(refusal) => {
             record_refusal(context, call.refused_event(&refusal), &refusal).await;
             if matches!(refusal.class(), Class::Unavailable | Class::Exhausted) {
                 let sooner = RETRY_DELAY.mul_f64(jitter(&*context.random, 0.5..=1.5)).min(interval);
-                let again = DueVerification { time: Some(next), ..due };
-                context.store.schedule_verification(&again, context.now().after(sooner)).await?;
+                let again = DueTest { time: Some(next), ..due };
+                context.store.schedule_test(&again, context.now().after(sooner)).await?;
             }
             "unknown"
         }
@@ -136,7 +132,7 @@ async fn run_due_test(
 fn outcome(tested: &Tested) -> &'static str {
     match tested.verdict {
         _ if tested.account_changed() => "other_account",
-        Verdict::Dead => "refused",
+        Verdict::Refused => "refused",
         Verdict::Works { .. } | Verdict::Limited | Verdict::Unclear(_) => "works",
     }
 }

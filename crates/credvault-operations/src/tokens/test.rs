@@ -58,7 +58,7 @@ pub(super) async fn test_permitted(
     let selector = Selector::Connection { id, version: None };
     let fetched = context.store.credentials().fetch(&scope, &selector).await?;
     let mode = context.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
-    if mode.verification.is_none() {
+    if mode.test.is_none() {
         return Err(TestError::Untestable.into());
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
@@ -88,12 +88,12 @@ async fn decided(
     mode: &Mode,
 ) -> Result<(Verdict, Fresh), Refusal> {
     let verdict = ask(call, scope, &fresh, mode).await?;
-    if verdict != Verdict::Dead || !mode.renews() {
+    if verdict != Verdict::Refused || !mode.renews() {
         return Ok((verdict, fresh));
     }
     call.count_forced(scope)?;
-    let (place, seen) = (fresh.fetched.place(), fresh.opened.generation);
-    match call.context.broker.refreshed_by(call.patience(), place, seen, Need::Forced).await {
+    let (key, seen) = (fresh.fetched.key(), fresh.opened.generation);
+    match call.context.broker.refreshed_by(call.patience(), key, seen, Need::Forced).await {
         Ok(()) => {
             let fetched = call.context.store.credentials().again(scope, &fresh.fetched).await?;
             let fresh = current(call, scope, fetched, mode).await?;
@@ -119,10 +119,10 @@ async fn ask(call: &Call, scope: &TenantScope, fresh: &Fresh, mode: &Mode) -> Re
 /// What the store keeps of a verdict.
 fn result(verdict: &Verdict, mode: &Mode, fetched: &Fetched) -> StoredResult {
     match verdict {
-        Verdict::Dead => StoredResult::Refused,
+        Verdict::Refused => StoredResult::Refused,
         Verdict::Works { account, .. } => StoredResult::Accepted {
             account: account.clone(),
-            settings: mode.settings_in_verification(&fetched.connection.config),
+            settings: mode.settings_in_test(&fetched.connection.config),
         },
         Verdict::Limited | Verdict::Unclear(_) => {
             StoredResult::Accepted { account: None, settings: BTreeMap::new() }

@@ -24,7 +24,7 @@ async fn a_live_token_says_whose_it_is_in_either_header() {
     }
     assert_eq!(fixture.me("unknown").await, 401);
     assert_eq!(fixture.get("/me").await.status(), 401);
-    assert_eq!(fixture.simulator.counts().verifications, 4);
+    assert_eq!(fixture.simulator.counts().tests, 4);
 }
 
 #[tokio::test]

@@ -56,10 +56,10 @@ async fn counts_are_got_and_reset_with_everything_else() {
     fixture.simulator.behave(|behaviour| behaviour.envelope = true);
     let (status, counts) = json(fixture.get("/control/counts").await).await;
     assert_eq!(status, 200);
-    assert_eq!(&counts["verifications"], &json!(1));
+    assert_eq!(&counts["tests"], &json!(1));
     assert_eq!(&counts["refreshes"], &json!(0));
     assert_eq!(fixture.post("/control/reset", &[]).await.unwrap().status(), 204);
-    assert_eq!(fixture.simulator.counts().verifications, 0);
+    assert_eq!(fixture.simulator.counts().tests, 0);
     assert_eq!(fixture.simulator.families(), []);
     assert_eq!(fixture.me(&tokens.access_token).await, 401);
     let (_, got) = json(fixture.get("/control/behaviour").await).await;

@@ -19,14 +19,14 @@ use crate::entity::audit_event;
 use crate::{Database, Error};
 
 /// The most calls that share a commit.
-const BATCH: usize = 256;
+const MAX_BATCH: usize = 256;
 /// The most calls that may wait for the writer; more are refused at once.
-const WAITING: usize = 16 * 1024;
+const MAX_WAITING: usize = 16 * 1024;
 
 /// How long a failure counts against the log's health.
-const MOMENT: Duration = Duration::from_secs(10);
+const UNHEALTHY_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// How long closing waits for the database.
-const CLOSING: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Used = (TenantId, ConnectionId);
 
@@ -62,7 +62,7 @@ impl AuditLog {
         timeout: Duration,
         patience: Duration,
     ) -> Self {
-        let (jobs, waiting) = mpsc::channel(WAITING);
+        let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         let failed = Arc::new(Failed::default());
         let writer = Writer { database, connections, patience, failed: Arc::clone(&failed) };
         let writer = tokio::spawn(writer.run(waiting));
@@ -73,7 +73,7 @@ impl AuditLog {
     pub(crate) fn is_well(&self) -> bool {
         let failed = *self.failed.0.lock().unwrap_or_else(PoisonError::into_inner);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_none_or(|time| time.elapsed() > MOMENT)
+        failed.is_none_or(|time| time.elapsed() > UNHEALTHY_AFTER_FAILURE)
             && writer.as_ref().is_some_and(|writer| !writer.is_finished())
     }
 
@@ -97,7 +97,7 @@ impl AuditLog {
         drop(self.jobs.lock().ok().and_then(|mut jobs| jobs.take()));
         let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
         let Some(mut writer) = writer else { return };
-        match tokio::time::timeout(CLOSING, &mut writer).await {
+        match tokio::time::timeout(CLOSE_TIMEOUT, &mut writer).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the audit writer ended badly"),
             Err(_) => {
@@ -118,8 +118,8 @@ struct Writer {
 
 impl Writer {
     async fn run(self, mut waiting: mpsc::Receiver<Job>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
             metrics::histogram!("credvault_audit_batch_calls")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             // A caller that stopped waiting has reported that there is no record.

@@ -238,7 +238,7 @@ pub struct AuditRecord {
     /// The trace, in hexadecimal.
     pub trace: String,
     /// The network address of the caller.
-    pub source: Option<String>,
+    pub source_address: Option<String>,
 }
 
 fn record(model: audit_event::Model) -> Result<AuditRecord, Error> {
@@ -261,6 +261,6 @@ fn record(model: audit_event::Model) -> Result<AuditRecord, Error> {
         reason: model.reason,
         policies: names(model.policies)?,
         trace: model.trace_id,
-        source: model.source,
+        source_address: model.source_address,
     })
 }

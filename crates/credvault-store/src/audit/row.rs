@@ -28,7 +28,7 @@ pub(crate) fn active(event: &AuditEvent) -> audit_event::ActiveModel {
         reason,
         policies,
         trace,
-        source,
+        source_address,
     } = event;
     audit_event::ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
@@ -47,7 +47,7 @@ pub(crate) fn active(event: &AuditEvent) -> audit_event::ActiveModel {
         reason: Set(reason.map(|reason| reason.as_str().to_owned())),
         policies: Set(json!(policies)),
         trace_id: Set(trace.to_string()),
-        source: Set(source.map(|source| source.to_string())),
+        source_address: Set(source_address.map(|address| address.to_string())),
         owner_user: Set(owner_user.as_ref().map(|user| user.as_str().to_owned())),
         released: Set((!released.is_empty()).then(|| json!(released))),
     }
@@ -72,7 +72,7 @@ pub(crate) fn json_row(event: &AuditEvent) -> Value {
         "reason": event.reason.map(|reason| reason.as_str()),
         "policies": event.policies,
         "trace_id": event.trace.to_string(),
-        "source": event.source.map(|source| source.to_string()),
+        "source_address": event.source_address.map(|address| address.to_string()),
         "owner_user": event.owner_user.as_ref().map(|user| user.as_str()),
         "released": (!event.released.is_empty()).then_some(&event.released),
     })

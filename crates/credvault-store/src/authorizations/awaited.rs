@@ -165,6 +165,10 @@ fn beginner(row: &Model) -> Result<Beginner, Error> {
         service: ServiceId::parse(&row.service).map_err(|_| Error::Integrity)?,
         user: user.transpose()?,
         tenant_source,
-        source: row.source.as_deref().map(|text| text.parse().map_err(|_| Error::Integrity)).transpose()?,
+        source_address: row
+            .source_address
+            .as_deref()
+            .map(|text| text.parse().map_err(|_| Error::Integrity))
+            .transpose()?,
     })
 }

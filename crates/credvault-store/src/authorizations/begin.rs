@@ -34,7 +34,7 @@ pub struct Beginner {
     /// What vouched for tenant and user; [`TenantSource::State`] if an earlier release began it, which kept no note.
     pub tenant_source: TenantSource,
     /// The address that the call came from, if it was noted.
-    pub source: Option<IpAddr>,
+    pub source_address: Option<IpAddr>,
 }
 
 /// A consent that is to begin.
@@ -113,7 +113,7 @@ impl Authorizations<'_> {
                 return_time: Set(None),
                 consume_time: Set(None),
                 tenant_source: Set(Some(new.beginner.tenant_source.as_str().to_owned())),
-                source: Set(new.beginner.source.map(|source| source.to_string())),
+                source_address: Set(new.beginner.source_address.map(|address| address.to_string())),
             };
             Entity::insert(row).exec_without_returning(&change.tx).await?;
             let mut row = ConnectionRow::new(model);

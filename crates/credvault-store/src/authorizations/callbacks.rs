@@ -25,7 +25,7 @@ use crate::entity::callback::{ActiveModel, Entity};
 use crate::{AuthorizationError, Error};
 
 /// How many open consents of one browser are looked at.
-const LOOK: u64 = 20;
+const MAX_COMPARED: u64 = 20;
 
 /// What a callback brought.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Authorizations<'_> {
             .filter(Consent::ConsumeTime.is_null())
             .filter(Consent::ExpireTime.gt(self.store.now().micros()))
             .order_by_desc(Consent::CreateTime)
-            .limit(LOOK)
+            .limit(MAX_COMPARED)
             .all(&everywhere)
             .await?;
         everywhere.rollback().await?;

@@ -10,7 +10,7 @@ use crate::change::feed::ChangeKind;
 use crate::connections::lock::locked_at;
 use crate::connections::writer::ConnectionRow;
 use crate::entity::authorization::{Column, Entity};
-use crate::{AuthorizationError, Error, Place, Recorded};
+use crate::{AuthorizationError, ConnectionKey, Error, Recorded};
 
 impl Authorizations<'_> {
     /// Records that the person or the provider has declined.
@@ -25,7 +25,7 @@ impl Authorizations<'_> {
         delivered_keys::take(&tx, &awaited.tenant, &awaited.state_hash).await?;
         callbacks::forget(&tx, &awaited.tenant, &awaited.state_hash).await?;
         tx.commit().await?;
-        self.end(&Place { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
+        self.end(&ConnectionKey { tenant: awaited.tenant.clone(), connection: awaited.connection }).await
     }
 
     /// Records that authorization ended without consent. A connection without a credential is as it was before, unless
@@ -33,12 +33,12 @@ impl Authorizations<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn end(&self, place: &Place) -> Result<(), Error> {
-        let mut change = self.store.own_change(&place.tenant).await?;
-        let model = locked_at(&change.tx, place).await?;
+    pub async fn end(&self, key: &ConnectionKey) -> Result<(), Error> {
+        let mut change = self.store.own_change(&key.tenant).await?;
+        let model = locked_at(&change.tx, key).await?;
         let others = Condition::all()
-            .add(Column::TenantId.eq(place.tenant.as_str()))
-            .add(Column::ConnectionId.eq(place.connection.as_uuid()))
+            .add(Column::TenantId.eq(key.tenant.as_str()))
+            .add(Column::ConnectionId.eq(key.connection.as_uuid()))
             .add(Column::ConsumeTime.is_null())
             .add(Column::ExpireTime.gt(change.now.micros()));
         let awaited = Entity::find().filter(others).count(&change.tx).await? > 0;

@@ -16,7 +16,7 @@ use crate::entity::authorization::{Column, Entity};
 /// How many consents of one user may be open at once, and of one tenant.
 const OPEN: (u64, u64) = (20, 200);
 /// How many consents of one user may begin within a minute.
-const STARTS: u64 = 10;
+const MAX_STARTS_PER_MINUTE: u64 = 10;
 /// The window over which beginnings are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -57,7 +57,9 @@ impl Authorizations<'_> {
                 return Err(Error::TooManyAuthorizations { retry: now.until(end) });
             }
         }
-        if let Some(start) = full(beginner, Column::CreateTime, now.before(MINUTE), STARTS).await? {
+        if let Some(start) =
+            full(beginner, Column::CreateTime, now.before(MINUTE), MAX_STARTS_PER_MINUTE).await?
+        {
             return Err(Error::TooManyStarts { retry: now.until(start.after(MINUTE)) });
         }
         Ok(())

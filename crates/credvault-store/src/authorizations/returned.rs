@@ -12,7 +12,7 @@ use crate::connections::row;
 use crate::database::session::served;
 use crate::entity::authorization::{Column, Entity};
 use crate::entity::connection;
-use crate::{AuthorizationError, Error, Place};
+use crate::{AuthorizationError, ConnectionKey, Error};
 
 /// The call that brings a state back.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct Bringer<'a> {
 #[derive(Debug)]
 pub struct ReturnedAuthorization {
     /// Where it is for.
-    pub place: Place,
+    pub key: ConnectionKey,
     /// Where the provider was told to send the browser back to.
     pub redirect_uri: String,
     /// Where its code was to be exchanged, if that was known.
@@ -101,7 +101,10 @@ impl Authorizations<'_> {
             return Err(AuthorizationError::Foreign.into());
         }
         Ok(ReturnedAuthorization {
-            place: Place { tenant: tenant.clone(), connection: ConnectionId::from_uuid(row.connection_id) },
+            key: ConnectionKey {
+                tenant: tenant.clone(),
+                connection: ConnectionId::from_uuid(row.connection_id),
+            },
             redirect_uri: row.redirect_uri,
             exchange_url: row.exchange_url,
             client_id: row.client_id,

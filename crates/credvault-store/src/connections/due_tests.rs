@@ -12,16 +12,16 @@ use uuid::Uuid;
 use crate::connections::row::owner;
 use crate::entity::connection::{Column, Entity};
 use crate::entity::tenant;
-use crate::{Error, Place, Store};
+use crate::{ConnectionKey, Error, Store};
 
 /// When a new credential is tested for the first time: about a day later.
-const FIRST: Duration = Duration::from_secs(24 * 3600);
+const FIRST_TEST_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A credential that is to be tested.
 #[derive(Clone, Debug)]
-pub struct DueVerification {
+pub struct DueTest {
     /// The key of the connection.
-    pub place: Place,
+    pub key: ConnectionKey,
     /// The user who owns it, if a user does.
     pub owner_user: Option<UserId>,
     /// When it was due; `None` if an earlier release stored it, which said nothing.
@@ -30,8 +30,8 @@ pub struct DueVerification {
 
 /// When a credential that is stored now is tested for the first time, spread so that what comes together is not tested
 /// together.
-pub(crate) fn first_verification(now: Timestamp, random: &dyn Random) -> Timestamp {
-    now.after(FIRST.mul_f64(jitter(random, 0.5..=1.5)))
+pub(crate) fn first_test_time(now: Timestamp, random: &dyn Random) -> Timestamp {
+    now.after(FIRST_TEST_DELAY.mul_f64(jitter(random, 0.5..=1.5)))
 }
 
 impl Store {
@@ -39,15 +39,10 @@ impl Store {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due_verifications(
-        &self,
-        limit: u64,
-        without: &[TenantId],
-    ) -> Result<Vec<DueVerification>, Error> {
+    pub async fn due_tests(&self, limit: u64, without: &[TenantId]) -> Result<Vec<DueTest>, Error> {
         let everywhere = self.read_background().await?;
-        let due = Condition::any()
-            .add(Column::VerifyTime.is_null())
-            .add(Column::VerifyTime.lte(self.now().micros()));
+        let due =
+            Condition::any().add(Column::TestTime.is_null()).add(Column::TestTime.lte(self.now().micros()));
         let suspended = Query::select()
             .column(tenant::Column::TenantId)
             .from(tenant::Entity)
@@ -60,18 +55,20 @@ impl Store {
             .filter(due)
             .filter(Column::TenantId.not_in_subquery(suspended))
             .filter(Column::TenantId.is_not_in(without.iter().map(TenantId::as_str)))
-            .order_by_asc(Column::VerifyTime)
+            .order_by_asc(Column::TestTime)
             .limit(limit)
             .select_only()
-            .columns([Column::TenantId, Column::Id, Column::OwnerUser, Column::VerifyTime])
+            .columns([Column::TenantId, Column::Id, Column::OwnerUser, Column::TestTime])
             .into_tuple()
             .all(&everywhere)
             .await?;
         let due = |(tenant, id, user, time): (String, Uuid, String, Option<i64>)| {
             let owner_user = owner(&tenant, &user).user().cloned();
-            let place =
-                Place { tenant: TenantId::from_stored(tenant), connection: ConnectionId::from_uuid(id) };
-            DueVerification { place, owner_user, time: time.map(Timestamp::from_micros) }
+            let key = ConnectionKey {
+                tenant: TenantId::from_stored(tenant),
+                connection: ConnectionId::from_uuid(id),
+            };
+            DueTest { key, owner_user, time: time.map(Timestamp::from_micros) }
         };
         Ok(rows.into_iter().map(due).collect())
     }
@@ -81,15 +78,15 @@ impl Store {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn schedule_verification(&self, due: &DueVerification, next: Timestamp) -> Result<bool, Error> {
-        let Place { tenant, connection } = &due.place;
+    pub async fn schedule_test(&self, due: &DueTest, next: Timestamp) -> Result<bool, Error> {
+        let ConnectionKey { tenant, connection } = &due.key;
         let tx = self.begin_bookkeeping(tenant).await?;
         let same = match due.time {
-            Some(time) => Column::VerifyTime.eq(time.micros()),
-            None => Column::VerifyTime.is_null(),
+            Some(time) => Column::TestTime.eq(time.micros()),
+            None => Column::TestTime.is_null(),
         };
         let scheduled = Entity::update_many()
-            .col_expr(Column::VerifyTime, Expr::value(next.micros()))
+            .col_expr(Column::TestTime, Expr::value(next.micros()))
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::Id.eq(connection.as_uuid()))
             .filter(same)

@@ -9,7 +9,7 @@ use sea_orm::{
 use crate::change::Change;
 use crate::connections::row::visible;
 use crate::entity::connection::{Column, Entity, Model};
-use crate::{Error, Place};
+use crate::{ConnectionKey, Error};
 
 /// Why a deleted connection is refused.
 pub(crate) const DELETED: &str = "the connection is deleted; UndeleteConnection brings it back";
@@ -72,9 +72,8 @@ pub(crate) async fn locked_deleted(
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn locked_at(tx: &DatabaseTransaction, place: &Place) -> Result<Option<Model>, Error> {
-    let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-    Ok(Entity::find_by_id(key).lock_exclusive().one(tx).await?)
+pub(crate) async fn locked_at(tx: &DatabaseTransaction, key: &ConnectionKey) -> Result<Option<Model>, Error> {
+    Ok(Entity::find_by_id(key.row_id()).lock_exclusive().one(tx).await?)
 }
 
 /// A row that the scope reaches, deleted or not.

@@ -19,7 +19,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement, Value};
 use crate::{Error, StoreSettings};
 
 /// How long a tenant's count is relied on.
-const MEMORY: Duration = Duration::from_secs(60);
+const COUNT_MEMORY: Duration = Duration::from_secs(60);
 /// How long a tenant is taken for full without counting again: refusals must be cheap.
 const FULL: Duration = Duration::from_secs(1);
 /// Among how many processes what is left is shared.
@@ -38,7 +38,7 @@ impl Default for Quotas {
     fn default() -> Self {
         let remembered = |time| Cache::builder().max_capacity(TENANTS).time_to_live(time);
         Self {
-            left: remembered(MEMORY).build(),
+            left: remembered(COUNT_MEMORY).build(),
             full: Cache::builder().max_capacity(TENANTS).time_to_live(FULL).build(),
         }
     }

@@ -12,7 +12,7 @@ use crate::connections::writer::ConnectionRow;
 use crate::credentials::current::open_current;
 use crate::entity::refresh;
 use crate::integrity::INTEGRITY_REST;
-use crate::{Error, Place, Store};
+use crate::{ConnectionKey, Error, Store};
 
 /// Adds the record of background work that met a value that does not open.
 ///
@@ -33,11 +33,11 @@ impl Store {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn broken(&self, place: &Place, event: &AuditEvent) -> Result<(), Error> {
-        let (mut change, _) = self.own_sealing_change(&place.tenant).await?;
-        let model = locked_at(&change.tx, place).await?;
+    pub async fn broken(&self, key: &ConnectionKey, event: &AuditEvent) -> Result<(), Error> {
+        let (mut change, _) = self.own_sealing_change(&key.tenant).await?;
+        let model = locked_at(&change.tx, key).await?;
         let mut event = event.clone();
-        event.connection = Some(place.connection);
+        event.connection = Some(key.connection);
         event.owner_user =
             model.as_ref().and_then(|model| owner(&model.tenant_id, &model.owner_user).user().cloned());
         // It may have been the app's secret, or what is kept for a revocation: that is not the connection's fault.
@@ -56,19 +56,19 @@ impl Store {
                 row.save(&mut change, ChangeKind::Updated, None).await?;
             }
         }
-        self.rest(&change, place).await?;
+        self.rest(&change, key).await?;
         record_integrity_failure(&mut change, &event)?;
         let _ = change.commit(()).await?;
         Ok(())
     }
 
-    async fn rest(&self, change: &Change<'_>, place: &Place) -> Result<(), Error> {
+    async fn rest(&self, change: &Change<'_>, key: &ConnectionKey) -> Result<(), Error> {
         use refresh::Column;
         let later = change.now.after(INTEGRITY_REST).micros();
         refresh::Entity::update_many()
             .col_expr(Column::DueTime, Expr::value(later))
-            .filter(Column::TenantId.eq(place.tenant.as_str()))
-            .filter(Column::ConnectionId.eq(place.connection.as_uuid()))
+            .filter(Column::TenantId.eq(key.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
             .filter(Column::DueTime.lt(later))
             .exec(&change.tx)
             .await?;

@@ -4,7 +4,7 @@ use credvault_domain::{
     AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, Timestamp, UserId, Version,
 };
 
-use crate::{Place, Weighed};
+use crate::{ConnectionKey, Weighed};
 
 /// Which credential is wanted.
 #[derive(Clone, Debug)]
@@ -41,8 +41,8 @@ pub struct Fetched {
 
 impl Fetched {
     /// The key of the connection.
-    pub fn place(&self) -> Place {
-        Place { tenant: self.tenant.clone(), connection: self.connection.id }
+    pub fn key(&self) -> ConnectionKey {
+        ConnectionKey { tenant: self.tenant.clone(), connection: self.connection.id }
     }
 
     /// Raised by whatever changes the credential or its tokens.

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::change::Change;
 use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
-use crate::connections::due_tests::first_verification;
+use crate::connections::due_tests::first_test_time;
 use crate::connections::row::text_map;
 use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding::{self, rebind};
@@ -134,8 +134,8 @@ fn with_credential(
     row.columns.revocation = Set(None);
     row.columns.revocation_time = Set(None);
     row.columns.found_account_id = Set(None);
-    let verify_time = first_verification(change.now, change.store.keyring().random());
-    row.columns.verify_time = Set(Some(verify_time.micros()));
+    let test_time = first_test_time(change.now, change.store.keyring().random());
+    row.columns.test_time = Set(Some(test_time.micros()));
     Ok(row)
 }
 

@@ -16,9 +16,9 @@ use crate::{Database, StoreSettings};
 /// How often pools are replaced at most.
 const RENEWALS: Duration = Duration::from_secs(5);
 /// How long what runs on a pool that was left behind may go on.
-const LEAVING: Duration = Duration::from_secs(60);
+const OLD_POOL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the database may take to let go.
-const CLOSING: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections to read with and to write with. On PostgreSQL they are the same pool; SQLite has one writer at a time,
 /// and its one connection makes writers queue here instead of failing there. Queries that may take long have connections
@@ -73,7 +73,7 @@ impl Connections {
             // What still runs there may end there.
             let (writer, queries) = (old.writer.clone(), old.queries.clone());
             let closing = async move { tokio::join!(writer.close(), queries.close()) };
-            let closing = tokio::time::timeout(LEAVING, closing);
+            let closing = tokio::time::timeout(OLD_POOL_TIMEOUT, closing);
             tokio::spawn(async move { drop((closing.await, old)) });
         }
         *renewed = Some(Instant::now());
@@ -82,7 +82,7 @@ impl Connections {
     /// The same where the other end may as well be busy: not while what was left behind may still be there, so that a
     /// database with too much to do does not get more connections.
     pub(crate) async fn renew_unless_lately(&self) {
-        let lately = self.renewed.lock().await.is_some_and(|time| time.elapsed() < LEAVING);
+        let lately = self.renewed.lock().await.is_some_and(|time| time.elapsed() < OLD_POOL_TIMEOUT);
         if !lately {
             self.renew().await;
         }
@@ -92,7 +92,7 @@ impl Connections {
     pub(crate) async fn close(&self) {
         let pools = self.pools.load_full();
         for pool in [&pools.reader, &pools.writer, &pools.queries] {
-            match tokio::time::timeout(CLOSING, pool.close_by_ref()).await {
+            match tokio::time::timeout(CLOSE_TIMEOUT, pool.close_by_ref()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "closing a connection pool failed"),
                 Err(_) => tracing::warn!("the database did not let go of all connections"),

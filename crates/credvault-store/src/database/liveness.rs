@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::Database;
 use crate::database::connect::Connections;
 
-/// How often the lock's connection is looked after.
-const PULSE: Duration = Duration::from_secs(2);
+/// How often the connection that holds the lock is asked whether it lives.
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The process as others see it.
 pub(crate) struct Liveness {
@@ -58,17 +58,19 @@ pub(crate) fn lock_number(process_id: Uuid) -> i64 {
 async fn keep(connections: Arc<Connections>, present: Arc<Mutex<Option<Uuid>>>, first: Uuid) {
     let mut process_id = first;
     loop {
-        if let Ok(Ok(mut held)) = tokio::time::timeout(PATIENCE, hold(&connections, process_id)).await {
+        if let Ok(Ok(mut held)) =
+            tokio::time::timeout(LOCK_ANSWER_TIMEOUT, hold(&connections, process_id)).await
+        {
             *present.lock().unwrap_or_else(PoisonError::into_inner) = Some(process_id);
-            while let Ok(Ok(())) = tokio::time::timeout(PATIENCE, held.ping()).await {
-                tokio::time::sleep(PULSE).await;
+            while let Ok(Ok(())) = tokio::time::timeout(LOCK_ANSWER_TIMEOUT, held.ping()).await {
+                tokio::time::sleep(LOCK_CHECK_INTERVAL).await;
             }
             // Others may have found the lock free: what was claimed under this name is theirs to take over.
             *present.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::warn!("the connection that proves this process alive was lost; a new one is made");
             process_id = Uuid::from_u128(process_id.as_u128().wrapping_add(1));
         }
-        tokio::time::sleep(PULSE).await;
+        tokio::time::sleep(LOCK_CHECK_INTERVAL).await;
     }
 }
 

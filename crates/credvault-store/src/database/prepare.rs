@@ -21,13 +21,13 @@ use crate::{Database, StoreSettings};
 /// The key of the advisory lock that migrations hold, so that several `credvault migrate` take turns: "credvaul".
 const LOCK: i64 = 0x6372_6564_7661_756c;
 /// How long one `credvault migrate` waits for its turn.
-const TURN: Duration = Duration::from_secs(60);
+const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a statement waits for a table's lock: calls that want the table queue behind it, and must not fail.
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// How long a step is tried again when locks are in its way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOCKED_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a statement may run.
-const STATEMENT: Duration = Duration::from_secs(300);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why the database could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -164,8 +164,8 @@ async fn step(db: &DatabaseConnection, owner: &str, runtime: &str) -> Result<Opt
 async fn exclusive(db: &DatabaseConnection) -> Result<DatabaseTransaction, MigrateError> {
     let tx = db.begin().await?;
     let milliseconds = |name: &str, limit: Duration| format!("SET LOCAL {name} = {}", limit.as_millis());
-    tx.execute_unprepared(&milliseconds("statement_timeout", STATEMENT)).await?;
-    tx.execute_unprepared(&milliseconds("lock_timeout", TURN)).await?;
+    tx.execute_unprepared(&milliseconds("statement_timeout", STATEMENT_TIMEOUT)).await?;
+    tx.execute_unprepared(&milliseconds("lock_timeout", TURN_TIMEOUT)).await?;
     match tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await {
         Err(error) if lock_timed_out(&error) => return Err(MigrateError::Busy),
         locked => locked?,
@@ -179,7 +179,7 @@ async fn exclusive(db: &DatabaseConnection) -> Result<DatabaseTransaction, Migra
 async fn patient<T>(attempt: impl AsyncFn() -> Result<T, MigrateError>) -> Result<T, MigrateError> {
     let begun = Instant::now();
     loop {
-        let result = match tokio::time::timeout(STATEMENT + TURN, attempt()).await {
+        let result = match tokio::time::timeout(STATEMENT_TIMEOUT + TURN_TIMEOUT, attempt()).await {
             Ok(result) => result,
             Err(_) => return Err(DbErr::Custom("the server did not answer any more".to_owned()).into()),
         };
@@ -187,7 +187,7 @@ async fn patient<T>(attempt: impl AsyncFn() -> Result<T, MigrateError>) -> Resul
             Err(MigrateError::Database(error) | MigrateError::Roles(RolesError::Database(error)))
                 if lock_timed_out(&error) =>
             {
-                if begun.elapsed() >= PATIENCE {
+                if begun.elapsed() >= LOCKED_TIMEOUT {
                     return Err(MigrateError::Locked);
                 }
                 tokio::time::sleep(LOCK_WAIT).await;

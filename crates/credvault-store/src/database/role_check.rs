@@ -6,7 +6,7 @@ use crate::OpenError;
 
 /// What the role must not be able to do, in words for the operator, each with the question that finds it. `me` are all
 /// roles that the session's own can become: with SET ROLE, a role that inherits nothing becomes those as well.
-const TOO_MUCH: [(&str, &str); 10] = [
+const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
     ("is a superuser or can become one", "EXISTS (SELECT 1 FROM me WHERE rolsuper)"),
     ("may bypass row-level security", "EXISTS (SELECT 1 FROM me WHERE rolbypassrls)"),
     (
@@ -57,14 +57,14 @@ const LENT_RIGHTS: &str = "
 /// Refuses a role that row-level security does not bind, or that could make it so.
 pub(crate) async fn check(db: &DatabaseConnection) -> Result<(), OpenError> {
     let question = |(index, (_, question)): (usize, &(&str, &str))| format!("{question} AS q{index}");
-    let questions: Vec<_> = TOO_MUCH.iter().enumerate().map(question).collect();
+    let questions: Vec<_> = FORBIDDEN_RIGHTS.iter().enumerate().map(question).collect();
     let sql = format!(
         "WITH me AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')) SELECT {}",
         questions.join(", ")
     );
     let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
     let row = row.ok_or_else(|| DbErr::Custom("the server answered no row".to_owned()))?;
-    for (index, (what, _)) in TOO_MUCH.iter().enumerate() {
+    for (index, (what, _)) in FORBIDDEN_RIGHTS.iter().enumerate() {
         if row.try_get::<bool>("", &format!("q{index}"))? {
             return Err(OpenError::Role(what));
         }

@@ -23,7 +23,7 @@ pub struct Model {
     pub reason: Option<String>,
     pub policies: Json,
     pub trace_id: String,
-    pub source: Option<String>,
+    pub source_address: Option<String>,
     pub owner_user: Option<String>,
     pub released: Option<Json>,
 }

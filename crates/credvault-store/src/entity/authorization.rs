@@ -26,7 +26,7 @@ pub struct Model {
     pub return_time: Option<i64>,
     pub consume_time: Option<i64>,
     pub tenant_source: Option<String>,
-    pub source: Option<String>,
+    pub source_address: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -39,7 +39,7 @@ pub struct Model {
     pub revocation: Option<String>,
     pub revocation_time: Option<i64>,
     pub found_account_id: Option<String>,
-    pub verify_time: Option<i64>,
+    pub test_time: Option<i64>,
     pub confirmed_account_id: Option<String>,
     pub confirmed_settings: Json,
 }

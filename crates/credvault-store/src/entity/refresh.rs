@@ -21,7 +21,7 @@ pub struct Model {
     pub provider: String,
     pub client_id: Option<String>,
     pub doubted: bool,
-    pub unclear_time: Option<i64>,
+    pub unsettled_time: Option<i64>,
     pub refused: bool,
     pub refusals: i64,
     pub pause: Option<String>,

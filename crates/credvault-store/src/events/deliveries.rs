@@ -13,6 +13,7 @@ use credvault_domain::{
     DeliveryState, EventEndpointId, EventId, Owner, ProviderId, TenantId, Timestamp, UserId,
 };
 use sea_orm::{ColumnTrait as _, Condition};
+use uuid::Uuid;
 
 use crate::entity::event_delivery::{Column, Model};
 use crate::events::endpoints::endpoint_name;
@@ -20,12 +21,12 @@ use crate::{Error, Store};
 
 /// An endpoint that something is due at.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct EventPlace {
+pub struct EndpointKey {
     pub(super) tenant: TenantId,
     pub(super) endpoint: EventEndpointId,
 }
 
-impl EventPlace {
+impl EndpointKey {
     /// The tenant that owns the endpoint.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
@@ -35,12 +36,17 @@ impl EventPlace {
     pub fn endpoint(&self) -> EventEndpointId {
         self.endpoint
     }
+
+    /// The primary key of its row.
+    pub(super) fn row_id(&self) -> (String, Uuid) {
+        (self.tenant.as_str().to_owned(), self.endpoint.as_uuid())
+    }
 }
 
 /// An event to be sent now.
 #[derive(Clone, Debug)]
 pub struct ClaimedEvent {
-    place: EventPlace,
+    key: EndpointKey,
     /// When the endpoint was last changed before the claim. How an attempt at the URL before ends says nothing of it.
     endpoint_time: i64,
     /// What the receiver recognises a repetition by.
@@ -54,7 +60,7 @@ pub struct ClaimedEvent {
 impl ClaimedEvent {
     /// The endpoint that receives the event.
     pub fn endpoint(&self) -> EventEndpointId {
-        self.place.endpoint
+        self.key.endpoint
     }
 }
 
@@ -116,10 +122,10 @@ impl Store {
 }
 
 /// Deliveries to an endpoint.
-fn at(place: &EventPlace) -> Condition {
+fn at(key: &EndpointKey) -> Condition {
     Condition::all()
-        .add(Column::TenantId.eq(place.tenant.as_str()))
-        .add(Column::EndpointId.eq(place.endpoint.as_uuid()))
+        .add(Column::TenantId.eq(key.tenant.as_str()))
+        .add(Column::EndpointId.eq(key.endpoint.as_uuid()))
 }
 
 /// A row as callers see it.

@@ -19,7 +19,7 @@ use crate::page::uuid_position;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The most endpoints of a tenant, and of the platform.
-const MOST: u64 = 16;
+const MAX_ENDPOINTS: u64 = 16;
 /// An endpoint without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventEndpoint {
@@ -134,7 +134,7 @@ impl EventEndpoints<'_> {
         let all = Entity::find()
             .filter(Column::TenantId.eq(change.tenant().as_str()))
             .filter(Column::Id.not_in_subquery(deleted(change.tenant())));
-        if all.count(&change.tx).await? >= MOST {
+        if all.count(&change.tx).await? >= MAX_ENDPOINTS {
             return Err(Error::TooManyEventEndpoints);
         }
         Ok(ActiveModel {

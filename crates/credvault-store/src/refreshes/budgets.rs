@@ -10,7 +10,7 @@ use crate::database::transaction::set_tenant;
 use crate::{Database, Error, Store};
 
 /// Further ahead than this, nothing was ever given away: the clock was wrong.
-const SANE: Duration = Duration::from_secs(10);
+const MAX_AHEAD: Duration = Duration::from_secs(10);
 
 /// An app at a provider, which is what a provider counts calls by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -44,7 +44,7 @@ impl Store {
             app.provider.as_str().into(),
             app.client_id.as_deref().unwrap_or_default().into(),
             micros(cost).into(),
-            micros(SANE).into(),
+            micros(MAX_AHEAD).into(),
         ];
         let tx = self.writer().begin().await?;
         set_tenant(&tx, self.database(), &TenantId::platform()).await?;

@@ -23,7 +23,7 @@ use crate::entity::{connection as connection_table, refresh};
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find};
 use crate::refreshes::shown::give_up;
-use crate::{Database, Error, Place, Recorded};
+use crate::{ConnectionKey, Database, Error, Recorded};
 
 /// How long a claim holds while its owner cannot be proven gone, at least.
 const LEASE: Duration = Duration::from_secs(45);
@@ -56,7 +56,7 @@ pub enum Claim {
 #[derive(Debug)]
 pub struct Claimed {
     /// The key of the connection.
-    pub place: Place,
+    pub key: ConnectionKey,
     /// The connection as it is now.
     pub connection: Connection,
     /// All secret fields, the newest tokens among them.
@@ -95,12 +95,12 @@ impl Drop for Running {
     }
 }
 
-/// When a refresh is given up without a word of the provider.
+/// When the vault gives up a refresh whose outcome the provider does not tell.
 #[derive(Clone, Copy)]
-pub struct Perseverance<'a> {
-    /// How long an unclear outcome is looked into where a repeat may be refused because the first attempt worked. Time in
+pub struct GiveUp<'a> {
+    /// How long an unsettled outcome is looked into where a repeat may be refused because the first attempt worked. Time in
     /// which nothing was sent, or the provider asked for patience, does not count.
-    pub longest: Duration,
+    pub after: Duration,
     /// What repeating a refresh token risks, by provider and auth mode.
     pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
 }
@@ -116,18 +116,18 @@ pub enum RepeatRisk {
     OtherConsents,
 }
 
-impl Perseverance<'_> {
-    /// Whether nothing more is sent by ourselves: the provider has not spoken for too long, or one more request may cost
-    /// more than it can bring.
-    fn is_over(
+impl GiveUp<'_> {
+    /// Whether the vault sends nothing more by itself: the outcome has been unsettled for too long, or one more request may
+    /// cost more than it can bring.
+    fn is_reached(
         self,
         row: &refresh::Model,
         uncertain: bool,
         risk: RepeatRisk,
-        (unclear_time, now): (Option<i64>, i64),
+        (unsettled_time, now): (Option<i64>, i64),
     ) -> bool {
-        let longest = i64::try_from(self.longest.as_micros()).unwrap_or(i64::MAX);
-        let too_long = unclear_time.is_some_and(|since| since.saturating_add(longest) <= now);
+        let after = i64::try_from(self.after.as_micros()).unwrap_or(i64::MAX);
+        let too_long = unsettled_time.is_some_and(|since| since.saturating_add(after) <= now);
         match (uncertain, risk) {
             (true, RepeatRisk::OtherConsents) if row.marked => true,
             // An outage is no reason to give up what works again when it is over.
@@ -145,21 +145,21 @@ impl Refreshes<'_> {
     /// The tenant is not served, a sealed value does not open, or the database fails.
     pub async fn claim(
         &self,
-        place: &Place,
+        key: &ConnectionKey,
         seen: i64,
-        perseverance: Perseverance<'_>,
+        give_up_when: GiveUp<'_>,
         forced: bool,
     ) -> Result<Claim, Error> {
         let Some(process) = self.store.liveness().process_id() else { return Ok(Claim::Busy) };
-        let _turn = self.store.refreshing().take(&place.tenant).await;
-        let (mut change, state) = self.store.own_sealing_change(&place.tenant).await?;
-        served(&place.tenant, state)?;
+        let _turn = self.store.refreshing().take(&key.tenant).await;
+        let (mut change, state) = self.store.own_sealing_change(&key.tenant).await?;
+        served(&key.tenant, state)?;
         let now = self.store.database_time(&change.tx).await?;
-        let Some(model) = locked_at(&change.tx, place).await? else { return Ok(Claim::Nothing) };
+        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(Claim::Nothing) };
         if model.delete_time.is_some() || !model.enabled || model.current_version == 0 {
             return Ok(Claim::Nothing);
         }
-        let Some(row) = find(&change.tx, place).await? else { return Ok(Claim::Nothing) };
+        let Some(row) = find(&change.tx, key).await? else { return Ok(Claim::Nothing) };
         if row.generation != seen {
             return Ok(Claim::Changed);
         }
@@ -174,7 +174,7 @@ impl Refreshes<'_> {
             _ => return Ok(Claim::Busy),
         };
         let provider = ProviderId::from_stored(model.provider.clone());
-        let risk = (perseverance.risk)(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
+        let risk = (give_up_when.risk)(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
         if let Some(retry) = row.retry_time.filter(|retry| *retry > now) {
             let pause = Pause::of_row(&row);
             if !forced || pause.binds_all() {
@@ -182,14 +182,15 @@ impl Refreshes<'_> {
             }
         }
         // Time without requests, while the vault was down or the connection disabled, does not count.
-        let unasked = row.retry_time.zip(row.unclear_time).map_or(0, |(retry, since)| now - retry.max(since));
-        let unclear_time = row.unclear_time.map(|since| since.saturating_add(unasked.max(0)));
-        if !forced && perseverance.is_over(&row, uncertain, risk, (unclear_time, now)) {
-            give_up(&mut change, place, model, row).await?;
+        let unasked =
+            row.retry_time.zip(row.unsettled_time).map_or(0, |(retry, since)| now - retry.max(since));
+        let unsettled_time = row.unsettled_time.map(|since| since.saturating_add(unasked.max(0)));
+        if !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now)) {
+            give_up(&mut change, key, model, row).await?;
             return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
-        let unclear_time = unclear_time.or(uncertain.then_some(now));
-        let claimed = self.take(&change, place, model, row, (process, now, uncertain, unclear_time)).await?;
+        let unsettled_time = unsettled_time.or(uncertain.then_some(now));
+        let claimed = self.take(&change, key, model, row, (process, now, uncertain, unsettled_time)).await?;
         change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
@@ -197,10 +198,10 @@ impl Refreshes<'_> {
     async fn take(
         &self,
         change: &Change<'_>,
-        place: &Place,
+        key: &ConnectionKey,
         model: connection_table::Model,
         row: refresh::Model,
-        (process, now, uncertain, unclear_time): (Uuid, i64, bool, Option<i64>),
+        (process, now, uncertain, unsettled_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
         let (fields, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
         let claim_id = self.store.new_id()?;
@@ -216,16 +217,16 @@ impl Refreshes<'_> {
         let lease = now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
         row.state = Set(IN_FLIGHT.to_owned());
         row.marked = Set(marked);
-        row.unclear_time = Set(unclear_time);
+        row.unsettled_time = Set(unsettled_time);
         row.claim_id = Set(Some(claim_id));
         row.process_id = Set(Some(process));
         row.lease_time = Set(Some(lease));
         // The search for due refreshes looks at it again after the lease.
         row.due_time = Set(Some(lease));
         row.update(&change.tx).await?;
-        let place = place.clone();
+        let key = key.clone();
         Ok(Claimed {
-            place,
+            key,
             connection,
             fields,
             version,

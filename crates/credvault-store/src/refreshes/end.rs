@@ -56,10 +56,10 @@ impl Refreshes<'_> {
         renewed: &Renewed,
         event: &AuditEvent,
     ) -> Result<bool, Error> {
-        let place = &claimed.place;
-        let _turn = self.store.refreshing().take(&place.tenant).await;
-        let (mut change, _) = self.store.own_sealing_change(&place.tenant).await?;
-        let (Some(model), Some(row)) = (locked_at(&change.tx, place).await?, find(&change.tx, place).await?)
+        let key = &claimed.key;
+        let _turn = self.store.refreshing().take(&key.tenant).await;
+        let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
+        let (Some(model), Some(row)) = (locked_at(&change.tx, key).await?, find(&change.tx, key).await?)
         else {
             return Ok(false);
         };
@@ -95,10 +95,10 @@ impl Refreshes<'_> {
         failure: &RefreshFailure,
         event: &AuditEvent,
     ) -> Result<bool, Error> {
-        let place = &claimed.place;
-        let _turn = self.store.refreshing().take(&place.tenant).await;
-        let mut change = self.store.own_change(&place.tenant).await?;
-        let (Some(model), Some(row)) = (locked_at(&change.tx, place).await?, find(&change.tx, place).await?)
+        let key = &claimed.key;
+        let _turn = self.store.refreshing().take(&key.tenant).await;
+        let mut change = self.store.own_change(&key.tenant).await?;
+        let (Some(model), Some(row)) = (locked_at(&change.tx, key).await?, find(&change.tx, key).await?)
         else {
             return Ok(false);
         };
@@ -111,9 +111,9 @@ impl Refreshes<'_> {
             return Ok(false);
         }
         let left = Left::of(failure, claimed, row.refusals, change.now);
-        let unclear_time = match left.unclear {
+        let unsettled_time = match left.unsettled {
             true => {
-                let since = match row.unclear_time {
+                let since = match row.unsettled_time {
                     Some(since) => since,
                     None => self.store.database_time(&change.tx).await?,
                 };
@@ -121,12 +121,12 @@ impl Refreshes<'_> {
             }
             false => None,
         };
-        failed_row(row, claimed, failure, &left, unclear_time).update(&change.tx).await?;
+        failed_row(row, claimed, failure, &left, unsettled_time).update(&change.tx).await?;
         if let Some(reason) = left.reason {
             show_failure(&mut change, model, reason, failure.code()).await?;
         }
         // Also where the connection shows nothing: a fetch says when the next attempt makes sense.
-        change.record_change(ChangeSubject::Connection(place.connection), ChangeKind::Updated, None);
+        change.record_change(ChangeSubject::Connection(key.connection), ChangeKind::Updated, None);
         self.commit(change, claimed, event).await
     }
 
@@ -139,7 +139,7 @@ impl Refreshes<'_> {
     ) -> Result<bool, Error> {
         let mut record = self.store.own(event.clone())?;
         record.owner_user = claimed.connection.owner.user().cloned();
-        record.connection = Some(claimed.place.connection);
+        record.connection = Some(claimed.key.connection);
         record.provider = Some(claimed.connection.provider.clone());
         record.version = Some(claimed.version);
         change.record(record);
@@ -155,15 +155,14 @@ async fn replace_tokens(
     generation: i64,
     bound: Binding,
 ) -> Result<(), Error> {
-    let (place, random) = (&claimed.place, change.store.keyring().random());
+    let (key, random) = (&claimed.key, change.store.keyring().random());
     let sealed = Sealed::seal(&renewed.fields, change.key()?, random, |schema| {
-        Context::tokens(&place.tenant, place.connection, generation, schema, bound)
+        Context::tokens(&key.tenant, key.connection, generation, schema, bound)
     })?;
-    let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-    token::Entity::delete_by_id(key).exec(&change.tx).await?;
+    token::Entity::delete_by_id(key.row_id()).exec(&change.tx).await?;
     let tokens = token::ActiveModel {
-        tenant_id: Set(place.tenant.as_str().to_owned()),
-        connection_id: Set(place.connection.as_uuid()),
+        tenant_id: Set(key.tenant.as_str().to_owned()),
+        connection_id: Set(key.connection.as_uuid()),
         version: Set(claimed.version),
         generation: Set(generation),
         schema: Set(sealed.schema),
@@ -211,7 +210,7 @@ fn failed_row(
     claimed: &Claimed,
     failure: &RefreshFailure,
     left: &Left,
-    unclear_time: Option<i64>,
+    unsettled_time: Option<i64>,
 ) -> refresh::ActiveModel {
     let (generation, marked, failures) = (row.generation, row.marked, row.failures + 1);
     let mut row = idle(row, generation, left.retry_time);
@@ -220,7 +219,7 @@ fn failed_row(
     (row.pause, row.pause_app) = failure.pause().map_or((Set(None), Set(None)), Pause::columns);
     row.failures = Set(failures);
     row.refusals = Set(left.refusals);
-    row.unclear_time = Set(unclear_time);
+    row.unsettled_time = Set(unsettled_time);
     // An attempt that was not sent, or was refused for a while, has not used the one more attempt up.
     row.marked = Set(match failure {
         RefreshFailure::Uncertain { .. } => marked,

@@ -14,7 +14,7 @@ pub(super) struct Left {
     /// Whether an attempt may have worked at the provider.
     pub(super) uncertain: bool,
     /// Whether the provider has still to say what the state of the grant is.
-    pub(super) unclear: bool,
+    pub(super) unsettled: bool,
     /// Whether the pause counts for how long that is looked into: not if nothing was sent, or the provider asks for it.
     counts: bool,
     /// When the next attempt is made, if there is to be one.
@@ -38,7 +38,7 @@ impl Left {
         let shown = claimed.uncertain.then_some(Reason::ProviderUnavailable);
         let settled = Self {
             uncertain: false,
-            unclear: false,
+            unsettled: false,
             counts: false,
             retry_time: None,
             reason: Some(Reason::ReauthorizationRequired),
@@ -47,7 +47,7 @@ impl Left {
         match *failure {
             RefreshFailure::Temporary { retry_time, .. } => Self {
                 uncertain: claimed.uncertain,
-                unclear: claimed.uncertain,
+                unsettled: claimed.uncertain,
                 retry_time: Some(retry_time),
                 reason: shown,
                 refusals: refusals_before,
@@ -55,7 +55,7 @@ impl Left {
             },
             RefreshFailure::Uncertain { retry_time, .. } => Self {
                 uncertain: true,
-                unclear: true,
+                unsettled: true,
                 counts: true,
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
@@ -68,7 +68,7 @@ impl Left {
                 let end = claimed.expire_time.filter(|_| !ended);
                 Self {
                     uncertain: claimed.uncertain,
-                    unclear: true,
+                    unsettled: true,
                     counts: true,
                     retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
                     reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },

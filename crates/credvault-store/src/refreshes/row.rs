@@ -5,7 +5,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{DatabaseTransaction, EntityTrait as _, IntoActiveModel as _, QuerySelect as _};
 
 use crate::entity::refresh;
-use crate::{Error, Place};
+use crate::{ConnectionKey, Error};
 
 /// No refresh is in progress.
 pub(crate) const IDLE: &str = "IDLE";
@@ -18,9 +18,11 @@ pub(crate) const UNCERTAIN: &str = "UNCERTAIN";
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn find(tx: &DatabaseTransaction, place: &Place) -> Result<Option<refresh::Model>, Error> {
-    let key = (place.tenant.as_str().to_owned(), place.connection.as_uuid());
-    Ok(refresh::Entity::find_by_id(key).lock_exclusive().one(tx).await?)
+pub(crate) async fn find(
+    tx: &DatabaseTransaction,
+    key: &ConnectionKey,
+) -> Result<Option<refresh::Model>, Error> {
+    Ok(refresh::Entity::find_by_id(key.row_id()).lock_exclusive().one(tx).await?)
 }
 
 /// The row with no refresh in progress and nothing left of the attempts before.
@@ -36,7 +38,7 @@ pub(crate) fn idle(row: refresh::Model, generation: i64, due: Option<Timestamp>)
     row.process_id = Set(None);
     row.lease_time = Set(None);
     row.doubted = Set(false);
-    row.unclear_time = Set(None);
+    row.unsettled_time = Set(None);
     row.refused = Set(false);
     row.refusals = Set(0);
     row.pause = Set(None);

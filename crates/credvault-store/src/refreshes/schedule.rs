@@ -57,7 +57,7 @@ pub(crate) async fn invalidate_tokens(
                 provider: Set(model.provider.clone()),
                 client_id: Set(client_id),
                 doubted: Set(false),
-                unclear_time: Set(None),
+                unsettled_time: Set(None),
                 refused: Set(false),
                 refusals: Set(0),
                 pause: Set(None),
@@ -86,10 +86,10 @@ pub(crate) async fn schedule_now(change: &Change<'_>, model: &connection::Model)
 /// Whether a test that works proves the connection whole. An access token says nothing about a refresh token that the
 /// provider has refused, in whatever words, nor about one whose last use has an unknown outcome.
 pub(crate) fn is_settled_by_test(row: &refresh::Model) -> bool {
-    !row.refused && row.state == IDLE && row.unclear_time.is_none()
+    !row.refused && row.state == IDLE && row.unsettled_time.is_none()
 }
 
-/// Has an unclear outcome looked into for the full time again, and at once; but not before a pause is over that binds
+/// Has an unsettled outcome looked into for the full time again, and at once; but not before a pause is over that binds
 /// those who insist, too. What is in progress is left alone.
 pub(crate) async fn reconsider(change: &Change<'_>, row: refresh::Model) -> Result<(), Error> {
     if row.state == IN_FLIGHT {
@@ -101,7 +101,7 @@ pub(crate) async fn reconsider(change: &Change<'_>, row: refresh::Model) -> Resu
     let mut row = row.into_active_model();
     row.due_time = Set(Some(next));
     row.retry_time = Set(Some(next));
-    row.unclear_time = Set(Some(now));
+    row.unsettled_time = Set(Some(now));
     row.update(&change.tx).await?;
     Ok(())
 }

@@ -20,17 +20,17 @@ use super::Refreshes;
 use crate::entity::refresh;
 use crate::refreshes::budgets::AppKey;
 use crate::refreshes::row::find;
-use crate::{Database, Error, Place};
+use crate::{ConnectionKey, Database, Error};
 
 /// How many tenants one search goes through, and how much it takes of each.
 const TENANTS: i64 = 256;
-const OF_EACH: i64 = 16;
+const MAX_PER_TENANT: i64 = 16;
 
 /// A refresh that is due.
 #[derive(Clone, Debug)]
 pub struct Due {
     /// The key of the connection.
-    pub place: Place,
+    pub key: ConnectionKey,
     /// Of which generation the tokens are.
     pub generation: i64,
     /// With which app they were got.
@@ -49,7 +49,7 @@ pub struct LeftOut {
 impl LeftOut {
     /// Whether something due is left out.
     pub fn covers(&self, due: &Due) -> bool {
-        self.tenant.as_ref().is_none_or(|tenant| tenant == due.place.tenant())
+        self.tenant.as_ref().is_none_or(|tenant| tenant == due.key.tenant())
             && self.app.as_ref().is_none_or(|app| *app == due.app)
     }
 }
@@ -92,8 +92,8 @@ impl Refreshes<'_> {
         };
         let (some, next) = self.some_of_each(&everywhere, without, from).await?;
         let mut due = by_turns(some);
-        let known: HashSet<Place> = due.iter().map(|due| due.place.clone()).collect();
-        due.extend(by_turns(oldest).into_iter().filter(|due| !known.contains(&due.place)));
+        let known: HashSet<ConnectionKey> = due.iter().map(|due| due.key.clone()).collect();
+        due.extend(by_turns(oldest).into_iter().filter(|due| !known.contains(&due.key)));
         Ok(DueFound { due, all: false, next })
     }
 
@@ -125,7 +125,7 @@ impl Refreshes<'_> {
         let wanted = wanted("r", without, &mut values);
         let of_each = format!(
             "FROM refreshes r WHERE r.tenant_id = t.tenant_id AND r.due_time <= $1 AND {wanted}
-             ORDER BY r.due_time LIMIT {OF_EACH}"
+             ORDER BY r.due_time LIMIT {MAX_PER_TENANT}"
         );
         let joined = match self.store.database() {
             Database::Postgres => format!("LEFT JOIN LATERAL (SELECT r.* {of_each}) d ON true"),
@@ -164,14 +164,14 @@ impl Refreshes<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn postpone(&self, place: &Place, seen: i64, until: Timestamp) -> Result<(), Error> {
-        let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = self.store.begin_bookkeeping(&place.tenant).await?;
+    pub async fn postpone(&self, key: &ConnectionKey, seen: i64, until: Timestamp) -> Result<(), Error> {
+        let _turn = self.store.refreshing().take(&key.tenant).await;
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         use refresh::Column;
         refresh::Entity::update_many()
             .col_expr(Column::DueTime, Expr::value(until.micros()))
-            .filter(Column::TenantId.eq(place.tenant.as_str()))
-            .filter(Column::ConnectionId.eq(place.connection.as_uuid()))
+            .filter(Column::TenantId.eq(key.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
             .filter(Column::Generation.eq(seen))
             .filter(Column::DueTime.lt(until.micros()))
             .exec(&tx)
@@ -184,10 +184,10 @@ impl Refreshes<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn put_off(&self, place: &Place, seen: i64, asked_again: bool) -> Result<(), Error> {
-        let _turn = self.store.refreshing().take(&place.tenant).await;
-        let tx = self.store.begin_bookkeeping(&place.tenant).await?;
-        if let Some(row) = find(&tx, place).await?.filter(|row| row.generation == seen) {
+    pub async fn put_off(&self, key: &ConnectionKey, seen: i64, asked_again: bool) -> Result<(), Error> {
+        let _turn = self.store.refreshing().take(&key.tenant).await;
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
+        if let Some(row) = find(&tx, key).await?.filter(|row| row.generation == seen) {
             // Its time may have come since the claim was refused: then it is due, and not forgotten.
             let retry = row.retry_time.filter(|_| asked_again);
             let mut row = row.into_active_model();
@@ -240,14 +240,14 @@ fn due(row: &QueryResult) -> Result<Due, Error> {
     let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
     let provider = ProviderId::from_stored(row.try_get("", "provider")?);
     let app = AppKey { provider, client_id: row.try_get("", "client_id")? };
-    Ok(Due { place: Place { tenant, connection }, generation: row.try_get("", "generation")?, app })
+    Ok(Due { key: ConnectionKey { tenant, connection }, generation: row.try_get("", "generation")?, app })
 }
 
 /// The first of each tenant, then the second of each, and so on.
 fn by_turns(due: Vec<Due>) -> Vec<Due> {
     let mut before = HashMap::<TenantId, usize>::new();
     let numbered = due.into_iter().map(|due| {
-        let count = before.entry(due.place.tenant.clone()).or_default();
+        let count = before.entry(due.key.tenant.clone()).or_default();
         *count += 1;
         (*count, due)
     });

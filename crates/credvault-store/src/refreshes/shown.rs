@@ -11,7 +11,7 @@ use crate::connections::row::owner;
 use crate::connections::writer::ConnectionRow;
 use crate::entity::{connection, refresh};
 use crate::refreshes::row::{IDLE, UNCERTAIN, idle};
-use crate::{Error, Place};
+use crate::{ConnectionKey, Error};
 
 /// Asks for consent although the provider has not refused: it was silent for too long, or asking once more may cost
 /// other consents. A forced refresh, or a test that works, still finds out that the grant lives.
@@ -20,20 +20,20 @@ use crate::{Error, Place};
 /// The database fails.
 pub(super) async fn give_up(
     change: &mut Change<'_>,
-    place: &Place,
+    key: &ConnectionKey,
     model: connection::Model,
     row: refresh::Model,
 ) -> Result<(), Error> {
-    let (generation, marked, unclear_time) = (row.generation, row.marked, row.unclear_time);
+    let (generation, marked, unsettled_time) = (row.generation, row.marked, row.unsettled_time);
     let uncertain = row.state != IDLE;
     let mut row = idle(row, generation, None);
     row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
     row.marked = Set(marked);
-    row.unclear_time = Set(unclear_time.or(Some(change.now.micros())));
+    row.unsettled_time = Set(unsettled_time.or(Some(change.now.micros())));
     row.update(&change.tx).await?;
-    let mut record = change.store.own_event(&place.tenant, Action::RefreshConnection)?;
+    let mut record = change.store.own_event(&key.tenant, Action::RefreshConnection)?;
     record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-    record.connection = Some(place.connection);
+    record.connection = Some(key.connection);
     record.provider = Some(ProviderId::from_stored(model.provider.clone()));
     record.version = Some(model.current_version);
     record.outcome = AuditOutcome::Failed;

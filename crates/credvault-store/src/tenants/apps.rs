@@ -22,7 +22,7 @@ use crate::entity::oauth_app::{ActiveModel, Column, Entity, Model};
 use crate::page::text_position;
 use crate::sealed::{Sealed, SealedRecord};
 use crate::tenants::new_app::{NewApp, PREVIOUS, SECRET, bound};
-use crate::{Error, Listed, Page, Place, Recorded, Store, Write};
+use crate::{ConnectionKey, Error, Listed, Page, Recorded, Store, Write};
 
 /// An app without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,12 +184,16 @@ impl Apps<'_> {
         .await
     }
 
-    /// The app that a place's connection is made with: its tenant's own, or else the platform's.
+    /// The app that a connection is made with: its tenant's own, or else the platform's.
     ///
     /// # Errors
     /// A sealed value does not open, or the database fails.
-    pub async fn usable_at(&self, place: &Place, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
-        self.usable(place.tenant(), provider).await
+    pub async fn usable_at(
+        &self,
+        key: &ConnectionKey,
+        provider: &ProviderId,
+    ) -> Result<Option<UsableApp>, Error> {
+        self.usable(key.tenant(), provider).await
     }
 
     /// The app that this scope's connections are made with: the tenant's own, or else the platform's.
@@ -204,13 +208,17 @@ impl Apps<'_> {
         self.usable(scope.tenant(), provider).await
     }
 
-    /// Which app a place's connection is made with now.
+    /// Which app a connection is made with now.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn revision_at(&self, place: &Place, provider: &ProviderId) -> Result<AppRevision, Error> {
+    pub async fn revision_at(
+        &self,
+        key: &ConnectionKey,
+        provider: &ProviderId,
+    ) -> Result<AppRevision, Error> {
         let platform = TenantId::platform();
-        for space in [place.tenant(), &platform] {
+        for space in [key.tenant(), &platform] {
             let reading = self.store.read_any(space).await?;
             let key = (space.as_str().to_owned(), provider.as_str().to_owned());
             if let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? {

@@ -8,7 +8,9 @@ mod effects;
 use credvault_domain::{
     Action, Clock as _, Config, ConnectionId, EventEndpointId, ProviderId, SecretFields, TenantScope,
 };
-use credvault_store::{Error, Fetched, NewApp, NewConnection, NewCredential, Place, Renewal, Selector};
+use credvault_store::{
+    ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, Renewal, Selector,
+};
 
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, credential, owned_by, scope, write};
@@ -18,8 +20,8 @@ use crate::refreshes::{claimed, record, renewed};
 struct Prepared {
     user: TenantScope,
     plain: ConnectionId,
-    renewing: Place,
-    revoked: Place,
+    renewing: ConnectionKey,
+    revoked: ConnectionKey,
     endpoint: EventEndpointId,
 }
 
@@ -38,16 +40,16 @@ impl Prepared {
         let due = Some(Renewal { due_time: None, client_id: None });
         let id = create("renewing", NewCredential { renewal: due, ..credential("CANARY first") }).await;
         let fetched = fetch(fixture, &user, id).await.unwrap();
-        let claim = claimed(store, &fetched.place(), fetched.generation()).await;
+        let claim = claimed(store, &fetched.key(), fetched.generation()).await;
         let tokens = renewed(&claim, "CANARY token");
-        assert!(store.refreshes().store(&claim, &tokens, &record(&claim.place)).await.unwrap());
+        assert!(store.refreshes().store(&claim, &tokens, &record(&claim.key)).await.unwrap());
         let gone = create("gone", credential("CANARY gone")).await;
         let disconnect = write(&user, Action::DisconnectConnection);
         let gone = store.revocations().disconnect(&user, gone, None, true, &disconnect).await.unwrap();
-        let revoked = store.place_of(&user, gone.into_inner().id);
+        let revoked = store.connection_key(&user, gone.into_inner().id);
         store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
         let (endpoint, _) = put(fixture, &tenant, &new_endpoint(&[])).await.unwrap();
-        Self { user, plain, renewing: fetched.place(), revoked, endpoint }
+        Self { user, plain, renewing: fetched.key(), revoked, endpoint }
     }
 
     /// Which row of a table is altered: a condition.

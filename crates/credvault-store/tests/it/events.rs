@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use credvault_domain::{Action, DeliveryState, EventEndpointId, EventType, TenantScope};
 use credvault_store::{
-    Attempt, ClaimedEvent, Error, EventDelivery, EventPlace, EventTarget, NewEventEndpoint, Page,
+    Attempt, ClaimedEvent, EndpointKey, Error, EventDelivery, EventTarget, NewEventEndpoint, Page,
 };
 use secrecy::ExposeSecret as _;
 
@@ -62,11 +62,11 @@ async fn health(fixture: &Fixture, scope: &TenantScope) -> credvault_store::Even
     fixture.store.event_endpoints().list(scope, &page()).await.unwrap().items.remove(0)
 }
 
-async fn claim(fixture: &Fixture) -> Vec<(EventPlace, EventTarget, Vec<ClaimedEvent>)> {
+async fn claim(fixture: &Fixture) -> Vec<(EndpointKey, EventTarget, Vec<ClaimedEvent>)> {
     let mut all = Vec::new();
-    for place in fixture.store.event_deliveries().due(None).await.unwrap().places {
-        if let Some((target, events)) = fixture.store.event_deliveries().claim(&place).await.unwrap() {
-            all.push((place, target, events));
+    for key in fixture.store.event_deliveries().due(None).await.unwrap().keys {
+        if let Some((target, events)) = fixture.store.event_deliveries().claim(&key).await.unwrap() {
+            all.push((key, target, events));
         }
     }
     all

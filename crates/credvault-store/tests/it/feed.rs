@@ -68,12 +68,12 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
     store.tenants().set_state(&scope, TenantState::Suspended, &suspend).await.unwrap().into_inner();
     let resume = write(&scope, Action::ResumeTenant);
     store.tenants().set_state(&scope, TenantState::Active, &resume).await.unwrap().into_inner();
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    let ours = claimed(store, &place, seen).await;
-    store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&place)).await.unwrap();
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let ours = claimed(store, &key, seen).await;
+    store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&key)).await.unwrap();
 
     let (rows, end) = read(fixture, &scope, start, 9).await;
-    let connection = ChangeSubject::Connection(place.connection());
+    let connection = ChangeSubject::Connection(key.connection());
     let expected = [
         (ChangeSubject::EventEndpoint(endpoint), ChangeKind::Created),
         (ChangeSubject::App(provider.clone()), ChangeKind::Created),
@@ -119,14 +119,14 @@ async fn a_position_that_is_too_old_says_so(fixture: &Fixture) {
 
 async fn a_moved_etag_has_a_moved_update_time(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    let before = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let before = fixture.store.connections().get(&scope, key.connection()).await.unwrap();
     fixture.clock.advance(Duration::from_secs(60));
-    let ours = claimed(&fixture.store, &place, seen).await;
+    let ours = claimed(&fixture.store, &key, seen).await;
     let granted = vec!["more".to_owned()];
     let renewed = credvault_store::Renewed { scopes: Some(granted.clone()), ..renewed(&ours, "CANARY") };
-    fixture.store.refreshes().store(&ours, &renewed, &record(&place)).await.unwrap();
-    let after = fixture.store.connections().get(&scope, place.connection()).await.unwrap();
+    fixture.store.refreshes().store(&ours, &renewed, &record(&key)).await.unwrap();
+    let after = fixture.store.connections().get(&scope, key.connection()).await.unwrap();
     assert_eq!(after.scopes_granted, granted);
     assert_eq!(after.revision, before.revision + 1);
     assert!(after.update_time > before.update_time);

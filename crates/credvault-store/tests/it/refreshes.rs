@@ -11,18 +11,18 @@ use credvault_domain::{
     Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope, Timestamp,
 };
 use credvault_store::{
-    Claim, Claimed, NewCredential, Perseverance, Place, RefreshFailure, Renewal, Renewed, RepeatRisk,
+    Claim, Claimed, ConnectionKey, GiveUp, NewCredential, RefreshFailure, Renewal, Renewed, RepeatRisk,
     Selector, Store, Tested,
 };
 
 use crate::fixture::{Fixture, by_provider, credential, scope, write};
 
 /// A week, whatever the provider.
-pub fn for_a_week(risk: RepeatRisk) -> Perseverance<'static> {
-    persevering(Duration::from_secs(7 * 24 * 3600), risk)
+pub fn for_a_week(risk: RepeatRisk) -> GiveUp<'static> {
+    giving_up_after(Duration::from_secs(7 * 24 * 3600), risk)
 }
 
-fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
+fn giving_up_after(after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
     fn nothing(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
         RepeatRisk::Nothing
     }
@@ -37,7 +37,7 @@ fn persevering(longest: Duration, risk: RepeatRisk) -> Perseverance<'static> {
         RepeatRisk::Consent => &consent as _,
         RepeatRisk::OtherConsents => &other_consents as _,
     };
-    Perseverance { longest, risk }
+    GiveUp { after, risk }
 }
 
 /// The connection has ended without an answer.
@@ -51,11 +51,11 @@ fn refused() -> RefreshFailure {
 }
 
 /// What a test that works leaves of a connection.
-async fn test_works(fixture: &Fixture, scope: &TenantScope, place: &Place, seen: i64) {
+async fn test_works(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey, seen: i64) {
     let accepted = Tested::Accepted { account: None, settings: std::collections::BTreeMap::new() };
     let write = write(scope, Action::TestConnection);
     let tested =
-        fixture.store.connections().tested(scope, place.connection(), (1, seen), &accepted, &write).await;
+        fixture.store.connections().tested(scope, key.connection(), (1, seen), &accepted, &write).await;
     tested.unwrap().into_inner();
 }
 
@@ -68,18 +68,22 @@ async fn ago(fixture: &Fixture, columns: &[&str], days: i64) {
 }
 
 /// Claims as the search for what is due does.
-async fn look(fixture: &Fixture, place: &Place, seen: i64, perseverance: Perseverance<'_>) -> Claim {
-    fixture.store.refreshes().claim(place, seen, perseverance, false).await.unwrap()
+async fn look(fixture: &Fixture, key: &ConnectionKey, seen: i64, give_up_when: GiveUp<'_>) -> Claim {
+    fixture.store.refreshes().claim(key, seen, give_up_when, false).await.unwrap()
 }
 
-async fn error_of(fixture: &Fixture, scope: &TenantScope, place: &Place) -> Option<(String, Option<String>)> {
-    let connection = fixture.store.connections().get(scope, place.connection()).await.unwrap();
+async fn error_of(
+    fixture: &Fixture,
+    scope: &TenantScope,
+    key: &ConnectionKey,
+) -> Option<(String, Option<String>)> {
+    let connection = fixture.store.connections().get(scope, key.connection()).await.unwrap();
     assert_eq!(connection.state == ConnectionState::Error, connection.error.is_some());
     connection.error.map(|error| (error.reason, error.code))
 }
 
-/// A connection whose tokens can be renewed, with its place and generation.
-pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> (Place, i64) {
+/// A connection whose tokens can be renewed, with its key and generation.
+pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> (ConnectionKey, i64) {
     let id = fixture.connection(scope, account).await.id;
     let due_time = Some(fixture.clock.now());
     let new =
@@ -88,18 +92,18 @@ pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> 
     fixture.store.credentials().put(scope, id, &new, None, &write).await.unwrap().into_inner();
     let selector = Selector::Connection { id, version: None };
     let fetched = fixture.store.credentials().fetch(scope, &selector).await.unwrap();
-    (fetched.place(), fetched.generation())
+    (fetched.key(), fetched.generation())
 }
 
-async fn due(fixture: &Fixture) -> Vec<(Place, i64)> {
+async fn due(fixture: &Fixture) -> Vec<(ConnectionKey, i64)> {
     let found = fixture.store.refreshes().due(10, &[], None).await.unwrap();
-    found.due.into_iter().map(|due| (due.place, due.generation)).collect()
+    found.due.into_iter().map(|due| (due.key, due.generation)).collect()
 }
 
-pub async fn claimed(store: &Store, place: &Place, seen: i64) -> Claimed {
+pub async fn claimed(store: &Store, key: &ConnectionKey, seen: i64) -> Claimed {
     // Proof of life takes a moment to be there.
     for _ in 0..200 {
-        match store.refreshes().claim(place, seen, for_a_week(RepeatRisk::Consent), true).await.unwrap() {
+        match store.refreshes().claim(key, seen, for_a_week(RepeatRisk::Consent), true).await.unwrap() {
             Claim::Ours(claimed) => return *claimed,
             Claim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
             other @ (Claim::Later { .. } | Claim::Changed | Claim::Dead | Claim::Nothing) => {
@@ -123,15 +127,15 @@ pub fn renewed(claimed: &Claimed, value: &str) -> Renewed {
     }
 }
 
-pub fn record(place: &Place) -> AuditEvent {
-    AuditEvent::of(place.tenant().clone(), Action::RefreshConnection)
+pub fn record(key: &ConnectionKey) -> AuditEvent {
+    AuditEvent::of(key.tenant().clone(), Action::RefreshConnection)
 }
 
 fn scope_of(tenant: &str) -> TenantScope {
     scope(tenant, None)
 }
 
-async fn renewing_place(fixture: &Fixture, scope: &TenantScope) -> (Place, i64) {
+async fn renewing_place(fixture: &Fixture, scope: &TenantScope) -> (ConnectionKey, i64) {
     let fetched = fixture.store.credentials().fetch(scope, &by_provider(None, None)).await.unwrap();
-    (fetched.place(), fetched.generation())
+    (fetched.key(), fetched.generation())
 }

@@ -32,7 +32,7 @@ pub(crate) struct CallFile {
     /// A JSON body, whose strings are templates.
     #[serde(default)]
     pub(crate) json: Option<BTreeMap<String, Value>>,
-    /// Whether the call leaves out what the mode's own requests carry. Only `post_exchange` and `verify` carry it.
+    /// Whether the call leaves out what the mode's own requests carry. Only `post_exchange` and `test` carry it.
     #[serde(default)]
     pub(crate) omit_auth: bool,
 }
@@ -113,7 +113,7 @@ pub(crate) struct RevokeFile {
 /// How a credential is tested, and how its account is named.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct VerifyFile {
+pub(crate) struct TestFile {
     /// The call. It also carries what the mode's own requests carry, except headers and parameters that it names
     /// itself.
     pub(crate) call: CallFile,

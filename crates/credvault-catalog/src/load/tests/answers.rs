@@ -1,4 +1,4 @@
-//! What answers of real providers' shapes mean: tokens, verifications, and what is asked after an exchange.
+//! What answers of real providers' shapes mean: tokens, tests, and what is asked after an exchange.
 
 use super::*;
 use crate::call::Body;
@@ -27,9 +27,9 @@ fn a_shop_is_asked_by_graphql_whose_errors_come_with_status_200() {
         (
             200,
             json!({"errors": [{"extensions": {"code": "THROTTLED"}}]}),
-            Verdict::Unclear(RefusalKind::Throttled),
+            Verdict::Unclear(RefusalKind::RateLimited),
         ),
-        (401, json!({"errors": "[API] Invalid API key or access token"}), Verdict::Dead),
+        (401, json!({"errors": "[API] Invalid API key or access token"}), Verdict::Refused),
     ];
     for (status, body, expected) in cases {
         assert_eq!(verdict(shopify, status, &body), Some(expected), "{body}");
@@ -62,7 +62,7 @@ fn slack_gives_a_bot_token_and_a_user_token_or_either() {
     assert_eq!(granted(own, renewed).refresh_token.expect("rotated").expose_secret(), "xoxe-3");
 
     let refused = json!({"ok": false, "error": "invalid_refresh_token"});
-    assert_eq!(refusal(own, 200, refused), RefusalKind::Dead);
+    assert_eq!(refusal(own, 200, refused), RefusalKind::InvalidGrant);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn no_setting_of_the_app_decides_a_host() {
     ];
     for url in urls {
         for (key, rest) in [
-            ("modes.key.verify.call.url", format!("[modes.key.verify]\ncall = {{ url = \"{url}\" }}\n")),
+            ("modes.key.test.call.url", format!("[modes.key.test]\ncall = {{ url = \"{url}\" }}\n")),
             ("modes.key.request.base_url", format!("[modes.key.request]\nbase_url = \"{url}\"\n")),
         ] {
             let message = broken(&format!("{sound}{rest}"));
@@ -68,7 +68,7 @@ fn no_setting_of_the_app_decides_a_host() {
         }
     }
     let folder = tempfile::tempdir().expect("folder");
-    let rest = "[modes.key.verify]\ncall = { url = \"https://{config.sub}.a.example/{app.site}\" }\n\
+    let rest = "[modes.key.test]\ncall = { url = \"https://{config.sub}.a.example/{app.site}\" }\n\
         [modes.key.request]\nbase_url = \"https://{config.sub}.a.example/{app.site}\"\n";
     std::fs::write(folder.path().join("acme.toml"), format!("{sound}{rest}")).expect("file");
     Catalog::load(Some(folder.path())).expect("behind the host it may stand");
@@ -98,7 +98,7 @@ secret.key = { title = "K", min_length = 3, description = "CANARY 8" }
 [modes.key.request]
 base_url = "https://{derived.host}/{config.shop}"
 headers = { Authorization = "Bearer {secret.key}", X-Trace = "CANARY 9" }
-[modes.key.verify]
+[modes.key.test]
 call = { url = "https://{derived.host}/CANARY" }
 rejected = [{ path = "a.[kind=CANARY].b", one_of = ["CANARY 10"] }]
 account_id = "CANARY.id"
@@ -156,7 +156,7 @@ fn a_key_with_several_lines_cannot_stand_in_a_header() {
 fn a_condition_asks_one_thing() {
     let verify = |condition: &str| {
         broken(&format!(
-            "{SOUND}[modes.key.verify]\ncall = {{ url = \"https://a.example\" }}\nrejected = [{condition}]\n"
+            "{SOUND}[modes.key.test]\ncall = {{ url = \"https://a.example\" }}\nrejected = [{condition}]\n"
         ))
     };
     let cases = [
@@ -167,7 +167,7 @@ fn a_condition_asks_one_thing() {
     ];
     for (condition, expected) in cases {
         let message = verify(condition);
-        assert!(message.contains("modes.key.verify.rejected [0]") && message.contains(expected), "{message}");
+        assert!(message.contains("modes.key.test.rejected [0]") && message.contains(expected), "{message}");
     }
 }
 

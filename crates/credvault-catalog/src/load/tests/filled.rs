@@ -10,7 +10,9 @@ fn any(field: &Field) -> Value {
     match field.kind {
         FieldKind::Integer => json!(1),
         FieldKind::Boolean => json!(true),
-        _ => json!(field.values.first().cloned().unwrap_or_else(|| "x".to_owned())),
+        FieldKind::String | FieldKind::Text | FieldKind::Json | FieldKind::HttpsUrl => {
+            json!(field.values.first().cloned().unwrap_or_else(|| "x".to_owned()))
+        }
     }
 }
 
@@ -189,7 +191,7 @@ fn a_call_that_can_never_be_filled_is_told_at_load() {
             "request.headers.x refers to flow.now, which has no",
         ),
         (
-            file("verify = { call = { url = 'https://a.example/{config.team?}' } }"),
+            file("test = { call = { url = 'https://a.example/{config.team?}' } }"),
             "must not have an optional part",
         ),
         (

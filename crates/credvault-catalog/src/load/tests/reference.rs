@@ -10,7 +10,7 @@ use serde::forward_to_deserialize_any;
 use super::*;
 use crate::call::Method;
 use crate::field::{DependsOn, FieldKind};
-use crate::load::file::call::{BasicFile, CallFile, ConditionFile, RevokeFile, VerifyFile};
+use crate::load::file::call::{BasicFile, CallFile, ConditionFile, RevokeFile, TestFile};
 use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile};
 use crate::load::file::tokens::{
     AssertionFile, AuthorizeFile, DeliveryCallbackFile, DeliveryFile, PostExchangeFile, RefreshFile,
@@ -121,7 +121,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("assertion", names::<AssertionFile>()),
         ("token_response", names::<TokenResponseFile>()),
         ("revoke", names::<RevokeFile>()),
-        ("verify", names::<VerifyFile>()),
+        ("test", names::<TestFile>()),
         ("Conditions", names::<ConditionFile>()),
         ("Webhooks", names::<WebhookFile>()),
         ("public_keys", names::<PublicKeysFile>()),
@@ -167,14 +167,11 @@ fn block(language: &str) -> &'static str {
 
 /// The keys of all tables in a TOML value, at any depth.
 fn keys_in(value: &toml::Value, keys: &mut BTreeSet<String>) {
-    match value {
-        toml::Value::Table(table) => {
-            keys.extend(table.keys().cloned());
-            table.values().for_each(|value| keys_in(value, keys));
-        }
-        toml::Value::Array(items) => items.iter().for_each(|item| keys_in(item, keys)),
-        _ => {}
+    if let Some(table) = value.as_table() {
+        keys.extend(table.keys().cloned());
+        table.values().for_each(|value| keys_in(value, keys));
     }
+    value.as_array().into_iter().flatten().for_each(|item| keys_in(item, keys));
 }
 
 #[test]

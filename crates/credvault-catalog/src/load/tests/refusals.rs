@@ -25,8 +25,8 @@ fn a_refused_client_is_dead_where_it_is_the_connections_own_and_the_apps_fault_e
     ];
     for error in ["invalid_client", "unauthorized_client"] {
         let said = |(provider, name)| refusal(mode(&catalog, provider, name), 400, json!({ "error": error }));
-        assert_eq!(own.map(said), [RefusalKind::Dead; 9], "{error}");
-        assert_eq!(platform.map(said), [RefusalKind::App; 5], "{error}");
+        assert_eq!(own.map(said), [RefusalKind::InvalidGrant; 9], "{error}");
+        assert_eq!(platform.map(said), [RefusalKind::InvalidClient; 5], "{error}");
     }
 }
 
@@ -35,16 +35,16 @@ fn codes_in_ranges_and_lists_mean_what_they_say() {
     let catalog = catalog();
     let meta = mode(&catalog, "meta", "oauth2_code");
     let error = |code: i64| json!({"error": {"code": code}});
-    assert_eq!(refusal(meta, 400, error(190)), RefusalKind::Dead);
-    assert_eq!(refusal(meta, 400, error(80014)), RefusalKind::Throttled);
+    assert_eq!(refusal(meta, 400, error(190)), RefusalKind::InvalidGrant);
+    assert_eq!(refusal(meta, 400, error(80014)), RefusalKind::RateLimited);
     assert_eq!(refusal(meta, 400, error(80015)), RefusalKind::Unknown);
     assert_eq!(verdict(meta, 400, &error(294)), Some(Verdict::Limited));
-    assert_eq!(verdict(meta, 400, &error(17)), Some(Verdict::Unclear(RefusalKind::Throttled)));
+    assert_eq!(verdict(meta, 400, &error(17)), Some(Verdict::Unclear(RefusalKind::RateLimited)));
     assert_eq!(verdict(meta, 400, &error(300)), Some(Verdict::Unclear(RefusalKind::Unknown)));
 
     let microsoft = mode(&catalog, "microsoft_graph", "oauth2_code");
     let several = json!({"error": "invalid_request", "error_codes": [90002, 7000222]});
-    assert_eq!(refusal(microsoft, 401, several), RefusalKind::App);
+    assert_eq!(refusal(microsoft, 401, several), RefusalKind::InvalidClient);
 
     let shop = mode(&catalog, "tiktok_shop", "oauth2_code");
     let refused = json!({"code": 36004004, "message": "auth code is invalid", "data": {"access_token": "t"}});
@@ -73,7 +73,7 @@ fn a_success_without_tokens_is_an_outage_unless_the_provider_refuses_in_its_own_
         (400, json!({"error": "INVALID_GRANT"}), RefusalKind::Unknown),
         (401, json!({}), RefusalKind::Unknown),
         (403, json!(["refused"]), RefusalKind::Unknown),
-        (200, json!({"error": "invalid_grant"}), RefusalKind::Dead),
+        (200, json!({"error": "invalid_grant"}), RefusalKind::InvalidGrant),
     ];
     for (status, body, expected) in cases {
         assert_eq!(refusal(notion, status, body.clone()), expected, "{status} {body}");
@@ -114,7 +114,7 @@ fn what_is_gone_says_so_in_the_providers_own_words() {
     ];
     for (provider, name, status, body) in cases {
         let mode = mode(&catalog, provider, name);
-        assert_eq!(refusal(mode, status, body), RefusalKind::Dead, "{provider} {name}");
+        assert_eq!(refusal(mode, status, body), RefusalKind::InvalidGrant, "{provider} {name}");
         assert_eq!(
             refusal(mode, status, json!({"reason": "no route"})),
             RefusalKind::Unknown,
@@ -152,9 +152,9 @@ fn busy_is_none_of_the_words_for_dead() {
     let salesforce = mode(&catalog, "salesforce", "oauth2_code");
     let said = |text: &str| json!({"error": "invalid_grant", "error_description": text});
     for text in ["token request is already being processed", "expired authorization code"] {
-        assert_eq!(refusal(salesforce, 400, said(text)), RefusalKind::Busy, "{text}");
+        assert_eq!(refusal(salesforce, 400, said(text)), RefusalKind::ConcurrentRequest, "{text}");
     }
-    assert_eq!(refusal(salesforce, 400, said("expired access/refresh token")), RefusalKind::Dead);
+    assert_eq!(refusal(salesforce, 400, said("expired access/refresh token")), RefusalKind::InvalidGrant);
 }
 
 #[test]
@@ -162,6 +162,6 @@ fn a_user_whom_zendesk_does_not_recognise_has_no_id() {
     let catalog = catalog();
     let zendesk = mode(&catalog, "zendesk", "oauth2_code");
     let anonymous = json!({"user": {"id": null, "name": "Anonymous user"}});
-    assert_eq!(verdict(zendesk, 200, &anonymous), Some(Verdict::Dead));
-    assert_eq!(verdict(zendesk, 429, &json!({})), Some(Verdict::Unclear(RefusalKind::Throttled)));
+    assert_eq!(verdict(zendesk, 200, &anonymous), Some(Verdict::Refused));
+    assert_eq!(verdict(zendesk, 429, &json!({})), Some(Verdict::Unclear(RefusalKind::RateLimited)));
 }

@@ -97,13 +97,13 @@ impl Found {
     /// The page that may learn of a refusal. A stranger's browser does not show whose consent it is, and tells no page.
     pub(super) fn told(&self, refusal: &Refusal, browser: &Browser) -> Option<ReturnPage> {
         use AuthorizationError as A;
-        let tells = match refusal {
-            Refusal::Store(StoreError::Authorization(A::Missing | A::Ambiguous | A::Expired)) => {
+        let Refusal::Store(StoreError::Authorization(error)) = refusal else { return self.waiting() };
+        let tells = match error {
+            A::Missing | A::Ambiguous | A::Expired => {
                 self.awaited.check_browser(browser.id.as_deref()).is_ok()
             }
             // What is used up may have ended well, and nothing else ends.
-            Refusal::Store(StoreError::Authorization(_)) => false,
-            _ => true,
+            A::OtherProvider | A::Unknown | A::Replayed | A::Foreign | A::OtherWay => false,
         };
         self.waiting().filter(|_| tells)
     }

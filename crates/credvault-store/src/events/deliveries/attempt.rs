@@ -44,13 +44,13 @@ impl EventDeliveries<'_> {
     /// # Errors
     /// The database fails: the event is sent once more when its lease is over.
     pub async fn attempted(&self, claimed: &ClaimedEvent, attempt: &Attempt) -> Result<DeliveryState, Error> {
-        let place = &claimed.place;
-        let mut change = self.store.own_change(&place.tenant).await?;
+        let key = &claimed.key;
+        let mut change = self.store.own_change(&key.tenant).await?;
         let (tx, now) = (&change.tx, change.now);
         // The endpoint is locked first, as a deletion does, so the two cannot deadlock.
         let same = health(attempt, now)
-            .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
-            .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .filter(event_endpoint::Column::TenantId.eq(key.tenant.as_str()))
+            .filter(event_endpoint::Column::Id.eq(key.endpoint.as_uuid()))
             .filter(event_endpoint::Column::UpdateTime.eq(claimed.endpoint_time))
             .exec(tx)
             .await?
@@ -76,7 +76,7 @@ impl EventDeliveries<'_> {
             )
             .col_expr(Column::AttemptTime, Expr::value(now.micros()))
             .col_expr(Column::Failure, Expr::value(failure))
-            .filter(at(place))
+            .filter(at(key))
             .filter(Column::EventId.eq(claimed.event.as_uuid()))
             .filter(Column::Attempts.eq(claimed.attempt))
             .filter(open)
@@ -84,8 +84,8 @@ impl EventDeliveries<'_> {
             .await?;
         if gone {
             // The next claim gives the other deliveries up.
-            bury_at(tx, place, now).await?;
-            change.record_change(ChangeSubject::EventEndpoint(place.endpoint), ChangeKind::Updated, None);
+            bury_at(tx, key, now).await?;
+            change.record_change(ChangeSubject::EventEndpoint(key.endpoint), ChangeKind::Updated, None);
         }
         let _ = change.commit(()).await?;
         Ok(state)

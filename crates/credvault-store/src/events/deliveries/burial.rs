@@ -6,7 +6,7 @@ use credvault_domain::{DeliveryState, TenantId, TenantState, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
 
-use super::{EventPlace, at};
+use super::{EndpointKey, at};
 use crate::Error;
 use crate::database::pieces::PIECE;
 use crate::entity::event_delivery::{Column, Entity};
@@ -36,10 +36,10 @@ pub(crate) async fn bury_late(
 /// Gives up a piece of what waits at an endpoint that is disabled.
 pub(super) async fn bury_at(
     tx: &DatabaseTransaction,
-    place: &EventPlace,
+    key: &EndpointKey,
     now: Timestamp,
 ) -> Result<u64, Error> {
-    let piece = at(place).add(Column::EventId.in_subquery(piece_of(at(place))));
+    let piece = at(key).add(Column::EventId.in_subquery(piece_of(at(key))));
     bury(tx, piece, now, Expr::value(DISABLED)).await
 }
 

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::attempt::{Attempt, health};
 use super::burial::{bury_at, patient, piece_of};
-use super::{ClaimedEvent, EventDeliveries, EventPlace, at};
+use super::{ClaimedEvent, EndpointKey, EventDeliveries, at};
 use crate::Error;
 use crate::change::Change;
 use crate::credentials::broken::record_integrity_failure;
@@ -34,28 +34,27 @@ impl EventDeliveries<'_> {
     ///
     /// # Errors
     /// A secret does not open, or the database fails.
-    pub async fn claim(&self, place: &EventPlace) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
-        let (change, _) = self.store.own_sealing_change(&place.tenant).await?;
+    pub async fn claim(&self, key: &EndpointKey) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
+        let (change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let (tx, now) = (&change.tx, change.now);
-        let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
-        let Some(endpoint) = event_endpoint::Entity::find_by_id(key).one(tx).await? else {
+        let Some(endpoint) = event_endpoint::Entity::find_by_id(key.row_id()).one(tx).await? else {
             return Ok(None);
         };
         if !endpoint.enabled {
             drop(change);
-            while self.bury_disabled(place).await? == PIECE {}
+            while self.bury_disabled(key).await? == PIECE {}
             return Ok(None);
         }
         if let Some(later) = resting(&endpoint, now) {
             drop(change);
-            self.postpone(place, later).await?;
+            self.postpone(key, later).await?;
             return Ok(None);
         }
         let patient = Condition::any()
             .add(Column::ExpireTime.gt(now.micros()))
             .add(Column::TenantId.in_subquery(patient(now)));
         let rows = Entity::find()
-            .filter(at(place))
+            .filter(at(key))
             .filter(Column::DueTime.lte(now.micros()))
             .filter(patient)
             .order_by_asc(Column::DueTime)
@@ -66,9 +65,9 @@ impl EventDeliveries<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let target = match opened(&place.tenant, change.keys()?, &endpoint, now) {
+        let target = match opened(&key.tenant, change.keys()?, &endpoint, now) {
             Err(Error::Integrity) => {
-                self.rest_broken(change, place).await?;
+                self.rest_broken(change, key).await?;
                 return Err(Error::Integrity);
             }
             opened => opened?,
@@ -76,13 +75,13 @@ impl EventDeliveries<'_> {
         Entity::update_many()
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
             .col_expr(Column::DueTime, Expr::value(now.after(LEASE).micros()))
-            .filter(at(place))
+            .filter(at(key))
             .filter(Column::EventId.is_in(rows.iter().map(|row| row.event_id)))
             .exec(tx)
             .await?;
         let _ = change.commit(()).await?;
         let claimed = |row: Model| ClaimedEvent {
-            place: place.clone(),
+            key: key.clone(),
             endpoint_time: endpoint.update_time,
             event: EventId::from_uuid(row.event_id),
             body: row.body,
@@ -93,15 +92,14 @@ impl EventDeliveries<'_> {
 
     /// Gives up some of the deliveries that wait for an endpoint, unless it has been enabled meanwhile, and returns their
     /// number.
-    async fn bury_disabled(&self, place: &EventPlace) -> Result<u64, Error> {
-        let tx = self.store.begin_bookkeeping(&place.tenant).await?;
-        let key = (place.tenant.as_str().to_owned(), place.endpoint.as_uuid());
+    async fn bury_disabled(&self, key: &EndpointKey) -> Result<u64, Error> {
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         // Locked, so that it cannot be enabled meanwhile.
-        let held = event_endpoint::Entity::find_by_id(key)
+        let held = event_endpoint::Entity::find_by_id(key.row_id())
             .filter(event_endpoint::Column::Enabled.eq(false))
             .lock_exclusive();
         let buried = match held.one(&tx).await? {
-            Some(_) => bury_at(&tx, place, self.store.now()).await?,
+            Some(_) => bury_at(&tx, key, self.store.now()).await?,
             None => 0,
         };
         tx.commit().await?;
@@ -109,26 +107,26 @@ impl EventDeliveries<'_> {
     }
 
     /// Leaves alone for a while an endpoint whose secret does not open; it shows, and the log has a record.
-    async fn rest_broken(&self, mut change: Change<'_>, place: &EventPlace) -> Result<(), Error> {
+    async fn rest_broken(&self, mut change: Change<'_>, key: &EndpointKey) -> Result<(), Error> {
         let now = change.now;
         let failed = Attempt::Failed { failure: BROKEN.to_owned(), retry_after: None, gone: false };
         health(&failed, now)
-            .filter(event_endpoint::Column::TenantId.eq(place.tenant.as_str()))
-            .filter(event_endpoint::Column::Id.eq(place.endpoint.as_uuid()))
+            .filter(event_endpoint::Column::TenantId.eq(key.tenant.as_str()))
+            .filter(event_endpoint::Column::Id.eq(key.endpoint.as_uuid()))
             .exec(&change.tx)
             .await?;
-        let mut event = AuditEvent::of(place.tenant.clone(), Action::RetryEventDelivery);
-        event.changed.push(endpoint_name(place.endpoint));
+        let mut event = AuditEvent::of(key.tenant.clone(), Action::RetryEventDelivery);
+        event.changed.push(endpoint_name(key.endpoint));
         record_integrity_failure(&mut change, &event)?;
         let _ = change.commit(()).await?;
-        self.postpone(place, now.after(INTEGRITY_REST)).await
+        self.postpone(key, now.after(INTEGRITY_REST)).await
     }
 
     /// Puts off what waits at an endpoint until an instant, piece by piece.
-    async fn postpone(&self, place: &EventPlace, later: Timestamp) -> Result<(), Error> {
-        let sooner = at(place).add(Column::DueTime.lt(later.micros()));
+    async fn postpone(&self, key: &EndpointKey, later: Timestamp) -> Result<(), Error> {
+        let sooner = at(key).add(Column::DueTime.lt(later.micros()));
         loop {
-            let tx = self.store.begin_bookkeeping(&place.tenant).await?;
+            let tx = self.store.begin_bookkeeping(&key.tenant).await?;
             let postponed = Entity::update_many()
                 .col_expr(Column::DueTime, Expr::value(later.micros()))
                 .filter(sooner.clone())

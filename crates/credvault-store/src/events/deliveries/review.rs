@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ClaimedEvent, EventDeliveries, EventDelivery, EventPlace, delivery, delivery_name};
+use super::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery, delivery_name};
 use crate::change::{outbox, retrying};
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
@@ -115,10 +115,10 @@ impl EventDeliveries<'_> {
             "endpoint_id": endpoint.to_string(),
         });
         let body = outbox::body("endpoint.test", self.store.now(), &data)?;
-        let place = EventPlace { tenant: tenant.clone(), endpoint };
+        let key = EndpointKey { tenant: tenant.clone(), endpoint };
         let event = EventId::from_uuid(self.store.new_id()?);
         let endpoint_time = self.store.now().micros();
-        Ok((target, ClaimedEvent { place, endpoint_time, event, body, attempt: 1 }))
+        Ok((target, ClaimedEvent { key, endpoint_time, event, body, attempt: 1 }))
     }
 }
 

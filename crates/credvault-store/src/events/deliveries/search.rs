@@ -6,21 +6,21 @@ use credvault_domain::{EventEndpointId, TenantId, TenantState};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, QueryResult, Statement};
 use uuid::Uuid;
 
-use super::{EventDeliveries, EventPlace};
+use super::{EndpointKey, EventDeliveries};
 use crate::{Database, Error};
 
 /// How many endpoints one search goes through.
 const ENDPOINTS: i64 = 256;
 /// How many of the oldest events a search looks at beside, where it does not go through all endpoints.
-const OLDEST: i64 = 256;
+const MAX_OLDEST_EVENTS: i64 = 256;
 
 /// What a search has found.
 #[derive(Debug)]
 pub struct EventsDue {
     /// Where something is due, the longest waiting first.
-    pub places: Vec<EventPlace>,
+    pub keys: Vec<EndpointKey>,
     /// Where the next search goes on.
-    pub next: Option<EventPlace>,
+    pub next: Option<EndpointKey>,
 }
 
 impl EventDeliveries<'_> {
@@ -29,7 +29,7 @@ impl EventDeliveries<'_> {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due(&self, from: Option<&EventPlace>) -> Result<EventsDue, Error> {
+    pub async fn due(&self, from: Option<&EndpointKey>) -> Result<EventsDue, Error> {
         let everywhere = self.store.read_background().await?;
         let (mut found, next) = self.endpoints_after(&everywhere, from).await?;
         if from.is_some() || next.is_some() {
@@ -38,18 +38,18 @@ impl EventDeliveries<'_> {
         // An endpoint found in both ways is found with the same time.
         found.sort_by_key(|(due, _)| *due);
         let mut known = HashSet::new();
-        let places = found.into_iter().map(|(_, place)| place).filter(|place| known.insert(place.clone()));
-        Ok(EventsDue { places: places.collect(), next })
+        let keys = found.into_iter().map(|(_, key)| key).filter(|key| known.insert(key.clone()));
+        Ok(EventsDue { keys: keys.collect(), next })
     }
 
     /// The endpoints of the oldest events that are due.
-    async fn oldest(&self, everywhere: &DatabaseTransaction) -> Result<Vec<(i64, EventPlace)>, Error> {
+    async fn oldest(&self, everywhere: &DatabaseTransaction) -> Result<Vec<(i64, EndpointKey)>, Error> {
         // Limited before it is asked whose they are: a suspended tenant's must not be gone through each time.
         let sql = format!(
             "SELECT d.tenant_id, d.endpoint_id, d.due_time, t.state FROM (
                  SELECT tenant_id, endpoint_id, min(due_time) AS due_time FROM (
                      SELECT tenant_id, endpoint_id, due_time FROM event_deliveries
-                     WHERE due_time <= $1 ORDER BY due_time LIMIT {OLDEST}
+                     WHERE due_time <= $1 ORDER BY due_time LIMIT {MAX_OLDEST_EVENTS}
                  ) o GROUP BY tenant_id, endpoint_id
              ) d JOIN tenants t ON t.tenant_id = d.tenant_id"
         );
@@ -67,8 +67,8 @@ impl EventDeliveries<'_> {
     async fn endpoints_after(
         &self,
         everywhere: &DatabaseTransaction,
-        from: Option<&EventPlace>,
-    ) -> Result<(Vec<(i64, EventPlace)>, Option<EventPlace>), Error> {
+        from: Option<&EndpointKey>,
+    ) -> Result<(Vec<(i64, EndpointKey)>, Option<EndpointKey>), Error> {
         let next = |after: &str| {
             format!(
                 "FROM event_deliveries n
@@ -101,22 +101,22 @@ impl EventDeliveries<'_> {
             found.extend(self.due_place(row)?);
         }
         let last = match rows.last() {
-            Some(last) if last.try_get::<i64>("", "number")? == ENDPOINTS => Some(place(last)?),
+            Some(last) if last.try_get::<i64>("", "number")? == ENDPOINTS => Some(key(last)?),
             _ => None,
         };
         Ok((found, last))
     }
 
     /// An endpoint with the time of its oldest event, if that is due and the tenant is served.
-    fn due_place(&self, row: &QueryResult) -> Result<Option<(i64, EventPlace)>, Error> {
+    fn due_place(&self, row: &QueryResult) -> Result<Option<(i64, EndpointKey)>, Error> {
         let (due, state): (i64, String) = (row.try_get("", "due_time")?, row.try_get("", "state")?);
         let served = state != TenantState::Suspended.as_str() && due <= self.store.now().micros();
-        Ok(if served { Some((due, place(row)?)) } else { None })
+        Ok(if served { Some((due, key(row)?)) } else { None })
     }
 }
 
 /// The endpoint that a row is about.
-fn place(row: &QueryResult) -> Result<EventPlace, Error> {
+fn key(row: &QueryResult) -> Result<EndpointKey, Error> {
     let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
-    Ok(EventPlace { tenant, endpoint: EventEndpointId::from_uuid(row.try_get("", "endpoint_id")?) })
+    Ok(EndpointKey { tenant, endpoint: EventEndpointId::from_uuid(row.try_get("", "endpoint_id")?) })
 }

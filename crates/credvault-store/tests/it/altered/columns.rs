@@ -13,7 +13,7 @@ use crate::on_both;
 /// be noticed.
 const UNNOTICED: &[(&str, &[&str])] = &[
     (
-        "make a row vanish, or serve an earlier row of the same place",
+        "make a row vanish, or serve an earlier row of the same key",
         &[
             "connections.tenant_id",
             "connections.id",
@@ -59,7 +59,7 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "connections.scopes_granted",
             "connections.revocation",
             "connections.revocation_time",
-            "connections.verify_time",
+            "connections.test_time",
             "credential_versions.hints",
             "credential_versions.create_time",
             "credential_versions.expire_time",

@@ -80,18 +80,18 @@ async fn a_consent_can_be_led_to_another_connection(fixture: &Fixture) {
     let bringer = Bringer { user: None, session: None, public: false };
     let taken =
         fixture.store.authorizations().take(&scope, begun.state.expose_secret(), bringer).await.unwrap();
-    assert_eq!(taken.place.connection(), other);
+    assert_eq!(taken.key.connection(), other);
 }
 
 async fn a_refresh_under_way_can_be_begun_again(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    let first = claimed(&fixture.store, &place, seen).await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let first = claimed(&fixture.store, &key, seen).await;
     fixture
         .execute("UPDATE refreshes SET state = 'IDLE', process_id = NULL, claim_id = NULL, lease_time = NULL")
         .await;
-    let second = claimed(&fixture.store, &place, seen).await;
-    assert_eq!(first.place, second.place, "the same token is sent twice");
+    let second = claimed(&fixture.store, &key, seen).await;
+    assert_eq!(first.key, second.key, "the same token is sent twice");
 }
 
 async fn an_event_that_never_happened_is_sent(fixture: &Fixture) {
@@ -100,8 +100,8 @@ async fn an_event_that_never_happened_is_sent(fixture: &Fixture) {
     let id = fixture.connection(&scope, "a").await.id;
     fixture.put(&scope, id, "CANARY").await;
     fixture.execute("UPDATE event_deliveries SET body = 'forged'").await;
-    let place = fixture.store.event_deliveries().due(None).await.unwrap().places.remove(0);
-    let (target, events) = fixture.store.event_deliveries().claim(&place).await.unwrap().unwrap();
+    let key = fixture.store.event_deliveries().due(None).await.unwrap().keys.remove(0);
+    let (target, events) = fixture.store.event_deliveries().claim(&key).await.unwrap().unwrap();
     assert!(events.iter().all(|event| event.body == "forged"));
     // But to the URL that was stored with the secret, whatever the row says.
     assert_eq!(target.url, "https://app.test/events");
@@ -114,11 +114,11 @@ async fn what_is_due_at_a_broken_endpoint_rests_for_an_hour(fixture: &Fixture) {
     fixture.put(&scope, id, "CANARY").await;
     fixture.execute("UPDATE event_endpoints SET generation = generation + 1").await;
     let deliveries = fixture.store.event_deliveries();
-    let place = deliveries.due(None).await.unwrap().places.remove(0);
-    assert!(matches!(deliveries.claim(&place).await, Err(Error::Integrity)));
-    assert!(deliveries.due(None).await.unwrap().places.is_empty(), "it rests");
+    let key = deliveries.due(None).await.unwrap().keys.remove(0);
+    assert!(matches!(deliveries.claim(&key).await, Err(Error::Integrity)));
+    assert!(deliveries.due(None).await.unwrap().keys.is_empty(), "it rests");
     fixture.clock.advance(std::time::Duration::from_secs(3601));
-    assert_eq!(deliveries.due(None).await.unwrap().places.len(), 1);
+    assert_eq!(deliveries.due(None).await.unwrap().keys.len(), 1);
     let page = Page { size: 10, token: String::new(), query: Vec::new() };
     let listed = fixture.store.event_endpoints().list(&scope, &page).await.unwrap().items;
     assert_eq!(listed[0].id, endpoint, "its host shows");

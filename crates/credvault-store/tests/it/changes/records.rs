@@ -169,16 +169,16 @@ async fn a_settled_revocation_is_on_record_as_the_vaults_own_work(fixture: &Fixt
     let scope = fixture.tenant("acme").await;
     let (revocations, audit) = (fixture.store.revocations(), fixture.store.audit());
     for (account, settled, outcome) in [("a", Revocation::Done, "OK"), ("b", Revocation::Failed, "FAILED")] {
-        let (place, _) = renewing(fixture, &scope, account).await;
-        let id = place.connection();
+        let (key, _) = renewing(fixture, &scope, account).await;
+        let id = key.connection();
         let disconnect = write(&scope, Action::DisconnectConnection);
         revocations.disconnect(&scope, id, None, true, &disconnect).await.unwrap().into_inner();
         let about = AuditFilter { connection: Some(id), ..AuditFilter::default() };
         let before = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items.len();
-        revocations.attempted(&place, Revocation::Pending).await.unwrap();
+        revocations.attempted(&key, Revocation::Pending).await.unwrap();
         let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
         assert_eq!(after.len(), before, "nothing is settled yet");
-        revocations.attempted(&place, settled).await.unwrap();
+        revocations.attempted(&key, settled).await.unwrap();
         let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
         assert_eq!(after.len(), before + 1);
         assert_eq!(after[0].action, "DisconnectConnection");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use credvault_domain::{Action, Clock as _, DeliveryState, EventType};
-use credvault_store::{Attempt, EventPlace};
+use credvault_store::{Attempt, EndpointKey};
 
 use super::{attempted, claim, deliveries, endpoint, failed, only};
 use crate::fixture::{Fixture, write};
@@ -63,15 +63,15 @@ async fn a_tenant_with_many_due_events_hides_no_other_tenants(fixture: &Fixture)
     let hog = fixture.tenant("hog").await;
     let away = fixture.tenant("away").await;
     let small = fixture.tenant("small").await;
-    let mut places = Vec::new();
+    let mut keys = Vec::new();
     for scope in [&hog, &away, &small] {
         let at = endpoint(fixture, scope, &[EventType::CredentialChanged]).await;
         let id = fixture.connection(scope, "a").await.id;
         fixture.put(scope, id, "CANARY").await;
-        places.push(at);
+        keys.push(at);
         fixture.clock.advance(Duration::from_secs(1));
     }
-    fixture.multiply_delivery(places[1], 1_100).await;
+    fixture.multiply_delivery(keys[1], 1_100).await;
     let suspend = write(&away, Action::SuspendTenant);
     fixture
         .store
@@ -82,12 +82,12 @@ async fn a_tenant_with_many_due_events_hides_no_other_tenants(fixture: &Fixture)
         .into_inner();
     let due = async || {
         let due = fixture.store.event_deliveries().due(None).await.unwrap();
-        due.places.iter().map(EventPlace::endpoint).collect::<Vec<_>>()
+        due.keys.iter().map(EndpointKey::endpoint).collect::<Vec<_>>()
     };
     // First a suspended tenant's much, then a served one's.
-    assert_eq!(due().await, [places[0], places[2]]);
-    fixture.multiply_delivery(places[0], 1_100).await;
-    assert_eq!(due().await, [places[0], places[2]]);
+    assert_eq!(due().await, [keys[0], keys[2]]);
+    fixture.multiply_delivery(keys[0], 1_100).await;
+    assert_eq!(due().await, [keys[0], keys[2]]);
 }
 
 async fn a_search_goes_on_until_it_has_met_every_endpoint(fixture: &Fixture) {
@@ -116,8 +116,8 @@ async fn a_search_goes_on_until_it_has_met_every_endpoint(fixture: &Fixture) {
     let mut met = BTreeSet::new();
     for search in 0..3 {
         let due = fixture.store.event_deliveries().due(from.as_ref()).await.unwrap();
-        assert_eq!(due.places[0].endpoint(), at, "the longest waiting first");
-        met.extend(due.places.iter().map(|place| place.endpoint().as_uuid()));
+        assert_eq!(due.keys[0].endpoint(), at, "the longest waiting first");
+        met.extend(due.keys.iter().map(|key| key.endpoint().as_uuid()));
         assert_eq!(due.next.is_some(), search < 2);
         from = due.next;
     }

@@ -79,27 +79,27 @@ async fn every_way_a_connection_can_go_is_told_once(fixture: &Fixture) {
         ],
     )
     .await;
-    let (place, seen) = renewing(fixture, &acme, "a").await;
+    let (key, seen) = renewing(fixture, &acme, "a").await;
     let refreshes = fixture.store.refreshes();
-    let ours = claimed(&fixture.store, &place, seen).await;
-    refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&place)).await.unwrap();
-    let again = claimed(&fixture.store, &place, seen).await;
-    refreshes.store(&again, &renewed(&again, "CANARY"), &record(&place)).await.unwrap();
-    let fine = claimed(&fixture.store, &place, seen + 1).await;
-    refreshes.store(&fine, &renewed(&fine, "CANARY"), &record(&place)).await.unwrap();
-    let dead = claimed(&fixture.store, &place, seen + 2).await;
-    refreshes.fail(&dead, &RefreshFailure::Dead { code: None }, &record(&place)).await.unwrap();
-    fixture.put(&acme, place.connection(), "CANARY").await;
+    let ours = claimed(&fixture.store, &key, seen).await;
+    refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&key)).await.unwrap();
+    let again = claimed(&fixture.store, &key, seen).await;
+    refreshes.store(&again, &renewed(&again, "CANARY"), &record(&key)).await.unwrap();
+    let fine = claimed(&fixture.store, &key, seen + 1).await;
+    refreshes.store(&fine, &renewed(&fine, "CANARY"), &record(&key)).await.unwrap();
+    let dead = claimed(&fixture.store, &key, seen + 2).await;
+    refreshes.fail(&dead, &RefreshFailure::Dead { code: None }, &record(&key)).await.unwrap();
+    fixture.put(&acme, key.connection(), "CANARY").await;
     let disconnect = write(&acme, Action::DisconnectConnection);
     fixture
         .store
         .revocations()
-        .disconnect(&acme, place.connection(), None, true, &disconnect)
+        .disconnect(&acme, key.connection(), None, true, &disconnect)
         .await
         .unwrap()
         .into_inner();
     let delete = write(&acme, Action::DeleteConnection);
-    fixture.store.connections().delete(&acme, place.connection(), None, &delete).await.unwrap().into_inner();
+    fixture.store.connections().delete(&acme, key.connection(), None, &delete).await.unwrap().into_inner();
     assert_eq!(
         told(fixture, &acme).await,
         [

@@ -108,19 +108,19 @@ async fn many_deliveries_of_a_broken_endpoint_wait_with_one_alarm(fixture: &Fixt
     fixture.only_pieces_of(&["event_deliveries"]).await;
     fixture.execute("UPDATE event_endpoints SET generation = generation + 1").await;
     let sent = fixture.store.event_deliveries();
-    let place = sent.due(None).await.unwrap().places.remove(0);
-    assert!(matches!(sent.claim(&place).await, Err(Error::Integrity)));
-    assert!(sent.due(None).await.unwrap().places.is_empty());
+    let key = sent.due(None).await.unwrap().keys.remove(0);
+    assert!(matches!(sent.claim(&key).await, Err(Error::Integrity)));
+    assert!(sent.due(None).await.unwrap().keys.is_empty());
     // What a process that was killed half-way left, or what was written since, rests as well.
     let now = fixture.clock.now().micros();
     let some = format!(
         "UPDATE event_deliveries SET due_time = {now} WHERE event_id IN (SELECT event_id FROM event_deliveries LIMIT 150)"
     );
     fixture.execute(&some).await;
-    assert!(sent.claim(&place).await.unwrap().is_none());
-    assert!(sent.due(None).await.unwrap().places.is_empty());
+    assert!(sent.claim(&key).await.unwrap().is_none());
+    assert!(sent.due(None).await.unwrap().keys.is_empty());
     let records = "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE reason = 'INTEGRITY_FAILURE'";
     assert_eq!(fixture.text(records).await, "1");
     fixture.clock.advance(HOUR + Duration::from_secs(1));
-    assert_eq!(sent.due(None).await.unwrap().places.len(), 1);
+    assert_eq!(sent.due(None).await.unwrap().keys.len(), 1);
 }

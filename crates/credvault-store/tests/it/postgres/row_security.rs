@@ -1,7 +1,7 @@
 //! Row-level security: no row of another tenant is seen, written or moved.
 
 use credvault_domain::{Action, ConnectionId, ProviderId, TenantScope};
-use credvault_store::{NewApp, NewAuthorization, Place};
+use credvault_store::{ConnectionKey, NewApp, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
@@ -13,17 +13,17 @@ async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
     for tenant in ["acme", "other"] {
         let scope = fixture.tenant(tenant).await;
-        let (id, place) = connections(&fixture, &scope).await;
+        let (id, key) = connections(&fixture, &scope).await;
         consent(&fixture, &scope, id).await;
         revocation(&fixture, &scope).await;
-        webhooks(&fixture, &scope, &place).await;
+        webhooks(&fixture, &scope, &key).await;
         rows_of_background_work(&fixture, tenant).await;
     }
     fixture
 }
 
 /// Connections with credentials, tokens, records and events.
-async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, Place) {
+async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, ConnectionKey) {
     put(fixture, scope, &new_endpoint(&[])).await.unwrap();
     let id = fixture.connection(scope, "a").await.id;
     fixture.put(scope, id, "CANARY").await;
@@ -42,10 +42,10 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, P
         .await
         .unwrap()
         .into_inner();
-    let (place, seen) = renewing(fixture, scope, "c").await;
-    let ours = claimed(&fixture.store, &place, seen).await;
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&place)).await.unwrap();
-    (id, place)
+    let (key, seen) = renewing(fixture, scope, "c").await;
+    let ours = claimed(&fixture.store, &key, seen).await;
+    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&key)).await.unwrap();
+    (id, key)
 }
 
 /// An app, and a consent that a browser has come back from.
@@ -92,12 +92,12 @@ async fn revocation(fixture: &Fixture, scope: &TenantScope) {
     assert!(revocations.open(&gone).await.unwrap().is_some());
 }
 
-async fn webhooks(fixture: &Fixture, scope: &TenantScope, place: &Place) {
+async fn webhooks(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey) {
     let day = std::time::Duration::from_secs(86_400);
     for first in [true, false] {
         let provider = ProviderId::parse("shopify").unwrap();
         let of_place = write(scope, Action::VerifyWebhook);
-        let seen = fixture.store.first_delivery(place, &[7; 32], day, &of_place).await.unwrap();
+        let seen = fixture.store.first_delivery(key, &[7; 32], day, &of_place).await.unwrap();
         assert_eq!(seen.into_inner(), first);
         let of_app = write(scope, Action::VerifyWebhook);
         let owner = (scope.tenant(), &provider);

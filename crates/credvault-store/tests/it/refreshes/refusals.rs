@@ -20,111 +20,109 @@ on_both![
 
 async fn a_refusal_without_a_known_reason_shows_after_the_token_and_some_tries(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
     let refused = RefreshFailure::Refused {
         retry_time: Timestamp::from_micros(0),
         code: Some("invalid_request".into()),
     };
     for attempt in 1..=3 {
-        assert_eq!(error_of(fixture, &scope, &place).await, None, "attempt {attempt}");
-        let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else {
+        assert_eq!(error_of(fixture, &scope, &key).await, None, "attempt {attempt}");
+        let Claim::Ours(ours) = look(fixture, &key, seen, for_a_week(RepeatRisk::Consent)).await else {
             panic!("attempt {attempt}")
         };
-        fixture.store.refreshes().fail(&ours, &refused, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &refused, &record(&key)).await.unwrap();
     }
     let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
-    assert_eq!(error_of(fixture, &scope, &place).await, shown);
+    assert_eq!(error_of(fixture, &scope, &key).await, shown);
     assert_eq!(
         fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM changes WHERE kind = 'UPDATED'").await,
         "3"
     );
     // It is asked again, and works when the provider takes it.
-    let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else {
+    let Claim::Ours(ours) = look(fixture, &key, seen, for_a_week(RepeatRisk::Consent)).await else {
         panic!()
     };
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap();
-    assert_eq!(error_of(fixture, &scope, &place).await, None);
+    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
+    assert_eq!(error_of(fixture, &scope, &key).await, None);
 }
 
 async fn refusals_are_counted_and_outages_are_none(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
     let outage =
         RefreshFailure::Temporary { retry_time: Timestamp::from_micros(0), pause: Pause::Unavailable };
     for (attempt, failure) in
         [&outage, &outage, &refused(), &outage, &refused(), &refused()].into_iter().enumerate()
     {
-        assert_eq!(error_of(fixture, &scope, &place).await, None, "attempt {attempt}");
-        let Claim::Ours(ours) = look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await else {
+        assert_eq!(error_of(fixture, &scope, &key).await, None, "attempt {attempt}");
+        let Claim::Ours(ours) = look(fixture, &key, seen, for_a_week(RepeatRisk::Consent)).await else {
             panic!("{attempt}")
         };
-        fixture.store.refreshes().fail(&ours, failure, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, failure, &record(&key)).await.unwrap();
     }
     let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
-    assert_eq!(error_of(fixture, &scope, &place).await, shown);
+    assert_eq!(error_of(fixture, &scope, &key).await, shown);
 }
 
 async fn what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time_comes_meanwhile(
     fixture: &Fixture,
 ) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
     let refreshes = fixture.store.refreshes();
     let retry_time = fixture.clock.now().after(Duration::from_secs(60));
     for retry_time in [Timestamp::from_micros(0), Timestamp::from_micros(0), retry_time] {
-        let ours = claimed(&fixture.store, &place, seen).await;
+        let ours = claimed(&fixture.store, &key, seen).await;
         let failure = RefreshFailure::Refused { retry_time, code: None };
-        refreshes.fail(&ours, &failure, &record(&place)).await.unwrap();
+        refreshes.fail(&ours, &failure, &record(&key)).await.unwrap();
     }
-    assert!(matches!(look(fixture, &place, seen, for_a_week(RepeatRisk::Consent)).await, Claim::Dead));
+    assert!(matches!(look(fixture, &key, seen, for_a_week(RepeatRisk::Consent)).await, Claim::Dead));
     fixture.clock.advance(Duration::from_secs(90));
-    refreshes.put_off(&place, seen, true).await.unwrap();
-    assert_eq!(due(fixture).await, [(place.clone(), seen)]);
+    refreshes.put_off(&key, seen, true).await.unwrap();
+    assert_eq!(due(fixture).await, [(key.clone(), seen)]);
     // A disabled or deleted connection waits until it is enabled or undeleted.
-    refreshes.put_off(&place, seen, false).await.unwrap();
+    refreshes.put_off(&key, seen, false).await.unwrap();
     assert_eq!(due(fixture).await, []);
 }
 
 async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
     let week = for_a_week(RepeatRisk::Nothing);
     for _ in 0..3 {
-        let ours = claimed(&fixture.store, &place, seen).await;
-        fixture.store.refreshes().fail(&ours, &refused(), &record(&place)).await.unwrap();
+        let ours = claimed(&fixture.store, &key, seen).await;
+        fixture.store.refreshes().fail(&ours, &refused(), &record(&key)).await.unwrap();
     }
     fixture.execute(&format!("UPDATE refreshes SET retry_time = {}", fixture.clock.now().micros())).await;
-    ago(fixture, &["unclear_time"], 8).await;
-    assert!(matches!(look(fixture, &place, seen, week).await, Claim::Dead));
+    ago(fixture, &["unsettled_time"], 8).await;
+    assert!(matches!(look(fixture, &key, seen, week).await, Claim::Dead));
     let shown = Some(("REAUTHORIZATION_REQUIRED".into(), Some("invalid_request".into())));
-    assert_eq!(error_of(fixture, &scope, &place).await, shown, "the provider's code stays");
+    assert_eq!(error_of(fixture, &scope, &key).await, shown, "the provider's code stays");
     assert_eq!(due(fixture).await, []);
-    test_works(fixture, &scope, &place, seen).await;
-    assert_eq!(error_of(fixture, &scope, &place).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
-    assert_eq!(due(fixture).await, [(place.clone(), seen)]);
-    let Claim::Ours(ours) = look(fixture, &place, seen, week).await else {
-        panic!("given up without asking")
-    };
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&place)).await.unwrap();
-    assert_eq!(error_of(fixture, &scope, &place).await, None);
+    test_works(fixture, &scope, &key, seen).await;
+    assert_eq!(error_of(fixture, &scope, &key).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
+    assert_eq!(due(fixture).await, [(key.clone(), seen)]);
+    let Claim::Ours(ours) = look(fixture, &key, seen, week).await else { panic!("given up without asking") };
+    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
+    assert_eq!(error_of(fixture, &scope, &key).await, None);
 }
 
 async fn tokens_that_can_never_be_stored_are_no_trouble_of_the_databases(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    let ours = claimed(&fixture.store, &place, seen).await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let ours = claimed(&fixture.store, &key, seen).await;
     let huge = renewed(&ours, &"x".repeat(200 * 1024));
-    let error = fixture.store.refreshes().store(&ours, &huge, &record(&place)).await.unwrap_err();
+    let error = fixture.store.refreshes().store(&ours, &huge, &record(&key)).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge), "{error:?}");
     assert!(!error.is_transient(), "{error:?}");
 }
 
 async fn without_a_refresh_token_consent_is_asked_for_at_the_end(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    let ours = claimed(&fixture.store, &place, seen).await;
-    fixture.store.refreshes().fail(&ours, &RefreshFailure::Nothing, &record(&place)).await.unwrap();
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let ours = claimed(&fixture.store, &key, seen).await;
+    fixture.store.refreshes().fail(&ours, &RefreshFailure::Nothing, &record(&key)).await.unwrap();
     let shown = Some(("REAUTHORIZATION_REQUIRED".into(), None));
-    assert_eq!(error_of(fixture, &scope, &place).await, shown);
+    assert_eq!(error_of(fixture, &scope, &key).await, shown);
     assert!(due(fixture).await.is_empty());
 }

@@ -42,7 +42,7 @@ async fn what_is_not_asked_does_not_crowd_out_the_rest(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
     let (first, _) = renewing(fixture, &scope, "first").await;
     let known = fixture.store.refreshes().due(10, &[], None).await.unwrap().due;
-    assert_eq!(known[0].place, first);
+    assert_eq!(known[0].key, first);
     let acme = Some(scope.tenant().clone());
     let other = Some(TenantId::parse("other").unwrap());
     let app = Some(known[0].app.clone());
@@ -89,14 +89,14 @@ async fn a_thousand_due_of_one_tenant_hide_none_of_another(fixture: &Fixture) {
     let found = fixture.store.refreshes().due(100, &[], None).await.unwrap();
     assert!(!found.all);
     assert!(found.next.is_none());
-    let tenants: Vec<_> = found.due.iter().take(4).map(|due| due.place.tenant().as_str()).collect();
+    let tenants: Vec<_> = found.due.iter().take(4).map(|due| due.key.tenant().as_str()).collect();
     assert_eq!(tenants, ["a", "hostile", "m", "z"]);
-    assert!(others.iter().all(|other| found.due[..4].iter().any(|due| due.place == *other)));
-    let hostiles = found.due.iter().filter(|due| due.place.tenant() == first.tenant()).count();
+    assert!(others.iter().all(|other| found.due[..4].iter().any(|due| due.key == *other)));
+    let hostiles = found.due.iter().filter(|due| due.key.tenant() == first.tenant()).count();
     assert!((100..=116).contains(&hostiles), "{hostiles}");
     // From where an earlier search has ended.
     let found = fixture.store.refreshes().due(100, &[], Some(others[1].tenant())).await.unwrap();
-    assert_eq!(found.due[0].place, others[2]);
+    assert_eq!(found.due[0].key, others[2]);
 }
 
 async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture) {
@@ -104,58 +104,58 @@ async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture
     let other = fixture.tenant("other").await;
     let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
     let app = Pause::App { fault: AppFault::Refused, revision: AppRevision::NONE };
-    let mut places = Vec::new();
+    let mut keys = Vec::new();
     for (scope, pause) in
         [(&scope, app), (&scope, Pause::Throttled), (&other, app), (&other, Pause::Unavailable)]
     {
-        let (place, seen) =
+        let (key, seen) =
             renewing(fixture, scope, &format!("{pause:?}").chars().take(9).collect::<String>()).await;
-        let ours = claimed(&fixture.store, &place, seen).await;
+        let ours = claimed(&fixture.store, &key, seen).await;
         let failure = RefreshFailure::Temporary { retry_time, pause };
-        fixture.store.refreshes().fail(&ours, &failure, &record(&place)).await.unwrap();
+        fixture.store.refreshes().fail(&ours, &failure, &record(&key)).await.unwrap();
         drop(ours);
         // A later caller learns the reason.
         let later = fixture
             .store
             .refreshes()
-            .claim(&place, seen, for_a_week(RepeatRisk::Consent), false)
+            .claim(&key, seen, for_a_week(RepeatRisk::Consent), false)
             .await
             .unwrap();
         assert!(
             matches!(later, Claim::Later { time, pause: told, .. } if time == retry_time && told == pause),
             "{later:?}"
         );
-        places.push(place);
+        keys.push(key);
     }
     let provider = ProviderId::parse("generic").unwrap();
     assert_eq!(due(fixture).await, []);
     let woken = async |tenant: &TenantId| {
         fixture.store.refreshes().wake_waiting_for_app(tenant, &provider).await.unwrap();
-        due(fixture).await.into_iter().map(|(place, _)| place).collect::<Vec<_>>()
+        due(fixture).await.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
     };
-    assert_eq!(woken(scope.tenant()).await, [places[0].clone()]);
+    assert_eq!(woken(scope.tenant()).await, [keys[0].clone()]);
     let all = woken(&TenantId::platform()).await;
     assert_eq!(all.len(), 2, "{all:?}");
-    assert!(all.contains(&places[0]), "{all:?}");
-    assert!(all.contains(&places[2]), "{all:?}");
+    assert!(all.contains(&keys[0]), "{all:?}");
+    assert!(all.contains(&keys[2]), "{all:?}");
 }
 
 async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(fixture, &scope, "a").await;
-    assert_eq!(due(fixture).await, [(place.clone(), seen)]);
-    let ours = claimed(&fixture.store, &place, seen).await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    assert_eq!(due(fixture).await, [(key.clone(), seen)]);
+    let ours = claimed(&fixture.store, &key, seen).await;
     assert_eq!(due(fixture).await, [], "another process has the claim");
     let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
     fixture
         .store
         .refreshes()
-        .fail(&ours, &RefreshFailure::Temporary { retry_time, pause: Pause::Unavailable }, &record(&place))
+        .fail(&ours, &RefreshFailure::Temporary { retry_time, pause: Pause::Unavailable }, &record(&key))
         .await
         .unwrap();
     let claim = |forced| async move {
-        let (place, seen) = renewing_place(fixture, &scope_of("acme")).await;
-        fixture.store.refreshes().claim(&place, seen, for_a_week(RepeatRisk::Consent), forced).await.unwrap()
+        let (key, seen) = renewing_place(fixture, &scope_of("acme")).await;
+        fixture.store.refreshes().claim(&key, seen, for_a_week(RepeatRisk::Consent), forced).await.unwrap()
     };
     assert!(
         matches!(claim(false).await, Claim::Later { time, pause: Pause::Unavailable, .. } if time == retry_time)
@@ -168,12 +168,12 @@ async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
 async fn what_was_renewed_meanwhile_is_not_woken_by_a_stored_app() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
-    let (place, seen) = renewing(&fixture, &scope, "a").await;
+    let (key, seen) = renewing(&fixture, &scope, "a").await;
     let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
-    let ours = claimed(&fixture.store, &place, seen).await;
+    let ours = claimed(&fixture.store, &key, seen).await;
     let pause = Pause::App { fault: AppFault::Refused, revision: AppRevision::NONE };
     let failure = RefreshFailure::Temporary { retry_time, pause };
-    fixture.store.refreshes().fail(&ours, &failure, &record(&place)).await.unwrap();
+    fixture.store.refreshes().fail(&ours, &failure, &record(&key)).await.unwrap();
     let other = fixture.admin_connection().await;
     let renewing = other.begin().await.unwrap();
     let renewed = "UPDATE refreshes SET pause = NULL, pause_app = NULL, retry_time = NULL, due_time = NULL";

@@ -21,7 +21,7 @@ pub(super) struct Module {
 pub(super) struct Modules(pub(super) Vec<Module>);
 
 /// Where the files of a module's children are: a folder, with `/` at its end.
-struct Place {
+struct ConnectionKey {
     file: String,
     folder: String,
 }
@@ -31,11 +31,11 @@ impl Modules {
     pub(super) fn read(tree: &Tree, root: &str) -> Self {
         let mut modules = Self(Vec::new());
         let folder = root.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        modules.add(tree, None, parse(tree, root), &Place { file: root.to_owned(), folder });
+        modules.add(tree, None, parse(tree, root), &ConnectionKey { file: root.to_owned(), folder });
         modules
     }
 
-    fn add(&mut self, tree: &Tree, parent: Option<usize>, items: Vec<Item>, place: &Place) -> usize {
+    fn add(&mut self, tree: &Tree, parent: Option<usize>, items: Vec<Item>, place: &ConnectionKey) -> usize {
         let index = self.0.len();
         let (nested, items): (Vec<Item>, Vec<Item>) =
             items.into_iter().filter(|item| !is_for_tests(attributes(item))).partition(is_module);
@@ -59,14 +59,14 @@ impl Modules {
 }
 
 /// The items of a nested module, from its block or from its file.
-fn open(tree: &Tree, module: ItemMod, parent: &Place) -> Option<(Vec<Item>, Place)> {
+fn open(tree: &Tree, module: ItemMod, parent: &ConnectionKey) -> Option<(Vec<Item>, ConnectionKey)> {
     let folder = format!("{}{}/", parent.folder, module.ident);
     if let Some((_, items)) = module.content {
-        return Some((items, Place { file: parent.file.clone(), folder }));
+        return Some((items, ConnectionKey { file: parent.file.clone(), folder }));
     }
     let beside = format!("{}{}.rs", parent.folder, module.ident);
     let file = [beside, format!("{folder}mod.rs")].into_iter().find(|path| tree.get(path).is_some())?;
-    Some((parse(tree, &file), Place { file, folder }))
+    Some((parse(tree, &file), ConnectionKey { file, folder }))
 }
 
 fn parse(tree: &Tree, file: &str) -> Vec<Item> {

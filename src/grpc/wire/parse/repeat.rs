@@ -7,7 +7,7 @@ use credvault_operations::{Paging, Parsed, Repeat};
 use prost::Message;
 
 use super::optional;
-use crate::proto::v1;
+use credvault_proto::v1;
 
 /// How a repetition of a change is recognised, if its request has an id: by every byte of it.
 pub(crate) fn repeat<M: Message>(request_id: &str, request: &M) -> Parsed<Option<Repeat>> {

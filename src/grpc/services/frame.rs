@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use crate::grpc::Arrived;
-use crate::wire;
+use crate::grpc::wire;
 
 /// What a handler answers.
 pub(super) type Answer<T> = Result<Recorded<T>, Refusal>;
@@ -28,7 +28,7 @@ macro_rules! rpcs {
                     &self,
                     request: tonic::Request<v1::$request>,
                 ) -> Result<tonic::Response<v1::$response>, tonic::Status> {
-                    crate::service::frame::serve(&self.0, request, |call, message| {
+                    crate::grpc::services::frame::serve(&self.0, request, |call, message| {
                         Box::pin($rpc(call, message))
                     })
                     .await
@@ -42,34 +42,34 @@ pub(super) use rpcs;
 /// A call's part of the limit on calls, of its tenant's share, and of the room for its message.
 type Held = (OwnedSemaphorePermit, Turn, Arc<Arrived>);
 
-/// What is known of a call before its message is read. It travels in the request's extensions.
+/// A call that the gate has admitted: what is known of it before its message is read. It travels in the request's extensions.
 #[derive(Clone)]
-pub(crate) struct Ticket(Arc<TicketInner>);
+pub(crate) struct Admitted(Arc<AdmittedInner>);
 
-struct TicketInner {
+struct AdmittedInner {
     entry: Entry,
     /// The call's part of what calls share. It goes with the work, which outlives a caller that hangs up.
     held: Mutex<Option<Held>>,
-    entered: AtomicBool,
+    handler_started: AtomicBool,
 }
 
-impl Ticket {
+impl Admitted {
     pub(crate) fn new(entry: Entry, held: Held) -> Self {
-        let (held, entered) = (Mutex::new(Some(held)), AtomicBool::new(false));
-        Self(Arc::new(TicketInner { entry, held, entered }))
+        let (held, handler_started) = (Mutex::new(Some(held)), AtomicBool::new(false));
+        Self(Arc::new(AdmittedInner { entry, held, handler_started }))
     }
 
     /// Whether a handler has taken the call on, and with it its audit record.
-    pub(crate) fn entered(&self) -> bool {
-        self.0.entered.load(Ordering::Acquire)
+    pub(crate) fn handler_started(&self) -> bool {
+        self.0.handler_started.load(Ordering::Acquire)
     }
 
     pub(crate) fn caller(&self) -> &Caller {
         &self.0.entry.caller
     }
 
-    fn enter(&self) -> (Entry, Option<Held>) {
-        self.0.entered.store(true, Ordering::Release);
+    fn start_handler(&self) -> (Entry, Option<Held>) {
+        self.0.handler_started.store(true, Ordering::Release);
         let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         (self.0.entry.clone(), held)
     }
@@ -86,11 +86,11 @@ where
     R: Message + 'static,
 {
     let (_, extensions, message) = request.into_parts();
-    let Some(ticket) = extensions.get::<Ticket>() else {
+    let Some(admitted) = extensions.get::<Admitted>() else {
         tracing::error!("a call came past the gate");
         return Err(wire::status(&Refusal::Internal, ""));
     };
-    let (entry, held) = ticket.enter();
+    let (entry, held) = admitted.start_handler();
     let trace = entry.trace;
     let call = Call::of_service(context, entry);
     let done = run(call, held, move |call| {

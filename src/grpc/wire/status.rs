@@ -6,7 +6,7 @@ use credvault_operations::Refusal;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::proto::v1;
+use credvault_proto::v1;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "credvault";

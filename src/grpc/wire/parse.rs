@@ -14,7 +14,7 @@ use credvault_domain::{
 };
 use prost_types::Timestamp as WireTimestamp;
 
-use crate::proto::v1;
+use credvault_proto::v1;
 
 pub(crate) use app::put_app;
 pub(crate) use audit::{audit_filter, audit_groups};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use credvault_operations::{Call, Context, audit};
 
 use super::frame::{Answer, rpcs};
-use crate::proto::v1;
-use crate::wire;
+use crate::grpc::wire;
+use credvault_proto::v1;
 
 pub(crate) struct Service(pub(crate) Arc<Context>);
 

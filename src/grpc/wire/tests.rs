@@ -153,7 +153,7 @@ fn audit_record(changed: Vec<String>, released: Vec<String>, policies: Vec<Strin
         reason: None,
         policies,
         trace: String::new(),
-        source: None,
+        source_address: None,
     }
 }
 
@@ -192,7 +192,7 @@ fn a_listed_record_takes_no_more_than_is_counted() {
                 purpose: some(),
                 reason: some(),
                 trace: text(bytes),
-                source: some(),
+                source_address: some(),
                 ..audit_record(many(), many(), many())
             },
             |item| audit_event(item).encoded_len(),

@@ -12,8 +12,8 @@ use credvault_store::{KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User};
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
-use crate::proto::v1;
-use crate::wire::struct_of;
+use crate::grpc::wire::struct_of;
+use credvault_proto::v1;
 
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
@@ -176,10 +176,7 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
         ModeKind::Oauth2Code => v1::AuthKind::Oauth2Code,
         ModeKind::Oauth2ClientCredentials => v1::AuthKind::Oauth2ClientCredentials,
     };
-    let schema = |schema: Value| match schema {
-        Value::Object(object) => Some(struct_of(&object)),
-        _ => None,
-    };
+    let schema = |schema: Value| schema.as_object().map(struct_of);
     v1::AuthMode {
         name: name.as_str().to_owned(),
         display_name: mode.display_name.clone(),

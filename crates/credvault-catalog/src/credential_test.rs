@@ -9,7 +9,7 @@ use crate::refusal::RefusalKind;
 
 /// A call that tests a credential, and how its answer is read.
 #[derive(Debug)]
-pub struct Verification {
+pub struct CredentialTest {
     /// The call. It also carries what the mode's own requests carry.
     pub call: Call,
     pub(crate) success: Vec<Condition>,
@@ -20,7 +20,7 @@ pub struct Verification {
     pub(crate) rate_limited: Vec<Condition>,
 }
 
-/// What a verification says about the credential.
+/// What the answer to the test says about the credential.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// The provider accepts the credential.
@@ -33,18 +33,18 @@ pub enum Verdict {
     /// The provider accepts the credential and forbids this call.
     Limited,
     /// The provider rejects the credential.
-    Dead,
+    Refused,
     /// The answer says nothing about the credential.
     Unclear(RefusalKind),
 }
 
-impl Verification {
+impl CredentialTest {
     /// Reads the answer to the call.
     pub fn read(&self, status: u16, body: &Value) -> Verdict {
         if any_holds(&self.rate_limited, status, body) {
-            Verdict::Unclear(RefusalKind::Throttled)
+            Verdict::Unclear(RefusalKind::RateLimited)
         } else if any_holds(&self.rejected, status, body) {
-            Verdict::Dead
+            Verdict::Refused
         } else if any_holds(&self.forbidden, status, body) {
             Verdict::Limited
         } else if is_success(&self.success, status, body) {

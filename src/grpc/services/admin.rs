@@ -12,8 +12,8 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
-use crate::proto::v1;
-use crate::wire;
+use crate::grpc::wire;
+use credvault_proto::v1;
 
 pub(crate) struct Service(pub(crate) Arc<Context>);
 

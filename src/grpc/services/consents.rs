@@ -3,8 +3,8 @@
 use credvault_operations::{Call, consents};
 
 use super::frame::Answer;
-use crate::proto::v1;
-use crate::wire;
+use crate::grpc::wire;
+use credvault_proto::v1;
 
 pub(super) async fn begin_authorization(
     call: &mut Call,

@@ -8,8 +8,8 @@ use super::credential::given_credential;
 use super::{
     account_name, connection_id, etag, external_account_id, labels, optional, owner, provider_id, repeat,
 };
-use crate::proto::v1;
-use crate::wire::value_of;
+use crate::grpc::wire::value_of;
+use credvault_proto::v1;
 
 pub(crate) fn create_connection(request: v1::CreateConnectionRequest) -> Result<Create, Violations> {
     let repeat = repeat(&request.request_id, &request);

@@ -7,8 +7,8 @@ use prost::Message as _;
 
 use super::consents::{begin_authorization, complete_authorization};
 use super::frame::{Answer, rpcs};
-use crate::proto::v1;
-use crate::wire;
+use crate::grpc::wire;
+use credvault_proto::v1;
 
 pub(crate) struct Service(pub(crate) Arc<Context>);
 

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::parse::{optional, printable, repeat, required};
 use super::timestamp;
-use crate::proto::v1;
+use credvault_proto::v1;
 
 /// How many characters a description has at most.
 const MAX_DESCRIPTION: usize = 256;

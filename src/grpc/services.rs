@@ -15,12 +15,12 @@ use std::sync::Arc;
 use credvault_operations::Context;
 use tonic::service::Routes;
 
-use crate::proto::v1::admin_service_server::AdminServiceServer;
-use crate::proto::v1::audit_service_server::AuditServiceServer;
-use crate::proto::v1::connection_service_server::ConnectionServiceServer;
-use crate::proto::v1::vault_service_server::VaultServiceServer;
+use credvault_proto::v1::admin_service_server::AdminServiceServer;
+use credvault_proto::v1::audit_service_server::AuditServiceServer;
+use credvault_proto::v1::connection_service_server::ConnectionServiceServer;
+use credvault_proto::v1::vault_service_server::VaultServiceServer;
 
-pub(crate) use frame::Ticket;
+pub(crate) use frame::Admitted;
 
 use crate::grpc::MAX_REQUEST;
 

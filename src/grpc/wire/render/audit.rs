@@ -4,7 +4,7 @@ use credvault_domain::AuditOutcome;
 use credvault_store::{AuditGroup, AuditRecord, AuditSummary};
 
 use super::timestamp;
-use crate::proto::v1;
+use credvault_proto::v1;
 
 pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
     let AuditRecord {
@@ -25,7 +25,7 @@ pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
         reason,
         policies,
         trace,
-        source,
+        source_address,
     } = record;
     let outcome = match outcome {
         AuditOutcome::Ok => v1::AuditOutcome::Ok,
@@ -50,15 +50,14 @@ pub(crate) fn audit_event(record: AuditRecord) -> v1::AuditEvent {
         reason: reason.unwrap_or_default(),
         policies,
         trace_id: trace,
-        source_address: source.unwrap_or_default(),
+        source_address: source_address.unwrap_or_default(),
     }
 }
 
 pub(crate) fn audit_summary(groups: &[AuditGroup], summary: AuditSummary) -> v1::AuditSummary {
     let AuditSummary { keys, count, first_time, last_time } = summary;
-    let key = |(group, key): (&AuditGroup, String)| match group {
-        AuditGroup::Day => day(&key).unwrap_or(key),
-        _ => key,
+    let key = |(group, key): (&AuditGroup, String)| {
+        if matches!(group, AuditGroup::Day) { day(&key).unwrap_or(key) } else { key }
     };
     v1::AuditSummary {
         keys: groups.iter().zip(keys).map(key).collect(),

@@ -9,8 +9,8 @@ use credvault_store::Selector;
 use secrecy::SecretString;
 
 use super::{connection_id, expected_version, optional, provider_id, repeat, timestamp, version};
-use crate::proto::v1;
-use crate::wire::value_of;
+use crate::grpc::wire::value_of;
+use credvault_proto::v1;
 
 /// How long a credential may be said to live at most.
 const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);

@@ -4,7 +4,7 @@ use credvault_domain::Violations;
 use credvault_operations::tenants::PutApp;
 
 use super::{optional_tenant_id, provider_id, repeat, scopes};
-use crate::proto::v1;
+use credvault_proto::v1;
 
 pub(crate) fn put_app(request: v1::PutOAuthAppRequest) -> Result<PutApp, Violations> {
     let repeat = repeat(&request.request_id, &request);

@@ -12,8 +12,8 @@ use prost_types::Duration as WireDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{connection, owner_of, timestamp};
-use crate::proto::v1;
-use crate::wire::{fetch_error, struct_of};
+use crate::grpc::wire::{fetch_error, struct_of};
+use credvault_proto::v1;
 
 /// A credential as its caller gets it.
 pub(crate) fn credential(credential: Credential) -> v1::Credential {
@@ -68,7 +68,7 @@ pub(crate) fn tested_connection(tested: Tested) -> v1::TestConnectionResponse {
     let outcome = match tested.verdict {
         Verdict::Works { .. } => v1::TestOutcome::Works,
         Verdict::Limited | Verdict::Unclear(_) => v1::TestOutcome::Limited,
-        Verdict::Dead => v1::TestOutcome::Refused,
+        Verdict::Refused => v1::TestOutcome::Refused,
     };
     v1::TestConnectionResponse {
         outcome: outcome.into(),

@@ -5,7 +5,7 @@ use credvault_store::{AuditFilter, AuditGroup};
 use prost_types::Timestamp as WireTimestamp;
 
 use super::{optional, timestamp};
-use crate::proto::v1;
+use credvault_proto::v1;
 
 pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilter, Violations> {
     let Some(filter) = filter else { return Ok(AuditFilter::default()) };
