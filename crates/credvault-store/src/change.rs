@@ -61,11 +61,22 @@ pub(crate) struct Change<'a> {
     pub(crate) tx: DatabaseTransaction,
     pub(crate) now: Timestamp,
     tenant: TenantId,
-    keys: Option<TenantKeys>,
+    keys: Keys,
     request: Option<Request<'a>>,
     records: Vec<AuditEvent>,
+    /// A record that stands in another tenant's log.
+    record_elsewhere: Option<AuditEvent>,
     feed: Vec<FeedRow>,
     events: Vec<NewEvent>,
+}
+
+/// What a change has of its tenant's keys.
+enum Keys {
+    /// It was begun without them, for it seals and opens nothing.
+    Unasked,
+    /// The newest does not unwrap, so nothing under it opens.
+    Broken,
+    Open(TenantKeys),
 }
 
 /// What a caller's change has beside one of the vault's own.
@@ -110,7 +121,7 @@ impl Store {
             }
             None => None,
         };
-        let mut change = self.in_transaction(tx, scope.tenant(), Some(keys));
+        let mut change = self.in_transaction(tx, scope.tenant(), Keys::Open(keys));
         change.request = Some(Request::new(write, prior));
         Ok((change, state))
     }
@@ -123,7 +134,8 @@ impl Store {
         write: &'a Write,
     ) -> Result<Change<'a>, Error> {
         let tx = begin_write(&self.writer(), self.database(), scope.tenant()).await?;
-        let mut change = self.in_transaction(tx, scope.tenant(), Some(TenantKeys::of_new_tenant(key)));
+        let keys = Keys::Open(TenantKeys::of_new_tenant(key));
+        let mut change = self.in_transaction(tx, scope.tenant(), keys);
         change.request = Some(Request::new(write, None));
         Ok(change)
     }
@@ -131,7 +143,7 @@ impl Store {
     /// Begins a change that the vault makes by itself and that seals nothing.
     pub(crate) async fn own_change(&self, tenant: &TenantId) -> Result<Change<'_>, Error> {
         let tx = begin_write(&self.writer(), self.database(), tenant).await?;
-        Ok(self.in_transaction(tx, tenant, None))
+        Ok(self.in_transaction(tx, tenant, Keys::Unasked))
     }
 
     /// Begins a change that the vault makes by itself, with the tenant's keys and its state.
@@ -140,7 +152,21 @@ impl Store {
         tenant: &TenantId,
     ) -> Result<(Change<'_>, TenantState), Error> {
         let (tx, keys, state) = self.begin_change(tenant).await?;
-        Ok((self.in_transaction(tx, tenant, Some(keys)), state))
+        Ok((self.in_transaction(tx, tenant, Keys::Open(keys)), state))
+    }
+
+    /// Begins a change that the vault makes by itself about values that may not open. It also begins if the tenant's own key
+    /// does not unwrap; then [`Change::keys`] says so.
+    pub(crate) async fn own_opening_change(&self, tenant: &TenantId) -> Result<Change<'_>, Error> {
+        match self.own_sealing_change(tenant).await {
+            Ok((change, _)) => Ok(change),
+            Err(Error::Integrity) => {
+                let mut change = self.own_change(tenant).await?;
+                change.keys = Keys::Broken;
+                Ok(change)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn begin_change(
@@ -150,12 +176,7 @@ impl Store {
         self.begin_with_keys(&self.writer(), Access::Write, tenant).await
     }
 
-    fn in_transaction(
-        &self,
-        tx: DatabaseTransaction,
-        tenant: &TenantId,
-        keys: Option<TenantKeys>,
-    ) -> Change<'_> {
+    fn in_transaction(&self, tx: DatabaseTransaction, tenant: &TenantId, keys: Keys) -> Change<'_> {
         Change {
             store: self,
             tx,
@@ -164,6 +185,7 @@ impl Store {
             keys,
             request: None,
             records: Vec::new(),
+            record_elsewhere: None,
             feed: Vec::new(),
             events: Vec::new(),
         }
@@ -178,9 +200,16 @@ impl Change<'_> {
     /// The tenant's keys.
     ///
     /// # Errors
-    /// [`Error::Integrity`] in a change that was begun without them.
+    /// [`Error::Integrity`] if the newest does not unwrap. A change that was begun without keys has none.
     pub(crate) fn keys(&self) -> Result<&TenantKeys, Error> {
-        self.keys.as_ref().ok_or(Error::Integrity)
+        match &self.keys {
+            Keys::Open(keys) => Ok(keys),
+            Keys::Broken => Err(Error::Integrity),
+            Keys::Unasked => {
+                debug_assert!(false, "this change was begun without keys");
+                Err(Error::State("the vault's change was begun without keys"))
+            }
+        }
     }
 
     /// The key that new values are sealed under.
@@ -241,9 +270,15 @@ impl Change<'_> {
         self.events.push(event);
     }
 
-    /// Adds an audit record of what the vault does by itself.
+    /// Adds an audit record of what the vault does by itself, for the log of this change's tenant.
     pub(crate) fn record(&mut self, record: AuditEvent) {
         self.records.push(record);
+    }
+
+    /// Adds the audit record of a webhook that an app's key signs: what was seen is remembered where the app lives, and
+    /// recorded where its connection does.
+    pub(crate) fn record_elsewhere(&mut self, record: AuditEvent) {
+        self.record_elsewhere = Some(record);
     }
 
     /// Makes everything durable, in one commit. A repetition leaves its audit record and nothing else.
@@ -263,16 +298,16 @@ impl Change<'_> {
         Ok(Recorded::durable(value))
     }
 
-    /// Each tenant's records in a transaction that works for that tenant: a delivery that an app's key signs is remembered
-    /// where the app lives and recorded where its connection does.
     async fn insert_records(&self) -> Result<(), DbErr> {
-        let (own, others): (Vec<_>, Vec<_>) =
-            self.records.iter().partition(|record| record.tenant == self.tenant);
-        if !own.is_empty() {
-            let rows = own.into_iter().map(active);
+        // PostgreSQL refuses it, too.
+        if self.records.iter().any(|record| record.tenant != self.tenant) {
+            return Err(DbErr::Custom("an audit record is of another tenant than its change".to_owned()));
+        }
+        if !self.records.is_empty() {
+            let rows = self.records.iter().map(active);
             audit_event::Entity::insert_many(rows).exec_without_returning(&self.tx).await?;
         }
-        for record in others {
+        if let Some(record) = &self.record_elsewhere {
             set_tenant(&self.tx, self.store.database(), &record.tenant).await?;
             audit_event::Entity::insert(active(record)).exec_without_returning(&self.tx).await?;
         }
@@ -287,6 +322,7 @@ impl Change<'_> {
 
     /// Makes a piece of preparatory work durable, which no caller sees: rows that hang on what the change will remove.
     pub(crate) async fn commit_preparation(self) -> Result<(), Error> {
+        debug_assert!(self.records.is_empty() && self.feed.is_empty() && self.events.is_empty());
         Ok(self.tx.commit().await?)
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod settings;
 
+pub(crate) mod broken_keys;
 pub(crate) mod connect;
 pub(crate) mod file;
 pub(crate) mod open_error;

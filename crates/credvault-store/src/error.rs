@@ -124,8 +124,9 @@ pub enum Error {
     RequestIdReused,
     /// A stored value is not what was stored.
     #[error(
-        "a stored value does not open; it was altered outside of the vault. PutCredential with config stores a \
-         connection's anew, PutOAuthApp an app's, PutEventEndpoint with rotate_secret an endpoint's"
+        "a stored value does not open; it was altered outside of the vault. PutCredential with config replaces a \
+         connection's; DeleteOAuthApp and then PutOAuthApp an app's; DeleteEventEndpoint and then PutEventEndpoint an \
+         endpoint's"
     )]
     Integrity,
     /// A value is larger than what can be sealed.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
+use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::Connections;
 use crate::database::file::Held;
 use crate::database::liveness::Liveness;
@@ -38,6 +39,10 @@ pub(crate) struct Inner {
     pub(crate) liveness: Liveness,
     pub(crate) quotas: Quotas,
     pub(crate) running_claims: Arc<Mutex<HashSet<Uuid>>>,
+    /// Random, made anew whenever the database is opened.
+    pub(crate) process: Uuid,
+    /// Wrapped keys that did not unwrap.
+    pub(crate) broken_keys: BrokenKeys,
     /// SQLite's file, until the store is closed.
     pub(crate) file: Mutex<Option<Held>>,
 }
@@ -111,6 +116,14 @@ impl Store {
     /// is due.
     pub(crate) fn refreshing(&self) -> &Turns {
         &self.inner.refreshing
+    }
+
+    pub(crate) fn process(&self) -> Uuid {
+        self.inner.process
+    }
+
+    pub(crate) fn broken_keys(&self) -> &BrokenKeys {
+        &self.inner.broken_keys
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {

@@ -94,7 +94,11 @@ impl Store {
             Ok(()) => {
                 event.id = self.new_id()?;
                 event.time = change.now;
-                change.record(event);
+                if event.tenant == *change.tenant() {
+                    change.record(event);
+                } else {
+                    change.record_elsewhere(event);
+                }
                 change.commit(true).await
             }
             Err(error) if violates(&error, index, column) => {

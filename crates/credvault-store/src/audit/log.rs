@@ -81,7 +81,7 @@ impl AuditLog {
     pub(crate) async fn append(&self, events: Vec<AuditEvent>, used: Vec<Used>) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
         let jobs = self.jobs.lock().ok().and_then(|jobs| jobs.clone()).ok_or(Error::AuditUnavailable)?;
-        // Handed over without waiting: from here on the record is written even if the caller goes away.
+        // Handed over without waiting. If this wait ends first, the caller was not told of a record, and there is none.
         jobs.try_send(Job { events, used, done }).map_err(|_| Error::AuditUnavailable)?;
         match tokio::time::timeout(self.timeout, written).await {
             Ok(Ok(true)) => Ok(()),

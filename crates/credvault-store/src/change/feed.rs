@@ -21,6 +21,8 @@ use crate::{Database, Error, Store};
 
 /// How long rows of the feed are kept.
 pub(crate) const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a reader may stay away. Shorter than the rows are kept, for they carry the times of replicas' clocks.
+const MAX_AWAY: Duration = Duration::from_secs(6 * 24 * 3600);
 
 /// What a row of the feed says of its subject.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +110,9 @@ pub struct FeedRow {
 pub struct FeedPosition {
     transaction: i64,
     number: i64,
-    /// When the feed was read up to here.
+    /// Which database it is of: see [`Feed::identity`].
+    database: i64,
+    /// When the reader had all rows up to here.
     time: Timestamp,
 }
 
@@ -119,6 +123,9 @@ pub struct FeedPage {
     pub rows: Vec<FeedRow>,
     /// Where to read on.
     pub position: FeedPosition,
+    /// Whether these are all: nothing that was committed before the call is missing. Otherwise there are more than `limit`,
+    /// or some wait until an older transaction has ended.
+    pub is_complete: bool,
 }
 
 /// The reader of the change feed.
@@ -141,9 +148,10 @@ impl Feed<'_> {
     /// The database fails.
     pub async fn end(&self, scope: &TenantScope) -> Result<FeedPosition, Error> {
         let reading = self.store.read(scope).await?;
-        let (horizon, _) = self.horizon();
+        let (database, time) = (self.identity(&reading.tx).await?, self.store.now());
         let sql = format!(
-            "SELECT {horizon} - 1 AS txid, COALESCE(max(seq), 0) AS seq FROM changes WHERE tenant_id = $1"
+            "SELECT {} - 1 AS txid, COALESCE(max(seq), 0) AS seq FROM changes WHERE tenant_id = $1",
+            self.horizon()
         );
         let row = self.rows(&reading.tx, &sql, [scope.tenant().as_str().into()]).await?;
         let row = row.first().ok_or(Error::Integrity)?;
@@ -152,12 +160,12 @@ impl Feed<'_> {
             Database::Postgres => i64::MAX,
             Database::Sqlite => row.try_get("", "seq")?,
         };
-        Ok(FeedPosition { transaction: row.try_get("", "txid")?, number, time: self.store.now() })
+        Ok(FeedPosition { transaction: row.try_get("", "txid")?, number, database, time })
     }
 
-    /// At most `limit` rows of the tenant after a position. `None` if the position tells nothing: it is older than the
-    /// feed's memory of a week, or of another database, for instance of the one that this one was restored from. Then
-    /// read everything anew, and go on from [`Feed::end`].
+    /// At most `limit` rows of the tenant after a position. `None` if the position tells nothing: the reader has not had all
+    /// rows for six days, or it is of another database, for instance of the one that this one was restored from. Then read
+    /// everything anew, and go on from [`Feed::end`].
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
@@ -168,43 +176,59 @@ impl Feed<'_> {
         limit: u32,
     ) -> Result<Option<FeedPage>, Error> {
         let reading = self.store.read(scope).await?;
-        let (now, (horizon, newest)) = (self.store.now(), self.horizon());
-        let known = format!("SELECT count(*) AS known FROM (SELECT {newest} AS newest) n WHERE newest > $1");
-        let known = self.rows(&reading.tx, &known, [position.transaction.into()]).await?;
-        let known = known.first().ok_or(Error::Integrity)?.try_get::<i64>("", "known")? > 0;
-        if !known || position.time.after(FEED_MEMORY) < now {
+        let (tenant, now, horizon) = (scope.tenant().as_str(), self.store.now(), self.horizon());
+        if self.identity(&reading.tx).await? != position.database || position.time.after(MAX_AWAY) < now {
             return Ok(None);
         }
+        // Asked before the rows: what commits in between is either among them or was not there when the call began.
+        let waiting =
+            format!("SELECT 1 AS one FROM changes WHERE tenant_id = $1 AND txid >= {horizon} LIMIT 1");
+        let waiting = !self.rows(&reading.tx, &waiting, [tenant.into()]).await?.is_empty();
         let sql = format!(
             "SELECT txid, seq, connection_id, provider, endpoint_id, kind, version, time FROM changes
              WHERE tenant_id = $1 AND (txid, seq) > ($2, $3) AND txid < {horizon}
              ORDER BY txid, seq LIMIT $4"
         );
-        let values = [
-            scope.tenant().as_str().into(),
-            position.transaction.into(),
-            position.number.into(),
-            i64::from(limit).into(),
-        ];
-        let mut page = FeedPage { rows: Vec::new(), position: FeedPosition { time: now, ..position } };
-        for row in self.rows(&reading.tx, &sql, values).await? {
+        let values =
+            [tenant.into(), position.transaction.into(), position.number.into(), i64::from(limit).into()];
+        let rows = self.rows(&reading.tx, &sql, values).await?;
+        let is_complete = !waiting && u32::try_from(rows.len()).is_ok_and(|count| count < limit);
+        let mut page = FeedPage { rows: Vec::with_capacity(rows.len()), position, is_complete };
+        for row in rows {
             page.position.transaction = row.try_get("", "txid")?;
             page.position.number = row.try_get("", "seq")?;
             page.rows.push(feed_row(&row)?);
         }
+        if is_complete {
+            page.position.time = now;
+        }
         Ok(Some(page))
     }
 
-    /// The oldest transaction in progress, and the next one, in SQL.
-    fn horizon(&self) -> (&'static str, &'static str) {
+    /// The oldest transaction in progress, in SQL.
+    fn horizon(&self) -> &'static str {
         match self.store.database() {
-            Database::Postgres => (
-                "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-                "pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
-            ),
+            Database::Postgres => "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
             // Every row has transaction 0 there.
-            Database::Sqlite => ("1", "1"),
+            Database::Sqlite => "1",
         }
+    }
+
+    /// What tells this database from others whose transactions have the same numbers. PostgreSQL: the cluster; its timeline,
+    /// which a failover and a recovery to an earlier time change; the database and the table, which a restored dump makes
+    /// anew. SQLite has nothing of the kind, but only one process has its file open: that one.
+    async fn identity(&self, tx: &DatabaseTransaction) -> Result<i64, Error> {
+        if self.store.database() == Database::Sqlite {
+            let (high, _) = self.store.process().as_u64_pair();
+            return Ok(i64::from_ne_bytes(high.to_ne_bytes()));
+        }
+        let sql = "SELECT hashtextextended(concat_ws('/',
+                (SELECT system_identifier FROM pg_control_system()),
+                substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
+                (SELECT oid FROM pg_database WHERE datname = current_database()),
+                'credvault.changes'::regclass::oid), 0) AS identity";
+        let rows = self.rows(tx, sql, []).await?;
+        Ok(rows.first().ok_or(Error::Integrity)?.try_get("", "identity")?)
     }
 
     async fn rows(

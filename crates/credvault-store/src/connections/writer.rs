@@ -140,8 +140,9 @@ pub(crate) async fn delete_for_good(change: &mut Change<'_>, rows: &[Model]) -> 
         .filter(these)
         .exec(&change.tx)
         .await?;
-    for row in rows.iter().filter(|row| row.delete_time.is_none()) {
-        record(change, row, ChangeKind::Deleted, None);
+    for row in rows {
+        let was_served = row.delete_time.is_none();
+        record(change, row, if was_served { ChangeKind::Deleted } else { ChangeKind::Updated }, None);
     }
     Ok(())
 }

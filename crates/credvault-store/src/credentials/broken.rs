@@ -34,7 +34,7 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn broken(&self, key: &ConnectionKey, event: &AuditEvent) -> Result<(), Error> {
-        let (mut change, _) = self.own_sealing_change(&key.tenant).await?;
+        let mut change = self.own_opening_change(&key.tenant).await?;
         let model = locked_at(&change.tx, key).await?;
         let mut event = event.clone();
         event.connection = Some(key.connection);
@@ -43,7 +43,10 @@ impl Store {
         // It may have been the app's secret, or what is kept for a revocation: that is not the connection's fault.
         let own = match model.as_ref().filter(|model| model.current_version > 0) {
             Some(model) => {
-                let opened = open_current(&change.tx, change.keys()?, model).await;
+                let opened = match change.keys() {
+                    Ok(keys) => open_current(&change.tx, keys, model).await.map(drop),
+                    Err(error) => Err(error),
+                };
                 matches!(opened, Err(Error::Integrity))
             }
             None => false,

@@ -73,7 +73,9 @@ async fn initialise(
     clock: &dyn Clock,
 ) -> Result<(), OpenError> {
     let (platform, now) = (TenantId::platform(), clock.now().micros());
+    // Before the transaction: the root key may be in a key manager on the network.
     let wrapped = keyring.generate(&platform, 1).await?;
+    let check_value = keyring.root().check_value(keyring.random())?;
     let tx = begin_write(db, database, &platform).await?;
     // Looked up together: another replica may have made both a moment ago, and then its root key decides.
     let known = tenant::Entity::find_by_id(platform.as_str()).one(&tx).await?.is_some();
@@ -85,7 +87,7 @@ async fn initialise(
         root_id: Set(i64::from(keyring.root().id())),
         kind: Set(kind.to_owned()),
         kdf: Set(parameters.map(ToString::to_string)),
-        check_value: Set(keyring.root().check_value(keyring.random())?),
+        check_value: Set(check_value),
         create_time: Set(now),
     };
     root.insert(&tx).await.map_err(Error::from)?;

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::audit::log::AuditLog;
 use crate::connections::quota::Quotas;
+use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::{self, Connections};
 use crate::database::liveness::Liveness;
 use crate::database::open_error::{OpenError, within};
@@ -70,6 +71,8 @@ impl Store {
             liveness,
             quotas: Quotas::default(),
             running_claims: Arc::default(),
+            process: name,
+            broken_keys: BrokenKeys::default(),
             file: Mutex::new(file),
         };
         Ok(Self::from_inner(inner))

@@ -15,7 +15,6 @@ use crate::{Error, Store};
 
 /// How often a transaction begins anew because the tenant's keys have changed meanwhile.
 const ATTEMPTS: u32 = 8;
-
 /// The keys of a tenant that this process can use, the newest first. There is at least one.
 #[derive(Clone, Debug)]
 pub(crate) struct TenantKeys {
@@ -83,6 +82,7 @@ impl Store {
         for (version, wrapped) in &stored.wrapped {
             match unwrapped.iter().find(|known| known.version == *version && known.wrapped == *wrapped) {
                 Some(known) => keys.extend(known.key.clone()),
+                None if !keys.is_empty() && self.broken_keys().has(tenant, *version, wrapped) => {}
                 None => keys.push(self.keyring().remembered(tenant, *version, wrapped)?),
             }
         }
@@ -97,6 +97,7 @@ impl Store {
             let key = match self.keyring().unwrap(tenant, version, &wrapped).await {
                 Ok(key) => Some(key),
                 Err(credvault_crypto::Error::Integrity) => {
+                    self.broken_keys().add(tenant, version, &wrapped);
                     alarm(tenant, "tenant_key", [0; 16]);
                     if all.is_empty() {
                         return Err(Error::Integrity);

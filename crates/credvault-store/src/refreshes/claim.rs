@@ -186,7 +186,7 @@ impl Refreshes<'_> {
             row.retry_time.zip(row.unsettled_time).map_or(0, |(retry, since)| now - retry.max(since));
         let unsettled_time = row.unsettled_time.map(|since| since.saturating_add(unasked.max(0)));
         if !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now)) {
-            give_up(&mut change, key, model, row).await?;
+            give_up(&mut change, key, model, row, now).await?;
             return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
         let unsettled_time = unsettled_time.or(uncertain.then_some(now));

@@ -101,7 +101,7 @@ pub(crate) async fn reconsider(change: &Change<'_>, row: refresh::Model) -> Resu
     let mut row = row.into_active_model();
     row.due_time = Set(Some(next));
     row.retry_time = Set(Some(next));
-    row.unsettled_time = Set(Some(now));
+    row.unsettled_time = Set(Some(change.store.database_time(&change.tx).await?));
     row.update(&change.tx).await?;
     Ok(())
 }

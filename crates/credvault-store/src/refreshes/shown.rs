@@ -23,13 +23,14 @@ pub(super) async fn give_up(
     key: &ConnectionKey,
     model: connection::Model,
     row: refresh::Model,
+    database_time: i64,
 ) -> Result<(), Error> {
     let (generation, marked, unsettled_time) = (row.generation, row.marked, row.unsettled_time);
     let uncertain = row.state != IDLE;
     let mut row = idle(row, generation, None);
     row.state = Set(if uncertain { UNCERTAIN } else { IDLE }.to_owned());
     row.marked = Set(marked);
-    row.unsettled_time = Set(unsettled_time.or(Some(change.now.micros())));
+    row.unsettled_time = Set(unsettled_time.or(Some(database_time)));
     row.update(&change.tx).await?;
     let mut record = change.store.own_event(&key.tenant, Action::RefreshConnection)?;
     record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();

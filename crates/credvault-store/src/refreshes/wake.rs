@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault_domain::{ProviderId, TenantId};
+use credvault_domain::{ConnectionId, ProviderId, TenantId};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Refreshes;
 use crate::Error;
+use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::entity::refresh::{Column, Entity};
 use crate::refreshes::row::IN_FLIGHT;
 
@@ -62,8 +63,8 @@ impl Refreshes<'_> {
     }
 
     async fn wake(&self, tenant: &TenantId, provider: &ProviderId, ids: Vec<Uuid>) -> Result<(), Error> {
-        let tx = self.store.begin_bookkeeping(tenant).await?;
-        let now = self.store.now().micros();
+        let mut change = self.store.own_change(tenant).await?;
+        let now = change.now.micros();
         // What is in progress is due by its lease, and its end says what comes next.
         let under_way = Expr::col(Column::State).eq(IN_FLIGHT);
         let due: Expr = Expr::case(under_way, Expr::col(Column::DueTime)).finally(Expr::value(now)).into();
@@ -73,12 +74,18 @@ impl Refreshes<'_> {
             .col_expr(Column::Pause, Expr::value(None::<String>))
             .col_expr(Column::PauseApp, Expr::value(None::<String>))
             .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::ConnectionId.is_in(ids))
+            .filter(Column::ConnectionId.is_in(ids.iter().copied()))
             // Since they were found, some may have been renewed, or wait for something else.
             .filter(waiting(provider))
-            .exec(&tx)
+            .exec(&change.tx)
             .await?;
-        Ok(tx.commit().await?)
+        // A fetch said until now that it is no use to ask before the pause is over.
+        for id in ids {
+            let subject = ChangeSubject::Connection(ConnectionId::from_uuid(id));
+            change.record_change(subject, ChangeKind::Updated, None);
+        }
+        let _ = change.commit(()).await?;
+        Ok(())
     }
 }
 

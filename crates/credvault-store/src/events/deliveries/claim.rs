@@ -35,7 +35,7 @@ impl EventDeliveries<'_> {
     /// # Errors
     /// A secret does not open, or the database fails.
     pub async fn claim(&self, key: &EndpointKey) -> Result<Option<(EventTarget, Vec<ClaimedEvent>)>, Error> {
-        let (change, _) = self.store.own_sealing_change(&key.tenant).await?;
+        let change = self.store.own_opening_change(&key.tenant).await?;
         let (tx, now) = (&change.tx, change.now);
         let Some(endpoint) = event_endpoint::Entity::find_by_id(key.row_id()).one(tx).await? else {
             return Ok(None);
@@ -65,7 +65,7 @@ impl EventDeliveries<'_> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let target = match opened(&key.tenant, change.keys()?, &endpoint, now) {
+        let target = match change.keys().and_then(|keys| opened(&key.tenant, keys, &endpoint, now)) {
             Err(Error::Integrity) => {
                 self.rest_broken(change, key).await?;
                 return Err(Error::Integrity);
