@@ -32,7 +32,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::telemetry;
 
-/// How long refreshes in progress may take to be answered and stored before the program ends.
+/// How long calls without a caller, and refreshes in progress, may take to end and be stored before the program ends.
 const STORE_TIMEOUT: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() + 5);
 /// The most open connections on the port for browsers; further ones are closed.
 const MAX_PUBLIC_CONNECTIONS: usize = 1024;
@@ -54,6 +54,7 @@ pub struct Instance {
     health: HealthReporter,
     store: Store,
     broker: Broker,
+    context: Arc<Context>,
 }
 
 impl Instance {
@@ -109,7 +110,7 @@ impl Instance {
 
     /// Stops: the vault is no longer ready, calls in progress finish within `server.drain_seconds`, then all jobs end.
     pub async fn stop(self) {
-        let Self { serving, jobs, ends, health, store, broker, .. } = self;
+        let Self { serving, jobs, ends, health, store, broker, context, .. } = self;
         tracing::info!("stopping; calls in progress may finish");
         for name in http::SERVICES {
             health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
@@ -121,8 +122,12 @@ impl Instance {
         ends.drained.cancel();
         jobs.ended().await;
         // The tokens that a provider has given must be stored: nothing else has them.
-        if tokio::time::timeout(STORE_TIMEOUT, broker.refresher().finish()).await.is_err() {
-            tracing::error!("refreshes were still in progress; their outcome is unknown now");
+        let finishing = async {
+            context.finish().await;
+            broker.refresher().finish().await;
+        };
+        if tokio::time::timeout(STORE_TIMEOUT, finishing).await.is_err() {
+            tracing::error!("calls or refreshes were still in progress; their outcome is unknown now");
         }
         store.close().await;
         tracing::info!("stopped");
@@ -191,7 +196,7 @@ impl Assembled {
         let (ends, ready) = (Ends::default(), Ready::default());
         let serving = tokio::spawn(server.run(ends.stopping.clone(), settings.server.drain));
         let admin_routes = http::admin_router(metrics.clone(), health_service, ready.clone());
-        let (store, broker) = (shared.store.clone(), shared.broker.clone());
+        let Shared { store, broker, context, .. } = shared.clone();
         let public_routes =
             settings.public.url.as_deref().map(|url| http::public_router(Arc::clone(&shared.context), url));
         let per_address = settings.public.connections_per_address;
@@ -216,7 +221,18 @@ impl Assembled {
             public_address = Some(address);
         }
         tracing::info!(%address, %admin_address, public_address = public_address.map(tracing::field::display), "serving");
-        Ok(Instance { address, admin_address, public_address, serving, jobs, ends, health, store, broker })
+        Ok(Instance {
+            address,
+            admin_address,
+            public_address,
+            serving,
+            jobs,
+            ends,
+            health,
+            store,
+            broker,
+            context,
+        })
     }
 }
 

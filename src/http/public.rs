@@ -134,7 +134,7 @@ async fn returned(
     let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
     port.show(match port.browsers.returned(&page, &browser).await {
         Ok(returned) => page_of_returned(returned),
-        Err(refusal) => page_of_refusal(&refusal),
+        Err(refused) => page_of_refusal(&refused.refusal),
     })
 }
 
@@ -220,9 +220,9 @@ fn page_of_connected(provider: &str) -> Page {
 }
 
 impl Port {
-    /// Does something to its end, even if the window is closed meanwhile: a code is spent once it was sent.
+    /// Does something to its end, even if the window is closed meanwhile.
     async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Response {
-        match tokio::spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
+        match self.browsers.spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
             Next::Page(page) => self.show(page),
             Next::Returned(page) => see_other(&format!("/oauth/return/{page}")),
         }

@@ -1,14 +1,16 @@
 //! The frame of a call: who asks, for which tenant, about what, until when, and what the audit log says of it. Calls over
-//! gRPC, requests of browsers and the vault's own work all run in it.
+//! gRPC are made by [`run()`] from begin to end. The steps of browsers and the vault's own work have a [`Call`], too: they
+//! ask policy and write their records through it, but end in their own way.
 //!
 //! What the frame keeps:
 //!
-//! - no change without permission: [`Call::write`] takes a [`Permit`](crate::Permit), which only [`Call::permit`], [`Call::connection`],
-//!   [`Call::administer`] and [`Call::permit_catalog`] give;
+//! - no change without permission: [`Call::write`] takes a [`Permit`](crate::Permit), which only the methods in
+//!   `call/permission.rs` give;
 //! - no answer without permission and record: an operation returns a [`Recorded`](crate::Recorded), which only the store makes, of a
 //!   permission and an audit record;
-//! - no refusal without record: [`run()`] makes it, with the subject that the operation has set by then;
-//! - no half a change: [`run()`] drives an operation to its end, even if its caller has gone.
+//! - no refused call without record: [`run()`] makes it, with the subject that the operation has set by then;
+//! - no half a change: [`run()`] drives an operation to its end, even if its caller has gone, and a vault that stops waits
+//!   for it.
 //!
 //! # A forgotten permission does not compile
 //!
@@ -185,6 +187,7 @@ impl Call {
     }
 
     /// What the vault does by itself for a tenant, within `time`.
+    #[expect(clippy::disallowed_methods, reason = "the frame of the vault's own work")]
     pub(crate) fn of_vault(context: &Arc<Context>, action: Action, tenant: TenantId, time: Duration) -> Self {
         let verified = VerifiedTenant { tenant: tenant.clone(), user: None, source: TenantSource::None };
         let caller = Caller {

@@ -51,7 +51,6 @@ pub async fn begin(call: &mut Call, begin: Begin) -> Result<Recorded<BegunConsen
 }
 
 /// A consent to complete: with what the provider sent the browser back with.
-#[derive(Debug)]
 pub struct Complete {
     /// What the vault's own callback has kept; empty if the caller has a callback of its own.
     pub result: String,
@@ -60,6 +59,8 @@ pub struct Complete {
     /// What stands for the browser or session.
     pub session: Parsed<Option<String>>,
 }
+
+crate::debug_without_content!(Complete);
 
 /// `CompleteAuthorization`.
 ///

@@ -25,6 +25,18 @@
 //!
 //! Policies are asked about the items of a list, too: `Call::shown`.
 
+/// Implements `Debug` for types that hold secrets: their names, and nothing of their content.
+macro_rules! debug_without_content {
+    ($($type:ident),* $(,)?) => {$(
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+pub(crate) use debug_without_content;
+
 pub mod call;
 mod limits;
 mod paging;

@@ -21,7 +21,6 @@ const UNCONFIRMED: &str = "it is signed for the app, and the provider has not co
 const ANY_ACCOUNT: &str = "it is signed for the app; find out whose account it is about before you act on it";
 
 /// A delivery as it arrived.
-#[derive(Debug)]
 pub struct Received {
     /// The connection that it is for, as its receiver supposes.
     pub connection: ConnectionId,
@@ -36,6 +35,8 @@ pub struct Received {
     /// The body's bytes, untouched.
     pub body: Vec<u8>,
 }
+
+crate::debug_without_content!(Received);
 
 /// What a delivery is.
 #[derive(Clone, PartialEq, Eq, Debug)]

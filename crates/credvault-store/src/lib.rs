@@ -82,3 +82,4 @@ pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use tenants::new_app::NewApp;
 pub use tenants::users::{User, Users};
+pub use weights::weight_in_credential;

@@ -45,18 +45,22 @@ fn json(value: &Value) -> usize {
         }
 }
 
+/// What a fetched credential says of its connection.
+pub fn weight_in_credential(connection: &Connection) -> usize {
+    let config = &connection.config;
+    let config: usize = config.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum();
+    let words =
+        [connection.provider.as_str(), connection.account_name.as_str(), connection.auth_mode.as_str()];
+    FIXED + config + texts(words) + texts(connection.owner.user().map(|user| user.as_str()))
+}
+
 impl Weighed for Connection {
     fn weight(&self) -> usize {
-        let config: usize = self.config.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum();
         let labels: usize =
             self.labels.iter().map(|(name, value)| name.len() + value.len() + 2 * FRAME).sum();
-        let words = [self.provider.as_str(), self.account_name.as_str(), self.auth_mode.as_str()];
         let ids = [&self.external_account_id, &self.found_account_id, &self.confirmed_account_id];
-        FIXED
-            + config
+        weight_in_credential(self)
             + labels
-            + texts(words)
-            + texts(self.owner.user().map(|user| user.as_str()))
             + self.error.as_ref().map_or(0, |error| error.reason.len() + optional(error.code.as_ref()))
             + ids.into_iter().map(|id| optional(id.as_ref())).sum::<usize>()
             + map(&self.confirmed_settings)

@@ -9,6 +9,9 @@ use credvault_catalog::{Catalog, Mode};
 use credvault_domain::{AuthMode, Clock, ProviderId, Random, Timestamp, TraceId};
 use credvault_identity::Identity;
 use credvault_store::Store;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::Refusal;
 use crate::limits::{Limits, RateSettings};
@@ -48,6 +51,7 @@ pub struct Context {
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
     pub(super) identity: Arc<Identity>,
+    tasks: TaskTracker,
 }
 
 impl fmt::Debug for Context {
@@ -61,8 +65,33 @@ impl Context {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, identity, catalog, broker, clock, random, rates, cache_duration, return_origins } =
             parts;
-        let limits = Limits::new(rates);
-        Self { store, catalog, broker, clock, random, limits, cache_duration, return_origins, identity }
+        let (limits, tasks) = (Limits::new(rates), TaskTracker::new());
+        Self {
+            store,
+            catalog,
+            broker,
+            clock,
+            random,
+            limits,
+            cache_duration,
+            return_origins,
+            identity,
+            tasks,
+        }
+    }
+
+    /// Runs work in a task of its own, to its end even if its caller goes away: a code is spent once it was sent.
+    pub(crate) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(work.in_current_span())
+    }
+
+    /// Waits until all work has ended whose caller has gone. Call it once no calls arrive any more.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Forgets the counts of services and tenants that have not called for a while.

@@ -1,4 +1,4 @@
-//! Permission: the only place that asks policy, and so the only one that gives a [`Permit`].
+//! Permission: policy is asked here and, about the items of lists, in `list.rs`. Only this file gives a [`Permit`].
 
 use std::sync::Arc;
 
@@ -38,8 +38,7 @@ impl Call {
     /// Policy does not permit it.
     pub fn permit(&self, scope: &TenantScope, facts: Facts<'_>) -> Result<Permit, Refusal> {
         if self.origin == Origin::Vault {
-            let (_, permit) = self.context.identity.own_work(scope.tenant().clone());
-            return Ok(permit);
+            return Ok(self.permit_own_work(scope));
         }
         Ok(self.context.identity.authorize(&self.caller, self.action, scope.tenant(), facts)?)
     }
@@ -86,6 +85,11 @@ impl Call {
     /// The permission for a change that this very request has made before, and whose subject is gone: policy was asked then,
     /// and the store changes nothing, but answers from its memory of the first request.
     pub(crate) fn permit_repetition(&self, scope: &TenantScope) -> Permit {
+        self.permit_own_work(scope)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the vault's own work, and what was permitted before")]
+    fn permit_own_work(&self, scope: &TenantScope) -> Permit {
         let (_, permit) = self.context.identity.own_work(scope.tenant().clone());
         permit
     }

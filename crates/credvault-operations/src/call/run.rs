@@ -1,11 +1,11 @@
 //! Runs an operation to its end, in a task of its own, so that a caller who hangs up does not cut a change in half.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use credvault_store::Recorded;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tracing::Instrument as _;
 
 use super::{Call, LONGEST_WORK, answer_room, record_refusal};
 use crate::Refusal;
@@ -14,7 +14,7 @@ use crate::room::Share;
 /// An answer that may be sent.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// The answer, with its record.
+    /// The answer, whose record is durable.
     pub answer: T,
     /// What it has of the room for answers: to be held until the answer was sent.
     pub share: Option<Share>,
@@ -56,26 +56,23 @@ where
     T: Send + 'static,
     F: for<'a> FnOnce(&'a mut Call) -> BoxFuture<'a, Result<Recorded<T>, Refusal>> + Send + 'static,
 {
+    let context = Arc::clone(&call.context);
     let work = async move {
         // A panic: the runtime has printed where. The vault serves on, and the record says what the caller reads.
-        let working = AssertUnwindSafe(work(&mut call, operation)).catch_unwind();
-        let done = tokio::time::timeout(LONGEST_WORK, working).await;
-        let done = done.unwrap_or(Ok(Err(Refusal::Deadline))).unwrap_or(Err(Refusal::Internal));
-        let done = match done {
-            Ok(done) => Ok(Done { answer: done.into_inner(), share: call.take_share() }),
-            Err(refusal) => {
-                record_refusal(&call.context, call.refused_event(&refusal), &refusal).await;
-                Err(refusal)
-            }
-        };
+        let working = AssertUnwindSafe(operate(&mut call, operation)).catch_unwind();
+        let ended = tokio::time::timeout(LONGEST_WORK, working).await;
+        let outcome = ended.unwrap_or(Ok(Err(Refusal::Deadline))).unwrap_or(Err(Refusal::Internal));
+        if let Err(refusal) = &outcome {
+            record_refusal(&call.context, call.refused_event(refusal), refusal).await;
+        }
         drop(held);
-        done
+        outcome.map(|recorded| Done { answer: recorded.into_inner(), share: call.take_share() })
     };
     // It fails only while the runtime ends.
-    tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Refusal::Internal))
+    context.spawn(work).await.unwrap_or(Err(Refusal::Internal))
 }
 
-async fn work<T, F>(call: &mut Call, operation: F) -> Result<Recorded<T>, Refusal>
+async fn operate<T, F>(call: &mut Call, operation: F) -> Result<Recorded<T>, Refusal>
 where
     F: for<'a> FnOnce(&'a mut Call) -> BoxFuture<'a, Result<Recorded<T>, Refusal>>,
 {

@@ -11,14 +11,12 @@ use crate::{Call, Context, Parsed, Refusal, Repeat};
 /// A change of a connection. `None` leaves a field as it is.
 #[derive(Debug)]
 pub struct Update {
-    /// The connection that it belongs to.
+    /// The connection that changes.
     pub connection: ConnectionId,
     /// The etag that it must have, if the caller names one.
     pub etag: Option<Etag>,
     /// How a repetition is recognised.
     pub repeat: Parsed<Option<Repeat>>,
-    /// The names of the fields that change, as the audit record has them.
-    pub fields: Vec<String>,
     /// A new name, if it changes.
     pub account_name: Option<Parsed<AccountName>>,
     /// Whether fetches are served.
@@ -31,6 +29,20 @@ pub struct Update {
     pub external_account_id: Option<Parsed<Option<String>>>,
 }
 
+impl Update {
+    /// The names of the fields that change, as the audit record has them.
+    fn changed(&self) -> Vec<String> {
+        let fields = [
+            ("account_name", self.account_name.is_some()),
+            ("enabled", self.enabled.is_some()),
+            ("config", self.config.is_some()),
+            ("labels", self.labels.is_some()),
+            ("external_account_id", self.external_account_id.is_some()),
+        ];
+        fields.into_iter().filter(|(_, changes)| *changes).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
 /// `UpdateConnection`.
 ///
 /// # Errors
@@ -39,7 +51,7 @@ pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Conn
     let scope = call.scope()?;
     let (id, etag) = (update.connection, update.etag);
     let (permit, stored) = call.connection(id).await?;
-    call.subject.changed = std::mem::take(&mut update.fields);
+    call.subject.changed = update.changed();
     let repeat = std::mem::replace(&mut update.repeat, Ok(None))?;
     let context = call.context.clone();
     let mode = context.mode(&stored.provider, &stored.auth_mode)?;

@@ -7,8 +7,9 @@
 //! A provider that refuses may leave the state out. Then the cookie alone says which consent it means, and with it a
 //! consent can be ended, never completed.
 //!
-//! Begin and completion of a consent are on record, and so is every refusal. The steps between them have no record of
-//! their own.
+//! Begin and completion of a consent are on record, and so is every refusal that is about a known consent. One that is not
+//! has no tenant whose log it could stand in; it is counted. The steps between begin and completion have no record of their
+//! own, and need no permission of their own: their beginner had it, and completion asks policy once more.
 
 mod decision;
 mod delivered_keys;
@@ -19,6 +20,8 @@ mod steps;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use tokio::task::JoinHandle;
 
 use crate::Context;
 
@@ -33,7 +36,7 @@ pub type Parameters = BTreeMap<String, String>;
 pub struct Browsers(Arc<Context>);
 
 /// The browser of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Browser {
     /// The value of its cookie.
     pub id: Option<String>,
@@ -41,8 +44,9 @@ pub struct Browser {
     pub address: IpAddr,
 }
 
+crate::debug_without_content!(Browser);
+
 /// A browser that may continue to the provider.
-#[derive(Debug)]
 pub struct Started {
     /// The provider's page to go to.
     pub url: String,
@@ -50,9 +54,19 @@ pub struct Started {
     pub browser: String,
 }
 
+crate::debug_without_content!(Started);
+
 impl Browsers {
     /// Serves browsers with this context.
     pub fn new(context: Arc<Context>) -> Self {
         Self(context)
+    }
+
+    /// Runs a step to its end, even if the window is closed meanwhile.
+    pub fn spawn<F>(&self, step: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.0.spawn(step)
     }
 }

@@ -11,6 +11,7 @@ use credvault_domain::{
 use credvault_identity::{Error as IdentityError, Facts};
 use credvault_store::{
     AppFault, Error as StoreError, OpenedCredential, Recorded, Selector, UsableApp, Weighed,
+    weight_in_credential,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -60,7 +61,11 @@ impl Weighed for Credential {
         let pairs = headers.iter().chain(query);
         let pairs: usize =
             pairs.map(|(name, value)| name.len() + value.expose_secret().len() + FRAME_BYTES).sum();
-        self.connection.weight() + fields + pairs + base_url.as_ref().map_or(0, String::len) + 8 * FRAME_BYTES
+        weight_in_credential(&self.connection)
+            + fields
+            + pairs
+            + base_url.as_ref().map_or(0, String::len)
+            + 8 * FRAME_BYTES
     }
 }
 

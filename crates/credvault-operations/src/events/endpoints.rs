@@ -8,7 +8,6 @@ use secrecy::SecretString;
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 /// An endpoint to be stored, as a caller gives it.
-#[derive(Debug)]
 pub struct PutEndpoint {
     /// Which one; `None` makes a new one.
     pub id: Parsed<Option<EventEndpointId>>,
@@ -23,6 +22,8 @@ pub struct PutEndpoint {
     /// How a repetition is recognised.
     pub repeat: Parsed<Option<Repeat>>,
 }
+
+crate::debug_without_content!(PutEndpoint);
 
 /// `PutEventEndpoint`. A new endpoint's secret and a new secret are in the answer, once.
 ///

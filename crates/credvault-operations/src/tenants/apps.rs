@@ -12,7 +12,6 @@ use crate::call::Subject;
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 /// An app that is registered at a provider, as a caller gives it.
-#[derive(Debug)]
 pub struct PutApp {
     /// Whose it is; none means the platform's.
     pub tenant: Option<TenantId>,
@@ -33,6 +32,8 @@ pub struct PutApp {
     /// The settings and secrets that the provider's file names.
     pub settings: BTreeMap<String, String>,
 }
+
+crate::debug_without_content!(PutApp);
 
 /// `PutOAuthApp`.
 ///

@@ -69,7 +69,18 @@ async fn ago(fixture: &Fixture, columns: &[&str], days: i64) {
 
 /// Claims as the search for what is due does.
 async fn look(fixture: &Fixture, key: &ConnectionKey, seen: i64, give_up_when: GiveUp<'_>) -> Claim {
-    fixture.store.refreshes().claim(key, seen, give_up_when, false).await.unwrap()
+    let refreshes = fixture.store.refreshes();
+    // Proof of life takes a moment to be there.
+    for _ in 0..200 {
+        match refreshes.claim(key, seen, give_up_when, false).await.unwrap() {
+            Claim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
+            claim
+            @ (Claim::Ours(_) | Claim::Later { .. } | Claim::Changed | Claim::Dead | Claim::Nothing) => {
+                return claim;
+            }
+        }
+    }
+    panic!("another process has claimed it all the time");
 }
 
 async fn error_of(

@@ -47,7 +47,6 @@ pub(crate) fn update_connection(mut request: v1::UpdateConnectionRequest) -> Res
         labels: given("labels").then(|| labels("connection.labels", new.labels)),
         external_account_id: given("external_account_id")
             .then(|| external_account_id("connection.external_account_id", new.external_account_id)),
-        fields: fields.into_iter().map(str::to_owned).collect(),
     })
 }
 

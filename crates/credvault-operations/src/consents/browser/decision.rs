@@ -7,7 +7,7 @@ use credvault_identity::Facts;
 use credvault_store::AuthorizationError;
 use secrecy::SecretString;
 
-use super::found::{Found, Refused, ReturnPage};
+use super::found::{Found, Refused, ReturnPage, counted};
 use super::{Browser, Browsers};
 use crate::Refusal;
 
@@ -45,10 +45,18 @@ impl Browsers {
     ///
     /// # Errors
     /// It is over, or another browser's.
-    pub async fn returned(&self, page: &str, browser: &Browser) -> Result<Returned, Refusal> {
-        let found = self.found(self.0.store.authorizations().find_page(page).await?, browser.address).await?;
-        let Found { awaited, connection, scope, .. } = &found;
-        check_open(&found, browser)?;
+    pub async fn returned(&self, page: &str, browser: &Browser) -> Result<Returned, Refused> {
+        let awaited = self.0.store.authorizations().find_page(page).await;
+        let found = self.found(counted(awaited)?, browser.address).await?;
+        match self.next(&found, browser).await {
+            Ok(next) => Ok(next),
+            Err(refusal) => Err(found.refused(refusal, browser).await),
+        }
+    }
+
+    async fn next(&self, found: &Found, browser: &Browser) -> Result<Returned, Refusal> {
+        let Found { awaited, connection, scope, .. } = found;
+        check_open(found, browser)?;
         let kept = self.0.store.authorizations().callback(awaited).await?;
         if let Some(page) = found.waiting() {
             return Ok(Returned::ToPage { page, result: kept.result });
@@ -74,8 +82,8 @@ impl Browsers {
     /// # Errors
     /// The consent is over, another browser's, or cannot be completed.
     pub async fn decided(&self, page: &str, connects: bool, browser: &Browser) -> Result<String, Refused> {
-        let awaited = self.0.store.authorizations().find_page(page).await?;
-        let mut found = self.found(awaited, browser.address).await?;
+        let awaited = self.0.store.authorizations().find_page(page).await;
+        let mut found = self.found(counted(awaited)?, browser.address).await?;
         match self.decision(&mut found, connects, browser).await {
             Ok(()) => Ok(self.provider_name(&found.connection)),
             Err(refusal) => Err(found.refused(refusal, browser).await),

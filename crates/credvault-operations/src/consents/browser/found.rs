@@ -10,7 +10,7 @@ use credvault_domain::{Action, Connection, TenantScope};
 use credvault_store::{AuthorizationError, AwaitedAuthorization, Error as StoreError};
 
 use super::{Browser, Browsers};
-use crate::call::record_refusal;
+use crate::call::{note_refusal, record_refusal};
 use crate::{Call, Refusal};
 
 /// A consent whose state was shown.
@@ -49,25 +49,61 @@ impl Browsers {
     /// The consent of a state.
     pub(super) async fn find(&self, state: &str, address: IpAddr) -> Result<Found, Refusal> {
         // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
-        if URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) != 32 {
-            return Err(AuthorizationError::Unknown.into());
-        }
-        self.found(self.0.store.authorizations().find(state).await?, address).await
+        let found = if URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) == 32 {
+            self.0.store.authorizations().find(state).await
+        } else {
+            Err(AuthorizationError::Unknown.into())
+        };
+        self.found(counted(found)?, address).await
     }
 
+    /// The consent of an authorization. A refusal is on record.
     pub(super) async fn found(
         &self,
         awaited: AwaitedAuthorization,
         address: IpAddr,
     ) -> Result<Found, Refusal> {
+        match self.reached(awaited, address).await {
+            Ok(found) => Ok(found),
+            Err(unreached) => {
+                let (call, refusal) = *unreached;
+                record_refusal(&call.context, call.refused_event(&refusal), &refusal).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The consent of an authorization; or why its beginner does not reach it any more, with the call that was to continue.
+    pub(super) async fn reached(
+        &self,
+        awaited: AwaitedAuthorization,
+        address: IpAddr,
+    ) -> Result<Found, Box<(Call, Refusal)>> {
         let (action, tenant) = (Action::CompleteAuthorization, &awaited.tenant);
         let mut call = Call::of_browser(&self.0, action, tenant, &awaited.beginner, address);
+        call.subject.connection = Some(awaited.connection);
         // The beginner's call continues: what that does not reach any more, nothing is connected to any more.
-        let scope = call.find_scope()?;
-        let connection = self.0.store.connections().get(&scope, awaited.connection).await?;
-        call.subject.found(&connection);
-        Ok(Found { call, scope, awaited, connection })
+        let scope = match call.find_scope() {
+            Ok(scope) => scope,
+            Err(refusal) => return Err(Box::new((call, refusal))),
+        };
+        match self.0.store.connections().get(&scope, awaited.connection).await {
+            Ok(connection) => {
+                call.subject.found(&connection);
+                Ok(Found { call, scope, awaited, connection })
+            }
+            Err(error) => Err(Box::new((call, error.into()))),
+        }
     }
+}
+
+/// Counts and logs a state that belongs to no consent: no tenant's audit log is the right one for that.
+pub(super) fn counted<T>(found: Result<T, StoreError>) -> Result<T, Refusal> {
+    found.map_err(|error| {
+        let refusal = error.into();
+        note_refusal(Action::CompleteAuthorization, &refusal);
+        refusal
+    })
 }
 
 impl Found {

@@ -44,7 +44,7 @@ impl Browsers {
         let (Some(callback), Some(cookie)) = (callback, &browser.id) else { return Ok(Vec::new()) };
         let mut open = Vec::new();
         for awaited in self.0.store.authorizations().open_of(cookie, &callback).await? {
-            match self.found(awaited, browser.address).await {
+            match self.reached(awaited, browser.address).await.map_err(|unreached| unreached.1) {
                 Ok(found) => open.push(found),
                 // The connection has gone, and with it what the consent was for.
                 Err(Refusal::Store(StoreError::ConnectionNotFound)) => {}
