@@ -1,5 +1,5 @@
-//! What every request goes through before its message is read, in this order: trace, share of the limit on calls,
-//! certificate, tenant, policy's first look, deadline. And what every answer goes through: metrics, and the record of
+//! What every request goes through before its message is read, in this order: trace, deadline, share of the limit on calls,
+//! certificate, tenant, policy's first look. And what every answer goes through: metrics, and the record of
 //! calls that no handler took on.
 
 use std::sync::Arc;

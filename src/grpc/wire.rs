@@ -1,5 +1,5 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
-//! statuses. No other module looks into a message.
+//! statuses.
 
 mod events;
 mod json;

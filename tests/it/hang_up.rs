@@ -91,6 +91,32 @@ async fn a_consent(builder: VaultBuilder) {
     .await;
 }
 
+/// The code is spent at the provider when the vault is told to stop, and its caller has gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_stops_ends_what_its_callers_began() {
+    let mut connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let id = app.create(connection_request("shop")).await.unwrap().id;
+    let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop", "allow").await;
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::from_secs(2));
+    {
+        let completing = std::pin::pin!(complete(&app, &parameters, ""));
+        let exchanged = std::pin::pin!(eventually("the code is spent", || async {
+            connected.provider.counts().exchanges == 1
+        }));
+        assert!(matches!(
+            futures::future::select(completing, exchanged).await,
+            futures::future::Either::Right(_)
+        ));
+    }
+    connected.vault.instance.take().unwrap().stop().await;
+    connected.provider.behave(|behaviour| behaviour.delay = Duration::ZERO);
+    connected.vault.start().await;
+    let app = connected.vault.app("acme").await;
+    assert_eq!(state(&app, &id).await.0, v1::ConnectionState::Connected);
+    connected.chain_lives(&app, &id).await;
+}
+
 async fn a_farewell(builder: VaultBuilder) {
     let (connected, app) = connected(builder).await;
     with_growing_patience(async |i, patience| {

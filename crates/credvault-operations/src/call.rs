@@ -238,11 +238,6 @@ impl Call {
         &self.caller
     }
 
-    /// The trace that the call belongs to.
-    pub fn trace(&self) -> TraceId {
-        self.trace
-    }
-
     /// The space that the caller works in.
     ///
     /// # Errors

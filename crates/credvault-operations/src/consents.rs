@@ -70,18 +70,15 @@ pub async fn complete(call: &mut Call, complete: Complete) -> Result<Recorded<Co
     let scope = call.scope()?;
     let public = !complete.result.is_empty();
     let parameters = parameters(call, &scope, &complete.result, complete.parameters).await?;
-    let session = complete.session?;
+    let (session, callback) = (complete.session?, Callback { parameters: &parameters });
     // Policy comes before the state is taken: a caller who may not complete this consent does not use it up.
-    if let Some(state) = parameters.get("state") {
-        let connection = call.context.store.authorizations().subject(&scope, state).await?;
-        if connection.owner.user().is_none_or(|user| scope.reaches(user)) {
-            call.subject.found(&connection);
-        }
-        let _permit = call.permit(&scope, Facts::of(&connection))?;
+    let connection = call.context.store.authorizations().subject(&scope, callback.state()?).await?;
+    if connection.owner.user().is_none_or(|user| scope.reaches(user)) {
+        call.subject.found(&connection);
     }
-    let callback = Callback { parameters: &parameters };
+    let permit = call.permit(&scope, Facts::of(&connection))?;
     let bringer = call.bringer(session.as_deref(), public);
-    let returned = call.context.broker.take_callback(&scope, callback, bringer).await?;
+    let returned = call.context.broker.take_callback(&scope, callback, bringer, &permit).await?;
     finish(call, &scope, &returned, callback).await.map_err(Refusal::spent)
 }
 

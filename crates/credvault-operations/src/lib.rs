@@ -62,6 +62,7 @@ pub use limits::{CallRate, RateSettings};
 pub use paging::Paging;
 pub use refusal::{Class, Refusal};
 
-/// What was read of a request, or what is wrong with it. An operation raises the violations once policy has permitted the
-/// call: so the refusal is on record with its subject, and a caller without permission learns nothing else.
+/// What was read of a request, or what is wrong with it. A transport refuses at once what no operation can begin with, such
+/// as a malformed id. An operation raises the other violations once policy has permitted the call: so the refusal is on
+/// record with its subject, and a caller without permission learns nothing else.
 pub type Parsed<T> = Result<T, Violations>;

@@ -107,8 +107,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Wraps a refusal that comes after a consent's state was taken: what could be tried again cannot be any more.
-    #[must_use]
-    pub fn spent(self) -> Self {
+    pub(crate) fn spent(self) -> Self {
         if self.retry_delay().is_some() { Self::Spent(Box::new(self)) } else { self }
     }
 }

@@ -173,7 +173,7 @@ fn handshake(
 enum Account {
     /// The connection's own key has signed it, so it is for the connection.
     Own,
-    /// The app's key has signed it, and it names the connection's account, so.
+    /// The app's key has signed it, and it names the connection's account, in this way.
     Named(Option<String>),
     /// The app's key has signed it, and it stands for the app as a whole.
     App,

@@ -57,6 +57,14 @@ impl<'a> Callback<'a> {
         })
     }
 
+    /// The state, which says whose consent it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn state(&self) -> Result<&str, Violations> {
+        self.required("state")
+    }
+
     /// A parameter that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, Violations> {
         let value = self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());

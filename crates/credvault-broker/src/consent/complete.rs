@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_catalog::{Authorize, Granted};
-use credvault_domain::{Config, Connection, SecretFields, TenantScope};
+use credvault_domain::{Config, Connection, Permit, SecretFields, TenantScope};
 use credvault_store::{
     Bringer, Consent, NewCredential, NewSettings, Recorded, Renewal, ReturnedAuthorization, UsableApp, Write,
 };
@@ -19,7 +19,8 @@ use crate::flow::replace_tokens;
 use crate::schedule::due_time;
 
 impl Broker {
-    /// Finds the authorization that a callback belongs to. Its state cannot be used a second time.
+    /// Finds the authorization that a callback belongs to. Its state cannot be used a second time, so this takes the
+    /// permission of whoever completes the consent.
     ///
     /// # Errors
     /// The state is missing or not accepted.
@@ -28,8 +29,9 @@ impl Broker {
         scope: &TenantScope,
         callback: Callback<'_>,
         bringer: Bringer<'_>,
+        _permit: &Permit,
     ) -> Result<ReturnedAuthorization, ConsentError> {
-        let state = callback.required("state")?;
+        let state = callback.state()?;
         Ok(self.store().authorizations().take(scope, state, bringer).await?)
     }
 

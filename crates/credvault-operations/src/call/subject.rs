@@ -2,8 +2,8 @@
 
 use credvault_domain::{Connection, ConnectionId, ProviderId, Purpose, TenantId, UserId, Version};
 
-/// What a call is about. An operation sets it once, when the request has named it, and the frame completes it from what
-/// was found; so a refusal is on record with its subject, too.
+/// What a call is about. An operation sets it when the request has named it, and completes it from what it finds before it
+/// takes a `Write` or records; so a refusal is on record with its subject, too.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Subject {
     /// The tenant that an administrator works on.

@@ -86,7 +86,7 @@ pub async fn delete_endpoint(
 /// What became of an event that was sent to test an endpoint.
 #[derive(Debug)]
 pub struct TestedEndpoint {
-    /// The event that was delivered.
+    /// The id of the event that was sent.
     pub event: EventId,
     /// Why it was not delivered; `None` if it was.
     pub failure: Option<String>,

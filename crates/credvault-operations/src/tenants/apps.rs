@@ -109,10 +109,10 @@ pub async fn list_apps(
     call.recorded(&permit, listed).await
 }
 
-/// `DeleteOAuthApp`.
+/// `DeleteOAuthApp`. Deleting an app that is not there changes nothing.
 ///
 /// # Errors
-/// There is no such app, or policy does not permit it.
+/// Policy does not permit it.
 pub async fn delete_app(
     call: &mut Call,
     tenant: Option<TenantId>,

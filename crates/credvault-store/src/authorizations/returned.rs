@@ -59,7 +59,7 @@ impl Authorizations<'_> {
         row::connection(model.ok_or(AuthorizationError::Unknown)?)
     }
 
-    /// Uses a state up. Only the user and service that began may do so, whatever the reach of the scope.
+    /// Uses a state up. Only the user and the session that began may do so, whatever the scope reaches.
     ///
     /// # Errors
     /// [`Error::Authorization`] if it is not accepted.

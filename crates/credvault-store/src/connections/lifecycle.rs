@@ -2,10 +2,7 @@
 
 use credvault_domain::{Connection, ConnectionId, ConnectionState, Etag, EventType, TenantScope};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
 use super::{Connections, replay};
 use crate::change::feed::ChangeKind;
@@ -13,7 +10,7 @@ use crate::change::outbox::NewEvent;
 use crate::change::retrying;
 use crate::connections::lock::{locked_deleted, locked_live, siblings};
 use crate::connections::row::connection;
-use crate::connections::writer::{ConnectionRow, purge};
+use crate::connections::writer::{ConnectionRow, pass_default_on, purge};
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity};
 use crate::refreshes::schedule::schedule_now;
@@ -50,12 +47,7 @@ impl Connections<'_> {
                 change.emit(NewEvent::deleted(&model));
             }
             if let Some(heirs) = heirs {
-                let heir = Entity::find().filter(heirs).order_by_asc(Column::Id).lock_exclusive();
-                if let Some(heir) = heir.one(&change.tx).await? {
-                    let mut row = ConnectionRow::new(heir);
-                    row.columns.is_default = Set(true);
-                    row.save(&mut change, ChangeKind::Updated, None).await?;
-                }
+                pass_default_on(&mut change, heirs).await?;
             }
             change.commit(connection(model)?).await
         })

@@ -2,12 +2,12 @@
 //! change feed. Only instants that no etag speaks of are written elsewhere (when a connection was last used, when it is
 //! tested next).
 
-use credvault_domain::{ConnectionId, ConnectionState, Reason, StateChange, Version};
+use credvault_domain::{ConnectionId, ConnectionState, Reason, StateChange, Timestamp, Version};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, DbErr, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::json;
 
@@ -122,11 +122,16 @@ pub(crate) async fn insert(change: &mut Change<'_>, row: ActiveModel) -> Result<
     Ok(model)
 }
 
-/// Deletes locked rows so that they can be purged at once and cannot be undeleted.
+/// Deletes locked rows so that they can be purged at once and cannot be undeleted. What their owner has created after `until`
+/// stays, and inherits the default.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn delete_for_good(change: &mut Change<'_>, rows: &[Model]) -> Result<(), Error> {
+pub(crate) async fn delete_for_good(
+    change: &mut Change<'_>,
+    rows: &[Model],
+    until: Timestamp,
+) -> Result<(), Error> {
     let now = change.now.micros();
     let these = Condition::all()
         .add(Column::TenantId.eq(change.tenant().as_str()))
@@ -143,6 +148,29 @@ pub(crate) async fn delete_for_good(change: &mut Change<'_>, rows: &[Model]) -> 
     for row in rows {
         let was_served = row.delete_time.is_none();
         record(change, row, if was_served { ChangeKind::Deleted } else { ChangeKind::Updated }, None);
+        if row.is_default {
+            let heirs = Condition::all()
+                .add(Column::TenantId.eq(row.tenant_id.as_str()))
+                .add(Column::OwnerUser.eq(row.owner_user.as_str()))
+                .add(Column::Provider.eq(row.provider.as_str()))
+                .add(Column::CreateTime.gt(until.micros()))
+                .add(Column::DeleteTime.is_null());
+            pass_default_on(change, heirs).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the oldest of these connections their owner's default, if there is one.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn pass_default_on(change: &mut Change<'_>, heirs: Condition) -> Result<(), Error> {
+    let heir = Entity::find().filter(heirs).order_by_asc(Column::Id).lock_exclusive();
+    if let Some(heir) = heir.one(&change.tx).await? {
+        let mut row = ConnectionRow::new(heir);
+        row.columns.is_default = Set(true);
+        row.save(change, ChangeKind::Updated, None).await?;
     }
     Ok(())
 }

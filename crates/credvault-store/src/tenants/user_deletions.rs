@@ -97,7 +97,7 @@ impl Store {
             let _ = change.commit(()).await?;
             return Ok((forgotten > 0).then_some(0));
         }
-        delete_for_good(&mut change, &rows).await?;
+        delete_for_good(&mut change, &rows, until).await?;
         for row in rows.iter().filter(|row| row.delete_time.is_none() && row.current_version > 0) {
             change.emit(NewEvent::user_deleted(row));
         }

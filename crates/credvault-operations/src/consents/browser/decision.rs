@@ -107,7 +107,7 @@ impl Browsers {
         // The browser finishes what a service began, so policy is asked about that service; before the state is taken.
         let permit = call.permit(scope, Facts::of(connection))?;
         let bringer = call.bringer(None, true);
-        let returned = self.0.broker.take_callback(scope, callback, bringer).await?;
+        let returned = self.0.broker.take_callback(scope, callback, bringer, &permit).await?;
         let write = call.write(&permit, Ok(None))?;
         let completed = self.0.broker.complete_consent(found.target()?, &returned, callback, &write).await;
         let _recorded = completed.map_err(|error| Refusal::from(error).spent())?;

@@ -106,6 +106,8 @@ async fn a_deletion_under_way_leaves_what_was_created_since(fixture: &Fixture) {
     fixture.store.upkeep().await.unwrap();
     assert!(matches!(fixture.fetch(&scope, ids[0]).await, Err(Error::ConnectionNotFound)));
     assert_eq!(fixture.fetch(&scope, later).await.unwrap(), "CANARY");
+    let later_one = fixture.store.connections().get(&scope, later).await.unwrap();
+    assert!(later_one.default, "a fetch by provider finds it");
     assert_eq!(fixture.count("user_deletions").await, 0);
     let page = Page { size: 500, token: String::new(), query: Vec::new() };
     let told =
