@@ -18,7 +18,7 @@ pub fn due_time(
     sent: Timestamp,
     random: &dyn Random,
 ) -> Option<Timestamp> {
-    let policy = mode.oauth().filter(|_| mode.renews())?.policy;
+    let policy = mode.refresh()?.policy;
     let spread = jitter(random, 0.8..=1.2);
     let told = refresh_expires.filter(|_| policy.rotates != Rotation::No).map(|end| sent.until(end));
     let idle = told.into_iter().chain(policy.idle).min();

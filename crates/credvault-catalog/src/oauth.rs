@@ -23,8 +23,6 @@ pub struct OAuth {
     pub scopes: Scopes,
     /// How a new access token is got without a consent, if that is possible.
     pub refresh: Option<Refresh>,
-    /// What becomes of refresh tokens.
-    pub policy: RefreshPolicy,
     /// Whether each connection has a client of its own at the provider, instead of the platform's app.
     pub client_per_connection: bool,
     /// Whether the refreshes of all connections go to one host, instead of to a host of each account.
@@ -83,6 +81,8 @@ pub struct Refresh {
     pub call: Call,
     /// The assertion that must be signed first, if the call sends one.
     pub assertion: Option<AssertionTemplates>,
+    /// What becomes of refresh tokens.
+    pub policy: RefreshPolicy,
 }
 
 /// What a refresh does to the refresh token.

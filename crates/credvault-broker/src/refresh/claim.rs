@@ -69,8 +69,8 @@ impl Worker {
 
     /// What it risks to send a refresh token of this mode again after an uncertain outcome.
     fn repeat_risk(&self, provider: &ProviderId, mode: &AuthMode) -> RepeatRisk {
-        let oauth = self.mode(provider, mode).and_then(Mode::oauth);
-        match oauth.map(|oauth| oauth.policy) {
+        let refresh = self.mode(provider, mode).and_then(Mode::refresh);
+        match refresh.map(|refresh| refresh.policy) {
             Some(policy) if policy.repeatable() => RepeatRisk::Nothing,
             Some(policy) if policy.reuse_ends_other_consents => RepeatRisk::OtherConsents,
             // A mode that the catalog does not have any more is not refreshed either.

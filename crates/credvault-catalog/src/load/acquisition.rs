@@ -12,31 +12,15 @@ use super::stage::Stage;
 use crate::assertion::AssertionTemplates;
 use crate::call::Call;
 use crate::mode::{Acquisition, ModeKind};
-use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};
+use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy};
 use crate::template::{Placeholder, Template};
-
-/// The policy of a mode that refreshes nothing: the careful assumptions of a file that says nothing.
-const DEFAULT_POLICY: RefreshPolicy = RefreshPolicy {
-    rotates: Rotation::Yes,
-    grace: Duration::ZERO,
-    idle: None,
-    consent: None,
-    refresh_immediately: false,
-    reuse_ends_other_consents: false,
-};
 
 impl Names<'_> {
     /// Checks how the mode at `key` gets its credential, and takes the tables about it out of `file`.
     pub(super) fn acquisition(&self, key: &str, file: &mut ModeFile) -> Result<Acquisition, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let code = self.code_grant(key, file)?;
-        let (refresh, policy) = match file.refresh.take() {
-            Some(refresh) => {
-                let (refresh, policy) = self.refresh(&at("refresh"), refresh)?;
-                (Some(refresh), policy)
-            }
-            None => (None, DEFAULT_POLICY),
-        };
+        let refresh = file.refresh.take().map(|refresh| self.refresh(&at("refresh"), refresh)).transpose()?;
         let scopes = std::mem::take(&mut file.scopes);
         match (file.delivery.take(), code.is_some() || refresh.is_some()) {
             (None, false) => Ok(Acquisition::Static),
@@ -55,7 +39,7 @@ impl Names<'_> {
                     ));
                 }
                 let response = std::mem::take(&mut file.token_response);
-                let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh, policy)?;
+                let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh)?;
                 Ok(Acquisition::Tokens(Box::new(oauth)))
             }
         }
@@ -91,7 +75,7 @@ impl Names<'_> {
         Ok(Some(CodeGrant { authorize, exchange, post_exchange }))
     }
 
-    fn refresh(&self, key: &str, file: RefreshFile) -> Result<(Refresh, RefreshPolicy), Problem> {
+    fn refresh(&self, key: &str, file: RefreshFile) -> Result<Refresh, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let call = self.call(&at("call"), file.call, Stage::Refresh)?;
         let assertion = file.assertion.map(|assertion| self.assertion(&at("assertion"), assertion));
@@ -107,7 +91,7 @@ impl Names<'_> {
             refresh_immediately: file.refresh_immediately,
             reuse_ends_other_consents: file.reuse_ends_other_consents,
         };
-        Ok((Refresh { call, assertion }, policy))
+        Ok(Refresh { call, assertion, policy })
     }
 
     fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
@@ -131,7 +115,6 @@ impl Names<'_> {
         scopes: ScopesFile,
         code: Option<CodeGrant>,
         refresh: Option<Refresh>,
-        policy: RefreshPolicy,
     ) -> Result<OAuth, Problem> {
         let client_per_connection =
             refresh.as_ref().is_some_and(|refresh| !self.names_app(refresh.call.templates()));
@@ -145,7 +128,6 @@ impl Names<'_> {
             code,
             scopes: checked_scopes(scopes),
             refresh,
-            policy,
             client_per_connection,
             shared_token_host,
             response,
