@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::stage::Stage;
 use crate::assertion::AssertionTemplates;
 use crate::call::Call;
+use crate::consent_page::ConsentPage;
 use crate::mode::{Acquisition, ModeKind};
 use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy};
 use crate::template::{Placeholder, Template};
@@ -21,15 +22,20 @@ impl Names<'_> {
         let at = |part: &str| format!("{key}.{part}");
         let code = self.code_grant(key, file)?;
         let refresh = file.refresh.take().map(|refresh| self.refresh(&at("refresh"), refresh)).transpose()?;
-        let scopes = std::mem::take(&mut file.scopes);
-        match (file.delivery.take(), code.is_some() || refresh.is_some()) {
-            (None, false) => Ok(Acquisition::Static),
+        let (scopes, response) = (file.scopes.take(), file.token_response.take());
+        let has_scopes = scopes.is_some();
+        let gives_tokens = code.is_some() || refresh.is_some();
+        if response.is_some() && !gives_tokens {
+            return Err(Problem::new(at("token_response"), "must come with exchange or refresh"));
+        }
+        let scopes = scopes.unwrap_or_default();
+        let acquisition = match (file.delivery.take(), gives_tokens) {
+            (None, false) => Acquisition::Static,
             (Some(delivery), false) => {
-                let delivery = self.delivery(&at("delivery"), delivery, scopes)?;
-                Ok(Acquisition::Delivered(Box::new(delivery)))
+                Acquisition::Delivered(Box::new(self.delivery(&at("delivery"), delivery, scopes)?))
             }
             (Some(_), true) => {
-                Err(Problem::new(at("delivery"), "must not be given beside exchange or refresh"))
+                return Err(Problem::new(at("delivery"), "must not be given beside exchange or refresh"));
             }
             (None, true) => {
                 if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
@@ -38,11 +44,15 @@ impl Names<'_> {
                         "must have access_token: that is where tokens are kept",
                     ));
                 }
-                let response = std::mem::take(&mut file.token_response);
+                let response = response.unwrap_or_default();
                 let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh)?;
-                Ok(Acquisition::Tokens(Box::new(oauth)))
+                Acquisition::Tokens(Box::new(oauth))
             }
+        };
+        if has_scopes && !asks_for_scopes(&acquisition) {
+            return Err(Problem::new(at("scopes"), "must be asked for: no call or page sends {flow.scope}"));
         }
+        Ok(acquisition)
     }
 
     /// The tables `authorize`, `exchange` and `post_exchange`.
@@ -132,6 +142,23 @@ impl Names<'_> {
             shared_token_host,
             response,
         })
+    }
+}
+
+/// Whether a page or call on the way to the credential sends `{flow.scope}`.
+fn asks_for_scopes(acquisition: &Acquisition) -> bool {
+    let on_page = |page: &ConsentPage| refers_to_flow(page.query.iter().map(|(_, value)| value), "scope");
+    match acquisition {
+        Acquisition::Static => false,
+        Acquisition::Delivered(delivery) => on_page(&delivery.page),
+        Acquisition::Tokens(oauth) => {
+            let by_code = |code: &CodeGrant| on_page(&code.authorize.page) || sends(&code.exchange, "scope");
+            let by_refresh = |refresh: &Refresh| {
+                let claims = refresh.assertion.iter().flat_map(|assertion| assertion.claims.values());
+                sends(&refresh.call, "scope") || refers_to_flow(claims, "scope")
+            };
+            oauth.code.as_ref().is_some_and(by_code) || oauth.refresh.as_ref().is_some_and(by_refresh)
+        }
     }
 }
 
