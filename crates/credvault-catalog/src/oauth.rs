@@ -107,9 +107,10 @@ pub struct RefreshPolicy {
     pub grace: Duration,
     /// How long a refresh token works that is not used.
     pub idle: Option<Duration>,
-    /// How long a consent lasts, whatever happens.
+    /// How long a consent lasts, whatever happens. For the page of providers only.
     pub consent: Option<Duration>,
-    /// Whether the first token is refreshed right after the exchange, for one that lives longer.
+    /// Whether the first token is refreshed right after the exchange, or after a caller has stored it, for one that lives
+    /// longer.
     pub refresh_immediately: bool,
     /// Whether the provider may end other consents if a spent refresh token is sent again.
     pub reuse_ends_other_consents: bool,
