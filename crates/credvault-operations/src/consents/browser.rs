@@ -7,8 +7,8 @@
 //! A provider that refuses may leave the state out. Then the cookie alone says which consent it means, and with it a
 //! consent can be ended, never completed.
 //!
-//! Begin and completion of a consent are on record, and so is every refusal. The steps between them have no record of
-//! their own.
+//! Begin and completion of a consent are on record, and so is every refusal; one that ends a consent, in the change that
+//! ends it. The steps between them have no record of their own.
 
 mod decision;
 mod delivered_keys;

@@ -108,29 +108,17 @@ impl Authorizations<'_> {
         if awaited.browser_hash.as_ref() == Some(&hash) {
             return Ok(());
         }
-        self.set_once(awaited, Column::BrowserHash, hash.into())
-            .await?
-            .ok_or(AuthorizationError::Foreign.into())
-    }
-
-    /// Sets `column` if it is still NULL and the authorization open; returns `None` otherwise.
-    pub(super) async fn set_once(
-        &self,
-        awaited: &AwaitedAuthorization,
-        column: Column,
-        value: sea_orm::Value,
-    ) -> Result<Option<()>, Error> {
         let tx = self.store.begin_bookkeeping(&awaited.tenant).await?;
-        let noted = Entity::update_many()
-            .col_expr(column, Expr::value(value))
+        let bound = Entity::update_many()
+            .col_expr(Column::BrowserHash, Expr::value(hash))
             .filter(Column::TenantId.eq(awaited.tenant.as_str()))
             .filter(Column::StateHash.eq(awaited.state_hash.clone()))
-            .filter(column.is_null())
+            .filter(Column::BrowserHash.is_null())
             .filter(Column::ConsumeTime.is_null())
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        Ok((noted.rows_affected == 1).then_some(()))
+        if bound.rows_affected == 1 { Ok(()) } else { Err(AuthorizationError::Foreign.into()) }
     }
 }
 

@@ -6,7 +6,7 @@ use credvault_domain::{Action, SecretFields, TenantScope};
 use credvault_store::{AuthorizationError, Error, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
-use crate::fixture::{Fixture, beginner, bringer, credential, write};
+use crate::fixture::{Fixture, beginner, bringer, credential, event, write};
 use crate::on_both;
 
 pub const BROWSER: &str = "a browser";
@@ -59,6 +59,7 @@ fn values(fields: &SecretFields) -> Vec<&str> {
 on_both![
     keys_are_taken_once_between_start_and_return,
     keys_are_gone_when_the_consent_is_over,
+    a_consent_is_declined_whole_and_with_its_record_or_not_at_all,
     keys_open_for_their_own_consent_only,
 ];
 
@@ -102,7 +103,8 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
         start(fixture, state).await;
         hand_over(fixture, state).await.unwrap();
     }
-    authorizations.decline(&authorizations.find(&declined).await.unwrap()).await.unwrap();
+    let awaited = authorizations.find(&declined).await.unwrap();
+    authorizations.decline(&awaited, event(&scope, Action::CompleteAuthorization)).await.unwrap();
     assert_eq!(rows(fixture).await, "2");
     // A caller that brings the state in a wrong way has used it up.
     assert!(authorizations.take(&scope, &stolen, bringer(Some("another session"))).await.is_err());
@@ -111,6 +113,33 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
     fixture.store.upkeep().await.unwrap();
     assert_eq!(rows(fixture).await, "0");
     assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
+}
+
+async fn a_consent_is_declined_whole_and_with_its_record_or_not_at_all(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let authorizations = fixture.store.authorizations();
+    let state = begin(fixture, &scope, "a").await;
+    start(fixture, &state).await;
+    hand_over(fixture, &state).await.unwrap();
+    let decline = async || {
+        let awaited = authorizations.find(&state).await.unwrap();
+        authorizations.decline(&awaited, event(&scope, Action::CompleteAuthorization)).await
+    };
+    let left = async || {
+        let records =
+            "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE action = 'CompleteAuthorization'";
+        let connection = fixture.text("SELECT state AS v FROM connections").await;
+        [connection, rows(fixture).await, fixture.text(records).await]
+    };
+    fixture.refuse_updates("connections").await;
+    decline().await.unwrap_err();
+    assert_eq!(left().await, ["CONNECTING", "1", "0"]);
+    assert_eq!(authorizations.find(&state).await.unwrap().over, None);
+    fixture.permit_updates("connections").await;
+    decline().await.unwrap();
+    assert_eq!(left().await, ["DISCONNECTED", "0", "1"]);
+    assert_eq!(refused(decline().await), AuthorizationError::Replayed);
+    assert_eq!(left().await, ["DISCONNECTED", "0", "1"]);
 }
 
 async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
