@@ -152,4 +152,11 @@ async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
     fixture.execute("UPDATE delivered_keys SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> delivered_keys.state_hash)").await;
     let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
     assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
+    // The state is used up, and the consent is over with it: nothing waits for one that cannot come.
+    let ended = "SELECT state AS v FROM connections WHERE account_name = 'b'";
+    assert_eq!(fixture.text(ended).await, "DISCONNECTED");
+    let record = "SELECT service AS v FROM audit_events WHERE action = 'CompleteAuthorization'
+        AND reason = 'INTEGRITY_FAILURE' AND provider = 'generic'";
+    assert_eq!(fixture.text(record).await, "vault");
+    assert_eq!(rows(fixture).await, "0");
 }
