@@ -98,7 +98,7 @@ impl Broker {
             return Err(ConsentError::AppChanged);
         }
         let asked = Asked { redirect_uri: &awaited.redirect_uri, scopes: &awaited.scopes };
-        let verifier = awaited.code_verifier(state);
+        let verifier = awaited.code_verifier(state)?;
         self.provider_url(target, usable.as_ref(), &asked, state, verifier.expose_secret())
     }
 

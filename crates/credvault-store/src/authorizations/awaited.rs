@@ -20,6 +20,7 @@ use crate::{AuthorizationError, Error};
 pub struct AwaitedAuthorization {
     pub(crate) state_hash: Vec<u8>,
     browser_hash: Option<Vec<u8>>,
+    key_version: i64,
     pub(crate) keys: TenantKeys,
     /// Why nothing can come of it any more.
     pub over: Option<AuthorizationError>,
@@ -84,6 +85,7 @@ impl Authorizations<'_> {
         Ok(AwaitedAuthorization {
             state_hash: row.state_hash,
             browser_hash: row.browser_hash,
+            key_version: row.key_version,
             over,
             arrived: row.return_time.is_some(),
             beginner,
@@ -133,8 +135,12 @@ impl AwaitedAuthorization {
     }
 
     /// What binds the code to it (RFC 7636); `state` is its own.
-    pub fn code_verifier(&self, state: &str) -> SecretString {
-        verifier(self.keys.newest(), &self.tenant, state)
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if the key that it began with does not unwrap.
+    pub fn code_verifier(&self, state: &str) -> Result<SecretString, Error> {
+        let key = self.keys.version(self.key_version).ok_or(Error::Integrity)?;
+        Ok(verifier(key, &self.tenant, state))
     }
 
     /// What the vault's own page about it has in its address. The state does not follow from it.

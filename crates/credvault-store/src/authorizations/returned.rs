@@ -86,7 +86,8 @@ impl Authorizations<'_> {
         let kept = delivered_keys::take(&change.tx, tenant, &hash).await?;
         callbacks::forget(&change.tx, tenant, &hash).await?;
         let delivered = kept.map(|kept| kept.open(&keys, tenant)).transpose();
-        if first && matches!(delivered, Err(Error::Integrity)) {
+        let key = keys.version(row.key_version);
+        if first && (key.is_none() || matches!(delivered, Err(Error::Integrity))) {
             end_broken(&mut change, &row).await?;
         }
         let _ = change.commit(()).await?;
@@ -96,14 +97,15 @@ impl Authorizations<'_> {
         if row.expire_time <= now.micros() {
             return Err(AuthorizationError::Expired.into());
         }
-        check_bringer(&row, keys.newest(), tenant, bringer)?;
+        let key = key.ok_or(Error::Integrity)?;
+        check_bringer(&row, key, tenant, bringer)?;
         Ok(ReturnedAuthorization {
             key: key_of(&row),
             redirect_uri: row.redirect_uri,
             exchange_url: row.exchange_url,
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
-            code_verifier: verifier(keys.newest(), tenant, state),
+            code_verifier: verifier(key, tenant, state),
             handed_over: delivered?,
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_domain::{Action, SecretFields, TenantScope};
-use credvault_store::{AuthorizationError, Error, NewAuthorization};
+use credvault_store::{AuthorizationError, BegunAuthorization, Error, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
 use crate::fixture::{Fixture, beginner, bringer, credential, event, write};
@@ -12,6 +12,16 @@ use crate::on_both;
 pub const BROWSER: &str = "a browser";
 
 pub async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> String {
+    begin_in(fixture, scope, account, None).await.state.expose_secret().to_owned()
+}
+
+/// A consent of a new connection, begun in a session.
+pub async fn begin_in(
+    fixture: &Fixture,
+    scope: &TenantScope,
+    account: &str,
+    session: Option<&str>,
+) -> BegunAuthorization {
     let id = fixture.connection(scope, account).await.id;
     let new = NewAuthorization {
         public: true,
@@ -19,14 +29,13 @@ pub async fn begin(fixture: &Fixture, scope: &TenantScope, account: &str) -> Str
         return_url: None,
         exchange_url: None,
         beginner: beginner(),
-        session: None,
+        session: session.map(str::to_owned),
         redirect_uri: String::new(),
         client_id: String::new(),
         scopes: Vec::new(),
     };
     let begin = write(scope, Action::BeginAuthorization);
-    let begun = fixture.store.authorizations().begin(scope, id, &new, &begin).await.unwrap().into_inner();
-    begun.state.expose_secret().to_owned()
+    fixture.store.authorizations().begin(scope, id, &new, &begin).await.unwrap().into_inner()
 }
 
 pub async fn start(fixture: &Fixture, state: &str) {
@@ -41,14 +50,14 @@ pub async fn hand_over(fixture: &Fixture, state: &str) -> Result<(), Error> {
     authorizations.hand_over(&awaited, &credential("CANARY").fields).await
 }
 
-fn refused(result: Result<(), Error>) -> AuthorizationError {
+pub fn refused(result: Result<(), Error>) -> AuthorizationError {
     match result {
         Err(Error::Authorization(error)) => error,
         other => panic!("{other:?}"),
     }
 }
 
-async fn rows(fixture: &Fixture) -> String {
+pub async fn rows(fixture: &Fixture) -> String {
     fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM delivered_keys").await
 }
 
@@ -59,7 +68,6 @@ fn values(fields: &SecretFields) -> Vec<&str> {
 on_both![
     keys_are_taken_once_between_start_and_return,
     keys_are_gone_when_the_consent_is_over,
-    a_consent_is_declined_whole_and_with_its_record_or_not_at_all,
     keys_open_for_their_own_consent_only,
 ];
 
@@ -113,33 +121,6 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
     fixture.store.upkeep().await.unwrap();
     assert_eq!(rows(fixture).await, "0");
     assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
-}
-
-async fn a_consent_is_declined_whole_and_with_its_record_or_not_at_all(fixture: &Fixture) {
-    let scope = fixture.tenant("acme").await;
-    let authorizations = fixture.store.authorizations();
-    let state = begin(fixture, &scope, "a").await;
-    start(fixture, &state).await;
-    hand_over(fixture, &state).await.unwrap();
-    let decline = async || {
-        let awaited = authorizations.find(&state).await.unwrap();
-        authorizations.decline(&awaited, event(&scope, Action::CompleteAuthorization)).await
-    };
-    let left = async || {
-        let records =
-            "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE action = 'CompleteAuthorization'";
-        let connection = fixture.text("SELECT state AS v FROM connections").await;
-        [connection, rows(fixture).await, fixture.text(records).await]
-    };
-    fixture.refuse_updates("connections").await;
-    decline().await.unwrap_err();
-    assert_eq!(left().await, ["CONNECTING", "1", "0"]);
-    assert_eq!(authorizations.find(&state).await.unwrap().over, None);
-    fixture.permit_updates("connections").await;
-    decline().await.unwrap();
-    assert_eq!(left().await, ["DISCONNECTED", "0", "1"]);
-    assert_eq!(refused(decline().await), AuthorizationError::Replayed);
-    assert_eq!(left().await, ["DISCONNECTED", "0", "1"]);
 }
 
 async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {

@@ -5,6 +5,7 @@
 mod fixture;
 
 mod altered;
+mod authorizations;
 mod changes;
 mod credentials;
 mod events;
