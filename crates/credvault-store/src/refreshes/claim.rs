@@ -33,7 +33,8 @@ const LEASE: Duration = Duration::from_secs(45);
 pub enum Claim {
     /// It is ours: call the provider now.
     Ours(Box<Claimed>),
-    /// Another process has claimed it.
+    /// Nothing is to be sent now, and the claim can be tried again: another process has claimed the refresh, or this one
+    /// cannot prove at the moment that it lives.
     Busy,
     /// The last attempts failed; not before this instant.
     Later {
