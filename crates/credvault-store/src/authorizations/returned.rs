@@ -46,8 +46,8 @@ pub struct ReturnedAuthorization {
     pub scopes: Vec<String>,
     /// What binds the code to it.
     pub code_verifier: SecretString,
-    /// Keys that the provider has handed over. They are kept nowhere any more.
-    pub handed_over: Option<SecretFields>,
+    /// Keys that the provider has delivered. They are kept nowhere any more.
+    pub delivered: Option<SecretFields>,
 }
 
 impl Authorizations<'_> {
@@ -106,7 +106,7 @@ impl Authorizations<'_> {
             client_id: row.client_id,
             scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
             code_verifier: verifier(key, tenant, state),
-            handed_over: delivered?,
+            delivered: delivered?,
         })
     }
 }

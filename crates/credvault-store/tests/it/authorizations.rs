@@ -4,8 +4,8 @@ use credvault_domain::Action;
 use credvault_store::AuthorizationError;
 use secrecy::ExposeSecret as _;
 
+use crate::delivered_keys::{begin, begin_in, deliver_keys, refused, rows, start};
 use crate::fixture::{Fixture, bringer, event};
-use crate::handoffs::{begin, begin_in, hand_over, refused, rows, start};
 use crate::on_both;
 
 on_both![
@@ -18,7 +18,7 @@ async fn a_consent_is_declined_whole_and_with_its_record_or_not_at_all(fixture: 
     let authorizations = fixture.store.authorizations();
     let state = begin(fixture, &scope, "a").await;
     start(fixture, &state).await;
-    hand_over(fixture, &state).await.unwrap();
+    deliver_keys(fixture, &state).await.unwrap();
     let decline = async || {
         let awaited = authorizations.find(&state).await.unwrap();
         authorizations.decline(&awaited, event(&scope, Action::CompleteAuthorization)).await
@@ -49,10 +49,10 @@ async fn a_consent_outlives_a_new_key_of_its_tenant(fixture: &Fixture) {
     fixture.add_key(scope.tenant()).await;
     let awaited = authorizations.find(state).await.unwrap();
     assert_eq!(awaited.code_verifier(state).unwrap().expose_secret(), verifier);
-    hand_over(fixture, state).await.unwrap();
+    deliver_keys(fixture, state).await.unwrap();
     let taken = authorizations.take(&scope, state, bringer(Some("session"))).await.unwrap();
     assert_eq!(taken.code_verifier.expose_secret(), verifier);
-    assert!(taken.handed_over.is_some(), "what was sealed under the new key opens as well");
+    assert!(taken.delivered.is_some(), "what was sealed under the new key opens as well");
     // Another session is another one under both keys.
     let begun = begin_in(fixture, &scope, "b", Some("session")).await;
     let taken = authorizations.take(&scope, begun.state.expose_secret(), bringer(Some("other"))).await;

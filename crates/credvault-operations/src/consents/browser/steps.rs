@@ -94,7 +94,7 @@ impl Browsers {
         let kept = result.is_ok().then_some(query);
         authorizations.arrive(awaited, browser.id.as_deref(), kept).await?;
         let delivers_keys = self.0.mode(&connection.provider, &connection.auth_mode)?.delivery().is_some();
-        if result.is_ok() && delivers_keys && !authorizations.was_handed_over(awaited).await? {
+        if result.is_ok() && delivers_keys && !authorizations.were_keys_delivered(awaited).await? {
             result = Err(ConsentError::NotDelivered);
         }
         match result {

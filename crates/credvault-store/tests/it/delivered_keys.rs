@@ -1,4 +1,4 @@
-//! Keys that a provider hands over: once, for a consent in progress, and gone when that is over.
+//! Keys that a provider delivers: once, for a consent in progress, and gone when that is over.
 
 use std::time::Duration;
 
@@ -44,10 +44,10 @@ pub async fn start(fixture: &Fixture, state: &str) {
     authorizations.start(&awaited, BROWSER).await.unwrap();
 }
 
-pub async fn hand_over(fixture: &Fixture, state: &str) -> Result<(), Error> {
+pub async fn deliver_keys(fixture: &Fixture, state: &str) -> Result<(), Error> {
     let authorizations = fixture.store.authorizations();
     let awaited = authorizations.find(state).await?;
-    authorizations.hand_over(&awaited, &credential("CANARY").fields).await
+    authorizations.deliver_keys(&awaited, &credential("CANARY").fields).await
 }
 
 pub fn refused(result: Result<(), Error>) -> AuthorizationError {
@@ -76,27 +76,31 @@ async fn keys_are_taken_once_between_start_and_return(fixture: &Fixture) {
     let authorizations = fixture.store.authorizations();
     let state = begin(fixture, &scope, "a").await;
     assert_eq!(
-        refused(hand_over(fixture, &state).await),
+        refused(deliver_keys(fixture, &state).await),
         AuthorizationError::Unknown,
         "no browser has started it"
     );
     start(fixture, &state).await;
     let awaited = authorizations.find(&state).await.unwrap();
-    assert!(!authorizations.was_handed_over(&awaited).await.unwrap());
-    hand_over(fixture, &state).await.unwrap();
-    assert!(authorizations.was_handed_over(&awaited).await.unwrap());
-    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+    assert!(!authorizations.were_keys_delivered(&awaited).await.unwrap());
+    deliver_keys(fixture, &state).await.unwrap();
+    assert!(authorizations.were_keys_delivered(&awaited).await.unwrap());
+    assert_eq!(refused(deliver_keys(fixture, &state).await), AuthorizationError::Replayed);
     authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
     let taken = authorizations.take(&scope, &state, bringer(None)).await.unwrap();
-    assert_eq!(values(&taken.handed_over.unwrap()), ["CANARY"]);
+    assert_eq!(values(&taken.delivered.unwrap()), ["CANARY"]);
     assert_eq!(rows(fixture).await, "0");
-    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Replayed);
+    assert_eq!(refused(deliver_keys(fixture, &state).await), AuthorizationError::Replayed);
 
     let state = begin(fixture, &scope, "b").await;
     start(fixture, &state).await;
     let awaited = authorizations.find(&state).await.unwrap();
     authorizations.arrive(&awaited, Some(BROWSER), None).await.unwrap();
-    assert_eq!(refused(hand_over(fixture, &state).await), AuthorizationError::Unknown, "the browser is back");
+    assert_eq!(
+        refused(deliver_keys(fixture, &state).await),
+        AuthorizationError::Unknown,
+        "the browser is back"
+    );
 }
 
 async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
@@ -109,7 +113,7 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
     ];
     for state in [&declined, &stolen, &late] {
         start(fixture, state).await;
-        hand_over(fixture, state).await.unwrap();
+        deliver_keys(fixture, state).await.unwrap();
     }
     let awaited = authorizations.find(&declined).await.unwrap();
     authorizations.decline(&awaited, event(&scope, Action::CompleteAuthorization)).await.unwrap();
@@ -120,7 +124,7 @@ async fn keys_are_gone_when_the_consent_is_over(fixture: &Fixture) {
     fixture.clock.advance(Duration::from_secs(601));
     fixture.store.upkeep().await.unwrap();
     assert_eq!(rows(fixture).await, "0");
-    assert_eq!(refused(hand_over(fixture, &late).await), AuthorizationError::Expired);
+    assert_eq!(refused(deliver_keys(fixture, &late).await), AuthorizationError::Expired);
 }
 
 async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
@@ -129,7 +133,7 @@ async fn keys_open_for_their_own_consent_only(fixture: &Fixture) {
     for state in [&one, &other] {
         start(fixture, state).await;
     }
-    hand_over(fixture, &one).await.unwrap();
+    deliver_keys(fixture, &one).await.unwrap();
     fixture.execute("UPDATE delivered_keys SET state_hash = (SELECT a.state_hash FROM authorizations a WHERE a.state_hash <> delivered_keys.state_hash)").await;
     let moved = fixture.store.authorizations().take(&scope, &other, bringer(None)).await;
     assert!(matches!(moved, Err(Error::Integrity)), "{moved:?}");
