@@ -127,7 +127,7 @@ impl Broker {
             return_origin,
             return_url,
             redirect_uri,
-            exchange_url: target.credential_url(usable),
+            exchange_url: target.exchange_url(usable),
             client_id,
             scopes: known_scopes.asked(if scopes.is_empty() { app_scopes } else { &scopes }),
         })

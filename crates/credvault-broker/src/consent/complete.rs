@@ -110,7 +110,7 @@ fn check_unchanged(
     if usable.app.client_id != returned.client_id {
         return Err(ConsentError::AppChanged);
     }
-    if target.credential_url(Some(usable)) != returned.exchange_url {
+    if target.exchange_url(Some(usable)) != returned.exchange_url {
         return Err(ConsentError::SettingsChanged);
     }
     Ok(())

@@ -40,7 +40,7 @@ impl Broker {
         write: &Write,
     ) -> Result<Recorded<Connection>, ConsentError> {
         let Target { connection, mode, .. } = target;
-        if target.credential_url(None) != returned.exchange_url {
+        if target.exchange_url(None) != returned.exchange_url {
             return Err(ConsentError::SettingsChanged);
         }
         let delivered = returned.delivered.as_ref().ok_or(ConsentError::NotDelivered)?;

@@ -23,7 +23,7 @@ pub fn for_a_week(risk: RepeatRisk) -> GiveUp<'static> {
     giving_up_after(Duration::from_secs(7 * 24 * 3600), risk)
 }
 
-fn giving_up_after(after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
+fn giving_up_after(give_up_after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
     fn nothing(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
         RepeatRisk::Nothing
     }
@@ -38,7 +38,7 @@ fn giving_up_after(after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
         RepeatRisk::Consent => &consent as _,
         RepeatRisk::OtherConsents => &other_consents as _,
     };
-    GiveUp { after, risk }
+    GiveUp { give_up_after, risk }
 }
 
 /// The connection has ended without an answer.
