@@ -65,11 +65,11 @@ impl Authorizations<'_> {
         row::connection(model.ok_or(AuthorizationError::Unknown)?)
     }
 
-    /// Uses a state up. Only the user and service that began may do so, whatever the reach of the scope. Where what was
-    /// delivered for it does not open, the authorization ends in the same change.
+    /// Uses a state up. Only the user and service that began may do so, whatever the reach of the scope. Where its row
+    /// was altered, or what was delivered for it does not open, the authorization ends in the same change.
     ///
     /// # Errors
-    /// [`Error::Authorization`] if it is not accepted.
+    /// [`Error::Authorization`] if it is not accepted, [`Error::Integrity`] if it has ended like that.
     pub async fn take(
         &self,
         scope: &TenantScope,
@@ -87,7 +87,9 @@ impl Authorizations<'_> {
         callbacks::forget(&change.tx, tenant, &hash).await?;
         let delivered = kept.map(|kept| kept.open(&keys, tenant)).transpose();
         let key = keys.version(row.key_version);
-        if first && (key.is_none() || matches!(delivered, Err(Error::Integrity))) {
+        let scopes = serde_json::from_value(row.scopes.clone()).map_err(|_| Error::Integrity);
+        let broken = key.is_none() || scopes.is_err() || matches!(delivered, Err(Error::Integrity));
+        if first && broken {
             end_broken(&mut change, &row).await?;
         }
         let _ = change.commit(()).await?;
@@ -104,7 +106,7 @@ impl Authorizations<'_> {
             redirect_uri: row.redirect_uri,
             exchange_url: row.exchange_url,
             client_id: row.client_id,
-            scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
+            scopes: scopes?,
             code_verifier: verifier(key, tenant, state),
             delivered: delivered?,
         })
@@ -128,7 +130,7 @@ fn check_bringer(
     Ok(())
 }
 
-/// Ends an authorization whose delivered keys do not open, and adds the record of that.
+/// Ends an authorization that was altered or whose keys do not open, and adds the record of that.
 async fn end_broken(change: &mut Change<'_>, row: &Model) -> Result<(), Error> {
     let key = key_of(row);
     let mut record = AuditEvent::of(change.tenant().clone(), Action::CompleteAuthorization);
