@@ -1,6 +1,6 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
 //! provider, come back here, and leave with a result for the page that opened them, or after the person has decided.
-//! Providers that hand over keys post them here. No secret is shown here, and nothing that a provider or a stranger has
+//! Providers that deliver keys post them here. No secret is shown here, and nothing that a provider or a stranger has
 //! written is.
 
 mod page;
@@ -26,8 +26,8 @@ use refused::{page_of, page_of_refusal};
 
 use super::port::HEAD_TIMEOUT;
 
-/// The largest query, form and hand-off.
-const LARGEST: usize = 64 * 1024;
+/// How many bytes a form, or a delivery of keys, has at most.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How many requests look into the vault at once: the database is everybody's.
 const MAX_AT_ONCE: usize = 16;
 
@@ -51,7 +51,7 @@ pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
         .route("/oauth/callback/{provider}", get(callback).post(posted))
         .route("/oauth/return/{page}", get(returned))
         .route("/oauth/confirm", post(confirm))
-        .route("/oauth/handoff/{provider}", post(handoff))
+        .route("/oauth/handoff/{provider}", post(deliver_keys))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(map_response(move |mut response: Response| async move {
@@ -161,7 +161,8 @@ async fn confirm(
 
 /// What a form holds; `None` if it is too large or does not arrive.
 async fn form(body: Body) -> Option<Parameters> {
-    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await.ok()?.ok()?;
+    let body =
+        tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await.ok()?.ok()?;
     Some(parameters(&String::from_utf8_lossy(&body)))
 }
 
@@ -177,8 +178,8 @@ fn see_other(url: &str) -> Response {
 
 /// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
 /// taken with 200.
-async fn handoff(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
-    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, LARGEST)).await;
+async fn deliver_keys(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
+    let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await;
     let taken = match (body, port.turn().await) {
         (Ok(Ok(body)), Some(_turn)) => port.browsers.deliver_keys(&provider, &body).await,
         _ => false,

@@ -165,6 +165,11 @@ async fn the_person_confirms_by_the_code_that_the_beginner_shows(builder: VaultB
     let parameters = mine.allow(&begun).await;
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
     let told = mine.open(&format!("{CALLBACK}?{query}")).await.returned().unwrap();
+    // A stolen address shows nothing in another browser, and the attempt is on record.
+    let before = completions(&app).await.len();
+    let stolen = theirs.open(&told).await;
+    assert_eq!((stolen.status, stolen.reason()), (403, "STATE_FOREIGN".to_owned()));
+    assert_eq!(completions(&app).await.len(), before + 1);
     let consent = told.strip_prefix("/oauth/return/").unwrap();
     let forged = mine.decide(consent, "connect").await;
     assert_eq!(forged.status, 403);

@@ -47,12 +47,12 @@ impl TraceService for Collector {
     }
 }
 
-/// What a shop hands over.
+/// What a shop delivers.
 const KEYS: [&str; 2] =
     ["ck_facade00facade00facade00facade00facade00", "cs_c0ffee11c0ffee11c0ffee11c0ffee11c0ffee11"];
 
-/// A consent whose keys come by hand-off, and others that are refused.
-async fn hand_over(app: &Client, url: &str) {
+/// A consent whose keys a shop delivers, and others that are refused.
+async fn deliver_keys(app: &Client, url: &str) {
     let store_url = ("store_url".to_owned(), prost_types::Value::from("https://shop.example"));
     let shop = v1::CreateConnectionRequest {
         provider: "woocommerce".into(),
@@ -163,7 +163,7 @@ async fn plaintext_goes_in_and_out(scene: &Scene, app: &Client) -> String {
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY-one", "the caller gets the secret");
     let batch = v1::BatchFetchCredentialsRequest { requests: vec![by_id(&id), by_provider("slack")] };
     app.vault().batch_fetch_credentials(batch).await.unwrap();
-    hand_over(app, &format!("http://{}", scene.process.public_address.unwrap())).await;
+    deliver_keys(app, &format!("http://{}", scene.process.public_address.unwrap())).await;
     id
 }
 

@@ -36,7 +36,7 @@ async fn a_consent_connects_once_and_for_the_caller_that_began_it(builder: Vault
     assert_eq!(done.state(), v1::ConnectionState::Connected);
     assert_eq!(done.external_account_id, "shop-1");
     assert_eq!(done.scopes_asked.join(" "), "read offline");
-    assert_eq!(done.scopes_granted.join(" "), "read offline");
+    assert_eq!(done.scopes_granted.join(" "), "offline read");
     let again = complete(&app, &parameters, "CANARY session").await.unwrap_err();
     assert_eq!(refusal(&again), "FailedPrecondition STATE_INVALID", "{again:?}");
     assert!(again.message().contains("used already"), "{again:?}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use credvault_proto::v1;
 use tonic::Code;
 
+use crate::harness::provider::{STRICT, connection_request};
 use crate::harness::{VaultBuilder, by_id, by_provider, generic, input, owned_by, refusal};
 use crate::on_both;
 
@@ -12,6 +13,7 @@ on_both![
     a_credential_goes_in_and_comes_out_ready_for_use,
     a_lookup_goes_from_user_to_tenant_to_platform,
     versions_are_listed_rolled_back_to_and_destroyed,
+    only_where_tokens_rotate_a_rollback_is_refused,
     a_credential_with_a_ttl_is_served_until_then,
     a_batch_has_an_outcome_for_each,
     a_disabled_connection_and_a_suspended_tenant_are_not_served,
@@ -139,6 +141,38 @@ async fn versions_are_listed_rolled_back_to_and_destroyed(builder: VaultBuilder)
         list.page_token = page.next_page_token;
     }
     assert_eq!(versions, [(3, true), (2, false), (1, false)]);
+}
+
+/// A provider whose tokens come from a consent and are never refreshed.
+const LASTING: &str = "id = 'lasting'\ndisplay_name = 'Lasting'\n[modes.oauth2_code]\ndisplay_name = 'OAuth'\n\
+    kind = 'oauth2_code'\nsecret.access_token = { title = 'Access token', required = true }\n\
+    [modes.oauth2_code.authorize]\nurl = 'https://lasting.example/authorize'\nquery = { state = '{flow.state}' }\n\
+    [modes.oauth2_code.exchange]\nurl = 'https://lasting.example/token'\nform = { code = '{flow.code}' }\n";
+
+async fn only_where_tokens_rotate_a_rollback_is_refused(builder: VaultBuilder) {
+    let connected = builder.provider_file("lasting", LASTING).start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let rolled_back = async |provider: &str| {
+        let request = v1::CreateConnectionRequest {
+            provider: provider.into(),
+            credential: Some(input(&[("access_token", "CANARY one")])),
+            ..connection_request(provider)
+        };
+        let connection_id = app.create(request).await.unwrap().id;
+        let put = v1::PutCredentialRequest {
+            connection_id: connection_id.clone(),
+            credential: Some(input(&[("access_token", "CANARY two")])),
+            ..Default::default()
+        };
+        app.vault().put_credential(put).await.unwrap();
+        let back = v1::RollbackCredentialRequest { connection_id, version: 1, ..Default::default() };
+        app.vault().rollback_credential(back).await
+    };
+    let version = rolled_back("lasting").await.unwrap().into_inner().version.unwrap();
+    assert_eq!((version.version, version.rolled_back_from), (3, 1));
+    let spent = rolled_back("simulator").await.unwrap_err();
+    assert_eq!(refusal(&spent), "FailedPrecondition STATE_INVALID");
+    assert!(spent.message().contains("tokens rotate"), "{spent:?}");
 }
 
 async fn a_credential_with_a_ttl_is_served_until_then(builder: VaultBuilder) {

@@ -1,4 +1,4 @@
-//! Hand-offs of keys: a shop posts them to the port for browsers before it sends the browser back. The catalog's own file
+//! Delivered keys: a shop posts them to the port for browsers before it sends the browser back. The catalog's own file
 //! of WooCommerce is used, with the simulator in place of the shop.
 
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ fn returned(state: &str, success: &str) -> BTreeMap<String, String> {
 on_both![
     delivered_keys_are_usable_once_the_consent_is_complete,
     the_person_confirms_and_no_table_shows_the_keys,
-    what_is_no_hand_off_of_an_open_consent_is_refused_alike,
+    what_is_no_delivery_for_an_open_consent_is_refused_alike,
     a_return_without_keys_or_with_a_denial_ends_it,
 ];
 
@@ -89,7 +89,7 @@ async fn delivered_keys_are_usable_once_the_consent_is_complete(builder: VaultBu
     let connected = connected(builder).await;
     let app = connected.vault.app("acme").await;
     let id = shop(&app, "main").await;
-    // What the shop does not hand over stays.
+    // What the shop does not deliver stays.
     let old =
         input(&[("consumer_key", KEY), ("consumer_secret", SECRET), ("webhook_secret", "of_the_webhooks")]);
     let put =
@@ -168,7 +168,7 @@ async fn the_person_confirms_and_no_table_shows_the_keys(builder: VaultBuilder) 
     assert_eq!(done.tenant_source, "state");
 }
 
-async fn what_is_no_hand_off_of_an_open_consent_is_refused_alike(builder: VaultBuilder) {
+async fn what_is_no_delivery_for_an_open_consent_is_refused_alike(builder: VaultBuilder) {
     let connected = connected(builder).await;
     let app = connected.vault.app("acme").await;
     let id = shop(&app, "main").await;
@@ -255,7 +255,7 @@ async fn keys_of_one_shop_are_not_stored_for_another() {
 }
 
 #[tokio::test]
-async fn without_an_address_for_it_no_hand_off_begins() {
+async fn without_an_address_for_it_no_delivery_begins() {
     let vault = VaultBuilder::sqlite().start().await;
     let app = vault.app("acme").await;
     let connection_id = shop(&app, "main").await;

@@ -6,7 +6,9 @@ use credvault_proto::v1;
 use credvault_simulator::{Refusal, Rotation, Step};
 use tonic_types::StatusExt as _;
 
-use crate::harness::provider::{Connected, GRACE, STRICT, app_request, begin, complete, decide, state};
+use crate::harness::provider::{
+    Connected, GRACE, STRICT, app_request, begin, complete, connection_request, decide, state,
+};
 use crate::harness::{Client, VaultBuilder, by_id, eventually, refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,6 +186,23 @@ async fn tokens_are_renewed_ahead_of_need() {
     }
     assert_eq!(connected.provider.counts().refreshes, 21);
     assert_eq!(connected.provider.counts().reuses_detected, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_token_is_exchanged_at_once_where_the_provider_has_one_that_lives_longer() {
+    let renewal = format!("{STRICT}\nrefresh_immediately = true");
+    let connected = VaultBuilder::sqlite().start_with_provider(&renewal).await;
+    let refreshed = || connected.provider.counts().refreshes_granted;
+    let app = connected.vault.app("acme").await;
+    let id = app.create(connection_request("main")).await.unwrap().id;
+    let parameters = decide(&begin(&app, &id, "").await.authorization_url, "shop-1", "allow").await;
+    complete(&app, &parameters, "").await.unwrap();
+    eventually("the refresh after the exchange", || async { refreshed() == 1 }).await;
+    connected.granted(&app, "by-hand", 3000).await;
+    eventually("the refresh of the stored token", || async { refreshed() == 2 }).await;
+    // The token that came is no first one.
+    connected.chain_lives(&app, &id).await;
+    assert_eq!(refreshed(), 3, "one more, which chain_lives has forced");
 }
 
 /// Several connections whose tokens are about to end, and so are due.

@@ -36,4 +36,4 @@ pub use flow::app_values;
 pub use http::{Answer, Guard, Http, Network, NetworkError, Receipt, SendError};
 pub use parts::Parts;
 pub use refresh::{MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher};
-pub use schedule::due_time;
+pub use schedule::{due_time, first_due_time};

@@ -8,6 +8,21 @@ use credvault_domain::{Random, Timestamp, jitter};
 /// The least time before the end of an access token at which it is refreshed, before jitter.
 const MIN_MARGIN: Duration = Duration::from_secs(300);
 
+/// When to refresh the tokens of a new credential, which came at `sent`: at once where the provider's first token is to be
+/// replaced by one that lives longer, and otherwise as [`due_time`] says.
+pub fn first_due_time(
+    mode: &Mode,
+    expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
+    sent: Timestamp,
+    random: &dyn Random,
+) -> Option<Timestamp> {
+    if mode.refresh()?.policy.refresh_immediately {
+        return Some(sent);
+    }
+    due_time(mode, expires, refresh_expires, sent, random)
+}
+
 /// When to refresh tokens that were requested at `sent`: five minutes, or a tenth of the access token's life, before its
 /// end, give or take a fifth, and never in the first half of its life. If an unused refresh token expires, and a refresh
 /// gives another one, then no later than at about half of the refresh token's life. `None` if nothing expires.
@@ -18,7 +33,7 @@ pub fn due_time(
     sent: Timestamp,
     random: &dyn Random,
 ) -> Option<Timestamp> {
-    let policy = mode.oauth().filter(|_| mode.renews())?.policy;
+    let policy = mode.refresh()?.policy;
     let spread = jitter(random, 0.8..=1.2);
     let told = refresh_expires.filter(|_| policy.rotates != Rotation::No).map(|end| sent.until(end));
     let idle = told.into_iter().chain(policy.idle).min();

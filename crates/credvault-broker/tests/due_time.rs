@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_broker::due_time;
+use credvault_broker::{due_time, first_due_time};
 use credvault_catalog::{Catalog, Mode};
 use credvault_domain::{AuthMode, Exhausted, ProviderId, Random, Timestamp};
 
@@ -42,4 +42,21 @@ fn a_refresh_token_is_used_in_the_first_half_of_its_own_life() {
     assert_eq!(due("shopify", None), Some(days(36)), "the file's 90 days");
     assert_eq!(due("shopify", Some(days(1000))), Some(days(36)), "the file's 90 days are sooner");
     assert_eq!(due("ebay", Some(days(500))), None, "a renewal gives eBay's refresh token no longer life");
+}
+
+#[test]
+fn a_first_token_that_is_to_be_replaced_is_due_at_once() {
+    let catalog = Catalog::load(None).expect("the embedded files are sound");
+    let sent = Timestamp::from_seconds(1_700_000_000, 0).expect("in range");
+    let hour = Some(sent.after(Duration::from_secs(3600)));
+    let meta = mode(&catalog, "meta");
+    assert_eq!(first_due_time(meta, hour, None, sent, &Zeros), Some(sent));
+    assert_eq!(first_due_time(meta, None, None, sent, &Zeros), Some(sent), "also if its end is not known");
+    assert!(due_time(meta, hour, None, sent, &Zeros) > Some(sent), "the next one is not the first");
+    let xero = mode(&catalog, "xero");
+    assert_eq!(
+        first_due_time(xero, hour, None, sent, &Zeros),
+        due_time(xero, hour, None, sent, &Zeros),
+        "another provider's first token is like the next ones"
+    );
 }

@@ -76,9 +76,9 @@ fn row(provider: &Provider, first: bool, name: &str, mode: &Mode) -> String {
             None => "as its answer says".to_owned(),
         },
     };
-    let refresh = match oauth.filter(|_| mode.secrets.contains_key("refresh_token") && mode.renews()) {
+    let refresh = match mode.refresh().filter(|_| mode.secrets.contains_key("refresh_token")) {
         None => "none",
-        Some(oauth) => match oauth.policy.rotates {
+        Some(refresh) => match refresh.policy.rotates {
             Rotation::No => "stays",
             Rotation::Sliding => "slides",
             Rotation::Yes => "rotates",

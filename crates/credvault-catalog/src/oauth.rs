@@ -23,8 +23,6 @@ pub struct OAuth {
     pub scopes: Scopes,
     /// How a new access token is got without a consent, if that is possible.
     pub refresh: Option<Refresh>,
-    /// What becomes of refresh tokens.
-    pub policy: RefreshPolicy,
     /// Whether each connection has a client of its own at the provider, instead of the platform's app.
     pub client_per_connection: bool,
     /// Whether the refreshes of all connections go to one host, instead of to a host of each account.
@@ -83,6 +81,8 @@ pub struct Refresh {
     pub call: Call,
     /// The assertion that must be signed first, if the call sends one.
     pub assertion: Option<AssertionTemplates>,
+    /// What becomes of refresh tokens.
+    pub policy: RefreshPolicy,
 }
 
 /// What a refresh does to the refresh token.
@@ -107,9 +107,10 @@ pub struct RefreshPolicy {
     pub grace: Duration,
     /// How long a refresh token works that is not used.
     pub idle: Option<Duration>,
-    /// How long a consent lasts, whatever happens.
+    /// How long a consent lasts, whatever happens. For the page of providers only.
     pub consent: Option<Duration>,
-    /// Whether the first token is refreshed right after the exchange, for one that lives longer.
+    /// Whether the first token is refreshed right after the exchange, or after a caller has stored it, for one that lives
+    /// longer.
     pub refresh_immediately: bool,
     /// Whether the provider may end other consents if a spent refresh token is sent again.
     pub reuse_ends_other_consents: bool,

@@ -1,6 +1,6 @@
 //! Access token responses (RFC 6749, section 5): where a provider's answer has tokens, and what its refusals mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use credvault_domain::{FieldName, Timestamp};
@@ -24,7 +24,8 @@ pub struct Granted {
     pub expires: Option<Timestamp>,
     /// When the refresh token expires if it is not used, if the answer says so.
     pub refresh_expires: Option<Timestamp>,
-    /// The scopes that were granted, if the answer says so.
+    /// The scopes that were granted, if the answer says so: sorted, each once, because providers keep no order (RFC 6749,
+    /// section 3.3), and the order must not change the connection.
     pub scopes: Option<Vec<String>>,
     /// Settings that the answer contains, not yet checked.
     pub settings: BTreeMap<String, Value>,
@@ -157,16 +158,15 @@ impl TokenResponse {
     }
 
     fn scopes(&self, body: &Value) -> Option<Vec<String>> {
-        match self.scope.of(body)? {
-            Value::String(text) => Some(
-                text.split([' ', ','])
-                    .flat_map(|part| part.split(self.scope_separator.as_str()))
-                    .filter(|scope| !scope.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
-            Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
-        }
+        let scopes: BTreeSet<&str> = match self.scope.of(body)? {
+            Value::String(text) => text
+                .split([' ', ','])
+                .flat_map(|part| part.split(self.scope_separator.as_str()))
+                .filter(|scope| !scope.is_empty())
+                .collect(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
+        };
+        Some(scopes.into_iter().map(str::to_owned).collect())
     }
 }

@@ -7,6 +7,8 @@ pub(super) const TABLES: &[&str] = &[
         tenant_id {text} NOT NULL,
         state_hash {bytes} NOT NULL,
         connection_id {uuid} NOT NULL,
+        -- The tenant's key that session_hash and the PKCE verifier are made with.
+        key_version {int} NOT NULL,
         user_id {text},
         service {text} NOT NULL,
         session_hash {bytes},
@@ -27,7 +29,8 @@ pub(super) const TABLES: &[&str] = &[
         -- Where the browser goes where the page that opened the window cannot be told.
         return_url {text},
         PRIMARY KEY (tenant_id, state_hash),
-        FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
+        FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
+        FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
     ){strict}",
     r"CREATE INDEX authorizations_state ON authorizations (state_hash)",
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",

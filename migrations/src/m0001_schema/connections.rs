@@ -50,7 +50,7 @@ pub(super) const TABLES: &[&str] = &[
     r"CREATE UNIQUE INDEX connections_default ON connections (tenant_id, owner_user, provider)
         WHERE is_default AND delete_time IS NULL",
     r"CREATE INDEX connections_purge ON connections (purge_time) WHERE purge_time IS NOT NULL",
-    "CREATE INDEX connections_verify ON connections (test_time) WHERE current_version > 0 AND delete_time IS NULL",
+    "CREATE INDEX connections_test ON connections (test_time) WHERE current_version > 0 AND delete_time IS NULL",
     "CREATE INDEX connections_revocation ON connections (revocation_time) WHERE revocation_time IS NOT NULL",
     // Quotas count a user's connections, and a deletion of the user looks for the newest.
     "CREATE INDEX connections_owner ON connections (tenant_id, owner_user, create_time)",

@@ -21,7 +21,7 @@ CREATE FUNCTION fetch_credential(
     revocation text, revocation_time bigint, found_account_id text, test_time bigint,
     confirmed_account_id text, confirmed_settings jsonb,
     version bigint, schema bigint, key_version bigint, sealed bytea, version_expire_time bigint, wrapped bytea,
-    generation bigint, refresh_state text, token_generation bigint, token_expire_time bigint
+    generation bigint, token_generation bigint, token_expire_time bigint
 ) LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
 #variable_conflict use_column
 DECLARE
@@ -64,7 +64,7 @@ BEGIN
         NULL::bigint, NULL::bigint, NULL::jsonb, NULL::jsonb, NULL::text, NULL::bigint, NULL::text, NULL::bigint,
         NULL::text, NULL::jsonb,
         NULL::bigint, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint, NULL::bytea,
-        NULL::bigint, NULL::text, NULL::bigint, NULL::bigint;
+        NULL::bigint, NULL::bigint, NULL::bigint;
 END $$;
 ";
 
@@ -80,7 +80,7 @@ pub(super) const FOUND: &str = r"
                 c.confirmed_account_id, c.confirmed_settings,
                 v.version, COALESCE(t.schema, v.schema), COALESCE(t.key_version, v.key_version),
                 COALESCE(t.sealed, v.sealed), v.expire_time, k.wrapped,
-                r.generation, r.state, t.generation, t.expire_time
+                r.generation, t.generation, t.expire_time
             FROM connections c
             LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.connection_id = c.id
                 AND v.version = COALESCE(p_version, c.current_version)

@@ -9,7 +9,8 @@ pub(super) const TABLES: &[&str] = &[
         user_id {text} NOT NULL DEFAULT '',
         request_id {uuid} NOT NULL,
         fingerprint {bytes} NOT NULL,
-        connection_id {uuid},
+        -- The connection, endpoint or event that the request was about.
+        subject_id {uuid},
         version {int},
         create_time {int} NOT NULL,
         PRIMARY KEY (tenant_id, service, user_id, request_id)

@@ -98,7 +98,7 @@ impl Broker {
             return Err(ConsentError::AppChanged);
         }
         let asked = Asked { redirect_uri: &awaited.redirect_uri, scopes: &awaited.scopes };
-        let verifier = awaited.code_verifier(state);
+        let verifier = awaited.code_verifier(state)?;
         self.provider_url(target, usable.as_ref(), &asked, state, verifier.expose_secret())
     }
 
@@ -127,7 +127,7 @@ impl Broker {
             return_origin,
             return_url,
             redirect_uri,
-            exchange_url: target.credential_url(usable),
+            exchange_url: target.exchange_url(usable),
             client_id,
             scopes: known_scopes.asked(if scopes.is_empty() { app_scopes } else { &scopes }),
         })

@@ -16,7 +16,7 @@ use super::post_exchange::Completed;
 use super::target::Target;
 use crate::broker::Broker;
 use crate::flow::replace_tokens;
-use crate::schedule::due_time;
+use crate::schedule::first_due_time;
 
 impl Broker {
     /// Finds the authorization that a callback belongs to. Its state cannot be used a second time, so this takes the
@@ -88,7 +88,7 @@ impl Broker {
         keep_or_drop_tokens(target, confirmed_account.as_ref(), &mut fields);
         replace_tokens(&mut fields, &granted);
         let random = self.random();
-        let due = due_time(target.mode, granted.expires, granted.refresh_expires, sent, random);
+        let due = first_due_time(target.mode, granted.expires, granted.refresh_expires, sent, random);
         let client_id = Some(usable.app.client_id.clone());
         let credential = NewCredential {
             hints: target.mode.hints(&fields),
@@ -112,7 +112,7 @@ fn check_unchanged(
     if usable.app.client_id != returned.client_id {
         return Err(ConsentError::AppChanged);
     }
-    if target.credential_url(Some(usable)) != returned.exchange_url {
+    if target.exchange_url(Some(usable)) != returned.exchange_url {
         return Err(ConsentError::SettingsChanged);
     }
     Ok(())

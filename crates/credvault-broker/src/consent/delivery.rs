@@ -19,7 +19,7 @@ impl Broker {
     ///
     /// # Errors
     /// The keys are not those of the mode, or the consent does not wait for them.
-    pub async fn take_delivery(
+    pub async fn deliver_keys(
         &self,
         target: Target<'_>,
         awaited: &AwaitedAuthorization,
@@ -29,7 +29,7 @@ impl Broker {
         let missing = || Violations::of("fields", "must all be there");
         let fields = delivery.fields(posted).ok_or_else(missing)?;
         target.mode.check_secrets("fields", &fields)?;
-        Ok(self.store().authorizations().hand_over(awaited, &fields).await?)
+        Ok(self.store().authorizations().deliver_keys(awaited, &fields).await?)
     }
 
     /// Completes a consent with the keys that were delivered for it.
@@ -40,10 +40,10 @@ impl Broker {
         write: &Write,
     ) -> Result<Recorded<Connection>, ConsentError> {
         let Target { connection, mode, .. } = target;
-        if target.credential_url(None) != returned.exchange_url {
+        if target.exchange_url(None) != returned.exchange_url {
             return Err(ConsentError::SettingsChanged);
         }
-        let delivered = returned.handed_over.as_ref().ok_or(ConsentError::NotDelivered)?;
+        let delivered = returned.delivered.as_ref().ok_or(ConsentError::NotDelivered)?;
         // Stored fields that are not delivered stay, such as a webhook secret.
         let mut fields = self.stored_fields(target).await?;
         for (name, value) in delivered.iter() {

@@ -28,8 +28,8 @@ impl<'a> Target<'a> {
 
     /// The URL where the code will be exchanged, or where keys are delivered, as far as it is known. It must not change
     /// while the consent is in progress (RFC 9700, section 4.4.2).
-    pub(super) fn credential_url(self, usable: Option<&UsableApp>) -> Option<String> {
-        self.mode.consent_recipient(&self.connection.config, usable.map(app_values).as_ref())
+    pub(super) fn exchange_url(self, usable: Option<&UsableApp>) -> Option<String> {
+        self.mode.exchange_url(&self.connection.config, usable.map(app_values).as_ref())
     }
 
     /// Settings that came from the provider. They decide where secrets are sent, so the catalog must accept them as if a

@@ -55,7 +55,7 @@ impl Worker {
     async fn claim(&self, key: &ConnectionKey, seen: i64, forced: bool) -> Result<Claim, RefreshError> {
         let store = &self.parts.store;
         let risk = |provider: &ProviderId, mode: &AuthMode| self.repeat_risk(provider, mode);
-        let give_up_when = GiveUp { after: self.persistence, risk: &risk };
+        let give_up_when = GiveUp { give_up_after: self.give_up_after, risk: &risk };
         match store.refreshes().claim(key, seen, give_up_when, forced).await {
             Ok(claim) => Ok(claim),
             Err(Error::Integrity) => {
@@ -69,8 +69,8 @@ impl Worker {
 
     /// What it risks to send a refresh token of this mode again after an uncertain outcome.
     fn repeat_risk(&self, provider: &ProviderId, mode: &AuthMode) -> RepeatRisk {
-        let oauth = self.mode(provider, mode).and_then(Mode::oauth);
-        match oauth.map(|oauth| oauth.policy) {
+        let refresh = self.mode(provider, mode).and_then(Mode::refresh);
+        match refresh.map(|refresh| refresh.policy) {
             Some(policy) if policy.repeatable() => RepeatRisk::Nothing,
             Some(policy) if policy.reuse_ends_other_consents => RepeatRisk::OtherConsents,
             // A mode that the catalog does not have any more is not refreshed either.

@@ -50,8 +50,8 @@ impl std::fmt::Debug for Refresher {
 impl Refresher {
     /// A refresher for everything in the store.
     pub fn new(parts: Parts, limits: RefreshLimits) -> Self {
-        let RefreshLimits { per_second, persistence } = limits;
-        let worker = Arc::new(Worker::new(parts, per_second, persistence));
+        let RefreshLimits { per_second, persistence: give_up_after } = limits;
+        let worker = Arc::new(Worker::new(parts, per_second, give_up_after));
         Self { worker, in_flight: InFlight::default(), tasks: TaskTracker::new() }
     }
 

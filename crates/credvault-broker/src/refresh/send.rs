@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_catalog::{Mode, OAuth, ProviderRequest, RefusalKind};
+use credvault_catalog::{Mode, OAuth, ProviderRequest, RefreshPolicy, RefusalKind};
 use credvault_store::{AppFault, AppKey, AppRevision, Claimed, Pause, Renewed, Turn};
 use tokio::time::Instant;
 
@@ -23,13 +23,13 @@ impl Worker {
     /// Fills the request, waits for its turn, sends it and reads the new tokens.
     pub(super) async fn send(&self, claimed: &Claimed, started: Instant) -> Result<Renewed, Failed> {
         let deadline = started + SEND_TIMEOUT;
-        let (mode, oauth) = self.refreshable_mode(claimed)?;
+        let (mode, oauth, policy) = self.refreshable_mode(claimed)?;
         let Request { request, app } = self.request(claimed, mode).await?;
         let attempt = Attempt {
             tenant: claimed.key.tenant().clone(),
             connection: claimed.key.connection(),
             app: app.revision,
-            repeatable: oauth.policy.repeatable(),
+            repeatable: policy.repeatable(),
         };
         let breaker = breaker_key(claimed, oauth, &request, &app);
         let _turn = self.turn(claimed, deadline).await?;
@@ -55,12 +55,12 @@ impl Worker {
         result
     }
 
-    /// The auth mode of a claim, and its way to get tokens, if its tokens can be refreshed.
-    fn refreshable_mode(&self, claimed: &Claimed) -> Result<(&Mode, &OAuth), Failed> {
+    /// The auth mode of a claim, its way to get tokens, and what becomes of them, if its tokens can be refreshed.
+    fn refreshable_mode(&self, claimed: &Claimed) -> Result<(&Mode, &OAuth, RefreshPolicy), Failed> {
         let connection = &claimed.connection;
-        let mode = self.mode(&connection.provider, &connection.auth_mode).filter(|mode| mode.renews());
-        let known = mode.and_then(|mode| Some((mode, mode.oauth()?)));
-        let (mode, oauth) = known.ok_or_else(|| {
+        let mode = self.mode(&connection.provider, &connection.auth_mode);
+        let known = mode.and_then(|mode| Some((mode, mode.oauth()?, mode.refresh()?.policy)));
+        let (mode, oauth, policy) = known.ok_or_else(|| {
             self.not_sent(claimed, Pause::Uncatalogued, "the catalog does not say how to refresh it")
         })?;
         if mode.lacks_refresh_token(&claimed.fields) {
@@ -69,7 +69,7 @@ impl Worker {
         mode.check_destinations(&connection.config).map_err(|refused| {
             Failed::paused(Pause::Incomplete, APP_PAUSE, self.parts.clock.now(), refused.to_string())
         })?;
-        Ok((mode, oauth))
+        Ok((mode, oauth, policy))
     }
 
     /// Waits for the tenant's turn at the provider.

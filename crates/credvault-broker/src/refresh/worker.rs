@@ -19,17 +19,17 @@ pub(super) struct Worker {
     pub(super) parts: Parts,
     pub(super) throttle: Throttle,
     /// For how long a refresh of uncertain outcome is repeated before a consent is asked for.
-    pub(super) persistence: Duration,
+    pub(super) give_up_after: Duration,
     /// Turns at each provider, so that a slow provider does not use up the calls of the others.
     turns: Mutex<HashMap<ProviderId, Turns>>,
 }
 
 impl Worker {
     /// A worker that makes at most `per_second` calls for one app; 0 means no limit.
-    pub(super) fn new(parts: Parts, per_second: u32, persistence: Duration) -> Self {
+    pub(super) fn new(parts: Parts, per_second: u32, give_up_after: Duration) -> Self {
         let Parts { store, clock, random, .. } = &parts;
         let throttle = Throttle::new(store.clone(), Arc::clone(clock), Arc::clone(random), per_second);
-        Self { parts, throttle, persistence, turns: Mutex::default() }
+        Self { parts, throttle, give_up_after, turns: Mutex::default() }
     }
 
     /// The auth mode in the catalog, if the catalog still has it.

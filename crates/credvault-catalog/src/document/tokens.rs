@@ -26,7 +26,7 @@ pub(super) fn lines(text: &mut String, oauth: &OAuth, refresh_token: bool) {
         Some(refresh) => {
             let _ = writeln!(text, "- Refresh: {}, with {}.", call(&refresh.call), proof(&refresh.call));
             if refresh_token {
-                let _ = writeln!(text, "- Refresh token: {}.", policy(&oauth.policy));
+                let _ = writeln!(text, "- Refresh token: {}.", policy(&refresh.policy));
             }
         }
         None => text.push_str("- Refresh: none.\n"),
@@ -142,10 +142,11 @@ fn response(text: &mut String, oauth: &OAuth) {
     parts.extend(settings(&response.settings));
     parts.extend(response.secrets.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")));
     parts.extend(response.account_id.iter().map(|path| format!("the account's id is `{path}`")));
-    if oauth.policy.refresh_immediately {
+    let policy = oauth.refresh.as_ref().map(|refresh| refresh.policy);
+    if policy.is_some_and(|policy| policy.refresh_immediately) {
         parts.push("the first token is refreshed at once, for one that lives longer".to_owned());
     }
-    if oauth.policy.reuse_ends_other_consents {
+    if policy.is_some_and(|policy| policy.reuse_ends_other_consents) {
         parts.push("a refresh token that is sent twice may end other consents".to_owned());
     }
     let _ = writeln!(text, "- Token response: {}.", parts.join("; "));

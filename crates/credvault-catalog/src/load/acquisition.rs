@@ -11,41 +11,31 @@ use super::problem::Problem;
 use super::stage::Stage;
 use crate::assertion::AssertionTemplates;
 use crate::call::Call;
+use crate::consent_page::ConsentPage;
 use crate::mode::{Acquisition, ModeKind};
-use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};
+use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy};
 use crate::template::{Placeholder, Template};
-
-/// The policy of a mode that refreshes nothing: the careful assumptions of a file that says nothing.
-const DEFAULT_POLICY: RefreshPolicy = RefreshPolicy {
-    rotates: Rotation::Yes,
-    grace: Duration::ZERO,
-    idle: None,
-    consent: None,
-    refresh_immediately: false,
-    reuse_ends_other_consents: false,
-};
 
 impl Names<'_> {
     /// Checks how the mode at `key` gets its credential, and takes the tables about it out of `file`.
     pub(super) fn acquisition(&self, key: &str, file: &mut ModeFile) -> Result<Acquisition, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let code = self.code_grant(key, file)?;
-        let (refresh, policy) = match file.refresh.take() {
-            Some(refresh) => {
-                let (refresh, policy) = self.refresh(&at("refresh"), refresh)?;
-                (Some(refresh), policy)
-            }
-            None => (None, DEFAULT_POLICY),
-        };
-        let scopes = std::mem::take(&mut file.scopes);
-        match (file.delivery.take(), code.is_some() || refresh.is_some()) {
-            (None, false) => Ok(Acquisition::Static),
+        let refresh = file.refresh.take().map(|refresh| self.refresh(&at("refresh"), refresh)).transpose()?;
+        let (scopes, response) = (file.scopes.take(), file.token_response.take());
+        let has_scopes = scopes.is_some();
+        let gives_tokens = code.is_some() || refresh.is_some();
+        if response.is_some() && !gives_tokens {
+            return Err(Problem::new(at("token_response"), "must come with exchange or refresh"));
+        }
+        let scopes = scopes.unwrap_or_default();
+        let acquisition = match (file.delivery.take(), gives_tokens) {
+            (None, false) => Acquisition::Static,
             (Some(delivery), false) => {
-                let delivery = self.delivery(&at("delivery"), delivery, scopes)?;
-                Ok(Acquisition::Delivered(Box::new(delivery)))
+                Acquisition::Delivered(Box::new(self.delivery(&at("delivery"), delivery, scopes)?))
             }
             (Some(_), true) => {
-                Err(Problem::new(at("delivery"), "must not be given beside exchange or refresh"))
+                return Err(Problem::new(at("delivery"), "must not be given beside exchange or refresh"));
             }
             (None, true) => {
                 if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
@@ -54,11 +44,15 @@ impl Names<'_> {
                         "must have access_token: that is where tokens are kept",
                     ));
                 }
-                let response = std::mem::take(&mut file.token_response);
-                let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh, policy)?;
-                Ok(Acquisition::Tokens(Box::new(oauth)))
+                let response = response.unwrap_or_default();
+                let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh)?;
+                Acquisition::Tokens(Box::new(oauth))
             }
+        };
+        if has_scopes && !asks_for_scopes(&acquisition) {
+            return Err(Problem::new(at("scopes"), "must be asked for: no call or page sends {flow.scope}"));
         }
+        Ok(acquisition)
     }
 
     /// The tables `authorize`, `exchange` and `post_exchange`.
@@ -91,7 +85,7 @@ impl Names<'_> {
         Ok(Some(CodeGrant { authorize, exchange, post_exchange }))
     }
 
-    fn refresh(&self, key: &str, file: RefreshFile) -> Result<(Refresh, RefreshPolicy), Problem> {
+    fn refresh(&self, key: &str, file: RefreshFile) -> Result<Refresh, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let call = self.call(&at("call"), file.call, Stage::Refresh)?;
         let assertion = file.assertion.map(|assertion| self.assertion(&at("assertion"), assertion));
@@ -107,7 +101,7 @@ impl Names<'_> {
             refresh_immediately: file.refresh_immediately,
             reuse_ends_other_consents: file.reuse_ends_other_consents,
         };
-        Ok((Refresh { call, assertion }, policy))
+        Ok(Refresh { call, assertion, policy })
     }
 
     fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
@@ -131,7 +125,6 @@ impl Names<'_> {
         scopes: ScopesFile,
         code: Option<CodeGrant>,
         refresh: Option<Refresh>,
-        policy: RefreshPolicy,
     ) -> Result<OAuth, Problem> {
         let client_per_connection =
             refresh.as_ref().is_some_and(|refresh| !self.names_app(refresh.call.templates()));
@@ -145,11 +138,27 @@ impl Names<'_> {
             code,
             scopes: checked_scopes(scopes),
             refresh,
-            policy,
             client_per_connection,
             shared_token_host,
             response,
         })
+    }
+}
+
+/// Whether a page or call on the way to the credential sends `{flow.scope}`.
+fn asks_for_scopes(acquisition: &Acquisition) -> bool {
+    let on_page = |page: &ConsentPage| refers_to_flow(page.query.iter().map(|(_, value)| value), "scope");
+    match acquisition {
+        Acquisition::Static => false,
+        Acquisition::Delivered(delivery) => on_page(&delivery.page),
+        Acquisition::Tokens(oauth) => {
+            let by_code = |code: &CodeGrant| on_page(&code.authorize.page) || sends(&code.exchange, "scope");
+            let by_refresh = |refresh: &Refresh| {
+                let claims = refresh.assertion.iter().flat_map(|assertion| assertion.claims.values());
+                sends(&refresh.call, "scope") || refers_to_flow(claims, "scope")
+            };
+            oauth.code.as_ref().is_some_and(by_code) || oauth.refresh.as_ref().is_some_and(by_refresh)
+        }
     }
 }
 

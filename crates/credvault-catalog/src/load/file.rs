@@ -77,7 +77,7 @@ pub(crate) struct ModeFile {
     pub(crate) request: RequestFile,
     /// The scopes that are asked for.
     #[serde(default)]
-    pub(crate) scopes: ScopesFile,
+    pub(crate) scopes: Option<ScopesFile>,
     /// Consent in a browser, with a callback that brings a code.
     #[serde(default)]
     pub(crate) authorize: Option<AuthorizeFile>,
@@ -95,7 +95,7 @@ pub(crate) struct ModeFile {
     pub(crate) refresh: Option<RefreshFile>,
     /// How the answers to an exchange and a refresh are read.
     #[serde(default)]
-    pub(crate) token_response: TokenResponseFile,
+    pub(crate) token_response: Option<TokenResponseFile>,
     /// How a token is revoked.
     #[serde(default)]
     pub(crate) revoke: Option<RevokeFile>,

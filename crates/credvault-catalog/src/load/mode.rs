@@ -34,7 +34,8 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     for (name, value) in shared.derived.iter().chain(&file.derived) {
         all_derived.insert(name.clone(), derived(&derived_key(name), value.clone())?);
     }
-    let scoped = !file.scopes.default.is_empty() || !file.scopes.always.is_empty();
+    let scopes = file.scopes.as_ref();
+    let scoped = scopes.is_some_and(|scopes| !scopes.default.is_empty() || !scopes.always.is_empty());
     let names = Names { config: &config, secrets: &secrets, derived: &all_derived, app: shared.app, scoped };
     names.check_derived(derived_key)?;
     let request_key = format!("{key}.request");

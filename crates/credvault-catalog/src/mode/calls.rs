@@ -56,7 +56,7 @@ impl Mode {
 
     /// The URL that decides who receives the outcome of a consent: where the code is exchanged, or the page that
     /// delivers the credential. `None` if the mode has no consent, or a setting is missing.
-    pub fn consent_recipient(&self, config: &Config, app: Option<&App>) -> Option<String> {
+    pub fn exchange_url(&self, config: &Config, app: Option<&App>) -> Option<String> {
         let (secrets, flow) = (SecretFields::default(), Flow::default());
         let values = |app| self.values(Given { config, secrets: &secrets, app, flow: &flow });
         match &self.acquisition {

@@ -7,9 +7,10 @@
 //! A provider that refuses may leave the state out. Then the cookie alone says which consent it means, and with it a
 //! consent can be ended, never completed.
 //!
-//! Begin and completion of a consent are on record, and so is every refusal that is about a known consent. One that is not
-//! has no tenant whose log it could stand in; it is counted. The steps between begin and completion have no record of their
-//! own, and need no permission of their own: their beginner had it, and completion asks policy once more.
+//! Begin and completion of a consent are on record, and so is every refusal that is about a known consent; one that ends a
+//! consent, in the change that ends it. A refusal that is about none has no tenant whose log it could stand in; it is
+//! counted. The steps between begin and completion have no record of their own, and need no permission of their own: their
+//! beginner had it, and completion asks policy once more.
 
 mod decision;
 mod delivered_keys;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_broker::due_time;
+use credvault_broker::first_due_time;
 use credvault_catalog::Mode;
 use credvault_domain::{Config, SecretFields, Timestamp, Violations};
 use credvault_store::{NewCredential, Renewal};
@@ -51,7 +51,8 @@ pub(crate) fn new_credential(
         // If the caller gave a refresh token but no expiry, assume one hour; the first refresh corrects it.
         let assumed = expire_time.is_none() && fields.get("refresh_token").is_some();
         let expires = if assumed { Some(now.after(ASSUMED_TOKEN_LIFETIME)) } else { expire_time };
-        Renewal { due_time: due_time(mode, expires, None, now, &*context.random), client_id: None }
+        // Whether the caller's token is the provider's first one or one that lives longer, the vault cannot tell.
+        Renewal { due_time: first_due_time(mode, expires, None, now, &*context.random), client_id: None }
     });
     Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, renewal })
 }

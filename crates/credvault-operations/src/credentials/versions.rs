@@ -46,8 +46,8 @@ pub async fn rollback(
 /// Refuses to go back where tokens rotate: an earlier version holds the tokens that it began with, which are spent, and
 /// sending one again is what a thief would do.
 fn check_unspent(mode: &Mode) -> Result<(), StoreError> {
-    let consents = mode.oauth().filter(|oauth| oauth.code.is_some());
-    if consents.is_some_and(|oauth| oauth.policy.rotates != Rotation::No) {
+    let refresh = mode.refresh().filter(|_| mode.code_grant().is_some());
+    if refresh.is_some_and(|refresh| refresh.policy.rotates != Rotation::No) {
         return Err(StoreError::State(
             "the provider's tokens rotate, so an earlier version's are spent; BeginAuthorization gets new ones",
         ));

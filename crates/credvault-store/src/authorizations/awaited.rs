@@ -20,6 +20,7 @@ use crate::{AuthorizationError, Error};
 pub struct AwaitedAuthorization {
     pub(crate) state_hash: Vec<u8>,
     browser_hash: Option<Vec<u8>>,
+    key_version: i64,
     pub(crate) keys: TenantKeys,
     /// Why nothing can come of it any more.
     pub over: Option<AuthorizationError>,
@@ -84,6 +85,7 @@ impl Authorizations<'_> {
         Ok(AwaitedAuthorization {
             state_hash: row.state_hash,
             browser_hash: row.browser_hash,
+            key_version: row.key_version,
             over,
             arrived: row.return_time.is_some(),
             beginner,
@@ -108,29 +110,17 @@ impl Authorizations<'_> {
         if awaited.browser_hash.as_ref() == Some(&hash) {
             return Ok(());
         }
-        self.set_once(awaited, Column::BrowserHash, hash.into())
-            .await?
-            .ok_or(AuthorizationError::Foreign.into())
-    }
-
-    /// Sets `column` if it is still NULL and the authorization open; returns `None` otherwise.
-    pub(super) async fn set_once(
-        &self,
-        awaited: &AwaitedAuthorization,
-        column: Column,
-        value: sea_orm::Value,
-    ) -> Result<Option<()>, Error> {
         let tx = self.store.begin_bookkeeping(&awaited.tenant).await?;
-        let noted = Entity::update_many()
-            .col_expr(column, Expr::value(value))
+        let bound = Entity::update_many()
+            .col_expr(Column::BrowserHash, Expr::value(hash))
             .filter(Column::TenantId.eq(awaited.tenant.as_str()))
             .filter(Column::StateHash.eq(awaited.state_hash.clone()))
-            .filter(column.is_null())
+            .filter(Column::BrowserHash.is_null())
             .filter(Column::ConsumeTime.is_null())
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        Ok((noted.rows_affected == 1).then_some(()))
+        if bound.rows_affected == 1 { Ok(()) } else { Err(AuthorizationError::Foreign.into()) }
     }
 }
 
@@ -145,8 +135,12 @@ impl AwaitedAuthorization {
     }
 
     /// What binds the code to it (RFC 7636); `state` is its own.
-    pub fn code_verifier(&self, state: &str) -> SecretString {
-        verifier(self.keys.newest(), &self.tenant, state)
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if the key that it began with does not unwrap.
+    pub fn code_verifier(&self, state: &str) -> Result<SecretString, Error> {
+        let key = self.keys.version(self.key_version).ok_or(Error::Integrity)?;
+        Ok(verifier(key, &self.tenant, state))
     }
 
     /// What the vault's own page about it has in its address. The state does not follow from it.

@@ -97,6 +97,7 @@ impl Authorizations<'_> {
                 tenant_id: Set(model.tenant_id.clone()),
                 state_hash: Set(state_hash(&state)),
                 connection_id: Set(model.id),
+                key_version: Set(i64::from(key.version())),
                 user_id: Set(new.beginner.user.as_ref().map(|user| user.as_str().to_owned())),
                 service: Set(new.beginner.service.as_str().to_owned()),
                 session_hash: Set(new.session.as_ref().map(session)),

@@ -1,5 +1,5 @@
-//! Keys that a provider has handed over for a consent in progress: sealed, and gone as soon as the consent is completed
-//! or over.
+//! Keys that a provider has delivered for a consent in progress: sealed, and gone as soon as the consent is completed or
+//! over.
 
 use credvault_crypto::Context;
 use credvault_domain::{SecretFields, TenantId};
@@ -18,11 +18,11 @@ use crate::sealed::{Sealed, SealedRecord};
 use crate::{AuthorizationError, Error};
 
 impl Authorizations<'_> {
-    /// Keeps what a provider hands over, once, for a consent that a browser has started and not come back from.
+    /// Keeps the keys that a provider delivers, once, for a consent that a browser has started and not come back from.
     ///
     /// # Errors
     /// [`Error::Authorization`] if the consent is not one of those, or has its keys already.
-    pub async fn hand_over(
+    pub async fn deliver_keys(
         &self,
         awaited: &AwaitedAuthorization,
         fields: &SecretFields,
@@ -60,11 +60,11 @@ impl Authorizations<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the provider has handed over keys for a consent.
+    /// Whether the provider has delivered keys for a consent.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn was_handed_over(&self, awaited: &AwaitedAuthorization) -> Result<bool, Error> {
+    pub async fn were_keys_delivered(&self, awaited: &AwaitedAuthorization) -> Result<bool, Error> {
         let reading = self.store.read_any(&awaited.tenant).await?;
         let key = (awaited.tenant.as_str().to_owned(), awaited.state_hash.clone());
         Ok(Entity::find_by_id(key).count(&reading.tx).await? > 0)

@@ -13,8 +13,10 @@ use super::Authorizations;
 use crate::Error;
 use crate::entity::authorization::{Column, Entity};
 
-/// How many consents of one user may be open at once, and of one tenant.
-const OPEN: (u64, u64) = (20, 200);
+/// How many consents of one user may be open at once.
+const MAX_OPEN_OF_USER: u64 = 20;
+/// How many consents of one tenant may be open at once.
+const MAX_OPEN_OF_TENANT: u64 = 200;
 /// How many consents of one user may begin within a minute.
 const MAX_STARTS_PER_MINUTE: u64 = 10;
 /// The window over which beginnings are counted.
@@ -51,8 +53,9 @@ impl Authorizations<'_> {
             Ok::<_, Error>(last.map(|time| Timestamp::from_micros(*time)))
         };
         let open = Column::ConsumeTime.is_null();
-        for (of, most) in [(beginner.clone().add(open.clone()), OPEN.0), (Condition::all().add(open), OPEN.1)]
-        {
+        let of_user = (beginner.clone().add(open.clone()), MAX_OPEN_OF_USER);
+        let of_tenant = (Condition::all().add(open), MAX_OPEN_OF_TENANT);
+        for (of, most) in [of_user, of_tenant] {
             if let Some(end) = full(of, Column::ExpireTime, now, most).await? {
                 return Err(Error::TooManyAuthorizations { retry: now.until(end) });
             }

@@ -1,16 +1,22 @@
 //! An authorization whose state has come back.
 
-use credvault_domain::{Connection, ConnectionId, SecretFields, TenantScope, UserId};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use credvault_crypto::TenantKey;
+use credvault_domain::{
+    Action, AuditEvent, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, UserId,
+};
+use sea_orm::EntityTrait as _;
 use secrecy::SecretString;
 
 use super::Authorizations;
+use crate::authorizations::end::{leave_as_before, use_up};
 use crate::authorizations::state::{fingerprint, state_hash, verifier};
 use crate::authorizations::{callbacks, delivered_keys};
+use crate::change::Change;
+use crate::connections::lock::locked_at;
 use crate::connections::row;
+use crate::credentials::broken::record_integrity_failure;
 use crate::database::session::served;
-use crate::entity::authorization::{Column, Entity};
+use crate::entity::authorization::{Entity, Model};
 use crate::entity::connection;
 use crate::{AuthorizationError, ConnectionKey, Error};
 
@@ -40,8 +46,8 @@ pub struct ReturnedAuthorization {
     pub scopes: Vec<String>,
     /// What binds the code to it.
     pub code_verifier: SecretString,
-    /// Keys that the provider has handed over. They are kept nowhere any more.
-    pub handed_over: Option<SecretFields>,
+    /// Keys that the provider has delivered. They are kept nowhere any more.
+    pub delivered: Option<SecretFields>,
 }
 
 impl Authorizations<'_> {
@@ -59,10 +65,11 @@ impl Authorizations<'_> {
         row::connection(model.ok_or(AuthorizationError::Unknown)?)
     }
 
-    /// Uses a state up. Only the user and the session that began may do so, whatever the scope reaches.
+    /// Uses a state up. Only the user and the session that began may do so, whatever the scope reaches. Where its row was
+    /// altered, or what was delivered for it does not open, the authorization ends in the same change.
     ///
     /// # Errors
-    /// [`Error::Authorization`] if it is not accepted.
+    /// [`Error::Authorization`] if it is not accepted, [`Error::Integrity`] if it has ended like that.
     pub async fn take(
         &self,
         scope: &TenantScope,
@@ -70,47 +77,77 @@ impl Authorizations<'_> {
         bringer: Bringer<'_>,
     ) -> Result<ReturnedAuthorization, Error> {
         let tenant = scope.tenant();
-        let (change, tenant_state) = self.store.own_sealing_change(tenant).await?;
+        let (mut change, tenant_state) = self.store.own_sealing_change(tenant).await?;
         served(tenant, tenant_state)?;
-        let (keys, now) = (change.keys()?.clone(), change.now);
-        let hash = state_hash(state);
-        // The database decides who is the one.
-        let taken = Entity::update_many()
-            .col_expr(Column::ConsumeTime, Expr::value(now.micros()))
-            .filter(Column::TenantId.eq(tenant.as_str()))
-            .filter(Column::StateHash.eq(hash.clone()))
-            .filter(Column::ConsumeTime.is_null())
-            .exec(&change.tx)
-            .await?;
+        let (keys, now, hash) = (change.keys()?.clone(), change.now, state_hash(state));
+        let first = use_up(&change, &hash).await?;
         let row = Entity::find_by_id((tenant.as_str().to_owned(), hash.clone())).one(&change.tx).await?;
         let row = row.ok_or(AuthorizationError::Unknown)?;
         let kept = delivered_keys::take(&change.tx, tenant, &hash).await?;
         callbacks::forget(&change.tx, tenant, &hash).await?;
+        let delivered = kept.map(|kept| kept.open(&keys, tenant)).transpose();
+        let key = keys.version(row.key_version);
+        let scopes = serde_json::from_value(row.scopes.clone()).map_err(|_| Error::Integrity);
+        let broken = key.is_none() || scopes.is_err() || matches!(delivered, Err(Error::Integrity));
+        if first && broken {
+            end_broken(&mut change, &row).await?;
+        }
         let _ = change.commit(()).await?;
-        if taken.rows_affected == 0 {
+        if !first {
             return Err(AuthorizationError::Replayed.into());
         }
         if row.expire_time <= now.micros() {
             return Err(AuthorizationError::Expired.into());
         }
-        let session = bringer.session.map(|session| fingerprint(keys.newest(), tenant, b"session", session));
-        if row.public != bringer.public {
-            return Err(AuthorizationError::OtherWay.into());
-        }
-        if row.user_id.as_deref() != bringer.user.map(UserId::as_str) || row.session_hash != session {
-            return Err(AuthorizationError::Foreign.into());
-        }
+        let key = key.ok_or(Error::Integrity)?;
+        check_bringer(&row, key, tenant, bringer)?;
         Ok(ReturnedAuthorization {
-            key: ConnectionKey {
-                tenant: tenant.clone(),
-                connection: ConnectionId::from_uuid(row.connection_id),
-            },
+            key: key_of(&row),
             redirect_uri: row.redirect_uri,
             exchange_url: row.exchange_url,
             client_id: row.client_id,
-            scopes: serde_json::from_value(row.scopes).map_err(|_| Error::Integrity)?,
-            code_verifier: verifier(keys.newest(), tenant, state),
-            handed_over: kept.map(|kept| kept.open(&keys, tenant)).transpose()?,
+            scopes: scopes?,
+            code_verifier: verifier(key, tenant, state),
+            delivered: delivered?,
         })
+    }
+}
+
+/// Refuses a call that is not the beginner's, or that comes another way than the browser was sent.
+fn check_bringer(
+    row: &Model,
+    key: &TenantKey,
+    tenant: &TenantId,
+    bringer: Bringer<'_>,
+) -> Result<(), AuthorizationError> {
+    if row.public != bringer.public {
+        return Err(AuthorizationError::OtherWay);
+    }
+    let session = bringer.session.map(|session| fingerprint(key, tenant, b"session", session));
+    if row.user_id.as_deref() != bringer.user.map(UserId::as_str) || row.session_hash != session {
+        return Err(AuthorizationError::Foreign);
+    }
+    Ok(())
+}
+
+/// Ends an authorization that was altered or whose keys do not open, and adds the record of that.
+async fn end_broken(change: &mut Change<'_>, row: &Model) -> Result<(), Error> {
+    let key = key_of(row);
+    let mut record = AuditEvent::of(change.tenant().clone(), Action::CompleteAuthorization);
+    record.connection = Some(key.connection());
+    let model = locked_at(&change.tx, &key).await?;
+    if let Some(model) = &model {
+        record.owner_user = row::owner(&model.tenant_id, &model.owner_user).user().cloned();
+        record.provider = Some(ProviderId::from_stored(model.provider.clone()));
+    }
+    leave_as_before(change, model).await?;
+    record_integrity_failure(change, &record)
+}
+
+/// The connection that an authorization is for.
+fn key_of(row: &Model) -> ConnectionKey {
+    ConnectionKey {
+        tenant: TenantId::from_stored(row.tenant_id.clone()),
+        connection: ConnectionId::from_uuid(row.connection_id),
     }
 }

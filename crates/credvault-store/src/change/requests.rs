@@ -65,7 +65,7 @@ impl Memory<'_> {
         if earlier.fingerprint != self.fingerprint() {
             return Err(Error::RequestIdReused);
         }
-        Ok(Some(PriorResult { subject: earlier.connection_id, version: earlier.version }))
+        Ok(Some(PriorResult { subject: earlier.subject_id, version: earlier.version }))
     }
 
     /// Remembers what the request did.
@@ -84,7 +84,7 @@ impl Memory<'_> {
             user_id: Set(self.user_column()),
             request_id: Set(self.repeat.id.as_uuid()),
             fingerprint: Set(self.fingerprint()),
-            connection_id: Set(result.subject),
+            subject_id: Set(result.subject),
             version: Set(result.version),
             create_time: Set(now.micros()),
         };

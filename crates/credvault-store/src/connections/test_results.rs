@@ -101,8 +101,7 @@ async fn accepted(
         // The grant seems to live, so the next refresh finds out at once.
         reconsider(change, refresh).await?;
         if was_dead {
-            row.columns.error_reason = Set(Some(Reason::ProviderUnavailable.as_str().to_owned()));
-            row.columns.error_code = Set(None);
+            row.fail(Reason::ProviderUnavailable, None, change);
         }
     }
     let model = row.save(change, ChangeKind::Updated, None).await?;
@@ -117,8 +116,7 @@ async fn refused(change: &mut Change<'_>, model: Model) -> Result<Model, Error> 
     let mut row = ConnectionRow::new(model);
     let was_dead = row.has_failed_with(Reason::ReauthorizationRequired);
     row.transition(StateChange::Refused)?;
-    row.columns.error_reason = Set(Some(Reason::ReauthorizationRequired.as_str().to_owned()));
-    row.columns.error_time = Set(Some(change.now.micros()));
+    row.fail(Reason::ReauthorizationRequired, None, change);
     let model = row.save(change, ChangeKind::Updated, None).await?;
     if !was_dead {
         change.emit(NewEvent::of(EventType::ReauthorizationRequired, &model));

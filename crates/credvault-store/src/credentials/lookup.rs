@@ -85,7 +85,7 @@ async fn sqlite(
         "SELECT t.state AS tenant_state, c.*, v.version,
             COALESCE(n.schema, v.schema) AS schema, COALESCE(n.key_version, v.key_version) AS key_version,
             COALESCE(n.sealed, v.sealed) AS sealed,
-            v.expire_time AS version_expire_time, k.wrapped, r.generation, r.state AS refresh_state,
+            v.expire_time AS version_expire_time, k.wrapped, r.generation,
             n.generation AS token_generation, n.expire_time AS token_expire_time
         FROM tenants t
         LEFT JOIN connections c ON c.tenant_id = $1 AND c.delete_time IS NULL AND {found}

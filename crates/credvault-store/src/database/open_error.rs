@@ -66,7 +66,8 @@ pub enum OpenError {
     Older(String),
     /// The database has a migration that is neither this release's nor a later one's.
     #[error(
-        "the database has the migration {0}, which is not of this release and not later than it: a build that was never          released has made it, or another program"
+        "the database has the migration {0}, which is not of this release and not later than it: a build that was never \
+         released has made it, or another program"
     )]
     Foreign(String),
     /// The root key cannot be read or is another one.

@@ -10,6 +10,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub state_hash: Vec<u8>,
     pub connection_id: Uuid,
+    pub key_version: i64,
     pub user_id: Option<String>,
     pub service: String,
     pub session_hash: Option<Vec<u8>>,

@@ -14,7 +14,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub request_id: Uuid,
     pub fingerprint: Vec<u8>,
-    pub connection_id: Option<Uuid>,
+    pub subject_id: Option<Uuid>,
     pub version: Option<i64>,
     pub create_time: i64,
 }

@@ -116,6 +116,7 @@ pub(crate) fn opened(
     let url = fields.get(URL).ok_or(Error::Integrity)?.expose_secret().to_owned();
     Ok(EventTarget { url, secrets })
 }
+
 /// Opens the sealed fields of a row.
 pub(super) fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFields, Error> {
     let record = SealedRecord { schema: model.schema, key_version: model.key_version, bytes: &model.sealed };

@@ -20,6 +20,7 @@ use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// The most endpoints of a tenant, and of the platform.
 const MAX_ENDPOINTS: u64 = 16;
+
 /// An endpoint without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventEndpoint {

@@ -33,7 +33,8 @@ const LEASE: Duration = Duration::from_secs(45);
 pub enum Claim {
     /// It is ours: call the provider now.
     Ours(Box<Claimed>),
-    /// Another process has claimed it.
+    /// Nothing is to be sent now, and the claim can be tried again: another process has claimed the refresh, or this one
+    /// cannot prove at the moment that it lives.
     Busy,
     /// The last attempts failed; not before this instant.
     Later {
@@ -100,7 +101,7 @@ impl Drop for Running {
 pub struct GiveUp<'a> {
     /// How long an unsettled outcome is looked into where a repeat may be refused because the first attempt worked. Time in
     /// which nothing was sent, or the provider asked for patience, does not count.
-    pub after: Duration,
+    pub give_up_after: Duration,
     /// What repeating a refresh token risks, by provider and auth mode.
     pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
 }
@@ -126,7 +127,7 @@ impl GiveUp<'_> {
         risk: RepeatRisk,
         (unsettled_time, now): (Option<i64>, i64),
     ) -> bool {
-        let after = i64::try_from(self.after.as_micros()).unwrap_or(i64::MAX);
+        let after = i64::try_from(self.give_up_after.as_micros()).unwrap_or(i64::MAX);
         let too_long = unsettled_time.is_some_and(|since| since.saturating_add(after) <= now);
         match (uncertain, risk) {
             (true, RepeatRisk::OtherConsents) if row.marked => true,

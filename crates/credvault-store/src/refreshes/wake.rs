@@ -16,7 +16,7 @@ use crate::entity::refresh::{Column, Entity};
 use crate::refreshes::row::IN_FLIGHT;
 
 /// The most connections that are woken in one transaction.
-const PIECE: u64 = 500;
+const MAX_WOKEN_AT_ONCE: u64 = 500;
 
 impl Refreshes<'_> {
     /// Makes what waits for an app at a provider due now: a tenant's, or where `tenant` is the platform, every tenant's. In
@@ -41,7 +41,7 @@ impl Refreshes<'_> {
                 .filter(waiting(provider).add_option(own).add_option(beyond))
                 .order_by_asc(Column::TenantId)
                 .order_by_asc(Column::ConnectionId)
-                .limit(PIECE)
+                .limit(MAX_WOKEN_AT_ONCE)
                 .select_only()
                 .columns([Column::TenantId, Column::ConnectionId])
                 .into_tuple()

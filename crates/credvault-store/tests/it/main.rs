@@ -5,11 +5,12 @@
 mod fixture;
 
 mod altered;
+mod authorizations;
 mod changes;
 mod credentials;
+mod delivered_keys;
 mod events;
 mod feed;
-mod handoffs;
 mod isolation;
 mod migrate;
 mod opening;

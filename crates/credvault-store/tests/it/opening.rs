@@ -56,6 +56,8 @@ async fn a_migration_that_no_release_has_is_refused(fixture: &Fixture) {
     fixture.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ('m0001_else', 0)").await;
     let opened = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await;
     assert!(matches!(&opened, Err(OpenError::Foreign(name)) if name == "m0001_else"), "{opened:?}");
+    let message = opened.unwrap_err().to_string();
+    assert!(!message.contains("  "), "{message}");
 }
 
 async fn a_database_of_an_older_release_is_refused_until_it_is_migrated(fixture: &Fixture) {

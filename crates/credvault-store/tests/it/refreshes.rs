@@ -8,7 +8,8 @@ mod unknown_outcomes;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuthMode, Clock as _, ConnectionState, FieldName, ProviderId, TenantScope, Timestamp,
+    Action, AuditEvent, AuthMode, Clock as _, Connection, ConnectionState, FieldName, ProviderId,
+    TenantScope, Timestamp,
 };
 use credvault_store::{
     Claim, Claimed, ConnectionKey, GiveUp, NewCredential, RefreshFailure, Renewal, Renewed, RepeatRisk,
@@ -22,7 +23,7 @@ pub fn for_a_week(risk: RepeatRisk) -> GiveUp<'static> {
     giving_up_after(Duration::from_secs(7 * 24 * 3600), risk)
 }
 
-fn giving_up_after(after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
+fn giving_up_after(give_up_after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
     fn nothing(_: &ProviderId, _: &AuthMode) -> RepeatRisk {
         RepeatRisk::Nothing
     }
@@ -37,7 +38,7 @@ fn giving_up_after(after: Duration, risk: RepeatRisk) -> GiveUp<'static> {
         RepeatRisk::Consent => &consent as _,
         RepeatRisk::OtherConsents => &other_consents as _,
     };
-    GiveUp { after, risk }
+    GiveUp { give_up_after, risk }
 }
 
 /// The connection has ended without an answer.
@@ -53,10 +54,19 @@ fn refused() -> RefreshFailure {
 /// What a test that works leaves of a connection.
 async fn test_works(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey, seen: i64) {
     let accepted = Tested::Accepted { account: None, settings: std::collections::BTreeMap::new() };
+    tested(fixture, scope, key, seen, &accepted).await;
+}
+
+async fn tested(
+    fixture: &Fixture,
+    scope: &TenantScope,
+    key: &ConnectionKey,
+    seen: i64,
+    result: &Tested,
+) -> Connection {
     let write = write(scope, Action::TestConnection);
-    let tested =
-        fixture.store.connections().tested(scope, key.connection(), (1, seen), &accepted, &write).await;
-    tested.unwrap().into_inner();
+    let connections = fixture.store.connections();
+    connections.tested(scope, key.connection(), (1, seen), result, &write).await.unwrap().into_inner()
 }
 
 /// As if what the row knows had happened so many days earlier.

@@ -128,10 +128,11 @@ pub(crate) struct RefreshFile {
     /// How long a refresh token works that is not used.
     #[serde(default)]
     pub(crate) idle_timeout_seconds: Option<u64>,
-    /// How long a consent lasts, whatever happens.
+    /// How long a consent lasts, whatever happens. For the page of providers only.
     #[serde(default)]
     pub(crate) consent_lifetime_seconds: Option<u64>,
-    /// Whether the first token is refreshed right after the exchange, for one that lives longer.
+    /// Whether the first token is refreshed right after the exchange, or after a caller has stored it, for one that lives
+    /// longer.
     #[serde(default)]
     pub(crate) refresh_immediately: bool,
     /// Whether the provider may end other consents of the account or the app if a spent refresh token is sent again.

@@ -153,6 +153,18 @@ fn a_refresh_tokens_own_end_is_read_in_each_providers_words() {
 }
 
 #[test]
+fn granted_scopes_have_one_order_whatever_the_answers() {
+    let catalog = catalog();
+    let notion = mode(&catalog, "notion", "oauth2_code");
+    for scope in
+        [json!("write read"), json!("read,write"), json!("read write read"), json!(["write", "read"])]
+    {
+        let tokens = granted(notion, json!({"access_token": "t", "scope": scope}));
+        assert_eq!(tokens.scopes, Some(vec!["read".to_owned(), "write".to_owned()]), "{scope}");
+    }
+}
+
+#[test]
 fn an_end_in_words_is_an_end() {
     let catalog = catalog();
     let github = mode(&catalog, "github", "github_app");

@@ -191,6 +191,35 @@ fn a_status_alone_ends_no_consent() {
 }
 
 #[test]
+fn a_table_that_its_mode_does_not_use_is_an_error() {
+    let delivery = "secret.key = { title = \"K\" }\n[modes.key.delivery]\nurl = \"https://a.example\"\nstate = \"id\"\n\
+        fields = { key = \"k\" }\ncallback = { state_parameter = \"s\", success = { ok = \"1\" } }\n\
+        query = { a = \"{flow.state}\", b = \"{flow.redirect_uri}\", c = \"{flow.delivery_uri}\" }\n";
+    let minting = |query: &str| {
+        format!(
+            "secret.access_token = {{ title = \"T\" }}\n[modes.key.refresh]\nrotates = \"no\"\n\
+             call = {{ url = \"https://a.example\", query = {{ {query} }} }}\n"
+        )
+    };
+    let (response, scopes) =
+        ("token_response = { account_id = \"id\" }\n", "scopes = { default = [\"read\"] }\n");
+    let unused = "modes.key.token_response must come with exchange or refresh";
+    let unsent = "modes.key.scopes must be asked for: no call or page sends {flow.scope}";
+    for (table, rest, expected) in [
+        (response, "", unused),
+        (response, delivery, unused),
+        (scopes, "", unsent),
+        (scopes, delivery, unsent),
+        (scopes, minting("").as_str(), unsent),
+    ] {
+        let message = broken(&format!("{SOUND}{table}{rest}"));
+        assert!(message.contains(&format!("acme.toml, line 6: {expected}")), "{message}");
+    }
+    let sent = minting("scope = \"{flow.scope}\"");
+    parse("acme.toml", &format!("{SOUND}{response}{scopes}{sent}")).expect("both are used");
+}
+
+#[test]
 fn what_a_setting_depends_on_must_be_there() {
     let dependent =
         "[config.town]\ntitle = \"T\"\ndepends_on = { setting = \"land\", values = { a = \"x\" } }\n";

@@ -23,7 +23,7 @@ fn a_delivery_names_the_state_and_both_ways_back_and_reads_all_fields_or_none() 
          &scope=read&user_id=s1"
     );
     assert_eq!(
-        woo.consent_recipient(&settings, None).as_deref(),
+        woo.exchange_url(&settings, None).as_deref(),
         Some("https://shop.example/blog/wc-auth/v1/authorize")
     );
 

@@ -7,7 +7,7 @@ use credvault_identity::Facts;
 use credvault_store::AuthorizationError;
 use secrecy::SecretString;
 
-use super::found::{Found, Refused, ReturnPage, counted};
+use super::found::{Failure, Found, Refused, ReturnPage, counted};
 use super::{Browser, Browsers};
 use crate::Refusal;
 
@@ -86,11 +86,11 @@ impl Browsers {
         let mut found = self.found(counted(awaited)?, browser.address).await?;
         match self.decision(&mut found, connects, browser).await {
             Ok(()) => Ok(self.provider_name(&found.connection)),
-            Err(refusal) => Err(found.refused(refusal, browser).await),
+            Err(failure) => Err(found.failed(failure, browser).await),
         }
     }
 
-    async fn decision(&self, found: &mut Found, connects: bool, browser: &Browser) -> Result<(), Refusal> {
+    async fn decision(&self, found: &mut Found, connects: bool, browser: &Browser) -> Result<(), Failure> {
         check_open(found, browser)?;
         let Found { call, scope, awaited, connection } = found;
         // A consent that a page learned of is completed by that page's back end.
@@ -100,8 +100,7 @@ impl Browsers {
         let authorizations = self.0.store.authorizations();
         let kept = authorizations.callback(awaited).await?;
         if !connects {
-            authorizations.decline(awaited).await?;
-            return Err(ConsentError::Denied.into());
+            return Err(Failure::Declined(ConsentError::Denied.into()));
         }
         let callback = Callback { parameters: &kept.parameters };
         // The browser finishes what a service began, so policy is asked about that service; before the state is taken.

@@ -23,7 +23,7 @@ impl Browsers {
             return false;
         }
         let Ok(target) = found.target() else { return false };
-        self.0.broker.take_delivery(target, &found.awaited, &posted).await.is_ok()
+        self.0.broker.deliver_keys(target, &found.awaited, &posted).await.is_ok()
     }
 
     /// The callback's parameters, with the state under the name that most providers give it.

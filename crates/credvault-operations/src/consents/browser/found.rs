@@ -21,6 +21,20 @@ pub(super) struct Found {
     pub(super) connection: Connection,
 }
 
+/// Why a browser is refused, and what that makes of the consent.
+pub(super) enum Failure {
+    /// The consent stays as it is.
+    Refused(Refusal),
+    /// The consent is over: the person or the provider has declined it.
+    Declined(Refusal),
+}
+
+impl<E: Into<Refusal>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
 /// The page that waits for the end of a consent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReturnPage {
@@ -118,6 +132,30 @@ impl Found {
         let origin = self.awaited.return_origin.clone()?;
         let url = self.awaited.return_url.clone().unwrap_or_else(|| format!("{origin}/"));
         Some(ReturnPage { origin, url })
+    }
+
+    /// Records why a browser is refused, ends the consent if it was declined, and says whether the page that waits may learn
+    /// of it.
+    pub(super) async fn failed(&self, failure: Failure, browser: &Browser) -> Refused {
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Declined(refusal) => match self.decline(&refusal).await {
+                Ok(()) => return Refused { waiting: self.told(&refusal, browser), refusal },
+                Err(error) => error,
+            },
+        };
+        self.refused(refusal, browser).await
+    }
+
+    /// Ends the consent, in one change with the record of the refusal.
+    ///
+    /// # Errors
+    /// It is over already, or the database fails.
+    pub(super) async fn decline(&self, refusal: &Refusal) -> Result<(), Refusal> {
+        let record = self.call.refused_event(refusal);
+        self.call.context.store.authorizations().decline(&self.awaited, record).await?;
+        note_refusal(self.call.action, refusal);
+        Ok(())
     }
 
     /// Records a refusal, and says whether the page that waits may learn of it.

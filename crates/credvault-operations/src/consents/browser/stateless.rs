@@ -26,11 +26,11 @@ impl Browsers {
             (true, Err(refusal)) => refusal,
         };
         for found in &open {
-            if one && let Err(error) = self.0.store.authorizations().decline(&found.awaited).await {
-                let refusal = error.into();
-                return Refused { waiting: found.told(&refusal, browser), refusal };
+            if !one {
+                found.record(&refusal).await;
+            } else if let Err(error) = found.decline(&refusal).await {
+                return found.refused(error, browser).await;
             }
-            found.record(&refusal).await;
         }
         // One of the waiting pages opened this window. A message is sent only if all of them are the same page.
         let same = open.iter().all(|found| found.waiting() == newest.waiting());

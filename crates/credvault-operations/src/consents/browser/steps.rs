@@ -7,7 +7,7 @@ use credvault_domain::{Action, Connection};
 use credvault_store::AuthorizationError;
 use secrecy::ExposeSecret as _;
 
-use super::found::{Found, Refused};
+use super::found::{Failure, Found, Refused};
 use super::{Browser, Browsers, Parameters, Started};
 use crate::Refusal;
 
@@ -67,7 +67,7 @@ impl Browsers {
         let found = self.find(state, browser.address).await?;
         match self.arrived(&found, provider, &query, browser).await {
             Ok(page) => Ok(page),
-            Err(refusal) => Err(found.refused(refusal, browser).await),
+            Err(failure) => Err(found.failed(failure, browser).await),
         }
     }
 
@@ -77,7 +77,7 @@ impl Browsers {
         provider: &str,
         query: &Parameters,
         browser: &Browser,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, Failure> {
         let Found { awaited, connection, .. } = found;
         if !awaited.public {
             return Err(AuthorizationError::OtherWay.into());
@@ -94,14 +94,13 @@ impl Browsers {
         let kept = result.is_ok().then_some(query);
         authorizations.arrive(awaited, browser.id.as_deref(), kept).await?;
         let delivers_keys = self.0.mode(&connection.provider, &connection.auth_mode)?.delivery().is_some();
-        if result.is_ok() && delivers_keys && !authorizations.was_handed_over(awaited).await? {
+        if result.is_ok() && delivers_keys && !authorizations.were_keys_delivered(awaited).await? {
             result = Err(ConsentError::NotDelivered);
         }
-        if let Err(failure) = result {
-            authorizations.decline(awaited).await?;
-            return Err(failure.into());
+        match result {
+            Ok(()) => Ok(awaited.page()),
+            Err(failure) => Err(Failure::Declined(failure.into())),
         }
-        Ok(awaited.page())
     }
 
     /// Whether a callback brings something that can be completed, and why not.

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use credvault_domain::{DeliveryState, Random, Timestamp, jitter};
+use credvault_domain::{Action, DeliveryState, Random, Timestamp, jitter};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, UpdateMany};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QuerySelect as _, UpdateMany,
+};
 
 use super::burial::{bury_at, forgotten};
-use super::{ClaimedEvent, EventDeliveries, at};
+use super::{ClaimedEvent, EndpointKey, EventDeliveries, at};
 use crate::Error;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::event_endpoint;
+use crate::events::endpoints::endpoint_name;
 use crate::events::lifetime::{DEAD_MEMORY, DELIVERED_MEMORY};
 
 const MINUTE: u64 = 60;
@@ -39,7 +42,7 @@ pub enum Attempt {
 impl EventDeliveries<'_> {
     /// Records the result of an attempt and returns the delivery's new state. An attempt that another one has overtaken
     /// changes the endpoint's health only. One that began before the endpoint was changed does not change its health, and
-    /// if its URL was gone, the event is sent again.
+    /// if its URL was gone, the event is sent again. That an endpoint is gone disables it, which is on record.
     ///
     /// # Errors
     /// The database fails: the event is sent once more when its lease is over.
@@ -48,6 +51,8 @@ impl EventDeliveries<'_> {
         let mut change = self.store.own_change(&key.tenant).await?;
         let (tx, now) = (&change.tx, change.now);
         // The endpoint is locked first, as a deletion does, so the two cannot deadlock.
+        let says_gone = matches!(attempt, Attempt::Failed { gone: true, .. });
+        let was_enabled = says_gone && is_enabled(tx, key).await?;
         let same = health(attempt, now)
             .filter(event_endpoint::Column::TenantId.eq(key.tenant.as_str()))
             .filter(event_endpoint::Column::Id.eq(key.endpoint.as_uuid()))
@@ -56,7 +61,7 @@ impl EventDeliveries<'_> {
             .await?
             .rows_affected
             > 0;
-        let gone = same && matches!(attempt, Attempt::Failed { gone: true, .. });
+        let gone = same && says_gone;
         let (state, again, memory) = verdict(claimed.attempt, attempt, gone, self.store.keyring().random());
         let failure = match attempt {
             Attempt::Delivered => None,
@@ -85,11 +90,23 @@ impl EventDeliveries<'_> {
         if gone {
             // The next claim gives the other deliveries up.
             bury_at(tx, key, now).await?;
+        }
+        if gone && was_enabled {
             change.record_change(ChangeSubject::EventEndpoint(key.endpoint), ChangeKind::Updated, None);
+            // As for the request that enables it again, but by the vault.
+            let mut record = self.store.own_event(&key.tenant, Action::PutEventEndpoint)?;
+            record.changed.extend([endpoint_name(key.endpoint), "enabled".to_owned()]);
+            change.record(record);
         }
         let _ = change.commit(()).await?;
         Ok(state)
     }
+}
+
+/// Whether events are sent to an endpoint, whose row is locked from now on.
+async fn is_enabled(tx: &DatabaseTransaction, key: &EndpointKey) -> Result<bool, Error> {
+    let endpoint = event_endpoint::Entity::find_by_id(key.row_id()).lock_exclusive().one(tx).await?;
+    Ok(endpoint.is_some_and(|endpoint| endpoint.enabled))
 }
 
 /// What an attempt makes of its delivery: the state, after how long it is sent again, how long it is remembered.

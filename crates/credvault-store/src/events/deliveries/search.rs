@@ -57,7 +57,7 @@ impl EventDeliveries<'_> {
         let asked = Statement::from_sql_and_values(everywhere.get_database_backend(), sql, values);
         let mut found = Vec::new();
         for row in everywhere.query_all_raw(asked).await? {
-            found.extend(self.due_place(&row)?);
+            found.extend(self.due_endpoint(&row)?);
         }
         Ok(found)
     }
@@ -98,7 +98,7 @@ impl EventDeliveries<'_> {
         let rows = everywhere.query_all_raw(asked).await?;
         let mut found = Vec::new();
         for row in &rows {
-            found.extend(self.due_place(row)?);
+            found.extend(self.due_endpoint(row)?);
         }
         let last = match rows.last() {
             Some(last) if last.try_get::<i64>("", "number")? == ENDPOINTS => Some(key(last)?),
@@ -108,7 +108,7 @@ impl EventDeliveries<'_> {
     }
 
     /// An endpoint with the time of its oldest event, if that is due and the tenant is served.
-    fn due_place(&self, row: &QueryResult) -> Result<Option<(i64, EndpointKey)>, Error> {
+    fn due_endpoint(&self, row: &QueryResult) -> Result<Option<(i64, EndpointKey)>, Error> {
         let (due, state): (i64, String) = (row.try_get("", "due_time")?, row.try_get("", "state")?);
         let served = state != TenantState::Suspended.as_str() && due <= self.store.now().micros();
         Ok(if served { Some((due, key(row)?)) } else { None })

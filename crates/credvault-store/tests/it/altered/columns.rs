@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use credvault_store::{AuthorizationError, Error};
 
 use super::Prepared;
+use crate::delivered_keys::{BROWSER, begin, deliver_keys, start};
 use crate::fixture::{Fixture, bringer};
-use crate::handoffs::{BROWSER, begin, hand_over, start};
 use crate::on_both;
 
 /// Columns that can be altered without being noticed, by what that is good for. Every other column, a new one too, must
@@ -206,7 +206,7 @@ async fn what_was_brought_for_a_consent_opens_as_it_came_or_not_at_all(fixture: 
             let state = begin(fixture, &scope, &format!("{table}-{column}")).await;
             start(fixture, &state).await;
             let awaited = authorizations.find(&state).await.unwrap();
-            hand_over(fixture, &state).await.unwrap();
+            deliver_keys(fixture, &state).await.unwrap();
             let brought =
                 [("state".to_owned(), state.clone()), ("code".to_owned(), "CANARY".to_owned())].into();
             authorizations.arrive(&awaited, Some(BROWSER), Some(&brought)).await.unwrap();
@@ -220,7 +220,7 @@ async fn what_was_brought_for_a_consent_opens_as_it_came_or_not_at_all(fixture: 
             // A row whose key is altered is not found.
             let gone = matches!(column.as_str(), "tenant_id" | "state_hash");
             match (table, gone) {
-                ("delivered_keys", true) => assert!(taken.unwrap().handed_over.is_none(), "{name}"),
+                ("delivered_keys", true) => assert!(taken.unwrap().delivered.is_none(), "{name}"),
                 ("delivered_keys", false) => {
                     assert!(matches!(taken, Err(Error::Integrity)), "{name}: {taken:?}")
                 }

@@ -127,6 +127,13 @@ async fn an_endpoint_that_is_gone_is_disabled_until_it_is_stored_again(fixture: 
     let all = deliveries(fixture, &acme).await;
     assert!(all.iter().all(|one| one.state == DeliveryState::Dead), "{all:?}");
     assert!(!health(fixture, &acme).await.enabled);
+    // On record as the vault's own work, once: the next answer disables nothing any more.
+    assert_eq!(attempted(fixture, &events[1], &gone).await, DeliveryState::Dead);
+    let records = format!(
+        "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE service = 'vault'
+         AND action = 'PutEventEndpoint' AND CAST(changed AS TEXT) LIKE '%event_endpoints/{at}%enabled%'"
+    );
+    assert_eq!(fixture.text(&records).await, "1");
     fixture.put(&acme, id, "CANARY").await;
     assert_eq!(deliveries(fixture, &acme).await.len(), 3, "nothing more is written for it");
     let again = write(&acme, Action::RetryEventDelivery);

@@ -78,7 +78,7 @@ async fn consent(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) {
     let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
     authorizations.start(&awaited, "browser").await.unwrap();
     let awaited = authorizations.find(begun.state.expose_secret()).await.unwrap();
-    authorizations.hand_over(&awaited, &credential("CANARY").fields).await.unwrap();
+    authorizations.deliver_keys(&awaited, &credential("CANARY").fields).await.unwrap();
     let brought = [("state", begun.state.expose_secret()), ("code", "CANARY")];
     let brought = brought.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     authorizations.arrive(&awaited, Some("browser"), Some(&brought)).await.unwrap();

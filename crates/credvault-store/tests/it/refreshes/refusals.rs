@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use credvault_domain::{Clock as _, Timestamp};
-use credvault_store::{Claim, Error, Pause, RefreshFailure, RepeatRisk};
+use credvault_store::{Claim, Error, Pause, RefreshFailure, RepeatRisk, Tested};
 
-use super::{ago, claimed, due, error_of, for_a_week, look, record, refused, renewed, renewing, test_works};
+use super::{
+    ago, claimed, due, error_of, for_a_week, look, record, refused, renewed, renewing, test_works, tested,
+};
 use crate::fixture::Fixture;
 use crate::on_both;
 
@@ -14,6 +16,7 @@ on_both![
     refusals_are_counted_and_outages_are_none,
     what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time_comes_meanwhile,
     a_test_that_works_has_what_was_given_up_looked_into_again,
+    a_refused_test_has_no_code_and_the_error_keeps_its_time,
     tokens_that_can_never_be_stored_are_no_trouble_of_the_databases,
     without_a_refresh_token_consent_is_asked_for_at_the_end,
 ];
@@ -105,6 +108,22 @@ async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fix
     let Claim::Ours(ours) = look(fixture, &key, seen, week).await else { panic!("given up without asking") };
     fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
     assert_eq!(error_of(fixture, &scope, &key).await, None);
+}
+
+async fn a_refused_test_has_no_code_and_the_error_keeps_its_time(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    for _ in 0..3 {
+        let ours = claimed(&fixture.store, &key, seen).await;
+        fixture.store.refreshes().fail(&ours, &refused(), &record(&key)).await.unwrap();
+    }
+    let before = fixture.store.connections().get(&scope, key.connection()).await.unwrap().error.unwrap();
+    assert_eq!(before.code.as_deref(), Some("invalid_request"));
+    fixture.clock.advance(Duration::from_secs(60));
+    let after = tested(fixture, &scope, &key, seen, &Tested::Refused).await.error.unwrap();
+    assert_eq!(after.reason, before.reason);
+    assert_eq!(after.code, None, "a test says nothing of the refresh's code");
+    assert_eq!(after.time, before.time, "it is the same error");
 }
 
 async fn tokens_that_can_never_be_stored_are_no_trouble_of_the_databases(fixture: &Fixture) {
