@@ -175,20 +175,24 @@ async fn tokens_are_renewed_ahead_of_need() {
     for i in 0..20 {
         ids.push(connected.granted(&app, &format!("shop-{i}"), 600).await);
     }
-    // Once the search has refreshed a token that is due, it has also looked at the others.
-    connected.granted(&app, "due-at-once", 600).await;
-    let due_at_once = "connection_id = (SELECT id FROM connections WHERE account_name = 'due-at-once')";
-    connected.vault.sql(&format!("UPDATE refreshes SET due_time = 1 WHERE {due_at_once}")).await;
-    eventually("a search", || async { connected.provider.counts().refreshes_granted == 1 }).await;
-    assert_eq!(connected.provider.counts().refreshes, 1, "the others are not due yet");
+    // The search that finds the first of these looks at all others, too. A refresh that it begins for one of them reaches
+    // the provider before a later search has refreshed the second.
+    for (refreshed, account) in [(1, "due-at-once"), (2, "due-next")] {
+        connected.granted(&app, account, 600).await;
+        let id = format!("(SELECT id FROM connections WHERE account_name = '{account}')");
+        connected.vault.sql(&format!("UPDATE refreshes SET due_time = 1 WHERE connection_id = {id}")).await;
+        let granted = || async { connected.provider.counts().refreshes_granted >= refreshed };
+        eventually("a search", granted).await;
+        assert_eq!(connected.provider.counts().refreshes, refreshed, "the others are not due yet");
+    }
     connected.vault.clock.advance(Duration::from_secs(450));
-    eventually("all are refreshed", || async { connected.provider.counts().refreshes_granted == 21 }).await;
+    eventually("all are refreshed", || async { connected.provider.counts().refreshes_granted >= 22 }).await;
     for id in &ids {
         let credential = app.fetch(by_id(id)).await.unwrap();
         assert_eq!(credential.version, 1);
         assert!(connected.accepts(&credential).await);
     }
-    assert_eq!(connected.provider.counts().refreshes, 21);
+    assert_eq!(connected.provider.counts().refreshes, 22);
     assert_eq!(connected.provider.counts().reuses_detected, 0);
 }
 
