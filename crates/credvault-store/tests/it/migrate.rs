@@ -8,6 +8,7 @@ use crate::fixture::{Fixture, credential, event, migrate, permit, write};
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Action, ConnectionId, TenantScope};
 use credvault_testkit::RoundTrips;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 /// A service at work until it is stopped: reads, records, changes and upkeep, of which each must succeed.
 struct Load {
@@ -185,18 +186,25 @@ const LOCK: i64 = 0x6372_6564_7661_756c;
 async fn a_second_one_waits_for_the_first() {
     let fixture = Fixture::postgres().await;
     let database = fixture.postgres.clone().unwrap();
-    let holder = std::thread::spawn(move || {
-        database.psql(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SELECT pg_sleep(1); COMMIT;"))
-    });
-    let database = fixture.postgres.as_ref().unwrap();
-    let held = format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-         AND (classid::bigint << 32 | objid::bigint) = {LOCK}"
-    );
-    while database.psql(&held) == "0" && !holder.is_finished() {}
+    let first = fixture.admin_connection().await;
+    let working = first.begin().await.unwrap();
+    working.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await.unwrap();
     let migrate_url = database.migrate_url.clone().into();
     let migrating =
         credvault_store::migrate(&fixture.settings, Some(&migrate_url), &database.owner_role, &SystemRandom);
+    let mut migrating = std::pin::pin!(migrating);
+    let waiting = format!(
+        "SELECT CAST(count(*) AS TEXT) AS v FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND (classid::bigint << 32 | objid::bigint) = {LOCK}"
+    );
+    let second_waits = async { while fixture.text(&waiting).await == "0" {} };
+    tokio::select! {
+        biased;
+        _ = &mut migrating => panic!("it does not wait for the first"),
+        () = second_waits => {}
+    }
+    // Nothing but the end of the first lets it go on.
+    working.commit().await.unwrap();
     assert!(migrating.await.unwrap().is_empty());
-    holder.join().unwrap();
 }
