@@ -1,4 +1,4 @@
-//! What browsers bring back from providers, kept until the authorization is completed.
+//! What browsers bring back from providers, kept until the authorization is completed, and where they go then.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
@@ -34,6 +34,10 @@ impl MigrationTrait for Migration {
 }
 
 const STATEMENTS: &[&str] = &[
+    // Where the browser goes if the page that opened the window cannot receive a message.
+    "ALTER TABLE authorizations ADD COLUMN return_url {text}",
+    // A callback without a state is recognised by the browser that brings it.
+    "CREATE INDEX authorizations_browser ON authorizations (browser_hash) WHERE browser_hash IS NOT NULL",
     // What the provider sent a browser back with. In a table of its own, for background work reads the consents of all
     // tenants, and such a table holds no sealed bytes.
     r"CREATE TABLE callbacks (

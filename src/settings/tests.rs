@@ -214,6 +214,15 @@ fn every_setting_is_shown_with_its_value_and_its_origin() {
 }
 
 #[test]
+fn a_database_elsewhere_without_tls_is_refused_by_its_key() {
+    let file = "[store]\nurl = 'postgres://app:CANARY@db.example/vault'";
+    let error = load(file, &[], &[]).expect_err("no TLS").to_string();
+    assert!(error.starts_with("store.url: would reach PostgreSQL without TLS"), "{error}");
+    assert!(!error.contains("CANARY"), "{error}");
+    load(file, &[], &[("store.allow_unencrypted", "true")]).expect("the network in between is safe");
+}
+
+#[test]
 fn a_migration_needs_the_settings_of_the_database_alone() {
     let url = [("CREDVAULT__STORE__URL", "sqlite:vault.db")];
     assert!(read("credvault.toml", "", &url, &[]).check().is_err());

@@ -221,7 +221,7 @@ fn the_index_names_every_page_with_its_reader() {
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
-    let mut broken = Vec::new();
+    let (mut checked, mut broken) = (0, Vec::new());
     for path in pages() {
         let text = page(&path);
         let folder = Path::new(&path).parent().unwrap();
@@ -230,6 +230,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
             if file.contains("://") {
                 continue;
             }
+            checked += 1;
             let target = if file.is_empty() { PathBuf::from(&path) } else { folder.join(file) };
             let target = Path::new(ROOT).join(target);
             if !target.exists() || !(heading.is_empty() || has_heading(&target, heading)) {
@@ -237,6 +238,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
             }
         }
     }
+    assert!(checked > 130, "{checked}");
     assert_eq!(broken, Vec::<String>::new());
 }
 
@@ -270,7 +272,7 @@ fn no_table_is_cut_in_two() {
 #[test]
 fn every_limit_is_where_its_row_says() {
     let page = page("docs/limits.md");
-    let mut wrong = Vec::new();
+    let (mut checked, mut wrong) = (0, Vec::new());
     let mut code = String::new();
     for row in rows(&page) {
         let [_, _, place, ..] = row[..] else { continue };
@@ -282,10 +284,12 @@ fn every_limit_is_where_its_row_says() {
                 .filter_map(|path| std::fs::read_to_string(Path::new(ROOT).join(path)).ok())
                 .collect();
         }
+        checked += names.len();
         let words: BTreeSet<&str> = code.split(|each: char| !each.is_alphanumeric() && each != '_').collect();
         let moved = names.iter().filter(|name| !words.contains(**name));
         wrong.extend(moved.map(|name| format!("{name} is not in {paths:?}")));
     }
+    assert!(checked > 200, "{checked}");
     assert_eq!(wrong, Vec::<String>::new());
 }
 
@@ -293,16 +297,18 @@ fn every_limit_is_where_its_row_says() {
 fn every_path_that_a_page_names_exists() {
     const FOLDERS: [&str; 8] =
         ["benches/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
-    let mut missing = Vec::new();
+    let (mut checked, mut missing) = (0, Vec::new());
     for path in pages() {
         let text = page(&path);
         let named = quoted(&text).filter(|name| FOLDERS.iter().any(|folder| name.starts_with(folder)));
         // Patterns, commands, and what `deploy/prepare` makes.
         let named =
             named.filter(|name| !name.contains(['*', ' ', '{']) && !name.starts_with("deploy/secrets"));
+        let named = named.inspect(|_| checked += 1);
         let missing_here = named.filter(|name| !Path::new(ROOT).join(name).exists());
         missing.extend(missing_here.map(|name| format!("{path}: {name}")));
     }
+    assert!(checked > 300, "{checked}");
     assert_eq!(missing, Vec::<String>::new());
 }
 

@@ -1,6 +1,7 @@
 //! What strangers can do to the ports: one address does not use up the places of the others, and what says nothing ends.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -89,7 +90,6 @@ async fn what_says_nothing_or_never_ends_its_head_is_closed() {
             }));
         }
     }
-    for closed in closing {
-        closed.await.unwrap();
-    }
+    let closed = futures::future::try_join_all(closing);
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("closed").unwrap();
 }

@@ -183,7 +183,7 @@ fn without_comparing_generations_a_newer_consent_is_lost() {
     for kind in Kind::ALL {
         let rules = Rules { store_compares_generation: false, ..Rules::CODE };
         needs_the_rule("store does not compare generations", rules, kind, consent, LostUpdate);
-        let rules = Rules { fail_compares_generation: false, fail_compares_intent: false, ..Rules::CODE };
+        let rules = Rules { fail_compares_generation: false, fail_compares_claim_id: false, ..Rules::CODE };
         let consent = Budget { losses: 1, ..consent };
         needs_the_rule("fail compares nothing", rules, kind, consent, LostUpdate);
         let rules = Rules { claim_compares_generation: false, ..Rules::CODE };
@@ -192,8 +192,8 @@ fn without_comparing_generations_a_newer_consent_is_lost() {
 }
 
 #[test]
-fn without_comparing_intents_a_failure_ends_another_replicas_claim() {
-    let rules = Rules { fail_compares_intent: false, ..Rules::CODE };
+fn without_comparing_claim_ids_a_failure_ends_another_replicas_claim() {
+    let rules = Rules { fail_compares_claim_id: false, ..Rules::CODE };
     let budget = Budget { lost_sessions: 1, outages: 1, ..NOTHING };
     needs_the_rule("fail compares generations only", rules, Kind::GraceNew, budget, SentTwiceAtOnce);
 }

@@ -18,6 +18,11 @@ use crate::envelope::{self, KeyBytes};
 use crate::kdf::{KdfParameters, PassphraseKdf};
 use crate::tenant_key::{KeyVersion, TenantKey};
 
+/// The shortest passphrase, in characters.
+const MIN_PASSPHRASE_CHARS: usize = 16;
+/// How many bytes of a key file are read. A key has 64 characters at most.
+const MAX_KEY_FILE_BYTES: u16 = 256;
+
 /// A configured source of the root key.
 #[derive(Clone, Debug)]
 pub enum RootKeySource {
@@ -51,7 +56,7 @@ impl RootKeySource {
                 parse_key(text.as_bytes(), || format!("variable {name}")).map(|key| (RootKey::new(key), None))
             }
             Self::Passphrase(passphrase, kdf) => {
-                if passphrase.expose_secret().chars().count() < 16 {
+                if passphrase.expose_secret().chars().count() < MIN_PASSPHRASE_CHARS {
                     return Err(Error::PassphraseTooShort);
                 }
                 let parameters = match stored {
@@ -83,8 +88,8 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     if mode & 0o037 != 0 {
         return Err(Error::RootKeyMode { path: path.to_owned(), mode });
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(256));
-    file.take(256).read_to_end(&mut text).map_err(failed)?;
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::from(MAX_KEY_FILE_BYTES)));
+    file.take(u64::from(MAX_KEY_FILE_BYTES)).read_to_end(&mut text).map_err(failed)?;
     Ok(text)
 }
 

@@ -72,6 +72,8 @@ mod tests {
         let id = ConnectionId::generate(Timestamp::from_micros(1_700_000_000_000_000), &[7; 10]);
         assert_eq!(id.as_uuid().get_version_num(), 7);
         assert_eq!(id.to_string().parse(), Ok(id));
+        let event = EventId::from_uuid(Uuid::from_u128(0xa1));
+        assert_eq!(event.to_string().parse(), Ok(event));
         for text in
             [id.to_string().to_uppercase(), id.as_uuid().simple().to_string(), String::new(), "x".into()]
         {

@@ -8,20 +8,25 @@ use uuid::Uuid;
 
 use crate::Violations;
 
+/// The longest name that people choose, in characters.
+const MAX_NAME_CHARS: usize = 128;
+/// The longest key of a label, in bytes.
+const MAX_LABEL_KEY_BYTES: usize = 63;
+
 /// The rule that a text breaks, in words that a caller may read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(pub &'static str);
 
-/// Checks the rule of all names that people choose: 1 to `max` printable characters, no blank at either end, NFC.
+/// Checks the rule of all names that people choose: 1 to 128 printable characters, no blank at either end, NFC.
 ///
 /// Two texts that look alike must be the same name. Otherwise a name with a blank or a decomposed letter would evade
 /// policies and unique constraints, as happened to other vaults.
-fn check_name(text: &str, max: usize) -> Result<(), NameError> {
+fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError("must not be empty"));
     }
-    if text.chars().count() > max {
+    if text.chars().count() > MAX_NAME_CHARS {
         return Err(NameError("must have at most 128 characters"));
     }
     if text.chars().any(|c| c.is_control() || is_invisible(c)) {
@@ -55,7 +60,7 @@ impl AccountName {
     /// The text is not 1 to 128 printable characters in NFC without blanks at its ends.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let text = if text.is_empty() { Self::DEFAULT } else { text };
-        check_name(text, 128)?;
+        check_name(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -81,7 +86,7 @@ impl Purpose {
     /// # Errors
     /// The text is not 1 to 128 printable characters in NFC without blanks at its ends.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_name(text, 128)?;
+        check_name(text)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -115,7 +120,7 @@ impl Labels {
                 // The key is not repeated: a secret pasted into the wrong place would come back in the message.
                 violations.add(field, "has a key that is not [a-z][a-z0-9_.-]{0,62}");
             } else if !value.is_empty()
-                && let Err(rule) = check_name(value, 128)
+                && let Err(rule) = check_name(value)
             {
                 violations.add(format!("{field}[{key}]"), rule.0);
             }
@@ -140,7 +145,7 @@ impl Labels {
 }
 
 fn is_label_key(key: &str) -> bool {
-    key.len() <= 63
+    key.len() <= MAX_LABEL_KEY_BYTES
         && key.starts_with(|c: char| c.is_ascii_lowercase())
         && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b))
 }

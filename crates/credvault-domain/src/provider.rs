@@ -5,11 +5,14 @@ use std::fmt;
 
 use crate::NameError;
 
+/// The longest name in the catalog, in bytes.
+const MAX_IDENTIFIER_BYTES: usize = 64;
+
 /// Parses `[a-z][a-z0-9_]*` of at most 64 characters, the alphabet of every name in the catalog.
 fn identifier(text: &str) -> Result<String, NameError> {
     let starts = text.starts_with(|c: char| c.is_ascii_lowercase());
     let in_alphabet = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if text.len() <= 64 && starts && in_alphabet {
+    if text.len() <= MAX_IDENTIFIER_BYTES && starts && in_alphabet {
         Ok(text.to_owned())
     } else {
         Err(NameError("must be 1 to 64 characters of a-z 0-9 _ and begin with a letter"))

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// The longest SPIFFE ID, in bytes (SPIFFE-ID section 2.3).
+const MAX_SPIFFE_ID_BYTES: usize = 2048;
+/// The longest trust domain, in bytes (SPIFFE-ID section 2.3).
+const MAX_TRUST_DOMAIN_BYTES: usize = 255;
+
 /// The trust domain of a SPIFFE ID: 1 to 255 of `a-z 0-9 . - _`, lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TrustDomain(String);
@@ -13,7 +18,7 @@ impl TrustDomain {
     /// The text is empty, too long or has other characters.
     pub fn parse(text: &str) -> Result<Self, ServiceIdError> {
         let in_alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
-        if (1..=255).contains(&text.len()) && text.bytes().all(in_alphabet) {
+        if (1..=MAX_TRUST_DOMAIN_BYTES).contains(&text.len()) && text.bytes().all(in_alphabet) {
             Ok(Self(text.to_owned()))
         } else {
             Err(ServiceIdError::TrustDomain)
@@ -72,7 +77,7 @@ impl ServiceId {
     /// # Errors
     /// The rule of SPIFFE-ID section 2 that the text breaks.
     pub fn parse(text: &str) -> Result<Self, ServiceIdError> {
-        if text.len() > 2048 {
+        if text.len() > MAX_SPIFFE_ID_BYTES {
             return Err(ServiceIdError::TooLong);
         }
         let scheme = text.get(..9).ok_or(ServiceIdError::Scheme)?;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::{NameError, Timestamp};
 
+/// The longest id of a tenant, in bytes.
+const MAX_TENANT_ID_BYTES: usize = 64;
+
 /// A tenant's id, chosen by the platform: 1 to 64 of `A-Z a-z 0-9 _ -`, case-sensitive.
 ///
 /// The platform's own namespace, which holds the shared default connections, has the id [`TenantId::PLATFORM`]. No caller
@@ -21,7 +24,7 @@ impl TenantId {
     /// The text is not 1 to 64 characters of the alphabet.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        if (1..=64).contains(&text.len()) && text.bytes().all(in_alphabet) {
+        if (1..=MAX_TENANT_ID_BYTES).contains(&text.len()) && text.bytes().all(in_alphabet) {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError("must be 1 to 64 characters of A-Z a-z 0-9 _ -"))

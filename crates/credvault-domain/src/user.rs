@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::NameError;
 
+/// The longest id of a user, in bytes.
+const MAX_USER_ID_BYTES: usize = 128;
+
 /// A user's id within a tenant: opaque, 1 to 128 printable ASCII characters, no blank at either end.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UserId(String);
@@ -15,7 +18,7 @@ impl UserId {
     /// The text is not 1 to 128 printable ASCII characters, or begins or ends with a blank (a header would lose it).
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let printable = text.bytes().all(|b| (0x20..=0x7e).contains(&b));
-        if (1..=128).contains(&text.len()) && printable && text.trim() == text {
+        if (1..=MAX_USER_ID_BYTES).contains(&text.len()) && printable && text.trim() == text {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError("must be 1 to 128 printable ASCII characters without a blank at either end"))

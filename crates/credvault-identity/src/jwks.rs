@@ -10,6 +10,10 @@ use serde_json::Value;
 /// The largest accepted key set document.
 pub(crate) const MAX_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
+/// The longest id of a key, in bytes.
+const MAX_KID_BYTES: usize = 128;
+/// The shortest modulus of an RSA key, in bytes: 2,048 bits.
+const MIN_RSA_MODULUS_BYTES: usize = 256;
 
 /// The reason why a document is not a usable key set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -94,7 +98,7 @@ fn usable(value: &Value) -> Option<(Option<String>, Key)> {
     if jwk.common.key_algorithm.is_some_and(|named| named.to_string() != format!("{algorithm:?}")) {
         return None;
     }
-    let kid = jwk.common.key_id.clone().filter(|kid| kid.len() <= 128);
+    let kid = jwk.common.key_id.clone().filter(|kid| kid.len() <= MAX_KID_BYTES);
     if kid.is_none() && jwk.common.key_id.is_some() {
         return None;
     }
@@ -111,7 +115,7 @@ pub(crate) fn public_key(algorithm: Algorithm, key: &DecodingKey) -> Option<Publ
                 |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
             let (modulus, exponent) = (strip(n), strip(e));
             let odd = exponent.last().is_some_and(|last| last % 2 == 1) && exponent != [1];
-            (modulus.len() >= 256 && odd).then_some(PublicKey::Rs256 { modulus, exponent })
+            (modulus.len() >= MIN_RSA_MODULUS_BYTES && odd).then_some(PublicKey::Rs256 { modulus, exponent })
         }
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) if point.len() == 65 => {
             Some(PublicKey::Es256(point.clone()))

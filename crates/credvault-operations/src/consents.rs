@@ -13,6 +13,13 @@ use credvault_store::{Recorded, ReturnedAuthorization};
 use crate::{Call, Parsed, Refusal};
 use way_back::{WayBack, way_back};
 
+/// How many parameters a callback has at most.
+const MAX_PARAMETERS: usize = 32;
+/// How many bytes the name of a parameter has at most.
+const MAX_PARAMETER_NAME_BYTES: usize = 256;
+/// How many bytes the value of a parameter has at most.
+const MAX_PARAMETER_VALUE_BYTES: usize = 8 * 1024;
+
 /// A consent to begin.
 #[derive(Debug)]
 pub struct Begin {
@@ -109,7 +116,10 @@ async fn parameters(
         }
         return Ok(call.context.store.authorizations().open_return(scope, result).await?);
     }
-    if given.len() > 32 || given.iter().any(|(name, value)| name.len() > 256 || value.len() > 8 * 1024) {
+    let too_long = |(name, value): (&String, &String)| {
+        name.len() > MAX_PARAMETER_NAME_BYTES || value.len() > MAX_PARAMETER_VALUE_BYTES
+    };
+    if given.len() > MAX_PARAMETERS || given.iter().any(too_long) {
         return Err(Violations::of("parameters", "must be at most 32, of at most 8 KiB each").into());
     }
     Ok(given)

@@ -134,7 +134,7 @@ fn other_messages_show_their_fields() {
 
 #[test]
 fn a_field_that_is_named_like_a_secret_is_redacted() {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "fields",
         "headers",
         "query",
@@ -147,10 +147,13 @@ fn a_field_that_is_named_like_a_secret_is_redacted() {
         "value",
         "authorization_url",
         "settings",
+        "url",
     ];
-    // A list of headers whose values are redacted, a body without a secret, and settings that are not secret.
-    const HARMLESS: [&str; 3] = [
+    // A list of headers whose values are redacted, the URL of a message that hides its content because of its body, a body
+    // without a secret, and an app's settings, of which the secret ones are sealed and not shown.
+    const HARMLESS: [&str; 4] = [
         "credvault.v1.VerifyWebhookRequest.headers",
+        "credvault.v1.VerifyWebhookRequest.url",
         "credvault.v1.EventDelivery.body",
         "credvault.v1.OAuthApp.settings",
     ];

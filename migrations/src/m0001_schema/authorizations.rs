@@ -26,8 +26,6 @@ pub(super) const TABLES: &[&str] = &[
         -- The circumstances in which it began: policy is asked about them again when a browser completes it.
         tenant_source {text},
         source_address {text},
-        -- Where the browser goes where the page that opened the window cannot be told.
-        return_url {text},
         PRIMARY KEY (tenant_id, state_hash),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,
         FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
@@ -36,8 +34,6 @@ pub(super) const TABLES: &[&str] = &[
     r"CREATE INDEX authorizations_age ON authorizations (expire_time)",
     // A connection that is purged takes its authorizations along.
     "CREATE INDEX authorizations_connection ON authorizations (tenant_id, connection_id)",
-    // A callback without a state is recognised by the browser that brings it.
-    "CREATE INDEX authorizations_browser ON authorizations (browser_hash) WHERE browser_hash IS NOT NULL",
     // Keys that a provider has delivered, until the authorization is completed or over.
     r"CREATE TABLE delivered_keys (
         tenant_id {text} NOT NULL,

@@ -26,6 +26,12 @@ pub(crate) use repeat::{paging, repeat};
 const MAX_EXTERNAL_ID: usize = 256;
 /// How many characters a display name has at most.
 const MAX_DISPLAY_NAME: usize = 128;
+/// How many scopes a consent or an app names at most.
+const MAX_SCOPES: usize = 64;
+/// How many bytes a scope has at most.
+const MAX_SCOPE_BYTES: usize = 512;
+/// How many bytes stand for a browser or session at most.
+const MAX_SESSION_BYTES: usize = 256;
 
 pub(super) fn required<T>(
     field: &str,
@@ -147,12 +153,13 @@ pub(crate) fn tenant_state(state: i32) -> Result<Option<TenantState>, Violations
     })
 }
 
-/// Scopes: at most 64, each a word.
+/// Scopes, each of which is a word.
 pub(crate) fn scopes(field: &str, scopes: Vec<String>) -> Result<Vec<String>, Violations> {
     let word = |scope: &String| {
-        (1..=512).contains(&scope.len()) && scope.chars().all(|c| !c.is_control() && !c.is_whitespace())
+        (1..=MAX_SCOPE_BYTES).contains(&scope.len())
+            && scope.chars().all(|c| !c.is_control() && !c.is_whitespace())
     };
-    if scopes.len() > 64 || !scopes.iter().all(word) {
+    if scopes.len() > MAX_SCOPES || !scopes.iter().all(word) {
         return Err(Violations::of(
             field,
             "must be at most 64 scopes of 1 to 512 printable characters without blanks",
@@ -165,7 +172,7 @@ pub(crate) fn scopes(field: &str, scopes: Vec<String>) -> Result<Vec<String>, Vi
 pub(crate) fn session(session: String) -> Result<Option<String>, Violations> {
     match session.len() {
         0 => Ok(None),
-        1..=256 => Ok(Some(session)),
+        1..=MAX_SESSION_BYTES => Ok(Some(session)),
         _ => Err(Violations::of("session", "must be at most 256 bytes")),
     }
 }

@@ -117,13 +117,13 @@ impl Protocol<'_> {
             generation: state.row.generation,
             token: state.row.token,
             uncertain,
-            marked: state.row.marked,
-            intent_stands: true,
+            marked_before: state.row.marked,
+            claim_id_stands: true,
             name_stands: true,
             late: false,
             sent: false,
         };
-        state.end_intent();
+        state.end_claims();
         state.row.marked |= uncertain && self.rules.repeats_are_marked;
         state.row.state = RowState::InFlight;
         state.row.lease_over = false;
@@ -166,7 +166,7 @@ impl Protocol<'_> {
         let same = state.row.generation == claim.generation;
         state.replicas[at].phase = Phase::Idle;
         if (self.rules.store_compares_generation && !same)
-            || (self.rules.store_compares_owner && !claim.intent_stands)
+            || (self.rules.store_compares_owner && !claim.claim_id_stands)
         {
             if same {
                 self.breaks(state, Broken::LostUpdate);
@@ -197,7 +197,7 @@ impl Protocol<'_> {
             state.witness.told_dead[usize::from(claim.token.family)] = true;
         }
         if (self.rules.fail_compares_generation && !same)
-            || (self.rules.fail_compares_intent && !claim.intent_stands)
+            || (self.rules.fail_compares_claim_id && !claim.claim_id_stands)
         {
             if failure == Failure::Dead && claim.token.family == state.row.token.family {
                 self.doubt(state);
@@ -212,7 +212,8 @@ impl Protocol<'_> {
         match failure {
             Failure::Temporary if claim.uncertain => {
                 state.row.state = RowState::Uncertain;
-                state.row.marked = if self.rules.refused_repeats_are_free { claim.marked } else { marked };
+                state.row.marked =
+                    if self.rules.refused_repeats_are_free { claim.marked_before } else { marked };
                 state.row.error_shown |= self.rules.uncertain_shows;
             }
             Failure::Temporary => state.row.marked = marked,

@@ -56,7 +56,7 @@ pub struct Rules {
     pub lease_ends_first: bool,
     /// `is_gone`: the owner's liveness lock is free.
     pub owner_is_gone: bool,
-    /// `is_over`: a grant is given up only if the provider has refused, unless a repeat may cost other grants.
+    /// `GiveUp::is_reached`: a grant is given up only if the provider has refused, unless a repeat may cost other grants.
     pub repeats_until_told: bool,
     /// `send_once`: the answer is awaited within the lease, and a time-out is not a lost answer.
     pub reads_on: bool,
@@ -72,8 +72,8 @@ pub struct Rules {
     pub store_compares_owner: bool,
     /// `fail` tests whether `row.generation != claimed.generation`.
     pub fail_compares_generation: bool,
-    /// `fail` tests whether `row.claim_id != Some(claimed.intent)`.
-    pub fail_compares_intent: bool,
+    /// `fail` tests whether `row.claim_id != Some(claimed.claim_id)`.
+    pub fail_compares_claim_id: bool,
     /// `fail`: keeps `claimed.marked_before` in the row.
     pub refused_repeats_are_free: bool,
     /// `is_gone`: a claim of this process is over once this process does not work on it.
@@ -103,7 +103,7 @@ impl Rules {
         store_compares_generation: true,
         store_compares_owner: false,
         fail_compares_generation: true,
-        fail_compares_intent: true,
+        fail_compares_claim_id: true,
         refused_repeats_are_free: true,
         own_leftovers_end: true,
         doubt_is_verified: true,

@@ -36,9 +36,9 @@ pub struct Claim {
     pub token: Token,
     pub uncertain: bool,
     /// Whether the row was marked before.
-    pub marked: bool,
-    /// Whether the row still has this intent.
-    pub intent_stands: bool,
+    pub marked_before: bool,
+    /// Whether the row still has this claim id.
+    pub claim_id_stands: bool,
     /// Whether the process still has the name under which it claimed.
     pub name_stands: bool,
     /// Whether the claim is older than `SEND_TIMEOUT`.
@@ -192,19 +192,19 @@ impl State {
         &mut self.families[usize::from(token.family)]
     }
 
-    /// As `idle` of refreshes.rs: no refresh is in flight.
+    /// As `idle` of `refreshes/row.rs`: no refresh is in flight.
     pub fn idle(&mut self) {
         self.row.state = RowState::Idle;
         self.row.marked = false;
         self.row.lease_over = false;
-        self.end_intent();
+        self.end_claims();
     }
 
-    pub fn end_intent(&mut self) {
+    pub fn end_claims(&mut self) {
         for replica in &mut self.replicas {
             replica.owns = false;
             if let Some(claim) = replica.claim() {
-                claim.intent_stands = false;
+                claim.claim_id_stands = false;
             }
         }
     }

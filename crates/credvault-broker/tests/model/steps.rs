@@ -219,7 +219,7 @@ impl Protocol<'_> {
             self.change(state, Step::LeaseEnds, to, |next| {
                 next.row.lease_over = true;
                 for claim in next.replicas.iter_mut().filter_map(Replica::claim) {
-                    claim.late |= claim.intent_stands;
+                    claim.late |= claim.claim_id_stands;
                 }
             });
         }
@@ -260,8 +260,8 @@ impl Protocol<'_> {
 fn awaited(state: &State) -> bool {
     state.replicas.iter().any(|replica| {
         let running = match replica.phase {
-            Phase::Claimed(claim) => claim.intent_stands && !claim.late,
-            Phase::Checked(claim) | Phase::Sent(claim, _) => claim.intent_stands,
+            Phase::Claimed(claim) => claim.claim_id_stands && !claim.late,
+            Phase::Checked(claim) | Phase::Sent(claim, _) => claim.claim_id_stands,
             Phase::Idle | Phase::Wanting(_) | Phase::Keeping(..) | Phase::Failing(..) => false,
         };
         running && !replica.stopped

@@ -11,6 +11,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::call::Subject;
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
+/// How many bytes an app's id has at most.
+const MAX_CLIENT_ID_BYTES: usize = 512;
+/// How many bytes an app's secret has at most.
+const MAX_CLIENT_SECRET_BYTES: usize = 4 * 1024;
+/// How many bytes a redirect URI has at most.
+const MAX_REDIRECT_URI_BYTES: usize = 2048;
+/// How many settings an app has at most.
+const MAX_SETTINGS: usize = 16;
+/// How many bytes the value of a setting has at most.
+const MAX_SETTING_BYTES: usize = 1024;
+
 /// An app that is registered at a provider, as a caller gives it.
 pub struct PutApp {
     /// Whose it is; none means the platform's.
@@ -61,18 +72,19 @@ fn checked(provider: &Provider, put: PutApp) -> Parsed<NewApp> {
     let line = |text: &str, most: usize| {
         text.len() <= most && !text.chars().any(char::is_control) && text.trim() == text
     };
-    if client_id.is_empty() || !line(&client_id, 512) {
+    if client_id.is_empty() || !line(&client_id, MAX_CLIENT_ID_BYTES) {
         violations.add("client_id", "must be 1 to 512 printable characters without blanks at the ends");
     }
-    if !line(client_secret.expose_secret(), 4096) {
+    if !line(client_secret.expose_secret(), MAX_CLIENT_SECRET_BYTES) {
         violations.add("client_secret", "must be one line of at most 4 KiB without blanks at the ends");
     }
-    if !line(&redirect_uri, 2048) {
+    if !line(&redirect_uri, MAX_REDIRECT_URI_BYTES) {
         violations.add("redirect_uri", "must be one line of at most 2,048 characters");
     }
     let scopes = violations.collect(scopes).unwrap_or_default();
-    let named = |(name, value): (&String, &String)| FieldName::parse(name).is_ok() && line(value, 1024);
-    if settings.len() > 16 || !settings.iter().all(named) {
+    let named =
+        |(name, value): (&String, &String)| FieldName::parse(name).is_ok() && line(value, MAX_SETTING_BYTES);
+    if settings.len() > MAX_SETTINGS || !settings.iter().all(named) {
         violations.add(
             "settings",
             "must be at most 16, named by a-z 0-9 _, each one line of at most 1,024 characters",

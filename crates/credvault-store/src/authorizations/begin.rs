@@ -23,6 +23,8 @@ use crate::{Error, Recorded, Write};
 
 /// How long an authorization may take.
 const AUTHORIZATION_LIFETIME: Duration = Duration::from_secs(600);
+/// How many random bytes a state has.
+const STATE_BYTES: usize = 32;
 
 /// The call that a consent began with. Its user is the caller's own, whatever the call reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,7 +89,7 @@ impl Authorizations<'_> {
             let mut change = self.store.change(scope, write).await?;
             let model = locked_live(&mut change, scope, id, None).await?;
             self.check_limits(&change.tx, scope, (new.beginner.user.as_ref(), id), change.now).await?;
-            let mut bytes = [0; 32];
+            let mut bytes = [0; STATE_BYTES];
             self.store.keyring().random().fill(&mut bytes).map_err(|error| Error::Key(error.into()))?;
             let state = URL_SAFE_NO_PAD.encode(bytes);
             let expire_time = change.now.after(AUTHORIZATION_LIFETIME);

@@ -79,7 +79,7 @@ pub struct Claimed {
     _running: Running,
 }
 
-/// An intent that this process is at. Dropped with its claim, however that ends.
+/// The id of a claim that this process works on. Dropped with the claim, however that ends.
 #[derive(Debug)]
 struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);
 

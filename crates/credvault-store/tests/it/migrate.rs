@@ -8,8 +8,9 @@ use crate::fixture::{Fixture, credential, event, migrate, permit, write};
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Action, ConnectionId, TenantScope};
 use credvault_testkit::RoundTrips;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
-/// A service at work until it is stopped: reads, records and changes, of which each must succeed.
+/// A service at work until it is stopped: reads, records, changes and upkeep, of which each must succeed.
 struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
@@ -20,27 +21,37 @@ impl Load {
     fn on(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let served = Arc::new(AtomicU64::new(0));
-        let tasks = (0..4)
-            .map(|_| {
-                let store = fixture.store.clone();
-                let scope = scope.clone();
-                let stop = Arc::clone(&stop);
-                let served = Arc::clone(&served);
-                tokio::spawn(async move {
-                    let selector = credvault_store::Selector::Connection { id, version: None };
-                    while !stop.load(Ordering::SeqCst) {
-                        store.credentials().fetch(&scope, &selector).await.unwrap();
-                        let record = event(&scope, Action::FetchCredential);
-                        store.audit().record(&permit(), record, ()).await.unwrap().into_inner();
-                        let put = write(&scope, Action::PutCredential);
-                        let new = credential("CANARY");
-                        store.credentials().put(&scope, id, &new, None, &put).await.unwrap().into_inner();
-                        served.fetch_add(1, Ordering::SeqCst);
-                    }
-                })
+        let calls = (0..4).map(|_| {
+            let store = fixture.store.clone();
+            let scope = scope.clone();
+            let stop = Arc::clone(&stop);
+            let served = Arc::clone(&served);
+            tokio::spawn(async move {
+                let selector = credvault_store::Selector::Connection { id, version: None };
+                while !stop.load(Ordering::SeqCst) {
+                    store.credentials().fetch(&scope, &selector).await.unwrap();
+                    let record = event(&scope, Action::FetchCredential);
+                    store.audit().record(&permit(), record, ()).await.unwrap().into_inner();
+                    let put = write(&scope, Action::PutCredential);
+                    let new = credential("CANARY");
+                    store.credentials().put(&scope, id, &new, None, &put).await.unwrap().into_inner();
+                    served.fetch_add(1, Ordering::SeqCst);
+                }
             })
-            .collect();
+        });
+        let mut tasks: Vec<_> = calls.collect();
+        tasks.push(Self::upkeep(fixture, Arc::clone(&stop)));
         Self { stop, served, tasks }
+    }
+
+    /// Searches the tables for what is due, `authorizations` among them, and finds nothing.
+    fn upkeep(fixture: &Fixture, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+        let store = fixture.store.clone();
+        tokio::spawn(async move {
+            while !stop.load(Ordering::SeqCst) {
+                store.upkeep().await.unwrap();
+            }
+        })
     }
 
     /// Ends it; a call that failed fails the test.
@@ -137,7 +148,8 @@ async fn cut_off_at_any_moment_it_leaves_the_service_its_rights() {
     assert!(load.end().await > 0);
 }
 
-/// A migration that is not there yet: its table comes while calls go on, with the rights of the others.
+/// A migration that is not there yet: it alters a table that is in use while calls go on, and its own table gets the
+/// rights of the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pending_migration_comes_beside_a_service_at_work() {
     let fixture = Fixture::postgres().await;
@@ -151,6 +163,8 @@ async fn a_pending_migration_comes_beside_a_service_at_work() {
     for _ in 0..10 {
         database.psql(
             "DROP TABLE credvault.callbacks;
+             DROP INDEX credvault.authorizations_browser;
+             ALTER TABLE credvault.authorizations DROP COLUMN return_url;
              DELETE FROM credvault.schema_migrations WHERE version = 'm0002_callbacks';",
         );
         let applied = credvault_store::migrate(
@@ -172,18 +186,25 @@ const LOCK: i64 = 0x6372_6564_7661_756c;
 async fn a_second_one_waits_for_the_first() {
     let fixture = Fixture::postgres().await;
     let database = fixture.postgres.clone().unwrap();
-    let holder = std::thread::spawn(move || {
-        database.psql(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SELECT pg_sleep(1); COMMIT;"))
-    });
-    let database = fixture.postgres.as_ref().unwrap();
-    let held = format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-         AND (classid::bigint << 32 | objid::bigint) = {LOCK}"
-    );
-    while database.psql(&held) == "0" && !holder.is_finished() {}
+    let first = fixture.admin_connection().await;
+    let working = first.begin().await.unwrap();
+    working.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await.unwrap();
     let migrate_url = database.migrate_url.clone().into();
     let migrating =
         credvault_store::migrate(&fixture.settings, Some(&migrate_url), &database.owner_role, &SystemRandom);
+    let mut migrating = std::pin::pin!(migrating);
+    let waiting = format!(
+        "SELECT CAST(count(*) AS TEXT) AS v FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND (classid::bigint << 32 | objid::bigint) = {LOCK}"
+    );
+    let second_waits = async { while fixture.text(&waiting).await == "0" {} };
+    tokio::select! {
+        biased;
+        _ = &mut migrating => panic!("it does not wait for the first"),
+        () = second_waits => {}
+    }
+    // Nothing but the end of the first lets it go on.
+    working.commit().await.unwrap();
     assert!(migrating.await.unwrap().is_empty());
-    holder.join().unwrap();
 }

@@ -7,6 +7,9 @@ use prost_types::Timestamp as WireTimestamp;
 use super::{optional, timestamp};
 use credvault_proto::v1;
 
+/// How many columns a summary groups by at most.
+const MAX_GROUPS: usize = 4;
+
 pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilter, Violations> {
     let Some(filter) = filter else { return Ok(AuditFilter::default()) };
     let v1::AuditFilter { start_time, end_time, service, user_id, action, connection_id: id, outcome } =
@@ -47,7 +50,7 @@ fn audit_outcome(outcome: i32) -> Result<Option<AuditOutcome>, Violations> {
 pub(crate) fn audit_groups(groups: &[i32]) -> Result<Vec<AuditGroup>, Violations> {
     let parsed: Option<Vec<_>> = groups.iter().map(|group| audit_group(*group)).collect();
     let unique = |groups: &Vec<AuditGroup>| {
-        (1..=4).contains(&groups.len())
+        (1..=MAX_GROUPS).contains(&groups.len())
             && groups.iter().enumerate().all(|(i, group)| !groups[..i].contains(group))
     };
     parsed.filter(unique).ok_or_else(|| {

@@ -1,14 +1,18 @@
 //! What a writer of the database can reach: each effect that SECURITY.md admits, shown.
 
-use credvault_domain::{Action, Destinations};
-use credvault_store::{Bringer, Error, NewAuthorization, NewSettings, Page};
+use std::time::Duration;
+
+use credvault_domain::{Action, Destinations, Timestamp};
+use credvault_store::{
+    Bringer, Error, NewAuthorization, NewSettings, Page, Pause, RefreshFailure, RepeatRisk,
+};
 use secrecy::ExposeSecret as _;
 
 use super::{config, open};
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, beginner, credential, write};
 use crate::on_both;
-use crate::refreshes::{claimed, renewing};
+use crate::refreshes::{claimed, for_a_week, record, renewing};
 
 on_both![
     the_settings_of_a_connection_without_a_credential_are_what_its_first_is_bound_to,
@@ -16,6 +20,7 @@ on_both![
     a_refresh_under_way_can_be_begun_again,
     an_event_that_never_happened_is_sent,
     what_is_due_at_a_broken_endpoint_rests_for_an_hour,
+    a_connection_whose_tenants_key_was_altered_shows_that_and_rests_for_an_hour,
 ];
 
 async fn the_settings_of_a_connection_without_a_credential_are_what_its_first_is_bound_to(fixture: &Fixture) {
@@ -117,7 +122,7 @@ async fn what_is_due_at_a_broken_endpoint_rests_for_an_hour(fixture: &Fixture) {
     let key = deliveries.due(None).await.unwrap().keys.remove(0);
     assert!(matches!(deliveries.claim(&key).await, Err(Error::Integrity)));
     assert!(deliveries.due(None).await.unwrap().keys.is_empty(), "it rests");
-    fixture.clock.advance(std::time::Duration::from_secs(3601));
+    fixture.clock.advance(Duration::from_secs(3601));
     assert_eq!(deliveries.due(None).await.unwrap().keys.len(), 1);
     let page = Page { size: 10, token: String::new(), query: Vec::new() };
     let listed = fixture.store.event_endpoints().list(&scope, &page).await.unwrap().items;
@@ -128,4 +133,34 @@ async fn what_is_due_at_a_broken_endpoint_rests_for_an_hour(fixture: &Fixture) {
         .text("SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE reason = 'INTEGRITY_FAILURE'")
         .await;
     assert_eq!(records, "1");
+}
+
+async fn a_connection_whose_tenants_key_was_altered_shows_that_and_rests_for_an_hour(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let refreshes = fixture.store.refreshes();
+    // Once this process could claim, it can again. The connection stays due.
+    let ours = claimed(&fixture.store, &key, seen).await;
+    let failure =
+        RefreshFailure::Temporary { retry_time: Timestamp::from_micros(0), pause: Pause::Unavailable };
+    refreshes.fail(&ours, &failure, &record(&key)).await.unwrap();
+    drop(ours);
+    let due = async || refreshes.due(10, &[], None).await.unwrap().due.len();
+    assert_eq!(due().await, 1);
+    let zeroes = match fixture.postgres {
+        Some(_) => "decode(repeat('00', octet_length(wrapped)), 'hex')",
+        None => "zeroblob(length(wrapped))",
+    };
+    fixture.execute(&format!("UPDATE tenant_keys SET wrapped = {zeroes} WHERE tenant_id = 'acme'")).await;
+    let refused = refreshes.claim(&key, seen, for_a_week(RepeatRisk::Consent), false).await;
+    assert!(matches!(refused, Err(Error::Integrity)), "{refused:?}");
+    fixture.store.broken(&key, &record(&key)).await.unwrap();
+    // A call of this tenant cannot read it.
+    let shown = fixture.text("SELECT state || ' ' || error_reason AS v FROM connections").await;
+    assert_eq!(shown, "ERROR INTEGRITY_FAILURE");
+    let records = "SELECT CAST(count(*) AS TEXT) AS v FROM audit_events WHERE reason = 'INTEGRITY_FAILURE'";
+    assert_eq!(fixture.text(records).await, "1");
+    assert_eq!(due().await, 0, "it rests");
+    fixture.clock.advance(Duration::from_secs(3601));
+    assert_eq!(due().await, 1);
 }

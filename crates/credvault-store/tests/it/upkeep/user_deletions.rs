@@ -17,6 +17,7 @@ on_both![
     a_repeated_deletion_touches_nothing_that_was_created_since,
     a_deletion_under_way_leaves_what_was_created_since,
     a_deletion_takes_what_a_replica_with_a_faster_clock_has_created,
+    a_connection_that_was_deleted_before_goes_with_its_user,
 ];
 
 async fn a_user_with_thousands_of_connections_goes_in_pieces_and_no_others_do(fixture: &Fixture) {
@@ -142,6 +143,27 @@ async fn a_deletion_takes_what_a_replica_with_a_faster_clock_has_created(fixture
         1
     );
     assert_eq!(fixture.count("connections").await, 1);
+    assert_eq!(fixture.count("user_deletions").await, 0);
+}
+
+/// PostgreSQL refuses a change of either connection without its row in the feed.
+async fn a_connection_that_was_deleted_before_goes_with_its_user(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (deleted, live) = (of_user(fixture, &scope, "u1").await, of_user(fixture, &scope, "u1").await);
+    let delete = write(&scope, Action::DeleteConnection);
+    fixture.store.connections().delete(&scope, deleted, None, &delete).await.unwrap().into_inner();
+    let delete = write(&scope, Action::DeleteUser);
+    // No time to purge: both are there, and neither comes back.
+    let now = std::time::Instant::now();
+    let removed = fixture.store.users().delete(&scope, &user("u1"), &delete, now).await;
+    assert_eq!(removed.unwrap().into_inner(), 2);
+    for id in [deleted, live] {
+        let undelete = write(&scope, Action::UndeleteConnection);
+        let back = fixture.store.connections().undelete(&scope, id, None, &undelete).await;
+        assert!(matches!(back, Err(Error::State(_))), "{back:?}");
+    }
+    assert_eq!(fixture.store.upkeep().await.unwrap(), 2);
+    assert_eq!(fixture.count("connections").await, 0);
     assert_eq!(fixture.count("user_deletions").await, 0);
 }
 
