@@ -1,4 +1,4 @@
-//! How fast tokens are renewed ahead of need: 100,000 connections that are due at once, against the simulator, with the
+//! How fast tokens are refreshed ahead of need: 100,000 connections that are due at once, against the simulator, with the
 //! vault in a process of its own; and whether an app's budget holds meanwhile. Writes `docs/benchmarks-refresh.md`.
 //! `CREDVAULT_BENCH_CONNECTIONS` asks for another number.
 
@@ -93,7 +93,7 @@ struct Run {
     peak: f64,
 }
 
-/// Has `count` connections renewed by a process of its own.
+/// Has `count` connections refreshed by a process of its own.
 async fn run(connected: &Connected, count: u64, budget: u64) -> Run {
     let due = format!(
         "UPDATE refreshes SET due_time = 0 WHERE connection_id IN (SELECT connection_id FROM refreshes LIMIT {count})"

@@ -117,7 +117,7 @@ impl Instance {
         }
         ends.stopping.cancel();
         if let Err(error) = serving.await {
-            tracing::error!(%error, "the server ended badly");
+            tracing::error!(%error, "the server ended with an error");
         }
         ends.drained.cancel();
         jobs.ended().await;

@@ -44,17 +44,17 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usag
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run a whole vault in one folder, show its main job, and serve on.
+    /// Run a vault in one folder: show its four main outcomes, then serve until stopped.
     #[cfg(feature = "dev")]
     Dev(dev::DevArgs),
-    /// Show the main job on a vault that is thrown away afterwards.
+    /// Show the four main outcomes on a temporary vault, then delete it.
     #[cfg(feature = "dev")]
     Demo,
     /// Serve callers until stopped.
     Serve(ConfigArgs),
     /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
     Migrate(ConfigArgs),
-    /// Look at the configuration.
+    /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Work with connections on a running vault.

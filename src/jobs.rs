@@ -85,7 +85,7 @@ impl Jobs {
     pub(crate) async fn ended(self) {
         for (name, job) in self.0 {
             if let Err(error) = job.await {
-                tracing::error!(job = name, %error, "a background job ended badly");
+                tracing::error!(job = name, %error, "a background job ended with an error");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::settings::RawSettings;
 /// Where the configuration comes from.
 #[derive(Args, Debug)]
 pub(super) struct ConfigArgs {
-    /// The configuration file, TOML or YAML. Without one, environment and flags are all there is.
+    /// The configuration file, TOML or YAML. Without it, only environment and flags give settings.
     #[arg(long, env = "CREDVAULT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// A setting, such as `server.address=0.0.0.0:7443`. Wins over environment and file. Repeatable.

@@ -23,7 +23,7 @@ pub(super) enum ConfigCommand {
 pub(super) struct ShowArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Show Cedar's schema instead: what policies can be about.
+    /// Show the Cedar schema instead: the entities, actions and attributes that policies may use.
     #[arg(long)]
     policy_schema: bool,
 }

@@ -31,10 +31,10 @@ pub(super) struct ConnectArgs {
     /// The account's name. If there is such a connection, it is authorised anew and keeps its id.
     #[arg(long, default_value = "default")]
     account: String,
-    /// The auth mode, where the provider has several with a consent.
+    /// The auth mode, if several of the provider's modes have a consent.
     #[arg(long)]
     auth_mode: Option<String>,
-    /// A setting that is no secret, for a new connection. Repeatable.
+    /// A setting that is not secret, for a new connection. Repeatable.
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
     config: Vec<(String, String)>,
     /// A scope to ask for, instead of those of the app. Repeatable.

@@ -23,11 +23,11 @@ pub(super) enum ConnectionsCommand {
     Create(CreateArgs),
     /// Connect an account in a browser: prints the address to open, waits, and reports.
     Connect(connect::ConnectArgs),
-    /// List connections in pages.
+    /// List all connections that the caller can reach.
     List(ListArgs),
-    /// Show all of one connection.
+    /// Show one connection.
     Get(OneArgs),
-    /// Delete a connection. UndeleteConnection brings it back for 30 days.
+    /// Delete a connection. UndeleteConnection can restore it, within 30 days by default.
     Delete(OneArgs),
 }
 
@@ -38,10 +38,10 @@ pub(super) struct CreateArgs {
     /// The name of the account.
     #[arg(long, default_value = "default")]
     account: String,
-    /// The auth mode, where the provider has several.
+    /// The auth mode, if the provider has several.
     #[arg(long)]
     auth_mode: Option<String>,
-    /// A setting that is no secret. Repeatable.
+    /// A setting that is not secret. Repeatable.
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
     config: Vec<(String, String)>,
     /// A file with the secret fields as a JSON object of texts; `-` reads it from standard input.
@@ -58,7 +58,7 @@ pub(super) struct CreateArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
-    /// Only at this provider.
+    /// List only connections at this provider.
     #[arg(long)]
     provider: Option<String>,
     /// Show deleted connections, too.

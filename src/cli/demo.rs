@@ -56,5 +56,5 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
         telemetry.end().await;
         shown
     })?;
-    output.line("\nAll four as they should be. `credvault dev` runs a vault like this one that stays.")
+    output.line("\nAll four outcomes are as expected. `credvault dev` runs such a vault and keeps it.")
 }

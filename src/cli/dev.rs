@@ -29,16 +29,16 @@ pub(super) struct DevArgs {
     /// Where to serve gRPC.
     #[arg(long, default_value = "127.0.0.1:7443")]
     address: SocketAddr,
-    /// Where to serve `/readyz`, `/metrics` and the like.
+    /// The address for operators: `/livez`, `/readyz`, `/metrics` and gRPC health checks.
     #[arg(long, default_value = "127.0.0.1:7481")]
     admin_address: SocketAddr,
     /// Where to serve browsers that connect accounts.
     #[arg(long, default_value = "127.0.0.1:7480")]
     public_address: SocketAddr,
-    /// Origins of pages that may open a window to connect an account, where `credvault.toml` names none. Repeatable.
+    /// Origins of pages that may open a window to connect an account, unless `credvault.toml` names some. Repeatable.
     #[arg(long = "origin", value_name = "ORIGIN", default_value = "http://localhost:3000")]
     origins: Vec<String>,
-    /// Run a provider to play with, beside the vault: accounts can be connected without having any.
+    /// Also run a simulated provider, at which you can connect accounts without having real ones.
     #[arg(long)]
     simulator: bool,
     /// Where that provider serves.
@@ -98,8 +98,9 @@ async fn show(
     match demo_script::show(folder, instance.address, output).await {
         Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
         // A connection was disconnected since, or a policy written: no reason not to serve.
-        Err(other) => output
-            .line::<Failure>(&format!("   {other}\n\nThis is not as it was made, so the demo ends here."))?,
+        Err(other) => output.line::<Failure>(&format!(
+            "   {other}\n\nThe vault was changed meanwhile, so the demo ends here."
+        ))?,
         Ok(()) => {}
     }
     if let Some(provider) = provider {

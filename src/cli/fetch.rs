@@ -19,7 +19,7 @@ pub(super) struct FetchArgs {
     /// With a connection: a version other than the current one.
     #[arg(long)]
     version: Option<i64>,
-    /// What it is wanted for, where policy asks for that.
+    /// The purpose of the fetch, if a policy requires one.
     #[arg(long)]
     purpose: Option<String>,
     /// Print the value of this field and nothing else.

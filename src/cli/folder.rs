@@ -24,11 +24,11 @@ pub(super) const TENANT: &str = "demo";
 /// The services that get a certificate: the app that may, one that may not, and the operators' own.
 const SERVICES: [&str; 3] = ["app", "reporter", "operator"];
 
-const POLICIES: &str = r#"// Who may do what. Changes are noticed while the vault runs; `credvault config check` tells whether they are sound.
-// `credvault config show --policy-schema` shows what policies may speak of.
+const POLICIES: &str = r#"// Who may do what. The vault loads changes while it runs; `credvault config check` checks them.
+// `credvault config show --policy-schema` shows what policies may name.
 
 // The app stores and fetches for whichever tenant it names in the header x-tenant-id, for all its users: without
-// AccessOtherUsers, a call that names no user reaches what is the tenant's own.
+// AccessOtherUsers, a call that names no user reaches only the tenant's own connections.
 @id("app-works-for-tenants")
 permit (
     principal == Service::"spiffe://dev.local/app",

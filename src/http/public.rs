@@ -1,7 +1,7 @@
 //! The port for browsers: plain HTTP, with the reverse proxy's TLS before it. Browsers start here on their way to a
 //! provider, come back here, and leave with a result for the page that opened them, or after the person has decided.
-//! Providers that deliver keys post them here. No secret is shown here, and nothing that a provider or a stranger has
-//! written is.
+//! Providers that deliver keys post them here. No page shows a secret, nor anything that a provider or a stranger has
+//! written, except the id of an account.
 
 mod page;
 mod refused;
@@ -26,9 +26,9 @@ use refused::{page_of, page_of_refusal};
 
 use super::port::HEAD_TIMEOUT;
 
-/// How many bytes a form, or a delivery of keys, has at most.
+/// The largest query, form and delivery of keys, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How many requests look into the vault at once: the database is everybody's.
+/// How many requests may use the database at once, because all calls share it.
 const MAX_AT_ONCE: usize = 16;
 
 /// What all requests are served with.
@@ -166,7 +166,7 @@ async fn form(body: Body) -> Option<Parameters> {
     Some(parameters(&String::from_utf8_lossy(&body)))
 }
 
-/// 303, so that nothing but a GET goes on (RFC 9700, section 4.12).
+/// 303, so that the browser continues with a GET (RFC 9700, section 4.12).
 fn see_other(url: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     // It is ASCII without line breaks.
@@ -176,8 +176,8 @@ fn see_other(url: &str) -> Response {
     response
 }
 
-/// Says whether keys were taken, and nothing else: not who asked, nor what was wrong. Shops delete keys that were not
-/// taken with 200.
+/// Answers whether the keys were accepted, and nothing else, such as what was wrong. Shops delete keys that were not
+/// accepted with 200.
 async fn deliver_keys(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
     let body = tokio::time::timeout(HEAD_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await;
     let taken = match (body, port.turn().await) {
@@ -208,7 +208,8 @@ fn page_of_returned(returned: Returned) -> Page {
             shown.telling(Some(page), "returned").with_result(result)
         }
         Returned::ToPerson(question) => {
-            let text = "Confirm only if you have begun this yourself, and the place where you did shows the same code.";
+            let text =
+                "Confirm only if you started this yourself and see the same code where you started it.";
             let page = Page::plain(StatusCode::OK, "confirm", "Connect this account?", text);
             Page { question: Some(question), ..page }
         }

@@ -16,8 +16,8 @@ const MAX_HOURS: u64 = 24 * 366;
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerSection {
-    /// Addresses that are not public and may be called nevertheless, and by plain http if they stand in the URL: those of
-    /// stores on the operator's own network. Addresses or ranges such as `10.1.0.0/16`.
+    /// Private addresses that the vault may call, such as those of stores on the operator's own network; by plain http
+    /// only if the URL contains the address. Addresses or ranges such as `10.1.0.0/16`.
     pub allowed_networks: Vec<String>,
     /// The most refreshes of one app that a provider gets in any second, from all replicas together; 0 means no limit.
     pub refreshes_per_second: u32,

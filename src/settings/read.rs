@@ -201,6 +201,6 @@ fn rule(error: &ConfigError) -> String {
         ConfigError::At { error, .. } => rule(error),
         ConfigError::Type { expected, .. } => format!("must be {expected}"),
         ConfigError::Message(text) => rule_of(text),
-        _ => "has a value that it cannot have".to_owned(),
+        _ => "has a value that is not allowed".to_owned(),
     }
 }

@@ -195,7 +195,7 @@ async function aPageOpensAWindowAndCompletes() {
     await popup.getByRole("button", { name: "Allow" }).click();
     if (closed) await closed;
     // Where the message is not delivered, the window says where to go on, and does so after it was sent.
-    else await popup.getByRole("link", { name: "Go on at" }).waitFor();
+    else await popup.getByRole("link", { name: "Continue at" }).waitFor();
     const got = () => page.locator("#got").textContent();
     if (origin === theirs) {
       // The page's own message comes after whatever the window sent before it closed.

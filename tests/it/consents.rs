@@ -162,8 +162,8 @@ async fn what_tokens_do_not_say_is_asked_after_a_consent() {
              settings = {{ shop_name = 'name' }}\noptional = {optional}\n"
         )
     };
-    let consent = async |renewal: String| {
-        let connected = VaultBuilder::sqlite().start_with_provider(&renewal).await;
+    let consent = async |refresh_section: String| {
+        let connected = VaultBuilder::sqlite().start_with_provider(&refresh_section).await;
         let app = connected.vault.app("acme").await;
         let id = app.create(connection_request("main")).await.unwrap().id;
         let begun = begin(&app, &id, "").await;

@@ -20,7 +20,7 @@ const WAITING: &str = "pg_locks JOIN pg_database AS d ON d.oid = database
 enum Moment {
     /// Its claim stands, and nothing has been sent: it waits for its share of the app's budget.
     Claimed,
-    /// The provider has renewed, and holds its answer back.
+    /// The provider has refreshed, and holds its answer back.
     Answering,
     /// It has the answer, and cannot store it yet.
     Keeping,
@@ -61,8 +61,8 @@ impl Moment {
 
 /// A vault on which a replica was killed at that moment, in its refresh of the only connection's expired token. The
 /// lease of its claim is over; the proof that it is gone is PostgreSQL's.
-async fn killed(moment: Moment, renewal: &str, grace: Duration) -> (Connected, Client, String) {
-    let mut connected = VaultBuilder::postgres().start_with_provider(renewal).await;
+async fn killed(moment: Moment, refresh_section: &str, grace: Duration) -> (Connected, Client, String) {
+    let mut connected = VaultBuilder::postgres().start_with_provider(refresh_section).await;
     connected.vault.tenant("acme").await;
     connected.provider.behave(|behaviour| {
         behaviour.rotation = Rotation::Rotating { grace, same_answer_within_grace: false };
@@ -102,7 +102,7 @@ async fn lives(connected: &Connected, app: &Client, id: &str, requests: u64) {
     connected.chain_lives(app, id).await;
 }
 
-/// The provider has renewed, and what it gave is lost.
+/// The provider has refreshed, and what it gave is lost.
 async fn answered_in_vain(moment: Moment) {
     let (connected, app, id) = killed(moment, GRACE, Duration::from_secs(1800)).await;
     lives(&connected, &app, &id, 2).await;
@@ -119,8 +119,8 @@ async fn answered_in_vain(moment: Moment) {
 
 /// The provider has not been asked, or what it gave is stored: nothing is lost, however strict it is.
 async fn nothing_is_lost(moment: Moment) {
-    for (renewal, grace) in [(GRACE, Duration::from_secs(1800)), (STRICT, Duration::ZERO)] {
-        let (connected, app, id) = killed(moment, renewal, grace).await;
+    for (refresh_section, grace) in [(GRACE, Duration::from_secs(1800)), (STRICT, Duration::ZERO)] {
+        let (connected, app, id) = killed(moment, refresh_section, grace).await;
         lives(&connected, &app, &id, 1).await;
     }
 }

@@ -76,10 +76,10 @@ impl Drill {
             .allow_loopback()
             .settings(|settings, _| settings.broker.refreshes_per_second = 0);
         let mut providers = Vec::new();
-        for (number, (renewal, rotation)) in rotations().into_iter().enumerate() {
+        for (number, (refresh_section, rotation)) in rotations().into_iter().enumerate() {
             let simulator = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
             simulator.behave(|behaviour| behaviour.rotation = rotation);
-            let file = provider_file(&simulator.url(), renewal)
+            let file = provider_file(&simulator.url(), refresh_section)
                 .replace("id = 'simulator'", &format!("id = '{}'", name(number)));
             builder = builder.provider_file(&name(number), &file);
             providers.push(Provider { simulator, rotation, ids: Vec::new() });

@@ -94,7 +94,8 @@ async fn a_refused_app_is_named_to_every_caller_and_the_next_one_ends_the_pause(
     };
     put_app(&connected).await;
     assert!(connected.accepts(&app.fetch(by_id(&ids[0])).await.unwrap()).await);
-    eventually("the other is renewed", || async { connected.provider.counts().refreshes_granted >= 2 }).await;
+    eventually("the other is refreshed", || async { connected.provider.counts().refreshes_granted >= 2 })
+        .await;
     if let Some(other) = other {
         other.stop().await;
     }
@@ -135,7 +136,7 @@ async fn who_asks_for_fewer_calls_is_obeyed_and_named_by_all() {
     let connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
     let id = connected.granted(&app, "one", -60).await;
-    eventually("it is renewed", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
+    eventually("it is refreshed", || async { app.fetch(by_id(&id)).await.is_ok() }).await;
     assert_eq!(connected.provider.counts().refreshes_granted, 1);
     let retry_after = RetryAfter::Seconds(600);
     connected.provider.behave(|behaviour| behaviour.steady = Step::Throttle { retry_after });

@@ -200,8 +200,8 @@ async fn tokens_are_renewed_ahead_of_need() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_token_is_exchanged_at_once_where_the_provider_has_one_that_lives_longer() {
-    let renewal = format!("{STRICT}\nrefresh_immediately = true");
-    let connected = VaultBuilder::sqlite().start_with_provider(&renewal).await;
+    let refresh_section = format!("{STRICT}\nrefresh_immediately = true");
+    let connected = VaultBuilder::sqlite().start_with_provider(&refresh_section).await;
     let refreshed = || connected.provider.counts().refreshes_granted;
     let app = connected.vault.app("acme").await;
     let id = app.create(connection_request("main")).await.unwrap().id;

@@ -35,17 +35,17 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
 
     // A certificate without its key is a broken pair; with it, the next handshake has it. The open connection goes on.
     let server = LeafSpec {
-        names: vec!["localhost".into(), "renewed.test".into()],
+        names: vec!["localhost".into(), "refreshed.test".into()],
         ..LeafSpec::service("spiffe://test.local/credvault")
     };
-    let renewed = vault.authority.issue(&server);
-    vault.write("server.pem", &renewed.certificate);
+    let refreshed = vault.authority.issue(&server);
+    vault.write("server.pem", &refreshed.certificate);
     eventually("a refused certificate", || reloads(&vault, "certificate", "refused")).await;
     assert!(
         vault.client("app").await.acting_for("acme", None).fetch(by_id(&id)).await.is_ok(),
         "the old pair serves"
     );
-    vault.write_leaf("server", &renewed);
+    vault.write_leaf("server", &refreshed);
     eventually("a new certificate", || reloads(&vault, "certificate", "used")).await;
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
 

@@ -37,7 +37,7 @@ async fn the_vaults_own_tests_leave_callers_their_refreshes() {
         v1::CreateConnectionRequest { credential: Some(input(&fields)), ..connection_request("shop-1") };
     let id = app.create(create).await.unwrap().id;
     due(&connected).await;
-    eventually("a test that renews", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
+    eventually("a test that refreshes", || async { get(&app, &id).await.last_verified_time.is_some() }).await;
     assert_eq!(connected.provider.counts().refreshes, 1);
     let refresh = v1::RefreshConnectionRequest { connection_id: id.clone() };
     app.connections().refresh_connection(refresh.clone()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Asks the provider whether a credential works. What the vault stores of the answer, its callers decide.
+//! Asks the provider whether a credential works. Its callers decide what the vault stores of the answer.
 
 pub(crate) mod error;
 

@@ -1,5 +1,5 @@
 //! The only way out of the vault: every request to a provider and every event goes through [`client::Http`], which
-//! limits time and size and asks [`guard::Guard`] about each address. What an answer means, the catalog knows.
+//! limits time and size and asks [`guard::Guard`] about each address. The catalog knows what an answer means.
 
 pub(crate) mod client;
 pub(crate) mod error;

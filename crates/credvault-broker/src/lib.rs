@@ -1,7 +1,7 @@
 //! The broker: all that the vault does at providers, and what it sends to receivers of events. All outgoing HTTP goes
 //! through [`Http`], behind its [`Guard`].
 //!
-//! [`Broker`] has consents given, credentials tested and revoked, and events sent; its [`Refresher`] keeps tokens fresh;
+//! [`Broker`] runs consents, tests and revokes credentials, and sends events; its [`Refresher`] keeps tokens fresh;
 //! [`webhook`] checks what providers send. It decides nothing about callers: they are verified before it is asked.
 
 mod broker;

@@ -1,7 +1,7 @@
 //! Keeps tokens fresh, with one request to the provider for all callers and replicas that want the same tokens.
 //! `docs/refresh.md` has the protocol and its reasons; the steps here are those of the model in `tests/model`.
 //!
-//! The way of a refresh: [`refresher`] is asked by a caller or by [`search`]; callers of one process share a refresh
+//! The path of a refresh: [`refresher`] is asked by a caller or by [`search`]; callers of one process share a refresh
 //! ([`in_flight`]); [`claim`] claims it or waits for the replica that has; [`attempt`] makes the attempt: [`request`] fills
 //! the request, [`send`] sends it, [`refusal`] judges a refusal, and [`persist`] stores the outcome.
 

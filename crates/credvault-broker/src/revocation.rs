@@ -149,7 +149,7 @@ impl Attempts {
         let (broker, end, in_progress) = (broker.clone(), end.clone(), Arc::clone(&self.in_progress));
         tokio::spawn(async move {
             if let Some(Err(error)) = end.run_until_cancelled(broker.revoke(&key)).await {
-                tracing::warn!(connection = %key.connection(), %error, "a revocation met an error of the vault's own database");
+                tracing::warn!(connection = %key.connection(), %error, "the vault's own database failed during a revocation");
             }
             in_progress.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             drop(turn);

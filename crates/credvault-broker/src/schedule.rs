@@ -1,4 +1,4 @@
-//! When tokens are refreshed ahead of need. Whether they are refreshed at all, the catalog says.
+//! When tokens are refreshed ahead of need. The catalog says whether they are refreshed at all.
 
 use std::time::Duration;
 

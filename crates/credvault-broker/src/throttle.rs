@@ -44,7 +44,7 @@ impl Throttle {
                 provider,
                 host,
                 ?outcome,
-                "several tenants are refused; the provider is asked less"
+                "a circuit breaker opened for all tenants, because several tenants met the same failure"
             );
         }
     }

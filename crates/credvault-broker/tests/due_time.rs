@@ -1,4 +1,4 @@
-//! When tokens are renewed ahead of need.
+//! When tokens are refreshed ahead of need.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn a_refresh_token_is_used_in_the_first_half_of_its_own_life() {
     );
     assert_eq!(due("shopify", None), Some(days(36)), "the file's 90 days");
     assert_eq!(due("shopify", Some(days(1000))), Some(days(36)), "the file's 90 days are sooner");
-    assert_eq!(due("ebay", Some(days(500))), None, "a renewal gives eBay's refresh token no longer life");
+    assert_eq!(due("ebay", Some(days(500))), None, "a refresh gives eBay's refresh token no longer life");
 }
 
 #[test]

@@ -153,7 +153,8 @@ impl Field {
         }
         if text.chars().any(char::is_control) {
             return Err(
-                "must be one line without control characters (was a line end copied along?)".to_owned()
+                "must be one line without control characters (perhaps a line end was copied with it)"
+                    .to_owned(),
             );
         }
         if text.trim() != text {
@@ -179,7 +180,10 @@ impl Field {
         for (name, values) in &self.enum_members {
             let given = object.get(name).filter(|value| !value.is_null());
             if given.is_some_and(|given| !values.iter().any(|value| given == value)) {
-                return Err(format!("must have as \"{name}\" in its JSON one of {}", values.join(", ")));
+                return Err(format!(
+                    "must have one of these values for \"{name}\" in its JSON: {}",
+                    values.join(", ")
+                ));
             }
         }
         Ok(())

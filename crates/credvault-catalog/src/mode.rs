@@ -101,7 +101,7 @@ impl Mode {
     }
 
     /// Whether access tokens of this mode can be refreshed.
-    pub fn renews(&self) -> bool {
+    pub fn refreshes(&self) -> bool {
         self.refresh().is_some()
     }
 

@@ -105,7 +105,7 @@ pub struct RefreshPolicy {
     pub rotates: Rotation,
     /// How long the previous refresh token works after a refresh.
     pub grace: Duration,
-    /// How long a refresh token works that is not used.
+    /// How long an unused refresh token works.
     pub idle: Option<Duration>,
     /// How long a consent lasts, whatever happens. For the page of providers only.
     pub consent: Option<Duration>,

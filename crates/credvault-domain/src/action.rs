@@ -19,7 +19,7 @@ pub enum ActionTarget {
     /// One connection in the namespace of the caller's verified tenant, or in the platform's own.
     Connection,
     /// That namespace as a whole.
-    Space,
+    Namespace,
     /// The tenant that the request names, for administrators.
     NamedTenant,
     /// All tenants, for administrators.
@@ -75,7 +75,7 @@ actions! {
     VaultService {
         PutCredential: Change Connection,
         FetchCredential: Fetch Connection,
-        BatchFetchCredentials: Fetch Space,
+        BatchFetchCredentials: Fetch Namespace,
         ListCredentialVersions: Read Connection,
         RollbackCredential: Change Connection,
         DestroyCredentialVersion: Change Connection,
@@ -86,7 +86,7 @@ actions! {
         GetProvider: Read Catalog,
         CreateConnection: Change Connection,
         GetConnection: Read Connection,
-        ListConnections: Read Space,
+        ListConnections: Read Namespace,
         UpdateConnection: Change Connection,
         DeleteConnection: Change Connection,
         UndeleteConnection: Change Connection,
@@ -99,8 +99,8 @@ actions! {
         DisconnectConnection: Change Connection,
     }
     AuditService {
-        ListAuditEvents: Read Space,
-        SummarizeAuditEvents: Read Space,
+        ListAuditEvents: Read Namespace,
+        SummarizeAuditEvents: Read Namespace,
     }
     AdminService {
         CreateTenant: Change NamedTenant,
@@ -122,9 +122,9 @@ actions! {
         RetryEventDelivery: Change NamedTenant,
     }
     Permission {
-        AssertTenant: Permission Space,
+        AssertTenant: Permission Namespace,
         ActForPlatform: Permission Platform,
-        AccessOtherUsers: Permission Space,
+        AccessOtherUsers: Permission Namespace,
         FetchRefreshToken: Permission Connection,
     }
 }

@@ -157,7 +157,7 @@ pub struct Connection {
     pub expire_time: Option<Timestamp>,
     /// When a credential was last fetched, to the minute.
     pub last_used_time: Option<Timestamp>,
-    /// When its tokens were last renewed.
+    /// When its tokens were last refreshed.
     pub last_refreshed_time: Option<Timestamp>,
     /// When the provider last accepted its credential in a test.
     pub last_verified_time: Option<Timestamp>,

@@ -44,7 +44,7 @@ pub struct ServiceId {
     path_start: usize,
 }
 
-/// The rule that a text breaks which is not the SPIFFE ID of a workload.
+/// Why a text is not the SPIFFE ID of a workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ServiceIdError {
     /// The scheme is not `spiffe`.

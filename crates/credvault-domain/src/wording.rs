@@ -15,7 +15,7 @@ pub fn rule_of(message: &str) -> String {
         (None, Some(expected)) => format!("must be {expected}"),
         (_, None) => match quoted("missing field `") {
             Some(name) if is_key(name) => format!("{name} must be given"),
-            _ => "has a value that it cannot have".to_owned(),
+            _ => "has a value that is not allowed".to_owned(),
         },
     }
 }

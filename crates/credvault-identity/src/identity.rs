@@ -125,7 +125,7 @@ impl Identity {
         Ok(make_scope(verified.tenant.clone(), reach))
     }
 
-    /// The space and the permission of what the vault does by itself for a tenant: no call asks for it, so no policy
+    /// The namespace and the permission of what the vault does by itself for a tenant: no call asks for it, so no policy
     /// decides.
     pub fn own_work(&self, tenant: TenantId) -> (TenantScope, Permit) {
         (make_scope(tenant, Reach::AllUsers), make_permit(Vec::new()))

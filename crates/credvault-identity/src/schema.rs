@@ -53,7 +53,7 @@ pub(crate) fn resources(action: Action) -> &'static [&'static str] {
         ActionTarget::NamedTenant if !PLATFORM_TOO.contains(&action) => &["Tenant"],
         ActionTarget::NamedTenant
         | ActionTarget::Connection
-        | ActionTarget::Space
+        | ActionTarget::Namespace
         | ActionTarget::Catalog => &["Tenant", "Platform"],
     }
 }

@@ -145,7 +145,7 @@ pub struct Call {
     trace: TraceId,
     /// Until when the caller waits.
     deadline: Instant,
-    /// The space that the caller works in. None for administration and the catalog.
+    /// The namespace that the caller works in. None for administration and the catalog.
     scope: Option<Arc<TenantScope>>,
     answer: Option<Reservation>,
 }
@@ -167,8 +167,8 @@ impl Call {
         Self { deadline, answer, ..Self::new(context, caller, Origin::Service, action, trace) }
     }
 
-    /// A request of a browser at `address`, which continues what the beginner of a consent began. Policy is asked about the
-    /// beginner, whose call it was.
+    /// A request of a browser at `address`, which continues the consent that a service began. Policy decides about that
+    /// service, whose call it was.
     pub(crate) fn of_browser(
         context: &Arc<Context>,
         action: Action,
@@ -238,7 +238,7 @@ impl Call {
         &self.caller
     }
 
-    /// The space that the caller works in.
+    /// The namespace that the caller works in.
     ///
     /// # Errors
     /// [`Refusal::Internal`] for administration and the catalog, which work in none.

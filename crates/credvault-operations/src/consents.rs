@@ -31,7 +31,7 @@ pub struct Begin {
     pub session: Parsed<Option<String>>,
     /// The origin of the page that learns of the return; empty if there is none.
     pub return_origin: String,
-    /// Where the browser goes where no page can be told; empty if nowhere.
+    /// Where the browser goes if no page can get the message; empty for the root page of the origin.
     pub return_url: String,
 }
 
@@ -57,7 +57,7 @@ pub async fn begin(call: &mut Call, begin: Begin) -> Result<Recorded<BegunConsen
     Ok(call.context.broker.begin_consent(target, request, &write).await?)
 }
 
-/// A consent to complete: with what the provider sent the browser back with.
+/// A consent to complete, with what the callback brought.
 pub struct Complete {
     /// What the vault's own callback has kept; empty if the caller has a callback of its own.
     pub result: String,

@@ -78,21 +78,23 @@ pub enum Refusal {
     RateLimited(Duration),
     /// Callers of this tenant insist on too many refreshes.
     #[error(
-        "refreshes at once are asked for too often for this tenant; wait as long as the retry delay says. A fetch renews \
-         by itself what needs it"
+        "callers of this tenant force refreshes too often; try again after the retry delay. A fetch refreshes tokens \
+         by itself when they need it"
     )]
     TooManyRefreshes(Duration),
     /// Too many calls are in progress.
-    #[error("the vault has as many calls in progress as it takes; wait as long as the retry delay says")]
+    #[error("too many calls are in progress; try again after the retry delay")]
     Overloaded,
-    /// Answers that are in the making or unread fill the room for them.
+    /// Responses that are being made, or that clients have not read, fill the memory for responses.
     #[error(
-        "answers that are in the making, or that clients have not read, fill the vault's room for answers; read \
-             those that were sent, and wait as long as the retry delay says"
+        "responses that are being made, or that clients have not read, fill the vault's memory for responses; read \
+             the responses that were sent, and try again after the retry delay"
     )]
     NoRoom,
     /// The answer to a batch is as large as clients take, so this fetch did not begin.
-    #[error("the answer to the batch is full, so this credential was not read; fetch it in another call")]
+    #[error(
+        "the response to the batch is full, so the vault did not read this credential; fetch it in another call"
+    )]
     AnswerFull,
     /// The call's time is over.
     #[error(

@@ -11,7 +11,7 @@ use crate::{Call, Refusal};
 
 pub use test::{Tested, test};
 
-/// `RefreshConnection`: renews the access token now, whether it is near its end or not.
+/// `RefreshConnection`: refreshes the access token now, whether it is near its end or not.
 ///
 /// # Errors
 /// Policy does not permit it, the tenant's callers insist too often, or there is no fresh token.

@@ -13,12 +13,13 @@ use crate::{Call, Refusal};
 const MAX_HEADERS: usize = 100;
 
 /// What is said of a delivery that an app's key has signed, and that is not known to be for the connection.
-const OTHER_ACCOUNT: &str = "it is signed for the app, and about another account than this connection's";
-const NO_ACCOUNT: &str =
-    "it is signed for the app, and does not say that it is for this connection's account";
-const UNCONFIRMED: &str = "it is signed for the app, and the provider has not confirmed whose account this connection is; \
-                           TestConnection asks it";
-const ANY_ACCOUNT: &str = "it is signed for the app; find out whose account it is about before you act on it";
+const OTHER_ACCOUNT: &str =
+    "it is signed for the whole app, and concerns another account than this connection's";
+const NO_ACCOUNT: &str = "it is signed for the whole app, and does not name this connection's account";
+const UNCONFIRMED: &str = "it is signed for the whole app, and the provider has not confirmed this connection's account; \
+                           TestConnection asks the provider";
+const ANY_ACCOUNT: &str =
+    "it is signed for the whole app; find out which account it concerns before you act on it";
 
 /// A delivery as it arrived.
 pub struct Received {
@@ -45,7 +46,7 @@ pub enum Verdict {
     Valid(Accepted),
     /// The provider's, and seen before.
     Repeated(Accepted),
-    /// No delivery: the provider tries the address out, and expects this answer.
+    /// A handshake, not a delivery: the provider tests the endpoint and expects this answer.
     Handshake(String),
     /// Not accepted, for this reason.
     Invalid(String),
@@ -226,7 +227,7 @@ async fn first(
     let first = match secrets.app.as_ref().filter(|_| checked.shared) {
         Some(app) => {
             let key = checked.shared_replay_key(named.as_deref());
-            let owner = (&app.space, &fetched.connection.provider);
+            let owner = (&app.namespace, &fetched.connection.provider);
             store.first_app_delivery(owner, &key, window, &write).await?
         }
         None => store.first_delivery(&fetched.key(), &checked.replay_key, window, &write).await?,

@@ -36,7 +36,7 @@ pub struct Counts {
     pub client_credentials: u64,
     /// Requests with a signed assertion that arrived.
     pub assertions: u64,
-    /// Requests to exchange an access token for one that lives longer that arrived.
+    /// Arrived requests to exchange an access token for a longer-lived one.
     pub extensions: u64,
     /// Requests to revoke that arrived.
     pub revocations: u64,

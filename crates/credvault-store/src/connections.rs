@@ -36,7 +36,7 @@ use crate::{Error, NewCredential, Recorded, Store, Write};
 /// A connection to be created.
 #[derive(Clone, Debug)]
 pub struct NewConnection {
-    /// Whose it will be; the platform's only in the platform's own space.
+    /// Whose it will be; the platform's only in the platform's own namespace.
     pub owner: Owner,
     /// The provider in the catalog.
     pub provider: ProviderId,
@@ -113,7 +113,7 @@ impl Connections<'_> {
         }
         if (new.owner == Owner::Platform) != change.tenant().is_platform() {
             return Err(Error::State(
-                "connections of the platform live in the platform's own space, and only they do",
+                "the owner must be the platform in calls for the platform, and must not be in calls for a tenant",
             ));
         }
         self.store.quotas().check(&change.tx, self.store.settings(), change.tenant(), &new.owner).await?;
@@ -185,7 +185,7 @@ impl Connections<'_> {
         .await
     }
 
-    /// Makes a connection the one that is used where its owner and provider are asked for without an account.
+    /// Makes a connection its owner's default at the provider, which a fetch without an account name uses.
     ///
     /// # Errors
     /// It is not there, is deleted, or has another etag.

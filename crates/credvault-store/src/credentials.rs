@@ -33,7 +33,7 @@ use crate::connections::row::{self, text_map};
 use crate::connections::writer::ConnectionRow;
 use crate::entity::connection;
 use crate::entity::credential_version::{Entity, Model};
-use crate::refreshes::schedule::Renewal;
+use crate::refreshes::schedule::RefreshSchedule;
 use crate::sealed::SealedRecord;
 use crate::{Error, Recorded, Store, Write};
 use stored::{NewCredential, NewSettings, disconnect, metadata, require_whole, set_settings, store_version};
@@ -41,13 +41,13 @@ use stored::{NewCredential, NewSettings, disconnect, metadata, require_whole, se
 /// What came with a consent beside the credential.
 #[derive(Clone, Debug)]
 pub struct Consent {
-    /// All settings, those that came along among them.
+    /// All settings, including those that the consent brought.
     pub settings: NewSettings,
-    /// The account's id at the provider, as the provider or the browser that came back says it.
+    /// The account's id at the provider, as the provider or the callback's parameters name it.
     pub account: Option<String>,
-    /// The same, as the provider says it.
+    /// The account's id, if the provider itself confirmed it.
     pub confirmed_account: Option<String>,
-    /// Settings that the provider has told or accepted the consent at, with their values.
+    /// Settings that the provider named, or with which it accepted the consent, and their values.
     pub confirmed_settings: BTreeMap<String, String>,
     /// The scopes that were granted, if the provider says so.
     pub scopes: Option<Vec<String>>,
@@ -184,7 +184,7 @@ impl Credentials<'_> {
             row.columns.confirmed_account_id = Set(consent.confirmed_account.clone());
             row.columns.confirmed_settings = Set(json!(consent.confirmed_settings));
             row.columns.scopes_granted = Set(consent.scopes.as_ref().map(|scopes| json!(scopes)));
-            if credential.renewal.is_some() {
+            if credential.schedule.is_some() {
                 row.columns.last_refreshed_time = Set(Some(change.now.micros()));
             }
             let connected = row.save(&mut change, ChangeKind::Updated, None).await?;
@@ -203,7 +203,7 @@ impl Credentials<'_> {
         id: ConnectionId,
         to: Version,
         expected: Option<Version>,
-        renewal: Option<&Renewal>,
+        schedule: Option<&RefreshSchedule>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
         retrying(write, || async move {
@@ -218,12 +218,12 @@ impl Credentials<'_> {
             }
             let earlier = version_row(&change, &model, to).await?;
             let expire_time = earlier.expire_time.map(Timestamp::from_micros);
-            if renewal.is_none() && expire_time.is_some_and(|time| time <= change.now) {
+            if schedule.is_none() && expire_time.is_some_and(|time| time <= change.now) {
                 return Err(Error::CredentialExpired);
             }
             let fields = open_version(&change, &model, &earlier)?;
             let hints = text_map(earlier.hints)?;
-            let credential = NewCredential { fields, hints, expire_time, renewal: renewal.cloned() };
+            let credential = NewCredential { fields, hints, expire_time, schedule: schedule.cloned() };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })

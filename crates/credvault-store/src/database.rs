@@ -1,5 +1,5 @@
 //! The database itself: how it is reached, checked, prepared and opened, and how a transaction of a tenant begins. What is
-//! stored in it is the business of the other rooms.
+//! stored in it belongs to the other modules.
 
 pub(crate) mod settings;
 

@@ -61,27 +61,27 @@ pub enum Error {
         retry: Duration,
     },
     /// As many consents have begun within a minute as may.
-    #[error("too many consents begin for this user; wait as long as the retry delay says")]
+    #[error("too many consents were begun within a minute; try again after the retry delay")]
     TooManyStarts {
         /// Until one may begin.
         retry: Duration,
     },
     /// The tenant has as many lists and queries of the log under way as it may.
-    #[error("this tenant has as many lists and queries of the log in progress as the vault takes; try again")]
+    #[error("this tenant has too many lists and audit log queries in progress; try again")]
     TooManyQueries,
-    /// There is no such event endpoint in this space.
+    /// There is no such event endpoint in this namespace.
     #[error("there is no such event endpoint; ListEventEndpoints shows those of this tenant_id")]
     EventEndpointNotFound,
-    /// There is no such delivery of an event in this space.
+    /// There is no such delivery of an event in this namespace.
     #[error("there is no such delivery; ListEventDeliveries shows those of this tenant_id")]
     EventDeliveryNotFound,
     /// There are as many event endpoints as may be.
-    #[error("there are 16 event endpoints already, which is the most; DeleteEventEndpoint makes room")]
+    #[error("there are already 16 event endpoints, the maximum; delete one with DeleteEventEndpoint")]
     TooManyEventEndpoints,
     /// The tenant has as many connections as may be.
     #[error(
-        "the tenant has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
-             or the operator raises store.tenant_connection_quota"
+        "the tenant has reached its quota of {most} connections; delete and purge some (PurgeConnection), \
+             or have an operator raise store.tenant_connection_quota"
     )]
     TenantFull {
         /// The largest number that is allowed.
@@ -89,8 +89,8 @@ pub enum Error {
     },
     /// The user has as many connections as may be.
     #[error(
-        "the user has {most} connections, which is the most; DeleteConnection and then PurgeConnection make room, \
-             or the operator raises store.user_connection_quota"
+        "the user has reached the quota of {most} connections; delete and purge some (PurgeConnection), \
+             or have an operator raise store.user_connection_quota"
     )]
     UserFull {
         /// The largest number that is allowed.
@@ -98,7 +98,7 @@ pub enum Error {
     },
     /// The consent was given for another account.
     #[error(
-        "the consent was given for another account than this connection has; create a connection of its own for it"
+        "the consent was given for an account other than this connection's; create another connection for it"
     )]
     OtherAccount,
     /// New settings would have the stored credential sent to another host.
@@ -108,7 +108,7 @@ pub enum Error {
     )]
     DestinationChanged,
     /// The expiry of something new has passed already.
-    #[error("the credential's expire_time must lie ahead")]
+    #[error("the credential's expire_time must be in the future")]
     ExpiredAlready,
     /// The resource is in another state than the change needs.
     #[error("{0}")]
@@ -124,9 +124,8 @@ pub enum Error {
     RequestIdReused,
     /// A stored value is not what was stored.
     #[error(
-        "a stored value does not open; it was altered outside of the vault. PutCredential with config replaces a \
-         connection's; DeleteOAuthApp and then PutOAuthApp an app's; DeleteEventEndpoint and then PutEventEndpoint an \
-         endpoint's"
+        "a stored value does not decrypt: it was altered outside of the vault. To replace it, call PutCredential with \
+         config for a connection; delete and put an app (PutOAuthApp) or an event endpoint (PutEventEndpoint)"
     )]
     Integrity,
     /// A value is larger than what can be sealed.
@@ -134,18 +133,18 @@ pub enum Error {
     TooLarge,
     /// A key could not be made or unwrapped.
     #[error(
-        "the tenant's key cannot be made or unwrapped at the moment; try again, and if that goes on, GetKeyStatus and \
-         the vault's log tell an operator why"
+        "the tenant's key cannot be made or unwrapped at the moment; try again. If this persists, operators find the \
+         cause with GetKeyStatus and in the vault's log"
     )]
     Key(#[source] credvault_crypto::Error),
     /// The audit record could not be made durable in time.
     #[error("the audit record could not be written, so the call was not served; try again")]
     AuditUnavailable,
     /// The database did not do what was asked. Whether a change took effect is unknown; repeat it with its request_id.
-    #[error("the database is unavailable; try again, a change with the same request_id")]
+    #[error("the database is unavailable; try again, and repeat a change with the same request_id")]
     Unavailable(#[source] DbErr),
     /// Another transaction was in the way; the change is tried again.
-    #[error("the change met too many others; try again")]
+    #[error("the change conflicted with concurrent changes; try again")]
     Conflict,
 }
 
@@ -180,8 +179,8 @@ pub enum AuthorizationError {
     Foreign,
     /// It comes back through the vault's own callback, or does not.
     #[error(
-        "the consent does not come back this way: one through the vault's own callback is completed with `result`, \
-         any other with `parameters`"
+        "complete this consent in the other way: with `result` if the vault's own callback received it, with \
+         `parameters` if a callback of your own received it"
     )]
     OtherWay,
 }

@@ -1,5 +1,5 @@
-//! Background work: purging what was deleted long enough ago, forgetting what is old, ending what comes too late. All of
-//! it in pieces, of which each looks for what is left: so any number of replicas may be at it, and a crash loses none.
+//! Background work: purges what was deleted long enough ago, forgets what is old, and ends what has expired. It works in
+//! batches, each of which looks for what is left, so any number of replicas may do it, and a crash loses nothing.
 
 use std::collections::HashSet;
 use std::time::Duration;

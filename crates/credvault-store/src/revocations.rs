@@ -1,4 +1,4 @@
-//! Letting go: a disconnected connection has no secret any more, but for what its provider still has to be told.
+//! Disconnecting destroys a connection's secrets, except for a sealed copy until the provider has revoked the grant.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 3600);
 /// After how many attempts it is given up: about a day.
 const ATTEMPTS: i64 = 16;
 
-/// What a provider has to be told.
+/// A grant that a provider still has to revoke.
 #[derive(Debug)]
 pub struct ToRevoke {
     /// The key of the connection.
@@ -60,8 +60,8 @@ impl Store {
 }
 
 impl Revocations<'_> {
-    /// Destroys every secret of a connection. If the provider can be told (`revocable`), what that takes is kept sealed
-    /// until it was. A connection without a credential stays as it is.
+    /// Destroys every secret of a connection. If the provider can revoke the grant (`revocable`), what it needs stays
+    /// sealed until it has. A connection without a credential stays as it is.
     ///
     /// # Errors
     /// The connection is not there, is deleted, or has another etag.
@@ -137,7 +137,7 @@ impl Revocations<'_> {
         Ok((Revocation::Pending, Some(change.now.after(FIRST_PAUSE))))
     }
 
-    /// What a connection's provider has to be told, if it has to be.
+    /// The grant of a connection that its provider still has to revoke, if there is one.
     ///
     /// # Errors
     /// The sealed value does not open, or the database fails.
@@ -156,7 +156,7 @@ impl Revocations<'_> {
         Ok(Some(ToRevoke { key: key.clone(), connection: connection(model)?, fields }))
     }
 
-    /// Records how an attempt ended. What is settled is destroyed and on record; what is not is tried again, for about a day.
+    /// Records how an attempt ended. A final outcome destroys the sealed fields and is recorded; others are tried again.
     ///
     /// # Errors
     /// The database fails.
@@ -210,7 +210,7 @@ impl Revocations<'_> {
         Ok(record)
     }
 
-    /// Where a provider is to be told now, the longest waiting first, but for the tenants `without`.
+    /// The revocations that are due now, the longest waiting first, except those of the tenants `without`.
     ///
     /// # Errors
     /// The database fails.

@@ -1,6 +1,6 @@
-//! The repository of webhook deliveries: each counts once within its window, on all replicas together, for whom its key
-//! belongs to. What a connection's own key signs counts once for the connection; what an app's key signs, once for the app:
-//! otherwise an attacker with one delivery could present it for each of the app's connections.
+//! The repository of webhook deliveries. Each counts once within its window, over all replicas, for the owner of
+//! its key: a delivery that a connection's own key signs, once for the connection; one that an app's key signs, once for
+//! the app. Otherwise an attacker with one delivery could present it for each of the app's connections.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::error::violates;
 use crate::{ConnectionKey, Database, Error, Recorded, Store, Write};
 
 impl Store {
-    /// Whether this is the first time within `window` that a delivery with this key comes to the connection. From now on it
-    /// is not; that and the record of the call become durable together, so that no delivery counts as seen whose caller
-    /// was never told.
+    /// Whether this is the first delivery with this key to the connection within `window`. One transaction remembers it and
+    /// records the call, so that a delivery counts as seen only if the vault has answered its
+    /// caller.
     ///
     /// # Errors
     /// The database fails, and nothing is remembered.

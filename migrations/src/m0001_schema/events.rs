@@ -23,7 +23,7 @@ pub(super) const TABLES: &[&str] = &[
         PRIMARY KEY (tenant_id, id),
         FOREIGN KEY (tenant_id, key_version) REFERENCES tenant_keys (tenant_id, version)
     ){strict}",
-    // What is to be sent to an endpoint, in its space, also if it is about another tenant: only the platform's endpoints
+    // What is to be sent to an endpoint, in its namespace, also if it is about another tenant: only the platform's endpoints
     // have such. Written in the transaction of the change that it tells of. No sealed bytes here: background work may
     // look for what is due across tenants. At its `expire_time` a pending one is given up, and any other forgotten: at
     // once if the user whom it is about, a user of `about_tenant`, was deleted.

@@ -26,13 +26,13 @@ CREATE FUNCTION fetch_credential(
 #variable_conflict use_column
 DECLARE
     asking_state text;
-    space text;
+    namespace text;
 BEGIN
-    FOREACH space IN ARRAY CASE WHEN (p_connection IS NULL OR p_platform) AND p_tenant <> ':platform'
+    FOREACH namespace IN ARRAY CASE WHEN (p_connection IS NULL OR p_platform) AND p_tenant <> ':platform'
         THEN ARRAY[p_tenant, ':platform'] ELSE ARRAY[p_tenant] END
     LOOP
-        PERFORM set_config('credvault.tenant', space, true);
-        IF space = p_tenant THEN
+        PERFORM set_config('credvault.tenant', namespace, true);
+        IF namespace = p_tenant THEN
             SELECT t.state INTO asking_state FROM tenants t WHERE t.tenant_id = p_tenant;
             EXIT WHEN asking_state IS NULL;
             CONTINUE WHEN p_platform AND p_tenant <> ':platform';
@@ -40,12 +40,12 @@ BEGIN
         -- Two statements, so that each has one plan that always fits and is kept.
         IF p_connection IS NOT NULL THEN
             RETURN QUERY {found}
-                WHERE c.tenant_id = space AND c.delete_time IS NULL AND c.id = p_connection
+                WHERE c.tenant_id = namespace AND c.delete_time IS NULL AND c.id = p_connection
                     AND (p_any_user OR c.owner_user IN ('', p_user));
         ELSE
             RETURN QUERY {found}
-                WHERE c.tenant_id = space AND c.delete_time IS NULL AND c.provider = p_provider
-                    AND c.owner_user = ANY (ARRAY['', CASE WHEN space = p_tenant THEN p_user END])
+                WHERE c.tenant_id = namespace AND c.delete_time IS NULL AND c.provider = p_provider
+                    AND c.owner_user = ANY (ARRAY['', CASE WHEN namespace = p_tenant THEN p_user END])
                     AND ((p_account IS NULL AND c.is_default) OR c.account_name = p_account)
                     AND c.current_version > 0
                 ORDER BY c.owner_user DESC

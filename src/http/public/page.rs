@@ -106,7 +106,7 @@ impl Message {
         ];
         let fragment = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let name = self.back.origin.split_once("://").map_or(self.back.origin.as_str(), |(_, name)| name);
-        html! { p id="onward" { a href={ (self.back.url) "#" (fragment) } { "Go on at " (name) } } }
+        html! { p id="onward" { a href={ (self.back.url) "#" (fragment) } { "Continue at " (name) } } }
     }
 }
 
@@ -161,19 +161,19 @@ pub(super) fn home() -> Page {
         StatusCode::OK,
         "home",
         "credvault",
-        "Accounts are connected here. Begin in the application that you want to connect.",
+        "This site connects accounts. Begin in the application for which you want to connect one.",
     )
 }
 
 pub(super) fn busy() -> Page {
-    let text = "Too much is going on at the moment. Load this page again in a while.";
+    let text = "The service is busy at the moment. Load this page again in a minute.";
     Page::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", "Please wait", text)
         .because(Reason::RateLimited.as_str())
 }
 
 pub(super) fn unreadable() -> Page {
-    let text = "What your browser sent is too large, or did not arrive. Begin again in the application.";
-    Page::plain(StatusCode::BAD_REQUEST, "unreadable", "This cannot be read", text)
+    let text = "The request of your browser was too large, or did not arrive in full. Begin again in the application.";
+    Page::plain(StatusCode::BAD_REQUEST, "unreadable", "The request could not be read", text)
         .because(Reason::FieldsInvalid.as_str())
 }
 
@@ -185,13 +185,13 @@ pub(super) fn broken() -> Page {
 }
 
 pub(super) fn not_found() -> Page {
-    let text = "There is no page at this address. Begin in the application that you want to connect.";
+    let text = "There is no page at this address. Begin in the application for which you want to connect an account.";
     Page::plain(StatusCode::NOT_FOUND, "not_found", "There is nothing here", text)
 }
 
 pub(super) fn other_method() -> Page {
-    let text = "This address does not take what your browser sent. Begin in the application that you want to connect.";
-    Page::plain(StatusCode::METHOD_NOT_ALLOWED, "other_method", "This does not work like that", text)
+    let text = "This address does not accept this kind of request. Begin again in the application.";
+    Page::plain(StatusCode::METHOD_NOT_ALLOWED, "other_method", "This request is not supported", text)
 }
 
 pub(super) async fn script() -> impl IntoResponse {

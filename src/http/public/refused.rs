@@ -9,7 +9,7 @@ use credvault_operations::consents::browser::Refused;
 
 use super::page::Page;
 
-const AGAIN: &str = "Begin again in the application that you want to connect.";
+const AGAIN: &str = "Begin again in the application in which you started.";
 
 /// The page of a refusal, with what the page that waits learns of it.
 pub(super) fn page_of(refused: Refused) -> Page {
@@ -27,8 +27,8 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         Refusal::Invalid(_) => Page::plain(
             StatusCode::BAD_REQUEST,
             "invalid_answer",
-            "The provider's answer is not right",
-            format!("It is not what was asked for, so nothing was connected. {AGAIN}"),
+            "The provider's answer is not valid",
+            format!("It does not match the request, so nothing was connected. {AGAIN}"),
         ),
         // Which service may do what is the operators' matter, so a browser is not shown it.
         Refusal::Identity(_) => Page::plain(
@@ -67,13 +67,13 @@ fn of_state(error: AuthorizationError) -> Page {
             StatusCode::BAD_REQUEST,
             "incomplete",
             "This address is incomplete",
-            format!("It does not say which connection in progress it belongs to, so nothing was connected. {AGAIN}"),
+            format!("It does not say which account you were connecting, so nothing was connected. {AGAIN}"),
         ),
         A::Ambiguous => (
             StatusCode::BAD_REQUEST,
             "ambiguous",
             "The provider does not say which account it means",
-            "Several accounts are being connected in this browser, and none was connected by this answer. Begin again \
+            "You are connecting several accounts in this browser, and this answer connected none of them. Begin again \
              with the one that you have just left."
                 .to_owned(),
         ),
@@ -81,7 +81,7 @@ fn of_state(error: AuthorizationError) -> Page {
             StatusCode::BAD_REQUEST,
             "expired",
             "This took too long",
-            format!("An account must be connected within ten minutes, and they are over. {AGAIN}"),
+            format!("The ten minutes for connecting the account have passed. {AGAIN}"),
         ),
         A::Replayed => (
             StatusCode::BAD_REQUEST,
@@ -105,14 +105,14 @@ fn of_state(error: AuthorizationError) -> Page {
         A::OtherWay => (
             StatusCode::FORBIDDEN,
             "other_way",
-            "This is finished elsewhere",
-            "The application that you want to connect finishes it. Go back to it.".to_owned(),
+            "Continue in the application",
+            "The application in which you started completes this. Go back to it.".to_owned(),
         ),
         A::Unknown => (
             StatusCode::BAD_REQUEST,
             "unknown",
             "This address is not known",
-            format!("It is not that of a connection in progress. {AGAIN}"),
+            format!("It belongs to no account that is being connected now. {AGAIN}"),
         ),
     };
     Page::plain(status, kind, title, text)
@@ -131,7 +131,7 @@ fn of_consent(error: &ConsentError) -> Page {
             StatusCode::OK,
             "no_access",
             "The provider gave no access",
-            "The provider reports an error. Begin again; if it stays like this, ask the people who run the application \
+            "The provider reports an error. Begin again; if the error persists, ask the operators of the application \
              that you came from.",
         ),
         ConsentError::Unavailable | ConsentError::Throttled { .. } => unavailable(),

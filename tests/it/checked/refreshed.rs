@@ -8,7 +8,7 @@ use crate::harness::provider::{Connected, STRICT, connection_request};
 use crate::harness::{Client, VaultBuilder, by_provider, eventually, input, refusal};
 use crate::on_both;
 
-/// A connection of this client's space with tokens that end in `left` seconds.
+/// A connection of this client's namespace with tokens that end in `left` seconds.
 async fn with_tokens(connected: &Connected, client: &Client, account: &str, left: i64) -> String {
     use credvault_domain::Clock as _;
     let tokens = connected.provider.issue(account, &["read"]);

@@ -61,7 +61,7 @@ async fn an_altered_row_sends_nothing_anywhere(builder: VaultBuilder) {
 async fn a_refresh_of_an_altered_row_is_told_as_one(builder: VaultBuilder) {
     let connected = builder.start_with_provider(STRICT).await;
     let app = connected.vault.app("acme").await;
-    let renewing = connected.granted(&app, "shop-1", -60).await;
+    let refreshable = connected.granted(&app, "shop-1", -60).await;
     let healthy = connected.granted(&app, "shop-2", 3600).await;
     let refresh = async |id: &str| {
         app.connections()
@@ -70,11 +70,11 @@ async fn a_refresh_of_an_altered_row_is_told_as_one(builder: VaultBuilder) {
     };
     // The app's sealed secret: no refresh is sent without it, and no connection is blamed.
     connected.vault.sql("UPDATE oauth_apps SET redirect_uri = redirect_uri || '/x'").await;
-    assert!(lost(refresh(&renewing).await));
-    assert!(lost(app.fetch(by_id(&renewing)).await));
-    assert_eq!(state(&app, &renewing).await.0, v1::ConnectionState::Connected);
+    assert!(lost(refresh(&refreshable).await));
+    assert!(lost(app.fetch(by_id(&refreshable)).await));
+    assert_eq!(state(&app, &refreshable).await.0, v1::ConnectionState::Connected);
     connected.vault.sql("UPDATE oauth_apps SET redirect_uri = 'http://127.0.0.1:9/back'").await;
-    refresh(&renewing).await.unwrap();
+    refresh(&refreshable).await.unwrap();
     assert!(app.fetch(by_id(&healthy)).await.is_ok());
     // A connection's own row, met by the search for what is due: once, and then it has an hour's rest.
     connected.vault.sql("UPDATE connections SET auth_mode = 'api_key' WHERE account_name = 'shop-2'").await;

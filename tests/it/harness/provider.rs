@@ -9,7 +9,7 @@ use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Simulator};
 
 use super::{Client, TestVault, VaultBuilder, by_id, input};
 
-/// A vault, and a provider that it knows as `simulator`. The renewal is as strict as providers get.
+/// A vault, and a provider that it knows as `simulator`. Its refresh tokens are as strict as providers get.
 pub struct Connected {
     pub vault: TestVault,
     pub provider: Simulator,
@@ -18,8 +18,8 @@ pub struct Connected {
 pub const STRICT: &str = "rotates = 'yes'";
 pub const GRACE: &str = "rotates = 'yes'\ngrace_seconds = 1800";
 
-pub fn provider_file(url: &str, renewal: &str) -> String {
-    let renewal = renewal.replace("{url}", url);
+pub fn provider_file(url: &str, refresh_section: &str) -> String {
+    let refresh_section = refresh_section.replace("{url}", url);
     let secret = "basic = { user = '{app.client_id}', password = '{app.client_secret}' }";
     format!(
         "id = 'simulator'\ndisplay_name = 'Simulator'\n\
@@ -53,7 +53,7 @@ pub fn provider_file(url: &str, renewal: &str) -> String {
          signed_content = '{{timestamp}}.{{body}}'\nkeys = ['secret.webhook_secret', 'app.signing_secret', 'app.client_secret']\n\
          accounts = [{{ path = 'shop', setting = 'shop' }}]\n\
          [[webhooks.events.handshakes]]\nwhen = [{{ path = 'ping' }}]\ninstructions = 'Answer 200.'\n\
-         [modes.oauth2_code.refresh]\n{renewal}\n"
+         [modes.oauth2_code.refresh]\n{refresh_section}\n"
     )
 }
 
@@ -79,12 +79,12 @@ pub fn connection_request(account: &str) -> v1::CreateConnectionRequest {
 }
 
 impl VaultBuilder {
-    /// Starts a provider and a vault that knows it. `renewal` is the provider file's section about refreshes.
+    /// Starts a provider and a vault that knows it. `refresh_section` is the provider file's section about refreshes.
     /// In files that were added before, `PROVIDER_URL` becomes the provider's URL.
-    pub async fn start_with_provider(self, renewal: &str) -> Connected {
+    pub async fn start_with_provider(self, refresh_section: &str) -> Connected {
         let provider = Simulator::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let builder = self.replace_in_files("PROVIDER_URL", &provider.url());
-        let builder = builder.provider_file("simulator", &provider_file(&provider.url(), renewal));
+        let builder = builder.provider_file("simulator", &provider_file(&provider.url(), refresh_section));
         let builder = builder.allow_loopback().settings(|settings, _| {
             settings.public.address = "127.0.0.1:0".parse().unwrap();
             settings.public.url = Some("http://localhost:7480".into());

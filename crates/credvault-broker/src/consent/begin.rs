@@ -166,7 +166,7 @@ fn check_return(public: bool, redirect_uri: &str, request: &ConsentRequest) -> R
     } else if !public && request.return_origin.is_some() {
         ("return_origin", "is for apps whose redirect_uri is the vault's own callback; leave it out")
     } else if public && request.return_origin.is_none() && request.session.is_some() {
-        ("session", "needs return_origin as well: without one the person confirms in the browser")
+        ("session", "must be left out without return_origin, because the person then confirms in the browser")
     } else {
         return Ok(());
     };

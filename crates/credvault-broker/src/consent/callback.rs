@@ -69,7 +69,7 @@ impl<'a> Callback<'a> {
     pub(super) fn required(&self, name: &str) -> Result<&str, Violations> {
         let value = self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
         value.ok_or_else(|| {
-            Violations::of(format!("parameters[{name}]"), "must be given, as the callback had it")
+            Violations::of(format!("parameters[{name}]"), "must be given exactly as the callback had it")
         })
     }
 
@@ -86,7 +86,7 @@ impl<'a> Callback<'a> {
             match self.parameters.get("iss") {
                 Some(issuer) if issuer == expected => {}
                 None if !authorize.sends_issuer => {}
-                _ => return wrong("iss", "must be the issuer that the consent was asked of"),
+                _ => return wrong("iss", "must be the issuer at which the consent was requested"),
             }
         }
         match authorize.signature {
@@ -98,7 +98,7 @@ impl<'a> Callback<'a> {
         for (parameter, setting) in &authorize.must_match {
             let expected = connection.config.get(setting.as_str()).and_then(Value::as_str);
             if self.parameters.get(parameter).map(String::as_str) != expected {
-                return wrong(parameter, "must be the one that the consent was asked of");
+                return wrong(parameter, "must have the value with which the consent was requested");
             }
         }
         Ok(())

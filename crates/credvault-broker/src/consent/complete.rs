@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use credvault_catalog::{Authorize, Granted};
 use credvault_domain::{Config, Connection, Permit, SecretFields, TenantScope};
 use credvault_store::{
-    Bringer, Consent, NewCredential, NewSettings, Recorded, Renewal, ReturnedAuthorization, UsableApp, Write,
+    Bringer, Consent, NewCredential, NewSettings, Recorded, RefreshSchedule, ReturnedAuthorization,
+    UsableApp, Write,
 };
 use serde_json::Value;
 
@@ -94,7 +95,7 @@ impl Broker {
             hints: target.mode.hints(&fields),
             fields,
             expire_time: granted.expires,
-            renewal: target.mode.renews().then_some(Renewal { due_time: due, client_id }),
+            schedule: target.mode.refreshes().then_some(RefreshSchedule { due_time: due, client_id }),
         };
         let moved = target.mode.moved(&target.connection.config, &completed.config);
         let write = write.clone().changing(moved);

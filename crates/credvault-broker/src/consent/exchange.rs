@@ -65,7 +65,9 @@ impl Broker {
         let (secrets, app) = (SecretFields::default(), app_values(usable));
         let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
         let request = target.mode.request(&target.code_grant()?.exchange, given);
-        Ok(request.map_err(|missing| Violations::of(missing.0, "must be set before a consent can end"))?)
+        Ok(request.map_err(|missing| {
+            Violations::of(missing.0, "must be set before the consent can be completed")
+        })?)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Reads the bodies of all answers, and tolerates what providers do wrong: a byte order mark, compression that the request did
-//! not ask for, form-encoding in place of JSON, and stray bytes in texts. What a body means, the catalog knows.
+//! not ask for, form-encoding in place of JSON, and stray bytes in texts. The catalog knows what a body means.
 
 use std::borrow::Cow;
 use std::io::Read;

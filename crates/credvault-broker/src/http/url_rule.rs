@@ -29,11 +29,11 @@ impl UrlError {
                 "must lead to a public address; an operator can allow others in broker.allowed_networks"
             }
             Self::Scheme => {
-                "must begin with https://; http:// is for addresses that broker.allowed_networks names, written as such"
+                "must begin with https://; http:// needs an IP address of broker.allowed_networks as the host"
             }
             Self::Port => "must have the port 443 or one above 1023",
             Self::Name => {
-                "must have a public name; an operator who allows a network in broker.allowed_networks allows its names"
+                "must have a public name; local names are accepted if broker.allowed_networks lists any network"
             }
         }
     }

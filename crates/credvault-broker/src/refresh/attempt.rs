@@ -13,9 +13,9 @@ impl Worker {
     pub(super) async fn attempt(&self, claimed: Claimed, started: Instant) -> Result<(), RefreshError> {
         let event = AuditEvent::of(claimed.key.tenant().clone(), Action::RefreshConnection);
         match self.send(&claimed, started).await {
-            Ok(renewed) => {
-                count("renewed");
-                self.store_tokens(&claimed, &renewed, &event).await
+            Ok(refreshed) => {
+                count("refreshed");
+                self.store_tokens(&claimed, &refreshed, &event).await
             }
             Err(failed) => {
                 count(failed.outcome());

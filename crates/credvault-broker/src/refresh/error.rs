@@ -59,7 +59,7 @@ pub enum RefreshError {
     },
     /// The provider rejects the times in a signed assertion.
     #[error(
-        "the provider rejects the time on the vault's clock; an operator must set the clock by a time server"
+        "the provider rejects the vault's time; an operator must synchronize the clock with a time server"
     )]
     Clock {
         /// How long to wait.
@@ -79,8 +79,8 @@ pub enum RefreshError {
     Uncatalogued,
     /// A stored value does not open.
     #[error(
-        "a stored value does not open; it was altered outside of the vault. PutCredential with config stores a \
-         connection's anew, PutOAuthApp an app's"
+        "a stored value does not decrypt: it was altered outside of the vault. To replace it, call PutCredential with \
+         config for a connection, or delete and put the app (PutOAuthApp)"
     )]
     Integrity,
     /// The vault's own database or keys failed.
@@ -112,7 +112,7 @@ impl RefreshError {
         if matches!(error, Error::Integrity) {
             return Self::Integrity;
         }
-        tracing::warn!(%error, "a refresh met an error of the vault's own database");
+        tracing::warn!(%error, "the vault's own database failed during a refresh");
         Self::Store
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use credvault_domain::{AuditEvent, AuditOutcome, Reason};
-use credvault_store::{Claimed, Error, RefreshFailure, Renewed};
+use credvault_store::{Claimed, Error, RefreshFailure, RefreshedTokens};
 
 use super::error::RefreshError;
 use super::worker::Worker;
@@ -19,13 +19,13 @@ impl Worker {
     pub(super) async fn store_tokens(
         &self,
         claimed: &Claimed,
-        renewed: &Renewed,
+        refreshed: &RefreshedTokens,
         event: &AuditEvent,
     ) -> Result<(), RefreshError> {
         let connection = claimed.key.connection();
         let mut pause = FIRST_STORE_PAUSE;
         loop {
-            match self.parts.store.refreshes().store(claimed, renewed, event).await {
+            match self.parts.store.refreshes().store(claimed, refreshed, event).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     tracing::info!(%connection, "new tokens were dropped, because the credential was replaced meanwhile");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_catalog::{Flow, Given, Granted, Missing, Mode, ProviderRequest};
 use credvault_domain::{Config, TenantId, Timestamp};
-use credvault_store::{AppFault, AppRevision, Claimed, Error, Pause, Renewed, UsableApp};
+use credvault_store::{AppFault, AppRevision, Claimed, Error, Pause, RefreshedTokens, UsableApp};
 use serde_json::Value;
 
 use super::assertion::signed;
@@ -33,7 +33,9 @@ impl UsedApp {
         Self {
             id: usable.map(|usable| usable.app.client_id.clone()),
             revision: usable.map_or(AppRevision::NONE, |usable| usable.revision),
-            tenant: usable.map(|usable| usable.space.clone()).filter(|space| !space.is_platform()),
+            tenant: usable
+                .map(|usable| usable.namespace.clone())
+                .filter(|namespace| !namespace.is_platform()),
         }
     }
 }
@@ -103,19 +105,19 @@ impl Worker {
     }
 
     /// What is stored of the tokens that were granted for a request sent at `sent`.
-    pub(super) fn renewed(
+    pub(super) fn refreshed(
         &self,
         claimed: &Claimed,
         mode: &Mode,
         granted: Granted,
         sent: Timestamp,
         client_id: Option<String>,
-    ) -> Renewed {
+    ) -> RefreshedTokens {
         let mut fields = claimed.fields.clone();
         replace_tokens(&mut fields, &granted);
         let random = &*self.parts.random;
         let plain = |scope: &String| !scope.chars().any(char::is_control);
-        Renewed {
+        RefreshedTokens {
             fields,
             expire_time: granted.expires,
             due_time: due_time(mode, granted.expires, granted.refresh_expires, sent, random),

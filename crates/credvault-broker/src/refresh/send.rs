@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_catalog::{Mode, OAuth, ProviderRequest, RefreshPolicy, RefusalKind};
-use credvault_store::{AppFault, AppKey, AppRevision, Claimed, Pause, Renewed, Turn};
+use credvault_store::{AppFault, AppKey, AppRevision, Claimed, Pause, RefreshedTokens, Turn};
 use tokio::time::Instant;
 
 use super::backoff::{APP_PAUSE, FIRST_BACKOFF, pause_after_refusal};
@@ -21,7 +21,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Worker {
     /// Fills the request, waits for its turn, sends it and reads the new tokens.
-    pub(super) async fn send(&self, claimed: &Claimed, started: Instant) -> Result<Renewed, Failed> {
+    pub(super) async fn send(&self, claimed: &Claimed, started: Instant) -> Result<RefreshedTokens, Failed> {
         let deadline = started + SEND_TIMEOUT;
         let (mode, oauth, policy) = self.refreshable_mode(claimed)?;
         let Request { request, app } = self.request(claimed, mode).await?;
@@ -45,7 +45,7 @@ impl Worker {
         let (outcome, result) = match answer {
             Err(error) => self.no_answer(claimed, error),
             Ok(answer) => match oauth.response.read(answer.status, &answer.body, sent) {
-                Ok(granted) => (Outcome::Success, Ok(self.renewed(claimed, mode, granted, sent, app.id))),
+                Ok(granted) => (Outcome::Success, Ok(self.refreshed(claimed, mode, granted, sent, app.id))),
                 Err(kind) => self.refusal(claimed, oauth, kind, &answer, app.revision),
             },
         };
@@ -114,7 +114,11 @@ impl Worker {
         Failed::paused(pause, self.backoff(claimed.failures), self.parts.clock.now(), detail.to_owned())
     }
 
-    fn no_answer(&self, claimed: &Claimed, error: SendOnceError) -> (Outcome, Result<Renewed, Failed>) {
+    fn no_answer(
+        &self,
+        claimed: &Claimed,
+        error: SendOnceError,
+    ) -> (Outcome, Result<RefreshedTokens, Failed>) {
         let (retry, now) = (self.backoff(claimed.failures), self.parts.clock.now());
         let failed = match error {
             SendOnceError::Send(SendError::NotSent(detail)) => {
@@ -133,7 +137,7 @@ impl Worker {
         kind: RefusalKind,
         answer: &Answer,
         app: AppRevision,
-    ) -> (Outcome, Result<Renewed, Failed>) {
+    ) -> (Outcome, Result<RefreshedTokens, Failed>) {
         let retry = pause_after_refusal(kind, answer.retry_after, self.backoff(claimed.failures));
         let code = oauth.response.error_code(&answer.body);
         (outcome_of(kind, retry, app), Err(self.refused(claimed, kind, code, answer, retry, app)))

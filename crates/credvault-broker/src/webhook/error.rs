@@ -15,14 +15,14 @@ pub enum WebhookError {
     )]
     SignatureMalformed,
     #[error(
-        "no live secret made this signature: pass on the raw body and URL, or store the provider's secret"
+        "none of the stored secrets made this signature: pass on the raw body and URL, or store the provider's secret"
     )]
     SignatureWrong,
     #[error(
         "the header {header} came more than once with different values: pass on only what the provider sent"
     )]
     HeaderRepeated { header: String },
-    #[error("there is no time in {header}: the provider signs with one, so send the request as it came")]
+    #[error("the header {header} has no time, which the provider signs: pass the request on as it came")]
     TimestampMissing { header: String },
     #[error("the time does not have the form that the provider documents: pass the header on as it came")]
     TimestampMalformed,
@@ -34,12 +34,12 @@ pub enum WebhookError {
     IdMissing { header: String },
     #[error("the URL must be absolute: pass on the external one that the provider called")]
     UrlMalformed,
-    #[error("the app's id is signed too and is not known: store the app's client_id")]
+    #[error("the signature covers the app's client_id, which is not stored: store it with PutOAuthApp")]
     ClientIdMissing,
     #[error("no secret is stored for this webhook: store the one that the provider shows")]
     KeyMissing,
     #[error(
-        "a secret stored for this webhook is empty or not in its form: store it as the provider shows it"
+        "a secret stored for this webhook is empty or malformed: store it exactly as the provider shows it"
     )]
     KeyMalformed,
     #[error(

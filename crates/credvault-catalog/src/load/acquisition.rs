@@ -41,7 +41,7 @@ impl Names<'_> {
                 if !self.secrets.contains_key("access_token") && file.kind != ModeKind::ServiceAccount {
                     return Err(Problem::new(
                         at("secret"),
-                        "must have access_token: that is where tokens are kept",
+                        "must have the field access_token, which holds the access token",
                     ));
                 }
                 let response = response.unwrap_or_default();

@@ -8,9 +8,9 @@ use credvault_identity::Facts;
 use super::Call;
 
 impl Call {
-    /// Asks policy about the items of a list of this space, which the caller was permitted as a whole.
+    /// Asks policy about the items of a list of this namespace, which the caller was permitted as a whole.
     pub(crate) fn shown<'a>(&'a self, scope: &'a TenantScope) -> Shown<'a> {
-        Shown { call: self, space: scope.tenant(), answers: HashMap::new() }
+        Shown { call: self, namespace: scope.tenant(), answers: HashMap::new() }
     }
 
     /// Whether the caller, who was permitted the list, may be shown this tenant.
@@ -29,17 +29,17 @@ impl Call {
 /// hundreds.
 pub(crate) struct Shown<'a> {
     call: &'a Call,
-    space: &'a TenantId,
+    namespace: &'a TenantId,
     answers: HashMap<(Option<ProviderId>, Option<Owner>), bool>,
 }
 
 impl Shown<'_> {
     /// Whether an item with this provider and owner may be shown.
     pub(crate) fn shows(&mut self, provider: Option<&ProviderId>, owner: Option<&Owner>) -> bool {
-        let Self { call, space, answers } = self;
+        let Self { call, namespace, answers } = self;
         *answers.entry((provider.cloned(), owner.cloned())).or_insert_with(|| {
             let facts = Facts { provider, owner, purpose: None };
-            call.context.identity.authorize(&call.caller, call.action, space, facts).is_ok()
+            call.context.identity.authorize(&call.caller, call.action, namespace, facts).is_ok()
         })
     }
 }

@@ -12,27 +12,27 @@ use super::{Call, Origin, Subject};
 use crate::Refusal;
 
 impl Call {
-    /// Finds out which space the caller works in, and counts a service's call against its rate.
+    /// Finds out which namespace the caller works in, and counts a service's call against its rate.
     pub(super) fn enter(&mut self) -> Result<(), Refusal> {
-        let in_a_space = match self.action.target() {
-            ActionTarget::Connection | ActionTarget::Space => true,
+        let in_a_namespace = match self.action.target() {
+            ActionTarget::Connection | ActionTarget::Namespace => true,
             ActionTarget::NamedTenant | ActionTarget::Platform | ActionTarget::Catalog => false,
         };
-        if in_a_space && self.scope.is_none() {
+        if in_a_namespace && self.scope.is_none() {
             let scope = self.find_scope()?;
             self.context.limits.count(&self.caller.service, scope.tenant(), 1)?;
         }
         Ok(())
     }
 
-    /// Finds out which space the caller works in.
+    /// Finds out which namespace the caller works in.
     pub(crate) fn find_scope(&mut self) -> Result<Arc<TenantScope>, Refusal> {
         let scope = Arc::new(self.context.identity.scope(&self.caller)?);
         self.scope = Some(Arc::clone(&scope));
         Ok(scope)
     }
 
-    /// Asks policy whether the caller may do this in a space.
+    /// Asks policy whether the caller may do this in a namespace.
     ///
     /// # Errors
     /// Policy does not permit it.
@@ -68,7 +68,7 @@ impl Call {
         Ok((permit, scope))
     }
 
-    /// Finds a connection in the caller's space and asks policy about it.
+    /// Finds a connection in the caller's namespace and asks policy about it.
     ///
     /// # Errors
     /// There is no such connection, or policy does not permit the call.
@@ -94,7 +94,7 @@ impl Call {
         permit
     }
 
-    /// Asks policy whether the caller may have what is kept inside otherwise: in the space that owns it, for the platform's
+    /// Asks policy whether the caller may have what is kept inside otherwise: in the namespace that owns it, for the platform's
     /// secrets are not the calling tenant's to permit.
     pub(crate) fn permit_release(
         &self,
@@ -117,7 +117,7 @@ impl Call {
         Ok(())
     }
 
-    /// The owner of something new: the one that the request names, or the verified user, or the space that the call works
+    /// The owner of something new: the one that the request names, or the verified user, or the namespace that the call works
     /// in.
     pub(crate) fn owner(&mut self, scope: &TenantScope, named: Option<Owner>) -> Result<Owner, Refusal> {
         let owner = match (named, self.caller.user()) {
@@ -130,7 +130,7 @@ impl Call {
         Ok(owner)
     }
 
-    /// Refuses an owner that has nothing in the space that the call works in, or is out of its reach.
+    /// Refuses an owner that has nothing in the namespace that the call works in, or is out of its reach.
     pub(crate) fn check_owner(&mut self, scope: &TenantScope, owner: &Owner) -> Result<(), Refusal> {
         self.reach(scope, owner.user())?;
         let platform = scope.tenant().is_platform();

@@ -16,8 +16,7 @@ pub(super) struct WayBack {
 
 /// Checks that origin and URL are of the `known` origins, those that are configured, and of the same.
 pub(super) fn way_back(origin: String, url: &str, known: &[String]) -> Parsed<WayBack> {
-    const RULE: &str =
-        "must be one of the vault's setting public.origins, exactly; an operator can add it there";
+    const RULE: &str = "must be exactly one of the origins in public.origins; an operator can add it there";
     if !origin.is_empty() && !known.contains(&origin) {
         return Err(Violations::of("return_origin", RULE));
     }
@@ -39,7 +38,7 @@ pub(super) fn way_back(origin: String, url: &str, known: &[String]) -> Parsed<Wa
         _ => Err(Violations::of(
             "return_url",
             "must be a URL of return_origin, without a fragment, of at most 2048 bytes; its origin must be one of the \
-             vault's setting public.origins",
+             origins in the vault's public.origins",
         )),
     }
 }

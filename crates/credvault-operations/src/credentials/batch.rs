@@ -70,9 +70,8 @@ fn check_count(call: &Call, count: usize) -> Result<(), Violations> {
     }
     match call.context.limits.calls_at_once().filter(|burst| u64::from(*burst) < count as u64) {
         Some(burst) => {
-            let rule = format!(
-                "must be at most {burst}: the vault's limits.rate_burst never lets more pass at once"
-            );
+            let rule =
+                format!("must be at most {burst}, because limits.rate_burst permits no more calls at once");
             Err(Violations::of("requests", rule))
         }
         None => Ok(()),

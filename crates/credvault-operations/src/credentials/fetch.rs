@@ -76,10 +76,10 @@ pub(super) struct Found {
     pub(super) used: (TenantId, ConnectionId),
 }
 
-/// `FetchCredential`: the credential that a selector finds, fresh if it renews.
+/// `FetchCredential`: the credential that a selector finds, fresh if it refreshes.
 ///
 /// # Errors
-/// There is none, policy does not permit the fetch, or its token could not be renewed.
+/// There is none, policy does not permit the fetch, or its token could not be refreshed.
 pub async fn fetch(call: &mut Call, fetch: Fetch) -> Result<Recorded<Credential>, Refusal> {
     let Found { credential, permit, used } = find(call, fetch).await?;
     call.room(credential.weight()).await?;
@@ -181,10 +181,10 @@ async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) 
 
 /// Asks policy whether the caller may have the app's secrets, which requests to the provider carry.
 fn permit_app_secrets(call: &Call, app: &UsableApp) -> Result<Permit, Refusal> {
-    let owner = if app.space.is_platform() { Owner::Platform } else { Owner::Tenant };
+    let owner = if app.namespace.is_platform() { Owner::Platform } else { Owner::Tenant };
     let purpose = call.subject.purpose.as_ref();
     let facts = Facts { provider: Some(&app.app.provider), owner: Some(&owner), purpose };
-    call.permit_release(&app.space, facts).map_err(|error| {
+    call.permit_release(&app.namespace, facts).map_err(|error| {
         if let IdentityError::Denied(denial) = error { Refusal::AppSecret(denial) } else { error.into() }
     })
 }

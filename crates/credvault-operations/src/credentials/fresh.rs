@@ -1,4 +1,4 @@
-//! Fresh tokens for a caller: opens what was found, and renews an access token that is near its end.
+//! Fresh tokens for a caller: opens what was found, and refreshes an access token that is near its end.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct Fresh {
     pub(crate) opened: OpenedCredential,
 }
 
-/// Opens what was found, and first renews an access token that is near its end. If the provider does not answer, a token
+/// Opens what was found, and first refreshes an access token that is near its end. If the provider does not answer, a token
 /// that still works is served. `None` if the connection has gone meanwhile, or is another one than was found.
 pub(crate) async fn fresh(
     context: &Context,
@@ -31,7 +31,7 @@ pub(crate) async fn fresh(
     let opened = open(context, &fetched, mode).await?;
     let absent = opened.fields.get("access_token").is_none();
     let left = left(context, &opened);
-    if !mode.renews() || !opened.current || (!absent && left > MIN_TOKEN_LIFETIME) {
+    if !mode.refreshes() || !opened.current || (!absent && left > MIN_TOKEN_LIFETIME) {
         return match left {
             Duration::ZERO => Err(StoreError::CredentialExpired.into()),
             _ => Ok(Some(Fresh { fetched, opened })),
@@ -39,7 +39,7 @@ pub(crate) async fn fresh(
     }
     let until = until.min(Instant::now() + REFRESH_TIMEOUT);
     match context.broker.refreshed_by(until, fetched.key(), opened.generation, Need::Now).await {
-        Ok(()) => renewed(context, scope, &fetched, mode).await,
+        Ok(()) => refreshed(context, scope, &fetched, mode).await,
         // It works still, or the key that it is minted from is given out, too.
         Err(_) if (!absent && !left.is_zero()) || (absent && mode.hands_out_key()) => {
             Ok(Some(Fresh { fetched, opened }))
@@ -48,9 +48,9 @@ pub(crate) async fn fresh(
     }
 }
 
-/// Reads a connection again whose token was renewed: by its key, so that it is the very connection that policy was asked
+/// Reads a connection again whose token was refreshed: by its key, so that it is the very connection that policy was asked
 /// about.
-async fn renewed(
+async fn refreshed(
     context: &Context,
     scope: &TenantScope,
     before: &Fetched,
@@ -68,7 +68,7 @@ async fn renewed(
 }
 
 async fn open(context: &Context, fetched: &Fetched, mode: &Mode) -> Result<OpenedCredential, StoreError> {
-    context.store.credentials().open(fetched, context.now(), mode.renews()).await
+    context.store.credentials().open(fetched, context.now(), mode.refreshes()).await
 }
 
 /// How long it still works.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use credvault_broker::first_due_time;
 use credvault_catalog::Mode;
 use credvault_domain::{Config, SecretFields, Timestamp, Violations};
-use credvault_store::{NewCredential, Renewal};
+use credvault_store::{NewCredential, RefreshSchedule};
 use serde_json::{Map, Value};
 
 use crate::{Context, Parsed};
@@ -47,14 +47,17 @@ pub(crate) fn new_credential(
         Expiry::At(time) => time,
         Expiry::In(time) => now.after(time),
     });
-    let renewal = mode.renews().then(|| {
+    let schedule = mode.refreshes().then(|| {
         // If the caller gave a refresh token but no expiry, assume one hour; the first refresh corrects it.
         let assumed = expire_time.is_none() && fields.get("refresh_token").is_some();
         let expires = if assumed { Some(now.after(ASSUMED_TOKEN_LIFETIME)) } else { expire_time };
         // Whether the caller's token is the provider's first one or one that lives longer, the vault cannot tell.
-        Renewal { due_time: first_due_time(mode, expires, None, now, &*context.random), client_id: None }
+        RefreshSchedule {
+            due_time: first_due_time(mode, expires, None, now, &*context.random),
+            client_id: None,
+        }
     });
-    Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, renewal })
+    Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, schedule })
 }
 
 /// Settings that the auth mode accepts, and that lead to public places only.

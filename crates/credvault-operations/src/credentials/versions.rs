@@ -2,7 +2,7 @@
 
 use credvault_catalog::{Mode, Rotation};
 use credvault_domain::{ConnectionId, CredentialVersion, Version};
-use credvault_store::{Error as StoreError, Listed, Recorded, Renewal};
+use credvault_store::{Error as StoreError, Listed, Recorded, RefreshSchedule};
 
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
@@ -25,7 +25,7 @@ pub async fn list(
 /// `RollbackCredential`: stores the content of an earlier version as a new one.
 ///
 /// # Errors
-/// The version is not there, or its tokens were spent by renewals.
+/// The version is not there, or its tokens were spent by refreshes.
 pub async fn rollback(
     call: &mut Call,
     id: ConnectionId,
@@ -37,10 +37,10 @@ pub async fn rollback(
     let (permit, connection) = call.connection(id).await?;
     let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
     check_unspent(mode)?;
-    let renewal = mode.renews().then_some(Renewal { due_time: None, client_id: None });
+    let schedule = mode.refreshes().then_some(RefreshSchedule { due_time: None, client_id: None });
     let write = call.write(&permit, repeat)?;
     let credentials = call.context.store.credentials();
-    Ok(credentials.rollback(&scope, id, to, expected, renewal.as_ref(), &write).await?)
+    Ok(credentials.rollback(&scope, id, to, expected, schedule.as_ref(), &write).await?)
 }
 
 /// Refuses to go back where tokens rotate: an earlier version holds the tokens that it began with, which are spent, and

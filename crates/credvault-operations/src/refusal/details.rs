@@ -51,7 +51,7 @@ impl Refusal {
                 Violations::of("request_id", error.to_string())
             }
             Self::Store(StoreError::ExpiredAlready) => {
-                Violations::of("credential.expire_time", "must lie ahead")
+                Violations::of("credential.expire_time", "must be in the future")
             }
             Self::Store(error @ StoreError::DestinationChanged) => {
                 Violations::of("connection.config", error.to_string())

@@ -34,7 +34,7 @@ pub struct PutApp {
     pub client_id: String,
     /// Its secret; empty if it has none.
     pub client_secret: SecretString,
-    /// Whether the secret before this one counts on.
+    /// Whether the previous secret stays valid.
     pub keep_previous: bool,
     /// Where the provider sends browsers back to; empty means the vault's own address.
     pub redirect_uri: String,

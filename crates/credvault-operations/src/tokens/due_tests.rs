@@ -69,7 +69,10 @@ async fn begin_due(
                     let context = Arc::clone(context);
                     tests.spawn(async move {
                         if let Err(error) = run_due_test(&context, due, interval).await {
-                            tracing::warn!(error = chain(&error), "a test met the vault's own database");
+                            tracing::warn!(
+                                error = chain(&error),
+                                "the vault's own database failed during a test"
+                            );
                         }
                         drop(turn);
                     });

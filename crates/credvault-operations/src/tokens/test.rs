@@ -72,7 +72,7 @@ pub(super) async fn test_permitted(
     Ok(tested.map(|connection| Tested { verdict, connection, known_account }))
 }
 
-/// A credential to test, fresh if it renews.
+/// A credential to test, fresh if it refreshes.
 async fn current(call: &Call, scope: &TenantScope, fetched: Fetched, mode: &Mode) -> Result<Fresh, Refusal> {
     let fresh = fresh(&call.context, call.patience(), scope, fetched, mode).await?;
     // If the connection has gone meanwhile, there is nothing to test.
@@ -80,7 +80,7 @@ async fn current(call: &Call, scope: &TenantScope, fetched: Fetched, mode: &Mode
 }
 
 /// The provider's verdict, and the credential that it is about. A dead access token may have been withdrawn alone, or
-/// renewed beside us: then the refresh token decides.
+/// refreshed beside us: then the refresh token decides.
 async fn decided(
     call: &Call,
     scope: &TenantScope,
@@ -88,7 +88,7 @@ async fn decided(
     mode: &Mode,
 ) -> Result<(Verdict, Fresh), Refusal> {
     let verdict = ask(call, scope, &fresh, mode).await?;
-    if verdict != Verdict::Refused || !mode.renews() {
+    if verdict != Verdict::Refused || !mode.refreshes() {
         return Ok((verdict, fresh));
     }
     call.count_forced(scope)?;

@@ -99,7 +99,7 @@ impl AuditLog {
         let Some(mut writer) = writer else { return };
         match tokio::time::timeout(CLOSE_TIMEOUT, &mut writer).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the audit writer ended badly"),
+            Ok(Err(error)) => tracing::error!(%error, "the audit writer ended with an error"),
             Err(_) => {
                 tracing::error!("audit records of calls that have ended could not be written");
                 writer.abort();

@@ -1,4 +1,4 @@
-//! An authorization in progress, as a browser finds it, which has nothing but its state.
+//! An authorization in progress, found for a browser, which knows only its state.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +22,7 @@ pub struct AwaitedAuthorization {
     browser_hash: Option<Vec<u8>>,
     key_version: i64,
     pub(crate) keys: TenantKeys,
-    /// Why nothing can come of it any more.
+    /// Why the authorization can no longer be completed, if so.
     pub over: Option<AuthorizationError>,
     /// Whether the provider has sent the browser back already.
     pub arrived: bool,
@@ -101,7 +101,7 @@ impl Authorizations<'_> {
         })
     }
 
-    /// Binds a consent to the browser that goes to the provider. The first one has it.
+    /// Binds a consent to the browser that goes to the provider. Only the first browser can start it.
     ///
     /// # Errors
     /// [`AuthorizationError::Foreign`] if it is another browser's.
@@ -134,7 +134,7 @@ impl AwaitedAuthorization {
         if same { Ok(()) } else { Err(AuthorizationError::Foreign) }
     }
 
-    /// What binds the code to it (RFC 7636); `state` is its own.
+    /// The PKCE code verifier (RFC 7636), derived from `state`, which must be this authorization's.
     ///
     /// # Errors
     /// [`Error::Integrity`] if the key that it began with does not unwrap.
@@ -143,7 +143,7 @@ impl AwaitedAuthorization {
         Ok(verifier(key, &self.tenant, state))
     }
 
-    /// What the vault's own page about it has in its address. The state does not follow from it.
+    /// The id in the address of the vault's own page about the consent. It does not reveal the state.
     pub fn page(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.state_hash)
     }

@@ -1,5 +1,5 @@
-//! What providers send browsers back with: sealed under the tenant's key, and gone as soon as the consent is completed or
-//! over. A code among it is of no use to a reader of the table: without the state, which is kept nowhere, it has no
+//! The parameters of callbacks, sealed under the tenant's key and deleted as soon as the consent is completed or
+//! over. A code among them is of no use to a reader of the table: without the state, which is not stored, it has no
 //! verifier, and the provider exchanges it once.
 
 use std::collections::BTreeMap;
@@ -73,11 +73,11 @@ impl Authorizations<'_> {
         Ok(open)
     }
 
-    /// Notes that the provider has sent the browser back, once and for all, and keeps what it has brought, if that is to
+    /// Records, once, that the provider has sent the browser back. Keeps the callback's parameters if the consent is to
     /// be completed.
     ///
     /// # Errors
-    /// It is another browser's, or it was here before.
+    /// The consent is another browser's, or its callback came before.
     pub async fn arrive(
         &self,
         awaited: &AwaitedAuthorization,

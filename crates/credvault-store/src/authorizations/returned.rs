@@ -23,7 +23,7 @@ use crate::{AuthorizationError, ConnectionKey, Error};
 /// The call that brings a state back.
 #[derive(Clone, Copy, Debug)]
 pub struct Bringer<'a> {
-    /// Its verified user: the one who began.
+    /// The verified user of the call, who must be the user that began the consent.
     pub user: Option<&'a UserId>,
     /// What stands for the browser or session.
     pub session: Option<&'a str>,
@@ -34,19 +34,19 @@ pub struct Bringer<'a> {
 /// A consent whose state has come back. It does not come back a second time.
 #[derive(Debug)]
 pub struct ReturnedAuthorization {
-    /// Where it is for.
+    /// The connection that the consent is for.
     pub key: ConnectionKey,
     /// Where the provider was told to send the browser back to.
     pub redirect_uri: String,
     /// Where its code was to be exchanged, if that was known.
     pub exchange_url: Option<String>,
-    /// With which app it began.
+    /// The client id of the app with which the consent began.
     pub client_id: String,
     /// What was asked for.
     pub scopes: Vec<String>,
-    /// What binds the code to it.
+    /// The PKCE code verifier (RFC 7636).
     pub code_verifier: SecretString,
-    /// Keys that the provider has delivered. They are kept nowhere any more.
+    /// Keys that the provider has delivered, now removed from the table.
     pub delivered: Option<SecretFields>,
 }
 

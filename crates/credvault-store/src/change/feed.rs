@@ -24,7 +24,7 @@ pub(crate) const FEED_MEMORY: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a reader may stay away. Shorter than the rows are kept, for they carry the times of replicas' clocks.
 const MAX_AWAY: Duration = Duration::from_secs(6 * 24 * 3600);
 
-/// What a row of the feed says of its subject.
+/// How the subject of a row has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChangeKind {
     /// The subject was created.
@@ -163,9 +163,9 @@ impl Feed<'_> {
         Ok(FeedPosition { transaction: row.try_get("", "txid")?, number, database, time })
     }
 
-    /// At most `limit` rows of the tenant after a position. `None` if the position tells nothing: the reader has not had all
-    /// rows for six days, or it is of another database, for instance of the one that this one was restored from. Then read
-    /// everything anew, and go on from [`Feed::end`].
+    /// At most `limit` rows of the tenant after a position. `None` if the position cannot be used: the reader has not had
+    /// all rows for six days, or the position is from another database, such as the one that this one was restored from.
+    /// Then read everything again, and continue from [`Feed::end`].
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.

@@ -70,7 +70,7 @@ pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, 
     Ok(json!({ "type": kind, "timestamp": text, "data": data }).to_string())
 }
 
-/// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its space. Where as
+/// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its namespace. Where as
 /// many wait as may, the event is dead at once. The transaction works for the tenant before and after.
 pub(super) async fn queue(
     store: &Store,
@@ -100,14 +100,14 @@ pub(super) async fn queue(
 async fn write_in(
     database: Database,
     tx: &DatabaseTransaction,
-    space: &TenantId,
+    namespace: &TenantId,
     tenant: &TenantId,
     now: Timestamp,
     events: &[(EventId, &NewEvent, String)],
 ) -> Result<(), Error> {
     // Without an endpoint, many events are not worth a statement each.
     let any = "SELECT 1 FROM event_endpoints WHERE tenant_id = $1 AND enabled LIMIT 1";
-    let any = Statement::from_sql_and_values(tx.get_database_backend(), any, [space.as_str().into()]);
+    let any = Statement::from_sql_and_values(tx.get_database_backend(), any, [namespace.as_str().into()]);
     if events.len() > 1 && tx.query_one_raw(any).await?.is_none() {
         return Ok(());
     }
@@ -130,7 +130,7 @@ async fn write_in(
     let mut dead = 0;
     for (id, event, body) in events {
         let values = [
-            space.as_str().into(),
+            namespace.as_str().into(),
             id.as_uuid().into(),
             event.kind.as_str().into(),
             body.as_str().into(),

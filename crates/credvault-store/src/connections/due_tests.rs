@@ -1,4 +1,4 @@
-//! Which credentials are to be tested again at their provider, without anybody asking for it.
+//! Finds the credentials that the vault tests again at their provider by itself.
 
 use std::time::Duration;
 

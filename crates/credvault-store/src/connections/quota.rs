@@ -1,12 +1,12 @@
 //! Quotas: how many connections a tenant, and a user of it, may have, deleted ones that are not purged yet included.
 //!
-//! They are counted over an index when a connection is created, at most up to the quota: no row that every creation
-//! writes, at which creations would queue. A tenant's count can be long, so what is left is shared among the processes
-//! that may be creating: each may use up a sixteenth of it within a minute before it counts again, so counting gets
-//! frequent only where the quota is near.
+//! The vault counts connections over an index when one is created, at most up to the quota, because a counter row would
+//! make creations queue. A tenant's count can be long, so the processes that may be creating share what is left of the
+//! quota: each may use a sixteenth of it within a minute before it counts again, so the vault counts often only where
+//! the quota is near.
 //!
-//! The bound: creations that count at the same moment do not see each other, so a quota is passed by at most as many as
-//! are under way at once; a tenant's, where more than sixteen processes create, by what their shares are together.
+//! Creations that count at the same moment do not see each other, so a quota can be exceeded by the number of creations
+//! in progress; a tenant's also by the shares of further processes, if more than sixteen create connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

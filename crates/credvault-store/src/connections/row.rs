@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::entity::connection::{Column, Model};
 
-/// How an owner is stored: the user's id, or nothing for the tenant and for the platform, each in its own space.
+/// How an owner is stored: the user's id, or nothing for the tenant and for the platform, each in its own namespace.
 pub(crate) fn owner_column(owner: &Owner) -> &str {
     owner.user().map_or("", UserId::as_str)
 }

@@ -51,7 +51,7 @@ impl Credentials<'_> {
         }
     }
 
-    /// Opens what was found, if it may be served now. A credential that `renews` is opened after its access token has
+    /// Opens what was found, if it may be served now. A credential that `refreshes` is opened after its access token has
     /// expired, too.
     ///
     /// # Errors
@@ -61,12 +61,12 @@ impl Credentials<'_> {
         &self,
         fetched: &Fetched,
         now: Timestamp,
-        renews: bool,
+        refreshes: bool,
     ) -> Result<OpenedCredential, Error> {
         if !fetched.connection.enabled {
             return Err(Error::ConnectionDisabled);
         }
-        self.open_stored(fetched, now, renews).await
+        self.open_stored(fetched, now, refreshes).await
     }
 
     /// The same for the vault's own use: whether fetches are served does not matter.
@@ -77,13 +77,13 @@ impl Credentials<'_> {
         &self,
         fetched: &Fetched,
         now: Timestamp,
-        renews: bool,
+        refreshes: bool,
     ) -> Result<OpenedCredential, Error> {
         let Some(sealed) = &fetched.version else {
             return Err(fetched.asked_version.map_or(Error::NoCredential, Error::VersionNotFound));
         };
         let expire_time = if sealed.tokens.is_some() { sealed.token_expire_time } else { sealed.expire_time };
-        if !renews && expire_time.is_some_and(|time| time <= now) {
+        if !refreshes && expire_time.is_some_and(|time| time <= now) {
             return Err(Error::CredentialExpired);
         }
         let (tenant, id) = (&fetched.tenant, fetched.connection.id);

@@ -9,7 +9,7 @@ use crate::{ConnectionKey, Weighed};
 /// Which credential is wanted.
 #[derive(Clone, Debug)]
 pub enum Selector {
-    /// That of one connection; a version other than the current one if given.
+    /// The credential of one connection: the current version, unless another is given.
     Connection {
         /// The id of the connection.
         id: ConnectionId,
@@ -27,12 +27,12 @@ pub enum Selector {
     },
 }
 
-/// What was found, still sealed. Policy looks at the connection before anybody opens it.
+/// What was found, still sealed. Policy decides about the connection before it is opened.
 #[derive(Debug)]
 pub struct Fetched {
     /// The connection that was found.
     pub connection: Connection,
-    /// In whose space it lives: the tenant's, or the platform's.
+    /// The namespace that holds the connection: the tenant's, or the platform's own.
     pub tenant: TenantId,
     pub(super) version: Option<Sealed>,
     pub(super) asked_version: Option<Version>,
@@ -52,7 +52,7 @@ impl Fetched {
 }
 
 impl Weighed for Fetched {
-    /// The fields, and once more, in base64 perhaps, in the ready-made request.
+    /// Counts the fields twice: as fields and, perhaps in base64, in the filled request template.
     fn weight(&self) -> usize {
         self.connection.weight() + 4 * self.version.as_ref().map_or(0, |version| version.sealed.len())
     }
@@ -69,7 +69,7 @@ pub struct OpenedCredential {
     pub expire_time: Option<Timestamp>,
     /// Raised by whatever changes the credential or its tokens.
     pub generation: i64,
-    /// Whether it is the connection's current version, whose tokens can be renewed.
+    /// Whether it is the connection's current version, whose tokens can be refreshed.
     pub current: bool,
 }
 

@@ -65,7 +65,7 @@ async fn postgres(
     row.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))
 }
 
-/// The same in SQLite: the tenant's space, then the platform's.
+/// The same in SQLite: the tenant's namespace, then the platform's.
 async fn sqlite(
     store: &Store,
     scope: &TenantScope,
@@ -99,13 +99,13 @@ async fn sqlite(
         ORDER BY c.owner_user DESC LIMIT 1"
     );
     let asking = scope.tenant().as_str();
-    let mut spaces = vec![if platform { TenantId::PLATFORM } else { asking }];
+    let mut namespaces = vec![if platform { TenantId::PLATFORM } else { asking }];
     if matches!(selector, Selector::Provider { .. }) && !scope.tenant().is_platform() {
-        spaces.push(TenantId::PLATFORM);
+        namespaces.push(TenantId::PLATFORM);
     }
     let mut found = None;
-    for space in spaces {
-        let mut values: Vec<Value> = vec![space.into(), asking.into()];
+    for namespace in namespaces {
+        let mut values: Vec<Value> = vec![namespace.into(), asking.into()];
         values.extend(parameters(scope, selector));
         let statement = Statement::from_sql_and_values(DbBackend::Sqlite, &sql, values);
         found = store.reader().query_one_raw(statement).await?;

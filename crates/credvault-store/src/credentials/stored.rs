@@ -23,7 +23,7 @@ use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{connection, revocation, token};
-use crate::refreshes::schedule::{Renewal, invalidate_tokens};
+use crate::refreshes::schedule::{RefreshSchedule, invalidate_tokens};
 use crate::sealed::Sealed;
 
 /// A credential to be stored.
@@ -33,10 +33,10 @@ pub struct NewCredential {
     pub fields: SecretFields,
     /// Masked hints by field.
     pub hints: BTreeMap<String, String>,
-    /// When it stops being served; for one that renews, when its access token ends.
+    /// When it stops being served; for one that refreshes, when its access token ends.
     pub expire_time: Option<Timestamp>,
-    /// When its tokens are to be renewed, if they can be.
-    pub renewal: Option<Renewal>,
+    /// When its tokens are to be refreshed, if they can be.
+    pub schedule: Option<RefreshSchedule>,
 }
 
 /// Settings that are stored together with a credential.
@@ -68,7 +68,7 @@ pub(crate) async fn store_version(
     rolled_back_from: Option<Version>,
 ) -> Result<(connection::Model, CredentialVersion), Error> {
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
-    let expires = credential.expire_time.filter(|_| credential.renewal.is_none());
+    let expires = credential.expire_time.filter(|_| credential.schedule.is_none());
     if expires.is_some_and(|time| time <= change.now) {
         return Err(Error::ExpiredAlready);
     }
@@ -105,7 +105,7 @@ pub(crate) async fn store_version(
     let was_connected = model.state == ConnectionState::Connected.as_str();
     let row = with_credential(change, model, credential, version, expires)?;
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
-    invalidate_tokens(change, &model, credential.renewal.as_ref()).await?;
+    invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }

@@ -25,10 +25,10 @@ pub enum OpenError {
     Silent {
         /// The step that took too long.
         step: &'static str,
-        /// How long it was waited for.
+        /// How long the start waited for the database.
         limit: Duration,
     },
-    /// Another client's statements or settings were met.
+    /// A pooler shares sessions: statements or settings of another client were found.
     #[error(
         "the database seems to be behind a pooler that shares sessions between clients ({0}). credvault needs sessions \
          of its own: set the pooler to session mode, or point store.url at PostgreSQL itself"
@@ -43,16 +43,16 @@ pub enum OpenError {
     /// The role of the service could read or do too much.
     #[error(
         "the database role of the service {0}, so row-level security would not hold. Run the service as the role that \
-         `credvault migrate` made (the user of store.url), and run that once more if its rights were changed"
+         `credvault migrate` created (the user of store.url); if its rights were changed, run `credvault migrate` again"
     )]
     Role(&'static str),
-    /// There is something that lends its owner's rights.
+    /// A view or a function acts with its owner's rights.
     #[error(
         "the schema holds {0}, a view or a SECURITY DEFINER function that acts with its owner's rights and is not \
          credvault's; drop it or take it from the service's role"
     )]
     LentRights(String),
-    /// The server acknowledges what is not on disk yet.
+    /// The server acknowledges commits before they are on disk.
     #[error(
         "the database runs with synchronous_commit = off, so an audit record could be lost after its call was answered; \
          set it to on for this database and role"
@@ -66,8 +66,8 @@ pub enum OpenError {
     Older(String),
     /// The database has a migration that is neither this release's nor a later one's.
     #[error(
-        "the database has the migration {0}, which is not of this release and not later than it: a build that was never \
-         released has made it, or another program"
+        "the database has the migration {0}, which belongs to no release: an unreleased build or another program made \
+         it. Use another database"
     )]
     Foreign(String),
     /// The root key cannot be read or is another one.

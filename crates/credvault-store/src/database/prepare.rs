@@ -58,14 +58,14 @@ pub enum MigrateError {
     /// The database is of a later release.
     #[error("the database is of a newer release (it has the migration {0}); run that release or a later one")]
     Newer(String),
-    /// Another one does not end.
+    /// Another `credvault migrate` does not end.
     #[error(
-        "another `credvault migrate` has been at this database for a minute; nothing was changed, try again"
+        "another `credvault migrate` has been running on this database for a minute; nothing was changed, try again"
     )]
     Busy,
-    /// A table's lock could not be had.
+    /// A migration did not get the lock of a table in time.
     #[error(
-        "another transaction held a lock that a migration needs for a minute; that migration changed nothing. End long \
+        "another transaction held a needed lock for a minute, so the migration changed nothing. End long \
          transactions and run `credvault migrate` again"
     )]
     Locked,

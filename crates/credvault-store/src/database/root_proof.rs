@@ -1,4 +1,4 @@
-//! Proving the root key against the database; a new database gets its check value and the platform's own space.
+//! Proving the root key against the database; a new database gets its check value and the platform's own namespace.
 
 use std::sync::Arc;
 use std::time::Duration;

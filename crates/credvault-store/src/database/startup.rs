@@ -21,7 +21,7 @@ use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {
     /// Opens a database that `credvault migrate` has prepared, proves the root key, and starts the audit writer. A new
-    /// database gets the root key's check value and the platform's own space.
+    /// database gets the root key's check value and the platform's own namespace.
     ///
     /// # Errors
     /// Anything that is not as it must be; nothing was written then.

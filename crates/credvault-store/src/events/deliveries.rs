@@ -47,9 +47,9 @@ impl EndpointKey {
 #[derive(Clone, Debug)]
 pub struct ClaimedEvent {
     key: EndpointKey,
-    /// When the endpoint was last changed before the claim. How an attempt at the URL before ends says nothing of it.
+    /// When the endpoint was last changed before the claim. An attempt at an earlier URL does not change its health.
     endpoint_time: i64,
-    /// What the receiver recognises a repetition by.
+    /// The event's id, by which the receiver recognises a repetition.
     pub event: EventId,
     /// The body, byte for byte.
     pub body: String,
@@ -75,7 +75,7 @@ pub struct EventDelivery {
     pub kind: String,
     /// The body, byte for byte.
     pub body: String,
-    /// How far it is.
+    /// The state of the delivery.
     pub state: DeliveryState,
     /// How often it was sent, or tried.
     pub attempts: i64,

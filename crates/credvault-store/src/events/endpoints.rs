@@ -34,15 +34,15 @@ pub struct EventEndpoint {
     pub description: String,
     /// Whether events are sent to it.
     pub enabled: bool,
-    /// Until when the secret before signs, too.
+    /// Until when the previous secret signs events, too.
     pub previous_expire_time: Option<Timestamp>,
     /// How many attempts have failed since one succeeded.
     pub failures: i64,
-    /// When it last took an event.
+    /// When the endpoint last accepted an event.
     pub success_time: Option<Timestamp>,
-    /// When it last did not.
+    /// When a delivery to it last failed.
     pub failure_time: Option<Timestamp>,
-    /// Why it did not.
+    /// Why that delivery failed.
     pub failure: Option<String>,
     /// When it was created.
     pub create_time: Timestamp,
@@ -64,7 +64,7 @@ impl Store {
 }
 
 impl EventEndpoints<'_> {
-    /// Stores an endpoint of this space and enables it. Gives its secret where this very request makes one.
+    /// Stores an endpoint of this namespace and enables it. Returns its secret if this request makes one.
     ///
     /// # Errors
     /// There is no endpoint of that id, or there are as many as may be.
@@ -151,7 +151,7 @@ impl EventEndpoints<'_> {
         })
     }
 
-    /// A page of this space's endpoints, the oldest first.
+    /// A page of this namespace's endpoints, the oldest first.
     ///
     /// # Errors
     /// The tenant is not served, the page token is wrong, or the database fails.

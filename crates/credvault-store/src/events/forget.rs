@@ -1,4 +1,4 @@
-//! Forgetting the events about a user who was deleted, in the tenant's space and in the platform's.
+//! Forgetting the events about a user who was deleted, in the tenant's namespace and in the platform's.
 
 use credvault_domain::{TenantId, Timestamp, UserId};
 use sea_orm::DatabaseTransaction;
@@ -7,7 +7,7 @@ use crate::database::pieces;
 use crate::database::transaction::set_tenant;
 use crate::{Database, Error, Store};
 
-/// Forgets a piece of what was written until an instant about a user of a tenant, in the tenant's space and the platform's,
+/// Forgets a piece of what was written until an instant about a user of a tenant, in the tenant's namespace and the platform's,
 /// and tells how much that was. What is still to be sent is forgotten as soon as it is settled. The transaction works for
 /// the tenant before and after.
 pub(crate) async fn forget_user(
@@ -28,7 +28,7 @@ pub(crate) async fn forget_user(
 async fn forget_in(
     database: Database,
     tx: &DatabaseTransaction,
-    space: &TenantId,
+    namespace: &TenantId,
     (tenant, user): (&TenantId, &UserId),
     until: Timestamp,
 ) -> Result<u64, Error> {
@@ -43,7 +43,7 @@ async fn forget_in(
         format!("DELETE FROM event_deliveries WHERE {settled}"),
     ] {
         let until = until.micros().into();
-        let values = [space.as_str().into(), tenant.as_str().into(), user.as_str().into(), until];
+        let values = [namespace.as_str().into(), tenant.as_str().into(), user.as_str().into(), until];
         forgotten += pieces::execute(tx, &sql, values).await?;
     }
     Ok(forgotten)

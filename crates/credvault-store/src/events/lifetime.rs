@@ -15,7 +15,7 @@ pub(crate) const DEAD_MEMORY: Duration = Duration::from_secs(30 * 24 * HOUR);
 /// How many events may wait for an endpoint. Further ones are dead at once.
 const MAX_WAITING: u64 = 10_000;
 /// Why an event is dead that came when too many waited.
-pub(crate) const FULL_FAILURE: &str = "10,000 events waited for the endpoint already";
+pub(crate) const FULL_FAILURE: &str = "10,000 events already waited for the endpoint";
 
 /// The SQL condition that as many events wait for an endpoint as may.
 pub(crate) fn is_full(tenant: &str, endpoint: &str) -> String {

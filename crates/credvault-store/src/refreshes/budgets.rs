@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 use crate::database::transaction::set_tenant;
 use crate::{Database, Error, Store};
 
-/// Further ahead than this, nothing was ever given away: the clock was wrong.
+/// A stored time further ahead than this comes from a clock that was wrong.
 const MAX_AHEAD: Duration = Duration::from_secs(10);
 
 /// An app at a provider, which is what a provider counts calls by.
@@ -22,8 +22,8 @@ pub struct AppKey {
 }
 
 impl Store {
-    /// Takes calls that last for `cost` at the app's rate, a second or so at most, if none are given away already. By the
-    /// database's real clock, whatever clock the store has; one that was wrong for a while delays no caller for longer than that.
+    /// Reserves the calls that the app may make in `cost`, at most about a second, unless others are reserved. Uses
+    /// the database's own clock. A clock that was wrong for a while delays no caller for longer than `MAX_AHEAD`.
     ///
     /// # Errors
     /// The database fails.

@@ -36,7 +36,7 @@ pub enum Claim {
     /// Nothing is to be sent now, and the claim can be tried again: another process has claimed the refresh, or this one
     /// cannot prove at the moment that it lives.
     Busy,
-    /// The last attempts failed; not before this instant.
+    /// The last attempts failed, so the next one must wait.
     Later {
         /// When the next attempt makes sense.
         time: Timestamp,
@@ -70,7 +70,7 @@ pub struct Claimed {
     pub failures: u32,
     /// Whether an earlier attempt was sent and its answer was lost.
     pub uncertain: bool,
-    /// With which app the tokens were got, if that is known: no other can renew them.
+    /// With which app the tokens were got, if that is known: no other can refresh them.
     pub client_id: Option<String>,
     pub(super) generation: i64,
     pub(super) claim_id: Uuid,
@@ -109,11 +109,11 @@ pub struct GiveUp<'a> {
 /// What it risks to send a refresh token again after an attempt of unknown outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RepeatRisk {
-    /// Nothing: the token works again.
+    /// Nothing, because the token works again.
     Nothing,
-    /// What giving up costs as well: this consent.
+    /// This consent, which giving up would end as well.
     Consent,
-    /// Other consents, too, for the provider revokes them together.
+    /// Other consents as well, because the provider revokes them together.
     OtherConsents,
 }
 

@@ -28,7 +28,7 @@ use crate::sealed::Sealed;
 
 /// What the provider gave.
 #[derive(Debug)]
-pub struct Renewed {
+pub struct RefreshedTokens {
     /// All secret fields, the new tokens among them.
     pub fields: SecretFields,
     /// When the access token ends.
@@ -53,7 +53,7 @@ impl Refreshes<'_> {
     pub async fn store(
         &self,
         claimed: &Claimed,
-        renewed: &Renewed,
+        refreshed: &RefreshedTokens,
         event: &AuditEvent,
     ) -> Result<bool, Error> {
         let key = &claimed.key;
@@ -70,16 +70,16 @@ impl Refreshes<'_> {
         // An altered row must not get the new tokens bound to what it was altered to.
         let whole = open_current(&change.tx, change.keys()?, &model).await.is_ok();
         let before = model.clone();
-        let after = accept(&mut change, model, claimed, renewed).await?;
+        let after = accept(&mut change, model, claimed, refreshed).await?;
         rebind(&change, &before, &after).await?;
         let bound = if whole { binding::of_row(&after) } else { binding::of_connection(&claimed.connection) };
-        replace_tokens(&change, claimed, renewed, generation, bound).await?;
+        replace_tokens(&change, claimed, refreshed, generation, bound).await?;
         // The provider has called this consent dead while the tokens were on their way, so the next refresh is due at
         // once and finds out whether they live.
-        let due_time = if row.doubted { Some(change.now) } else { renewed.due_time };
+        let due_time = if row.doubted { Some(change.now) } else { refreshed.due_time };
         let mut row = idle(row, generation, due_time);
-        if renewed.client_id.is_some() {
-            row.client_id = Set(renewed.client_id.clone());
+        if refreshed.client_id.is_some() {
+            row.client_id = Set(refreshed.client_id.clone());
         }
         row.update(&change.tx).await?;
         self.commit(change, claimed, event).await
@@ -151,12 +151,12 @@ impl Refreshes<'_> {
 async fn replace_tokens(
     change: &Change<'_>,
     claimed: &Claimed,
-    renewed: &Renewed,
+    refreshed: &RefreshedTokens,
     generation: i64,
     bound: Binding,
 ) -> Result<(), Error> {
     let (key, random) = (&claimed.key, change.store.keyring().random());
-    let sealed = Sealed::seal(&renewed.fields, change.key()?, random, |schema| {
+    let sealed = Sealed::seal(&refreshed.fields, change.key()?, random, |schema| {
         Context::tokens(&key.tenant, key.connection, generation, schema, bound)
     })?;
     token::Entity::delete_by_id(key.row_id()).exec(&change.tx).await?;
@@ -168,7 +168,7 @@ async fn replace_tokens(
         schema: Set(sealed.schema),
         key_version: Set(sealed.key_version),
         sealed: Set(sealed.bytes),
-        expire_time: Set(renewed.expire_time.map(Timestamp::micros)),
+        expire_time: Set(refreshed.expire_time.map(Timestamp::micros)),
     };
     token::Entity::insert(tokens).exec_without_returning(&change.tx).await?;
     Ok(())
@@ -179,18 +179,18 @@ async fn accept(
     change: &mut Change<'_>,
     model: connection::Model,
     claimed: &Claimed,
-    renewed: &Renewed,
+    refreshed: &RefreshedTokens,
 ) -> Result<connection::Model, Error> {
     let state = ConnectionState::from_stored(&model.state).ok_or(Error::Integrity)?;
     let Value::Object(mut config) = model.config.clone() else { return Err(Error::Integrity) };
-    config.extend(renewed.settings.clone());
+    config.extend(refreshed.settings.clone());
     let mut row = ConnectionRow::new(model);
     // Tokens that only the vault has are stored whatever state the row has.
     row.set_state(state.after(StateChange::Accepted).unwrap_or(ConnectionState::Connected));
     row.recover();
     row.columns.last_refreshed_time = Set(Some(change.now.micros()));
     row.columns.config = Set(Value::Object(config));
-    if let Some(scopes) = &renewed.scopes {
+    if let Some(scopes) = &refreshed.scopes {
         row.columns.scopes_granted = Set(Some(json!(scopes)));
     }
     let (kind, version) = (ChangeKind::Refreshed, Some(claimed.version));

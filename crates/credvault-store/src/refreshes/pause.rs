@@ -19,7 +19,7 @@ pub enum Pause {
     Crowded,
     /// The vault's own database, or this process, was not up to it.
     Vault,
-    /// The catalog does not say how such tokens are renewed.
+    /// The catalog does not say how such tokens are refreshed.
     Uncatalogued,
     /// The provider has refused, for a reason that the vault does not know.
     Refused,

@@ -14,10 +14,10 @@ use crate::entity::{connection, refresh, token};
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, idle};
 
-/// When tokens are to be renewed ahead of need.
+/// When tokens are to be refreshed ahead of need.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Renewal {
-    /// The time; `None` if they are renewed only when a caller asks.
+pub struct RefreshSchedule {
+    /// The time; `None` if they are refreshed only when a caller asks.
     pub due_time: Option<Timestamp>,
     /// With which app the tokens were got, if that is known.
     pub client_id: Option<String>,
@@ -28,11 +28,11 @@ pub struct Renewal {
 pub(crate) async fn invalidate_tokens(
     change: &Change<'_>,
     model: &connection::Model,
-    renewal: Option<&Renewal>,
+    schedule: Option<&RefreshSchedule>,
 ) -> Result<(), Error> {
     let key = (model.tenant_id.clone(), model.id);
-    let due = renewal.as_ref().and_then(|renewal| renewal.due_time);
-    let client_id = renewal.as_ref().and_then(|renewal| renewal.client_id.clone());
+    let due = schedule.as_ref().and_then(|schedule| schedule.due_time);
+    let client_id = schedule.as_ref().and_then(|schedule| schedule.client_id.clone());
     match refresh::Entity::find_by_id(key.clone()).lock_exclusive().one(&change.tx).await? {
         Some(row) => {
             let generation = row.generation + 1;
@@ -41,7 +41,7 @@ pub(crate) async fn invalidate_tokens(
             row.update(&change.tx).await?;
             token::Entity::delete_by_id(key).exec(&change.tx).await?;
         }
-        None if renewal.is_some() => {
+        None if schedule.is_some() => {
             let row = refresh::ActiveModel {
                 tenant_id: Set(key.0),
                 connection_id: Set(key.1),

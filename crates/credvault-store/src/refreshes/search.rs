@@ -1,7 +1,7 @@
-//! What is due, one tenant after the other, and putting it off.
+//! Finds the refreshes that are due, one tenant after the other, and postpones them.
 //!
-//! The oldest are looked at first. If there are more than can be begun, those of one tenant may be all of them, so some of
-//! each tenant are looked for beside: from tenant to tenant along an index, a few hundred at a time, so that the cost does
+//! The search takes the oldest first. If more are due than can begin, the oldest may all be one tenant's, so it also
+//! takes some of each tenant: it walks an index from tenant to tenant, a few hundred at a time, so that the cost does
 //! not depend on how much is due. The search for the oldest walks past what is left out, so it may meet its time limit
 //! when very much of that is due; then the other search works alone.
 
@@ -33,11 +33,11 @@ pub struct Due {
     pub key: ConnectionKey,
     /// Of which generation the tokens are.
     pub generation: i64,
-    /// With which app they were got.
+    /// The app that the tokens were issued to.
     pub app: AppKey,
 }
 
-/// What a search leaves out: an app, a tenant, or a tenant's with an app.
+/// What a search leaves out: an app, a tenant, or one tenant's connections with one app.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {
     /// The tenant; `None` for all.
@@ -131,7 +131,7 @@ impl Refreshes<'_> {
             Database::Postgres => format!("LEFT JOIN LATERAL (SELECT r.* {of_each}) d ON true"),
             Database::Sqlite => format!("LEFT JOIN refreshes d ON d.rowid IN (SELECT r.rowid {of_each})"),
         };
-        // Each step is one look into the index of tenants with something to be renewed, due or not.
+        // Each step is one look into the index of tenants with something to be refreshed, due or not.
         let sql = format!(
             "WITH RECURSIVE t (tenant_id, number) AS (
                  SELECT (SELECT min(tenant_id) FROM refreshes WHERE due_time IS NOT NULL AND tenant_id > $2), CAST(1 AS bigint)
@@ -179,8 +179,8 @@ impl Refreshes<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Takes what cannot be renewed now from what is due, unless it has changed meanwhile: until its next attempt if there
-    /// is to be one, which is so of what asks for consent and was not refused for good (`asked_again`).
+    /// Postpones a refresh that cannot be made now, unless the row has changed meanwhile: until its next attempt if there
+    /// will be one, as for a connection that requires a consent and was not finally refused (`asked_again`).
     ///
     /// # Errors
     /// The database fails.

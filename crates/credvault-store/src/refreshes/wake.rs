@@ -75,7 +75,7 @@ impl Refreshes<'_> {
             .col_expr(Column::PauseApp, Expr::value(None::<String>))
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::ConnectionId.is_in(ids.iter().copied()))
-            // Since they were found, some may have been renewed, or wait for something else.
+            // Since they were found, some may have been refreshed, or wait for something else.
             .filter(waiting(provider))
             .exec(&change.tx)
             .await?;

@@ -50,19 +50,19 @@ pub struct OAuthApp {
 pub struct UsableApp {
     /// What is not secret.
     pub app: OAuthApp,
-    /// As of which PutOAuthApp it is.
+    /// The app's revision, which changes with every PutOAuthApp.
     pub revision: AppRevision,
     /// Whose it is: the tenant's own or the platform's.
-    pub space: TenantId,
+    pub namespace: TenantId,
     /// The app's secret at the provider.
     pub client_secret: Option<SecretString>,
-    /// The one before, while it is live.
+    /// The previous secret, while it is valid.
     pub previous_client_secret: Option<SecretString>,
     /// Further values that are secret.
     pub secrets: BTreeMap<String, SecretString>,
 }
 
-/// An app as it was stored at one moment: another revision after every PutOAuthApp, and one for there being none.
+/// The revision of an app. Every PutOAuthApp makes a new one; [`AppRevision::NONE`] stands for no app.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct AppRevision(Option<(Uuid, i64)>);
 
@@ -99,7 +99,7 @@ impl Store {
 }
 
 impl Apps<'_> {
-    /// Stores the app of this space at a provider, in place of the one that is there.
+    /// Stores the app of this namespace at a provider, in place of the one that is there.
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
@@ -140,7 +140,7 @@ impl Apps<'_> {
         .await
     }
 
-    /// A page of this space's apps, ordered by provider.
+    /// A page of this namespace's apps, ordered by provider.
     ///
     /// # Errors
     /// The tenant is not served, the page token is wrong, or the database fails.
@@ -159,7 +159,7 @@ impl Apps<'_> {
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
-    /// Removes the app of this space at a provider; `false` if there was none.
+    /// Removes the app of this namespace at a provider; `false` if there was none.
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
@@ -218,9 +218,9 @@ impl Apps<'_> {
         provider: &ProviderId,
     ) -> Result<AppRevision, Error> {
         let platform = TenantId::platform();
-        for space in [key.tenant(), &platform] {
-            let reading = self.store.read_any(space).await?;
-            let key = (space.as_str().to_owned(), provider.as_str().to_owned());
+        for namespace in [key.tenant(), &platform] {
+            let reading = self.store.read_any(namespace).await?;
+            let key = (namespace.as_str().to_owned(), provider.as_str().to_owned());
             if let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? {
                 return Ok(AppRevision(Some((model.id, model.generation))));
             }
@@ -230,16 +230,16 @@ impl Apps<'_> {
 
     async fn usable(&self, tenant: &TenantId, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
         let platform = TenantId::platform();
-        for space in [tenant, &platform] {
-            let reading = self.store.read_any(space).await?;
-            let key = (space.as_str().to_owned(), provider.as_str().to_owned());
+        for namespace in [tenant, &platform] {
+            let reading = self.store.read_any(namespace).await?;
+            let key = (namespace.as_str().to_owned(), provider.as_str().to_owned());
             let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? else { continue };
-            let fields = open(space, &reading.keys, &model)?;
+            let fields = open(namespace, &reading.keys, &model)?;
             let own = |name: &FieldName| !matches!(name.as_str(), SECRET | PREVIOUS);
             let secrets = fields.iter().filter(|(name, _)| own(name));
             return Ok(Some(UsableApp {
                 revision: AppRevision(Some((model.id, model.generation))),
-                space: space.clone(),
+                namespace: namespace.clone(),
                 app: app(model)?,
                 client_secret: fields.get(SECRET).cloned(),
                 previous_client_secret: fields.get(PREVIOUS).cloned(),

@@ -69,11 +69,11 @@ impl Users<'_> {
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
-    /// Removes everything that a user owns, for good, with the events about it that were sent, and tells how many
-    /// connections that were. None of them is served once this returns; what is not removed by `until` then, because it
-    /// is much, upkeep removes. It goes on with that, too, if this fails half-way.
+    /// Permanently removes everything that a user owns, with the sent events about the user, and returns the number of
+    /// removed connections. None of them is served once this returns. Upkeep removes what remains at `until`, and
+    /// continues if this fails half-way.
     ///
-    /// A repetition goes on with what is left of the first request, and touches nothing that was created since.
+    /// A repetition continues the first request, and removes nothing that was created since.
     ///
     /// # Errors
     /// The tenant does not exist, or the database fails.

@@ -9,18 +9,18 @@ use credvault_domain::{
     Action, Clock as _, Config, ConnectionId, EventEndpointId, ProviderId, SecretFields, TenantScope,
 };
 use credvault_store::{
-    ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, Renewal, Selector,
+    ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, RefreshSchedule, Selector,
 };
 
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, credential, owned_by, scope, write};
-use crate::refreshes::{claimed, record, renewed};
+use crate::refreshes::{claimed, record, refreshed};
 
 /// Everything that is opened in this test, with what opens it.
 struct Prepared {
     user: TenantScope,
     plain: ConnectionId,
-    renewing: ConnectionKey,
+    refreshable: ConnectionKey,
     revoked: ConnectionKey,
     endpoint: EventEndpointId,
 }
@@ -37,11 +37,11 @@ impl Prepared {
             store.connections().create(&user, &new, Some(&credential), &write).await.unwrap().into_inner().id
         };
         let plain = create("plain", credential("CANARY plain")).await;
-        let due = Some(Renewal { due_time: None, client_id: None });
-        let id = create("renewing", NewCredential { renewal: due, ..credential("CANARY first") }).await;
+        let due = Some(RefreshSchedule { due_time: None, client_id: None });
+        let id = create("refreshable", NewCredential { schedule: due, ..credential("CANARY first") }).await;
         let fetched = fetch(fixture, &user, id).await.unwrap();
         let claim = claimed(store, &fetched.key(), fetched.generation()).await;
-        let tokens = renewed(&claim, "CANARY token");
+        let tokens = refreshed(&claim, "CANARY token");
         assert!(store.refreshes().store(&claim, &tokens, &record(&claim.key)).await.unwrap());
         let gone = create("gone", credential("CANARY gone")).await;
         let disconnect = write(&user, Action::DisconnectConnection);
@@ -49,7 +49,7 @@ impl Prepared {
         let revoked = store.connection_key(&user, gone.into_inner().id);
         store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
         let (endpoint, _) = put(fixture, &tenant, &new_endpoint(&[])).await.unwrap();
-        Self { user, plain, renewing: fetched.key(), revoked, endpoint }
+        Self { user, plain, refreshable: fetched.key(), revoked, endpoint }
     }
 
     /// Which row of a table is altered: a condition.
@@ -58,7 +58,7 @@ impl Prepared {
         match table {
             "connections" => format!("id = {}", id(self.plain)),
             "credential_versions" => format!("connection_id = {}", id(self.plain)),
-            "tokens" => format!("connection_id = {}", id(self.renewing.connection())),
+            "tokens" => format!("connection_id = {}", id(self.refreshable.connection())),
             "revocations" => format!("connection_id = {}", id(self.revoked.connection())),
             _ => "tenant_id = 'acme'".to_owned(),
         }
@@ -68,7 +68,7 @@ impl Prepared {
     async fn open(&self, fixture: &Fixture, table: &str) -> Result<(), Error> {
         let store = &fixture.store;
         match table {
-            "tokens" => open(fixture, &self.user, self.renewing.connection()).await,
+            "tokens" => open(fixture, &self.user, self.refreshable.connection()).await,
             "revocations" => store.revocations().open(&self.revoked).await.map(drop),
             "oauth_apps" => {
                 let generic = ProviderId::parse("generic").unwrap();

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, credential, write};
 use crate::on_both;
-use crate::refreshes::{claimed, record, renewed, renewing};
+use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 on_both![
     everything_that_a_fetch_depends_on_is_in_the_feed,
@@ -82,9 +82,9 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
     store.tenants().set_state(&scope, TenantState::Suspended, &suspend).await.unwrap().into_inner();
     let resume = write(&scope, Action::ResumeTenant);
     store.tenants().set_state(&scope, TenantState::Active, &resume).await.unwrap().into_inner();
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(store, &key, seen).await;
-    store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&key)).await.unwrap();
+    store.refreshes().store(&ours, &refreshed(&ours, "CANARY"), &record(&key)).await.unwrap();
 
     let (rows, end) = read(fixture, &scope, start, 9).await;
     let connection = ChangeSubject::Connection(key.connection());
@@ -157,13 +157,14 @@ async fn a_position_of_another_database_says_so(fixture: &Fixture) {
 
 async fn a_moved_etag_has_a_moved_update_time(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let before = fixture.store.connections().get(&scope, key.connection()).await.unwrap();
     fixture.clock.advance(Duration::from_secs(60));
     let ours = claimed(&fixture.store, &key, seen).await;
     let granted = vec!["more".to_owned()];
-    let renewed = credvault_store::Renewed { scopes: Some(granted.clone()), ..renewed(&ours, "CANARY") };
-    fixture.store.refreshes().store(&ours, &renewed, &record(&key)).await.unwrap();
+    let refreshed =
+        credvault_store::RefreshedTokens { scopes: Some(granted.clone()), ..refreshed(&ours, "CANARY") };
+    fixture.store.refreshes().store(&ours, &refreshed, &record(&key)).await.unwrap();
     let after = fixture.store.connections().get(&scope, key.connection()).await.unwrap();
     assert_eq!(after.scopes_granted, granted);
     assert_eq!(after.revision, before.revision + 1);

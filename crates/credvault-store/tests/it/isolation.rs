@@ -99,7 +99,7 @@ async fn foreign_ids_answer_as_unknown_ones(fixture: &Fixture) {
         (
             &scope(credvault_domain::TenantId::PLATFORM, None),
             of_tenant,
-            "a tenant's, from the platform's space",
+            "a tenant's, from the platform's namespace",
         ),
     ] {
         let foreign = answers(fixture, scope, id).await;

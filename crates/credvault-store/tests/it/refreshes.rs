@@ -12,8 +12,8 @@ use credvault_domain::{
     TenantScope, Timestamp,
 };
 use credvault_store::{
-    Claim, Claimed, ConnectionKey, GiveUp, NewCredential, RefreshFailure, Renewal, Renewed, RepeatRisk,
-    Selector, Store, Tested,
+    Claim, Claimed, ConnectionKey, GiveUp, NewCredential, RefreshFailure, RefreshSchedule, RefreshedTokens,
+    RepeatRisk, Selector, Store, Tested,
 };
 
 use crate::fixture::{Fixture, by_provider, credential, scope, write};
@@ -103,12 +103,14 @@ async fn error_of(
     connection.error.map(|error| (error.reason, error.code))
 }
 
-/// A connection whose tokens can be renewed, with its key and generation.
-pub async fn renewing(fixture: &Fixture, scope: &TenantScope, account: &str) -> (ConnectionKey, i64) {
+/// A connection whose tokens can be refreshed, with its key and generation.
+pub async fn refreshable(fixture: &Fixture, scope: &TenantScope, account: &str) -> (ConnectionKey, i64) {
     let id = fixture.connection(scope, account).await.id;
     let due_time = Some(fixture.clock.now());
-    let new =
-        NewCredential { renewal: Some(Renewal { due_time, client_id: None }), ..credential("CANARY first") };
+    let new = NewCredential {
+        schedule: Some(RefreshSchedule { due_time, client_id: None }),
+        ..credential("CANARY first")
+    };
     let write = write(scope, Action::PutCredential);
     fixture.store.credentials().put(scope, id, &new, None, &write).await.unwrap().into_inner();
     let selector = Selector::Connection { id, version: None };
@@ -135,10 +137,10 @@ pub async fn claimed(store: &Store, key: &ConnectionKey, seen: i64) -> Claimed {
     panic!("never claimed");
 }
 
-pub fn renewed(claimed: &Claimed, value: &str) -> Renewed {
+pub fn refreshed(claimed: &Claimed, value: &str) -> RefreshedTokens {
     let mut fields = claimed.fields.clone();
     fields.set(FieldName::parse("token").unwrap(), value.to_owned().into());
-    Renewed {
+    RefreshedTokens {
         fields,
         expire_time: None,
         due_time: None,
@@ -156,7 +158,7 @@ fn scope_of(tenant: &str) -> TenantScope {
     scope(tenant, None)
 }
 
-async fn renewing_place(fixture: &Fixture, scope: &TenantScope) -> (ConnectionKey, i64) {
+async fn refreshable_key(fixture: &Fixture, scope: &TenantScope) -> (ConnectionKey, i64) {
     let fetched = fixture.store.credentials().fetch(scope, &by_provider(None, None)).await.unwrap();
     (fetched.key(), fetched.generation())
 }

@@ -125,7 +125,7 @@ pub(crate) struct RefreshFile {
     /// How long the previous refresh token works after a refresh.
     #[serde(default)]
     pub(crate) grace_seconds: u64,
-    /// How long a refresh token works that is not used.
+    /// How long an unused refresh token works.
     #[serde(default)]
     pub(crate) idle_timeout_seconds: Option<u64>,
     /// How long a consent lasts, whatever happens. For the page of providers only.

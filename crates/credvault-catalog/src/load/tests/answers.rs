@@ -57,9 +57,9 @@ fn slack_gives_a_bot_token_and_a_user_token_or_either() {
     assert_eq!(tokens.access_token.expose_secret(), "xoxp-1");
     assert_eq!(tokens.account.as_deref(), Some("U1"));
     assert!(tokens.expires.is_some());
-    let renewed =
+    let refreshed =
         json!({"ok": true, "access_token": "xoxe.xoxp-2", "refresh_token": "xoxe-3", "token_type": "user"});
-    assert_eq!(granted(own, renewed).refresh_token.expect("rotated").expose_secret(), "xoxe-3");
+    assert_eq!(granted(own, refreshed).refresh_token.expect("rotated").expose_secret(), "xoxe-3");
 
     let refused = json!({"ok": false, "error": "invalid_refresh_token"});
     assert_eq!(refusal(own, 200, refused), RefusalKind::InvalidGrant);

@@ -83,7 +83,7 @@ fn a_success_without_tokens_is_an_outage_unless_the_provider_refuses_in_its_own_
 #[test]
 fn a_page_in_place_of_a_refusal_is_an_outage_at_every_provider() {
     for provider in catalog().iter() {
-        for (name, mode) in provider.modes().filter(|(_, mode)| mode.renews()) {
+        for (name, mode) in provider.modes().filter(|(_, mode)| mode.refreshes()) {
             for status in (300..500).filter(|status| *status != 429) {
                 let page = (provider.id.as_str(), name.as_str(), status);
                 assert_eq!(refusal(mode, status, Value::Null), RefusalKind::Outage, "{page:?}");

@@ -1,4 +1,4 @@
-//! What the person does who has come back: carry the answer to the application, or confirm or cancel here. The page can
+//! The steps of a person who is back: carry the result to the application, or confirm or cancel here. The page can
 //! be loaded again, for what the provider sent is kept until the consent is over.
 
 use credvault_broker::{Callback, ConsentError, confirmation_code};

@@ -1,4 +1,4 @@
-//! A consent whose state was shown, in the frame of a call: its beginner's, which the browser continues.
+//! A consent that a browser continues, found by its state. It runs as a call of the service that began it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

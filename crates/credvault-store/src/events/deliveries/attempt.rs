@@ -26,15 +26,15 @@ const PAUSES_SECONDS: [u64; 8] = [5, MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 
 /// How an attempt ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Attempt {
-    /// The endpoint has taken it.
+    /// The endpoint has accepted the event.
     Delivered,
     /// The endpoint has not accepted the event.
     Failed {
         /// Why, in words for the endpoint's owner.
         failure: String,
-        /// How long it wants to be left alone.
+        /// How long the endpoint asks the vault to wait.
         retry_after: Option<Duration>,
-        /// It wants nothing any more, this or other.
+        /// Whether the endpoint answered 410 Gone, so that it gets no further events.
         gone: bool,
     },
 }
@@ -42,7 +42,7 @@ pub enum Attempt {
 impl EventDeliveries<'_> {
     /// Records the result of an attempt and returns the delivery's new state. An attempt that another one has overtaken
     /// changes the endpoint's health only. One that began before the endpoint was changed does not change its health, and
-    /// if its URL was gone, the event is sent again. That an endpoint is gone disables it, which is on record.
+    /// if the earlier URL answered 410 Gone, the event is sent again. That an endpoint is gone disables it, which is on record.
     ///
     /// # Errors
     /// The database fails: the event is sent once more when its lease is over.

@@ -13,10 +13,10 @@ use crate::entity::event_delivery::{Column, Entity};
 use crate::entity::tenant;
 use crate::events::lifetime::DEAD_MEMORY;
 
-/// Why a delivery is dead whose endpoint answered 410 Gone to another.
+/// The failure of a delivery whose endpoint is disabled, because it answered 410 Gone to another delivery.
 const DISABLED: &str = "the endpoint is disabled";
-/// Why one is dead that was never tried.
-const LATE: &str = "the endpoint failed for others until its time was over";
+/// The failure of a delivery that expired before its first attempt.
+const LATE: &str = "the endpoint failed for other events until this one expired";
 
 /// Gives up a piece of what was not delivered in its time, of a tenant that is served, and tells how much that was.
 pub(crate) async fn bury_late(

@@ -19,7 +19,7 @@ use crate::events::lifetime::{DELIVERY_LIFETIME, is_full};
 use crate::{Error, EventTarget, Listed, Page, Recorded, Write};
 
 impl EventDeliveries<'_> {
-    /// A page of what was or is to be sent to this space's endpoints, the newest first.
+    /// A page of what was or is to be sent to this namespace's endpoints, the newest first.
     ///
     /// # Errors
     /// The tenant is not served, the page token is wrong, or the database fails.

@@ -12,7 +12,7 @@ use super::{config, open};
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, beginner, credential, write};
 use crate::on_both;
-use crate::refreshes::{claimed, for_a_week, record, renewing};
+use crate::refreshes::{claimed, for_a_week, record, refreshable};
 
 on_both![
     the_settings_of_a_connection_without_a_credential_are_what_its_first_is_bound_to,
@@ -90,7 +90,7 @@ async fn a_consent_can_be_led_to_another_connection(fixture: &Fixture) {
 
 async fn a_refresh_under_way_can_be_begun_again(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let first = claimed(&fixture.store, &key, seen).await;
     fixture
         .execute("UPDATE refreshes SET state = 'IDLE', process_id = NULL, claim_id = NULL, lease_time = NULL")
@@ -137,7 +137,7 @@ async fn what_is_due_at_a_broken_endpoint_rests_for_an_hour(fixture: &Fixture) {
 
 async fn a_connection_whose_tenants_key_was_altered_shows_that_and_rests_for_an_hour(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let refreshes = fixture.store.refreshes();
     // Once this process could claim, it can again. The connection stays due.
     let ours = claimed(&fixture.store, &key, seen).await;

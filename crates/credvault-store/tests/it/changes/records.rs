@@ -11,7 +11,7 @@ use crate::fixture::{
     Fixture, credential, event, new_connection, open_store, owned_by, permit, repeatable, soon, write,
 };
 use crate::on_both;
-use crate::refreshes::renewing;
+use crate::refreshes::refreshable;
 
 on_both![
     a_request_made_twice_has_one_effect,
@@ -169,7 +169,7 @@ async fn a_settled_revocation_is_on_record_as_the_vaults_own_work(fixture: &Fixt
     let scope = fixture.tenant("acme").await;
     let (revocations, audit) = (fixture.store.revocations(), fixture.store.audit());
     for (account, settled, outcome) in [("a", Revocation::Done, "OK"), ("b", Revocation::Failed, "FAILED")] {
-        let (key, _) = renewing(fixture, &scope, account).await;
+        let (key, _) = refreshable(fixture, &scope, account).await;
         let id = key.connection();
         let disconnect = write(&scope, Action::DisconnectConnection);
         revocations.disconnect(&scope, id, None, true, &disconnect).await.unwrap().into_inner();

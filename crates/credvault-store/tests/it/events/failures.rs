@@ -91,7 +91,7 @@ async fn what_waits_behind_a_failing_endpoint_is_dead_after_a_day_too(fixture: &
     let dead = deliveries(fixture, &acme).await;
     assert!(dead.iter().all(|one| one.state == DeliveryState::Dead && one.due_time.is_none()), "{dead:?}");
     let why: BTreeSet<_> = dead.iter().map(|one| one.failure.as_deref().unwrap()).collect();
-    assert_eq!(why, ["status 500", "the endpoint failed for others until its time was over"].into());
+    assert_eq!(why, ["status 500", "the endpoint failed for other events until this one expired"].into());
     // Its time starts again when the operator retries it.
     let again = write(&acme, Action::RetryEventDelivery);
     fixture.store.event_deliveries().retry(&acme, at, dead[0].event, &again).await.unwrap().into_inner();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{deliveries, endpoint, told};
 use crate::fixture::{Fixture, credential, new_connection, scope, write};
 use crate::on_both;
-use crate::refreshes::{claimed, record, renewed, renewing, unknown};
+use crate::refreshes::{claimed, record, refreshable, refreshed, unknown};
 
 on_both![
     an_event_is_written_with_its_change_or_not_at_all,
@@ -79,14 +79,14 @@ async fn every_way_a_connection_can_go_is_told_once(fixture: &Fixture) {
         ],
     )
     .await;
-    let (key, seen) = renewing(fixture, &acme, "a").await;
+    let (key, seen) = refreshable(fixture, &acme, "a").await;
     let refreshes = fixture.store.refreshes();
     let ours = claimed(&fixture.store, &key, seen).await;
     refreshes.fail(&ours, &unknown(fixture.clock.now()), &record(&key)).await.unwrap();
     let again = claimed(&fixture.store, &key, seen).await;
-    refreshes.store(&again, &renewed(&again, "CANARY"), &record(&key)).await.unwrap();
+    refreshes.store(&again, &refreshed(&again, "CANARY"), &record(&key)).await.unwrap();
     let fine = claimed(&fixture.store, &key, seen + 1).await;
-    refreshes.store(&fine, &renewed(&fine, "CANARY"), &record(&key)).await.unwrap();
+    refreshes.store(&fine, &refreshed(&fine, "CANARY"), &record(&key)).await.unwrap();
     let dead = claimed(&fixture.store, &key, seen + 2).await;
     refreshes.fail(&dead, &RefreshFailure::Dead { code: None }, &record(&key)).await.unwrap();
     fixture.put(&acme, key.connection(), "CANARY").await;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, beginner, credential, event, new_connection, permit, repeatable, write};
-use crate::refreshes::{claimed, record, renewed, renewing};
+use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 /// Two tenants with a row in every table.
 async fn fixture_with_rows() -> Fixture {
@@ -42,9 +42,9 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, C
         .await
         .unwrap()
         .into_inner();
-    let (key, seen) = renewing(fixture, scope, "c").await;
+    let (key, seen) = refreshable(fixture, scope, "c").await;
     let ours = claimed(&fixture.store, &key, seen).await;
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY"), &record(&key)).await.unwrap();
+    fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY"), &record(&key)).await.unwrap();
     (id, key)
 }
 
@@ -85,7 +85,7 @@ async fn consent(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) {
 }
 
 async fn revocation(fixture: &Fixture, scope: &TenantScope) {
-    let (gone, _) = renewing(fixture, scope, "d").await;
+    let (gone, _) = refreshable(fixture, scope, "d").await;
     let disconnect = write(scope, Action::DisconnectConnection);
     let revocations = fixture.store.revocations();
     revocations.disconnect(scope, gone.connection(), None, true, &disconnect).await.unwrap().into_inner();

@@ -6,7 +6,7 @@ use credvault_domain::{Action, Clock as _, ConnectionState, Timestamp};
 use credvault_store::{Claim, Pause, RefreshFailure, RepeatRisk};
 use secrecy::ExposeSecret as _;
 
-use super::{claimed, due, for_a_week, look, record, renewed, renewing, test_works, unknown};
+use super::{claimed, due, for_a_week, look, record, refreshable, refreshed, test_works, unknown};
 use crate::fixture::{Fixture, open_store, write};
 use crate::on_both;
 
@@ -21,7 +21,7 @@ on_both![
 
 async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(&fixture.store, &key, seen).await;
     assert_eq!(ours.fields.get("token").unwrap().expose_secret(), "CANARY first");
     for _ in 0..20 {
@@ -34,7 +34,7 @@ async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
         fixture
             .store
             .refreshes()
-            .store(&ours, &renewed(&ours, "CANARY second"), &record(&key))
+            .store(&ours, &refreshed(&ours, "CANARY second"), &record(&key))
             .await
             .unwrap()
     );
@@ -48,7 +48,7 @@ async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
         !fixture
             .store
             .refreshes()
-            .store(&ours, &renewed(&ours, "CANARY third"), &record(&key))
+            .store(&ours, &refreshed(&ours, "CANARY third"), &record(&key))
             .await
             .unwrap()
     );
@@ -59,14 +59,14 @@ async fn one_of_many_claims_and_what_it_stores_is_served(fixture: &Fixture) {
 
 async fn a_credential_that_was_replaced_meanwhile_is_not_overwritten(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.put(&scope, key.connection(), "CANARY fresh consent").await;
     assert!(
         !fixture
             .store
             .refreshes()
-            .store(&ours, &renewed(&ours, "CANARY stale"), &record(&key))
+            .store(&ours, &refreshed(&ours, "CANARY stale"), &record(&key))
             .await
             .unwrap()
     );
@@ -92,7 +92,7 @@ async fn while_the_provider_may_be_working_no_caller_and_no_test_sends_the_token
         ("d", Pause::Crowded, false),
     ] {
         let scope = fixture.tenant(account).await;
-        let (key, seen) = renewing(fixture, &scope, account).await;
+        let (key, seen) = refreshable(fixture, &scope, account).await;
         let refreshes = fixture.store.refreshes();
         let ours = claimed(&fixture.store, &key, seen).await;
         if pause == Pause::AtWork {
@@ -128,7 +128,7 @@ async fn while_the_provider_may_be_working_no_caller_and_no_test_sends_the_token
 
 async fn an_attempt_that_was_not_sent_uses_nothing_up(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let retry_time = fixture.clock.now();
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.store.refreshes().fail(&ours, &unknown(retry_time), &record(&key)).await.unwrap();
@@ -144,7 +144,7 @@ async fn an_attempt_that_was_not_sent_uses_nothing_up(fixture: &Fixture) {
 
 async fn a_claim_that_an_error_left_behind_does_not_stay(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     drop(claimed(&fixture.store, &key, seen).await);
     let again = claimed(&fixture.store, &key, seen).await;
     assert!(again.uncertain, "what was sent under it may have worked");
@@ -152,9 +152,9 @@ async fn a_claim_that_an_error_left_behind_does_not_stay(fixture: &Fixture) {
 
 async fn a_destroyed_version_leaves_no_tokens_behind(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(&fixture.store, &key, seen).await;
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY second"), &record(&key)).await.unwrap();
+    fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY second"), &record(&key)).await.unwrap();
     let destroy = write(&scope, Action::DestroyCredentialVersion);
     fixture.store.credentials().destroy(&scope, key.connection(), 1, &destroy).await.unwrap().into_inner();
     assert_eq!(fixture.text("SELECT CAST(count(*) AS TEXT) AS v FROM tokens").await, "0");
@@ -168,7 +168,7 @@ async fn a_destroyed_version_leaves_no_tokens_behind(fixture: &Fixture) {
 async fn a_claim_is_taken_over_from_a_process_that_is_gone_and_from_no_other() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(&fixture, &scope, "a").await;
+    let (key, seen) = refreshable(&fixture, &scope, "a").await;
     let other = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
     let theirs = claimed(&other, &key, seen).await;
     // Its lease is over, and it lives: slow is not gone.

@@ -6,7 +6,8 @@ use credvault_domain::{Clock as _, Timestamp};
 use credvault_store::{Claim, Error, Pause, RefreshFailure, RepeatRisk, Tested};
 
 use super::{
-    ago, claimed, due, error_of, for_a_week, look, record, refused, renewed, renewing, test_works, tested,
+    ago, claimed, due, error_of, for_a_week, look, record, refreshable, refreshed, refused, test_works,
+    tested,
 };
 use crate::fixture::Fixture;
 use crate::on_both;
@@ -23,7 +24,7 @@ on_both![
 
 async fn a_refusal_without_a_known_reason_shows_after_the_token_and_some_tries(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let refused = RefreshFailure::Refused {
         retry_time: Timestamp::from_micros(0),
         code: Some("invalid_request".into()),
@@ -45,13 +46,13 @@ async fn a_refusal_without_a_known_reason_shows_after_the_token_and_some_tries(f
     let Claim::Ours(ours) = look(fixture, &key, seen, for_a_week(RepeatRisk::Consent)).await else {
         panic!()
     };
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
+    fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
     assert_eq!(error_of(fixture, &scope, &key).await, None);
 }
 
 async fn refusals_are_counted_and_outages_are_none(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let outage =
         RefreshFailure::Temporary { retry_time: Timestamp::from_micros(0), pause: Pause::Unavailable };
     for (attempt, failure) in
@@ -71,7 +72,7 @@ async fn what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time
     fixture: &Fixture,
 ) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let refreshes = fixture.store.refreshes();
     let retry_time = fixture.clock.now().after(Duration::from_secs(60));
     for retry_time in [Timestamp::from_micros(0), Timestamp::from_micros(0), retry_time] {
@@ -90,7 +91,7 @@ async fn what_asks_for_consent_and_is_asked_again_is_not_forgotten_when_its_time
 
 async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let week = for_a_week(RepeatRisk::Nothing);
     for _ in 0..3 {
         let ours = claimed(&fixture.store, &key, seen).await;
@@ -106,13 +107,13 @@ async fn a_test_that_works_has_what_was_given_up_looked_into_again(fixture: &Fix
     assert_eq!(error_of(fixture, &scope, &key).await, Some(("PROVIDER_UNAVAILABLE".into(), None)));
     assert_eq!(due(fixture).await, [(key.clone(), seen)]);
     let Claim::Ours(ours) = look(fixture, &key, seen, week).await else { panic!("given up without asking") };
-    fixture.store.refreshes().store(&ours, &renewed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
+    fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY alive"), &record(&key)).await.unwrap();
     assert_eq!(error_of(fixture, &scope, &key).await, None);
 }
 
 async fn a_refused_test_has_no_code_and_the_error_keeps_its_time(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     for _ in 0..3 {
         let ours = claimed(&fixture.store, &key, seen).await;
         fixture.store.refreshes().fail(&ours, &refused(), &record(&key)).await.unwrap();
@@ -128,9 +129,9 @@ async fn a_refused_test_has_no_code_and_the_error_keeps_its_time(fixture: &Fixtu
 
 async fn tokens_that_can_never_be_stored_are_no_trouble_of_the_databases(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(&fixture.store, &key, seen).await;
-    let huge = renewed(&ours, &"x".repeat(200 * 1024));
+    let huge = refreshed(&ours, &"x".repeat(200 * 1024));
     let error = fixture.store.refreshes().store(&ours, &huge, &record(&key)).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge), "{error:?}");
     assert!(!error.is_transient(), "{error:?}");
@@ -138,7 +139,7 @@ async fn tokens_that_can_never_be_stored_are_no_trouble_of_the_databases(fixture
 
 async fn without_a_refresh_token_consent_is_asked_for_at_the_end(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.store.refreshes().fail(&ours, &RefreshFailure::Nothing, &record(&key)).await.unwrap();
     let shown = Some(("REAUTHORIZATION_REQUIRED".into(), None));

@@ -6,7 +6,7 @@ use credvault_domain::{Clock as _, ProviderId, TenantId};
 use credvault_store::{AppFault, AppKey, AppRevision, Claim, LeftOut, Pause, RefreshFailure, RepeatRisk};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
-use super::{claimed, due, for_a_week, record, renewing, renewing_place, scope_of};
+use super::{claimed, due, for_a_week, record, refreshable, refreshable_key, scope_of};
 use crate::fixture::{Fixture, open_store};
 use crate::on_both;
 
@@ -45,7 +45,7 @@ async fn all_replicas_spend_one_budget(fixture: &Fixture) {
 
 async fn what_is_not_asked_does_not_crowd_out_the_rest(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (first, _) = renewing(fixture, &scope, "first").await;
+    let (first, _) = refreshable(fixture, &scope, "first").await;
     let known = fixture.store.refreshes().due(10, &[], None).await.unwrap().due;
     assert_eq!(known[0].key, first);
     let acme = Some(scope.tenant().clone());
@@ -73,7 +73,7 @@ async fn what_is_not_asked_does_not_crowd_out_the_rest(fixture: &Fixture) {
 
 async fn a_thousand_due_of_one_tenant_hide_none_of_another(fixture: &Fixture) {
     let hostile = fixture.tenant("hostile").await;
-    let (first, _) = renewing(fixture, &hostile, "first").await;
+    let (first, _) = refreshable(fixture, &hostile, "first").await;
     // As if it had a thousand of them, all due before the others'.
     let random = if fixture.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
     let columns = "owner_user, provider, auth_mode, state, enabled, config, labels, hints, revision, create_time, update_time";
@@ -89,7 +89,7 @@ async fn a_thousand_due_of_one_tenant_hide_none_of_another(fixture: &Fixture) {
     let mut others = Vec::new();
     for name in ["a", "m", "z"] {
         let scope = fixture.tenant(name).await;
-        others.push(renewing(fixture, &scope, "one").await.0);
+        others.push(refreshable(fixture, &scope, "one").await.0);
     }
     let found = fixture.store.refreshes().due(100, &[], None).await.unwrap();
     assert!(!found.all);
@@ -114,7 +114,7 @@ async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture
         [(&scope, app), (&scope, Pause::Throttled), (&other, app), (&other, Pause::Unavailable)]
     {
         let (key, seen) =
-            renewing(fixture, scope, &format!("{pause:?}").chars().take(9).collect::<String>()).await;
+            refreshable(fixture, scope, &format!("{pause:?}").chars().take(9).collect::<String>()).await;
         let ours = claimed(&fixture.store, &key, seen).await;
         let failure = RefreshFailure::Temporary { retry_time, pause };
         fixture.store.refreshes().fail(&ours, &failure, &record(&key)).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_stored_app_wakes_what_waits_for_it_and_nothing_else(fixture: &Fixture
 
 async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     assert_eq!(due(fixture).await, [(key.clone(), seen)]);
     let ours = claimed(&fixture.store, &key, seen).await;
     assert_eq!(due(fixture).await, [], "another process has the claim");
@@ -159,7 +159,7 @@ async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
         .await
         .unwrap();
     let claim = |forced| async move {
-        let (key, seen) = renewing_place(fixture, &scope_of("acme")).await;
+        let (key, seen) = refreshable_key(fixture, &scope_of("acme")).await;
         fixture.store.refreshes().claim(&key, seen, for_a_week(RepeatRisk::Consent), forced).await.unwrap()
     };
     assert!(
@@ -168,21 +168,21 @@ async fn what_is_due_is_found_and_a_failure_waits(fixture: &Fixture) {
     assert!(matches!(claim(true).await, Claim::Ours(_)), "a forced refresh is let through");
 }
 
-/// What waits for an app is found without a lock, and may have been renewed before it is woken.
+/// What waits for an app is found without a lock, and may have been refreshed before it is woken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_renewed_meanwhile_is_not_woken_by_a_stored_app() {
     let fixture = Fixture::postgres().await;
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(&fixture, &scope, "a").await;
+    let (key, seen) = refreshable(&fixture, &scope, "a").await;
     let retry_time = fixture.clock.now().after(Duration::from_secs(3600));
     let ours = claimed(&fixture.store, &key, seen).await;
     let pause = Pause::App { fault: AppFault::Refused, revision: AppRevision::NONE };
     let failure = RefreshFailure::Temporary { retry_time, pause };
     fixture.store.refreshes().fail(&ours, &failure, &record(&key)).await.unwrap();
     let other = fixture.admin_connection().await;
-    let renewing = other.begin().await.unwrap();
-    let renewed = "UPDATE refreshes SET pause = NULL, pause_app = NULL, retry_time = NULL, due_time = NULL";
-    renewing.execute_unprepared(renewed).await.unwrap();
+    let refreshable = other.begin().await.unwrap();
+    let refreshed = "UPDATE refreshes SET pause = NULL, pause_app = NULL, retry_time = NULL, due_time = NULL";
+    refreshable.execute_unprepared(refreshed).await.unwrap();
     let store = fixture.store.clone();
     let tenant = scope.tenant().clone();
     let waking = tokio::spawn(async move {
@@ -194,7 +194,7 @@ async fn what_was_renewed_meanwhile_is_not_woken_by_a_stored_app() {
     while fixture.text(waiting).await == "0" {
         assert!(!waking.is_finished(), "it does not wait for the row");
     }
-    renewing.commit().await.unwrap();
+    refreshable.commit().await.unwrap();
     waking.await.unwrap().unwrap();
     assert_eq!(due(&fixture).await, []);
 }

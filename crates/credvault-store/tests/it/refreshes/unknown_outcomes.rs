@@ -6,7 +6,8 @@ use credvault_domain::{Clock as _, ConnectionState, Timestamp};
 use credvault_store::{Claim, Pause, RefreshFailure, RepeatRisk};
 
 use super::{
-    ago, claimed, error_of, for_a_week, giving_up_after, look, record, refused, renewed, renewing, unknown,
+    ago, claimed, error_of, for_a_week, giving_up_after, look, record, refreshable, refreshed, refused,
+    unknown,
 };
 use crate::fixture::Fixture;
 use crate::on_both;
@@ -23,7 +24,7 @@ on_both![
 async fn an_unknown_outcome_shows_and_is_looked_into_until_the_provider_has_spoken(fixture: &Fixture) {
     for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
         let scope = fixture.tenant(account).await;
-        let (key, seen) = renewing(fixture, &scope, account).await;
+        let (key, seen) = refreshable(fixture, &scope, account).await;
         let lost = unknown(Timestamp::from_micros(0));
         let mut ours = claimed(&fixture.store, &key, seen).await;
         assert!(!ours.uncertain);
@@ -40,7 +41,7 @@ async fn an_unknown_outcome_shows_and_is_looked_into_until_the_provider_has_spok
             fixture
                 .store
                 .refreshes()
-                .store(&ours, &renewed(&ours, "CANARY alive"), &record(&key))
+                .store(&ours, &refreshed(&ours, "CANARY alive"), &record(&key))
                 .await
                 .unwrap()
         );
@@ -53,7 +54,7 @@ async fn one_repeat_is_sent_where_more_may_cost_other_consents_and_a_forced_one_
     fixture: &Fixture,
 ) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let lost = unknown(Timestamp::from_micros(0));
     let careful = for_a_week(RepeatRisk::OtherConsents);
     let ours = claimed(&fixture.store, &key, seen).await;
@@ -82,7 +83,7 @@ async fn what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_n
     let lost = unknown(Timestamp::from_micros(0));
     for (account, risk) in [("a", RepeatRisk::Nothing), ("b", RepeatRisk::Consent)] {
         let scope = fixture.tenant(account).await;
-        let (key, seen) = renewing(fixture, &scope, account).await;
+        let (key, seen) = refreshable(fixture, &scope, account).await;
         let ours = claimed(&fixture.store, &key, seen).await;
         fixture.store.refreshes().fail(&ours, &lost, &record(&key)).await.unwrap();
         let over = look(fixture, &key, seen, giving_up_after(Duration::ZERO, risk)).await;
@@ -104,7 +105,7 @@ async fn what_was_silent_for_too_long_asks_for_consent_where_tokens_rotate_and_n
 
 async fn time_without_a_request_is_no_silence_of_the_provider(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let week = for_a_week(RepeatRisk::Consent);
     let refreshes = fixture.store.refreshes();
     let ours = claimed(&fixture.store, &key, seen).await;
@@ -133,7 +134,7 @@ async fn an_outage_after_a_refusal_is_no_silence_either(fixture: &Fixture) {
     let unsettled =
         async || fixture.text("SELECT coalesce(CAST(unsettled_time AS TEXT), '') AS v FROM refreshes").await;
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let refreshes = fixture.store.refreshes();
     let hour = Duration::from_secs(3600);
     let outage =
@@ -157,7 +158,7 @@ async fn an_outage_after_a_refusal_is_no_silence_either(fixture: &Fixture) {
 
 async fn a_provider_with_grace_is_asked_until_it_answers(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = renewing(fixture, &scope, "a").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
     let lost = unknown(fixture.clock.now());
     let mut ours = claimed(&fixture.store, &key, seen).await;
     for _ in 0..3 {
@@ -173,7 +174,7 @@ async fn a_provider_with_grace_is_asked_until_it_answers(fixture: &Fixture) {
         fixture
             .store
             .refreshes()
-            .store(&ours, &renewed(&ours, "CANARY second"), &record(&key))
+            .store(&ours, &refreshed(&ours, "CANARY second"), &record(&key))
             .await
             .unwrap()
     );
