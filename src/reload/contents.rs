@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use credvault_crypto::read_private;
 use credvault_domain::TrustDomain;
 use credvault_identity::{IssuerSettings, KeySource, PolicyFile};
 use rustls::pki_types::CertificateDer;
 
-use crate::files::read_private;
 use crate::grpc::certificates;
 use crate::settings::{self, Settings};
 
@@ -44,7 +44,7 @@ impl FileContents {
         };
         Self {
             chain: read(&settings.server.certificate),
-            key: read_named(&settings.server.key, read_private),
+            key: read_named(&settings.server.key, |path| Ok(read_private(path)?.to_vec())),
             bundles: bundles(&settings.identity),
             policies: policy_files(&settings.identity),
             keys: settings.identity.issuers.iter().filter_map(key_file).collect(),

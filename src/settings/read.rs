@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, Map, Source as _, Value, ValueKind};
+use credvault_crypto::read_private;
 use credvault_domain::{is_key, rule_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,8 +82,9 @@ fn read_secret_files(
             problems.refuse(key, format!("{name} and {name}_FILE are both set; keep one of them"));
             continue;
         }
-        let text = crate::files::read_private(&path).map_err(|error| error.to_string());
-        let text = text.and_then(|text| String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned()));
+        let text = read_private(&path).map_err(|error| error.to_string());
+        let text =
+            text.and_then(|text| String::from_utf8(text.to_vec()).map_err(|_| "it is not UTF-8".to_owned()));
         let failed = |error| format!("{name}_FILE names {}, which cannot be read: {error}", path.display());
         if let Some(text) = problems.take(key, text.map_err(failed)) {
             variables.insert(name, text.trim_end_matches(['\r', '\n']).to_owned());
