@@ -79,17 +79,17 @@ async fn a_second_process_on_a_sqlite_file_is_refused_until_the_first_has_ended(
 async fn files_that_all_may_read_are_refused_by_name() {
     let vault = VaultBuilder::sqlite().prepare().await;
     let folder = vault.folder.path();
-    vault.write("passphrase", "CANARY correct horse battery");
+    vault.write("migrate_url", "postgres://admin:CANARY@localhost/vault");
     let with_mode = |name: &str, mode| {
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
     };
     let serve = || {
         let mut command = Process::command();
         command.current_dir(folder).args(["serve", "--config", "credvault.toml"]);
-        command.env("CREDVAULT__STORE__MIGRATE_URL_FILE", folder.join("passphrase"));
+        command.env("CREDVAULT__STORE__MIGRATE_URL_FILE", folder.join("migrate_url"));
         text(&command.output().unwrap())
     };
-    for name in ["root.key", "server.key", "vault.db", "passphrase"] {
+    for name in ["root.key", "server.key", "vault.db", "migrate_url"] {
         for mode in [0o604, 0o644, 0o606] {
             with_mode(name, mode);
             let (code, refused) = serve();
