@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
-use credvault_identity::{Identity, Issuer, KeySource, Policies};
+use credvault_identity::{Identity, Policies};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use contents::FileContents;
@@ -105,15 +105,8 @@ impl Reloader {
             identity.replace_policies(Policies::parse(&parsable(files)).map_err(|error| error.to_string())?);
             Ok(())
         });
-        again |= keys.check(now.keys.into_iter().collect(), |documents| {
-            let from_file = |issuer: &&Issuer| matches!(issuer.settings().keys, KeySource::File(_));
-            for (issuer, document) in identity.issuers().iter().filter(from_file).zip(documents) {
-                issuer
-                    .use_document(document)
-                    .map_err(|error| format!("{}: {error}", issuer.settings().name))?;
-            }
-            Ok(())
-        });
+        again |= keys
+            .check(now.keys.into_iter().collect(), |documents| identity.issuers().use_documents(documents));
         // The key in use stays in use: another key opens nothing, and the next start would refuse it.
         let root = &settings.root_key;
         if let RootKeySource::File(path) = root {
