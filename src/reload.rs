@@ -11,8 +11,8 @@ use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_identity::{Identity, Policies};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use contents::FileContents;
-use contents::{Bundles, ServerFiles, parsable};
+use contents::{Bundles, ServerFiles, in_one_text};
+pub(crate) use contents::{FileContents, Read, parsable};
 
 use crate::grpc::Tls;
 use crate::settings::Settings;
@@ -85,8 +85,8 @@ impl Reloader {
             identity,
             tls,
             server: Part::new("certificate", in_use.server()),
-            bundles: Part::new("bundles", in_use.bundles),
-            policies: Part::new("policies", in_use.policies),
+            bundles: Part::new("bundles", in_one_text(in_use.bundles)),
+            policies: Part::new("policies", in_one_text(in_use.policies)),
             keys: Part::new("issuer keys", in_use.keys.into_iter().collect()),
             root_id,
             root_key: Part::new("root key", Ok(root_id)),
@@ -98,10 +98,10 @@ impl Reloader {
         let Self { settings, identity, tls, server, bundles, policies, keys, root_id, root_key } = self;
         let now = FileContents::read(settings);
         let mut again = server.check(now.server(), |files| tls.replace(&files.chain, &files.key));
-        again |= bundles.check(now.bundles, |bundles| {
+        again |= bundles.check(in_one_text(now.bundles), |bundles| {
             identity.trust().replace(bundles).map_err(|error| error.to_string())
         });
-        again |= policies.check(now.policies, |files| {
+        again |= policies.check(in_one_text(now.policies), |files| {
             identity.replace_policies(Policies::parse(&parsable(files)).map_err(|error| error.to_string())?);
             Ok(())
         });

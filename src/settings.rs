@@ -81,9 +81,10 @@ impl RawSettings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// All problems: what could not be read, what is missing, and every value that breaks a rule.
+    /// All problems: what could not be read, what is missing, and every value that breaks a rule. If the file cannot be
+    /// read, only what could not be read.
     pub fn check(&self) -> Result<Settings, SettingsError> {
-        let (settings, problems) = self.inspect();
+        let (settings, problems) = self.inspect()?;
         problems.into_result().map(|()| settings)
     }
 
@@ -92,6 +93,7 @@ impl RawSettings {
     /// # Errors
     /// All problems of that section, and what could not be read.
     pub fn check_store(&self) -> Result<Store, SettingsError> {
+        self.check_file()?;
         let mut problems = self.problems.clone();
         let store = self.store.check(&mut problems);
         problems.into_result().map(|()| store)
@@ -99,7 +101,11 @@ impl RawSettings {
 
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
     /// problems can be looked for, and nothing else.
-    pub(crate) fn inspect(&self) -> (Settings, Problems) {
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
+        self.check_file()?;
         let mut problems = self.problems.clone();
         let settings = Settings {
             server: self.server.check(&mut problems),
@@ -113,8 +119,12 @@ impl RawSettings {
             telemetry: self.telemetry.check(&mut problems),
             origins: self.problems.origins().clone(),
         };
-        // Without the file, each setting in it seems to be missing.
-        if self.problems.lack_the_file() { (settings, self.problems.clone()) } else { (settings, problems) }
+        Ok((settings, problems))
+    }
+
+    /// Refuses a file that cannot be read: without it, each setting in it seems to be missing.
+    fn check_file(&self) -> Result<(), SettingsError> {
+        if self.problems.lack_the_file() { self.check_reading() } else { Ok(()) }
     }
 }
 

@@ -108,11 +108,14 @@ impl IdentitySection {
         }
         let mut trust_domains = BTreeMap::new();
         for (domain, path) in &self.trust_domains {
-            // A text that is no trust domain may be anything, so it is not repeated.
-            let domain =
-                TrustDomain::parse(domain).map_err(|rule| format!("the name of a trust domain {rule}"));
-            if let Some(domain) = problems.take("identity.trust_domains", domain) {
-                trust_domains.insert(domain, path.clone());
+            match TrustDomain::parse(domain) {
+                Ok(domain) => drop(trust_domains.insert(domain, path.clone())),
+                // A text that is no trust domain may be anything, so it is not repeated.
+                Err(rule) => problems.refuse_as(
+                    &format!("identity.trust_domains.{domain}"),
+                    "identity.trust_domains",
+                    rule.to_string(),
+                ),
             }
         }
         let issuers = self.issuers.iter().enumerate();
