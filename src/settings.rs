@@ -41,6 +41,8 @@ pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use limits::{Limits, LimitsSection};
 pub use origin::Origin;
 use origin::Origins;
+#[cfg(feature = "dev")]
+pub(crate) use origin::first_variable_of;
 pub(crate) use problem::Problems;
 pub use problem::{Problem, SettingsError};
 pub use public::{Public, PublicSection};

@@ -16,7 +16,8 @@ fn read(name: &str, file: &str, variables: &[(&str, &str)], overrides: &[(&str, 
     let own = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
     };
-    RawSettings::read(Some(&path), own(variables), &own(overrides))
+    let variables = own(variables).into_iter().map(|(name, value)| (name.into(), value.into()));
+    RawSettings::read(Some(&path), variables, &own(overrides))
 }
 
 fn load(
