@@ -2,12 +2,12 @@
 //!
 //! [`RawSettings`] is what was given, one section a file, with the origin of each value. [`RawSettings::check`] turns it
 //! into [`Settings`], which the program works with: every number within its bounds, every duration a duration, every URL
-//! parsed. Nothing behind it changes a value silently; a value that breaks a rule is a [`Problem`] that names the key, and
-//! all problems are reported at once. An unknown key is a problem, too.
+//! parsed. Nothing changes a value silently, neither here nor behind it; a value that breaks a rule is a [`Problem`] that
+//! names the key, and all problems are reported at once. An unknown key is a problem, too.
 //!
-//! The file is TOML or YAML. Every single value can be given in the environment as `CREDVAULT__SECTION__KEY` (tables and
-//! lists, `identity.trust_domains`, `.policies` and `.issuers`, in the file only); secrets ([`SECRETS`]) also as the path of
-//! a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the configuration file's folder, or else
+//! The file is TOML or YAML. Every single value can be given in the environment as `CREDVAULT__SECTION__KEY`, lists in the
+//! file or item by item with flags; secrets ([`SECRETS`]) also as the path of a file that holds them,
+//! `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the configuration file's folder, or else
 //! at the working directory.
 
 mod server;
@@ -24,6 +24,7 @@ mod public;
 mod telemetry;
 
 mod file;
+mod form;
 mod origin;
 mod problem;
 mod raw;

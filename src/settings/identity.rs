@@ -120,7 +120,24 @@ impl IdentitySection {
         }
         let issuers = self.issuers.iter().enumerate();
         let issuers = issuers.map(|(index, issuer)| issuer.check(index, problems)).collect();
+        self.refuse_repetitions(problems);
         Identity { trust_domains, policies: self.policies.clone(), issuers }
+    }
+
+    /// A token finds its issuer by the `iss` claim, so the second of two with the same claim would never be asked. Messages
+    /// and metrics could not tell two with the same name apart.
+    fn refuse_repetitions(&self, problems: &mut Problems) {
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            let before = || self.issuers.iter().take(index);
+            for (key, same) in [
+                ("name", before().position(|other| other.name == issuer.name)),
+                ("issuer", before().position(|other| other.issuer == issuer.issuer)),
+            ] {
+                let Some(first) = same else { continue };
+                let rule = format!("must not be that of identity.issuers[{first}], too: give each its own");
+                problems.refuse(&format!("identity.issuers[{index}].{key}"), rule);
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::file::ConfigFile;
+use super::form;
 use super::identity::{IdentitySection, IssuerSection};
 use super::origin::{Origins, VARIABLES, key_of};
 use super::problem::Problems;
@@ -184,13 +185,22 @@ fn section<S: Serialize + DeserializeOwned + Default>(
         problems.refuse(name, "must be a table of settings");
         return S::default();
     };
-    let names = names_of(&S::default());
+    let defaults = serde_json::to_value(S::default()).unwrap_or_default();
+    let names = names_of(&defaults);
     let table =
         |values: Map<String, Value>| Value::new(None, ValueKind::Table(values)).try_deserialize::<S>();
     let mut sound = Map::new();
     for (key, value) in sorted(given) {
         if !names.contains(&key) {
             refuse_unknown(name, &key, &names, problems);
+            continue;
+        }
+        // What may be left out is left out where it is empty.
+        if form::is_empty(&value.kind) && defaults.get(&key).is_some_and(serde_json::Value::is_null) {
+            continue;
+        }
+        if let Err(rule) = form::check::<S>(&key, &value.kind) {
+            problems.refuse(&format!("{name}.{key}"), rule);
             continue;
         }
         match table(Map::from_iter([(key.clone(), value.clone())])) {

@@ -1,7 +1,10 @@
-//! What configuration accepts, which source wins, and what is reported. `messages` holds messages against values.
+//! What configuration accepts, which source wins, and what is reported. `values` holds values against the forms and rules
+//! of their keys, `messages` messages against values.
 
 mod messages;
+mod values;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use secrecy::ExposeSecret as _;
