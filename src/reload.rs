@@ -119,9 +119,9 @@ impl Reloader {
         again
     }
 
-    /// Looks at the files every `interval`, and at once on SIGHUP. What has changed is used if a second look, a moment later,
-    /// finds the same.
-    pub(crate) async fn run(mut self, interval: Duration, stop: CancellationToken) {
+    /// Looks at the files every `interval`, and at once on SIGHUP, until `end`. What has changed is used if a second look, a
+    /// moment later, finds the same.
+    pub(crate) async fn run(mut self, interval: Duration, end: CancellationToken) {
         let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(error) => return tracing::error!(%error, "changed files will not be noticed"),
@@ -131,7 +131,7 @@ impl Reloader {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = hangup.recv() => {}
-                () = stop.cancelled() => return,
+                () = end.cancelled() => return,
             }
             // Files are read in a thread that may block.
             let checked = tokio::task::spawn_blocking(move || {

@@ -150,7 +150,7 @@ impl Gate {
         self.refuse(event, refusal, trace).await
     }
 
-    /// Says who calls, and refuses whom no policy permits the action at all.
+    /// Identifies the caller. Refuses a service to which no policy permits the action.
     async fn admit(
         &self,
         peer: &Peer,
