@@ -41,7 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for message in &redacted {
         builder = builder.skip_debug([format!(".{}", message.full_name())]);
     }
-    builder.compile_fds(compiler.file_descriptor_set())?;
+    // The codec tells requests and responses apart by their names.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    builder.compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }
 

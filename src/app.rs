@@ -61,7 +61,8 @@ impl Instance {
     /// Starts to serve.
     ///
     /// # Errors
-    /// A file, an address or the database cannot be used. Nothing was written to the database then.
+    /// A file, an address or the database cannot be used. The database is as it was, but for a new one, which may have its
+    /// first rows: the root key's check value and the platform's own space.
     pub async fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -71,15 +72,16 @@ impl Instance {
         let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
-        let shared = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
-        let clock: Arc<dyn Clock> = Arc::clone(&shared) as _;
+        let shared_clock = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
+        let clock: Arc<dyn Clock> = Arc::clone(&shared_clock) as _;
         let database = settings.store.database.clone();
         let store =
             Store::open(database, &settings.root_key, Arc::clone(&clock), Arc::clone(&random)).await?;
-        let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared);
+        let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock);
         // It compares the clocks before the first call is judged by one of them.
         health_check.check().await;
         if !files.are_current(&settings) {
+            store.close().await;
             return Err(StartError::Changing);
         }
         let (in_use, root_id) = (Arc::clone(&settings), store.root_id());

@@ -19,5 +19,5 @@ pub(crate) use arrival::{Arrived, MAX_REQUEST};
 pub(crate) use gate::Gate;
 pub(crate) use listener::Server;
 pub(crate) use routes::{MAX_HEALTH_MESSAGE, routes};
-pub(crate) use tls::{Tls, certificates, check};
+pub(crate) use tls::{Tls, certificates, check_pair, private_key};
 pub(crate) use wire::{code_name, reason_of, struct_of};

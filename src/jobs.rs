@@ -91,27 +91,28 @@ impl Jobs {
     }
 }
 
-/// Does what is due in the database. Dropped half-way, it has done what it has committed.
+/// Does what is due in the database. At the end it is dropped: what it has committed is done, and the rest is done the next
+/// time. A stop that waited for it would outlast what the operator allows.
 async fn upkeep(shared: Shared, end: CancellationToken) {
     let mut ticks = every(UPKEEP_INTERVAL, &end);
     while ticks.next().await.is_some() {
         shared.context.forget_idle();
-        match shared.store.upkeep().await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "deleted connections were purged"),
-            Err(error) => {
+        match end.run_until_cancelled(shared.store.upkeep()).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(purged)) => tracing::info!(purged, "deleted connections were purged"),
+            Some(Err(error)) => {
                 tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again")
             }
         }
     }
 }
 
-/// Keeps the keys of issuers fresh: each issuer knows when its keys are due.
+/// Keeps the keys of issuers fresh: each issuer knows when its keys are due. At the end, fetches in progress are dropped.
 async fn fetch_issuer_keys(shared: Shared, end: CancellationToken) {
     let mut ticks = every(ISSUER_KEYS_INTERVAL, &end);
     while ticks.next().await.is_some() {
         let now = shared.clock.now();
         let refreshing = shared.identity.issuers().iter().map(|issuer| issuer.refresh(now));
-        futures::future::join_all(refreshing).await;
+        end.run_until_cancelled(futures::future::join_all(refreshing)).await;
     }
 }

@@ -18,7 +18,6 @@ mod cli;
 
 mod accept;
 mod clock;
-mod files;
 mod reload;
 mod telemetry;
 mod trace;

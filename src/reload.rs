@@ -2,119 +2,23 @@
 //! file that is sound is used from the next handshake or call on, once two reads have found the same. A broken file is
 //! logged and counted, and the old contents stay in use.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod contents;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
-use credvault_domain::TrustDomain;
-use credvault_identity::{Identity, Issuer, IssuerSettings, KeySource, Policies, PolicyFile};
-use rustls::pki_types::CertificateDer;
+use credvault_identity::{Identity, Policies};
 use tokio_util::sync::CancellationToken;
 
-use crate::files::read_private;
-use crate::grpc::{Tls, certificates};
-use crate::settings::{self, Settings};
+use contents::{Bundles, ServerFiles, in_one_text};
+pub(crate) use contents::{FileContents, Read, parsable};
+
+use crate::grpc::Tls;
+use crate::settings::Settings;
 
 /// The time between two reads of a changed file. A file that is still being written shows something else then.
 const SETTLE_TIME: Duration = Duration::from_millis(500);
-
-/// The server's certificate chain and key, PEM.
-#[derive(Clone, PartialEq, Eq)]
-struct ServerFiles {
-    chain: Vec<u8>,
-    key: Vec<u8>,
-}
-
-/// Each trust domain's authorities.
-pub(crate) type Bundles = BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>;
-
-/// What the files hold that the settings name, or why one cannot be read.
-#[derive(PartialEq)]
-pub(crate) struct FileContents {
-    /// The server's certificate chain, PEM.
-    pub(crate) chain: Result<Vec<u8>, String>,
-    /// The server's private key, PEM.
-    pub(crate) key: Result<Vec<u8>, String>,
-    pub(crate) bundles: Result<Bundles, String>,
-    /// Each policy file's name and text.
-    policies: Result<Vec<(String, String)>, String>,
-    /// The JWKS documents of the issuers that have a file, in the order of the issuers.
-    pub(crate) keys: Vec<Result<Vec<u8>, String>>,
-}
-
-impl FileContents {
-    pub(crate) fn read(settings: &Settings) -> Self {
-        let key_file = |issuer: &IssuerSettings| match &issuer.keys {
-            KeySource::File(path) => Some(read(path)),
-            KeySource::Url(_) => None,
-        };
-        Self {
-            chain: read(&settings.server.certificate),
-            key: read_named(&settings.server.key, read_private),
-            bundles: bundles(&settings.identity),
-            policies: policy_files(&settings.identity),
-            keys: settings.identity.issuers.iter().filter_map(key_file).collect(),
-        }
-    }
-
-    /// The policy files, those of folders in the order of their names.
-    pub(crate) fn policies(&self) -> Result<Vec<PolicyFile>, String> {
-        self.policies.as_deref().map(parsable).map_err(Clone::clone)
-    }
-
-    fn server(&self) -> Result<ServerFiles, String> {
-        Ok(ServerFiles { chain: self.chain.clone()?, key: self.key.clone()? })
-    }
-
-    /// Whether the files, the configuration file among them, still hold what they held.
-    pub(crate) fn are_current(&self, settings: &Settings) -> bool {
-        settings.file_is_unchanged() && *self == Self::read(settings)
-    }
-}
-
-/// Reads a file. The error names it.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    read_named(path, |path| std::fs::read(path))
-}
-
-fn read_named(path: &Path, read: impl FnOnce(&Path) -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, String> {
-    read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn bundles(identity: &settings::Identity) -> Result<Bundles, String> {
-    let bundle = |(domain, path): (&TrustDomain, &PathBuf)| {
-        let parsed =
-            certificates(&read(path)?).map_err(|problem| format!("{}: {problem}", path.display()))?;
-        Ok((domain.clone(), parsed))
-    };
-    identity.trust_domains.iter().map(bundle).collect()
-}
-
-fn policy_files(identity: &settings::Identity) -> Result<Vec<(String, String)>, String> {
-    let mut files = Vec::new();
-    for path in &identity.policies {
-        let mut paths = vec![path.clone()];
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let entries = entries.map_err(|error| format!("{}: {error}", path.display()))?;
-            paths = entries.into_iter().map(|entry| entry.path()).collect();
-            paths.retain(|path| path.extension().is_some_and(|extension| extension == "cedar"));
-            paths.sort();
-        }
-        for path in paths {
-            let text = String::from_utf8(read(&path)?)
-                .map_err(|_| format!("{}: it is not UTF-8", path.display()))?;
-            files.push((path.display().to_string(), text));
-        }
-    }
-    Ok(files)
-}
-
-fn parsable(files: &[(String, String)]) -> Vec<PolicyFile> {
-    files.iter().map(|(name, text)| PolicyFile { name: name.clone(), text: text.clone() }).collect()
-}
 
 /// One kind of file: the contents that were tried last, so that only a change is tried; and the contents of the last read,
 /// so that only contents that two reads agree on are tried. Half of a file may be sound and lack the last of its policies.
@@ -181,8 +85,8 @@ impl Reloader {
             identity,
             tls,
             server: Part::new("certificate", in_use.server()),
-            bundles: Part::new("bundles", in_use.bundles),
-            policies: Part::new("policies", in_use.policies),
+            bundles: Part::new("bundles", in_one_text(in_use.bundles)),
+            policies: Part::new("policies", in_one_text(in_use.policies)),
             keys: Part::new("issuer keys", in_use.keys.into_iter().collect()),
             root_id,
             root_key: Part::new("root key", Ok(root_id)),
@@ -194,22 +98,15 @@ impl Reloader {
         let Self { settings, identity, tls, server, bundles, policies, keys, root_id, root_key } = self;
         let now = FileContents::read(settings);
         let mut again = server.check(now.server(), |files| tls.replace(&files.chain, &files.key));
-        again |= bundles.check(now.bundles, |bundles| {
+        again |= bundles.check(in_one_text(now.bundles), |bundles| {
             identity.trust().replace(bundles).map_err(|error| error.to_string())
         });
-        again |= policies.check(now.policies, |files| {
+        again |= policies.check(in_one_text(now.policies), |files| {
             identity.replace_policies(Policies::parse(&parsable(files)).map_err(|error| error.to_string())?);
             Ok(())
         });
-        again |= keys.check(now.keys.into_iter().collect(), |documents| {
-            let from_file = |issuer: &&Issuer| matches!(issuer.settings().keys, KeySource::File(_));
-            for (issuer, document) in identity.issuers().iter().filter(from_file).zip(documents) {
-                issuer
-                    .use_document(document)
-                    .map_err(|error| format!("{}: {error}", issuer.settings().name))?;
-            }
-            Ok(())
-        });
+        again |= keys
+            .check(now.keys.into_iter().collect(), |documents| identity.issuers().use_documents(documents));
         // The key in use stays in use: another key opens nothing, and the next start would refuse it.
         let root = &settings.root_key;
         if let RootKeySource::File(path) = root {
@@ -222,9 +119,9 @@ impl Reloader {
         again
     }
 
-    /// Looks at the files every `interval`, and at once on SIGHUP. What has changed is used if a second look, a moment later,
-    /// finds the same.
-    pub(crate) async fn run(mut self, interval: Duration, stop: CancellationToken) {
+    /// Looks at the files every `interval`, and at once on SIGHUP, until `end`. What has changed is used if a second look, a
+    /// moment later, finds the same.
+    pub(crate) async fn run(mut self, interval: Duration, end: CancellationToken) {
         let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(error) => return tracing::error!(%error, "changed files will not be noticed"),
@@ -234,7 +131,7 @@ impl Reloader {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = hangup.recv() => {}
-                () = stop.cancelled() => return,
+                () = end.cancelled() => return,
             }
             // Files are read in a thread that may block.
             let checked = tokio::task::spawn_blocking(move || {

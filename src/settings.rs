@@ -2,12 +2,12 @@
 //!
 //! [`RawSettings`] is what was given, one section a file, with the origin of each value. [`RawSettings::check`] turns it
 //! into [`Settings`], which the program works with: every number within its bounds, every duration a duration, every URL
-//! parsed. Nothing behind it changes a value silently; a value that breaks a rule is a [`Problem`] that names the key, and
-//! all problems are reported at once. An unknown key is a problem, too.
+//! parsed. Nothing changes a value silently, neither here nor behind it; a value that breaks a rule is a [`Problem`] that
+//! names the key, and all problems are reported at once. An unknown key is a problem, too.
 //!
-//! The file is TOML or YAML. Every single value can be given in the environment as `CREDVAULT__SECTION__KEY` (tables and
-//! lists, `identity.trust_domains`, `.policies` and `.issuers`, in the file only); secrets ([`SECRETS`]) also as the path of
-//! a file that holds them, `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the configuration file's folder, or else
+//! The file is TOML or YAML. Every single value can be given in the environment as `CREDVAULT__SECTION__KEY`, lists in the
+//! file or item by item with flags; secrets ([`SECRETS`]) also as the path of a file that holds them,
+//! `CREDVAULT__SECTION__KEY_FILE`. Relative paths begin at the configuration file's folder, or else
 //! at the working directory.
 
 mod server;
@@ -24,6 +24,7 @@ mod public;
 mod telemetry;
 
 mod file;
+mod form;
 mod origin;
 mod problem;
 mod raw;
@@ -41,6 +42,8 @@ pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use limits::{Limits, LimitsSection};
 pub use origin::Origin;
 use origin::Origins;
+#[cfg(feature = "dev")]
+pub(crate) use origin::first_variable_of;
 pub(crate) use problem::Problems;
 pub use problem::{Problem, SettingsError};
 pub use public::{Public, PublicSection};
@@ -81,9 +84,10 @@ impl RawSettings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// All problems: what could not be read, what is missing, and every value that breaks a rule.
+    /// All problems: what could not be read, what is missing, and every value that breaks a rule. If the file cannot be
+    /// read, only what could not be read.
     pub fn check(&self) -> Result<Settings, SettingsError> {
-        let (settings, problems) = self.inspect();
+        let (settings, problems) = self.inspect()?;
         problems.into_result().map(|()| settings)
     }
 
@@ -92,6 +96,7 @@ impl RawSettings {
     /// # Errors
     /// All problems of that section, and what could not be read.
     pub fn check_store(&self) -> Result<Store, SettingsError> {
+        self.check_file()?;
         let mut problems = self.problems.clone();
         let store = self.store.check(&mut problems);
         problems.into_result().map(|()| store)
@@ -99,7 +104,11 @@ impl RawSettings {
 
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
     /// problems can be looked for, and nothing else.
-    pub(crate) fn inspect(&self) -> (Settings, Problems) {
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
+        self.check_file()?;
         let mut problems = self.problems.clone();
         let settings = Settings {
             server: self.server.check(&mut problems),
@@ -113,8 +122,12 @@ impl RawSettings {
             telemetry: self.telemetry.check(&mut problems),
             origins: self.problems.origins().clone(),
         };
-        // Without the file, each setting in it seems to be missing.
-        if self.problems.lack_the_file() { (settings, self.problems.clone()) } else { (settings, problems) }
+        Ok((settings, problems))
+    }
+
+    /// Refuses a file that cannot be read: without it, each setting in it seems to be missing.
+    fn check_file(&self) -> Result<(), SettingsError> {
+        if self.problems.lack_the_file() { self.check_reading() } else { Ok(()) }
     }
 }
 

@@ -13,7 +13,7 @@ mod roles;
 
 use sea_orm_migration::prelude::*;
 
-pub use roles::{RolesError, SCHEMA, grant, prepare};
+pub use roles::{ROLE_NAME_RULE, RolesError, SCHEMA, grant, is_role_name, prepare};
 
 /// Applies migrations in order.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ pub const SCHEMA: &str = "credvault";
 /// Why roles could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum RolesError {
-    /// A role's name is not one that needs no quoting.
-    #[error("the role name {0} must be 1 to 63 characters of a-z 0-9 _ and begin with a letter or _")]
-    Name(String),
+    /// The role that this setting names has a name that would need quotes.
+    #[error("{0} {rule}", rule = ROLE_NAME_RULE)]
+    Name(&'static str),
     /// Owner and runtime role are one.
     #[error("the service must not run as the role that owns the schema: name another user in store.url")]
     SameRole,
@@ -28,10 +28,21 @@ pub enum RolesError {
     Database(#[from] DbErr),
 }
 
-fn checked(name: &str) -> Result<&str, RolesError> {
+/// The rule of a role's name, as the end of a sentence. A name that keeps it needs no quotes in SQL.
+pub const ROLE_NAME_RULE: &str = "must be 1 to 63 characters of a-z 0-9 _ and begin with a letter or _";
+
+/// Whether a role's name keeps [`ROLE_NAME_RULE`].
+pub fn is_role_name(name: &str) -> bool {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let in_alphabet = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if name.len() <= 63 && starts && in_alphabet { Ok(name) } else { Err(RolesError::Name(name.to_owned())) }
+    name.len() <= 63 && starts && in_alphabet
+}
+
+/// Where the runtime role is named.
+const RUNTIME: &str = "the user of store.url";
+
+fn checked<'a>(setting: &'static str, name: &'a str) -> Result<&'a str, RolesError> {
+    if is_role_name(name) { Ok(name) } else { Err(RolesError::Name(setting)) }
 }
 
 /// Creates both roles and the schema where they are missing. `verifier` is the SCRAM verifier of the runtime role's
@@ -45,7 +56,7 @@ pub async fn prepare<C: ConnectionTrait>(
     runtime: &str,
     verifier: Option<&str>,
 ) -> Result<(), RolesError> {
-    let (owner, runtime) = (checked(owner)?, checked(runtime)?);
+    let (owner, runtime) = (checked("store.owner_role", owner)?, checked(RUNTIME, runtime)?);
     if owner == runtime {
         return Err(RolesError::SameRole);
     }
@@ -98,7 +109,7 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
 /// # Errors
 /// The name is unusable, or the database refuses.
 pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), RolesError> {
-    let runtime = checked(runtime)?;
+    let runtime = checked(RUNTIME, runtime)?;
     let grants = [
         ("SELECT", "schema_migrations"),
         ("SELECT, INSERT", "root_keys"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_identity::{Fetch, FetchError, Identity, Issuer, Issuers, KeySource, Policies, Trust};
 
-use crate::reload::FileContents;
+use crate::reload::{FileContents, Read, parsable};
 use crate::settings::{self, Problems};
 use crate::trace;
 
@@ -21,18 +21,29 @@ pub(super) fn load(
     files: &FileContents,
     problems: &mut Problems,
 ) -> Option<Identity> {
-    let trust =
-        files.bundles.clone().and_then(|bundles| Trust::new(&bundles).map_err(|error| error.to_string()));
-    let trust = problems.take("identity.trust_domains", trust);
+    let key = "identity.trust_domains";
+    let bundles = readable(&files.bundles, problems);
+    let trust = bundles.and_then(|bundles| problems.take_within(key, key, Trust::new(bundles)));
+    let policies = readable(&files.policies, problems);
     let policies =
-        files.policies().and_then(|files| Policies::parse(&files).map_err(|error| error.to_string()));
-    let policies = problems.take("identity.policies", policies);
+        policies.and_then(|files| problems.take("identity.policies", Policies::parse(&parsable(files))));
     let issuers = issuers(settings, files, problems);
     let (trust, policies, issuers) = (trust?, policies?, issuers?);
     if policies.is_empty() {
         tracing::warn!("there is no policy, so every call will be refused: see identity.policies");
     }
     Some(Identity::new(Arc::new(trust), Issuers::new(issuers), policies))
+}
+
+/// What files hold; `None` if one cannot be read, and each of those becomes a problem of the key that names it.
+fn readable<'a, T>(read: &'a Read<T>, problems: &mut Problems) -> Option<&'a T> {
+    match read {
+        Ok(contents) => Some(contents),
+        Err(unreadable) => {
+            unreadable.iter().for_each(|one| problems.refuse(&one.key, one.problem.as_str()));
+            None
+        }
+    }
 }
 
 fn issuers(
@@ -51,7 +62,8 @@ fn issuers(
         let document = if from_file { documents.next() } else { None };
         let used =
             document.map(|document| document.clone().and_then(|document| issuer.use_document(&document)));
-        problems.take_within(&format!("identity.issuers[{index}]"), used.transpose());
+        let table = format!("identity.issuers[{index}]");
+        problems.take_within(&table, &format!("{table}.jwks_file"), used.transpose());
         issuers.push(issuer);
     }
     Some(issuers)

@@ -7,7 +7,7 @@ use credvault_catalog::Catalog;
 use credvault_identity::Identity;
 
 use super::identity;
-use crate::grpc::{self, Tls};
+use crate::grpc::{Tls, certificates, check_pair, private_key};
 use crate::reload::FileContents;
 use crate::settings::{Problems, Settings, SettingsError};
 use credvault_domain::chain;
@@ -31,14 +31,10 @@ impl Inputs {
         let catalog = Catalog::load(settings.catalog.folder.as_deref()).map_err(|error| chain(&error));
         let catalog = problems.take("catalog.folder", catalog);
         let identity = identity::load(&settings.identity, &files, &mut problems);
-        let chain = problems.take("server.certificate", files.chain.clone());
-        let key = problems.take("server.key", files.key.clone());
-        let server = chain
-            .zip(key)
-            .filter(|(chain, key)| problems.take("server.key", grpc::check(chain, key)).is_some());
-        let tls = identity.as_ref().zip(server).and_then(|(identity, (chain, key))| {
-            problems.take("server.key", Tls::new(Arc::clone(identity.trust()), &chain, &key))
-        });
+        let tls =
+            server(&files, &mut problems).zip(identity.as_ref()).and_then(|((chain, key), identity)| {
+                problems.take("server.key", Tls::new(Arc::clone(identity.trust()), chain, key))
+            });
         match (catalog, identity, tls) {
             (Some(catalog), Some(identity), Some(tls)) if problems.is_empty() => Ok(Self {
                 catalog: Arc::new(catalog),
@@ -49,4 +45,17 @@ impl Inputs {
             _ => Err(problems.into_error()),
         }
     }
+}
+
+/// The server's certificate chain and key, each sound and together a pair.
+fn server<'a>(files: &'a FileContents, problems: &mut Problems) -> Option<(&'a [u8], &'a [u8])> {
+    let chain = files.chain.as_deref().map_err(Clone::clone);
+    let chain = chain.and_then(|chain| certificates(chain).map(|_| chain));
+    let chain = problems.take("server.certificate", chain);
+    let key = files.key.as_deref().map_err(Clone::clone);
+    let key = key.and_then(|key| private_key(key).map(|_| key));
+    let key = problems.take("server.key", key);
+    let (chain, key) = (chain?, key?);
+    problems.take("server.key", check_pair(chain, key))?;
+    Some((chain, key))
 }

@@ -20,7 +20,7 @@ pub(super) struct ConfigArgs {
 
 impl ConfigArgs {
     pub(super) fn read(&self) -> RawSettings {
-        RawSettings::read(self.config.as_deref(), std::env::vars(), &self.overrides)
+        RawSettings::read(self.config.as_deref(), std::env::vars_os(), &self.overrides)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -126,15 +125,21 @@ impl tonic::service::Interceptor for Headers {
 
 impl Client {
     pub(super) async fn connect(profile: &Profile) -> Result<Self, Failure> {
-        let read =
-            |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+        let endpoint = Endpoint::from_shared(profile.address.clone()).ok();
+        // The library calls any other address in the clear, whatever certificates it has.
+        let endpoint = endpoint.filter(|endpoint| endpoint.uri().scheme_str() == Some("https"));
+        let endpoint = endpoint.ok_or_else(|| {
+            let rule = "must begin with https://, such as https://localhost:7443";
+            Failure::Usage(format!("the address, in the profile or after --address, {rule}"))
+        })?;
+        let read = |path: &Path| std::fs::read(path).map_err(|error| unreadable(path, &error));
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(&profile.authority)?))
             .identity(Identity::from_pem(read(&profile.certificate)?, read(&profile.key)?));
-        let endpoint = Endpoint::from_shared(profile.address.clone())
-            .and_then(|endpoint| endpoint.connect_timeout(CALL_TIMEOUT).tls_config(tls));
-        let endpoint =
-            endpoint.map_err(|error| Failure::Usage(format!("the profile's address: {}", chain(&error))))?;
+        let endpoint = endpoint.connect_timeout(CALL_TIMEOUT).tls_config(tls).map_err(|error| {
+            let files = "authority, certificate or key";
+            Failure::Usage(format!("the profile's {files} cannot be used: {}", chain(&error)))
+        })?;
         let channel = endpoint.connect().await.map_err(|error| {
             Failure::from(Status::unavailable(format!(
                 "{} cannot be reached: {}",
@@ -183,8 +188,7 @@ impl Headers {
     fn of(profile: &Profile) -> Result<Self, Failure> {
         let mut headers = Vec::new();
         if let Some(path) = &profile.token_file {
-            let token = std::fs::read_to_string(path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let token = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
             let mut value = header("token_file", &format!("Bearer {}", token.trim()))?;
             value.set_sensitive(true);
             return Ok(Self(vec![("authorization", value)]));
@@ -201,6 +205,11 @@ impl Headers {
 
 fn header(name: &str, text: &str) -> Result<MetadataValue<Ascii>, Failure> {
     text.parse().map_err(|_| Failure::Usage(format!("{name} must be printable ASCII")))
+}
+
+/// A file that the command line or the profile names cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("{} cannot be read: {error}", path.display()))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -249,6 +258,39 @@ token_file = "CANARY 7"
             }
         }
         assert!(refused > 500, "{refused}");
+    }
+
+    /// What a profile with this address is refused with, before anything is called.
+    async fn refused(address: &str, folder: &Path) -> String {
+        let profile = Profile {
+            address: address.to_owned(),
+            authority: folder.join("ca.pem"),
+            certificate: folder.join("app.pem"),
+            key: folder.join("app.key"),
+            tenant: None,
+            user: None,
+            token_file: None,
+        };
+        match Client::connect(&profile).await {
+            Err(Failure::Usage(text)) => text,
+            other => panic!("{:?}", other.map(drop)),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_the_clear_and_a_missing_file_are_wrong_usage() {
+        let folder = tempfile::tempdir().expect("folder");
+        for address in ["http://localhost:7443", "localhost:7443", "ftp://localhost", "CANARY", ""] {
+            let text = refused(address, folder.path()).await;
+            assert!(text.contains("must begin with https://") && !text.contains("CANARY"), "{text}");
+        }
+        for file in ["ca.pem", "app.pem", "app.key"] {
+            let text = refused("https://localhost:7443", folder.path()).await;
+            assert!(text.contains(file) && text.contains("cannot be read"), "{text}");
+            std::fs::write(folder.path().join(file), "CANARY").expect("file");
+        }
+        let text = refused("https://localhost:7443", folder.path()).await;
+        assert!(text.contains("cannot be used") && !text.contains("CANARY"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `config check` and `config show`.
 
 use clap::{Args, Subcommand};
-use credvault_crypto::SystemRandom;
+use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_identity::schema_text;
 
 use super::args::ConfigArgs;
@@ -46,10 +46,15 @@ fn show(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
 
 /// Checks all parts, and reports every problem.
 fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
-    let (settings, mut problems) = arguments.read().inspect();
+    let (settings, mut problems) = arguments.read().inspect()?;
     // Whether the root key is the database's own shows at the start.
     let root_key = settings.root_key.load(None, &SystemRandom).map_err(|error| chain(&error));
-    problems.take_within("root_key", root_key);
+    let key = match settings.root_key {
+        RootKeySource::File(_) => "root_key.file",
+        RootKeySource::Environment(_) => "root_key.environment_variable",
+        RootKeySource::Passphrase(..) => "root_key.passphrase",
+    };
+    problems.take_within("root_key", key, root_key);
     Inputs::read(&settings, problems)?;
     output.line("the configuration is sound")
 }

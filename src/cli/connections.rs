@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::args::{OutputArgs, pair};
-use super::client::ClientArgs;
+use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
 use super::lookup::{all_connections, print_all, print_one, settings};
@@ -25,7 +25,7 @@ pub(super) enum ConnectionsCommand {
     Connect(connect::ConnectArgs),
     /// List all connections that the caller can reach.
     List(ListArgs),
-    /// Show one connection.
+    /// Show one connection by its id.
     Get(OneArgs),
     /// Delete a connection. UndeleteConnection can restore it, within 30 days by default.
     Delete(OneArgs),
@@ -135,14 +135,14 @@ impl CreateArgs {
             } else {
                 std::fs::read_to_string(path)
             };
-            let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+            let text = text.map_err(|error| unreadable(path, &error))?;
             // serde's message could quote the text.
             fields = serde_json::from_str(&text).map_err(|_| {
                 Failure::Usage(format!("{} must be a JSON object whose values are texts", path.display()))
             })?;
         }
         for (field, path) in &self.secret_file {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))?;
+            let text = std::fs::read_to_string(path).map_err(|error| unreadable(Path::new(path), &error))?;
             fields.insert(field.clone(), text);
         }
         Ok(fields)

@@ -43,7 +43,8 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
     let folder = Folder::open(&throwaway.0, any)?;
     run_on(None, async {
         let stop = terminated_or_hung_up()?;
-        let settings = folder.settings(any, any).check()?;
+        // A setting of the environment is meant for another vault, perhaps with a database that must not be touched.
+        let settings = folder.settings([], any, any).check()?;
         let telemetry = telemetry::start(&settings.telemetry).context("the log cannot be started")?;
         prepare(&settings.store).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;

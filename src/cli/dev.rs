@@ -17,6 +17,7 @@ use super::output::Output;
 use super::serve::{harden, prepare, run as run_on, terminated_or_hung_up};
 use crate::SystemClock;
 use crate::app::Instance;
+use crate::settings::first_variable_of;
 use crate::telemetry;
 
 use provider::Provider;
@@ -48,10 +49,11 @@ pub(super) struct DevArgs {
 
 pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
+    refuse_foreign_database()?;
     let folder = Folder::open(&arguments.folder, arguments.address)?;
     run_on(None, async {
         let stop = terminated_or_hung_up()?;
-        let mut settings = folder.settings(arguments.address, arguments.admin_address);
+        let mut settings = folder.settings(std::env::vars_os(), arguments.address, arguments.admin_address);
         settings.public.address = chosen(arguments.public_address)?;
         settings.public.url = Some(format!("http://localhost:{}", settings.public.address.port()));
         if settings.public.origins.is_empty() {
@@ -78,6 +80,19 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
         telemetry.end().await;
         shown
     })
+}
+
+/// Refuses variables that would make `dev` work on a database or with a root key of another vault: it migrates the
+/// database, and writes tenants and credentials of its own into it.
+fn refuse_foreign_database() -> Result<(), Failure> {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    match first_variable_of(&["store", "root_key"], names) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Usage(format!(
+            "{name} is set, and `credvault dev` uses the database and the root key of its folder only; unset it, or run \
+             `credvault serve`"
+        ))),
+    }
 }
 
 /// An address with a port: that of port 0 is chosen here, for the vault has to know how browsers reach it.

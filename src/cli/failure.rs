@@ -123,8 +123,10 @@ impl From<StartError> for Failure {
 
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
-        let of_settings =
-            matches!(error, MigrateError::Url | MigrateError::NoMigrateUrl | MigrateError::NoUser);
+        let of_settings = matches!(
+            error,
+            MigrateError::Url | MigrateError::Unusable(_) | MigrateError::NoMigrateUrl | MigrateError::NoUser
+        );
         if of_settings { Self::Usage(error.to_string()) } else { Self::Unexpected(error.into()) }
     }
 }

@@ -3,6 +3,7 @@
 
 mod authority;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -162,11 +163,16 @@ impl Folder {
         std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
     }
 
-    /// The folder's configuration, served at these addresses.
-    pub(super) fn settings(&self, address: SocketAddr, admin: SocketAddr) -> RawSettings {
+    /// The folder's configuration with the settings of these variables, served at these addresses.
+    pub(super) fn settings(
+        &self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> RawSettings {
         let overrides = [("server.address", address), ("server.admin_address", admin)];
         let overrides = overrides.map(|(key, address)| (key.to_owned(), address.to_string()));
-        RawSettings::read(Some(&self.0.join("credvault.toml")), std::env::vars(), &overrides)
+        RawSettings::read(Some(&self.0.join("credvault.toml")), variables, &overrides)
     }
 
     /// The address that the folder's profile names.

@@ -47,7 +47,7 @@ pub(super) fn serve(arguments: &ConfigArgs) -> Result<(), Failure> {
 /// Settings to serve with. If they are wrong, the files that they name are checked as well, so that all problems are
 /// reported at once; otherwise the start checks the files.
 fn settings(raw: &RawSettings) -> Result<Settings, Failure> {
-    let (settings, problems) = raw.inspect();
+    let (settings, problems) = raw.inspect()?;
     if !problems.is_empty() {
         Inputs::read(&settings, problems)?;
     }

@@ -35,15 +35,13 @@ impl Tls {
 }
 
 /// Checks that a certificate chain and a key, both PEM, can be served with.
-pub(crate) fn check(chain: &[u8], key: &[u8]) -> Result<(), String> {
+pub(crate) fn check_pair(chain: &[u8], key: &[u8]) -> Result<(), String> {
     certified(chain, key).map(|_| ())
 }
 
 fn certified(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
     let chain = certificates(chain)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key file holds no PEM private key".to_owned())?;
-    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
+    CertifiedKey::from_der(chain, private_key(key)?, &rustls::crypto::ring::default_provider())
         .map_err(|error| format!("certificate and key do not fit: {error}"))
 }
 
@@ -69,6 +67,11 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     if certificates.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(certificates) }
 }
 
+/// The private key of a PEM file.
+pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| "the key file holds no PEM private key".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +81,8 @@ mod tests {
     fn no_message_repeats_a_pem_file() {
         let authority = credvault_testkit::Authority::new("CANARY authority");
         let leaf = authority.service("spiffe://test.local/a");
-        check(leaf.certificate.as_bytes(), leaf.key.as_bytes()).expect("it is sound before it is broken");
+        check_pair(leaf.certificate.as_bytes(), leaf.key.as_bytes())
+            .expect("it is sound before it is broken");
         let mut refused = 0;
         for (text, other) in [(&leaf.certificate, &leaf.key), (&leaf.key, &leaf.certificate)] {
             for place in 0..text.len() {
@@ -88,8 +92,11 @@ mod tests {
                 all.push(format!("{}CANARY", &text[..place]));
                 for broken in all {
                     let (broken, other) = (broken.as_bytes(), other.as_bytes());
-                    let wrong =
-                        [check(broken, other).err(), check(other, broken).err(), certificates(broken).err()];
+                    let wrong = [
+                        check_pair(broken, other).err(),
+                        check_pair(other, broken).err(),
+                        certificates(broken).err(),
+                    ];
                     for message in wrong.into_iter().flatten() {
                         refused += 1;
                         assert!(!message.contains("CANARY") && !message.contains("67, 65, 78"), "{message}");

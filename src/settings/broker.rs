@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use credvault_broker::{Guard, NetworkError, RefreshLimits};
+use credvault_broker::{Guard, Network, RefreshLimits};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
@@ -58,18 +58,21 @@ pub struct Broker {
 
 impl BrokerSection {
     pub(super) fn check(&self, problems: &mut Problems) -> Broker {
-        let networks = self.allowed_networks.iter().map(|text| text.parse());
-        let networks: Result<Vec<_>, NetworkError> = networks.collect();
+        let network = |(index, text): (usize, &String)| {
+            problems.take(&format!("broker.allowed_networks[{index}]"), text.parse::<Network>())
+        };
+        let networks = self.allowed_networks.iter().enumerate().filter_map(network);
+        let guard = Guard::new(networks.collect());
         let hours = self.refresh_retry_hours;
-        let persistence = problems.number("broker.refresh_retry_hours", hours, 1..=MAX_HOURS);
+        let give_up_after = problems.number("broker.refresh_retry_hours", hours, 1..=MAX_HOURS);
         let test_interval_hours =
             problems.number("broker.test_interval_hours", self.test_interval_hours, 0..=MAX_HOURS);
         let test_interval = NonZeroU64::new(test_interval_hours);
         Broker {
-            guard: Guard::new(problems.take("broker.allowed_networks", networks).unwrap_or_default()),
+            guard,
             refresh_limits: RefreshLimits {
                 per_second: self.refreshes_per_second,
-                persistence: Duration::from_secs(persistence * HOUR_SECONDS),
+                give_up_after: Duration::from_secs(give_up_after * HOUR_SECONDS),
             },
             forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
             test_interval: test_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),

@@ -108,16 +108,36 @@ impl IdentitySection {
         }
         let mut trust_domains = BTreeMap::new();
         for (domain, path) in &self.trust_domains {
-            // A text that is no trust domain may be anything, so it is not repeated.
-            let domain =
-                TrustDomain::parse(domain).map_err(|rule| format!("the name of a trust domain {rule}"));
-            if let Some(domain) = problems.take("identity.trust_domains", domain) {
-                trust_domains.insert(domain, path.clone());
+            match TrustDomain::parse(domain) {
+                Ok(domain) => drop(trust_domains.insert(domain, path.clone())),
+                // A text that is no trust domain may be anything, so it is not repeated.
+                Err(rule) => problems.refuse_as(
+                    &format!("identity.trust_domains.{domain}"),
+                    "identity.trust_domains",
+                    rule.to_string(),
+                ),
             }
         }
         let issuers = self.issuers.iter().enumerate();
         let issuers = issuers.map(|(index, issuer)| issuer.check(index, problems)).collect();
+        self.refuse_repetitions(problems);
         Identity { trust_domains, policies: self.policies.clone(), issuers }
+    }
+
+    /// A token finds its issuer by the `iss` claim, so the second of two with the same claim would never be asked. Messages
+    /// and metrics could not tell two with the same name apart.
+    fn refuse_repetitions(&self, problems: &mut Problems) {
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            let before = || self.issuers.iter().take(index);
+            for (key, same) in [
+                ("name", before().position(|other| other.name == issuer.name)),
+                ("issuer", before().position(|other| other.issuer == issuer.issuer)),
+            ] {
+                let Some(first) = same else { continue };
+                let rule = format!("must not be that of identity.issuers[{first}], too: give each its own");
+                problems.refuse(&format!("identity.issuers[{index}].{key}"), rule);
+            }
+        }
     }
 }
 

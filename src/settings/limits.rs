@@ -32,7 +32,8 @@ pub struct LimitsSection {
     pub calls: usize,
     /// Calls per second of one service for one tenant; 0 means no limit.
     pub rate_per_second: u32,
-    /// Calls of one service for one tenant at the same moment; 0 means as many as `rate_per_second`.
+    /// Calls of one service for one tenant at the same moment; 0 means as many as `rate_per_second`, without which there
+    /// is no burst.
     pub rate_burst: u32,
     /// The deadline of a call that names none (a call may ask for up to 60 s).
     pub default_deadline_seconds: u64,
@@ -111,7 +112,7 @@ impl LimitsSection {
             handshakes,
             handshakes_per_address,
             calls,
-            rate: self.rate(),
+            rate: self.rate(problems),
             deadline: problems.seconds(
                 "limits.default_deadline_seconds",
                 self.default_deadline_seconds,
@@ -128,8 +129,14 @@ impl LimitsSection {
         }
     }
 
-    fn rate(&self) -> Option<CallRate> {
-        let per_second = NonZeroU32::new(self.rate_per_second)?;
+    fn rate(&self, problems: &mut Problems) -> Option<CallRate> {
+        let Some(per_second) = NonZeroU32::new(self.rate_per_second) else {
+            if self.rate_burst > 0 {
+                let rule = "needs limits.rate_per_second: set that, too, or leave this out";
+                problems.refuse("limits.rate_burst", rule);
+            }
+            return None;
+        };
         let burst = NonZeroU32::new(self.rate_burst).unwrap_or(per_second);
         Some(CallRate { per_second, burst })
     }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::file::ConfigFile;
 use super::value::SECRETS;
 
+/// What the name of every variable with a setting begins with.
+pub(super) const VARIABLES: &str = "CREDVAULT__";
+
 /// Where a value came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
@@ -84,10 +87,19 @@ impl Origins {
 
 /// The key that a variable gives: `CREDVAULT__LIMITS__CALLS` gives `limits.calls`, and so does the same with `_FILE`
 /// for a secret.
-fn key_of(variable: &str) -> Option<String> {
-    let key = variable.strip_prefix("CREDVAULT__")?.to_lowercase().replace("__", ".");
+pub(super) fn key_of(variable: &str) -> Option<String> {
+    let key = variable.strip_prefix(VARIABLES)?.to_lowercase().replace("__", ".");
     let secret = key.strip_suffix("_file").filter(|key| SECRETS.contains(key));
     Some(secret.map_or_else(|| key.clone(), str::to_owned))
+}
+
+/// The first of these variables, in the order of the alphabet, that gives a setting of one of the `sections`.
+#[cfg(feature = "dev")]
+pub(crate) fn first_variable_of(sections: &[&str], names: impl Iterator<Item = String>) -> Option<String> {
+    let gives = |name: &String| {
+        key_of(name).is_some_and(|key| sections.iter().any(|section| is_within(&key, section)))
+    };
+    names.filter(gives).min()
 }
 
 /// Whether `key` is `table`, or stands within it.

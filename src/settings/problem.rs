@@ -45,13 +45,22 @@ impl SettingsError {
     }
 }
 
-/// Collects problems, the first of each key: what follows from a value that could not be read says nothing new.
+/// Collects problems, the first of each key: what follows from a value that could not be read says nothing new. Entries
+/// of a list, and keys that no message shows, count each for itself.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Problems {
     origins: Origins,
     /// The defaults by section and name, for messages.
     defaults: serde_json::Value,
-    found: Vec<Problem>,
+    found: Vec<Found>,
+}
+
+/// A problem with the key that it is about, which its message may not show.
+#[derive(Clone, Debug)]
+struct Found {
+    /// `None` for the configuration file as a whole.
+    key: Option<String>,
+    problem: Problem,
 }
 
 impl Problems {
@@ -65,7 +74,7 @@ impl Problems {
 
     /// Adds that the file cannot be read or parsed.
     pub(super) fn refuse_file(&mut self, text: String) {
-        self.found.push(Problem::File(text));
+        self.found.push(Found { key: None, problem: Problem::File(text) });
     }
 
     /// Adds that the value of `key` breaks `rule`.
@@ -75,10 +84,10 @@ impl Problems {
 
     /// The same for a key that messages show as `shown`.
     pub(super) fn refuse_as(&mut self, key: &str, shown: &str, rule: impl Into<String>) {
-        let known = |problem: &Problem| matches!(problem, Problem::Setting { key, .. } if key == shown);
-        if !self.found.iter().any(known) {
+        if !self.found.iter().any(|found| found.key.as_deref() == Some(key)) {
             let origin = self.origins.of(key);
-            self.found.push(Problem::Setting { key: shown.to_owned(), rule: rule.into(), origin });
+            let problem = Problem::Setting { key: shown.to_owned(), rule: rule.into(), origin };
+            self.found.push(Found { key: Some(key.to_owned()), problem });
         }
     }
 
@@ -87,11 +96,16 @@ impl Problems {
         result.map_err(|rule| self.refuse(key, rule.to_string())).ok()
     }
 
-    /// The same for an error of a whole table, unless something within it is wrong already.
-    pub(crate) fn take_within<T, E: Display>(&mut self, table: &str, result: Result<T, E>) -> Option<T> {
-        let within =
-            |problem: &Problem| matches!(problem, Problem::Setting { key, .. } if is_within(key, table));
-        if self.found.iter().any(within) { result.ok() } else { self.take(table, result) }
+    /// The same for a key within `table`, unless something within the table is wrong already: then the value may only
+    /// stand in for it.
+    pub(crate) fn take_within<T, E: Display>(
+        &mut self,
+        table: &str,
+        key: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        let within = |found: &Found| found.key.as_deref().is_some_and(|key| is_within(key, table));
+        if self.found.iter().any(within) { result.ok() } else { self.take(key, result) }
     }
 
     /// Whether there are none.
@@ -132,7 +146,7 @@ impl Problems {
 
     /// Whether the configuration file could not be read, so that everything in it seems to be missing.
     pub(super) fn lack_the_file(&self) -> bool {
-        self.found.iter().any(|problem| matches!(problem, Problem::File(_)))
+        self.found.iter().any(|found| found.key.is_none())
     }
 
     /// `Ok` if there are none.
@@ -145,6 +159,6 @@ impl Problems {
 
     /// All problems as an error.
     pub(crate) fn into_error(self) -> SettingsError {
-        SettingsError(self.found)
+        SettingsError(self.found.into_iter().map(|found| found.problem).collect())
     }
 }

@@ -2,29 +2,29 @@
 //! wrong becomes a problem and the key keeps its default; [`RawSettings::check`] refuses the configuration then.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, Map, Source as _, Value, ValueKind};
+use credvault_crypto::read_private;
 use credvault_domain::{is_key, rule_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::file::ConfigFile;
+use super::form;
 use super::identity::{IdentitySection, IssuerSection};
-use super::origin::Origins;
+use super::origin::{Origins, VARIABLES, key_of};
 use super::problem::Problems;
 use super::raw::RawSettings;
 use super::value::SECRETS;
-
-/// What the name of every variable begins with.
-const PREFIX: &str = "CREDVAULT__";
 
 impl RawSettings {
     /// Reads all sources. `variables` is the environment, `overrides` are the pairs of `--set`. What cannot be read is
     /// kept for [`Self::check`] to report.
     pub fn read(
         file: Option<&Path>,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
         overrides: &[(String, String)],
     ) -> Self {
         read(file, variables, overrides)
@@ -33,19 +33,24 @@ impl RawSettings {
 
 fn read(
     file: Option<&Path>,
-    variables: impl IntoIterator<Item = (String, String)>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
     overrides: &[(String, String)],
 ) -> RawSettings {
-    let variables: HashMap<String, String> =
-        variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let Variables { texts: variables, unreadable } = Variables::of(variables);
     let file = file.map(ConfigFile::read).transpose();
     let flags = overrides.iter().map(|(key, _)| key.as_str());
     let known = file.as_ref().ok().cloned().flatten();
-    let origins = Origins::new(flags, variables.keys().map(String::as_str), known.clone());
+    let names = variables.keys().chain(&unreadable).map(String::as_str);
+    let origins = Origins::new(flags, names, known.clone());
     let defaults = serde_json::to_value(RawSettings::default()).unwrap_or_default();
     let mut problems = Problems::new(origins, defaults);
     if let Err(text) = file {
         problems.refuse_file(text);
+    }
+    for name in &unreadable {
+        let key = key_of(name).unwrap_or_default();
+        let rule = format!("{name} holds text that is not UTF-8; set it anew, or unset it");
+        problems.refuse_as(&key, shown(&key), rule);
     }
     let variables = read_secret_files(variables, &mut problems);
     let mut values = merge(known.as_ref(), variables, overrides, &mut problems);
@@ -69,20 +74,48 @@ fn read(
     settings
 }
 
+/// The variables whose names begin with [`VARIABLES`].
+#[derive(Default)]
+struct Variables {
+    texts: HashMap<String, String>,
+    /// The names of those whose value is not UTF-8.
+    unreadable: Vec<String>,
+}
+
+impl Variables {
+    fn of(all: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut variables = Self::default();
+        for (name, value) in all {
+            // A name that is not UTF-8 is no key of a setting, however it is spelled here.
+            let name = name.to_string_lossy().into_owned();
+            if !name.starts_with(VARIABLES) {
+                continue;
+            }
+            match value.into_string() {
+                Ok(text) => drop(variables.texts.insert(name, text)),
+                Err(_) => variables.unreadable.push(name),
+            }
+        }
+        variables.unreadable.sort();
+        variables
+    }
+}
+
 /// Replaces the `…_FILE` variables of secret keys by what their files hold.
 fn read_secret_files(
     mut variables: HashMap<String, String>,
     problems: &mut Problems,
 ) -> HashMap<String, String> {
     for key in SECRETS {
-        let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
+        let name = format!("{VARIABLES}{}", key.replace('.', "__").to_uppercase());
         let Some(path) = variables.remove(&format!("{name}_FILE")).map(PathBuf::from) else { continue };
         if variables.contains_key(&name) {
             problems.refuse(key, format!("{name} and {name}_FILE are both set; keep one of them"));
             continue;
         }
-        let text = crate::files::read_private(&path).map_err(|error| error.to_string());
-        let text = text.and_then(|text| String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned()));
+        let text = read_private(&path).map_err(|error| error.to_string());
+        let text =
+            text.and_then(|text| String::from_utf8(text.to_vec()).map_err(|_| "it is not UTF-8".to_owned()));
         let failed = |error| format!("{name}_FILE names {}, which cannot be read: {error}", path.display());
         if let Some(text) = problems.take(key, text.map_err(failed)) {
             variables.insert(name, text.trim_end_matches(['\r', '\n']).to_owned());
@@ -152,13 +185,22 @@ fn section<S: Serialize + DeserializeOwned + Default>(
         problems.refuse(name, "must be a table of settings");
         return S::default();
     };
-    let names = names_of(&S::default());
+    let defaults = serde_json::to_value(S::default()).unwrap_or_default();
+    let names = names_of(&defaults);
     let table =
         |values: Map<String, Value>| Value::new(None, ValueKind::Table(values)).try_deserialize::<S>();
     let mut sound = Map::new();
     for (key, value) in sorted(given) {
         if !names.contains(&key) {
             refuse_unknown(name, &key, &names, problems);
+            continue;
+        }
+        // What may be left out is left out where it is empty.
+        if form::is_empty(&value.kind) && defaults.get(&key).is_some_and(serde_json::Value::is_null) {
+            continue;
+        }
+        if let Err(rule) = form::check::<S>(&key, &value.kind) {
+            problems.refuse(&format!("{name}.{key}"), rule);
             continue;
         }
         match table(Map::from_iter([(key.clone(), value.clone())])) {

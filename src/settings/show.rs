@@ -10,7 +10,7 @@ use super::raw::RawSettings;
 pub struct Shown {
     /// The key, such as `identity.issuers[0].name`.
     pub key: String,
-    /// The value as JSON, `(secret)` or `(unset)`.
+    /// The value as JSON, `(secret)`, or `(unset)` if no source gives one.
     pub value: String,
     /// Where the value came from.
     pub origin: Origin,
@@ -33,6 +33,7 @@ impl RawSettings {
     }
 
     fn show(&self, key: String, value: &Value, shown: &mut Vec<Shown>) {
+        let origin = self.problems.origins().of(&key);
         let value = match value {
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 for (index, item) in items.iter().enumerate() {
@@ -43,13 +44,13 @@ impl RawSettings {
                 return;
             }
             Value::Null => UNSET.to_owned(),
-            Value::String(text) if text.is_empty() => UNSET.to_owned(),
+            Value::String(text) if text.is_empty() && origin == Origin::Default => UNSET.to_owned(),
+            Value::String(text) if text.is_empty() => value.to_string(),
             Value::String(text) => text.clone(),
             Value::Array(items) if items.is_empty() => UNSET.to_owned(),
             Value::Object(entries) if entries.is_empty() => UNSET.to_owned(),
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
         };
-        let origin = self.problems.origins().of(&key);
         shown.push(Shown { key, value, origin });
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
-use credvault_store::{Database, StoreSettings};
+use credvault_store::{Database, ROLE_NAME_RULE, StoreSettings, is_role_name};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ impl StoreSection {
         Store {
             database: self.database(problems),
             migrate_url: self.migrate_url.clone(),
-            owner_role: self.owner_role.clone(),
+            owner_role: self.checked_owner_role(problems),
             max_clock_skew: NonZeroU64::new(skew).map(|seconds| Duration::from_secs(seconds.get())),
         }
     }
@@ -121,12 +121,24 @@ impl StoreSection {
             let rule = "must be the URL of a PostgreSQL or SQLite database, such as sqlite:vault.db";
             problems.refuse("store.url", rule);
         }
+        if self.migrate_url.as_ref().is_some_and(|url| Database::of_url(url) != Some(Database::Postgres)) {
+            let rule = "must begin with postgres://; a SQLite database needs no second URL";
+            problems.refuse("store.migrate_url", rule);
+        }
         let urls = [("store.url", Some(&self.url)), ("store.migrate_url", self.migrate_url.as_ref())];
         for (key, url) in urls.into_iter().filter_map(|(key, url)| Some((key, url?))) {
-            if !self.allow_unencrypted {
-                problems.take(key, store_url::check(url));
+            let url = problems.take(key, store_url::parse(url));
+            if let Some(url) = url.filter(|_| !self.allow_unencrypted) {
+                problems.take(key, store_url::check_encryption(&url));
             }
         }
+    }
+
+    fn checked_owner_role(&self, problems: &mut Problems) -> String {
+        if !is_role_name(&self.owner_role) {
+            problems.refuse("store.owner_role", ROLE_NAME_RULE);
+        }
+        self.owner_role.clone()
     }
 
     fn database(&self, problems: &mut Problems) -> StoreSettings {

@@ -1,18 +1,22 @@
-//! Whether the traffic to a database is encrypted, as its URL says.
+//! Whether a database can be reached by its URL, and whether the traffic is encrypted then.
 
 use std::net::IpAddr;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+/// Refuses what is not a URL, which the driver would print with its password.
+pub(super) fn parse(url: &SecretString) -> Result<Url, &'static str> {
+    let rule =
+        "is not a URL; percent-encode special characters of the password, such as %23 for # and %2F for /";
+    Url::parse(url.expose_secret()).map_err(|_| rule)
+}
+
 /// Refuses a PostgreSQL URL whose traffic would travel to another machine in the clear, or might: without `sslmode` the
 /// server, or a stranger who answers in its place, decides that.
-pub(super) fn check(url: &SecretString) -> Result<(), &'static str> {
-    // The driver refuses what cannot be parsed.
-    let Ok(url) = Url::parse(url.expose_secret()) else { return Ok(()) };
+pub(super) fn check_encryption(url: &Url) -> Result<(), &'static str> {
     let variable = |name: &str| std::env::var(name).ok();
-    if !matches!(url.scheme(), "postgres" | "postgresql") || stays_here(&url, &variable) || is_encrypted(&url)
-    {
+    if !matches!(url.scheme(), "postgres" | "postgresql") || stays_here(url, &variable) || is_encrypted(url) {
         return Ok(());
     }
     Err(
@@ -89,11 +93,12 @@ mod tests {
             "postgres://a:CANARY@db.example/c?sslmode=verify-full&sslmode=disable",
             "postgresql://a:CANARY@localhost.example/c?sslmode=allow",
         ];
+        let check = |url: &str| check_encryption(&parse(&url.into()).expect("a URL"));
         for url in sound {
-            check(&url.into()).unwrap_or_else(|error| panic!("{url}: {error}"));
+            check(url).unwrap_or_else(|error| panic!("{url}: {error}"));
         }
         for url in refused {
-            let error = check(&url.into()).expect_err(url);
+            let error = check(url).expect_err(url);
             assert!(!error.contains("CANARY"), "{error}");
         }
     }

@@ -16,7 +16,7 @@ pub struct TelemetrySection {
     /// The least important kind of line that is logged.
     #[serde(deserialize_with = "word")]
     pub log_level: LogLevel,
-    /// An OTLP collector over gRPC, such as `http://localhost:4317`. Without it no traces are sent.
+    /// An OTLP collector over gRPC without TLS, such as `http://localhost:4317`. Without it no traces are sent.
     pub otlp_endpoint: Option<String>,
 }
 
@@ -63,23 +63,27 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// The least important kind of line that is logged.
     pub log_level: LogLevel,
-    /// The collector's URL, http or https.
+    /// The collector's URL, http without a user.
     pub otlp_endpoint: Option<String>,
 }
 
 impl TelemetrySection {
     pub(super) fn check(&self, problems: &mut Problems) -> Telemetry {
-        if let Some(endpoint) = &self.otlp_endpoint {
-            let is_web = |uri: http::Uri| {
-                let host = uri.host().is_some_and(|host| !host.is_empty());
-                matches!(uri.scheme_str(), Some("http" | "https")) && host
-            };
-            if !endpoint.parse().is_ok_and(is_web) {
-                let rule = "must be the URL of an OTLP collector over gRPC, such as http://localhost:4317";
-                problems.refuse("telemetry.otlp_endpoint", rule);
-            }
+        let is_plain = |endpoint: &str| endpoint.parse().is_ok_and(|uri| is_plain(&uri));
+        if !self.otlp_endpoint.as_deref().is_none_or(is_plain) {
+            let rule = "must begin with http:// and name the host of an OTLP collector over gRPC, and no user, such as \
+                        http://localhost:4317: the exporter has no TLS, so the collector must be near";
+            problems.refuse("telemetry.otlp_endpoint", rule);
         }
         let Self { log_format, log_level, otlp_endpoint } = self.clone();
         Telemetry { log_format, log_level, otlp_endpoint }
     }
+}
+
+/// Whether a URL is one that the exporter, which is built without TLS, can send to. It would send a user's password in
+/// the clear.
+fn is_plain(uri: &http::Uri) -> bool {
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let host = uri.host().is_some_and(|host| !host.is_empty());
+    uri.scheme_str() == Some("http") && host && !authority.contains('@')
 }

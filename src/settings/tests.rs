@@ -1,7 +1,10 @@
-//! What configuration accepts, which source wins, and what is reported. `messages` holds messages against values.
+//! What configuration accepts, which source wins, and what is reported. `values` holds values against the forms and rules
+//! of their keys, `messages` messages against values.
 
 mod messages;
+mod values;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use secrecy::ExposeSecret as _;
@@ -16,7 +19,8 @@ fn read(name: &str, file: &str, variables: &[(&str, &str)], overrides: &[(&str, 
     let own = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
     };
-    RawSettings::read(Some(&path), own(variables), &own(overrides))
+    let variables = own(variables).into_iter().map(|(name, value)| (name.into(), value.into()));
+    RawSettings::read(Some(&path), variables, &own(overrides))
 }
 
 fn load(

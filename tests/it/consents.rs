@@ -53,7 +53,7 @@ async fn a_consent_connects_once_and_for_the_caller_that_began_it(builder: Vault
     let parameters = decide(&begun.authorization_url, "another-shop", "allow").await;
     let stranger = complete(&app, &parameters, "").await.unwrap_err();
     assert_eq!(refusal(&stranger), "FailedPrecondition STATE_INVALID");
-    assert!(stranger.message().contains("another account"));
+    assert!(stranger.message().contains("an account other than"));
     assert!(connected.accepts(&app.fetch(by_id(&id)).await.unwrap()).await);
 }
 

@@ -91,7 +91,7 @@ async fn a_consent(builder: VaultBuilder) {
     .await;
 }
 
-/// The code is spent at the provider when the vault is told to stop, and its caller has gone.
+/// The code is spent at the provider, its caller has gone, and then the vault stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vault_that_stops_ends_what_its_callers_began() {
     let mut connected = VaultBuilder::sqlite().start_with_provider(STRICT).await;

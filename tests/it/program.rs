@@ -48,3 +48,28 @@ fn completions_help_and_wrong_usage() {
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("sevre"), "{error}");
 }
+
+#[test]
+fn a_missing_file_and_an_address_in_the_clear_are_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = "authority = 'ca.pem'\ncertificate = 'app.pem'\nkey = 'app.key'\n";
+    let with_address = |address: &str| {
+        std::fs::write(folder.path().join("p.toml"), format!("address = '{address}'\n{profile}")).unwrap();
+    };
+    let run = |arguments: &[&str]| {
+        let (code, error) =
+            text(&Process::run(folder.path(), &[arguments, &["--profile", "p.toml"]].concat()));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        error
+    };
+    with_address("https://localhost:7443");
+    assert!(run(&["fetch", "shopify"]).contains("ca.pem cannot be read"));
+    let in_the_clear = run(&["fetch", "shopify", "--address", "http://localhost:7443"]);
+    assert!(in_the_clear.contains("must begin with https://"), "{in_the_clear}");
+    for flag in [["--secrets", "missing.json"], ["--secret-file", "token=missing.json"]] {
+        let missing = run(&[&["connections", "create", "generic"][..], &flag].concat());
+        assert!(missing.contains("missing.json cannot be read"), "{missing}");
+    }
+    with_address("http://localhost:7443");
+    assert!(run(&["connections", "list"]).contains("must begin with https://"));
+}

@@ -2,8 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use credvault::{Instance, StartError};
+use credvault_crypto::SystemRandom;
 use credvault_proto::v1;
 use credvault_testkit::RoundTrips;
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,17 +82,17 @@ async fn a_second_process_on_a_sqlite_file_is_refused_until_the_first_has_ended(
 async fn files_that_all_may_read_are_refused_by_name() {
     let vault = VaultBuilder::sqlite().prepare().await;
     let folder = vault.folder.path();
-    vault.write("passphrase", "CANARY correct horse battery");
+    vault.write("migrate_url", "postgres://admin:CANARY@localhost/vault");
     let with_mode = |name: &str, mode| {
         std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
     };
     let serve = || {
         let mut command = Process::command();
         command.current_dir(folder).args(["serve", "--config", "credvault.toml"]);
-        command.env("CREDVAULT__STORE__MIGRATE_URL_FILE", folder.join("passphrase"));
+        command.env("CREDVAULT__STORE__MIGRATE_URL_FILE", folder.join("migrate_url"));
         text(&command.output().unwrap())
     };
-    for name in ["root.key", "server.key", "vault.db", "passphrase"] {
+    for name in ["root.key", "server.key", "vault.db", "migrate_url"] {
         for mode in [0o604, 0o644, 0o606] {
             with_mode(name, mode);
             let (code, refused) = serve();
@@ -102,6 +105,37 @@ async fn files_that_all_may_read_are_refused_by_name() {
         with_mode(name, if name == "vault.db" { 0o660 } else { 0o440 });
     }
     Process::serve(folder, &[]).unwrap();
+}
+
+/// A stop that waited for a job would last as long as the database lets that wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_upkeep() {
+    let longest = Duration::from_secs(600);
+    let builder = VaultBuilder::postgres().store_timeouts(longest);
+    let mut vault = builder.settings(|settings, _| settings.store.lock_timeout_ms = 600_000).prepare().await;
+    let blocking = vault.blocking("LOCK TABLE user_deletions IN ACCESS EXCLUSIVE MODE").await;
+    vault.start().await;
+    let database = vault.database.clone().unwrap();
+    let waiting =
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credvault.user_deletions'::regclass";
+    eventually("upkeep to wait for the table", || async { database.psql(waiting).trim() != "0" }).await;
+    tokio::time::timeout(Duration::from_secs(60), vault.stop()).await.unwrap();
+    blocking.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_sees_a_file_change_lets_go_of_the_database() {
+    let mut vault = VaultBuilder::sqlite().prepare().await;
+    let file = vault.folder.path().join("credvault.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    vault.write("credvault.toml", &format!("{before}# changed\n"));
+    let clock = Arc::new(vault.clock.clone());
+    let started = Instance::start(vault.settings.check().unwrap(), clock, Arc::new(SystemRandom)).await;
+    assert!(matches!(started, Err(StartError::Changing)), "{started:?}");
+    // SQLite removes this file when the last connection is closed.
+    assert!(!vault.folder.path().join("vault.db-wal").exists());
+    vault.write("credvault.toml", &before);
+    vault.start().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,24 +16,13 @@ pub enum Error {
     /// The operating system gave no random bytes.
     #[error(transparent)]
     Random(#[from] credvault_domain::Exhausted),
-    /// The root key file cannot be read.
+    /// The root key file cannot be read, or others may read or write it.
     #[error("the root key file {path} cannot be read: {source}")]
     RootKeyFile {
         /// The configured path of the file.
         path: PathBuf,
         /// The operating system's error on reading.
         source: std::io::Error,
-    },
-    /// The root key file may be read or written by others.
-    #[error(
-        "the root key file {path} has mode {mode:03o}: only its owner may write it, and only its owner and group may \
-         read it; run `chmod 600 {path}`"
-    )]
-    RootKeyMode {
-        /// The configured path of the file.
-        path: PathBuf,
-        /// The permission bits of the file.
-        mode: u32,
     },
     /// The root key is not 32 bytes in base64 or hexadecimal.
     #[error(

@@ -17,6 +17,7 @@
 
 mod error;
 
+mod private_file;
 mod root;
 
 mod kdf;
@@ -52,6 +53,7 @@ pub use kdf::{KdfParameters, PassphraseKdf};
 pub use keyring::Keyring;
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
+pub use private_file::read_private;
 pub use random::SystemRandom;
 pub use root::{RootKey, RootKeySource};
 pub use scram::scram_sha_256_verifier;

@@ -1,9 +1,7 @@
 //! The root key: its sources, and its two uses: to wrap tenant keys, and to prove that it belongs to a database.
 //! Never written anywhere.
 
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,12 +14,11 @@ use crate::Error;
 use crate::context::Context;
 use crate::envelope::{self, KeyBytes};
 use crate::kdf::{KdfParameters, PassphraseKdf};
+use crate::private_file::read_private;
 use crate::tenant_key::{KeyVersion, TenantKey};
 
 /// The shortest passphrase, in characters.
 const MIN_PASSPHRASE_CHARS: usize = 16;
-/// How many bytes of a key file are read. A key has 64 characters at most.
-const MAX_KEY_FILE_BYTES: u16 = 256;
 
 /// A configured source of the root key.
 #[derive(Clone, Debug)]
@@ -47,7 +44,8 @@ impl RootKeySource {
     ) -> Result<(RootKey, Option<KdfParameters>), Error> {
         match self {
             Self::File(path) => {
-                let text = read_private(path)?;
+                let failed = |source| Error::RootKeyFile { path: path.clone(), source };
+                let text = read_private(path).map_err(failed)?;
                 parse_key(&text, || path.display().to_string()).map(|key| (RootKey::new(key), None))
             }
             Self::Environment(name) => {
@@ -76,21 +74,6 @@ impl RootKeySource {
             Self::Passphrase(..) => "passphrase",
         }
     }
-}
-
-/// Reads a small file unless others may read or write it. Its group may read it, because that is how Kubernetes hands
-/// a secret to a process that is not root (`fsGroup`).
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let failed = |source| Error::RootKeyFile { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    // The mode of the open file, not of the path: the file cannot be exchanged between check and read.
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o037 != 0 {
-        return Err(Error::RootKeyMode { path: path.to_owned(), mode });
-    }
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::from(MAX_KEY_FILE_BYTES)));
-    file.take(u64::from(MAX_KEY_FILE_BYTES)).read_to_end(&mut text).map_err(failed)?;
-    Ok(text)
 }
 
 fn parse_key(text: &[u8], origin: impl Fn() -> String) -> Result<KeyBytes, Error> {

@@ -70,10 +70,7 @@ impl Issuer {
     /// # Errors
     /// The document is not a usable key set; the old keys stay.
     pub fn use_document(&self, document: &[u8]) -> Result<(), String> {
-        if document.len() > MAX_BYTES {
-            return Err("it is larger than 256 KiB".to_owned());
-        }
-        self.keys.store(Some(Arc::new(KeySet::parse(document).map_err(|error| error.to_string())?)));
+        self.keys.store(Some(key_set(document)?));
         Ok(())
     }
 
@@ -198,6 +195,13 @@ impl Issuer {
     }
 }
 
+fn key_set(document: &[u8]) -> Result<Arc<KeySet>, String> {
+    if document.len() > MAX_BYTES {
+        return Err("it is larger than 256 KiB".to_owned());
+    }
+    KeySet::parse(document).map(Arc::new).map_err(|error| error.to_string())
+}
+
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Issuer").field("settings", &self.settings).finish_non_exhaustive()
@@ -217,6 +221,21 @@ impl Issuers {
     /// Every issuer, in the order of configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter()
+    }
+
+    /// Replaces the keys of the issuers that have a file, by one JWKS document for each, in the order of configuration.
+    ///
+    /// # Errors
+    /// The name of an issuer whose document is not a usable key set, and why; all issuers keep their old keys.
+    pub fn use_documents(&self, documents: &[Vec<u8>]) -> Result<(), String> {
+        let from_file = |issuer: &&Issuer| matches!(issuer.settings.keys, KeySource::File(_));
+        let parsed = self.0.iter().filter(from_file).zip(documents).map(|(issuer, document)| {
+            let keys = key_set(document).map_err(|error| format!("{}: {error}", issuer.settings.name))?;
+            Ok((issuer, keys))
+        });
+        let parsed = parsed.collect::<Result<Vec<_>, String>>()?;
+        parsed.into_iter().for_each(|(issuer, keys)| issuer.keys.store(Some(keys)));
+        Ok(())
     }
 
     /// The names of issuers without any keys.

@@ -1,10 +1,10 @@
-//! Protobuf over gRPC, as tonic's own codec does it, with two differences. A message that does not decode is the
-//! caller's mistake and is answered with `INVALID_ARGUMENT`, not with `INTERNAL`. An encoder reserves exactly the bytes
-//! that its message needs.
+//! Protobuf over gRPC, as tonic's own codec does it, with two differences. A request that does not decode is the caller's
+//! mistake and is answered with `INVALID_ARGUMENT`; a response that does not decode stays `INTERNAL`. An encoder reserves
+//! exactly the bytes that its message needs.
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use prost::{DecodeError, Message, Name};
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 
@@ -23,7 +23,7 @@ impl<T, U> Default for Codec<T, U> {
     }
 }
 
-impl<T: Message + Send + 'static, U: Message + Default + Send + 'static> tonic::codec::Codec for Codec<T, U> {
+impl<T: Message + Send + 'static, U: Name + Default + Send + 'static> tonic::codec::Codec for Codec<T, U> {
     type Encode = T;
     type Decode = U;
     type Encoder = ProtobufEncoder<T>;
@@ -61,12 +61,33 @@ impl<T: Message> Encoder for ProtobufEncoder<T> {
 #[derive(Debug)]
 pub struct ProtobufDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Default> Decoder for ProtobufDecoder<U> {
+impl<U: Name + Default> Decoder for ProtobufDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // prost's message names fields, never values; the frame around each call adds the details.
-        U::decode(buffer).map(Some).map_err(|error| Status::new(Code::InvalidArgument, error.to_string()))
+        U::decode(buffer).map(Some).map_err(|error| undecodable::<U>(&error))
+    }
+}
+
+/// The status of bytes that are no `U`. A server decodes requests and a client responses, and the names of the protos'
+/// messages end so.
+fn undecodable<U: Name>(error: &DecodeError) -> Status {
+    let code = if U::NAME.ends_with("Response") { Code::Internal } else { Code::InvalidArgument };
+    // prost's message names fields, never values; the frame around each call adds the details.
+    Status::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1;
+
+    #[test]
+    fn only_a_request_that_does_not_decode_is_the_callers_mistake() {
+        // The first field as a text of 6 bytes that is cut off: the length, and part of the word.
+        let error = v1::FetchCredentialRequest::decode(&b"\x0a\x06CAN"[..]).expect_err("cut off");
+        assert_eq!(undecodable::<v1::FetchCredentialRequest>(&error).code(), Code::InvalidArgument);
+        assert_eq!(undecodable::<v1::FetchCredentialResponse>(&error).code(), Code::Internal);
     }
 }

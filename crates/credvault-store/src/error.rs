@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_domain::{StateError, TenantId, Version};
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
 /// An error of the store, without secrets and statement values. Exhaustive on purpose: the code that answers callers
 /// must handle each of them.
@@ -228,6 +228,14 @@ pub(crate) fn sql_state(error: &DbErr) -> Option<String> {
         return None;
     };
     Some(source.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether `error` says that the database's URL cannot be used. The driver repeats the URL, or a part of it, in its message.
+pub(crate) fn of_the_url(error: &DbErr) -> bool {
+    if let DbErr::Conn(RuntimeErr::SqlxError(source)) = error {
+        return matches!(**source, sqlx::Error::Configuration(_));
+    }
+    matches!(error, DbErr::Conn(RuntimeErr::Internal(_)))
 }
 
 /// Whether `error` is about the data that was sent, and not about the database: SQLSTATE classes 22 and 23, and SQLite's

@@ -55,6 +55,7 @@ pub use connections::{ConnectionPatch, Connections, NewConnection};
 pub use credentials::found::{Fetched, OpenedCredential, Selector};
 pub use credentials::stored::{NewCredential, NewSettings};
 pub use credentials::{Consent, Credentials};
+pub use credvault_migrations::{ROLE_NAME_RULE, is_role_name};
 pub use database::file::FileError;
 pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};

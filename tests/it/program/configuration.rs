@@ -1,5 +1,8 @@
 //! `config`, `migrate` and `serve`: exit codes and messages for wrong settings, keys and databases.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use super::text;
 use crate::harness::{Process, VaultBuilder};
 
@@ -51,6 +54,67 @@ async fn a_configuration_is_checked_and_shown_without_secrets() {
     let (code, unknown) = run(&["serve", "--set", "limits.speed=1"]);
     assert_eq!(code, 2, "{unknown}");
     assert!(unknown.contains("speed"), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_wrong_file_is_reported_under_the_key_that_names_it() {
+    let vault = VaultBuilder::sqlite().prepare().await;
+    vault.write("server.pem", "CANARY");
+    vault.write("jwks.json", "CANARY");
+    let wrong = [
+        "identity.policies[0]=missing-1.cedar",
+        "identity.policies[1]=missing-2.cedar",
+        "identity.trust_domains.one=missing-1.pem",
+        "identity.trust_domains.two=missing-2.pem",
+        "identity.issuers[0].name=login",
+        "identity.issuers[0].issuer=https://login.test.local",
+        "identity.issuers[0].audiences[0]=credvault",
+        "identity.issuers[0].jwks_file=jwks.json",
+        "root_key.file=missing.key",
+    ];
+    let mut arguments = vec!["config", "check", "--config", "credvault.toml"];
+    arguments.extend(wrong.iter().flat_map(|setting| ["--set", setting]));
+    let (code, told) = text(&Process::run(vault.folder.path(), &arguments));
+    assert_eq!(code, 2, "{told}");
+    let keys = [
+        "server.certificate",
+        "identity.policies[0]",
+        "identity.policies[1]",
+        "identity.trust_domains.one",
+        "identity.trust_domains.two",
+        "identity.issuers[0].jwks_file",
+        "root_key.file",
+    ];
+    for key in keys {
+        assert_eq!(told.matches(&format!("error: {key}: ")).count(), 1, "{key}: {told}");
+    }
+    assert_eq!(told.matches("error: ").count(), keys.len(), "{told}");
+    assert!(!told.contains("CANARY"), "{told}");
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_refused_by_its_name() {
+    let mut command = Process::command();
+    command.args(["config", "show"]).env("OTHER", OsStr::from_bytes(b"CANARY\xff"));
+    assert_eq!(text(&command.output().unwrap()).0, 0);
+    command.env("CREDVAULT__STORE__URL", OsStr::from_bytes(b"CANARY\xff"));
+    let (code, told) = text(&command.output().unwrap());
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("CREDVAULT__STORE__URL") && !told.contains("CANARY"), "{told}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_the_only_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("broken.toml"), "[store]\nurl = \"CANARY\n").unwrap();
+    for file in ["missing.toml", "broken.toml", "credvault.json"] {
+        for command in [&["serve"][..], &["migrate"], &["config", "check"], &["config", "show"]] {
+            let (code, error) = text(&Process::run(folder.path(), &[command, &["--config", file]].concat()));
+            assert_eq!(code, 2, "{command:?}: {error}");
+            assert_eq!(error.matches("error: ").count(), 1, "{command:?}: {error}");
+            assert!(error.contains(file) && !error.contains("CANARY"), "{command:?}: {error}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,6 +90,32 @@ fn demo_shows_the_four_outcomes_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// Neither works on a database that was meant for another vault.
+#[test]
+fn dev_refuses_the_database_of_the_environment_and_demo_ignores_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, name: &str, value: &str| {
+        let mut program = Process::command();
+        program.current_dir(folder.path()).env("TMPDIR", folder.path()).env(name, value).arg(command);
+        text(&program.output().unwrap())
+    };
+    let url = "postgres://app:CANARY@127.0.0.1:1/vault";
+    for (name, value) in [
+        ("CREDVAULT__STORE__URL", url),
+        ("CREDVAULT__STORE__URL_FILE", "/CANARY"),
+        ("CREDVAULT__STORE.MIGRATE_URL", url),
+        ("CREDVAULT__ROOT_KEY__PASSPHRASE", "CANARY correct horse battery"),
+    ] {
+        let (code, refused) = run("dev", name, value);
+        assert_eq!(code, 2, "{refused}");
+        assert!(refused.contains(&format!("{name} is set")) && refused.contains("unset it"), "{refused}");
+        assert!(!refused.contains("CANARY"), "{refused}");
+        assert!(!folder.path().join("credvault-dev").exists());
+    }
+    let (code, printed) = run("demo", "CREDVAULT__STORE__URL", url);
+    assert_eq!(code, 0, "{printed}");
+}
+
 #[test]
 fn dev_makes_a_private_folder_once_and_serves_the_program() {
     let place = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ use crate::schedule::first_due_time;
 
 impl Broker {
     /// Finds the authorization that a callback belongs to. Its state cannot be used a second time, so this takes the
-    /// permission of whoever completes the consent.
+    /// permission to complete the consent.
     ///
     /// # Errors
     /// The state is missing or not accepted.

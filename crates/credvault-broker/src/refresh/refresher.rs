@@ -21,7 +21,7 @@ pub struct RefreshLimits {
     /// Calls for one app at a provider in any second, from all replicas together; 0 means no limit.
     pub per_second: u32,
     /// For how long a refresh of uncertain outcome is repeated before a consent is asked for.
-    pub persistence: Duration,
+    pub give_up_after: Duration,
 }
 
 /// Why a refresh is wanted.
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Refresher {
 impl Refresher {
     /// A refresher for everything in the store.
     pub fn new(parts: Parts, limits: RefreshLimits) -> Self {
-        let RefreshLimits { per_second, persistence: give_up_after } = limits;
+        let RefreshLimits { per_second, give_up_after } = limits;
         let worker = Arc::new(Worker::new(parts, per_second, give_up_after));
         Self { worker, in_flight: InFlight::default(), tasks: TaskTracker::new() }
     }

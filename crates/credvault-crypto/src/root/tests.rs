@@ -1,6 +1,7 @@
 //! Where root keys come from, and which are refused.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::{Keyring, SystemRandom};
@@ -47,6 +48,14 @@ fn a_file_that_others_may_read_or_anybody_else_may_write_is_refused() {
         assert!(error.to_string().contains("chmod 600"), "{error}");
     }
     assert!(load(&key_file(content.as_bytes(), 0o440)).is_ok(), "as Kubernetes mounts it");
+}
+
+#[test]
+fn a_file_that_is_too_large_for_a_key_is_not_read_to_its_end() {
+    let whole = key_file(format!("{KEY}{}", " ".repeat(64 * 1024 - KEY.len())).as_bytes(), 0o600);
+    assert!(load(&whole).is_ok());
+    let error = load(&key_file(&[b' '; 64 * 1024 + 1], 0o600)).expect_err("too large");
+    assert!(error.to_string().contains("larger than 64 KiB"), "{error}");
 }
 
 #[test]

@@ -52,6 +52,10 @@ pub(crate) fn source(documents: Vec<Result<String, FetchError>>) -> (Fetch, Arc<
 }
 
 pub(crate) fn fixture_with(settings: IssuerSettings, fetch: Fetch) -> Fixture {
+    fixture_of(vec![Issuer::new(settings, fetch)])
+}
+
+pub(crate) fn fixture_of(issuers: Vec<Issuer>) -> Fixture {
     let authority = Authority::new("one");
     let bundle = BTreeMap::from([(
         TrustDomain::parse("one.test").unwrap(),
@@ -62,10 +66,13 @@ pub(crate) fn fixture_with(settings: IssuerSettings, fetch: Fetch) -> Fixture {
         "permit (principal == Service::\"{SERVICE}\", action == Action::\"AssertTenant\", resource == Tenant::\"acme\");"
     );
     let policies = Policies::parse(&[PolicyFile { name: "p".into(), text: delegate }]).unwrap();
-    let issuers = Issuers::new(vec![Issuer::new(settings, fetch)]);
     let leaf = authority.issue(&LeafSpec { ends: time::Duration::days(2), ..LeafSpec::service(SERVICE) });
     let peer = PeerCertificate::read(vec![CertificateDer::from(leaf.der)]);
-    Fixture { identity: Identity::new(trust, issuers, policies), peer, clock: ManualClock::at_present() }
+    Fixture {
+        identity: Identity::new(trust, Issuers::new(issuers), policies),
+        peer,
+        clock: ManualClock::at_present(),
+    }
 }
 
 pub(crate) fn fixture(issuer: &TokenIssuer) -> Fixture {

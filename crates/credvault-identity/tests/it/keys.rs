@@ -1,14 +1,15 @@
 //! The keys of issuers: when they are fetched again, how long they stay good, and which sets are refused.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use credvault_domain::Clock as _;
-use credvault_identity::{Error, FetchError, Issuer, IssuerKind, TokenError};
+use credvault_identity::{Error, FetchError, Issuer, IssuerKind, IssuerSettings, KeySource, TokenError};
 use credvault_testkit::{Algorithm, TokenIssuer};
 use serde_json::json;
 
-use crate::fixture::{fixture_with, settings, source};
+use crate::fixture::{fixture_of, fixture_with, settings, source};
 
 #[tokio::test]
 async fn an_unknown_key_is_looked_for_once_a_minute_and_a_new_key_is_found() {
@@ -75,6 +76,29 @@ async fn without_any_keys_they_are_asked_for_again_soon() {
     }
     assert!(fixture.token(&issuer.token(&fixture.claims())).await.is_ok());
     assert_eq!(subject.without_keys().count(), 0);
+}
+
+#[tokio::test]
+async fn the_files_of_several_issuers_are_used_together_or_not_at_all() {
+    let [first, second, next] =
+        ["first", "second", "next"].map(|kid| TokenIssuer::new(Algorithm::EdDsa, kid));
+    let (fetch, _) = source(vec![Err(FetchError("unused".into()))]);
+    let issuer = |name: &str| {
+        let keys = KeySource::File("jwks.json".into());
+        Issuer::new(
+            IssuerSettings { name: name.into(), keys, ..settings(IssuerKind::User) },
+            Arc::clone(&fetch),
+        )
+    };
+    let fixture = fixture_of(vec![issuer("one"), issuer("two")]);
+    let use_documents =
+        |documents: [String; 2]| fixture.identity.issuers().use_documents(&documents.map(String::into_bytes));
+    use_documents([first.jwks(), second.jwks()]).unwrap();
+    let broken = use_documents([next.jwks(), "CANARY".into()]).unwrap_err();
+    assert!(broken.starts_with("two: ") && !broken.contains("CANARY"), "{broken}");
+    assert!(fixture.token(&first.token(&fixture.claims())).await.is_ok(), "the first keeps its keys");
+    use_documents([next.jwks(), second.jwks()]).unwrap();
+    assert!(fixture.token(&next.token(&fixture.claims())).await.is_ok());
 }
 
 #[tokio::test]

@@ -6,15 +6,21 @@ use sea_orm::DbErr;
 
 use crate::Error;
 use crate::database::file::FileError;
-use crate::error::sql_state;
+use crate::error::{of_the_url, sql_state};
 
-/// Why a database is not served. Nothing was written.
+/// Why a database is not served. Nothing was written, except perhaps the first rows of a new database.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL is of no database that we know.
     #[error("store.url must begin with postgres:// or sqlite:")]
     Url,
+    /// The driver cannot use the URL. Its message is left out, for it repeats the URL.
+    #[error(
+        "store.url cannot be used: percent-encode special characters of the password, and check the parameters behind \
+         the question mark"
+    )]
+    Unusable,
     /// The database does not answer.
     #[error("the database cannot be opened: {0}. Check store.url, and whether `credvault migrate` has run")]
     Database(#[source] DbErr),
@@ -86,6 +92,9 @@ pub enum OpenError {
 
 impl From<DbErr> for OpenError {
     fn from(error: DbErr) -> Self {
+        if of_the_url(&error) {
+            return Self::Unusable;
+        }
         match sql_state(&error).as_deref() {
             // A prepared statement that exists already, or does not; a start-up parameter that is not let through.
             Some("42P05" | "26000" | "08P01") => Self::Pooler(error),

@@ -15,7 +15,7 @@ use crate::database::connect;
 use crate::database::file;
 use crate::database::file::FileError;
 use crate::database::settings::credentials_of;
-use crate::error::sql_state;
+use crate::error::{of_the_url, sql_state};
 use crate::{Database, StoreSettings};
 
 /// The key of the advisory lock that migrations hold, so that several `credvault migrate` take turns: "credvaul".
@@ -36,6 +36,12 @@ pub enum MigrateError {
     /// The URL is of no database that we know.
     #[error("store.url must begin with postgres:// or sqlite:")]
     Url,
+    /// The driver cannot use the URL. Its message is left out, for it repeats the URL.
+    #[error(
+        "{0} cannot be used: percent-encode special characters of the password, and check the parameters behind the \
+         question mark"
+    )]
+    Unusable(&'static str),
     /// Migrating PostgreSQL needs a second URL.
     #[error(
         "store.migrate_url is missing: migrating PostgreSQL needs a role that may create roles and a schema"
@@ -102,7 +108,8 @@ pub async fn migrate(
                 }
                 None => None,
             };
-            let db = connect::preparing(Database::Sqlite, settings).await?;
+            let connecting = connect::preparing(Database::Sqlite, settings).await;
+            let db = connecting.map_err(|error| connect_error("store.url", error))?;
             let applied = apply(&db).await;
             db.close().await?;
             applied
@@ -115,12 +122,18 @@ pub async fn migrate(
                 None => None,
             };
             let migrating = StoreSettings { url: migrate_url.clone(), ..settings.clone() };
-            let db = connect::preparing(Database::Postgres, &migrating).await?;
+            let connecting = connect::preparing(Database::Postgres, &migrating).await;
+            let db = connecting.map_err(|error| connect_error("store.migrate_url", error))?;
             let applied = postgres(&db, owner_role, &runtime, verifier.as_deref()).await;
             db.close().await?;
             applied
         }
     }
+}
+
+/// Why a connection by the URL of this setting was not made.
+fn connect_error(key: &'static str, error: DbErr) -> MigrateError {
+    if of_the_url(&error) { MigrateError::Unusable(key) } else { MigrateError::Database(error) }
 }
 
 /// Roles, schema and rights, beside a service that runs. Each step is a transaction of its own that leaves the service

@@ -24,7 +24,7 @@ impl Store {
     /// database gets the root key's check value and the platform's own namespace.
     ///
     /// # Errors
-    /// Anything that is not as it must be; nothing was written then.
+    /// Anything that is not as it must be. Nothing was written then, except perhaps the first rows of a new database.
     pub async fn open(
         settings: StoreSettings,
         root: &RootKeySource,

@@ -132,6 +132,29 @@ async fn an_empty_or_missing_database_says_to_migrate() {
     assert!(empty.contains("credvault migrate"), "{empty}");
 }
 
+/// The driver's own messages repeat the URL, or a part of it.
+#[tokio::test]
+async fn a_url_that_the_driver_cannot_use_is_not_repeated() {
+    let fixture = Fixture::sqlite().await;
+    root_key(&fixture.folder, "01");
+    for broken in [
+        "postgres://app:CANARY#1@localhost/db",
+        "postgres://app:CANARY/1@localhost/db",
+        "postgres://app@localhost/db?sslmode=CANARY",
+        "postgres://app@localhost/db?hostaddr=CANARY",
+    ] {
+        let settings = credvault_store::StoreSettings::new(broken.into());
+        let opened = open_store(&settings, &fixture.folder, &fixture.clock).await.unwrap_err();
+        assert!(matches!(opened, OpenError::Unusable), "{opened:?}");
+        let sound = credvault_store::StoreSettings::new("postgres://app:CANARY@localhost/db".into());
+        let migrated = credvault_store::migrate(&sound, Some(&broken.into()), "owner", &SystemRandom).await;
+        let migrated = migrated.unwrap_err();
+        assert!(matches!(migrated, MigrateError::Unusable("store.migrate_url")), "{migrated:?}");
+        let told = format!("{opened} {opened:?} {migrated} {migrated:?}");
+        assert!(told.contains("percent-encode") && !told.contains("CANARY"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn sqlite_files_are_private_and_survive_power_loss_settings() {
     let fixture = Fixture::sqlite().await;

@@ -1,7 +1,8 @@
 //! The house rules that no compiler and no linter checks, over all files of the project: no circles of files, bounds on
-//! sizes, documentation that says something. Each failure lists every offender.
+//! sizes, documentation that says something, dependencies as `deny.toml` permits them. Each failure lists every offender.
 
 mod circles;
+mod fences;
 mod lines;
 mod sizes;
 mod tree;
@@ -31,6 +32,11 @@ fn nine_of_ten_files_have_at_most_260_lines_and_none_over_400() {
 #[test]
 fn nine_of_ten_functions_have_at_most_27_lines_and_none_over_60() {
     check(sizes::long_functions);
+}
+
+#[test]
+fn dependencies_are_as_deny_toml_permits() {
+    check(fences::broken_fences);
 }
 
 #[test]
