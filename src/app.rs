@@ -62,7 +62,7 @@ impl Instance {
     ///
     /// # Errors
     /// A file, an address or the database cannot be used. The database is as it was, but for a new one, which may have its
-    /// first rows: the root key's check value and the platform's own space.
+    /// first rows: the root key's check value and the platform's own namespace.
     pub async fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
