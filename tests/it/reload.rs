@@ -4,12 +4,16 @@ use credvault_proto::v1;
 use credvault_testkit::{Authority, LeafSpec};
 
 use crate::harness::{
-    Client, POLICIES, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, refusal,
+    Client, POLICIES, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, get, refusal,
 };
 
 async fn reloads(vault: &TestVault, what: &str, outcome: &str) -> bool {
+    counts_reload(&vault.metrics().await, what, outcome)
+}
+
+fn counts_reload(metrics: &str, what: &str, outcome: &str) -> bool {
     let line = format!("credvault_reloads_total{{what=\"{what}\",outcome=\"{outcome}\"}}");
-    vault.metrics().await.lines().any(|text| text.starts_with(&line))
+    metrics.lines().any(|text| text.starts_with(&line))
 }
 
 /// The metrics belong to the process, so everything that is counted is in one test.
@@ -75,15 +79,25 @@ async fn what_is_new_and_good_is_used_and_what_is_broken_is_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_root_key_in_the_file_is_noticed_and_not_used() {
-    let vault = VaultBuilder::sqlite().start().await;
-    let app = vault.app("acme").await;
+    let mut vault = VaultBuilder::sqlite().start().await;
+    vault.tenant("acme").await;
+    vault.stop().await;
+    // A process of its own counts its own reloads: those of this one miss the files of tests that have ended.
+    let process = Process::serve(vault.folder.path(), &[]).unwrap();
+    let leaf = vault.authority.service("spiffe://test.local/app");
+    let app = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
+    let app = app.acting_for("acme", None);
+    let counts = async |outcome: &str| {
+        counts_reload(&get(process.admin_address, "/metrics").await.1, "root key", outcome)
+    };
     let id = app.create(generic("main", "CANARY")).await.unwrap().id;
     vault.write("root.key", &format!("{}00", "a5".repeat(31)));
-    eventually("a refused root key", || reloads(&vault, "root key", "refused")).await;
+    eventually("a refused root key", || counts("refused")).await;
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
     app.create(generic("other", "CANARY")).await.unwrap();
+    assert!(!counts("used").await);
     vault.write("root.key", &format!("{}00", "5a".repeat(31)));
-    eventually("the key in use", || reloads(&vault, "root key", "used")).await;
+    eventually("the key in use", || counts("used")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
