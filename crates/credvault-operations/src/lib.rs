@@ -66,3 +66,35 @@ pub use refusal::{Class, Refusal};
 /// as a malformed id. An operation raises the other violations once policy has permitted the call: so the refusal is on
 /// record with its subject, and a caller without permission learns nothing else.
 pub type Parsed<T> = Result<T, Violations>;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use credvault_domain::ConnectionId;
+
+    use super::{consents, webhooks};
+
+    #[test]
+    fn requests_do_not_show_what_they_hold() {
+        let text = || "CANARY".to_owned();
+        let complete = consents::Complete {
+            result: text(),
+            parameters: BTreeMap::from([("code".to_owned(), text())]),
+            session: Ok(None),
+        };
+        let received = webhooks::Received {
+            connection: ConnectionId::from_uuid(Default::default()),
+            webhook: String::new(),
+            method: String::new(),
+            url: text(),
+            headers: vec![("authorization".to_owned(), text())],
+            body: text().into_bytes(),
+        };
+        let browser = consents::browser::Browser { id: Some(text()), address: IpAddr::from([0; 4]) };
+        let started = consents::browser::Started { url: text(), browser: text() };
+        let shown = format!("{complete:?} {received:?} {browser:?} {started:?}");
+        assert_eq!(shown, "Complete { .. } Received { .. } Browser { .. } Started { .. }");
+    }
+}

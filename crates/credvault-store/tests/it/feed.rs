@@ -43,12 +43,14 @@ async fn read(
 
 /// The end of the feed, once no transaction of another test on the same server holds back what was committed before.
 async fn end(fixture: &Fixture, scope: &credvault_domain::TenantScope) -> FeedPosition {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     loop {
         let position = fixture.store.feed().end(scope).await.unwrap();
         let page = fixture.store.feed().after(scope, position, 1).await.unwrap().expect("of this database");
         if page.is_complete && page.rows.is_empty() {
             return position;
         }
+        assert!(std::time::Instant::now() < deadline, "{page:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
