@@ -14,6 +14,7 @@ mod callbacks;
 mod canary;
 mod certificates;
 mod checked;
+mod client_keys;
 mod connection_tests;
 mod consents;
 mod crash;

@@ -5,6 +5,7 @@ pub(crate) mod error;
 use credvault_catalog::{Given, Mode, RefusalKind, Verdict};
 use credvault_domain::{Config, ProviderId, SecretFields, TenantScope, Violations};
 
+use crate::assertion::with_proof;
 use crate::broker::Broker;
 use crate::flow::{app_values, flow_defaults};
 use crate::http::error::SendError;
@@ -28,9 +29,10 @@ impl Broker {
         let flow = flow_defaults(self.clock().now(), self.random());
         let given = Given { config, secrets, app: app.as_ref(), flow: &flow };
         let test = mode.test.as_ref().ok_or(TestError::Untestable)?;
-        let request = mode.request(&test.call, given).map_err(|missing| {
-            Violations::of(missing.0, "must be set before the credential can be tested")
-        })?;
+        let rule = "must be set before the credential can be tested";
+        let flow = with_proof(mode, given, self.clock().now()).map_err(|error| error.violations(rule))?;
+        let request = mode.request(&test.call, Given { flow: &flow, ..given });
+        let request = request.map_err(|missing| Violations::of(missing.0, rule))?;
         let answer = self.http().send(request).await.map_err(|error| {
             let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
             tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");

@@ -20,6 +20,7 @@ mod throttle;
 
 mod http;
 
+mod assertion;
 mod deadlines;
 mod every;
 mod flow;

@@ -17,7 +17,6 @@ mod claim;
 mod persist;
 mod send;
 
-mod assertion;
 mod request;
 
 mod backoff;

@@ -9,6 +9,7 @@ use credvault_domain::{Action, AuditEvent, Connection, Revocation};
 use credvault_store::{ConnectionKey, Error, Full, ToRevoke, Turn, Turns, UsableApp};
 use tokio_util::sync::CancellationToken;
 
+use crate::assertion::with_proof;
 use crate::broker::Broker;
 use crate::every::every;
 use crate::flow::{app_values, flow_defaults};
@@ -95,6 +96,8 @@ impl Broker {
 
     async fn send_revocation(&self, connection: &Connection, mode: &Mode, given: Given<'_>) -> Revocation {
         let Some(revocation) = &mode.revocation else { return Revocation::Unsupported };
+        let Ok(flow) = with_proof(mode, given, self.clock().now()) else { return Revocation::Pending };
+        let given = Given { flow: &flow, ..given };
         let Ok(request) = mode.request(&revocation.call, given) else { return Revocation::Unsupported };
         match self.http().send(request).await {
             Ok(answer) if revocation.succeeded(answer.status, &answer.body) => Revocation::Done,

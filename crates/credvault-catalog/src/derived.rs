@@ -12,6 +12,8 @@ pub(crate) enum Derived {
     Lookup { setting: String, values: BTreeMap<String, String> },
     /// HMAC-SHA256, in lower-case hexadecimal.
     Hmac { key: Template, message: Template },
+    /// A text, while a setting has one of these values.
+    When { setting: String, one_of: Vec<String>, value: Template },
     /// A claim of a JWT that the provider gave. The signature is not checked, so no decision of trust may rest on it.
     Claim { token: Template, name: String },
 }
@@ -22,6 +24,7 @@ impl Derived {
         match self {
             Self::Lookup { .. } => Vec::new(),
             Self::Hmac { key, message } => vec![key, message],
+            Self::When { value, .. } => vec![value],
             Self::Claim { token, .. } => vec![token],
         }
     }

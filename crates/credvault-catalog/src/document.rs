@@ -131,7 +131,7 @@ fn app(text: &mut String, provider: &Provider) {
     text.push_str("\nThe platform's app has, beside `client_id` and `client_secret`:\n\n");
     text.push_str("| value | kind | what it is |\n|---|---|---|\n");
     for (name, field) in &provider.app {
-        let kind = if field.secret { "secret" } else { "setting" };
+        let kind = if field.is_secret() { "secret" } else { "setting" };
         let description = field.description.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
         let _ = writeln!(text, "| `{name}` | {kind} | {}.{} |", cell(&field.title), cell(&description));
     }
@@ -164,6 +164,9 @@ fn follows(derived: &Derived) -> String {
         }
         Derived::Hmac { key, message } => {
             format!("HMAC-SHA256, hexadecimal, of `{message}` with the key `{key}`")
+        }
+        Derived::When { setting, one_of, value } => {
+            format!("`{value}` while `{setting}` is {}", list(one_of.iter().map(|it| code(it)), "or"))
         }
         Derived::Claim { token, name } => format!("the claim `{name}` of the JWT `{token}`"),
     }

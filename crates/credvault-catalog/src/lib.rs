@@ -84,7 +84,7 @@ pub use load::LoadError;
 pub use mode::{Acquisition, Mode, ModeKind};
 pub use oauth::{Authorize, CallbackSignature, CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};
 pub use post_exchange::{Details, PostExchange};
-pub use provider::{AppField, Provider, RateLimit};
+pub use provider::{AppField, AppFieldKind, Provider, RateLimit};
 pub use public_keys::PublicKeys;
 pub use refusal::RefusalKind;
 pub use request_auth::RequestAuth;

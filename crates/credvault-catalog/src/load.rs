@@ -27,6 +27,8 @@ mod consent;
 
 mod acquisition;
 
+mod assertion;
+
 mod webhook;
 
 mod mode;

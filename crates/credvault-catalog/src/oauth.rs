@@ -23,6 +23,8 @@ pub struct OAuth {
     pub scopes: Scopes,
     /// How a new access token is got without a consent, if that is possible.
     pub refresh: Option<Refresh>,
+    /// The assertion by which calls prove who the client is, if its key is there.
+    pub client_assertion: Option<AssertionTemplates>,
     /// Whether each connection has a client of its own at the provider, instead of the platform's app.
     pub client_per_connection: bool,
     /// Whether the refreshes of all connections go to one host, instead of to a host of each account.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use credvault_crypto::{KeyError, SigningKey};
 use credvault_domain::{AuthMode, FieldName, ProviderId, SecretFields, Violations};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::field::listed;
@@ -49,7 +51,7 @@ impl Provider {
     /// settings' name in the request.
     ///
     /// # Errors
-    /// A violation, if the provider's file does not have one of the settings.
+    /// A violation, if the provider's file does not have one of the settings, or a key cannot sign.
     pub fn app_settings(
         &self,
         path: &str,
@@ -58,10 +60,17 @@ impl Provider {
         let (mut plain, mut secret) = (BTreeMap::new(), SecretFields::default());
         for (name, value) in settings {
             match self.app.get_key_value(name.as_str()) {
-                Some((name, field)) if field.secret => {
-                    if !value.is_empty() {
-                        secret.set(name.clone(), value.into());
+                Some((name, field)) if field.is_secret() => {
+                    let value = SecretString::from(value);
+                    if value.expose_secret().is_empty() {
+                        continue;
                     }
+                    if field.kind == AppFieldKind::SigningKey {
+                        let rule =
+                            |error: KeyError| Violations::of(format!("{path}[{name}]"), error.to_string());
+                        SigningKey::parse(value.expose_secret()).map_err(rule)?;
+                    }
+                    secret.set(name.clone(), value);
                 }
                 Some(_) => {
                     plain.insert(name, value);
@@ -89,6 +98,27 @@ pub struct AppField {
     /// Whether the value must be kept secret.
     #[serde(default)]
     pub secret: bool,
+    /// The type of the value.
+    #[serde(default, rename = "type")]
+    pub kind: AppFieldKind,
+}
+
+/// What type of value of an app a field holds.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum AppFieldKind {
+    /// One line of printable characters.
+    #[default]
+    String,
+    /// A private key that signs assertions, PEM or JWK. It is always secret.
+    SigningKey,
+}
+
+impl AppField {
+    /// Whether the vault seals the value, and shows no more than a hint of it.
+    pub fn is_secret(&self) -> bool {
+        self.secret || self.kind == AppFieldKind::SigningKey
+    }
 }
 
 /// How many calls a provider accepts, for the reader of the catalog. The vault does not enforce it.

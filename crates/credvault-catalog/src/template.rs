@@ -78,7 +78,7 @@ impl std::fmt::Display for Placeholder {
 }
 
 /// The names `X` of `{flow.X}`.
-pub(crate) const FLOW: [&str; 15] = [
+pub(crate) const FLOW: [&str; 17] = [
     // Values of a consent.
     "state",
     "redirect_uri",
@@ -98,6 +98,9 @@ pub(crate) const FLOW: [&str; 15] = [
     "date",
     "uuid",
     "assertion",
+    // How a client proves who it is with a key: the signed assertion, and the type that says that it is one.
+    "client_assertion",
+    "client_assertion_type",
 ];
 
 impl std::fmt::Display for Template {

@@ -158,6 +158,11 @@ impl Values<'_> {
                 let tag = key.sign(&[render(message)?.expose_secret()]);
                 Some(Cow::Owned(tag.iter().map(|byte| format!("{byte:02x}")).collect()))
             }
+            Derived::When { setting, one_of, value } => {
+                let setting = self.setting(setting)?;
+                one_of.iter().find(|known| **known == setting)?;
+                Some(Cow::Owned(render(value)?.expose_secret().to_owned()))
+            }
             Derived::Claim { token, name } => claim(render(token)?.expose_secret(), name).map(Cow::Owned),
         }
     }

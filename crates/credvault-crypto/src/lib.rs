@@ -36,6 +36,8 @@ mod page_token;
 
 mod signature;
 
+mod signing_key;
+
 mod ecdsa;
 
 mod mac;
@@ -57,7 +59,8 @@ pub use private_file::read_private;
 pub use random::SystemRandom;
 pub use root::{RootKey, RootKeySource};
 pub use scram::scram_sha_256_verifier;
-pub use signature::{KeyError, PublicKey, SignatureError, sign_rs256};
+pub use signature::{PublicKey, SignatureError};
+pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};
 pub use tenant_key::{KeyVersion, TenantKey};
 
 /// Bytes that are zeroed when they are dropped.

@@ -26,10 +26,11 @@ pub(crate) async fn revoke(
     body: Bytes,
 ) -> Response {
     let request = TokenRequest::read(&headers, query.as_deref(), &body);
+    let url = shared.url();
     shared.with(|state| {
         state.counts.revocations += 1;
         let refusal = match &request {
-            Ok(request) => authenticate(request, &state.behaviour).err(),
+            Ok(request) => authenticate(state, request, &url).err(),
             Err(refused) => Some(*refused),
         };
         if let Some(refused) = refusal {
@@ -62,7 +63,7 @@ pub(crate) async fn me(
     match owner {
         Some(account) => {
             let name = format!("The shop {account}");
-            answer(StatusCode::OK, &json!({ "id": account, "name": name }))
+            answer(StatusCode::OK, &json!({ "id": account, "sub": account, "name": name }))
         }
         None => {
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")];
@@ -87,7 +88,7 @@ fn owner(state: &state::State, headers: &HeaderMap, query: &Parameters) -> Optio
     (pair.secret == secret).then(|| pair.account.clone())
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
+pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body.to_string()).into_response()
 }

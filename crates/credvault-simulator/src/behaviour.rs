@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::script::Step;
 use crate::seconds;
@@ -76,6 +77,13 @@ pub struct Behaviour {
     pub refuse_connections: u64,
     /// What becomes of revocations.
     pub revocation: Revocation,
+
+    /// Members of the metadata (RFC 8414) in place of the usual ones; null leaves one out.
+    pub metadata: Map<String, Value>,
+    /// The metadata is where RFC 8414 has it only, and not where OpenID Connect Discovery does.
+    pub only_oauth_metadata: bool,
+    /// The exchange of a code gives an ID token, too, with these claims in place of the usual ones.
+    pub id_token: Option<Map<String, Value>>,
 }
 
 impl Default for Behaviour {
@@ -110,6 +118,9 @@ impl Default for Behaviour {
             hold: false,
             refuse_connections: 0,
             revocation: Revocation::Works,
+            metadata: Map::new(),
+            only_oauth_metadata: false,
+            id_token: None,
         }
     }
 }
@@ -142,6 +153,8 @@ pub enum ClientAuth {
     Json,
     /// Query parameters. TikTok Shop, and Meta by GET.
     Query,
+    /// `client_assertion`, which the app's key signs (RFC 7523). Entra, Okta.
+    Assertion,
 }
 
 /// Whether a consent yields a refresh token.

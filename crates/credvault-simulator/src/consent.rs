@@ -10,12 +10,11 @@ use maud::html;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::behaviour::Behaviour;
 use crate::credentials::CLIENT_ID;
 use crate::ledger::Code;
 use crate::page;
 use crate::parameters::{Parameters, is_loopback, with_pairs};
-use crate::state::Shared;
+use crate::state::{self, Shared};
 
 /// The parameters that the page passes on to its buttons.
 const CARRIED: [&str; 8] = [
@@ -31,7 +30,7 @@ const CARRIED: [&str; 8] = [
 
 pub(crate) async fn authorize(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::query(query.as_deref());
-    let consent = match shared.with(|state| Consent::read(&parameters, &state.behaviour)) {
+    let consent = match shared.with(|state| Consent::read(&parameters, state)) {
         Ok(consent) => consent,
         Err(objection) => return objection.answer(&shared),
     };
@@ -57,7 +56,7 @@ pub(crate) async fn authorize(State(shared): State<Arc<Shared>>, RawQuery(query)
 
 pub(crate) async fn decide(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let parameters = Parameters::form(&body);
-    let consent = match shared.with(|state| Consent::read(&parameters, &state.behaviour)) {
+    let consent = match shared.with(|state| Consent::read(&parameters, state)) {
         Ok(consent) => consent,
         Err(objection) => return objection.answer(&shared),
     };
@@ -103,11 +102,15 @@ enum Objection {
 }
 
 impl Consent {
-    fn read(parameters: &Parameters, behaviour: &Behaviour) -> Result<Self, Objection> {
-        if parameters.get("client_id") != Some(CLIENT_ID) {
-            return Err(Objection::Page("The client_id is not that of a registered app."));
-        }
-        let registered = &behaviour.redirect_uris;
+    fn read(parameters: &Parameters, state: &state::State) -> Result<Self, Objection> {
+        let registered = match parameters.get("client_id") {
+            Some(CLIENT_ID) => &state.behaviour.redirect_uris,
+            other => {
+                let client = other.and_then(|id| state.clients.get(id));
+                let unknown = Objection::Page("The client_id is not that of a registered app.");
+                &client.ok_or(unknown)?.redirect_uris
+            }
+        };
         // RFC 6749, section 3.1.2.3: it may be left out if there is only one.
         let only = if registered.len() == 1 { registered.first().map(String::as_str) } else { None };
         let redirect_uri = parameters.get("redirect_uri").or(only);

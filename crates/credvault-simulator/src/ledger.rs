@@ -50,6 +50,7 @@ pub(crate) struct Granted {
     /// When the access token ends; `None`: never.
     pub(crate) ends: Option<Instant>,
     pub(crate) refresh_token: Option<String>,
+    pub(crate) id_token: Option<String>,
 }
 
 /// A consent on its way to a token request.
@@ -171,7 +172,7 @@ impl Ledger {
         let record = &mut self.families[family];
         record.access = live;
         let (account, scopes) = (record.account.clone(), record.scopes.clone());
-        Granted { account, scopes, access_token: token, ends, refresh_token }
+        Granted { account, scopes, access_token: token, ends, refresh_token, id_token: None }
     }
 
     /// The newest tokens once more; `None` if the access token ended.
@@ -184,6 +185,7 @@ impl Ledger {
             access_token: token.clone(),
             ends: self.access_tokens.get(token)?.ends,
             refresh_token: record.current.clone(),
+            id_token: None,
         })
     }
 

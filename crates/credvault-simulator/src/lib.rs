@@ -4,6 +4,7 @@
 //! GET  /authorize          a page that asks for consent          POST /decide   its two buttons
 //! POST /token, GET /token  codes, renewals, client credentials, assertions, extensions
 //! POST /revoke             RFC 7009                              GET  /me       the account of a token or key
+//! GET  /.well-known/openid-configuration, /.well-known/oauth-authorization-server      POST /register   RFC 7591
 //! GET  /wc-auth/v1/authorize   WooCommerce's delivery of API keys
 //! /control/behaviour, /control/counts, /control/reset            the switches, for other processes
 //! ```
@@ -35,6 +36,7 @@ mod state;
 
 mod token;
 
+mod client;
 mod consent;
 mod credentials;
 mod page;
@@ -43,6 +45,7 @@ mod parameters;
 mod account;
 mod control;
 mod listener;
+mod metadata;
 mod woocommerce;
 
 pub use behaviour::{

@@ -19,7 +19,7 @@ use crate::behaviour::Behaviour;
 use crate::ledger::{Family, Tokens};
 use crate::listener::RefusingListener;
 use crate::state::{Counts, Shared, closed};
-use crate::{account, consent, control, page, token, woocommerce};
+use crate::{account, consent, control, metadata, page, token, woocommerce};
 
 /// The pause between two checks whether answers are still held back.
 const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -48,6 +48,9 @@ impl Simulator {
             .route("/token", get(token::token).post(token::token))
             .route("/revoke", post(account::revoke))
             .route("/me", get(account::me))
+            .route("/.well-known/openid-configuration", get(metadata::openid))
+            .route("/.well-known/oauth-authorization-server", get(metadata::oauth))
+            .route("/register", post(metadata::register))
             .route("/wc-auth/v1/authorize", get(woocommerce::authorize))
             .route("/wc-auth/v1/decide", post(woocommerce::decide))
             .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), hold))
@@ -124,6 +127,16 @@ impl Simulator {
             let expires_in = lifetime.map_or(0, |lifetime| lifetime.as_secs());
             Tokens { access_token: granted.access_token, refresh_token, expires_in }
         })
+    }
+
+    /// The assertions by which clients have proved who they are, the first one first.
+    pub fn client_assertions(&self) -> Vec<String> {
+        self.shared.with(|state| state.assertions.clone())
+    }
+
+    /// Forgets the clients that have registered themselves, as servers do after a while.
+    pub fn forget_clients(&self) {
+        self.shared.with(|state| state.clients.clear());
     }
 
     /// The user removes the app at the provider: all grants and keys of the account end.

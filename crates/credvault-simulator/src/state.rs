@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::behaviour::Behaviour;
+use crate::client::Client;
 use crate::ledger::Ledger;
 
 /// The counts of requests and their results, since the start or the last reset.
@@ -44,6 +45,10 @@ pub struct Counts {
     pub tests: u64,
     /// Accepted deliveries of WooCommerce key pairs.
     pub keys_delivered: u64,
+    /// Clients that have registered themselves (RFC 7591).
+    pub registrations: u64,
+    /// Requests for the metadata that arrived.
+    pub discoveries: u64,
     /// Connections that were closed before anything was read.
     pub refused_connections: u64,
 }
@@ -59,6 +64,10 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     pub(crate) ledger: Ledger,
     pub(crate) key_pairs: HashMap<String, KeyPair>,
+    /// The clients that have registered themselves, by id.
+    pub(crate) clients: HashMap<String, Client>,
+    /// The assertions by which clients have proved who they are, in the order in which they came.
+    pub(crate) assertions: Vec<String>,
     pub(crate) refreshes_under_way: u64,
     /// When the refreshes of the last second arrived.
     pub(crate) lately: VecDeque<Instant>,
@@ -71,6 +80,8 @@ impl State {
             counts: Counts::default(),
             ledger: Ledger::new(),
             key_pairs: HashMap::new(),
+            clients: HashMap::new(),
+            assertions: Vec::new(),
             refreshes_under_way: 0,
             lately: VecDeque::new(),
         }

@@ -1,8 +1,10 @@
 //! The token endpoint: counts a request's arrival, takes its step, and has its effect and its answer made.
 
 mod answer;
+mod client;
 mod disturbance;
 mod effect;
+mod id_token;
 mod refusal;
 mod request;
 
@@ -17,12 +19,12 @@ use axum::response::Response;
 use crate::script::Step;
 use crate::state::{self, Shared};
 pub(crate) use answer::Answer;
+pub(crate) use client::authenticate;
 pub(crate) use disturbance::cut;
 use disturbance::disturb;
-pub(crate) use effect::authenticate;
 use refusal::Refused;
 use request::Grant;
-pub(crate) use request::TokenRequest;
+pub(crate) use request::{Shown, TokenRequest};
 
 pub(crate) async fn token(
     State(shared): State<Arc<Shared>>,

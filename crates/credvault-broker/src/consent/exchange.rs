@@ -8,6 +8,7 @@ use credvault_store::{ReturnedAuthorization, UsableApp};
 
 use super::error::ConsentError;
 use super::target::Target;
+use crate::assertion::with_proof;
 use crate::broker::Broker;
 use crate::flow::{app_values, flow_defaults, with_scope};
 use crate::http::client::Answer;
@@ -64,10 +65,10 @@ impl Broker {
         let flow = with_scope(flow, &returned.scopes, known_scopes);
         let (secrets, app) = (SecretFields::default(), app_values(usable));
         let given = Given { config, secrets: &secrets, app: Some(&app), flow: &flow };
-        let request = target.mode.request(&target.code_grant()?.exchange, given);
-        Ok(request.map_err(|missing| {
-            Violations::of(missing.0, "must be set before the consent can be completed")
-        })?)
+        let rule = "must be set before the consent can be completed";
+        let flow = with_proof(target.mode, given, sent).map_err(|error| error.violations(rule))?;
+        let request = target.mode.request(&target.code_grant()?.exchange, Given { flow: &flow, ..given });
+        Ok(request.map_err(|missing| Violations::of(missing.0, rule))?)
     }
 }
 

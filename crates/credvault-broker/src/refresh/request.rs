@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use credvault_catalog::{Flow, Given, Granted, Missing, Mode, ProviderRequest};
+use credvault_catalog::{Flow, Given, Granted, Mode, ProviderRequest, Refresh};
 use credvault_domain::{Config, TenantId, Timestamp};
 use credvault_store::{AppFault, AppRevision, Claimed, Error, Pause, RefreshedTokens, UsableApp};
 use serde_json::Value;
 
-use super::assertion::signed;
 use super::backoff::FIRST_BACKOFF;
 use super::failed::Failed;
 use super::worker::Worker;
+use crate::assertion::{ProofError, signed, with_proof};
 use crate::flow::{app_values, flow_defaults, replace_tokens, with_scope};
 use crate::schedule::due_time;
 
@@ -60,25 +60,20 @@ impl Worker {
         // A setting or field of the connection that its owner has to give.
         let incomplete =
             |detail: String| Failed::paused(Pause::Incomplete, self.backoff(claimed.failures), now, detail);
-        let missing = |missing: Missing| match missing.is_apps() {
-            true => app_fault(AppFault::Missing, &format!("the app has no {missing}")),
-            false => incomplete(format!("{missing} is missing")),
-        };
         let (values, flow) = (usable.as_ref().map(app_values), self.flow(claimed, mode, now));
         let (config, secrets) = (&claimed.connection.config, &claimed.fields);
         let given = Given { config, secrets, app: values.as_ref(), flow: &flow };
         let Some(refresh) = mode.refresh() else {
             return Err(incomplete("the auth mode has no request to refresh".to_owned()));
         };
-        let flow = match &refresh.assertion {
+        let request = filled(mode, refresh, given, now).map_err(|error| match error {
+            ProofError::Missing(missing) if missing.is_apps() => {
+                app_fault(AppFault::Missing, &format!("the app has no {missing}"))
+            }
+            ProofError::Missing(missing) => incomplete(format!("{missing} is missing")),
             // Keys are tried before they are stored, so only another key helps.
-            Some(assertion) => match signed(mode.assertion(assertion, given).map_err(missing)?, now) {
-                Ok(signed) => flow.clone().with("assertion", signed),
-                Err(error) => return Err(incomplete(format!("the connection's private key {error}"))),
-            },
-            None => flow.clone(),
-        };
-        let request = mode.request(&refresh.call, Given { flow: &flow, ..given }).map_err(missing)?;
+            ProofError::Key(error) => incomplete(format!("the private key {error}")),
+        })?;
         Ok(Request { request, app })
     }
 
@@ -126,6 +121,24 @@ impl Worker {
             client_id,
         }
     }
+}
+
+/// The request with what proves who asks: the assertion that is the grant, and the client's own.
+fn filled(
+    mode: &Mode,
+    refresh: &Refresh,
+    given: Given<'_>,
+    now: Timestamp,
+) -> Result<ProviderRequest, ProofError> {
+    let flow = match &refresh.assertion {
+        Some(templates) => {
+            let assertion = mode.assertion(templates, given).map_err(ProofError::Missing)?;
+            given.flow.clone().with("assertion", signed(assertion, now).map_err(ProofError::Key)?)
+        }
+        None => given.flow.clone(),
+    };
+    let flow = with_proof(mode, Given { flow: &flow, ..given }, now)?;
+    mode.request(&refresh.call, Given { flow: &flow, ..given }).map_err(ProofError::Missing)
 }
 
 /// The settings that came with tokens, as the catalog has accepted them. Settings decide where secrets are sent, so the

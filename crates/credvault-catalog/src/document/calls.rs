@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::words::{code, list};
 use crate::call::{BodyTemplates, Call, Method};
 use crate::condition::{Condition, Test};
+use crate::template::Template;
 
 /// A call as "`POST https://…`, form".
 pub(super) fn call(call: &Call) -> String {
@@ -22,25 +23,28 @@ pub(super) fn call(call: &Call) -> String {
 }
 
 /// How the call authenticates the client.
-pub(super) fn proof(call: &Call) -> &'static str {
-    let secret_in = |part: &str| {
-        call.all().into_iter().any(|(place, template)| {
-            place.starts_with(part)
-                && template
-                    .placeholders()
-                    .any(|placeholder| placeholder.to_string().contains("client_secret"))
-        })
+pub(super) fn proof(call: &Call) -> String {
+    let all = call.all();
+    let holds = |part: &str, name: &str| {
+        let named = |template: &Template| template.placeholders().any(|it| it.to_string().contains(name));
+        all.iter().any(|(place, template)| place.starts_with(part) && named(template))
     };
-    if secret_in("basic") {
+    let secret = if holds("basic", "client_secret") {
         "client id and secret by basic authentication"
-    } else if secret_in("form") || secret_in("json") {
+    } else if holds("form", "client_secret") || holds("json", "client_secret") {
         "client id and secret in the body"
-    } else if secret_in("query") {
+    } else if holds("query", "client_secret") {
         "client id and secret in the query"
-    } else if call.all().iter().any(|(_, template)| template.to_string().contains("{flow.assertion}")) {
-        "a signed assertion (RS256)"
     } else {
-        "no client secret"
+        ""
+    };
+    let by_key = "an assertion that the client's key signs";
+    match (secret, holds("form", "flow.client_assertion"), holds("", "flow.assertion")) {
+        ("", true, _) => by_key.to_owned(),
+        ("", false, true) => "a signed assertion".to_owned(),
+        ("", false, false) => "no client secret".to_owned(),
+        (secret, true, _) => format!("{secret}, or {by_key}"),
+        (secret, false, _) => secret.to_owned(),
     }
 }
 

@@ -5,30 +5,46 @@ use std::time::Duration;
 
 use super::consent::checked_scopes;
 use super::file::ModeFile;
-use super::file::tokens::{AssertionFile, RefreshFile, ScopesFile, TokenResponseFile};
+use super::file::tokens::{RefreshFile, ScopesFile, TokenResponseFile};
 use super::names::{Names, refers_to_flow};
 use super::problem::Problem;
 use super::stage::Stage;
-use crate::assertion::AssertionTemplates;
 use crate::call::Call;
 use crate::consent_page::ConsentPage;
+use crate::credential_test::CredentialTest;
 use crate::mode::{Acquisition, ModeKind};
 use crate::oauth::{CodeGrant, OAuth, Refresh, RefreshPolicy};
+use crate::revocation::RevocationCall;
 use crate::template::{Placeholder, Template};
 
 impl Names<'_> {
     /// Checks how the mode at `key` gets its credential, and takes the tables about it out of `file`.
-    pub(super) fn acquisition(&self, key: &str, file: &mut ModeFile) -> Result<Acquisition, Problem> {
+    pub(super) fn acquisition(
+        &self,
+        key: &str,
+        file: &mut ModeFile,
+        revocation: Option<&RevocationCall>,
+        test: Option<&CredentialTest>,
+    ) -> Result<Acquisition, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let code = self.code_grant(key, file)?;
         let refresh = file.refresh.take().map(|refresh| self.refresh(&at("refresh"), refresh)).transpose()?;
         let (scopes, response) = (file.scopes.take(), file.token_response.take());
+        let client_assertion = self.client_assertion(&at("client_assertion"), file)?;
         let has_scopes = scopes.is_some();
         let gives_tokens = code.is_some() || refresh.is_some();
         if response.is_some() && !gives_tokens {
             return Err(Problem::new(at("token_response"), "must come with exchange or refresh"));
         }
+        if client_assertion.is_some() && !gives_tokens {
+            return Err(Problem::new(at("client_assertion"), "must come with exchange or refresh"));
+        }
         let scopes = scopes.unwrap_or_default();
+        let calls = code.iter().map(|code| &code.exchange).chain(refresh.iter().map(|refresh| &refresh.call));
+        let calls = calls.chain(revocation.map(|it| &it.call)).chain(test.map(|it| &it.call));
+        if client_assertion.is_none() && calls.into_iter().any(|call| sends(call, "client_assertion")) {
+            return Err(Problem::new(key, "sends {flow.client_assertion}, and there is no client_assertion"));
+        }
         let acquisition = match (file.delivery.take(), gives_tokens) {
             (None, false) => Acquisition::Static,
             (Some(delivery), false) => {
@@ -46,7 +62,7 @@ impl Names<'_> {
                 }
                 let response = response.unwrap_or_default();
                 let oauth = self.oauth(&at("token_response"), response, scopes, code, refresh)?;
-                Acquisition::Tokens(Box::new(oauth))
+                Acquisition::Tokens(Box::new(OAuth { client_assertion, ..oauth }))
             }
         };
         if has_scopes && !asks_for_scopes(&acquisition) {
@@ -104,20 +120,6 @@ impl Names<'_> {
         Ok(Refresh { call, assertion, policy })
     }
 
-    fn assertion(&self, key: &str, file: AssertionFile) -> Result<AssertionTemplates, Problem> {
-        let part = |part: &str, text: &str| self.template(&format!("{key}.{part}"), text, Stage::Assertion);
-        let claims = file.claims.into_iter().map(|(name, value)| {
-            let template = part(&format!("claims.{name}"), &value)?;
-            Ok((name, template))
-        });
-        Ok(AssertionTemplates {
-            claims: claims.collect::<Result<_, Problem>>()?,
-            key: part("key", &file.key)?,
-            key_id: file.key_id.map(|text| part("key_id", &text)).transpose()?,
-            lifetime: Duration::from_secs(file.lifetime_seconds),
-        })
-    }
-
     fn oauth(
         &self,
         response_key: &str,
@@ -138,6 +140,7 @@ impl Names<'_> {
             code,
             scopes: checked_scopes(scopes),
             refresh,
+            client_assertion: None,
             client_per_connection,
             shared_token_host,
             response,

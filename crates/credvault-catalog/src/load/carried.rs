@@ -4,6 +4,7 @@
 use super::names::Names;
 use super::problem::Problem;
 use crate::derived::Derived;
+use crate::provider::AppField;
 use crate::request_auth::RequestTemplates;
 use crate::template::{Placeholder, Template};
 
@@ -30,7 +31,7 @@ impl Names<'_> {
     /// `app.client_secret`. An HMAC does not reveal its key.
     pub(super) fn app_secrets(&self, request: &RequestTemplates) -> Vec<String> {
         let is_secret =
-            |name: &str| name == "client_secret" || self.app.get(name).is_some_and(|field| field.secret);
+            |name: &str| name == "client_secret" || self.app.get(name).is_some_and(AppField::is_secret);
         let revealed = request.all().flat_map(|(_, template)| self.revealed(template));
         let mut names: Vec<_> = revealed
             .filter(|placeholder| matches!(placeholder, Placeholder::App(name) if is_secret(name)))
@@ -68,7 +69,9 @@ impl Names<'_> {
         template.placeholders().flat_map(|placeholder| {
             let token = match placeholder {
                 Placeholder::Derived(name) => match self.derived.get(name) {
-                    Some(Derived::Claim { token, .. }) => Some(token),
+                    Some(Derived::Claim { token: read, .. } | Derived::When { value: read, .. }) => {
+                        Some(read)
+                    }
                     _ => None,
                 },
                 Placeholder::Config(_)

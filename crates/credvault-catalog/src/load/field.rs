@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use credvault_domain::FieldName;
 use regex::Regex;
 
-use super::file::field::{DerivedFile, FieldFile};
+use super::file::field::{DerivedFile, FieldFile, WhenFile};
 use super::problem::Problem;
 use crate::derived::Derived;
 use crate::field::{DependsOn, Field, FieldKind};
@@ -153,13 +153,20 @@ pub(super) fn derived(key: &str, file: DerivedFile) -> Result<Derived, Problem> 
         let nested = template.placeholders().any(|it| matches!(it, Placeholder::Derived(_)));
         if nested { Err(Problem::new(key, "must not refer to another derived value")) } else { Ok(template) }
     };
-    let DerivedFile { lookup, hmac, claim } = file;
-    match (lookup, hmac, claim) {
-        (Some(lookup), None, None) => Ok(Derived::Lookup { setting: lookup.setting, values: lookup.values }),
-        (None, Some(hmac), None) => {
+    let DerivedFile { lookup, hmac, when, claim } = file;
+    match (lookup, hmac, when, claim) {
+        (Some(lookup), None, None, None) => {
+            Ok(Derived::Lookup { setting: lookup.setting, values: lookup.values })
+        }
+        (None, Some(hmac), None, None) => {
             Ok(Derived::Hmac { key: template(&hmac.key)?, message: template(&hmac.message)? })
         }
-        (None, None, Some(claim)) => Ok(Derived::Claim { token: template(&claim.token)?, name: claim.name }),
-        _ => Err(Problem::new(key, "must have one of lookup, hmac and claim")),
+        (None, None, Some(WhenFile { setting, one_of, value }), None) => {
+            Ok(Derived::When { setting, one_of, value: template(&value)? })
+        }
+        (None, None, None, Some(claim)) => {
+            Ok(Derived::Claim { token: template(&claim.token)?, name: claim.name })
+        }
+        _ => Err(Problem::new(key, "must have one of lookup, hmac, when and claim")),
     }
 }

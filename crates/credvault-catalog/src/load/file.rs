@@ -93,6 +93,9 @@ pub(crate) struct ModeFile {
     /// How a new access token is got from what is stored.
     #[serde(default)]
     pub(crate) refresh: Option<RefreshFile>,
+    /// The signed assertion by which calls prove who the client is, sent as `{flow.client_assertion}`.
+    #[serde(default)]
+    pub(crate) client_assertion: Option<tokens::AssertionFile>,
     /// How the answers to an exchange and a refresh are read.
     #[serde(default)]
     pub(crate) token_response: Option<TokenResponseFile>,

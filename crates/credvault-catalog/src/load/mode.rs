@@ -43,7 +43,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     let revocation =
         file.revoke.take().map(|it| names.revocation(&format!("{key}.revoke"), it)).transpose()?;
     let test = file.test.take().map(|it| names.test(&format!("{key}.test"), it)).transpose()?;
-    let acquisition = names.acquisition(key, &mut file)?;
+    let acquisition = names.acquisition(key, &mut file, revocation.as_ref(), test.as_ref())?;
     check_single_lines(&request_key, &request, &secrets)?;
     Ok(Mode {
         request_names_app: names.names_app(request.all().map(|(_, template)| template)),

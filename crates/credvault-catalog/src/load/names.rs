@@ -132,6 +132,12 @@ impl Names<'_> {
                     ));
                 }
             }
+            if let Derived::When { setting, one_of, .. } = derived {
+                let values = self.config.get(setting.as_str()).map(|setting| &setting.values);
+                if !values.is_some_and(|values| one_of.iter().all(|value| values.contains(value))) {
+                    return Err(Problem::new(key, "must name a setting with an enum, and values of it"));
+                }
+            }
             derived.templates().into_iter().try_for_each(|template| self.check(&key, template))?;
         }
         Ok(())

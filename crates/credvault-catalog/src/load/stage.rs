@@ -32,6 +32,9 @@ pub(super) enum Stage {
 /// The values of `{flow.X}` that every call has.
 const EVERY_CALL: [&str; 4] = ["now", "now_ms", "date", "uuid"];
 
+/// The values of `{flow.X}` by which a client proves who it is.
+const CLIENT_PROOF: [&str; 2] = ["client_assertion", "client_assertion_type"];
+
 impl Stage {
     /// Whether the call authenticates a client, as RFC 6749, section 2.3 and RFC 7009, section 2.1 describe.
     pub(super) fn authenticates_client(self) -> bool {
@@ -69,12 +72,20 @@ impl Stage {
 
     fn flow(self) -> &'static [&'static str] {
         match self {
-            Self::Request | Self::PostExchange | Self::Revocation | Self::Test => &[],
+            Self::Request | Self::PostExchange => &[],
+            Self::Revocation | Self::Test => &CLIENT_PROOF,
             Self::Consent => &["state", "redirect_uri", "scope", "code_challenge"],
             Self::Delivery => &["state", "redirect_uri", "scope", "delivery_uri", "host"],
-            Self::Exchange => &["code", "redirect_uri", "code_verifier", "scope"],
+            Self::Exchange => &[
+                "code",
+                "redirect_uri",
+                "code_verifier",
+                "scope",
+                "client_assertion",
+                "client_assertion_type",
+            ],
             Self::Assertion => &["scope"],
-            Self::Refresh => &["scope", "assertion"],
+            Self::Refresh => &["scope", "assertion", "client_assertion", "client_assertion_type"],
             Self::PublicKeyToken => &["key_id"],
             Self::PublicKey => &["key_id", "token"],
         }

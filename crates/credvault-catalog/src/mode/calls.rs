@@ -93,11 +93,27 @@ impl Mode {
             Ok(Assertion {
                 claims,
                 key: values.render(&templates.key)?.unwrap_or_default(),
+                algorithms: templates.algorithms.clone(),
                 key_id: templates.key_id.as_ref().map(text).transpose()?.flatten(),
                 lifetime: templates.lifetime,
             })
         };
         filled().map_err(|placeholder: Placeholder| placeholder.into())
+    }
+
+    /// The assertion by which the calls of this mode prove who the client is. `None` if there is no key for it: the
+    /// client then has a secret, or is public.
+    ///
+    /// # Errors
+    /// The name of a value that the assertion needs and that is missing.
+    pub fn client_assertion(&self, given: Given<'_>) -> Result<Option<Assertion>, Missing> {
+        let Some(templates) = self.oauth().and_then(|oauth| oauth.client_assertion.as_ref()) else {
+            return Ok(None);
+        };
+        match self.values(given).render(&templates.key).map_err(Missing::from)? {
+            Some(key) if !key.expose_secret().is_empty() => self.assertion(templates, given).map(Some),
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// The private key that signs assertions. `None` if the credential has none.

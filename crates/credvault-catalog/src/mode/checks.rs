@@ -122,7 +122,7 @@ impl Mode {
             }
         };
         let key = self.signing_key(assertion, secrets)?;
-        let error = credvault_crypto::sign_rs256(key.expose_secret(), b"").err()?;
+        let error = assertion.try_key(&key).err()?;
         Some((field, format!("{prefix}{error}")))
     }
 
@@ -139,7 +139,9 @@ impl Mode {
     }
 
     fn signing_assertion(&self) -> Option<&AssertionTemplates> {
-        self.refresh()?.assertion.as_ref()
+        let oauth = self.oauth()?;
+        let grant = oauth.refresh.as_ref().and_then(|refresh| refresh.assertion.as_ref());
+        grant.or(oauth.client_assertion.as_ref())
     }
 
     /// The masked hints of a credential, by field.

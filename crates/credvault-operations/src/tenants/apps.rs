@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use credvault_catalog::Provider;
+use credvault_catalog::{AppFieldKind, Provider};
 use credvault_domain::{FieldName, ProviderId, TenantId, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Listed, NewApp, OAuthApp, Recorded};
@@ -21,6 +21,8 @@ const MAX_REDIRECT_URI_BYTES: usize = 2048;
 const MAX_SETTINGS: usize = 16;
 /// How many bytes the value of a setting has at most.
 const MAX_SETTING_BYTES: usize = 1024;
+/// How many bytes a private key has at most, with the certificate beside it.
+const MAX_KEY_BYTES: usize = 16 * 1024;
 
 /// An app that is registered at a provider, as a caller gives it.
 pub struct PutApp {
@@ -82,12 +84,16 @@ fn checked(provider: &Provider, put: PutApp) -> Parsed<NewApp> {
         violations.add("redirect_uri", "must be one line of at most 2,048 characters");
     }
     let scopes = violations.collect(scopes).unwrap_or_default();
-    let named =
-        |(name, value): (&String, &String)| FieldName::parse(name).is_ok() && line(value, MAX_SETTING_BYTES);
+    let is_key =
+        |name: &str| provider.app.get(name).is_some_and(|field| field.kind == AppFieldKind::SigningKey);
+    let named = |(name, value): (&String, &String)| match is_key(name) {
+        true => value.len() <= MAX_KEY_BYTES,
+        false => FieldName::parse(name).is_ok() && line(value, MAX_SETTING_BYTES),
+    };
     if settings.len() > MAX_SETTINGS || !settings.iter().all(named) {
         violations.add(
             "settings",
-            "must be at most 16, named by a-z 0-9 _, each one line of at most 1,024 characters",
+            "must be at most 16, named by a-z 0-9 _, each one line of at most 1,024 characters, or a key of at most 16 KiB",
         );
     }
     violations.into_result()?;

@@ -35,6 +35,9 @@ impl Answer {
         put("access_token", "accessToken", json!(granted.access_token));
         put("token_type", "tokenType", json!("Bearer"));
         put("account", "account", json!(granted.account));
+        if let Some(token) = &granted.id_token {
+            put("id_token", "idToken", json!(token));
+        }
         if let Some(token) = &granted.refresh_token {
             put("refresh_token", "refreshToken", json!(token));
         }

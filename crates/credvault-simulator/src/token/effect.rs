@@ -2,14 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::request::{Grant, TokenRequest};
+use super::client::authenticate;
+use super::id_token;
+use super::request::{Grant, TokenRequest, claim};
 use super::{Answer, Refused};
-use crate::behaviour::{Behaviour, RefreshTokens, ScopeAnswer};
-use crate::credentials::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET};
+use crate::behaviour::{RefreshTokens, ScopeAnswer};
 use crate::ledger::Granted;
 use crate::parameters::Parameters;
 use crate::rotation::Dead;
@@ -19,7 +19,8 @@ use crate::state::{Shared, State};
 /// Carries the request out and returns the answer.
 pub(crate) fn effect(shared: &Shared, request: &TokenRequest) -> Answer {
     let now = Instant::now();
-    shared.with(|state| match grant(state, request, now) {
+    let (url, wall) = (shared.url(), shared.wall_time(now).unix_timestamp());
+    shared.with(|state| match grant(state, request, &url, now, wall) {
         Ok(granted) => {
             let ends = granted.ends.map(|ends| (ends - now, shared.wall_time(ends)));
             Answer::granted(&granted, ends, &state.behaviour)
@@ -28,42 +29,39 @@ pub(crate) fn effect(shared: &Shared, request: &TokenRequest) -> Answer {
     })
 }
 
-fn grant(state: &mut State, request: &TokenRequest, now: Instant) -> Result<Granted, Refused> {
+fn grant(
+    state: &mut State,
+    request: &TokenRequest,
+    url: &str,
+    now: Instant,
+    wall: i64,
+) -> Result<Granted, Refused> {
     let grant = request.grant();
     // An assertion is signed; all other grants authenticate the app.
-    if grant != Grant::Assertion && grant != Grant::Unknown {
-        authenticate(request, &state.behaviour)?;
-    }
+    let client = match grant {
+        Grant::Assertion | Grant::Unknown => String::new(),
+        Grant::Code | Grant::Refresh | Grant::ClientCredentials | Grant::Extension => {
+            authenticate(state, request, url)?
+        }
+    };
     let parameters = &request.parameters;
     match grant {
-        Grant::Code => exchange(state, parameters, now),
+        Grant::Code => {
+            let granted = exchange(state, parameters, now)?;
+            let id_token = state.behaviour.id_token.as_ref();
+            let id_token = id_token.map(|claims| id_token::of(url, &client, &granted.account, wall, claims));
+            Ok(Granted { id_token, ..granted })
+        }
         Grant::Refresh => refresh(state, parameters, now),
-        Grant::ClientCredentials => Ok(once(state, CLIENT_ID, parameters, now)),
+        Grant::ClientCredentials => Ok(once(state, &client, parameters, now)),
         Grant::Assertion => {
-            let issuer = issuer(required(parameters, "assertion")?)
+            let issuer = claim(required(parameters, "assertion")?, "iss")
                 .ok_or_else(|| Refused::new(Refusal::DeadGrant, "the assertion is no JWT with an issuer"))?;
             Ok(once(state, &issuer, parameters, now))
         }
         Grant::Extension => extend(state, parameters, now),
         Grant::Unknown => Err(Refused::new(Refusal::UnsupportedGrantType, "there is no such grant_type")),
     }
-}
-
-pub(crate) fn authenticate(request: &TokenRequest, behaviour: &Behaviour) -> Result<(), Refused> {
-    let shown = match request.shown.as_slice() {
-        [] => return Err(Refused::new(Refusal::InvalidClient, "the app shows no id and secret")),
-        [shown] => shown,
-        _ => return Err(Refused::new(Refusal::InvalidRequest, "the app shows its secret in two places")),
-    };
-    if behaviour.client_auth.is_some_and(|by| by != shown.by) {
-        return Err(Refused::new(Refusal::InvalidClient, "the app shows its secret in the wrong place"));
-    }
-    let known =
-        shown.secret == CLIENT_SECRET || behaviour.second_secret && shown.secret == SECOND_CLIENT_SECRET;
-    if shown.id != CLIENT_ID || !known {
-        return Err(Refused::new(Refusal::InvalidClient, "the app's id or secret is wrong"));
-    }
-    Ok(())
 }
 
 fn required<'p>(parameters: &'p Parameters, name: &'static str) -> Result<&'p str, Refused> {
@@ -145,14 +143,4 @@ fn extend(state: &mut State, parameters: &Parameters, now: Instant) -> Result<Gr
     let family = state.ledger.family_of_live(token, now);
     let family = family.ok_or_else(|| Refused::new(Refusal::DeadGrant, "the access token ended"))?;
     Ok(state.ledger.hand_out(family, None, state.behaviour.long_lifetime(), now))
-}
-
-/// The `iss` of a text in the form of a signed JWT. Checks neither signature nor times.
-fn issuer(assertion: &str) -> Option<String> {
-    let [header, claims, signature] = assertion.split('.').collect::<Vec<_>>().try_into().ok()?;
-    if header.is_empty() || signature.is_empty() {
-        return None;
-    }
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    Some(claims.get("iss")?.as_str().filter(|issuer| !issuer.is_empty())?.to_owned())
 }

@@ -20,7 +20,7 @@ async fn a_live_token_says_whose_it_is_in_either_header() {
         let request = fixture.client.get(fixture.simulator.url() + "/me").header(name, value);
         let (status, body) = json(request.send().await.unwrap()).await;
         assert_eq!(status, 200);
-        assert_eq!(body, json!({ "id": "shop-1", "name": "The shop shop-1" }));
+        assert_eq!(body, json!({ "id": "shop-1", "sub": "shop-1", "name": "The shop shop-1" }));
     }
     assert_eq!(fixture.me("unknown").await, 401);
     assert_eq!(fixture.get("/me").await.status(), 401);

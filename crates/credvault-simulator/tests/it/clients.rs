@@ -22,6 +22,7 @@ async fn ask(fixture: &Fixture, by: ClientAuth, secret: &str) -> u16 {
             let body = json!({ "grant_type": GRANT.1, "client_id": CLIENT_ID, "client_secret": secret });
             post.header("content-type", "application/json").body(body.to_string())
         }
+        ClientAuth::Assertion => panic!("no secret"),
         ClientAuth::Query => fixture.client.get(format!("{url}?{}", form(&app))),
     };
     request.send().await.unwrap().status().as_u16()

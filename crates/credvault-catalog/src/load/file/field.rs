@@ -60,7 +60,7 @@ pub(crate) struct FieldFile {
     pub(crate) vault_only: bool,
 }
 
-/// A value that follows from others, in one of three ways.
+/// A value that follows from others, in one of four ways.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DerivedFile {
@@ -70,6 +70,9 @@ pub(crate) struct DerivedFile {
     /// An HMAC of a text.
     #[serde(default)]
     pub(crate) hmac: Option<HmacFile>,
+    /// A text that counts only for some values of a setting.
+    #[serde(default)]
+    pub(crate) when: Option<WhenFile>,
     /// A claim of a JWT.
     #[serde(default)]
     pub(crate) claim: Option<ClaimFile>,
@@ -83,6 +86,18 @@ pub(crate) struct LookupFile {
     pub(crate) setting: String,
     /// The derived value for each value of the setting.
     pub(crate) values: BTreeMap<String, String>,
+}
+
+/// A text that counts only for some values of a setting. Otherwise the derived value is missing.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhenFile {
+    /// The setting, which has an enum.
+    pub(crate) setting: String,
+    /// The values of the setting for which the text counts.
+    pub(crate) one_of: Vec<String>,
+    /// The text, a template.
+    pub(crate) value: String,
 }
 
 /// HMAC-SHA256 in lower-case hexadecimal.

@@ -146,11 +146,15 @@ pub(crate) struct RefreshFile {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AssertionFile {
-    /// The private key: RSA, in PEM, for RS256. A credential whose key cannot sign is refused.
+    /// The private key, PEM or JWK. A credential whose key cannot sign is refused. A certificate beside it in the PEM
+    /// gives the header `x5t#S256`.
     pub(crate) key: String,
-    /// The `kid` of the header.
+    /// The `kid` of the header, unless the JWK has one.
     #[serde(default)]
     pub(crate) key_id: Option<String>,
+    /// The algorithms that the provider accepts, the preferred one first.
+    #[serde(default)]
+    pub(crate) algorithms: Vec<String>,
     /// The claims except `iat` and `exp`.
     pub(crate) claims: BTreeMap<String, String>,
     /// The time from `iat` to `exp`. `iat` is a minute in the past, for providers whose clock is behind.

@@ -11,7 +11,7 @@ use super::*;
 use crate::call::Method;
 use crate::field::{DependsOn, FieldKind};
 use crate::load::file::call::{BasicFile, CallFile, ConditionFile, RevokeFile, TestFile};
-use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile};
+use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile, WhenFile};
 use crate::load::file::tokens::{
     AssertionFile, AuthorizeFile, DeliveryCallbackFile, DeliveryFile, PostExchangeFile, RefreshFile,
     ScopesFile, TokenResponseFile,
@@ -22,7 +22,7 @@ use crate::load::file::webhook::{
 use crate::load::file::{ModeFile, RequestFile};
 use crate::mode::ModeKind;
 use crate::oauth::{CallbackSignature, Rotation};
-use crate::provider::{AppField, RateLimit};
+use crate::provider::{AppField, AppFieldKind, RateLimit};
 use crate::template::FLOW;
 use crate::webhook::keys::KeyEncoding;
 use crate::webhook::{Encoding, Scheme, TimestampForm};
@@ -106,6 +106,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("Derived values", names::<DerivedFile>()),
         ("lookup", names::<LookupFile>()),
         ("hmac", names::<HmacFile>()),
+        ("when", names::<WhenFile>()),
         ("claim", names::<ClaimFile>()),
         ("App values", names::<AppField>()),
         ("Modes", names::<ModeFile>()),
@@ -142,6 +143,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
 fn the_page_has_every_value_of_a_key_that_takes_few() {
     let values = [
         ("Config and secret fields", "type", names::<FieldKind>()),
+        ("App values", "type", names::<AppFieldKind>()),
         ("Modes", "kind", names::<ModeKind>()),
         ("Calls", "method", names::<Method>()),
         ("authorize", "signature", names::<CallbackSignature>()),
