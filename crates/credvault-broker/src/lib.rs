@@ -5,6 +5,7 @@
 //! [`webhook`] checks what providers send. It decides nothing about callers: they are verified before it is asked.
 
 mod broker;
+mod in_flight;
 mod parts;
 
 mod consent;
@@ -35,6 +36,7 @@ pub use deadlines::MAX_ATTEMPT_TIME;
 pub use every::{Ticks, every};
 pub use flow::app_values;
 pub use http::{Answer, Guard, Http, Network, NetworkError, Receipt, SendError};
+pub use in_flight::{InFlight, SharedOutcome};
 pub use parts::Parts;
 pub use refresh::{MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher};
 pub use schedule::{due_time, first_due_time};

@@ -2,13 +2,12 @@
 //! `docs/refresh.md` has the protocol and its reasons; the steps here are those of the model in `tests/model`.
 //!
 //! The path of a refresh: [`refresher`] is asked by a caller or by [`search`]; callers of one process share a refresh
-//! ([`in_flight`]); [`claim`] claims it or waits for the replica that has; [`attempt`] makes the attempt: [`request`] fills
+//! ([`InFlight`](crate::InFlight)); [`claim`] claims it or waits for the replica that has; [`attempt`] makes the attempt: [`request`] fills
 //! the request, [`send`] sends it, [`refusal`] judges a refusal, and [`persist`] stores the outcome.
 
 pub(crate) mod error;
 pub(crate) mod refresher;
 
-mod in_flight;
 mod search;
 mod worker;
 

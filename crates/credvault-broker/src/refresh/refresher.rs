@@ -8,8 +8,8 @@ use credvault_store::ConnectionKey;
 use tokio_util::task::TaskTracker;
 
 use super::error::RefreshError;
-use super::in_flight::{InFlight, SharedOutcome};
 use super::worker::Worker;
+use crate::in_flight::{InFlight, SharedOutcome};
 use crate::parts::Parts;
 
 /// How long an access token must still live to be given out without a refresh.
@@ -33,11 +33,14 @@ pub enum Need {
     Forced,
 }
 
+/// The outcome of a refresh, for all who wait for it.
+type Outcome = Result<(), RefreshError>;
+
 /// Keeps tokens fresh. Cheap to clone.
 #[derive(Clone)]
 pub struct Refresher {
     pub(super) worker: Arc<Worker>,
-    pub(super) in_flight: InFlight,
+    pub(super) in_flight: InFlight<ConnectionKey, Outcome>,
     tasks: TaskTracker,
 }
 
@@ -65,10 +68,10 @@ impl Refresher {
     }
 
     /// Joins the refresh that is in flight, or starts one.
-    pub(super) fn join(&self, key: ConnectionKey, seen: i64, need: Need) -> SharedOutcome {
+    pub(super) fn join(&self, key: ConnectionKey, seen: i64, need: Need) -> SharedOutcome<Outcome> {
         let (worker, of) = (Arc::clone(&self.worker), key.clone());
-        let refresh = || async move { worker.refresh(&of, seen, need).await };
-        self.in_flight.join_or_start(&self.tasks, key, refresh)
+        let refresh = async move { worker.refresh(&of, seen, need).await };
+        self.in_flight.join_or_start(key, |work| self.tasks.spawn(work), refresh, Err(RefreshError::Store))
     }
 
     /// Ends the pauses that an app has caused, a tenant's own or the platform's, because it was stored again.
