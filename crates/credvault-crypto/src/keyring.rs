@@ -24,7 +24,7 @@ struct Unwrapped {
 }
 
 impl Keyring {
-    /// The number of cached keys; each takes about 400 bytes.
+    /// The number of cached keys; each takes about 900 bytes.
     const MAX_CACHED_KEYS: u64 = 10_000;
 
     /// A keyring that unwraps with `root`.

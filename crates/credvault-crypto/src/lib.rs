@@ -4,9 +4,10 @@
 //! ```text
 //! root key            32 bytes, outside the database
 //!   └─ wraps  tenant key        32 random bytes for each tenant and key version, stored wrapped, destroyable
-//!        └─ HKDF-SHA256 with a random salt for each record
-//!              ├─ record key    AES-256-GCM, used once
-//!              └─ commitment    32 bytes in the header, compared before anything is decrypted
+//!        ├─ HKDF-SHA256 with a random salt for each record
+//!        │     ├─ record key    AES-256-GCM, used once
+//!        │     └─ commitment    32 bytes in the header, compared before anything is decrypted
+//!        └─ HKDF-SHA256 without a salt, one key for each purpose: fingerprints of requests, tags of credentials
 //! ```
 //!
 //! No tenant key is derived from the root key: a tenant is erased by destroying its key, and a derived key could be
@@ -33,6 +34,8 @@ mod envelope;
 mod fields;
 
 mod page_token;
+
+mod tag;
 
 mod signature;
 
@@ -61,6 +64,7 @@ pub use root::{RootKey, RootKeySource};
 pub use scram::scram_sha_256_verifier;
 pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};
+pub use tag::{TAG_CHARS, Tag, Tagged};
 pub use tenant_key::{KeyVersion, TenantKey};
 
 /// Bytes that are zeroed when they are dropped.

@@ -1,5 +1,7 @@
 //! A tenant's key and its uses: sealing, opening, and fingerprints of requests. Its bytes never leave this crate.
 
+use std::sync::OnceLock;
+
 use credvault_domain::{Random, TenantId};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::hmac;
@@ -15,11 +17,13 @@ pub type KeyVersion = u32;
 pub struct TenantKey {
     version: KeyVersion,
     bytes: KeyBytes,
+    /// Derived with the first tag and kept, for every fetch makes one. It lives and is wiped with the key.
+    tags: OnceLock<Box<hmac::Key>>,
 }
 
 impl TenantKey {
     pub(crate) fn new(version: KeyVersion, bytes: KeyBytes) -> Self {
-        Self { version, bytes }
+        Self { version, bytes, tags: OnceLock::new() }
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
@@ -50,10 +54,7 @@ impl TenantKey {
     /// A fingerprint that recognises a repeated request: HMAC-SHA-256 under a key derived from this one. The requests
     /// hold secrets, and from a bare hash a reader of the database could guess short ones.
     pub fn fingerprint(&self, tenant: &TenantId, parts: &[&[u8]]) -> [u8; 32] {
-        let prk = Salt::new(HKDF_SHA256, &[]).extract(self.bytes());
-        let mut key = zeroize::Zeroizing::new([0; 32]);
-        envelope::hkdf_expand(&prk, &[b"credvault/1/request fingerprint"], &mut key);
-        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()));
+        let mut mac = hmac::Context::with_key(&self.derived(b"credvault/1/request fingerprint"));
         for part in std::iter::once(tenant.as_str().as_bytes()).chain(parts.iter().copied()) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -61,6 +62,19 @@ impl TenantKey {
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(mac.sign().as_ref());
         fingerprint
+    }
+
+    /// The key that tags are made with.
+    pub(crate) fn tag_key(&self) -> &hmac::Key {
+        self.tags.get_or_init(|| Box::new(self.derived(b"credvault/1/credential tag")))
+    }
+
+    /// A key of HMAC-SHA-256 for one purpose.
+    fn derived(&self, purpose: &[u8]) -> hmac::Key {
+        let prk = Salt::new(HKDF_SHA256, &[]).extract(self.bytes());
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        envelope::hkdf_expand(&prk, &[purpose], &mut key);
+        hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
     }
 }
 
