@@ -9,6 +9,8 @@ mod m0001_schema;
 
 mod m0002_callbacks;
 
+mod m0007_rejections;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -22,7 +24,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_schema::Migration), Box::new(m0002_callbacks::Migration)]
+        vec![
+            Box::new(m0001_schema::Migration),
+            Box::new(m0002_callbacks::Migration),
+            Box::new(m0007_rejections::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -122,6 +122,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, DELETE", "changes"),
         ("SELECT, INSERT, UPDATE, DELETE", "tokens"),
         ("SELECT, INSERT, UPDATE", "refreshes"),
+        ("SELECT, INSERT, UPDATE", "rejections"),
         ("SELECT, INSERT, UPDATE", "budgets"),
         ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
         ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),

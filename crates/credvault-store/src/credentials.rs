@@ -9,6 +9,7 @@ pub(crate) mod found;
 mod lookup;
 
 pub(crate) mod fetch;
+mod tag;
 mod whole;
 
 pub(crate) mod broken;

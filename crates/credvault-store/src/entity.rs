@@ -15,6 +15,7 @@ pub(crate) mod event_delivery;
 pub(crate) mod event_endpoint;
 pub(crate) mod oauth_app;
 pub(crate) mod refresh;
+pub(crate) mod rejection;
 pub(crate) mod request;
 pub(crate) mod revocation;
 pub(crate) mod root_key;

@@ -23,6 +23,7 @@ mod authorizations;
 mod connections;
 mod credentials;
 mod refreshes;
+mod rejections;
 mod revocations;
 
 mod events;
@@ -76,6 +77,8 @@ pub use refreshes::failure::RefreshFailure;
 pub use refreshes::pause::{AppFault, Pause};
 pub use refreshes::schedule::RefreshSchedule;
 pub use refreshes::search::{Due, DueFound, LeftOut};
+pub use rejections::claim::{ClaimedInquiry, Inquiry};
+pub use rejections::{Finding, GivenOut, Rejections, Standing};
 pub use revocations::{Revocations, ToRevoke};
 pub use store::Store;
 pub use tenants::Tenants;

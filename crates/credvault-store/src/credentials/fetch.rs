@@ -95,6 +95,7 @@ impl Credentials<'_> {
             Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
             None => Context::credential(tenant, id, sealed.version, schema, binding),
         })?;
+        let key = key.ok_or(Error::Integrity)?;
         let current = sealed.version == fetched.connection.current_version;
         Ok(OpenedCredential {
             fields,
@@ -102,6 +103,7 @@ impl Credentials<'_> {
             expire_time,
             generation: fetched.generation,
             current,
+            key,
         })
     }
 

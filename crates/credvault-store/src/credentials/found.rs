@@ -1,5 +1,8 @@
 //! What a fetch looks for, what it finds, and what it opens.
 
+use std::sync::Arc;
+
+use credvault_crypto::TenantKey;
 use credvault_domain::{
     AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, Timestamp, UserId, Version,
 };
@@ -71,6 +74,8 @@ pub struct OpenedCredential {
     pub generation: i64,
     /// Whether it is the connection's current version, whose tokens can be refreshed.
     pub current: bool,
+    /// The key that opened it, which makes its tag.
+    pub(super) key: Arc<TenantKey>,
 }
 
 /// A sealed version with the wrapped key that was read beside it.

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::Database;
 use crate::database::connect::Connections;
+use crate::{Database, Error};
 
 /// How often the connection that holds the lock is asked whether it lives.
 const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -51,8 +52,19 @@ impl Drop for Liveness {
 }
 
 /// The number that a name is locked by: its last eight bytes, which are random.
-pub(crate) fn lock_number(process_id: Uuid) -> i64 {
+fn lock_number(process_id: Uuid) -> i64 {
     process_id.as_u64_pair().1.cast_signed()
+}
+
+/// Whether a process of PostgreSQL's is provably gone: its lock can be taken, which the transaction then does until its end.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn is_lock_free(tx: &DatabaseTransaction, process_id: Uuid) -> Result<bool, Error> {
+    let sql = "SELECT pg_try_advisory_xact_lock($1) AS gone";
+    let values = [lock_number(process_id).into()];
+    let answer = tx.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    Ok(answer.ok_or(Error::Integrity)?.try_get("", "gone")?)
 }
 
 async fn keep(connections: Arc<Connections>, present: Arc<Mutex<Option<Uuid>>>, first: Uuid) {

@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use credvault_domain::{AuthMode, Connection, ProviderId, Reason, SecretFields, Timestamp, Version};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ActiveModelTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, IntoActiveModel as _,
-    Statement,
-};
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, IntoActiveModel as _};
 use uuid::Uuid;
 
 use super::Refreshes;
@@ -17,7 +14,7 @@ use crate::change::Change;
 use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
 use crate::credentials::current::open_current;
-use crate::database::liveness::lock_number;
+use crate::database::liveness::is_lock_free;
 use crate::database::session::served;
 use crate::entity::{connection as connection_table, refresh};
 use crate::refreshes::pause::Pause;
@@ -268,10 +265,6 @@ impl Refreshes<'_> {
         if row.lease_time.is_some_and(|lease| lease > now) {
             return Ok(false);
         }
-        let sql = "SELECT pg_try_advisory_xact_lock($1) AS gone";
-        let values = [lock_number(owner).into()];
-        let answer =
-            tx.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
-        Ok(answer.ok_or(Error::Integrity)?.try_get("", "gone")?)
+        is_lock_free(tx, owner).await
     }
 }

@@ -1,7 +1,7 @@
 //! Row-level security: no row of another tenant is seen, written or moved.
 
 use credvault_domain::{Action, ConnectionId, ProviderId, TenantScope};
-use credvault_store::{ConnectionKey, NewApp, NewAuthorization};
+use credvault_store::{ConnectionKey, Inquiry, NewApp, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
@@ -45,6 +45,9 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, C
     let (key, seen) = refreshable(fixture, scope, "c").await;
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY"), &record(&key)).await.unwrap();
+    let given_out = (1, seen + 1);
+    let inquiry = fixture.store.rejections().claim(&key, given_out).await.unwrap();
+    assert!(matches!(inquiry, Inquiry::Ours(_)), "{inquiry:?}");
     (id, key)
 }
 

@@ -1,0 +1,185 @@
+//! What the vault has found out about credentials that callers report as rejected by their provider: one finding for all
+//! callers on all replicas, and how long no report causes another call.
+//!
+//! There is one row for each connection, about the credential that was asked about last. A finding is about one version and
+//! one generation, so it says nothing of what replaced them. `claim` decides who asks.
+
+pub(crate) mod claim;
+
+use credvault_domain::{Reason, Timestamp, Version};
+use sea_orm::{ConnectionTrait, EntityTrait as _, QuerySelect as _};
+
+use crate::database::transaction::{Access, begin};
+use crate::entity::{connection, rejection};
+use crate::{ConnectionKey, Error, Store};
+
+/// A credential as it was given out: its version, and the generation of its tokens.
+pub type GivenOut = (Version, i64);
+
+/// What came of asking the provider about a credential.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Finding {
+    /// Its tokens were renewed.
+    Renewed,
+    /// The provider accepts it.
+    Accepted,
+    /// The provider refuses it, so the connection asks for another one.
+    Refused,
+    /// The provider did not answer.
+    Unavailable,
+    /// The provider asked for fewer calls.
+    Throttled,
+    /// The question could not be put, for a reason of the vault's own or of the connection's.
+    Unknown,
+}
+
+impl Finding {
+    const ALL: [Self; 6] =
+        [Self::Renewed, Self::Accepted, Self::Refused, Self::Unavailable, Self::Throttled, Self::Unknown];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "RENEWED",
+            Self::Accepted => "ACCEPTED",
+            Self::Refused => "REFUSED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Throttled => "THROTTLED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|finding| finding.as_str() == text)
+    }
+
+    /// Whether the finding still agrees with what the connection shows. If a test or a person has mended the connection since,
+    /// or ended it, the provider is asked again.
+    fn agrees(self, asks_consent: bool) -> bool {
+        match self {
+            Self::Refused => asks_consent,
+            Self::Accepted => !asks_consent,
+            Self::Renewed | Self::Unavailable | Self::Throttled | Self::Unknown => true,
+        }
+    }
+}
+
+/// How it stands with a credential that is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// The provider may be asked about it.
+    Open,
+    /// The provider was asked about it at `time`, and is not asked again before `next_time`.
+    Found {
+        /// What came of it.
+        finding: Finding,
+        /// When the provider was asked.
+        time: Timestamp,
+        /// When it may be asked again.
+        next_time: Timestamp,
+    },
+    /// It is newer than the one that was reported before, and the pause after that report is not over.
+    Early {
+        /// When the pause is over.
+        next_time: Timestamp,
+    },
+}
+
+impl Standing {
+    fn of(row: &rejection::Model, given_out: GivenOut, asks_consent: bool, now: Timestamp) -> Self {
+        let next_time = Timestamp::from_micros(row.next_time);
+        // Another version is another secret, so what was reported of the one before does not count.
+        if row.version != given_out.0 || next_time <= now {
+            return Self::Open;
+        }
+        match row.finding.as_deref().and_then(Finding::from_stored) {
+            Some(_) if row.generation != given_out.1 => Self::Early { next_time },
+            Some(finding) if finding.agrees(asks_consent) => {
+                Self::Found { finding, time: Timestamp::from_micros(row.time), next_time }
+            }
+            Some(_) | None => Self::Open,
+        }
+    }
+}
+
+/// The repository of findings about rejected credentials.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejections<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// The repository of findings about rejected credentials.
+    pub fn rejections(&self) -> Rejections<'_> {
+        Rejections { store: self }
+    }
+}
+
+impl Rejections<'_> {
+    /// How it stands with a credential that was given out.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn standing(&self, key: &ConnectionKey, given_out: GivenOut) -> Result<Standing, Error> {
+        let store = self.store;
+        let tx = begin(&store.reader(), store.database(), Access::Read, key.tenant()).await?;
+        let Some(row) = rejection::Entity::find_by_id(key.row_id()).one(&tx).await? else {
+            return Ok(Standing::Open);
+        };
+        let asks_consent = asks_consent(&tx, key).await?;
+        tx.commit().await?;
+        Ok(Standing::of(&row, given_out, asks_consent, store.now()))
+    }
+}
+
+/// Whether the connection shows that only another credential helps.
+async fn asks_consent<C: ConnectionTrait>(db: &C, key: &ConnectionKey) -> Result<bool, Error> {
+    let shown: Option<Option<String>> = connection::Entity::find_by_id(key.row_id())
+        .select_only()
+        .column(connection::Column::ErrorReason)
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(shown.flatten().as_deref() == Some(Reason::ReauthorizationRequired.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(finding: Option<Finding>) -> rejection::Model {
+        rejection::Model {
+            tenant_id: "acme".to_owned(),
+            connection_id: uuid::Uuid::nil(),
+            version: 2,
+            generation: 5,
+            finding: finding.map(|finding| finding.as_str().to_owned()),
+            process_id: None,
+            lease_time: None,
+            time: 10,
+            next_time: 20,
+            calls: 1,
+        }
+    }
+
+    fn standing(finding: Option<Finding>, given_out: GivenOut, asks_consent: bool, now: i64) -> Standing {
+        Standing::of(&row(finding), given_out, asks_consent, Timestamp::from_micros(now))
+    }
+
+    #[test]
+    fn a_finding_is_about_what_was_given_out_for_a_while_and_while_the_connection_shows_the_same() {
+        let (time, next_time) = (Timestamp::from_micros(10), Timestamp::from_micros(20));
+        for finding in Finding::ALL {
+            let found = Standing::Found { finding, time, next_time };
+            let asks_consent = finding == Finding::Refused;
+            assert_eq!(standing(Some(finding), (2, 5), asks_consent, 15), found, "{finding:?}");
+            assert_eq!(standing(Some(finding), (2, 5), asks_consent, 20), Standing::Open, "{finding:?}");
+            assert_eq!(standing(Some(finding), (3, 5), asks_consent, 15), Standing::Open, "{finding:?}");
+            let early = Standing::Early { next_time };
+            assert_eq!(standing(Some(finding), (2, 6), asks_consent, 15), early, "{finding:?}");
+            assert_eq!(Finding::from_stored(finding.as_str()), Some(finding));
+        }
+        assert_eq!(standing(Some(Finding::Refused), (2, 5), false, 15), Standing::Open, "it was mended");
+        assert_eq!(standing(Some(Finding::Accepted), (2, 5), true, 15), Standing::Open, "it ended since");
+        assert_eq!(standing(None, (2, 5), false, 15), Standing::Open, "it is claimed, or was left behind");
+    }
+}
