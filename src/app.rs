@@ -170,6 +170,7 @@ fn rates(settings: &Settings) -> RateSettings {
     RateSettings {
         calls: settings.limits.rate,
         forced_refreshes_per_minute: settings.broker.forced_refreshes_per_minute,
+        rejection_calls_per_minute: settings.broker.rejection_calls_per_minute,
     }
 }
 

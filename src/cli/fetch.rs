@@ -22,6 +22,9 @@ pub(super) struct FetchArgs {
     /// The purpose of the fetch, if a policy requires one.
     #[arg(long)]
     purpose: Option<String>,
+    /// The tag of a credential that the provider has rejected: the vault renews or tests it first.
+    #[arg(long, conflicts_with = "version")]
+    rejected_tag: Option<String>,
     /// Print the value of this field and nothing else.
     #[arg(long, conflicts_with = "output")]
     field: Option<String>,
@@ -39,6 +42,7 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
         account_name: arguments.account.unwrap_or_default(),
         version: arguments.version.unwrap_or_default(),
         purpose: arguments.purpose.unwrap_or_default(),
+        rejected_tag: arguments.rejected_tag.unwrap_or_default(),
         ..Default::default()
     };
     // No provider's id has a hyphen, and every connection's has.
@@ -75,7 +79,13 @@ fn table(credential: &v1::Credential, reveal: bool, output: &mut Output) -> Resu
         vec!["account".to_owned(), credential.account_name.clone()],
         vec!["version".to_owned(), credential.version.to_string()],
         vec!["base URL".to_owned(), auth.base_url],
+        vec!["tag".to_owned(), credential.tag.clone()],
     ];
+    rows.extend(credential.rejection.as_ref().map(|rejection| {
+        let name = rejection.outcome().as_str_name();
+        let outcome = name.strip_prefix("REJECTION_OUTCOME_").unwrap_or(name);
+        vec!["rejection".to_owned(), outcome.to_owned()]
+    }));
     let mut add = |kind: &str, pairs: &std::collections::BTreeMap<String, String>| {
         rows.extend(pairs.iter().map(|(name, value)| vec![format!("{kind} {name}"), secret(value)]));
     };

@@ -27,6 +27,9 @@ pub struct BrokerSection {
     /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a
     /// token that is refused), in each process; 0 means no limit.
     pub forced_refreshes_per_minute: u32,
+    /// The most calls to providers that reports of one service, for one tenant, about one connection may cause in a minute
+    /// (`rejected_tag`), in each process; 0 means no limit.
+    pub rejection_calls_per_minute: u32,
     /// How often stored credentials are tested at their provider, give or take a fifth; 0 means never.
     pub test_interval_hours: u64,
 }
@@ -38,6 +41,7 @@ impl Default for BrokerSection {
             refreshes_per_second: 50,
             refresh_retry_hours: 168,
             forced_refreshes_per_minute: 60,
+            rejection_calls_per_minute: 10,
             test_interval_hours: 24,
         }
     }
@@ -52,6 +56,8 @@ pub struct Broker {
     pub refresh_limits: RefreshLimits,
     /// The most refreshes that callers of one tenant may force in a minute; `None` means no limit.
     pub forced_refreshes_per_minute: Option<NonZeroU32>,
+    /// The most calls that reports of one service about one connection may cause in a minute; `None` means no limit.
+    pub rejection_calls_per_minute: Option<NonZeroU32>,
     /// How often stored credentials are tested; `None` means never.
     pub test_interval: Option<Duration>,
 }
@@ -75,6 +81,7 @@ impl BrokerSection {
                 give_up_after: Duration::from_secs(give_up_after * HOUR_SECONDS),
             },
             forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
+            rejection_calls_per_minute: NonZeroU32::new(self.rejection_calls_per_minute),
             test_interval: test_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),
         }
     }

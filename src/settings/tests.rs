@@ -144,6 +144,7 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         "store.max_clock_skew_seconds",
         "broker.refreshes_per_second",
         "broker.forced_refreshes_per_minute",
+        "broker.rejection_calls_per_minute",
         "broker.test_interval_hours",
     ];
     let mut numbers = 0;

@@ -35,6 +35,7 @@ mod ports;
 mod program;
 mod records;
 mod refreshes;
+mod rejected;
 mod reload;
 mod requests;
 mod revocations;

@@ -1,9 +1,12 @@
-//! Credentials in and out. A fetch has files of its own: `fetch.rs`, `fresh.rs`, `batch.rs`.
+//! Credentials in and out. A fetch has files of its own: `fetch.rs`, `fresh.rs`, `batch.rs`; and
+//! `rejected.rs` and `inquiry.rs` for credentials that a provider has rejected.
 
 mod batch;
 mod fetch;
 mod fresh;
 mod input;
+mod inquiry;
+mod rejected;
 mod versions;
 
 use credvault_catalog::{Mode, Verdict};
@@ -20,6 +23,7 @@ pub use fetch::{Credential, Fetch, fetch};
 pub(crate) use fresh::{Fresh, fresh};
 pub use input::{Expiry, GivenCredential};
 pub(crate) use input::{accepted_config, new_credential};
+pub use rejected::Rejection;
 pub use versions::{destroy, list, rollback};
 
 /// A credential to be stored for a connection.

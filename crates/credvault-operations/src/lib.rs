@@ -38,6 +38,7 @@ macro_rules! debug_without_content {
 pub(crate) use debug_without_content;
 
 pub mod call;
+mod inquiries;
 mod limits;
 mod paging;
 mod refusal;

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use credvault_domain::{ServiceId, TenantId};
+use credvault_domain::{ConnectionId, ServiceId, TenantId};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
@@ -22,6 +22,8 @@ pub struct RateSettings {
     pub calls: Option<CallRate>,
     /// How many refreshes the callers of one tenant may insist on each minute.
     pub forced_refreshes_per_minute: Option<NonZeroU32>,
+    /// How many calls to providers the reports of one service, for one tenant, about one connection may cause each minute.
+    pub rejection_calls_per_minute: Option<NonZeroU32>,
 }
 
 /// How fast one service may call for one tenant.
@@ -37,6 +39,7 @@ pub struct CallRate {
 pub(crate) struct Limits {
     calls: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId)>>,
     forced_refreshes: Option<DefaultKeyedRateLimiter<TenantId>>,
+    inquiries: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId, ConnectionId)>>,
     recorded_refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
     calls_at_once: Option<NonZeroU32>,
 }
@@ -45,10 +48,12 @@ impl Limits {
     pub(crate) fn new(settings: RateSettings) -> Self {
         let calls = settings.calls.map(|rate| Quota::per_second(rate.per_second).allow_burst(rate.burst));
         let forced = settings.forced_refreshes_per_minute.map(Quota::per_minute);
+        let inquiries = settings.rejection_calls_per_minute.map(Quota::per_minute);
         let refusals = Quota::per_second(RECORDED_REFUSALS_PER_SECOND).allow_burst(RECORDED_REFUSALS_AT_ONCE);
         Self {
             calls: calls.map(DefaultKeyedRateLimiter::keyed),
             forced_refreshes: forced.map(DefaultKeyedRateLimiter::keyed),
+            inquiries: inquiries.map(DefaultKeyedRateLimiter::keyed),
             recorded_refusals: DefaultKeyedRateLimiter::keyed(refusals),
             calls_at_once: settings.calls.map(|rate| rate.burst),
         }
@@ -79,6 +84,22 @@ impl Limits {
         forced.check_key(tenant).map_err(|not_until| Refusal::TooManyRefreshes(wait(not_until)))
     }
 
+    /// Counts a call to a provider that a service's report about a connection causes.
+    ///
+    /// # Errors
+    /// It is beyond the limit, and for how long.
+    pub(crate) fn count_inquiry(
+        &self,
+        service: &ServiceId,
+        tenant: &TenantId,
+        connection: ConnectionId,
+    ) -> Result<(), Duration> {
+        let Some(inquiries) = &self.inquiries else { return Ok(()) };
+        let key = (service.clone(), tenant.clone(), connection);
+        let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now());
+        inquiries.check_key(&key).map_err(wait)
+    }
+
     /// Whether the log has room for another refusal of this service. A service that is refused without end would fill the
     /// disk otherwise; the metrics count what is left out.
     pub(crate) fn records_refusal(&self, service: Option<&ServiceId>) -> bool {
@@ -92,6 +113,9 @@ impl Limits {
         }
         if let Some(forced) = &self.forced_refreshes {
             forced.retain_recent();
+        }
+        if let Some(inquiries) = &self.inquiries {
+            inquiries.retain_recent();
         }
         self.recorded_refusals.retain_recent();
     }

@@ -82,6 +82,12 @@ pub enum Refusal {
          by itself when they need it"
     )]
     TooManyRefreshes(Duration),
+    /// The provider was asked about this connection a moment ago because of a report.
+    #[error(
+        "rejected_tag has caused a call to the provider about this connection a moment ago; try again after the retry delay. \
+         If the provider keeps rejecting new credentials, its answer says why: a scope, the account, or its own state"
+    )]
+    TooManyRejections(Duration),
     /// Too many calls are in progress.
     #[error("too many calls are in progress; try again after the retry delay")]
     Overloaded,

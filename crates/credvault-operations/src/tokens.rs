@@ -9,6 +9,7 @@ use credvault_store::{Recorded, Selector};
 
 use crate::{Call, Refusal};
 
+pub(crate) use test::test_by_vault;
 pub use test::{Tested, test};
 
 /// `RefreshConnection`: refreshes the access token now, whether it is near its end or not.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use credvault_catalog::{Missing, RequestAuth};
+use credvault_crypto::TAG_CHARS;
 use credvault_domain::AuditOutcome;
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
     DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
     SecretFields, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
 };
-use credvault_operations::credentials::Credential;
+use credvault_operations::credentials::{Credential, Rejection};
 use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
 use prost::Message;
 use secrecy::SecretString;
@@ -127,6 +128,8 @@ fn no_fetched_credential_takes_more_than_is_counted() {
                 request_auth,
                 expire_time: Some(TIME),
                 cache_duration: std::time::Duration::MAX,
+                tag: text(TAG_CHARS),
+                rejection: Some(Rejection::StillAccepted(TIME)),
             };
             check(found, |item| credential(item).encoded_len());
         }

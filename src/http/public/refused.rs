@@ -51,6 +51,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         | Refusal::Refresh(_)
         | Refusal::RateLimited(_)
         | Refusal::TooManyRefreshes(_)
+        | Refusal::TooManyRejections(_)
         | Refusal::Overloaded
         | Refusal::NoRoom
         | Refusal::AnswerFull

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::Refusal;
+use crate::inquiries::Inquiries;
 use crate::limits::{Limits, RateSettings};
 
 /// What a [`Context`] is made of.
@@ -48,6 +49,8 @@ pub struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) limits: Limits,
+    /// The questions to providers about rejected credentials that this process is asking.
+    pub(crate) inquiries: Inquiries,
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
     pub(super) identity: Arc<Identity>,
@@ -73,6 +76,7 @@ impl Context {
             clock,
             random,
             limits,
+            inquiries: Inquiries::default(),
             cache_duration,
             return_origins,
             identity,

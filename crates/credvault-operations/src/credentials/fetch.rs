@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use credvault_broker::{RefreshError, app_values};
 use credvault_catalog::{Mode, RequestAuth};
+use credvault_crypto::Tag;
 use credvault_domain::{
     Connection, ConnectionId, FieldName, Owner, Permit, Purpose, SecretFields, TenantId, TenantScope,
     Timestamp, Version,
@@ -15,7 +16,8 @@ use credvault_store::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Fresh, fresh};
+use super::rejected::settle;
+use super::{Fresh, Rejection, fresh};
 use crate::call::Subject;
 use crate::{Call, Refusal};
 
@@ -33,6 +35,8 @@ pub struct Fetch {
     pub selector: Selector,
     /// What the caller wants it for.
     pub purpose: Option<Purpose>,
+    /// The tag of what the provider has rejected, if the caller says so.
+    pub rejected: Option<Tag>,
 }
 
 /// A credential as its caller gets it.
@@ -50,6 +54,10 @@ pub struct Credential {
     pub expire_time: Option<Timestamp>,
     /// How long the caller may keep it.
     pub cache_duration: Duration,
+    /// The tag of exactly this credential, for its caller.
+    pub tag: String,
+    /// What came of the rejection that the caller reported, if it did.
+    pub rejection: Option<Rejection>,
 }
 
 impl Weighed for Credential {
@@ -65,7 +73,8 @@ impl Weighed for Credential {
             + fields
             + pairs
             + base_url.as_ref().map_or(0, String::len)
-            + 8 * FRAME_BYTES
+            + self.tag.len()
+            + 10 * FRAME_BYTES
     }
 }
 
@@ -88,7 +97,7 @@ pub async fn fetch(call: &mut Call, fetch: Fetch) -> Result<Recorded<Credential>
 
 /// Finds a credential. If it is replaced meanwhile, the search begins anew, and policy is asked again.
 pub(super) async fn find(call: &mut Call, fetch: Fetch) -> Result<Found, Refusal> {
-    let Fetch { mut selector, purpose } = fetch;
+    let Fetch { mut selector, purpose, rejected } = fetch;
     let scope = call.scope()?;
     let subject = match &selector {
         Selector::Connection { id, .. } => Subject::connection(*id),
@@ -101,7 +110,7 @@ pub(super) async fn find(call: &mut Call, fetch: Fetch) -> Result<Found, Refusal
         *user = user.take().or_else(|| call.caller().user().cloned());
     }
     for _ in 0..MAX_ATTEMPTS {
-        if let Some(found) = try_find(call, &scope, &selector).await? {
+        if let Some(found) = try_find(call, &scope, &selector, rejected.as_ref()).await? {
             return Ok(found);
         }
     }
@@ -114,6 +123,7 @@ async fn try_find(
     call: &mut Call,
     scope: &TenantScope,
     selector: &Selector,
+    rejected: Option<&Tag>,
 ) -> Result<Option<Found>, Refusal> {
     let context = call.context.clone();
     let credentials = context.store.credentials();
@@ -129,15 +139,22 @@ async fn try_find(
     let fresh = fresh.map_err(|refusal| {
         if let Refusal::Store(error) = refusal { not_configured(error, selector) } else { refusal }
     });
-    match fresh? {
-        Some(fresh) => Ok(Some(filled(call, fresh, mode, permit).await?)),
-        None => Ok(None),
-    }
+    let Some(fresh) = fresh? else { return Ok(None) };
+    let Some(tag) = rejected else { return Ok(Some(filled(call, fresh, mode, permit).await?)) };
+    let named = matches!(selector, Selector::Connection { .. });
+    let Some((fresh, rejection)) = settle(call, scope, fresh, mode, (tag, named)).await? else {
+        return Ok(None);
+    };
+    let mut found = filled(call, fresh, mode, permit).await?;
+    found.credential.rejection = Some(rejection);
+    Ok(Some(found))
 }
 
 /// Takes out what the caller may not have, and fills the request template.
 async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) -> Result<Found, Refusal> {
-    let Fresh { fetched, opened: OpenedCredential { mut fields, version, expire_time, .. } } = fresh;
+    let Fresh { fetched, opened } = fresh;
+    let tag = opened.tag(call.scope()?.tenant(), &fetched.tenant, &fetched.connection);
+    let OpenedCredential { mut fields, version, expire_time, .. } = opened;
     let context = call.context.clone();
     // A connection that was read again may have other settings.
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
@@ -175,6 +192,8 @@ async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) 
         request_auth,
         expire_time,
         cache_duration: context.cache_duration.min(left),
+        tag,
+        rejection: None,
     };
     Ok(Found { credential, permit, used })
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{Context, Refusal};
 
 /// How long a fetch waits for a fresh token at most.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(12);
+pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A credential whose access token, if it has one, is good for a while.
 pub(crate) struct Fresh {
@@ -50,7 +50,7 @@ pub(crate) async fn fresh(
 
 /// Reads a connection again whose token was refreshed: by its key, so that it is the very connection that policy was asked
 /// about.
-async fn refreshed(
+pub(super) async fn refreshed(
     context: &Context,
     scope: &TenantScope,
     before: &Fetched,

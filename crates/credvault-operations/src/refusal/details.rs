@@ -66,6 +66,7 @@ impl Refusal {
         match self {
             Self::RateLimited(delay)
             | Self::TooManyRefreshes(delay)
+            | Self::TooManyRejections(delay)
             | Self::Test(TestError::Throttled { retry: delay }) => Some(*delay),
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(

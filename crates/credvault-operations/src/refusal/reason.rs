@@ -83,9 +83,11 @@ impl Refusal {
             Self::Invalid(_) | Self::Unreadable(_) => Reason::FieldsInvalid,
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => Reason::ProviderUnknown,
             Self::NotConfigured { .. } => Reason::CredentialNotConfigured,
-            Self::RateLimited(_) | Self::TooManyRefreshes(_) | Self::Overloaded | Self::NoRoom => {
-                Reason::RateLimited
-            }
+            Self::RateLimited(_)
+            | Self::TooManyRefreshes(_)
+            | Self::TooManyRejections(_)
+            | Self::Overloaded
+            | Self::NoRoom => Reason::RateLimited,
             Self::AnswerFull => Reason::AnswerFull,
             Self::Spent(refusal) => refusal.reason(),
             Self::Deadline => Reason::DeadlineExceeded,

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use credvault_broker::TestError;
 use credvault_catalog::Verdict;
-use credvault_domain::{Action, Reason, TenantId, chain, jitter};
-use credvault_identity::Facts;
+use credvault_domain::{Reason, TenantId, chain, jitter};
 use credvault_store::{DueTest, Error as StoreError, Full, Turns};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Tested;
-use super::test::test_permitted;
-use crate::call::{Subject, record_refusal};
-use crate::{Call, Class, Context, Refusal};
+use super::test::test_by_vault;
+use crate::{Class, Context, Refusal};
 
 /// How often the job looks for what is due.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -26,8 +24,6 @@ const MAX_FOUND: u64 = 64;
 const MAX_SEARCHES: usize = 4;
 /// How many tests run at once.
 const TESTS_AT_ONCE: usize = 8;
-/// How long one test may take.
-const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// When a test without an answer is repeated, about.
 const RETRY_DELAY: Duration = Duration::from_secs(3600);
 
@@ -97,28 +93,13 @@ async fn run_due_test(context: &Arc<Context>, due: DueTest, interval: Duration) 
     if !context.store.schedule_test(&due, next).await? || due.time.is_none() {
         return Ok(());
     }
-    let (tenant, id) = (due.key.tenant().clone(), due.key.connection());
-    let mut call = Call::of_vault(context, Action::TestConnection, tenant, TEST_TIMEOUT);
-    let owner_user = due.owner_user.clone();
-    call.about(Subject { owner_user, ..Subject::connection(id) });
-    let tested = async {
-        let permit = call.permit(&*call.scope()?, Facts::default())?;
-        test_permitted(&mut call, id, &permit).await
-    };
-    let outcome = match tested.await {
-        Ok(tested) => outcome(tested.get()),
+    let outcome = match test_by_vault(context, &due.key, due.owner_user.clone()).await {
+        Ok(tested) => outcome(&tested),
         // The provider's file has no test.
         Err(Refusal::Test(TestError::Untestable)) => "untested",
-        Err(refusal) if refusal.reason() == Reason::IntegrityFailure => {
-            let (action, reason) = (call.action.as_str(), Reason::IntegrityFailure.as_str());
-            metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason)
-                .increment(1);
-            // With its record. The next test follows after the interval.
-            context.store.broken(&due.key, &call.event()).await?;
-            "integrity"
-        }
+        // The next test follows after the interval.
+        Err(refusal) if refusal.reason() == Reason::IntegrityFailure => "integrity",
         Err(refusal) => {
-            record_refusal(context, call.refused_event(&refusal), &refusal).await;
             if matches!(refusal.class(), Class::Unavailable | Class::Exhausted) {
                 let sooner = RETRY_DELAY.mul_f64(jitter(&*context.random, 0.5..=1.5)).min(interval);
                 let again = DueTest { time: Some(next), ..due };

@@ -1,14 +1,23 @@
 //! `TestConnection`: whether a stored credential works, asked of the provider.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::{Mode, ModeKind, Verdict};
-use credvault_domain::{Connection, ConnectionId, Permit, TenantScope};
-use credvault_store::{Error as StoreError, Fetched, Recorded, Selector, Tested as StoredResult};
+use credvault_domain::{Action, Connection, ConnectionId, Permit, Reason, TenantScope, UserId};
+use credvault_identity::Facts;
+use credvault_store::{
+    ConnectionKey, Error as StoreError, Fetched, GivenOut, Recorded, Selector, Tested as StoredResult,
+};
 
+use crate::call::{Subject, record_refusal};
 use crate::credentials::{Fresh, fresh};
-use crate::{Call, Refusal};
+use crate::{Call, Context, Refusal};
+
+/// How long a test that the vault makes by itself may take.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a provider said about a stored credential.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub struct Tested {
     /// The connection as it is after that.
     pub connection: Connection,
     known_account: Option<String>,
+    /// The credential that the verdict is about.
+    pub(crate) given_out: GivenOut,
 }
 
 impl Tested {
@@ -48,8 +59,42 @@ pub async fn test(call: &mut Call, id: ConnectionId) -> Result<Recorded<Tested>,
     test_permitted(call, id, &permit).await
 }
 
+/// The same as the vault's own work, on record whether the provider says something or not.
+///
+/// # Errors
+/// As for [`test`]; a provider's file without a test leaves no record.
+pub(crate) async fn test_by_vault(
+    context: &Arc<Context>,
+    key: &ConnectionKey,
+    owner_user: Option<UserId>,
+) -> Result<Tested, Refusal> {
+    let (tenant, id) = (key.tenant().clone(), key.connection());
+    let mut call = Call::of_vault(context, Action::TestConnection, tenant, TEST_TIMEOUT);
+    call.about(Subject { owner_user, ..Subject::connection(id) });
+    let tested = async {
+        let permit = call.permit(&*call.scope()?, Facts::default())?;
+        test_permitted(&mut call, id, &permit).await
+    };
+    match tested.await {
+        Ok(tested) => Ok(tested.into_inner()),
+        Err(refusal @ Refusal::Test(TestError::Untestable)) => Err(refusal),
+        Err(refusal) if refusal.reason() == Reason::IntegrityFailure => {
+            let (action, reason) = (call.action.as_str(), Reason::IntegrityFailure.as_str());
+            metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason)
+                .increment(1);
+            // With its record.
+            context.store.broken(key, &call.event()).await?;
+            Err(refusal)
+        }
+        Err(refusal) => {
+            record_refusal(context, call.refused_event(&refusal), &refusal).await;
+            Err(refusal)
+        }
+    }
+}
+
 /// The same where the permission is there already.
-pub(super) async fn test_permitted(
+async fn test_permitted(
     call: &mut Call,
     id: ConnectionId,
     permit: &Permit,
@@ -66,10 +111,10 @@ pub(super) async fn test_permitted(
     let (verdict, Fresh { fetched, opened }) = decided(call, &scope, tried, mode).await?;
     let result = result(&verdict, mode, &fetched);
     let write = call.write(permit, Ok(None))?;
-    let seen = (opened.version, opened.generation);
-    let tested = context.store.connections().tested(&scope, id, seen, &result, &write).await?;
+    let given_out = opened.given_out();
+    let tested = context.store.connections().tested(&scope, id, given_out, &result, &write).await?;
     let known_account = fetched.connection.external_account_id;
-    Ok(tested.map(|connection| Tested { verdict, connection, known_account }))
+    Ok(tested.map(|connection| Tested { verdict, connection, known_account, given_out }))
 }
 
 /// A credential to test, fresh if it refreshes.

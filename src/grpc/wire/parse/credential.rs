@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use credvault_domain::{AccountName, Purpose, SecretFields, UserId, Violations};
+use credvault_crypto::Tag;
+use credvault_domain::{AccountName, NameError, Purpose, SecretFields, UserId, Violations};
 use credvault_operations::credentials::{Expiry, Fetch, GivenCredential, Put};
 use credvault_operations::webhooks::Received;
 use credvault_store::Selector;
@@ -57,6 +58,7 @@ pub(crate) fn fetch(request: v1::FetchCredentialRequest) -> Result<Fetch, Violat
         account_name: account,
         user_id,
         purpose,
+        rejected_tag,
     } = request;
     let mut violations = Violations::default();
     let mut only = |given: bool, field: &str, with: &str| {
@@ -72,6 +74,8 @@ pub(crate) fn fetch(request: v1::FetchCredentialRequest) -> Result<Fetch, Violat
     } else {
         only(number != 0, "version", "provider");
     }
+    only(!rejected_tag.is_empty() && number != 0, "rejected_tag", "version");
+    let rejected = violations.collect(optional("rejected_tag", &rejected_tag, tag)).flatten();
     let purpose = violations.collect(optional("purpose", &purpose, Purpose::parse)).flatten();
     let user = violations.collect(optional("user_id", &user_id, UserId::parse)).flatten();
     let selector = if by_id {
@@ -87,9 +91,14 @@ pub(crate) fn fetch(request: v1::FetchCredentialRequest) -> Result<Fetch, Violat
         provider.zip(account).map(|(provider, account)| Selector::Provider { provider, user, account })
     };
     match selector.filter(|_| violations.is_empty()) {
-        Some(selector) => Ok(Fetch { selector, purpose }),
+        Some(selector) => Ok(Fetch { selector, purpose, rejected }),
         None => Err(violations),
     }
+}
+
+/// The tag of a rejected credential, whose maker is not known yet.
+fn tag(text: &str) -> Result<Tag, NameError> {
+    Tag::parse(text).ok_or(NameError("must be the tag of an earlier response, unchanged"))
 }
 
 /// A webhook as its receiver got it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use credvault_broker::BegunConsent;
 use credvault_catalog::{RequestAuth, Verdict};
 use credvault_operations::Refusal;
-use credvault_operations::credentials::Credential;
+use credvault_operations::credentials::{Credential, Rejection};
 use credvault_operations::tokens::Tested;
 use credvault_operations::webhooks::{Accepted, Verdict as WebhookVerdict};
 use prost_types::Duration as WireDuration;
@@ -17,7 +17,16 @@ use credvault_proto::v1;
 
 /// A credential as its caller gets it.
 pub(crate) fn credential(credential: Credential) -> v1::Credential {
-    let Credential { connection, version, fields, request_auth, expire_time, cache_duration } = credential;
+    let Credential {
+        connection,
+        version,
+        fields,
+        request_auth,
+        expire_time,
+        cache_duration,
+        tag,
+        rejection: rejected,
+    } = credential;
     let fields =
         fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.expose_secret().to_owned()));
     let pairs = |pairs: Vec<(String, SecretString)>| -> BTreeMap<String, String> {
@@ -41,7 +50,20 @@ pub(crate) fn credential(credential: Credential) -> v1::Credential {
         }),
         expire_time: expire_time.map(timestamp),
         cache_duration: WireDuration::try_from(cache_duration).ok(),
+        tag,
+        rejection: rejected.map(rejection),
     }
+}
+
+/// What came of a reported rejection.
+fn rejection(rejection: Rejection) -> v1::Rejection {
+    let (outcome, tested_time) = match rejection {
+        Rejection::Superseded => (v1::RejectionOutcome::Superseded, None),
+        Rejection::Renewed => (v1::RejectionOutcome::Renewed, None),
+        Rejection::StillAccepted(time) => (v1::RejectionOutcome::StillAccepted, Some(time)),
+        Rejection::Unverifiable => (v1::RejectionOutcome::Unverifiable, None),
+    };
+    v1::Rejection { outcome: outcome.into(), tested_time: tested_time.map(timestamp) }
 }
 
 /// The outcome of one fetch within a batch.
