@@ -19,6 +19,7 @@ mod folder;
 mod lookup;
 mod output;
 mod serve;
+mod tenants;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,6 +61,9 @@ enum Command {
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
+    /// Look at a tenant's connections as an administrator, and change many of them.
+    #[command(subcommand)]
+    Tenants(tenants::TenantsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
@@ -106,6 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
+        Command::Tenants(command) => tenants::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,6 +8,7 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod oversight;
 mod vault;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 22] = [
+const WITHOUT_ID: [&str; 24] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -27,6 +27,8 @@ const WITHOUT_ID: [&str; 22] = [
     "ListUsers",
     "DeleteUser",
     "GetKeyStatus",
+    "ListTenantConnections",
+    "ChangeTenantConnections",
     "CompleteAuthorization",
     "PutOAuthApp",
     "ListOAuthApps",

@@ -30,6 +30,7 @@ mod kill;
 mod oauth_apps;
 mod operate;
 mod outage;
+mod oversight;
 mod pauses;
 mod ports;
 mod program;

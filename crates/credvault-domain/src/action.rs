@@ -110,6 +110,8 @@ actions! {
         ResumeTenant: Change NamedTenant,
         ListUsers: Read NamedTenant,
         DeleteUser: Change NamedTenant,
+        ListTenantConnections: Read NamedTenant,
+        ChangeTenantConnections: Change NamedTenant,
         GetKeyStatus: Read NamedTenant,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,

@@ -233,6 +233,12 @@ impl Call {
         }
     }
 
+    /// The same in a namespace that the caller was permitted to administer.
+    pub(crate) fn part_in(&self, action: Action, scope: &Arc<TenantScope>) -> Self {
+        let subject = Subject { tenant: Some(scope.tenant().clone()), ..Subject::default() };
+        Self { scope: Some(Arc::clone(scope)), subject, ..self.part(action) }
+    }
+
     /// The service, user and tenant that call.
     pub fn caller(&self) -> &Caller {
         &self.caller

@@ -2,6 +2,8 @@
 //! none means the platform.
 
 mod apps;
+mod bulk;
+mod oversight;
 mod users;
 
 use credvault_domain::{Tenant, TenantId, TenantState};
@@ -11,6 +13,8 @@ use credvault_store::{KeyStatus, Listed, Recorded};
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
+pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use oversight::{CountedConnections, list_connections};
 pub use users::{delete_user, list_users};
 
 /// `CreateTenant`.

@@ -76,12 +76,21 @@ impl Page {
             items.push(item);
         }
         let next_page_token = match items.last().filter(|_| more) {
-            Some(last) => {
-                PageToken::new(tenant, &self.query).seal(key, &position(last), store.keyring().random())?
-            }
+            Some(last) => self.token_after(store, tenant, key, &position(last))?,
             None => String::new(),
         };
         Ok(Listed { items, next_page_token })
+    }
+
+    /// The token of the page that begins after a position.
+    pub(crate) fn token_after(
+        &self,
+        store: &Store,
+        tenant: &TenantId,
+        key: &TenantKey,
+        position: &[u8],
+    ) -> Result<String, Error> {
+        Ok(PageToken::new(tenant, &self.query).seal(key, position, store.keyring().random())?)
     }
 }
 

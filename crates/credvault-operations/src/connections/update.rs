@@ -30,6 +30,20 @@ pub struct Update {
 }
 
 impl Update {
+    /// A change of whether fetches are served, and of nothing else.
+    pub(crate) fn enabling(connection: ConnectionId, enabled: bool) -> Self {
+        Self {
+            connection,
+            etag: None,
+            repeat: Ok(None),
+            account_name: None,
+            enabled: Some(enabled),
+            config: None,
+            labels: None,
+            external_account_id: None,
+        }
+    }
+
     /// The names of the fields that change, as the audit record has them.
     fn changed(&self) -> Vec<String> {
         let fields = [

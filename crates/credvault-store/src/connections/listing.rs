@@ -1,10 +1,17 @@
 //! The listing of connections, by filters and in pages.
 
-use credvault_domain::{AccountName, Connection, ConnectionState, Owner, ProviderId, TenantScope};
+use credvault_domain::{
+    AccountName, AuthMode, Connection, ConnectionId, ConnectionState, Owner, ProviderId, TenantScope,
+    Timestamp,
+};
 use futures::StreamExt as _;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
 
 use crate::connections::row::{connection, owner_column, visible};
+use crate::database::session::Reading;
 use crate::entity::connection::{Column, Entity};
 use crate::page::uuid_position;
 use crate::{Connections, Error, Listed, Page};
@@ -20,9 +27,24 @@ pub struct ConnectionFilter {
     pub account_name: Option<AccountName>,
     /// Only connections in this state.
     pub state: Option<ConnectionState>,
+    /// Only connections with this auth mode.
+    pub auth_mode: Option<AuthMode>,
+    /// Only connections with one of these ids; none means any.
+    pub ids: Vec<ConnectionId>,
+    /// Only enabled connections, or only disabled ones.
+    pub enabled: Option<bool>,
+    /// Only connections that were created before.
+    pub created_before: Option<Timestamp>,
+    /// Only connections that were created then or later.
+    pub created_since: Option<Timestamp>,
+    /// Only connections that were created, and last used if ever, before.
+    pub unused_since: Option<Timestamp>,
     /// Deleted connections, too, until they are purged.
     pub show_deleted: bool,
 }
+
+/// How many connections are counted at most.
+const MAX_COUNTED: u64 = 100_000;
 
 impl Connections<'_> {
     /// A page of connections, oldest first.
@@ -35,19 +57,80 @@ impl Connections<'_> {
         filter: &ConnectionFilter,
         page: &Page,
     ) -> Result<Listed<Connection>, Error> {
-        let reading = self.store.query(scope).await?;
+        self.listed(self.store.query(scope).await?, scope, filter, page).await
+    }
+
+    /// The same for administration, of a tenant that is served or not.
+    ///
+    /// # Errors
+    /// The tenant does not exist, the page token is wrong, or the database fails.
+    pub async fn list_any(
+        &self,
+        scope: &TenantScope,
+        filter: &ConnectionFilter,
+        page: &Page,
+    ) -> Result<Listed<Connection>, Error> {
+        self.listed(self.store.query_any(scope.tenant()).await?, scope, filter, page).await
+    }
+
+    async fn listed(
+        &self,
+        reading: Reading,
+        scope: &TenantScope,
+        filter: &ConnectionFilter,
+        page: &Page,
+    ) -> Result<Listed<Connection>, Error> {
         let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
-        let owner = filter.owner.as_ref().map(|owner| Column::OwnerUser.eq(owner_column(owner)));
-        let condition = visible(scope)
-            .add_option(owner)
-            .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
-            .add_option(filter.account_name.as_ref().map(|name| Column::AccountName.eq(name.as_str())))
-            .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
-            .add_option((!filter.show_deleted).then(|| Column::DeleteTime.is_null()))
-            .add_option(after.map(|id| Column::Id.gt(id)));
+        let condition = condition(scope, filter).add_option(after.map(|id| Column::Id.gt(id)));
         let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
         let rows = query.stream(&reading.tx).await?.map(|row| connection(row?));
         let position = |last: &Connection| last.id.as_uuid().as_bytes().to_vec();
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
+
+    /// How many connections pass the filter, counted up to 100,000.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn count(&self, scope: &TenantScope, filter: &ConnectionFilter) -> Result<u64, Error> {
+        let reading = self.store.query_any(scope.tenant()).await?;
+        let query = Entity::find().filter(condition(scope, filter)).limit(MAX_COUNTED);
+        Ok(query.count(&reading.tx).await?)
+    }
+
+    /// The token of the page that begins after the connection `last`, for a page that was worked off in part.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn token_after(
+        &self,
+        scope: &TenantScope,
+        page: &Page,
+        last: ConnectionId,
+    ) -> Result<String, Error> {
+        let reading = self.store.query_any(scope.tenant()).await?;
+        page.token_after(self.store, scope.tenant(), reading.key(), last.as_uuid().as_bytes())
+    }
+}
+
+fn condition(scope: &TenantScope, filter: &ConnectionFilter) -> Condition {
+    let owner = filter.owner.as_ref().map(|owner| Column::OwnerUser.eq(owner_column(owner)));
+    let before = |time: Timestamp| Column::CreateTime.lt(time.micros());
+    let unused = |time: Timestamp| {
+        let unused = Column::LastUsedTime.is_null().or(Column::LastUsedTime.lt(time.micros()));
+        Column::CreateTime.lt(time.micros()).and(unused)
+    };
+    let ids: Vec<_> = filter.ids.iter().map(|id| id.as_uuid()).collect();
+    visible(scope)
+        .add_option(owner)
+        .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
+        .add_option(filter.account_name.as_ref().map(|name| Column::AccountName.eq(name.as_str())))
+        .add_option(filter.auth_mode.as_ref().map(|mode| Column::AuthMode.eq(mode.as_str())))
+        .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
+        .add_option((!ids.is_empty()).then(|| Column::Id.is_in(ids)))
+        .add_option(filter.enabled.map(|enabled| Column::Enabled.eq(enabled)))
+        .add_option(filter.created_before.map(before))
+        .add_option(filter.created_since.map(|time| Column::CreateTime.gte(time.micros())))
+        .add_option(filter.unused_since.map(unused))
+        .add_option((!filter.show_deleted).then(|| Column::DeleteTime.is_null()))
 }

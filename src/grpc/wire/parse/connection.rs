@@ -75,10 +75,11 @@ pub(crate) fn connection_filter(
         violations.collect(optional("account_name", &request.account_name, AccountName::parse)).flatten();
     let state = violations.collect(connection_state(request.state)).flatten();
     violations.into_result()?;
-    Ok(ConnectionFilter { owner, provider, account_name: name, state, show_deleted: request.show_deleted })
+    let show_deleted = request.show_deleted;
+    Ok(ConnectionFilter { owner, provider, account_name: name, state, show_deleted, ..Default::default() })
 }
 
-fn connection_state(state: i32) -> Result<Option<ConnectionState>, Violations> {
+pub(super) fn connection_state(state: i32) -> Result<Option<ConnectionState>, Violations> {
     let unknown = |_| Violations::of("state", "must be one of the states that the protos name");
     Ok(match v1::ConnectionState::try_from(state).map_err(unknown)? {
         v1::ConnectionState::Unspecified => None,

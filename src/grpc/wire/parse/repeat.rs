@@ -7,6 +7,7 @@ use credvault_operations::{Paging, Parsed, Repeat};
 use prost::Message;
 
 use super::optional;
+use super::oversight::MAX_CHANGES;
 use credvault_proto::v1;
 
 /// How a repetition of a change is recognised, if its request has an id: by every byte of it.
@@ -34,6 +35,13 @@ macro_rules! paged {
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
+    ListTenantConnectionsRequest
+}
+
+impl Paged for v1::ChangeTenantConnectionsRequest {
+    fn take_page(&mut self) -> (i32, String) {
+        (std::mem::take(&mut self.page_size).min(MAX_CHANGES), std::mem::take(&mut self.page_token))
+    }
 }
 
 /// The page that a request asks for.

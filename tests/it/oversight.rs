@@ -1,0 +1,191 @@
+//! What administrators see of a tenant's connections, of all its users, and how they change many of them.
+
+use std::time::Duration;
+
+use credvault_proto::v1;
+use v1::{ConnectionChangeKind as Kind, ConnectionChangeOutcome as Outcome};
+
+use crate::harness::provider::{STRICT, connection_request};
+use crate::harness::{Client, VaultBuilder, by_id, generic, input, owned_by, refusal};
+use crate::on_both;
+
+on_both![
+    connections_of_all_users_are_listed_by_what_they_are,
+    many_connections_are_changed_a_page_at_a_time,
+    a_change_of_many_needs_the_permission_of_each,
+];
+
+fn listing(selection: v1::ConnectionSelection) -> v1::ListTenantConnectionsRequest {
+    v1::ListTenantConnectionsRequest {
+        tenant_id: "acme".into(),
+        selection: Some(selection),
+        ..Default::default()
+    }
+}
+
+async fn names(operator: &Client, selection: v1::ConnectionSelection) -> Vec<String> {
+    let listed = operator.admin().list_tenant_connections(listing(selection)).await.unwrap().into_inner();
+    assert_eq!(listed.total, Some(listed.connections.len() as i64));
+    listed.connections.into_iter().map(|connection| connection.account_name).collect()
+}
+
+async fn connections_of_all_users_are_listed_by_what_they_are(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let (vault, provider) = (&connected.vault, &connected.provider);
+    let app = vault.app("acme").await;
+    vault.app("other").await.create(generic("foreign", "CANARY")).await.unwrap();
+    let old = app.create(generic("old", "CANARY")).await.unwrap();
+    app.create(owned_by("u1", generic("mine", "CANARY"))).await.unwrap();
+    vault.clock.advance(Duration::from_secs(40 * 24 * 3600));
+    let key = v1::CreateConnectionRequest {
+        auth_mode: "api_key".into(),
+        credential: Some(input(&[("key", "sim_key_shop-1")])),
+        ..connection_request("key")
+    };
+    let key = app.create(key).await.unwrap();
+    let month_ago = v1_time(&key.create_time, -30 * 24 * 3600);
+    let operator = vault.client("operator").await;
+    let all = v1::ConnectionSelection::default();
+    assert_eq!(names(&operator, all.clone()).await, ["old", "mine", "key"]);
+    for (selection, expected) in [
+        (v1::ConnectionSelection { provider: "simulator".into(), ..all.clone() }, vec!["key"]),
+        (v1::ConnectionSelection { auth_mode: "fields".into(), ..all.clone() }, vec!["old", "mine"]),
+        (v1::ConnectionSelection { created_before: month_ago, ..all.clone() }, vec!["old", "mine"]),
+        (v1::ConnectionSelection { created_since: month_ago, ..all.clone() }, vec!["key"]),
+        (v1::ConnectionSelection { ids: vec![old.id.clone()], ..all.clone() }, vec!["old"]),
+        (v1::ConnectionSelection { enabled: Some(false), ..all.clone() }, vec![]),
+        (v1::ConnectionSelection { owner: Some(user("u1")), ..all.clone() }, vec!["mine"]),
+        (v1::ConnectionSelection { state: v1::ConnectionState::Error.into(), ..all.clone() }, vec![]),
+    ] {
+        assert_eq!(names(&operator, selection.clone()).await, expected, "{selection:?}");
+    }
+    // What is fetched is in use, however old it is.
+    app.token(by_id(&old.id)).await.unwrap();
+    let unused = v1::ConnectionSelection { unused_since: month_ago, ..all.clone() };
+    assert_eq!(names(&operator, unused).await, ["mine"]);
+    provider.revoke_account("shop-1");
+    let request = v1::TestConnectionRequest { connection_id: key.id };
+    app.connections().test_connection(request).await.unwrap();
+    let broken = v1::ConnectionSelection { state: v1::ConnectionState::Error.into(), ..all };
+    assert_eq!(names(&operator, broken).await, ["key"]);
+    // A suspended tenant is still overseen.
+    let suspend = v1::SuspendTenantRequest { tenant_id: "acme".into(), ..Default::default() };
+    operator.admin().suspend_tenant(suspend).await.unwrap();
+    let mut request = listing(v1::ConnectionSelection::default());
+    request.page_size = 2;
+    let page = operator.admin().list_tenant_connections(request.clone()).await.unwrap().into_inner();
+    assert_eq!((page.connections.len(), page.total), (2, Some(3)));
+    request.page_token = page.next_page_token;
+    let page = operator.admin().list_tenant_connections(request).await.unwrap().into_inner();
+    assert_eq!((page.connections.len(), page.total, page.next_page_token.as_str()), (1, None, ""));
+}
+
+async fn change(
+    operator: &Client,
+    kind: Kind,
+    dry_run: bool,
+    provider: &str,
+) -> Result<Vec<(String, Outcome, String)>, tonic::Status> {
+    let selection = v1::ConnectionSelection { provider: provider.into(), ..Default::default() };
+    let mut request = v1::ChangeTenantConnectionsRequest {
+        tenant_id: "acme".into(),
+        kind: kind.into(),
+        selection: Some(selection),
+        dry_run,
+        page_size: 2,
+        ..Default::default()
+    };
+    let mut changes = Vec::new();
+    loop {
+        let page = operator.admin().change_tenant_connections(request.clone()).await?.into_inner();
+        assert!(page.changes.len() <= 2);
+        changes.extend(page.changes.into_iter().map(|change| {
+            let outcome = change.outcome();
+            let reason = change.error.map(|error| error.reason).unwrap_or_default();
+            (change.connection.unwrap().account_name, outcome, reason)
+        }));
+        if page.next_page_token.is_empty() {
+            return Ok(changes);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn many_connections_are_changed_a_page_at_a_time(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let mut ids = Vec::new();
+    for account in ["shop-1", "shop-2", "shop-3"] {
+        ids.push(connected.granted(&app, account, 3600).await);
+    }
+    let empty = app.create(connection_request("empty")).await.unwrap();
+    let operator = connected.vault.client("operator").await;
+    let all = |kind, dry_run| change(&operator, kind, dry_run, "simulator");
+    let account = |(name, outcome, _): (String, Outcome, String)| (name, outcome);
+    let expected = |outcome: Outcome, last: Outcome| {
+        ["shop-1", "shop-2", "shop-3"]
+            .map(|name| (name.to_owned(), outcome))
+            .into_iter()
+            .chain([("empty".into(), last)])
+    };
+    let outcomes =
+        |changes: Vec<(String, Outcome, String)>| changes.into_iter().map(account).collect::<Vec<_>>();
+    let same =
+        |changes, outcome, last| assert_eq!(outcomes(changes), expected(outcome, last).collect::<Vec<_>>());
+
+    // A dry run changes nothing, at the provider neither.
+    let before = connected.vault.count("changes").await;
+    same(all(Kind::Refresh, true).await.unwrap(), Outcome::WouldChange, Outcome::Inapplicable);
+    same(all(Kind::Disconnect, true).await.unwrap(), Outcome::WouldChange, Outcome::Unchanged);
+    assert_eq!(connected.vault.count("changes").await, before);
+
+    same(all(Kind::Refresh, false).await.unwrap(), Outcome::Changed, Outcome::Inapplicable);
+    same(all(Kind::Test, false).await.unwrap(), Outcome::Changed, Outcome::Inapplicable);
+    same(all(Kind::Disable, false).await.unwrap(), Outcome::Changed, Outcome::Changed);
+    same(all(Kind::Disable, false).await.unwrap(), Outcome::Unchanged, Outcome::Unchanged);
+    let refused = app.fetch(by_id(&ids[0])).await.unwrap_err();
+    assert_eq!(refusal(&refused), "FailedPrecondition CONNECTION_DISABLED");
+    same(all(Kind::Enable, false).await.unwrap(), Outcome::Changed, Outcome::Changed);
+    app.fetch(by_id(&ids[0])).await.unwrap();
+    same(all(Kind::Disconnect, false).await.unwrap(), Outcome::Changed, Outcome::Unchanged);
+    let refused = app.fetch(by_id(&ids[0])).await.unwrap_err();
+    assert_eq!(refusal(&refused), "FailedPrecondition REAUTHORIZATION_REQUIRED");
+
+    // Each change is on record in the tenant's log, with the administrator's service.
+    let records = app.events().await;
+    let of = |action: &str| records.iter().filter(|event| event.action == action).collect::<Vec<_>>();
+    assert_eq!(of("DisconnectConnection").len(), 3);
+    assert!(of("RefreshConnection").iter().all(|event| event.service.ends_with("/operator")));
+    assert!(of("UpdateConnection").iter().any(|event| event.connection_id == empty.id));
+    assert_eq!(of("ChangeTenantConnections").len(), 16);
+}
+
+async fn a_change_of_many_needs_the_permission_of_each(builder: VaultBuilder) {
+    let policies = r#"
+forbid (principal, action == Action::"DisconnectConnection", resource)
+when { principal == Service::"spiffe://test.local/operator" };
+"#;
+    let vault = builder.policies(policies).start().await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    let operator = vault.client("operator").await;
+    for dry_run in [true, false] {
+        let changes = change(&operator, Kind::Disconnect, dry_run, "").await.unwrap();
+        assert_eq!(changes, [("main".to_owned(), Outcome::Refused, "POLICY_DENIED".to_owned())]);
+    }
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+    let refused = change(&app, Kind::Disable, false, "").await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
+    let request = v1::ChangeTenantConnectionsRequest { tenant_id: "acme".into(), ..Default::default() };
+    let refused = operator.admin().change_tenant_connections(request).await.unwrap_err();
+    assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+    assert!(refused.message().contains("kind") && refused.message().contains("selection"));
+}
+
+fn user(id: &str) -> v1::Owner {
+    v1::Owner { kind: v1::OwnerKind::User.into(), user_id: id.into() }
+}
+
+fn v1_time(time: &Option<prost_types::Timestamp>, seconds: i64) -> Option<prost_types::Timestamp> {
+    time.map(|time| prost_types::Timestamp { seconds: time.seconds + seconds, ..time })
+}
