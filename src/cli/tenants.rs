@@ -69,7 +69,7 @@ enum ChangeArg {
 
 #[derive(Args, Debug)]
 pub(super) struct ConnectionsArgs {
-    /// The tenant's id.
+    /// The id of the tenant.
     tenant_id: String,
     #[command(flatten)]
     selection: SelectionArgs,
@@ -84,7 +84,7 @@ pub(super) struct ConnectionsArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct ChangeArgs {
-    /// The tenant's id.
+    /// The id of the tenant.
     tenant_id: String,
     /// What to do with each connection.
     kind: ChangeArg,

@@ -61,7 +61,7 @@ impl ChangeKind {
 pub struct BulkChange {
     /// What happens to each.
     pub kind: ChangeKind,
-    /// Which connections.
+    /// Which connections of the tenant.
     pub filter: ConnectionFilter,
     /// Whether only to tell what would happen.
     pub dry_run: bool,

@@ -9,7 +9,7 @@ use crate::{Call, Paging, Parsed, Refusal};
 /// A page of connections, and on the first page how many there are in all.
 #[derive(Debug)]
 pub struct CountedConnections {
-    /// The page.
+    /// The connections of the page.
     pub listed: Listed<Connection>,
     /// How many connections pass the filter, counted up to 100,000.
     pub total: Option<u64>,
