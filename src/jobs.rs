@@ -20,6 +20,8 @@ use crate::telemetry;
 
 /// How often upkeep does what is due: purges, and deletions of what is past its time.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a process writes what it has counted: what it loses if it is killed.
+const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,7 @@ impl Jobs {
         );
         jobs.add("changed files", reloader.run(settings.server.reload_interval, drained()));
         jobs.add("upkeep", upkeep(shared.clone(), drained()));
+        jobs.add("counts", write_counts(shared.clone(), drained()));
         jobs.add("issuer keys", fetch_issuer_keys(shared.clone(), drained()));
         jobs.add("health check", health_check.run(health, ready, stopping()));
         let (broker, end) = (shared.broker.clone(), stopping());
@@ -103,6 +106,23 @@ async fn upkeep(shared: Shared, end: CancellationToken) {
             Some(Err(error)) => {
                 tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again")
             }
+        }
+    }
+}
+
+/// Writes what this process has counted and seen, at the end for the last time.
+async fn write_counts(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(COUNTS_INTERVAL, &end);
+    loop {
+        let ends = ticks.next().await.is_none();
+        for written in [shared.store.write_outcomes().await, shared.store.write_sightings().await] {
+            if let Err(error) = written {
+                let error = credvault_domain::chain(&error);
+                tracing::warn!(error, "counts could not be written; it is tried again");
+            }
+        }
+        if ends {
+            return;
         }
     }
 }

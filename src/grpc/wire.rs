@@ -13,12 +13,12 @@ pub(crate) use events::{
     put_event_endpoint, stored_event_endpoint,
 };
 pub(crate) use json::{struct_of, value_of};
-pub(crate) use oversight::changed_connection;
+pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
-    create_connection, display_name, etag, expected_version, fetch, optional_tenant_id, paging, provider_id,
-    put_app, put_credential, received, repeat, scopes, session, tenant_id, tenant_state, update_connection,
-    user_id, version,
+    create_connection, display_name, etag, expected_version, fetch, optional_tenant_id, outcome_filter,
+    paging, provider_id, put_app, put_credential, received, repeat, scopes, session, tenant_id, tenant_state,
+    update_connection, user_id, version,
 };
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, fetch_result,

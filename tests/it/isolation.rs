@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 24] = [
+const WITHOUT_ID: [&str; 25] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -29,6 +29,7 @@ const WITHOUT_ID: [&str; 24] = [
     "GetKeyStatus",
     "ListTenantConnections",
     "ChangeTenantConnections",
+    "GetSuccessRates",
     "CompleteAuthorization",
     "PutOAuthApp",
     "ListOAuthApps",
@@ -41,7 +42,7 @@ const WITHOUT_ID: [&str; 24] = [
     "RetryEventDelivery",
 ];
 
-const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
+pub const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
 
 /// A request of this kind about the connection `id`, everything else sound. `found` tells whether it has a place for it.
 fn request(message: &MessageDescriptor, id: &str, found: &mut bool) -> DynamicMessage {

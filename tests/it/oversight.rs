@@ -5,8 +5,9 @@ use std::time::Duration;
 use credvault_proto::v1;
 use v1::{ConnectionChangeKind as Kind, ConnectionChangeOutcome as Outcome};
 
-use crate::harness::provider::{STRICT, connection_request};
-use crate::harness::{Client, VaultBuilder, by_id, generic, input, owned_by, refusal};
+use crate::harness::provider::{STRICT, begin, complete, connection_request, decide};
+use crate::harness::{Client, VaultBuilder, by_id, eventually, generic, owned_by, refusal};
+use crate::isolation::UNKNOWN;
 use crate::on_both;
 
 on_both![
@@ -37,21 +38,18 @@ async fn connections_of_all_users_are_listed_by_what_they_are(builder: VaultBuil
     let old = app.create(generic("old", "CANARY")).await.unwrap();
     app.create(owned_by("u1", generic("mine", "CANARY"))).await.unwrap();
     vault.clock.advance(Duration::from_secs(600));
-    let key = v1::CreateConnectionRequest {
-        auth_mode: "api_key".into(),
-        credential: Some(input(&[("key", "sim_key_shop-1")])),
-        ..connection_request("key")
-    };
-    let key = app.create(key).await.unwrap();
+    let granted = connected.granted(&app, "shop-1", 3600).await;
+    let get = v1::GetConnectionRequest { connection_id: granted.clone() };
+    let key = app.connections().get_connection(get).await.unwrap().into_inner().connection.unwrap();
     let minutes_ago = v1_time(&key.create_time, -300);
     let operator = vault.client("operator").await;
     let all = v1::ConnectionSelection::default();
-    assert_eq!(names(&operator, all.clone()).await, ["old", "mine", "key"]);
+    assert_eq!(names(&operator, all.clone()).await, ["old", "mine", "shop-1"]);
     for (selection, expected) in [
-        (v1::ConnectionSelection { provider: "simulator".into(), ..all.clone() }, vec!["key"]),
+        (v1::ConnectionSelection { provider: "simulator".into(), ..all.clone() }, vec!["shop-1"]),
         (v1::ConnectionSelection { auth_mode: "fields".into(), ..all.clone() }, vec!["old", "mine"]),
         (v1::ConnectionSelection { created_before: minutes_ago, ..all.clone() }, vec!["old", "mine"]),
-        (v1::ConnectionSelection { created_since: minutes_ago, ..all.clone() }, vec!["key"]),
+        (v1::ConnectionSelection { created_since: minutes_ago, ..all.clone() }, vec!["shop-1"]),
         (v1::ConnectionSelection { ids: vec![old.id.clone()], ..all.clone() }, vec!["old"]),
         (v1::ConnectionSelection { enabled: Some(false), ..all.clone() }, vec![]),
         (v1::ConnectionSelection { owner: Some(user("u1")), ..all.clone() }, vec!["mine"]),
@@ -67,7 +65,7 @@ async fn connections_of_all_users_are_listed_by_what_they_are(builder: VaultBuil
     let request = v1::TestConnectionRequest { connection_id: key.id };
     app.connections().test_connection(request).await.unwrap();
     let broken = v1::ConnectionSelection { state: v1::ConnectionState::Error.into(), ..all };
-    assert_eq!(names(&operator, broken).await, ["key"]);
+    assert_eq!(names(&operator, broken).await, ["shop-1"]);
     // A suspended tenant is still overseen.
     let suspend = v1::SuspendTenantRequest { tenant_id: "acme".into(), ..Default::default() };
     operator.admin().suspend_tenant(suspend).await.unwrap();
@@ -191,4 +189,91 @@ fn user(id: &str) -> v1::Owner {
 
 fn v1_time(time: &Option<prost_types::Timestamp>, seconds: i64) -> Option<prost_types::Timestamp> {
     time.map(|time| prost_types::Timestamp { seconds: time.seconds + seconds, ..time })
+}
+
+on_both![users_are_listed_with_when_they_were_seen, success_rates_tell_how_work_at_a_provider_ended];
+
+async fn users_are_listed_with_when_they_were_seen(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    app.create(owned_by("owner", generic("mine", "CANARY"))).await.unwrap();
+    vault.clock.advance(Duration::from_secs(300));
+    let portal = vault.client("portal").await;
+    let visitor = portal.acting_for("acme", Some("visitor"));
+    visitor.fetch(by_id(UNKNOWN)).await.unwrap_err();
+    // A tenant that does not exist has no users, and does not keep those of others from being written.
+    portal.acting_for("nowhere", Some("stray")).fetch(by_id(UNKNOWN)).await.unwrap_err();
+    let operator = vault.client("operator").await;
+    let users = || async {
+        let list = v1::ListUsersRequest { tenant_id: "acme".into(), ..Default::default() };
+        operator.admin().list_users(list).await.unwrap().into_inner().users
+    };
+    let [owner, seen] = <[v1::User; 2]>::try_from(users().await).unwrap();
+    assert_eq!((owner.id.as_str(), owner.connection_count, owner.last_seen_time), ("owner", 1, None));
+    assert_eq!((seen.id.as_str(), seen.connection_count), ("visitor", 0));
+    assert_eq!(seen.first_seen_time, seen.last_seen_time);
+    assert!(owner.first_seen_time.unwrap().seconds + 300 == seen.first_seen_time.unwrap().seconds);
+    // A user who is deleted is seen no longer, until the next call.
+    vault.clock.advance(Duration::from_secs(1));
+    let delete =
+        v1::DeleteUserRequest { tenant_id: "acme".into(), user_id: "visitor".into(), ..Default::default() };
+    operator.admin().delete_user(delete).await.unwrap();
+    assert_eq!(users().await.len(), 1);
+    vault.clock.advance(Duration::from_secs(120));
+    visitor.fetch(by_id(UNKNOWN)).await.unwrap_err();
+    assert_eq!(users().await.len(), 2);
+}
+
+async fn success_rates_tell_how_work_at_a_provider_ended(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    let new = |name| app.create(connection_request(name));
+    for (name, decision) in [("shop-1", "allow"), ("shop-2", "allow"), ("shop-3", "deny")] {
+        let id = new(name).await.unwrap().id;
+        let brought = decide(&begin(&app, &id, "").await.authorization_url, name, decision).await;
+        let completed = complete(&app, &brought, "").await;
+        assert_eq!(completed.is_ok(), decision == "allow");
+    }
+    begin(&app, &new("shop-4").await.unwrap().id, "").await;
+    let refreshed = connected.granted(&app, "shop-5", 3600).await;
+    let request = v1::RefreshConnectionRequest { connection_id: refreshed.clone() };
+    app.connections().refresh_connection(request).await.unwrap();
+    let test = v1::TestConnectionRequest { connection_id: refreshed };
+    app.connections().test_connection(test.clone()).await.unwrap();
+    connected.provider.revoke_account("shop-5");
+    app.connections().test_connection(test).await.unwrap();
+    // What is not completed counts as expired an hour after its time.
+    let late = "UPDATE authorizations SET expire_time = expire_time - 7200000000 WHERE consume_time IS NULL";
+    connected.vault.sql(late).await;
+    let mut connected = connected;
+    connected.vault.stop().await;
+    connected.vault.start().await;
+    eventually("the expired consent to be forgotten", || async {
+        connected.vault.count("authorizations WHERE expire_time < create_time").await == 0
+    })
+    .await;
+    let operator = connected.vault.client("operator").await;
+    for tenant_id in ["acme", ""] {
+        let request = v1::GetSuccessRatesRequest { tenant_id: tenant_id.into(), ..Default::default() };
+        let rates = operator.admin().get_success_rates(request).await.unwrap().into_inner().rates;
+        let [rates] = <[v1::ProviderRates; 1]>::try_from(rates).unwrap();
+        let consents = [
+            rates.consents_begun,
+            rates.consents_completed,
+            rates.consents_denied,
+            rates.consents_expired,
+            rates.consents_failed,
+        ];
+        assert_eq!(consents, [4, 2, 1, 1, 0]);
+        assert_eq!(rates.consent_success_rate, Some(0.5));
+        assert_eq!((rates.refreshes_succeeded, rates.refreshes_ended), (1, 1));
+        assert_eq!((rates.tests_accepted, rates.tests_rejected, rates.test_success_rate), (1, 1, Some(0.5)));
+        assert_eq!(rates.day, "");
+    }
+    let by_day =
+        v1::GetSuccessRatesRequest { by_day: true, provider: "simulator".into(), ..Default::default() };
+    let rates = operator.admin().get_success_rates(by_day.clone()).await.unwrap().into_inner().rates;
+    assert!(rates.iter().all(|rates| rates.day.len() == 10 && rates.day.starts_with("20")));
+    let refused = operator.admin().get_success_rates(v1::GetSuccessRatesRequest { days: 32, ..by_day }).await;
+    assert_eq!(refusal(&refused.unwrap_err()), "InvalidArgument FIELDS_INVALID");
 }

@@ -112,6 +112,7 @@ actions! {
         DeleteUser: Change NamedTenant,
         ListTenantConnections: Read NamedTenant,
         ChangeTenantConnections: Change NamedTenant,
+        GetSuccessRates: Read NamedTenant,
         GetKeyStatus: Read NamedTenant,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,

@@ -32,10 +32,15 @@ pub(crate) fn tells(action: Action) -> Tells {
         (_, ActionTarget::Connection) => (Always, Always, Maybe),
         // The question about a whole list holds what its filters name; the questions about its items hold all facts. The
         // resource distinguishes tenants, and no fact that policy knows distinguishes event endpoints.
-        (Action::ListConnections | Action::ListAuditEvents | Action::ListEventDeliveries, _) => {
-            (Maybe, Maybe, Never)
-        }
-        (Action::ListProviders | Action::ListOAuthApps, _) => (Maybe, Never, Never),
+        (
+            Action::ListConnections
+            | Action::ListTenantConnections
+            | Action::ChangeTenantConnections
+            | Action::ListAuditEvents
+            | Action::ListEventDeliveries,
+            _,
+        ) => (Maybe, Maybe, Never),
+        (Action::ListProviders | Action::ListOAuthApps | Action::GetSuccessRates, _) => (Maybe, Never, Never),
         (Action::ListUsers, _) => (Never, Maybe, Never),
         (Action::DeleteUser, _) => (Never, Always, Never),
         (Action::GetProvider | Action::PutOAuthApp | Action::DeleteOAuthApp, _) => (Always, Never, Never),
@@ -61,6 +66,9 @@ pub(crate) fn resources(action: Action) -> &'static [&'static str] {
 /// Actions of administrators whose resource is the platform's own namespace if the request names no tenant.
 const PLATFORM_TOO: &[Action] = &[
     Action::GetKeyStatus,
+    Action::ListTenantConnections,
+    Action::ChangeTenantConnections,
+    Action::GetSuccessRates,
     Action::PutOAuthApp,
     Action::ListOAuthApps,
     Action::DeleteOAuthApp,

@@ -4,6 +4,7 @@
 mod apps;
 mod bulk;
 mod oversight;
+mod rates;
 mod users;
 
 use credvault_domain::{Tenant, TenantId, TenantState};
@@ -15,6 +16,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
 pub use oversight::{CountedConnections, list_connections};
+pub use rates::{ProviderCounts, success_rates};
 pub use users::{delete_user, list_users};
 
 /// `CreateTenant`.

@@ -31,6 +31,7 @@ mod webhook_replays;
 
 mod audit;
 
+mod outcomes;
 mod tenants;
 
 mod page;
@@ -68,6 +69,8 @@ pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};
 pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
+pub use outcomes::pending::ProviderOutcome;
+pub use outcomes::{OutcomeCount, OutcomeFilter};
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};
 pub use refreshes::Refreshes;
 pub use refreshes::budgets::AppKey;

@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait as _, Statement};
 use crate::change::REQUEST_MEMORY;
 use crate::change::feed::FEED_MEMORY;
 use crate::events::deliveries::burial::bury_late;
+use crate::outcomes::{DAY_MICROS, OUTCOME_MEMORY_DAYS};
 use crate::{Error, Store};
 
 /// How long the state of a consent is known once its time is over.
@@ -50,7 +51,7 @@ impl Store {
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 10] {
+    fn due(&self) -> [Due; 11] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
@@ -61,6 +62,12 @@ impl Store {
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
             // For some time, a late state gets an error that says so.
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
+            due(
+                "outcomes",
+                "provider_outcomes",
+                "day < {}",
+                now.micros().div_euclid(DAY_MICROS) - OUTCOME_MEMORY_DAYS,
+            ),
             due("webhooks", "webhook_replays", "expire_time < {}", now.micros()),
             due("app_webhooks", "app_webhook_replays", "expire_time < {}", now.micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
@@ -152,7 +159,14 @@ impl Store {
                 ("users" | "endpoints" | "purges", _) => Ok(()),
                 ("late_events", _) => self.bury_late_events(&due).await,
                 // A consent that is forgotten before it is ended leaves its connection waiting for ever.
-                ("consents", Ok(ended)) => self.forget_old(&due, Some(ended)).await,
+                ("consents", Ok(ended)) => {
+                    for tenant in ended {
+                        if let Err(error) = self.count_expired_consents(tenant, due.before).await {
+                            tracing::warn!(%error, %tenant, "expired consents could not be counted");
+                        }
+                    }
+                    self.forget_old(&due, Some(ended)).await
+                }
                 ("consents", Err(_)) => Ok(()),
                 _ => self.forget_old(&due, None).await,
             };

@@ -14,6 +14,8 @@ use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::Connections;
 use crate::database::file::Held;
 use crate::database::liveness::Liveness;
+use crate::outcomes::pending::Pending;
+use crate::tenants::sightings::seen::Sightings;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
@@ -43,6 +45,10 @@ pub(crate) struct Inner {
     pub(crate) process: Uuid,
     /// Wrapped keys that did not unwrap.
     pub(crate) broken_keys: BrokenKeys,
+    /// Outcomes at providers that are not in the database yet.
+    pub(crate) pending_outcomes: Pending,
+    /// The users that this process has seen.
+    pub(crate) sightings: Sightings,
     /// SQLite's file, until the store is closed.
     pub(crate) file: Mutex<Option<Held>>,
 }
@@ -124,6 +130,14 @@ impl Store {
 
     pub(crate) fn broken_keys(&self) -> &BrokenKeys {
         &self.inner.broken_keys
+    }
+
+    pub(crate) fn pending_outcomes(&self) -> &Pending {
+        &self.inner.pending_outcomes
+    }
+
+    pub(crate) fn sightings(&self) -> &Sightings {
+        &self.inner.sightings
     }
 
     pub(crate) fn settings(&self) -> &StoreSettings {

@@ -12,7 +12,7 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
-use super::oversight::{change_tenant_connections, list_tenant_connections};
+use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -29,6 +29,7 @@ rpcs! {
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     list_tenant_connections: ListTenantConnectionsRequest -> ListTenantConnectionsResponse,
     change_tenant_connections: ChangeTenantConnectionsRequest -> ChangeTenantConnectionsResponse,
+    get_success_rates: GetSuccessRatesRequest -> GetSuccessRatesResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
     put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
     list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,

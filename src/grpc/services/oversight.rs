@@ -33,3 +33,13 @@ pub(super) async fn change_tenant_connections(
         total: changed.total.and_then(|total| total.try_into().ok()),
     }))
 }
+
+pub(super) async fn get_success_rates(
+    call: &mut Call,
+    request: v1::GetSuccessRatesRequest,
+) -> Answer<v1::GetSuccessRatesResponse> {
+    let tenant = wire::optional_tenant_id(&request.tenant_id)?;
+    let rates = tenants::success_rates(call, tenant, wire::outcome_filter(&request)).await?;
+    Ok(rates
+        .map(|rates| v1::GetSuccessRatesResponse { rates: rates.iter().map(wire::provider_rates).collect() }))
+}

@@ -1,6 +1,7 @@
-//! What became of each connection that an administrator changes together with others, as a message.
+//! What administrators see of many connections, as messages.
 
-use credvault_operations::tenants::{ChangedConnection, Outcome};
+use credvault_operations::tenants::{ChangedConnection, Outcome, ProviderCounts};
+use credvault_store::ProviderOutcome;
 
 use super::{connection, fetch_error};
 use credvault_proto::v1;
@@ -16,4 +17,40 @@ pub(crate) fn changed_connection(changed: ChangedConnection) -> v1::ConnectionCh
         Outcome::Refused(refusal) => (Wire::Refused, Some(fetch_error(&refusal))),
     };
     v1::ConnectionChange { connection: Some(connection(after)), outcome: outcome.into(), error }
+}
+
+pub(crate) fn provider_rates(counts: &ProviderCounts) -> v1::ProviderRates {
+    use ProviderOutcome as O;
+    let of = |outcome| counts.of(outcome);
+    let ended = of(O::ConsentCompleted) + of(O::ConsentDenied) + of(O::ConsentExpired) + of(O::ConsentFailed);
+    let refreshes = of(O::RefreshSucceeded) + of(O::RefreshFailed) + of(O::RefreshEnded);
+    v1::ProviderRates {
+        provider: counts.provider.to_string(),
+        day: counts.day.map(date).unwrap_or_default(),
+        consents_begun: of(O::ConsentBegun),
+        consents_completed: of(O::ConsentCompleted),
+        consents_denied: of(O::ConsentDenied),
+        consents_expired: of(O::ConsentExpired),
+        consents_failed: of(O::ConsentFailed),
+        refreshes_succeeded: of(O::RefreshSucceeded),
+        refreshes_failed: of(O::RefreshFailed),
+        refreshes_ended: of(O::RefreshEnded),
+        tests_accepted: of(O::TestWorks),
+        tests_rejected: of(O::TestRefused),
+        tests_unknown: of(O::TestUnknown),
+        consent_success_rate: share(of(O::ConsentCompleted), ended),
+        refresh_success_rate: share(of(O::RefreshSucceeded), refreshes),
+        test_success_rate: share(of(O::TestWorks), of(O::TestWorks) + of(O::TestRefused)),
+    }
+}
+
+fn share(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// A day, in days since 1970, as YYYY-MM-DD.
+fn date(day: i64) -> String {
+    let seconds = day * 24 * 3600;
+    let text = prost_types::Timestamp { seconds, nanos: 0 }.to_string();
+    text.split('T').next().unwrap_or_default().to_owned()
 }

@@ -21,7 +21,7 @@ pub(crate) use app::put_app;
 pub(crate) use audit::{audit_filter, audit_groups};
 pub(crate) use connection::{connection_filter, create_connection, update_connection};
 pub(crate) use credential::{fetch, put_credential, received};
-pub(crate) use oversight::{bulk_change, connection_selection};
+pub(crate) use oversight::{bulk_change, connection_selection, outcome_filter};
 pub(crate) use repeat::{paging, repeat};
 
 /// How many characters an external account id has at most.

@@ -203,11 +203,14 @@ pub(crate) fn tenant(tenant: Tenant) -> v1::Tenant {
 }
 
 pub(crate) fn user(user: User) -> v1::User {
-    let User { id, connections, last_used_time } = user;
+    let User { id, connections, broken_connections, last_used_time, first_seen_time, last_seen_time } = user;
     v1::User {
         id: id.as_str().to_owned(),
         connection_count: connections,
         last_used_time: last_used_time.map(timestamp),
+        broken_connection_count: broken_connections,
+        first_seen_time: first_seen_time.map(timestamp),
+        last_seen_time: last_seen_time.map(timestamp),
     }
 }
 

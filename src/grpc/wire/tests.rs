@@ -225,7 +225,14 @@ fn listed_tenants_users_and_apps_take_no_more_than_is_counted() {
             |item| tenant(item).encoded_len(),
         );
         check(
-            User { id: UserId::from_stored(text(128)), connections: NUMBER, last_used_time: time },
+            User {
+                id: UserId::from_stored(text(128)),
+                connections: NUMBER,
+                broken_connections: NUMBER,
+                last_used_time: time,
+                first_seen_time: time,
+                last_seen_time: time,
+            },
             |item| user(item).encoded_len(),
         );
         check(

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{Given, Scopes};
 use credvault_crypto::sha256;
 use credvault_domain::{SecretFields, Timestamp, Violations};
-use credvault_store::{AwaitedAuthorization, Beginner, NewAuthorization, Recorded, UsableApp, Write};
+use credvault_store::{
+    AwaitedAuthorization, Beginner, NewAuthorization, ProviderOutcome, Recorded, UsableApp, Write,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::confirmation_code::confirmation_code;
@@ -72,6 +74,8 @@ impl Broker {
         self.provider_url(target, usable.as_ref(), &asked, "", "")?;
         let authorizations = self.store().authorizations();
         let begun = authorizations.begin(target.scope, target.connection.id, &new, write).await?;
+        let provider = &target.connection.provider;
+        self.store().count_outcome(target.scope.tenant(), provider, ProviderOutcome::ConsentBegun);
         let (state, expire_time) = (begun.get().state.clone(), begun.get().expire_time);
         let (shown, verifier) = (state.expose_secret(), begun.get().code_verifier.expose_secret());
         let url = match self.public_url().filter(|_| new.public) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use credvault_catalog::{Authorize, Granted};
 use credvault_domain::{Config, Connection, Permit, SecretFields, TenantScope};
 use credvault_store::{
-    Bringer, Consent, NewCredential, NewSettings, Recorded, RefreshSchedule, ReturnedAuthorization,
-    UsableApp, Write,
+    Bringer, Consent, NewCredential, NewSettings, ProviderOutcome, Recorded, RefreshSchedule,
+    ReturnedAuthorization, UsableApp, Write,
 };
 use serde_json::Value;
 
@@ -53,6 +53,12 @@ impl Broker {
         } else {
             self.complete_with_code(target, returned, callback, write).await
         };
+        let outcome = match &completed {
+            Ok(_) => ProviderOutcome::ConsentCompleted,
+            Err(ConsentError::Denied) => ProviderOutcome::ConsentDenied,
+            Err(_) => ProviderOutcome::ConsentFailed,
+        };
+        self.store().count_outcome(target.scope.tenant(), &target.connection.provider, outcome);
         if completed.is_err()
             && let Err(error) = self.store().authorizations().end(&returned.key).await
         {

@@ -1,7 +1,7 @@
 //! One attempt, under a claim: what it sends is in `send.rs`. Here its outcome is counted, recorded and stored.
 
 use credvault_domain::{Action, AuditEvent, AuditOutcome};
-use credvault_store::Claimed;
+use credvault_store::{Claimed, ProviderOutcome};
 use tokio::time::Instant;
 
 use super::error::RefreshError;
@@ -14,11 +14,14 @@ impl Worker {
         let event = AuditEvent::of(claimed.key.tenant().clone(), Action::RefreshConnection);
         match self.send(&claimed, started).await {
             Ok(refreshed) => {
-                count("refreshed");
+                self.count(&claimed, "refreshed", ProviderOutcome::RefreshSucceeded);
                 self.store_tokens(&claimed, &refreshed, &event).await
             }
             Err(failed) => {
-                count(failed.outcome());
+                let ended = failed.outcome() == "dead";
+                let outcome =
+                    if ended { ProviderOutcome::RefreshEnded } else { ProviderOutcome::RefreshFailed };
+                self.count(&claimed, failed.outcome(), outcome);
                 tracing::info!(
                     connection = %claimed.key.connection(),
                     provider = claimed.connection.provider.as_str(),
@@ -29,6 +32,12 @@ impl Worker {
                 self.store_failure(&claimed, failed, event).await
             }
         }
+    }
+
+    fn count(&self, claimed: &Claimed, name: &'static str, outcome: ProviderOutcome) {
+        let provider = &claimed.connection.provider;
+        metrics::counter!("credvault_refreshes_total", "outcome" => name).increment(1);
+        self.parts.store.count_outcome(claimed.key.tenant(), provider, outcome);
     }
 
     async fn store_failure(
@@ -46,8 +55,4 @@ impl Worker {
             Err(error) => Err(RefreshError::of_store(&error)),
         }
     }
-}
-
-fn count(outcome: &'static str) {
-    metrics::counter!("credvault_refreshes_total", "outcome" => outcome).increment(1);
 }

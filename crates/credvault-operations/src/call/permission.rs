@@ -20,6 +20,9 @@ impl Call {
         };
         if in_a_namespace && self.scope.is_none() {
             let scope = self.find_scope()?;
+            if let (Origin::Service, Some(user)) = (self.origin, self.caller.user()) {
+                self.context.store.note_user(scope.tenant(), user);
+            }
             self.context.limits.count(&self.caller.service, scope.tenant(), 1)?;
         }
         Ok(())

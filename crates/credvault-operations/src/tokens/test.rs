@@ -9,7 +9,8 @@ use credvault_catalog::{Mode, ModeKind, Verdict};
 use credvault_domain::{Action, Connection, ConnectionId, Permit, Reason, TenantScope, UserId};
 use credvault_identity::Facts;
 use credvault_store::{
-    ConnectionKey, Error as StoreError, Fetched, GivenOut, Recorded, Selector, Tested as StoredResult,
+    ConnectionKey, Error as StoreError, Fetched, GivenOut, ProviderOutcome, Recorded, Selector,
+    Tested as StoredResult,
 };
 
 use crate::call::{Subject, record_refusal};
@@ -108,7 +109,14 @@ async fn test_permitted(
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     let tried = current(call, &scope, fetched, mode).await?;
-    let (verdict, Fresh { fetched, opened }) = decided(call, &scope, tried, mode).await?;
+    let (tenant, provider) = (tried.fetched.tenant.clone(), tried.fetched.connection.provider.clone());
+    let decided = decided(call, &scope, tried, mode).await;
+    context.store.count_outcome(
+        &tenant,
+        &provider,
+        outcome(decided.as_ref().ok().map(|(verdict, _)| verdict)),
+    );
+    let (verdict, Fresh { fetched, opened }) = decided?;
     let result = result(&verdict, mode, &fetched);
     let write = call.write(permit, Ok(None))?;
     let given_out = opened.given_out();
@@ -159,6 +167,15 @@ async fn ask(call: &Call, scope: &TenantScope, fresh: &Fresh, mode: &Mode) -> Re
     let connection = &fresh.fetched.connection;
     let (provider, config) = (&connection.provider, &connection.config);
     Ok(call.context.broker.test(scope, provider, mode, config, &fresh.opened.fields).await?)
+}
+
+/// What is counted of a verdict; without one, the provider has not been heard.
+fn outcome(verdict: Option<&Verdict>) -> ProviderOutcome {
+    match verdict {
+        Some(Verdict::Refused) => ProviderOutcome::TestRefused,
+        Some(Verdict::Works { .. }) => ProviderOutcome::TestWorks,
+        Some(Verdict::Limited | Verdict::Unclear(_)) | None => ProviderOutcome::TestUnknown,
+    }
 }
 
 /// What the store keeps of a verdict.

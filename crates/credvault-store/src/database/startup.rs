@@ -73,6 +73,8 @@ impl Store {
             running_claims: Arc::default(),
             process: name,
             broken_keys: BrokenKeys::default(),
+            pending_outcomes: Default::default(),
+            sightings: Default::default(),
             file: Mutex::new(file),
         };
         Ok(Self::from_inner(inner))

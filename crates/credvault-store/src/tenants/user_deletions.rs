@@ -87,6 +87,9 @@ impl Store {
             .await?;
         if rows.is_empty() {
             let forgotten = forget_user(self, &change.tx, tenant, user, until).await?;
+            let sql = "DELETE FROM user_sightings WHERE tenant_id = $1 AND user_id = $2 AND last_time <= $3";
+            let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];
+            pieces::execute(&change.tx, sql, values).await?;
             if forgotten == 0 {
                 // Unless it is the mark of another request by now.
                 let sql =

@@ -1,14 +1,12 @@
-//! Users of a tenant: the owners of connections.
+//! Users of a tenant: the owners of connections, and those for whom services have called.
 
 use std::time::Instant;
 
 use credvault_domain::{TenantScope, Timestamp, UserId};
 use futures::StreamExt as _;
-use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query};
-use sea_orm::{ColumnTrait as _, StreamTrait as _};
+use sea_orm::{QueryResult, Statement, StreamTrait as _};
 
 use crate::change::retrying;
-use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
 use crate::tenants::user_deletions::mark;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
@@ -20,8 +18,44 @@ pub struct User {
     pub id: UserId,
     /// How many connections the user owns, deleted ones that are not purged yet included.
     pub connections: i64,
+    /// How many of them are not deleted and in the state ERROR.
+    pub broken_connections: i64,
     /// When one of them was last used.
     pub last_used_time: Option<Timestamp>,
+    /// When the user was first the verified user of a call, or the first of the connections was created.
+    pub first_seen_time: Option<Timestamp>,
+    /// When the user was last the verified user of a call, to the minute.
+    pub last_seen_time: Option<Timestamp>,
+}
+
+/// A page of users: of the tenant `$1`, after the id `$2`, at most `$3`.
+const LIST: &str = "
+    SELECT u.user_id, count(c.id) AS connections,
+        count(CASE WHEN c.state = 'ERROR' AND c.delete_time IS NULL THEN 1 END) AS broken,
+        max(c.last_used_time) AS last_used, min(c.create_time) AS first_created,
+        min(s.first_time) AS first_seen, max(s.last_time) AS last_seen
+    FROM (
+        SELECT owner_user AS user_id FROM connections WHERE tenant_id = $1 AND owner_user > $2
+        UNION SELECT user_id FROM user_sightings WHERE tenant_id = $1 AND user_id > $2
+        ORDER BY 1 LIMIT $3
+    ) u
+    LEFT JOIN connections c ON c.tenant_id = $1 AND c.owner_user = u.user_id
+    LEFT JOIN user_sightings s ON s.tenant_id = $1 AND s.user_id = u.user_id
+    GROUP BY u.user_id ORDER BY u.user_id";
+
+fn user(row: &QueryResult) -> Result<User, Error> {
+    let time = |column: &str| -> Result<_, Error> {
+        Ok(row.try_get::<Option<i64>>("", column)?.map(Timestamp::from_micros))
+    };
+    let (created, seen) = (time("first_created")?, time("first_seen")?);
+    Ok(User {
+        id: UserId::from_stored(row.try_get("", "user_id")?),
+        connections: row.try_get("", "connections")?,
+        broken_connections: row.try_get("", "broken")?,
+        last_used_time: time("last_used")?,
+        first_seen_time: created.into_iter().chain(seen).min(),
+        last_seen_time: time("last_seen")?,
+    })
 }
 
 /// The repository of users.
@@ -38,33 +72,18 @@ impl Store {
 }
 
 impl Users<'_> {
-    /// A page of the users who own connections, ordered by id.
+    /// A page of the users who own connections or were seen as the verified user of a call, ordered by id.
     ///
     /// # Errors
     /// The tenant does not exist, the page token is wrong, or the database fails.
     pub async fn list(&self, scope: &TenantScope, page: &Page) -> Result<Listed<User>, Error> {
+        self.store.write_sightings().await?;
         let reading = self.store.query_any(scope.tenant()).await?;
         let after = text_position(page.position(scope.tenant(), &reading)?)?.unwrap_or_default();
-        let mut query = Query::select();
-        query
-            .from(Entity)
-            .column(Column::OwnerUser)
-            .expr_as(Expr::col(Column::Id).count(), Alias::new("connections"))
-            .expr_as(Expr::col(Column::LastUsedTime).max(), Alias::new("last_used"))
-            .and_where(Column::TenantId.eq(scope.tenant().as_str()))
-            .and_where(Column::OwnerUser.gt(after))
-            .add_group_by([Expr::col(Column::OwnerUser)])
-            .order_by(Column::OwnerUser, Order::Asc)
-            .limit(page.limit());
-        let user = |row: Result<sea_orm::QueryResult, sea_orm::DbErr>| {
-            let row = row?;
-            Ok(User {
-                id: UserId::from_stored(row.try_get("", "owner_user")?),
-                connections: row.try_get("", "connections")?,
-                last_used_time: row.try_get::<Option<i64>>("", "last_used")?.map(Timestamp::from_micros),
-            })
-        };
-        let rows = reading.tx.stream(&query).await?.map(user);
+        let limit = i64::try_from(page.limit()).unwrap_or(i64::MAX);
+        let values = [scope.tenant().as_str().into(), after.into(), limit.into()];
+        let asked = Statement::from_sql_and_values(reading.tx.get_database_backend(), LIST, values);
+        let rows = reading.tx.stream_raw(asked).await?.map(|row| user(&row?));
         let position = |last: &User| last.id.as_str().as_bytes().to_vec();
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }

@@ -2,7 +2,7 @@
 
 use credvault_domain::{AccountName, AuthMode, ConnectionId, ProviderId, Timestamp, Violations};
 use credvault_operations::tenants::{BulkChange, ChangeKind};
-use credvault_store::ConnectionFilter;
+use credvault_store::{ConnectionFilter, OutcomeFilter};
 use prost_types::Timestamp as WireTimestamp;
 
 use super::connection::connection_state;
@@ -11,6 +11,12 @@ use credvault_proto::v1;
 
 /// How many ids a selection has at most.
 const MAX_IDS: usize = 100;
+/// How many days success rates are about if a request does not say.
+const DEFAULT_DAYS: u32 = 30;
+/// How many days they are about at most.
+const MAX_DAYS: i32 = 400;
+/// How many days are shown one by one at most.
+const MAX_SINGLE_DAYS: i32 = 31;
 /// How many connections one call changes at most.
 pub(super) const MAX_CHANGES: i32 = 100;
 
@@ -89,4 +95,15 @@ fn change_kind(kind: i32) -> Result<ChangeKind, Violations> {
         v1::ConnectionChangeKind::Refresh => Ok(ChangeKind::Refresh),
         v1::ConnectionChangeKind::Test => Ok(ChangeKind::Test),
     }
+}
+
+pub(crate) fn outcome_filter(request: &v1::GetSuccessRatesRequest) -> Result<OutcomeFilter, Violations> {
+    let provider = optional("provider", &request.provider, ProviderId::parse)?;
+    let max = if request.by_day { MAX_SINGLE_DAYS } else { MAX_DAYS };
+    let days = match request.days {
+        0 => DEFAULT_DAYS,
+        days if (1..=max).contains(&days) => days.unsigned_abs(),
+        _ => return Err(Violations::of("days", "must be 0 to 400, or to 31 with by_day; 0 means 30")),
+    };
+    Ok(OutcomeFilter { provider, days, by_day: request.by_day })
 }

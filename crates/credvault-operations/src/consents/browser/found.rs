@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_broker::Target;
-use credvault_domain::{Action, Connection, TenantScope};
-use credvault_store::{AuthorizationError, AwaitedAuthorization, Error as StoreError};
+use credvault_domain::{Action, Connection, Reason, TenantScope};
+use credvault_store::{AuthorizationError, AwaitedAuthorization, Error as StoreError, ProviderOutcome};
 
 use super::{Browser, Browsers};
 use crate::call::{note_refusal, record_refusal};
@@ -155,6 +155,10 @@ impl Found {
         let record = self.call.refused_event(refusal);
         self.call.context.store.authorizations().decline(&self.awaited, record).await?;
         note_refusal(self.call.action, refusal);
+        let denied = refusal.reason() == Reason::ConsentDenied;
+        let outcome = if denied { ProviderOutcome::ConsentDenied } else { ProviderOutcome::ConsentFailed };
+        let store = &self.call.context.store;
+        store.count_outcome(&self.awaited.tenant, &self.connection.provider, outcome);
         Ok(())
     }
 

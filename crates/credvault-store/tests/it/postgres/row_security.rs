@@ -116,6 +116,8 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO endpoint_deletions
              SELECT tenant_id, id, 0 FROM event_endpoints WHERE tenant_id = '{tenant}'"
         ),
+        format!("INSERT INTO user_sightings VALUES ('{tenant}', 'u9', 0, 0)"),
+        format!("INSERT INTO provider_outcomes VALUES ('{tenant}', 0, 'generic', 'TEST_WORKS', 1)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
     ] {
@@ -177,6 +179,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "event_deliveries",
             "user_deletions",
             "endpoint_deletions",
+            "provider_outcomes",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
