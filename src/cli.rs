@@ -18,7 +18,10 @@ mod fetch;
 mod folder;
 mod lookup;
 mod output;
+mod requirements;
 mod serve;
+mod services;
+mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,6 +63,15 @@ enum Command {
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
+    /// Switch internal services on or off on a running vault, with the connections that they use.
+    #[command(subcommand)]
+    Services(services::ServicesCommand),
+    /// Check what tools require on a running vault.
+    #[command(subcommand)]
+    Requirements(requirements::RequirementsCommand),
+    /// Register what tools require on a running vault.
+    #[command(subcommand)]
+    Tools(tools::ToolsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
@@ -106,6 +118,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
+        Command::Services(command) => services::run(command, &mut output),
+        Command::Requirements(command) => requirements::run(command, &mut output),
+        Command::Tools(command) => tools::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,6 +8,8 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod requirements;
+mod service_configs;
 mod vault;
 
 use std::sync::Arc;

@@ -5,6 +5,8 @@ mod events;
 mod json;
 mod parse;
 mod render;
+mod requirements;
+mod services;
 mod status;
 
 pub(crate) use events::{
@@ -14,12 +16,16 @@ pub(crate) use events::{
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use parse::{
     audit_filter, audit_groups, connection_filter, connection_id, create_connection, display_name, etag,
-    expected_version, fetch, optional_tenant_id, paging, provider_id, put_app, put_credential, received,
-    repeat, scopes, session, tenant_id, tenant_state, update_connection, user_id, version,
+    expected_version, fetch, optional_tenant_id, owner, paging, provider_id, put_app, put_credential,
+    received, repeat, scopes, session, tenant_id, tenant_state, update_connection, user_id, version,
 };
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, fetch_result,
     key_status, oauth_app, provider, tenant, tested_connection, timestamp, user, webhook_verdict,
+};
+pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
+pub(crate) use services::{
+    affected_service, service_config, service_config_filter, service_name, set_service_config,
 };
 pub(crate) use status::{code_name, fetch_error, reason_of, status};
 

@@ -33,7 +33,7 @@ macro_rules! paged {
 
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
-    ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
+    ListServiceConfigsRequest ListToolsRequest ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
 }
 
 /// The page that a request asks for.
