@@ -18,8 +18,11 @@ mod fetch;
 mod folder;
 mod lookup;
 mod output;
+mod requirements;
 mod serve;
 mod tenants;
+mod services;
+mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,6 +67,15 @@ enum Command {
     /// Look at a tenant's connections as an administrator, and change many of them.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
+    /// Switch internal services on or off on a running vault, with the connections that they use.
+    #[command(subcommand)]
+    Services(services::ServicesCommand),
+    /// Check what tools require on a running vault.
+    #[command(subcommand)]
+    Requirements(requirements::RequirementsCommand),
+    /// Register what tools require on a running vault.
+    #[command(subcommand)]
+    Tools(tools::ToolsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
@@ -111,6 +123,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
+        Command::Services(command) => services::run(command, &mut output),
+        Command::Requirements(command) => requirements::run(command, &mut output),
+        Command::Tools(command) => tools::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

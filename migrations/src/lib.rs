@@ -9,6 +9,8 @@ mod m0001_schema;
 
 mod m0002_callbacks;
 
+mod m0003_service_configs;
+
 mod m0007_rejections;
 mod m0010_oversight;
 
@@ -28,6 +30,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_schema::Migration),
             Box::new(m0002_callbacks::Migration),
+            Box::new(m0003_service_configs::Migration),
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
         ]

@@ -137,6 +137,9 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, DELETE", "endpoint_deletions"),
         ("SELECT, INSERT, UPDATE, DELETE", "user_sightings"),
         ("SELECT, INSERT, UPDATE, DELETE", "provider_outcomes"),
+        ("SELECT, INSERT, UPDATE, DELETE", "service_configs"),
+        ("SELECT, INSERT, UPDATE, DELETE", "service_mappings"),
+        ("SELECT, INSERT, UPDATE, DELETE", "tools"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

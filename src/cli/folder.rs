@@ -116,7 +116,10 @@ impl Folder {
         })?;
         self.write("policies.cedar", || Ok(POLICIES.to_owned()))?;
         self.write("credvault.toml", || Ok(CONFIGURATION.to_owned()))?;
-        self.write("profile.toml", || Ok(toml::to_string(&profile("app", address.port(), Path::new("")))?))
+        for (file, service) in [("profile.toml", "app"), ("operator.toml", "operator")] {
+            self.write(file, || Ok(toml::to_string(&profile(service, address.port(), Path::new("")))?))?;
+        }
+        Ok(())
     }
 
     fn write_pair(&self, name: &str, make: impl FnOnce() -> anyhow::Result<Issued>) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Connections as several commands find and print them, and the settings of new ones.
+//! Connections as several commands find and print them, and what the requests of several commands have.
 
 use anyhow::Context as _;
 
@@ -17,6 +17,30 @@ fn setting(text: &str) -> serde_json::Value {
     match serde_json::from_str(text) {
         Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => value,
         _ => serde_json::Value::String(text.to_owned()),
+    }
+}
+
+/// A new id for a request, so that the library's own repetition of it takes effect once.
+pub(super) fn request_id() -> Result<String, Failure> {
+    use credvault_domain::Random as _;
+    let mut bytes = [0; 16];
+    credvault_crypto::SystemRandom.fill(&mut bytes).context("there is no randomness")?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+/// The value of an enum as people read it.
+pub(super) fn word(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase().replace('_', " ")
+}
+
+/// An owner as people read it.
+pub(super) fn owner_text(owner: Option<&v1::Owner>) -> String {
+    let Some(owner) = owner else { return String::new() };
+    match owner.kind() {
+        v1::OwnerKind::User => format!("user {}", owner.user_id),
+        kind @ (v1::OwnerKind::Unspecified | v1::OwnerKind::Tenant | v1::OwnerKind::Platform) => {
+            word(kind.as_str_name(), "OWNER_KIND_")
+        }
     }
 }
 
@@ -77,19 +101,12 @@ fn row(connection: &v1::Connection) -> Vec<String> {
         (None, false) => format!("{state}, disabled"),
         (None, true) => state,
     };
-    let owner = connection.owner.clone().unwrap_or_default();
-    let owner = match owner.kind() {
-        v1::OwnerKind::User => format!("user {}", owner.user_id),
-        kind @ (v1::OwnerKind::Unspecified | v1::OwnerKind::Tenant | v1::OwnerKind::Platform) => {
-            kind.as_str_name().trim_start_matches("OWNER_KIND_").to_lowercase()
-        }
-    };
     let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
     vec![
         connection.id.clone(),
         connection.provider.clone(),
         connection.account_name.clone(),
-        owner,
+        owner_text(connection.owner.as_ref()),
         state,
         connection.current_version.to_string(),
         hints.join(" "),

@@ -9,6 +9,8 @@ mod consents;
 mod events;
 mod frame;
 mod oversight;
+mod requirements;
+mod service_configs;
 mod vault;
 
 use std::sync::Arc;

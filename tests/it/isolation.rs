@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 25] = [
+const WITHOUT_ID: [&str; 30] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -31,6 +31,11 @@ const WITHOUT_ID: [&str; 25] = [
     "ChangeTenantConnections",
     "GetSuccessRates",
     "CompleteAuthorization",
+    "DeleteServiceConfig",
+    "CheckRequirements",
+    "PutTool",
+    "ListTools",
+    "DeleteTool",
     "PutOAuthApp",
     "ListOAuthApps",
     "DeleteOAuthApp",
@@ -79,6 +84,10 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
         ("BatchFetchCredentialsRequest", "requests", Kind::Message(one)) => {
             Some(Value::List(vec![Value::Message(request(&one, id, found))]))
         }
+        ("SetServiceConfigRequest" | "ListServiceConfigsRequest", "service", _) => text("report"),
+        (_, "mappings", Kind::Message(one)) => {
+            Some(Value::List(vec![Value::Message(request(&one, id, found))]))
+        }
         (_, "credential" | "filter", Kind::Message(inner)) => {
             Some(Value::Message(request(&inner, id, found)))
         }
@@ -115,7 +124,7 @@ async fn answer(client: &Client, method: &MethodDescriptor, id: &str) -> String 
 /// What changes would show in.
 async fn snapshot(vault: &TestVault) -> Vec<i64> {
     let mut counts = Vec::new();
-    for table in ["connections", "credential_versions", "changes", "requests"] {
+    for table in ["connections", "credential_versions", "service_configs", "changes", "requests"] {
         counts.push(vault.count(table).await);
     }
     counts

@@ -97,6 +97,10 @@ actions! {
         RefreshConnection: Change Connection,
         TestConnection: Change Connection,
         DisconnectConnection: Change Connection,
+        SetServiceConfig: Change Namespace,
+        ListServiceConfigs: Read Namespace,
+        DeleteServiceConfig: Change Namespace,
+        CheckRequirements: Read Namespace,
     }
     AuditService {
         ListAuditEvents: Read Namespace,
@@ -123,6 +127,9 @@ actions! {
         TestEventEndpoint: Change NamedTenant,
         ListEventDeliveries: Read NamedTenant,
         RetryEventDelivery: Change NamedTenant,
+        PutTool: Change Platform,
+        ListTools: Read Platform,
+        DeleteTool: Change Platform,
     }
     Permission {
         AssertTenant: Permission Namespace,

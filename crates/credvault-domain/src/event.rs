@@ -14,16 +14,19 @@ pub enum EventType {
     Disconnected,
     /// A credential version was stored or destroyed.
     CredentialChanged,
+    /// The config of an internal service was created, changed or deleted.
+    ServiceConfigChanged,
 }
 
 impl EventType {
     /// Every type, in the order of declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Connected,
         Self::Recovered,
         Self::ReauthorizationRequired,
         Self::Disconnected,
         Self::CredentialChanged,
+        Self::ServiceConfigChanged,
     ];
 
     /// The type as it is sent, stored and subscribed to.
@@ -34,6 +37,7 @@ impl EventType {
             Self::ReauthorizationRequired => "connection.reauthorization_required",
             Self::Disconnected => "connection.disconnected",
             Self::CredentialChanged => "credential.changed",
+            Self::ServiceConfigChanged => "service_config.changed",
         }
     }
 

@@ -24,6 +24,10 @@ mod connection;
 
 mod config;
 
+mod service_config;
+
+mod requirement;
+
 mod hint;
 
 mod credential;
@@ -62,8 +66,12 @@ pub use permit::Permit;
 pub use provider::{AuthMode, FieldName, ProviderId};
 pub use random::{Exhausted, Random, jitter};
 pub use reason::Reason;
+pub use requirement::{MAX_REQUIREMENTS, Requirement, Tool};
 pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};
+pub use service_config::{
+    MAX_MAPPINGS, MAX_SETTINGS_BYTES, MappingName, ServiceConfig, ServiceMapping, ServiceName, ToolName,
+};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use user::UserId;

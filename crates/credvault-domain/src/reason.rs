@@ -43,12 +43,18 @@ reasons! {
     EventEndpointNotFound = "EVENT_ENDPOINT_NOT_FOUND",
     /// The tenant has no such delivery of an event.
     EventDeliveryNotFound = "EVENT_DELIVERY_NOT_FOUND",
+    /// The owner has no such config of a service.
+    ServiceConfigNotFound = "SERVICE_CONFIG_NOT_FOUND",
+    /// No tool of this name has registered what it requires.
+    ToolNotFound = "TOOL_NOT_FOUND",
     /// The catalog has no such provider.
     ProviderUnknown = "PROVIDER_UNKNOWN",
     /// Neither the user, the tenant nor the platform has stored a credential for this provider.
     CredentialNotConfigured = "CREDENTIAL_NOT_CONFIGURED",
     /// Fields of the request break their rules.
     FieldsInvalid = "FIELDS_INVALID",
+    /// A requirement names a provider or an auth mode that the catalog does not have.
+    RequirementUnknown = "REQUIREMENT_UNKNOWN",
     /// The page token is not one of this tenant and query.
     PageTokenInvalid = "PAGE_TOKEN_INVALID",
     /// The connection is disabled.

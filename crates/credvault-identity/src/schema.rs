@@ -40,6 +40,9 @@ pub(crate) fn tells(action: Action) -> Tells {
             | Action::ListEventDeliveries,
             _,
         ) => (Maybe, Maybe, Never),
+        // A service's config may have no connection yet, and requirements have no owner before they are looked up.
+        (Action::SetServiceConfig | Action::DeleteServiceConfig, _) => (Maybe, Always, Never),
+        (Action::ListServiceConfigs | Action::CheckRequirements, _) => (Maybe, Maybe, Never),
         (Action::ListProviders | Action::ListOAuthApps | Action::GetSuccessRates, _) => (Maybe, Never, Never),
         (Action::ListUsers, _) => (Never, Maybe, Never),
         (Action::DeleteUser, _) => (Never, Always, Never),
@@ -109,8 +112,9 @@ entity Platform;
 // about each of its items, as the list's own action; denied items are left out. An item of ListTenants has that tenant
 // as its resource, and one of ListUsers has that user as its owner. A record or an event has provider and owner if its
 // connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
-// ListAuditEvents leaves out. ListEventEndpoints is decided as a whole, too, because its items have no further facts. A
-// policy that cannot be evaluated denies.
+// ListAuditEvents leaves out. ListEventEndpoints is decided as a whole, too, because its items have no further facts.
+// SetServiceConfig and DeleteServiceConfig are asked about the config's owner first, then about the provider of each
+// connection that the config uses. A policy that cannot be evaluated denies.
 
 ";
 

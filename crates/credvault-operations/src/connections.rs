@@ -7,7 +7,7 @@ mod update;
 
 use credvault_domain::{Connection, ConnectionId};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionFilter, Listed, Recorded};
+use credvault_store::{ConnectionFilter, Listed, Recorded, ServiceUse};
 
 use crate::{Call, Paging, Parsed, Refusal};
 
@@ -15,6 +15,15 @@ pub use change::{delete, purge, set_default, undelete};
 pub use create::{Create, create};
 pub use disconnect::disconnect;
 pub use update::{Update, update};
+
+/// A connection that a change may have ended the use of.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// The services that use it, as far as the caller may list their configs; none if the change ended nothing.
+    pub services: Vec<ServiceUse>,
+}
 
 /// `GetConnection`.
 ///

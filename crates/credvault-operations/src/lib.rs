@@ -43,6 +43,7 @@ mod limits;
 mod paging;
 mod refusal;
 pub mod room;
+mod standing;
 
 pub mod audit;
 pub mod connections;
@@ -50,6 +51,8 @@ pub mod consents;
 pub mod credentials;
 pub mod events;
 pub mod providers;
+pub mod requirements;
+pub mod services;
 pub mod tenants;
 pub mod tokens;
 pub mod webhooks;
@@ -62,6 +65,7 @@ pub use credvault_store::{Recorded, Write};
 pub use limits::{CallRate, RateSettings};
 pub use paging::Paging;
 pub use refusal::{Class, Refusal};
+pub use standing::Fault;
 
 /// What was read of a request, or what is wrong with it. A transport refuses at once what no operation can begin with, such
 /// as a malformed id. An operation raises the other violations once policy has permitted the call: so the refusal is on

@@ -37,6 +37,14 @@ pub enum Refusal {
     /// The catalog has no such provider.
     #[error("there is no such provider; ListProviders shows all of them")]
     ProviderUnknown,
+    /// Requirements name providers, or auth modes of them, that the catalog does not have.
+    #[error("the catalog lacks what the requirements name: {violations}")]
+    RequirementUnknown {
+        /// Which fields, with what the catalog has in their place.
+        violations: Violations,
+        /// The providers that it does not have.
+        providers: Vec<ProviderId>,
+    },
     /// The stored connection's provider or auth mode is not in the catalog any more.
     #[error(
         "the provider {0} or its auth mode is not in this vault's catalog any more; restore its catalog file"

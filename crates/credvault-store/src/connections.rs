@@ -12,6 +12,7 @@ pub(crate) mod test_results;
 pub(crate) mod due_tests;
 pub(crate) mod listing;
 pub(crate) mod quota;
+pub(crate) mod standing;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, Labels,

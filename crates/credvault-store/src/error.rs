@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{StateError, TenantId, Version};
+use credvault_domain::{StateError, TenantId, ToolName, Version, Violations};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
 /// An error of the store, without secrets and statement values. Exhaustive on purpose: the code that answers callers
@@ -75,6 +75,23 @@ pub enum Error {
     /// There is no such delivery of an event in this namespace.
     #[error("there is no such delivery; ListEventDeliveries shows those of this tenant_id")]
     EventDeliveryNotFound,
+    /// The owner has no config of this service.
+    #[error("this owner has no config of this service; ListServiceConfigs shows those that there are")]
+    ServiceConfigNotFound,
+    /// The mappings of a service's config break a rule, together with those that are stored.
+    #[error("the mappings of the service are not valid: {0}")]
+    Mappings(Violations),
+    /// The owner has as many configs as may be.
+    #[error("the owner already has 256 services, the maximum; delete one with DeleteServiceConfig")]
+    TooManyServiceConfigs,
+    /// No tool of this name is registered.
+    #[error(
+        "no tool of this name is registered; AdminService.ListTools shows those that are, and PutTool registers one"
+    )]
+    ToolNotFound(ToolName),
+    /// There are as many tools as may be.
+    #[error("there are already 1,000 tools, the maximum; delete one with DeleteTool")]
+    TooManyTools,
     /// There are as many event endpoints as may be.
     #[error("there are already 16 event endpoints, the maximum; delete one with DeleteEventEndpoint")]
     TooManyEventEndpoints,

@@ -29,6 +29,9 @@ mod revocations;
 mod events;
 mod webhook_replays;
 
+mod service_configs;
+mod tools;
+
 mod audit;
 
 mod outcomes;
@@ -52,6 +55,7 @@ pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
 pub use connections::listing::ConnectionFilter;
+pub use connections::standing::{Candidates, ConnectionStanding};
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};
 pub use credentials::found::{Fetched, OpenedCredential, Selector};
@@ -83,10 +87,16 @@ pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use rejections::claim::{ClaimedInquiry, Inquiry};
 pub use rejections::{Finding, GivenOut, Rejections, Standing};
 pub use revocations::{Revocations, ToRevoke};
+pub use service_configs::affected::ServiceUse;
+pub use service_configs::listing::ServiceConfigFilter;
+pub use service_configs::{
+    ConfiguredService, MappingChange, ServiceConfigChange, ServiceConfigs, service_config_name,
+};
 pub use store::Store;
 pub use tenants::Tenants;
 pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use tenants::new_app::NewApp;
 pub use tenants::users::{User, Users};
+pub use tools::{NewTool, Tools, tool_name};
 pub use weights::weight_in_credential;

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use credvault_domain::{Connection, CredentialVersion, Tenant};
+use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenant, Tool};
 use serde_json::Value;
 
-use crate::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
+use crate::{AuditRecord, ConfiguredService, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
 const FIXED: usize = 512;
@@ -45,10 +45,14 @@ fn json(value: &Value) -> usize {
         }
 }
 
+/// Settings as a `google.protobuf.Struct`.
+fn settings(config: &Config) -> usize {
+    config.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum()
+}
+
 /// What a fetched credential says of its connection.
 pub fn weight_in_credential(connection: &Connection) -> usize {
-    let config = &connection.config;
-    let config: usize = config.iter().map(|(name, value)| name.len() + FRAME + json(value)).sum();
+    let config = settings(&connection.config);
     let words =
         [connection.provider.as_str(), connection.account_name.as_str(), connection.auth_mode.as_str()];
     FIXED + config + texts(words) + texts(connection.owner.user().map(|user| user.as_str()))
@@ -130,5 +134,40 @@ impl Weighed for EventEndpoint {
 impl Weighed for EventDelivery {
     fn weight(&self) -> usize {
         FIXED + texts([self.kind.as_str(), self.body.as_str()]) + optional(self.failure.as_ref())
+    }
+}
+
+impl Weighed for ConfiguredService {
+    fn weight(&self) -> usize {
+        let Self { config, connections } = self;
+        let mappings = config.mappings.iter().map(|mapping| {
+            let shown = connections.iter().find(|shown| shown.id == mapping.connection);
+            let error = shown.and_then(|shown| shown.error.as_ref()).map_or(0, |error| error.reason.len());
+            FIXED
+                + settings(&mapping.settings)
+                + texts([mapping.name.as_str(), mapping.provider.as_str()])
+                + texts(shown.map(|shown| shown.account_name.as_str()))
+                + error
+        });
+        FIXED
+            + texts([config.service.as_str()])
+            + texts(config.owner.user().map(|user| user.as_str()))
+            + mappings.sum::<usize>()
+    }
+}
+
+impl Weighed for Tool {
+    fn weight(&self) -> usize {
+        let requirement = |requirement: &Requirement| {
+            let account = requirement.account.as_ref().map(|name| name.as_str());
+            FRAME
+                + texts([requirement.provider.as_str()])
+                + texts(requirement.auth_modes.iter().map(|mode| mode.as_str()))
+                + list(&requirement.scopes)
+                + texts(account)
+        };
+        FIXED
+            + texts([self.name.as_str(), self.description.as_str()])
+            + self.requirements.iter().map(requirement).sum::<usize>()
     }
 }

@@ -60,4 +60,10 @@ CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT ON event_endpoints DEFERRABLE 
 CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON event_endpoints DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.url, OLD.types, OLD.enabled, OLD.generation) IS DISTINCT FROM (NEW.url, NEW.types, NEW.enabled, NEW.generation))
     EXECUTE FUNCTION guard.require_feed_row('c.endpoint_id = ($1 ->> ''id'')::uuid');
+CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON service_configs DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.service_config_id = ($1 ->> ''id'')::uuid');
+CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON service_mappings DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.service_config_id = ($1 ->> ''config_id'')::uuid');
+CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON tools DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.tool = $1 ->> ''name''');
 ";

@@ -1,5 +1,5 @@
-//! `AdminService`: tenants, users, keys; apps and events are in files of their own. The only service whose requests name
-//! a tenant.
+//! `AdminService`: tenants, users, keys; apps, events and tools are in files of their own. The only service whose requests
+//! name a tenant.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::events::{
 };
 use super::frame::{Answer, rpcs};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
+use super::requirements::{delete_tool, list_tools, put_tool};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -40,6 +41,9 @@ rpcs! {
     test_event_endpoint: TestEventEndpointRequest -> TestEventEndpointResponse,
     list_event_deliveries: ListEventDeliveriesRequest -> ListEventDeliveriesResponse,
     retry_event_delivery: RetryEventDeliveryRequest -> RetryEventDeliveryResponse,
+    put_tool: PutToolRequest -> PutToolResponse,
+    list_tools: ListToolsRequest -> ListToolsResponse,
+    delete_tool: DeleteToolRequest -> DeleteToolResponse,
 }
 
 async fn create_tenant(

@@ -1,12 +1,16 @@
-//! `ConnectionService`: the catalog and the connections. Consents are in a file of their own.
+//! `ConnectionService`: the catalog and the connections. Consents, configs of services and requirements are in files of
+//! their own.
 
 use std::sync::Arc;
 
+use credvault_operations::connections::Stopped;
 use credvault_operations::{Call, Context, connections, providers, tokens};
 use prost::Message as _;
 
 use super::consents::{begin_authorization, complete_authorization};
 use super::frame::{Answer, rpcs};
+use super::requirements::check_requirements;
+use super::service_configs::{delete_service_config, list_service_configs, set_service_config};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -29,6 +33,10 @@ rpcs! {
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
     test_connection: TestConnectionRequest -> TestConnectionResponse,
     disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse,
+    set_service_config: SetServiceConfigRequest -> SetServiceConfigResponse,
+    list_service_configs: ListServiceConfigsRequest -> ListServiceConfigsResponse,
+    delete_service_config: DeleteServiceConfigRequest -> DeleteServiceConfigResponse,
+    check_requirements: CheckRequirementsRequest -> CheckRequirementsResponse,
 }
 
 async fn list_providers(
@@ -84,7 +92,10 @@ async fn update_connection(
     request: v1::UpdateConnectionRequest,
 ) -> Answer<v1::UpdateConnectionResponse> {
     let updated = connections::update(call, wire::update_connection(request)?).await?;
-    Ok(updated.map(|updated| v1::UpdateConnectionResponse { connection: Some(wire::connection(updated)) }))
+    Ok(updated.map(|Stopped { connection, services }| v1::UpdateConnectionResponse {
+        connection: Some(wire::connection(connection)),
+        affected_services: services.into_iter().map(wire::affected_service).collect(),
+    }))
 }
 
 /// Changes that take a connection, its etag and nothing else, and answer with the connection.
@@ -101,9 +112,28 @@ macro_rules! changes {
 }
 
 changes! {
-    delete_connection: DeleteConnectionRequest -> DeleteConnectionResponse by connections::delete,
     undelete_connection: UndeleteConnectionRequest -> UndeleteConnectionResponse by connections::undelete,
     set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse by connections::set_default,
+}
+
+/// Changes after which a connection is of no more use, and which answer with the services that use it.
+macro_rules! stops {
+    ($($rpc:ident: $request:ident -> $response:ident by $operation:path,)*) => {$(
+        async fn $rpc(call: &mut Call, request: v1::$request) -> Answer<v1::$response> {
+            let id = wire::connection_id(&request.connection_id)?;
+            let etag = wire::etag("etag", &request.etag)?;
+            let repeat = wire::repeat(&request.request_id, &request);
+            let stopped = $operation(call, id, etag, repeat).await?;
+            Ok(stopped.map(|Stopped { connection, services }| v1::$response {
+                connection: Some(wire::connection(connection)),
+                affected_services: services.into_iter().map(wire::affected_service).collect(),
+            }))
+        }
+    )*};
+}
+
+stops! {
+    delete_connection: DeleteConnectionRequest -> DeleteConnectionResponse by connections::delete,
     disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse by connections::disconnect,
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }
 }
 
-fn owner_of(owner: &Owner) -> v1::Owner {
+pub(super) fn owner_of(owner: &Owner) -> v1::Owner {
     let kind = match owner {
         Owner::User(_) => v1::OwnerKind::User,
         Owner::Tenant => v1::OwnerKind::Tenant,

@@ -22,10 +22,12 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::VersionNotFound
         | R::EventEndpointNotFound
         | R::EventDeliveryNotFound
+        | R::ServiceConfigNotFound
+        | R::ToolNotFound
         | R::ProviderUnknown
         | R::CredentialNotConfigured => Code::NotFound,
         R::ConnectionExists | R::TenantExists => Code::AlreadyExists,
-        R::FieldsInvalid | R::PageTokenInvalid => Code::InvalidArgument,
+        R::FieldsInvalid | R::RequirementUnknown | R::PageTokenInvalid => Code::InvalidArgument,
         R::ConnectionDisabled
         | R::ReauthorizationRequired
         | R::TenantSuspended

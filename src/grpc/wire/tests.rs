@@ -1,5 +1,7 @@
 //! What is listed never takes more bytes than the store counts for it.
 
+mod services;
+
 use std::collections::BTreeMap;
 
 use credvault_catalog::{Missing, RequestAuth};

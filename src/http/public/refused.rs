@@ -56,6 +56,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         | Refusal::NoRoom
         | Refusal::AnswerFull
         | Refusal::Deadline
+        | Refusal::RequirementUnknown { .. }
         | Refusal::Internal => not_connected(&refusal.to_string()),
     };
     page.because(refusal.recorded_reason().as_str())

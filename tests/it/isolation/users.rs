@@ -46,6 +46,10 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
             {
                 request.set_field(&account, Value::String(format!("a{index}")));
             }
+            // Each caller has a service of its own, which is not there any more after DeleteServiceConfig.
+            if let Some(service) = method.input().get_field_by_name("service") {
+                request.set_field(&service, Value::String(format!("report{index}")));
+            }
             let served = comparable(client.raw(&path, request.encode_to_vec()).await, UNKNOWN);
             assert!(served.starts_with("served"), "{}: {served}", method.name());
             assert!(!served.contains("POLICY_DENIED"), "{}: {served}", method.name());
@@ -54,10 +58,14 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
     named.sort();
     let expected = [
         "BatchFetchCredentials",
+        "CheckRequirements",
         "CreateConnection",
+        "DeleteServiceConfig",
         "FetchCredential",
         "ListAuditEvents",
         "ListConnections",
+        "ListServiceConfigs",
+        "SetServiceConfig",
         "SummarizeAuditEvents",
     ];
     assert_eq!(named, expected);
@@ -156,6 +164,7 @@ fn naming(message: &MessageDescriptor, user: &str, names: &mut bool) -> DynamicM
     let text = |text: &str| Value::String(text.to_owned());
     for field in message.fields() {
         let value = match (message.name(), field.name(), field.kind()) {
+            ("SetServiceConfigRequest" | "DeleteServiceConfigRequest", "service", _) => text("report"),
             // A connection in a request is the one that is changed, and its owner never is.
             ("Connection", ..) => continue,
             (_, "user_id", _) => {
@@ -166,7 +175,7 @@ fn naming(message: &MessageDescriptor, user: &str, names: &mut bool) -> DynamicM
             (_, "provider", Kind::String) => text("generic"),
             ("CreateConnectionRequest", "auth_mode", _) => text("fields"),
             (_, "group_by", _) => Value::List(vec![Value::EnumNumber(3)]),
-            (_, "requests", Kind::Message(one)) => {
+            (_, "requests" | "requirements", Kind::Message(one)) => {
                 Value::List(vec![Value::Message(naming(&one, user, names))])
             }
             (_, "owner" | "filter", Kind::Message(inner)) => Value::Message(naming(&inner, user, names)),

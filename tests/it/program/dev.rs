@@ -135,6 +135,7 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     let id = listed_and_fetched(&commands);
     a_consent_without_an_app_leaves_nothing_behind(&commands);
     created_and_deleted(&commands);
+    services_and_requirements(&commands, &id);
     refused(&commands, &id);
 
     // The second start uses what is there.
@@ -216,6 +217,34 @@ fn created_and_deleted(commands: &Commands<'_>) {
     let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
     assert_eq!(code, 0, "{deleted}");
     assert!(deleted.contains("deleted"), "{deleted}");
+}
+
+/// A service with its settings, and tools that require what is there and what is not.
+fn services_and_requirements(commands: &Commands<'_>, id: &str) {
+    let set = ["services", "set", "kpi-report", "on", "--connection", id, "--setting", "sheet=Orders"];
+    let (code, printed) = commands.run(&set);
+    assert!(code == 0 && printed.contains("connected"), "{printed}");
+    let (code, printed) = commands.run(&["services", "set", "kpi-report", "off"]);
+    assert!(code == 0 && printed.contains("no       default  shopify"), "{printed}");
+    let (_, listed) = commands.run(&["services", "list", "--connection", id, "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["mappings"][0]["settings"]["sheet"], "Orders");
+    let (code, printed) = commands.run(&["services", "delete", "kpi-report"]);
+    assert!(code == 0 && printed.contains("kpi-report"), "{printed}");
+    assert_eq!(commands.run(&["services", "delete", "kpi-report"]).0, 4);
+
+    let operator = ["--profile", "credvault-dev/operator.toml"];
+    let tools = |arguments: &[&str]| commands.run(&[&["tools"], arguments, &operator].concat());
+    let (code, printed) = tools(&["put", "watch", "--requires", "shopify", "--uses", "slack"]);
+    assert_eq!(code, 0, "{printed}");
+    let (code, misspelt) = tools(&["put", "watch", "--requires", "shopfy"]);
+    assert!(code == 5 && misspelt.contains("such as shopify"), "{misspelt}");
+    let (code, printed) = commands.run(&["requirements", "check", "--tool", "watch"]);
+    assert!(code == 0 && printed.contains("missing, optional"), "{printed}");
+    let (code, printed) = commands.run(&["requirements", "check", "quickbooks", "--tool", "watch"]);
+    assert!(code == 5 && printed.contains("PutOAuthApp"), "{printed}");
+    assert_eq!(tools(&["delete", "watch"]).0, 0);
+    assert_eq!(tools(&["list"]).1.trim(), "TOOL  REQUIRES  USES  DESCRIPTION");
 }
 
 fn refused(commands: &Commands<'_>, id: &str) {

@@ -1,8 +1,11 @@
-//! The changes of a connection that differ in what the store does only: deleted, undeleted, made the default, purged.
+//! The changes of a connection that differ little but in what the store does: deleted, undeleted, made the default,
+//! purged.
 
 use credvault_domain::{Connection, ConnectionId, Etag};
 use credvault_store::{Error as StoreError, Recorded};
 
+use super::Stopped;
+use crate::services::affected;
 use crate::{Call, Parsed, Refusal, Repeat};
 
 /// A change by the store's method of the same name.
@@ -27,12 +30,29 @@ macro_rules! change {
 }
 
 change! {
-    /// `DeleteConnection`: it is not served from now on, and purged after a while.
-    delete,
     /// `UndeleteConnection`: a deleted connection is served again.
     undelete,
     /// `SetDefaultConnection`: a fetch by provider finds it from now on.
     set_default,
+}
+
+/// `DeleteConnection`: it is not served from now on, and purged after a while. The configs of services that use it stay.
+///
+/// # Errors
+/// Policy does not permit it, or the connection's state or etag is another.
+pub async fn delete(
+    call: &mut Call,
+    id: ConnectionId,
+    etag: Option<Etag>,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<Stopped>, Refusal> {
+    let scope = call.scope()?;
+    let (permit, _) = call.connection(id).await?;
+    let write = call.write(&permit, repeat)?;
+    // Before the change: once that is durable, nothing may fail any more.
+    let services = affected(call, &scope, id).await?;
+    let deleted = call.context.store.connections().delete(&scope, id, etag, &write).await?;
+    Ok(deleted.map(|connection| Stopped { connection, services }))
 }
 
 /// `PurgeConnection`: nothing of it is kept.

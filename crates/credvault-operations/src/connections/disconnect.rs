@@ -1,8 +1,10 @@
 //! `DisconnectConnection`: destroys the credential, and has the provider revoke it where it can.
 
-use credvault_domain::{Connection, ConnectionId, Etag, Revocation};
+use credvault_domain::{ConnectionId, Etag, Revocation};
 use credvault_store::Recorded;
 
+use super::Stopped;
+use crate::services::affected;
 use crate::{Call, Parsed, Refusal, Repeat};
 
 /// `DisconnectConnection`. The vault tells the provider within the call's time if it can; later attempts follow otherwise.
@@ -14,23 +16,25 @@ pub async fn disconnect(
     id: ConnectionId,
     etag: Option<Etag>,
     repeat: Parsed<Option<Repeat>>,
-) -> Result<Recorded<Connection>, Refusal> {
+) -> Result<Recorded<Stopped>, Refusal> {
     let scope = call.scope()?;
     let (permit, connection) = call.connection(id).await?;
     // A provider that is not in the catalog any more learns nothing; the secret goes all the same.
     let mode = call.context.mode(&connection.provider, &connection.auth_mode);
     let revocable = mode.is_ok_and(|mode| mode.revocation.is_some());
     let write = call.write(&permit, repeat)?;
+    let services = affected(call, &scope, id).await?;
     let store = &call.context.store;
     let disconnected = store.revocations().disconnect(&scope, id, etag, revocable, &write).await?;
     if disconnected.get().revocation != Some(Revocation::Pending) {
-        return Ok(disconnected);
+        return Ok(disconnected.map(|connection| Stopped { connection, services }));
     }
     let key = store.connection_key(&scope, id);
     let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&key)).await;
     // However the attempt ended, the job that revokes continues from here.
-    match attempt {
-        Ok(Ok(Some(told))) => Ok(disconnected.map(|_| told)),
-        _ => Ok(disconnected),
-    }
+    let told = match attempt {
+        Ok(Ok(told)) => told,
+        _ => None,
+    };
+    Ok(disconnected.map(|before| Stopped { connection: told.unwrap_or(before), services }))
 }

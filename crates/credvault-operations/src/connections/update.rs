@@ -1,11 +1,13 @@
 //! `UpdateConnection`: the fields that a request names, and no others.
 
 use credvault_catalog::Mode;
-use credvault_domain::{AccountName, Connection, ConnectionId, Etag, Labels, Violations};
+use credvault_domain::{AccountName, ConnectionId, Etag, Labels, Violations};
 use credvault_store::{ConnectionPatch, Recorded};
 use serde_json::{Map, Value};
 
+use super::Stopped;
 use crate::credentials::accepted_config;
+use crate::services::affected;
 use crate::{Call, Context, Parsed, Refusal, Repeat};
 
 /// A change of a connection. `None` leaves a field as it is.
@@ -61,7 +63,7 @@ impl Update {
 ///
 /// # Errors
 /// Policy does not permit it, a field breaks a rule, or the etag is another.
-pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Connection>, Refusal> {
+pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Stopped>, Refusal> {
     let scope = call.scope()?;
     let (id, etag) = (update.connection, update.etag);
     let (permit, stored) = call.connection(id).await?;
@@ -73,7 +75,12 @@ pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Conn
     let hosts = patch.config.as_ref().and_then(|config| mode.moved(&stored.config, config));
     call.subject.changed.extend(hosts);
     let write = call.write(&permit, Ok(repeat))?;
-    Ok(context.store.connections().update(&scope, id, etag, &patch, &write).await?)
+    let services = match patch.enabled {
+        Some(false) => affected(call, &scope, id).await?,
+        Some(true) | None => Vec::new(),
+    };
+    let updated = context.store.connections().update(&scope, id, etag, &patch, &write).await?;
+    Ok(updated.map(|connection| Stopped { connection, services }))
 }
 
 /// Holds the new values against the auth mode, and names all that is wrong at once.

@@ -27,6 +27,11 @@ impl Refusal {
                 let user = user.as_ref().map(|user| ("user", user.as_str().to_owned()));
                 std::iter::once(("provider", provider.as_str().to_owned())).chain(user).collect()
             }
+            Self::RequirementUnknown { providers, .. } => {
+                let providers: Vec<_> = providers.iter().map(|provider| provider.as_str()).collect();
+                vec![("providers", providers.join(","))]
+            }
+            Self::Store(StoreError::ToolNotFound(tool)) => vec![("tool", tool.as_str().to_owned())],
             Self::CatalogEntryGone(provider) => vec![("provider", provider.as_str().to_owned())],
             Self::Store(StoreError::VersionMismatch { current }) => {
                 vec![("current_version", current.to_string())]
@@ -45,11 +50,12 @@ impl Refusal {
     /// The fields that are wrong, with the rule that each breaks.
     pub fn violations(&self) -> Violations {
         match self {
-            Self::Invalid(violations) => violations.clone(),
+            Self::Invalid(violations) | Self::RequirementUnknown { violations, .. } => violations.clone(),
             Self::Identity(identity::Error::Header { header, rule }) => Violations::of(*header, rule.clone()),
             Self::Store(error @ StoreError::RequestIdReused) => {
                 Violations::of("request_id", error.to_string())
             }
+            Self::Store(StoreError::Mappings(violations)) => violations.clone(),
             Self::Store(StoreError::ExpiredAlready) => {
                 Violations::of("credential.expire_time", "must be in the future")
             }
@@ -83,6 +89,8 @@ impl Refusal {
             // No time helps: the caller has to make room, or to begin a consent anew, for its state is used up.
             Self::Store(
                 StoreError::TooManyEventEndpoints
+                | StoreError::TooManyServiceConfigs
+                | StoreError::TooManyTools
                 | StoreError::TenantFull { .. }
                 | StoreError::UserFull { .. },
             )
@@ -98,6 +106,8 @@ impl Refusal {
         match self {
             Self::Store(StoreError::TenantFull { .. }) => "connections of the tenant",
             Self::Store(StoreError::UserFull { .. }) => "connections of the user",
+            Self::Store(StoreError::TooManyServiceConfigs) => "services of the owner",
+            Self::Store(StoreError::TooManyTools) => "tools of the platform",
             Self::NoRoom | Self::AnswerFull => "bytes of answers",
             _ => "calls",
         }

@@ -38,9 +38,12 @@ impl Class {
             | R::VersionNotFound
             | R::EventEndpointNotFound
             | R::EventDeliveryNotFound
+            | R::ServiceConfigNotFound
+            | R::ToolNotFound
             | R::ProviderUnknown
             | R::CredentialNotConfigured
             | R::FieldsInvalid
+            | R::RequirementUnknown
             | R::PageTokenInvalid
             | R::ConnectionDisabled
             | R::ReauthorizationRequired
@@ -81,6 +84,7 @@ impl Refusal {
             Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
             Self::Incomplete(_) | Self::Settings(_) => Reason::StateInvalid,
             Self::Invalid(_) | Self::Unreadable(_) => Reason::FieldsInvalid,
+            Self::RequirementUnknown { .. } => Reason::RequirementUnknown,
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => Reason::ProviderUnknown,
             Self::NotConfigured { .. } => Reason::CredentialNotConfigured,
             Self::RateLimited(_)
@@ -151,15 +155,20 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::OtherAccount => Reason::StateInvalid,
         StoreError::EventEndpointNotFound => Reason::EventEndpointNotFound,
         StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
+        StoreError::ServiceConfigNotFound => Reason::ServiceConfigNotFound,
+        StoreError::ToolNotFound(_) => Reason::ToolNotFound,
         StoreError::TooManyQueries | StoreError::TooManyStarts { .. } => Reason::RateLimited,
         StoreError::TooManyAuthorizations { .. }
         | StoreError::TooManyEventEndpoints
+        | StoreError::TooManyServiceConfigs
+        | StoreError::TooManyTools
         | StoreError::TenantFull { .. }
         | StoreError::UserFull { .. } => Reason::QuotaExceeded,
         StoreError::PageToken => Reason::PageTokenInvalid,
         StoreError::RequestIdReused
         | StoreError::ExpiredAlready
         | StoreError::TooLarge
+        | StoreError::Mappings(_)
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(_) => Reason::KeyUnavailable,

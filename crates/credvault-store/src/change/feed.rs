@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use credvault_domain::{
-    ConnectionId, EventEndpointId, ProviderId, TenantId, TenantScope, Timestamp, Version,
+    ConnectionId, EventEndpointId, ProviderId, TenantId, TenantScope, Timestamp, ToolName, Version,
 };
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryResult, Statement, Value};
@@ -90,6 +90,10 @@ pub enum ChangeSubject {
     App(ProviderId),
     /// An endpoint that events are sent to.
     EventEndpoint(EventEndpointId),
+    /// The config of an internal service, by the key of its row.
+    ServiceConfig(Uuid),
+    /// What a tool of the platform requires.
+    Tool(ToolName),
 }
 
 /// A row of the feed.
@@ -185,7 +189,8 @@ impl Feed<'_> {
             format!("SELECT 1 AS one FROM changes WHERE tenant_id = $1 AND txid >= {horizon} LIMIT 1");
         let waiting = !self.rows(&reading.tx, &waiting, [tenant.into()]).await?.is_empty();
         let sql = format!(
-            "SELECT txid, seq, connection_id, provider, endpoint_id, kind, version, time FROM changes
+            "SELECT txid, seq, connection_id, provider, endpoint_id, service_config_id, tool, kind, version, time
+             FROM changes
              WHERE tenant_id = $1 AND (txid, seq) > ($2, $3) AND txid < {horizon}
              ORDER BY txid, seq LIMIT $4"
         );
@@ -251,12 +256,15 @@ pub(super) async fn insert(
         return Ok(());
     }
     let row = |row: &FeedRow| {
-        let (mut connection, mut provider, mut endpoint) = (None, None, None);
+        let (mut connection, mut provider, mut endpoint, mut config, mut tool) =
+            (None, None, None, None, None);
         match &row.subject {
             ChangeSubject::Tenant => {}
             ChangeSubject::Connection(id) => connection = Some(id.as_uuid()),
             ChangeSubject::App(id) => provider = Some(id.as_str().to_owned()),
             ChangeSubject::EventEndpoint(id) => endpoint = Some(id.as_uuid()),
+            ChangeSubject::ServiceConfig(id) => config = Some(*id),
+            ChangeSubject::Tool(name) => tool = Some(name.as_str().to_owned()),
         }
         change::ActiveModel {
             seq: NotSet,
@@ -264,6 +272,8 @@ pub(super) async fn insert(
             connection_id: Set(connection),
             provider: Set(provider),
             endpoint_id: Set(endpoint),
+            service_config_id: Set(config),
+            tool: Set(tool),
             kind: Set(row.kind.as_str().to_owned()),
             version: Set(row.version),
             time: Set(row.time.micros()),
@@ -277,12 +287,15 @@ fn feed_row(row: &QueryResult) -> Result<FeedRow, Error> {
     let connection: Option<Uuid> = row.try_get("", "connection_id")?;
     let provider: Option<String> = row.try_get("", "provider")?;
     let endpoint: Option<Uuid> = row.try_get("", "endpoint_id")?;
-    let subject = match (connection, provider, endpoint) {
-        (Some(id), ..) => ChangeSubject::Connection(ConnectionId::from_uuid(id)),
-        (_, Some(id), _) => ChangeSubject::App(ProviderId::from_stored(id)),
-        (.., Some(id)) => ChangeSubject::EventEndpoint(EventEndpointId::from_uuid(id)),
-        (None, None, None) => ChangeSubject::Tenant,
-    };
+    let config: Option<Uuid> = row.try_get("", "service_config_id")?;
+    let tool: Option<String> = row.try_get("", "tool")?;
+    let connection = connection.map(|id| ChangeSubject::Connection(ConnectionId::from_uuid(id)));
+    let subject = connection
+        .or_else(|| provider.map(|id| ChangeSubject::App(ProviderId::from_stored(id))))
+        .or_else(|| endpoint.map(|id| ChangeSubject::EventEndpoint(EventEndpointId::from_uuid(id))))
+        .or_else(|| config.map(ChangeSubject::ServiceConfig))
+        .or_else(|| tool.map(|name| ChangeSubject::Tool(ToolName::from_stored(name))))
+        .unwrap_or(ChangeSubject::Tenant);
     let kind: String = row.try_get("", "kind")?;
     let kind = ChangeKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or(Error::Integrity)?;
     let time = Timestamp::from_micros(row.try_get("", "time")?);

@@ -2,7 +2,8 @@
 //! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
 
 use credvault_domain::{
-    ConnectionId, DeliveryState, EventId, EventType, TenantId, Timestamp, UserId, Version,
+    ConnectionId, DeliveryState, EventId, EventType, ServiceConfig, ServiceMapping, TenantId, Timestamp,
+    UserId, Version,
 };
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use serde_json::{Value, json};
@@ -55,6 +56,32 @@ impl NewEvent {
         let mut event = Self::of(EventType::Disconnected, model);
         event.data["state"] = json!("DELETED");
         event
+    }
+
+    /// The config of a service was set (or else deleted). Its settings stay out: they are the service's own affair.
+    pub(crate) fn service_config(tenant: &TenantId, config: &ServiceConfig, set: bool) -> Self {
+        let mapping = |mapping: &ServiceMapping| {
+            json!({
+                "mapping": mapping.name.as_str(),
+                "connection_id": mapping.connection.to_string(),
+                "provider": mapping.provider.as_str(),
+            })
+        };
+        let (owner, user) = (config.owner.kind(), config.owner.user());
+        let data = json!({
+            "tenant_id": tenant.as_str(),
+            "service": config.service.as_str(),
+            "owner": { "kind": owner, "user_id": user.map(|user| user.as_str()) },
+            "enabled": config.enabled,
+            "change": if set { "SET" } else { "DELETED" },
+            "mappings": config.mappings.iter().map(mapping).collect::<Vec<_>>(),
+        });
+        Self { kind: EventType::ServiceConfigChanged, data, user: user.cloned(), user_deleted: false }
+    }
+
+    /// The config went with its user.
+    pub(crate) fn config_of_deleted_user(tenant: &TenantId, config: &ServiceConfig) -> Self {
+        Self { user_deleted: true, ..Self::service_config(tenant, config, false) }
     }
 
     /// The connection went with its user.

@@ -82,7 +82,7 @@ pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
 }
 
 /// A JSON list of scopes; nothing is none.
-fn scopes(json: Option<Value>) -> Result<Vec<String>, Error> {
+pub(crate) fn scopes(json: Option<Value>) -> Result<Vec<String>, Error> {
     json.map_or(Ok(Vec::new()), |json| serde_json::from_value(json).map_err(|_| Error::Integrity))
 }
 

@@ -11,6 +11,8 @@ pub struct Model {
     pub connection_id: Option<Uuid>,
     pub provider: Option<String>,
     pub endpoint_id: Option<Uuid>,
+    pub service_config_id: Option<Uuid>,
+    pub tool: Option<String>,
     pub kind: String,
     pub version: Option<i64>,
     pub time: i64,

@@ -1,8 +1,8 @@
 //! Deleting a user with any number of connections.
 //!
 //! The call makes a row in `user_deletions` durable. Then, piece by piece, the connections that the user had then are
-//! deleted, so that they are not served, and are due to be purged at once; the events about the user are forgotten; and
-//! the row goes. What a crash leaves undone, upkeep does. Purging follows in pieces of its own.
+//! deleted, so that they are not served, and are due to be purged at once; the configs of services that the user had go;
+//! the events about the user are forgotten; and the row goes. What a crash leaves undone, upkeep does. Purging follows in pieces of its own.
 //!
 //! Without a row nothing is deleted, and with one nothing that is newer: neither a repeated request nor upkeep ends what
 //! the user has created after the deletion.
@@ -18,6 +18,7 @@ use crate::connections::writer::delete_for_good;
 use crate::database::pieces::{self, PIECE};
 use crate::entity::connection::{Column, Entity};
 use crate::events::forget::forget_user;
+use crate::service_configs::affected::delete_piece_of_user;
 use crate::{Error, Store};
 
 /// How often a piece is tried that others are in the way of.
@@ -33,7 +34,10 @@ pub(crate) async fn mark(
 ) -> Result<(), Error> {
     let sql = "INSERT INTO user_deletions (tenant_id, user_id, create_time)
         SELECT $1, $2, CASE WHEN newest > $3 THEN newest ELSE $3 END FROM (
-            SELECT max(create_time) AS newest FROM connections WHERE tenant_id = $1 AND owner_user = $2
+            SELECT max(create_time) AS newest FROM (
+                SELECT create_time FROM connections WHERE tenant_id = $1 AND owner_user = $2
+                UNION ALL SELECT create_time FROM service_configs WHERE tenant_id = $1 AND owner_user = $2
+            ) owned
         ) c WHERE true
         ON CONFLICT (tenant_id, user_id) DO UPDATE SET create_time = excluded.create_time";
     pieces::execute(tx, sql, [tenant.as_str().into(), user.as_str().into(), now.into()]).await?;
@@ -86,6 +90,10 @@ impl Store {
             .all(&change.tx)
             .await?;
         if rows.is_empty() {
+            if delete_piece_of_user(&mut change, tenant, user, until).await? > 0 {
+                let _ = change.commit(()).await?;
+                return Ok(Some(0));
+            }
             let forgotten = forget_user(self, &change.tx, tenant, user, until).await?;
             let sql = "DELETE FROM user_sightings WHERE tenant_id = $1 AND user_id = $2 AND last_time <= $3";
             let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];

@@ -1,7 +1,11 @@
 //! A foreign row is to every method as one that does not exist.
 
-use credvault_domain::{Action, ConnectionId, Owner, Reach, TenantScope, TenantState};
-use credvault_store::{ConnectionPatch, Error, NewConnection, Page, Selector};
+use credvault_domain::{
+    Action, ConnectionId, MappingName, Owner, Reach, ServiceName, TenantScope, TenantState,
+};
+use credvault_store::{
+    ConnectionPatch, Error, MappingChange, NewConnection, Page, Selector, ServiceConfigChange,
+};
 
 use crate::fixture::{Fixture, by_provider, credential, new_connection, owned_by, reaching, scope, write};
 use crate::on_both;
@@ -56,11 +60,26 @@ async fn answers(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) -> Ve
         credentials.destroy(scope, id, 1, &write(Action::DestroyCredentialVersion)).await.map(drop),
     );
     note("versions", credentials.list(scope, id, &page).await.map(drop));
+    let configs = fixture.store.service_configs();
+    note("service", configs.set(scope, &using(id), &write(Action::SetServiceConfig)).await.map(drop));
     for version in [None, Some(1)] {
         let selector = Selector::Connection { id, version };
         note("fetch", credentials.fetch(scope, &selector).await.map(drop));
     }
     answers
+}
+
+/// A tenant's service that uses this connection.
+fn using(id: ConnectionId) -> ServiceConfigChange {
+    let name = MappingName::parse("default").unwrap();
+    ServiceConfigChange {
+        owner: Owner::Tenant,
+        service: ServiceName::parse("report").unwrap(),
+        etag: None,
+        enabled: None,
+        set: vec![MappingChange { name, connection: Some(id), settings: None }],
+        remove: Vec::new(),
+    }
 }
 
 on_both![

@@ -35,7 +35,7 @@ macro_rules! paged {
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
-    ListTenantConnectionsRequest
+    ListTenantConnectionsRequest ListServiceConfigsRequest ListToolsRequest
 }
 
 impl Paged for v1::ChangeTenantConnectionsRequest {

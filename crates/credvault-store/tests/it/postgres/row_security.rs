@@ -120,6 +120,12 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         format!("INSERT INTO provider_outcomes VALUES ('{tenant}', 0, 'generic', 'TEST_WORKS', 1)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
+        format!("INSERT INTO tools VALUES ('{tenant}', 'report', '', '[]', 1, 0, 0)"),
+        format!("INSERT INTO service_configs VALUES ('{tenant}', gen_random_uuid(), '', 'report', TRUE, 1, 0, 0)"),
+        format!(
+            "INSERT INTO service_mappings SELECT tenant_id, id, 'default', gen_random_uuid(), 'generic', '{{}}'
+             FROM service_configs WHERE tenant_id = '{tenant}'"
+        ),
     ] {
         fixture.execute(&sql).await;
     }
@@ -200,6 +206,7 @@ async fn a_row_cannot_be_written_into_or_moved_to_another_tenant() {
     for sql in [
         "INSERT INTO credvault.tenants VALUES ('evil', '', 'ACTIVE', 1, 0, 0)",
         "INSERT INTO credvault.changes (tenant_id, kind, time) VALUES ('other', 'X', 0)",
+        "UPDATE credvault.service_mappings SET tenant_id = 'other'",
         "UPDATE credvault.connections SET tenant_id = 'other'",
         "UPDATE credvault.tenants SET tenant_id = 'other2' WHERE tenant_id = 'acme'",
     ] {

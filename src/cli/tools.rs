@@ -1,0 +1,123 @@
+//! `tools put|list|delete`: what the platform's tools require, for its administrators.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::args::OutputArgs;
+use super::client::ClientArgs;
+use super::failure::Failure;
+use super::lookup::request_id;
+use super::output::{Format, Output};
+use super::serve::{ONE_THREAD, run as run_on};
+use credvault_proto::v1;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ToolsCommand {
+    /// Register what a tool requires, in place of what was registered before.
+    Put(PutArgs),
+    /// List the tools of the platform.
+    List(ListArgs),
+    /// Delete what a tool has registered.
+    Delete(DeleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PutArgs {
+    /// The name of the tool.
+    name: String,
+    /// What it is, for people.
+    #[arg(long, default_value = "")]
+    description: String,
+    /// A provider that the tool requires, with the scopes that it needs after a colon: `shopify:read_orders,read_products`.
+    /// Repeatable.
+    #[arg(long, value_name = "PROVIDER[:SCOPES]")]
+    requires: Vec<String>,
+    /// The same for a provider that the tool can work without. Repeatable.
+    #[arg(long, value_name = "PROVIDER[:SCOPES]")]
+    uses: Vec<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    /// The name of the tool.
+    name: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+pub(super) fn run(command: ToolsCommand, output: &mut Output) -> Result<(), Failure> {
+    run_on(ONE_THREAD, async {
+        match command {
+            ToolsCommand::Put(arguments) => {
+                let client = arguments.client.connect().await?;
+                let required = arguments.requires.iter().map(|text| requirement(text, false));
+                let request = v1::PutToolRequest {
+                    requirements: required
+                        .chain(arguments.uses.iter().map(|text| requirement(text, true)))
+                        .collect(),
+                    name: arguments.name,
+                    description: arguments.description,
+                    request_id: request_id()?,
+                    ..Default::default()
+                };
+                let stored = client.admin().put_tool(request).await?.into_inner();
+                let tool = stored.tool.context("the vault answered without a tool")?;
+                print(&[tool], arguments.output.output, output)
+            }
+            ToolsCommand::List(arguments) => {
+                let client = arguments.client.connect().await?;
+                let (mut all, mut request) =
+                    (Vec::new(), v1::ListToolsRequest { page_size: 500, ..Default::default() });
+                loop {
+                    let page = client.admin().list_tools(request.clone()).await?.into_inner();
+                    all.extend(page.tools);
+                    if page.next_page_token.is_empty() {
+                        return print(&all, arguments.output.output, output);
+                    }
+                    request.page_token = page.next_page_token;
+                }
+            }
+            ToolsCommand::Delete(arguments) => {
+                let client = arguments.client.connect().await?;
+                let request = v1::DeleteToolRequest { name: arguments.name, request_id: request_id()? };
+                client.admin().delete_tool(request).await?;
+                Ok(())
+            }
+        }
+    })
+}
+
+/// A provider with its scopes after a colon.
+fn requirement(text: &str, works_without: bool) -> v1::Requirement {
+    let (provider, scopes) = text.split_once(':').unwrap_or((text, ""));
+    let scopes = scopes.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    v1::Requirement { provider: provider.to_owned(), scopes, works_without, ..Default::default() }
+}
+
+const HEADINGS: [&str; 4] = ["TOOL", "REQUIRES", "USES", "DESCRIPTION"];
+
+fn print(tools: &[v1::Tool], format: Format, output: &mut Output) -> Result<(), Failure> {
+    let providers = |tool: &v1::Tool, optional: bool| {
+        let wanted = tool.requirements.iter().filter(|one| one.works_without == optional);
+        wanted.map(|one| one.provider.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let row = |tool: &v1::Tool| {
+        vec![tool.name.clone(), providers(tool, false), providers(tool, true), tool.description.clone()]
+    };
+    match format {
+        Format::Json => output.json_list("Tool", tools),
+        Format::Table => output.table(&HEADINGS, &tools.iter().map(row).collect::<Vec<_>>()),
+    }
+}
