@@ -97,6 +97,8 @@ actions! {
         RefreshConnection: Change Connection,
         TestConnection: Change Connection,
         DisconnectConnection: Change Connection,
+        ReportUsage: Change Namespace,
+        GetUsage: Read Namespace,
     }
     AuditService {
         ListAuditEvents: Read Namespace,

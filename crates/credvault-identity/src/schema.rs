@@ -32,9 +32,14 @@ pub(crate) fn tells(action: Action) -> Tells {
         (_, ActionTarget::Connection) => (Always, Always, Maybe),
         // The question about a whole list holds what its filters name; the questions about its items hold all facts. The
         // resource distinguishes tenants, and no fact that policy knows distinguishes event endpoints.
-        (Action::ListConnections | Action::ListAuditEvents | Action::ListEventDeliveries, _) => {
-            (Maybe, Maybe, Never)
-        }
+        (
+            Action::ListConnections
+            | Action::ListAuditEvents
+            | Action::ListEventDeliveries
+            | Action::ReportUsage
+            | Action::GetUsage,
+            _,
+        ) => (Maybe, Maybe, Never),
         (Action::ListProviders | Action::ListOAuthApps, _) => (Maybe, Never, Never),
         (Action::ListUsers, _) => (Never, Maybe, Never),
         (Action::DeleteUser, _) => (Never, Always, Never),
@@ -101,7 +106,8 @@ entity Platform;
 // about each of its items, as the list's own action; denied items are left out. An item of ListTenants has that tenant
 // as its resource, and one of ListUsers has that user as its owner. A record or an event has provider and owner if its
 // connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
-// ListAuditEvents leaves out. ListEventEndpoints is decided as a whole, too, because its items have no further facts. A
+// ListAuditEvents leaves out. ReportUsage and GetUsage are decided as a whole first, and then about each provider and
+// owner of the reported connections, and of the rows that name a connection or provider. ListEventEndpoints is decided as a whole, too, because its items have no further facts. A
 // policy that cannot be evaluated denies.
 
 ";

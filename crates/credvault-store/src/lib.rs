@@ -33,6 +33,8 @@ mod audit;
 
 mod tenants;
 
+mod usage;
+
 mod page;
 mod retention;
 mod weights;
@@ -86,4 +88,8 @@ pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use tenants::new_app::NewApp;
 pub use tenants::users::{User, Users};
+pub use usage::query::{UsageRow, UsageSums};
+pub use usage::report::{Reachable, Reported, UsageItem};
+pub use usage::source::UsageFilter;
+pub use usage::{Usage, UsedConnection};
 pub use weights::weight_in_credential;

@@ -151,7 +151,9 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::OtherAccount => Reason::StateInvalid,
         StoreError::EventEndpointNotFound => Reason::EventEndpointNotFound,
         StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
-        StoreError::TooManyQueries | StoreError::TooManyStarts { .. } => Reason::RateLimited,
+        StoreError::TooManyQueries | StoreError::TooManyReports | StoreError::TooManyStarts { .. } => {
+            Reason::RateLimited
+        }
         StoreError::TooManyAuthorizations { .. }
         | StoreError::TooManyEventEndpoints
         | StoreError::TenantFull { .. }

@@ -116,6 +116,19 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO endpoint_deletions
              SELECT tenant_id, id, 0 FROM event_endpoints WHERE tenant_id = '{tenant}'"
         ),
+        format!(
+            "INSERT INTO usage_connections SELECT tenant_id, id, 'generic', '', 1 FROM connections WHERE tenant_id = '{tenant}'"
+        ),
+        format!(
+            "INSERT INTO usage_days SELECT tenant_id, id, 1, '', 's', '', 0, 0, 0, 1, 0 FROM connections WHERE tenant_id = '{tenant}'"
+        ),
+        format!(
+            "INSERT INTO usage_users VALUES ('{tenant}', '', 1, 'generic', '', 's', true, 0, 0, 0, 0, 1, 0)"
+        ),
+        format!(
+            "INSERT INTO usage_totals VALUES ('{tenant}', 1, 'generic', '', 's', true, 0, 0, 0, 0, 1, 0)"
+        ),
+        format!("INSERT INTO usage_erasures VALUES ('{tenant}', 'u9', 0)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
     ] {
@@ -177,6 +190,8 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "event_deliveries",
             "user_deletions",
             "endpoint_deletions",
+            "usage_totals",
+            "usage_erasures",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
