@@ -19,6 +19,7 @@ mod folder;
 mod lookup;
 mod output;
 mod serve;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,6 +61,9 @@ enum Command {
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
+    /// Show what connections were used for, or report it.
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
@@ -106,6 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
+        Command::Usage(command) => usage::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::args::{OutputArgs, pair};
 use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
-use super::lookup::{all_connections, print_all, print_one, settings};
+use super::lookup::{all_connections, print_all, print_one, request_id, settings};
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::grpc::struct_of;
@@ -120,7 +119,7 @@ impl CreateArgs {
             auth_mode: self.auth_mode.clone().unwrap_or_default(),
             config: Some(struct_of(&config)),
             credential,
-            request_id: uuid::Builder::from_random_bytes(random()?).into_uuid().to_string(),
+            request_id: request_id()?,
             ..Default::default()
         })
     }
@@ -147,13 +146,6 @@ impl CreateArgs {
         }
         Ok(fields)
     }
-}
-
-fn random() -> Result<[u8; 16], Failure> {
-    use credvault_domain::Random as _;
-    let mut bytes = [0; 16];
-    credvault_crypto::SystemRandom.fill(&mut bytes).context("there is no randomness")?;
-    Ok(bytes)
 }
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {

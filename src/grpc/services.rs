@@ -8,6 +8,7 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod usage;
 mod vault;
 
 use std::sync::Arc;

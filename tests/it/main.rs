@@ -45,4 +45,5 @@ mod tenants;
 mod testing;
 mod tokens;
 mod transactions;
+mod usage;
 mod webhooks;

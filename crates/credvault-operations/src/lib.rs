@@ -52,6 +52,7 @@ pub mod events;
 pub mod providers;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod webhooks;
 
 use credvault_domain::Violations;

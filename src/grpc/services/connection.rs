@@ -7,6 +7,7 @@ use prost::Message as _;
 
 use super::consents::{begin_authorization, complete_authorization};
 use super::frame::{Answer, rpcs};
+use super::usage::{get_usage, report_usage};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -29,6 +30,8 @@ rpcs! {
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
     test_connection: TestConnectionRequest -> TestConnectionResponse,
     disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse,
+    report_usage: ReportUsageRequest -> ReportUsageResponse,
+    get_usage: GetUsageRequest -> GetUsageResponse,
 }
 
 async fn list_providers(

@@ -56,6 +56,7 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         "BatchFetchCredentials",
         "CreateConnection",
         "FetchCredential",
+        "GetUsage",
         "ListAuditEvents",
         "ListConnections",
         "SummarizeAuditEvents",

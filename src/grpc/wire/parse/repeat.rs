@@ -34,6 +34,7 @@ macro_rules! paged {
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
+    GetUsageRequest
 }
 
 /// The page that a request asks for.
