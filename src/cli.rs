@@ -23,6 +23,7 @@ mod serve;
 mod tenants;
 mod services;
 mod tools;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -76,6 +77,9 @@ enum Command {
     /// Register what tools require on a running vault.
     #[command(subcommand)]
     Tools(tools::ToolsCommand),
+    /// Show what connections were used for, or report it.
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
     /// Print completions for a shell.
@@ -126,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Services(command) => services::run(command, &mut output),
         Command::Requirements(command) => requirements::run(command, &mut output),
         Command::Tools(command) => tools::run(command, &mut output),
+        Command::Usage(command) => usage::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

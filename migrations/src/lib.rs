@@ -11,6 +11,8 @@ mod m0002_callbacks;
 
 mod m0003_service_configs;
 
+mod m0004_usage;
+
 mod m0007_rejections;
 mod m0010_oversight;
 
@@ -31,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_schema::Migration),
             Box::new(m0002_callbacks::Migration),
             Box::new(m0003_service_configs::Migration),
+            Box::new(m0004_usage::Migration),
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
         ]

@@ -140,6 +140,11 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "service_configs"),
         ("SELECT, INSERT, UPDATE, DELETE", "service_mappings"),
         ("SELECT, INSERT, UPDATE, DELETE", "tools"),
+        ("SELECT, INSERT, UPDATE, DELETE", "usage_connections"),
+        ("SELECT, INSERT, UPDATE, DELETE", "usage_days"),
+        ("SELECT, INSERT, UPDATE, DELETE", "usage_users"),
+        ("SELECT, INSERT, UPDATE, DELETE", "usage_totals"),
+        ("SELECT, INSERT, UPDATE, DELETE", "usage_erasures"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

@@ -11,6 +11,7 @@ mod frame;
 mod oversight;
 mod requirements;
 mod service_configs;
+mod usage;
 mod vault;
 
 use std::sync::Arc;

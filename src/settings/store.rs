@@ -51,6 +51,8 @@ pub struct StoreSection {
     pub tenant_connection_quota: u32,
     /// How many connections a user may have, counted in the same way; 0 means no limit.
     pub user_connection_quota: u32,
+    /// How many days counts of usage are kept.
+    pub usage_days: u32,
     /// By how much the clock may differ from the database's before this process is not ready. PostgreSQL only; 0 means
     /// that they are not compared.
     pub max_clock_skew_seconds: u64,
@@ -73,6 +75,7 @@ impl Default for StoreSection {
             undelete_days: 30,
             tenant_connection_quota: 100_000,
             user_connection_quota: 1000,
+            usage_days: 400,
             max_clock_skew_seconds: 30,
         }
     }
@@ -152,6 +155,7 @@ impl StoreSection {
         let query_connections = count("store.max_query_connections", self.max_query_connections);
         let versions_kept = count("store.versions_kept", self.versions_kept);
         let undelete_days = problems.number("store.undelete_days", self.undelete_days, 1..=3650);
+        let usage_days = problems.number("store.usage_days", self.usage_days, 31..=3650);
         StoreSettings {
             max_connections,
             query_connections,
@@ -163,6 +167,7 @@ impl StoreSection {
             undelete_period: Duration::from_secs(undelete_days * DAY_SECONDS),
             connections_of_tenant: self.tenant_connection_quota,
             connections_of_user: self.user_connection_quota,
+            usage_days,
             ..StoreSettings::new(self.url.clone())
         }
     }

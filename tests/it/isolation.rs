@@ -6,6 +6,8 @@ mod event_endpoints;
 mod foreign_ids;
 mod users;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
 use tonic::Status;
@@ -69,6 +71,12 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
         }
         ("FetchCredentialRequest" | "ListCredentialVersionsRequest", _, _) => None,
         (_, "version", Kind::Int64) => Some(Value::I64(1)),
+        // Each report is one of its own; without an id it would be refused for that.
+        ("ReportUsageRequest", "request_id", _) => Some(Value::String(fresh_id())),
+        ("UsageItem", "endpoint", _) => text("orders"),
+        ("ReportUsageRequest", "items", Kind::Message(one)) => {
+            Some(Value::List(vec![Value::Message(request(&one, id, found))]))
+        }
         (_, "request_id" | "etag" | "page_token" | "expected_version" | "page_size", _) => None,
         (_, "update_mask", Kind::Message(mask)) => {
             let mut value = DynamicMessage::new(mask);
@@ -96,6 +104,12 @@ fn value(message: &MessageDescriptor, field: &FieldDescriptor, id: &str, found: 
         }
         _ => None,
     }
+}
+
+/// A UUID that no request had before.
+fn fresh_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    uuid::Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::Relaxed))).to_string()
 }
 
 /// An answer without what differs from call to call: trace ids, and the ids that it was asked about.

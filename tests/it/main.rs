@@ -48,4 +48,5 @@ mod tenants;
 mod testing;
 mod tokens;
 mod transactions;
+mod usage;
 mod webhooks;

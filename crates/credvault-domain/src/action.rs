@@ -101,6 +101,8 @@ actions! {
         ListServiceConfigs: Read Namespace,
         DeleteServiceConfig: Change Namespace,
         CheckRequirements: Read Namespace,
+        ReportUsage: Change Namespace,
+        GetUsage: Read Namespace,
     }
     AuditService {
         ListAuditEvents: Read Namespace,

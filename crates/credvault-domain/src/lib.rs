@@ -34,6 +34,8 @@ mod credential;
 
 mod event;
 
+mod usage;
+
 mod action;
 
 mod reason;
@@ -74,6 +76,7 @@ pub use service_config::{
 };
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
+pub use usage::{Day, EndpointName, MAX_ITEM_COUNT, UsageCounts, UsageGroup};
 pub use user::UserId;
 pub use violation::{Violation, Violations};
 pub use wording::{is_key, rule_of};

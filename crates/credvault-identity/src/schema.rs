@@ -37,7 +37,9 @@ pub(crate) fn tells(action: Action) -> Tells {
             | Action::ListTenantConnections
             | Action::ChangeTenantConnections
             | Action::ListAuditEvents
-            | Action::ListEventDeliveries,
+            | Action::ListEventDeliveries
+            | Action::ReportUsage
+            | Action::GetUsage,
             _,
         ) => (Maybe, Maybe, Never),
         // A service's config may have no connection yet, and requirements have no owner before they are looked up.
@@ -112,7 +114,9 @@ entity Platform;
 // about each of its items, as the list's own action; denied items are left out. An item of ListTenants has that tenant
 // as its resource, and one of ListUsers has that user as its owner. A record or an event has provider and owner if its
 // connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
-// ListAuditEvents leaves out. ListEventEndpoints is decided as a whole, too, because its items have no further facts.
+// ListAuditEvents leaves out. ReportUsage and GetUsage are decided as a whole first, and then about
+// each provider and owner of the reported connections, and of the rows that name a connection or provider.
+// ListEventEndpoints is decided as a whole, too, because its items have no further facts.
 // SetServiceConfig and DeleteServiceConfig are asked about the config's owner first, then about the provider of each
 // connection that the config uses. A policy that cannot be evaluated denies.
 

@@ -55,6 +55,7 @@ pub mod requirements;
 pub mod services;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod webhooks;
 
 use credvault_domain::Violations;

@@ -6,6 +6,7 @@ pub(crate) mod row;
 
 use credvault_domain::{Action, AuditEvent, ConnectionId, Permit, ServiceId, TenantId, TraceId};
 
+use crate::usage::buffer::OwnCount;
 use crate::{Error, Store};
 
 /// A value whose audit record is durable. Only the store makes one, so a response built from it cannot leave
@@ -95,8 +96,8 @@ impl Audit<'_> {
         self.append(vec![event], Vec::new()).await
     }
 
-    /// Makes the records of fetches that `_permit` allows durable, remembers when each connection was used, and vouches for
-    /// `value`. Each record names its own policies.
+    /// Makes the records of fetches that `_permit` allows durable, counts them, remembers when each connection was used, and
+    /// vouches for `value`. Each record names its own policies.
     ///
     /// # Errors
     /// [`Error::AuditUnavailable`] if that did not succeed in time; `value` is dropped then.
@@ -107,7 +108,11 @@ impl Audit<'_> {
         used: Vec<(TenantId, ConnectionId)>,
         value: T,
     ) -> Result<Recorded<T>, Error> {
+        let now = self.store.now();
+        let fetched: Vec<_> = events.iter().filter_map(|event| OwnCount::of_fetch(event, now)).collect();
         self.append(events, used).await?;
+        let buffer = &self.store.usage_writer().buffer;
+        fetched.into_iter().for_each(|fetch| buffer.add(fetch));
         Ok(Recorded::durable(value))
     }
 

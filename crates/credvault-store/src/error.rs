@@ -69,6 +69,11 @@ pub enum Error {
     /// The tenant has as many lists and queries of the log under way as it may.
     #[error("this tenant has too many lists and audit log queries in progress; try again")]
     TooManyQueries,
+    /// As many reports of usage wait as may.
+    #[error(
+        "too many usage reports wait to be stored; send this one again, with the same request_id, after the retry delay"
+    )]
+    TooManyReports,
     /// There is no such event endpoint in this namespace.
     #[error("there is no such event endpoint; ListEventEndpoints shows those of this tenant_id")]
     EventEndpointNotFound,

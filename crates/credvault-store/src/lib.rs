@@ -37,6 +37,8 @@ mod audit;
 mod outcomes;
 mod tenants;
 
+mod usage;
+
 mod page;
 mod retention;
 mod weights;
@@ -99,4 +101,8 @@ pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use tenants::new_app::NewApp;
 pub use tenants::users::{User, Users};
 pub use tools::{NewTool, Tools, tool_name};
+pub use usage::query::{UsageRow, UsageSums};
+pub use usage::report::{Reachable, Reported, UsageItem};
+pub use usage::source::UsageFilter;
+pub use usage::{Usage, UsedConnection};
 pub use weights::weight_in_credential;

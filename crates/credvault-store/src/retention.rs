@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use credvault_domain::TenantId;
+use credvault_domain::{Day, TenantId};
 use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::change::REQUEST_MEMORY;
@@ -36,6 +36,7 @@ impl Store {
     pub async fn upkeep(&self) -> Result<u64, Error> {
         self.show_backlog().await;
         let users = self.finish_user_deletions().await;
+        let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
             // Side by side, so that much of the one does not hold up the other.
@@ -47,7 +48,7 @@ impl Store {
             (Ok(0), Ok(()))
         };
         self.show_backlog().await;
-        users.and(endpoints).and(forgotten).and(purged)
+        users.and(erasures).and(endpoints).and(forgotten).and(purged)
     }
 
     /// What upkeep has to do, in the order of its tables.
@@ -70,6 +71,12 @@ impl Store {
             ),
             due("webhooks", "webhook_replays", "expire_time < {}", now.micros()),
             due("app_webhooks", "app_webhook_replays", "expire_time < {}", now.micros()),
+            due(
+                "usage",
+                "usage_totals",
+                "day < {}",
+                Day::of(now).before(self.settings().usage_days.into()).number(),
+            ),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",
@@ -158,6 +165,7 @@ impl Store {
                 // These have their own ways.
                 ("users" | "endpoints" | "purges", _) => Ok(()),
                 ("late_events", _) => self.bury_late_events(&due).await,
+                ("usage", _) => self.forget_usage(&due).await,
                 // A consent that is forgotten before it is ended leaves its connection waiting for ever.
                 ("consents", Ok(ended)) => {
                     for tenant in ended {
@@ -219,6 +227,26 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets old counts. Those by which their tenant is found go last.
+    async fn forget_usage(&self, due: &Due) -> Result<(), Error> {
+        for tenant in self.tenants_with(due.table, "day < $1", due.before).await? {
+            let old = [
+                ("usage_days", "day"),
+                ("usage_users", "day"),
+                ("usage_connections", "last_day"),
+                ("usage_totals", "day"),
+            ];
+            for (table, day) in old {
+                let condition = format!("tenant_id = $1 AND {day} < $2");
+                if let Err(error) = self.delete_in_pieces(&tenant, table, &condition, due.before).await {
+                    tracing::warn!(%error, %tenant, "old counts could not be forgotten");
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn bury_late_events(&self, due: &Due) -> Result<(), Error> {

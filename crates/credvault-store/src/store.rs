@@ -16,6 +16,7 @@ use crate::database::file::Held;
 use crate::database::liveness::Liveness;
 use crate::outcomes::pending::Pending;
 use crate::tenants::sightings::seen::Sightings;
+use crate::usage::writer::UsageWriter;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: AuditLog,
+    pub(crate) usage: UsageWriter,
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) liveness: Liveness,
@@ -98,8 +100,9 @@ impl Store {
         }
     }
 
-    /// Ends the audit writer after its last batch, then closes all connections.
+    /// Ends the writers of usage and of audit records after their last batches, then closes all connections.
     pub async fn close(&self) {
+        self.inner.usage.close().await;
         self.inner.audit.close().await;
         self.inner.connections.close().await;
         self.inner.file.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -163,6 +166,10 @@ impl Store {
 
     pub(crate) fn audit_log(&self) -> &AuditLog {
         &self.inner.audit
+    }
+
+    pub(crate) fn usage_writer(&self) -> &UsageWriter {
+        &self.inner.usage
     }
 
     /// The short public name of the root key in use.

@@ -11,6 +11,7 @@ use super::consents::{begin_authorization, complete_authorization};
 use super::frame::{Answer, rpcs};
 use super::requirements::check_requirements;
 use super::service_configs::{delete_service_config, list_service_configs, set_service_config};
+use super::usage::{get_usage, report_usage};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -37,6 +38,8 @@ rpcs! {
     list_service_configs: ListServiceConfigsRequest -> ListServiceConfigsResponse,
     delete_service_config: DeleteServiceConfigRequest -> DeleteServiceConfigResponse,
     check_requirements: CheckRequirementsRequest -> CheckRequirementsResponse,
+    report_usage: ReportUsageRequest -> ReportUsageResponse,
+    get_usage: GetUsageRequest -> GetUsageResponse,
 }
 
 async fn list_providers(

@@ -2,6 +2,7 @@
 
 mod audit;
 mod credential;
+mod usage;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
@@ -17,6 +18,9 @@ use credvault_proto::v1;
 
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
+#[cfg(test)]
+pub(crate) use usage::usage_row;
+pub(crate) use usage::{usage, usage_outcome};
 
 pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use credvault_catalog::{Missing, RequestAuth};
 use credvault_crypto::TAG_CHARS;
-use credvault_domain::AuditOutcome;
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
     DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
     SecretFields, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
 };
+use credvault_domain::{AuditOutcome, Day, UsageCounts};
 use credvault_operations::credentials::{Credential, Rejection};
-use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
+use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, UsageRow, User, Weighed};
 use prost::Message;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -108,6 +108,30 @@ fn no_connection_takes_more_than_is_counted() {
             let config = json!({ "": value, "a": value, "long-name-of-a-setting": value });
             check(a_connection(config, bytes), |item| connection(item).encoded_len());
         }
+    }
+}
+
+#[test]
+fn no_row_of_usage_takes_more_than_is_counted() {
+    for bytes in [0, 1, 130, 2048] {
+        let counts = UsageCounts {
+            calls: NUMBER,
+            errors: NUMBER,
+            rate_limit_hits: NUMBER,
+            fetches: NUMBER,
+            refreshes: NUMBER,
+        };
+        let row = UsageRow {
+            connection: Some(ConnectionId::from_uuid(uuid::Uuid::max())),
+            provider: Some(ProviderId::from_stored(text(bytes))),
+            owner: None,
+            endpoint: Some(text(bytes)),
+            user: Some(text(bytes)),
+            service: Some(text(bytes)),
+            day: Some(Day::from_number(20_000)),
+            counts,
+        };
+        check(row, |row| render::usage_row(row).encoded_len());
     }
 }
 

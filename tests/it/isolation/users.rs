@@ -62,6 +62,7 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         "CreateConnection",
         "DeleteServiceConfig",
         "FetchCredential",
+        "GetUsage",
         "ListAuditEvents",
         "ListConnections",
         "ListServiceConfigs",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use credvault_domain::{
-    Action, ActionTarget, Connection, ConnectionId, Owner, Permit, TenantId, TenantScope, UserId, Violations,
+    Action, ActionTarget, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId,
+    Violations,
 };
 use credvault_identity::Facts;
 use credvault_store::Weighed as _;
@@ -116,6 +117,16 @@ impl Call {
             let identity = &self.context.identity;
             let tenant = scope.tenant();
             let _ = identity.authorize(&self.caller, Action::AccessOtherUsers, tenant, Facts::default())?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what tells users apart to a caller who does not reach all of them.
+    pub(crate) fn reach_all(&self, scope: &TenantScope) -> Result<(), Refusal> {
+        if *scope.reach() != Reach::AllUsers {
+            let identity = &self.context.identity;
+            let other_users = Action::AccessOtherUsers;
+            let _ = identity.authorize(&self.caller, other_users, scope.tenant(), Facts::default())?;
         }
         Ok(())
     }

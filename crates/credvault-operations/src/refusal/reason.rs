@@ -157,7 +157,9 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::EventDeliveryNotFound => Reason::EventDeliveryNotFound,
         StoreError::ServiceConfigNotFound => Reason::ServiceConfigNotFound,
         StoreError::ToolNotFound(_) => Reason::ToolNotFound,
-        StoreError::TooManyQueries | StoreError::TooManyStarts { .. } => Reason::RateLimited,
+        StoreError::TooManyQueries | StoreError::TooManyReports | StoreError::TooManyStarts { .. } => {
+            Reason::RateLimited
+        }
         StoreError::TooManyAuthorizations { .. }
         | StoreError::TooManyEventEndpoints
         | StoreError::TooManyServiceConfigs

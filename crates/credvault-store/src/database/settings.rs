@@ -53,6 +53,8 @@ pub struct StoreSettings {
     pub connections_of_tenant: u32,
     /// How many connections a user may have; 0 means no limit.
     pub connections_of_user: u32,
+    /// How many days counts of usage are kept.
+    pub usage_days: u32,
 }
 
 impl StoreSettings {
@@ -70,6 +72,7 @@ impl StoreSettings {
             undelete_period: Duration::from_secs(30 * 24 * 3600),
             connections_of_tenant: 100_000,
             connections_of_user: 1000,
+            usage_days: 400,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::database::open_error::{OpenError, within};
 use crate::database::root_proof::prove_root;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
+use crate::usage::writer::UsageWriter;
 use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {
@@ -54,6 +55,7 @@ impl Store {
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
+        let usage = UsageWriter::start(database, Arc::clone(&connections), patience, name);
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
         let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
@@ -66,6 +68,7 @@ impl Store {
             keyring,
             clock,
             audit,
+            usage,
             root_source,
             last_id,
             liveness,

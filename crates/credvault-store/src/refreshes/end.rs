@@ -25,6 +25,7 @@ use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find, idle};
 use crate::refreshes::shown::show_failure;
 use crate::sealed::Sealed;
+use crate::usage::buffer::OwnCount;
 
 /// What the provider gave.
 #[derive(Debug)]
@@ -82,7 +83,10 @@ impl Refreshes<'_> {
             row.client_id = Set(refreshed.client_id.clone());
         }
         row.update(&change.tx).await?;
-        self.commit(change, claimed, event).await
+        let stored = self.commit(change, claimed, event).await?;
+        let refresh = OwnCount::of_refresh(&key.tenant, &claimed.connection, self.store.now());
+        self.store.usage_writer().buffer.add(refresh);
+        Ok(stored)
     }
 
     /// Ends a claim without new tokens, unless another process has ended it.

@@ -9,6 +9,7 @@ use sea_orm::{QueryResult, Statement, StreamTrait as _};
 use crate::change::retrying;
 use crate::page::text_position;
 use crate::tenants::user_deletions::mark;
+use crate::usage::erasure;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
 /// A user as administration sees it.
@@ -107,12 +108,14 @@ impl Users<'_> {
             let (change, _) = self.store.change_any(scope, write).await?;
             if change.prior().is_none() {
                 mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
+                erasure::mark(&change.tx, scope.tenant(), user, change.now).await?;
             }
             change.commit(()).await
         })
         .await?;
         let removed = self.store.delete_connections_of(scope.tenant(), user).await?;
         while Instant::now() < until && self.store.purge_piece(scope.tenant(), Some(user)).await? > 0 {}
+        self.store.erase_from_usage(scope.tenant(), user.as_str(), until).await?;
         Ok(begun.map(|()| removed))
     }
 }

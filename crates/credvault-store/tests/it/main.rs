@@ -18,3 +18,4 @@ mod postgres;
 mod quotas;
 mod refreshes;
 mod upkeep;
+mod usage;

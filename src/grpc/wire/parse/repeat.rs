@@ -42,6 +42,7 @@ impl Paged for v1::ChangeTenantConnectionsRequest {
     fn take_page(&mut self) -> (i32, String) {
         (std::mem::take(&mut self.page_size).min(MAX_CHANGES), std::mem::take(&mut self.page_token))
     }
+    GetUsageRequest
 }
 
 /// The page that a request asks for.

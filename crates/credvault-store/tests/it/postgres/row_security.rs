@@ -118,6 +118,19 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         format!("INSERT INTO user_sightings VALUES ('{tenant}', 'u9', 0, 0)"),
         format!("INSERT INTO provider_outcomes VALUES ('{tenant}', 0, 'generic', 'TEST_WORKS', 1)"),
+        format!(
+            "INSERT INTO usage_connections SELECT tenant_id, id, 'generic', '', 1 FROM connections WHERE tenant_id = '{tenant}'"
+        ),
+        format!(
+            "INSERT INTO usage_days SELECT tenant_id, id, 1, '', 's', '', 0, 0, 0, 1, 0 FROM connections WHERE tenant_id = '{tenant}'"
+        ),
+        format!(
+            "INSERT INTO usage_users VALUES ('{tenant}', '', 1, 'generic', '', 's', true, 0, 0, 0, 0, 1, 0)"
+        ),
+        format!(
+            "INSERT INTO usage_totals VALUES ('{tenant}', 1, 'generic', '', 's', true, 0, 0, 0, 0, 1, 0)"
+        ),
+        format!("INSERT INTO usage_erasures VALUES ('{tenant}', 'u9', 0)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
         format!("INSERT INTO tools VALUES ('{tenant}', 'report', '', '[]', 1, 0, 0)"),
@@ -186,6 +199,8 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "user_deletions",
             "endpoint_deletions",
             "provider_outcomes",
+            "usage_totals",
+            "usage_erasures",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
