@@ -120,6 +120,10 @@ actions! {
         TestEventEndpoint: Change NamedTenant,
         ListEventDeliveries: Read NamedTenant,
         RetryEventDelivery: Change NamedTenant,
+        GetTenantLimits: Read NamedTenant,
+        SetTenantLimits: Change NamedTenant,
+        GetSourceRules: Read NamedTenant,
+        SetSourceRules: Change NamedTenant,
     }
     Permission {
         AssertTenant: Permission Namespace,

@@ -32,6 +32,10 @@ mod event;
 
 mod action;
 
+mod limit;
+
+mod source;
+
 mod reason;
 
 mod violation;
@@ -57,6 +61,7 @@ pub use credential::{
 pub use event::{DeliveryState, EventType};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
+pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use permit::Permit;
 pub use provider::{AuthMode, FieldName, ProviderId};
@@ -64,6 +69,7 @@ pub use random::{Exhausted, Random, jitter};
 pub use reason::Reason;
 pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};
+pub use source::{AddressRange, SourceRule, SourceRules};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use user::UserId;

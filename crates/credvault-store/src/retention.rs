@@ -14,6 +14,8 @@ use crate::{Error, Store};
 
 /// How long the state of a consent is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
+/// How long an unused budget of a tenant's rate is kept: longer than the clocks of replica and database may differ.
+const RATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How many rows are looked at to find the tenants that have something due, and counted for the metric.
 const MAX_ROWS_LOOKED_AT: u64 = 100_000;
 
@@ -50,7 +52,7 @@ impl Store {
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 10] {
+    fn due(&self) -> [Due; 11] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
@@ -63,6 +65,8 @@ impl Store {
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
             due("webhooks", "webhook_replays", "expire_time < {}", now.micros()),
             due("app_webhooks", "app_webhook_replays", "expire_time < {}", now.micros()),
+            // A budget of which nothing was taken for a while is a whole one, like one without a row.
+            due("rates", "rate_budgets", "time < {}", now.before(RATE_MEMORY).micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",

@@ -16,5 +16,7 @@ mod migrate;
 mod opening;
 mod postgres;
 mod quotas;
+mod rates;
 mod refreshes;
+mod rules;
 mod upkeep;

@@ -116,6 +116,8 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO endpoint_deletions
              SELECT tenant_id, id, 0 FROM event_endpoints WHERE tenant_id = '{tenant}'"
         ),
+        format!("INSERT INTO tenant_rules VALUES ('{tenant}', '{{}}', NULL, '[]', NULL, 1)"),
+        format!("INSERT INTO rate_budgets VALUES ('{tenant}', 'tests_per_minute', '', 0)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
     ] {
@@ -177,10 +179,12 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "event_deliveries",
             "user_deletions",
             "endpoint_deletions",
+            "tenant_rules",
+            "rate_budgets",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes"].contains(&table.as_str()) {
+        if crosses && !["tenants", "connections", "refreshes", "tenant_rules"].contains(&table.as_str()) {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
