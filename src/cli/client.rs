@@ -13,7 +13,6 @@ use tonic::{Request, Status};
 use super::failure::Failure;
 use crate::settings::wrong_toml;
 use crate::trace;
-#[cfg(feature = "dev")]
 use credvault_proto::v1::admin_service_client::AdminServiceClient;
 use credvault_proto::v1::audit_service_client::AuditServiceClient;
 use credvault_proto::v1::connection_service_client::ConnectionServiceClient;
@@ -178,7 +177,6 @@ impl Client {
         ConnectionServiceClient::new(self.calling())
     }
 
-    #[cfg(feature = "dev")]
     pub(super) fn admin(&self) -> AdminServiceClient<Calling> {
         AdminServiceClient::new(self.calling())
     }

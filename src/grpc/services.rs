@@ -8,6 +8,7 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod limits;
 mod vault;
 
 use std::sync::Arc;

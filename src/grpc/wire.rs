@@ -3,6 +3,7 @@
 
 mod events;
 mod json;
+mod limits;
 mod parse;
 mod render;
 mod status;
@@ -12,6 +13,7 @@ pub(crate) use events::{
     put_event_endpoint, stored_event_endpoint,
 };
 pub(crate) use json::{struct_of, value_of};
+pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
 pub(crate) use parse::{
     audit_filter, audit_groups, connection_filter, connection_id, create_connection, display_name, etag,
     expected_version, fetch, optional_tenant_id, paging, provider_id, put_app, put_credential, received,

@@ -1,7 +1,9 @@
-//! Administration of tenants: themselves, their users, their keys, their apps at providers. Each request names its tenant;
+//! Administration of tenants: themselves, their users, keys, limits and source rules, their apps at providers. Each request names its tenant;
 //! none means the platform.
 
 mod apps;
+mod limits;
+mod sources;
 mod users;
 
 use credvault_domain::{Tenant, TenantId, TenantState};
@@ -11,6 +13,8 @@ use credvault_store::{KeyStatus, Listed, Recorded};
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
+pub use limits::{LimitState, LimitStates, limits, set_limits};
+pub use sources::{Sources, set_sources, sources};
 pub use users::{delete_user, list_users};
 
 /// `CreateTenant`.

@@ -12,6 +12,7 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
+use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -36,6 +37,10 @@ rpcs! {
     test_event_endpoint: TestEventEndpointRequest -> TestEventEndpointResponse,
     list_event_deliveries: ListEventDeliveriesRequest -> ListEventDeliveriesResponse,
     retry_event_delivery: RetryEventDeliveryRequest -> RetryEventDeliveryResponse,
+    get_tenant_limits: GetTenantLimitsRequest -> GetTenantLimitsResponse,
+    set_tenant_limits: SetTenantLimitsRequest -> SetTenantLimitsResponse,
+    get_source_rules: GetSourceRulesRequest -> GetSourceRulesResponse,
+    set_source_rules: SetSourceRulesRequest -> SetSourceRulesResponse,
 }
 
 async fn create_tenant(
