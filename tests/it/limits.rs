@@ -151,7 +151,8 @@ async fn neither_a_user_nor_a_service_spends_the_whole_allowance(builder: VaultB
 /// Three replicas of one database. A test calls a provider, so all of them count together.
 async fn calls_to_providers_count_over_all_replicas(builder: VaultBuilder) {
     let builder = builder.settings(|settings, _| {
-        settings.limits.tests_per_minute = 4;
+        // Nothing comes back within half a minute.
+        settings.limits.tests_per_minute = 2;
         settings.limits.user_share_percent = 50;
         settings.limits.service_share_percent = 100;
         settings.limits.exchanges_per_minute = 1;
@@ -181,21 +182,19 @@ async fn calls_to_providers_count_over_all_replicas(builder: VaultBuilder) {
         let user = apps[i % apps.len()].acting_for("acme", Some("u1"));
         refused.extend(test(&user).await.err());
     }
-    assert_eq!(connected.provider.counts().tests, 2, "{refused:?}");
+    assert_eq!(connected.provider.counts().tests, 1, "{refused:?}");
     for status in &refused {
-        assert_eq!(reached(status), "RATE_LIMITED tests_per_minute of user 2");
-        assert!(retry_of(status).unwrap() <= Duration::from_secs(30), "{status:?}");
+        assert_eq!(reached(status), "RATE_LIMITED tests_per_minute of user 1");
+        assert!(retry_of(status).unwrap() <= Duration::from_secs(60), "{status:?}");
     }
     // What u1 was refused has cost the tenant nothing.
-    for i in 0..2 {
-        test(&apps[i % apps.len()]).await.unwrap();
-    }
+    test(&apps[apps.len() - 1]).await.unwrap();
     for app in &apps {
-        assert_eq!(reached(&test(app).await.unwrap_err()), "RATE_LIMITED tests_per_minute of tenant 4");
+        assert_eq!(reached(&test(app).await.unwrap_err()), "RATE_LIMITED tests_per_minute of tenant 2");
     }
-    assert_eq!(connected.provider.counts().tests, 4);
+    assert_eq!(connected.provider.counts().tests, 2);
     let operator = connected.vault.client("operator").await;
-    assert_eq!(limit(&operator, "acme", v1::LimitKind::TestsPerMinute).await.in_use, Some(4));
+    assert_eq!(limit(&operator, "acme", v1::LimitKind::TestsPerMinute).await.in_use, Some(2));
 
     a_refused_exchange_leaves_the_consent_as_it_was(&operator, &apps).await;
     for other in others {
