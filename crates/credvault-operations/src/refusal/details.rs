@@ -71,7 +71,9 @@ impl Refusal {
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(exceeded) => Some(exceeded.retry),
-            Self::TooManyRejections(delay) | Self::Test(TestError::Throttled { retry: delay }) => Some(*delay),
+            Self::TooManyRejections(delay) | Self::Test(TestError::Throttled { retry: delay }) => {
+                Some(*delay)
+            }
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
