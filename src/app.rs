@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
-use credvault_domain::{Clock, Random};
+use credvault_domain::{Clock, LimitKind, LimitValues, Random};
 use credvault_operations::room::AnswerRoom;
 use credvault_operations::{Context, RateSettings};
 use credvault_store::Store;
@@ -165,13 +165,25 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartE
     Ok((listener, bound))
 }
 
-/// How often callers may call.
+/// The limits of tenants that have none of their own.
 fn rates(settings: &Settings) -> RateSettings {
-    RateSettings {
-        calls: settings.limits.rate,
-        forced_refreshes_per_minute: settings.broker.forced_refreshes_per_minute,
-        rejection_calls_per_minute: settings.broker.rejection_calls_per_minute,
-    }
+    let Settings { limits, store, broker, .. } = settings;
+    let defaults = LimitValues::new(|kind| match kind {
+        LimitKind::Connections | LimitKind::UserConnections | LimitKind::CredentialVersions => {
+            store.database.limit(kind)
+        }
+        LimitKind::RefreshesPerMinute => broker.forced_refreshes_per_minute.into(),
+        LimitKind::ResponseBytes
+        | LimitKind::CallsPerSecond
+        | LimitKind::ServiceCallsPerSecond
+        | LimitKind::FetchesPerSecond
+        | LimitKind::ExchangesPerMinute
+        | LimitKind::TestsPerMinute
+        | LimitKind::UserSharePercent
+        | LimitKind::ServiceSharePercent => limits.of_tenant(kind),
+    });
+    let rejection_calls_per_minute = broker.rejection_calls_per_minute;
+    RateSettings { defaults, service_burst: limits.rate_burst, rejection_calls_per_minute }
 }
 
 /// Everything that a vault serves with.

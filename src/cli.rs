@@ -16,6 +16,7 @@ mod failure;
 mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
+mod limits;
 mod lookup;
 mod output;
 mod requirements;
@@ -24,6 +25,7 @@ mod tenants;
 mod services;
 mod tools;
 mod usage;
+mod sources;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -82,6 +84,12 @@ enum Command {
     Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Show or set the limits of a tenant of a running vault.
+    #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    /// Show or set the addresses from which services may call for a tenant.
+    #[command(subcommand)]
+    Sources(sources::SourcesCommand),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -132,6 +140,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tools(command) => tools::run(command, &mut output),
         Command::Usage(command) => usage::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Limits(command) => limits::run(command, &mut output),
+        Command::Sources(command) => sources::run(command, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);

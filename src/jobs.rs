@@ -25,6 +25,9 @@ const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the rules of tenants are read that have changed: a call relies on none that are older than a second.
+const TENANT_RULES_INTERVAL: Duration = Duration::from_millis(400);
+
 /// When the jobs of a vault end.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Ends {
@@ -66,6 +69,7 @@ impl Jobs {
         jobs.add("upkeep", upkeep(shared.clone(), drained()));
         jobs.add("counts", write_counts(shared.clone(), drained()));
         jobs.add("issuer keys", fetch_issuer_keys(shared.clone(), drained()));
+        jobs.add("tenant rules", read_tenant_rules(shared.clone(), drained()));
         jobs.add("health check", health_check.run(health, ready, stopping()));
         let (broker, end) = (shared.broker.clone(), stopping());
         jobs.add("refreshes", async move { broker.refresher().run(end).await });
@@ -134,5 +138,21 @@ async fn fetch_issuer_keys(shared: Shared, end: CancellationToken) {
         let now = shared.clock.now();
         let refreshing = shared.identity.issuers().iter().map(|issuer| issuer.refresh(now));
         end.run_until_cancelled(futures::future::join_all(refreshing)).await;
+    }
+}
+
+/// Keeps the rules of tenants known. While they cannot be read, each call reads its tenant's own.
+async fn read_tenant_rules(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(TENANT_RULES_INTERVAL, &end);
+    let mut failing = false;
+    while ticks.next().await.is_some() {
+        let Some(read) = end.run_until_cancelled(shared.store.refresh_rules()).await else { return };
+        if let Err(error) = &read
+            && !failing
+        {
+            let error = credvault_domain::chain(error);
+            tracing::warn!(error, "the rules of tenants cannot be read; each call reads those that it needs");
+        }
+        failing = read.is_err();
     }
 }

@@ -36,7 +36,6 @@ use credvault_crypto::RootKeySource;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
-pub use credvault_operations::CallRate;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use limits::{Limits, LimitsSection};

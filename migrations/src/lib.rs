@@ -13,6 +13,8 @@ mod m0003_service_configs;
 
 mod m0004_usage;
 
+mod m0006_limits;
+
 mod m0007_rejections;
 mod m0010_oversight;
 
@@ -34,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_callbacks::Migration),
             Box::new(m0003_service_configs::Migration),
             Box::new(m0004_usage::Migration),
+            Box::new(m0006_limits::Migration),
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
         ]

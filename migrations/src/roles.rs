@@ -145,6 +145,8 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "usage_users"),
         ("SELECT, INSERT, UPDATE, DELETE", "usage_totals"),
         ("SELECT, INSERT, UPDATE, DELETE", "usage_erasures"),
+        ("SELECT, INSERT, UPDATE", "tenant_rules"),
+        ("SELECT, INSERT, UPDATE, DELETE", "rate_budgets"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

@@ -12,6 +12,7 @@ mod oversight;
 mod requirements;
 mod service_configs;
 mod usage;
+mod limits;
 mod vault;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod events;
 mod json;
 mod oversight;
+mod limits;
 mod parse;
 mod render;
 mod requirements;
@@ -16,6 +17,7 @@ pub(crate) use events::{
 };
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use oversight::{changed_connection, provider_rates};
+pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection, create_connection, display_name, etag, expected_version, fetch, optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes, session, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
 };

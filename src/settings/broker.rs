@@ -25,7 +25,7 @@ pub struct BrokerSection {
     /// again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
     pub refresh_retry_hours: u64,
     /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a
-    /// token that is refused), in each process; 0 means no limit.
+    /// token that is refused), from all replicas together; 0 means no limit.
     pub forced_refreshes_per_minute: u32,
     /// The most calls to providers that reports of one service, for one tenant, about one connection may cause in a minute
     /// (`rejected_tag`), in each process; 0 means no limit.
@@ -54,8 +54,8 @@ pub struct Broker {
     pub guard: Guard,
     /// How fast tokens are refreshed, and for how long.
     pub refresh_limits: RefreshLimits,
-    /// The most refreshes that callers of one tenant may force in a minute; `None` means no limit.
-    pub forced_refreshes_per_minute: Option<NonZeroU32>,
+    /// The most refreshes that callers of one tenant may force in a minute; 0 means no limit.
+    pub forced_refreshes_per_minute: u32,
     /// The most calls that reports of one service about one connection may cause in a minute; `None` means no limit.
     pub rejection_calls_per_minute: Option<NonZeroU32>,
     /// How often stored credentials are tested; `None` means never.
@@ -80,7 +80,7 @@ impl BrokerSection {
                 per_second: self.refreshes_per_second,
                 give_up_after: Duration::from_secs(give_up_after * HOUR_SECONDS),
             },
-            forced_refreshes_per_minute: NonZeroU32::new(self.forced_refreshes_per_minute),
+            forced_refreshes_per_minute: self.forced_refreshes_per_minute,
             rejection_calls_per_minute: NonZeroU32::new(self.rejection_calls_per_minute),
             test_interval: test_interval.map(|hours| Duration::from_secs(hours.get() * HOUR_SECONDS)),
         }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use credvault_operations::CallRate;
+use credvault_domain::LimitKind;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
@@ -35,6 +35,21 @@ pub struct LimitsSection {
     /// Calls of one service for one tenant at the same moment; 0 means as many as `rate_per_second`, without which there
     /// is no burst.
     pub rate_burst: u32,
+    /// Calls per second for one tenant; 0 means no limit.
+    pub tenant_calls_per_second: u32,
+    /// Fetches per second for one tenant; 0 means no limit.
+    pub tenant_fetches_per_second: u32,
+    /// Consents that the callers of one tenant may complete in a minute, from all replicas together; 0 means no limit.
+    pub exchanges_per_minute: u32,
+    /// Tests at providers that the callers of one tenant may ask for in a minute, from all replicas together; 0 means no
+    /// limit.
+    pub tests_per_minute: u32,
+    /// The part of each rate of a tenant that one of its users can have, in percent.
+    pub user_share_percent: u32,
+    /// The part of each rate of a tenant that one service can have, in percent.
+    pub service_share_percent: u32,
+    /// Bytes of answers of one tenant in memory at once; 0 means no limit other than that of services.
+    pub tenant_response_bytes: u32,
     /// The deadline of a call that names none (a call may ask for up to 60 s).
     pub default_deadline_seconds: u64,
     /// The age, give or take a tenth, at which the server asks a client to reconnect.
@@ -58,6 +73,13 @@ impl Default for LimitsSection {
             calls: 2048,
             rate_per_second: 0,
             rate_burst: 0,
+            tenant_calls_per_second: 0,
+            tenant_fetches_per_second: 0,
+            exchanges_per_minute: 120,
+            tests_per_minute: 120,
+            user_share_percent: 75,
+            service_share_percent: 75,
+            tenant_response_bytes: 0,
             default_deadline_seconds: 10,
             max_connection_age_seconds: 1800,
             cache_seconds: 60,
@@ -80,8 +102,10 @@ pub struct Limits {
     pub handshakes_per_address: usize,
     /// Calls at once, 1 or more.
     pub calls: usize,
-    /// How fast one service may call for one tenant; `None` means no limit.
-    pub rate: Option<CallRate>,
+    /// How many calls of one service for one tenant may come at once; `None` means as many as in a second.
+    pub rate_burst: Option<NonZeroU32>,
+    /// The limits of a tenant that has none of its own, as they were given.
+    section: LimitsSection,
     /// The deadline of a call that names none.
     pub deadline: Duration,
     /// The age at which the server asks a client to reconnect.
@@ -112,7 +136,8 @@ impl LimitsSection {
             handshakes,
             handshakes_per_address,
             calls,
-            rate: self.rate(problems),
+            rate_burst: self.burst(problems),
+            section: self.tenant_limits(problems),
             deadline: problems.seconds(
                 "limits.default_deadline_seconds",
                 self.default_deadline_seconds,
@@ -129,15 +154,49 @@ impl LimitsSection {
         }
     }
 
-    fn rate(&self, problems: &mut Problems) -> Option<CallRate> {
-        let Some(per_second) = NonZeroU32::new(self.rate_per_second) else {
-            if self.rate_burst > 0 {
-                let rule = "needs limits.rate_per_second: set that, too, or leave this out";
-                problems.refuse("limits.rate_burst", rule);
+    fn burst(&self, problems: &mut Problems) -> Option<NonZeroU32> {
+        if self.rate_burst > 0 && self.rate_per_second == 0 {
+            let rule = "needs limits.rate_per_second: set that, too, or leave this out";
+            problems.refuse("limits.rate_burst", rule);
+        }
+        NonZeroU32::new(self.rate_burst)
+    }
+
+    /// Holds the limits of tenants against their bounds.
+    fn tenant_limits(&self, problems: &mut Problems) -> Self {
+        for kind in LimitKind::ALL.iter().copied() {
+            if let Some((key, _)) = self.of_tenant(kind).filter(|(_, value)| !kind.allows(*value)) {
+                problems.refuse(key, kind.rule());
             }
-            return None;
+        }
+        self.clone()
+    }
+
+    /// The setting of a limit of tenants, and its value; `None` for those of other sections.
+    fn of_tenant(&self, kind: LimitKind) -> Option<(&'static str, u64)> {
+        let (key, value) = match kind {
+            LimitKind::Connections
+            | LimitKind::UserConnections
+            | LimitKind::CredentialVersions
+            | LimitKind::RefreshesPerMinute => return None,
+            LimitKind::ResponseBytes => ("limits.tenant_response_bytes", self.tenant_response_bytes),
+            LimitKind::CallsPerSecond => ("limits.tenant_calls_per_second", self.tenant_calls_per_second),
+            LimitKind::ServiceCallsPerSecond => ("limits.rate_per_second", self.rate_per_second),
+            LimitKind::FetchesPerSecond => {
+                ("limits.tenant_fetches_per_second", self.tenant_fetches_per_second)
+            }
+            LimitKind::ExchangesPerMinute => ("limits.exchanges_per_minute", self.exchanges_per_minute),
+            LimitKind::TestsPerMinute => ("limits.tests_per_minute", self.tests_per_minute),
+            LimitKind::UserSharePercent => ("limits.user_share_percent", self.user_share_percent),
+            LimitKind::ServiceSharePercent => ("limits.service_share_percent", self.service_share_percent),
         };
-        let burst = NonZeroU32::new(self.rate_burst).unwrap_or(per_second);
-        Some(CallRate { per_second, burst })
+        Some((key, u64::from(value)))
+    }
+}
+
+impl Limits {
+    /// A limit of tenants that have none of their own, if it is one of this section; else 0.
+    pub fn of_tenant(&self, kind: LimitKind) -> u64 {
+        self.section.of_tenant(kind).map_or(0, |(_, value)| value)
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use credvault_domain::{Action, ActionKind, EventType, Reason};
+use credvault_domain::{Action, ActionKind, EventType, LimitKind, Reason};
 use serde_json::Value;
 
 use crate::harness::Process;
@@ -125,6 +125,18 @@ fn collect(prefix: &str, value: &Value, keys: &mut BTreeSet<String>) {
 fn every_reason_has_its_row() {
     let reasons = set(Reason::ALL.iter().map(|reason| reason.as_str()));
     assert_eq!(reasons, quoted_in(&page("docs/errors.md"), 1));
+}
+
+#[test]
+fn every_limit_of_a_tenant_has_its_row() {
+    let limits = set(LimitKind::ALL.iter().map(|limit| limit.as_str()));
+    let page = page("docs/limits.md");
+    assert_eq!(limits, quoted_in(section(&page, "Limits of a tenant"), 0));
+    // The settings of the defaults are in the table of settings, which another test holds against the code.
+    let configuration = self::page("docs/configuration.md");
+    for setting in quoted_in(section(&page, "Limits of a tenant"), 1) {
+        assert!(configuration.contains(&format!("| `{setting}` |")), "{setting}");
+    }
 }
 
 #[test]

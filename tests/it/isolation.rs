@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 30] = [
+const WITHOUT_ID: [&str; 34] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -47,6 +47,10 @@ const WITHOUT_ID: [&str; 30] = [
     "TestEventEndpoint",
     "ListEventDeliveries",
     "RetryEventDelivery",
+    "GetTenantLimits",
+    "SetTenantLimits",
+    "GetSourceRules",
+    "SetSourceRules",
 ];
 
 pub const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";

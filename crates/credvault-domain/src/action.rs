@@ -132,6 +132,10 @@ actions! {
         PutTool: Change Platform,
         ListTools: Read Platform,
         DeleteTool: Change Platform,
+        GetTenantLimits: Read NamedTenant,
+        SetTenantLimits: Change NamedTenant,
+        GetSourceRules: Read NamedTenant,
+        SetSourceRules: Change NamedTenant,
     }
     Permission {
         AssertTenant: Permission Namespace,

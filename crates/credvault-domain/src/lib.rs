@@ -38,6 +38,10 @@ mod usage;
 
 mod action;
 
+mod limit;
+
+mod source;
+
 mod reason;
 
 mod violation;
@@ -63,6 +67,7 @@ pub use credential::{
 pub use event::{DeliveryState, EventType};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
+pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
 pub use permit::Permit;
 pub use provider::{AuthMode, FieldName, ProviderId};
@@ -74,6 +79,7 @@ pub use service::{ServiceId, ServiceIdError, TrustDomain};
 pub use service_config::{
     MAX_MAPPINGS, MAX_SETTINGS_BYTES, MappingName, ServiceConfig, ServiceMapping, ServiceName, ToolName,
 };
+pub use source::{AddressRange, SourceRule, SourceRules};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use usage::{Day, EndpointName, MAX_ITEM_COUNT, UsageCounts, UsageGroup};

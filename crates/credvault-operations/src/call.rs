@@ -8,6 +8,7 @@
 //!   `call/permission.rs` give;
 //! - no answer without permission and record: an operation returns a [`Recorded`](crate::Recorded), which only the store makes, of a
 //!   permission and an audit record;
+//! - no call for a tenant from where its source rules allow none: `Call::enter`, before anything is read for it;
 //! - no refused call without record: [`run()`] makes it, with the subject that the operation has set by then;
 //! - no half a change: [`run()`] drives an operation to its end, even if its caller has gone, and a vault that stops waits
 //!   for it.
@@ -74,6 +75,7 @@
 //! }
 //! ```
 
+mod allowance;
 mod answer_room;
 mod context;
 mod list;
@@ -87,7 +89,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_domain::{Action, TenantId, TenantScope, TenantSource, TraceId};
+use credvault_domain::{Action, LimitValues, TenantId, TenantScope, TenantSource, TraceId};
 use credvault_identity::{Caller, VerifiedTenant};
 use credvault_store::{Beginner, Bringer};
 use tokio::time::Instant;
@@ -95,6 +97,7 @@ use tokio::time::Instant;
 use crate::Refusal;
 use crate::room::{Account, Reservation};
 
+pub(crate) use allowance::SOURCE_RULES;
 pub use context::{Context, Parts};
 pub(crate) use record::note_refusal;
 pub use record::{Repeat, record_refusal, tenant_name};
@@ -147,6 +150,8 @@ pub struct Call {
     deadline: Instant,
     /// The namespace that the caller works in. None for administration and the catalog.
     scope: Option<Arc<TenantScope>>,
+    /// The limits of the tenant.
+    limits: LimitValues,
     answer: Option<Reservation>,
 }
 
@@ -216,6 +221,7 @@ impl Call {
             trace,
             deadline: Instant::now() + LONGEST_WORK,
             scope: None,
+            limits: *context.limits.defaults(),
             answer: None,
         }
     }

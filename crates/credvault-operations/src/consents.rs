@@ -6,7 +6,7 @@ mod way_back;
 use std::collections::BTreeMap;
 
 use credvault_broker::{BegunConsent, Callback, ConsentRequest, Target};
-use credvault_domain::{Connection, ConnectionId, TenantScope, Violations};
+use credvault_domain::{Connection, ConnectionId, LimitKind, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Recorded, ReturnedAuthorization};
 
@@ -84,6 +84,8 @@ pub async fn complete(call: &mut Call, complete: Complete) -> Result<Recorded<Co
         call.subject.found(&connection);
     }
     let permit = call.permit(&scope, Facts::of(&connection))?;
+    // Before the state is taken, which a refused caller can bring again.
+    call.count_everywhere(&scope, LimitKind::ExchangesPerMinute).await?;
     let bringer = call.bringer(session.as_deref(), public);
     let returned = call.context.broker.take_callback(&scope, callback, bringer, &permit).await?;
     finish(call, &scope, &returned, callback).await.map_err(Refusal::spent)

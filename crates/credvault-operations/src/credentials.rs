@@ -11,7 +11,7 @@ mod versions;
 
 use credvault_catalog::{Mode, Verdict};
 use credvault_domain::{
-    Config, Connection, ConnectionId, CredentialVersion, TenantScope, Version, Violations,
+    Config, Connection, ConnectionId, CredentialVersion, LimitKind, TenantScope, Version, Violations,
 };
 use credvault_store::{NewCredential, NewSettings, Recorded};
 use serde_json::{Map, Value};
@@ -71,6 +71,9 @@ pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion
     }
     let credentials = context.store.credentials();
     let write = call.write(&permit, Ok(repeat))?;
+    if verify {
+        call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
+    }
     let tried = match (verify, &settings) {
         (false, _) => None,
         (true, Some(settings)) => {

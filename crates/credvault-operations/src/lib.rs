@@ -63,7 +63,7 @@ use credvault_domain::Violations;
 pub use call::{Call, Context, Done, Entry, Parts, Repeat, record_refusal, run, tenant_name};
 pub use credvault_domain::Permit;
 pub use credvault_store::{Recorded, Write};
-pub use limits::{CallRate, RateSettings};
+pub use limits::{Exceeded, RateSettings};
 pub use paging::Paging;
 pub use refusal::{Class, Refusal};
 pub use standing::Fault;

@@ -1,87 +1,172 @@
-//! How often callers may call: each service for each tenant, refreshes that callers insist on, and refusals on record.
-//! Counts of this process alone; a replica counts for itself.
+//! How often callers may call, and how much of a tenant's allowance one of its users or services can have.
+//!
+//! Each rate is one of the tenant's. A user and a service have a part of it each (`user_share_percent`,
+//! `service_share_percent`), so none of them can spend the tenant's whole allowance. A call counts at every layer or at
+//! none: a caller that is refused costs the others nothing.
+//!
+//! Calls and fetches count in this process ([`buckets`]), for they are cheap and must stay so. What calls a provider
+//! (an exchange, a forced refresh, a test) counts in the database, over all replicas.
+
+mod buckets;
+mod exceeded;
+mod layers;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, ServiceId, TenantId};
+use credvault_domain::{
+    ConnectionId, LimitKind, LimitSubject, LimitValues, ServiceId, TenantId, TenantScope, UserId,
+};
+use credvault_store::Store;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use tokio::time::Instant;
 
 use crate::Refusal;
+use buckets::{Buckets, Key};
+pub use exceeded::Exceeded;
+pub(crate) use layers::Counted;
+pub use layers::RateSettings;
+use layers::{Layer, layers};
 
 /// How many refusals of one service are recorded each second.
 const RECORDED_REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
 /// How many refusals of one service are recorded at once.
 const RECORDED_REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero");
-
-/// What operators set. `None` means no limit.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct RateSettings {
-    /// How fast one service may call for one tenant.
-    pub calls: Option<CallRate>,
-    /// How many refreshes the callers of one tenant may insist on each minute.
-    pub forced_refreshes_per_minute: Option<NonZeroU32>,
-    /// How many calls to providers the reports of one service, for one tenant, about one connection may cause each minute.
-    pub rejection_calls_per_minute: Option<NonZeroU32>,
-}
-
-/// How fast one service may call for one tenant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CallRate {
-    /// Calls per second in the long run.
-    pub per_second: NonZeroU32,
-    /// Calls at the same moment.
-    pub burst: NonZeroU32,
-}
+/// For how long a budget of the database that was spent is taken for spent without asking again.
+const SPENT: Duration = Duration::from_secs(1);
 
 /// The counts of this process.
 pub(crate) struct Limits {
-    calls: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId)>>,
-    forced_refreshes: Option<DefaultKeyedRateLimiter<TenantId>>,
+    settings: RateSettings,
+    /// Buckets of tenants, and of services for tenants.
+    tenants: Buckets,
+    /// Buckets of users. Callers bring as many names as they like, so they have a table of their own.
+    users: Buckets,
+    begun: Instant,
     inquiries: Option<DefaultKeyedRateLimiter<(ServiceId, TenantId, ConnectionId)>>,
     recorded_refusals: DefaultKeyedRateLimiter<Option<ServiceId>>,
-    calls_at_once: Option<NonZeroU32>,
 }
 
 impl Limits {
     pub(crate) fn new(settings: RateSettings) -> Self {
-        let calls = settings.calls.map(|rate| Quota::per_second(rate.per_second).allow_burst(rate.burst));
-        let forced = settings.forced_refreshes_per_minute.map(Quota::per_minute);
-        let inquiries = settings.rejection_calls_per_minute.map(Quota::per_minute);
         let refusals = Quota::per_second(RECORDED_REFUSALS_PER_SECOND).allow_burst(RECORDED_REFUSALS_AT_ONCE);
+        let inquiries = settings.rejection_calls_per_minute.map(Quota::per_minute);
         Self {
-            calls: calls.map(DefaultKeyedRateLimiter::keyed),
-            forced_refreshes: forced.map(DefaultKeyedRateLimiter::keyed),
+            settings,
+            tenants: Buckets::default(),
+            users: Buckets::default(),
+            begun: Instant::now(),
             inquiries: inquiries.map(DefaultKeyedRateLimiter::keyed),
             recorded_refusals: DefaultKeyedRateLimiter::keyed(refusals),
-            calls_at_once: settings.calls.map(|rate| rate.burst),
         }
     }
 
-    /// How many calls may come at once, if there is a limit.
-    pub(crate) fn calls_at_once(&self) -> Option<u32> {
-        self.calls_at_once.map(NonZeroU32::get)
+    /// The limits of a tenant that has none of its own.
+    pub(crate) fn defaults(&self) -> &LimitValues {
+        &self.settings.defaults
     }
 
-    /// Counts `calls` of a service for a tenant, and refuses those beyond the limit.
-    pub(crate) fn count(&self, service: &ServiceId, tenant: &TenantId, calls: u32) -> Result<(), Refusal> {
-        let (Some(rate), Some(calls)) = (&self.calls, NonZeroU32::new(calls)) else { return Ok(()) };
-        match rate.check_key_n(&(service.clone(), tenant.clone()), calls) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(not_until)) => {
-                Err(Refusal::RateLimited(not_until.wait_time_from(DefaultClock::default().now())))
+    /// Nanoseconds since the process began, and a second more: an instant that a bucket was never used at is before it.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1_000_000_000)
+    }
+
+    /// How many calls, or fetches, may come at once, if there is a limit.
+    pub(crate) fn at_once(&self, values: &LimitValues, counted: Counted<'_>) -> Option<u64> {
+        let all = [LimitKind::CallsPerSecond, LimitKind::FetchesPerSecond];
+        let of = |kind| layers(&self.settings, values, kind, counted).map(|layer| layer.burst).min();
+        all.into_iter().filter_map(of).min()
+    }
+
+    /// Counts `calls` as all of these kinds, and refuses those beyond a limit.
+    pub(crate) fn count(
+        &self,
+        values: &LimitValues,
+        kinds: &[LimitKind],
+        counted: Counted<'_>,
+        calls: u32,
+    ) -> Result<(), Refusal> {
+        self.count_at(self.now(), values, kinds, counted, calls)
+    }
+
+    fn count_at(
+        &self,
+        now: u64,
+        values: &LimitValues,
+        kinds: &[LimitKind],
+        counted: Counted<'_>,
+        calls: u32,
+    ) -> Result<(), Refusal> {
+        let calls = u64::from(calls);
+        let all = || kinds.iter().flat_map(|kind| layers(&self.settings, values, *kind, counted));
+        for (place, layer) in all().enumerate() {
+            let (buckets, key) = self.bucket(&layer, counted);
+            let Err(retry) = buckets.take(key, layer.rate(), calls, now) else { continue };
+            for taken in all().take(place) {
+                let (buckets, key) = self.bucket(&taken, counted);
+                buckets.give_back(key, taken.rate(), calls, now);
             }
-            // More than may come at once. Only a batch counts more than one call, and it refuses such a request.
-            Err(_) => Err(Refusal::RateLimited(Duration::from_secs(1))),
+            return Err(layer.exceeded(retry).into());
         }
+        Ok(())
     }
 
-    /// Counts a refresh that a caller insists on, and refuses those beyond the tenant's limit.
-    pub(crate) fn count_forced(&self, tenant: &TenantId) -> Result<(), Refusal> {
-        let Some(forced) = &self.forced_refreshes else { return Ok(()) };
-        let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(DefaultClock::default().now());
-        forced.check_key(tenant).map_err(|not_until| Refusal::TooManyRefreshes(wait(not_until)))
+    /// Counts a call of a service that administers a namespace, at the rate of services only: a tenant's own callers do not
+    /// keep its administrators out.
+    pub(crate) fn count_administration(&self, service: &ServiceId, tenant: &TenantId) -> Result<(), Refusal> {
+        let Some(layer) = layers::of_service(&self.settings, &self.settings.defaults) else { return Ok(()) };
+        let key = self.tenants.key(("administration", tenant.as_str()), service.as_str());
+        let taken = self.tenants.take(key, layer.rate(), 1, self.now());
+        taken.map_err(|retry| layer.exceeded(retry).into())
+    }
+
+    /// Counts a call to a provider over all replicas, and refuses it beyond a limit.
+    pub(crate) async fn count_everywhere(
+        &self,
+        store: &Store,
+        scope: &TenantScope,
+        values: &LimitValues,
+        kind: LimitKind,
+        counted: Counted<'_>,
+    ) -> Result<(), Refusal> {
+        // The tenant comes first: that row is locked before the others, on every replica.
+        let mut all: Vec<Layer> = layers(&self.settings, values, kind, counted).collect();
+        all.reverse();
+        let now = self.now();
+        for layer in &all {
+            let (buckets, key) = self.bucket(layer, counted);
+            if let Some(left) = buckets.closed_for(key, now) {
+                return Err(layer.exceeded(left).into());
+            }
+        }
+        let rows: Vec<_> = all.iter().map(|layer| layer.row(counted)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let Some(spent) = store.take_rate(scope, kind, &rows).await? else { return Ok(()) };
+        let layer = all.get(spent.layer).ok_or(Refusal::Internal)?;
+        let (buckets, key) = self.bucket(layer, counted);
+        let until = u64::try_from(spent.wait.min(SPENT).as_nanos()).unwrap_or(u64::MAX);
+        buckets.close(key, now, now.saturating_add(until));
+        Err(layer.exceeded(spent.wait).into())
+    }
+
+    /// How many calls of a kind the tenant as a whole has in use on this replica.
+    pub(crate) fn in_use(&self, values: &LimitValues, kind: LimitKind, tenant: &TenantId) -> Option<u64> {
+        let layer = layers::of_tenant(values, kind)?;
+        let key = self.tenants.key((layer.name(), tenant.as_str()), "");
+        Some(self.tenants.in_use(key, layer.rate(), self.now()))
+    }
+
+    /// The bucket of a layer.
+    fn bucket(&self, layer: &Layer, counted: Counted<'_>) -> (&Buckets, Key) {
+        let namespace = (layer.name(), counted.tenant.as_str());
+        match layer.of {
+            LimitSubject::Tenant => (&self.tenants, self.tenants.key(namespace, "")),
+            LimitSubject::Service => (&self.tenants, self.tenants.key(namespace, counted.service.as_str())),
+            LimitSubject::User => (&self.users, self.users.key(namespace, counted.user.map(UserId::as_str))),
+        }
     }
 
     /// Counts a call to a provider that a service's report about a connection causes.
@@ -106,17 +191,14 @@ impl Limits {
         self.recorded_refusals.check_key(&service.cloned()).is_ok()
     }
 
-    /// Forgets services and tenants that have not called for a while.
+    /// Forgets services that have not been refused for a while.
     pub(crate) fn forget_idle(&self) {
-        if let Some(calls) = &self.calls {
-            calls.retain_recent();
-        }
-        if let Some(forced) = &self.forced_refreshes {
-            forced.retain_recent();
-        }
         if let Some(inquiries) = &self.inquiries {
             inquiries.retain_recent();
         }
         self.recorded_refusals.retain_recent();
     }
 }
+
+#[cfg(test)]
+mod tests;

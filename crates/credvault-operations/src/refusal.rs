@@ -14,6 +14,8 @@ use credvault_store as store;
 
 pub use reason::Class;
 
+use crate::Exceeded;
+
 /// The reason why a call is not served. Exhaustive on purpose: the code that answers callers must handle each.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -81,15 +83,12 @@ pub enum Refusal {
     /// The vault failed after a consent's state was taken, so the consent cannot be completed any more.
     #[error("the vault could not complete the consent, whose state is used up now; begin again")]
     Spent(#[source] Box<Refusal>),
-    /// The service calls too often for this tenant.
-    #[error("this service calls too often for this tenant; wait as long as the retry delay says")]
-    RateLimited(Duration),
-    /// Callers of this tenant insist on too many refreshes.
-    #[error(
-        "callers of this tenant force refreshes too often; try again after the retry delay. A fetch refreshes tokens \
-         by itself when they need it"
-    )]
-    TooManyRefreshes(Duration),
+    /// The tenant's source rules do not allow the service to call from its address.
+    #[error(transparent)]
+    Source(identity::Denial),
+    /// The tenant, or the caller's part of it, makes too many calls.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
     /// The provider was asked about this connection a moment ago because of a report.
     #[error(
         "rejected_tag has caused a call to the provider about this connection a moment ago; try again after the retry delay. \
@@ -105,6 +104,13 @@ pub enum Refusal {
              the responses that were sent, and try again after the retry delay"
     )]
     NoRoom,
+    /// The same, for the answers of one tenant.
+    #[error(
+        "responses for this tenant that are being made, or that clients have not read, reach its limit \
+         response_bytes; read the responses that were sent, and try again after the retry delay, or have an \
+         administrator raise the limit (SetTenantLimits)"
+    )]
+    NoRoomForTenant,
     /// The answer to a batch is as large as clients take, so this fetch did not begin.
     #[error(
         "the response to the batch is full, so the vault did not read this credential; fetch it in another call"

@@ -34,27 +34,50 @@ pub struct Room<K> {
     all: Arc<Semaphore>,
     size: usize,
     each: usize,
-    /// The parts of those that hold a share at the moment.
-    parts: Mutex<HashMap<K, Weak<Semaphore>>>,
+    parts: Parts<K>,
+}
+
+/// The parts of those that hold a share at the moment.
+#[derive(Debug)]
+pub(crate) struct Parts<K>(Mutex<HashMap<K, (usize, Weak<Semaphore>)>>);
+
+impl<K> Default for Parts<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq> Parts<K> {
+    /// How much of the part of `key`, of `size`, is taken at the moment.
+    pub(crate) fn taken(&self, key: &K, size: usize) -> usize {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = parts.get(key).filter(|(known, _)| *known == size).and_then(|(_, part)| part.upgrade());
+        part.map_or(0, |part| size.saturating_sub(part.available_permits()))
+    }
+
+    /// The part of `key`, of `size`. Shares of a part that had another size stay there until they are free.
+    pub(crate) fn of(&self, key: K, size: usize) -> Arc<Semaphore> {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = parts.get(&key).filter(|(known, _)| *known == size);
+        known.and_then(|(_, part)| part.upgrade()).unwrap_or_else(|| {
+            let part = Arc::new(Semaphore::new(size));
+            parts.retain(|_, (_, part)| part.strong_count() > 0);
+            parts.insert(key, (size, Arc::downgrade(&part)));
+            part
+        })
+    }
 }
 
 impl<K: Hash + Eq> Room<K> {
     /// Room of `size`, at most `u32::MAX`, of which each gets `each` at most; 0 means all.
     pub fn new(size: usize, each: usize) -> Self {
         let each = if each == 0 { size } else { each.min(size) };
-        Self { all: Arc::new(Semaphore::new(size)), size, each, parts: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(size)), size, each, parts: Parts::default() }
     }
 
     /// The account that the shares of `key` come from.
     pub fn account(&self, key: K) -> Account {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = parts.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let part = Arc::new(Semaphore::new(self.each));
-            parts.retain(|_, part| part.strong_count() > 0);
-            parts.insert(key, Arc::downgrade(&part));
-            part
-        });
-        Account { all: Arc::clone(&self.all), part }
+        Account { all: Arc::clone(&self.all), part: self.parts.of(key, self.each), tenant: None }
     }
 
     /// How much is taken at the moment.
@@ -68,30 +91,53 @@ impl<K: Hash + Eq> Room<K> {
 pub struct Account {
     all: Arc<Semaphore>,
     part: Arc<Semaphore>,
+    /// The room of the tenant that the call is for, if that is limited.
+    tenant: Option<Arc<Semaphore>>,
+}
+
+/// Whose room is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// The room of the tenant.
+    Tenant,
+    /// The room of the service, or of all.
+    Others,
 }
 
 impl Account {
     /// Takes a share if there is room at this moment.
     pub fn try_take(&self, amount: usize) -> Option<Share> {
         let permits = u32::try_from(amount).ok()?;
-        let part = Arc::clone(&self.part).try_acquire_many_owned(permits).ok()?;
-        let all = Arc::clone(&self.all).try_acquire_many_owned(permits).ok()?;
-        Some(Share { all, part })
+        let take = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(permits).ok();
+        let tenant = match &self.tenant {
+            Some(room) => Some(take(room)?),
+            None => None,
+        };
+        let part = take(&self.part)?;
+        Some(Share { all: take(&self.all)?, part, tenant })
     }
 
     /// Takes a share, and waits for room until `until`.
     pub async fn take(&self, amount: usize, until: Instant) -> Option<Share> {
+        self.taken(amount, until).await.ok()
+    }
+
+    async fn taken(&self, amount: usize, until: Instant) -> Result<Share, Full> {
         if let Some(share) = self.try_take(amount) {
-            return Some(share);
+            return Ok(share);
         }
-        let permits = u32::try_from(amount).ok()?;
-        // Its own part comes first: an account that waits for that holds nothing that others wait for.
-        let taking = async {
-            let part = Arc::clone(&self.part).acquire_many_owned(permits).await.ok()?;
-            let all = Arc::clone(&self.all).acquire_many_owned(permits).await.ok()?;
-            Some(Share { all, part })
+        let permits = u32::try_from(amount).map_err(|_| Full::Others)?;
+        let take = async |room: &Arc<Semaphore>, full: Full| {
+            let taking = timeout_at(until, Arc::clone(room).acquire_many_owned(permits)).await;
+            taking.map_err(|_| full)?.map_err(|_| full)
         };
-        timeout_at(until, taking).await.ok()?
+        // The narrowest comes first: an account that waits for that holds nothing that others wait for.
+        let tenant = match &self.tenant {
+            Some(room) => Some(take(room, Full::Tenant).await?),
+            None => None,
+        };
+        let part = take(&self.part, Full::Others).await?;
+        Ok(Share { all: take(&self.all, Full::Others).await?, part, tenant })
     }
 }
 
@@ -100,6 +146,7 @@ impl Account {
 pub struct Share {
     all: OwnedSemaphorePermit,
     part: OwnedSemaphorePermit,
+    tenant: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
@@ -112,15 +159,21 @@ impl Share {
     pub fn shrink(&mut self, amount: usize) {
         let beyond = self.amount().saturating_sub(amount);
         if beyond >= MIN_RETURN_BYTES {
-            drop((self.all.split(beyond), self.part.split(beyond)));
+            let tenant = self.tenant.as_mut().map(|tenant| tenant.split(beyond));
+            drop((self.all.split(beyond), self.part.split(beyond), tenant));
         }
     }
 
     /// Adds another share of the same account.
     pub fn add(&mut self, other: Self) {
-        let Self { all, part } = other;
+        let Self { all, part, tenant } = other;
         self.all.merge(all);
         self.part.merge(part);
+        match (&mut self.tenant, tenant) {
+            (Some(own), Some(tenant)) => own.merge(tenant),
+            (own @ None, tenant) => *own = tenant,
+            (Some(_), None) => {}
+        }
     }
 }
 
@@ -137,18 +190,23 @@ impl Reservation {
         Self { account, share: None }
     }
 
-    /// Takes what is lacking to `amount`, or gives back what exceeds it. False if there is no room until `until`.
-    pub(crate) async fn resize(&mut self, amount: usize, until: Instant) -> bool {
+    /// Has the answer take its room from this one of its tenant, too. Call it before the answer has taken any.
+    pub(crate) fn limit(&mut self, tenant: Arc<Semaphore>) {
+        self.account.tenant = Some(tenant);
+    }
+
+    /// Takes what is lacking to `amount`, or gives back what exceeds it.
+    ///
+    /// # Errors
+    /// Whose room had none until `until`.
+    pub(crate) async fn resize(&mut self, amount: usize, until: Instant) -> Result<(), Full> {
         let Self { account, share } = self;
         match share {
             Some(share) if share.amount() >= amount => share.shrink(amount),
-            Some(share) => match account.take(amount - share.amount(), until).await {
-                Some(more) => share.add(more),
-                None => return false,
-            },
-            None => *share = account.take(amount, until).await,
+            Some(share) => share.add(account.taken(amount - share.amount(), until).await?),
+            None => *share = Some(account.taken(amount, until).await?),
         }
-        share.is_some()
+        Ok(())
     }
 
     /// The share, for the answer to hold until it is sent.
@@ -227,7 +285,7 @@ mod tests {
             let places = [account.try_take(1), account.try_take(1), account.try_take(1)];
             assert_eq!(places.iter().flatten().count(), 2);
         }
-        assert_eq!(room.parts.lock().expect("parts").len(), 1);
+        assert_eq!(room.parts.0.lock().expect("parts").len(), 1);
         let near =
             ["2001:db8::1", "2001:db8::ffff:1"].map(|text| neighbourhood(text.parse().expect("address")));
         assert_eq!(near[0], near[1]);

@@ -1,10 +1,12 @@
-//! Administration of tenants: themselves, their users, their keys, their apps at providers. Each request names its tenant;
+//! Administration of tenants: themselves, their users, keys, limits and source rules, their apps at providers. Each request names its tenant;
 //! none means the platform.
 
 mod apps;
 mod bulk;
 mod oversight;
 mod rates;
+mod limits;
+mod sources;
 mod users;
 
 use credvault_domain::{Tenant, TenantId, TenantState};
@@ -17,6 +19,8 @@ pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};
+pub use limits::{LimitState, LimitStates, limits, set_limits};
+pub use sources::{Sources, set_sources, sources};
 pub use users::{delete_user, list_users};
 
 /// `CreateTenant`.

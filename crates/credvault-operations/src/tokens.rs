@@ -21,7 +21,7 @@ pub async fn refresh(call: &mut Call, id: ConnectionId) -> Result<Recorded<Conne
     let (permit, connection) = call.connection(id).await?;
     let context = call.context.clone();
     let _mode = context.mode(&connection.provider, &connection.auth_mode)?;
-    call.count_forced(&scope)?;
+    call.count_forced(&scope).await?;
     let selector = Selector::Connection { id, version: None };
     let fetched = context.store.credentials().fetch(&scope, &selector).await?;
     let seen = fetched.generation();

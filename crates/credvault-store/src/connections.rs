@@ -16,7 +16,7 @@ pub(crate) mod standing;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, Labels,
-    Owner, ProviderId, Revocation, TenantScope,
+    LimitKind, Owner, ProviderId, Revocation, TenantScope,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _};
@@ -117,7 +117,9 @@ impl Connections<'_> {
                 "the owner must be the platform in calls for the platform, and must not be in calls for a tenant",
             ));
         }
-        self.store.quotas().check(&change.tx, self.store.settings(), change.tenant(), &new.owner).await?;
+        let quota = |kind| self.store.limit_of(change.tenant(), kind);
+        let quotas = (quota(LimitKind::Connections), quota(LimitKind::UserConnections));
+        self.store.quotas().check(&change.tx, quotas, change.tenant(), &new.owner).await?;
         let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
         let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));
         let of_owner = of_owner.add(Column::IsDefault.eq(true));

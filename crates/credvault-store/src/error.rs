@@ -103,7 +103,7 @@ pub enum Error {
     /// The tenant has as many connections as may be.
     #[error(
         "the tenant has reached its quota of {most} connections; delete and purge some (PurgeConnection), \
-             or have an operator raise store.tenant_connection_quota"
+             or have an administrator raise the tenant's limit connections (SetTenantLimits)"
     )]
     TenantFull {
         /// The largest number that is allowed.
@@ -112,7 +112,7 @@ pub enum Error {
     /// The user has as many connections as may be.
     #[error(
         "the user has reached the quota of {most} connections; delete and purge some (PurgeConnection), \
-             or have an operator raise store.user_connection_quota"
+             or have an administrator raise the tenant's limit user_connections (SetTenantLimits)"
     )]
     UserFull {
         /// The largest number that is allowed.

@@ -15,6 +15,8 @@ use crate::{Error, Store};
 
 /// How long the state of a consent is known once its time is over.
 const STATE_MEMORY: Duration = Duration::from_secs(3600);
+/// How long an unused budget of a tenant's rate is kept: longer than the clocks of replica and database may differ.
+const RATE_MEMORY: Duration = Duration::from_secs(3600);
 /// How many rows are looked at to find the tenants that have something due, and counted for the metric.
 const MAX_ROWS_LOOKED_AT: u64 = 100_000;
 
@@ -77,6 +79,8 @@ impl Store {
                 "day < {}",
                 Day::of(now).before(self.settings().usage_days.into()).number(),
             ),
+            // A budget of which nothing was taken for a while is a whole one, like one without a row.
+            due("rates", "rate_budgets", "time < {}", now.before(RATE_MEMORY).micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",

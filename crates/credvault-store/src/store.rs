@@ -17,6 +17,7 @@ use crate::database::liveness::Liveness;
 use crate::outcomes::pending::Pending;
 use crate::tenants::sightings::seen::Sightings;
 use crate::usage::writer::UsageWriter;
+use crate::tenants::rules::known::KnownRules;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) liveness: Liveness,
     pub(crate) quotas: Quotas,
+    pub(crate) known_rules: KnownRules,
     pub(crate) running_claims: Arc<Mutex<HashSet<Uuid>>>,
     /// Random, made anew whenever the database is opened.
     pub(crate) process: Uuid,
@@ -153,6 +155,10 @@ impl Store {
 
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.inner.quotas
+    }
+
+    pub(crate) fn known_rules(&self) -> &KnownRules {
+        &self.inner.known_rules
     }
 
     pub(crate) fn liveness(&self) -> &Liveness {

@@ -14,6 +14,7 @@ use super::events::{
 use super::frame::{Answer, rpcs};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
+use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -44,6 +45,10 @@ rpcs! {
     put_tool: PutToolRequest -> PutToolResponse,
     list_tools: ListToolsRequest -> ListToolsResponse,
     delete_tool: DeleteToolRequest -> DeleteToolResponse,
+    get_tenant_limits: GetTenantLimitsRequest -> GetTenantLimitsResponse,
+    set_tenant_limits: SetTenantLimitsRequest -> SetTenantLimitsResponse,
+    get_source_rules: GetSourceRulesRequest -> GetSourceRulesResponse,
+    set_source_rules: SetSourceRulesRequest -> SetSourceRulesResponse,
 }
 
 async fn create_tenant(

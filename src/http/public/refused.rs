@@ -31,7 +31,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
             format!("It does not match the request, so nothing was connected. {AGAIN}"),
         ),
         // Which service may do what is the operators' matter, so a browser is not shown it.
-        Refusal::Identity(_) => Page::plain(
+        Refusal::Identity(_) | Refusal::Source(_) => Page::plain(
             StatusCode::FORBIDDEN,
             "not_permitted",
             "This may not be connected",
@@ -50,10 +50,10 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         | Refusal::AppSecret(_)
         | Refusal::Refresh(_)
         | Refusal::RateLimited(_)
-        | Refusal::TooManyRefreshes(_)
         | Refusal::TooManyRejections(_)
         | Refusal::Overloaded
         | Refusal::NoRoom
+        | Refusal::NoRoomForTenant
         | Refusal::AnswerFull
         | Refusal::Deadline
         | Refusal::RequirementUnknown { .. }

@@ -4,7 +4,7 @@ use credvault_domain::TenantScope;
 use credvault_store::{PAGE_BYTES, Page};
 
 use super::Call;
-use crate::room::Share;
+use crate::room::{Full, Share};
 use crate::{Paging, Parsed, Refusal};
 
 /// How many bytes every call takes before it does anything: what most answers need at most.
@@ -17,12 +17,16 @@ impl Call {
     /// more.
     ///
     /// # Errors
-    /// [`Refusal::NoRoom`] if there is none before the deadline.
+    /// [`Refusal::NoRoom`] or [`Refusal::NoRoomForTenant`] if there is none before the deadline.
     pub async fn room(&mut self, bytes: usize) -> Result<(), Refusal> {
         let until = self.patience();
         // A call within a call, a browser's and the vault's own have no answer of their own here.
         let Some(reservation) = &mut self.answer else { return Ok(()) };
-        if reservation.resize(bytes + OVERHEAD_BYTES, until).await { Ok(()) } else { Err(Refusal::NoRoom) }
+        let resized = reservation.resize(bytes + OVERHEAD_BYTES, until).await;
+        resized.map_err(|full| match full {
+            Full::Tenant => Refusal::NoRoomForTenant,
+            Full::Others => Refusal::NoRoom,
+        })
     }
 
     /// The share, for the answer to hold until it is sent.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::Broker;
 use credvault_catalog::{Catalog, Mode};
-use credvault_domain::{AuthMode, Clock, ProviderId, Random, Timestamp, TraceId};
+use credvault_domain::{AuthMode, Clock, ProviderId, Random, TenantId, Timestamp, TraceId};
 use credvault_identity::Identity;
 use credvault_store::Store;
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use crate::Refusal;
 use crate::inquiries::Inquiries;
 use crate::limits::{Limits, RateSettings};
+use crate::room::Parts as RoomParts;
 
 /// What a [`Context`] is made of.
 #[derive(Clone)]
@@ -51,6 +52,8 @@ pub struct Context {
     pub(crate) limits: Limits,
     /// The questions to providers about rejected credentials that this process is asking.
     pub(crate) inquiries: Inquiries,
+    /// The room for answers of tenants that have a limit on it.
+    pub(crate) tenant_rooms: RoomParts<TenantId>,
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
     pub(super) identity: Arc<Identity>,
@@ -77,6 +80,7 @@ impl Context {
             random,
             limits,
             inquiries: Inquiries::default(),
+            tenant_rooms: RoomParts::default(),
             cache_duration,
             return_origins,
             identity,

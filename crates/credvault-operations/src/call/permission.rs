@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credvault_domain::{
-    Action, ActionTarget, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId,
+    Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId,
     Violations,
 };
 use credvault_identity::Facts;
@@ -13,22 +13,6 @@ use super::{Call, Origin, Subject};
 use crate::Refusal;
 
 impl Call {
-    /// Finds out which namespace the caller works in, and counts a service's call against its rate.
-    pub(super) fn enter(&mut self) -> Result<(), Refusal> {
-        let in_a_namespace = match self.action.target() {
-            ActionTarget::Connection | ActionTarget::Namespace => true,
-            ActionTarget::NamedTenant | ActionTarget::Platform | ActionTarget::Catalog => false,
-        };
-        if in_a_namespace && self.scope.is_none() {
-            let scope = self.find_scope()?;
-            if let (Origin::Service, Some(user)) = (self.origin, self.caller.user()) {
-                self.context.store.note_user(scope.tenant(), user);
-            }
-            self.context.limits.count(&self.caller.service, scope.tenant(), 1)?;
-        }
-        Ok(())
-    }
-
     /// Finds out which namespace the caller works in.
     pub(crate) fn find_scope(&mut self) -> Result<Arc<TenantScope>, Refusal> {
         let scope = Arc::new(self.context.identity.scope(&self.caller)?);
@@ -67,7 +51,7 @@ impl Call {
         // Before policy is asked, so that a refusal is on record with the tenant that it was about.
         self.subject.tenant.clone_from(&tenant);
         let (scope, permit) = self.context.identity.administer(&self.caller, self.action, tenant, facts)?;
-        self.context.limits.count(&self.caller.service, scope.tenant(), 1)?;
+        self.context.limits.count_administration(&self.caller.service, scope.tenant())?;
         self.subject.tenant = Some(scope.tenant().clone());
         Ok((permit, scope))
     }
@@ -157,14 +141,6 @@ impl Call {
             "must not be OWNER_KIND_PLATFORM in a call for a tenant; leave the tenant out of the call instead"
         };
         Err(Violations::of("owner.kind", rule).into())
-    }
-
-    /// Counts a refresh that the caller insists on. The vault's own tests have a rate of their own.
-    pub(crate) fn count_forced(&self, scope: &TenantScope) -> Result<(), Refusal> {
-        match self.origin {
-            Origin::Vault => Ok(()),
-            Origin::Service | Origin::Browser(_) => self.context.limits.count_forced(scope.tenant()),
-        }
     }
 
     /// Sets what the call is about, as its request names it.

@@ -116,6 +116,13 @@ pub fn tenant_name(tenant: &TenantId) -> String {
 pub(crate) fn note_refusal(action: Action, refusal: &Refusal) {
     let (action, reason) = (action.as_str(), refusal.reason().as_str());
     metrics::counter!("credvault_refusals_total", "action" => action, "reason" => reason).increment(1);
+    if let Some((limit, of, _)) = refusal.limit() {
+        let (limit, of) = (limit.as_str(), of.as_str());
+        metrics::counter!("credvault_limit_refusals_total", "limit" => limit, "of" => of).increment(1);
+    }
+    if matches!(refusal, Refusal::Source(_)) {
+        metrics::counter!("credvault_source_refusals_total", "action" => action).increment(1);
+    }
     match refusal.class() {
         Class::Unavailable | Class::Broken => {
             tracing::error!(action, reason, error = chain(refusal), "the call failed");

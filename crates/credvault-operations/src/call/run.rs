@@ -76,7 +76,7 @@ async fn operate<T, F>(call: &mut Call, operation: F) -> Result<Recorded<T>, Ref
 where
     F: for<'a> FnOnce(&'a mut Call) -> BoxFuture<'a, Result<Recorded<T>, Refusal>>,
 {
+    call.enter().await?;
     call.room(answer_room::USUAL_BYTES).await?;
-    call.enter()?;
     operation(call).await
 }

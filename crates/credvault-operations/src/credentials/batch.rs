@@ -37,7 +37,7 @@ pub async fn fetch_batch(
     check_count(call, count)?;
     // The frame has counted one already.
     let rest = u32::try_from(count - 1).unwrap_or(u32::MAX);
-    call.context.limits.count(&call.caller().service, scope.tenant(), rest)?;
+    call.count(&scope, rest)?;
     call.room(PAGE_BYTES.min(count * LARGEST_OUTCOME_BYTES)).await?;
     let budget = &Budget::default();
     let whole: &Call = call;
@@ -68,10 +68,10 @@ fn check_count(call: &Call, count: usize) -> Result<(), Violations> {
     if !(1..=MAX_FETCHES).contains(&count) {
         return Err(Violations::of("requests", "must be 1 to 100"));
     }
-    match call.context.limits.calls_at_once().filter(|burst| u64::from(*burst) < count as u64) {
+    match call.at_once().filter(|burst| *burst < count as u64) {
         Some(burst) => {
             let rule =
-                format!("must be at most {burst}, because limits.rate_burst permits no more calls at once");
+                format!("must be at most {burst}, because the tenant's limits permit no more calls at once");
             Err(Violations::of("requests", rule))
         }
         None => Ok(()),

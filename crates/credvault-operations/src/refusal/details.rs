@@ -5,17 +5,20 @@
 use std::time::Duration;
 
 use credvault_broker::{RefreshError, TestError};
-use credvault_domain::Violations;
+use credvault_domain::{LimitKind, LimitSubject, Violations};
 use credvault_identity as identity;
 use credvault_store::Error as StoreError;
 
 use super::{Class, Refusal};
+use crate::call::SOURCE_RULES;
 
 impl Refusal {
     /// The policies that decided, if policy did.
     pub fn policies(&self) -> &[String] {
         match self {
-            Self::Identity(identity::Error::Denied(denial)) | Self::AppSecret(denial) => &denial.policies,
+            Self::Identity(identity::Error::Denied(denial))
+            | Self::AppSecret(denial)
+            | Self::Source(denial) => &denial.policies,
             _ => &[],
         }
     }
@@ -39,11 +42,14 @@ impl Refusal {
             Self::Store(StoreError::TenantNotFound(tenant) | StoreError::TenantSuspended(tenant)) => {
                 vec![("tenant", tenant.as_str().to_owned())]
             }
-            Self::Identity(identity::Error::Denied(denial)) | Self::AppSecret(denial) => vec![
-                ("action", denial.action.as_str().to_owned()),
-                ("service", denial.service.as_str().to_owned()),
-            ],
-            _ => Vec::new(),
+            Self::Identity(identity::Error::Denied(denial)) | Self::AppSecret(denial) => {
+                of_denial(denial).into()
+            }
+            Self::Source(denial) => {
+                let rules = ("rules", SOURCE_RULES.to_owned());
+                of_denial(denial).into_iter().chain([rules]).collect()
+            }
+            other => other.limit().map(of_limit).into_iter().flatten().collect(),
         }
     }
 
@@ -70,10 +76,10 @@ impl Refusal {
     /// After how long another attempt makes sense; `None` if waiting does not help.
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited(delay)
-            | Self::TooManyRefreshes(delay)
-            | Self::TooManyRejections(delay)
-            | Self::Test(TestError::Throttled { retry: delay }) => Some(*delay),
+            Self::RateLimited(exceeded) => Some(exceeded.retry),
+            Self::TooManyRejections(delay) | Self::Test(TestError::Throttled { retry: delay }) => {
+                Some(*delay)
+            }
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
@@ -102,14 +108,41 @@ impl Refusal {
     }
 
     /// What there is too much of, where a quota or limit is the reason.
-    pub fn quota(&self) -> &'static str {
-        match self {
-            Self::Store(StoreError::TenantFull { .. }) => "connections of the tenant",
-            Self::Store(StoreError::UserFull { .. }) => "connections of the user",
-            Self::Store(StoreError::TooManyServiceConfigs) => "services of the owner",
-            Self::Store(StoreError::TooManyTools) => "tools of the platform",
-            Self::NoRoom | Self::AnswerFull => "bytes of answers",
-            _ => "calls",
+    pub fn quota(&self) -> String {
+        match (self.limit(), self) {
+            (Some((limit, of, _)), _) => format!("{} of the {}", limit.noun(), of.as_str()),
+            (None, Self::Store(StoreError::TooManyServiceConfigs)) => "services of the owner".to_owned(),
+            (None, Self::Store(StoreError::TooManyTools)) => "tools of the platform".to_owned(),
+            (None, Self::NoRoom | Self::AnswerFull) => "bytes of answers".to_owned(),
+            (None, _) => "calls".to_owned(),
         }
     }
+
+    /// The tenant's limit that is reached, by whom, and its number, if one of those is the reason.
+    pub fn limit(&self) -> Option<(LimitKind, LimitSubject, Option<u64>)> {
+        match self {
+            Self::RateLimited(exceeded) => Some((exceeded.limit, exceeded.of, Some(exceeded.most))),
+            Self::NoRoomForTenant => Some((LimitKind::ResponseBytes, LimitSubject::Tenant, None)),
+            Self::Store(StoreError::TenantFull { most }) => {
+                Some((LimitKind::Connections, LimitSubject::Tenant, Some(u64::from(*most))))
+            }
+            Self::Store(StoreError::UserFull { most }) => {
+                Some((LimitKind::UserConnections, LimitSubject::User, Some(u64::from(*most))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a denial says to programs.
+fn of_denial(denial: &identity::Denial) -> [(&'static str, String); 2] {
+    [("action", denial.action.as_str().to_owned()), ("service", denial.service.as_str().to_owned())]
+}
+
+/// What a limit that is reached says to programs.
+fn of_limit(
+    (limit, of, most): (LimitKind, LimitSubject, Option<u64>),
+) -> impl Iterator<Item = (&'static str, String)> {
+    let names = [("limit", limit.as_str().to_owned()), ("of", of.as_str().to_owned())];
+    names.into_iter().chain(most.map(|most| ("most", most.to_string())))
 }

@@ -80,7 +80,7 @@ impl Refusal {
             Self::Consent(error) => of_consent(error),
             Self::Test(error) => of_test(error),
             Self::Refresh(error) => of_refresh(*error),
-            Self::AppSecret(_) => Reason::PolicyDenied,
+            Self::AppSecret(_) | Self::Source(_) => Reason::PolicyDenied,
             Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
             Self::Incomplete(_) | Self::Settings(_) => Reason::StateInvalid,
             Self::Invalid(_) | Self::Unreadable(_) => Reason::FieldsInvalid,
@@ -88,10 +88,10 @@ impl Refusal {
             Self::ProviderUnknown | Self::CatalogEntryGone(_) => Reason::ProviderUnknown,
             Self::NotConfigured { .. } => Reason::CredentialNotConfigured,
             Self::RateLimited(_)
-            | Self::TooManyRefreshes(_)
             | Self::TooManyRejections(_)
             | Self::Overloaded
-            | Self::NoRoom => Reason::RateLimited,
+            | Self::NoRoom
+            | Self::NoRoomForTenant => Reason::RateLimited,
             Self::AnswerFull => Reason::AnswerFull,
             Self::Spent(refusal) => refusal.reason(),
             Self::Deadline => Reason::DeadlineExceeded,

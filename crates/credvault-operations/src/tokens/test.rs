@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::{Mode, ModeKind, Verdict};
-use credvault_domain::{Action, Connection, ConnectionId, Permit, Reason, TenantScope, UserId};
+use credvault_domain::{Action, Connection, ConnectionId, LimitKind, Permit, Reason, TenantScope, UserId};
 use credvault_identity::Facts;
 use credvault_store::{
     ConnectionKey, Error as StoreError, Fetched, GivenOut, ProviderOutcome, Recorded, Selector,
@@ -108,6 +108,7 @@ async fn test_permitted(
         return Err(TestError::Untestable.into());
     }
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
+    call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
     let tried = current(call, &scope, fetched, mode).await?;
     let (tenant, provider) = (tried.fetched.tenant.clone(), tried.fetched.connection.provider.clone());
     let decided = decided(call, &scope, tried, mode).await;
@@ -144,7 +145,7 @@ async fn decided(
     if verdict != Verdict::Refused || !mode.refreshes() {
         return Ok((verdict, fresh));
     }
-    call.count_forced(scope)?;
+    call.count_forced(scope).await?;
     let (key, seen) = (fresh.fetched.key(), fresh.opened.generation);
     match call.context.broker.refreshed_by(call.patience(), key, seen, Need::Forced).await {
         Ok(()) => {

@@ -16,7 +16,7 @@ use credvault_domain::{Owner, TenantId, UserId};
 use moka::sync::Cache;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement, Value};
 
-use crate::{Error, StoreSettings};
+use crate::Error;
 
 /// How long a tenant's count is relied on.
 const COUNT_MEMORY: Duration = Duration::from_secs(60);
@@ -45,15 +45,22 @@ impl Default for Quotas {
 }
 
 impl Quotas {
-    /// Refuses a connection more where there are as many as may be.
+    /// Forgets what is remembered of a tenant, whose quota has changed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.left.invalidate(tenant);
+        self.full.invalidate(tenant);
+    }
+
+    /// Refuses a connection more where the tenant, or the user who is to own it, has as many as may be; 0 means no limit.
     pub(crate) async fn check(
         &self,
         tx: &DatabaseTransaction,
-        settings: &StoreSettings,
+        (of_tenant, of_user): (u64, u64),
         tenant: &TenantId,
         owner: &Owner,
     ) -> Result<(), Error> {
-        let (of_user, of_tenant) = (settings.connections_of_user, settings.connections_of_tenant);
+        let most = |quota| u32::try_from(quota).unwrap_or(u32::MAX);
+        let (of_tenant, of_user) = (most(of_tenant), most(of_user));
         if let Some(user) = owner.user().filter(|_| of_user > 0)
             && count(tx, tenant, Some(user), of_user).await? >= i64::from(of_user)
         {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, Revocation,
+    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, LimitKind, Revocation,
     SecretFields, StateChange, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
@@ -92,11 +92,12 @@ pub(crate) async fn store_version(
         rolled_back_from: Set(rolled_back_from),
     };
     let stored = row.insert(&change.tx).await?;
-    let kept = i64::from(change.store.settings().versions_kept);
+    let kept = change.store.limit_of(change.tenant(), LimitKind::CredentialVersions);
+    let kept = i64::try_from(kept).unwrap_or(i64::MAX);
     Entity::delete_many()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::ConnectionId.eq(model.id))
-        .filter(Column::Version.lte(version - kept))
+        .filter(Column::Version.lte(version.saturating_sub(kept)))
         .exec(&change.tx)
         .await?;
     revocation::Entity::delete_by_id((stored.tenant_id.clone(), stored.connection_id))

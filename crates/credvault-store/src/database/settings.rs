@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use credvault_domain::LimitKind;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -74,6 +75,27 @@ impl StoreSettings {
             connections_of_user: 1000,
             usage_days: 400,
         }
+    }
+}
+
+impl StoreSettings {
+    /// The default of a limit that the store keeps; 0, which means no limit, of any other.
+    pub fn limit(&self, kind: LimitKind) -> u64 {
+        let limit = match kind {
+            LimitKind::Connections => self.connections_of_tenant,
+            LimitKind::UserConnections => self.connections_of_user,
+            LimitKind::CredentialVersions => self.versions_kept,
+            LimitKind::ResponseBytes
+            | LimitKind::CallsPerSecond
+            | LimitKind::ServiceCallsPerSecond
+            | LimitKind::FetchesPerSecond
+            | LimitKind::ExchangesPerMinute
+            | LimitKind::RefreshesPerMinute
+            | LimitKind::TestsPerMinute
+            | LimitKind::UserSharePercent
+            | LimitKind::ServiceSharePercent => 0,
+        };
+        u64::from(limit)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::database::root_proof::prove_root;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
 use crate::usage::writer::UsageWriter;
+use crate::tenants::rules::known::KnownRules;
 use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {
@@ -73,6 +74,7 @@ impl Store {
             last_id,
             liveness,
             quotas: Quotas::default(),
+            known_rules: KnownRules::default(),
             running_claims: Arc::default(),
             process: name,
             broken_keys: BrokenKeys::default(),

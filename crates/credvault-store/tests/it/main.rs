@@ -16,6 +16,8 @@ mod migrate;
 mod opening;
 mod postgres;
 mod quotas;
+mod rates;
 mod refreshes;
+mod rules;
 mod upkeep;
 mod usage;

@@ -101,6 +101,9 @@ impl Browsers {
             Ok(scope) => scope,
             Err(refusal) => return Err(Box::new((call, refusal))),
         };
+        if let Err(refusal) = call.check_source().await {
+            return Err(Box::new((call, refusal)));
+        }
         match self.0.store.connections().get(&scope, awaited.connection).await {
             Ok(connection) => {
                 call.subject.found(&connection);

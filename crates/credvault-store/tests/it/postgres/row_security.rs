@@ -131,6 +131,8 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO usage_totals VALUES ('{tenant}', 1, 'generic', '', 's', true, 0, 0, 0, 0, 1, 0)"
         ),
         format!("INSERT INTO usage_erasures VALUES ('{tenant}', 'u9', 0)"),
+        format!("INSERT INTO tenant_rules VALUES ('{tenant}', '{{}}', NULL, '[]', NULL, 1)"),
+        format!("INSERT INTO rate_budgets VALUES ('{tenant}', 'tests_per_minute', '', 0)"),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
         format!("INSERT INTO tools VALUES ('{tenant}', 'report', '', '[]', 1, 0, 0)"),
@@ -201,10 +203,12 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "provider_outcomes",
             "usage_totals",
             "usage_erasures",
+            "tenant_rules",
+            "rate_budgets",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes"].contains(&table.as_str()) {
+        if crosses && !["tenants", "connections", "refreshes", "tenant_rules"].contains(&table.as_str()) {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
