@@ -19,6 +19,7 @@ mod folder;
 mod lookup;
 mod output;
 mod serve;
+mod sync;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +63,9 @@ enum Command {
     Connections(connections::ConnectionsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Report and show how far the resources of a connection are synchronised, on a running vault.
+    #[command(subcommand)]
+    Sync(sync::SyncCommand),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -107,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Sync(command) => sync::run(command, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);

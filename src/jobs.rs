@@ -20,6 +20,8 @@ use crate::telemetry;
 
 /// How often upkeep does what is due: purges, and deletions of what is past its time.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// How often grants that end soon are looked for.
+const WARNING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -64,6 +66,7 @@ impl Jobs {
         jobs.add("upkeep", upkeep(shared.clone(), drained()));
         jobs.add("issuer keys", fetch_issuer_keys(shared.clone(), drained()));
         jobs.add("health check", health_check.run(health, ready, stopping()));
+        jobs.add("warnings", warn_of_ends(shared.clone(), drained()));
         let (broker, end) = (shared.broker.clone(), stopping());
         jobs.add("refreshes", async move { broker.refresher().run(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
@@ -103,6 +106,20 @@ async fn upkeep(shared: Shared, end: CancellationToken) {
             Some(Err(error)) => {
                 tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again")
             }
+        }
+    }
+}
+
+/// Warns of grants that end soon. At the end it is dropped: what it has committed is sent, and the rest is found the next
+/// time.
+async fn warn_of_ends(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(WARNING_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.warn_of_ends()).await {
+            tracing::warn!(
+                error = credvault_domain::chain(&error),
+                "grants that end soon could not be looked for"
+            );
         }
     }
 }

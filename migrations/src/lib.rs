@@ -9,6 +9,8 @@ mod m0001_schema;
 
 mod m0002_callbacks;
 
+mod m0005_health;
+
 mod m0007_rejections;
 
 mod roles;
@@ -27,6 +29,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_schema::Migration),
             Box::new(m0002_callbacks::Migration),
+            Box::new(m0005_health::Migration),
             Box::new(m0007_rejections::Migration),
         ]
     }

@@ -15,11 +15,12 @@ pub(crate) use json::{struct_of, value_of};
 pub(crate) use parse::{
     audit_filter, audit_groups, connection_filter, connection_id, create_connection, display_name, etag,
     expected_version, fetch, optional_tenant_id, paging, provider_id, put_app, put_credential, received,
-    repeat, scopes, session, tenant_id, tenant_state, update_connection, user_id, version,
+    repeat, scopes, session, sync_report, tenant_id, tenant_state, update_connection, user_id, version,
 };
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, fetch_result,
-    key_status, oauth_app, provider, tenant, tested_connection, timestamp, user, webhook_verdict,
+    audit_event, audit_summary, begun_consent, connection, credential, credential_version, described,
+    fetch_result, key_status, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, user,
+    webhook_verdict,
 };
 pub(crate) use status::{code_name, fetch_error, reason_of, status};
 

@@ -97,6 +97,7 @@ actions! {
         RefreshConnection: Change Connection,
         TestConnection: Change Connection,
         DisconnectConnection: Change Connection,
+        ReportSync: Change Connection,
     }
     AuditService {
         ListAuditEvents: Read Namespace,

@@ -14,16 +14,19 @@ pub enum EventType {
     Disconnected,
     /// A credential version was stored or destroyed.
     CredentialChanged,
+    /// The connection's grant or key ends soon.
+    Expiring,
 }
 
 impl EventType {
     /// Every type, in the order of declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Connected,
         Self::Recovered,
         Self::ReauthorizationRequired,
         Self::Disconnected,
         Self::CredentialChanged,
+        Self::Expiring,
     ];
 
     /// The type as it is sent, stored and subscribed to.
@@ -34,6 +37,7 @@ impl EventType {
             Self::ReauthorizationRequired => "connection.reauthorization_required",
             Self::Disconnected => "connection.disconnected",
             Self::CredentialChanged => "credential.changed",
+            Self::Expiring => "connection.expiring",
         }
     }
 

@@ -30,6 +30,10 @@ mod credential;
 
 mod event;
 
+mod health;
+
+mod sync;
+
 mod action;
 
 mod reason;
@@ -55,6 +59,7 @@ pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
 pub use event::{DeliveryState, EventType};
+pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, Words};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
 pub use name::{AccountName, LABELS_MAX, Labels, NameError, Purpose, RequestId};
@@ -64,6 +69,10 @@ pub use random::{Exhausted, Random, jitter};
 pub use reason::Reason;
 pub use scope::{Reach, TenantScope};
 pub use service::{ServiceId, ServiceIdError, TrustDomain};
+pub use sync::{
+    MAX_CURSOR_BYTES, MAX_SYNC_ERROR_BYTES, MAX_SYNC_RESOURCES, SyncCounts, SyncResource, SyncState,
+    SyncStatus, sanitised,
+};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use user::UserId;

@@ -26,6 +26,9 @@ mod refreshes;
 mod rejections;
 mod revocations;
 
+mod health;
+mod syncs;
+
 mod events;
 mod webhook_replays;
 
@@ -68,6 +71,8 @@ pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};
 pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
+pub use health::read::{GrantEnd, HealthRecord};
+pub use health::state::HealthFilter;
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};
 pub use refreshes::Refreshes;
 pub use refreshes::budgets::AppKey;
@@ -81,6 +86,7 @@ pub use rejections::claim::{ClaimedInquiry, Inquiry};
 pub use rejections::{Finding, GivenOut, Rejections, Standing};
 pub use revocations::{Revocations, ToRevoke};
 pub use store::Store;
+pub use syncs::{SyncReport, Syncs};
 pub use tenants::Tenants;
 pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};

@@ -5,6 +5,7 @@ mod audit;
 mod connection;
 mod credential;
 mod repeat;
+mod sync;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub(crate) use audit::{audit_filter, audit_groups};
 pub(crate) use connection::{connection_filter, create_connection, update_connection};
 pub(crate) use credential::{fetch, put_credential, received};
 pub(crate) use repeat::{paging, repeat};
+pub(crate) use sync::sync_report;
 
 /// How many characters an external account id has at most.
 const MAX_EXTERNAL_ID: usize = 256;

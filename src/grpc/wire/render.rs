@@ -2,6 +2,7 @@
 
 mod audit;
 mod credential;
+mod health;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
@@ -17,6 +18,7 @@ use credvault_proto::v1;
 
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
+pub(crate) use health::{described, sync_state};
 
 pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }

@@ -104,8 +104,8 @@ async fn every_rpc_answers_as_for_an_unknown_id(callers: &[Caller<'_>], all: &[&
             }
         }
     }
-    assert_eq!(rpcs, 19);
-    assert_eq!(compared, 19 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
+    assert_eq!(rpcs, 20);
+    assert_eq!(compared, 20 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
 }
 
 /// The other side of the rule: what is shared, and what the permission gives.

@@ -31,6 +31,9 @@ impl Refusal {
             Self::Store(StoreError::VersionMismatch { current }) => {
                 vec![("current_version", current.to_string())]
             }
+            Self::Store(StoreError::SyncMismatch { current }) => {
+                vec![("current_revision", current.to_string())]
+            }
             Self::Store(StoreError::TenantNotFound(tenant) | StoreError::TenantSuspended(tenant)) => {
                 vec![("tenant", tenant.as_str().to_owned())]
             }
@@ -83,6 +86,7 @@ impl Refusal {
             // No time helps: the caller has to make room, or to begin a consent anew, for its state is used up.
             Self::Store(
                 StoreError::TooManyEventEndpoints
+                | StoreError::TooManySyncResources
                 | StoreError::TenantFull { .. }
                 | StoreError::UserFull { .. },
             )
@@ -98,6 +102,7 @@ impl Refusal {
         match self {
             Self::Store(StoreError::TenantFull { .. }) => "connections of the tenant",
             Self::Store(StoreError::UserFull { .. }) => "connections of the user",
+            Self::Store(StoreError::TooManySyncResources) => "synchronised resources of the connection",
             Self::NoRoom | Self::AnswerFull => "bytes of answers",
             _ => "calls",
         }

@@ -144,7 +144,7 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::NoCredential => Reason::CredentialNotConfigured,
         StoreError::CredentialExpired => Reason::CredentialExpired,
         StoreError::EtagMismatch => Reason::EtagMismatch,
-        StoreError::VersionMismatch { .. } => Reason::VersionMismatch,
+        StoreError::VersionMismatch { .. } | StoreError::SyncMismatch { .. } => Reason::VersionMismatch,
         StoreError::State(_)
         | StoreError::StateMachine(_)
         | StoreError::Authorization(_)
@@ -154,6 +154,7 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::TooManyQueries | StoreError::TooManyStarts { .. } => Reason::RateLimited,
         StoreError::TooManyAuthorizations { .. }
         | StoreError::TooManyEventEndpoints
+        | StoreError::TooManySyncResources
         | StoreError::TenantFull { .. }
         | StoreError::UserFull { .. } => Reason::QuotaExceeded,
         StoreError::PageToken => Reason::PageTokenInvalid,

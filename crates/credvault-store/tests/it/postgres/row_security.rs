@@ -118,6 +118,12 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         // The service writes only the platform's.
         format!("INSERT INTO budgets VALUES ('{tenant}', 'generic', '', 0)"),
+        format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
+        format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
+        format!(
+            "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
+             FROM connections WHERE tenant_id = '{tenant}' LIMIT 1"
+        ),
     ] {
         fixture.execute(&sql).await;
     }
@@ -177,10 +183,12 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "event_deliveries",
             "user_deletions",
             "endpoint_deletions",
+            "connection_health",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes"].contains(&table.as_str()) {
+        if crosses && !["tenants", "connections", "refreshes", "connection_health"].contains(&table.as_str())
+        {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
