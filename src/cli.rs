@@ -26,6 +26,7 @@ mod services;
 mod tools;
 mod usage;
 mod sources;
+mod sync;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -90,6 +91,9 @@ enum Command {
     /// Show or set the addresses from which services may call for a tenant.
     #[command(subcommand)]
     Sources(sources::SourcesCommand),
+    /// Report and show how far the resources of a connection are synchronised, on a running vault.
+    #[command(subcommand)]
+    Sync(sync::SyncCommand),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -142,6 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
         Command::Limits(command) => limits::run(command, &mut output),
         Command::Sources(command) => sources::run(command, &mut output),
+        Command::Sync(command) => sync::run(command, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);

@@ -22,6 +22,8 @@ use crate::telemetry;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How often a process writes what it has counted: what it loses if it is killed.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often grants that end soon are looked for.
+const WARNING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -71,6 +73,7 @@ impl Jobs {
         jobs.add("issuer keys", fetch_issuer_keys(shared.clone(), drained()));
         jobs.add("tenant rules", read_tenant_rules(shared.clone(), drained()));
         jobs.add("health check", health_check.run(health, ready, stopping()));
+        jobs.add("warnings", warn_of_ends(shared.clone(), drained()));
         let (broker, end) = (shared.broker.clone(), stopping());
         jobs.add("refreshes", async move { broker.refresher().run(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
@@ -127,6 +130,20 @@ async fn write_counts(shared: Shared, end: CancellationToken) {
         }
         if ends {
             return;
+        }
+    }
+}
+
+/// Warns of grants that end soon. At the end it is dropped: what it has committed is sent, and the rest is found the next
+/// time.
+async fn warn_of_ends(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(WARNING_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.warn_of_ends()).await {
+            tracing::warn!(
+                error = credvault_domain::chain(&error),
+                "grants that end soon could not be looked for"
+            );
         }
     }
 }

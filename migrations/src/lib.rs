@@ -15,6 +15,8 @@ mod m0004_usage;
 
 mod m0006_limits;
 
+mod m0005_health;
+
 mod m0007_rejections;
 mod m0010_oversight;
 
@@ -37,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_service_configs::Migration),
             Box::new(m0004_usage::Migration),
             Box::new(m0006_limits::Migration),
+            Box::new(m0005_health::Migration),
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
         ]

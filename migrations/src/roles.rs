@@ -147,6 +147,10 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "usage_erasures"),
         ("SELECT, INSERT, UPDATE", "tenant_rules"),
         ("SELECT, INSERT, UPDATE, DELETE", "rate_budgets"),
+        ("SELECT, INSERT, UPDATE", "connection_health"),
+        ("SELECT, INSERT, UPDATE", "sync_states"),
+        ("SELECT, INSERT, UPDATE, DELETE", "provider_signals"),
+        ("SELECT, INSERT, UPDATE", "provider_incidents"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

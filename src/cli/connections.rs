@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use credvault_domain::Clock as _;
 
 use super::args::{OutputArgs, pair};
 use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
-use super::lookup::{all_connections, print_all, print_one, request_id, settings};
+use super::lookup::{every_page, print_all, print_one, request_id, settings};
 use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
-use crate::grpc::struct_of;
+use crate::clock::SystemClock;
+use crate::grpc::{struct_of, timestamp};
 use credvault_proto::v1;
 
 #[derive(Subcommand, Debug)]
@@ -60,6 +63,12 @@ pub(super) struct ListArgs {
     /// List only connections at this provider.
     #[arg(long)]
     provider: Option<String>,
+    /// List only connections with this health.
+    #[arg(long, value_enum)]
+    health: Option<HealthArg>,
+    /// List only connections whose grant or key ends within so many days.
+    #[arg(long, value_name = "DAYS")]
+    ends_within: Option<u32>,
     /// Show deleted connections, too.
     #[arg(long)]
     show_deleted: bool,
@@ -67,6 +76,39 @@ pub(super) struct ListArgs {
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// How a connection is.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum HealthArg {
+    /// It has no credential.
+    NotConnected,
+    /// Nothing is known to be wrong.
+    Ok,
+    /// Its grant or key ends soon.
+    Ending,
+    /// Its grant or key has ended.
+    Ended,
+    /// It does not work.
+    Error,
+    /// Whether it works is not known.
+    Uncertain,
+    /// Its provider fails for many.
+    ProviderIncident,
+}
+
+impl HealthArg {
+    fn state(self) -> v1::HealthState {
+        match self {
+            Self::NotConnected => v1::HealthState::NotConnected,
+            Self::Ok => v1::HealthState::Ok,
+            Self::Ending => v1::HealthState::Ending,
+            Self::Ended => v1::HealthState::Ended,
+            Self::Error => v1::HealthState::Error,
+            Self::Uncertain => v1::HealthState::Uncertain,
+            Self::ProviderIncident => v1::HealthState::ProviderIncident,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -150,7 +192,14 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
-    let provider = arguments.provider.unwrap_or_default();
-    let all = all_connections(&client, &provider, arguments.show_deleted).await?;
+    let within = arguments.ends_within.map(|days| Duration::from_secs(u64::from(days) * 24 * 3600));
+    let request = v1::ListConnectionsRequest {
+        provider: arguments.provider.unwrap_or_default(),
+        show_deleted: arguments.show_deleted,
+        health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
+        ends_before: within.map(|within| timestamp(SystemClock.now().after(within))),
+        ..Default::default()
+    };
+    let all = every_page(&client, request).await?;
     print_all(&all, arguments.output.output, output)
 }

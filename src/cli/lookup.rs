@@ -52,19 +52,23 @@ pub(super) fn owner_text(owner: Option<&v1::Owner>) -> String {
     }
 }
 
-/// Every page of a listing.
+/// All connections at a provider.
 pub(super) async fn all_connections(
     client: &Client,
     provider: &str,
     show_deleted: bool,
 ) -> Result<Vec<v1::Connection>, Failure> {
+    let provider = provider.to_owned();
+    every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
+}
+
+/// Every page of a listing.
+pub(super) async fn every_page(
+    client: &Client,
+    request: v1::ListConnectionsRequest,
+) -> Result<Vec<v1::Connection>, Failure> {
     let mut all = Vec::new();
-    let mut request = v1::ListConnectionsRequest {
-        page_size: 500,
-        provider: provider.to_owned(),
-        show_deleted,
-        ..Default::default()
-    };
+    let mut request = v1::ListConnectionsRequest { page_size: 500, ..request };
     loop {
         let page = client.connections().list_connections(request.clone()).await?.into_inner();
         all.extend(page.connections);
@@ -75,7 +79,8 @@ pub(super) async fn all_connections(
     }
 }
 
-const HEADINGS: [&str; 7] = ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "VERSION", "HINTS"];
+const HEADINGS: [&str; 9] =
+    ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ENDS", "VERSION", "HINTS"];
 
 /// Prints a connection that an answer must have.
 pub(super) fn print_one(
@@ -109,6 +114,8 @@ fn row(connection: &v1::Connection) -> Vec<String> {
         (None, false) => format!("{state}, disabled"),
         (None, true) => state,
     };
+    // Only some answers have it.
+    let (health, ends) = connection.health.as_ref().map_or(("-".to_owned(), "-".to_owned()), health);
     let hints: Vec<String> = connection.hints.iter().map(|(field, hint)| format!("{field}={hint}")).collect();
     vec![
         connection.id.clone(),
@@ -116,7 +123,21 @@ fn row(connection: &v1::Connection) -> Vec<String> {
         connection.account_name.clone(),
         owner_text(connection.owner.as_ref()),
         state,
+        health,
+        ends,
         connection.current_version.to_string(),
         hints.join(" "),
     ]
+}
+
+/// The health in one word, and when the grant or key ends.
+fn health(health: &v1::ConnectionHealth) -> (String, String) {
+    let state = health.state().as_str_name().trim_start_matches("HEALTH_STATE_").to_lowercase();
+    let ends = match (health.renewal(), &health.grant_end_time) {
+        (v1::Renewal::RenewsItself, _) => "renews itself".to_owned(),
+        (_, Some(time)) => time.to_string(),
+        (v1::Renewal::NeverEnds, None) => "never".to_owned(),
+        (v1::Renewal::Ends | v1::Renewal::Unspecified, None) => "-".to_owned(),
+    };
+    (state.replace('_', " "), ends)
 }

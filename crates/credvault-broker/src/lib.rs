@@ -25,6 +25,7 @@ mod assertion;
 mod deadlines;
 mod every;
 mod flow;
+mod grant;
 mod schedule;
 
 pub use broker::Broker;
@@ -35,6 +36,7 @@ pub use credential_test::error::TestError;
 pub use deadlines::MAX_ATTEMPT_TIME;
 pub use every::{Ticks, every};
 pub use flow::app_values;
+pub use grant::grant;
 pub use http::{Answer, Guard, Http, Network, NetworkError, Receipt, SendError};
 pub use in_flight::{InFlight, SharedOutcome};
 pub use parts::Parts;

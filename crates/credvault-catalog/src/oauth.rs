@@ -109,7 +109,7 @@ pub struct RefreshPolicy {
     pub grace: Duration,
     /// How long an unused refresh token works.
     pub idle: Option<Duration>,
-    /// How long a consent lasts, whatever happens. For the page of providers only.
+    /// How long a consent lasts, whatever happens.
     pub consent: Option<Duration>,
     /// Whether the first token is refreshed right after the exchange, or after a caller has stored it, for one that lives
     /// longer.

@@ -103,6 +103,7 @@ actions! {
         CheckRequirements: Read Namespace,
         ReportUsage: Change Namespace,
         GetUsage: Read Namespace,
+        ReportSync: Change Connection,
     }
     AuditService {
         ListAuditEvents: Read Namespace,

@@ -16,6 +16,8 @@ pub enum EventType {
     CredentialChanged,
     /// The config of an internal service was created, changed or deleted.
     ServiceConfigChanged,
+    /// The connection's grant or key ends soon.
+    Expiring,
 }
 
 impl EventType {
@@ -27,6 +29,7 @@ impl EventType {
         Self::Disconnected,
         Self::CredentialChanged,
         Self::ServiceConfigChanged,
+        Self::Expiring,
     ];
 
     /// The type as it is sent, stored and subscribed to.
@@ -38,6 +41,7 @@ impl EventType {
             Self::Disconnected => "connection.disconnected",
             Self::CredentialChanged => "credential.changed",
             Self::ServiceConfigChanged => "service_config.changed",
+            Self::Expiring => "connection.expiring",
         }
     }
 

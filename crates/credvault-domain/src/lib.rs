@@ -36,6 +36,10 @@ mod event;
 
 mod usage;
 
+mod health;
+
+mod sync;
+
 mod action;
 
 mod limit;
@@ -65,6 +69,7 @@ pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
 pub use event::{DeliveryState, EventType};
+pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, Words};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
 pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};
@@ -80,6 +85,10 @@ pub use service_config::{
     MAX_MAPPINGS, MAX_SETTINGS_BYTES, MappingName, ServiceConfig, ServiceMapping, ServiceName, ToolName,
 };
 pub use source::{AddressRange, SourceRule, SourceRules};
+pub use sync::{
+    MAX_CURSOR_BYTES, MAX_SYNC_ERROR_BYTES, MAX_SYNC_RESOURCES, SyncCounts, SyncResource, SyncState,
+    SyncStatus, sanitised,
+};
 pub use tenant::{Tenant, TenantId, TenantState};
 pub use time::{Clock, Present, Timestamp};
 pub use usage::{Day, EndpointName, MAX_ITEM_COUNT, UsageCounts, UsageGroup};

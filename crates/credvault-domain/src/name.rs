@@ -22,7 +22,7 @@ pub struct NameError(pub &'static str);
 ///
 /// Two texts that look alike must be the same name. Otherwise a name with a blank or a decomposed letter would evade
 /// policies and unique constraints, as happened to other vaults.
-fn check_name(text: &str) -> Result<(), NameError> {
+pub(crate) fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError("must not be empty"));
     }

@@ -2,10 +2,12 @@
 
 mod change;
 mod create;
+mod describe;
 mod disconnect;
+mod sync;
 mod update;
 
-use credvault_domain::{Connection, ConnectionId};
+use credvault_domain::{ConnectionId, HealthState};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Listed, Recorded, ServiceUse};
 
@@ -13,7 +15,10 @@ use crate::{Call, Paging, Parsed, Refusal};
 
 pub use change::{delete, purge, set_default, undelete};
 pub use create::{Create, create};
+pub use describe::Described;
+use describe::{describe, health_filter};
 pub use disconnect::disconnect;
+pub use sync::report_sync;
 pub use update::{Update, update};
 
 /// A connection that a change may have ended the use of.
@@ -29,9 +34,15 @@ pub struct Stopped {
 ///
 /// # Errors
 /// There is no such connection, or policy does not permit it.
-pub async fn get(call: &mut Call, id: ConnectionId) -> Result<Recorded<Connection>, Refusal> {
+pub async fn get(call: &mut Call, id: ConnectionId) -> Result<Recorded<Described>, Refusal> {
+    let scope = call.scope()?;
     let (permit, connection) = call.connection(id).await?;
-    call.recorded(&permit, connection).await
+    let context = call.context.clone();
+    let syncs = context.store.syncs().of(&scope, &connection).await?;
+    call.room(syncs.iter().map(|sync| sync.cursor.len() + sync.error.len()).sum()).await?;
+    let described = describe(&context, &scope, vec![connection]).await?.pop();
+    let described = described.ok_or(Refusal::Internal)?;
+    call.recorded(&permit, Described { syncs, ..described }).await
 }
 
 /// `ListConnections`: those that pass the filter and that policy shows to the caller.
@@ -40,18 +51,21 @@ pub async fn get(call: &mut Call, id: ConnectionId) -> Result<Recorded<Connectio
 /// Policy does not permit the list as a whole, or the filter's owner is out of reach.
 pub async fn list(
     call: &mut Call,
-    filter: ConnectionFilter,
+    (mut filter, health): (ConnectionFilter, Option<HealthState>),
     paging: Parsed<Paging>,
-) -> Result<Recorded<Listed<Connection>>, Refusal> {
+) -> Result<Recorded<Listed<Described>>, Refusal> {
     let scope = call.scope()?;
+    filter.health = health.map(|state| health_filter(&call.context, state));
     if let Some(owner) = &filter.owner {
         call.check_owner(&scope, owner)?;
     }
     let page = call.page(Some(&scope), paging).await?;
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     let permit = call.permit(&scope, facts)?;
-    let mut listed = call.context.store.connections().list(&scope, &filter, &page).await?;
+    let Listed { mut items, next_page_token } =
+        call.context.store.connections().list(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
-    listed.items.retain(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
-    call.recorded(&permit, listed).await
+    items.retain(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
+    let items = describe(&call.context, &scope, items).await?;
+    call.recorded(&permit, Listed { items, next_page_token }).await
 }

@@ -49,6 +49,19 @@ pub enum Error {
         /// The version that is current.
         current: Version,
     },
+    /// The state of a synchronisation changed since it was read.
+    #[error(
+        "the current revision is {current}, not the expected state; read the connection's sync_states and go on from there"
+    )]
+    SyncMismatch {
+        /// The revision that is current; 0 if nothing was reported.
+        current: i64,
+    },
+    /// The connection has as many resources as may be.
+    #[error(
+        "the connection has 100 synchronised resources already, the maximum; report under one of their names"
+    )]
+    TooManySyncResources,
     /// A consent's state is not accepted.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),

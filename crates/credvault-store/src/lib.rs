@@ -26,6 +26,9 @@ mod refreshes;
 mod rejections;
 mod revocations;
 
+mod health;
+mod syncs;
+
 mod events;
 mod webhook_replays;
 
@@ -77,6 +80,8 @@ pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
 pub use outcomes::pending::ProviderOutcome;
 pub use outcomes::{OutcomeCount, OutcomeFilter};
+pub use health::read::{GrantEnd, HealthRecord};
+pub use health::state::HealthFilter;
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};
 pub use refreshes::Refreshes;
 pub use refreshes::budgets::AppKey;
@@ -95,6 +100,7 @@ pub use service_configs::{
     ConfiguredService, MappingChange, ServiceConfigChange, ServiceConfigs, service_config_name,
 };
 pub use store::Store;
+pub use syncs::{SyncReport, Syncs};
 pub use tenants::Tenants;
 pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
 pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};

@@ -118,7 +118,12 @@ impl Store {
     }
 
     /// Tenants with rows of `table` that meet `condition`, in which `$1` is `value`.
-    async fn tenants_with(&self, table: &str, condition: &str, value: i64) -> Result<Vec<TenantId>, Error> {
+    pub(crate) async fn tenants_with(
+        &self,
+        table: &str,
+        condition: &str,
+        value: i64,
+    ) -> Result<Vec<TenantId>, Error> {
         let everywhere = self.read_background().await?;
         let sql = format!(
             "SELECT DISTINCT tenant_id FROM (SELECT tenant_id FROM {table} WHERE {condition} LIMIT {MAX_ROWS_LOOKED_AT}) due"

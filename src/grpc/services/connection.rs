@@ -40,6 +40,7 @@ rpcs! {
     check_requirements: CheckRequirementsRequest -> CheckRequirementsResponse,
     report_usage: ReportUsageRequest -> ReportUsageResponse,
     get_usage: GetUsageRequest -> GetUsageResponse,
+    report_sync: ReportSyncRequest -> ReportSyncResponse,
 }
 
 async fn list_providers(
@@ -75,7 +76,7 @@ async fn get_connection(
     request: v1::GetConnectionRequest,
 ) -> Answer<v1::GetConnectionResponse> {
     let found = connections::get(call, wire::connection_id(&request.connection_id)?).await?;
-    Ok(found.map(|found| v1::GetConnectionResponse { connection: Some(wire::connection(found)) }))
+    Ok(found.map(|found| v1::GetConnectionResponse { connection: Some(wire::described(found)) }))
 }
 
 async fn list_connections(
@@ -85,7 +86,7 @@ async fn list_connections(
     let filter = wire::connection_filter(&request)?;
     let listed = connections::list(call, filter, wire::paging(request)).await?;
     Ok(listed.map(|listed| v1::ListConnectionsResponse {
-        connections: listed.items.into_iter().map(wire::connection).collect(),
+        connections: listed.items.into_iter().map(wire::described).collect(),
         next_page_token: listed.next_page_token,
     }))
 }
@@ -148,6 +149,13 @@ async fn purge_connection(
     let etag = wire::etag("etag", &request.etag)?;
     let repeat = wire::repeat(&request.request_id, &request);
     Ok(connections::purge(call, id, etag, repeat).await?.map(|()| v1::PurgeConnectionResponse {}))
+}
+
+async fn report_sync(call: &mut Call, request: v1::ReportSyncRequest) -> Answer<v1::ReportSyncResponse> {
+    let id = wire::connection_id(&request.connection_id)?;
+    let repeat = wire::repeat(&request.request_id, &request);
+    let reported = connections::report_sync(call, id, wire::sync_report(request), repeat).await?;
+    Ok(reported.map(|state| v1::ReportSyncResponse { state: Some(wire::sync_state(state)) }))
 }
 
 async fn refresh_connection(

@@ -7,6 +7,7 @@ mod credential;
 mod oversight;
 mod repeat;
 mod usage;
+mod sync;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ pub(crate) use credential::{fetch, put_credential, received};
 pub(crate) use oversight::{bulk_change, connection_selection, outcome_filter};
 pub(crate) use repeat::{paging, repeat};
 pub(crate) use usage::{usage_question, usage_report};
+pub(crate) use sync::sync_report;
 
 /// How many characters an external account id has at most.
 const MAX_EXTERNAL_ID: usize = 256;

@@ -3,6 +3,7 @@
 mod audit;
 mod credential;
 mod usage;
+mod health;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
@@ -21,6 +22,7 @@ pub(crate) use credential::{begun_consent, credential, fetch_result, tested_conn
 #[cfg(test)]
 pub(crate) use usage::usage_row;
 pub(crate) use usage::{usage, usage_outcome};
+pub(crate) use health::{described, sync_state};
 
 pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }

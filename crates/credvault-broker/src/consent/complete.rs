@@ -17,6 +17,7 @@ use super::post_exchange::Completed;
 use super::target::Target;
 use crate::broker::Broker;
 use crate::flow::replace_tokens;
+use crate::grant::grant;
 use crate::schedule::first_due_time;
 
 impl Broker {
@@ -97,11 +98,13 @@ impl Broker {
         let random = self.random();
         let due = first_due_time(target.mode, granted.expires, granted.refresh_expires, sent, random);
         let client_id = Some(usable.app.client_id.clone());
+        let grant = grant(target.mode, &fields, granted.expires, granted.refresh_expires, sent);
+        let schedule = RefreshSchedule { due_time: due, client_id, grant };
         let credential = NewCredential {
             hints: target.mode.hints(&fields),
             fields,
             expire_time: granted.expires,
-            schedule: target.mode.refreshes().then_some(RefreshSchedule { due_time: due, client_id }),
+            schedule: target.mode.refreshes().then_some(schedule),
         };
         let moved = target.mode.moved(&target.connection.config, &completed.config);
         let write = write.clone().changing(moved);

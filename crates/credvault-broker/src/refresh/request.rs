@@ -12,6 +12,7 @@ use super::failed::Failed;
 use super::worker::Worker;
 use crate::assertion::{ProofError, signed, with_proof};
 use crate::flow::{app_values, flow_defaults, replace_tokens, with_scope};
+use crate::grant::grant;
 use crate::schedule::due_time;
 
 /// A request that is ready to be sent.
@@ -113,6 +114,7 @@ impl Worker {
         let random = &*self.parts.random;
         let plain = |scope: &String| !scope.chars().any(char::is_control);
         RefreshedTokens {
+            grant: grant(mode, &fields, granted.expires, granted.refresh_expires, sent),
             fields,
             expire_time: granted.expires,
             due_time: due_time(mode, granted.expires, granted.refresh_expires, sent, random),

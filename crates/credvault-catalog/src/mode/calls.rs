@@ -68,12 +68,17 @@ impl Mode {
 
     /// Whether a refresh sends a refresh token, and `secrets` has none.
     pub fn lacks_refresh_token(&self, secrets: &SecretFields) -> bool {
+        self.refresh_sends("refresh_token")
+            && secrets.get("refresh_token").is_none_or(|token| token.expose_secret().is_empty())
+    }
+
+    /// Whether a refresh sends this secret field.
+    pub fn refresh_sends(&self, secret: &str) -> bool {
         let sends = |template: &Template| {
-            let is_it = |placeholder: &Placeholder| matches!(placeholder, Placeholder::Secret(name) if name == "refresh_token");
+            let is_it = |placeholder: &Placeholder| matches!(placeholder, Placeholder::Secret(name) if name == secret);
             template.placeholders().any(is_it)
         };
         self.refresh().is_some_and(|refresh| refresh.call.templates().any(sends))
-            && secrets.get("refresh_token").is_none_or(|token| token.expose_secret().is_empty())
     }
 
     /// The assertion that must be signed before a refresh is sent.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_broker::first_due_time;
+use credvault_broker::{first_due_time, grant};
 use credvault_catalog::Mode;
 use credvault_domain::{Config, SecretFields, Timestamp, Violations};
 use credvault_store::{NewCredential, RefreshSchedule};
@@ -55,6 +55,7 @@ pub(crate) fn new_credential(
         RefreshSchedule {
             due_time: first_due_time(mode, expires, None, now, &*context.random),
             client_id: None,
+            grant: grant(mode, &fields, expire_time, None, now),
         }
     });
     Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, schedule })

@@ -1,7 +1,7 @@
 //! The versions of a credential: listed, rolled back to, destroyed.
 
 use credvault_catalog::{Mode, Rotation};
-use credvault_domain::{ConnectionId, CredentialVersion, Version};
+use credvault_domain::{ConnectionId, CredentialVersion, Grant, Version};
 use credvault_store::{Error as StoreError, Listed, Recorded, RefreshSchedule};
 
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
@@ -37,7 +37,12 @@ pub async fn rollback(
     let (permit, connection) = call.connection(id).await?;
     let mode = call.context.mode(&connection.provider, &connection.auth_mode)?;
     check_unspent(mode)?;
-    let schedule = mode.refreshes().then_some(RefreshSchedule { due_time: None, client_id: None });
+    let schedule = mode.refreshes().then_some(RefreshSchedule {
+        due_time: None,
+        client_id: None,
+        // The next refresh tells when it ends.
+        grant: Grant::renewed(None),
+    });
     let write = call.write(&permit, repeat)?;
     let credentials = call.context.store.credentials();
     Ok(credentials.rollback(&scope, id, to, expected, schedule.as_ref(), &write).await?)

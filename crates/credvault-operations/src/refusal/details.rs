@@ -39,6 +39,9 @@ impl Refusal {
             Self::Store(StoreError::VersionMismatch { current }) => {
                 vec![("current_version", current.to_string())]
             }
+            Self::Store(StoreError::SyncMismatch { current }) => {
+                vec![("current_revision", current.to_string())]
+            }
             Self::Store(StoreError::TenantNotFound(tenant) | StoreError::TenantSuspended(tenant)) => {
                 vec![("tenant", tenant.as_str().to_owned())]
             }
@@ -97,6 +100,7 @@ impl Refusal {
                 StoreError::TooManyEventEndpoints
                 | StoreError::TooManyServiceConfigs
                 | StoreError::TooManyTools
+                | StoreError::TooManySyncResources
                 | StoreError::TenantFull { .. }
                 | StoreError::UserFull { .. },
             )
@@ -113,6 +117,9 @@ impl Refusal {
             (Some((limit, of, _)), _) => format!("{} of the {}", limit.noun(), of.as_str()),
             (None, Self::Store(StoreError::TooManyServiceConfigs)) => "services of the owner".to_owned(),
             (None, Self::Store(StoreError::TooManyTools)) => "tools of the platform".to_owned(),
+            (None, Self::Store(StoreError::TooManySyncResources)) => {
+                "synchronised resources of the connection".to_owned()
+            }
             (None, Self::NoRoom | Self::AnswerFull) => "bytes of answers".to_owned(),
             (None, _) => "calls".to_owned(),
         }

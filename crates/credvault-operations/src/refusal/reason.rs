@@ -148,7 +148,7 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::NoCredential => Reason::CredentialNotConfigured,
         StoreError::CredentialExpired => Reason::CredentialExpired,
         StoreError::EtagMismatch => Reason::EtagMismatch,
-        StoreError::VersionMismatch { .. } => Reason::VersionMismatch,
+        StoreError::VersionMismatch { .. } | StoreError::SyncMismatch { .. } => Reason::VersionMismatch,
         StoreError::State(_)
         | StoreError::StateMachine(_)
         | StoreError::Authorization(_)
@@ -164,6 +164,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::TooManyEventEndpoints
         | StoreError::TooManyServiceConfigs
         | StoreError::TooManyTools
+        | StoreError::TooManySyncResources
         | StoreError::TenantFull { .. }
         | StoreError::UserFull { .. } => Reason::QuotaExceeded,
         StoreError::PageToken => Reason::PageTokenInvalid,

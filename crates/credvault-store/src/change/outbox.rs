@@ -51,6 +51,14 @@ impl NewEvent {
         event
     }
 
+    /// The connection's grant or key ends at `end`, in about so many days.
+    pub(crate) fn expiring(model: &connection::Model, end: Timestamp, days: u32) -> Result<Self, Error> {
+        let mut event = Self::of(EventType::Expiring, model);
+        event.data["grant_end_time"] = json!(rfc3339(end)?);
+        event.data["days"] = json!(days);
+        Ok(event)
+    }
+
     /// The connection was deleted, with whatever state it had.
     pub(crate) fn deleted(model: &connection::Model) -> Self {
         let mut event = Self::of(EventType::Disconnected, model);
@@ -92,9 +100,12 @@ impl NewEvent {
 
 /// The body of an event, byte for byte as it is sent.
 pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, Error> {
+    Ok(json!({ "type": kind, "timestamp": rfc3339(time)?, "data": data }).to_string())
+}
+
+fn rfc3339(time: Timestamp) -> Result<String, Error> {
     let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1000);
-    let text = instant.ok().and_then(|instant| instant.format(&Rfc3339).ok()).ok_or(Error::Integrity)?;
-    Ok(json!({ "type": kind, "timestamp": text, "data": data }).to_string())
+    instant.ok().and_then(|instant| instant.format(&Rfc3339).ok()).ok_or(Error::Integrity)
 }
 
 /// Writes what is to be sent of a tenant's events: to its own endpoints, and to the platform's, each in its namespace. Where as

@@ -1,10 +1,11 @@
 //! The listing of connections, by filters and in pages.
 
 use credvault_domain::{
-    AccountName, AuthMode, Connection, ConnectionId, ConnectionState, Owner, ProviderId, TenantScope,
+    AccountName, AuthMode, Connection, ConnectionId, ConnectionState, Owner, ProviderId, TenantId, TenantScope,
     Timestamp,
 };
 use futures::StreamExt as _;
+use sea_orm::sea_query::SelectStatement;
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, PaginatorTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
@@ -13,8 +14,10 @@ use sea_orm::{
 use crate::connections::row::{connection, owner_column, visible};
 use crate::database::session::Reading;
 use crate::entity::connection::{Column, Entity};
+use crate::entity::connection_health::Column as Health;
+use crate::health::state::those;
 use crate::page::uuid_position;
-use crate::{Connections, Error, Listed, Page};
+use crate::{Connections, Error, HealthFilter, Listed, Page};
 
 /// Which connections are wanted. Everything given must hold.
 #[derive(Clone, Default, Debug)]
@@ -39,6 +42,10 @@ pub struct ConnectionFilter {
     pub created_since: Option<Timestamp>,
     /// Only connections that were created, and last used if ever, before.
     pub unused_since: Option<Timestamp>,
+    /// Only connections with this health.
+    pub health: Option<HealthFilter>,
+    /// Only connections whose grant or key ends before this instant.
+    pub ends_before: Option<Timestamp>,
     /// Deleted connections, too, until they are purged.
     pub show_deleted: bool,
 }
@@ -81,7 +88,7 @@ impl Connections<'_> {
         page: &Page,
     ) -> Result<Listed<Connection>, Error> {
         let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
-        let condition = condition(scope, filter).add_option(after.map(|id| Column::Id.gt(id)));
+        let condition = condition(scope, filter, self.store.now()).add_option(after.map(|id| Column::Id.gt(id)));
         let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
         let rows = query.stream(&reading.tx).await?.map(|row| connection(row?));
         let position = |last: &Connection| last.id.as_uuid().as_bytes().to_vec();
@@ -94,7 +101,7 @@ impl Connections<'_> {
     /// The tenant does not exist, or the database fails.
     pub async fn count(&self, scope: &TenantScope, filter: &ConnectionFilter) -> Result<u64, Error> {
         let reading = self.store.query_any(scope.tenant()).await?;
-        let query = Entity::find().filter(condition(scope, filter)).limit(MAX_COUNTED);
+        let query = Entity::find().filter(condition(scope, filter, self.store.now())).limit(MAX_COUNTED);
         Ok(query.count(&reading.tx).await?)
     }
 
@@ -113,7 +120,7 @@ impl Connections<'_> {
     }
 }
 
-fn condition(scope: &TenantScope, filter: &ConnectionFilter) -> Condition {
+fn condition(scope: &TenantScope, filter: &ConnectionFilter, now: Timestamp) -> Condition {
     let owner = filter.owner.as_ref().map(|owner| Column::OwnerUser.eq(owner_column(owner)));
     let before = |time: Timestamp| Column::CreateTime.lt(time.micros());
     let unused = |time: Timestamp| {
@@ -127,10 +134,17 @@ fn condition(scope: &TenantScope, filter: &ConnectionFilter) -> Condition {
         .add_option(filter.account_name.as_ref().map(|name| Column::AccountName.eq(name.as_str())))
         .add_option(filter.auth_mode.as_ref().map(|mode| Column::AuthMode.eq(mode.as_str())))
         .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
+        .add_option(filter.health.as_ref().map(|health| health.condition(scope.tenant(), now)))
+        .add_option(filter.ends_before.map(|time| Column::Id.in_subquery(ending_before(scope.tenant(), time))))
         .add_option((!ids.is_empty()).then(|| Column::Id.is_in(ids)))
         .add_option(filter.enabled.map(|enabled| Column::Enabled.eq(enabled)))
         .add_option(filter.created_before.map(before))
         .add_option(filter.created_since.map(|time| Column::CreateTime.gte(time.micros())))
         .add_option(filter.unused_since.map(unused))
         .add_option((!filter.show_deleted).then(|| Column::DeleteTime.is_null()))
+}
+
+/// The ids of a tenant's connections whose grant or key ends before an instant.
+fn ending_before(tenant: &TenantId, time: Timestamp) -> SelectStatement {
+    those(tenant, Condition::all().add(Health::GrantEndTime.lt(time.micros())))
 }

@@ -1,5 +1,5 @@
 //! The one writer of rows of `connections`: what it saves moves revision and update time together and has its row in the
-//! change feed. Only instants that no etag speaks of are written elsewhere (when a connection was last used, when it is
+//! change feed. An error that appears or ends is remembered beside it. Only instants that no etag speaks of are written elsewhere (when a connection was last used, when it is
 //! tested next).
 
 use credvault_domain::{ConnectionId, ConnectionState, Reason, StateChange, Timestamp, Version};
@@ -16,6 +16,7 @@ use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::error::violates;
+use crate::health::last_error::{Failure, recover, remember};
 
 /// A row of `connections` that its transaction has locked, with what is to change in it.
 pub(crate) struct ConnectionRow {
@@ -106,7 +107,16 @@ impl ConnectionRow {
         kind: ChangeKind,
         version: Option<Version>,
     ) -> Result<Model, Error> {
+        let before = (self.before.error_reason, self.before.error_code);
         let model = self.columns.update(&change.tx).await.map_err(taken)?;
+        match &model.error_reason {
+            Some(reason) if before != (model.error_reason.clone(), model.error_code.clone()) => {
+                let (code, pause, retry_time) = (model.error_code.as_deref(), None, None);
+                remember(change, &model, Failure { reason, code, pause, retry_time }).await?;
+            }
+            None if before.0.is_some() => recover(change, &model).await?,
+            Some(_) | None => {}
+        }
         record(change, &model, kind, version);
         Ok(model)
     }

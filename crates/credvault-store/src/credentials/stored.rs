@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, LimitKind, Revocation,
+    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, Grant, LimitKind, Revocation,
     SecretFields, StateChange, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
@@ -23,6 +23,7 @@ use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
 use crate::entity::{connection, revocation, token};
+use crate::health::grant;
 use crate::refreshes::schedule::{RefreshSchedule, invalidate_tokens};
 use crate::sealed::Sealed;
 
@@ -107,6 +108,8 @@ pub(crate) async fn store_version(
     let row = with_credential(change, model, credential, version, expires)?;
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
+    let grant = credential.schedule.as_ref().map_or(Grant::fixed(expires), |schedule| schedule.grant);
+    grant::begin(change, &model, grant).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -159,6 +162,7 @@ pub(crate) async fn disconnect(
     }
     let model = row.save(change, ChangeKind::Updated, None).await?;
     invalidate_tokens(change, &model, None).await?;
+    grant::end(change, &model).await?;
     // A deleted connection's endpoints had their event when it was deleted.
     if model.delete_time.is_none() {
         change.emit(NewEvent::of(EventType::Disconnected, &model));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use credvault_crypto::{Binding, Context};
-use credvault_domain::{AuditEvent, ConnectionState, EventType, SecretFields, StateChange, Timestamp};
+use credvault_domain::{
+    AuditEvent, ConnectionState, EventType, Grant, Reason, SecretFields, StateChange, Timestamp,
+};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::{connection, refresh, token};
+use crate::health::grant;
+use crate::health::last_error::{Failure, remember};
 use crate::refreshes::claim::Claimed;
 use crate::refreshes::failure::RefreshFailure;
 use crate::refreshes::left::Left;
@@ -42,6 +46,8 @@ pub struct RefreshedTokens {
     pub settings: BTreeMap<String, Value>,
     /// The app that the tokens were issued to.
     pub client_id: Option<String>,
+    /// When the grant ends that they were refreshed with.
+    pub grant: Grant,
 }
 
 impl Refreshes<'_> {
@@ -72,6 +78,7 @@ impl Refreshes<'_> {
         let whole = open_current(&change.tx, change.keys()?, &model).await.is_ok();
         let before = model.clone();
         let after = accept(&mut change, model, claimed, refreshed).await?;
+        grant::renew(&change, &after, refreshed.grant).await?;
         rebind(&change, &before, &after).await?;
         let bound = if whole { binding::of_row(&after) } else { binding::of_connection(&claimed.connection) };
         replace_tokens(&change, claimed, refreshed, generation, bound).await?;
@@ -126,9 +133,16 @@ impl Refreshes<'_> {
             false => None,
         };
         failed_row(row, claimed, failure, &left, unsettled_time).update(&change.tx).await?;
+        let cause = Failure {
+            reason: event.reason.unwrap_or(Reason::ProviderUnavailable).as_str(),
+            code: failure.code(),
+            pause: failure.pause().map(Pause::word),
+            retry_time: left.retry_time,
+        };
         if let Some(reason) = left.reason {
-            show_failure(&mut change, model, reason, failure.code()).await?;
+            show_failure(&mut change, model.clone(), reason, failure.code()).await?;
         }
+        remember(&change, &model, cause).await?;
         // Also where the connection shows nothing: a fetch says when the next attempt makes sense.
         change.record_change(ChangeSubject::Connection(key.connection), ChangeKind::Updated, None);
         self.commit(change, claimed, event).await

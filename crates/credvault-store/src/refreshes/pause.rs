@@ -77,22 +77,39 @@ impl Pause {
         }
     }
 
+    /// The word under which the pause is stored.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Unavailable => "UNAVAILABLE",
+            Self::AtWork => "AT_WORK",
+            Self::Throttled => "THROTTLED",
+            Self::Crowded => "CROWDED",
+            Self::Vault => "VAULT",
+            Self::Uncatalogued => "UNCATALOGUED",
+            Self::Refused => "REFUSED",
+            Self::Incomplete => "INCOMPLETE",
+            Self::Clock => "CLOCK",
+            Self::Broken => "BROKEN",
+            Self::App { fault: AppFault::Refused, .. } => "APP_REFUSED",
+            Self::App { fault: AppFault::Missing, .. } => "APP_MISSING",
+            Self::App { fault: AppFault::Other, .. } => "APP_OTHER",
+        }
+    }
+
     pub(super) fn columns(self) -> (ActiveValue<Option<String>>, ActiveValue<Option<String>>) {
-        let (word, app) = match self {
-            Self::Unavailable => ("UNAVAILABLE", None),
-            Self::AtWork => ("AT_WORK", None),
-            Self::Throttled => ("THROTTLED", None),
-            Self::Crowded => ("CROWDED", None),
-            Self::Vault => ("VAULT", None),
-            Self::Uncatalogued => ("UNCATALOGUED", None),
-            Self::Refused => ("REFUSED", None),
-            Self::Incomplete => ("INCOMPLETE", None),
-            Self::Clock => ("CLOCK", None),
-            Self::Broken => ("BROKEN", None),
-            Self::App { fault: AppFault::Refused, revision } => ("APP_REFUSED", Some(revision)),
-            Self::App { fault: AppFault::Missing, revision } => ("APP_MISSING", Some(revision)),
-            Self::App { fault: AppFault::Other, revision } => ("APP_OTHER", Some(revision)),
+        let app = match self {
+            Self::App { revision, .. } => Some(revision.to_string()),
+            Self::Unavailable
+            | Self::AtWork
+            | Self::Throttled
+            | Self::Crowded
+            | Self::Vault
+            | Self::Uncatalogued
+            | Self::Refused
+            | Self::Incomplete
+            | Self::Clock
+            | Self::Broken => None,
         };
-        (Set(Some(word.to_owned())), Set(app.map(|app| app.to_string())))
+        (Set(Some(self.word().to_owned())), Set(app))
     }
 }

@@ -1,6 +1,6 @@
 //! When tokens are refreshed: what a new credential, a test and an enabled connection do to the row in `refreshes`.
 
-use credvault_domain::Timestamp;
+use credvault_domain::{Grant, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -21,6 +21,8 @@ pub struct RefreshSchedule {
     pub due_time: Option<Timestamp>,
     /// With which app the tokens were got, if that is known.
     pub client_id: Option<String>,
+    /// When the grant ends that the tokens are refreshed with.
+    pub grant: Grant,
 }
 
 /// The credential of a locked connection is another one from now on: tokens of the one before are destroyed, and no

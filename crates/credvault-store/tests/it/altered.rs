@@ -6,7 +6,7 @@ mod columns;
 mod effects;
 
 use credvault_domain::{
-    Action, Clock as _, Config, ConnectionId, EventEndpointId, ProviderId, SecretFields, TenantScope,
+    Action, Clock as _, Config, ConnectionId, EventEndpointId, Grant, ProviderId, SecretFields, TenantScope,
 };
 use credvault_store::{
     ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, RefreshSchedule, Selector,
@@ -37,7 +37,7 @@ impl Prepared {
             store.connections().create(&user, &new, Some(&credential), &write).await.unwrap().into_inner().id
         };
         let plain = create("plain", credential("CANARY plain")).await;
-        let due = Some(RefreshSchedule { due_time: None, client_id: None });
+        let due = Some(RefreshSchedule { due_time: None, client_id: None, grant: Grant::renewed(None) });
         let id = create("refreshable", NewCredential { schedule: due, ..credential("CANARY first") }).await;
         let fetched = fetch(fixture, &user, id).await.unwrap();
         let claim = claimed(store, &fetched.key(), fetched.generation()).await;

@@ -11,6 +11,7 @@ mod credentials;
 mod delivered_keys;
 mod events;
 mod feed;
+mod health;
 mod isolation;
 mod migrate;
 mod opening;

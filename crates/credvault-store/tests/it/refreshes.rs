@@ -8,7 +8,7 @@ mod unknown_outcomes;
 use std::time::Duration;
 
 use credvault_domain::{
-    Action, AuditEvent, AuthMode, Clock as _, Connection, ConnectionState, FieldName, ProviderId,
+    Action, AuditEvent, AuthMode, Clock as _, Connection, ConnectionState, FieldName, Grant, ProviderId,
     TenantScope, Timestamp,
 };
 use credvault_store::{
@@ -108,7 +108,7 @@ pub async fn refreshable(fixture: &Fixture, scope: &TenantScope, account: &str) 
     let id = fixture.connection(scope, account).await.id;
     let due_time = Some(fixture.clock.now());
     let new = NewCredential {
-        schedule: Some(RefreshSchedule { due_time, client_id: None }),
+        schedule: Some(RefreshSchedule { due_time, client_id: None, grant: Grant::renewed(None) }),
         ..credential("CANARY first")
     };
     let write = write(scope, Action::PutCredential);
@@ -147,6 +147,7 @@ pub fn refreshed(claimed: &Claimed, value: &str) -> RefreshedTokens {
         scopes: None,
         settings: Default::default(),
         client_id: None,
+        grant: Grant::renewed(None),
     }
 }
 

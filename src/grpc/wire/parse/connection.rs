@@ -1,12 +1,13 @@
 //! Requests about connections into domain types.
 
-use credvault_domain::{AccountName, ConnectionState, ProviderId, Violations};
+use credvault_domain::{AccountName, ConnectionState, HealthState, ProviderId, Violations};
 use credvault_operations::connections::{Create, Update};
 use credvault_store::ConnectionFilter;
 
 use super::credential::given_credential;
 use super::{
     account_name, connection_id, etag, external_account_id, labels, optional, owner, provider_id, repeat,
+    timestamp,
 };
 use crate::grpc::wire::value_of;
 use credvault_proto::v1;
@@ -64,7 +65,7 @@ fn update_mask(mask: Option<prost_types::FieldMask>) -> Result<Vec<&'static str>
 
 pub(crate) fn connection_filter(
     request: &v1::ListConnectionsRequest,
-) -> Result<ConnectionFilter, Violations> {
+) -> Result<(ConnectionFilter, Option<HealthState>), Violations> {
     let mut violations = Violations::default();
     let owner = violations.collect(owner(request.owner.clone())).flatten();
     if request.owner.is_some() && owner.is_none() && violations.is_empty() {
@@ -74,9 +75,21 @@ pub(crate) fn connection_filter(
     let name =
         violations.collect(optional("account_name", &request.account_name, AccountName::parse)).flatten();
     let state = violations.collect(connection_state(request.state)).flatten();
+    let health = violations.collect(health_state(request.health)).flatten();
+    let ends_before = request.ends_before.map(|time| timestamp("ends_before", time));
+    let ends_before = ends_before.and_then(|time| violations.collect(time));
     violations.into_result()?;
     let show_deleted = request.show_deleted;
-    Ok(ConnectionFilter { owner, provider, account_name: name, state, show_deleted, ..Default::default() })
+    let filter = ConnectionFilter {
+        owner,
+        provider,
+        account_name: name,
+        state,
+        ends_before,
+        show_deleted,
+        ..ConnectionFilter::default()
+    };
+    Ok((filter, health))
 }
 
 pub(super) fn connection_state(state: i32) -> Result<Option<ConnectionState>, Violations> {
@@ -87,5 +100,19 @@ pub(super) fn connection_state(state: i32) -> Result<Option<ConnectionState>, Vi
         v1::ConnectionState::Connecting => Some(ConnectionState::Connecting),
         v1::ConnectionState::Connected => Some(ConnectionState::Connected),
         v1::ConnectionState::Error => Some(ConnectionState::Error),
+    })
+}
+
+fn health_state(state: i32) -> Result<Option<HealthState>, Violations> {
+    let unknown = |_| Violations::of("health", "must be one of the states that the protos name");
+    Ok(match v1::HealthState::try_from(state).map_err(unknown)? {
+        v1::HealthState::Unspecified => None,
+        v1::HealthState::NotConnected => Some(HealthState::NotConnected),
+        v1::HealthState::Ok => Some(HealthState::Ok),
+        v1::HealthState::Ending => Some(HealthState::Ending),
+        v1::HealthState::Ended => Some(HealthState::Ended),
+        v1::HealthState::Error => Some(HealthState::Error),
+        v1::HealthState::Uncertain => Some(HealthState::Uncertain),
+        v1::HealthState::ProviderIncident => Some(HealthState::ProviderIncident),
     })
 }

@@ -125,10 +125,10 @@ pub(crate) struct RefreshFile {
     /// How long the previous refresh token works after a refresh.
     #[serde(default)]
     pub(crate) grace_seconds: u64,
-    /// How long an unused refresh token works.
+    /// How long an unused refresh token works. The vault refreshes at about half of it.
     #[serde(default)]
     pub(crate) idle_timeout_seconds: Option<u64>,
-    /// How long a consent lasts, whatever happens. For the page of providers only.
+    /// How long a consent lasts from its beginning, whatever is refreshed. Its owner is warned before the end.
     #[serde(default)]
     pub(crate) consent_lifetime_seconds: Option<u64>,
     /// Whether the first token is refreshed right after the exchange, or after a caller has stored it, for one that lives

@@ -141,6 +141,12 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO service_mappings SELECT tenant_id, id, 'default', gen_random_uuid(), 'generic', '{{}}'
              FROM service_configs WHERE tenant_id = '{tenant}'"
         ),
+        format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
+        format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
+        format!(
+            "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
+             FROM connections WHERE tenant_id = '{tenant}' LIMIT 1"
+        ),
     ] {
         fixture.execute(&sql).await;
     }
@@ -205,10 +211,11 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "usage_erasures",
             "tenant_rules",
             "rate_budgets",
+            "connection_health",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes", "tenant_rules"].contains(&table.as_str()) {
+        if crosses && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health"].contains(&table.as_str()) {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );

@@ -1,0 +1,153 @@
+//! What an error of a connection means, in words: for the customer who owns the account, and for the operator of the
+//! platform. The customer's sentence names no jargon and says what to do.
+
+use crate::{Reason, Timestamp};
+
+/// What went wrong last with a connection. It stays when the connection has recovered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastError {
+    /// The reason, as callers read it.
+    pub reason: String,
+    /// The provider's own code, if it is a plain word.
+    pub code: Option<String>,
+    /// Why the next attempt waits, as a word, if it does.
+    pub pause: Option<String>,
+    /// The instant at which it happened.
+    pub time: Timestamp,
+    /// When the next attempt is made, if the vault makes one by itself.
+    pub retry_time: Option<Timestamp>,
+    /// Since when the connection works again.
+    pub recover_time: Option<Timestamp>,
+}
+
+/// An error in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Words {
+    /// For the account's owner: what happened and what to do.
+    pub customer: String,
+    /// For the operator: reason, cause and what the vault does next.
+    pub operator: String,
+}
+
+/// What the owner of the account has to know.
+enum Concern {
+    /// The owner has to act.
+    Owner,
+    /// The provider is at fault; the vault goes on trying.
+    Provider,
+    /// The platform has to act.
+    Platform,
+}
+
+impl Words {
+    /// The words about an error at the provider with the name `provider`.
+    pub fn of(error: &LastError, provider: &str) -> Self {
+        let concern = concern(error);
+        let customer = match (error.recover_time, &concern) {
+            (Some(_), _) => format!("The connection to {provider} works again. You need not do anything."),
+            (None, Concern::Owner) => format!(
+                "{provider} no longer accepts this connection. Please connect your account again; your settings are kept."
+            ),
+            (None, Concern::Provider) => format!(
+                "{provider} is not answering properly at the moment. You need not do anything; we keep trying."
+            ),
+            (None, Concern::Platform) => format!(
+                "We have a problem with the connection to {provider} and are working on it. You need not do anything."
+            ),
+        };
+        Self { customer, operator: operator(error, &concern) }
+    }
+}
+
+fn concern(error: &LastError) -> Concern {
+    let is = |reason: Reason| error.reason == reason.as_str();
+    if is(Reason::ReauthorizationRequired) || is(Reason::CredentialExpired) {
+        return Concern::Owner;
+    }
+    let provider = is(Reason::ProviderUnavailable) || is(Reason::ProviderRateLimited);
+    match error.pause.as_deref() {
+        // The connection lacks a setting or a key that can sign.
+        Some("INCOMPLETE") => Concern::Owner,
+        None | Some("UNAVAILABLE" | "AT_WORK" | "THROTTLED" | "REFUSED") if provider => Concern::Provider,
+        _ => Concern::Platform,
+    }
+}
+
+fn operator(error: &LastError, concern: &Concern) -> String {
+    let mut text = error.reason.clone();
+    if let Some(code) = &error.code {
+        text.push_str(&format!(" (the provider's code is {code})"));
+    }
+    text.push_str(": ");
+    text.push_str(cause(error));
+    text.push(' ');
+    text.push_str(match (error.recover_time, error.retry_time, concern) {
+        (Some(_), _, _) => "The connection has worked again since.",
+        (None, Some(_), _) => "The vault tries again by itself; next_attempt_time says when.",
+        (None, None, Concern::Owner) => {
+            "The vault does not try again: BeginAuthorization or PutCredential, by the account's owner, helps."
+        }
+        (None, None, Concern::Provider | Concern::Platform) => {
+            "The vault does not try again by itself: RefreshConnection or TestConnection tries at once."
+        }
+    });
+    text
+}
+
+/// Why, by the word under which the pause is stored, or else by the reason.
+fn cause(error: &LastError) -> &'static str {
+    match error.pause.as_deref() {
+        Some("UNAVAILABLE") => "the provider did not answer, or its answer was lost.",
+        Some("AT_WORK") => "the provider has not answered and may still be at the request.",
+        Some("THROTTLED") => "the provider asks for fewer calls.",
+        Some("CROWDED") => "the app has made as many calls as it may; see broker.refreshes_per_second.",
+        Some("VAULT") => "the vault's own database or process was not up to it.",
+        Some("UNCATALOGUED") => "the provider's file does not say how to refresh it.",
+        Some("REFUSED") => "the provider refuses in words that its file does not know.",
+        Some("INCOMPLETE") => "the connection lacks a setting, or its key cannot sign.",
+        Some("CLOCK") => "the provider rejects the times in an assertion; compare the vault's clock.",
+        Some("BROKEN") => "the app's stored secret does not open; restore it or put the app again.",
+        Some("APP_REFUSED") => "the provider does not accept the app; PutOAuthApp stores its current secret.",
+        Some("APP_MISSING") => "the app is missing or incomplete; PutOAuthApp stores it.",
+        Some("APP_OTHER") => "the tokens were issued to another app than the stored one.",
+        _ if error.reason == Reason::ReauthorizationRequired.as_str() => {
+            "the provider has ended the grant or refuses the credential."
+        }
+        _ if error.reason == Reason::IntegrityFailure.as_str() => {
+            "the stored credential does not open; it was altered outside of the vault."
+        }
+        _ => "the last attempt failed.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(reason: Reason, pause: Option<&str>) -> LastError {
+        LastError {
+            reason: reason.as_str().to_owned(),
+            code: Some("invalid_grant".to_owned()),
+            pause: pause.map(str::to_owned),
+            time: Timestamp::default(),
+            retry_time: None,
+            recover_time: None,
+        }
+    }
+
+    #[test]
+    fn the_customer_reads_what_to_do_and_the_operator_what_happened() {
+        let dead = Words::of(&error(Reason::ReauthorizationRequired, None), "Shopify");
+        assert!(dead.customer.contains("connect your account again"), "{}", dead.customer);
+        assert!(dead.operator.contains("invalid_grant") && dead.operator.contains("BeginAuthorization"));
+        let away = Words::of(&error(Reason::ProviderUnavailable, Some("UNAVAILABLE")), "Xero");
+        assert!(away.customer.contains("You need not do anything") && away.customer.contains("Xero"));
+        let app = Words::of(&error(Reason::ProviderUnavailable, Some("APP_REFUSED")), "Xero");
+        assert!(app.customer.starts_with("We have a problem") && app.operator.contains("PutOAuthApp"));
+        for word in ["token", "OAuth", "grant", "vault"] {
+            for text in [&dead, &away, &app] {
+                assert!(!text.customer.contains(word), "{}", text.customer);
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Connections as callers read them: with their health in words, and how far their resources are synchronised.
+
+use credvault_domain::{
+    Connection, Health, HealthState, ProviderId, Renewal, SyncState, TenantScope, Timestamp, Words,
+};
+use credvault_store::{HealthFilter, HealthRecord};
+
+use crate::{Context, Refusal};
+
+/// A connection with what is known beside it.
+#[derive(Debug)]
+pub struct Described {
+    /// The connection as it is stored.
+    pub connection: Connection,
+    /// How well it is, in words.
+    pub health: Health,
+    /// When a resource of it was last synchronised.
+    pub last_synced: Option<Timestamp>,
+    /// How far its resources are; empty in lists.
+    pub syncs: Vec<SyncState>,
+}
+
+/// Adds the health of connections that the caller was permitted to see.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn describe(
+    context: &Context,
+    scope: &TenantScope,
+    connections: Vec<Connection>,
+) -> Result<Vec<Described>, Refusal> {
+    let mut records = context.store.connections().health_of(scope, &connections).await?;
+    let described = |connection: Connection| {
+        let record = records.remove(&connection.id).unwrap_or_default();
+        Described {
+            health: health(context, &connection, &record),
+            last_synced: record.last_synced,
+            syncs: Vec::new(),
+            connection,
+        }
+    };
+    Ok(connections.into_iter().map(described).collect())
+}
+
+/// The filter for a health, as it is at the moment.
+pub(crate) fn health_filter(context: &Context, state: HealthState) -> HealthFilter {
+    let _ = context;
+    HealthFilter { state, incidents: Vec::new() }
+}
+
+fn health(context: &Context, connection: &Connection, record: &HealthRecord) -> Health {
+    let name = context.catalog.get(&connection.provider).map(|provider| provider.display_name.as_str());
+    let name = name.unwrap_or(connection.provider.as_str());
+    let error = record.last_error.clone();
+    Health {
+        state: record.state(connection, has_incident(context, &connection.provider), context.now()),
+        renewal: (connection.current_version > 0).then(|| renewal(context, connection, record)),
+        grant_end: record.grant.and_then(|grant| grant.end).or(connection.expire_time),
+        last_error: error.map(|error| (error.clone(), Words::of(&error, name))),
+    }
+}
+
+fn has_incident(_: &Context, _: &ProviderId) -> bool {
+    false
+}
+
+/// The class of a connection. What has no record is a key, or was stored by an earlier release.
+fn renewal(context: &Context, connection: &Connection, record: &HealthRecord) -> Renewal {
+    let mode = || context.mode(&connection.provider, &connection.auth_mode);
+    match (record.grant, connection.expire_time) {
+        (Some(grant), _) => grant.renewal,
+        (None, Some(_)) => Renewal::Ends,
+        (None, None) if mode().is_ok_and(|mode| mode.refreshes()) => Renewal::RenewsItself,
+        (None, None) => Renewal::NeverEnds,
+    }
+}

@@ -1,0 +1,87 @@
+//! The health of a connection in one word: as a function of what is stored, and as a condition on rows. Both must agree.
+
+use credvault_domain::{Connection, ConnectionState, HealthState, ProviderId, Reason, TenantId, Timestamp};
+use sea_orm::sea_query::{ExprTrait as _, Query, SelectStatement};
+use sea_orm::{ColumnTrait as _, Condition};
+
+use crate::entity::connection::Column;
+use crate::entity::connection_health;
+use crate::health::read::HealthRecord;
+
+/// Which connections are wanted, by their health.
+#[derive(Clone, Debug)]
+pub struct HealthFilter {
+    /// The health that they have.
+    pub state: HealthState,
+    /// The providers that have an incident at the moment.
+    pub incidents: Vec<ProviderId>,
+}
+
+/// The reason that a connection shows while the outcome of its last refresh is not known.
+fn unknown() -> &'static str {
+    Reason::ProviderUnavailable.as_str()
+}
+
+impl HealthRecord {
+    /// How a connection is at `now`, in one word.
+    pub fn state(&self, connection: &Connection, has_incident: bool, now: Timestamp) -> HealthState {
+        let over = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
+        if connection.current_version == 0 {
+            return HealthState::NotConnected;
+        }
+        if let Some(error) = &connection.error {
+            return match (error.reason == unknown(), has_incident) {
+                (true, true) => HealthState::ProviderIncident,
+                (true, false) => HealthState::Uncertain,
+                (false, _) => HealthState::Error,
+            };
+        }
+        match self.grant {
+            Some(grant) if over(grant.end) => HealthState::Ended,
+            _ if has_incident => HealthState::ProviderIncident,
+            Some(grant) if over(grant.ending) => HealthState::Ending,
+            Some(_) | None => HealthState::Ok,
+        }
+    }
+}
+
+impl HealthFilter {
+    /// The condition on rows of `connections`.
+    pub(crate) fn condition(&self, tenant: &TenantId, now: Timestamp) -> Condition {
+        use connection_health::Column as Health;
+        let failed = || Column::State.eq(ConnectionState::Error.as_str());
+        let works = || Column::State.ne(ConnectionState::Error.as_str());
+        let doubtful = || failed().and(Column::ErrorReason.eq(unknown()));
+        let credential = Condition::all().add(Column::CurrentVersion.gt(0));
+        let incident = || Column::Provider.is_in(self.incidents.iter().map(ProviderId::as_str));
+        let calm = || Column::Provider.is_not_in(self.incidents.iter().map(ProviderId::as_str));
+        let ended = || those(tenant, Condition::all().add(Health::GrantEndTime.lte(now.micros())));
+        let ending = || those(tenant, Condition::all().add(Health::EndingTime.lte(now.micros())));
+        let (is_ended, not_ended) = (Column::Id.in_subquery(ended()), Column::Id.not_in_subquery(ended()));
+        match self.state {
+            HealthState::NotConnected => Condition::all().add(Column::CurrentVersion.eq(0)),
+            HealthState::Ok => credential.add(works()).add(calm()).add(Column::Id.not_in_subquery(ending())),
+            HealthState::Ending => {
+                credential.add(works()).add(calm()).add(Column::Id.in_subquery(ending())).add(not_ended)
+            }
+            HealthState::Ended => credential.add(works()).add(is_ended),
+            HealthState::Error => credential.add(failed()).add(Column::ErrorReason.ne(unknown())),
+            HealthState::Uncertain => credential.add(doubtful()).add(calm()),
+            HealthState::ProviderIncident => {
+                let waits = Condition::any().add(doubtful()).add(works().and(not_ended));
+                credential.add(incident()).add(waits)
+            }
+        }
+    }
+}
+
+/// The ids of a tenant's connections whose health meets a condition.
+pub(crate) fn those(tenant: &TenantId, condition: Condition) -> SelectStatement {
+    use connection_health::Column as Health;
+    Query::select()
+        .column(Health::ConnectionId)
+        .from(connection_health::Entity)
+        .and_where(Health::TenantId.eq(tenant.as_str()))
+        .cond_where(condition)
+        .to_owned()
+}
