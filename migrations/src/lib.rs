@@ -11,6 +11,8 @@ mod m0002_callbacks;
 
 mod m0007_rejections;
 
+mod m0009_oidc;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -28,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_schema::Migration),
             Box::new(m0002_callbacks::Migration),
             Box::new(m0007_rejections::Migration),
+            Box::new(m0009_oidc::Migration),
         ]
     }
 

@@ -28,6 +28,7 @@ mod hang_up;
 mod isolation;
 mod kill;
 mod oauth_apps;
+mod oidc;
 mod operate;
 mod outage;
 mod pauses;

@@ -4,6 +4,7 @@ pub(crate) mod apps;
 pub(crate) mod keys;
 pub(crate) mod new_app;
 pub(crate) mod new_tenant;
+mod registrations;
 pub(crate) mod user_deletions;
 pub(crate) mod users;
 

@@ -19,6 +19,7 @@ pub(super) const EMBEDDED: &[(&str, &str)] = &[
     ("meta.toml", include_str!("../../providers/meta.toml")),
     ("microsoft_graph.toml", include_str!("../../providers/microsoft_graph.toml")),
     ("notion.toml", include_str!("../../providers/notion.toml")),
+    ("oidc.toml", include_str!("../../providers/oidc.toml")),
     ("quickbooks.toml", include_str!("../../providers/quickbooks.toml")),
     ("salesforce.toml", include_str!("../../providers/salesforce.toml")),
     ("shopify.toml", include_str!("../../providers/shopify.toml")),
