@@ -20,6 +20,8 @@ mod m0005_health;
 mod m0007_rejections;
 mod m0010_oversight;
 
+mod m0009_oidc;
+
 mod roles;
 
 use sea_orm_migration::prelude::*;
@@ -42,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_health::Migration),
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
+            Box::new(m0009_oidc::Migration),
         ]
     }
 

@@ -125,6 +125,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE", "rejections"),
         ("SELECT, INSERT, UPDATE", "budgets"),
         ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
+        ("SELECT, INSERT, DELETE", "client_registrations"),
         ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
         ("SELECT, INSERT, DELETE", "delivered_keys"),
         ("SELECT, INSERT, DELETE", "callbacks"),

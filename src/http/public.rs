@@ -48,7 +48,7 @@ pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
         .route("/page.js", get(page::script))
         .route("/page.css", get(page::style))
         .route("/oauth/start", get(start))
-        .route("/oauth/callback/{provider}", get(callback).post(posted))
+        .route("/oauth/callback/{*place}", get(callback).post(posted))
         .route("/oauth/return/{page}", get(returned))
         .route("/oauth/confirm", post(confirm))
         .route("/oauth/handoff/{provider}", post(deliver_keys))
@@ -97,7 +97,7 @@ async fn start(
 
 async fn callback(
     State(port): State<Arc<Port>>,
-    Path(provider): Path<String>,
+    Path(place): Path<String>,
     RawQuery(query): RawQuery,
     ConnectInfo(address): ConnectInfo<IpAddr>,
     headers: HeaderMap,
@@ -107,7 +107,7 @@ async fn callback(
     let work = Arc::clone(&port);
     port.whole(async move {
         let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
-        match work.browsers.callback(&provider, query, &browser).await {
+        match work.browsers.callback(&place, query, &browser).await {
             Ok(page) => Next::Returned(page),
             Err(refused) => Next::Page(page_of(refused)),
         }
@@ -117,11 +117,16 @@ async fn callback(
 
 /// A provider that has the browser post its answer (`response_mode=form_post`) does so from its own site, and browsers
 /// keep the cookie back from that. So they are sent here once more, by GET.
-async fn posted(State(port): State<Arc<Port>>, Path(provider): Path<String>, body: Body) -> Response {
-    let Ok(provider) = ProviderId::parse(&provider) else { return port.show(page::not_found()) };
+async fn posted(State(port): State<Arc<Port>>, Path(place): Path<String>, body: Body) -> Response {
+    // The place becomes a part of a header: a provider, and behind a slash the name of one of its servers.
+    let (provider, server) = place.split_once('/').unwrap_or((&place, ""));
+    let plain = server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if ProviderId::parse(provider).is_err() || !plain {
+        return port.show(page::not_found());
+    }
     let Some(form) = form(body).await else { return port.show(page::unreadable()) };
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    see_other(&format!("/oauth/callback/{provider}?{query}"))
+    see_other(&format!("/oauth/callback/{place}?{query}"))
 }
 
 async fn returned(

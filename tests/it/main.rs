@@ -30,6 +30,7 @@ mod isolation;
 mod kill;
 mod limits;
 mod oauth_apps;
+mod oidc;
 mod operate;
 mod outage;
 mod oversight;

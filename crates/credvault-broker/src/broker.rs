@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_catalog::{Catalog, Mode};
-use credvault_domain::{Clock, Config, ProviderId, Random, Violations};
+use credvault_crypto::sha256;
+use credvault_domain::{AppPlace, Clock, Config, ProviderId, Random, Violations};
 use credvault_store::{ConnectionKey, Store};
 use tokio::time::Instant;
 
+use crate::discovery::cache::MetadataCache;
 use crate::http::client::Http;
 use crate::http::destinations::check_destinations;
 use crate::parts::Parts;
@@ -18,6 +22,9 @@ use crate::webhook::public_key_cache::PublicKeyCache;
 /// The retry delay for a caller whose deadline came before the end of a refresh.
 const RETRY_AFTER_DEADLINE: Duration = Duration::from_secs(1);
 
+/// The characters of a server's name in a redirect URI: 96 bits of its hash.
+const SERVER_NAME_LENGTH: usize = 16;
+
 /// Does the vault's work at providers. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
@@ -27,6 +34,7 @@ struct Inner {
     refresher: Refresher,
     public_url: Option<String>,
     public_keys: PublicKeyCache,
+    metadata: MetadataCache,
 }
 
 impl std::fmt::Debug for Broker {
@@ -40,7 +48,8 @@ impl Broker {
     pub fn new(parts: Parts, public_url: Option<String>, limits: RefreshLimits) -> Self {
         let refresher = Refresher::new(parts.clone(), limits);
         let public_keys = PublicKeyCache::default();
-        Self(Arc::new(Inner { parts, refresher, public_url, public_keys }))
+        let metadata = MetadataCache::default();
+        Self(Arc::new(Inner { parts, refresher, public_url, public_keys, metadata }))
     }
 
     /// The part that keeps tokens fresh.
@@ -75,18 +84,40 @@ impl Broker {
         check_destinations(self.http().guard(), path, mode, config)
     }
 
-    /// The vault's own redirect URI for a provider. Each provider has its own, so that no provider can pass for another
-    /// (RFC 9700, section 4.4.2). `None` if browsers do not reach the vault.
-    pub fn callback_url(&self, provider: &ProviderId) -> Option<String> {
-        Some(format!("{}/oauth/callback/{provider}", self.public_url()?))
+    /// The vault's own redirect URI for a provider, or for one of its servers. Each has its own, so that none can pass for
+    /// another (RFC 9700, section 4.4.2). `None` if browsers do not reach the vault.
+    pub fn callback_url(&self, place: &AppPlace) -> Option<String> {
+        let provider = place.provider();
+        match place.server() {
+            Some(server) => {
+                let name = URL_SAFE_NO_PAD.encode(sha256(&[server.as_bytes()]));
+                let name = name.get(..SERVER_NAME_LENGTH)?;
+                self.callback_at(&format!("{provider}/{name}"))
+            }
+            None => self.callback_at(provider.as_str()),
+        }
+    }
+
+    /// The vault's own redirect URI that ends with this path. `None` if browsers do not reach the vault.
+    pub fn callback_at(&self, path: &str) -> Option<String> {
+        Some(format!("{}/oauth/callback/{path}", self.public_url()?))
     }
 
     pub(crate) fn public_url(&self) -> Option<&str> {
         self.0.public_url.as_deref()
     }
 
+    pub(crate) fn metadata(&self) -> &MetadataCache {
+        &self.0.metadata
+    }
+
     pub(crate) fn public_keys(&self) -> &PublicKeyCache {
         &self.0.public_keys
+    }
+
+    /// Where the app of a connection is registered.
+    pub fn app_place(&self, provider: &ProviderId, config: &Config) -> AppPlace {
+        self.0.parts.app_place(provider, config)
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -9,6 +9,8 @@
 pub(crate) mod error;
 pub(crate) mod target;
 
+mod registration;
+
 pub(crate) mod begin;
 mod confirmation_code;
 

@@ -24,7 +24,7 @@ impl Broker {
         config: &Config,
         secrets: &SecretFields,
     ) -> Result<Verdict, TestError> {
-        let usable = self.store().apps().usable_in(scope, provider).await?;
+        let usable = self.store().apps().usable_in(scope, &self.app_place(provider, config)).await?;
         let app = usable.as_ref().map(app_values);
         let flow = flow_defaults(self.clock().now(), self.random());
         let given = Given { config, secrets, app: app.as_ref(), flow: &flow };

@@ -10,6 +10,7 @@ mod parts;
 
 mod consent;
 mod credential_test;
+mod discovery;
 mod refresh;
 mod revocation;
 

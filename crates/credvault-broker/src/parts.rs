@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use credvault_catalog::Catalog;
-use credvault_domain::{Clock, Random};
+use credvault_domain::{AppPlace, Clock, Config, ProviderId, Random};
 use credvault_store::Store;
 
 use crate::http::client::Http;
@@ -21,6 +21,16 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The source of random bytes.
     pub random: Arc<dyn Random>,
+}
+
+impl Parts {
+    /// Where the app of a connection is registered.
+    pub(crate) fn app_place(&self, provider: &ProviderId, config: &Config) -> AppPlace {
+        match self.catalog.get(provider) {
+            Some(known) => known.app_place(config),
+            None => AppPlace::new(provider.clone(), None),
+        }
+    }
 }
 
 impl std::fmt::Debug for Parts {

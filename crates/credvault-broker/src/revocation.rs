@@ -85,7 +85,8 @@ impl Broker {
         key: &ConnectionKey,
         connection: &Connection,
     ) -> Result<Option<UsableApp>, Error> {
-        let usable = self.store().apps().usable_at(key, &connection.provider).await;
+        let place = self.app_place(&connection.provider, &connection.config);
+        let usable = self.store().apps().usable_at(key, &place).await;
         if let Err(Error::Integrity) = usable
             && let Err(error) = self.record_broken(key).await
         {

@@ -39,6 +39,8 @@ mod refusal;
 
 mod setting_paths;
 
+mod id_token;
+
 mod token_response;
 
 mod post_exchange;
@@ -58,6 +60,8 @@ mod oauth;
 mod delivery;
 
 mod schema;
+
+mod discovery;
 
 mod mode;
 
@@ -80,6 +84,8 @@ pub use catalog::Catalog;
 pub use consent_page::ConsentPage;
 pub use credential_test::{CredentialTest, Verdict};
 pub use delivery::Delivery;
+pub use discovery::Discovery;
+pub use id_token::{IdToken, IdTokenError};
 pub use load::LoadError;
 pub use mode::{Acquisition, Mode, ModeKind};
 pub use oauth::{Authorize, CallbackSignature, CodeGrant, OAuth, Refresh, RefreshPolicy, Rotation};

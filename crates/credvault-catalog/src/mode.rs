@@ -4,6 +4,7 @@
 mod calls;
 mod checks;
 mod destinations;
+mod discovered;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::credential_test::CredentialTest;
 use crate::delivery::Delivery;
 use crate::derived::Derived;
+use crate::discovery::Discovery;
 use crate::field::Field;
 use crate::oauth::{CodeGrant, OAuth, Refresh};
 use crate::request_auth::RequestTemplates;
@@ -41,6 +43,8 @@ pub struct Mode {
     /// The secrets of the app that the requests of callers contain, by the names that audit records have. A fetch of
     /// such a mode needs the permission for them.
     pub request_app_secrets: Vec<String>,
+    /// Where its endpoints are found, if the provider's file does not name them.
+    pub discovery: Option<Discovery>,
     pub(crate) additional_fields: bool,
     pub(crate) config: BTreeMap<FieldName, Field>,
     pub(crate) secrets: BTreeMap<FieldName, Field>,

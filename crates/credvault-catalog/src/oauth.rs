@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::consent_page::ConsentPage;
 use crate::post_exchange::PostExchange;
 use crate::scopes::Scopes;
+use crate::template::Template;
 use crate::token_response::TokenResponse;
 
 /// Everything about a mode whose access tokens come from a token endpoint.
@@ -52,9 +53,11 @@ pub struct Authorize {
     /// The callback's parameter that holds the code.
     pub code_parameter: String,
     /// The value that the callback's `iss` must have, where the provider sends it (RFC 9207).
-    pub issuer: Option<String>,
+    pub(crate) issuer: Option<Template>,
     /// Whether the provider always sends `iss`, so that a callback without it is refused.
-    pub sends_issuer: bool,
+    pub(crate) sends_issuer: bool,
+    /// The setting that says the same, where it differs from server to server.
+    pub(crate) sends_issuer_setting: Option<FieldName>,
     /// How the callback is signed.
     pub signature: Option<CallbackSignature>,
     /// Settings that come with the callback: from the setting to the parameter.

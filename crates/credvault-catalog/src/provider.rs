@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use credvault_crypto::{KeyError, SigningKey};
-use credvault_domain::{AuthMode, FieldName, ProviderId, SecretFields, Violations};
+use credvault_domain::{AppPlace, AuthMode, Config, FieldName, ProviderId, SecretFields, Violations};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::field::listed;
+use crate::field::{Field, listed};
 use crate::mode::Mode;
 use crate::webhook::Webhook;
 
@@ -29,6 +30,9 @@ pub struct Provider {
     /// How the provider signs webhooks, by the name of the way.
     pub webhooks: BTreeMap<String, Webhook>,
     pub(crate) modes: BTreeMap<AuthMode, Mode>,
+    /// The setting, of connections and of apps, that tells the provider's servers apart, with its rules. `None` if all
+    /// accounts are at one.
+    pub(crate) servers: Option<(FieldName, Field)>,
 }
 
 impl Provider {
@@ -45,6 +49,34 @@ impl Provider {
     /// The name of the only mode. `None` if there are several.
     pub fn only_mode(&self) -> Option<&AuthMode> {
         self.modes.keys().next().filter(|_| self.modes.len() == 1)
+    }
+
+    /// The name of the setting that tells the provider's servers apart; empty if there is none.
+    pub fn server_setting(&self) -> &str {
+        self.servers.as_ref().map_or("", |(name, _)| name.as_str())
+    }
+
+    /// Where the app of a connection with these settings is registered.
+    pub fn app_place(&self, config: &Config) -> AppPlace {
+        let server = config.get(self.server_setting()).and_then(Value::as_str);
+        AppPlace::new(self.id.clone(), server.map(str::to_owned))
+    }
+
+    /// Where an app is registered that a caller names. `path` is the place of `server` in the request.
+    ///
+    /// # Errors
+    /// The provider stands for many servers, and none that can be one is given; or it does not, and one is given.
+    pub fn place_of_app(&self, path: &str, server: Option<&str>) -> Result<AppPlace, Violations> {
+        let rule = match (&self.servers, server) {
+            (Some((_, field)), Some(server)) => field.check_text(server).err(),
+            (Some((_, field)), None) => Some(format!("must be given: {}", field.title)),
+            (None, Some(_)) => Some("must be empty: the provider is one server".to_owned()),
+            (None, None) => None,
+        };
+        match rule {
+            Some(rule) => Err(Violations::of(path, rule)),
+            None => Ok(AppPlace::new(self.id.clone(), server.map(str::to_owned))),
+        }
     }
 
     /// Splits the settings of an app into plain and secret ones. An empty secret counts as absent. `path` is the

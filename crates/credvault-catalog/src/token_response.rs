@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::condition::{Condition, any_holds, is_success};
+use crate::id_token::IdToken;
 use crate::lifetime::Lifetime;
 use crate::path::Path;
 use crate::refusal::RefusalKind;
@@ -33,6 +34,8 @@ pub struct Granted {
     pub secrets: BTreeMap<FieldName, SecretString>,
     /// The account's id at the provider.
     pub account: Option<String>,
+    /// The ID token, not yet checked.
+    pub id_token: Option<IdToken>,
 }
 
 /// The longest error code that is shown, in bytes.
@@ -61,6 +64,7 @@ pub struct TokenResponse {
     pub(crate) settings: SettingPaths,
     pub(crate) secrets: BTreeMap<FieldName, Path>,
     pub(crate) account_id: Option<Path>,
+    pub(crate) id_token: Option<Path>,
     pub(crate) error_code: Path,
     pub(crate) invalid_grant: Vec<Condition>,
     pub(crate) invalid_client: Vec<Condition>,
@@ -102,6 +106,7 @@ impl TokenResponse {
             scopes: self.scopes(body),
             settings: self.settings.read(body),
             secrets: secrets.collect(),
+            id_token: self.id_token.as_ref().and_then(|path| path.of(body)?.as_str()).map(IdToken::of),
             account: self.account_id.as_ref().and_then(|path| path.text(body)),
         })
     }

@@ -20,6 +20,8 @@ mod id;
 
 mod provider;
 
+mod app_place;
+
 mod connection;
 
 mod config;
@@ -59,6 +61,7 @@ mod random;
 mod wording;
 
 pub use action::{Action, ActionKind, ActionTarget};
+pub use app_place::AppPlace;
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use cause::chain;
 pub use config::{Config, ConfigError, Destinations, MAX_CONFIG_BYTES};

@@ -22,7 +22,7 @@ pub use batch::fetch_batch;
 pub use fetch::{Credential, Fetch, fetch};
 pub(crate) use fresh::{Fresh, fresh};
 pub use input::{Expiry, GivenCredential};
-pub(crate) use input::{accepted_config, new_credential};
+pub(crate) use input::{accepted_config, new_credential, with_endpoints};
 pub use rejected::Rejection;
 pub use versions::{destroy, list, rollback};
 
@@ -58,13 +58,10 @@ pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion
     let context = call.context.clone();
     let mode = context.mode(&connection.provider, &connection.auth_mode)?;
     let credential = new_credential(&context, given, mode)?;
-    let settings = match config {
-        Some(config) => Some(NewSettings {
-            config: accepted_config(&context, "config", config, mode)?,
-            destinations: mode.destinations().clone(),
-        }),
-        None => None,
-    };
+    let config = config.map(|config| accepted_config(&context, "config", config, mode, &connection.config));
+    // A secret is sent only where the issuer's metadata say, so the endpoints are found before it is stored.
+    let config = with_endpoints(&context, mode, config.transpose()?, &connection.config).await?;
+    let settings = config.map(|config| NewSettings { config, destinations: mode.destinations().clone() });
     if let Some(settings) = &settings {
         let hosts = mode.moved(&connection.config, &settings.config);
         call.subject.changed = std::iter::once("config".to_owned()).chain(hosts).collect();

@@ -79,7 +79,8 @@ impl Secrets {
             Err(StoreError::NoCredential) => None,
             Err(error) => return Err(error.into()),
         };
-        let app = store.apps().usable_in(scope, &fetched.connection.provider).await?;
+        let place = call.context.broker.app_place(&fetched.connection.provider, &fetched.connection.config);
+        let app = store.apps().usable_in(scope, &place).await?;
         let values = app.as_ref().map(app_values);
         Ok(Self { app, values, fields })
     }

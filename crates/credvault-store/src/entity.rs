@@ -7,6 +7,7 @@ pub(crate) mod audit_event;
 pub(crate) mod authorization;
 pub(crate) mod callback;
 pub(crate) mod change;
+pub(crate) mod client_registration;
 pub(crate) mod connection;
 pub(crate) mod connection_health;
 pub(crate) mod credential_version;

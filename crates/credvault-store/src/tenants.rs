@@ -8,6 +8,7 @@ pub(crate) mod sightings;
 pub(crate) mod rates;
 pub(crate) mod rules;
 pub(crate) mod use_of_limits;
+mod registrations;
 pub(crate) mod user_deletions;
 pub(crate) mod users;
 

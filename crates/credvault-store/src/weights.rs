@@ -115,7 +115,12 @@ impl Weighed for User {
 impl Weighed for OAuthApp {
     fn weight(&self) -> usize {
         FIXED
-            + texts([self.provider.as_str(), self.client_id.as_str(), self.redirect_uri.as_str()])
+            + texts([
+                self.place.provider().as_str(),
+                self.place.server().unwrap_or_default(),
+                self.client_id.as_str(),
+                self.redirect_uri.as_str(),
+            ])
             + list(&self.scopes)
             + map(&self.settings)
             + map(&self.hints)

@@ -33,6 +33,7 @@ pub(super) async fn delete_o_auth_app(
     let tenant = wire::optional_tenant_id(&request.tenant_id)?;
     let provider = wire::provider_id(&request.provider)?;
     let repeat = wire::repeat(&request.request_id, &request);
-    let deleted = tenants::delete_app(call, tenant, provider, repeat).await?;
+    let server = Some(request.server).filter(|server| !server.is_empty());
+    let deleted = tenants::delete_app(call, tenant, provider, server, repeat).await?;
     Ok(deleted.map(|()| v1::DeleteOAuthAppResponse {}))
 }

@@ -235,10 +235,9 @@ pub(crate) fn key_status(status: KeyStatus) -> v1::GetKeyStatusResponse {
 
 /// An app without its secrets.
 pub(crate) fn oauth_app(app: OAuthApp) -> v1::OAuthApp {
-    let OAuthApp { provider, client_id, redirect_uri, scopes, settings, hints, create_time, update_time } =
-        app;
+    let OAuthApp { place, client_id, redirect_uri, scopes, settings, hints, create_time, update_time } = app;
     v1::OAuthApp {
-        provider: provider.as_str().to_owned(),
+        provider: place.provider().as_str().to_owned(),
         client_id,
         redirect_uri,
         default_scopes: scopes,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use credvault_catalog::{Missing, RequestAuth};
 use credvault_crypto::TAG_CHARS;
 use credvault_domain::{
-    AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
+    AccountName, AppPlace, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
     DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
     SecretFields, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
 };
@@ -263,7 +263,7 @@ fn listed_tenants_users_and_apps_take_no_more_than_is_counted() {
         );
         check(
             OAuthApp {
-                provider: ProviderId::from_stored(text(64)),
+                place: AppPlace::new(ProviderId::from_stored(text(64)), None),
                 client_id: text(bytes),
                 redirect_uri: text(bytes),
                 scopes: many(),

@@ -65,9 +65,10 @@ impl Broker {
         let known_scopes = target.mode.consent_scopes().ok_or(ConsentError::ModeWithoutConsent)?;
         // The browser is sent where the settings lead, so they are read together with the secrets that they belong to.
         let connection = self.store().credentials().whole(target.scope, target.connection).await?;
+        let connection = self.with_discovered(target.mode, &connection).await?;
         let target = Target { connection: &connection, ..target };
         target.mode.check_destinations(&target.connection.config)?;
-        let usable = self.app_if_needed(target).await?;
+        let usable = self.app_or_registered(target).await?;
         let new = self.new_authorization(target, usable.as_ref(), known_scopes, request)?;
         let asked = Asked { redirect_uri: &new.redirect_uri, scopes: &new.scopes };
         // A missing setting is reported before anything is written.
@@ -97,6 +98,8 @@ impl Broker {
         awaited: &AwaitedAuthorization,
         state: &str,
     ) -> Result<SecretString, ConsentError> {
+        let connection = self.with_discovered(target.mode, target.connection).await?;
+        let target = Target { connection: &connection, ..target };
         let usable = self.app_if_needed(target).await?;
         if usable.as_ref().is_some_and(|usable| usable.app.client_id != awaited.client_id) {
             return Err(ConsentError::AppChanged);
@@ -114,7 +117,7 @@ impl Broker {
         known_scopes: &Scopes,
         request: ConsentRequest,
     ) -> Result<NewAuthorization, ConsentError> {
-        let own = self.callback_url(&target.connection.provider);
+        let own = self.callback_url(&self.place_of(target));
         let (redirect_uri, client_id, app_scopes) = match usable {
             Some(UsableApp { app, .. }) => {
                 (app.redirect_uri.clone(), app.client_id.clone(), app.scopes.as_slice())

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use credvault_catalog::{Authorize, CallbackSignature};
-use credvault_domain::{Connection, Violations};
+use credvault_domain::Violations;
 use credvault_store::UsableApp;
 use serde_json::Value;
 
 use super::callback_signature::is_signed_by_shopify;
+use super::target::Target;
 
 /// The parameters with which the provider sent the browser back.
 #[derive(Clone, Copy)]
@@ -77,15 +78,16 @@ impl<'a> Callback<'a> {
     /// that they name the account that was asked for.
     pub(super) fn check(
         &self,
+        target: Target<'_>,
         authorize: &Authorize,
         usable: &UsableApp,
-        connection: &Connection,
     ) -> Result<(), Violations> {
+        let Target { connection, mode, .. } = target;
         let wrong = |name: &str, rule: &str| Err(Violations::of(format!("parameters[{name}]"), rule));
-        if let Some(expected) = &authorize.issuer {
+        if let Some(expected) = mode.issuer(&connection.config) {
             match self.parameters.get("iss") {
-                Some(issuer) if issuer == expected => {}
-                None if !authorize.sends_issuer => {}
+                Some(issuer) if *issuer == expected => {}
+                None if !mode.sends_issuer(&connection.config) => {}
                 _ => return wrong("iss", "must be the issuer at which the consent was requested"),
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_catalog::{Authorize, Granted};
-use credvault_domain::{Config, Connection, Permit, SecretFields, TenantScope};
+use credvault_domain::{Config, Connection, Permit, SecretFields, TenantScope, Timestamp};
 use credvault_store::{
     Bringer, Consent, NewCredential, NewSettings, ProviderOutcome, Recorded, RefreshSchedule,
     ReturnedAuthorization, UsableApp, Write,
@@ -75,10 +75,13 @@ impl Broker {
         callback: Callback<'_>,
         write: &Write,
     ) -> Result<Recorded<Connection>, ConsentError> {
-        let authorize = &target.code_grant()?.authorize;
+        let (authorize, before) = (&target.code_grant()?.authorize, &target.connection.config);
+        // What the code is exchanged for is sent where the issuer's metadata say now, and stays with these endpoints.
+        let connection = self.with_discovered(target.mode, target.connection).await?;
+        let target = Target { connection: &connection, ..target };
         let usable = self.app(target).await?;
         check_unchanged(target, &usable, returned)?;
-        callback.check(authorize, &usable, target.connection)?;
+        callback.check(target, authorize, &usable)?;
         let code = match callback.result(authorize) {
             CallbackResult::Code(code) => code,
             CallbackResult::Denial => return Err(ConsentError::Denied),
@@ -91,7 +94,9 @@ impl Broker {
         let config = target.accepted_config(settings)?;
         let in_exchange = target.mode.settings_in_exchange(&config);
         let completed = self.complete_settings(target, &usable, config, &granted).await?;
-        let confirmed_account = granted.account.clone().or_else(|| completed.account.clone());
+        let named = subject(target, &granted, &usable, sent)?;
+        let confirmed_account =
+            named.or_else(|| granted.account.clone()).or_else(|| completed.account.clone());
         let mut fields = self.stored_fields(target).await?;
         keep_or_drop_tokens(target, confirmed_account.as_ref(), &mut fields);
         replace_tokens(&mut fields, &granted);
@@ -106,11 +111,26 @@ impl Broker {
             expire_time: granted.expires,
             schedule: target.mode.refreshes().then_some(schedule),
         };
-        let moved = target.mode.moved(&target.connection.config, &completed.config);
+        let moved = target.mode.moved(before, &completed.config);
         let write = write.clone().changing(moved);
         let consent = consent(target, authorize, granted, completed, in_exchange, confirmed_account);
         self.store_consented(target, &credential, &consent, &write).await
     }
+}
+
+/// The account that the ID token names, if the answer has one.
+fn subject(
+    target: Target<'_>,
+    granted: &Granted,
+    usable: &UsableApp,
+    now: Timestamp,
+) -> Result<Option<String>, ConsentError> {
+    let issuer = target.mode.issuer(&target.connection.config);
+    let Some((token, issuer)) = granted.id_token.as_ref().zip(issuer) else { return Ok(None) };
+    token.subject(&issuer, &usable.app.client_id, now).map(Some).map_err(|error| {
+        tracing::warn!(provider = target.connection.provider.as_str(), %error, "a consent was refused");
+        ConsentError::Refused(" (id_token)".to_owned())
+    })
 }
 
 /// The app and the destination of the code must be those with which the consent began.

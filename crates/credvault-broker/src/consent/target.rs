@@ -1,7 +1,7 @@
 //! What a consent is for, and what is known about it before the provider is asked.
 
 use credvault_catalog::{CodeGrant, Mode};
-use credvault_domain::{Config, Connection, SecretFields, TenantScope, Violations};
+use credvault_domain::{AppPlace, Config, Connection, SecretFields, TenantScope, Violations};
 use credvault_store::{Error, Selector, UsableApp};
 use serde_json::{Map, Value};
 
@@ -43,8 +43,13 @@ impl<'a> Target<'a> {
 impl Broker {
     /// The app that the consent is given to.
     pub(super) async fn app(&self, target: Target<'_>) -> Result<UsableApp, ConsentError> {
-        let usable = self.store().apps().usable_in(target.scope, &target.connection.provider).await?;
+        let usable = self.store().apps().usable_in(target.scope, &self.place_of(target)).await?;
         usable.ok_or(ConsentError::AppMissing)
+    }
+
+    /// Where the app of the connection is registered.
+    pub(super) fn place_of(&self, target: Target<'_>) -> AppPlace {
+        self.app_place(&target.connection.provider, &target.connection.config)
     }
 
     /// The app, if the mode needs one: a delivery of keys needs none.

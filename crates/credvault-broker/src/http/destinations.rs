@@ -19,7 +19,7 @@ pub(crate) fn check_destinations(
     let mut violations = Violations::default();
     for (setting, place) in mode.chosen_places(config) {
         // What a setting adds to a host must not end the host, or begin another.
-        let plain = |url: &Url| url.as_str().trim_end_matches('/') == place;
+        let plain = |url: &Url| url.as_str().trim_end_matches('/') == place.trim_end_matches('/');
         let rule = match Url::parse(&place).ok().filter(plain) {
             Some(url) => guard.check_stored_url(&url).err().map(|error| error.rule()),
             None => Some("must name a host in its plain form: lower case, ASCII, nothing before or after it"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_catalog::Mode;
-use credvault_domain::{Action, AuditEvent, AuthMode, ProviderId};
+use credvault_domain::{Action, AuditEvent, AuthMode, Connection, ProviderId};
 use credvault_store::{Claim, ConnectionKey, Error, GiveUp, Pause, RepeatRisk};
 use tokio::time::Instant;
 
@@ -39,8 +39,8 @@ impl Worker {
                     self.put_off(key, seen, false).await?;
                     return Err(RefreshError::Nothing);
                 }
-                Claim::Later { time, pause, provider } => {
-                    if forced || !self.is_cause_gone(key, &provider, pause).await? {
+                Claim::Later { time, pause, connection } => {
+                    if forced || !self.is_cause_gone(key, &connection, pause).await? {
                         let retry = self.parts.clock.now().until(time);
                         return Err(RefreshError::of_pause(pause, retry));
                     }
@@ -88,16 +88,17 @@ impl Worker {
     async fn is_cause_gone(
         &self,
         key: &ConnectionKey,
-        provider: &ProviderId,
+        connection: &Connection,
         pause: Pause,
     ) -> Result<bool, RefreshError> {
         let apps = self.parts.store.apps();
+        let place = self.parts.app_place(&connection.provider, &connection.config);
         match pause {
             Pause::App { revision, .. } => {
-                let now = apps.revision_at(key, provider).await;
+                let now = apps.revision_at(key, &place).await;
                 Ok(now.map_err(|error| RefreshError::of_store(&error))? != revision)
             }
-            Pause::Broken => Ok(apps.usable_at(key, provider).await.is_ok()),
+            Pause::Broken => Ok(apps.usable_at(key, &place).await.is_ok()),
             Pause::Unavailable
             | Pause::AtWork
             | Pause::Throttled

@@ -79,7 +79,9 @@ impl Worker {
     }
 
     async fn usable_app(&self, claimed: &Claimed, now: Timestamp) -> Result<Option<UsableApp>, Failed> {
-        let usable = self.parts.store.apps().usable_at(&claimed.key, &claimed.connection.provider).await;
+        let connection = &claimed.connection;
+        let place = self.parts.app_place(&connection.provider, &connection.config);
+        let usable = self.parts.store.apps().usable_at(&claimed.key, &place).await;
         usable.map_err(|error| {
             let detail = error.to_string();
             if matches!(error, Error::Integrity) {

@@ -31,7 +31,8 @@ impl Worker {
             app: app.revision,
             repeatable: policy.repeatable(),
         };
-        let breaker = breaker_key(claimed, oauth, &request, &app);
+        let place = self.parts.app_place(&claimed.connection.provider, &claimed.connection.config);
+        let breaker = breaker_key(claimed, oauth, &request, &app, place.server());
         let _turn = self.turn(claimed, deadline).await?;
         if let Some(breaker) = &breaker {
             self.pass_throttle(breaker, &attempt, deadline).await?;
@@ -150,11 +151,17 @@ fn breaker_key(
     oauth: &OAuth,
     request: &ProviderRequest,
     used: &UsedApp,
+    server: Option<&str>,
 ) -> Option<BreakerKey> {
     if oauth.client_per_connection {
         return None;
     }
     let client_id = claimed.client_id.clone().or_else(|| used.id.clone());
+    // Apps at two servers may have the same id, and a tenant chooses its server: none uses up the budget of another.
+    let client_id = match server {
+        Some(server) => client_id.map(|id| format!("{id} {server}")),
+        None => client_id,
+    };
     let app = AppKey { provider: claimed.connection.provider.clone(), client_id };
     let host = (!oauth.shared_token_host).then(|| host_and_port(&request.url));
     Some(BreakerKey { app, app_owner: used.tenant.clone(), host })

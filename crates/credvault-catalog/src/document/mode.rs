@@ -32,6 +32,12 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
             "- A fetch needs the permission `FetchRefreshToken`, because requests carry {secrets}."
         );
     }
+    if let Some(discovery) = &mode.discovery {
+        let found = discovery.settings.iter().map(|(name, member)| format!("`{name}` from `{member}`"));
+        let found = list(found, "and");
+        let _ =
+            writeln!(text, "- Discovery: the metadata of `{{config.{}}}` gives {found}.", discovery.issuer);
+    }
     match &mode.acquisition {
         Acquisition::Static => {}
         Acquisition::Tokens(oauth) => {

@@ -68,7 +68,11 @@ fn consent(text: &mut String, authorize: &Authorize, scopes: &Scopes) {
         authorize.must_match.iter().map(|(name, setting)| format!("`{name}` must equal `{setting}`")),
     );
     callback.extend(authorize.signature.iter().map(|_| "`hmac` is checked with the app's secret".to_owned()));
-    let unless = if authorize.sends_issuer { "" } else { ", if it is there," };
+    let unless = match &authorize.sends_issuer_setting {
+        _ if authorize.sends_issuer => String::new(),
+        Some(setting) => format!(", if it is there or `{setting}` is true,"),
+        None => ", if it is there,".to_owned(),
+    };
     callback.extend(authorize.issuer.iter().map(|issuer| format!("`iss`{unless} must be `{issuer}`")));
     if !callback.is_empty() {
         let _ = writeln!(text, "- Callback: {}.", callback.join("; "));
@@ -143,6 +147,9 @@ fn response(text: &mut String, oauth: &OAuth) {
     parts.extend(settings(&response.settings));
     parts.extend(response.secrets.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")));
     parts.extend(response.account_id.iter().map(|path| format!("the account's id is `{path}`")));
+    parts.extend(
+        response.id_token.iter().map(|path| format!("the account's id is `sub` of the ID token `{path}`")),
+    );
     let policy = oauth.refresh.as_ref().map(|refresh| refresh.policy);
     if policy.is_some_and(|policy| policy.refresh_immediately) {
         parts.push("the first token is refreshed at once, for one that lives longer".to_owned());

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use credvault_domain::FieldName;
 
 use super::conditions::path;
-use super::file::tokens::{AuthorizeFile, DeliveryFile, ScopesFile};
+use super::file::tokens::{AuthorizeFile, DeliveryFile, DiscoveryFile, ScopesFile};
 use super::names::{Names, refers_to_flow};
 use super::problem::Problem;
 use super::stage::Stage;
 use crate::consent_page::ConsentPage;
 use crate::delivery::{Delivery, DeliveryCallback};
+use crate::discovery::Discovery;
 use crate::oauth::Authorize;
 use crate::scopes::Scopes;
 use crate::shown::shown_name;
@@ -20,7 +21,8 @@ impl Names<'_> {
     pub(super) fn authorize(&self, key: &str, file: AuthorizeFile) -> Result<Authorize, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         let page = self.page(key, &file.url, file.query, Stage::Consent, &["state"])?;
-        if file.sends_issuer && file.issuer.is_none() {
+        let says_so = file.sends_issuer || file.sends_issuer_setting.is_some();
+        if says_so && file.issuer.is_none() {
             return Err(Problem::new(at("sends_issuer"), "needs issuer, which says what `iss` must be"));
         }
         let pkce = refers_to_flow(page.query.iter().map(|(_, value)| value), "code_challenge");
@@ -36,8 +38,15 @@ impl Names<'_> {
         Ok(Authorize {
             page,
             code_parameter: file.code_parameter,
-            issuer: file.issuer,
+            issuer: file
+                .issuer
+                .map(|text| self.template(&at("issuer"), &text, Stage::Delivery))
+                .transpose()?,
             sends_issuer: file.sends_issuer,
+            sends_issuer_setting: match file.sends_issuer_setting {
+                Some(name) => Some(self.setting(at("sends_issuer_setting"), &name)?),
+                None => None,
+            },
             signature: file.signature,
             settings: settings.collect::<Result<_, Problem>>()?,
             account_id_setting: account.transpose()?,
@@ -91,6 +100,34 @@ impl Names<'_> {
             }
         }
         Ok(ConsentPage { url: self.url(&at("url"), url, stage)?, query })
+    }
+
+    /// Checks where endpoints are found.
+    pub(super) fn discovery(&self, key: &str, file: DiscoveryFile) -> Result<Discovery, Problem> {
+        let settings = file
+            .settings
+            .into_iter()
+            .map(|(name, member)| Ok((self.setting(format!("{key}.settings.{name}"), &name)?, member)));
+        let settings = settings.collect::<Result<BTreeMap<_, _>, Problem>>()?;
+        let issuer = self.setting(format!("{key}.issuer"), &file.issuer)?;
+        let narrow = self.config.get(&issuer).is_some_and(|field| field.required && field.pattern.is_some());
+        if !narrow || settings.contains_key(&issuer) {
+            let rule =
+                "must name a setting that is required and has a pattern, and none of those that are found";
+            return Err(Problem::new(format!("{key}.issuer"), rule));
+        }
+        let required =
+            settings.keys().find(|name| self.config.get(*name).is_some_and(|field| field.required));
+        if let Some(name) = required {
+            let rule = "must not be required: no caller gives it";
+            return Err(Problem::new(format!("{key}.settings.{name}"), rule));
+        }
+        let values = ["issuer", "private_key", "registration_access_token", "registration_client_uri"];
+        if file.registers_app && values.iter().any(|name| !self.app.contains_key(*name)) {
+            let rule = format!("must come with the app values {}", values.join(", "));
+            return Err(Problem::new(format!("{key}.registers_app"), rule));
+        }
+        Ok(Discovery { issuer, settings, registers_app: file.registers_app })
     }
 
     fn setting(&self, key: String, name: &str) -> Result<FieldName, Problem> {

@@ -62,6 +62,7 @@ pub(super) const EMBEDDED: &[(&str, &str)] = &[
     ("pipedrive.toml", include_str!("../../providers/pipedrive.toml")),
     ("postmark.toml", include_str!("../../providers/postmark.toml")),
     ("prestashop.toml", include_str!("../../providers/prestashop.toml")),
+    ("oidc.toml", include_str!("../../providers/oidc.toml")),
     ("quickbooks.toml", include_str!("../../providers/quickbooks.toml")),
     ("recharge.toml", include_str!("../../providers/recharge.toml")),
     ("reddit_ads.toml", include_str!("../../providers/reddit_ads.toml")),

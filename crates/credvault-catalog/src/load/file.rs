@@ -45,6 +45,10 @@ pub(crate) struct ProviderFile {
     /// Values of the platform's app except `client_id` and `client_secret`, `{app.NAME}` in templates.
     #[serde(default)]
     pub(crate) app: BTreeMap<String, AppField>,
+    /// The setting, of connections and of apps, that tells servers apart, if the file stands for many: each has an app of
+    /// its own.
+    #[serde(default)]
+    pub(crate) app_per: Option<String>,
     /// How webhooks are signed, by the name of the way.
     #[serde(default)]
     pub(crate) webhooks: BTreeMap<String, WebhookFile>,
@@ -78,6 +82,9 @@ pub(crate) struct ModeFile {
     /// The scopes that are asked for.
     #[serde(default)]
     pub(crate) scopes: Option<ScopesFile>,
+    /// Where the provider's endpoints are found, if the file does not name them.
+    #[serde(default)]
+    pub(crate) discovery: Option<tokens::DiscoveryFile>,
     /// Consent in a browser, with a callback that brings a code.
     #[serde(default)]
     pub(crate) authorize: Option<AuthorizeFile>,

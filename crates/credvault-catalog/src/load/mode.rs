@@ -44,6 +44,8 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     let revocation =
         file.revoke.take().map(|it| names.revocation(&format!("{key}.revoke"), it)).transpose()?;
     let test = file.test.take().map(|it| names.test(&format!("{key}.test"), it)).transpose()?;
+    let discovery = file.discovery.take();
+    let discovery = discovery.map(|it| names.discovery(&format!("{key}.discovery"), it)).transpose()?;
     let acquisition = names.acquisition(key, &mut file, revocation.as_ref(), test.as_ref())?;
     check_single_lines(&request_key, &request, &secrets)?;
     Ok(Mode {
@@ -55,6 +57,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         revocation,
         test,
         remarks,
+        discovery,
         additional_fields: file.additional_fields,
         config,
         secrets,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use credvault_domain::{AuthMode, ProviderId};
+use credvault_domain::{AuthMode, FieldName, ProviderId};
 
 use super::field::{Table, app_fields, derived, fields};
 use super::file::ProviderFile;
@@ -11,8 +11,9 @@ use super::file::webhook::WebhookFile;
 use super::mode::{Shared, mode};
 use super::names::Names;
 use super::problem::Problem;
+use crate::field::Field;
 use crate::mode::Mode;
-use crate::provider::Provider;
+use crate::provider::{AppField, Provider};
 use crate::shown::shown_name;
 use crate::webhook::Webhook;
 
@@ -47,8 +48,36 @@ pub(super) fn provider(file_name: &str, file: ProviderFile) -> Result<Provider, 
         let checked = webhook(&format!("webhooks.{name}"), file, &names, &modes)?;
         webhooks.insert(name, checked);
     }
+    let servers = servers(file.app_per, &config, &app)?;
     let ProviderFile { display_name, documentation_url, unconfirmed, rate_limit, .. } = file;
-    Ok(Provider { id, display_name, documentation_url, unconfirmed, rate_limit, app, webhooks, modes })
+    Ok(Provider {
+        id,
+        display_name,
+        documentation_url,
+        unconfirmed,
+        rate_limit,
+        app,
+        webhooks,
+        modes,
+        servers,
+    })
+}
+
+/// Checks the setting that tells servers apart: connections and apps must both have it, and no caller may leave it out.
+fn servers(
+    name: Option<String>,
+    config: &BTreeMap<FieldName, Field>,
+    app: &BTreeMap<FieldName, AppField>,
+) -> Result<Option<(FieldName, Field)>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    let known = config.get_key_value(name.as_str()).filter(|(name, field)| {
+        let plain = app.get(name.as_str()).is_some_and(|field| !field.is_secret());
+        field.required && field.pattern.is_some() && plain
+    });
+    let rule = "must name a setting of all modes that is required and has a pattern, and a value of the app";
+    known
+        .map(|(name, field)| Some((name.clone(), field.clone())))
+        .ok_or_else(|| Problem::new("app_per", rule))
 }
 
 /// Checks a way to sign webhooks: the settings that it names are settings of some mode.

@@ -54,6 +54,7 @@ impl Names<'_> {
             settings: self.setting_paths(&at("settings"), file.settings)?,
             secrets: self.secret_paths(&at("secrets"), &file.secrets)?,
             account_id: optional("account_id", &file.account_id)?,
+            id_token: optional("id_token", &file.id_token)?,
             error_code: path("error_code", &file.error_code)?,
             invalid_grant,
             invalid_client: conditions(&at("invalid_client"), file.invalid_client)?,

@@ -66,6 +66,24 @@ impl Mode {
         }
     }
 
+    /// The value that the `iss` of a callback and of an ID token must have. `None` if the provider's file names none.
+    pub fn issuer(&self, config: &Config) -> Option<String> {
+        let template = self.code_grant()?.authorize.issuer.as_ref()?;
+        let (secrets, flow) = (SecretFields::default(), Flow::default());
+        let issuer =
+            self.values(Given { config, secrets: &secrets, app: None, flow: &flow }).render(template);
+        Some(issuer.ok()??.expose_secret().to_owned())
+    }
+
+    /// Whether every callback has `iss`.
+    pub fn sends_issuer(&self, config: &Config) -> bool {
+        self.code_grant().is_some_and(|grant| {
+            let setting = grant.authorize.sends_issuer_setting.as_ref();
+            let said = setting.and_then(|name| config.get(name.as_str())).and_then(Value::as_bool);
+            grant.authorize.sends_issuer || said.unwrap_or_default()
+        })
+    }
+
     /// Whether a refresh sends a refresh token, and `secrets` has none.
     pub fn lacks_refresh_token(&self, secrets: &SecretFields) -> bool {
         self.refresh_sends("refresh_token")

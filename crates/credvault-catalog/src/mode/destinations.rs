@@ -86,6 +86,8 @@ impl Mode {
     fn places(&self) -> &Places {
         self.places.get_or_init(|| {
             let (authorities, mut names) = (self.authorities(), BTreeSet::new());
+            // The issuer decides what its metadata says, and with that every host.
+            names.extend(self.discovery.as_ref().map(|discovery| discovery.issuer.as_str()));
             authorities.iter().for_each(|template| self.settings_of(template, &mut names));
             let default = |name: &str| self.config.get(name).and_then(|field| field.default.clone());
             let settings = names.into_iter().map(|name| (name.to_owned(), default(name))).collect();

@@ -1,7 +1,7 @@
 //! `CreateConnection`: a connection, with its first credential if one is given.
 
 use credvault_catalog::{Mode, Provider};
-use credvault_domain::{AccountName, AuthMode, Connection, Labels, Owner, ProviderId, Violations};
+use credvault_domain::{AccountName, AuthMode, Config, Connection, Labels, Owner, ProviderId, Violations};
 use credvault_identity::Facts;
 use credvault_store::{NewConnection, NewCredential, Recorded};
 use serde_json::{Map, Value};
@@ -47,7 +47,11 @@ pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Conn
     let facts = Facts { provider: Some(&create.provider), owner: Some(&owner), purpose: None };
     let permit = call.permit(&scope, facts)?;
     let write = call.write(&permit, std::mem::replace(&mut create.repeat, Ok(None)))?;
-    let (new, credential) = checked(&call.context, owner, create)?;
+    let (mut new, credential) = checked(&call.context, owner, create)?;
+    if credential.is_some() {
+        let mode = call.context.mode(&new.provider, &new.auth_mode)?;
+        new.config = call.context.broker.discovered(mode, &new.config).await?;
+    }
     let connections = call.context.store.connections();
     Ok(connections.create(&scope, &new, credential.as_ref(), &write).await?)
 }
@@ -62,7 +66,8 @@ fn checked(
     let (auth_mode, mode) = chosen_mode(provider, &create.auth_mode)?;
     let mut violations = Violations::default();
     let account_name = violations.collect(create.account_name);
-    let config = violations.collect(accepted_config(context, "config", create.config, mode));
+    let config =
+        violations.collect(accepted_config(context, "config", create.config, mode, &Config::default()));
     let labels = violations.collect(create.labels);
     let external_account_id = violations.collect(create.external_account_id);
     let credential = create.credential.map(|given| new_credential(context, given, mode)).transpose();

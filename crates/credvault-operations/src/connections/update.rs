@@ -1,7 +1,7 @@
 //! `UpdateConnection`: the fields that a request names, and no others.
 
 use credvault_catalog::Mode;
-use credvault_domain::{AccountName, ConnectionId, Etag, Labels, Violations};
+use credvault_domain::{AccountName, Config, ConnectionId, Etag, Labels, Violations};
 use credvault_store::{ConnectionPatch, Recorded};
 use serde_json::{Map, Value};
 
@@ -71,7 +71,7 @@ pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Stop
     let repeat = std::mem::replace(&mut update.repeat, Ok(None))?;
     let context = call.context.clone();
     let mode = context.mode(&stored.provider, &stored.auth_mode)?;
-    let patch = patch(&context, update, mode)?;
+    let patch = patch(&context, update, mode, &stored.config)?;
     let hosts = patch.config.as_ref().and_then(|config| mode.moved(&stored.config, config));
     call.subject.changed.extend(hosts);
     let write = call.write(&permit, Ok(repeat))?;
@@ -84,12 +84,13 @@ pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Stop
 }
 
 /// Holds the new values against the auth mode, and names all that is wrong at once.
-fn patch(context: &Context, update: Update, mode: &Mode) -> Parsed<ConnectionPatch> {
+fn patch(context: &Context, update: Update, mode: &Mode, stored: &Config) -> Parsed<ConnectionPatch> {
     let mut violations = Violations::default();
     let mut patch = ConnectionPatch { enabled: update.enabled, ..ConnectionPatch::default() };
     patch.account_name = update.account_name.and_then(|name| violations.collect(name));
     if let Some(config) = update.config {
-        patch.config = violations.collect(accepted_config(context, "connection.config", config, mode));
+        let config = accepted_config(context, "connection.config", config, mode, stored);
+        patch.config = violations.collect(config);
         patch.destinations = mode.destinations().clone();
     }
     patch.labels = update.labels.and_then(|labels| violations.collect(labels));

@@ -162,7 +162,11 @@ async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) 
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
     call.subject.version = Some(version);
     let usable = match mode.request_names_app {
-        true => context.store.apps().usable_at(&fetched.key(), &fetched.connection.provider).await?,
+        true => {
+            let Connection { provider, config, .. } = &fetched.connection;
+            let place = context.broker.app_place(provider, config);
+            context.store.apps().usable_at(&fetched.key(), &place).await?
+        }
         false => None,
     };
     if let Some(app) = usable.as_ref().filter(|_| !mode.request_app_secrets.is_empty()) {
@@ -204,7 +208,7 @@ async fn filled(call: &mut Call, fresh: Fresh, mode: &Mode, mut permit: Permit) 
 fn permit_app_secrets(call: &Call, app: &UsableApp) -> Result<Permit, Refusal> {
     let owner = if app.namespace.is_platform() { Owner::Platform } else { Owner::Tenant };
     let purpose = call.subject.purpose.as_ref();
-    let facts = Facts { provider: Some(&app.app.provider), owner: Some(&owner), purpose };
+    let facts = Facts { provider: Some(app.app.place.provider()), owner: Some(&owner), purpose };
     call.permit_release(&app.namespace, facts).map_err(|error| {
         if let IdentityError::Denied(denial) = error { Refusal::AppSecret(denial) } else { error.into() }
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_broker::{first_due_time, grant};
+use credvault_broker::{ConsentError, first_due_time, grant};
 use credvault_catalog::Mode;
 use credvault_domain::{Config, SecretFields, Timestamp, Violations};
 use credvault_store::{NewCredential, RefreshSchedule};
@@ -61,13 +61,35 @@ pub(crate) fn new_credential(
     Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, schedule })
 }
 
-/// Settings that the auth mode accepts, and that lead to public places only.
+/// The settings that go with a new secret: those `given`, or else the stored ones if the endpoints must be found first.
+/// `None` leaves the stored ones.
+///
+/// # Errors
+/// The issuer's metadata cannot be read, or cannot be used.
+pub(crate) async fn with_endpoints(
+    context: &Context,
+    mode: &Mode,
+    given: Option<Config>,
+    stored: &Config,
+) -> Result<Option<Config>, ConsentError> {
+    let config = match given {
+        None if mode.is_discovered(stored) => return Ok(None),
+        None => stored,
+        Some(ref given) => given,
+    };
+    context.broker.discovered(mode, config).await.map(Some)
+}
+
+/// Settings that the auth mode accepts, and that lead to public places only. Those that only an issuer's metadata may
+/// give stay as they are `stored`.
 pub(crate) fn accepted_config(
     context: &Context,
     path: &str,
     given: Map<String, Value>,
     mode: &Mode,
+    stored: &Config,
 ) -> Parsed<Config> {
+    let given = mode.with_discovered(path, given, stored)?;
     let config = Config::new(given).map_err(|rule| Violations::of(path, rule.to_string()))?;
     let config = mode.accepted_config(path, config)?;
     context.broker.check_destinations(path, mode, &config).map(|()| config)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_catalog::{AppFieldKind, Provider};
-use credvault_domain::{FieldName, ProviderId, TenantId, Violations};
+use credvault_domain::{AppPlace, FieldName, ProviderId, TenantId, Violations};
 use credvault_identity::Facts;
 use credvault_store::{Listed, NewApp, OAuthApp, Recorded};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -57,10 +57,10 @@ pub async fn put_app(call: &mut Call, mut put: PutApp) -> Result<Recorded<OAuthA
     call.about(Subject::provider(&provider));
     let (permit, scope) = call.administer(put.tenant.take(), Facts::of_provider(&provider))?;
     let write = call.write(&permit, std::mem::replace(&mut put.repeat, Ok(None)))?;
-    if put.redirect_uri.is_empty() {
-        put.redirect_uri = call.context.broker.callback_url(&provider).unwrap_or_default();
+    let mut new = checked(call.context.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?, put)?;
+    if new.redirect_uri.is_empty() {
+        new.redirect_uri = call.context.broker.callback_url(&new.place).unwrap_or_default();
     }
-    let new = checked(call.context.catalog.get(&provider).ok_or(Refusal::ProviderUnknown)?, put)?;
     let stored = call.context.store.apps().put(&scope, &new, &write).await?;
     // Refreshes that waited for the app continue.
     call.context.broker.refresher().app_stored(scope.tenant().clone(), provider);
@@ -98,8 +98,10 @@ fn checked(provider: &Provider, put: PutApp) -> Parsed<NewApp> {
     }
     violations.into_result()?;
     let (settings, secrets) = provider.app_settings("settings", settings)?;
+    let server = settings.get(provider.server_setting()).map(String::as_str);
+    let place = provider.place_of_app(&format!("settings[{}]", provider.server_setting()), server)?;
     Ok(NewApp {
-        provider: provider.id.clone(),
+        place,
         client_id,
         client_secret: Some(client_secret).filter(|secret| !secret.expose_secret().is_empty()),
         keep_previous,
@@ -123,7 +125,7 @@ pub async fn list_apps(
     let page = call.page(None, paging).await?;
     let mut listed = call.context.store.apps().list(&scope, &page).await?;
     let mut shown = call.shown(&scope);
-    listed.items.retain(|app| shown.shows(Some(&app.provider), None));
+    listed.items.retain(|app| shown.shows(Some(app.place.provider()), None));
     call.recorded(&permit, listed).await
 }
 
@@ -135,10 +137,15 @@ pub async fn delete_app(
     call: &mut Call,
     tenant: Option<TenantId>,
     provider: ProviderId,
+    server: Option<String>,
     repeat: Parsed<Option<Repeat>>,
 ) -> Result<Recorded<()>, Refusal> {
     call.about(Subject::provider(&provider));
     let (permit, scope) = call.administer(tenant, Facts::of_provider(&provider))?;
     let write = call.write(&permit, repeat)?;
-    Ok(call.context.store.apps().delete(&scope, &provider, &write).await?.map(drop))
+    let place = match call.context.catalog.get(&provider) {
+        Some(known) => known.place_of_app("server", server.as_deref())?,
+        None => AppPlace::new(provider, server),
+    };
+    Ok(call.context.store.apps().delete(&scope, &place, &write).await?.map(drop))
 }

@@ -39,8 +39,8 @@ pub enum Claim {
         time: Timestamp,
         /// The reason of the pause.
         pause: Pause,
-        /// The provider of the connection.
-        provider: ProviderId,
+        /// The connection whose refresh waits.
+        connection: Box<Connection>,
     },
     /// The tokens are newer than the caller knew, or the credential is another one: read again.
     Changed,
@@ -176,7 +176,8 @@ impl Refreshes<'_> {
         if let Some(retry) = row.retry_time.filter(|retry| *retry > now) {
             let pause = Pause::of_row(&row);
             if !forced || pause.binds_all() {
-                return Ok(Claim::Later { time: Timestamp::from_micros(retry), pause, provider });
+                let (time, connection) = (Timestamp::from_micros(retry), Box::new(connection(model)?));
+                return Ok(Claim::Later { time, pause, connection });
             }
         }
         // Time without requests, while the vault was down or the connection disabled, does not count.

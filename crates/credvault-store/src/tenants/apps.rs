@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
-use credvault_domain::{FieldName, ProviderId, SecretFields, TenantId, TenantScope, Timestamp};
+use credvault_domain::{AppPlace, FieldName, SecretFields, TenantId, TenantScope, Timestamp};
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -27,8 +27,8 @@ use crate::{ConnectionKey, Error, Listed, Page, Recorded, Store, Write};
 /// An app without its secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OAuthApp {
-    /// The provider of the app.
-    pub provider: ProviderId,
+    /// The provider of the app, and the server there if it stands for many.
+    pub place: AppPlace,
     /// The app's id at the provider.
     pub client_id: String,
     /// Where the provider sends browsers back to. Registered there, too.
@@ -99,7 +99,7 @@ impl Store {
 }
 
 impl Apps<'_> {
-    /// Stores the app of this namespace at a provider, in place of the one that is there.
+    /// Stores the app of this namespace at a place, instead of the one that is there.
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
@@ -111,7 +111,7 @@ impl Apps<'_> {
     ) -> Result<Recorded<OAuthApp>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
-            let key = (scope.tenant().as_str().to_owned(), new.provider.as_str().to_owned());
+            let key = (scope.tenant().as_str().to_owned(), new.place.to_stored());
             let stored = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await?;
             if change.prior().is_some() {
                 return change.commit(app(stored.ok_or(Error::Conflict)?)?).await;
@@ -134,10 +134,31 @@ impl Apps<'_> {
                 None => row.insert(&change.tx).await?,
             };
             let kind = if before_exists { ChangeKind::Updated } else { ChangeKind::Created };
-            change.record_change(ChangeSubject::App(new.provider.clone()), kind, None);
+            change.record_change(ChangeSubject::App(new.place.provider().clone()), kind, None);
             change.commit(app(model)?).await
         })
         .await
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// Inserts an app where there is none, in a change that the vault makes by itself. Whether there was none.
+    pub(super) async fn insert_if_absent(
+        &self,
+        change: &mut Change<'_>,
+        new: &NewApp,
+    ) -> Result<bool, Error> {
+        let key = (change.tenant().as_str().to_owned(), new.place.to_stored());
+        if Entity::find_by_id(key).one(&change.tx).await?.is_some() {
+            return Ok(false);
+        }
+        let fields = new.sealed_fields(SecretFields::default());
+        self.row(change, new, &fields, None)?.insert(&change.tx).await?;
+        let subject = ChangeSubject::App(new.place.provider().clone());
+        change.record_change(subject, ChangeKind::Created, None);
+        Ok(true)
     }
 
     /// A page of this namespace's apps, ordered by provider.
@@ -155,29 +176,29 @@ impl Apps<'_> {
             .stream(&reading.tx)
             .await?
             .map(|row| app(row?));
-        let position = |last: &OAuthApp| last.provider.as_str().as_bytes().to_vec();
+        let position = |last: &OAuthApp| last.place.to_stored().into_bytes();
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
-    /// Removes the app of this namespace at a provider; `false` if there was none.
+    /// Removes the app of this namespace at a place; `false` if there was none.
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
     pub async fn delete(
         &self,
         scope: &TenantScope,
-        provider: &ProviderId,
+        place: &AppPlace,
         write: &Write,
     ) -> Result<Recorded<bool>, Error> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
-            let key = (scope.tenant().as_str().to_owned(), provider.as_str().to_owned());
+            let key = (scope.tenant().as_str().to_owned(), place.to_stored());
             let removed = match change.prior() {
                 Some(_) => true,
                 None => Entity::delete_by_id(key).exec(&change.tx).await?.rows_affected > 0,
             };
             if removed {
-                change.record_change(ChangeSubject::App(provider.clone()), ChangeKind::Deleted, None);
+                change.record_change(ChangeSubject::App(place.provider().clone()), ChangeKind::Deleted, None);
             }
             change.commit(removed).await
         })
@@ -188,39 +209,27 @@ impl Apps<'_> {
     ///
     /// # Errors
     /// A sealed value does not open, or the database fails.
-    pub async fn usable_at(
-        &self,
-        key: &ConnectionKey,
-        provider: &ProviderId,
-    ) -> Result<Option<UsableApp>, Error> {
-        self.usable(key.tenant(), provider).await
+    pub async fn usable_at(&self, key: &ConnectionKey, place: &AppPlace) -> Result<Option<UsableApp>, Error> {
+        self.usable(key.tenant(), place).await
     }
 
     /// The app that this scope's connections are made with: the tenant's own, or else the platform's.
     ///
     /// # Errors
     /// A sealed value does not open, or the database fails.
-    pub async fn usable_in(
-        &self,
-        scope: &TenantScope,
-        provider: &ProviderId,
-    ) -> Result<Option<UsableApp>, Error> {
-        self.usable(scope.tenant(), provider).await
+    pub async fn usable_in(&self, scope: &TenantScope, place: &AppPlace) -> Result<Option<UsableApp>, Error> {
+        self.usable(scope.tenant(), place).await
     }
 
     /// Which app a connection is made with now.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn revision_at(
-        &self,
-        key: &ConnectionKey,
-        provider: &ProviderId,
-    ) -> Result<AppRevision, Error> {
+    pub async fn revision_at(&self, key: &ConnectionKey, place: &AppPlace) -> Result<AppRevision, Error> {
         let platform = TenantId::platform();
         for namespace in [key.tenant(), &platform] {
             let reading = self.store.read_any(namespace).await?;
-            let key = (namespace.as_str().to_owned(), provider.as_str().to_owned());
+            let key = (namespace.as_str().to_owned(), place.to_stored());
             if let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? {
                 return Ok(AppRevision(Some((model.id, model.generation))));
             }
@@ -228,11 +237,11 @@ impl Apps<'_> {
         Ok(AppRevision::NONE)
     }
 
-    async fn usable(&self, tenant: &TenantId, provider: &ProviderId) -> Result<Option<UsableApp>, Error> {
+    async fn usable(&self, tenant: &TenantId, place: &AppPlace) -> Result<Option<UsableApp>, Error> {
         let platform = TenantId::platform();
         for namespace in [tenant, &platform] {
             let reading = self.store.read_any(namespace).await?;
-            let key = (namespace.as_str().to_owned(), provider.as_str().to_owned());
+            let key = (namespace.as_str().to_owned(), place.to_stored());
             let Some(model) = Entity::find_by_id(key).one(&reading.tx).await? else { continue };
             let fields = open(namespace, &reading.keys, &model)?;
             let own = |name: &FieldName| !matches!(name.as_str(), SECRET | PREVIOUS);
@@ -266,13 +275,13 @@ impl Apps<'_> {
             Some(model) => (model.id, model.generation + 1, model.create_time),
             None => (self.store.new_id()?, 1, now),
         };
-        let bound = bound(&new.provider, &new.client_id, &new.redirect_uri, &new.scopes, &new.settings);
+        let bound = bound(&new.place, &new.client_id, &new.redirect_uri, &new.scopes, &new.settings);
         let sealed = Sealed::seal(fields, change.key()?, self.store.keyring().random(), |schema| {
             Context::app(change.tenant(), id.into_bytes(), generation, schema, bound)
         })?;
         Ok(ActiveModel {
             tenant_id: Set(change.tenant().as_str().to_owned()),
-            provider: Set(new.provider.as_str().to_owned()),
+            provider: Set(new.place.to_stored()),
             id: Set(id),
             client_id: Set(new.client_id.clone()),
             redirect_uri: Set(new.redirect_uri.clone()),
@@ -291,7 +300,7 @@ impl Apps<'_> {
 
 fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFields, Error> {
     let app = app(model.clone())?;
-    let bound = bound(&app.provider, &app.client_id, &app.redirect_uri, &app.scopes, &app.settings);
+    let bound = bound(&app.place, &app.client_id, &app.redirect_uri, &app.scopes, &app.settings);
     let record = SealedRecord { schema: model.schema, key_version: model.key_version, bytes: &model.sealed };
     record.open(tenant, keys, |schema| {
         Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
@@ -300,7 +309,7 @@ fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFie
 
 fn app(model: Model) -> Result<OAuthApp, Error> {
     Ok(OAuthApp {
-        provider: ProviderId::from_stored(model.provider),
+        place: AppPlace::from_stored(&model.provider),
         client_id: model.client_id,
         redirect_uri: model.redirect_uri,
         scopes: serde_json::from_value(model.scopes).map_err(|_| Error::Integrity)?,

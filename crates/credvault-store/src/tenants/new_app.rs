@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_crypto::Binding;
-use credvault_domain::{FieldName, ProviderId, SecretFields};
+use credvault_domain::{AppPlace, FieldName, SecretFields};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The field of an app's secret.
@@ -14,8 +14,8 @@ pub(super) const PREVIOUS: &str = "previous_client_secret";
 /// An app to be stored.
 #[derive(Clone, Debug)]
 pub struct NewApp {
-    /// The provider of the app.
-    pub provider: ProviderId,
+    /// The provider of the app, and the server there if it stands for many.
+    pub place: AppPlace,
     /// The app's id at the provider.
     pub client_id: String,
     /// Its secret; `None` keeps what is stored, or means a public client.
@@ -71,16 +71,16 @@ impl NewApp {
 /// What an app's secrets are bound to: where they belong, where browsers bring codes, what consents ask for, and the
 /// settings that requests are filled from.
 pub(super) fn bound(
-    provider: &ProviderId,
+    place: &AppPlace,
     client_id: &str,
     redirect_uri: &str,
     scopes: &[String],
     settings: &BTreeMap<String, String>,
 ) -> Binding {
     // No scope has a blank in it.
-    let scopes = scopes.join(" ");
+    let (place, scopes) = (place.to_stored(), scopes.join(" "));
     let mut facts = vec![
-        ("provider", provider.as_str().as_bytes()),
+        ("provider", place.as_bytes()),
         ("client_id", client_id.as_bytes()),
         ("redirect_uri", redirect_uri.as_bytes()),
         ("scopes", scopes.as_bytes()),

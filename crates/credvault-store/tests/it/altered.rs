@@ -6,7 +6,8 @@ mod columns;
 mod effects;
 
 use credvault_domain::{
-    Action, Clock as _, Config, ConnectionId, EventEndpointId, Grant, ProviderId, SecretFields, TenantScope,
+    Action, AppPlace, Clock as _, Config, ConnectionId, EventEndpointId, Grant, ProviderId, SecretFields,
+    TenantScope,
 };
 use credvault_store::{
     ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, RefreshSchedule, Selector,
@@ -72,7 +73,11 @@ impl Prepared {
             "revocations" => store.revocations().open(&self.revoked).await.map(drop),
             "oauth_apps" => {
                 let generic = ProviderId::parse("generic").unwrap();
-                store.apps().usable_in(&scope("acme", None), &generic).await.map(drop)
+                store
+                    .apps()
+                    .usable_in(&scope("acme", None), &AppPlace::new(generic.clone(), None))
+                    .await
+                    .map(drop)
             }
             "event_endpoints" => {
                 store.event_endpoints().target(&scope("acme", None), self.endpoint).await.map(drop)
@@ -88,7 +93,7 @@ fn config(url: &str) -> Config {
 
 fn app() -> NewApp {
     NewApp {
-        provider: ProviderId::parse("generic").unwrap(),
+        place: AppPlace::new(ProviderId::parse("generic").unwrap(), None),
         client_id: "client".to_owned(),
         client_secret: Some("CANARY app".to_owned().into()),
         keep_previous: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, ProviderId, TenantState};
+use credvault_domain::{Action, AppPlace, ProviderId, TenantState};
 use credvault_store::{ChangeKind, ChangeSubject, FeedPosition, NewApp};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
@@ -62,7 +62,7 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
     let endpoint = put(fixture, &scope, &new_endpoint(&[])).await.unwrap().0;
     let provider = ProviderId::parse("generic").unwrap();
     let app = NewApp {
-        provider: provider.clone(),
+        place: AppPlace::new(provider.clone(), None),
         client_id: "id".to_owned(),
         client_secret: Some("CANARY".to_owned().into()),
         keep_previous: false,
@@ -76,7 +76,7 @@ async fn everything_that_a_fetch_depends_on_is_in_the_feed(fixture: &Fixture) {
     store.apps().put(&scope, &app, &write(&scope, Action::PutOAuthApp)).await.unwrap().into_inner();
     store
         .apps()
-        .delete(&scope, &provider, &write(&scope, Action::DeleteOAuthApp))
+        .delete(&scope, &AppPlace::new(provider.clone(), None), &write(&scope, Action::DeleteOAuthApp))
         .await
         .unwrap()
         .into_inner();

@@ -25,6 +25,21 @@ impl Default for ScopesFile {
     }
 }
 
+/// Where the provider's endpoints are found: in the metadata that its issuer publishes (OpenID Connect Discovery, or
+/// RFC 8414).
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiscoveryFile {
+    /// The setting with the issuer's URL.
+    pub(crate) issuer: String,
+    /// The settings that come from the metadata, each with the name of the member there. No caller gives them.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Whether the vault registers an app where there is none, if the metadata offer that (RFC 7591). The file then has
+    /// `app_per`, and the app values `private_key`, `registration_access_token` and `registration_client_uri`.
+    #[serde(default)]
+    pub(crate) registers_app: bool,
+}
+
 /// Consent in a browser, and the callback that brings the code.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
@@ -36,13 +51,16 @@ pub(crate) struct AuthorizeFile {
     /// The callback's parameter that holds the code.
     #[serde(default = "code")]
     pub(crate) code_parameter: String,
-    /// The value that the callback's `iss` must have, where the provider sends it (RFC 9207).
+    /// The value that the callback's `iss` must have, where the provider sends it (RFC 9207). A template.
     #[serde(default)]
     pub(crate) issuer: Option<String>,
     /// Whether the provider always sends `iss`, as its metadata says with
     /// `authorization_response_iss_parameter_supported`. A callback without it is then refused. Needs `issuer`.
     #[serde(default)]
     pub(crate) sends_issuer: bool,
+    /// The setting that says the same, where it differs from server to server.
+    #[serde(default)]
+    pub(crate) sends_issuer_setting: Option<String>,
     /// How the callback is signed.
     #[serde(default)]
     pub(crate) signature: Option<CallbackSignature>,
@@ -194,6 +212,9 @@ pub(crate) struct TokenResponseFile {
     pub(crate) secrets: BTreeMap<String, PathFile>,
     /// The path of the account's id at the provider.
     pub(crate) account_id: Option<PathFile>,
+    /// The path of an ID token (OpenID Connect Core). Its subject is the account's id. It must come from the issuer in
+    /// `authorize.issuer` and be for the app; it comes from the token endpoint itself, which stands in for its signature.
+    pub(crate) id_token: Option<PathFile>,
     /// The path of a refusal's error code. The first one of these that is a plain word is shown to callers, so no
     /// secret may stand there.
     pub(crate) error_code: PathFile,
@@ -232,6 +253,7 @@ impl Default for TokenResponseFile {
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             account_id: None,
+            id_token: None,
             error_code: PathFile::Several(error_code.map(str::to_owned).to_vec()),
             invalid_grant: Vec::new(),
             invalid_client: Vec::new(),

@@ -13,8 +13,8 @@ use crate::field::{DependsOn, FieldKind};
 use crate::load::file::call::{BasicFile, CallFile, ConditionFile, RevokeFile, TestFile};
 use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile, WhenFile};
 use crate::load::file::tokens::{
-    AssertionFile, AuthorizeFile, DeliveryCallbackFile, DeliveryFile, PostExchangeFile, RefreshFile,
-    ScopesFile, TokenResponseFile,
+    AssertionFile, AuthorizeFile, DeliveryCallbackFile, DeliveryFile, DiscoveryFile, PostExchangeFile,
+    RefreshFile, ScopesFile, TokenResponseFile,
 };
 use crate::load::file::webhook::{
     DeliveryAccountFile, HandshakeFile, HandshakeTokenFile, PublicKeysFile, WebhookFile,
@@ -114,6 +114,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("Calls", names::<CallFile>()),
         ("basic", names::<BasicFile>()),
         ("scopes", names::<ScopesFile>()),
+        ("discovery", names::<DiscoveryFile>()),
         ("authorize", names::<AuthorizeFile>()),
         ("delivery", names::<DeliveryFile>()),
         ("callback", names::<DeliveryCallbackFile>()),
@@ -180,7 +181,7 @@ fn keys_in(value: &toml::Value, keys: &mut BTreeSet<String>) {
 fn the_example_loads_and_uses_every_table() {
     let text = block("toml");
     let provider = parse("acme.toml", text).expect("the example is sound");
-    assert_eq!((provider.modes().count(), provider.webhooks.len()), (3, 2));
+    assert_eq!((provider.modes().count(), provider.webhooks.len()), (4, 2));
     let mut used = BTreeSet::new();
     keys_in(&toml::Value::Table(text.parse().expect("TOML")), &mut used);
     let described = described();

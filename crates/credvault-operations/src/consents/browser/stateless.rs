@@ -1,6 +1,5 @@
 //! A callback without a state: the browser's cookie says which consent it means.
 
-use credvault_domain::ProviderId;
 use credvault_store::{AuthorizationError, Error as StoreError};
 
 use super::found::{Found, Refused};
@@ -40,7 +39,7 @@ impl Browsers {
 
     /// The consents of this browser that wait for an answer of the provider.
     async fn open(&self, provider: &str, browser: &Browser) -> Result<Vec<Found>, Refusal> {
-        let callback = ProviderId::parse(provider).ok().and_then(|id| self.0.broker.callback_url(&id));
+        let callback = self.0.broker.callback_at(provider);
         let (Some(callback), Some(cookie)) = (callback, &browser.id) else { return Ok(Vec::new()) };
         let mut open = Vec::new();
         for awaited in self.0.store.authorizations().open_of(cookie, &callback).await? {

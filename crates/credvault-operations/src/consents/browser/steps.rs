@@ -82,8 +82,8 @@ impl Browsers {
         if !awaited.public {
             return Err(AuthorizationError::OtherWay.into());
         }
-        // A callback of another provider is another consent's (RFC 9700, 4.4).
-        if connection.provider.as_str() != provider {
+        // A callback at the address of another provider, or of another server, is another consent's (RFC 9700, 4.4).
+        if self.0.broker.callback_at(provider).as_deref() != Some(awaited.redirect_uri.as_str()) {
             return Err(AuthorizationError::OtherProvider.into());
         }
         if let Some(over) = awaited.over.or(awaited.arrived.then_some(AuthorizationError::Replayed)) {

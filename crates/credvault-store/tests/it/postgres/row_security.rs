@@ -1,6 +1,6 @@
 //! Row-level security: no row of another tenant is seen, written or moved.
 
-use credvault_domain::{Action, ConnectionId, ProviderId, TenantScope};
+use credvault_domain::{Action, AppPlace, ConnectionId, ProviderId, TenantScope};
 use credvault_store::{ConnectionKey, Inquiry, NewApp, NewAuthorization};
 use secrecy::ExposeSecret as _;
 
@@ -54,7 +54,7 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, C
 /// An app, and a consent that a browser has come back from.
 async fn consent(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) {
     let app = NewApp {
-        provider: ProviderId::parse("generic").unwrap(),
+        place: AppPlace::new(ProviderId::parse("generic").unwrap(), None),
         client_id: "id".to_owned(),
         client_secret: Some("CANARY".to_owned().into()),
         keep_previous: false,
@@ -64,6 +64,10 @@ async fn consent(fixture: &Fixture, scope: &TenantScope, id: ConnectionId) {
         secrets: Default::default(),
     };
     fixture.store.apps().put(scope, &app, &write(scope, Action::PutOAuthApp)).await.unwrap().into_inner();
+    let other = AppPlace::new(ProviderId::parse("generic").unwrap(), Some("https://id.example".to_owned()));
+    let lease = std::time::Duration::from_secs(60);
+    assert!(fixture.store.apps().claim_registration(scope, &other, lease).await.unwrap());
+    assert!(!fixture.store.apps().claim_registration(scope, &other, lease).await.unwrap(), "one at a time");
     let begun = NewAuthorization {
         public: false,
         return_origin: None,

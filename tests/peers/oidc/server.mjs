@@ -1,0 +1,61 @@
+// A real OpenID provider for tests/it/oidc/peer.rs: clients register themselves, refresh tokens rotate, and one that
+// comes a second time ends its grant. The pages let every name in, with any password.
+//
+//   node tests/peers/oidc/server.mjs NODE_MODULES     (the folder that has oidc-provider)
+//
+// It prints its issuer, and ends when its standard input does. GET /counts says what it has seen.
+
+import { createServer } from "node:http";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const library = join(resolve(process.argv[2]), "oidc-provider", "lib", "index.js");
+const { Provider } = await import(pathToFileURL(library));
+
+const counts = { grants: 0, errors: 0, refreshes: 0, reuses: 0, revoked: 0, registrations: 0, authentications: {} };
+const server = createServer();
+await new Promise((done) => server.listen(0, "127.0.0.1", done));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+
+const provider = new Provider(issuer, {
+  clientAuthMethods: ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
+  enabledJWA: { clientAuthSigningAlgValues: ["ES256", "PS256", "RS256"] },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: true },
+    introspection: { enabled: true },
+    registration: { enabled: true },
+    revocation: { enabled: true },
+  },
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `The account ${id}` }) }),
+  claims: { openid: ["sub"], profile: ["name"] },
+  pkce: { required: () => true },
+  rotateRefreshToken: true,
+  // Seconds. Short, so that a test sees an end.
+  ttl: { AccessToken: 40, RefreshToken: 86400, Grant: 86400, Interaction: 600, Session: 600 },
+});
+provider.on("grant.success", (ctx) => {
+  counts.grants += 1;
+  const method = ctx.oidc.client?.tokenEndpointAuthMethod ?? ctx.oidc.client?.clientAuthMethod;
+  counts.authentications[method] = (counts.authentications[method] ?? 0) + 1;
+  if (ctx.oidc.params?.grant_type === "refresh_token") counts.refreshes += 1;
+});
+provider.on("grant.error", (_, error) => {
+  counts.errors += 1;
+  if (/already used/.test(error.error_detail ?? "")) counts.reuses += 1;
+});
+provider.on("refresh_token.destroyed", () => (counts.revoked += 1));
+provider.on("grant.revoked", () => (counts.revoked += 1));
+provider.on("registration_create.success", () => (counts.registrations += 1));
+provider.on("server_error", (_, error) => console.error(error));
+
+const serve = provider.callback();
+server.on("request", (request, response) => {
+  if (request.url === "/counts") {
+    response.setHeader("content-type", "application/json");
+    return response.end(JSON.stringify(counts));
+  }
+  return serve(request, response);
+});
+process.stdin.on("end", () => process.exit(0)).resume();
+console.log(issuer);
