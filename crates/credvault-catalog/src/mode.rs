@@ -34,6 +34,8 @@ pub struct Mode {
     pub revocation: Option<RevocationCall>,
     /// The call that tests a credential, if the provider has one.
     pub test: Option<CredentialTest>,
+    /// What the file says to people about the credential's life.
+    pub(crate) remarks: Remarks,
     /// Whether the requests of callers contain a value of the platform's app.
     pub request_names_app: bool,
     /// The secrets of the app that the requests of callers contain, by the names that audit records have. A fetch of
@@ -70,6 +72,17 @@ pub enum Acquisition {
     Tokens(Box<OAuth>),
     /// The provider posts it to the vault after a consent, and it stays the same from then on.
     Delivered(Box<Delivery>),
+}
+
+/// What a provider file says to people about the life of a credential. The vault acts on none of it.
+#[derive(Default, Debug)]
+pub(crate) struct Remarks {
+    /// How long the credential or the consent lasts, as the end of a sentence.
+    pub(crate) lasts: Option<String>,
+    /// Why there is no call that revokes a token, in sentences.
+    pub(crate) no_revocation: Option<String>,
+    /// Why there is no call that tests a credential, in sentences.
+    pub(crate) no_test: Option<String>,
 }
 
 /// What is known about a mode's destinations before there is a connection.

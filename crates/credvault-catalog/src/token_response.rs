@@ -64,6 +64,8 @@ pub struct TokenResponse {
     pub(crate) error_code: Path,
     pub(crate) invalid_grant: Vec<Condition>,
     pub(crate) invalid_client: Vec<Condition>,
+    /// What means that the platform's client is refused unless the file knows better.
+    pub(crate) refused_client: Vec<Condition>,
     pub(crate) rate_limited: Vec<Condition>,
     pub(crate) concurrent_request: Vec<Condition>,
     pub(crate) clock_skew: Vec<Condition>,
@@ -116,6 +118,8 @@ impl TokenResponse {
             RefusalKind::InvalidClient
         } else if is(&self.invalid_grant) {
             RefusalKind::InvalidGrant
+        } else if is(&self.refused_client) {
+            RefusalKind::InvalidClient
         } else {
             // With a status below 400, only an error code shows that the provider itself refuses. Otherwise any JSON
             // does.

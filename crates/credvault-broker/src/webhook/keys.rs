@@ -58,8 +58,21 @@ pub(super) fn mac_key(encoding: KeyEncoding, secret: &SecretString) -> Result<Ma
             BASE64.decode_vec(text, &mut bytes).map_err(|_| WebhookError::KeyMalformed)?;
             MacKey::new(&bytes)
         }
+        KeyEncoding::Hex => MacKey::new(&hexadecimal(text)?),
     };
     key.ok_or(WebhookError::KeyMalformed)
+}
+
+/// The bytes of a key that is written in hexadecimal.
+fn hexadecimal(text: &str) -> Result<Opened, WebhookError> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = text.trim().as_bytes().as_chunks::<2>();
+    let mut bytes = Opened::new(Vec::with_capacity(pairs.len()));
+    for [high, low] in pairs {
+        let (high, low) = digit(*high).zip(digit(*low)).ok_or(WebhookError::KeyMalformed)?;
+        bytes.push(high << 4 | low);
+    }
+    if rest.is_empty() { Ok(bytes) } else { Err(WebhookError::KeyMalformed) }
 }
 
 /// A secret's text, which must not be empty. Blanks are what remains of a secret that was never pasted.

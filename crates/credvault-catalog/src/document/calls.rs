@@ -49,8 +49,8 @@ pub(super) fn proof(call: &Call) -> String {
 }
 
 /// Conditions of which one is enough, joined by "or".
-pub(super) fn conditions(conditions: &[Condition]) -> String {
-    list(conditions.iter().map(condition), "or")
+pub(super) fn conditions<'c>(conditions: impl IntoIterator<Item = &'c Condition>) -> String {
+    list(conditions.into_iter().map(condition), "or")
 }
 
 /// Conditions that must all hold, joined by "and".

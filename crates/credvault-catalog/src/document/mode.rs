@@ -41,12 +41,25 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
     }
     match &mode.test {
         Some(described) => credential_test(text, described),
-        None => text.push_str("- Test: none.\n"),
+        None => none(text, "Test", mode.remarks.no_test.as_deref()),
     }
     match &mode.revocation {
         Some(described) => revocation(text, described),
-        None => text.push_str("- Revocation: none; the owner ends it at the provider.\n"),
+        None => none(text, "Revocation", mode.remarks.no_revocation.as_deref()),
     }
+    if let Some(lasts) = &mode.remarks.lasts {
+        let _ = writeln!(text, "- Lasts {lasts}.");
+    }
+}
+
+/// Says that there is no such call, and why.
+fn none(text: &mut String, what: &str, why: Option<&str>) {
+    let why = match why {
+        Some(why) => format!(". {}", why.trim_end_matches('.')),
+        None if what == "Revocation" => "; the owner ends it at the provider".to_owned(),
+        None => String::new(),
+    };
+    let _ = writeln!(text, "- {what}: none{why}.");
 }
 
 fn fields(text: &mut String, mode: &Mode) {

@@ -37,8 +37,9 @@ pub(super) fn lines(text: &mut String, oauth: &OAuth, refresh_token: bool) {
 
 fn refusals(text: &mut String, response: &TokenResponse) {
     let _ = writeln!(text, "- Invalid grant: {}.", conditions(&response.invalid_grant));
-    if !response.invalid_client.is_empty() {
-        let _ = writeln!(text, "- Invalid client: {}.", conditions(&response.invalid_client));
+    let client: Vec<_> = response.invalid_client.iter().chain(&response.refused_client).collect();
+    if !client.is_empty() {
+        let _ = writeln!(text, "- Invalid client: {}.", conditions(client));
     }
     if !response.rate_limited.is_empty() {
         let _ = writeln!(text, "- Rate limited: {}, or status 429.", conditions(&response.rate_limited));

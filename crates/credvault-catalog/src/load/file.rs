@@ -105,6 +105,15 @@ pub(crate) struct ModeFile {
     /// How a credential is tested.
     #[serde(default)]
     pub(crate) test: Option<TestFile>,
+    /// How long the credential or the consent lasts, as the end of a sentence.
+    #[serde(default)]
+    pub(crate) lasts: Option<String>,
+    /// Why there is no call that revokes a token, in sentences.
+    #[serde(default)]
+    pub(crate) no_revocation: Option<String>,
+    /// Why there is no call that tests a credential, in sentences.
+    #[serde(default)]
+    pub(crate) no_test: Option<String>,
 }
 
 /// What callers add to their own requests. An entry is left out if an optional placeholder in it has no value; a fetch

@@ -10,7 +10,7 @@ use super::file::ModeFile;
 use super::file::field::{DerivedFile, FieldFile};
 use super::names::Names;
 use super::problem::Problem;
-use crate::mode::Mode;
+use crate::mode::{Mode, Remarks};
 use crate::provider::AppField;
 
 /// What all modes of a provider share.
@@ -40,6 +40,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     names.check_derived(derived_key)?;
     let request_key = format!("{key}.request");
     let request = names.request(&request_key, std::mem::take(&mut file.request))?;
+    let remarks = remarks(key, &mut file)?;
     let revocation =
         file.revoke.take().map(|it| names.revocation(&format!("{key}.revoke"), it)).transpose()?;
     let test = file.test.take().map(|it| names.test(&format!("{key}.test"), it)).transpose()?;
@@ -53,6 +54,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         acquisition,
         revocation,
         test,
+        remarks,
         additional_fields: file.additional_fields,
         config,
         secrets,
@@ -60,4 +62,18 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         request,
         places: OnceLock::new(),
     })
+}
+
+/// What the file says to people. It must not say why there is no call and have the call, too.
+fn remarks(key: &str, file: &mut ModeFile) -> Result<Remarks, Problem> {
+    let beside = |part: &str, call: &str| {
+        Err(Problem::new(format!("{key}.{part}"), format!("must not be given beside {call}")))
+    };
+    match file {
+        ModeFile { no_test: Some(_), test: Some(_), .. } => beside("no_test", "test"),
+        ModeFile { no_revocation: Some(_), revoke: Some(_), .. } => beside("no_revocation", "revoke"),
+        ModeFile { lasts, no_revocation, no_test, .. } => {
+            Ok(Remarks { lasts: lasts.take(), no_revocation: no_revocation.take(), no_test: no_test.take() })
+        }
+    }
 }

@@ -36,14 +36,10 @@ impl Names<'_> {
         let mut invalid_grant = conditions(&at("invalid_grant"), file.invalid_grant)?;
         check_bodies(&at("invalid_grant"), &invalid_grant)?;
         invalid_grant.push(Condition::error(&["invalid_grant"]));
-        let mut invalid_client = conditions(&at("invalid_client"), file.invalid_client)?;
+        let mut refused_client = Vec::new();
         // The owner of the client has to act: the connection's owner or the platform.
         let client = Condition::error(&["invalid_client", "unauthorized_client"]);
-        if own_client {
-            invalid_grant.push(client)
-        } else {
-            invalid_client.push(client)
-        }
+        if own_client { &mut invalid_grant } else { &mut refused_client }.push(client);
         Ok(TokenResponse {
             success: conditions(&at("success"), file.success)?,
             access_token: path("access_token", &file.access_token)?,
@@ -60,7 +56,8 @@ impl Names<'_> {
             account_id: optional("account_id", &file.account_id)?,
             error_code: path("error_code", &file.error_code)?,
             invalid_grant,
-            invalid_client,
+            invalid_client: conditions(&at("invalid_client"), file.invalid_client)?,
+            refused_client,
             rate_limited: conditions(&at("rate_limited"), file.rate_limited)?,
             concurrent_request: conditions(&at("concurrent_request"), file.concurrent_request)?,
             clock_skew: conditions(&at("clock_skew"), file.clock_skew)?,

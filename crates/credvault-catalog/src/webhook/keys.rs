@@ -23,4 +23,6 @@ pub enum KeyEncoding {
     Text,
     /// Base64, after the prefix `whsec_` if that is there.
     Base64,
+    /// Hexadecimal, in either case.
+    Hex,
 }

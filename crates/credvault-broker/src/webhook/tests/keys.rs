@@ -46,6 +46,20 @@ fn a_tag_under_the_empty_key_is_refused() {
 }
 
 #[test]
+fn a_key_in_hexadecimal_stands_for_its_bytes() {
+    let tag = "f886681a7b0fd2899243f40e01aebf826fa60facea77dde75702a7a35acac206";
+    let mut case = Case::new("hexadecimal key", "X-Ours", tag);
+    case.body = br#"{"test":1}"#.into();
+    case.webhook.key_encoding = KeyEncoding::Hex;
+    for key in ["c0ffee00".repeat(8), "C0FFEE00".repeat(8)] {
+        assert!(case.check_with(&[&key]).is_ok(), "{key}");
+    }
+    for malformed in ["c0ffee0", "c0ffeeg0", "", "whsec_c0ffee00"] {
+        assert_eq!(case.check_with(&[malformed]), Err(WebhookError::KeyMalformed), "{malformed}");
+    }
+}
+
+#[test]
 fn every_live_secret_is_tried() {
     for case in cases() {
         let wrong = if case.webhook.key_encoding == KeyEncoding::Base64 { "AAAA" } else { "wrong" };

@@ -201,8 +201,8 @@ pub(crate) struct TokenResponseFile {
     /// and `unauthorized_client` if the refresh sends nothing of the platform's app, for then the client is the
     /// connection's own. Each must ask something of the body: a status alone may be a gateway's.
     pub(crate) invalid_grant: Vec<ConditionFile>,
-    /// Answers that mean that the provider rejects the platform's app, beside `invalid_client` and
-    /// `unauthorized_client` if the client is the platform's.
+    /// Answers that mean that the provider rejects the platform's app. `invalid_client` and `unauthorized_client` do,
+    /// too, if the client is the platform's and no other list of the file has them.
     pub(crate) invalid_client: Vec<ConditionFile>,
     /// Answers that mean that the provider asks for fewer calls, beside status 429.
     pub(crate) rate_limited: Vec<ConditionFile>,
