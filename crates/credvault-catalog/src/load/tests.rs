@@ -26,6 +26,8 @@ mod embedded;
 
 mod filled;
 
+mod golden;
+
 mod keys;
 
 mod reference;
@@ -33,6 +35,8 @@ mod reference;
 mod refusals;
 
 mod requests;
+
+mod survival;
 
 mod values;
 
@@ -66,6 +70,27 @@ fn app() -> App {
         client_secret: Some("secret".into()),
         settings: Default::default(),
         secrets: Default::default(),
+    }
+}
+
+/// The value that stands for a setting, a field or a value of the flow: its own name.
+fn sample(name: &str) -> String {
+    format!("the-{}", name.replace('_', "-"))
+}
+
+/// An app that has every value that the provider's file declares.
+fn whole_app(provider: &Provider) -> App {
+    let (secret, plain): (Vec<_>, Vec<_>) = provider.app.iter().partition(|(_, field)| field.secret);
+    let named = |name: &FieldName| (name.as_str().to_owned(), sample(name.as_str()));
+    App {
+        client_id: sample("client_id"),
+        client_secret: Some(sample("client_secret").into()),
+        settings: plain.into_iter().map(|(name, _)| named(name)).collect(),
+        secrets: secret
+            .into_iter()
+            .map(|(name, _)| named(name))
+            .map(|(name, value)| (name, value.into()))
+            .collect(),
     }
 }
 
@@ -109,9 +134,7 @@ fn refusal(mode: &Mode, status: u16, body: Value) -> RefusalKind {
 
 /// The message about a broken provider file.
 fn broken(text: &str) -> String {
-    let folder = tempfile::tempdir().expect("folder");
-    std::fs::write(folder.path().join("acme.toml"), text).expect("file");
-    Catalog::load(Some(folder.path())).expect_err("broken").to_string()
+    parse("acme.toml", text).expect_err("broken").to_string()
 }
 
 /// The beginning of a sound provider file, up to its mode `key`.

@@ -74,6 +74,15 @@ fn no_setting_of_the_app_decides_a_host() {
     Catalog::load(Some(folder.path())).expect("behind the host it may stand");
 }
 
+#[test]
+fn a_broken_file_of_the_folder_is_told_by_its_path() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("acme.toml");
+    std::fs::write(&path, format!("{SOUND}colour = 1\n")).expect("file");
+    let message = Catalog::load(Some(folder.path())).expect_err("broken").to_string();
+    assert!(message.starts_with(&format!("provider file {}, line 6: ", path.display())), "{message}");
+}
+
 /// A sound file with a word that no message may contain at many places.
 const CANARY_FILE: &str = r#"id = "acme"
 display_name = "CANARY 1"

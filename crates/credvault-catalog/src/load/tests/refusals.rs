@@ -111,6 +111,24 @@ fn what_is_gone_says_so_in_the_providers_own_words() {
             401,
             json!({"error": [{"code": "UNAUTHORIZED"}]}),
         ),
+        (
+            "fedex",
+            "oauth2_client_credentials",
+            401,
+            json!({"errors": [{"code": "NOT.AUTHORIZED.ERROR", "message": "m"}]}),
+        ),
+        (
+            "ups",
+            "oauth2_client_credentials",
+            401,
+            json!({"response": {"errors": [{"code": "10401", "message": "ClientId is Invalid"}]}}),
+        ),
+        (
+            "jira",
+            "oauth2_code",
+            403,
+            json!({"error": "unauthorized_client", "error_description": "refresh_token is invalid"}),
+        ),
     ];
     for (provider, name, status, body) in cases {
         let mode = mode(&catalog, provider, name);
@@ -155,6 +173,18 @@ fn busy_is_none_of_the_words_for_dead() {
         assert_eq!(refusal(salesforce, 400, said(text)), RefusalKind::ConcurrentRequest, "{text}");
     }
     assert_eq!(refusal(salesforce, 400, said("expired access/refresh token")), RefusalKind::InvalidGrant);
+}
+
+#[test]
+fn what_a_file_says_of_a_refusal_counts_before_the_words_of_the_standard() {
+    let catalog = catalog();
+    let jira = mode(&catalog, "jira", "oauth2_code");
+    let said = |text: &str| json!({"error": "unauthorized_client", "error_description": text});
+    assert_eq!(refusal(jira, 403, said("refresh_token is invalid")), RefusalKind::InvalidGrant);
+    assert_eq!(refusal(jira, 403, said("grant type not allowed")), RefusalKind::InvalidClient);
+    let zoho = mode(&catalog, "zoho_crm", "oauth2_code");
+    assert_eq!(refusal(zoho, 200, json!({"error": "invalid_code"})), RefusalKind::InvalidGrant);
+    assert_eq!(refusal(zoho, 200, json!({"error": "invalid_client"})), RefusalKind::InvalidClient);
 }
 
 #[test]

@@ -38,9 +38,15 @@ fn requests_that_carry_an_apps_secret_are_known_and_kept_secrets_stay_out_of_req
         .iter()
         .flat_map(|provider| provider.modes().map(move |(_, mode)| (provider.id.as_str(), mode)))
         .filter(|(_, mode)| !mode.request_app_secrets.is_empty())
-        .map(|(id, mode)| (id, mode.request_app_secrets.as_slice()))
+        .map(|(id, mode)| (id, mode.request_app_secrets.clone()))
         .collect();
-    assert_eq!(carrying, [("etsy", ["app.client_secret".to_owned()].as_slice())]);
+    let of_all = [
+        ("etsy", "app.client_secret"),
+        ("google_ads", "app.developer_token"),
+        ("microsoft_ads", "app.developer_token"),
+    ];
+    let of_all: Vec<_> = of_all.into_iter().map(|(id, secret)| (id, vec![secret.to_owned()])).collect();
+    assert_eq!(carrying, of_all);
 
     let file = |request: &str| {
         format!(
