@@ -10,6 +10,7 @@ mod connections;
 mod demo;
 #[cfg(feature = "dev")]
 mod demo_script;
+mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
 mod failure;
@@ -64,6 +65,8 @@ enum Command {
     Connections(connections::ConnectionsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// List the tenants and users that still depend on the platform's shared credentials.
+    Dependants(dependants::DependantsArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
     /// Print completions for a shell.
@@ -111,6 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Dependants(arguments) => dependants::run(arguments, &mut output),
         Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

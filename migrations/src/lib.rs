@@ -10,6 +10,7 @@ mod m0001_schema;
 mod m0002_callbacks;
 
 mod m0007_rejections;
+mod m0008_dependants;
 
 mod roles;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_schema::Migration),
             Box::new(m0002_callbacks::Migration),
             Box::new(m0007_rejections::Migration),
+            Box::new(m0008_dependants::Migration),
         ]
     }
 

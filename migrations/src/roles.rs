@@ -135,6 +135,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),
         ("SELECT, INSERT, UPDATE, DELETE", "user_deletions"),
         ("SELECT, INSERT, DELETE", "endpoint_deletions"),
+        ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

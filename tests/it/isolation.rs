@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 23] = [
+const WITHOUT_ID: [&str; 24] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -23,6 +23,7 @@ const WITHOUT_ID: [&str; 23] = [
     "CreateTenant",
     "GetTenant",
     "ListTenants",
+    "ListPlatformDependants",
     "SuspendTenant",
     "ResumeTenant",
     "ListUsers",

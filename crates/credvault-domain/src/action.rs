@@ -107,6 +107,7 @@ actions! {
         CreateTenant: Change NamedTenant,
         GetTenant: Read NamedTenant,
         ListTenants: Read Platform,
+        ListPlatformDependants: Read Platform,
         SuspendTenant: Change NamedTenant,
         ResumeTenant: Change NamedTenant,
         ListUsers: Read NamedTenant,

@@ -26,6 +26,9 @@ struct Due {
     before: i64,
 }
 
+/// How long it is remembered who was served a shared credential of the platform.
+const DEPENDANT_MEMORY: Duration = Duration::from_secs(90 * 24 * 3600);
+
 impl Store {
     /// Removes data that is due now, and returns the number of purged connections. Any number of replicas may do so at a
     /// time. While the clock is not trusted, removes only what a caller has deleted, and nothing whose time is over.
@@ -50,7 +53,7 @@ impl Store {
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 10] {
+    fn due(&self) -> [Due; 11] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
@@ -63,6 +66,7 @@ impl Store {
             due("consents", "authorizations", "expire_time < {}", now.before(STATE_MEMORY).micros()),
             due("webhooks", "webhook_replays", "expire_time < {}", now.micros()),
             due("app_webhooks", "app_webhook_replays", "expire_time < {}", now.micros()),
+            due("dependants", "platform_dependants", "last_time < {}", now.before(DEPENDANT_MEMORY).micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",

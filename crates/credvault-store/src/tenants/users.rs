@@ -8,6 +8,7 @@ use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query};
 use sea_orm::{ColumnTrait as _, StreamTrait as _};
 
 use crate::change::retrying;
+use crate::database::pieces::execute;
 use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
 use crate::tenants::user_deletions::mark;
@@ -88,6 +89,8 @@ impl Users<'_> {
             let (change, _) = self.store.change_any(scope, write).await?;
             if change.prior().is_none() {
                 mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
+                let forget = "DELETE FROM platform_dependants WHERE tenant_id = $1 AND user_id = $2";
+                execute(&change.tx, forget, [scope.tenant().as_str().into(), user.as_str().into()]).await?;
             }
             change.commit(()).await
         })
