@@ -10,6 +10,7 @@ mod connections;
 mod demo;
 #[cfg(feature = "dev")]
 mod demo_script;
+mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
 mod failure;
@@ -17,6 +18,7 @@ mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
 mod limits;
+mod import;
 mod lookup;
 mod output;
 mod requirements;
@@ -48,7 +50,8 @@ struct Cli {
 
 /// Printed by `--help` and stated in docs/command-line.md.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
-(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again.";
+(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again; 7 done in \
+part.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -94,6 +97,10 @@ enum Command {
     /// Report and show how far the resources of a connection are synchronised, on a running vault.
     #[command(subcommand)]
     Sync(sync::SyncCommand),
+    /// List the tenants and users that still depend on the platform's shared credentials.
+    Dependants(dependants::DependantsArgs),
+    /// Import the credentials that another system has stored.
+    Import(import::ImportArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -147,6 +154,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Limits(command) => limits::run(command, &mut output),
         Command::Sources(command) => sources::run(command, &mut output),
         Command::Sync(command) => sync::run(command, &mut output),
+        Command::Dependants(arguments) => dependants::run(arguments, &mut output),
+        Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);

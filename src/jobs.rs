@@ -24,6 +24,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often grants that end soon are looked for.
 const WARNING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the counts of the last minute may take at the end.
+const LAST_COUNTS: Duration = Duration::from_secs(2);
 /// How often each issuer is asked whether its keys are due to be fetched.
 const ISSUER_KEYS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,7 @@ async fn upkeep(shared: Shared, end: CancellationToken) {
     let mut ticks = every(UPKEEP_INTERVAL, &end);
     while ticks.next().await.is_some() {
         shared.context.forget_idle();
+        write_dependants(&shared).await;
         match end.run_until_cancelled(shared.store.upkeep()).await {
             None | Some(Ok(0)) => {}
             Some(Ok(purged)) => tracing::info!(purged, "deleted connections were purged"),
@@ -114,6 +117,16 @@ async fn upkeep(shared: Shared, end: CancellationToken) {
                 tracing::warn!(error = credvault_domain::chain(&error), "upkeep failed; it is tried again")
             }
         }
+    }
+    // The calls have ended, so nothing more is counted. A database that does not answer must not hold the stop up.
+    let _ = tokio::time::timeout(LAST_COUNTS, write_dependants(&shared)).await;
+}
+
+/// Adds to the database what was counted of the platform's shared credentials.
+async fn write_dependants(shared: &Shared) {
+    if let Err(error) = shared.context.write_dependants().await {
+        let error = credvault_domain::chain(&error);
+        tracing::warn!(error, "who depends on shared credentials was not written; it is tried again");
     }
 }
 

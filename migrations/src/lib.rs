@@ -21,6 +21,7 @@ mod m0007_rejections;
 mod m0010_oversight;
 
 mod m0009_oidc;
+mod m0008_dependants;
 
 mod roles;
 
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_rejections::Migration),
             Box::new(m0010_oversight::Migration),
             Box::new(m0009_oidc::Migration),
+            Box::new(m0008_dependants::Migration),
         ]
     }
 

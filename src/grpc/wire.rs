@@ -2,6 +2,7 @@
 //! statuses.
 
 mod events;
+mod import;
 mod json;
 mod oversight;
 mod limits;
@@ -15,14 +16,15 @@ pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,
     put_event_endpoint, stored_event_endpoint,
 };
+pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
 pub(crate) use parse::{
-    audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection, create_connection, display_name, etag, expected_version, fetch, optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes, session, sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
+    audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection, create_connection, display_name, etag, expected_version, fetch, optional_provider_id, optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes, session, sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, described,
+    audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant, described,
     fetch_result, key_status, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, usage,
     usage_outcome, user, webhook_verdict,
 };

@@ -16,14 +16,16 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 34] = [
+const WITHOUT_ID: [&str; 36] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
+    "ImportConnections",
     "ListConnections",
     "CreateTenant",
     "GetTenant",
     "ListTenants",
+    "ListPlatformDependants",
     "SuspendTenant",
     "ResumeTenant",
     "ListUsers",

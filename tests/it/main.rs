@@ -26,6 +26,7 @@ mod fairness;
 mod handoff;
 mod hang_up;
 mod health;
+mod import;
 mod isolation;
 mod kill;
 mod limits;

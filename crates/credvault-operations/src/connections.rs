@@ -5,6 +5,7 @@ mod create;
 mod describe;
 mod disconnect;
 mod sync;
+mod import;
 mod update;
 
 use credvault_domain::{ConnectionId, HealthState};
@@ -19,6 +20,7 @@ pub use describe::Described;
 use describe::{describe, health_filter};
 pub use disconnect::disconnect;
 pub use sync::report_sync;
+pub use import::{Import, Item, ItemOutcome, import};
 pub use update::{Update, update};
 
 /// A connection that a change may have ended the use of.

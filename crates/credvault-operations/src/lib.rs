@@ -49,6 +49,7 @@ pub mod audit;
 pub mod connections;
 pub mod consents;
 pub mod credentials;
+pub mod dependants;
 pub mod events;
 pub mod providers;
 pub mod requirements;

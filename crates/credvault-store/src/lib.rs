@@ -22,6 +22,8 @@ mod change;
 mod authorizations;
 mod connections;
 mod credentials;
+
+mod dependants;
 mod refreshes;
 mod rejections;
 mod revocations;
@@ -59,6 +61,8 @@ pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, 
 pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
+pub use connections::import::Imported;
+pub use connections::import::item::{IMPORTED_FROM, ImportItem};
 pub use connections::listing::ConnectionFilter;
 pub use connections::standing::{Candidates, ConnectionStanding};
 pub use connections::test_results::Tested;
@@ -72,6 +76,7 @@ pub use database::open_error::OpenError;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::settings::{Database, StoreSettings};
 pub use database::turns::{Full, Turn, Turns};
+pub use dependants::{Dependant, Dependants, Uses};
 pub use error::{AuthorizationError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;

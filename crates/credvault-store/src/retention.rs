@@ -29,6 +29,9 @@ struct Due {
     before: i64,
 }
 
+/// How long it is remembered who was served a shared credential of the platform.
+const DEPENDANT_MEMORY: Duration = Duration::from_secs(90 * 24 * 3600);
+
 impl Store {
     /// Removes data that is due now, and returns the number of purged connections. Any number of replicas may do so at a
     /// time. While the clock is not trusted, removes only what a caller has deleted, and nothing whose time is over.
@@ -81,6 +84,7 @@ impl Store {
             ),
             // A budget of which nothing was taken for a while is a whole one, like one without a row.
             due("rates", "rate_budgets", "time < {}", now.before(RATE_MEMORY).micros()),
+            due("dependants", "platform_dependants", "last_time < {}", now.before(DEPENDANT_MEMORY).micros()),
             due("events", "event_deliveries", "state <> 'PENDING' AND expire_time < {}", now.micros()),
             due(
                 "late_events",

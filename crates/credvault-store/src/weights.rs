@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenant, Tool};
+use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenant, Tool, UserId};
 use serde_json::Value;
 
-use crate::{AuditRecord, ConfiguredService, EventDelivery, EventEndpoint, OAuthApp, User, Weighed};
+use crate::{
+    AuditRecord, ConfiguredService, Dependant, EventDelivery, EventEndpoint, OAuthApp, User, Uses, Weighed,
+};
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
 const FIXED: usize = 512;
@@ -103,6 +105,20 @@ impl Weighed for AuditRecord {
 impl Weighed for Tenant {
     fn weight(&self) -> usize {
         FIXED + texts([self.id.as_str(), self.display_name.as_str()])
+    }
+}
+
+impl Weighed for (Dependant, Uses) {
+    fn weight(&self) -> usize {
+        let (dependant, _) = self;
+        let user = dependant.user.as_ref().map_or("", UserId::as_str);
+        FIXED
+            + texts([
+                dependant.tenant.as_str(),
+                dependant.provider.as_str(),
+                user,
+                dependant.service.as_str(),
+            ])
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use credvault_domain::{TenantState, Violations};
-use credvault_operations::{Call, Context, tenants};
+use credvault_operations::{Call, Context, dependants, tenants};
 
 use super::apps::{delete_o_auth_app, list_o_auth_apps, put_o_auth_app};
 use super::events::{
@@ -25,6 +25,7 @@ rpcs! {
     create_tenant: CreateTenantRequest -> CreateTenantResponse,
     get_tenant: GetTenantRequest -> GetTenantResponse,
     list_tenants: ListTenantsRequest -> ListTenantsResponse,
+    list_platform_dependants: ListPlatformDependantsRequest -> ListPlatformDependantsResponse,
     suspend_tenant: SuspendTenantRequest -> SuspendTenantResponse,
     resume_tenant: ResumeTenantRequest -> ResumeTenantResponse,
     list_users: ListUsersRequest -> ListUsersResponse,
@@ -74,6 +75,18 @@ async fn list_tenants(call: &mut Call, request: v1::ListTenantsRequest) -> Answe
     let listed = tenants::list(call, state, wire::paging(request)).await?;
     Ok(listed.map(|listed| v1::ListTenantsResponse {
         tenants: listed.items.into_iter().map(wire::tenant).collect(),
+        next_page_token: listed.next_page_token,
+    }))
+}
+
+async fn list_platform_dependants(
+    call: &mut Call,
+    request: v1::ListPlatformDependantsRequest,
+) -> Answer<v1::ListPlatformDependantsResponse> {
+    let provider = wire::optional_provider_id(&request.provider)?;
+    let listed = dependants::list(call, provider, wire::paging(request)).await?;
+    Ok(listed.map(|listed| v1::ListPlatformDependantsResponse {
+        dependants: listed.items.into_iter().map(wire::dependant).collect(),
         next_page_token: listed.next_page_token,
     }))
 }

@@ -78,6 +78,10 @@ pub(crate) fn optional_tenant_id(text: &str) -> Result<Option<TenantId>, Violati
     optional("tenant_id", text, TenantId::parse)
 }
 
+pub(crate) fn optional_provider_id(text: &str) -> Result<Option<ProviderId>, Violations> {
+    optional("provider", text, ProviderId::parse)
+}
+
 pub(crate) fn user_id(text: &str) -> Result<UserId, Violations> {
     required("user_id", text, UserId::parse)
 }

@@ -10,7 +10,7 @@ use credvault_domain::{
     AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
     TenantState, Timestamp, VersionState,
 };
-use credvault_store::{KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User};
+use credvault_store::{Dependant, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User, Uses};
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
@@ -36,6 +36,21 @@ pub(super) fn owner_of(owner: &Owner) -> v1::Owner {
     };
     let user_id = owner.user().map(|user| user.as_str().to_owned()).unwrap_or_default();
     v1::Owner { kind: kind.into(), user_id }
+}
+
+/// Who depends on a shared credential, and how often.
+pub(crate) fn dependant((dependant, uses): (Dependant, Uses)) -> v1::PlatformDependant {
+    let Dependant { tenant, provider, user, service } = dependant;
+    let Uses { fetches, first_time, last_time } = uses;
+    v1::PlatformDependant {
+        tenant_id: tenant.as_str().to_owned(),
+        provider: provider.as_str().to_owned(),
+        user_id: user.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        service: service.as_str().to_owned(),
+        fetch_count: fetches,
+        first_time: Some(timestamp(first_time)),
+        last_time: Some(timestamp(last_time)),
+    }
 }
 
 pub(crate) fn connection(connection: Connection) -> v1::Connection {

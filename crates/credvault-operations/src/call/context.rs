@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::Refusal;
+use crate::dependants::counted::Counted;
 use crate::inquiries::Inquiries;
 use crate::limits::{Limits, RateSettings};
 use crate::room::Parts as RoomParts;
@@ -56,6 +57,7 @@ pub struct Context {
     pub(crate) tenant_rooms: RoomParts<TenantId>,
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
+    pub(crate) dependants: Counted,
     pub(super) identity: Arc<Identity>,
     tasks: TaskTracker,
 }
@@ -83,6 +85,7 @@ impl Context {
             tenant_rooms: RoomParts::default(),
             cache_duration,
             return_origins,
+            dependants: Counted::default(),
             identity,
             tasks,
         }
@@ -105,6 +108,14 @@ impl Context {
     /// Forgets the counts of services and tenants that have not called for a while.
     pub fn forget_idle(&self) {
         self.limits.forget_idle();
+    }
+
+    /// Writes which callers were served shared credentials of the platform since the last time.
+    ///
+    /// # Errors
+    /// The database fails; what was not written is written the next time.
+    pub async fn write_dependants(&self) -> Result<(), credvault_store::Error> {
+        self.dependants.write(&self.store).await
     }
 
     pub(crate) fn now(&self) -> Timestamp {

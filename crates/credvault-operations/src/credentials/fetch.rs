@@ -11,7 +11,7 @@ use credvault_domain::{
 };
 use credvault_identity::{Error as IdentityError, Facts};
 use credvault_store::{
-    AppFault, Error as StoreError, OpenedCredential, Recorded, Selector, UsableApp, Weighed,
+    AppFault, Dependant, Error as StoreError, OpenedCredential, Recorded, Selector, UsableApp, Weighed,
     weight_in_credential,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -113,10 +113,26 @@ pub(super) async fn find(call: &mut Call, fetch: Fetch) -> Result<Found, Refusal
     }
     for _ in 0..MAX_ATTEMPTS {
         if let Some(found) = try_find(call, &scope, &selector, rejected.as_ref()).await? {
+            count_dependant(call, &scope, &selector, &found);
             return Ok(found);
         }
     }
     Err(StoreError::Conflict.into())
+}
+
+/// Counts a fetch of a tenant that is served the platform's shared credential.
+fn count_dependant(call: &Call, scope: &TenantScope, selector: &Selector, found: &Found) {
+    let (owner, _) = &found.used;
+    if !owner.is_platform() || scope.tenant().is_platform() {
+        return;
+    }
+    let user = match selector {
+        Selector::Provider { user, .. } => user.clone(),
+        Selector::Connection { .. } => call.caller().user().cloned(),
+    };
+    let (tenant, service) = (scope.tenant().clone(), call.caller().service.clone());
+    let provider = found.credential.connection.provider.clone();
+    call.context.dependants.count(Dependant { tenant, provider, user, service }, call.context.now());
 }
 
 /// Finds a connection, asks policy about it, opens the credential of that same connection, and fills the provider's

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use sea_orm::{QueryResult, Statement, StreamTrait as _};
 
 use crate::change::retrying;
+use crate::database::pieces::execute;
 use crate::page::text_position;
 use crate::tenants::user_deletions::mark;
 use crate::usage::erasure;
@@ -109,6 +110,8 @@ impl Users<'_> {
             if change.prior().is_none() {
                 mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
                 erasure::mark(&change.tx, scope.tenant(), user, change.now).await?;
+                let forget = "DELETE FROM platform_dependants WHERE tenant_id = $1 AND user_id = $2";
+                execute(&change.tx, forget, [scope.tenant().as_str().into(), user.as_str().into()]).await?;
             }
             change.commit(()).await
         })

@@ -34,6 +34,7 @@ macro_rules! paged {
 
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
+    ListPlatformDependantsRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
     ListTenantConnectionsRequest ListServiceConfigsRequest ListToolsRequest
 }
