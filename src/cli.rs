@@ -17,18 +17,18 @@ mod failure;
 mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
-mod limits;
 mod import;
+mod limits;
 mod lookup;
 mod output;
 mod requirements;
 mod serve;
-mod tenants;
 mod services;
-mod tools;
-mod usage;
 mod sources;
 mod sync;
+mod tenants;
+mod tools;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

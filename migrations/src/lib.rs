@@ -20,8 +20,8 @@ mod m0005_health;
 mod m0007_rejections;
 mod m0010_oversight;
 
-mod m0009_oidc;
 mod m0008_dependants;
+mod m0009_oidc;
 
 mod roles;
 

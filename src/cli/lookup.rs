@@ -12,14 +12,6 @@ pub(super) fn settings(pairs: &[(String, String)]) -> serde_json::Map<String, se
     pairs.iter().map(|(key, value)| (key.clone(), setting(value))).collect()
 }
 
-/// A new id for a request, by which a repetition is recognised.
-pub(super) fn request_id() -> Result<String, Failure> {
-    use credvault_domain::Random as _;
-    let mut bytes = [0; 16];
-    credvault_crypto::SystemRandom.fill(&mut bytes).context("there is no randomness")?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
-}
-
 /// Numbers and true or false as such, anything else as a text.
 fn setting(text: &str) -> serde_json::Value {
     match serde_json::from_str(text) {

@@ -8,11 +8,11 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod limits;
 mod oversight;
 mod requirements;
 mod service_configs;
 mod usage;
-mod limits;
 mod vault;
 
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 mod events;
 mod import;
 mod json;
-mod oversight;
 mod limits;
+mod oversight;
 mod parse;
 mod render;
 mod requirements;
@@ -18,15 +18,18 @@ pub(crate) use events::{
 };
 pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
-pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
+pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use parse::{
-    audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection, create_connection, display_name, etag, expected_version, fetch, optional_provider_id, optional_tenant_id, outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes, session, sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
+    audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
+    create_connection, display_name, etag, expected_version, fetch, optional_provider_id, optional_tenant_id,
+    outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes, session,
+    sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant, described,
-    fetch_result, key_status, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, usage,
-    usage_outcome, user, webhook_verdict,
+    audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant,
+    described, fetch_result, key_status, oauth_app, provider, sync_state, tenant, tested_connection,
+    timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use services::{

@@ -22,7 +22,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type, in the order of declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Connected,
         Self::Recovered,
         Self::ReauthorizationRequired,

@@ -4,11 +4,11 @@ mod change;
 mod create;
 mod describe;
 mod disconnect;
-mod sync;
 mod import;
+mod sync;
 mod update;
 
-use credvault_domain::{ConnectionId, HealthState};
+use credvault_domain::{Connection, ConnectionId, HealthState};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Listed, Recorded, ServiceUse};
 
@@ -17,10 +17,10 @@ use crate::{Call, Paging, Parsed, Refusal};
 pub use change::{delete, purge, set_default, undelete};
 pub use create::{Create, create};
 pub use describe::Described;
-use describe::{describe, health_filter};
+pub(crate) use describe::{describe, health_filter};
 pub use disconnect::disconnect;
-pub use sync::report_sync;
 pub use import::{Import, Item, ItemOutcome, import};
+pub use sync::report_sync;
 pub use update::{Update, update};
 
 /// A connection that a change may have ended the use of.

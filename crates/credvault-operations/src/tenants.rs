@@ -3,9 +3,9 @@
 
 mod apps;
 mod bulk;
+mod limits;
 mod oversight;
 mod rates;
-mod limits;
 mod sources;
 mod users;
 
@@ -17,9 +17,9 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};
-pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use sources::{Sources, set_sources, sources};
 pub use users::{delete_user, list_users};
 

@@ -78,11 +78,7 @@ impl Store {
         written
     }
 
-    async fn add_outcomes(
-        &self,
-        tenant: &TenantId,
-        rows: &[(OutcomeKey, i64)],
-    ) -> Result<(), Error> {
+    async fn add_outcomes(&self, tenant: &TenantId, rows: &[(OutcomeKey, i64)]) -> Result<(), Error> {
         let tx = self.begin_bookkeeping(tenant).await?;
         for rows in rows.chunks(ROWS_AT_ONCE) {
             let places: Vec<String> = (0..rows.len())

@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 11] {
+    fn due(&self) -> [Due; 14] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [

@@ -15,9 +15,9 @@ use crate::database::connect::Connections;
 use crate::database::file::Held;
 use crate::database::liveness::Liveness;
 use crate::outcomes::pending::Pending;
+use crate::tenants::rules::known::KnownRules;
 use crate::tenants::sightings::seen::Sightings;
 use crate::usage::writer::UsageWriter;
-use crate::tenants::rules::known::KnownRules;
 use crate::{Database, Error, StoreSettings, Turns};
 
 /// How long the database may take to answer a ping.

@@ -4,11 +4,11 @@ pub(crate) mod apps;
 pub(crate) mod keys;
 pub(crate) mod new_app;
 pub(crate) mod new_tenant;
-pub(crate) mod sightings;
 pub(crate) mod rates;
-pub(crate) mod rules;
-pub(crate) mod use_of_limits;
 mod registrations;
+pub(crate) mod rules;
+pub(crate) mod sightings;
+pub(crate) mod use_of_limits;
 pub(crate) mod user_deletions;
 pub(crate) mod users;
 

@@ -12,9 +12,9 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
+use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
-use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use crate::grpc::wire;
 use credvault_proto::v1;
 

@@ -14,7 +14,7 @@ pub(super) async fn list_tenant_connections(
     let filter = wire::connection_selection(request.selection.clone(), request.show_deleted)?;
     let counted = tenants::list_connections(call, tenant, filter, wire::paging(request)).await?;
     Ok(counted.map(|counted| v1::ListTenantConnectionsResponse {
-        connections: counted.listed.items.into_iter().map(wire::connection).collect(),
+        connections: counted.listed.items.into_iter().map(wire::described).collect(),
         next_page_token: counted.listed.next_page_token,
         total: counted.total.and_then(|total| total.try_into().ok()),
     }))

@@ -6,8 +6,8 @@ mod connection;
 mod credential;
 mod oversight;
 mod repeat;
-mod usage;
 mod sync;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -25,8 +25,8 @@ pub(crate) use connection::{connection_filter, create_connection, update_connect
 pub(crate) use credential::{fetch, put_credential, received};
 pub(crate) use oversight::{bulk_change, connection_selection, outcome_filter};
 pub(crate) use repeat::{paging, repeat};
-pub(crate) use usage::{usage_question, usage_report};
 pub(crate) use sync::sync_report;
+pub(crate) use usage::{usage_question, usage_report};
 
 /// How many characters an external account id has at most.
 const MAX_EXTERNAL_ID: usize = 256;

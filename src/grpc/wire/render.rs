@@ -2,8 +2,8 @@
 
 mod audit;
 mod credential;
-mod usage;
 mod health;
+mod usage;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
@@ -19,10 +19,10 @@ use credvault_proto::v1;
 
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
+pub(crate) use health::{described, sync_state};
 #[cfg(test)]
 pub(crate) use usage::usage_row;
 pub(crate) use usage::{usage, usage_outcome};
-pub(crate) use health::{described, sync_state};
 
 pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
     WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }

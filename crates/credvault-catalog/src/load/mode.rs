@@ -58,7 +58,6 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         test,
         remarks,
         discovery,
-        remarks,
         additional_fields: file.additional_fields,
         config,
         secrets,

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use credvault_domain::{
-    Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId,
-    Violations,
+    Action, Connection, ConnectionId, Owner, Permit, Reach, TenantId, TenantScope, UserId, Violations,
 };
 use credvault_identity::Facts;
 use credvault_store::Weighed as _;

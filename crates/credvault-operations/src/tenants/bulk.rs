@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_catalog::Mode;
-use credvault_domain::{Action, Connection, ConnectionState, TenantId, TenantScope};
+use credvault_domain::{Action, Connection, ConnectionState, HealthState, TenantId, TenantScope};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Recorded};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use crate::connections::{Update, disconnect, update};
+use crate::connections::{Stopped, Update, disconnect, health_filter, update};
 use crate::tokens::{refresh, test};
 use crate::{Call, Class, Paging, Parsed, Refusal, record_refusal};
 
@@ -63,6 +63,8 @@ pub struct BulkChange {
     pub kind: ChangeKind,
     /// Which connections of the tenant.
     pub filter: ConnectionFilter,
+    /// Only connections in this health.
+    pub health: Option<HealthState>,
     /// Whether only to tell what would happen.
     pub dry_run: bool,
 }
@@ -113,20 +115,21 @@ pub async fn change_connections(
     change: BulkChange,
     paging: Parsed<Paging>,
 ) -> Result<Recorded<ChangedConnections>, Refusal> {
-    let BulkChange { kind, filter, dry_run } = &change;
+    let BulkChange { kind, mut filter, health, dry_run } = change;
+    filter.health = health.map(|state| health_filter(&call.context, state));
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     let (permit, scope) = call.administer(tenant, facts)?;
     call.subject.changed = vec![kind.as_str().to_owned()];
     let page = call.page(None, paging).await?;
     let connections = call.context.store.connections();
     let total = match page.token.is_empty() {
-        true => Some(connections.count(&scope, filter).await?),
+        true => Some(connections.count(&scope, &filter).await?),
         false => None,
     };
-    let mut listed = connections.list_any(&scope, filter, &page).await?;
+    let mut listed = connections.list_any(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
     listed.items.retain(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
-    let work = Work { scope: Arc::new(scope), kind: *kind, dry_run: *dry_run, end: half_time(call) };
+    let work = Work { scope: Arc::new(scope), kind, dry_run, end: half_time(call) };
     let worked_off = work.all(call, listed.items).await?;
     let next_page_token = match worked_off.changes.last().filter(|_| worked_off.cut) {
         Some(last) => connections.token_after(&work.scope, &page, last.connection.id).await?,
@@ -233,9 +236,9 @@ impl Work {
         let changed = match self.kind {
             ChangeKind::Disable | ChangeKind::Enable => {
                 let enabled = self.kind == ChangeKind::Enable;
-                update(&mut part, Update::enabling(id, enabled)).await
+                update(&mut part, Update::enabling(id, enabled)).await.map(connection_of)
             }
-            ChangeKind::Disconnect => disconnect(&mut part, id, None, Ok(None)).await,
+            ChangeKind::Disconnect => disconnect(&mut part, id, None, Ok(None)).await.map(connection_of),
             ChangeKind::Refresh => refresh(&mut part, id).await,
             ChangeKind::Test => {
                 test(&mut part, id).await.map(|tested| tested.map(|tested| tested.connection))
@@ -249,4 +252,9 @@ impl Work {
             }
         }
     }
+}
+
+/// The connection alone: which services a change stops is asked for one connection at a time.
+fn connection_of(stopped: Recorded<Stopped>) -> Recorded<Connection> {
+    stopped.map(|stopped| stopped.connection)
 }

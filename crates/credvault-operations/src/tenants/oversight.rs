@@ -1,16 +1,17 @@
 //! The connections of a tenant, of all its users, as its administrators see and change them.
 
-use credvault_domain::{Connection, TenantId};
+use credvault_domain::{HealthState, TenantId};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Listed, Recorded};
 
+use crate::connections::{Described, describe, health_filter};
 use crate::{Call, Paging, Parsed, Refusal};
 
 /// A page of connections, and on the first page how many there are in all.
 #[derive(Debug)]
 pub struct CountedConnections {
     /// The connections of the page.
-    pub listed: Listed<Connection>,
+    pub listed: Listed<Described>,
     /// How many connections pass the filter, counted up to 100,000.
     pub total: Option<u64>,
 }
@@ -22,9 +23,10 @@ pub struct CountedConnections {
 pub async fn list_connections(
     call: &mut Call,
     tenant: Option<TenantId>,
-    filter: ConnectionFilter,
+    (mut filter, health): (ConnectionFilter, Option<HealthState>),
     paging: Parsed<Paging>,
 ) -> Result<Recorded<CountedConnections>, Refusal> {
+    filter.health = health.map(|state| health_filter(&call.context, state));
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     let (permit, scope) = call.administer(tenant, facts)?;
     let page = call.page(None, paging).await?;
@@ -33,8 +35,9 @@ pub async fn list_connections(
         true => Some(connections.count(&scope, &filter).await?),
         false => None,
     };
-    let mut listed = connections.list_any(&scope, &filter, &page).await?;
+    let Listed { mut items, next_page_token } = connections.list_any(&scope, &filter, &page).await?;
     let mut shown = call.shown(&scope);
-    listed.items.retain(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
-    call.recorded(&permit, CountedConnections { listed, total }).await
+    items.retain(|item| shown.shows(Some(&item.provider), Some(&item.owner)));
+    let items = describe(&call.context, &scope, items).await?;
+    call.recorded(&permit, CountedConnections { listed: Listed { items, next_page_token }, total }).await
 }

@@ -1,8 +1,8 @@
 //! The listing of connections, by filters and in pages.
 
 use credvault_domain::{
-    AccountName, AuthMode, Connection, ConnectionId, ConnectionState, Owner, ProviderId, TenantId, TenantScope,
-    Timestamp,
+    AccountName, AuthMode, Connection, ConnectionId, ConnectionState, Owner, ProviderId, TenantId,
+    TenantScope, Timestamp,
 };
 use futures::StreamExt as _;
 use sea_orm::sea_query::SelectStatement;
@@ -88,7 +88,8 @@ impl Connections<'_> {
         page: &Page,
     ) -> Result<Listed<Connection>, Error> {
         let after = uuid_position(page.position(scope.tenant(), &reading)?)?;
-        let condition = condition(scope, filter, self.store.now()).add_option(after.map(|id| Column::Id.gt(id)));
+        let condition =
+            condition(scope, filter, self.store.now()).add_option(after.map(|id| Column::Id.gt(id)));
         let query = Entity::find().filter(condition).order_by_asc(Column::Id).limit(page.limit());
         let rows = query.stream(&reading.tx).await?.map(|row| connection(row?));
         let position = |last: &Connection| last.id.as_uuid().as_bytes().to_vec();
@@ -135,7 +136,9 @@ fn condition(scope: &TenantScope, filter: &ConnectionFilter, now: Timestamp) -> 
         .add_option(filter.auth_mode.as_ref().map(|mode| Column::AuthMode.eq(mode.as_str())))
         .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
         .add_option(filter.health.as_ref().map(|health| health.condition(scope.tenant(), now)))
-        .add_option(filter.ends_before.map(|time| Column::Id.in_subquery(ending_before(scope.tenant(), time))))
+        .add_option(
+            filter.ends_before.map(|time| Column::Id.in_subquery(ending_before(scope.tenant(), time))),
+        )
         .add_option((!ids.is_empty()).then(|| Column::Id.is_in(ids)))
         .add_option(filter.enabled.map(|enabled| Column::Enabled.eq(enabled)))
         .add_option(filter.created_before.map(before))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, Grant, LimitKind, Revocation,
-    SecretFields, StateChange, Timestamp, Version, VersionState,
+    Config, ConnectionId, ConnectionState, CredentialVersion, Destinations, EventType, Grant, LimitKind,
+    Revocation, SecretFields, StateChange, Timestamp, Version, VersionState,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;

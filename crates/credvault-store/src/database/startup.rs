@@ -17,8 +17,8 @@ use crate::database::open_error::{OpenError, within};
 use crate::database::root_proof::prove_root;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
-use crate::usage::writer::UsageWriter;
 use crate::tenants::rules::known::KnownRules;
+use crate::usage::writer::UsageWriter;
 use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {

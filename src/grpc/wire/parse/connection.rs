@@ -103,7 +103,7 @@ pub(super) fn connection_state(state: i32) -> Result<Option<ConnectionState>, Vi
     })
 }
 
-fn health_state(state: i32) -> Result<Option<HealthState>, Violations> {
+pub(super) fn health_state(state: i32) -> Result<Option<HealthState>, Violations> {
     let unknown = |_| Violations::of("health", "must be one of the states that the protos name");
     Ok(match v1::HealthState::try_from(state).map_err(unknown)? {
         v1::HealthState::Unspecified => None,

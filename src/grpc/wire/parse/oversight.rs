@@ -1,11 +1,11 @@
 //! Requests about the connections of a tenant, of all its users, into domain types.
 
-use credvault_domain::{AccountName, AuthMode, ConnectionId, ProviderId, Timestamp, Violations};
+use credvault_domain::{AccountName, AuthMode, ConnectionId, HealthState, ProviderId, Timestamp, Violations};
 use credvault_operations::tenants::{BulkChange, ChangeKind};
 use credvault_store::{ConnectionFilter, OutcomeFilter};
 use prost_types::Timestamp as WireTimestamp;
 
-use super::connection::connection_state;
+use super::connection::{connection_state, health_state};
 use super::{optional, owner, timestamp};
 use credvault_proto::v1;
 
@@ -23,7 +23,7 @@ pub(super) const MAX_CHANGES: i32 = 100;
 pub(crate) fn connection_selection(
     selection: Option<v1::ConnectionSelection>,
     show_deleted: bool,
-) -> Result<ConnectionFilter, Violations> {
+) -> Result<(ConnectionFilter, Option<HealthState>), Violations> {
     let v1::ConnectionSelection {
         ids,
         owner: named,
@@ -35,6 +35,8 @@ pub(crate) fn connection_selection(
         created_before,
         created_since,
         unused_since,
+        health,
+        ends_before,
     } = selection.unwrap_or_default();
     let mut violations = Violations::default();
     let owned = named.is_some();
@@ -56,9 +58,12 @@ pub(crate) fn connection_selection(
         created_before: time(&mut violations, "selection.created_before", created_before),
         created_since: time(&mut violations, "selection.created_since", created_since),
         unused_since: time(&mut violations, "selection.unused_since", unused_since),
+        ends_before: time(&mut violations, "selection.ends_before", ends_before),
+        health: None,
         show_deleted,
     };
-    violations.into_result().map(|()| filter)
+    let health = violations.collect(health_state(health)).flatten();
+    violations.into_result().map(|()| (filter, health))
 }
 
 fn time(violations: &mut Violations, field: &str, time: Option<WireTimestamp>) -> Option<Timestamp> {
@@ -80,7 +85,7 @@ pub(crate) fn bulk_change(request: &v1::ChangeTenantConnectionsRequest) -> Resul
     let kind = violations.collect(change_kind(request.kind));
     let filter = violations.collect(connection_selection(request.selection.clone(), false));
     match kind.zip(filter).filter(|_| violations.is_empty()) {
-        Some((kind, filter)) => Ok(BulkChange { kind, filter, dry_run: request.dry_run }),
+        Some((kind, (filter, health))) => Ok(BulkChange { kind, filter, health, dry_run: request.dry_run }),
         None => Err(violations),
     }
 }

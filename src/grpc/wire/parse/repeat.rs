@@ -36,14 +36,13 @@ paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
     ListPlatformDependantsRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
-    ListTenantConnectionsRequest ListServiceConfigsRequest ListToolsRequest
+    ListTenantConnectionsRequest GetUsageRequest ListServiceConfigsRequest ListToolsRequest
 }
 
 impl Paged for v1::ChangeTenantConnectionsRequest {
     fn take_page(&mut self) -> (i32, String) {
         (std::mem::take(&mut self.page_size).min(MAX_CHANGES), std::mem::take(&mut self.page_token))
     }
-    GetUsageRequest
 }
 
 /// The page that a request asks for.

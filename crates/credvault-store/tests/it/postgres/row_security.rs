@@ -219,7 +219,10 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
-        if crosses && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health"].contains(&table.as_str()) {
+        if crosses
+            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health"]
+                .contains(&table.as_str())
+        {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"
             );
