@@ -5,8 +5,8 @@ use std::time::Duration;
 use credvault_proto::v1::{self, RejectionOutcome as Outcome};
 
 use super::{newest, outcome, reporting, wait, with_key};
-use crate::harness::provider::{Connected, STRICT, state};
-use crate::harness::{VaultBuilder, by_id, generic, input, refusal};
+use crate::harness::provider::{Connected, STRICT, connection_request, state};
+use crate::harness::{VaultBuilder, by_id, by_provider, generic, input, refusal};
 use crate::on_both;
 
 on_both![
@@ -80,6 +80,25 @@ async fn a_dead_key_ends_its_connection_on_the_providers_word(builder: VaultBuil
     assert_eq!(outcome(&app.fetch(reporting(&id, &mended.tag)).await.unwrap()), Outcome::StillAccepted);
     assert_eq!(tests(), 2);
     assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()));
+
+    // A key of the platform's that tenants share ends in the same way, for all of them and with one test.
+    let operator = connected.vault.client("operator").await;
+    let shared = v1::CreateConnectionRequest {
+        owner: None,
+        auth_mode: "api_key".into(),
+        credential: Some(input(&[("key", "CANARY shared")])),
+        ..connection_request("shared")
+    };
+    let shared = operator.create(shared).await.unwrap();
+    for tenant in ["one", "two"] {
+        let of_tenant = connected.vault.app(tenant).await;
+        let tag = of_tenant.fetch(by_provider("simulator")).await.unwrap().tag;
+        let report = v1::FetchCredentialRequest { rejected_tag: tag, ..by_provider("simulator") };
+        let dead = of_tenant.fetch(report).await.unwrap_err();
+        assert_eq!(refusal(&dead), "FailedPrecondition REAUTHORIZATION_REQUIRED");
+    }
+    assert_eq!(tests(), 3);
+    assert_eq!(state(&operator, &shared.id).await.0, v1::ConnectionState::Error);
 }
 
 async fn an_outage_or_a_mode_without_a_test_says_nothing_of_a_key(builder: VaultBuilder) {

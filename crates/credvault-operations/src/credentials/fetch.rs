@@ -103,7 +103,9 @@ pub(super) async fn find(call: &mut Call, fetch: Fetch) -> Result<Found, Refusal
         Selector::Connection { id, .. } => Subject::connection(*id),
         Selector::Provider { provider, .. } => Subject::provider(provider),
     };
-    call.about(Subject { purpose, ..subject });
+    // On record, whatever becomes of the fetch.
+    let changed = rejected.iter().map(|_| "rejected_tag".to_owned()).collect();
+    call.about(Subject { purpose, changed, ..subject });
     if let Selector::Provider { provider, user, .. } = &mut selector {
         call.context.catalog.get(provider).ok_or(Refusal::ProviderUnknown)?;
         call.reach(&scope, user.as_ref())?;

@@ -17,7 +17,7 @@ use crate::{Class, Context, Refusal};
 /// The pause after the first call that a report has caused. Doubled with each in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause after such a call, and so the greatest age of a finding.
-const MAX_PAUSE: Duration = Duration::from_secs(900);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// The pause after a test that the provider did not answer. Doubled with each in a row.
 const FIRST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 /// The longest pause after an outage.
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_with_each_call_in_a_row_up_to_a_quarter_of_an_hour() {
-        let pauses = [0, 1, 2, 3, 5, 6, 7, u32::MAX].map(|calls| pause(calls).as_secs());
-        assert_eq!(pauses, [30, 30, 60, 120, 480, 900, 900, 900]);
+    fn pauses_double_with_each_call_in_a_row_up_to_five_minutes() {
+        let pauses = [0, 1, 2, 3, 4, 5, 7, u32::MAX].map(|calls| pause(calls).as_secs());
+        assert_eq!(pauses, [30, 30, 60, 120, 240, 300, 300, 300]);
     }
 }

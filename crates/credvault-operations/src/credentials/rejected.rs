@@ -56,8 +56,6 @@ pub(super) async fn settle(
     mode: &Mode,
     (tag, named): (&Tag, bool),
 ) -> Result<Option<(Fresh, Rejection)>, Refusal> {
-    // On record, whatever becomes of it.
-    call.subject.changed = vec!["rejected_tag".to_owned()];
     let settled = match reported(call, scope, &found, tag, named).await {
         Ok(Some(given_out)) => settle_current(call, scope, found, mode, given_out).await,
         Ok(None) => Ok(Some((found, Rejection::Superseded))),
