@@ -2,6 +2,7 @@
 //! statuses.
 
 mod events;
+mod import;
 mod json;
 mod parse;
 mod render;
@@ -11,6 +12,7 @@ pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,
     put_event_endpoint, stored_event_endpoint,
 };
+pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
 pub(crate) use parse::{
     audit_filter, audit_groups, connection_filter, connection_id, create_connection, display_name, etag,

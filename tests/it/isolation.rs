@@ -14,10 +14,11 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
-const WITHOUT_ID: [&str; 22] = [
+const WITHOUT_ID: [&str; 23] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
+    "ImportConnections",
     "ListConnections",
     "CreateTenant",
     "GetTenant",

@@ -85,6 +85,7 @@ actions! {
         ListProviders: Read Catalog,
         GetProvider: Read Catalog,
         CreateConnection: Change Connection,
+        ImportConnections: Change Namespace,
         GetConnection: Read Connection,
         ListConnections: Read Namespace,
         UpdateConnection: Change Connection,

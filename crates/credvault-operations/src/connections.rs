@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod disconnect;
+mod import;
 mod update;
 
 use credvault_domain::{Connection, ConnectionId};
@@ -14,6 +15,7 @@ use crate::{Call, Paging, Parsed, Refusal};
 pub use change::{delete, purge, set_default, undelete};
 pub use create::{Create, create};
 pub use disconnect::disconnect;
+pub use import::{Import, Item, ItemOutcome, import};
 pub use update::{Update, update};
 
 /// `GetConnection`.

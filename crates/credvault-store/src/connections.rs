@@ -5,6 +5,7 @@ pub(crate) mod row;
 pub(crate) mod lock;
 pub(crate) mod writer;
 
+pub(crate) mod import;
 mod lifecycle;
 mod purge;
 pub(crate) mod test_results;

@@ -50,6 +50,7 @@ pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, 
 pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
+pub use connections::import::{IMPORTED_FROM, ImportItem, Imported};
 pub use connections::listing::ConnectionFilter;
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};

@@ -17,6 +17,7 @@ rpcs! {
     list_providers: ListProvidersRequest -> ListProvidersResponse,
     get_provider: GetProviderRequest -> GetProviderResponse,
     create_connection: CreateConnectionRequest -> CreateConnectionResponse,
+    import_connections: ImportConnectionsRequest -> ImportConnectionsResponse,
     get_connection: GetConnectionRequest -> GetConnectionResponse,
     list_connections: ListConnectionsRequest -> ListConnectionsResponse,
     update_connection: UpdateConnectionRequest -> UpdateConnectionResponse,
@@ -57,6 +58,18 @@ async fn create_connection(
 ) -> Answer<v1::CreateConnectionResponse> {
     let created = connections::create(call, wire::create_connection(request)?).await?;
     Ok(created.map(|created| v1::CreateConnectionResponse { connection: Some(wire::connection(created)) }))
+}
+
+async fn import_connections(
+    call: &mut Call,
+    request: v1::ImportConnectionsRequest,
+) -> Answer<v1::ImportConnectionsResponse> {
+    let (sources, import) = wire::import(request)?;
+    let imported = connections::import(call, import).await?;
+    let results = |outcomes: Vec<_>| sources.into_iter().zip(outcomes).map(|(source, outcome)| {
+        wire::import_result(source, outcome)
+    }).collect();
+    Ok(imported.map(|outcomes| v1::ImportConnectionsResponse { results: results(outcomes) }))
 }
 
 async fn get_connection(

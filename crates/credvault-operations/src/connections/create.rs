@@ -53,7 +53,7 @@ pub async fn create(call: &mut Call, mut create: Create) -> Result<Recorded<Conn
 }
 
 /// Holds everything against the provider's auth mode, and names all that is wrong at once.
-fn checked(
+pub(super) fn checked(
     context: &Context,
     owner: Owner,
     create: Create,

@@ -59,21 +59,34 @@ impl Quotas {
         {
             return Err(Error::UserFull { most: of_user });
         }
+        self.check_tenant(tx, of_tenant, tenant, 1).await
+    }
+
+    /// Refuses `more` connections where the tenant would have more than it may.
+    pub(crate) async fn check_tenant(
+        &self,
+        tx: &DatabaseTransaction,
+        of_tenant: u32,
+        tenant: &TenantId,
+        more: i64,
+    ) -> Result<(), Error> {
         if of_tenant == 0 {
             return Ok(());
         }
         if self.full.contains_key(tenant) {
             return Err(Error::TenantFull { most: of_tenant });
         }
-        if self.left.get(tenant).is_some_and(|left| left.fetch_sub(1, Ordering::Relaxed) > 0) {
+        if self.left.get(tenant).is_some_and(|left| left.fetch_sub(more, Ordering::Relaxed) >= more) {
             return Ok(());
         }
         let left = i64::from(of_tenant) - count(tx, tenant, None, of_tenant).await?;
         if left <= 0 {
             self.full.insert(tenant.clone(), ());
+        }
+        if left < more {
             return Err(Error::TenantFull { most: of_tenant });
         }
-        self.left.insert(tenant.clone(), Arc::new(AtomicI64::new((left - 1) / PROCESSES)));
+        self.left.insert(tenant.clone(), Arc::new(AtomicI64::new((left - more) / PROCESSES)));
         Ok(())
     }
 }

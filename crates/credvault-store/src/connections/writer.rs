@@ -122,6 +122,30 @@ pub(crate) async fn insert(change: &mut Change<'_>, row: ActiveModel) -> Result<
     Ok(model)
 }
 
+/// Inserts new rows that have their first credential already, where `stored` says so.
+///
+/// # Errors
+/// [`Error::Conflict`] if another transaction has taken a name or the place of a default since they were looked up.
+pub(crate) async fn insert_all(change: &mut Change<'_>, rows: &[Model]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = rows.iter().map(|row| row.clone().into_active_model().reset_all());
+    Entity::insert_many(columns).exec_without_returning(&change.tx).await.map_err(|error| {
+        match taken(error) {
+            Error::ConnectionExists => Error::Conflict,
+            other => other,
+        }
+    })?;
+    for row in rows {
+        record(change, row, ChangeKind::Created, None);
+        if row.current_version > 0 {
+            record(change, row, ChangeKind::CredentialStored, Some(row.current_version));
+        }
+    }
+    Ok(())
+}
+
 /// Deletes locked rows so that they can be purged at once and cannot be undeleted. What their owner has created after `until`
 /// stays, and inherits the default.
 ///

@@ -68,29 +68,9 @@ pub(crate) async fn store_version(
     rolled_back_from: Option<Version>,
 ) -> Result<(connection::Model, CredentialVersion), Error> {
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
-    let expires = credential.expire_time.filter(|_| credential.schedule.is_none());
-    if expires.is_some_and(|time| time <= change.now) {
-        return Err(Error::ExpiredAlready);
-    }
+    let expires = served_until(change, credential)?;
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
-    let bound = binding::of_row(&model);
-    let sealed =
-        Sealed::seal(&credential.fields, change.key()?, change.store.keyring().random(), |schema| {
-            Context::credential(change.tenant(), id, version, schema, bound)
-        })?;
-    let row = ActiveModel {
-        tenant_id: Set(model.tenant_id.clone()),
-        connection_id: Set(model.id),
-        version: Set(version),
-        schema: Set(sealed.schema),
-        key_version: Set(sealed.key_version),
-        sealed: Set(Some(sealed.bytes)),
-        hints: Set(json!(credential.hints)),
-        create_time: Set(change.now.micros()),
-        expire_time: Set(credential.expire_time.map(Timestamp::micros)),
-        destroy_time: Set(None),
-        rolled_back_from: Set(rolled_back_from),
-    };
+    let row = sealed_version(change, &model, version, credential, rolled_back_from)?;
     let stored = row.insert(&change.tx).await?;
     let kept = i64::from(change.store.settings().versions_kept);
     Entity::delete_many()
@@ -112,6 +92,46 @@ pub(crate) async fn store_version(
     change.emit(NewEvent::credential(&model, version, true));
     change.set_connection(id, Some(version));
     Ok((model, metadata(stored, version)?))
+}
+
+/// The row of a version of the connection, sealed.
+pub(crate) fn sealed_version(
+    change: &Change<'_>,
+    model: &connection::Model,
+    version: Version,
+    credential: &NewCredential,
+    rolled_back_from: Option<Version>,
+) -> Result<ActiveModel, Error> {
+    let (id, bound) = (ConnectionId::from_uuid(model.id), binding::of_row(model));
+    let sealed =
+        Sealed::seal(&credential.fields, change.key()?, change.store.keyring().random(), |schema| {
+            Context::credential(change.tenant(), id, version, schema, bound)
+        })?;
+    Ok(ActiveModel {
+        tenant_id: Set(model.tenant_id.clone()),
+        connection_id: Set(model.id),
+        version: Set(version),
+        schema: Set(sealed.schema),
+        key_version: Set(sealed.key_version),
+        sealed: Set(Some(sealed.bytes)),
+        hints: Set(json!(credential.hints)),
+        create_time: Set(change.now.micros()),
+        expire_time: Set(credential.expire_time.map(Timestamp::micros)),
+        destroy_time: Set(None),
+        rolled_back_from: Set(rolled_back_from),
+    })
+}
+
+/// When a fetch stops serving the credential: never for one that refreshes.
+///
+/// # Errors
+/// [`Error::ExpiredAlready`] if that time has passed.
+pub(crate) fn served_until(
+    change: &Change<'_>,
+    credential: &NewCredential,
+) -> Result<Option<Timestamp>, Error> {
+    let expires = credential.expire_time.filter(|_| credential.schedule.is_none());
+    if expires.is_some_and(|time| time <= change.now) { Err(Error::ExpiredAlready) } else { Ok(expires) }
 }
 
 /// The connection's row with a new credential.

@@ -42,32 +42,41 @@ pub(crate) async fn invalidate_tokens(
             token::Entity::delete_by_id(key).exec(&change.tx).await?;
         }
         None if schedule.is_some() => {
-            let row = refresh::ActiveModel {
-                tenant_id: Set(key.0),
-                connection_id: Set(key.1),
-                generation: Set(1),
-                state: Set(IDLE.to_owned()),
-                due_time: Set(due.map(Timestamp::micros)),
-                retry_time: Set(None),
-                failures: Set(0),
-                marked: Set(false),
-                claim_id: Set(None),
-                process_id: Set(None),
-                lease_time: Set(None),
-                provider: Set(model.provider.clone()),
-                client_id: Set(client_id),
-                doubted: Set(false),
-                unsettled_time: Set(None),
-                refused: Set(false),
-                refusals: Set(0),
-                pause: Set(None),
-                pause_app: Set(None),
-            };
+            let row = first_refresh(model, due, client_id);
             refresh::Entity::insert(row).exec_without_returning(&change.tx).await?;
         }
         None => {}
     }
     Ok(())
+}
+
+/// The row of a connection that has tokens for the first time.
+pub(crate) fn first_refresh(
+    model: &connection::Model,
+    due: Option<Timestamp>,
+    client_id: Option<String>,
+) -> refresh::ActiveModel {
+    refresh::ActiveModel {
+        tenant_id: Set(model.tenant_id.clone()),
+        connection_id: Set(model.id),
+        generation: Set(1),
+        state: Set(IDLE.to_owned()),
+        due_time: Set(due.map(Timestamp::micros)),
+        retry_time: Set(None),
+        failures: Set(0),
+        marked: Set(false),
+        claim_id: Set(None),
+        process_id: Set(None),
+        lease_time: Set(None),
+        provider: Set(model.provider.clone()),
+        client_id: Set(client_id),
+        doubted: Set(false),
+        unsettled_time: Set(None),
+        refused: Set(false),
+        refusals: Set(0),
+        pause: Set(None),
+        pause_app: Set(None),
+    }
 }
 
 /// Makes a connection's tokens due now, because a caller may want them.
