@@ -47,6 +47,8 @@ mod mac;
 
 mod scram;
 
+mod foreign;
+
 mod random;
 
 pub use context::{Binding, Context};
@@ -55,6 +57,7 @@ pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
 pub use error::Error;
 pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as encode_fields};
 pub use kdf::{KdfParameters, PassphraseKdf};
+pub use foreign::{ForeignError, ForeignKey, Pbkdf2Hash};
 pub use keyring::Keyring;
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;

@@ -83,8 +83,11 @@ impl Mode {
             violations.add(path, format!("must not be empty; it takes {}", listed(&self.secrets)));
             return Err(violations);
         }
+        // A refresh token is enough: the first fetch gets the access token.
+        let minted = self.refreshes() && secrets.get("refresh_token").is_some();
+        let spared = |name: &FieldName| minted && name.as_str() == "access_token";
         for (name, field) in self.secrets.iter().filter(|(_, field)| field.required) {
-            if secrets.get(name.as_str()).is_none() {
+            if secrets.get(name.as_str()).is_none() && !spared(name) {
                 violations.add(format!("{path}[{name}]"), format!("must be given: {}", field.title));
             }
         }

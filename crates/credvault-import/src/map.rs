@@ -1,0 +1,185 @@
+//! Which column and member of theirs is what of ours, as TOML. [`System::map`](crate::System::map) has one for each system;
+//! the operator's file amends it: the columns that it names replace ours, and its kinds are tried first.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::members::Members;
+use crate::name::plain;
+
+/// A map is not written as maps are.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the map cannot be used: {0}")]
+pub struct MapError(String);
+
+/// Which column and member of theirs is what of ours.
+#[derive(Deserialize, Clone, Default, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Map {
+    /// The table that is read if none is named.
+    pub table: Option<String>,
+    /// Their columns.
+    pub columns: Columns,
+    /// Their kinds of credentials, the first that fits.
+    pub kinds: Vec<Kind>,
+}
+
+macro_rules! columns {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Names of columns. Of several names of one thing, the first that a row has is used.
+        #[derive(Deserialize, Clone, Default, Debug)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Columns {
+            $($(#[$doc])* pub $name: Vec<String>,)*
+            /// Columns that become labels: the column, and the label's key.
+            pub labels: BTreeMap<String, String>,
+        }
+
+        impl Columns {
+            /// These columns, with those of `other` instead where it names some.
+            fn amended(mut self, other: Self) -> Self {
+                $(if !other.$name.is_empty() { self.$name = other.$name; })*
+                self.labels.extend(other.labels);
+                self
+            }
+        }
+    };
+}
+
+columns! {
+    /// The id of the row.
+    id,
+    /// The tenant, by the platform's own id.
+    tenant,
+    /// The user who owns the credential. Without one, the tenant does.
+    user,
+    /// What kind of credential it is: all of these that a row has, with `/` between them.
+    kind,
+    /// The name of the account.
+    account,
+    /// The credential: a JSON object, or a sealed one.
+    credentials,
+    /// Columns each of which is sealed by itself.
+    sealed,
+    /// A JSON object of settings.
+    settings,
+    /// Whether it is in use.
+    active,
+    /// Set where the row counts as deleted.
+    deleted,
+    /// Whether it is the user's current one.
+    current,
+    /// The account's id at the provider.
+    external_account,
+    /// Where a secret store keeps the credential.
+    reference,
+    /// The nonce, if it has a column of its own.
+    iv,
+    /// The tag, if it has a column of its own.
+    tag,
+    /// The salt of the row.
+    salt,
+}
+
+/// A kind of credential of theirs, and what it becomes.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// What the columns `kind` say, in lower case. Without it, the kind fits every row.
+    pub name: Option<String>,
+    /// Members that the credential must have for this kind to fit.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Our provider.
+    pub provider: String,
+    /// Its auth mode.
+    #[serde(default)]
+    pub auth_mode: String,
+    /// The name of the account, where no column says it.
+    pub account_name: Option<String>,
+    /// Their member, and our secret field.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// Their member, and our setting.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Our setting, and its values: theirs, in lower case, and ours.
+    #[serde(default)]
+    pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// Our secret field that the whole JSON document becomes.
+    pub whole: Option<String>,
+    /// Their member that names the account at the provider.
+    pub external_account: Option<String>,
+    /// Members that are left behind.
+    #[serde(default)]
+    pub ignored: Vec<String>,
+    /// It is the platform's app at the provider, and no connection.
+    #[serde(default)]
+    pub app: Option<AppMembers>,
+}
+
+/// Members that name an app.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct AppMembers {
+    /// The id of the OAuth client.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// Where browsers return to.
+    pub redirect_uri: Option<String>,
+}
+
+impl Map {
+    /// Reads a map.
+    ///
+    /// # Errors
+    /// It is not TOML, or has a key that maps do not have.
+    pub fn parse(text: &str) -> Result<Self, MapError> {
+        toml::from_str(text).map_err(|error| MapError(error.to_string().trim().to_owned()))
+    }
+
+    /// This map, amended by another one.
+    #[must_use]
+    pub fn amended(mut self, other: Self) -> Self {
+        self.table = other.table.or(self.table);
+        self.columns = self.columns.amended(other.columns);
+        self.kinds.splice(..0, other.kinds);
+        self
+    }
+
+    /// The first kind that fits.
+    pub(crate) fn kind(&self, name: &str, members: &Members<'_>) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.fits(name, members))
+    }
+
+    /// Whether there are kinds of this name, whatever they require.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.kinds.iter().any(|kind| kind.is_named(name))
+    }
+}
+
+impl Kind {
+    fn is_named(&self, name: &str) -> bool {
+        self.name.as_ref().is_none_or(|own| plain(own) == plain(name))
+    }
+
+    /// Whether a row of this name with these members is of the kind.
+    pub(crate) fn fits(&self, name: &str, members: &Members<'_>) -> bool {
+        self.is_named(name) && self.requires.iter().all(|member| members.get(member).is_some())
+    }
+
+    /// Whether the kind knows a member.
+    pub(crate) fn mentions(&self, member: &str) -> bool {
+        let is = |name: &String| plain(name) == plain(member);
+        self.secrets.keys().chain(self.config.keys()).chain(&self.ignored).any(is)
+            || self.external_account.as_ref().is_some_and(is)
+    }
+
+    /// Our value of a setting.
+    pub(crate) fn value(&self, setting: &str, theirs: &str) -> String {
+        let ours = self.values.get(setting).and_then(|values| values.get(&theirs.to_lowercase()));
+        ours.cloned().unwrap_or_else(|| theirs.to_owned())
+    }
+}

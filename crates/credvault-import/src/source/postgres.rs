@@ -1,0 +1,96 @@
+//! Rows of a PostgreSQL database, read through a cursor in one read-only transaction: all of one moment, a few hundred in
+//! memory. The database itself turns each row into JSON, so no type of a column is unknown here.
+
+use std::collections::VecDeque;
+use std::str::FromStr as _;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use super::{BadRow, SourceError, Where};
+use crate::record::Record;
+
+/// How many rows are read at once.
+const ROWS_AT_ONCE: usize = 500;
+
+/// The rows of a database.
+pub(super) struct Rows {
+    connection: PgConnection,
+    ahead: VecDeque<String>,
+    ended: bool,
+    number: u64,
+}
+
+impl Rows {
+    pub(super) async fn open(url: &str, rows: &Where) -> Result<Self, SourceError> {
+        let options = PgConnectOptions::from_str(url).map_err(|_| SourceError::Address)?;
+        // Statements could show the query's constants in a log.
+        let options = options.application_name("credvault import").disable_statement_logging();
+        let query = match rows {
+            Where::Table(table) => format!("SELECT * FROM {}", quoted(table)?),
+            Where::Query(query) => query.clone(),
+        };
+        let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+        // With row security off, the database refuses what its policies would leave out, instead of leaving it out.
+        let begin = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ; SET LOCAL row_security = off";
+        connection.execute(begin).await.map_err(failed)?;
+        let declare =
+            format!("DECLARE moving NO SCROLL CURSOR FOR SELECT to_jsonb(r)::text FROM ({query}) AS r");
+        connection.execute(AssertSqlSafe(declare)).await.map_err(failed)?;
+        Ok(Self { connection, ahead: VecDeque::new(), ended: false, number: 0 })
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Result<Record, BadRow>>, SourceError> {
+        if self.ahead.is_empty() && !self.ended {
+            let fetch = AssertSqlSafe(format!("FETCH {ROWS_AT_ONCE} FROM moving"));
+            let rows = self.connection.fetch_all(fetch).await.map_err(failed)?;
+            self.ended = rows.len() < ROWS_AT_ONCE;
+            for row in rows {
+                self.ahead.push_back(row.try_get(0).map_err(failed)?);
+            }
+        }
+        self.number += 1;
+        Ok(self.ahead.pop_front().map(|text| {
+            let row = serde_json::from_str(&text).map(Record::new);
+            row.map_err(|_| BadRow { number: self.number, problem: "it is no JSON object" })
+        }))
+    }
+}
+
+/// The name of a table as SQL writes it. Names that are quoted already stay as they are.
+fn quoted(table: &str) -> Result<String, SourceError> {
+    let part = |part: &str| {
+        let inner = part.strip_prefix('"').and_then(|part| part.strip_suffix('"')).unwrap_or(part);
+        let fits = !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        fits.then(|| format!("\"{inner}\"")).ok_or(SourceError::Table)
+    };
+    let parts: Vec<String> = table.split('.').map(part).collect::<Result<_, _>>()?;
+    if parts.len() <= 2 { Ok(parts.join(".")) } else { Err(SourceError::Table) }
+}
+
+/// Only the code and the message of the server: details quote values of rows.
+fn failed(error: sqlx::Error) -> SourceError {
+    SourceError::Database(match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => {
+            "it cannot be reached".to_owned()
+        }
+        None => "it does not answer as PostgreSQL does".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_a_name_and_nothing_else() {
+        assert_eq!(quoted("public.UserIntegrationCredentials").ok(), Some(
+            "\"public\".\"UserIntegrationCredentials\"".to_owned()
+        ));
+        assert_eq!(quoted("\"Table\"").ok(), Some("\"Table\"".to_owned()));
+        for wrong in ["", "a; DROP TABLE b", "a.b.c", "a\"b"] {
+            assert!(quoted(wrong).is_err(), "{wrong}");
+        }
+    }
+}
