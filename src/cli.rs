@@ -16,6 +16,7 @@ mod failure;
 mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
+mod import;
 mod lookup;
 mod output;
 mod serve;
@@ -40,7 +41,8 @@ struct Cli {
 
 /// Printed by `--help` and stated in docs/command-line.md.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
-(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again.";
+(certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again; 7 done in \
+part.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -62,6 +64,8 @@ enum Command {
     Connections(connections::ConnectionsCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Import the credentials that another system has stored.
+    Import(import::ImportArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -107,6 +111,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Fetch(arguments) => fetch::run(arguments, &mut output),
+        Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "credvault", &mut script);

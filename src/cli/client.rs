@@ -13,7 +13,6 @@ use tonic::{Request, Status};
 use super::failure::Failure;
 use crate::settings::wrong_toml;
 use crate::trace;
-#[cfg(feature = "dev")]
 use credvault_proto::v1::admin_service_client::AdminServiceClient;
 use credvault_proto::v1::audit_service_client::AuditServiceClient;
 use credvault_proto::v1::connection_service_client::ConnectionServiceClient;
@@ -71,8 +70,23 @@ impl Profile {
 }
 
 impl ClientArgs {
+    /// The tenant that the command line names.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The address of the vault.
+    pub(super) fn vault(&self) -> Result<String, Failure> {
+        Ok(self.read()?.address)
+    }
+
     /// Reads the profile and connects.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        Client::connect(&self.read()?).await
+    }
+
+    /// The profile, with what the command line says otherwise.
+    fn read(&self) -> Result<Profile, Failure> {
         let path = self.profile.clone().unwrap_or_else(|| PathBuf::from(DEV_PROFILE));
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let way_out =
@@ -93,7 +107,7 @@ impl ClientArgs {
         profile.address = self.address.clone().unwrap_or(profile.address);
         profile.tenant = self.tenant.clone().or(profile.tenant);
         profile.user = self.user.clone().or(profile.user);
-        Client::connect(&profile).await
+        Ok(profile)
     }
 }
 
@@ -151,10 +165,14 @@ impl Client {
     }
 
     /// The same connection, acting for another tenant.
-    #[cfg(feature = "dev")]
     pub(super) fn acting_for(&self, tenant: &str) -> Result<Self, Failure> {
         let headers = Headers(vec![("x-tenant-id", header("tenant", tenant)?)]);
         Ok(Self { channel: self.channel.clone(), headers, user: None })
+    }
+
+    /// The same connection, acting for no tenant: for the platform's own.
+    pub(super) fn for_platform(&self) -> Self {
+        Self { channel: self.channel.clone(), headers: Headers(Vec::new()), user: None }
     }
 
     /// The user that it acts for, where the profile names one.
@@ -178,7 +196,6 @@ impl Client {
         ConnectionServiceClient::new(self.calling())
     }
 
-    #[cfg(feature = "dev")]
     pub(super) fn admin(&self) -> AdminServiceClient<Calling> {
         AdminServiceClient::new(self.calling())
     }

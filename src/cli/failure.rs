@@ -18,6 +18,7 @@ const REFUSED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 const INVALID: u8 = 5;
 const UNAVAILABLE: u8 = 6;
+const PARTLY: u8 = 7;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) enum Failure {
     Settings(SettingsError),
     /// The vault refused the call. Boxed, because it is large.
     Status(Box<Status>),
+    /// Some of what was asked for was refused, and the rest is done.
+    Partly(String),
     /// Any other failure, which ends with code 1.
     Unexpected(anyhow::Error),
     /// The reader of the output has closed it, so there is nothing to report.
@@ -40,6 +43,7 @@ impl Failure {
         let code = match &self {
             Self::Usage(_) | Self::Settings(_) => USAGE,
             Self::Status(status) => code_of(status),
+            Self::Partly(_) => PARTLY,
             Self::Unexpected(_) => UNEXPECTED,
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
@@ -52,7 +56,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(text) => f.write_str(text),
+            Self::Usage(text) | Self::Partly(text) => f.write_str(text),
             Self::Settings(error) => f.write_str(&listed(error)),
             Self::Status(status) => f.write_str(&describe(status)),
             Self::Unexpected(error) => f.write_str(&credvault_domain::chain(error.as_ref())),

@@ -25,6 +25,7 @@ mod events;
 mod fairness;
 mod handoff;
 mod hang_up;
+mod import;
 mod isolation;
 mod kill;
 mod oauth_apps;

@@ -143,11 +143,14 @@ mod tests {
 
     const NODE: [(&str, &str, &str); 2] = [
         ("000102030405060708090a0b", "6ea4f53d8b41f2c3cefc3fd115aa", "44244e17cf461b3512de013a317c4fa5"),
-        ("000102030405060708090a0b0c0d0e0f", "a587dce19a24fe7aa6aea2e2d86b", "90e6c99ce5814c01c1edfa44a255ee57"),
+        (
+            "000102030405060708090a0b0c0d0e0f",
+            "a587dce19a24fe7aa6aea2e2d86b",
+            "90e6c99ce5814c01c1edfa44a255ee57",
+        ),
     ];
     const DERIVED: [(Pbkdf2Hash, &str); 2] = [
         (Pbkdf2Hash::Sha256, "47bd9b20f045fe3d842b9382b2336940ffdb7a4b4786f1e0ff2fcedbf2824e40"),
         (Pbkdf2Hash::Sha512, "622117744130bd139dbadc6b5fee1fdca987095c30fc13f67b73411b1bfa4fbe"),
     ];
 }
-

@@ -121,9 +121,8 @@ impl Converter {
         entry.external_account_id = first(&columns.external_account, record).or(entry.external_account_id);
         entry.disabled = columns.active.iter().find_map(|column| record.flag(column)) == Some(false);
         entry.default = columns.current.iter().find_map(|column| record.flag(column)) == Some(true);
-        let label = |(column, key): (&String, &String)| {
-            Some((key.clone(), record.text(column)?.to_lowercase()))
-        };
+        let label =
+            |(column, key): (&String, &String)| Some((key.clone(), record.text(column)?.to_lowercase()));
         entry.labels = columns.labels.iter().filter_map(label).collect();
         Ok(entry)
     }

@@ -14,9 +14,9 @@
 use std::str::FromStr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::DecodePaddingMode;
 use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 /// Padding is optional: programs differ.
 const LENIENT: GeneralPurposeConfig =
@@ -155,7 +155,11 @@ impl Layout {
             let (_, piece) = self.parts.iter().zip(pieces).find(|(its, _)| **its == part)?;
             self.encoding.decode(piece)
         };
-        Some(Parts { nonce: piece(Part::Nonce)?, tag: piece(Part::Tag)?, ciphertext: piece(Part::Ciphertext)? })
+        Some(Parts {
+            nonce: piece(Part::Nonce)?,
+            tag: piece(Part::Tag)?,
+            ciphertext: piece(Part::Ciphertext)?,
+        })
     }
 
     fn cut(&self, mut bytes: Vec<u8>) -> Option<Parts> {
@@ -203,7 +207,9 @@ mod tests {
 
     #[test]
     fn what_is_no_layout_is_refused() {
-        for text in ["", "hex", "hex:iv:tag", "hex:iv:iv:tag", "rot13:iv:tag:ciphertext", "utf8:iv:tag:ciphertext"] {
+        for text in
+            ["", "hex", "hex:iv:tag", "hex:iv:iv:tag", "rot13:iv:tag:ciphertext", "utf8:iv:tag:ciphertext"]
+        {
             assert_eq!(text.parse::<Layout>(), Err(LayoutError), "{text}");
         }
     }

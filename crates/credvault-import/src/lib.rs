@@ -35,4 +35,4 @@ pub use map::{Map, MapError};
 pub use record::Record;
 pub use source::{BadRow, Format, Source, SourceError, Where};
 pub use system::System;
-pub use unseal::{KeyForm, Salt, Unsealer, UnsealError};
+pub use unseal::{KeyForm, Salt, UnsealError, Unsealer};

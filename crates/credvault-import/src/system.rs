@@ -77,7 +77,8 @@ impl System {
             let line = line.strip_prefix("export ").unwrap_or(line);
             let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
             let value = value.trim();
-            let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+            let quoted =
+                ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
             Some((name.trim().to_owned(), quoted.unwrap_or(value).into()))
         };
         Record::new(text.lines().filter_map(line).collect())

@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn instants_are_read_as_others_write_them() {
-        let texts = ["2026-11-26T18:00:00.000Z", "2026-11-26 18:00:00", "2026-11-26 19:00:00+01", "1795716000"];
+        let texts =
+            ["2026-11-26T18:00:00.000Z", "2026-11-26 18:00:00", "2026-11-26 19:00:00+01", "1795716000"];
         for text in texts {
             assert_eq!(instant(&Value::from(text)), Some(1_795_716_000), "{text}");
         }

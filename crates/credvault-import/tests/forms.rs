@@ -113,10 +113,7 @@ fn kpi_etl_has_a_key_for_each_user() {
         line(entry(&rows[0])),
         "kpi-etl/1 - user_1 shopify/access_token Main [access_token] {\"shop\":\"acme.myshopify.com\"}"
     );
-    assert_eq!(
-        line(entry(&rows[1])),
-        "kpi-etl/2 - user_2 meta/system_user_token default [access_token] {}"
-    );
+    assert_eq!(line(entry(&rows[1])), "kpi-etl/2 - user_2 meta/system_user_token default [access_token] {}");
     assert!(matches!(rows[2], Converted::LeftOut(_)), "a soft-deleted row");
     let rows = converted(
         &converter(System::KpiEtl, of_users(Pbkdf2Hash::Sha512)),
@@ -150,12 +147,15 @@ fn kustomer_is_sealed_or_plain_and_has_a_current_organisation() {
 fn integrations_belong_to_organisations() {
     let rows = converted(&converter(System::Integrations, None), include_str!("vectors/integrations.jsonl"));
     let lines: Vec<String> = rows.iter().map(|row| line(entry(row))).collect();
-    assert_eq!(lines, [
-        "integrations/i1 acme (tenant) amazon_ads/oauth2_code Main [access_token refresh_token] {\"region\":\"na\"}",
-        "integrations/i2 acme (tenant) amazon_sp_vendor/oauth2_code Vendor [] {\"region\":\"eu\"}",
-        "integrations/i3 beta (tenant) slack/bot_token default [access_token] \
+    assert_eq!(
+        lines,
+        [
+            "integrations/i1 acme (tenant) amazon_ads/oauth2_code Main [access_token refresh_token] {\"region\":\"na\"}",
+            "integrations/i2 acme (tenant) amazon_sp_vendor/oauth2_code Vendor [] {\"region\":\"eu\"}",
+            "integrations/i3 beta (tenant) slack/bot_token default [access_token] \
          {\"default_channel\":\"#alerts\",\"team_id\":\"T012\"}",
-    ]);
+        ]
+    );
 }
 
 #[test]
@@ -166,11 +166,14 @@ fn variables_become_connections_and_apps_of_the_platform() {
     );
     let all = converter(System::Env, None).convert(&record);
     let shown: Vec<String> = all.iter().map(|one| format!("{one:?}")).collect();
-    assert_eq!(shown, [
-        "Entry(Entry { source: \"env/woocommerce\", .. })",
-        "Refused(Refused { source: \"env/amazon_ads/app\", problem: \"AMAZON_ADS_CLIENT_ID and AMAZON_ADS_CLIENT_SECRET must both be set\" })",
-        "App(App { source: \"env/kustomer/app\", .. })",
-    ]);
+    assert_eq!(
+        shown,
+        [
+            "Entry(Entry { source: \"env/woocommerce\", .. })",
+            "Refused(Refused { source: \"env/amazon_ads/app\", problem: \"AMAZON_ADS_CLIENT_ID and AMAZON_ADS_CLIENT_SECRET must both be set\" })",
+            "App(App { source: \"env/kustomer/app\", .. })",
+        ]
+    );
     assert_eq!(entry(&all[0]).holder, Holder::Platform);
 }
 

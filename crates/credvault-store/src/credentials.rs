@@ -297,7 +297,11 @@ async fn version_row(
 ///
 /// # Errors
 /// It was destroyed, or does not open.
-pub(crate) fn open_version(change: &Change<'_>, model: &connection::Model, row: &Model) -> Result<SecretFields, Error> {
+pub(crate) fn open_version(
+    change: &Change<'_>,
+    model: &connection::Model,
+    row: &Model,
+) -> Result<SecretFields, Error> {
     let (id, bound) = (ConnectionId::from_uuid(model.id), binding::of_row(model));
     let bytes = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
     let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes };

@@ -66,9 +66,13 @@ async fn import_connections(
 ) -> Answer<v1::ImportConnectionsResponse> {
     let (sources, import) = wire::import(request)?;
     let imported = connections::import(call, import).await?;
-    let results = |outcomes: Vec<_>| sources.into_iter().zip(outcomes).map(|(source, outcome)| {
-        wire::import_result(source, outcome)
-    }).collect();
+    let results = |outcomes: Vec<_>| {
+        sources
+            .into_iter()
+            .zip(outcomes)
+            .map(|(source, outcome)| wire::import_result(source, outcome))
+            .collect()
+    };
     Ok(imported.map(|outcomes| v1::ImportConnectionsResponse { results: results(outcomes) }))
 }
 

@@ -85,9 +85,10 @@ mod tests {
 
     #[test]
     fn a_table_is_a_name_and_nothing_else() {
-        assert_eq!(quoted("public.UserIntegrationCredentials").ok(), Some(
-            "\"public\".\"UserIntegrationCredentials\"".to_owned()
-        ));
+        assert_eq!(
+            quoted("public.UserIntegrationCredentials").ok(),
+            Some("\"public\".\"UserIntegrationCredentials\"".to_owned())
+        );
         assert_eq!(quoted("\"Table\"").ok(), Some("\"Table\"".to_owned()));
         for wrong in ["", "a; DROP TABLE b", "a.b.c", "a\"b"] {
             assert!(quoted(wrong).is_err(), "{wrong}");

@@ -141,7 +141,9 @@ impl<'a> Batch<'a> {
 
     async fn take(&mut self, item: &ImportItem, replace: bool) -> Result<Imported, Error> {
         match self.known.taken(&item.new)? {
-            Some(model) if source(&item.new.labels).is_some() && source_of(&model) == source(&item.new.labels) => {
+            Some(model)
+                if source(&item.new.labels).is_some() && source_of(&model) == source(&item.new.labels) =>
+            {
                 self.again(model, item, replace).await
             }
             Some(_) => Err(Error::ConnectionExists),

@@ -108,7 +108,9 @@ impl Known {
     pub(super) async fn pass_defaults_on(&mut self, change: &mut Change<'_>) -> Result<(), Error> {
         for former in std::mem::take(&mut self.former) {
             let key = (former.tenant_id, former.id);
-            let Some(former) = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await? else { continue };
+            let Some(former) = Entity::find_by_id(key).lock_exclusive().one(&change.tx).await? else {
+                continue;
+            };
             let mut row = ConnectionRow::new(former);
             row.columns.is_default = sea_orm::ActiveValue::Set(false);
             row.save(change, ChangeKind::Updated, None).await?;

@@ -1,0 +1,216 @@
+//! What became of the rows: counts, the journal of those that are done, and the file of those that are not and why.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use credvault_import::Converter;
+use serde_json::json;
+
+use super::arguments::{ImportArgs, Size};
+use super::journal::{Heading, Journal};
+use super::progress::Progress;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, Output};
+use credvault_proto::v1;
+
+/// How many refused rows are printed; the report has them all.
+const PRINTED: usize = 20;
+
+/// What became of a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Outcome {
+    Created,
+    Replaced,
+    Unchanged,
+    /// The journal of an earlier import has it.
+    DoneBefore,
+    LeftOut,
+    Refused,
+}
+
+impl Outcome {
+    const ALL: [Self; 6] =
+        [Self::Created, Self::Replaced, Self::Unchanged, Self::DoneBefore, Self::LeftOut, Self::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Replaced => "replaced",
+            Self::Unchanged => "unchanged",
+            Self::DoneBefore => "done before",
+            Self::LeftOut => "left out",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl From<v1::ImportOutcome> for Outcome {
+    fn from(outcome: v1::ImportOutcome) -> Self {
+        match outcome {
+            v1::ImportOutcome::Created => Self::Created,
+            v1::ImportOutcome::Unchanged => Self::Unchanged,
+            v1::ImportOutcome::Replaced => Self::Replaced,
+            v1::ImportOutcome::Unspecified | v1::ImportOutcome::Refused => Self::Refused,
+        }
+    }
+}
+
+/// What became of the rows so far.
+pub(super) struct Report {
+    dry_run: bool,
+    read: u64,
+    counts: BTreeMap<Outcome, u64>,
+    /// The first that were refused.
+    refused: Vec<String>,
+    journal: Option<Journal>,
+    file: Option<(BufWriter<File>, bool)>,
+    progress: Progress,
+}
+
+impl Report {
+    pub(super) fn open(
+        arguments: &ImportArgs,
+        converter: &Converter,
+        size: Option<Size>,
+    ) -> Result<Self, Failure> {
+        // A row that is done there may have changed, and a dry run does nothing that is worth a journal.
+        let journal = arguments.journal.as_ref().filter(|_| !arguments.dry_run);
+        let heading =
+            Heading { system: converter.system.name().to_owned(), vault: arguments.client.vault()? };
+        let journal = journal.map(|path| Journal::open(path, &heading)).transpose()?;
+        let file = arguments.report.as_ref().map(|path| begin(path)).transpose()?;
+        let journal = if arguments.update { journal.map(Journal::forgetting) } else { journal };
+        Ok(Self {
+            dry_run: arguments.dry_run,
+            read: 0,
+            counts: BTreeMap::new(),
+            refused: Vec::new(),
+            journal,
+            file,
+            progress: Progress::new(size),
+        })
+    }
+
+    /// Counts a row that was read.
+    pub(super) fn read_one(&mut self) {
+        self.read += 1;
+        let refused = self.count(Outcome::Refused);
+        self.progress.draw(self.read, refused);
+    }
+
+    /// Whether an earlier import has done the row. Counts it then.
+    pub(super) fn has_done(&mut self, source: &str) -> bool {
+        let has = self.journal.as_ref().is_some_and(|journal| journal.has(source));
+        if has {
+            *self.counts.entry(Outcome::DoneBefore).or_default() += 1;
+        }
+        has
+    }
+
+    /// Notes what the vault answered to a batch.
+    pub(super) fn answered(&mut self, results: &[v1::ImportResult]) -> Result<(), Failure> {
+        for result in results {
+            let error = result.error.clone().unwrap_or_default();
+            self.note(&result.source, result.outcome().into(), &error.reason, &error.message)?;
+        }
+        let done = results.iter().filter(|result| result.error.is_none());
+        let done = done.map(|result| {
+            (result.source.as_str(), Outcome::from(result.outcome()).name(), result.connection_id.as_str())
+        });
+        match &mut self.journal {
+            Some(journal) => journal.add(done),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what became of one row. `reason` is the vault's, if it was the vault that refused.
+    pub(super) fn note(
+        &mut self,
+        source: &str,
+        outcome: Outcome,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), Failure> {
+        *self.counts.entry(outcome).or_default() += 1;
+        if !matches!(outcome, Outcome::Refused | Outcome::LeftOut) {
+            return Ok(());
+        }
+        if outcome == Outcome::Refused && self.refused.len() < PRINTED {
+            let gap = if reason.is_empty() { "" } else { " " };
+            self.refused.push(format!("{source}: {reason}{gap}{message}"));
+        }
+        let Some((file, csv)) = &mut self.file else { return Ok(()) };
+        let name = outcome.name();
+        if *csv {
+            let fields = [source, name, reason, message].map(quoted);
+            writeln!(file, "{}", fields.join(","))?;
+        } else {
+            let line = json!({ "source": source, "outcome": name, "reason": reason, "message": message });
+            writeln!(file, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// Completes the file.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.progress.clear();
+        match &mut self.file {
+            Some((file, _)) => Ok(file.flush()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints the counts. If rows were refused, the command ends as one that is done in part.
+    pub(super) fn print(&self, format: Format, output: &mut Output) -> Result<(), Failure> {
+        for refused in &self.refused {
+            writeln!(std::io::stderr(), "refused {refused}")?;
+        }
+        match format {
+            Format::Json => {
+                let counts = Outcome::ALL
+                    .map(|outcome| (outcome.name().replace(' ', "_"), self.count(outcome).into()));
+                let mut counts: serde_json::Map<_, _> = counts.into_iter().collect();
+                counts.insert("dry_run".to_owned(), self.dry_run.into());
+                output.line::<Failure>(&serde_json::Value::Object(counts).to_string())?;
+            }
+            Format::Table => {
+                let rows = Outcome::ALL
+                    .map(|outcome| vec![outcome.name().to_owned(), self.count(outcome).to_string()]);
+                let heading = if self.dry_run { "WOULD BE" } else { "OUTCOME" };
+                output.table::<Failure>(&[heading, "ROWS"], &rows)?;
+            }
+        }
+        match self.count(Outcome::Refused) {
+            0 => Ok(()),
+            refused => Err(Failure::Partly(format!(
+                "{refused} rows were refused; --report FILE says which and why, and the same command imports them once \
+                 they are right"
+            ))),
+        }
+    }
+
+    fn count(&self, outcome: Outcome) -> u64 {
+        self.counts.get(&outcome).copied().unwrap_or_default()
+    }
+}
+
+/// Begins the file, and says whether it is CSV.
+fn begin(path: &Path) -> Result<(BufWriter<File>, bool), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::Usage(format!("the report {} cannot be written: {error}", path.display()))
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    let csv = path.extension().is_some_and(|extension| extension == "csv");
+    if csv {
+        writeln!(file, "source,outcome,reason,message").map_err(failed)?;
+    }
+    Ok((file, csv))
+}
+
+/// A field of CSV (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe.
+fn quoted(text: &str) -> String {
+    let formula = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    format!("\"{formula}{}\"", text.replace('"', "\"\""))
+}
