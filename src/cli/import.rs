@@ -22,23 +22,12 @@ pub(super) use arguments::ImportArgs;
 
 use items::{app, item};
 use report::{Outcome, Report};
-use sender::Sender;
+use sender::{Sender, Target};
 
 /// How many bytes of items go into one request; the vault takes 256 KiB.
 const BATCH_BYTES: usize = 160 * 1024;
 /// How many items wait at most until there are enough for a batch of their tenant.
 const WAITING: usize = 20_000;
-
-/// In whose name a batch is sent.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Target {
-    /// As the profile says.
-    Profile,
-    /// For the tenant that the rows name.
-    Tenant(String),
-    /// For no tenant: the platform's own.
-    Platform,
-}
 
 /// Items of one target that wait to be sent.
 #[derive(Default)]

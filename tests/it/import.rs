@@ -6,12 +6,15 @@ use std::process::Output;
 use credvault_proto::v1;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Process, TestVault, VaultBuilder, by_provider, eventually, generic, owned_by};
+use crate::harness::{
+    Client, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, owned_by,
+};
 use crate::on_both;
 
 on_both![
     every_system_moves_in,
     a_batch_has_an_outcome_for_each_item,
+    only_a_source_that_has_changed_replaces,
     a_killed_import_continues,
     shared_credentials_of_the_environment_become_the_platforms
 ];
@@ -145,85 +148,91 @@ async fn they_work_as_before(vault: &TestVault, acme: &Client) {
     assert!(imported.filter(|event| !event.connection_id.is_empty()).count() >= 9, "a record of each");
 }
 
+/// An item of the user `u1`.
+fn item(source: &str, name: &str, secret: &str) -> v1::ImportItem {
+    let request = owned_by("u1", generic(name, secret));
+    v1::ImportItem {
+        source: source.to_owned(),
+        owner: request.owner,
+        provider: request.provider,
+        account_name: request.account_name,
+        auth_mode: request.auth_mode,
+        credential: request.credential,
+        ..Default::default()
+    }
+}
+
+async fn send(
+    client: &Client,
+    items: Vec<v1::ImportItem>,
+    mode: v1::ImportMode,
+) -> Result<Vec<v1::ImportResult>, tonic::Status> {
+    let request = v1::ImportConnectionsRequest { items, mode: mode.into(), validate_only: false };
+    Ok(client.connections().import_connections(request).await?.into_inner().results)
+}
+
+/// The outcomes, or the reasons of those that were refused.
+fn outcomes(results: &[v1::ImportResult]) -> Vec<&str> {
+    results.iter().map(outcome).collect()
+}
+
+fn outcome(result: &v1::ImportResult) -> &str {
+    match &result.error {
+        Some(error) => &error.reason,
+        None => result.outcome().as_str_name().trim_start_matches("IMPORT_OUTCOME_"),
+    }
+}
+
 async fn a_batch_has_an_outcome_for_each_item(builder: VaultBuilder) {
     let vault = builder.start().await;
     let app = vault.app("acme").await;
     app.create(generic("taken", "CANARY of an app")).await.unwrap();
-    let item = |source: &str, name: &str, secret: &str, default: bool| {
-        let request = owned_by("u1", generic(name, secret));
-        v1::ImportItem {
-            source: source.to_owned(),
-            owner: request.owner,
-            provider: request.provider,
-            account_name: request.account_name,
-            auth_mode: request.auth_mode,
-            credential: request.credential,
-            default,
-            ..Default::default()
-        }
+    let owned = |mut item: v1::ImportItem, kind: v1::OwnerKind| {
+        item.owner = Some(v1::Owner { kind: kind.into(), user_id: String::new() });
+        item
     };
-    let send = |items: Vec<v1::ImportItem>, mode: v1::ImportMode| {
-        let (mut client, mode) = (app.connections(), mode.into());
-        async move {
-            let request = v1::ImportConnectionsRequest { items, mode, validate_only: false };
-            client.import_connections(request).await.map(|answer| answer.into_inner().results)
-        }
-    };
-    let outcomes = |results: &[v1::ImportResult]| -> Vec<String> {
-        let one = |result: &v1::ImportResult| match &result.error {
-            Some(error) => error.reason.clone(),
-            None => result.outcome().as_str_name().trim_start_matches("IMPORT_OUTCOME_").to_owned(),
-        };
-        results.iter().map(one).collect()
-    };
-    let mut of_the_tenant = item("s/3", "taken", "CANARY", false);
-    of_the_tenant.owner = generic("", "").owner;
-    let mut unknown = item("s/4", "x", "CANARY", false);
-    unknown.provider = "nothing".to_owned();
-    let mut of_the_platform = item("s/5", "x", "CANARY", false);
-    of_the_platform.owner = Some(v1::Owner { kind: v1::OwnerKind::Platform.into(), user_id: String::new() });
+    let unknown = v1::ImportItem { provider: "nothing".to_owned(), ..item("s/4", "x", "CANARY") };
     let items = vec![
-        item("s/1", "one", "CANARY 1", false),
-        item("s/2", "two", "CANARY 2", true),
-        of_the_tenant,
+        item("s/1", "one", "CANARY 1"),
+        v1::ImportItem { default: true, ..item("s/2", "two", "CANARY 2") },
+        owned(item("s/3", "taken", "CANARY"), v1::OwnerKind::Tenant),
         unknown,
-        of_the_platform,
-        item("s/6", "one", "CANARY again", false),
-        item("", "seven", "CANARY", false),
+        owned(item("s/5", "x", "CANARY"), v1::OwnerKind::Platform),
+        item("s/6", "one", "CANARY again"),
+        item("", "seven", "CANARY"),
     ];
-    let first = send(items, v1::ImportMode::Keep).await.unwrap();
-    assert_eq!(
-        outcomes(&first),
-        [
-            "CREATED",
-            "CREATED",
-            "CONNECTION_EXISTS",
-            "PROVIDER_UNKNOWN",
-            "FIELDS_INVALID",
-            "CONNECTION_EXISTS",
-            "FIELDS_INVALID"
-        ]
-    );
-    let shown = format!("{first:?}");
-    assert!(!shown.contains("CANARY"), "{shown}");
+    let first = send(&app, items, v1::ImportMode::Keep).await.unwrap();
+    let (taken, wrong) = ("CONNECTION_EXISTS", "FIELDS_INVALID");
+    let expected = ["CREATED", "CREATED", taken, "PROVIDER_UNKNOWN", wrong, taken, wrong];
+    assert_eq!(outcomes(&first), expected);
+    assert!(!format!("{first:?}").contains("CANARY"));
     let of_user = v1::FetchCredentialRequest { user_id: "u1".to_owned(), ..by_provider("generic") };
-    assert_eq!(app.token(of_user.clone()).await.unwrap(), "CANARY 2", "the marked one is the default");
+    assert_eq!(app.token(of_user).await.unwrap(), "CANARY 2", "the marked one is the default");
 
-    // What the vault has learnt since is newer than a source that has not changed, and older than one that has.
+    let of_another_user = vault.client("portal").await.acting_for("acme", Some("u2"));
+    let refused = send(&of_another_user, vec![item("s/8", "x", "CANARY")], v1::ImportMode::Keep).await;
+    assert_eq!(outcomes(&refused.unwrap()), ["POLICY_DENIED"]);
+    for count in [0, 201] {
+        let items = vec![item("s/1", "one", "CANARY"); count];
+        let refused = send(&app, items, v1::ImportMode::Keep).await.unwrap_err();
+        assert!(refused.message().contains("items"), "{refused:?}");
+    }
+}
+
+/// What the vault has learnt since is newer than a source that has not changed, and older than one that has.
+async fn only_a_source_that_has_changed_replaces(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    let items = vec![item("s/1", "one", "CANARY 1"), item("s/2", "two", "CANARY 2")];
+    let first = send(&app, items, v1::ImportMode::Keep).await.unwrap();
     app.put(&first[0].connection_id, "CANARY of the vault").await.unwrap();
-    let again = || vec![item("s/1", "one", "CANARY 1", false), item("s/2", "two", "CANARY 2 changed", false)];
-    let kept = send(again(), v1::ImportMode::Keep).await.unwrap();
+    let again = || vec![item("s/1", "one", "CANARY 1"), item("s/2", "two", "CANARY 2 changed")];
+    let kept = send(&app, again(), v1::ImportMode::Keep).await.unwrap();
     assert_eq!(outcomes(&kept), ["UNCHANGED", "UNCHANGED"]);
-    let replaced = send(again(), v1::ImportMode::Replace).await.unwrap();
+    let replaced = send(&app, again(), v1::ImportMode::Replace).await.unwrap();
     assert_eq!(outcomes(&replaced), ["UNCHANGED", "REPLACED"]);
-    assert_eq!(app.token(of_user).await.unwrap(), "CANARY 2 changed");
-    assert_eq!(
-        app.token(crate::harness::by_id(&first[0].connection_id)).await.unwrap(),
-        "CANARY of the vault"
-    );
-    for (items, field) in [(Vec::new(), "items"), (vec![item("s/1", "one", "CANARY", false); 201], "items")] {
-        let refused = send(items, v1::ImportMode::Keep).await.unwrap_err();
-        assert!(refused.message().contains(field), "{refused:?}");
+    for (result, expected) in replaced.iter().zip(["CANARY of the vault", "CANARY 2 changed"]) {
+        assert_eq!(app.token(by_id(&result.connection_id)).await.unwrap(), expected);
     }
 }
 

@@ -38,9 +38,9 @@ pub enum ForeignError {
 /// The hash function of a PBKDF2 derivation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pbkdf2Hash {
-    /// HMAC with SHA-256.
+    /// HMAC with SHA-256, Node.js's usual choice.
     Sha256,
-    /// HMAC with SHA-512.
+    /// HMAC with SHA-512, the other choice.
     Sha512,
 }
 

@@ -51,9 +51,9 @@ impl std::fmt::Debug for References {
 /// Turns rows of one system into what moves in.
 #[derive(Debug)]
 pub struct Converter {
-    /// The system.
+    /// The system whose rows these are.
     pub system: System,
-    /// Its map, amended.
+    /// Its map, as the operator amended it.
     pub map: Map,
     /// What opens its sealed values, if there is a key.
     pub unsealer: Option<Unsealer>,

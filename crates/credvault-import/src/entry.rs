@@ -23,11 +23,11 @@ pub struct Entry {
     pub source: String,
     /// The tenant, if the row names one.
     pub tenant: Option<String>,
-    /// Its owner.
+    /// Who owns the connection.
     pub holder: Holder,
-    /// Our provider.
+    /// Our provider, by its id.
     pub provider: String,
-    /// Its auth mode.
+    /// The provider's auth mode.
     pub auth_mode: String,
     /// The name of the account.
     pub account_name: String,
@@ -51,11 +51,11 @@ pub struct Entry {
 pub struct App {
     /// Where it comes from.
     pub source: String,
-    /// Our provider.
+    /// Our provider, by its id.
     pub provider: String,
     /// The id of the OAuth client.
     pub client_id: String,
-    /// Its secret.
+    /// The secret of that client.
     pub client_secret: SecretString,
     /// Where browsers return to, if the program said so.
     pub redirect_uri: Option<String>,
@@ -64,11 +64,11 @@ pub struct App {
 /// What a row has become.
 #[derive(Debug)]
 pub enum Converted {
-    /// A connection.
+    /// A connection that moves in.
     Entry(Box<Entry>),
-    /// An app.
+    /// An app that moves in.
     App(App),
-    /// Nothing, and why.
+    /// Nothing, and why not.
     Refused(Refused),
     /// Nothing, for it is not in use there any more.
     LeftOut(Refused),

@@ -27,7 +27,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 /// How bytes are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Encoding {
-    /// Hexadecimal digits.
+    /// Hexadecimal digits, of either case.
     Hex,
     /// Base64 of RFC 4648, section 4.
     Base64,

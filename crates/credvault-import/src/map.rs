@@ -19,7 +19,7 @@ pub struct MapError(String);
 pub struct Map {
     /// The table that is read if none is named.
     pub table: Option<String>,
-    /// Their columns.
+    /// Which columns they have.
     pub columns: Columns,
     /// Their kinds of credentials, the first that fits.
     pub kinds: Vec<Kind>,
@@ -91,9 +91,9 @@ pub struct Kind {
     /// Members that the credential must have for this kind to fit.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Our provider.
+    /// Our provider, by its id.
     pub provider: String,
-    /// Its auth mode.
+    /// The provider's auth mode.
     #[serde(default)]
     pub auth_mode: String,
     /// The name of the account, where no column says it.
@@ -125,7 +125,7 @@ pub struct Kind {
 pub struct AppMembers {
     /// The id of the OAuth client.
     pub client_id: String,
-    /// Its secret.
+    /// The secret of that client.
     pub client_secret: String,
     /// Where browsers return to.
     pub redirect_uri: Option<String>,

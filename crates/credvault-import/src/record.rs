@@ -9,7 +9,7 @@ use crate::name::plain;
 /// A row. An empty text counts as nothing, for CSV has no other way to say so.
 #[derive(Default)]
 pub struct Record {
-    /// By plain name.
+    /// Values, by plain name.
     columns: BTreeMap<String, Value>,
 }
 

@@ -1,6 +1,8 @@
 //! Where rows come from: CSV, JSON lines, or PostgreSQL. One row after the other, so memory stays flat however many there
 //! are.
 
+mod rows;
+
 mod delimited;
 mod lines;
 mod postgres;
@@ -9,6 +11,8 @@ use std::io::BufRead;
 
 use crate::record::Record;
 
+pub use rows::{BadRow, SourceError, Where};
+
 /// The form of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -16,45 +20,6 @@ pub enum Format {
     Csv,
     /// A JSON object on each line.
     JsonLines,
-}
-
-/// Which rows of a database are read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Where {
-    /// All of a table: its name, with its schema if it has one.
-    Table(String),
-    /// Those of a query.
-    Query(String),
-}
-
-/// A source cannot be read. Without a value of a row, and without the address of a database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// A file cannot be read.
-    #[error("the file cannot be read: {0}")]
-    Read(#[from] std::io::Error),
-    /// The headings of a CSV file cannot be read.
-    #[error("the first line of the file must be the names of its columns, in UTF-8")]
-    Headings,
-    /// The name of the table is none.
-    #[error("the table must be a name, with its schema if it has one, such as public.credentials")]
-    Table,
-    /// The address is none of PostgreSQL.
-    #[error("the address must be like postgres://user@host/database")]
-    Address,
-    /// The database refuses or fails.
-    #[error("the database does not give the rows: {0}")]
-    Database(String),
-}
-
-/// A row that cannot be read; those after it can.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BadRow {
-    /// Its number, from 1; in a file with headings, the line of the headings is not counted.
-    pub number: u64,
-    /// What is wrong with it.
-    pub problem: &'static str,
 }
 
 enum Rows {
@@ -87,7 +52,7 @@ impl Source {
         Ok(Self(Rows::Postgres(Box::new(postgres::Rows::open(url, rows).await?))))
     }
 
-    /// One row.
+    /// One row that is there already.
     pub fn one(record: Record) -> Self {
         Self(Rows::One(Some(record)))
     }

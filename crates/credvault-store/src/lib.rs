@@ -22,6 +22,7 @@ mod change;
 mod authorizations;
 mod connections;
 mod credentials;
+
 mod refreshes;
 mod rejections;
 mod revocations;
@@ -50,7 +51,8 @@ pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, 
 pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
-pub use connections::import::{IMPORTED_FROM, ImportItem, Imported};
+pub use connections::import::Imported;
+pub use connections::import::item::{IMPORTED_FROM, ImportItem};
 pub use connections::listing::ConnectionFilter;
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};

@@ -21,9 +21,9 @@ use crate::cli::failure::Failure;
 /// The system that moves in.
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum SystemName {
-    /// PixelPim's table UserIntegrationCredentials.
+    /// PixelPim: its table UserIntegrationCredentials.
     Pixelpim,
-    /// Fluxori's marketplace connections.
+    /// Fluxori: its marketplace connections.
     Fluxori,
     /// KPI ETL's table credentials.
     KpiEtl,

@@ -153,7 +153,7 @@ impl Report {
         Ok(())
     }
 
-    /// Completes the file.
+    /// Completes the file of refused rows.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
         self.progress.clear();
         match &mut self.file {

@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::Target;
 use super::arguments::ImportArgs;
 use super::report::{Outcome, Report};
 use crate::cli::client::Client;
@@ -18,8 +17,19 @@ use credvault_proto::v1;
 const ATTEMPTS: u32 = 8;
 /// The first pause before another attempt; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause.
+/// The longest pause before another attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// In whose name a batch is sent.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Target {
+    /// As the profile says.
+    Profile,
+    /// For the tenant that the rows name.
+    Tenant(String),
+    /// For no tenant: the platform's own.
+    Platform,
+}
 
 type Answer = Result<Vec<v1::ImportResult>, Status>;
 

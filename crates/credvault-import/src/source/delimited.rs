@@ -5,7 +5,7 @@ use std::io::BufRead;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use serde_json::Value;
 
-use super::{BadRow, SourceError};
+use super::rows::{BadRow, SourceError};
 use crate::record::Record;
 
 /// The rows of a CSV file.

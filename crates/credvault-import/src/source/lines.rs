@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read as _};
 
-use super::{BadRow, SourceError};
+use super::rows::{BadRow, SourceError};
 use crate::record::Record;
 
 /// The longest line: a credential has 64 KiB at most, sealed and encoded about twice that.

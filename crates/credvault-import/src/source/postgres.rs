@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
-use super::{BadRow, SourceError, Where};
+use super::rows::{BadRow, SourceError, Where};
 use crate::record::Record;
 
 /// How many rows are read at once.

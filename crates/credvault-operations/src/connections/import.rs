@@ -15,7 +15,7 @@ const MAX_ITEMS: usize = 200;
 /// A batch of connections to be imported.
 #[derive(Debug)]
 pub struct Import {
-    /// The items.
+    /// The items, in the request's order.
     pub items: Vec<Parsed<Item>>,
     /// Whether a connection that was imported before gets a credential that it never had.
     pub replace: bool,

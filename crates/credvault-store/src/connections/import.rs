@@ -4,6 +4,7 @@
 //! An item is recognised by its source, which its connection carries as a label. So it may be repeated at any time: an
 //! import that was cut off, or that is run again while the other system is still in use.
 
+pub(crate) mod item;
 mod known;
 
 use credvault_crypto::encode_fields;
@@ -17,6 +18,7 @@ use serde_json::json;
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
 use crate::connections::due_tests::first_test_time;
+use crate::connections::import::item::{IMPORTED_FROM, ImportItem};
 use crate::connections::import::known::Known;
 use crate::connections::writer::insert_all;
 use crate::connections::{Connections, new_row};
@@ -24,23 +26,7 @@ use crate::credentials::open_version;
 use crate::credentials::stored::{require_whole, sealed_version, served_until, store_version};
 use crate::entity::{connection::Model, credential_version, refresh};
 use crate::refreshes::schedule::first_refresh;
-use crate::{Error, NewConnection, NewCredential, Recorded, Write};
-
-/// The label that names the source of an imported connection.
-pub const IMPORTED_FROM: &str = "imported_from";
-
-/// One connection to be imported.
-#[derive(Debug)]
-pub struct ImportItem {
-    /// The connection, with its source as a label.
-    pub new: NewConnection,
-    /// Its credential, if there is one.
-    pub credential: Option<NewCredential>,
-    /// Whether it becomes its owner's default when it is created.
-    pub make_default: bool,
-    /// The audit record of its success.
-    pub record: AuditEvent,
-}
+use crate::{Error, NewCredential, Recorded, Write};
 
 /// What became of an item.
 #[derive(Debug)]

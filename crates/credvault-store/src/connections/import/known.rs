@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, Q
 use crate::Error;
 use crate::change::Change;
 use crate::change::feed::ChangeKind;
-use crate::connections::import::ImportItem;
+use crate::connections::import::item::ImportItem;
 use crate::connections::row::owner_column;
 use crate::connections::writer::ConnectionRow;
 use crate::entity::connection::{Column, Entity, Model};

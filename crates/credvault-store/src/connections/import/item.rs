@@ -1,0 +1,21 @@
+//! One connection to be imported, and the label by which it is recognised.
+
+use credvault_domain::AuditEvent;
+
+use crate::{NewConnection, NewCredential};
+
+/// The label that names the source of an imported connection.
+pub const IMPORTED_FROM: &str = "imported_from";
+
+/// One connection to be imported.
+#[derive(Debug)]
+pub struct ImportItem {
+    /// The connection, with its source as a label.
+    pub new: NewConnection,
+    /// Its credential, if there is one.
+    pub credential: Option<NewCredential>,
+    /// Whether it becomes its owner's default when it is created.
+    pub make_default: bool,
+    /// The audit record of its success.
+    pub record: AuditEvent,
+}
