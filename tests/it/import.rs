@@ -364,3 +364,326 @@ async fn rows_come_from_a_database() {
     assert_eq!((code, counted(&counts, "created")), (0, 1200), "{counts}");
     assert_eq!(vault.count("connections WHERE NOT enabled").await, 1);
 }
+//! `credvault import`: what the five systems stored moves in, through the program and the public API.
+
+use std::path::Path;
+use std::process::Output;
+
+use credvault_proto::v1;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Client, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, owned_by,
+};
+use crate::on_both;
+
+on_both![
+    every_system_moves_in,
+    a_batch_has_an_outcome_for_each_item,
+    only_a_source_that_has_changed_replaces,
+    a_killed_import_continues,
+    shared_credentials_of_the_environment_become_the_platforms
+];
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const SECRET: &str = "salt-of-the-platform";
+
+macro_rules! rows {
+    ($name:literal) => {
+        include_str!(concat!("../../crates/credvault-import/tests/vectors/", $name))
+    };
+}
+
+/// Runs `credvault import` and gives its exit code and what it counted. Nothing that it prints or writes has a secret.
+async fn import(vault: &TestVault, profile: &str, arguments: &[&str]) -> (i32, Value) {
+    let folder = vault.folder.path().to_owned();
+    let mut command = Process::command();
+    command.current_dir(&folder).arg("import").args(arguments);
+    command.args(["--output", "json", "--profile", &format!("{profile}.toml"), "--report", "report.jsonl"]);
+    command.env("ENCRYPTION_KEY", KEY).env("ENCRYPTION_KEY_SALT", SECRET);
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    let report = std::fs::read_to_string(folder.join("report.jsonl")).unwrap_or_default();
+    let journal = std::fs::read_to_string(folder.join("journal")).unwrap_or_default();
+    for shown in [&stdout, &stderr, &report, &journal] {
+        assert!(!shown.contains("CANARY"), "{shown}");
+    }
+    let counts = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    (status.code().unwrap(), counts)
+}
+
+/// A profile of a service.
+fn profile(vault: &TestVault, service: &str) {
+    let leaf = vault.authority.service(&format!("spiffe://{}/{service}", crate::harness::DOMAIN));
+    vault.write_leaf(service, &leaf);
+    vault.write("authority.pem", vault.authority.pem());
+    let port = vault.address().port();
+    vault.write(&format!("{service}.toml"), &format!(
+        "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\ncertificate = '{service}.pem'\nkey = '{service}.key'\n"
+    ));
+}
+
+async fn started(builder: VaultBuilder) -> TestVault {
+    let vault = builder.start().await;
+    profile(&vault, "app");
+    profile(&vault, "operator");
+    for (name, text) in [
+        ("pixelpim.jsonl", rows!("pixelpim.jsonl")),
+        ("fluxori.jsonl", rows!("fluxori.jsonl")),
+        ("kpi-etl.jsonl", rows!("kpi-etl.jsonl")),
+        ("kustomer.jsonl", rows!("kustomer.jsonl")),
+        ("integrations.jsonl", rows!("integrations.jsonl")),
+    ] {
+        vault.write(name, text);
+    }
+    vault
+}
+
+fn counted(counts: &Value, name: &str) -> u64 {
+    counts[name].as_u64().unwrap()
+}
+
+async fn every_system_moves_in(builder: VaultBuilder) {
+    let vault = started(builder).await;
+    let acme = vault.app("acme").await;
+    let cases: [(&[&str], [u64; 3]); 5] = [
+        (&["pixelpim", "--from", "pixelpim.jsonl", "--tenant", "acme"], [2, 0, 0]),
+        (&["fluxori", "--from", "fluxori.jsonl"], [2, 0, 1]),
+        (&["kpi-etl", "--from", "kpi-etl.jsonl", "--tenant", "acme"], [2, 1, 0]),
+        (&["kustomer", "--from", "kustomer.jsonl", "--tenant", "acme"], [2, 0, 0]),
+        // There is no tenant beta yet.
+        (&["integrations", "--from", "integrations.jsonl"], [2, 0, 1]),
+    ];
+    for (arguments, [created, left_out, refused]) in cases {
+        let before = vault.count("connections").await;
+        for (mode, expected) in [("--dry-run", "created"), ("--update", "created"), ("--update", "unchanged")]
+        {
+            let (code, counts) = import(&vault, "app", &[arguments, &[mode]].concat()).await;
+            let of = |name| counted(&counts, name);
+            assert_eq!(
+                [of(expected), of("left_out"), of("refused")],
+                [created, left_out, refused],
+                "{counts}"
+            );
+            assert_eq!(code, if refused > 0 { 7 } else { 0 });
+            let stored = if mode == "--dry-run" { 0 } else { created };
+            assert_eq!(vault.count("connections").await - before, i64::try_from(stored).unwrap());
+        }
+    }
+    let report = std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap();
+    assert!(report.contains("\"TENANT_NOT_FOUND\"") && report.contains("integrations/i3"), "{report}");
+    vault.tenant("beta").await;
+    let (code, counts) = import(&vault, "app", &["integrations", "--from", "integrations.jsonl"]).await;
+    assert_eq!((code, counted(&counts, "created"), counted(&counts, "unchanged")), (0, 1, 2));
+    they_work_as_before(&vault, &acme).await;
+}
+
+/// What moved in is fetched, with the owner, the state and the default that it had.
+async fn they_work_as_before(vault: &TestVault, acme: &Client) {
+    let of = |provider: &str, user: &str, name: &str| v1::FetchCredentialRequest {
+        user_id: user.to_owned(),
+        account_name: name.to_owned(),
+        ..by_provider(provider)
+    };
+    let shop = acme.fetch(of("shopify", "u1", "")).await.unwrap();
+    assert_eq!(shop.fields["access_token"], "shpat_CANARY");
+    assert_eq!(shop.request_auth.unwrap().base_url, "https://acme.myshopify.com/admin/api/2026-10");
+    assert!(
+        acme.fetch(of("shopify", "user_1", "Main")).await.unwrap().fields["access_token"]
+            .starts_with("shpat")
+    );
+    assert_eq!(acme.fetch(of("kustomer", "u1", "")).await.unwrap().account_name, "Beta", "the current one");
+    let listed = acme.connections().list_connections(v1::ListConnectionsRequest::default()).await.unwrap();
+    let listed = listed.into_inner().connections;
+    let find = |provider: &str, name: &str| {
+        listed.iter().find(|one| one.provider == provider && one.account_name == name).unwrap()
+    };
+    assert!(!find("amazon_sp_seller", "default").enabled);
+    assert_eq!(find("amazon_sp_seller", "default").labels["imported_from"], "pixelpim/2");
+    assert_eq!(find("amazon_sp_vendor", "Vendor").state(), v1::ConnectionState::Disconnected);
+    assert_eq!(find("amazon_ads", "Main").state(), v1::ConnectionState::Connected);
+    assert_eq!(find("kustomer", "Acme").state(), v1::ConnectionState::Connected);
+    let slack = vault.client("app").await.acting_for("beta", None).fetch(by_provider("slack")).await.unwrap();
+    assert_eq!(slack.fields["access_token"], "xoxb-1-CANARY");
+    // Tokens that can be renewed are, from now on, the vault's to renew.
+    assert!(vault.count("refreshes").await >= 3);
+    let events = acme.events().await;
+    let imported = events.iter().filter(|event| event.action == "ImportConnections");
+    assert!(imported.filter(|event| !event.connection_id.is_empty()).count() >= 9, "a record of each");
+}
+
+/// An item of the user `u1`.
+fn item(source: &str, name: &str, secret: &str) -> v1::ImportItem {
+    let request = owned_by("u1", generic(name, secret));
+    v1::ImportItem {
+        source: source.to_owned(),
+        owner: request.owner,
+        provider: request.provider,
+        account_name: request.account_name,
+        auth_mode: request.auth_mode,
+        credential: request.credential,
+        ..Default::default()
+    }
+}
+
+async fn send(
+    client: &Client,
+    items: Vec<v1::ImportItem>,
+    mode: v1::ImportMode,
+) -> Result<Vec<v1::ImportResult>, tonic::Status> {
+    let request = v1::ImportConnectionsRequest { items, mode: mode.into(), validate_only: false };
+    Ok(client.connections().import_connections(request).await?.into_inner().results)
+}
+
+/// The outcomes, or the reasons of those that were refused.
+fn outcomes(results: &[v1::ImportResult]) -> Vec<&str> {
+    results.iter().map(outcome).collect()
+}
+
+fn outcome(result: &v1::ImportResult) -> &str {
+    match &result.error {
+        Some(error) => &error.reason,
+        None => result.outcome().as_str_name().trim_start_matches("IMPORT_OUTCOME_"),
+    }
+}
+
+async fn a_batch_has_an_outcome_for_each_item(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    app.create(generic("taken", "CANARY of an app")).await.unwrap();
+    let owned = |mut item: v1::ImportItem, kind: v1::OwnerKind| {
+        item.owner = Some(v1::Owner { kind: kind.into(), user_id: String::new() });
+        item
+    };
+    let unknown = v1::ImportItem { provider: "nothing".to_owned(), ..item("s/4", "x", "CANARY") };
+    let items = vec![
+        item("s/1", "one", "CANARY 1"),
+        v1::ImportItem { default: true, ..item("s/2", "two", "CANARY 2") },
+        owned(item("s/3", "taken", "CANARY"), v1::OwnerKind::Tenant),
+        unknown,
+        owned(item("s/5", "x", "CANARY"), v1::OwnerKind::Platform),
+        item("s/6", "one", "CANARY again"),
+        item("", "seven", "CANARY"),
+    ];
+    let first = send(&app, items, v1::ImportMode::Keep).await.unwrap();
+    let (taken, wrong) = ("CONNECTION_EXISTS", "FIELDS_INVALID");
+    let expected = ["CREATED", "CREATED", taken, "PROVIDER_UNKNOWN", wrong, taken, wrong];
+    assert_eq!(outcomes(&first), expected);
+    assert!(!format!("{first:?}").contains("CANARY"));
+    let of_user = v1::FetchCredentialRequest { user_id: "u1".to_owned(), ..by_provider("generic") };
+    assert_eq!(app.token(of_user).await.unwrap(), "CANARY 2", "the marked one is the default");
+
+    let of_another_user = vault.client("portal").await.acting_for("acme", Some("u2"));
+    let refused = send(&of_another_user, vec![item("s/8", "x", "CANARY")], v1::ImportMode::Keep).await;
+    assert_eq!(outcomes(&refused.unwrap()), ["POLICY_DENIED"]);
+    for count in [0, 201] {
+        let items = vec![item("s/1", "one", "CANARY"); count];
+        let refused = send(&app, items, v1::ImportMode::Keep).await.unwrap_err();
+        assert!(refused.message().contains("items"), "{refused:?}");
+    }
+}
+
+/// What the vault has learnt since is newer than a source that has not changed, and older than one that has.
+async fn only_a_source_that_has_changed_replaces(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    let items = vec![item("s/1", "one", "CANARY 1"), item("s/2", "two", "CANARY 2")];
+    let first = send(&app, items, v1::ImportMode::Keep).await.unwrap();
+    app.put(&first[0].connection_id, "CANARY of the vault").await.unwrap();
+    let again = || vec![item("s/1", "one", "CANARY 1"), item("s/2", "two", "CANARY 2 changed")];
+    let kept = send(&app, again(), v1::ImportMode::Keep).await.unwrap();
+    assert_eq!(outcomes(&kept), ["UNCHANGED", "UNCHANGED"]);
+    let replaced = send(&app, again(), v1::ImportMode::Replace).await.unwrap();
+    assert_eq!(outcomes(&replaced), ["UNCHANGED", "REPLACED"]);
+    for (result, expected) in replaced.iter().zip(["CANARY of the vault", "CANARY 2 changed"]) {
+        assert_eq!(app.token(by_id(&result.connection_id)).await.unwrap(), expected);
+    }
+}
+
+/// A CSV file of PixelPim with this many shops.
+fn shops(folder: &Path, count: usize) {
+    let mut text = String::from("id,userId,integrationType,isActive,credentials\n");
+    for row in 0..count {
+        let credentials = json!({
+            "apiUrl": format!("https://shop-{row}.example.com"),
+            "consumerKey": format!("ck_{row:040x}"),
+            "consumerSecret": format!("cs_{row:040x}"),
+            "webhookSecret": "CANARY",
+        });
+        let quoted = credentials.to_string().replace('"', "\"\"");
+        text.push_str(&format!("{row},{row},woocommerce,t,\"{quoted}\"\n"));
+    }
+    std::fs::write(folder.join("shops.csv"), text).unwrap();
+}
+
+async fn a_killed_import_continues(builder: VaultBuilder) {
+    const SHOPS: usize = 1000;
+    let vault = started(builder).await;
+    vault.tenant("acme").await;
+    shops(vault.folder.path(), SHOPS);
+    let arguments = [
+        "pixelpim",
+        "--from",
+        "shops.csv",
+        "--tenant",
+        "acme",
+        "--journal",
+        "journal",
+        "--batch",
+        "20",
+        "--concurrency",
+        "1",
+    ];
+    let mut first = Process::command();
+    first.current_dir(vault.folder.path()).arg("import").args(arguments).args(["--profile", "app.toml"]);
+    let mut first = first.spawn().unwrap();
+    let journal = vault.folder.path().join("journal");
+    let lines = || std::fs::read_to_string(&journal).unwrap_or_default().lines().count();
+    eventually("the first hundred rows", || async { lines() > 100 }).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(lines() < SHOPS, "it was killed before its end");
+    let (code, counts) = import(&vault, "app", &arguments).await;
+    assert_eq!(code, 0);
+    assert!(counted(&counts, "done_before") >= 100, "{counts}");
+    assert_eq!(vault.count("connections").await, i64::try_from(SHOPS).unwrap());
+    let (_, counts) = import(&vault, "app", &arguments).await;
+    assert_eq!(counted(&counts, "done_before"), SHOPS as u64);
+}
+
+async fn shared_credentials_of_the_environment_become_the_platforms(builder: VaultBuilder) {
+    let vault = started(builder).await;
+    let acme = vault.app("acme").await;
+    let key = "0".repeat(40);
+    vault.write(".env", &format!(
+        "WC_API_URL=https://example.com\nWC_CONSUMER_KEY=ck_{key}\nWC_CONSUMER_SECRET=cs_{key}\nWC_WEBHOOK_SECRET=CANARY\n\
+         VITE_KUSTOMER_CLIENT_ID=client\nKUSTOMER_CLIENT_SECRET=CANARY\nENCRYPTION_KEY=CANARY\n"
+    ));
+    for expected in ["created", "unchanged"] {
+        let (code, counts) = import(&vault, "operator", &["env", "--from", ".env"]).await;
+        assert_eq!((code, counted(&counts, expected)), (0, 2), "{counts}");
+    }
+    let shared = acme.fetch(by_provider("woocommerce")).await.unwrap();
+    assert_eq!(shared.owner.unwrap().kind(), v1::OwnerKind::Platform);
+    assert_eq!(shared.fields["consumer_key"], format!("ck_{key}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_come_from_a_database() {
+    let vault = started(VaultBuilder::postgres()).await;
+    vault.tenant("acme").await;
+    let database = vault.database.as_ref().unwrap();
+    database.psql(
+        r#"CREATE SCHEMA pixelpim; CREATE TABLE pixelpim."UserIntegrationCredentials" (id int, "userId" int, "integrationType" text, credentials jsonb, "isActive" bool, "createdAt" timestamptz DEFAULT now());
+           INSERT INTO pixelpim."UserIntegrationCredentials" SELECT n, n, 'woocommerce', jsonb_build_object('apiUrl', 'https://example.com', 'consumerKey', 'ck_' || lpad(n::text, 40, '0'), 'consumerSecret', 'cs_' || lpad(n::text, 40, '0')), n > 1 FROM generate_series(1, 1200) n;
+           GRANT USAGE ON SCHEMA pixelpim TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA pixelpim TO PUBLIC"#,
+    );
+    let url = database.migrate_url.clone();
+    let table = "pixelpim.UserIntegrationCredentials";
+    let (code, counts) =
+        import(&vault, "app", &["pixelpim", "--from", &url, "--table", table, "--tenant", "acme"]).await;
+    assert_eq!((code, counted(&counts, "created")), (0, 1200), "{counts}");
+    assert_eq!(vault.count("connections WHERE NOT enabled").await, 1);
+}

@@ -24,6 +24,7 @@ mod connections;
 mod credentials;
 
 mod dependants;
+
 mod refreshes;
 mod rejections;
 mod revocations;
