@@ -18,7 +18,6 @@ mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
 mod import;
-mod import;
 mod limits;
 mod lookup;
 mod output;
@@ -102,8 +101,6 @@ enum Command {
     Dependants(dependants::DependantsArgs),
     /// Import the credentials that another system has stored.
     Import(import::ImportArgs),
-    /// Import the credentials that another system has stored.
-    Import(import::ImportArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell to complete for.
@@ -158,7 +155,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sources(command) => sources::run(command, &mut output),
         Command::Sync(command) => sync::run(command, &mut output),
         Command::Dependants(arguments) => dependants::run(arguments, &mut output),
-        Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

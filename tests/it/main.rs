@@ -27,7 +27,6 @@ mod handoff;
 mod hang_up;
 mod health;
 mod import;
-mod import;
 mod isolation;
 mod kill;
 mod limits;

@@ -5,7 +5,6 @@ mod create;
 mod describe;
 mod disconnect;
 mod import;
-mod import;
 mod sync;
 mod update;
 
@@ -20,7 +19,6 @@ pub use create::{Create, create};
 pub use describe::Described;
 pub(crate) use describe::{describe, health_filter};
 pub use disconnect::disconnect;
-pub use import::{Import, Item, ItemOutcome, import};
 pub use import::{Import, Item, ItemOutcome, import};
 pub use sync::report_sync;
 pub use update::{Update, update};
