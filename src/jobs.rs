@@ -79,6 +79,8 @@ impl Jobs {
         let (broker, end) = (shared.broker.clone(), stopping());
         jobs.add("refreshes", async move { broker.refresher().run(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
+        jobs.add("incidents", async move { broker.refresher().watch_incidents(end).await });
+        let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("revocations", async move { broker.run_revocations(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("events", async move { broker.run_events(end).await });

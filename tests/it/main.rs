@@ -27,6 +27,7 @@ mod handoff;
 mod hang_up;
 mod health;
 mod import;
+mod incidents;
 mod isolation;
 mod kill;
 mod limits;

@@ -27,6 +27,7 @@ mod deadlines;
 mod every;
 mod flow;
 mod grant;
+mod incidents;
 mod schedule;
 
 pub use broker::Broker;

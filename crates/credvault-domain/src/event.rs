@@ -18,11 +18,15 @@ pub enum EventType {
     ServiceConfigChanged,
     /// The connection's grant or key ends soon.
     Expiring,
+    /// A provider fails for several tenants. Sent to the platform only.
+    IncidentOpened,
+    /// The incident of a provider is over. Sent to the platform only.
+    IncidentClosed,
 }
 
 impl EventType {
     /// Every type, in the order of declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Connected,
         Self::Recovered,
         Self::ReauthorizationRequired,
@@ -30,6 +34,8 @@ impl EventType {
         Self::CredentialChanged,
         Self::ServiceConfigChanged,
         Self::Expiring,
+        Self::IncidentOpened,
+        Self::IncidentClosed,
     ];
 
     /// The type as it is sent, stored and subscribed to.
@@ -42,6 +48,8 @@ impl EventType {
             Self::CredentialChanged => "credential.changed",
             Self::ServiceConfigChanged => "service_config.changed",
             Self::Expiring => "connection.expiring",
+            Self::IncidentOpened => "provider.incident_opened",
+            Self::IncidentClosed => "provider.incident_closed",
         }
     }
 

@@ -30,6 +30,7 @@ mod rejections;
 mod revocations;
 
 mod health;
+mod incidents;
 mod syncs;
 
 mod events;
@@ -86,6 +87,7 @@ pub use events::endpoint_secrets::{EventTarget, NewEventEndpoint};
 pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
 pub use health::read::{GrantEnd, HealthRecord};
 pub use health::state::HealthFilter;
+pub use incidents::{Incident, Signal, slot_of};
 pub use outcomes::pending::ProviderOutcome;
 pub use outcomes::{OutcomeCount, OutcomeFilter};
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};

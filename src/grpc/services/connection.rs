@@ -48,8 +48,8 @@ async fn list_providers(
     call: &mut Call,
     request: v1::ListProvidersRequest,
 ) -> Answer<v1::ListProvidersResponse> {
-    let listed = providers::list(call, wire::paging(request), |provider| {
-        let provider = wire::provider(provider);
+    let listed = providers::list(call, wire::paging(request), |provider, incident| {
+        let provider = wire::provider(provider, incident);
         let bytes = provider.encoded_len();
         (provider, bytes)
     });

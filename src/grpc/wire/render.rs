@@ -10,7 +10,7 @@ use credvault_domain::{
     AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
     TenantState, Timestamp, VersionState,
 };
-use credvault_store::{Dependant, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User, Uses};
+use credvault_store::{Dependant, Incident, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User, Uses};
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
@@ -181,12 +181,27 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
     }
 }
 
-pub(crate) fn provider(provider: &Provider) -> v1::Provider {
+/// The numbers of tenants that an incident tells of.
+const AFFECTED: [i64; 5] = [100, 30, 10, 5, 3];
+
+fn provider_incident(incident: &Incident) -> v1::ProviderIncident {
+    let Incident { provider: _, since, slots, last_success } = incident;
+    let affected = AFFECTED.into_iter().find(|number| number <= slots).unwrap_or_default();
+    v1::ProviderIncident {
+        since: Some(timestamp(*since)),
+        tenants_affected_at_least: affected,
+        last_success_time: last_success.map(timestamp),
+    }
+}
+
+/// A provider, with the incident that it has.
+pub(crate) fn provider(provider: &Provider, incident: Option<&Incident>) -> v1::Provider {
     v1::Provider {
         id: provider.id.as_str().to_owned(),
         display_name: provider.display_name.clone(),
         documentation_url: provider.documentation_url.clone().unwrap_or_default(),
         auth_modes: provider.modes().map(auth_mode).collect(),
+        incident: incident.map(provider_incident),
     }
 }
 

@@ -55,7 +55,9 @@ impl Worker {
     async fn claim(&self, key: &ConnectionKey, seen: i64, forced: bool) -> Result<Claim, RefreshError> {
         let store = &self.parts.store;
         let risk = |provider: &ProviderId, mode: &AuthMode| self.repeat_risk(provider, mode);
-        let give_up_when = GiveUp { give_up_after: self.give_up_after, risk: &risk };
+        let has_incident = |provider: &ProviderId| self.incidents.is_open(provider);
+        let give_up_after = self.give_up_after;
+        let give_up_when = GiveUp { give_up_after, risk: &risk, has_incident: &has_incident };
         match store.refreshes().claim(key, seen, give_up_when, forced).await {
             Ok(claim) => Ok(claim),
             Err(Error::Integrity) => {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_domain::{ProviderId, TenantId};
-use credvault_store::ConnectionKey;
+use credvault_store::{ConnectionKey, Incident};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::RefreshError;
@@ -85,6 +86,16 @@ impl Refresher {
                 tracing::warn!(provider = provider.as_str(), %error, "refreshes that wait for the app could not be scheduled");
             }
         });
+    }
+
+    /// The incidents of providers that are open, as of a few seconds ago.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.worker.incidents.all()
+    }
+
+    /// Tells other replicas what refreshes have met at providers, and looks for incidents, until `stop`.
+    pub async fn watch_incidents(&self, stop: CancellationToken) {
+        self.worker.incidents.run(&self.worker.parts.store, stop).await;
     }
 
     /// Waits until no refresh is in flight any more: the tokens that a provider has given must be stored.

@@ -50,6 +50,9 @@ impl Worker {
                 Err(kind) => self.refusal(claimed, oauth, kind, &answer, app.revision),
             },
         };
+        let answered = !matches!(outcome, Outcome::Failure { pause: Pause::Unavailable, .. });
+        let (provider, now) = (&claimed.connection.provider, self.parts.clock.now());
+        self.incidents.record(provider, &attempt.tenant, answered, now);
         if let Some(breaker) = &breaker {
             self.throttle.record(breaker, &attempt, outcome);
         }

@@ -8,6 +8,7 @@ use credvault_catalog::Mode;
 use credvault_domain::{AuthMode, ProviderId};
 use credvault_store::Turns;
 
+use crate::incidents::Incidents;
 use crate::parts::Parts;
 use crate::throttle::Throttle;
 
@@ -18,6 +19,7 @@ const MAX_CALLS_PER_PROVIDER: usize = 32;
 pub(super) struct Worker {
     pub(super) parts: Parts,
     pub(super) throttle: Throttle,
+    pub(super) incidents: Incidents,
     /// For how long a refresh of uncertain outcome is repeated before a consent is asked for.
     pub(super) give_up_after: Duration,
     /// Turns at each provider, so that a slow provider does not use up the calls of the others.
@@ -29,7 +31,7 @@ impl Worker {
     pub(super) fn new(parts: Parts, per_second: u32, give_up_after: Duration) -> Self {
         let Parts { store, clock, random, .. } = &parts;
         let throttle = Throttle::new(store.clone(), Arc::clone(clock), Arc::clone(random), per_second);
-        Self { parts, throttle, give_up_after, turns: Mutex::default() }
+        Self { parts, throttle, incidents: Incidents::default(), give_up_after, turns: Mutex::default() }
     }
 
     /// The auth mode in the catalog, if the catalog still has it.

@@ -1,9 +1,7 @@
 //! Connections as callers read them: with their health in words, and how far their resources are synchronised.
 
-use credvault_domain::{
-    Connection, Health, HealthState, ProviderId, Renewal, SyncState, TenantScope, Timestamp, Words,
-};
-use credvault_store::{HealthFilter, HealthRecord};
+use credvault_domain::{Connection, Health, HealthState, Renewal, SyncState, TenantScope, Timestamp, Words};
+use credvault_store::{HealthFilter, HealthRecord, Incident};
 
 use crate::{Context, Refusal};
 
@@ -29,11 +27,12 @@ pub(crate) async fn describe(
     scope: &TenantScope,
     connections: Vec<Connection>,
 ) -> Result<Vec<Described>, Refusal> {
+    let incidents = context.broker.refresher().incidents();
     let mut records = context.store.connections().health_of(scope, &connections).await?;
     let described = |connection: Connection| {
         let record = records.remove(&connection.id).unwrap_or_default();
         Described {
-            health: health(context, &connection, &record),
+            health: health(context, &connection, &record, &incidents),
             last_synced: record.last_synced,
             syncs: Vec::new(),
             connection,
@@ -44,24 +43,26 @@ pub(crate) async fn describe(
 
 /// The filter for a health, as it is at the moment.
 pub(crate) fn health_filter(context: &Context, state: HealthState) -> HealthFilter {
-    let _ = context;
-    HealthFilter { state, incidents: Vec::new() }
+    let incidents = context.broker.refresher().incidents();
+    HealthFilter { state, incidents: incidents.into_iter().map(|incident| incident.provider).collect() }
 }
 
-fn health(context: &Context, connection: &Connection, record: &HealthRecord) -> Health {
+fn health(
+    context: &Context,
+    connection: &Connection,
+    record: &HealthRecord,
+    incidents: &[Incident],
+) -> Health {
+    let has_incident = incidents.iter().any(|incident| incident.provider == connection.provider);
     let name = context.catalog.get(&connection.provider).map(|provider| provider.display_name.as_str());
     let name = name.unwrap_or(connection.provider.as_str());
     let error = record.last_error.clone();
     Health {
-        state: record.state(connection, has_incident(context, &connection.provider), context.now()),
+        state: record.state(connection, has_incident, context.now()),
         renewal: (connection.current_version > 0).then(|| renewal(context, connection, record)),
         grant_end: record.grant.and_then(|grant| grant.end).or(connection.expire_time),
         last_error: error.map(|error| (error.clone(), Words::of(&error, name))),
     }
-}
-
-fn has_incident(_: &Context, _: &ProviderId) -> bool {
-    false
 }
 
 /// The class of a connection. What has no record is a key, or was stored by an earlier release.

@@ -2,8 +2,8 @@
 //! of. So no crash loses one, and a change that was rolled back sends none. `docs/events.md` says what is in an event.
 
 use credvault_domain::{
-    ConnectionId, DeliveryState, EventId, EventType, ServiceConfig, ServiceMapping, TenantId, Timestamp,
-    UserId, Version,
+    ConnectionId, DeliveryState, EventId, EventType, ProviderId, ServiceConfig, ServiceMapping, TenantId,
+    Timestamp, UserId, Version,
 };
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, Statement};
 use serde_json::{Value, json};
@@ -57,6 +57,12 @@ impl NewEvent {
         event.data["grant_end_time"] = json!(rfc3339(end)?);
         event.data["days"] = json!(days);
         Ok(event)
+    }
+
+    /// A provider has an incident since then, or had one.
+    pub(crate) fn incident(kind: EventType, provider: &ProviderId, since: Timestamp) -> Result<Self, Error> {
+        let data = json!({ "provider": provider.as_str(), "since": rfc3339(since)? });
+        Ok(Self { kind, data, user: None, user_deleted: false })
     }
 
     /// The connection was deleted, with whatever state it had.

@@ -24,6 +24,8 @@ use crate::{ConnectionKey, Database, Error, Recorded};
 
 /// How long a claim holds while its owner cannot be proven gone, at least.
 const LEASE: Duration = Duration::from_secs(45);
+/// For how long nothing is sent, while the provider has an incident, that may cost other consents.
+const INCIDENT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What became of an attempt to claim a refresh.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub struct Claimed {
     pub(super) claim_id: Uuid,
     process: Uuid,
     pub(super) marked_before: bool,
+    /// Whether the provider had an incident, so that its silence counts for nothing.
+    pub(super) spared: bool,
     _running: Running,
 }
 
@@ -101,6 +105,8 @@ pub struct GiveUp<'a> {
     pub give_up_after: Duration,
     /// What repeating a refresh token risks, by provider and auth mode.
     pub risk: &'a (dyn Fn(&ProviderId, &AuthMode) -> RepeatRisk + Sync),
+    /// Whether a provider has an incident: then nothing is given up.
+    pub has_incident: &'a (dyn Fn(&ProviderId) -> bool + Sync),
 }
 
 /// What it risks to send a refresh token again after an attempt of unknown outcome.
@@ -184,12 +190,20 @@ impl Refreshes<'_> {
         let unasked =
             row.retry_time.zip(row.unsettled_time).map_or(0, |(retry, since)| now - retry.max(since));
         let unsettled_time = row.unsettled_time.map(|since| since.saturating_add(unasked.max(0)));
-        if !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now)) {
+        let spared = (give_up_when.has_incident)(&provider);
+        let reached = !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now));
+        if reached && spared && risk == RepeatRisk::OtherConsents {
+            let time = Timestamp::from_micros(now).after(INCIDENT_PAUSE);
+            return Ok(Claim::Later { time, pause: Pause::Unavailable, provider });
+        }
+        if reached && !spared {
             give_up(&mut change, key, model, row, now).await?;
             return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
-        let unsettled_time = unsettled_time.or(uncertain.then_some(now));
-        let claimed = self.take(&change, key, model, row, (process, now, uncertain, unsettled_time)).await?;
+        // After an incident, the outcome is looked into for the full time again.
+        let unsettled_time = unsettled_time.filter(|_| !reached).or(uncertain.then_some(now));
+        let times = (process, now, uncertain, unsettled_time);
+        let claimed = Claimed { spared, ..self.take(&change, key, model, row, times).await? };
         change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
@@ -237,6 +251,7 @@ impl Refreshes<'_> {
             claim_id,
             process,
             marked_before,
+            spared: false,
             _running: running,
         })
     }

@@ -56,20 +56,21 @@ impl Left {
             RefreshFailure::Uncertain { retry_time, .. } => Self {
                 uncertain: true,
                 unsettled: true,
-                counts: true,
+                counts: !claimed.spared,
                 retry_time: Some(retry_time),
                 reason: Some(Reason::ProviderUnavailable),
                 refusals: refusals_before,
             },
             RefreshFailure::Refused { retry_time, .. } => {
-                let refusals = refusals_before + 1;
-                let asks_consent = ended && refusals >= REFUSALS_BEFORE_CONSENT;
+                // What is said during an incident asks for no consent.
+                let refusals = refusals_before + i64::from(!claimed.spared);
+                let asks_consent = ended && !claimed.spared && refusals >= REFUSALS_BEFORE_CONSENT;
                 // The next attempt is right after the end of the access token, and not long after it.
                 let end = claimed.expire_time.filter(|_| !ended);
                 Self {
                     uncertain: claimed.uncertain,
                     unsettled: true,
-                    counts: true,
+                    counts: !claimed.spared,
                     retry_time: Some(end.map_or(retry_time, |end| retry_time.min(end))),
                     reason: if asks_consent { Some(Reason::ReauthorizationRequired) } else { shown },
                     refusals,

@@ -38,7 +38,7 @@ fn giving_up_after(give_up_after: Duration, risk: RepeatRisk) -> GiveUp<'static>
         RepeatRisk::Consent => &consent as _,
         RepeatRisk::OtherConsents => &other_consents as _,
     };
-    GiveUp { give_up_after, risk }
+    GiveUp { give_up_after, risk, has_incident: &|_| false }
 }
 
 /// The connection has ended without an answer.

@@ -1,0 +1,98 @@
+//! An outage that several tenants meet is one incident of the provider, which no tenant alone can open or close.
+
+use std::time::Duration;
+
+use credvault_proto::v1;
+use credvault_simulator::Step;
+
+use crate::harness::provider::{Connected, GRACE};
+use crate::harness::receiver::Receiver;
+use crate::harness::{Client, VaultBuilder, eventually};
+use crate::on_both;
+
+on_both![an_outage_of_many_is_one_incident_of_the_provider];
+
+async fn refreshed(app: &Client, id: &str) -> bool {
+    let request = v1::RefreshConnectionRequest { connection_id: id.to_owned() };
+    app.connections().refresh_connection(request).await.is_ok()
+}
+
+async fn incident(app: &Client) -> Option<v1::ProviderIncident> {
+    let request = v1::GetProviderRequest { provider: "simulator".into() };
+    app.connections().get_provider(request).await.unwrap().into_inner().provider.unwrap().incident
+}
+
+/// The ids of the connections with this health.
+async fn with_health(app: &Client, state: v1::HealthState) -> Vec<String> {
+    let request = v1::ListConnectionsRequest { health: state.into(), ..Default::default() };
+    let listed = app.connections().list_connections(request).await.unwrap().into_inner();
+    let ids = listed.connections.into_iter().map(|connection| {
+        assert_eq!(connection.health.unwrap().state(), state, "a filter and what it shows agree");
+        connection.id
+    });
+    ids.collect()
+}
+
+async fn receiver(operator: &Client, tenant: &str) -> Receiver {
+    let receiver = Receiver::start().await;
+    let request = v1::PutEventEndpointRequest {
+        tenant_id: tenant.into(),
+        url: receiver.url.clone(),
+        types: ["provider.incident_opened", "provider.incident_closed"].map(str::to_owned).to_vec(),
+        ..Default::default()
+    };
+    operator.admin().put_event_endpoint(request).await.unwrap();
+    receiver
+}
+
+/// Waits for the circuit breaker's pause.
+fn pause_is_over(connected: &Connected) {
+    connected.vault.clock.advance(Duration::from_secs(61));
+}
+
+async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(GRACE).await;
+    let vault = &connected.vault;
+    let operator = vault.client("operator").await;
+    let apps = [vault.app("acme").await, vault.app("bolt").await, vault.app("crux").await];
+    let (platform, tenant) = (receiver(&operator, "").await, receiver(&operator, "acme").await);
+    let mut own = Vec::new();
+    for number in 0..6 {
+        own.push(connected.granted(&apps[0], &format!("own-{number}"), 3600).await);
+    }
+    let others =
+        [connected.granted(&apps[1], "bolt", 3600).await, connected.granted(&apps[2], "crux", 3600).await];
+    assert!(refreshed(&apps[0], &own[0]).await && incident(&apps[0]).await.is_none());
+
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
+    for id in &own {
+        assert!(!refreshed(&apps[0], id).await);
+    }
+    // However often one tenant fails: its evidence has arrived, and is not enough.
+    eventually("one tenant's evidence", || async {
+        vault.count("provider_signals WHERE failures >= 5").await == 1
+    })
+    .await;
+    assert_eq!(vault.count("provider_incidents").await, 0);
+    assert!(!refreshed(&apps[1], &others[0]).await);
+    pause_is_over(&connected);
+    assert!(!refreshed(&apps[2], &others[1]).await);
+    eventually("the incident", || async { incident(&apps[1]).await.is_some() }).await;
+    let shown = incident(&apps[1]).await.unwrap();
+    assert_eq!(shown.tenants_affected_at_least, 3);
+    assert!(shown.since.is_some() && shown.last_success_time.is_some());
+    assert_eq!(with_health(&apps[1], v1::HealthState::ProviderIncident).await, [others[0].as_str()]);
+    assert!(with_health(&apps[1], v1::HealthState::Ok).await.is_empty());
+    eventually("the event", || async { platform.count() == 1 }).await;
+    assert!(vault.metrics().await.contains("credvault_provider_incidents{provider=\"simulator\"} 1"));
+
+    // Well again: for one tenant that does not end it, for two it does.
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    pause_is_over(&connected);
+    assert!(refreshed(&apps[0], &own[0]).await && refreshed(&apps[1], &others[0]).await);
+    eventually("the end", || async { incident(&apps[2]).await.is_none() }).await;
+    assert_eq!(with_health(&apps[1], v1::HealthState::Ok).await, [others[0].as_str()]);
+    eventually("the second event", || async { platform.count() == 2 }).await;
+    assert_eq!(platform.types(), ["provider.incident_opened", "provider.incident_closed"]);
+    assert_eq!(tenant.count(), 0, "a tenant learns of it from its connections");
+}
