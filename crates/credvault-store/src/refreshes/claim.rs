@@ -194,7 +194,8 @@ impl Refreshes<'_> {
         let reached = !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now));
         if reached && spared && risk == RepeatRisk::OtherConsents {
             let time = Timestamp::from_micros(now).after(INCIDENT_PAUSE);
-            return Ok(Claim::Later { time, pause: Pause::Unavailable, provider });
+            let connection = Box::new(connection(model)?);
+            return Ok(Claim::Later { time, pause: Pause::Unavailable, connection });
         }
         if reached && !spared {
             give_up(&mut change, key, model, row, now).await?;
