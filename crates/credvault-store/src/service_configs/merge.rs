@@ -109,7 +109,7 @@ mod tests {
         let providers = [1, 2].map(|number| (id(number), ProviderId::from_stored("generic".to_owned())));
         let first = change(vec![mapping("a", Some(1), Some(3)), mapping("b", Some(1), None)], &[]);
         let stored = merged(Vec::new(), &first, &providers).expect("stored");
-        let moved = change(vec![mapping("a", Some(2), None)], &["b", "never there"]);
+        let moved = change(vec![mapping("a", Some(2), None)], &["b", "never-there"]);
         let moved = merged(stored.clone(), &moved, &providers).expect("moved");
         assert_eq!((moved.len(), moved[0].connection), (1, id(2)));
         assert_eq!(moved[0].settings, stored[0].settings, "they were not named");
