@@ -31,7 +31,7 @@ pub struct OutcomeFilter {
     pub by_day: bool,
 }
 
-/// One sum.
+/// One sum of outcomes at a provider.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OutcomeCount {
     /// The provider at which it was.
@@ -40,7 +40,7 @@ pub struct OutcomeCount {
     pub day: Option<i64>,
     /// What came of the work.
     pub outcome: ProviderOutcome,
-    /// How often.
+    /// How often the work ended so.
     pub count: i64,
 }
 

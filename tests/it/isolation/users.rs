@@ -2,7 +2,7 @@
 
 use credvault_proto::{DESCRIPTORS, v1};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value};
 
 use super::{UNKNOWN, comparable, snapshot};
 use crate::harness::{Client, VaultBuilder, by_id, generic, owned_by, refusal};
@@ -38,18 +38,7 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         }
         assert_eq!(snapshot(&vault).await, before, "nothing was touched");
         for (index, client) in within.iter().enumerate() {
-            let mut request = request.clone();
-            if let Some(account) = method
-                .input()
-                .get_field_by_name("account_name")
-                .filter(|_| method.name() == "CreateConnection")
-            {
-                request.set_field(&account, Value::String(format!("a{index}")));
-            }
-            // Each caller has a service of its own, which is not there any more after DeleteServiceConfig.
-            if let Some(service) = method.input().get_field_by_name("service") {
-                request.set_field(&service, Value::String(format!("report{index}")));
-            }
+            let request = of_its_own(&method, &request, index);
             let served = comparable(client.raw(&path, request.encode_to_vec()).await, UNKNOWN);
             assert!(served.starts_with("served"), "{}: {served}", method.name());
             assert!(!served.contains("POLICY_DENIED"), "{}: {served}", method.name());
@@ -70,6 +59,20 @@ async fn a_user_is_named_only_by_callers_who_reach_it(builder: VaultBuilder) {
         "SummarizeAuditEvents",
     ];
     assert_eq!(named, expected);
+}
+
+/// The request of the caller `index`, about what no other caller has made or deleted.
+fn of_its_own(method: &MethodDescriptor, request: &DynamicMessage, index: usize) -> DynamicMessage {
+    let mut request = request.clone();
+    let field = |name: &str| method.input().get_field_by_name(name);
+    if let Some(account) = field("account_name").filter(|_| method.name() == "CreateConnection") {
+        request.set_field(&account, Value::String(format!("a{index}")));
+    }
+    // Each caller has a service of its own, which is not there any more after DeleteServiceConfig.
+    if let Some(service) = field("service") {
+        request.set_field(&service, Value::String(format!("report{index}")));
+    }
+    request
 }
 
 async fn what_a_call_without_a_user_is_shown_is_shared(builder: VaultBuilder) {

@@ -9,7 +9,7 @@ use crate::{Call, Parsed, Refusal};
 /// The counts of one provider, and of one day if each day is by itself.
 #[derive(Clone, Debug)]
 pub struct ProviderCounts {
-    /// The provider.
+    /// The id of the provider.
     pub provider: ProviderId,
     /// The day, in days since 1970 in UTC.
     pub day: Option<i64>,
