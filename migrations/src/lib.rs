@@ -6,22 +6,15 @@
 mod dialect;
 
 mod m0001_schema;
-
 mod m0002_callbacks;
-
 mod m0003_service_configs;
-
 mod m0004_usage;
-
-mod m0006_limits;
-
 mod m0005_health;
-
+mod m0006_limits;
 mod m0007_rejections;
-mod m0010_oversight;
-
 mod m0008_dependants;
 mod m0009_oidc;
+mod m0010_oversight;
 
 mod roles;
 
@@ -41,12 +34,12 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_callbacks::Migration),
             Box::new(m0003_service_configs::Migration),
             Box::new(m0004_usage::Migration),
-            Box::new(m0006_limits::Migration),
             Box::new(m0005_health::Migration),
+            Box::new(m0006_limits::Migration),
             Box::new(m0007_rejections::Migration),
-            Box::new(m0010_oversight::Migration),
-            Box::new(m0009_oidc::Migration),
             Box::new(m0008_dependants::Migration),
+            Box::new(m0009_oidc::Migration),
+            Box::new(m0010_oversight::Migration),
         ]
     }
 
