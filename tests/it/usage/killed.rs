@@ -13,6 +13,14 @@ use crate::harness::{Client, Process, TestVault, VaultBuilder, by_id, eventually
 const REPORTS: u32 = 200;
 const KILL_AFTER: usize = 60;
 
+/// A busy machine must not be taken for a database that is away.
+const PATIENT: [&str; 4] = [
+    "store.acquire_timeout_ms=60000",
+    "store.statement_timeout_ms=60000",
+    "store.lock_timeout_ms=60000",
+    "limits.default_deadline_seconds=60",
+];
+
 async fn connect(vault: &TestVault, process: &Process) -> Client {
     let leaf = vault.authority.service("spiffe://test.local/app");
     let client = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
@@ -24,7 +32,7 @@ async fn killed(mut vault: TestVault) {
     let id = vault.app("acme").await.create(generic("main", "CANARY")).await.unwrap().id;
     vault.stop().await;
     let folder = vault.folder.path();
-    let process = Arc::new(Process::serve(folder, &[]).unwrap());
+    let process = Arc::new(Process::serve(folder, &PATIENT).unwrap());
     let doomed = connect(&vault, &process).await;
     for _ in 0..5 {
         doomed.token(by_id(&id)).await.unwrap();
@@ -35,7 +43,7 @@ async fn killed(mut vault: TestVault) {
     }
     let acknowledged = report_until_killed(&process, &doomed, &id).await;
 
-    let process = Process::serve(folder, &[]).unwrap();
+    let process = Process::serve(folder, &PATIENT).unwrap();
     let client = connect(&vault, &process).await;
     let sum = total(&client).await;
     assert!(sum.calls >= acknowledged, "{} of {acknowledged}", sum.calls);
@@ -46,10 +54,9 @@ async fn killed(mut vault: TestVault) {
     });
     let before: i64 = again.buffer_unordered(40).collect::<Vec<_>>().await.iter().sum();
     let sum_after = total(&client).await;
-    assert_eq!(
-        (before, sum_after.calls, sum_after.errors),
-        (sum.calls, i64::from(REPORTS), i64::from(REPORTS))
-    );
+    // A commit that the killed process had sent may have taken effect after the sum was read.
+    assert!((sum.calls..=i64::from(REPORTS)).contains(&before), "{before} of {}", sum.calls);
+    assert_eq!((sum_after.calls, sum_after.errors), (i64::from(REPORTS), i64::from(REPORTS)));
 }
 
 /// Reports many at a time, and kills the process in the middle. Returns how many were acknowledged.

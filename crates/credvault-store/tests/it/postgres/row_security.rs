@@ -122,8 +122,10 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         format!("INSERT INTO user_sightings VALUES ('{tenant}', 'u9', 0, 0)"),
         format!("INSERT INTO provider_outcomes VALUES ('{tenant}', 0, 'generic', 'TEST_WORKS', 1)"),
+        // The vault itself may have counted a refresh by now.
         format!(
-            "INSERT INTO usage_connections SELECT tenant_id, id, 'generic', '', 1 FROM connections WHERE tenant_id = '{tenant}'"
+            "INSERT INTO usage_connections SELECT tenant_id, id, 'generic', '', 1 FROM connections
+             WHERE tenant_id = '{tenant}' ON CONFLICT DO NOTHING"
         ),
         format!(
             "INSERT INTO usage_days SELECT tenant_id, id, 1, '', 's', '', 0, 0, 0, 1, 0 FROM connections WHERE tenant_id = '{tenant}'"
