@@ -80,7 +80,7 @@ fn sample(name: &str) -> String {
 
 /// An app that has every value that the provider's file declares.
 fn whole_app(provider: &Provider) -> App {
-    let (secret, plain): (Vec<_>, Vec<_>) = provider.app.iter().partition(|(_, field)| field.secret);
+    let (secret, plain): (Vec<_>, Vec<_>) = provider.app.iter().partition(|(_, field)| field.is_secret());
     let named = |name: &FieldName| (name.as_str().to_owned(), sample(name.as_str()));
     App {
         client_id: sample("client_id"),
