@@ -19,8 +19,7 @@ pub async fn list(
     paging: Parsed<Paging>,
 ) -> Result<Recorded<Listed<(Dependant, Uses)>>, Refusal> {
     let page = call.page(None, paging).await?;
-    let (permit, platform) =
-        call.administer(None, Facts { provider: provider.as_ref(), ..Facts::default() })?;
+    let (permit, platform) = call.administer(None, Facts::default())?;
     let dependants = call.context.store.dependants();
     let mut listed = dependants.list(&platform, provider.as_ref(), &page).await?;
     listed.items.retain(|(dependant, _)| call.shows_tenant(&dependant.tenant));

@@ -147,6 +147,7 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO service_mappings SELECT tenant_id, id, 'default', gen_random_uuid(), 'generic', '{{}}'
              FROM service_configs WHERE tenant_id = '{tenant}'"
         ),
+        format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
         format!(
@@ -212,6 +213,7 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "event_deliveries",
             "user_deletions",
             "endpoint_deletions",
+            "platform_dependants",
             "provider_outcomes",
             "usage_totals",
             "usage_erasures",
