@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_domain::{FieldName, mask};
-use regex::Regex;
+use regex_lite::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -104,8 +104,8 @@ async fn every_rpc_answers_as_for_an_unknown_id(callers: &[Caller<'_>], all: &[&
             }
         }
     }
-    assert_eq!(rpcs, 22);
-    assert_eq!(compared, 22 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
+    assert_eq!(rpcs, 24);
+    assert_eq!(compared, 24 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
 }
 
 /// The other side of the rule: what is shared, and what the permission gives.

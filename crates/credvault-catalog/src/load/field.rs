@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use credvault_domain::FieldName;
-use regex::Regex;
+use regex_lite::Regex;
 
 use super::file::field::{DerivedFile, FieldFile, WhenFile};
 use super::problem::Problem;
