@@ -49,10 +49,8 @@ fn config(settings: &[(&str, &str)]) -> prost_types::Struct {
 
 /// A setting of a connection, if it is a text.
 fn setting(connection: &v1::Connection, name: &str) -> Option<String> {
-    match connection.config.as_ref()?.fields.get(name)?.kind.as_ref()? {
-        Kind::StringValue(text) => Some(text.clone()),
-        _ => None,
-    }
+    let value = connection.config.as_ref()?.fields.get(name)?.kind.as_ref()?;
+    if let Kind::StringValue(text) = value { Some(text.clone()) } else { None }
 }
 
 async fn begin(app: &Client, id: &str) -> Result<v1::BeginAuthorizationResponse, tonic::Status> {

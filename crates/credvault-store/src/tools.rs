@@ -221,10 +221,8 @@ fn requirement(stored: &Value) -> Option<Requirement> {
         let texts = stored.get(name)?.as_array()?.iter();
         texts.map(|text| text.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
     };
-    let account = match stored.get("account")? {
-        Value::Null => None,
-        name => Some(AccountName::parse(name.as_str()?).ok()?),
-    };
+    let account = stored.get("account")?;
+    let account = if account.is_null() { None } else { Some(AccountName::parse(account.as_str()?).ok()?) };
     Some(Requirement {
         provider: ProviderId::from_stored(stored.get("provider")?.as_str()?.to_owned()),
         auth_modes: texts("auth_modes")?.into_iter().map(AuthMode::from_stored).collect(),

@@ -122,6 +122,7 @@ async fn vault() -> TestVault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "a run without the peer must say so")]
 async fn a_real_server_is_connected_refreshed_once_by_three_replicas_and_revoked() {
     let Some(node_modules) = node_modules() else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "oidc-provider is not installed");
@@ -136,7 +137,7 @@ async fn a_real_server_is_connected_refreshed_once_by_three_replicas_and_revoked
     assert_eq!(connected.external_account_id, "user-1", "the subject of the ID token");
     let endpoint = setting(&connected, "token_endpoint").unwrap();
     assert!(endpoint.starts_with(&peer.issuer), "{endpoint}");
-    let tested = v1::TestConnectionRequest { connection_id: id.clone(), ..Default::default() };
+    let tested = v1::TestConnectionRequest { connection_id: id.clone() };
     app.connections().test_connection(tested).await.unwrap();
 
     let mut replicas = vec![vault.instance.take().unwrap()];

@@ -46,7 +46,9 @@ impl Mode {
                 listed.map(|known| Value::String(known.clone()))
             }
             Value::Bool(_) if field.kind != FieldKind::Boolean => None,
-            other => Some(other.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Some(value.clone())
+            }
         }
     }
 

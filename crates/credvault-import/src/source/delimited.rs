@@ -32,14 +32,14 @@ impl Rows {
                 let columns = pairs.map(|(name, value)| (name.to_owned(), Value::from(value)));
                 Ok(Some(Ok(Record::new(columns.collect()))))
             }
-            Err(error) => match error.into_kind() {
-                csv::ErrorKind::Io(error) => Err(error.into()),
-                // The message would quote the row.
-                _ => {
-                    let problem = "it is not UTF-8, or has not as many fields as there are headings";
-                    Ok(Some(Err(BadRow { number: self.number, problem })))
+            Err(error) => {
+                if let csv::ErrorKind::Io(error) = error.into_kind() {
+                    return Err(error.into());
                 }
-            },
+                // The library's own message would quote the row.
+                let problem = "it is not UTF-8, or has not as many fields as there are headings";
+                Ok(Some(Err(BadRow { number: self.number, problem })))
+            }
         }
     }
 }

@@ -8,10 +8,8 @@ fn service(name: &str) -> ServiceId {
 
 fn limits(limits: &[(LimitKind, u64)], service_burst: Option<u32>) -> Limits {
     let of = |kind: LimitKind| limits.iter().find(|(limit, _)| *limit == kind).map(|(_, value)| *value);
-    let usual = |kind| match kind {
-        LimitKind::UserSharePercent | LimitKind::ServiceSharePercent => 50,
-        _ => 0,
-    };
+    let shares = [LimitKind::UserSharePercent, LimitKind::ServiceSharePercent];
+    let usual = |kind| if shares.contains(&kind) { 50 } else { 0 };
     let defaults = LimitValues::new(|kind| of(kind).unwrap_or(usual(kind)));
     Limits::new(RateSettings {
         defaults,
@@ -107,6 +105,5 @@ fn counting_a_fetch_costs_little() {
         let _ = limits.count(limits.defaults(), &kinds, counted, 1);
     }
     let each = begun.elapsed() / 100_000;
-    println!("counting a fetch {each:?}");
     assert!(each < Duration::from_micros(100), "{each:?}");
 }

@@ -194,11 +194,14 @@ impl Work {
         if Instant::now() >= self.end {
             return None;
         }
-        let outcome = match self.expected(call, &connection) {
-            Outcome::WouldChange if !self.dry_run => return Some(self.change(call, connection).await),
-            Outcome::WouldChange => self.permitted(call, &connection),
-            settled => settled,
-        };
+        let expected = self.expected(call, &connection);
+        if !matches!(expected, Outcome::WouldChange) {
+            return Some(ChangedConnection { connection, outcome: expected });
+        }
+        if !self.dry_run {
+            return Some(self.change(call, connection).await);
+        }
+        let outcome = self.permitted(call, &connection);
         Some(ChangedConnection { connection, outcome })
     }
 

@@ -244,16 +244,15 @@ impl<'a> Batch<'a> {
 }
 
 /// Whether an error is about one item alone. Any other one is the database's or the whole batch's.
-#[expect(clippy::wildcard_enum_match_arm, reason = "these and no others are about an item")]
 fn is_the_items_own(error: &Error) -> bool {
-    match error {
+    matches!(
+        error,
         Error::ConnectionExists
-        | Error::UserFull { .. }
-        | Error::ExpiredAlready
-        | Error::State(_)
-        | Error::Integrity => true,
-        _ => false,
-    }
+            | Error::UserFull { .. }
+            | Error::ExpiredAlready
+            | Error::State(_)
+            | Error::Integrity
+    )
 }
 
 /// The source that labels name.

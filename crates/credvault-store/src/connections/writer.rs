@@ -142,10 +142,8 @@ pub(crate) async fn insert_all(change: &mut Change<'_>, rows: &[Model]) -> Resul
     }
     let columns = rows.iter().map(|row| row.clone().into_active_model().reset_all());
     Entity::insert_many(columns).exec_without_returning(&change.tx).await.map_err(|error| {
-        match taken(error) {
-            Error::ConnectionExists => Error::Conflict,
-            other => other,
-        }
+        let error = taken(error);
+        if matches!(error, Error::ConnectionExists) { Error::Conflict } else { error }
     })?;
     for row in rows {
         record(change, row, ChangeKind::Created, None);

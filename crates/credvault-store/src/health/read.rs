@@ -48,7 +48,7 @@ impl Connections<'_> {
         if connections.is_empty() {
             return Ok(HashMap::new());
         }
-        let reading = self.store.read(scope).await?;
+        let reading = self.store.read_any(scope.tenant()).await?;
         let ids = || connections.iter().map(|connection| connection.id.as_uuid());
         let rows = Entity::find()
             .filter(Column::TenantId.eq(scope.tenant().as_str()))

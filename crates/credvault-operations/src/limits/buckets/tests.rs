@@ -137,10 +137,5 @@ fn a_take_costs_little_in_a_full_table() {
         let _ = buckets.take(*key, rate, 1, SECOND);
     }
     let each = begun.elapsed() / 200_000;
-    let begun = Instant::now();
-    for i in 0..200_000 {
-        std::hint::black_box(buckets.key("a-tenant-of-usual-length", i));
-    }
-    println!("take {each:?}, key {:?}", begun.elapsed() / 200_000);
     assert!(each < Duration::from_micros(20), "{each:?}");
 }

@@ -71,10 +71,7 @@ fn limits(value: &Value) -> Result<LimitOverrides, Error> {
 fn sources(value: &Value) -> Result<SourceRules, Error> {
     let rule = |value: &Value| {
         let [range, service] = value.as_array()?.as_slice() else { return None };
-        let service = match service {
-            Value::Null => None,
-            service => Some(ServiceId::parse(service.as_str()?).ok()?),
-        };
+        let service = if service.is_null() { None } else { Some(ServiceId::parse(service.as_str()?).ok()?) };
         Some(SourceRule { service, range: AddressRange::parse(range.as_str()?).ok()? })
     };
     let rules = value.as_array().and_then(|rules| rules.iter().map(rule).collect::<Option<Vec<_>>>());
