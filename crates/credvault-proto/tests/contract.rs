@@ -150,12 +150,17 @@ fn a_field_that_is_named_like_a_secret_is_redacted() {
         "url",
     ];
     // A list of headers whose values are redacted, the URL of a message that hides its content because of its body, a body
-    // without a secret, and an app's settings, of which the secret ones are sealed and not shown.
-    const HARMLESS: [&str; 4] = [
+    // without a secret, an app's settings, of which the secret ones are sealed and not shown, the settings of an internal
+    // service, which hold no secret, the numbers of limits, and how far a synchronisation is.
+    const HARMLESS: [&str; 8] = [
         "credvault.v1.VerifyWebhookRequest.headers",
         "credvault.v1.VerifyWebhookRequest.url",
         "credvault.v1.EventDelivery.body",
         "credvault.v1.OAuthApp.settings",
+        "credvault.v1.ServiceMapping.settings",
+        "credvault.v1.TenantLimit.value",
+        "credvault.v1.LimitChange.value",
+        "credvault.v1.ReportSyncResponse.state",
     ];
     let pool = pool();
     let mut unmarked = Vec::new();
