@@ -9,6 +9,9 @@ import { createServer } from "node:http";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
+// The library's notices go to standard output otherwise, which the test closes once it has read the issuer.
+console.info = console.error;
+
 const library = join(resolve(process.argv[2]), "oidc-provider", "lib", "index.js");
 const { Provider } = await import(pathToFileURL(library));
 
