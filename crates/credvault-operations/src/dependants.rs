@@ -1,4 +1,4 @@
-//! Who still depends on the platform's shared credentials: fetches are counted in [`counted`], and listed here for
+//! Who still depends on the platform's shared credentials: fetches are counted in `counted`, and listed here for
 //! administrators.
 
 pub(crate) mod counted;

@@ -63,7 +63,7 @@ pub async fn test(call: &mut Call, id: ConnectionId) -> Result<Recorded<Tested>,
 /// The same as the vault's own work, on record whether the provider says something or not.
 ///
 /// # Errors
-/// As for [`test`]; a provider's file without a test leaves no record.
+/// As for [`test()`]; a provider's file without a test leaves no record.
 pub(crate) async fn test_by_vault(
     context: &Arc<Context>,
     key: &ConnectionKey,
