@@ -4,6 +4,7 @@
 //! later one. A migration that has been released is never edited.
 
 mod dialect;
+mod step;
 
 mod m0001_schema;
 mod m0002_callbacks;

@@ -12,41 +12,20 @@ mod records;
 mod tenants;
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(up, "the first migration cannot be undone: drop the database instead");
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        let rooms =
-            [tenants::TABLES, connections::TABLES, authorizations::TABLES, events::TABLES, records::TABLES];
-        for table in rooms.into_iter().flatten() {
-            db.execute_unprepared(&dialect(table, postgres)).await?;
-        }
-        if postgres {
-            for (table, crosses) in TENANT_TABLES {
-                db.execute_unprepared(&row_level_security(table, *crosses)).await?;
-            }
-            db.execute_unprepared(&functions::FETCH.replace("{found}", functions::FOUND)).await?;
-            db.execute_unprepared(functions::APPEND).await?;
-        } else {
-            db.execute_unprepared(records::SQLITE_TRIGGERS).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom("the first migration cannot be undone: drop the database instead".to_owned()))
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let rooms =
+        [tenants::TABLES, connections::TABLES, authorizations::TABLES, events::TABLES, records::TABLES];
+    step::add(manager, rooms.into_iter().flatten(), TENANT_TABLES).await?;
+    if step::is_postgres(manager) {
+        let fetch = functions::FETCH.replace("{found}", functions::FOUND);
+        step::run(manager, [fetch.as_str(), functions::APPEND]).await
+    } else {
+        step::run(manager, [records::SQLITE_TRIGGERS]).await
     }
 }
 

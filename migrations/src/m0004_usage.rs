@@ -6,41 +6,22 @@
 //! None has a foreign key to connections: counts outlive a purged connection.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(up, "counts would be lost: restore a backup of the earlier release instead");
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        for statement in STATEMENTS {
-            let statement = statement.replace("{counts}", COUNTS);
-            db.execute_unprepared(&dialect(&statement, postgres)).await?;
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let statements: Vec<_> =
+        STATEMENTS.iter().map(|statement| statement.replace("{counts}", COUNTS)).collect();
+    step::add(manager, statements, &TABLES).await?;
+    if step::is_postgres(manager) {
+        // Counts change in place: room in each page keeps the new version of a row beside the old one.
+        for table in ["usage_days", "usage_users", "usage_totals"] {
+            step::run(manager, [format!("ALTER TABLE {table} SET (fillfactor = 80)").as_str()]).await?;
         }
-        if postgres {
-            for (table, crosses) in TABLES {
-                db.execute_unprepared(&row_level_security(table, crosses)).await?;
-            }
-            // Counts change in place: room in each page keeps the new version of a row beside the old one.
-            for table in ["usage_days", "usage_users", "usage_totals"] {
-                db.execute_unprepared(&format!("ALTER TABLE {table} SET (fillfactor = 80)")).await?;
-            }
-        }
-        Ok(())
     }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom("counts would be lost: restore a backup of the earlier release instead".to_owned()))
-    }
+    Ok(())
 }
 
 /// The tables with a tenant, and whether background work may read them across tenants: to find the tenants with old

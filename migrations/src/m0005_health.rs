@@ -1,45 +1,19 @@
 //! The health of connections, how far their resources are synchronised, and what is known of outages of providers.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(up, "the health of connections would be lost: restore a backup of the earlier release instead");
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        for statement in STATEMENTS {
-            db.execute_unprepared(&dialect(statement, postgres)).await?;
-        }
-        if postgres {
-            for (table, crosses) in TENANT_TABLES {
-                db.execute_unprepared(&row_level_security(table, *crosses)).await?;
-            }
-            db.execute_unprepared(
-                &FILL_EACH_TENANT.replace("{fill}", &FILL.replace("{of_tenant}", " WHERE c.tenant_id = one")),
-            )
-            .await?;
-        } else {
-            db.execute_unprepared(&FILL.replace("{of_tenant}", "")).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom(
-            "the health of connections would be lost: restore a backup of the earlier release instead"
-                .to_owned(),
-        ))
-    }
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    step::add(manager, STATEMENTS, TENANT_TABLES).await?;
+    let fill = if step::is_postgres(manager) {
+        FILL_EACH_TENANT.replace("{fill}", &FILL.replace("{of_tenant}", " WHERE c.tenant_id = one"))
+    } else {
+        FILL.replace("{of_tenant}", "")
+    };
+    step::run(manager, [fill.as_str()]).await
 }
 
 /// The tables with a tenant, and whether background work may read them across tenants. None of those holds sealed bytes.

@@ -1,40 +1,20 @@
 //! Limits and source rules of tenants, and the rates that hold over all replicas.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(
+    up,
+    "limits and source rules of tenants would be lost: restore a backup of the earlier release instead"
+);
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    step::add(manager, TABLES, &[("tenant_rules", true), ("rate_budgets", true)]).await?;
+    if step::is_postgres(manager) {
+        step::run(manager, [RULES_SINCE, RESERVE_RATE]).await?;
     }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        for statement in TABLES {
-            db.execute_unprepared(&dialect(statement, postgres)).await?;
-        }
-        if postgres {
-            for table in ["tenant_rules", "rate_budgets"] {
-                db.execute_unprepared(&row_level_security(table, true)).await?;
-            }
-            db.execute_unprepared(RULES_SINCE).await?;
-            db.execute_unprepared(RESERVE_RATE).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom(
-            "limits and source rules of tenants would be lost: restore a backup of the earlier release instead".to_owned(),
-        ))
-    }
+    Ok(())
 }
 
 const TABLES: &[&str] = &[

@@ -1,34 +1,13 @@
 //! What the vault found out about credentials that callers report as rejected by their provider.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(up, "the earlier release runs beside this table; restore a backup to be rid of it");
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        db.execute_unprepared(&dialect(TABLE, postgres)).await?;
-        if postgres {
-            db.execute_unprepared(&row_level_security("rejections", false)).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom(
-            "the earlier release runs beside this table; restore a backup to be rid of it".to_owned(),
-        ))
-    }
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    step::add(manager, [TABLE], &[("rejections", false)]).await
 }
 
 /// One row for each connection of which a credential was reported: the credential that was asked about last. No finding

@@ -2,36 +2,14 @@
 //! at each provider.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
-use crate::dialect::{dialect, row_level_security};
+use crate::step::{self, migration};
 
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
+migration!(up, "counts would be lost: restore a backup of the earlier release instead");
 
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    fn use_transaction(&self) -> Option<bool> {
-        Some(true)
-    }
-
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        let postgres = db.get_database_backend() == DbBackend::Postgres;
-        for statement in STATEMENTS {
-            db.execute_unprepared(&dialect(statement, postgres)).await?;
-        }
-        if postgres {
-            db.execute_unprepared(&row_level_security("user_sightings", false)).await?;
-            // Upkeep forgets old counts of all tenants, and no secret is here.
-            db.execute_unprepared(&row_level_security("provider_outcomes", true)).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        Err(DbErr::Custom("counts would be lost: restore a backup of the earlier release instead".to_owned()))
-    }
+async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    // Upkeep forgets old counts of all tenants.
+    step::add(manager, STATEMENTS, &[("user_sightings", false), ("provider_outcomes", true)]).await
 }
 
 const STATEMENTS: &[&str] = &[

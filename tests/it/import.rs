@@ -209,6 +209,15 @@ async fn a_batch_has_an_outcome_for_each_item(builder: VaultBuilder) {
     let of_user = v1::FetchCredentialRequest { user_id: "u1".to_owned(), ..by_provider("generic") };
     assert_eq!(app.token(of_user).await.unwrap(), "CANARY 2", "the marked one is the default");
 
+    // A key that ends is warned of, however it came.
+    let mut ends = item("s/9", "ends", "CANARY 9");
+    let day = prost_types::Duration { seconds: 24 * 3600, nanos: 0 };
+    ends.credential.as_mut().unwrap().expiry = Some(v1::credential_input::Expiry::Ttl(day));
+    assert_eq!(outcomes(&send(&app, vec![ends], v1::ImportMode::Keep).await.unwrap()), ["CREATED"]);
+    let ending = v1::ListConnectionsRequest { health: v1::HealthState::Ending.into(), ..Default::default() };
+    let ending = app.connections().list_connections(ending).await.unwrap().into_inner().connections;
+    assert_eq!(ending.iter().map(|one| one.account_name.as_str()).collect::<Vec<_>>(), ["ends"]);
+
     let of_another_user = vault.client("portal").await.acting_for("acme", Some("u2"));
     let refused = send(&of_another_user, vec![item("s/8", "x", "CANARY")], v1::ImportMode::Keep).await;
     assert_eq!(outcomes(&refused.unwrap()), ["POLICY_DENIED"]);

@@ -203,5 +203,7 @@ async fn own_client(app: &Client, peer: &Peer) {
     create.credential = Some(input(&[("private_key", pem.expose_secret())]));
     let id = app.create(create).await.unwrap().id;
     assert!(app.fetch(by_id(&id)).await.unwrap().fields.contains_key("access_token"));
+    let tested = v1::TestConnectionRequest { connection_id: id.clone() };
+    app.connections().test_connection(tested).await.unwrap();
     assert_eq!(state(app, &id).await.0, v1::ConnectionState::Connected);
 }

@@ -23,8 +23,9 @@ use crate::connections::import::known::Known;
 use crate::connections::writer::insert_all;
 use crate::connections::{Connections, new_row};
 use crate::credentials::open_version;
-use crate::credentials::stored::{require_whole, sealed_version, served_until, store_version};
-use crate::entity::{connection::Model, credential_version, refresh};
+use crate::credentials::stored::{granted, require_whole, sealed_version, served_until, store_version};
+use crate::entity::{connection::Model, connection_health, credential_version, refresh};
+use crate::health::grant;
 use crate::refreshes::schedule::first_refresh;
 use crate::{Error, NewCredential, Recorded, Write};
 
@@ -96,6 +97,7 @@ struct Batch<'a> {
     rows: Vec<Model>,
     versions: Vec<credential_version::ActiveModel>,
     refreshes: Vec<refresh::ActiveModel>,
+    grants: Vec<connection_health::ActiveModel>,
 }
 
 impl<'a> Batch<'a> {
@@ -107,7 +109,14 @@ impl<'a> Batch<'a> {
     ) -> Result<Self, Error> {
         let change = connections.store.change(scope, write).await?;
         let known = Known::read(&change, items).await?;
-        Ok(Self { change, known, rows: Vec::new(), versions: Vec::new(), refreshes: Vec::new() })
+        Ok(Self {
+            change,
+            known,
+            rows: Vec::new(),
+            versions: Vec::new(),
+            refreshes: Vec::new(),
+            grants: Vec::new(),
+        })
     }
 
     /// Decides about each item. Only the failures of the database end the whole.
@@ -204,6 +213,7 @@ impl<'a> Batch<'a> {
         if let Some(schedule) = &credential.schedule {
             self.refreshes.push(first_refresh(model, schedule.due_time, schedule.client_id.clone()));
         }
+        self.grants.extend(grant::first(change, model, granted(credential, expires)));
         model.state = ConnectionState::Disconnected.after(StateChange::CredentialStored)?.as_str().to_owned();
         model.last_version = FIRST;
         model.current_version = FIRST;
@@ -238,6 +248,9 @@ impl<'a> Batch<'a> {
         }
         if !self.refreshes.is_empty() {
             refresh::Entity::insert_many(self.refreshes).exec_without_returning(tx).await?;
+        }
+        if !self.grants.is_empty() {
+            connection_health::Entity::insert_many(self.grants).exec_without_returning(tx).await?;
         }
         Ok(self.change)
     }

@@ -88,8 +88,7 @@ pub(crate) async fn store_version(
     let row = with_credential(change, model, credential, version, expires)?;
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
-    let grant = credential.schedule.as_ref().map_or(Grant::fixed(expires), |schedule| schedule.grant);
-    grant::begin(change, &model, grant).await?;
+    grant::begin(change, &model, granted(credential, expires)).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -136,6 +135,11 @@ pub(crate) fn served_until(
 ) -> Result<Option<Timestamp>, Error> {
     let expires = credential.expire_time.filter(|_| credential.schedule.is_none());
     if expires.is_some_and(|time| time <= change.now) { Err(Error::ExpiredAlready) } else { Ok(expires) }
+}
+
+/// The grant behind a credential that is served until `expires`.
+pub(crate) fn granted(credential: &NewCredential, expires: Option<Timestamp>) -> Grant {
+    credential.schedule.as_ref().map_or(Grant::fixed(expires), |schedule| schedule.grant)
 }
 
 /// The connection's row with a new credential.

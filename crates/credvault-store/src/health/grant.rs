@@ -1,12 +1,13 @@
 //! When the grant of a connection ends, kept with every credential and every refresh.
 
 use credvault_domain::{Grant, GrantLife, Renewal, Timestamp};
+use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, Statement};
 
 use crate::Error;
 use crate::change::Change;
 use crate::entity::connection;
-use crate::entity::connection_health::{Entity, Model};
+use crate::entity::connection_health::{ActiveModel, Entity, Model};
 
 /// The life of the grant that a row tells of; `None` if there is no credential.
 pub(super) fn life(row: &Model) -> Result<Option<GrantLife>, Error> {
@@ -32,6 +33,29 @@ pub(crate) async fn begin(change: &Change<'_>, model: &connection::Model, grant:
         return Ok(());
     }
     write(change, model, &life, life.next_warning(change.now)).await
+}
+
+/// The row of a grant that begins with the first credential of a new connection, if [`begin`] would write one: for changes
+/// that insert many connections at once.
+pub(crate) fn first(change: &Change<'_>, model: &connection::Model, grant: Grant) -> Option<ActiveModel> {
+    let life = GrantLife::begun(grant, change.now);
+    if life.class() == Renewal::NeverEnds {
+        return None;
+    }
+    let micros = |time: Option<Timestamp>| Set(time.map(Timestamp::micros));
+    Some(ActiveModel {
+        tenant_id: Set(model.tenant_id.clone()),
+        connection_id: Set(model.id),
+        renewal: Set(Some(life.renewal.as_str().to_owned())),
+        begin_time: micros(Some(life.begun)),
+        renew_time: micros(Some(life.renewed)),
+        consent_end_time: micros(life.consent_end),
+        named_end_time: micros(life.named_end),
+        grant_end_time: micros(life.end()),
+        ending_time: micros(life.ending()),
+        warn_time: micros(life.next_warning(change.now)),
+        ..ActiveModel::default()
+    })
 }
 
 /// A refresh has given new tokens. Earlier errors are over.
