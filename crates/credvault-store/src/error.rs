@@ -235,6 +235,8 @@ impl From<DbErr> for Error {
         match sql_state(&error).as_deref() {
             // Serialization failure and deadlock of PostgreSQL; SQLITE_BUSY and SQLITE_BUSY_SNAPSHOT.
             Some("40001" | "40P01" | "5" | "517") => Self::Conflict,
+            // Another attempt would read the same.
+            _ if does_not_decode(&error) => Self::Integrity,
             _ => Self::Unavailable(error),
         }
     }
@@ -263,6 +265,17 @@ pub(crate) fn sql_state(error: &DbErr) -> Option<String> {
         return None;
     };
     Some(source.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether `error` is about a stored value that is not what its column holds: it was altered past the vault.
+fn does_not_decode(error: &DbErr) -> bool {
+    if let DbErr::Conn(RuntimeErr::SqlxError(source))
+    | DbErr::Exec(RuntimeErr::SqlxError(source))
+    | DbErr::Query(RuntimeErr::SqlxError(source)) = error
+    {
+        return matches!(**source, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
+    }
+    matches!(error, DbErr::Type(_) | DbErr::Json(_))
 }
 
 /// Whether `error` says that the database's URL cannot be used. The driver repeats the URL, or a part of it, in its message.

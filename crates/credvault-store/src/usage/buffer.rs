@@ -35,7 +35,9 @@ impl OwnCount {
     /// A fetch, if the record is of one that succeeded. It counts where its caller works, also for a connection of the
     /// platform.
     pub(crate) fn of_fetch(event: &AuditEvent, now: Timestamp) -> Option<Self> {
-        let fetched = event.action == Action::FetchCredential && event.outcome == AuditOutcome::Ok;
+        if event.action != Action::FetchCredential || event.outcome != AuditOutcome::Ok {
+            return None;
+        }
         let (Some(connection), Some(provider)) = (event.connection, &event.provider) else { return None };
         let (service, user) =
             (event.service.as_ref()?.as_str(), event.user.as_ref().map_or("", UserId::as_str));
@@ -45,7 +47,7 @@ impl OwnCount {
         };
         let counts = UsageCounts { fetches: 1, ..UsageCounts::default() };
         let key = own_key(connection, now, service, user);
-        fetched.then(|| Self { tenant: event.tenant.clone(), key, subject, counts })
+        Some(Self { tenant: event.tenant.clone(), key, subject, counts })
     }
 
     /// A refresh, which the vault makes for no caller in particular.
@@ -75,7 +77,8 @@ impl Buffer {
     /// Takes everything out, by tenant.
     pub(crate) fn take(&self) -> HashMap<TenantId, Tally> {
         let taken = std::mem::take(&mut *self.counts());
-        metrics::gauge!("credvault_usage_buffered").set(0.0);
+        let held = u32::try_from(taken.len()).map_or(f64::MAX, f64::from);
+        metrics::gauge!("credvault_usage_buffered").set(held);
         let mut tenants: HashMap<TenantId, Tally> = HashMap::new();
         for ((tenant, key), (subject, counts)) in taken {
             tenants.entry(tenant).or_default().add(key, subject, &counts);
@@ -104,7 +107,6 @@ impl Buffer {
         all.entry(key).or_insert_with(|| (subject, UsageCounts::default())).1.add(counts);
         let held = all.len();
         drop(all);
-        metrics::gauge!("credvault_usage_buffered").set(u32::try_from(held).map_or(f64::MAX, f64::from));
         if held >= MAX_BUFFERED / 2 {
             self.crowded.notify_one();
         }

@@ -164,3 +164,15 @@ async fn a_connection_whose_tenants_key_was_altered_shows_that_and_rests_for_an_
     fixture.clock.advance(Duration::from_secs(3601));
     assert_eq!(due().await, 1);
 }
+
+/// PostgreSQL checks JSON itself; in SQLite's file it is a text like any other.
+#[tokio::test]
+async fn a_text_that_is_not_json_any_more_is_an_altered_value_and_no_outage() {
+    let fixture = Fixture::sqlite().await;
+    let scope = fixture.tenant("acme").await;
+    let id = fixture.connection(&scope, "a").await.id;
+    fixture
+        .execute(&format!("UPDATE connections SET labels = 'no JSON' WHERE id = {}", fixture.id(id)))
+        .await;
+    assert!(matches!(fixture.store.connections().get(&scope, id).await, Err(Error::Integrity)));
+}
