@@ -25,7 +25,7 @@ fn items(bench: &Bench, connections: usize) -> Vec<u8> {
         connection_id: bench.ids[number % connections].clone(),
         endpoint: ENDPOINTS[number / connections % ENDPOINTS.len()].to_owned(),
         calls: 3,
-        errors: (number % 50 == 0).into(),
+        errors: number.is_multiple_of(50).into(),
         ..Default::default()
     };
     v1::ReportUsageRequest { items: (0..ITEMS).map(item).collect(), ..Default::default() }.encode_to_vec()

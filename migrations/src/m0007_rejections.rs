@@ -24,7 +24,8 @@ const TABLE: &str = r"CREATE TABLE rejections (
         time {int} NOT NULL,
         -- No report causes another call to the provider before this time.
         next_time {int} NOT NULL,
-        -- How many calls reports have caused in a row.
+        -- The service whose report caused the last call, and how many calls its reports have caused in a row.
+        service {text} NOT NULL,
         calls {int} NOT NULL,
         PRIMARY KEY (tenant_id, connection_id),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE,

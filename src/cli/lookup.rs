@@ -54,6 +54,21 @@ pub(super) async fn all_connections(
     every_page(client, v1::ListConnectionsRequest { provider, show_deleted, ..Default::default() }).await
 }
 
+/// The id of a connection that is named by its id, or as `PROVIDER/ACCOUNT`: the user's own, or else the tenant's.
+pub(super) async fn connection_id(client: &Client, named: &str, shared: bool) -> Result<String, Failure> {
+    let Some((provider, account)) = named.split_once('/') else { return Ok(named.to_owned()) };
+    let found = all_connections(client, provider, false).await?.into_iter();
+    let owner = |connection: &v1::Connection| connection.owner.as_ref().map(v1::Owner::kind);
+    let named = found.filter(|connection| connection.account_name == account);
+    let owned = named.filter(|connection| !shared || owner(connection) == Some(v1::OwnerKind::Tenant));
+    let first = owned.min_by_key(|connection| owner(connection) != Some(v1::OwnerKind::User));
+    first.map(|connection| connection.id).ok_or_else(|| {
+        Failure::Usage(
+            "--connection: the provider has no such account here; `credvault connections list` shows those that are".to_owned(),
+        )
+    })
+}
+
 /// Every page of a listing.
 pub(super) async fn every_page(
     client: &Client,

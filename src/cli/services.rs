@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::args::{OutputArgs, pair};
 use super::client::ClientArgs;
 use super::failure::Failure;
-use super::lookup::{owner_text, request_id, settings, word};
+use super::lookup::{connection_id, owner_text, request_id, settings, word};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::grpc::struct_of;
@@ -43,8 +43,8 @@ pub(super) struct SetArgs {
     /// Whether the service is switched on; a new one is on unless this says `off`.
     #[arg(value_parser = ["on", "off"])]
     switch: Option<String>,
-    /// The connection of the mapping, by its id. A new mapping needs one.
-    #[arg(long, value_name = "ID")]
+    /// The connection of the mapping, by its id or by provider and account name. A new mapping needs one.
+    #[arg(long, value_name = "ID|PROVIDER/ACCOUNT")]
     connection: Option<String>,
     /// The mapping to set; `default` unless it is named.
     #[arg(long)]
@@ -82,8 +82,12 @@ pub(super) fn run(command: ServicesCommand, output: &mut Output) -> Result<(), F
         match command {
             ServicesCommand::List(arguments) => list(arguments, output).await,
             ServicesCommand::Set(arguments) => {
-                let request = arguments.request()?;
                 let client = arguments.client.connect().await?;
+                let connection = match &arguments.connection {
+                    Some(named) => connection_id(&client, named, arguments.shared).await?,
+                    None => String::new(),
+                };
+                let request = arguments.request(connection)?;
                 let set = client.connections().set_service_config(request).await?.into_inner();
                 print(set.service_config, arguments.output.output, output)
             }
@@ -108,12 +112,12 @@ fn tenant(shared: bool) -> Option<v1::Owner> {
 }
 
 impl SetArgs {
-    fn request(&self) -> Result<v1::SetServiceConfigRequest, Failure> {
+    fn request(&self, connection_id: String) -> Result<v1::SetServiceConfigRequest, Failure> {
         let names_one = self.mapping.is_some() || self.connection.is_some() || !self.settings.is_empty();
         let given = (!self.settings.is_empty()).then(|| struct_of(&settings(&self.settings)));
         let mapping = names_one.then(|| v1::ServiceMapping {
             mapping: self.mapping.clone().unwrap_or_default(),
-            connection_id: self.connection.clone().unwrap_or_default(),
+            connection_id,
             settings: given,
             ..Default::default()
         });

@@ -6,12 +6,17 @@
 
 pub(crate) mod claim;
 
-use credvault_domain::{Reason, Timestamp, Version};
+use std::time::Duration;
+
+use credvault_domain::{Reason, ServiceId, Timestamp, Version};
 use sea_orm::{ConnectionTrait, EntityTrait as _, QuerySelect as _};
 
 use crate::database::transaction::{Access, begin};
 use crate::entity::{connection, rejection};
 use crate::{ConnectionKey, Error, Store};
+
+/// The longest pause for a service other than the one whose report caused the last call.
+const OTHERS_PAUSE: Duration = Duration::from_secs(30);
 
 /// A credential as it was given out: its version, and the generation of its tokens.
 pub type GivenOut = (Version, i64);
@@ -85,17 +90,30 @@ pub enum Standing {
 }
 
 impl Standing {
-    fn of(row: &rejection::Model, given_out: GivenOut, asks_consent: bool, now: Timestamp) -> Self {
-        let next_time = Timestamp::from_micros(row.next_time);
+    fn of(
+        row: &rejection::Model,
+        given_out: GivenOut,
+        service: &ServiceId,
+        asks_consent: bool,
+        now: Timestamp,
+    ) -> Self {
+        let finding = row.finding.as_deref().and_then(Finding::from_stored);
+        let time = Timestamp::from_micros(row.time);
+        let whole = Timestamp::from_micros(row.next_time);
+        let next_time = match finding {
+            // These may come of lies, and another service does not pay for them.
+            Some(Finding::Renewed | Finding::Accepted) if row.service != service.as_str() => {
+                whole.min(time.after(OTHERS_PAUSE))
+            }
+            Some(_) | None => whole,
+        };
         // Another version is another secret, so what was reported of the one before does not count.
         if row.version != given_out.0 || next_time <= now {
             return Self::Open;
         }
-        match row.finding.as_deref().and_then(Finding::from_stored) {
+        match finding {
             Some(_) if row.generation != given_out.1 => Self::Early { next_time },
-            Some(finding) if finding.agrees(asks_consent) => {
-                Self::Found { finding, time: Timestamp::from_micros(row.time), next_time }
-            }
+            Some(finding) if finding.agrees(asks_consent) => Self::Found { finding, time, next_time },
             Some(_) | None => Self::Open,
         }
     }
@@ -115,11 +133,16 @@ impl Store {
 }
 
 impl Rejections<'_> {
-    /// How it stands with a credential that was given out.
+    /// How it stands with a credential that was given out, for a service that reports it.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn standing(&self, key: &ConnectionKey, given_out: GivenOut) -> Result<Standing, Error> {
+    pub async fn standing(
+        &self,
+        key: &ConnectionKey,
+        given_out: GivenOut,
+        service: &ServiceId,
+    ) -> Result<Standing, Error> {
         let store = self.store;
         let tx = begin(&store.reader(), store.database(), Access::Read, key.tenant()).await?;
         let Some(row) = rejection::Entity::find_by_id(key.row_id()).one(&tx).await? else {
@@ -127,7 +150,7 @@ impl Rejections<'_> {
         };
         let asks_consent = asks_consent(&tx, key).await?;
         tx.commit().await?;
-        Ok(Standing::of(&row, given_out, asks_consent, store.now()))
+        Ok(Standing::of(&row, given_out, service, asks_consent, store.now()))
     }
 }
 
@@ -157,12 +180,39 @@ mod tests {
             lease_time: None,
             time: 10,
             next_time: 20,
+            service: "spiffe://example.com/liar".to_owned(),
             calls: 1,
         }
     }
 
     fn standing(finding: Option<Finding>, given_out: GivenOut, asks_consent: bool, now: i64) -> Standing {
-        Standing::of(&row(finding), given_out, asks_consent, Timestamp::from_micros(now))
+        let service: ServiceId = ServiceId::parse("spiffe://example.com/liar").unwrap();
+        Standing::of(&row(finding), given_out, &service, asks_consent, Timestamp::from_micros(now))
+    }
+
+    #[test]
+    fn another_service_waits_half_a_minute_for_what_may_have_come_of_lies_and_as_long_for_what_did_not() {
+        let honest: ServiceId = ServiceId::parse("spiffe://example.com/honest").unwrap();
+        let half_a_minute = 10 + 30_000_000;
+        for finding in Finding::ALL {
+            let row = rejection::Model { next_time: 2 * half_a_minute, ..row(Some(finding)) };
+            let asks_consent = finding == Finding::Refused;
+            let at = |service, given_out, now| {
+                Standing::of(&row, given_out, service, asks_consent, Timestamp::from_micros(now))
+            };
+            let liar: ServiceId = ServiceId::parse(&row.service).unwrap();
+            let may_be_a_lie = matches!(finding, Finding::Renewed | Finding::Accepted);
+            for generation in [5, 6] {
+                let given_out = (2, generation);
+                assert_ne!(at(&honest, given_out, half_a_minute - 1), Standing::Open, "{finding:?}");
+                assert_eq!(
+                    at(&honest, given_out, half_a_minute) == Standing::Open,
+                    may_be_a_lie,
+                    "{finding:?}"
+                );
+                assert_ne!(at(&liar, given_out, half_a_minute), Standing::Open, "{finding:?}");
+            }
+        }
     }
 
     #[test]

@@ -219,16 +219,38 @@ fn created_and_deleted(commands: &Commands<'_>) {
     assert!(deleted.contains("deleted"), "{deleted}");
 }
 
+/// The account name of a connection.
+fn account(commands: &Commands<'_>, id: &str) -> String {
+    let (_, shown) = commands.run(&["connections", "get", id, "--output", "json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    shown["accountName"].as_str().unwrap().to_owned()
+}
+
 /// A service with its settings, and tools that require what is there and what is not.
 fn services_and_requirements(commands: &Commands<'_>, id: &str) {
     let set = ["services", "set", "kpi-report", "on", "--connection", id, "--setting", "sheet=Orders"];
     let (code, printed) = commands.run(&set);
     assert!(code == 0 && printed.contains("connected"), "{printed}");
+    // A connection by its name, and one that is not there.
+    let (code, printed) = commands.run(&[
+        "services",
+        "set",
+        "kpi-report",
+        "--mapping",
+        "ads",
+        "--connection",
+        "shopify/nobody",
+    ]);
+    assert!(code == 2 && printed.contains("no such account"), "{printed}");
+    let named = format!("shopify/{}", account(commands, id));
+    let (code, printed) =
+        commands.run(&["services", "set", "kpi-report", "--mapping", "ads", "--connection", &named]);
+    assert!(code == 0 && printed.contains("ads"), "{printed}");
     let (code, printed) = commands.run(&["services", "set", "kpi-report", "off"]);
     assert!(code == 0 && printed.contains("no       default  shopify"), "{printed}");
     let (_, listed) = commands.run(&["services", "list", "--connection", id, "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed[0]["mappings"][0]["settings"]["sheet"], "Orders");
+    assert_eq!(listed[0]["mappings"][1]["settings"]["sheet"], "Orders");
     let (code, printed) = commands.run(&["services", "delete", "kpi-report"]);
     assert!(code == 0 && printed.contains("kpi-report"), "{printed}");
     assert_eq!(commands.run(&["services", "delete", "kpi-report"]).0, 4);

@@ -13,6 +13,7 @@ use crate::on_both;
 
 on_both![
     a_current_token_is_renewed_and_an_older_one_is_superseded,
+    no_service_waits_for_the_lies_of_another,
     an_outage_and_a_dead_grant_are_told_apart,
     a_tag_is_of_one_tenant_and_connection,
     a_caller_that_hangs_up_does_not_stop_the_renewal,
@@ -65,6 +66,33 @@ async fn a_current_token_is_renewed_and_an_older_one_is_superseded(builder: Vaul
             "{metrics}"
         );
     }
+}
+
+async fn no_service_waits_for_the_lies_of_another(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let liar = connected.vault.app("acme").await;
+    let honest = connected.vault.client("portal").await.acting_for("acme", None);
+    let id = connected.granted(&liar, "shop-1", 3600).await;
+    let mut current = liar.fetch(by_id(&id)).await.unwrap().tag;
+    for pause in [30, 60, 120, 240, 300] {
+        current = liar.fetch(reporting(&id, &current)).await.unwrap().tag;
+        connected.vault.clock.advance(Duration::from_secs(pause));
+    }
+    current = liar.fetch(reporting(&id, &current)).await.unwrap().tag;
+    let early = honest.fetch(reporting(&id, &current)).await.unwrap_err();
+    assert_eq!(refusal(&early), "ResourceExhausted RATE_LIMITED");
+    assert!((28..=30).contains(&wait(&early)), "{early:?}");
+    connected.vault.clock.advance(Duration::from_secs(30));
+    assert_eq!(
+        refusal(&liar.fetch(reporting(&id, &current)).await.unwrap_err()),
+        "ResourceExhausted RATE_LIMITED"
+    );
+    let renewed = honest.fetch(reporting(&id, &current)).await.unwrap();
+    assert_eq!(outcome(&renewed), Outcome::Renewed);
+    // Its own pauses begin with the shortest.
+    connected.vault.clock.advance(Duration::from_secs(30));
+    assert_eq!(outcome(&honest.fetch(reporting(&id, &renewed.tag)).await.unwrap()), Outcome::Renewed);
+    connected.chain_lives(&liar, &id).await;
 }
 
 async fn an_outage_and_a_dead_grant_are_told_apart(builder: VaultBuilder) {

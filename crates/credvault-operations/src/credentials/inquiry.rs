@@ -14,7 +14,7 @@ use crate::inquiries::Settled;
 use crate::tokens::test_by_vault;
 use crate::{Class, Context, Refusal};
 
-/// The pause after the first call that a report has caused. Doubled with each in a row.
+/// The pause after the first call that a report of a service has caused. Doubled with each in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause after such a call, and so the greatest age of a finding.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -53,7 +53,7 @@ pub(super) struct Question {
 pub(super) async fn ask(context: Arc<Context>, question: Question) -> Settled {
     let deadline = Instant::now() + CLAIM_WAIT_TIMEOUT;
     loop {
-        match context.store.rejections().claim(&question.key, question.given_out).await {
+        match context.store.rejections().claim(&question.key, question.given_out, &question.payer.0).await {
             Ok(Inquiry::Ours(claimed)) => return put(&context, &question, claimed).await,
             Ok(Inquiry::Standing(standing)) => {
                 return Settled::of(standing, context.now()).unwrap_or(Settled::Changed);

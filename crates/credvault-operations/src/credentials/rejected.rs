@@ -159,11 +159,12 @@ async fn inquire(call: &Call, found: &Fresh, way: Way) -> Result<Settled, Refusa
     let asked = match context.inquiries.join(&about) {
         Some(asked) => asked,
         None => {
-            let standing = context.store.rejections().standing(&key, given_out).await?;
+            let service = &call.caller().service;
+            let standing = context.store.rejections().standing(&key, given_out, service).await?;
             if let Some(known) = Settled::of(standing, context.now()) {
                 return Ok(known);
             }
-            let payer = (call.caller().service.clone(), call.scope()?.tenant().clone());
+            let payer = (service.clone(), call.scope()?.tenant().clone());
             let owner_user = found.fetched.connection.owner.user().cloned();
             let question = Question { key, given_out, owner_user, way, payer };
             let work = ask(context.clone(), question);

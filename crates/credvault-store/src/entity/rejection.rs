@@ -16,6 +16,7 @@ pub struct Model {
     pub lease_time: Option<i64>,
     pub time: i64,
     pub next_time: i64,
+    pub service: String,
     pub calls: i64,
 }
 

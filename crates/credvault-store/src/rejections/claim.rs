@@ -14,7 +14,7 @@ use crate::database::liveness::is_lock_free;
 use crate::entity::rejection::{ActiveModel, Column, Entity, Model};
 use crate::entity::{connection, refresh};
 use crate::{ConnectionKey, Database, Error};
-use credvault_domain::Reason;
+use credvault_domain::{Reason, ServiceId};
 
 /// How long a claim holds at most, whatever its process does: longer than a refresh and a test may take.
 const LEASE: Duration = Duration::from_secs(120);
@@ -40,16 +40,21 @@ pub struct ClaimedInquiry {
     key: ConnectionKey,
     given_out: GivenOut,
     process: Uuid,
-    /// How many calls reports of this connection have caused in a row, this one included.
+    /// How many calls reports of this service about the connection have caused in a row, this one included.
     pub calls: u32,
 }
 
 impl Rejections<'_> {
-    /// Claims the question about a credential that is reported.
+    /// Claims the question about a credential that a service reports.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn claim(&self, key: &ConnectionKey, given_out: GivenOut) -> Result<Inquiry, Error> {
+    pub async fn claim(
+        &self,
+        key: &ConnectionKey,
+        given_out: GivenOut,
+        service: &ServiceId,
+    ) -> Result<Inquiry, Error> {
         let store = self.store;
         let Some(process) = store.liveness().process_id() else { return Ok(Inquiry::Busy) };
         let tx = store.begin_bookkeeping(key.tenant()).await?;
@@ -64,7 +69,7 @@ impl Rejections<'_> {
         if let Some(row) = &row {
             let asks_consent =
                 connection.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
-            match Standing::of(row, given_out, asks_consent, now) {
+            match Standing::of(row, given_out, service, asks_consent, now) {
                 Standing::Open => {}
                 standing @ (Standing::Found { .. } | Standing::Early { .. }) => {
                     return Ok(Inquiry::Standing(standing));
@@ -75,12 +80,12 @@ impl Rejections<'_> {
                 return Ok(Inquiry::Busy);
             }
             let quiet = micros(QUIET_TIME).saturating_add(row.next_time);
-            if row.version == given_out.0 && quiet > now.micros() {
+            if row.version == given_out.0 && row.service == service.as_str() && quiet > now.micros() {
                 calls = row.calls.saturating_add(1);
             }
         }
         let lease = lease_now.saturating_add(micros(LEASE));
-        write_claim(&tx, key, given_out, (process, lease), (calls, now.micros())).await?;
+        write_claim(&tx, key, given_out, (process, lease), (service, calls, now.micros())).await?;
         tx.commit().await?;
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         Ok(Inquiry::Ours(ClaimedInquiry { key: key.clone(), given_out, process, calls }))
@@ -161,7 +166,7 @@ async fn write_claim(
     key: &ConnectionKey,
     given_out: GivenOut,
     (process, lease): (Uuid, i64),
-    (calls, now): (i64, i64),
+    (service, calls, now): (&ServiceId, i64, i64),
 ) -> Result<(), Error> {
     let claimed = ActiveModel {
         tenant_id: Set(key.tenant().as_str().to_owned()),
@@ -173,6 +178,7 @@ async fn write_claim(
         lease_time: Set(Some(lease)),
         time: Set(now),
         next_time: Set(now),
+        service: Set(service.as_str().to_owned()),
         calls: Set(calls),
     };
     let replaced = OnConflict::columns([Column::TenantId, Column::ConnectionId])
@@ -184,6 +190,7 @@ async fn write_claim(
             Column::LeaseTime,
             Column::Time,
             Column::NextTime,
+            Column::Service,
             Column::Calls,
         ])
         .to_owned();

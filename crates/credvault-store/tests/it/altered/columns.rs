@@ -139,7 +139,9 @@ fn other(table: &str, column: &str, kind: &str) -> String {
         ("event_endpoints", "types") => "' connection.connected '",
         ("credential_versions", "destroy_time") => "1, sealed = NULL",
         _ => match kind.to_ascii_lowercase().as_str() {
-            "text" if ["labels", "hints", "settings", "confirmed_settings"].contains(&column) => "'{\"x\":\"y\"}'",
+            "text" if ["labels", "hints", "settings", "confirmed_settings"].contains(&column) => {
+                "'{\"x\":\"y\"}'"
+            }
             "jsonb" => "'{\"x\":\"y\"}'",
             "text" => return format!("{column} = coalesce({column}, '') || 'x'"),
             "boolean" => return format!("{column} = NOT {column}"),
