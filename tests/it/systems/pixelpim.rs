@@ -13,6 +13,8 @@ mod users;
 
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use credvault_proto::v1;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET, Rotation};
 use serde_json::{Value, json};
@@ -94,7 +96,12 @@ fn hook(shop: &str) -> String {
 
 /// The secret fields of a shop.
 fn fields(shop: &str, [key, secret]: &[String; 2]) -> v1::CredentialInput {
-    input(&[("consumer_key", key), ("consumer_secret", secret), ("webhook_secret", &hook(shop))])
+    let hook = hook(shop);
+    input(&[
+        ("consumer_key", key.as_str()),
+        ("consumer_secret", secret.as_str()),
+        ("webhook_secret", hook.as_str()),
+    ])
 }
 
 fn settings(pairs: &[(&str, &str)]) -> Option<prost_types::Struct> {
@@ -104,11 +111,12 @@ fn settings(pairs: &[(&str, &str)]) -> Option<prost_types::Struct> {
 
 /// A connection to a shop. Without an owner in the request, it belongs to the user of the request.
 fn connect(shop: &str, account: &str, keys: &[String; 2]) -> v1::CreateConnectionRequest {
+    let store_url = format!("https://{shop}.example.com");
     v1::CreateConnectionRequest {
         provider: "woocommerce".into(),
         account_name: account.into(),
         auth_mode: "key_pair".into(),
-        config: settings(&[("store_url", &format!("https://{shop}.example.com"))]),
+        config: settings(&[("store_url", store_url.as_str())]),
         credential: Some(fields(shop, keys)),
         ..Default::default()
     }
@@ -153,11 +161,10 @@ async fn tested(client: &Client, id: &str) -> Result<v1::TestOutcome, tonic::Sta
 
 /// A delivery of a shop, signed with this secret, as the back end passes it on.
 async fn verified(client: &Client, id: &str, secret: &str, body: &str) -> v1::VerifyWebhookResponse {
-    use base64::Engine as _;
     let hex = credvault_testkit::hmac_sha256(secret.as_bytes(), body.as_bytes());
     let bytes: Vec<u8> =
         (0..32).map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap()).collect();
-    let signature = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let signature = STANDARD.encode(bytes);
     let header = |name: &str, value: &str| v1::WebhookHeader { name: name.into(), value: value.into() };
     let request = v1::VerifyWebhookRequest {
         connection_id: id.to_owned(),
@@ -190,7 +197,9 @@ async fn rows(connected: &Connected) -> String {
             "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET, "refreshToken": refresh_token,
             "region": "us-east-1", "sellerId": format!("A{user}SELLER"), "webhookSecret": "CANARY",
         });
-        for (kind, credentials, active) in [("woocommerce", woocommerce, true), ("amazon", amazon, user == "7")] {
+        for (kind, credentials, active) in
+            [("woocommerce", woocommerce, true), ("amazon", amazon, user == "7")]
+        {
             // "New Model: `UserIntegrationCredentials`"
             lines.push(json!({
                 "id": lines.len() + 1, "userId": user.parse::<u32>().unwrap(), "integrationType": kind,

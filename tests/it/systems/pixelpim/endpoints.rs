@@ -20,8 +20,7 @@ async fn each_endpoint_works_for_the_user_of_the_request(builder: VaultBuilder) 
     // "API Changes", "Controller Updates Required": the user comes with the authenticated request, for the back end may name
     // the tenant and the user, and no body can name another.
     let connected = start(builder).await;
-    let (seven, eight) =
-        (request_of(&connected.vault, "7").await, request_of(&connected.vault, "8").await);
+    let (seven, eight) = (request_of(&connected.vault, "7").await, request_of(&connected.vault, "8").await);
     // "New Endpoints Needed": GET /integrations/credentials/status, before there is anything.
     assert_eq!(status(&seven).await, [v1::RequirementState::Missing; 2]);
     // POST /integrations/woocommerce/credentials
@@ -61,8 +60,7 @@ fn seller(refresh_token: &str, region: &str) -> v1::CreateConnectionRequest {
 async fn status(client: &Client) -> [v1::RequirementState; 2] {
     let requirements = ["woocommerce", "amazon_sp_seller"]
         .map(|provider| v1::Requirement { provider: provider.into(), ..Default::default() });
-    let request =
-        v1::CheckRequirementsRequest { requirements: requirements.into(), ..Default::default() };
+    let request = v1::CheckRequirementsRequest { requirements: requirements.into(), ..Default::default() };
     let checks = client.connections().check_requirements(request).await.unwrap().into_inner().checks;
     [checks[0].state(), checks[1].state()]
 }
@@ -98,8 +96,7 @@ async fn replaced_and_deleted(connected: &Connected, seven: &Client, id: &str) {
 
 async fn what_is_stored_is_checked_sealed_and_kept_to_its_user(builder: VaultBuilder) {
     let connected = start(builder).await;
-    let (seven, eight) =
-        (request_of(&connected.vault, "7").await, request_of(&connected.vault, "8").await);
+    let (seven, eight) = (request_of(&connected.vault, "7").await, request_of(&connected.vault, "8").await);
     forms_are_checked(&connected, &seven).await;
     let keys = [keys_of(&connected, "shop-7").await, keys_of(&connected, "shop-8").await];
     let own = seven.create(connect("shop-7", "", &keys[0])).await.unwrap();

@@ -65,7 +65,10 @@ async fn each_user_calls_with_its_own(connected: &Connected) {
         assert_eq!(account(&own).await.as_deref(), Some(shop.as_str()));
         // A service that exports a product in the background names the user instead.
         let named = app.fetch(for_user("woocommerce", user)).await.unwrap();
-        assert_eq!((named.connection_id.as_str(), named.tag.as_str()), (own.connection_id.as_str(), own.tag.as_str()));
+        assert_eq!(
+            (named.connection_id.as_str(), named.tag.as_str()),
+            (own.connection_id.as_str(), own.tag.as_str())
+        );
         // `validateWebhookSignature(userId)`: the secret of the row works, and stays inside.
         assert!(!own.fields.contains_key("webhook_secret"));
         let told = verified(client, &own.connection_id, &hook(&shop), r#"{"id": 1}"#).await;
