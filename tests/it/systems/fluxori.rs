@@ -1,12 +1,12 @@
-//! The document "Secure Marketplace Connection Management" of Fluxori, played from its first heading to its last. This file
-//! has "Overview" and "Backend Components"; the others have what stands in the document around them.
+//! The document "Secure Marketplace Connection Management" of Fluxori, played from its first heading to its last.
+//! This file has "Overview" and "Backend Components"; the others have what stands in the document around them.
 //!
 //! - `security`: "Security Implementation" in the vault's own way, and "Security Considerations".
 //! - `moving_in`: its two ways to store move in; "Environment Variables", "Deployment Instructions".
 //! - `callers`: "Frontend Components" and "Integration with Marketplace Adapters".
 //!
-//! "Testing the Implementation" asks for tests of services, controllers, endpoints and components: these are they, over
-//! mTLS, and the review that it recommends is in `security`.
+//! "Testing the Implementation" asks for tests of services, controllers, endpoints and components: these are they,
+//! over mTLS, and the review that it recommends is in `security`.
 
 mod callers;
 mod moving_in;
@@ -30,10 +30,10 @@ const XERO: &str = include_str!("../../../crates/credvault-catalog/providers/xer
 /// A key that the simulator takes for Takealot's.
 const KEY: &str = "sim_key_takealot-CANARY";
 /// The id of a private app at Amazon.
-const LWA: &str = "amzn1.application-oa2-client.0123456789abcdef0123456789abcdef";
+const LWA: &str = "amzn1.application-oa2-client.fedcba9876543210fedcba9876543210";
 
-/// A vault with the catalog's own marketplaces, in place of whose servers the simulator answers. It takes a key in the
-/// header `X-API-Key`. The platform has an app at Xero.
+/// A vault with the catalog's own marketplaces, in place of whose servers the simulator answers. It takes a key in
+/// the header `X-API-Key`. The platform has an app at Xero.
 async fn started(builder: VaultBuilder) -> Connected {
     let takealot = TAKEALOT
         .replace("https://seller-api.takealot.com/v2/offers/count", "PROVIDER_URL/me")
@@ -155,7 +155,8 @@ async fn the_five_endpoints_answer(builder: VaultBuilder) {
     a_deleted_one_is_gone(&connected, &portal, &made[0].id).await;
 }
 
-/// "Models": "MarketplaceConnection" with its metadata, "different authentication types (API key, OAuth, etc.)" and status.
+/// "Models": "MarketplaceConnection" with its metadata, "different authentication types (API key, OAuth, etc.)" and
+/// status.
 fn they_have_what_the_model_had(made: &[v1::Connection]) {
     let shown: Vec<_> =
         made.iter().map(|one| (one.provider.as_str(), one.auth_mode.as_str(), one.state())).collect();

@@ -16,8 +16,8 @@ on_both![the_pages_have_what_their_components_show, one_call_gives_an_adapter_a_
 async fn the_pages_have_what_their_components_show(builder: VaultBuilder) {
     let connected = started(builder).await;
     let portal = user(&connected, "acme", "u1").await;
-    // "API Service", "connections.api.ts": its methods are those of a client that is generated from the proto files, as
-    // the one that calls here.
+    // "API Service", "connections.api.ts": its methods are those of a client that is generated from the proto files,
+    // as the one that calls here.
     the_form_knows_its_fields(&portal).await;
     the_list_shows_each_with_its_status(&portal).await;
     the_hooks_state_is_never_overwritten_unseen(&portal).await;
@@ -46,7 +46,8 @@ async fn the_form_knows_its_fields(portal: &Client) {
     assert!(fields.iter().any(|field| field.field.contains("shop")), "{fields:?}");
 }
 
-/// `ConnectionList`, which "Displays all connections with status", and `IntegrationsPage`, "that combines everything".
+/// `ConnectionList`, which "Displays all connections with status", and `IntegrationsPage`, "that combines
+/// everything".
 async fn the_list_shows_each_with_its_status(portal: &Client) {
     portal.create(xero()).await.unwrap();
     portal.create(takealot(KEY)).await.unwrap();
@@ -83,8 +84,8 @@ async fn the_list_shows_each_with_its_status(portal: &Client) {
     assert_eq!(shown, expected);
 }
 
-/// "React Query Hooks": `useConnections`, "for managing connections state and operations". A click that is sent twice takes
-/// effect once, and what another window has changed is not overwritten.
+/// "React Query Hooks": `useConnections`, "for managing connections state and operations". A click that is sent twice
+/// takes effect once, and what another window has changed is not overwritten.
 async fn the_hooks_state_is_never_overwritten_unseen(portal: &Client) {
     let request_id = "0195a1b2-7c40-7cc1-9d3e-1f2a3b4c5d6e".to_owned();
     let click = v1::CreateConnectionRequest { request_id, ..shopify() };
@@ -120,7 +121,8 @@ async fn get_marketplace_credentials(
     adapter.acting_for(organisation, None).fetch(request).await
 }
 
-/// "Integration with Marketplace Adapters": "a standardized way for marketplace adapters to securely access credentials".
+/// "Integration with Marketplace Adapters": "a standardized way for marketplace adapters to securely access
+/// credentials".
 async fn one_call_gives_an_adapter_a_credential_that_works(builder: VaultBuilder) {
     let connected = started(builder).await;
     let organisation = connected.vault.app("acme").await;

@@ -1,5 +1,5 @@
-//! "Security Implementation" has two ways to store; what was stored in either moves in through the program. With it come
-//! "Environment Variables" and "Deployment Instructions".
+//! "Security Implementation" has two ways to store; what was stored in either moves in through the program. With it
+//! come "Environment Variables" and "Deployment Instructions".
 
 use credvault_proto::v1;
 use credvault_simulator::Tokens;
@@ -12,7 +12,8 @@ use crate::on_both;
 
 on_both![both_ways_to_store_move_in, what_does_not_fit_is_refused_by_name];
 
-/// The variable `ENCRYPTION_KEY` of these rows: "your_32_char_encryption_key_here".
+/// The variable `ENCRYPTION_KEY` under which these rows were sealed with AES-256-GCM:
+/// "your_32_char_encryption_key_here".
 const ENCRYPTION_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// Two connections in "Encrypted Database Storage", and one whose row has the reference of a secret.
 const ROWS: &str = include_str!("../../../../crates/credvault-import/tests/vectors/fluxori.jsonl");
@@ -105,8 +106,8 @@ async fn both_ways_to_store_move_in(builder: VaultBuilder) {
     // "Deployment Instructions": "Run database migrations" was done before the vault started, and it is ready.
     let admin = vault.instance.as_ref().unwrap().admin_address;
     eventually("readiness", || async { get(admin, "/readyz").await.0 == 200 }).await;
-    // "1. Google Cloud Secret Manager (Recommended)" and "2. Encrypted Database Storage (Fallback)", in one run: rows say
-    // themselves which of the two `USE_SECRET_MANAGER` was. Tried first, then done, then done once more.
+    // "1. Google Cloud Secret Manager (Recommended)" and "2. Encrypted Database Storage (Fallback)", in one run: rows
+    // say themselves which of the two `USE_SECRET_MANAGER` was. Tried first, then done, then done once more.
     for (mode, outcome, stored) in
         [("--dry-run", [4, 0, 0], 0), ("--update", [4, 0, 0], 4), ("--update", [0, 4, 0], 4)]
     {

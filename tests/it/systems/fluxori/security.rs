@@ -49,8 +49,9 @@ async fn access_is_by_policy_and_ends_at_user_and_organisation(builder: VaultBui
     }
     let of_u1 = v1::FetchCredentialRequest { user_id: "u1".into(), ..by_provider("takealot") };
     assert_eq!(refusal(&u2.fetch(of_u1).await.unwrap_err()), DENIED);
-    // "The system uses GCP IAM for access control", "Secret Manager provides strong access controls": policies of the vault
-    // say which service may do what. One that lists connections does not get their credentials, and that is on record.
+    // "The system uses GCP IAM for access control", "Secret Manager provides strong access controls": policies of the
+    // vault say which service may do what. One that lists connections does not get their credentials, and that is on
+    // record.
     let reader = connected.vault.client("reader").await.acting_for("acme", None);
     assert_eq!(listed(&reader).await.len(), 1);
     assert_eq!(refusal(&reader.fetch(by_id(&shared)).await.unwrap_err()), DENIED);
