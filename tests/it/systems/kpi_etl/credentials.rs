@@ -3,9 +3,8 @@
 use credvault_proto::v1;
 
 use super::{Etl, deleted, get, listed, shop, updated, verified};
-use crate::harness::VaultBuilder;
 use crate::harness::provider::state;
-use crate::harness::{Client, by_id, eventually, refusal};
+use crate::harness::{Client, VaultBuilder, by_id, eventually, refusal};
 use crate::on_both;
 
 on_both![each_service_is_saved_shown_masked_and_verified, a_credential_is_updated_deleted_and_restored,];
