@@ -1,5 +1,5 @@
-//! "Backend Credential Storage System" of a KPI ETL platform, played from its first heading to its last. Here is the
-//! scene: Clerk's tokens, the server that bears them, and the four "Supported Services", whose files are the shipped ones
+//! "Backend Credential Storage System - Complete Implementation" of a KPI ETL platform, played from its first heading to
+//! its last: "Files Created/Modified" name the parts, and each function here names what it shows. This is the scene: Clerk's tokens, the server that bears them, and the four "Supported Services", whose files are the shipped ones
 //! with the simulator at the other end.
 
 mod audit;
@@ -30,7 +30,7 @@ macro_rules! shipped {
     };
 }
 
-// "Supported Services"
+/// "Supported Services"
 const PROVIDERS: [(&str, &str); 4] = [
     ("google_sheets", shipped!("google_sheets")),
     ("meta", shipped!("meta")),
@@ -61,7 +61,7 @@ const AT_THE_SIMULATOR: [(&str, &str); 15] = [
 ];
 
 fn at_the_simulator(file: &str) -> String {
-    AT_THE_SIMULATOR.iter().fold(file.to_owned(), |file, (theirs, ours)| file.replace(theirs, ours))
+    AT_THE_SIMULATOR.iter().fold(file.to_owned(), |file, (theirs, ours)| file.replace(*theirs, ours))
 }
 
 /// A vault with a provider, and the platform's server in front of it.
@@ -73,7 +73,8 @@ struct Etl {
 }
 
 impl Etl {
-    /// "Architecture Overview", and "Configuration Required": CLERK_PUBLIC_KEY is a JWKS, ENCRYPTION_KEY_SALT is gone.
+    /// "Architecture Overview", "src/server/app.ts": the server keeps no credential and no key; the vault is behind it.
+    /// "Configuration Required": CLERK_PUBLIC_KEY is a JWKS, and ENCRYPTION_KEY_SALT and REDIS_URL are gone.
     async fn start(builder: VaultBuilder) -> Self {
         let clerk = TokenIssuer::new(Algorithm::Rs256, "ins_1");
         let builder = PROVIDERS

@@ -1,4 +1,4 @@
-//! "Credential Management": saved, listed masked, verified, updated, deleted softly.
+//! "API Summary", "Credential Management": saved, listed masked, verified, updated, deleted softly.
 
 use credvault_proto::v1;
 
@@ -17,7 +17,7 @@ async fn each_service_is_saved_shown_masked_and_verified(builder: VaultBuilder) 
     for request in etl.of_each_service() {
         fields_are_described(&user, &request).await;
         secrets.extend(request.credential.as_ref().unwrap().fields.values().cloned());
-        // "src/routes/credentials.ts": `POST /api/credentials/save`
+        // "Core Backend Files", "src/routes/credentials.ts": `POST /api/credentials/save`
         let saved = user.create(request).await.unwrap();
         let owner = saved.owner.unwrap();
         assert_eq!((owner.kind(), owner.user_id.as_str()), (v1::OwnerKind::User, "user_1"));
@@ -91,7 +91,7 @@ async fn a_credential_is_updated_deleted_and_restored(builder: VaultBuilder) {
         [(2, true), (1, false)]
     );
 
-    // `DELETE /api/credentials/:id`, "Soft deletes for history", "Soft deletes for data retention"
+    // `DELETE /api/credentials/:id`, "Data Protection", "Soft deletes for history", "Soft deletes for data retention"
     let gone = deleted(&user, &id).await.unwrap().connection.unwrap();
     assert!(gone.delete_time.is_some() && gone.purge_time.is_some());
     assert_eq!((listed(&user, false).await.len(), listed(&user, true).await.len()), (0, 1));

@@ -11,7 +11,7 @@ use crate::on_both;
 
 on_both![each_error_has_a_code_and_a_reason];
 
-/// "Documentation", "Documentation Files", "API Specification": the page on which each reason stands.
+/// "Documentation", "Documentation Files", "Error codes and handling": the page on which each reason stands.
 const DOCUMENTED: &str = include_str!("../../../../docs/errors.md");
 /// What `GET /api/credentials/:id` says of an id that never was.
 const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";
@@ -22,6 +22,7 @@ async fn each_error_has_a_code_and_a_reason(builder: VaultBuilder) {
     let id = user.create(shop("Main", &etl.issued("shop-1"))).await.unwrap().id;
     let of_user_1 = v1::FetchCredentialRequest { user_id: "user_1".into(), ..by_provider("shopify") };
     let unknown = saving("shopify", "access_token", "x", &[("CANARY", "CANARY")], &[("CANARY", "CANARY")]);
+    // "Testing", "Error scenarios"
     let refused = [
         // "400 - Invalid input"
         (user.create(shop("Second", "CANARY wrong")).await.unwrap_err(), "InvalidArgument FIELDS_INVALID"),
