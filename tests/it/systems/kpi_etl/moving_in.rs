@@ -132,7 +132,7 @@ async fn the_program_is_installed_and_configured(builder: VaultBuilder) {
         assert_eq!(output.status.code(), Some(0), "{printed}");
         printed
     };
-    // "Configuration Files", ".env.example": the configuration is checked, and shown without secrets.
+    // "CREDENTIAL_SETUP_GUIDE.md", "Configuration Files", ".env.example": the configuration is checked, and shown without secrets.
     assert_eq!(run(&["config", "check"]).trim_end(), "the configuration is sound");
     assert!(!run(&["config", "show"]).contains("CANARY"));
     // "Installation", "Required Dependencies", "Run migration": one program, whose migration is done and on record.
