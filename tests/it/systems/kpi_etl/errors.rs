@@ -11,7 +11,8 @@ use crate::on_both;
 
 on_both![each_error_has_a_code_and_a_reason];
 
-/// "Documentation", "Documentation Files", "CREDENTIAL_BACKEND_IMPLEMENTATION.md", "Error codes and handling": the page on which each reason stands.
+/// "Documentation", "Documentation Files", "CREDENTIAL_BACKEND_IMPLEMENTATION.md", "Error codes and handling": the page
+/// on which each reason stands.
 const DOCUMENTED: &str = include_str!("../../../../docs/errors.md");
 /// What `GET /api/credentials/:id` says of an id that never was.
 const UNKNOWN: &str = "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e";

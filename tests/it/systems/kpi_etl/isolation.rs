@@ -1,4 +1,5 @@
-//! "Security Features", "Multi-tenant Isolation" and "Authentication": a token decides who calls, and nobody reaches what is another one's.
+//! "Security Features", "Multi-tenant Isolation" and "Authentication": a token decides who calls, and nobody reaches
+//! what is another one's.
 
 use credvault_proto::v1;
 use credvault_testkit::{Algorithm, TokenIssuer};
@@ -83,8 +84,8 @@ async fn nobody_reaches_what_is_another_users(builder: VaultBuilder) {
     assert_eq!((found(&user, odd).await, found(&user, "' OR '1'='1").await), (1, 0));
 }
 
-/// "Security Checklist", "Row-Level Security enabled", "User isolation at DB level": a query that forgets its filter finds nothing. SQLite has no
-/// such thing; there every query has the tenant in it.
+/// "Security Checklist", "Row-Level Security enabled", "User isolation at DB level": a query that forgets its filter
+/// finds nothing. SQLite has no such thing; there every query has the tenant in it.
 fn the_database_keeps_them_apart(etl: &Etl) {
     let Some(database) = &etl.connected.vault.database else { return };
     for table in ["connections", "credential_versions", "service_configs", "service_mappings", "audit_events"]

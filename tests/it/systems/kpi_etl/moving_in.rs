@@ -1,4 +1,5 @@
-//! "Database Files": the rows of "migrations/credential-system-v2.sql" move in, out of the keys that PBKDF2 made of user ids.
+//! "Database Files": the rows of "migrations/credential-system-v2.sql" move in, out of the keys that PBKDF2 made of
+//! user ids.
 
 use std::process::Output;
 
@@ -20,7 +21,8 @@ macro_rules! rows {
     };
 }
 
-/// A profile of the service that imports, and the rows: those that are sealed, and some whose tokens the provider knows.
+/// A profile of the service that imports, and the rows: those that are sealed, and some whose tokens the provider
+/// knows.
 fn prepare(etl: &Etl) {
     let vault = &etl.connected.vault;
     vault.write_leaf("app", &vault.authority.service(&format!("spiffe://{DOMAIN}/app")));
@@ -68,8 +70,8 @@ async fn what_the_platform_stored_moves_in(builder: VaultBuilder) {
     let etl = Etl::start(builder).await;
     let vault = &etl.connected.vault;
     prepare(&etl);
-    // "PBKDF2 key derivation (100k iterations)", "User-specific encryption keys": each row is opened with its user's key.
-    // What was deleted softly there is left out.
+    // "PBKDF2 key derivation (100k iterations)", "User-specific encryption keys": each row is opened with its user's
+    // key. What was deleted softly there is left out.
     for (mode, outcome) in [("--dry-run", "created"), ("--update", "created"), ("--update", "unchanged")] {
         let counts = import(vault, &["sealed.jsonl", mode], [outcome, "left_out", "refused"]).await;
         assert_eq!(counts, [2, 1, 0], "{mode}");
@@ -132,7 +134,8 @@ async fn the_program_is_installed_and_configured(builder: VaultBuilder) {
         assert_eq!(output.status.code(), Some(0), "{printed}");
         printed
     };
-    // "CREDENTIAL_SETUP_GUIDE.md", "Configuration Files", ".env.example": the configuration is checked, and shown without secrets.
+    // "CREDENTIAL_SETUP_GUIDE.md", "Configuration Files", ".env.example": the configuration is checked, and shown
+    // without secrets.
     assert_eq!(run(&["config", "check"]).trim_end(), "the configuration is sound");
     assert!(!run(&["config", "show"]).contains("CANARY"));
     // "Installation", "Required Dependencies", "Run migration": one program, whose migration is done and on record.
