@@ -1,6 +1,8 @@
 //! "For Administrators", "Security Features", "Analytics & Monitoring" and "Success Metrics": what administrators see and
 //! do, and what nobody can.
 
+use std::collections::BTreeMap;
+
 use credvault_proto::v1;
 use v1::{ConnectionChangeKind as Kind, ConnectionChangeOutcome as Outcome};
 
@@ -161,8 +163,8 @@ async fn what_is_stored_is_out_of_reach(builder: VaultBuilder) {
     let ann = user(&connected, "ann").await;
     let acme = connect(&ann, "Acme").await;
     // "OAuth2 Security". "State parameter validation": made up, it completes nothing; `setup` has the rest.
-    let forged = [("state", "CANARY"), ("code", "CANARY")].map(|(name, value)| (name.into(), value.into()));
-    let refused = complete(&ann, &forged.into(), SESSION).await.unwrap_err();
+    let forged = ["state", "code"].map(|name| (name.to_owned(), "CANARY".to_owned()));
+    let refused = complete(&ann, &BTreeMap::from(forged), SESSION).await.unwrap_err();
     assert_eq!(refusal(&refused), "FailedPrecondition STATE_INVALID");
     // "Secure token storage", "Data Protection": "Encrypted tokens".
     let token = ann.fetch(by_id(&acme.id)).await.unwrap().fields["access_token"].clone();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use credvault_proto::v1;
 
 use super::{
-    REDIRECTS, SCOPES, SESSION, accounts, connect, disconnected, get, organisation, register, report, service,
-    started, switched, usage, user,
+    REDIRECTS, SCOPES, SESSION, accounts, connect, disconnected, get, organisation, register, report,
+    service, started, switched, usage, user,
 };
 use crate::harness::provider::{Connected, complete, decide};
 use crate::harness::{Client, VaultBuilder, by_id, by_provider, refusal};
@@ -81,10 +81,8 @@ async fn chats_are_synchronised(ann: &Client, service: &Client, id: &str) {
     };
     // Each of "Customer lookup", "Conversation creation" and "Team assignment" goes on where it ended.
     for resource in ["customers", "conversations", "teams"] {
-        let first = v1::ReportSyncRequest {
-            expected_revision: Some(0),
-            ..report(resource, v1::SyncStatus::Running)
-        };
+        let first =
+            v1::ReportSyncRequest { expected_revision: Some(0), ..report(resource, v1::SyncStatus::Running) };
         service.connections().report_sync(first.clone()).await.unwrap();
         let late = service.connections().report_sync(first).await.unwrap_err();
         assert_eq!(refusal(&late), "Aborted VERSION_MISMATCH", "two workers do not sync the same");
@@ -127,10 +125,7 @@ async fn a_user_has_several_organisations_of_which_one_is_current(builder: Vault
     assert_eq!(refusal(&foreign), "NotFound CONNECTION_NOT_FOUND");
     // "Easy Management", "Easy disconnect": the token ends here and at the provider, and the other connection goes on.
     let gone = disconnected(&ann, &beta.id).await;
-    assert_eq!(
-        (gone.state(), gone.revocation()),
-        (v1::ConnectionState::Disconnected, v1::Revocation::Done)
-    );
+    assert_eq!((gone.state(), gone.revocation()), (v1::ConnectionState::Disconnected, v1::Revocation::Done));
     let revoked = |account: &str| {
         let families = connected.provider.families();
         families.iter().any(|family| family.account == account && family.revoked)

@@ -30,7 +30,10 @@ async fn each_user_connects_an_own_organisation(builder: VaultBuilder) {
     the_endpoints_work(&connected, &ann, &acme).await;
     the_window_comes_back_to_the_vault(&connected, &ben).await;
     // "User Experience": "Personal connections". Each user sees their own.
-    assert_eq!((accounts(&ann).await, accounts(&ben).await), (vec!["Acme".to_owned()], vec!["Beta".to_owned()]));
+    assert_eq!(
+        (accounts(&ann).await, accounts(&ben).await),
+        (vec!["Acme".to_owned()], vec!["Beta".to_owned()])
+    );
     let foreign = ben.fetch(by_id(&acme)).await.unwrap_err();
     assert_eq!(refusal(&foreign), "NotFound CONNECTION_NOT_FOUND");
 }
@@ -40,7 +43,10 @@ async fn the_app_is_registered(connected: &Connected) {
     // "Step 1: Create OAuth Application in Kustomer", "Create New OAuth App": a confidential web application.
     // "Configure Redirect URIs", "Set Required Scopes".
     let app = register(connected, REDIRECTS[0]).await;
-    assert_eq!((app.redirect_uri.as_str(), app.default_scopes.as_slice()), (REDIRECTS[0], SCOPES.map(str::to_owned).as_slice()));
+    assert_eq!(
+        (app.redirect_uri.as_str(), app.default_scopes.as_slice()),
+        (REDIRECTS[0], SCOPES.map(str::to_owned).as_slice())
+    );
     // "Save and Get Credentials": "you won't see it again" holds for the vault, too.
     assert!(app.hints.contains_key("client_secret"), "{app:?}");
     assert!(!format!("{app:?}").contains(CLIENT_SECRET), "{app:?}");
@@ -60,7 +66,10 @@ async fn a_state_is_kept_hashed_and_works_once_for_its_user(
     // "OAuth2 standards": the right address and scopes, with PKCE.
     let url = url::Url::parse(&begun.authorization_url).unwrap();
     let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
-    assert_eq!((asked["redirect_uri"].as_str(), asked["code_challenge_method"].as_str()), (REDIRECTS[0], "S256"));
+    assert_eq!(
+        (asked["redirect_uri"].as_str(), asked["code_challenge_method"].as_str()),
+        (REDIRECTS[0], "S256")
+    );
     assert_eq!(asked["scope"], format!("{} offline_access", SCOPES.join(" ")));
     // Another user, and another session, complete nothing.
     let back = decide(&begun.authorization_url, "Acme", "allow").await;
