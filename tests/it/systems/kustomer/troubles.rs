@@ -109,7 +109,7 @@ async fn the_app_is_not_accepted(connected: &Connected, ann: &Client, id: &str) 
         };
         operator.admin().put_o_auth_app(request).await.unwrap();
     };
-    with_secret("CANARY of another app").await;
+    with_secret("CANARY-of-another-app").await;
     let refused = consent(ann, id, "Acme").await.unwrap_err();
     assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
     assert!(refused.message().contains("PutOAuthApp"), "{refused:?}");
