@@ -1,5 +1,5 @@
-//! The Kustomer integration, from the first heading of its document to the last: users connect their own organisations by
-//! OAuth, its services get fresh tokens, administrators see all of it, and what it had stored moves in. Comments name the
+//! "Multi-User Kustomer OAuth Integration - Complete Setup Guide", from the first heading of the document to the last: users
+//! connect their own organisations by OAuth, its services get fresh tokens, administrators see all of it, and what it had stored moves in. Comments name the
 //! document's sections in quotes. The provider is the simulator, in the shape of the catalog's own Kustomer.
 //!
 //! - `setup`: "Overview", "Key Benefits", "Setup Instructions", "User Authentication Flow".

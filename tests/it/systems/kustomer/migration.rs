@@ -151,7 +151,9 @@ async fn the_service_methods_have_their_calls(connected: &Connected, u1: &Client
     assert!(connected.accepts(&credential).await);
 }
 
-/// "Ready for Production!": nothing of it was in one process's memory.
+/// "Ready for Production!": nothing of it was in one process's memory. Its list is shown elsewhere: "Enterprise-grade
+/// security" and "Multi-tenant architecture" by `oversight`, "User-friendly authentication" by `setup`, "Complete audit
+/// trails" by `oversight`, "Real-time synchronization" and "Comprehensive analytics" by `requests`.
 async fn everything_is_there_after_a_restart(mut connected: Connected) {
     connected.vault.stop().await;
     connected.vault.start().await;

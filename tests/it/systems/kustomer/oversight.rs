@@ -125,7 +125,7 @@ async fn what_was_done_is_on_record(connected: &Connected) {
     assert!(!format!("{events:?}").contains("sim_access_"));
 }
 
-/// "Track These Metrics", and the KPIs of "Success Metrics". "User Satisfaction" is nothing that a vault measures.
+/// "Track These Metrics", and "Track These KPIs" of "Success Metrics". "User Satisfaction" is nothing that a vault measures.
 async fn rates_tell_how_it_goes(mut connected: Connected) {
     assert!(connected.vault.metrics().await.contains("credvault_provider_outcomes_total"));
     // What is counted is written at an orderly stop; otherwise some seconds later.

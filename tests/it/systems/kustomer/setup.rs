@@ -18,7 +18,7 @@ on_both![each_user_connects_an_own_organisation];
 
 /// "Overview": per-user authentication, without shared keys.
 async fn each_user_connects_an_own_organisation(builder: VaultBuilder) {
-    // "2. Environment Configuration": the variables are imported, and the client secret leaves the file with that.
+    // "2. Environment Configuration", "Update your `.env` file": the variables are imported, and the client secret leaves the file with that.
     let connected = started(builder).await;
     let (ann, ben) = (user(&connected, "ann").await, user(&connected, "ben").await);
     // "Key Benefits", "Security & Privacy": "No shared API keys". Who has connected nothing gets nothing.
@@ -41,19 +41,19 @@ async fn each_user_connects_an_own_organisation(builder: VaultBuilder) {
 /// "1. Kustomer OAuth App Creation".
 async fn the_app_is_registered(connected: &Connected) {
     // "Step 1: Create OAuth Application in Kustomer", "Create New OAuth App": a confidential web application.
-    // "Configure Redirect URIs", "Set Required Scopes".
+    // "Login to Kustomer as Admin", "Configure Redirect URIs", "Set Required Scopes".
     let app = register(connected, REDIRECTS[0]).await;
     assert_eq!(
         (app.redirect_uri.as_str(), app.default_scopes.as_slice()),
         (REDIRECTS[0], SCOPES.map(str::to_owned).as_slice())
     );
-    // "Save and Get Credentials": "you won't see it again" holds for the vault, too.
+    // "Save and Get Credentials", "Create Application". "Important": "you won't see it again" holds for the vault, too.
     assert!(app.hints.contains_key("client_secret"), "{app:?}");
     assert!(!format!("{app:?}").contains(CLIENT_SECRET), "{app:?}");
     assert_eq!(connected.vault.found_in(CLIENT_SECRET).await, None);
 }
 
-/// "3. Database Setup": `kustomer_oauth_states`, the "Security state tracking"; and what one may do with a state.
+/// "3. Database Setup", "Run the database migration": `kustomer_oauth_states`, the "Security state tracking"; and what one may do with a state.
 async fn a_state_is_kept_hashed_and_works_once_for_its_user(
     connected: &Connected,
     ann: &Client,
@@ -111,7 +111,7 @@ async fn the_endpoints_work(connected: &Connected, ann: &Client, id: &str) {
 async fn the_window_comes_back_to_the_vault(connected: &Connected, ben: &Client) {
     // "Router.jsx", "KustomerOAuthCallback.jsx": the vault has the callback, and the page needs none.
     assert_eq!(register(connected, "").await.redirect_uri, REDIRECTS[2]);
-    // "User clicks Connect Account", which opens "KustomerOAuthIntegration.jsx"; "User chooses OAuth option".
+    // `User clicks "Connect Account"`, which opens "KustomerOAuthIntegration.jsx"; "User chooses OAuth option".
     let id = ben.create(organisation("Beta")).await.unwrap().id;
     let begun = browser::begin(ben, &id, ORIGIN, SESSION).await;
     let mut window = Browser::of(connected);

@@ -41,7 +41,7 @@ async fn the_checklist_of_a_deployment_holds(builder: VaultBuilder) {
     // "OAuth callback URL working": it answers, and does nothing for whom nobody sent.
     let page = Browser::of(&connected).get("/oauth/callback/kustomer", &BTreeMap::new()).await;
     assert!(page.status >= 400 && !page.body.contains("data-"), "{}", page.body);
-    // "SSL certificate installed": on both sides. Who shows none is not served.
+    // "SSL certificate installed (required for OAuth)": on both sides. Who shows none is not served.
     let served = match Client::connect(vault.address(), vault.authority.pem(), None).await {
         Ok(bare) => bare.acting_for("acme", None).fetch(by_provider("kustomer")).await.is_ok(),
         Err(_) => false,
@@ -117,7 +117,7 @@ async fn the_app_is_not_accepted(connected: &Connected, ann: &Client, id: &str) 
     with_secret(CLIENT_SECRET).await;
 }
 
-/// "CORS Issues": "Ensure your domain is whitelisted", in the vault's own setting.
+/// "CORS Issues": `CORS policy blocked`, "Ensure your domain is whitelisted", in the vault's own setting.
 async fn a_page_of_another_origin_is_refused(ann: &Client, id: &str) {
     let request = v1::BeginAuthorizationRequest {
         connection_id: id.to_owned(),
