@@ -18,7 +18,8 @@ on_both![each_user_connects_an_own_organisation];
 
 /// "Overview": per-user authentication, without shared keys.
 async fn each_user_connects_an_own_organisation(builder: VaultBuilder) {
-    // "2. Environment Configuration", "Update your `.env` file": the variables are imported, and the client secret leaves the file with that.
+    // "2. Environment Configuration", "Update your `.env` file": the variables are imported, and the secret may leave the
+    // file after that.
     let connected = started(builder).await;
     let (ann, ben) = (user(&connected, "ann").await, user(&connected, "ben").await);
     // "Key Benefits", "Security & Privacy": "No shared API keys". Who has connected nothing gets nothing.
@@ -53,7 +54,8 @@ async fn the_app_is_registered(connected: &Connected) {
     assert_eq!(connected.vault.found_in(CLIENT_SECRET).await, None);
 }
 
-/// "3. Database Setup", "Run the database migration": `kustomer_oauth_states`, the "Security state tracking"; and what one may do with a state.
+/// "3. Database Setup", "Run the database migration": `kustomer_oauth_states`, the "Security state tracking"; and what one
+/// may do with a state.
 async fn a_state_is_kept_hashed_and_works_once_for_its_user(
     connected: &Connected,
     ann: &Client,
