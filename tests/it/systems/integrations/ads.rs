@@ -64,7 +64,8 @@ async fn the_variables_become_the_app(ads: &Ads) {
         assert_eq!((code, counted(&counts, expected)), (0, 1), "{counts}");
     }
     let request = v1::ListOAuthAppsRequest::default();
-    let apps = vault.client("operator").await.admin().list_o_auth_apps(request).await.unwrap().into_inner().apps;
+    let apps =
+        vault.client("operator").await.admin().list_o_auth_apps(request).await.unwrap().into_inner().apps;
     let app = apps.iter().find(|app| app.provider == "amazon_ads").unwrap();
     assert_eq!(app.client_id, CLIENT_ID);
     assert_eq!(app.redirect_uri, format!("http://localhost:7480{CALLBACK}"));
@@ -77,7 +78,10 @@ fn the_page_is_amazons(ads: &Ads, page: &str) {
     assert!(page.starts_with(&format!("{}/authorize?", ads.connected.provider.url())), "{page}");
     let url = url::Url::parse(page).unwrap();
     let asked = |name: &str| {
-        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+        url.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default()
     };
     assert_eq!(asked("client_id"), CLIENT_ID);
     assert_eq!(asked("redirect_uri"), format!("http://localhost:7480{CALLBACK}"));
