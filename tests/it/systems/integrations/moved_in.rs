@@ -1,0 +1,164 @@
+//! What the module has stored moves in: rows of both tables of "Data Models", through the program.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+
+use credvault_domain::Clock as _;
+use credvault_proto::v1;
+use serde_json::{Value, json};
+
+use super::listed;
+use crate::harness::{DOMAIN, Process, TestVault, VaultBuilder, by_id, by_provider};
+use crate::on_both;
+
+on_both![the_stored_rows_move_in];
+
+/// Runs `credvault import` as a service, and gives its exit code and what it counted. It shows no secret.
+pub(super) async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> (i32, Value) {
+    let folder = vault.folder.path().to_owned();
+    vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
+    vault.write("authority.pem", vault.authority.pem());
+    let port = vault.address().port();
+    let profile = format!("{service}.toml");
+    vault.write(
+        &profile,
+        &format!(
+            "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\n\
+             certificate = '{service}.pem'\nkey = '{service}.key'\n"
+        ),
+    );
+    let mut command = Process::command();
+    command.current_dir(&folder).arg("import").args(arguments);
+    command.args(["--output", "json", "--profile", &profile, "--report", "report.jsonl"]);
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    for shown in [&stdout, &stderr, &report(vault)] {
+        assert!(!shown.contains("CANARY"), "{shown}");
+    }
+    let counts = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
+    (status.code().unwrap(), counts)
+}
+
+fn report(vault: &TestVault) -> String {
+    std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap_or_default()
+}
+
+pub(super) fn counted(counts: &Value, name: &str) -> u64 {
+    counts[name].as_u64().unwrap()
+}
+
+/// "IntegrationAccount": a row with all columns of the document.
+fn row(number: u32, kind: &str, region: &str, status: &str, credentials: Value) -> Value {
+    let (marketplace, integration_type) = kind.split_once('/').unwrap();
+    json!({
+        "id": format!("00000000-0000-4000-8000-{number:012}"),
+        "organization_id": "acme",
+        "marketplace": marketplace,
+        "integration_type": integration_type,
+        "account_name": format!("Account {number}"),
+        "region": region,
+        "status": status,
+        "credentials": credentials,
+        "oauth_state": "CANARY-state",
+        "connected_at": "2026-01-31",
+    })
+}
+
+/// "GlobalIntegration": a row with all columns of the document.
+fn global_row() -> Value {
+    json!({
+        "id": "00000000-0000-4000-8000-000000000100",
+        "organization_id": "beta",
+        "service_name": "slack",
+        "status": "CONNECTED",
+        "config": { "channel": "#alerts" },
+        "credentials": { "bot_token": "xoxb-1-CANARY", "team_id": "T012" },
+        "connected_at": "2026-01-31",
+    })
+}
+
+/// The rows of both tables as JSON lines. The tokens end at `end`.
+fn rows(end: i64) -> String {
+    let tokens = |access: &str, refresh: &str| {
+        json!({
+            "access_token": access,
+            "refresh_token": refresh,
+            "token_type": "bearer",
+            "expires_at": end,
+        })
+    };
+    let mut own_app = tokens("Atza|CANARY-sc", "Atzr|CANARY-sc");
+    own_app["client_id"] = json!("amzn1.application-oa2-client.0123456789abcdef0123456789abcdef");
+    own_app["client_secret"] = json!("CANARY-lwa");
+    own_app["seller_id"] = json!("A2SELLER01");
+    let walmart = json!({
+        "client_id": "of-the-seller",
+        "client_secret": "CANARY-w",
+        "access_token": "CANARY-wt",
+        "expires_at": end,
+    });
+    let all = [
+        row(1, "AMAZON/SP_API_SC", "NA", "CONNECTED", own_app),
+        row(2, "AMAZON/SP_API_VC", "EU", "DISCONNECTED", Value::Null),
+        row(3, "AMAZON/ADS_API", "NA", "ERROR", tokens("Atza|CANARY-ads", "Atzr|CANARY-ads")),
+        row(4, "AMAZON/ADS_API", "FE", "CONNECTING", Value::Null),
+        row(5, "WALMART/SP_API_SC", "US", "CONNECTED", walmart),
+        // Neither has a use: a type that Walmart does not have, and tokens that were never checked.
+        row(6, "WALMART/ADS_API", "US", "CONNECTED", tokens("CANARY", "CANARY")),
+        row(7, "AMAZON/ADS_API", "NA", "CONNECTED", tokens("CANARY", "CANARY")),
+        global_row(),
+    ];
+    all.map(|row| format!("{row}\n")).concat()
+}
+
+async fn the_stored_rows_move_in(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let (acme, beta) = (vault.app("acme").await, vault.app("beta").await);
+    vault.write("rows.jsonl", &rows(vault.clock.now().seconds() + 3600));
+    let arguments = ["integrations", "--from", "rows.jsonl"];
+    let runs: [(&[&str], &str, i64); 3] =
+        [(&["--dry-run"], "created", 0), (&[], "created", 6), (&[], "unchanged", 6)];
+    for (more, expected, stored) in runs {
+        let (code, counts) = import(&vault, "app", &[&arguments[..], more].concat()).await;
+        assert_eq!((code, counted(&counts, expected), counted(&counts, "refused")), (7, 6, 2), "{counts}");
+        assert_eq!(vault.count("connections").await, stored);
+    }
+    let report = report(&vault);
+    assert!(report.contains("no kind has its name") && report.contains("FIELDS_INVALID"), "{report}");
+
+    // "IntegrationAccount": `marketplace`, `integration_type`, `account_name` and `status`, each where it belongs.
+    let all = listed(&acme).await;
+    let mut shown: Vec<_> = all
+        .iter()
+        .map(|one| {
+            let former = one.labels["former_status"].as_str();
+            (one.account_name.as_str(), one.provider.as_str(), one.state(), former)
+        })
+        .collect();
+    shown.sort_by_key(|(name, ..)| *name);
+    let (on, off) = (v1::ConnectionState::Connected, v1::ConnectionState::Disconnected);
+    let expected = [
+        ("Account 1", "amazon_sp_seller", on, "connected"),
+        ("Account 2", "amazon_sp_vendor", off, "disconnected"),
+        ("Account 3", "amazon_ads", on, "error"),
+        ("Account 4", "amazon_ads", off, "connecting"),
+        ("Account 5", "walmart_marketplace", on, "connected"),
+    ];
+    assert_eq!(shown, expected);
+    let seller = all.iter().find(|one| one.provider == "amazon_sp_seller").unwrap();
+    let auth = acme.fetch(by_id(&seller.id)).await.unwrap().request_auth.unwrap();
+    assert_eq!(auth.base_url, "https://sellingpartnerapi-na.amazon.com", "`region` came along");
+    assert_eq!(auth.headers["x-amz-access-token"], "Atza|CANARY-sc");
+
+    // "GlobalIntegration": `service_name`, `config` and `credentials`, for the organisation that had it.
+    let slack = beta.fetch(by_provider("slack")).await.unwrap();
+    assert_eq!(slack.fields["access_token"], "xoxb-1-CANARY");
+    assert_eq!(slack.config.unwrap().fields["default_channel"], prost_types::Value::from("#alerts"));
+    // What stood in plain text before is sealed, `oauth_state` was left behind, and each row that moved in is on record.
+    assert_eq!(vault.found_in("CANARY").await, None);
+    let events = acme.events().await;
+    let moved = events.iter().filter(|event| event.action == "ImportConnections");
+    let moved: BTreeSet<_> = moved.map(|event| event.connection_id.as_str()).collect();
+    assert!(all.iter().all(|one| moved.contains(one.id.as_str())), "{moved:?}");
+}
