@@ -10,15 +10,15 @@ use serde_json::Value;
 use crate::harness::Process;
 
 /// The folder of the project.
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Reads a page by its path in the project.
-fn page(path: &str) -> String {
+pub fn page(path: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Every file with this ending below a folder of the project, without what builds leave there.
-fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(ROOT).join(folder)];
     while let Some(folder) = folders.pop() {
@@ -36,7 +36,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 /// The pages that people read, as paths in the project.
-fn pages() -> Vec<String> {
+pub fn pages() -> Vec<String> {
     let top = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
     let in_docs = files("docs", "md").into_iter();
     let in_docs = in_docs.map(|path| path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_owned());
@@ -51,7 +51,7 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
 }
 
 /// The rows of all tables of a text, as cells without their blanks; without the rows of headings.
-fn rows(text: &str) -> Vec<Vec<&str>> {
+pub fn rows(text: &str) -> Vec<Vec<&str>> {
     let mut rows: Vec<Vec<&str>> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('|')) {
         if line.starts_with("|---") {
@@ -64,12 +64,12 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
 }
 
 /// What stands between backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// What stands between backticks in a column of all tables of a text.
-fn quoted_in(text: &str, column: usize) -> BTreeSet<String> {
+pub fn quoted_in(text: &str, column: usize) -> BTreeSet<String> {
     rows(text).iter().flat_map(|row| quoted(row[column])).map(str::to_owned).collect()
 }
 
