@@ -51,6 +51,7 @@ mod services;
 mod sources;
 mod start;
 mod sync;
+mod systems;
 mod tenants;
 mod testing;
 mod tokens;

@@ -54,7 +54,7 @@ async fn the_table_moves_in(connected: &Connected) {
         assert_eq!((&counts[outcome], &counts["refused"]), (&json!(3), &json!(0)), "{counts}");
     }
     // What stood in the clear there, or under a key beside it, is sealed here.
-    for secret in ["access_CANARY", "refresh_CANARY", "eyJCANARY", "sim_access_", "sim_refresh_"] {
+    for secret in ["CANARY access", "CANARY refresh", "eyJCANARY", "sim_access_", "sim_refresh_"] {
         assert_eq!(vault.found_in(secret).await, None, "{secret}");
     }
 }
@@ -67,7 +67,7 @@ async fn existing_connections_continue(connected: &Connected) {
     assert_eq!(key.request_auth.unwrap().headers["Authorization"], "Bearer eyJCANARY");
     let named = v1::FetchCredentialRequest { account_name: "Acme".into(), ..by_provider("kustomer") };
     let sealed = u1.fetch(named).await.unwrap();
-    assert_eq!(sealed.fields["access_token"], "access_CANARY");
+    assert_eq!(sealed.fields["access_token"], "CANARY access");
     assert!(!sealed.fields.contains_key("refresh_token"));
     // A grant that moved in is the vault's to renew, with the same app.
     let gamma = u2.fetch(by_provider("kustomer")).await.unwrap();
