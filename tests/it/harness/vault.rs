@@ -99,28 +99,26 @@ impl TestVault {
 
     /// Whether a text stands anywhere in a table; on SQLite, anywhere in the database's files.
     pub async fn holds(&self, table: &str, text: &str) -> bool {
-        let Some(_) = &self.database else {
-            let files = ["vault.db", "vault.db-wal"].map(|name| self.folder.path().join(name));
-            let bytes = files.map(|file| std::fs::read(file).unwrap_or_default()).concat();
-            return bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        };
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let like = format!("t::text LIKE '%{text}%' OR t::text LIKE '%{hex}%'");
-        self.count(&format!("{table} t WHERE {like}")).await > 0
+        match &self.database {
+            None => self.found_in(text).await.is_some(),
+            Some(_) => self.count(&format!("{table} t WHERE {}", has(text))).await > 0,
+        }
     }
 
     /// The first table, or file of SQLite, that contains a text.
     pub async fn found_in(&self, text: &str) -> Option<String> {
         let Some(database) = &self.database else {
-            return self.holds("", text).await.then(|| "vault.db".to_owned());
+            let files = ["vault.db", "vault.db-wal"].map(|name| self.folder.path().join(name));
+            let bytes = files.map(|file| std::fs::read(file).unwrap_or_default()).concat();
+            let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            return found.then(|| "vault.db".to_owned());
         };
         let tables = database.psql("SELECT tablename FROM pg_tables WHERE schemaname = 'credvault'");
-        for table in tables.lines() {
-            if self.holds(table, text).await {
-                return Some(table.to_owned());
-            }
-        }
-        None
+        let each = tables.lines().map(|table| {
+            format!("(SELECT '{table}' WHERE EXISTS (SELECT FROM credvault.{table} t WHERE {}))", has(text))
+        });
+        let found = database.psql(&each.collect::<Vec<_>>().join(" UNION ALL "));
+        found.lines().next().map(str::to_owned)
     }
 
     /// A transaction with a statement in it that is in the vault's way until it is rolled back.
@@ -140,6 +138,12 @@ impl TestVault {
     pub async fn metrics(&self) -> String {
         get(self.instance.as_ref().unwrap().admin_address, "/metrics").await.1
     }
+}
+
+/// The condition that a row `t` contains a text, as such or in bytes.
+fn has(text: &str) -> String {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("(t::text LIKE '%{text}%' OR t::text LIKE '%{hex}%')")
 }
 
 pub(super) fn write(folder: &Path, name: &str, text: &str) {
