@@ -10,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+use super::args::OutputArgs;
 use super::failure::Failure;
 use crate::settings::wrong_toml;
 use crate::trace;
@@ -38,6 +39,18 @@ pub(super) struct ClientArgs {
     /// The user to act for, instead of the profile's.
     #[arg(long)]
     user: Option<String>,
+}
+
+/// The tenant that a command of its administrators is about, how to call, and how to print.
+#[derive(Args, Debug)]
+pub(super) struct TenantArgs {
+    /// The id of the tenant.
+    #[arg(value_name = "TENANT_ID")]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 }
 
 /// A vault and how to call it. Relative paths begin at the profile's folder.

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::args::{OutputArgs, pair};
-use super::client::ClientArgs;
+use super::args::pair;
+use super::client::TenantArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
@@ -12,49 +12,36 @@ use credvault_proto::v1;
 #[derive(Subcommand, Debug)]
 pub(super) enum LimitsCommand {
     /// Show every limit of a tenant: default, own number, and how much of it is in use.
-    Show(ShowArgs),
+    Show(TenantArgs),
     /// Give limits of a tenant numbers of its own, or the defaults again.
     Set(SetArgs),
 }
 
 #[derive(Args, Debug)]
-pub(super) struct ShowArgs {
-    /// The id of the tenant.
-    name: String,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Args, Debug)]
 pub(super) struct SetArgs {
-    /// The id of the tenant.
-    name: String,
+    #[command(flatten)]
+    tenant: TenantArgs,
     /// A limit and its number, such as `connections=500`; `connections=default` gives the default again. Repeatable.
     #[arg(required = true, value_name = "LIMIT=NUMBER", value_parser = pair)]
     limits: Vec<(String, String)>,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 pub(super) fn run(command: LimitsCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
-            LimitsCommand::Show(ShowArgs { name, client, output: format }) => {
-                let client = client.connect().await?;
-                let request = v1::GetTenantLimitsRequest { tenant_id: name };
+            LimitsCommand::Show(tenant) => {
+                let client = tenant.client.connect().await?;
+                let request = v1::GetTenantLimitsRequest { tenant_id: tenant.id };
                 let found = client.admin().get_tenant_limits(request).await?.into_inner();
-                print(&found.limits, format.output, output)
+                print(&found.limits, tenant.output.output, output)
             }
-            LimitsCommand::Set(SetArgs { name, limits, client, output: format }) => {
+            LimitsCommand::Set(SetArgs { tenant, limits }) => {
                 let changes = limits.iter().map(change).collect::<Result<_, _>>()?;
-                let client = client.connect().await?;
-                let request = v1::SetTenantLimitsRequest { tenant_id: name, changes, ..Default::default() };
+                let client = tenant.client.connect().await?;
+                let request =
+                    v1::SetTenantLimitsRequest { tenant_id: tenant.id, changes, ..Default::default() };
                 let set = client.admin().set_tenant_limits(request).await?.into_inner();
-                print(&set.limits, format.output, output)
+                print(&set.limits, tenant.output.output, output)
             }
         }
     })

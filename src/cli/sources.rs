@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::args::{OutputArgs, pair};
-use super::client::ClientArgs;
+use super::args::pair;
+use super::client::TenantArgs;
 use super::failure::Failure;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
@@ -12,26 +12,16 @@ use credvault_proto::v1;
 #[derive(Subcommand, Debug)]
 pub(super) enum SourcesCommand {
     /// Show from where services may call for a tenant.
-    Show(ShowArgs),
+    Show(TenantArgs),
     /// Replace the rules from where services may call for a tenant.
     Set(SetArgs),
 }
 
 #[derive(Args, Debug)]
-pub(super) struct ShowArgs {
-    /// The id of the tenant.
-    name: String,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Args, Debug)]
 #[group(required = true, multiple = true, args = ["allow", "allow_for", "allow_all"])]
 pub(super) struct SetArgs {
-    /// The id of the tenant.
-    name: String,
+    #[command(flatten)]
+    tenant: TenantArgs,
     /// An address or a range, such as 10.1.0.0/16, from which services may call. Repeatable.
     #[arg(long, value_name = "RANGE")]
     allow: Vec<String>,
@@ -41,10 +31,6 @@ pub(super) struct SetArgs {
     /// Remove all rules: services may call from every address.
     #[arg(long, conflicts_with_all = ["allow", "allow_for"])]
     allow_all: bool,
-    #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 impl SetArgs {
@@ -58,18 +44,19 @@ impl SetArgs {
 pub(super) fn run(command: SourcesCommand, output: &mut Output) -> Result<(), Failure> {
     run_on(ONE_THREAD, async {
         match command {
-            SourcesCommand::Show(ShowArgs { name, client, output: format }) => {
-                let client = client.connect().await?;
-                let request = v1::GetSourceRulesRequest { tenant_id: name };
+            SourcesCommand::Show(tenant) => {
+                let client = tenant.client.connect().await?;
+                let request = v1::GetSourceRulesRequest { tenant_id: tenant.id };
                 let found = client.admin().get_source_rules(request).await?.into_inner();
-                print(&found.rules, format.output, output)
+                print(&found.rules, tenant.output.output, output)
             }
             SourcesCommand::Set(arguments) => {
-                let client = arguments.client.connect().await?;
-                let (rules, tenant_id) = (arguments.rules(), arguments.name);
-                let request = v1::SetSourceRulesRequest { tenant_id, rules, ..Default::default() };
+                let rules = arguments.rules();
+                let tenant = arguments.tenant;
+                let client = tenant.client.connect().await?;
+                let request = v1::SetSourceRulesRequest { tenant_id: tenant.id, rules, ..Default::default() };
                 let set = client.admin().set_source_rules(request).await?.into_inner();
-                print(&set.rules, arguments.output.output, output)
+                print(&set.rules, tenant.output.output, output)
             }
         }
     })

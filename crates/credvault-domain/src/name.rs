@@ -46,6 +46,48 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// Declares types of names: texts that the function `$rule` has checked.
+macro_rules! names {
+    ($rule:path, $form:literal; $($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(String);
+
+        impl $name {
+            #[doc = concat!("Parses ", $form, ".")]
+            ///
+            /// # Errors
+            /// The text is not of that form.
+            pub fn parse(text: &str) -> Result<Self, $crate::NameError> {
+                $rule(text).map(|()| Self(text.to_owned()))
+            }
+
+            /// One that was parsed before it was stored.
+            pub fn from_stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+pub(crate) use names;
+
 /// The name of one account at one provider, unique for its owner and provider among connections not deleted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct AccountName(String);

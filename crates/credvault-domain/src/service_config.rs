@@ -1,10 +1,9 @@
 //! Configs of internal services: a service that a tenant or a user has switched on or off, with the connections that it
 //! uses. Not the callers of the vault: those are in `service.rs`.
 
-use std::fmt;
-
 use uuid::Uuid;
 
+use crate::name::names;
 use crate::{Config, ConnectionId, Etag, NameError, Owner, ProviderId, Timestamp};
 
 /// The longest name of an internal service, of a mapping and of a tool, in bytes.
@@ -14,51 +13,18 @@ pub const MAX_MAPPINGS: usize = 32;
 /// The largest settings of all mappings of one service together, measured as compact JSON.
 pub const MAX_SETTINGS_BYTES: usize = 128 * 1024;
 
-/// Parses `[a-z0-9_.-]` of 1 to 64 characters, the alphabet of names that platforms give to their own services.
-fn service_name(text: &str) -> Result<String, NameError> {
+/// Checks the rule of names that platforms give to their own services: 1 to 64 characters of `[a-z0-9_.-]`.
+fn check(text: &str) -> Result<(), NameError> {
     let in_alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b);
     if (1..=MAX_SERVICE_NAME_BYTES).contains(&text.len()) && text.bytes().all(in_alphabet) {
-        Ok(text.to_owned())
+        Ok(())
     } else {
         Err(NameError("must be 1 to 64 characters of a-z 0-9 _ . -"))
     }
 }
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(String);
-
-        impl $name {
-            /// Parses a name: 1 to 64 characters of `a-z 0-9 _ . -`.
-            ///
-            /// # Errors
-            /// The text is not such a name.
-            pub fn parse(text: &str) -> Result<Self, NameError> {
-                service_name(text).map(Self)
-            }
-
-            /// A name that was parsed before it was stored.
-            pub fn from_stored(text: String) -> Self {
-                Self(text)
-            }
-
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
-
 names! {
+    check, "a name: 1 to 64 characters of `a-z 0-9 _ . -`";
     /// The name of an internal service, as the platform calls it: `kpi-report`.
     ServiceName;
     /// The name of one use that a service makes of a connection: `orders`, `default`.

@@ -1,7 +1,8 @@
 //! How far a service has synchronised a resource of a connection. The vault keeps what the service reports, and looks into
 //! none of it but an error's text, from which it takes what may be a secret.
 
-use crate::{NameError, Timestamp, Violations, name::check_name};
+use crate::name::{check_name, names};
+use crate::{Timestamp, Violations};
 
 /// The longest cursor, in bytes.
 pub const MAX_CURSOR_BYTES: usize = 4096;
@@ -12,28 +13,10 @@ pub const MAX_SYNC_RESOURCES: u64 = 100;
 /// From this length on, a word of letters and digits may be a secret.
 const SECRET_WORD_BYTES: usize = 24;
 
-/// The name of what is synchronised, such as `orders`: 1 to 128 printable characters.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SyncResource(String);
-
-impl SyncResource {
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// The text is not 1 to 128 printable characters in NFC without blanks at its ends.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_name(text).map(|()| Self(text.to_owned()))
-    }
-
-    /// A name that was parsed before it was stored.
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+names! {
+    check_name, "a name: 1 to 128 printable characters in NFC without blanks at its ends";
+    /// The name of what is synchronised, such as `orders`.
+    SyncResource;
 }
 
 /// How a synchronisation stands.

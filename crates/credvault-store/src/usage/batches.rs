@@ -8,8 +8,8 @@ use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement};
 use uuid::Uuid;
 
-use super::tally::{Kind, value};
 use crate::Database;
+use crate::database::json_rows::{self, Kind, value};
 
 /// A report as the memory of requests knows it.
 #[derive(Clone, Debug)]
@@ -97,19 +97,18 @@ async fn insert(
         )
     };
     let rows: Vec<_> = rows.iter().map(row).collect();
-    let json = serde_json::to_string(&rows).map_err(|error| DbErr::Json(error.to_string()))?;
+    let json = json_rows::encode(&rows)?;
     let [service, user, time] = [("0", Kind::Text), ("1", Kind::Text), ("4", Kind::Number)]
         .map(|(path, kind)| value(database, path, kind));
     let (id, bytes) = (value(database, "2", Kind::Uuid), value(database, "3", Kind::Text));
-    let (bytes, from) = match database {
-        Database::Postgres => {
-            (format!("decode({bytes}, 'hex')"), "jsonb_array_elements(CAST($2 AS jsonb)) AS r(value)")
-        }
-        Database::Sqlite => (format!("unhex({bytes})"), "json_each($2) AS r WHERE true"),
+    let bytes = match database {
+        Database::Postgres => format!("decode({bytes}, 'hex')"),
+        Database::Sqlite => format!("unhex({bytes})"),
     };
+    let rows = json_rows::rows(database);
     let sql = format!(
         "INSERT INTO requests (tenant_id, service, user_id, request_id, fingerprint, create_time)
-         SELECT $1, {service}, {user}, {id}, {bytes}, {time} FROM {from}
+         SELECT $1, {service}, {user}, {id}, {bytes}, {time} FROM {rows} WHERE true
          ON CONFLICT (tenant_id, service, user_id, request_id) DO NOTHING
          RETURNING service, user_id, request_id"
     );

@@ -8,8 +8,9 @@ use credvault_domain::{ConnectionId, EndpointName, TenantId};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement};
 use serde::Serialize;
 
-use super::tally::{Kind, Tally, UsageKey, value};
+use super::tally::{Tally, UsageKey};
 use crate::Database;
+use crate::database::json_rows::{self, Kind, value};
 
 /// How many endpoints of a connection are counted apart on one day. The others count as `other`.
 const MAX_ENDPOINTS_OF_CONNECTION: usize = 100;
@@ -138,13 +139,9 @@ impl Asking<'_> {
         kind: Kind,
         pairs: &HashSet<impl Serialize + Eq + Hash>,
     ) -> Result<Vec<(T, i64, String)>, DbErr> {
-        let json = serde_json::to_string(&pairs.iter().collect::<Vec<_>>());
-        let json = json.map_err(|error| DbErr::Json(error.to_string()))?;
+        let json = json_rows::encode(&pairs.iter().collect::<Vec<_>>())?;
         let (id, day) = (value(self.database, "0", kind), value(self.database, "1", Kind::Number));
-        let from = match self.database {
-            Database::Postgres => "jsonb_array_elements(CAST($2 AS jsonb)) AS r(value)",
-            Database::Sqlite => "json_each($2) AS r",
-        };
+        let from = json_rows::rows(self.database);
         let sql = format!(
             "SELECT DISTINCT u.{column} AS id, u.day, u.endpoint FROM {from}
              JOIN {table} u ON u.tenant_id = $1 AND u.{column} = {id} AND u.day = {day} WHERE u.endpoint <> ''"

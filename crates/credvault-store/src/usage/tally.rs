@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, Statement};
 use serde::Serialize;
 
 use crate::Database;
+use crate::database::json_rows::{self, Kind, value};
 
 /// The most rows that one statement adds.
 const ROWS_PER_STATEMENT: usize = 5_000;
@@ -159,15 +160,6 @@ struct Table {
     there: &'static str,
 }
 
-/// How a value of a JSON row becomes one of the database.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
-    Uuid,
-    Text,
-    Number,
-    Truth,
-}
-
 const ADD: &str = "calls = {t}.calls + excluded.calls, errors = {t}.errors + excluded.errors,
     rate_limit_hits = {t}.rate_limit_hits + excluded.rate_limit_hits,
     fetches = {t}.fetches + excluded.fetches, refreshes = {t}.refreshes + excluded.refreshes";
@@ -245,33 +237,14 @@ impl Table {
             names.push(name);
             values.push(value(database, &path, kind));
         }
-        let rows = match database {
-            Database::Postgres => "jsonb_array_elements(CAST($2 AS jsonb)) AS r(value)",
-            // Without a condition SQLite takes what follows for one of a join.
-            Database::Sqlite => "json_each($2) AS r WHERE true",
-        };
+        let rows = json_rows::rows(database);
         let (names, values, table, key) = (names.join(", "), values.join(", "), self.name, self.key);
         let there = self.there.replace("{t}", table);
+        // Without a condition SQLite takes what follows for one of a join.
         format!(
-            "INSERT INTO {table} ({names}) SELECT {values} FROM {rows}
+            "INSERT INTO {table} ({names}) SELECT {values} FROM {rows} WHERE true
              ON CONFLICT (tenant_id, {key}) DO UPDATE SET {there}"
         )
-    }
-}
-
-/// The value at a path of the JSON row `r.value`.
-pub(super) fn value(database: Database, path: &str, kind: Kind) -> String {
-    let taken = match database {
-        Database::Postgres => format!("(r.value #>> '{{{path}}}')"),
-        Database::Sqlite => format!("(r.value ->> '$[{}]')", path.replace(',', "][")),
-    };
-    match (database, kind) {
-        (Database::Postgres, Kind::Uuid) => format!("CAST({taken} AS uuid)"),
-        (Database::Sqlite, Kind::Uuid) => format!("unhex({taken})"),
-        (Database::Postgres, Kind::Truth) => format!("CAST({taken} AS boolean)"),
-        (Database::Postgres, Kind::Number) => format!("CAST({taken} AS bigint)"),
-        (Database::Postgres | Database::Sqlite, Kind::Text)
-        | (Database::Sqlite, Kind::Number | Kind::Truth) => taken,
     }
 }
 
@@ -287,7 +260,7 @@ impl Writing<'_> {
         let rows: Vec<_> = rows.collect();
         let sql = table.statement(self.database);
         for rows in rows.chunks(ROWS_PER_STATEMENT) {
-            let json = serde_json::to_string(rows).map_err(|error| DbErr::Json(error.to_string()))?;
+            let json = json_rows::encode(&rows)?;
             let values = [self.tenant.as_str().into(), json.into()];
             let statement = Statement::from_sql_and_values(self.tx.get_database_backend(), &sql, values);
             self.tx.execute_raw(statement).await?;

@@ -3,17 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use credvault_domain::{Owner, UserId};
-use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use credvault_domain::Owner;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, QuerySelect as _, Statement};
 
-use crate::Error;
+use crate::Database;
 use crate::change::Change;
 use crate::change::feed::ChangeKind;
 use crate::connections::import::item::ImportItem;
 use crate::connections::row::owner_column;
 use crate::connections::writer::ConnectionRow;
-use crate::entity::connection::{Column, Entity, Model};
-use crate::{NewConnection, Store};
+use crate::database::json_rows::{self, Kind, value};
+use crate::entity::connection::{Entity, Model};
+use crate::{Error, NewConnection, Store};
 
 /// The column `owner_user` and the provider: within them names are unique, and one connection is the default.
 type Group = (String, String);
@@ -34,25 +35,15 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) async fn read(change: &Change<'_>, items: &[ImportItem]) -> Result<Self, Error> {
-        let news = || items.iter().map(|item| &item.new);
-        let owners: BTreeSet<_> = news().map(|new| owner_column(&new.owner)).collect();
-        let names: BTreeSet<_> = news().map(|new| new.account_name.as_str()).collect();
-        let providers: BTreeSet<_> = news().map(|new| new.provider.as_str()).collect();
-        let theirs = Condition::all()
-            .add(Column::TenantId.eq(change.tenant().as_str()))
-            .add(Column::OwnerUser.is_in(owners))
-            .add(Column::Provider.is_in(providers))
-            .add(Column::DeleteTime.is_null());
-        let taken = Entity::find().filter(theirs.clone()).filter(Column::AccountName.is_in(names));
-        let taken = taken.lock_exclusive().all(&change.tx).await?;
-        let defaults = Entity::find().filter(theirs).filter(Column::IsDefault.eq(true));
-        let defaults = defaults.all(&change.tx).await?;
+        let asking = Asking::new(change, items)?;
+        let taken = asking.connections("c.account_name = {account}", true).await?;
+        let defaults = asking.connections("c.is_default", false).await?;
         Ok(Self {
             taken: taken.into_iter().map(|model| (key(&model), Some(model))).collect(),
             defaults: defaults.into_iter().map(|model| (group(&model), Some(model))).collect(),
             marked: marked(items),
             former: Vec::new(),
-            of_user: count(change, items).await?,
+            of_user: asking.counts().await?,
         })
     }
 
@@ -144,20 +135,70 @@ fn marked(items: &[ImportItem]) -> BTreeSet<Group> {
     marked.map(|new| (owner_column(&new.owner).to_owned(), new.provider.as_str().to_owned())).collect()
 }
 
-/// How many connections each user of the batch has, deleted ones included, if there is a limit.
-async fn count(change: &Change<'_>, items: &[ImportItem]) -> Result<BTreeMap<String, i64>, Error> {
-    let users: BTreeSet<&str> =
-        items.iter().filter_map(|item| item.new.owner.user()).map(UserId::as_str).collect();
-    if users.is_empty() || change.store.settings().connections_of_user == 0 {
-        return Ok(BTreeMap::new());
+/// Questions about each row of a batch. The database answers them by an index, row by row: a list of values, such as `IN`
+/// takes, may have it look at every connection of the tenant instead.
+struct Asking<'a> {
+    change: &'a Change<'a>,
+    /// Owner, provider and account name of each, as a JSON array.
+    rows: String,
+}
+
+impl<'a> Asking<'a> {
+    fn new(change: &'a Change<'_>, items: &[ImportItem]) -> Result<Self, Error> {
+        let row = |item: &ImportItem| {
+            let new = &item.new;
+            (
+                owner_column(&new.owner).to_owned(),
+                new.provider.as_str().to_owned(),
+                new.account_name.as_str().to_owned(),
+            )
+        };
+        let rows: BTreeSet<_> = items.iter().map(row).collect();
+        Ok(Self { change, rows: json_rows::encode(&rows)? })
     }
-    let counted = Entity::find()
-        .filter(Column::TenantId.eq(change.tenant().as_str()))
-        .filter(Column::OwnerUser.is_in(users))
-        .select_only()
-        .column(Column::OwnerUser)
-        .column_as(Column::Id.count(), "connections")
-        .group_by(Column::OwnerUser)
-        .into_tuple::<(String, i64)>();
-    Ok(counted.all(&change.tx).await?.into_iter().collect())
+
+    /// The stored connections of each row's owner and provider for which the condition holds: at most one for each
+    /// row, and the same one for several.
+    async fn connections(&self, condition: &str, lock: bool) -> Result<Vec<Model>, Error> {
+        let database = self.change.store.database();
+        let [owner, provider, account] = ["0", "1", "2"].map(|place| value(database, place, Kind::Text));
+        let condition = condition.replace("{account}", &account);
+        let stored = format!(
+            "connections c WHERE c.tenant_id = $1 AND c.owner_user = {owner} AND c.provider = {provider} AND {condition}
+             AND c.delete_time IS NULL"
+        );
+        let rows = json_rows::rows(database);
+        let joined = match database {
+            Database::Postgres => {
+                let lock = if lock { "FOR UPDATE" } else { "" };
+                format!("{rows} CROSS JOIN LATERAL (SELECT c.* FROM {stored} LIMIT 1 {lock}) c")
+            }
+            // SQLite keeps the order of a cross join.
+            Database::Sqlite => format!("{rows} CROSS JOIN {stored}"),
+        };
+        let asked = self.statement(&format!("SELECT c.* FROM {joined}"));
+        Ok(Entity::find().from_raw_sql(asked).all(&self.change.tx).await?)
+    }
+
+    /// How many connections each user of the batch has, deleted ones included, if there is a limit.
+    async fn counts(&self) -> Result<BTreeMap<String, i64>, Error> {
+        if self.change.store.settings().connections_of_user == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let database = self.change.store.database();
+        let owner = value(database, "0", Kind::Text);
+        let rows = json_rows::rows(database);
+        let asked = self.statement(&format!(
+            "SELECT u.owner_user, (SELECT count(*) FROM connections c
+                 WHERE c.tenant_id = $1 AND c.owner_user = u.owner_user) AS n
+             FROM (SELECT DISTINCT {owner} AS owner_user FROM {rows}) u WHERE u.owner_user <> ''"
+        ));
+        let rows = self.change.tx.query_all_raw(asked).await?;
+        rows.iter().map(|row| Ok((row.try_get("", "owner_user")?, row.try_get("", "n")?))).collect()
+    }
+
+    fn statement(&self, sql: &str) -> Statement {
+        let values = [self.change.tenant().as_str().into(), self.rows.as_str().into()];
+        Statement::from_sql_and_values(self.change.tx.get_database_backend(), sql, values)
+    }
 }
