@@ -13,7 +13,7 @@ use crate::it::harness::Client;
 
 const PAIRS: usize = 6;
 const ROUND: Duration = Duration::from_secs(5);
-const ITEMS: usize = 5000;
+const ITEMS: usize = 2500;
 const ITEMS_PER_SECOND: usize = 100_000;
 const IN_FLIGHT: usize = 8;
 const REPORT: &str = "/credvault.v1.ConnectionService/ReportUsage";
