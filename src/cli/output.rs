@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use tabwriter::TabWriter;
 
 /// The form in which a command prints.
@@ -52,7 +52,7 @@ impl Output {
         kind: &str,
         message: &impl Message,
     ) -> Result<(), E> {
-        let text = serde_json::to_string_pretty(&dynamic(kind, message)?)
+        let text = serde_json::to_string_pretty(&dynamic(descriptor(kind)?, message)?)
             .context("the answer cannot be printed as JSON")?;
         self.line(&text)
     }
@@ -63,18 +63,21 @@ impl Output {
         kind: &str,
         messages: &[impl Message],
     ) -> Result<(), E> {
-        let all =
-            messages.iter().map(|message| dynamic(kind, message)).collect::<anyhow::Result<Vec<_>>>()?;
+        let descriptor = descriptor(kind)?;
+        let all = messages.iter().map(|message| dynamic(descriptor.clone(), message));
+        let all = all.collect::<anyhow::Result<Vec<_>>>()?;
         let text = serde_json::to_string_pretty(&all).context("the answer cannot be printed as JSON")?;
         self.line(&text)
     }
 }
 
-/// A generated message with its descriptor, from which protobuf's JSON follows.
-fn dynamic(kind: &str, message: &impl Message) -> anyhow::Result<DynamicMessage> {
+/// The descriptor of a type of the API. Each call decodes all of them anew.
+fn descriptor(kind: &str) -> anyhow::Result<MessageDescriptor> {
     let pool = DescriptorPool::decode(credvault_proto::DESCRIPTORS)?;
-    let descriptor = pool
-        .get_message_by_name(&format!("credvault.v1.{kind}"))
-        .context("a message without a descriptor")?;
+    pool.get_message_by_name(&format!("credvault.v1.{kind}")).context("a message without a descriptor")
+}
+
+/// A generated message with its descriptor, from which protobuf's JSON follows.
+fn dynamic(descriptor: MessageDescriptor, message: &impl Message) -> anyhow::Result<DynamicMessage> {
     Ok(DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?)
 }
