@@ -16,6 +16,7 @@ mod m0007_rejections;
 mod m0008_dependants;
 mod m0009_oidc;
 mod m0010_oversight;
+mod m0011_imports;
 
 mod roles;
 
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_dependants::Migration),
             Box::new(m0009_oidc::Migration),
             Box::new(m0010_oversight::Migration),
+            Box::new(m0011_imports::Migration),
         ]
     }
 

@@ -153,6 +153,7 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE, DELETE", "provider_signals"),
         ("SELECT, INSERT, UPDATE", "provider_incidents"),
         ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
+        ("SELECT, INSERT, UPDATE", "imports"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

@@ -1,28 +1,30 @@
 //! Connections that another system had: many in one transaction, each with its own outcome. What a batch inserts goes to
 //! the database in one statement for each table, for one statement for each row would be slower than the network.
 //!
-//! An item is recognised by its source, which its connection carries as a label. So it may be repeated at any time: an
-//! import that was cut off, or that is run again while the other system is still in use.
+//! An item is recognised by its source: `memory` has what became of each. So it may be repeated at any time: an import that
+//! was cut off, or that is run again while the other system is still in use.
 
 pub(crate) mod item;
 mod known;
+mod lookup;
+mod memory;
 
-use credvault_crypto::encode_fields;
 use credvault_domain::{
-    AuditEvent, ConnectionId, ConnectionState, EventType, Labels, StateChange, TenantScope, Timestamp,
-    Version,
+    AuditEvent, ConnectionId, ConnectionState, EventType, StateChange, TenantScope, Timestamp, Version,
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TryIntoModel as _};
+use sea_orm::{ActiveValue::Set, EntityTrait as _, TryIntoModel as _};
 use serde_json::json;
 
+use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
 use crate::connections::due_tests::first_test_time;
-use crate::connections::import::item::{IMPORTED_FROM, ImportItem};
+use crate::connections::import::item::{ImportItem, source};
 use crate::connections::import::known::Known;
-use crate::connections::writer::insert_all;
+use crate::connections::import::memory::Memory;
+use crate::connections::row::owner_column;
+use crate::connections::writer::{ConnectionRow, insert_all};
 use crate::connections::{Connections, new_row};
-use crate::credentials::open_version;
 use crate::credentials::stored::{granted, require_whole, sealed_version, served_until, store_version};
 use crate::entity::{connection::Model, connection_health, credential_version, refresh};
 use crate::health::grant;
@@ -43,7 +45,7 @@ pub enum Imported {
 }
 
 impl Connections<'_> {
-    /// Imports items. `replace`: whether a connection of the same source gets a credential that it never had. `refused`
+    /// Imports items. `replace`: whether a connection of the same source gets what its row holds by now. `refused`
     /// are the records of what was refused before.
     ///
     /// # Errors
@@ -98,6 +100,9 @@ struct Batch<'a> {
     versions: Vec<credential_version::ActiveModel>,
     refreshes: Vec<refresh::ActiveModel>,
     grants: Vec<connection_health::ActiveModel>,
+    /// What is to be remembered of rows that are new, and of rows that have changed.
+    memories: Vec<Memory>,
+    renewed: Vec<Memory>,
 }
 
 impl<'a> Batch<'a> {
@@ -116,6 +121,8 @@ impl<'a> Batch<'a> {
             versions: Vec::new(),
             refreshes: Vec::new(),
             grants: Vec::new(),
+            memories: Vec::new(),
+            renewed: Vec::new(),
         })
     }
 
@@ -135,56 +142,80 @@ impl<'a> Batch<'a> {
     }
 
     async fn take(&mut self, item: &ImportItem, replace: bool) -> Result<Imported, Error> {
-        match self.known.taken(&item.new)? {
-            Some(model)
-                if source(&item.new.labels).is_some() && source_of(&model) == source(&item.new.labels) =>
-            {
-                self.again(model, item, replace).await
+        let source = source(&item.new.labels).ok_or(Error::State("the item has no source"))?;
+        let Some(remembered) = self.known.imported(source)? else {
+            if self.known.is_taken(&item.new) {
+                return Err(Error::ConnectionExists);
             }
-            Some(_) => Err(Error::ConnectionExists),
-            None => self.create(item).map(Imported::Created),
+            let id = self.create(item)?;
+            self.memories.push(Memory::of(&self.change, source, id.as_uuid(), item)?);
+            return Ok(Imported::Created(id));
+        };
+        let model = remembered.connection.clone();
+        let id = ConnectionId::from_uuid(model.id);
+        if (model.owner_user.as_str(), model.provider.as_str())
+            != (owner_column(&item.new.owner), item.new.provider.as_str())
+        {
+            return Err(Error::State(
+                "the row has another owner or provider than when it was imported, and a connection cannot change these; \
+                 purge the connection first",
+            ));
         }
+        // What was deleted here stays so, whatever the row says.
+        if !replace || model.delete_time.is_some() {
+            return Ok(Imported::Unchanged(id));
+        }
+        let changed = match &item.credential {
+            Some(credential) => remembered.has_changed(&self.change, item, credential)?,
+            None => false,
+        };
+        self.again(model, item, source, changed).await
     }
 
-    /// A connection that was imported before.
-    async fn again(&mut self, model: Model, item: &ImportItem, replace: bool) -> Result<Imported, Error> {
+    /// A connection that was imported before. A row that has changed since gives it a new version. One that is switched off
+    /// switches it off; that a row is on says nothing, for the connection may have been switched off here.
+    async fn again(
+        &mut self,
+        model: Model,
+        item: &ImportItem,
+        source: &str,
+        changed: bool,
+    ) -> Result<Imported, Error> {
         let id = ConnectionId::from_uuid(model.id);
-        let Some(credential) = item.credential.as_ref().filter(|_| replace) else {
-            return Ok(Imported::Unchanged(id));
+        let goes_off = model.enabled && !item.new.enabled;
+        let model = match item.credential.as_ref().filter(|_| changed) {
+            Some(credential) => self.renew(model, item, credential).await?,
+            None => model,
         };
-        served_until(&self.change, credential)?;
-        if self.had(&model, credential).await? {
-            return Ok(Imported::Unchanged(id));
+        if goes_off {
+            let mut row = ConnectionRow::new(model);
+            row.columns.enabled = Set(false);
+            row.save(&mut self.change, ChangeKind::Updated, None).await?;
         }
+        if changed {
+            self.renewed.push(Memory::of(&self.change, source, id.as_uuid(), item)?);
+        }
+        Ok(if changed || goes_off { Imported::Replaced(id) } else { Imported::Unchanged(id) })
+    }
+
+    /// Stores the credential that a row has now.
+    async fn renew(
+        &mut self,
+        model: Model,
+        item: &ImportItem,
+        credential: &NewCredential,
+    ) -> Result<Model, Error> {
+        served_until(&self.change, credential)?;
         if model.auth_mode != item.new.auth_mode.as_str()
             || model.config.as_object() != Some(item.new.config.as_object())
         {
             return Err(Error::State(
-                "the imported connection has another auth mode or other settings now; PutCredential with config \
-                 changes both together",
+                "the row has another auth mode or other settings than the connection; PutCredential with config changes \
+                 both together",
             ));
         }
         require_whole(&self.change, &model).await?;
-        store_version(&mut self.change, model, credential, None).await?;
-        Ok(Imported::Replaced(id))
-    }
-
-    /// Whether one of the connection's versions has this credential. A credential that was replaced in the vault since
-    /// must not come back from a source that has not changed.
-    async fn had(&self, model: &Model, credential: &NewCredential) -> Result<bool, Error> {
-        use credential_version::{Column, Entity};
-        let versions = Entity::find()
-            .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-            .filter(Column::ConnectionId.eq(model.id))
-            .filter(Column::Sealed.is_not_null());
-        let wanted = encode_fields(&credential.fields)?;
-        for row in versions.all(&self.change.tx).await? {
-            let stored = encode_fields(&open_version(&self.change, model, &row)?)?;
-            if stored[..] == wanted[..] {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        store_version(&mut self.change, model, credential, None).await.map(|(model, _)| model)
     }
 
     fn create(&mut self, item: &ImportItem) -> Result<ConnectionId, Error> {
@@ -252,6 +283,8 @@ impl<'a> Batch<'a> {
         if !self.grants.is_empty() {
             connection_health::Entity::insert_many(self.grants).exec_without_returning(tx).await?;
         }
+        memory::insert(&self.change, &self.memories).await?;
+        memory::update(&self.change, &self.renewed).await?;
         Ok(self.change)
     }
 }
@@ -266,14 +299,4 @@ fn is_the_items_own(error: &Error) -> bool {
             | Error::State(_)
             | Error::Integrity
     )
-}
-
-/// The source that labels name.
-fn source(labels: &Labels) -> Option<&str> {
-    labels.iter().find(|(key, _)| *key == IMPORTED_FROM).map(|(_, value)| value)
-}
-
-/// The source that a stored connection names.
-fn source_of(model: &Model) -> Option<&str> {
-    model.labels.get(IMPORTED_FROM)?.as_str()
 }

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Text,
     Number,
     Truth,
+    /// Written in hexadecimal digits.
+    Bytes,
 }
 
 /// The rows as the parameter has them.
@@ -38,7 +40,8 @@ pub(crate) fn value(database: Database, path: &str, kind: Kind) -> String {
     };
     match (database, kind) {
         (Database::Postgres, Kind::Uuid) => format!("CAST({taken} AS uuid)"),
-        (Database::Sqlite, Kind::Uuid) => format!("unhex({taken})"),
+        (Database::Sqlite, Kind::Uuid | Kind::Bytes) => format!("unhex({taken})"),
+        (Database::Postgres, Kind::Bytes) => format!("decode({taken}, 'hex')"),
         (Database::Postgres, Kind::Truth) => format!("CAST({taken} AS boolean)"),
         (Database::Postgres, Kind::Number) => format!("CAST({taken} AS bigint)"),
         (Database::Postgres | Database::Sqlite, Kind::Text)

@@ -100,11 +100,7 @@ async fn insert(
     let json = json_rows::encode(&rows)?;
     let [service, user, time] = [("0", Kind::Text), ("1", Kind::Text), ("4", Kind::Number)]
         .map(|(path, kind)| value(database, path, kind));
-    let (id, bytes) = (value(database, "2", Kind::Uuid), value(database, "3", Kind::Text));
-    let bytes = match database {
-        Database::Postgres => format!("decode({bytes}, 'hex')"),
-        Database::Sqlite => format!("unhex({bytes})"),
-    };
+    let (id, bytes) = (value(database, "2", Kind::Uuid), value(database, "3", Kind::Bytes));
     let rows = json_rows::rows(database);
     let sql = format!(
         "INSERT INTO requests (tenant_id, service, user_id, request_id, fingerprint, create_time)

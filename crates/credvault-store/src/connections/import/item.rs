@@ -1,6 +1,6 @@
 //! One connection to be imported, and the label by which it is recognised.
 
-use credvault_domain::AuditEvent;
+use credvault_domain::{AuditEvent, Labels};
 
 use crate::{NewConnection, NewCredential};
 
@@ -18,4 +18,9 @@ pub struct ImportItem {
     pub make_default: bool,
     /// The audit record of its success.
     pub record: AuditEvent,
+}
+
+/// The source that labels name.
+pub(super) fn source(labels: &Labels) -> Option<&str> {
+    labels.iter().find(|(key, _)| *key == IMPORTED_FROM).map(|(_, value)| value)
 }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_domain::Owner;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _, QuerySelect as _, Statement};
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, QuerySelect as _};
 
-use crate::Database;
 use crate::change::Change;
 use crate::change::feed::ChangeKind;
-use crate::connections::import::item::ImportItem;
+use crate::connections::import::item::{ImportItem, source};
+use crate::connections::import::lookup::Lookup;
+use crate::connections::import::memory::{self, Remembered};
 use crate::connections::row::owner_column;
 use crate::connections::writer::ConnectionRow;
 use crate::database::json_rows::{self, Kind, value};
@@ -21,8 +22,12 @@ type Group = (String, String);
 
 /// What there is, and what the batch has added to it.
 pub(super) struct Known {
-    /// Connections with an owner, provider and name of the batch. `None` for those that the batch adds itself.
-    taken: BTreeMap<(Group, String), Option<Model>>,
+    /// Rows that were imported before, by their source.
+    imported: BTreeMap<String, Remembered>,
+    /// The sources of the batch so far.
+    of_batch: BTreeSet<String>,
+    /// Names that are taken within an owner and provider, by this batch, too.
+    taken: BTreeSet<(Group, String)>,
     /// The defaults; `None` for those that the batch adds itself.
     defaults: BTreeMap<Group, Option<Model>>,
     /// Groups whose default the batch marks.
@@ -35,29 +40,40 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) async fn read(change: &Change<'_>, items: &[ImportItem]) -> Result<Self, Error> {
-        let asking = Asking::new(change, items)?;
-        let taken = asking.connections("c.account_name = {account}", true).await?;
-        let defaults = asking.connections("c.is_default", false).await?;
+        let sources: BTreeSet<_> = items.iter().filter_map(|item| source(&item.new.labels)).collect();
+        let row = |item: &ImportItem| (group_of(&item.new), item.new.account_name.as_str().to_owned());
+        let rows: BTreeSet<_> = items.iter().map(row).collect();
+        let lookup = Lookup::new(change, &rows)?;
+        let [owner, provider, account] =
+            ["0,0", "0,1", "1"].map(|place| value(change.store.database(), place, Kind::Text));
+        let theirs = format!("c.owner_user = {owner} AND c.provider = {provider} AND c.delete_time IS NULL");
+        let taken = lookup.connections(&format!("{theirs} AND c.account_name = {account}"), false).await?;
+        let defaults = lookup.connections(&format!("{theirs} AND c.is_default"), false).await?;
         Ok(Self {
-            taken: taken.into_iter().map(|model| (key(&model), Some(model))).collect(),
+            imported: memory::read(change, &sources).await?,
+            of_batch: BTreeSet::new(),
+            taken: taken.iter().map(key).collect(),
             defaults: defaults.into_iter().map(|model| (group(&model), Some(model))).collect(),
             marked: marked(items),
             former: Vec::new(),
-            of_user: asking.counts().await?,
+            of_user: counts(&lookup).await?,
         })
     }
 
-    /// The connection that has the name of a new one.
+    /// What the vault remembers of the row of an item.
     ///
     /// # Errors
-    /// [`Error::ConnectionExists`] if it is of this same batch.
-    pub(super) fn taken(&self, new: &NewConnection) -> Result<Option<Model>, Error> {
-        let group = (owner_column(&new.owner).to_owned(), new.provider.as_str().to_owned());
-        match self.taken.get(&(group, new.account_name.as_str().to_owned())) {
-            None => Ok(None),
-            Some(Some(model)) => Ok(Some(model.clone())),
-            Some(None) => Err(Error::ConnectionExists),
+    /// [`Error::State`] if another item of the batch is of the same row.
+    pub(super) fn imported(&mut self, source: &str) -> Result<Option<&Remembered>, Error> {
+        if !self.of_batch.insert(source.to_owned()) {
+            return Err(Error::State("another item of the request has the same source; send one of them"));
         }
+        Ok(self.imported.get(source))
+    }
+
+    /// Whether the name of a new connection is taken.
+    pub(super) fn is_taken(&self, new: &NewConnection) -> bool {
+        self.taken.contains(&(group_of(new), new.account_name.as_str().to_owned()))
     }
 
     /// Takes a place in the quota of a user.
@@ -77,8 +93,7 @@ impl Known {
 
     /// Whether a new connection becomes its owner's default: the one that the batch marks, or else the first.
     pub(super) fn becomes_default(&mut self, item: &ImportItem) -> bool {
-        let new = &item.new;
-        let group = (owner_column(&new.owner).to_owned(), new.provider.as_str().to_owned());
+        let group = group_of(&item.new);
         let becomes = match self.defaults.get(&group) {
             Some(Some(_)) => item.make_default,
             Some(None) => false,
@@ -92,7 +107,7 @@ impl Known {
 
     /// Notes a connection that the batch adds.
     pub(super) fn add(&mut self, model: &Model) {
-        self.taken.insert(key(model), None);
+        self.taken.insert(key(model));
     }
 
     /// Takes the place of the default from stored connections that give way to one of the batch.
@@ -121,6 +136,10 @@ impl Known {
     }
 }
 
+fn group_of(new: &NewConnection) -> Group {
+    (owner_column(&new.owner).to_owned(), new.provider.as_str().to_owned())
+}
+
 fn group(model: &Model) -> Group {
     (model.owner_user.clone(), model.provider.clone())
 }
@@ -131,74 +150,23 @@ fn key(model: &Model) -> (Group, String) {
 
 /// Groups in which the batch marks a default.
 fn marked(items: &[ImportItem]) -> BTreeSet<Group> {
-    let marked = items.iter().filter(|item| item.make_default).map(|item| &item.new);
-    marked.map(|new| (owner_column(&new.owner).to_owned(), new.provider.as_str().to_owned())).collect()
+    items.iter().filter(|item| item.make_default).map(|item| group_of(&item.new)).collect()
 }
 
-/// Questions about each row of a batch. The database answers them by an index, row by row: a list of values, such as `IN`
-/// takes, may have it look at every connection of the tenant instead.
-struct Asking<'a> {
-    change: &'a Change<'a>,
-    /// Owner, provider and account name of each, as a JSON array.
-    rows: String,
-}
-
-impl<'a> Asking<'a> {
-    fn new(change: &'a Change<'_>, items: &[ImportItem]) -> Result<Self, Error> {
-        let row = |item: &ImportItem| {
-            let new = &item.new;
-            (
-                owner_column(&new.owner).to_owned(),
-                new.provider.as_str().to_owned(),
-                new.account_name.as_str().to_owned(),
-            )
-        };
-        let rows: BTreeSet<_> = items.iter().map(row).collect();
-        Ok(Self { change, rows: json_rows::encode(&rows)? })
+/// How many connections each user of the batch has, deleted ones included, if there is a limit.
+async fn counts(lookup: &Lookup<'_>) -> Result<BTreeMap<String, i64>, Error> {
+    let change = lookup.change;
+    if change.store.settings().connections_of_user == 0 {
+        return Ok(BTreeMap::new());
     }
-
-    /// The stored connections of each row's owner and provider for which the condition holds: at most one for each
-    /// row, and the same one for several.
-    async fn connections(&self, condition: &str, lock: bool) -> Result<Vec<Model>, Error> {
-        let database = self.change.store.database();
-        let [owner, provider, account] = ["0", "1", "2"].map(|place| value(database, place, Kind::Text));
-        let condition = condition.replace("{account}", &account);
-        let stored = format!(
-            "connections c WHERE c.tenant_id = $1 AND c.owner_user = {owner} AND c.provider = {provider} AND {condition}
-             AND c.delete_time IS NULL"
-        );
-        let rows = json_rows::rows(database);
-        let joined = match database {
-            Database::Postgres => {
-                let lock = if lock { "FOR UPDATE" } else { "" };
-                format!("{rows} CROSS JOIN LATERAL (SELECT c.* FROM {stored} LIMIT 1 {lock}) c")
-            }
-            // SQLite keeps the order of a cross join.
-            Database::Sqlite => format!("{rows} CROSS JOIN {stored}"),
-        };
-        let asked = self.statement(&format!("SELECT c.* FROM {joined}"));
-        Ok(Entity::find().from_raw_sql(asked).all(&self.change.tx).await?)
-    }
-
-    /// How many connections each user of the batch has, deleted ones included, if there is a limit.
-    async fn counts(&self) -> Result<BTreeMap<String, i64>, Error> {
-        if self.change.store.settings().connections_of_user == 0 {
-            return Ok(BTreeMap::new());
-        }
-        let database = self.change.store.database();
-        let owner = value(database, "0", Kind::Text);
-        let rows = json_rows::rows(database);
-        let asked = self.statement(&format!(
-            "SELECT u.owner_user, (SELECT count(*) FROM connections c
-                 WHERE c.tenant_id = $1 AND c.owner_user = u.owner_user) AS n
-             FROM (SELECT DISTINCT {owner} AS owner_user FROM {rows}) u WHERE u.owner_user <> ''"
-        ));
-        let rows = self.change.tx.query_all_raw(asked).await?;
-        rows.iter().map(|row| Ok((row.try_get("", "owner_user")?, row.try_get("", "n")?))).collect()
-    }
-
-    fn statement(&self, sql: &str) -> Statement {
-        let values = [self.change.tenant().as_str().into(), self.rows.as_str().into()];
-        Statement::from_sql_and_values(self.change.tx.get_database_backend(), sql, values)
-    }
+    let database = change.store.database();
+    let owner = value(database, "0", Kind::Text);
+    let asked = lookup.statement(&format!(
+        "SELECT u.owner_user, (SELECT count(*) FROM connections c
+             WHERE c.tenant_id = $1 AND c.owner_user = u.owner_user) AS n
+         FROM (SELECT DISTINCT {owner} AS owner_user FROM {}) u WHERE u.owner_user <> ''",
+        json_rows::rows(database),
+    ));
+    let rows = change.tx.query_all_raw(asked).await?;
+    rows.iter().map(|row| Ok((row.try_get("", "owner_user")?, row.try_get("", "n")?))).collect()
 }

@@ -1,0 +1,152 @@
+//! What the vault remembers of imported rows, in the table `imports`: which connection a row has become, and a fingerprint
+//! of what it held. So a row is recognised whatever became of the connection, and a row that has changed there is told from
+//! a connection that has changed here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use credvault_crypto::encode_fields;
+use sea_orm::{ConnectionTrait as _, DbErr, Statement};
+use serde_json::json;
+
+use crate::change::Change;
+use crate::connections::import::item::ImportItem;
+use crate::connections::import::lookup::Lookup;
+use crate::database::json_rows::{self, Kind, value};
+use crate::entity::connection::Model;
+use crate::error::violates;
+use crate::{Error, NewCredential};
+
+/// A row that was imported before.
+pub(super) struct Remembered {
+    /// The connection that it has become, deleted or not.
+    pub(super) connection: Model,
+    fingerprint: Vec<u8>,
+    key_version: i64,
+}
+
+impl Remembered {
+    /// Whether the row holds something else than when it was last imported.
+    pub(super) fn has_changed(
+        &self,
+        change: &Change<'_>,
+        item: &ImportItem,
+        credential: &NewCredential,
+    ) -> Result<bool, Error> {
+        // Under a key that is gone, nobody can say.
+        let Some(key) = change.keys()?.version(self.key_version) else { return Ok(true) };
+        Ok(fingerprint(change, key, item, Some(credential))? != self.fingerprint)
+    }
+}
+
+/// A row that the batch has imported, to be remembered.
+pub(super) struct Memory {
+    source: String,
+    connection: uuid::Uuid,
+    fingerprint: Vec<u8>,
+    key_version: i64,
+}
+
+impl Memory {
+    pub(super) fn of(
+        change: &Change<'_>,
+        source: &str,
+        connection: uuid::Uuid,
+        item: &ImportItem,
+    ) -> Result<Self, Error> {
+        let key = change.key()?;
+        Ok(Self {
+            source: source.to_owned(),
+            connection,
+            fingerprint: fingerprint(change, key, item, item.credential.as_ref())?,
+            key_version: key.version().into(),
+        })
+    }
+}
+
+/// An HMAC of what a row holds, under a key of the tenant: from a bare hash, a reader of the database could guess short
+/// secrets.
+fn fingerprint(
+    change: &Change<'_>,
+    key: &credvault_crypto::TenantKey,
+    item: &ImportItem,
+    credential: Option<&NewCredential>,
+) -> Result<Vec<u8>, Error> {
+    let config = json!(item.new.config.as_object()).to_string();
+    let fields = credential.map(|credential| encode_fields(&credential.fields)).transpose()?;
+    let fields: &[u8] = fields.as_ref().map_or(&[], |fields| fields.as_slice());
+    let parts = [&b"import"[..], item.new.auth_mode.as_str().as_bytes(), config.as_bytes(), fields];
+    Ok(key.fingerprint(change.tenant(), &parts).to_vec())
+}
+
+/// The rows among these sources that were imported before, with their connections, locked.
+pub(super) async fn read(
+    change: &Change<'_>,
+    sources: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Remembered>, Error> {
+    let database = change.store.database();
+    let lookup = Lookup::new(change, &sources.iter().map(|source| [source]).collect::<Vec<_>>())?;
+    let source = value(database, "0", Kind::Text);
+    let stored = lookup.stored(&format!("imports c WHERE c.tenant_id = $1 AND c.source = {source}"), false);
+    let mut rows = Vec::new();
+    for row in change.tx.query_all_raw(stored).await? {
+        let id: uuid::Uuid = row.try_get("", "connection_id")?;
+        let (source, fingerprint): (String, Vec<u8>) =
+            (row.try_get("", "source")?, row.try_get("", "fingerprint")?);
+        rows.push((source, id, fingerprint, row.try_get::<i64>("", "key_version")?));
+    }
+    if rows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids: Vec<_> = rows.iter().map(|(_, id, ..)| [id.simple().to_string()]).collect();
+    let id = value(database, "0", Kind::Uuid);
+    let connections = Lookup::new(change, &ids)?.connections(&format!("c.id = {id}"), true).await?;
+    let connections: BTreeMap<_, _> = connections.into_iter().map(|model| (model.id, model)).collect();
+    let remembered = |(source, id, fingerprint, key_version)| {
+        let connection = connections.get(&id)?.clone();
+        Some((source, Remembered { connection, fingerprint, key_version }))
+    };
+    Ok(rows.into_iter().filter_map(remembered).collect())
+}
+
+/// Remembers rows that were imported for the first time.
+///
+/// # Errors
+/// [`Error::Conflict`] if another transaction has imported one of them meanwhile.
+pub(super) async fn insert(change: &Change<'_>, memories: &[Memory]) -> Result<(), Error> {
+    write(change, memories, "").await.map_err(|error| {
+        if violates(&error, "imports_pkey", "imports.source") { Error::Conflict } else { error.into() }
+    })
+}
+
+/// Remembers what rows hold now that were imported before.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn update(change: &Change<'_>, memories: &[Memory]) -> Result<(), Error> {
+    let there = "ON CONFLICT (tenant_id, source) DO UPDATE SET
+        fingerprint = excluded.fingerprint, key_version = excluded.key_version, time = excluded.time";
+    Ok(write(change, memories, there).await?)
+}
+
+async fn write(change: &Change<'_>, memories: &[Memory], there: &str) -> Result<(), DbErr> {
+    if memories.is_empty() {
+        return Ok(());
+    }
+    let row = |memory: &Memory| {
+        let fingerprint: String = memory.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+        (memory.source.clone(), memory.connection.simple().to_string(), fingerprint, memory.key_version)
+    };
+    let rows = json_rows::encode(&memories.iter().map(row).collect::<Vec<_>>())?;
+    let database = change.store.database();
+    let columns = [("0", Kind::Text), ("1", Kind::Uuid), ("2", Kind::Bytes), ("3", Kind::Number)];
+    let columns = columns.map(|(path, kind)| value(database, path, kind)).join(", ");
+    let sql = format!(
+        "INSERT INTO imports (tenant_id, source, connection_id, fingerprint, key_version, time)
+         SELECT $1, {columns}, {} FROM {} WHERE true {there}",
+        change.now.micros(),
+        json_rows::rows(database),
+    );
+    let values = [change.tenant().as_str().into(), rows.into()];
+    let statement = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
+    change.tx.execute_raw(statement).await.map(drop)
+}
