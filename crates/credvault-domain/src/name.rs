@@ -67,7 +67,7 @@ macro_rules! names {
                 Self(text)
             }
 
-            /// The text.
+            /// The name as a text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

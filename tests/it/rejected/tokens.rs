@@ -113,6 +113,8 @@ async fn an_outage_and_a_dead_grant_are_told_apart(builder: VaultBuilder) {
     assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()));
     connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
     connected.vault.clock.advance(Duration::from_secs(61));
+    // The refresh waits by the database's clock, too: a second at most after the first failure.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let renewed = app.fetch(reporting(&id, &tag)).await.unwrap();
     assert_eq!((outcome(&renewed), refreshes()), (Outcome::Renewed, 2));
 

@@ -233,7 +233,7 @@ async fn a_test_is_the_marketplaces_own_word(connected: &Connected, portal: &Cli
     assert!(mended.health.unwrap().last_error.unwrap().recover_time.is_some(), "the error stays known");
 }
 
-/// "DELETE /api/connections/:id".
+/// "DELETE /api/connections/:id" is a deletion that can be undone.
 async fn a_deleted_one_is_gone(connected: &Connected, portal: &Client, id: &str) {
     let gone = deleted(portal, id).await.unwrap();
     hides(&gone);

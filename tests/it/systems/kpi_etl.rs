@@ -30,7 +30,7 @@ macro_rules! shipped {
     };
 }
 
-/// "Supported Services"
+/// The four under "Supported Services".
 const PROVIDERS: [(&str, &str); 4] = [
     ("google_sheets", shipped!("google_sheets")),
     ("meta", shipped!("meta")),

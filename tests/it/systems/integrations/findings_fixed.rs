@@ -23,7 +23,7 @@ on_both![
     no_rate_limiting_on_token_exchange,
 ];
 
-/// A global integration.
+/// A global integration of the organisation.
 fn slack(token: &str) -> v1::CreateConnectionRequest {
     v1::CreateConnectionRequest {
         credential: Some(input(&[("access_token", token)])),
@@ -179,7 +179,7 @@ fn faults(status: &Status) -> Vec<String> {
     fields
 }
 
-/// Names and values.
+/// Pairs of names and values.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 // "Issues Found": "No credential validation".

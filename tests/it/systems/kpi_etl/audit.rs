@@ -8,7 +8,7 @@ use crate::on_both;
 
 on_both![every_operation_is_on_record_and_no_secret];
 
-/// `getAuditLogs()`
+/// What `getAuditLogs()` returned, newest first.
 async fn events(client: &Client, filter: v1::AuditFilter) -> Vec<v1::AuditEvent> {
     let request = v1::ListAuditEventsRequest { filter: Some(filter), page_size: 500, ..Default::default() };
     client.audit().list_audit_events(request).await.unwrap().into_inner().events

@@ -1,4 +1,4 @@
-//! "Security Features", "Multi-tenant Isolation" and "Authentication": a token decides who calls, and nobody reaches
+//! "Security Features", "Multi-tenant Isolation" and "Authentication": a token decides who calls, and no user reaches
 //! what is another one's.
 
 use credvault_proto::v1;

@@ -120,7 +120,7 @@ async fn they_work_as_before(etl: &Etl, one: &Client, two: &Client) {
     let refused = verified(one, &shop.connection_id).await.unwrap();
     assert_eq!(refused.outcome(), v1::TestOutcome::Refused);
     assert_eq!(refused.connection.unwrap().error.unwrap().reason, "REAUTHORIZATION_REQUIRED");
-    // Nobody has another one's: the salt of the platform was all that kept them apart.
+    // No user has another one's: the salt of the platform was all that kept them apart.
     let foreign = two.fetch(by_id(&shop.connection_id)).await.unwrap_err();
     assert_eq!(refusal(&foreign), "NotFound CONNECTION_NOT_FOUND");
 }

@@ -1,5 +1,5 @@
 //! "Migration from API Key Integration", "API Reference" and "Ready for Production!": what was stored moves in, keys and
-//! grants stand side by side, and nobody has to change at once.
+//! grants stand side by side, and no user has to change at once.
 
 use credvault_domain::Clock as _;
 use credvault_proto::v1;

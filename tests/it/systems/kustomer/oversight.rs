@@ -1,5 +1,5 @@
 //! "For Administrators", "Security Features", "Analytics & Monitoring" and "Success Metrics": what administrators see and
-//! do, and what nobody can.
+//! do, and what no caller can.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ async fn users_are_managed(operator: &Client) {
     assert_eq!(in_state(operator, v1::ConnectionState::Disconnected).await, ["Gamma"]);
 }
 
-/// "Bulk Operations".
+/// The section "Bulk Operations", with a dry run first.
 async fn many_connections_are_tested(operator: &Client) {
     for (dry_run, changed) in [(true, Outcome::WouldChange), (false, Outcome::Changed)] {
         let request = v1::ChangeTenantConnectionsRequest {
@@ -91,7 +91,7 @@ async fn usage_is_monitored(connected: &Connected, [acme, beta]: [&str; 2]) {
     assert_eq!((of("ann").calls, of("ann").rate_limit_hits, of("ben").calls), (200, 1, 100));
 }
 
-/// "Error Monitoring": an end is told, and not found out by its user.
+/// "Error Monitoring": administrators learn of an end before its user does.
 async fn errors_are_monitored(connected: &Connected, operator: &Client, ben: &Client, beta: &str) {
     let receiver = Receiver::start().await;
     let request = v1::PutEventEndpointRequest {
@@ -154,7 +154,7 @@ async fn rates_tell_how_it_goes(mut connected: Connected) {
     assert!(total.errors * 100 < total.calls, "{total:?}");
 }
 
-/// "Security Features".
+/// The promises under "Security Features".
 async fn what_is_stored_is_out_of_reach(builder: VaultBuilder) {
     let builder = builder.settings(|settings, _| settings.limits.user_share_percent = 25);
     let connected = started(builder).await;
@@ -190,7 +190,7 @@ async fn what_is_stored_is_out_of_reach(builder: VaultBuilder) {
     assert!(connected.provider.families().iter().all(|family| family.revoked));
 }
 
-/// "IP filtering".
+/// What "IP filtering" promises, by source rules.
 async fn addresses_are_filtered(operator: &Client, ann: &Client) {
     let set = async |ranges: &[&str]| {
         let rule = |range: &&str| v1::SourceRule { range: (*range).to_owned(), service: String::new() };

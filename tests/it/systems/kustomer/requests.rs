@@ -15,7 +15,7 @@ use crate::on_both;
 
 on_both![a_chat_gets_fresh_tokens_and_is_counted, a_user_has_several_organisations_of_which_one_is_current];
 
-/// "API Request Flow".
+/// The section "API Request Flow", step by step.
 async fn a_chat_gets_fresh_tokens_and_is_counted(builder: VaultBuilder) {
     let connected = started(builder).await;
     register(&connected, REDIRECTS[0]).await;

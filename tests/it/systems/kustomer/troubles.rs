@@ -38,7 +38,7 @@ async fn the_checklist_of_a_deployment_holds(builder: VaultBuilder) {
     // "API endpoints deployed and tested", "Deploy API endpoints".
     let admin = vault.instance.as_ref().unwrap().admin_address;
     eventually("readiness", || async { get_http(admin, "/readyz").await.0 == 200 }).await;
-    // "OAuth callback URL working": it answers, and does nothing for whom nobody sent.
+    // "OAuth callback URL working": it answers, and does nothing for a browser that no consent has sent.
     let page = Browser::of(&connected).get("/oauth/callback/kustomer", &BTreeMap::new()).await;
     assert!(page.status >= 400 && !page.body.contains("data-"), "{}", page.body);
     // "SSL certificate installed (required for OAuth)": on both sides. Who shows none is not served.
@@ -58,7 +58,7 @@ async fn the_checklist_of_a_deployment_holds(builder: VaultBuilder) {
     }
 }
 
-/// "Error monitoring configured".
+/// The item "Error monitoring configured" of the checklist.
 async fn errors_have_somewhere_to_go(operator: &Client) {
     let receiver = Receiver::start().await;
     let put = v1::PutEventEndpointRequest { url: receiver.url.clone(), ..Default::default() };
@@ -69,7 +69,7 @@ async fn errors_have_somewhere_to_go(operator: &Client) {
     assert_eq!(receiver.types(), ["endpoint.test"]);
 }
 
-/// "Troubleshooting": "Common Issues".
+/// The "Common Issues" of the section "Troubleshooting".
 async fn each_trouble_says_what_to_do(builder: VaultBuilder) {
     let connected = started(builder).await;
     let ann = user(&connected, "ann").await;

@@ -172,11 +172,11 @@ async fn webhooks_are_each_users_own(seven: &Client, eight: &Client, own: &str, 
     assert_eq!(refusal(&foreign), "NotFound CONNECTION_NOT_FOUND");
 }
 
-/// "Implementation Steps"
+/// The section "Implementation Steps", phase by phase.
 async fn the_phases_of_their_plan(connected: &Connected, seven: &Client, own: &v1::Connection) {
     // "Phase 1: Database & Services ✅ (Completed)": a test connects with the stored keys.
     assert_eq!(tested(seven, &own.id).await.unwrap(), v1::TestOutcome::Works);
-    // "Phase 2: Controllers & API (Next Steps)": a service that no policy lets fetch gets nothing, whoever it acts for.
+    // "Phase 2: Controllers & API (Next Steps)": a service that no policy lets fetch gets nothing, for any user.
     let reader = connected.vault.client("reader").await.acting_for(TENANT, Some("7"));
     assert_eq!(refusal(&reader.fetch(by_id(&own.id)).await.unwrap_err()), "PermissionDenied POLICY_DENIED");
     // "Phase 3: Frontend Integration": a form is drawn from the schema, whose secrets are marked.

@@ -24,7 +24,7 @@ async fn what_they_put_off_is_here(builder: VaultBuilder) {
     a_user_has_many_accounts(&connected, &seven, &shop).await;
 }
 
-/// "OAuth Integration": the shop makes the keys and delivers them, so that nobody copies them.
+/// "OAuth Integration": the shop makes the keys and delivers them, so that no person copies them.
 async fn keys_are_delivered(connected: &Connected, seven: &Client) -> String {
     let empty =
         v1::CreateConnectionRequest { credential: None, ..connect("shop-7", "main", &Default::default()) };

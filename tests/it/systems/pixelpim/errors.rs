@@ -40,7 +40,7 @@ async fn missing_credentials(connected: &Connected, seven: &Client) {
     }
 }
 
-/// "Testing"
+/// The section "Testing", with a dry run.
 async fn their_tests(connected: &Connected, seven: &Client) {
     // "Unit Tests": 'should connect with user-specific credentials', 'should export product with user credentials'.
     let keys = keys_of(connected, "shop-7").await;
@@ -60,7 +60,7 @@ async fn their_tests(connected: &Connected, seven: &Client) {
     assert_eq!(signed.verdict(), v1::WebhookVerdict::Invalid);
 }
 
-/// "Support"
+/// The section "Support": where to look.
 async fn support(connected: &Connected) {
     let vault = &connected.vault;
     // "Check the service logs for detailed error messages": the audit log has each refusal, with its reason.

@@ -42,7 +42,7 @@ async fn variables_become_the_platforms(connected: &Connected) {
         let counts = import(vault, "operator", &["env", "--from", "legacy.env"]).await;
         assert_eq!(counted(&counts), expected, "{counts}");
     }
-    // "Keep existing env vars": what they hold serves every user, and nobody sees whose it is for others.
+    // "Keep existing env vars": what they hold serves every user, and no user sees who else it serves.
     let seven = request_of(vault, "7").await;
     for (provider, expected) in [("woocommerce", "shared-shop"), ("amazon_sp_seller", "shared-seller")] {
         let shared = seven.fetch(by_provider(provider)).await.unwrap();
@@ -83,7 +83,7 @@ async fn dependants(connected: &mut Connected) -> Vec<(String, i64)> {
     told.collect()
 }
 
-/// "Rollback Plan"
+/// The section "Rollback Plan", each way back.
 async fn every_step_can_be_taken_back(connected: &Connected) {
     let vault = &connected.vault;
     let seven = request_of(vault, "7").await;
@@ -115,7 +115,7 @@ async fn every_step_can_be_taken_back(connected: &Connected) {
     assert_eq!(shop_of(&request_of(vault, "9").await).await, "shared-shop");
 }
 
-/// The end of the transition: whoever has not moved is told so, and those who have are not concerned.
+/// The end of the transition: a user who has not moved gets an error that says so; it does not concern the others.
 async fn the_shared_credentials_end(connected: &Connected) {
     let vault = &connected.vault;
     let (seven, eight) = (request_of(vault, "7").await, request_of(vault, "8").await);

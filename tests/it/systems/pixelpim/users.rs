@@ -98,7 +98,7 @@ async fn calls_side_by_side_do_not_mix(connected: &Connected) {
     }
 }
 
-/// "onDelete: Cascade".
+/// What "onDelete: Cascade" was for.
 async fn what_a_user_had_goes_with_the_user(connected: &Connected) {
     let vault = &connected.vault;
     let app = vault.app(TENANT).await;

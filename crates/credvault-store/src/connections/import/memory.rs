@@ -1,6 +1,6 @@
 //! What the vault remembers of imported rows, in the table `imports`: which connection a row has become, and a fingerprint
-//! of what it held. So a row is recognised whatever became of the connection, and a row that has changed there is told from
-//! a connection that has changed here.
+//! of what it held. So the vault recognises a row whatever became of the connection, and tells a row that has changed there
+//! from a connection that has changed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ impl Remembered {
         item: &ImportItem,
         credential: &NewCredential,
     ) -> Result<bool, Error> {
-        // Under a key that is gone, nobody can say.
+        // Without the key, the vault takes the row for another.
         let Some(key) = change.keys()?.version(self.key_version) else { return Ok(true) };
         Ok(fingerprint(change, key, item, Some(credential))? != self.fingerprint)
     }
