@@ -88,18 +88,13 @@ impl ClientArgs {
         self.tenant.as_deref()
     }
 
-    /// The address of the vault.
-    pub(super) fn vault(&self) -> Result<String, Failure> {
-        Ok(self.read()?.address)
-    }
-
     /// Reads the profile and connects.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         Client::connect(&self.read()?).await
     }
 
     /// The profile, with what the command line says otherwise.
-    fn read(&self) -> Result<Profile, Failure> {
+    pub(super) fn read(&self) -> Result<Profile, Failure> {
         let path = self.profile.clone().unwrap_or_else(|| PathBuf::from(DEV_PROFILE));
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let way_out =

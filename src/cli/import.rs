@@ -1,9 +1,12 @@
 //! `import`: reads what another system has stored, and has the vault store it, through the public API. It prints sources and
 //! reasons, and never a value of a row.
 
+mod files;
+
 mod arguments;
 mod items;
 mod journal;
+mod origin;
 mod progress;
 mod report;
 mod sender;
@@ -13,6 +16,7 @@ use std::collections::BTreeMap;
 use credvault_import::{Converted, Converter, Holder, Source};
 use prost::Message as _;
 
+use super::client::Profile;
 use super::failure::Failure;
 use super::output::Output;
 use super::serve::run as run_on;
@@ -21,6 +25,7 @@ use credvault_proto::v1;
 pub(super) use arguments::ImportArgs;
 
 use items::{app, item};
+use journal::Heading;
 use report::{Outcome, Report};
 use sender::{Sender, Target};
 
@@ -37,25 +42,54 @@ struct Batch {
 }
 
 pub(super) fn run(arguments: ImportArgs, output: &mut Output) -> Result<(), Failure> {
-    let converter = arguments.converter()?;
+    arguments.check_files()?;
+    let mut converter = arguments.converter()?;
     run_on(None, async {
-        let (mut source, size) = arguments.source(&converter).await?;
+        let (mut source, size) = origin::open(&arguments, &converter).await?;
+        let profile = arguments.client.read()?;
+        // A token names its own tenant.
+        let has_tenant = profile.tenant.is_some() || profile.token_file.is_some();
+        if !has_tenant && !arguments.is_for_the_platform() && converter.map.columns.tenant.is_empty() {
+            return Err(Failure::Usage("the profile names no tenant; give --tenant".to_owned()));
+        }
+        let heading = heading(&arguments, &converter, &profile);
         let client = arguments.client.connect().await?;
-        let mut report = Report::open(&arguments, &converter, size)?;
+        let mut report = Report::open(&arguments, &heading, size)?;
         let sender = Sender::new(client, &arguments);
-        let mut import = Import { arguments: &arguments, waiting: BTreeMap::new(), sender };
-        let ended = import.all(&converter, &mut source, &mut report).await;
-        // What was sent before a failure is in the journal, too.
+        let mut import = Import { arguments: &arguments, has_tenant, waiting: BTreeMap::new(), sender };
+        let ended = import.all(&mut converter, &mut source, &mut report).await;
+        // What was sent before a failure is in the journal and in the counts, too.
         let settled = import.sender.settle(0, &mut report).await;
         report.end()?;
-        ended.and(settled)?;
+        if let Err(failure) = ended.and(settled) {
+            report.print_sums(arguments.output.output, output)?;
+            return Err(failure);
+        }
         report.print(arguments.output.output, output)
     })
+}
+
+/// What the journal is about. The same row of another tenant or owner is another connection.
+fn heading(arguments: &ImportArgs, converter: &Converter, profile: &Profile) -> Heading {
+    let tenant = profile.tenant.clone().unwrap_or_default();
+    let columns = &converter.map.columns.tenant;
+    Heading {
+        system: converter.system.name().to_owned(),
+        vault: profile.address.clone(),
+        tenant: if columns.is_empty() {
+            tenant
+        } else {
+            format!("of {}, else {tenant}", columns.join(" or "))
+        },
+        owner: arguments.owner().to_owned(),
+    }
 }
 
 /// An import in progress.
 struct Import<'a> {
     arguments: &'a ImportArgs,
+    /// Whether the profile or the command names a tenant.
+    has_tenant: bool,
     waiting: BTreeMap<Target, Batch>,
     sender: Sender,
 }
@@ -63,7 +97,7 @@ struct Import<'a> {
 impl Import<'_> {
     async fn all(
         &mut self,
-        converter: &Converter,
+        converter: &mut Converter,
         source: &mut Source,
         report: &mut Report,
     ) -> Result<(), Failure> {
@@ -71,13 +105,13 @@ impl Import<'_> {
             report.read_one();
             match row {
                 Ok(record) => {
-                    for converted in converter.convert(&record) {
+                    for converted in converter.convert(source.number(), &record) {
                         self.take(converted, report).await?;
                     }
                 }
                 Err(bad) => {
-                    let source = format!("{}/row {}", converter.system.name(), bad.number);
-                    report.note(&source, Outcome::Refused, "", bad.problem)?;
+                    let row = format!("{}/row {}", converter.system.name(), bad.number);
+                    report.note(&row, Outcome::Refused, "", bad.problem)?;
                 }
             }
         }
@@ -101,7 +135,11 @@ impl Import<'_> {
                 let target = match (&entry.holder, &entry.tenant) {
                     (Holder::Platform, _) => Target::Platform,
                     (Holder::User(_) | Holder::Tenant, Some(tenant)) => Target::Tenant(tenant.clone()),
-                    (Holder::User(_) | Holder::Tenant, None) => Target::Profile,
+                    (Holder::User(_) | Holder::Tenant, None) if self.has_tenant => Target::Profile,
+                    (Holder::User(_) | Holder::Tenant, None) => {
+                        let rule = "the row names no tenant; give --tenant";
+                        return report.note(&entry.source, Outcome::Refused, "", rule);
+                    }
                 };
                 self.wait(target, item(*entry), report).await
             }

@@ -1,5 +1,6 @@
 //! `credvault import`: what the five systems stored moves in, through the program and the public API.
 
+mod refusals;
 mod repeated;
 
 use std::path::Path;
@@ -85,7 +86,7 @@ async fn every_system_moves_in(builder: VaultBuilder) {
         (&["pixelpim", "--from", "pixelpim.jsonl", "--tenant", "acme"], [2, 0, 0]),
         (&["fluxori", "--from", "fluxori.jsonl"], [2, 0, 1]),
         (&["kpi-etl", "--from", "kpi-etl.jsonl", "--tenant", "acme"], [2, 1, 0]),
-        (&["kustomer", "--from", "kustomer.jsonl", "--tenant", "acme"], [2, 0, 0]),
+        (&["kustomer", "--from", "kustomer.jsonl", "--tenant", "acme", "--plain"], [2, 0, 0]),
         // There is no tenant beta yet.
         (&["integrations", "--from", "integrations.jsonl"], [2, 0, 1]),
     ];

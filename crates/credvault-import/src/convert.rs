@@ -1,54 +1,19 @@
-//! A row into what moves in: opens what is sealed, finds the kind, and puts each member into its place.
+//! A row into what moves in: whose it is, what opens it, which kind it is of.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use secrecy::SecretString;
-use serde_json::{Map as JsonMap, Value};
-
+use crate::credential::{Opening, References, object_of};
 use crate::entry::{App, Converted, Entry, Holder, Refused};
 use crate::map::{AppMembers, Kind, Map};
 use crate::members::Members;
-use crate::name::shown;
+use crate::name::{is_id, shown};
+use crate::place::Placed;
 use crate::record::Record;
 use crate::system::System;
-use crate::time::instant;
 use crate::unseal::Unsealer;
 
-/// Members that say when an access token ends.
-const EXPIRIES: [&str; 6] =
-    ["expires_at", "token_expires_at", "access_token_expires_at", "expiry", "expiry_date", "expiration"];
-
-/// Members of an OAuth answer that nothing depends on.
-const LEFT_BEHIND: [&str; 7] =
-    ["token_type", "expires_in", "scope", "scopes", "created_at", "updated_at", "grant_type"];
-
-/// The exported content of a secret store, by reference.
-#[derive(Default)]
-pub struct References(BTreeMap<String, Value>);
-
-impl References {
-    /// Reads an export: a JSON object from references to credentials, each a JSON object or its text.
-    ///
-    /// # Errors
-    /// `None` if it is no such object.
-    pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self)
-    }
-
-    /// What a reference stands for: by its whole text, or by the secret's name in `projects/P/secrets/NAME/versions/V`.
-    fn get(&self, reference: &str) -> Option<&Value> {
-        let name = reference.split_once("/secrets/").map(|(_, name)| name.split('/').next().unwrap_or(name));
-        self.0.get(reference).or_else(|| self.0.get(name?))
-    }
-}
-
-impl std::fmt::Debug for References {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("References")
-    }
-}
-
-/// Turns rows of one system into what moves in.
+/// Turns rows of one source into what moves in.
 #[derive(Debug)]
 pub struct Converter {
     /// The system whose rows these are.
@@ -61,25 +26,52 @@ pub struct Converter {
     pub references: References,
     /// The owner of everything, instead of what rows say.
     pub holder: Option<Holder>,
+    /// Whether values that are not sealed are taken as they are.
+    pub plain: bool,
+    /// The column that every row must have, because the command says that it names the tenant.
+    pub tenant_column: Option<String>,
+    /// Hashes of the ids so far: eight bytes for each row. A row is taken for another one once in 10^7 sources of a
+    /// million rows.
+    seen: HashSet<u64>,
 }
 
 /// A problem of a row, without a value of it.
 type Problem = String;
 
 impl Converter {
-    /// What a row becomes.
-    pub fn convert(&self, record: &Record) -> Vec<Converted> {
-        let id = first(&self.map.columns.id, record);
+    /// A converter without a key, for owners that rows name.
+    pub fn new(system: System, map: Map) -> Self {
+        Self {
+            system,
+            map,
+            unsealer: None,
+            references: References::default(),
+            holder: None,
+            plain: false,
+            tenant_column: None,
+            seen: HashSet::new(),
+        }
+    }
+
+    /// What a row becomes. `number` names it where it has no id.
+    pub fn convert(&mut self, number: u64, record: &Record) -> Vec<Converted> {
         if self.system.has_many() {
-            let members = Members::new(JsonMap::new(), JsonMap::new(), record);
+            let members = Members::of_variables(record);
             let fitting = self.map.kinds.iter().filter(|kind| kind.fits("", &members));
             return fitting.map(|kind| self.of_variables(kind, &members)).collect();
         }
-        let Some(id) = id else {
-            let problem = "the row has no id; name its column in the map: columns.id".to_owned();
-            return vec![refused(format!("{}/?", self.system.name()), problem)];
+        let system = self.system.name();
+        let without_id = |problem: &str| vec![refused(format!("{system}/row {number}"), problem.to_owned())];
+        let Some(id) = record.first(&self.map.columns.id) else {
+            return without_id("the row has no id; name its column in the map: columns.id");
         };
-        let source = format!("{}/{id}", self.system.name());
+        if !is_id(&id) {
+            return without_id("the row's id is not plain; columns.id names another column");
+        }
+        let source = format!("{system}/{id}");
+        if !self.seen.insert(hash(&id)) {
+            return vec![refused(source, "the source has this id twice".to_owned())];
+        }
         if self.map.columns.deleted.iter().any(|column| is_set(record, column)) {
             return vec![Converted::LeftOut(Refused { source, problem: "it is deleted there".to_owned() })];
         }
@@ -96,7 +88,7 @@ impl Converter {
             return app_of(source, kind, app, members);
         }
         let holder = self.holder.clone().unwrap_or(Holder::Platform);
-        match placed(kind, members) {
+        match Placed::of(kind, members) {
             Ok(placed) => Converted::Entry(Box::new(placed.entry(source, kind, holder))),
             Err(problem) => refused(source, problem),
         }
@@ -104,22 +96,19 @@ impl Converter {
 
     fn entry(&self, source: &str, record: &Record) -> Result<Entry, Problem> {
         let columns = &self.map.columns;
-        let user = first(&columns.user, record);
-        let document = self.document(record, user.as_deref())?;
-        let settings = object_of(first_value(&columns.settings, record)).unwrap_or_default();
-        let members = Members::new(document, settings, record);
+        let user = record.first(&columns.user);
+        let holder = self.holder_of(user.as_deref())?;
+        let tenant = self.tenant_of(&holder, record)?;
+        let document = self.opening().document(record, user.as_deref())?;
+        let settings = object_of(record.first_value(&columns.settings)).unwrap_or_default();
+        let members = Members::new(document, settings, record)?;
         let parts: Vec<String> = columns.kind.iter().filter_map(|column| record.text(column)).collect();
         let kind = self.kind(&parts.join("/"), &members)?;
-        let holder = match (&self.holder, user) {
-            (Some(holder), _) => holder.clone(),
-            (None, Some(user)) => Holder::User(user),
-            (None, None) => Holder::Tenant,
-        };
-        let mut entry = placed(kind, &members)?.entry(source.to_owned(), kind, holder);
-        entry.tenant = first(&columns.tenant, record);
-        entry.account_name = first(&columns.account, record).unwrap_or(entry.account_name);
-        entry.external_account_id = first(&columns.external_account, record).or(entry.external_account_id);
-        entry.disabled = columns.active.iter().find_map(|column| record.flag(column)) == Some(false);
+        let mut entry = Placed::of(kind, &members)?.entry(source.to_owned(), kind, holder);
+        entry.tenant = tenant;
+        entry.account_name = record.first(&columns.account).unwrap_or(entry.account_name);
+        entry.external_account_id = record.first(&columns.external_account).or(entry.external_account_id);
+        entry.disabled = self.is_inactive(record);
         entry.default = columns.current.iter().find_map(|column| record.flag(column)) == Some(true);
         let label =
             |(column, key): (&String, &String)| Some((key.clone(), record.text(column)?.to_lowercase()));
@@ -127,142 +116,68 @@ impl Converter {
         Ok(entry)
     }
 
+    /// Who owns a row of this user. A misspelt column must not turn what is private into what is shared.
+    fn holder_of(&self, user: Option<&str>) -> Result<Holder, Problem> {
+        match (&self.holder, user) {
+            (Some(holder), _) => Ok(holder.clone()),
+            (None, Some(user)) => Ok(Holder::User(user.to_owned())),
+            (None, None) if self.map.users_required == Some(true) => {
+                Err("the row has no user; name its column in the map: columns.user, or give --owner tenant"
+                    .to_owned())
+            }
+            (None, None) => Ok(Holder::Tenant),
+        }
+    }
+
+    fn tenant_of(&self, holder: &Holder, record: &Record) -> Result<Option<String>, Problem> {
+        if *holder == Holder::Platform {
+            return Ok(None);
+        }
+        match &self.tenant_column {
+            Some(column) if !record.has(column) => {
+                Err(format!("the row has no column {column}, which --tenant-column names"))
+            }
+            Some(_) | None => Ok(record.first(&self.map.columns.tenant)),
+        }
+    }
+
+    fn is_inactive(&self, record: &Record) -> bool {
+        let said = self.map.columns.active.iter().find_map(|column| record.flag(column));
+        let among = |(column, values): (&String, &Vec<String>)| {
+            record.text(column).is_some_and(|value| values.contains(&value.to_lowercase()))
+        };
+        said == Some(false) || self.map.inactive.iter().any(among)
+    }
+
+    fn opening(&self) -> Opening<'_> {
+        Opening {
+            system: self.system,
+            columns: &self.map.columns,
+            unsealer: self.unsealer.as_ref(),
+            references: &self.references,
+            plain: self.plain,
+        }
+    }
+
     fn kind(&self, name: &str, members: &Members<'_>) -> Result<&Kind, Problem> {
         self.map.kind(name, members).ok_or_else(|| {
-            let rule = if self.map.knows(name) {
-                "its credential lacks what each kind of this name requires"
+            let add = "add one to the map: [[kinds]]";
+            if !self.map.knows(name) {
+                return if name.is_empty() {
+                    "the row has no kind; name its column in the map: columns.kind".to_owned()
+                } else {
+                    let name: Vec<&str> = name.split('/').map(shown).collect();
+                    format!("no kind has the name {}; {add}", name.join("/"))
+                };
+            }
+            let required = self.map.required(name);
+            if members.is_empty() {
+                format!("it has no credential, and its kind requires {required}; connect the account anew in the vault")
             } else {
-                "no kind has its name"
-            };
-            format!("{rule}; add one to the map: [[kinds]]")
+                format!("its credential lacks what each kind of its name requires: {required}; {add}")
+            }
         })
     }
-
-    /// The credential of a row, opened. Empty if the row has none.
-    fn document(&self, record: &Record, user: Option<&str>) -> Result<JsonMap<String, Value>, Problem> {
-        let columns = &self.map.columns;
-        let salt = first(&columns.salt, record);
-        if !columns.sealed.is_empty() {
-            return self.sealed_columns(record, user, salt.as_deref());
-        }
-        let Some(value) = first_value(&columns.credentials, record) else {
-            return self.referenced(record);
-        };
-        let (Some(unsealer), Value::String(text)) = (&self.unsealer, value) else {
-            if self.system.is_sealed() && self.unsealer.is_none() {
-                return Err("it is sealed; give the key with --key-file or --key-env".to_owned());
-            }
-            return object_of(Some(value)).ok_or_else(|| "its credential is no JSON object".to_owned());
-        };
-        let parts = first(&columns.iv, record).zip(first(&columns.tag, record));
-        let opened = match &parts {
-            Some((iv, tag)) => unsealer.open_columns([iv, tag, text], user, salt.as_deref()),
-            None => unsealer.open(text, user, salt.as_deref()),
-        };
-        let opened = opened.map_err(|error| format!("its credential is not opened: {error}"))?;
-        let text = std::str::from_utf8(&opened).map_err(|_| "its credential is no text".to_owned())?;
-        Ok(object_of(Some(&Value::from(text))).unwrap_or_else(|| value_alone(text)))
-    }
-
-    /// The members that stand in columns of their own, each opened.
-    fn sealed_columns(
-        &self,
-        record: &Record,
-        user: Option<&str>,
-        salt: Option<&str>,
-    ) -> Result<JsonMap<String, Value>, Problem> {
-        let mut document = JsonMap::new();
-        for column in &self.map.columns.sealed {
-            let Some(text) = record.text(column) else { continue };
-            let value = match &self.unsealer {
-                Some(unsealer) if unsealer.fits(&text) || !self.system.may_be_plain() => {
-                    let opened = unsealer.open(&text, user, salt);
-                    let opened =
-                        opened.map_err(|error| format!("{} is not opened: {error}", shown(column)))?;
-                    String::from_utf8_lossy(&opened).into_owned()
-                }
-                _ => text,
-            };
-            document.insert(column.clone(), value.into());
-        }
-        Ok(document)
-    }
-
-    /// The credential that a reference stands for.
-    fn referenced(&self, record: &Record) -> Result<JsonMap<String, Value>, Problem> {
-        let Some(reference) = first(&self.map.columns.reference, record) else { return Ok(JsonMap::new()) };
-        let found = self.references.get(&reference).ok_or_else(|| {
-            "its credential is in a secret store; export that, and name the file with --secrets".to_owned()
-        })?;
-        object_of(Some(found)).ok_or_else(|| "what its reference stands for is no JSON object".to_owned())
-    }
-}
-
-/// What a kind makes of the members.
-struct Placed {
-    config: JsonMap<String, Value>,
-    secrets: BTreeMap<String, SecretString>,
-    expires: Option<i64>,
-    external_account_id: Option<String>,
-}
-
-impl Placed {
-    fn entry(self, source: String, kind: &Kind, holder: Holder) -> Entry {
-        let Self { config, secrets, expires, external_account_id } = self;
-        Entry {
-            source,
-            tenant: None,
-            holder,
-            provider: kind.provider.clone(),
-            auth_mode: kind.auth_mode.clone(),
-            account_name: kind.account_name.clone().unwrap_or_else(|| "default".to_owned()),
-            config,
-            secrets,
-            expires,
-            external_account_id,
-            labels: BTreeMap::new(),
-            disabled: false,
-            default: false,
-        }
-    }
-}
-
-fn placed(kind: &Kind, members: &Members<'_>) -> Result<Placed, Problem> {
-    let known = |name: &&str| {
-        let is = |other: &&str| crate::name::plain(other) == crate::name::plain(name);
-        kind.whole.is_some() || kind.mentions(name) || EXPIRIES.iter().chain(&LEFT_BEHIND).any(is)
-    };
-    if let Some(unknown) = members.names().find(|name| !known(name)) {
-        let name = shown(unknown);
-        return Err(format!(
-            "its credential has the member {name}, which the map does not know; add it to the kind's secrets, config or \
-             ignored"
-        ));
-    }
-    let mut placed = Placed {
-        config: JsonMap::new(),
-        secrets: BTreeMap::new(),
-        expires: EXPIRIES.iter().find_map(|name| instant(members.get(name)?)),
-        external_account_id: kind.external_account.as_ref().and_then(|name| members.text(name)),
-    };
-    for (theirs, ours) in &kind.config {
-        let value = match members.get(theirs) {
-            None => continue,
-            Some(value @ Value::Bool(_)) if !kind.values.contains_key(ours) => value.clone(),
-            // Ids are texts of ours, even if they have digits only.
-            Some(_) => kind.value(ours, &members.text(theirs).unwrap_or_default()).into(),
-        };
-        placed.config.insert(ours.clone(), value);
-    }
-    for (theirs, ours) in &kind.secrets {
-        if let Some(text) = members.text(theirs) {
-            placed.secrets.insert(ours.clone(), text.into());
-        }
-    }
-    if let Some(whole) = kind.whole.as_ref().filter(|_| !members.is_empty()) {
-        placed.secrets.insert(whole.clone(), members.whole().into());
-    }
-    Ok(placed)
 }
 
 fn app_of(source: String, kind: &Kind, app: &AppMembers, members: &Members<'_>) -> Converted {
@@ -282,29 +197,13 @@ fn refused(source: String, problem: Problem) -> Converted {
     Converted::Refused(Refused { source, problem })
 }
 
-fn first_value<'a>(columns: &[String], record: &'a Record) -> Option<&'a Value> {
-    columns.iter().find_map(|column| record.get(column))
-}
-
-fn first(columns: &[String], record: &Record) -> Option<String> {
-    columns.iter().find_map(|column| record.text(column))
-}
-
 /// Whether a column says yes, or has an instant.
 fn is_set(record: &Record, column: &str) -> bool {
     record.get(column).is_some() && record.flag(column) != Some(false)
 }
 
-/// A JSON object, or the text of one.
-fn object_of(value: Option<&Value>) -> Option<JsonMap<String, Value>> {
-    match value? {
-        Value::Object(object) => Some(object.clone()),
-        Value::String(text) => serde_json::from_str(text).ok(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
-    }
-}
-
-/// A credential that is one text, such as a token: its member is `value`.
-fn value_alone(text: &str) -> JsonMap<String, Value> {
-    JsonMap::from_iter([("value".to_owned(), Value::from(text))])
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }

@@ -179,6 +179,16 @@ impl Layout {
     }
 }
 
+/// How many digits each part of a sealed value has at least.
+const SEALED_PART_DIGITS: usize = 16;
+
+/// Whether a text can only be a sealed value, of whatever layout: parts of hexadecimal digits with `:` or `.` between them.
+pub(crate) fn looks_sealed(text: &str) -> bool {
+    let sealed =
+        |part: &str| part.len() >= SEALED_PART_DIGITS && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.contains([':', '.']) && text.split([':', '.']).all(sealed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +213,15 @@ mod tests {
             assert!(cut.take_apart(short).is_none());
         }
         assert!(Layout::default().take_apart("00:11").is_none());
+    }
+
+    #[test]
+    fn a_sealed_value_is_known_by_its_parts() {
+        let part = "0123456789abcdef";
+        assert!(looks_sealed(&format!("{part}:{part}")) && looks_sealed(&format!("{part}.{part}:{part}AB")));
+        for plain in [part, "eyJhbGciOi.eyJzdWIi.c2ln", "0123:4567", "https://example.com"] {
+            assert!(!looks_sealed(plain), "{plain}");
+        }
     }
 
     #[test]

@@ -25,13 +25,18 @@ mod source;
 mod time;
 mod unseal;
 
+mod credential;
+mod place;
+
 mod convert;
 pub mod system;
 
-pub use convert::{Converter, References};
+pub use convert::Converter;
+pub use credential::References;
 pub use entry::{App, Converted, Entry, Holder, Refused};
 pub use layout::{Encoding, Layout, LayoutError};
 pub use map::{Map, MapError};
+pub use name::is_variable;
 pub use record::Record;
 pub use source::{BadRow, Format, Source, SourceError, Where};
 pub use system::System;

@@ -8,10 +8,17 @@ use serde::Deserialize;
 use crate::members::Members;
 use crate::name::plain;
 
-/// A map is not written as maps are.
+/// A map is not written as maps are. The message is without the text of the map; [`MapError::cause`] has it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the map cannot be used: {0}")]
-pub struct MapError(String);
+#[error("the map cannot be used")]
+pub struct MapError(toml::de::Error);
+
+impl MapError {
+    /// What the parser says. Its message quotes the text, in which a secret may stand.
+    pub fn cause(&self) -> &toml::de::Error {
+        &self.0
+    }
+}
 
 /// Which column and member of theirs is what of ours.
 #[derive(Deserialize, Clone, Default, Debug)]
@@ -19,6 +26,10 @@ pub struct MapError(String);
 pub struct Map {
     /// The table that is read if none is named.
     pub table: Option<String>,
+    /// Whether every row has a user, so that one without is refused and does not become the tenant's.
+    pub users_required: Option<bool>,
+    /// Columns, and their values in lower case, that say that a row is not in use.
+    pub inactive: BTreeMap<String, Vec<String>>,
     /// Which columns they have.
     pub columns: Columns,
     /// Their kinds of credentials, the first that fits.
@@ -52,7 +63,7 @@ columns! {
     id,
     /// The tenant, by the platform's own id.
     tenant,
-    /// The user who owns the credential. Without one, the tenant does.
+    /// The user who owns the credential. Without one, the tenant does, unless the map requires users.
     user,
     /// What kind of credential it is: all of these that a row has, with `/` between them.
     kind,
@@ -107,6 +118,9 @@ pub struct Kind {
     /// Our setting, and its values: theirs, in lower case, and ours.
     #[serde(default)]
     pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// Members that may be a JSON document, which is stored as its text.
+    #[serde(default)]
+    pub documents: Vec<String>,
     /// Our secret field that the whole JSON document becomes.
     pub whole: Option<String>,
     /// Their member that names the account at the provider.
@@ -137,13 +151,15 @@ impl Map {
     /// # Errors
     /// It is not TOML, or has a key that maps do not have.
     pub fn parse(text: &str) -> Result<Self, MapError> {
-        toml::from_str(text).map_err(|error| MapError(error.to_string().trim().to_owned()))
+        toml::from_str(text).map_err(MapError)
     }
 
     /// This map, amended by another one.
     #[must_use]
     pub fn amended(mut self, other: Self) -> Self {
         self.table = other.table.or(self.table);
+        self.users_required = other.users_required.or(self.users_required);
+        self.inactive.extend(other.inactive);
         self.columns = self.columns.amended(other.columns);
         self.kinds.splice(..0, other.kinds);
         self
@@ -157,6 +173,12 @@ impl Map {
     /// Whether there are kinds of this name, whatever they require.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.kinds.iter().any(|kind| kind.is_named(name))
+    }
+
+    /// What the kinds of this name require, in words: `a and b, or c`.
+    pub(crate) fn required(&self, name: &str) -> String {
+        let named = self.kinds.iter().filter(|kind| kind.is_named(name));
+        named.map(|kind| kind.requires.join(" and ")).collect::<Vec<_>>().join(", or ")
     }
 }
 
@@ -175,6 +197,16 @@ impl Kind {
         let is = |name: &String| plain(name) == plain(member);
         self.secrets.keys().chain(self.config.keys()).chain(&self.ignored).any(is)
             || self.external_account.as_ref().is_some_and(is)
+    }
+
+    /// Whether the kind leaves a member behind.
+    pub(crate) fn ignores(&self, member: &str) -> bool {
+        self.ignored.iter().any(|name| plain(name) == plain(member))
+    }
+
+    /// Whether a member may be a JSON document.
+    pub(crate) fn takes_document(&self, member: &str) -> bool {
+        self.documents.iter().any(|name| plain(name) == plain(member))
     }
 
     /// Our value of a setting.

@@ -4,43 +4,59 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map as JsonMap, Value};
 
-use crate::name::plain;
+use crate::name::{plain, shown};
 use crate::record::{Record, text};
+
+/// By plain name: the name as it is spelled, and the value.
+type Spelled = BTreeMap<String, (String, Value)>;
 
 /// The members of a credential, its settings, and the columns beside it.
 pub(crate) struct Members<'a> {
-    /// By plain name: the name as it is spelled, and the value.
-    document: BTreeMap<String, (String, Value)>,
-    settings: BTreeMap<String, Value>,
+    document: Spelled,
+    settings: Spelled,
     record: &'a Record,
+    /// Whether the columns are variables of an environment.
+    variables: bool,
 }
 
 impl<'a> Members<'a> {
+    /// The members of a row. The error names a member that is there in two spellings with different values.
     pub(crate) fn new(
         document: JsonMap<String, Value>,
         settings: JsonMap<String, Value>,
         record: &'a Record,
-    ) -> Self {
-        let given = |value: &Value| !value.is_null() && value.as_str() != Some("");
-        let document = document.into_iter().filter(|(_, value)| given(value));
-        Self {
-            document: document.map(|(name, value)| (plain(&name), (name, value))).collect(),
-            settings: settings.into_iter().map(|(name, value)| (plain(&name), value)).collect(),
-            record,
-        }
+    ) -> Result<Self, String> {
+        let twice = |of: &'static str| {
+            move |name: String| {
+                let name = shown(&name);
+                format!("{of} the member {name} in two spellings, with different values; remove one of them")
+            }
+        };
+        let document = spelled(document).map_err(twice("its credential has"))?;
+        let settings = spelled(settings).map_err(twice("its settings have"))?;
+        Ok(Self { document, settings, record, variables: false })
+    }
+
+    /// The variables of an environment.
+    pub(crate) fn of_variables(record: &'a Record) -> Self {
+        Self { document: Spelled::new(), settings: Spelled::new(), record, variables: true }
     }
 
     /// A member, or else a setting, or else a column.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let name = plain(name);
-        let member = self.document.get(&name).map(|(_, value)| value);
-        member.or_else(|| self.settings.get(&name)).or_else(|| self.record.get(&name))
+        let said = self.document.get(&name).or_else(|| self.settings.get(&name));
+        said.map(|(_, value)| value).or_else(|| self.record.get(&name))
     }
 
-    /// The same as a text; a document as its JSON.
+    /// When something ends. A variable of this name is about something else.
+    pub(crate) fn expiry(&self, name: &str) -> Option<&Value> {
+        self.get(name).filter(|_| !self.variables)
+    }
+
+    /// A scalar as a text; nothing if it is an object or a list.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        let value = self.get(name)?;
-        text(value).or_else(|| (value.is_object() || value.is_array()).then(|| value.to_string()))
+        text(self.get(name)?)
     }
 
     /// The names of the document's members as they are spelled.
@@ -58,4 +74,22 @@ impl<'a> Members<'a> {
         let members = self.document.values().map(|(name, value)| (name.clone(), value.clone()));
         Value::Object(members.collect()).to_string()
     }
+}
+
+/// Members by plain name, without those that have no value; or the name of one that has two values.
+fn spelled(members: JsonMap<String, Value>) -> Result<Spelled, String> {
+    let mut all = Spelled::new();
+    for (name, value) in members {
+        if value.is_null() || value.as_str() == Some("") {
+            continue;
+        }
+        match all.get(&plain(&name)) {
+            Some((_, other)) if *other != value => return Err(name),
+            Some(_) => {}
+            None => {
+                all.insert(plain(&name), (name, value));
+            }
+        }
+    }
+    Ok(all)
 }

@@ -9,26 +9,47 @@ use crate::name::plain;
 /// A row. An empty text counts as nothing, for CSV has no other way to say so.
 #[derive(Default)]
 pub struct Record {
-    /// Values, by plain name.
+    /// Values, by plain name. Of a column without a value, null.
     columns: BTreeMap<String, Value>,
 }
 
 impl Record {
     /// A row of these columns.
     pub fn new(columns: JsonMap<String, Value>) -> Self {
-        let empty = |value: &Value| value.is_null() || value.as_str().is_some_and(str::is_empty);
-        let columns = columns.into_iter().filter(|(_, value)| !empty(value));
-        Self { columns: columns.map(|(name, value)| (plain(&name), value)).collect() }
+        let mut all = BTreeMap::new();
+        for (name, value) in columns {
+            if value.is_null() || value.as_str() == Some("") {
+                all.entry(plain(&name)).or_insert(Value::Null);
+            } else {
+                all.insert(plain(&name), value);
+            }
+        }
+        Self { columns: all }
+    }
+
+    /// Whether the row has the column, with a value or without.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.contains_key(&plain(column))
     }
 
     /// The value of a column, if there is one.
     pub(crate) fn get(&self, column: &str) -> Option<&Value> {
-        self.columns.get(&plain(column))
+        self.columns.get(&plain(column)).filter(|value| !value.is_null())
     }
 
     /// The same as a text: a number or a boolean as JSON writes it.
     pub(crate) fn text(&self, column: &str) -> Option<String> {
         text(self.get(column)?)
+    }
+
+    /// The value of the first of these columns that has one.
+    pub(crate) fn first_value(&self, columns: &[String]) -> Option<&Value> {
+        columns.iter().find_map(|column| self.get(column))
+    }
+
+    /// The text of the first of these columns that has one.
+    pub(crate) fn first(&self, columns: &[String]) -> Option<String> {
+        columns.iter().find_map(|column| self.text(column))
     }
 
     /// Whether a column says no: `false`, `f`, `no`, `0`. `None` if it is absent or says something else.

@@ -7,6 +7,7 @@ mod delimited;
 mod lines;
 mod postgres;
 
+use std::collections::VecDeque;
 use std::io::BufRead;
 
 use crate::record::Record;
@@ -26,7 +27,7 @@ enum Rows {
     Csv(delimited::Rows),
     JsonLines(lines::Rows),
     Postgres(Box<postgres::Rows>),
-    One(Option<Record>),
+    Given(VecDeque<Result<Record, BadRow>>),
 }
 
 /// A source of rows.
@@ -52,9 +53,19 @@ impl Source {
         Ok(Self(Rows::Postgres(Box::new(postgres::Rows::open(url, rows).await?))))
     }
 
-    /// One row that is there already.
-    pub fn one(record: Record) -> Self {
-        Self(Rows::One(Some(record)))
+    /// One row that is there already, after what stands beside it and cannot be read.
+    pub fn one(record: Record, bad: Vec<BadRow>) -> Self {
+        Self(Rows::Given(bad.into_iter().map(Err).chain([Ok(record)]).collect()))
+    }
+
+    /// The number of the row that was read last, counted as in [`BadRow`].
+    pub fn number(&self) -> u64 {
+        match &self.0 {
+            Rows::Csv(rows) => rows.number(),
+            Rows::JsonLines(rows) => rows.number(),
+            Rows::Postgres(rows) => rows.number(),
+            Rows::Given(_) => 1,
+        }
     }
 
     /// The next row; `None` after the last one.
@@ -66,7 +77,7 @@ impl Source {
             Rows::Csv(rows) => rows.next(),
             Rows::JsonLines(rows) => rows.next(),
             Rows::Postgres(rows) => rows.next().await,
-            Rows::One(record) => Ok(record.take().map(Ok)),
+            Rows::Given(rows) => Ok(rows.pop_front()),
         }
     }
 }

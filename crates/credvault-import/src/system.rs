@@ -1,7 +1,10 @@
 //! The systems that move in, and what of them data cannot say.
 
+use serde_json::Map as JsonMap;
+
 use crate::map::{Map, MapError};
 use crate::record::Record;
+use crate::source::BadRow;
 
 /// A system whose credentials move in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,8 +51,8 @@ impl System {
         })
     }
 
-    /// Whether a value that has not the layout of a sealed one may be plain, because the system's key was optional.
-    pub(crate) const fn may_be_plain(self) -> bool {
+    /// Whether its values are sealed or plain, because the system's key was optional: then the operator must say which.
+    pub const fn may_be_plain(self) -> bool {
         match self {
             Self::Kustomer => true,
             Self::PixelPim | Self::Fluxori | Self::KpiEtl | Self::Integrations | Self::Env => false,
@@ -70,17 +73,31 @@ impl System {
     }
 
     /// Variables as the one row of [`System::Env`]: of the lines of a `.env` file, which may have `export` before a name and
-    /// quotes around a value.
-    pub fn variables(text: &str) -> Record {
-        let line = |line: &str| {
-            let line = line.trim();
-            let line = line.strip_prefix("export ").unwrap_or(line);
-            let (name, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
-            let value = value.trim();
-            let quoted =
-                ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
-            Some((name.trim().to_owned(), quoted.unwrap_or(value).into()))
-        };
-        Record::new(text.lines().filter_map(line).collect())
+    /// quotes around a value. With it, the lines that are neither this nor empty nor a comment.
+    pub fn variables(text: &str) -> (Record, Vec<BadRow>) {
+        let (mut variables, mut bad) = (JsonMap::new(), Vec::new());
+        for (line, number) in text.lines().map(str::trim).zip(1..) {
+            match variable(line) {
+                Some((name, value)) => {
+                    variables.insert(name.to_owned(), value.into());
+                }
+                None if line.is_empty() || line.starts_with('#') => {}
+                None => bad.push(BadRow { number, problem: "the line is neither NAME=VALUE nor a comment" }),
+            }
+        }
+        (Record::new(variables), bad)
     }
+}
+
+/// Name and value of a line of a `.env` file.
+fn variable(line: &str) -> Option<(&str, &str)> {
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if name.is_empty() || !name.bytes().all(in_name) {
+        return None;
+    }
+    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    Some((name, quoted.unwrap_or(value)))
 }

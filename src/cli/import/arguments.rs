@@ -1,22 +1,20 @@
-//! The arguments of `import`, and what they open: the map, the key, the source.
+//! The arguments of `import`, and what they open beside the source: the map, the key, an export of secrets.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
 use credvault_crypto::Pbkdf2Hash;
 use credvault_import::{
-    Converter, Encoding, Format, Holder, KeyForm, Layout, Map, References, Salt, Source, System, Unsealer,
-    Where,
+    Converter, Encoding, Holder, KeyForm, Layout, Map, References, Salt, System, Unsealer, is_variable,
 };
 use secrecy::SecretString;
 
 use crate::cli::args::OutputArgs;
-use crate::cli::client::{ClientArgs, unreadable};
+use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
+use crate::settings::wrong_toml;
+
+use super::files::{distinct, named, read};
 
 /// The system that moves in.
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -36,7 +34,7 @@ enum SystemName {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum FormatName {
+pub(super) enum FormatName {
     Csv,
     Jsonl,
 }
@@ -84,22 +82,22 @@ pub(crate) struct ImportArgs {
     /// A file with the rows, `-` for standard input, or the address of a PostgreSQL database. In the environment variable,
     /// an address with a password is not visible to other users. For env: a .env file instead of the environment.
     #[arg(long, env = "CREDVAULT_IMPORT_FROM", hide_env_values = true, value_name = "FILE|URL")]
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// The form of the file, if its name does not end with .csv or .jsonl.
     #[arg(long, value_enum)]
-    format: Option<FormatName>,
+    pub(super) format: Option<FormatName>,
     /// The table to read from the database, if not the one of the system's document.
     #[arg(long, conflicts_with = "query")]
-    table: Option<String>,
+    pub(super) table: Option<String>,
     /// A query whose rows are read instead of a table's.
     #[arg(long)]
-    query: Option<String>,
+    pub(super) query: Option<String>,
     /// A file that amends which column and field of theirs is what of ours.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
     /// The column that names the tenant. Rows without one are for the tenant of --tenant or of the profile.
     #[arg(long, value_name = "COLUMN")]
-    tenant_column: Option<String>,
+    pub(super) tenant_column: Option<String>,
     /// The owner of everything: the tenant instead of users, or the platform.
     #[arg(long, value_enum)]
     owner: Option<OwnerName>,
@@ -115,6 +113,9 @@ pub(crate) struct ImportArgs {
     /// How a sealed value stands in its column.
     #[arg(long, default_value = "hex:iv:tag:ciphertext")]
     layout: String,
+    /// Values that are not sealed are taken as they are: for a system whose key was optional.
+    #[arg(long)]
+    plain: bool,
     /// For kpi-etl: the hash function of PBKDF2.
     #[arg(long, value_enum, default_value = "sha256")]
     kdf_hash: HashName,
@@ -152,13 +153,6 @@ pub(crate) struct ImportArgs {
     pub(super) output: OutputArgs,
 }
 
-/// How far a file was read, in bytes.
-#[derive(Clone, Debug)]
-pub(super) struct Size {
-    pub(super) whole: u64,
-    pub(super) read: Arc<AtomicU64>,
-}
-
 impl ImportArgs {
     fn system(&self) -> System {
         match self.system {
@@ -181,13 +175,64 @@ impl ImportArgs {
         tenant.unwrap_or_default().to_owned()
     }
 
+    /// The owner of everything, in the words of the option; empty where rows say it.
+    pub(super) fn owner(&self) -> &'static str {
+        match self.owner {
+            None => "",
+            Some(OwnerName::Tenant) => "tenant",
+            Some(OwnerName::Platform) => "platform",
+        }
+    }
+
+    /// Whether all that moves in is the platform's, so that no tenant is needed.
+    pub(super) fn is_for_the_platform(&self) -> bool {
+        match self.owner {
+            Some(OwnerName::Platform) => true,
+            Some(OwnerName::Tenant) => false,
+            None => matches!(self.system, SystemName::Env),
+        }
+    }
+
+    /// Refuses to write a file that is read, or one that is written already. Opens none.
+    pub(super) fn check_files(&self) -> Result<(), Failure> {
+        let written = [("--journal", self.journal.as_deref()), ("--report", self.report.as_deref())];
+        let read = [
+            ("--from", self.from.as_deref().map(Path::new)),
+            ("--map", self.map.as_deref()),
+            ("--secrets", self.secrets.as_deref()),
+            ("--key-file", self.key_file.as_deref()),
+        ];
+        distinct(&written, &read)
+    }
+
     /// What turns rows into connections.
     pub(super) fn converter(&self) -> Result<Converter, Failure> {
         let system = self.system();
-        let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
-        let mut map = system.map().map_err(|error| usage(&error))?;
+        let mut converter = Converter::new(system, self.amended_map(system)?);
+        if let Some(path) = &self.secrets {
+            converter.references = References::parse(&read(path)?).ok_or_else(|| {
+                let rule = "must be a JSON object from references to credentials";
+                Failure::Usage(format!("{} {rule}", named(path)))
+            })?;
+        }
+        converter.holder = self.owner.map(|owner| match owner {
+            OwnerName::Tenant => Holder::Tenant,
+            OwnerName::Platform => Holder::Platform,
+        });
+        converter.unsealer = self.unsealer(system)?;
+        converter.plain = self.plain;
+        converter.tenant_column = self.tenant_column.clone();
+        Ok(converter)
+    }
+
+    fn amended_map(&self, system: System) -> Result<Map, Failure> {
+        let mut map = system.map().map_err(|error| Failure::Usage(error.to_string()))?;
         if let Some(path) = &self.map {
-            map = map.amended(Map::parse(&read(path)?).map_err(|error| usage(&error))?);
+            let text = read(path)?;
+            let amending = Map::parse(&text).map_err(|error| {
+                Failure::Usage(format!("the map {}{}", named(path), wrong_toml(&text, error.cause())))
+            })?;
+            map = map.amended(amending);
         }
         if let Some(column) = &self.tenant_column {
             map.columns.tenant = vec![column.clone()];
@@ -195,34 +240,40 @@ impl ImportArgs {
             // The command says for whom all rows are.
             map.columns.tenant.clear();
         }
-        let references = match &self.secrets {
-            None => References::default(),
-            Some(path) => References::parse(&read(path)?).ok_or_else(|| {
-                let rule = "must be a JSON object from references to credentials";
-                Failure::Usage(format!("{} {rule}", path.display()))
-            })?,
-        };
-        let holder = self.owner.map(|owner| match owner {
-            OwnerName::Tenant => Holder::Tenant,
-            OwnerName::Platform => Holder::Platform,
-        });
-        let unsealer = self.unsealer(system)?;
-        Ok(Converter { system, map, unsealer, references, holder })
+        Ok(map)
+    }
+
+    /// The key, if there is one. Where values are sealed or plain, the command must say which.
+    fn key(&self, system: System) -> Result<Option<String>, Failure> {
+        if self.plain && system.is_sealed() {
+            let rule = "what this system stores is always sealed; leave --plain out";
+            return Err(Failure::Usage(rule.to_owned()));
+        }
+        let usual = if matches!(system, System::KpiEtl) { "ENCRYPTION_KEY_SALT" } else { "ENCRYPTION_KEY" };
+        match (&self.key_file, &self.key_env) {
+            (Some(path), _) => return Ok(Some(read(path)?.trim_end_matches(['\r', '\n']).to_owned())),
+            (None, Some(name)) if is_variable(name) => {
+                // The key itself may stand there, so the name is not repeated.
+                let unset = || Failure::Usage("the variable that --key-env names is not set".to_owned());
+                return std::env::var(name).map(Some).map_err(|_| unset());
+            }
+            (None, Some(_)) => {
+                let rule = "--key-env must be the name of a variable, and not the key itself";
+                return Err(Failure::Usage(rule.to_owned()));
+            }
+            (None, None) => {}
+        }
+        let seals = system.is_sealed() || system.may_be_plain();
+        let key = std::env::var(usual).ok().filter(|_| seals);
+        if key.is_none() && system.may_be_plain() && !self.plain {
+            let rule = "give the key with --key-file or --key-env, or --plain if nothing is sealed";
+            return Err(Failure::Usage(rule.to_owned()));
+        }
+        Ok(key)
     }
 
     fn unsealer(&self, system: System) -> Result<Option<Unsealer>, Failure> {
-        let named = if matches!(system, System::KpiEtl) { "ENCRYPTION_KEY_SALT" } else { "ENCRYPTION_KEY" };
-        let seals = system.is_sealed() || matches!(system, System::Kustomer);
-        let asked = self.key_file.is_some() || self.key_env.is_some();
-        let key = match (&self.key_file, &self.key_env) {
-            (Some(path), _) => Some(read(path)?.trim_end_matches(['\r', '\n']).to_owned()),
-            (None, Some(name)) => Some(std::env::var(name).map_err(|_| {
-                Failure::Usage(format!("the variable {name}, which --key-env names, is not set"))
-            })?),
-            (None, None) if seals => std::env::var(named).ok(),
-            (None, None) => None,
-        };
-        let Some(key) = key.filter(|_| seals || asked).map(SecretString::from) else { return Ok(None) };
+        let Some(key) = self.key(system)?.map(SecretString::from) else { return Ok(None) };
         let layout: Layout =
             self.layout.parse().map_err(|error| Failure::Usage(format!("--layout: {error}")))?;
         if !matches!(system, System::KpiEtl) {
@@ -260,71 +311,5 @@ impl ImportArgs {
             EncodingName::Base64 => Encoding::Base64,
             EncodingName::Base64url => Encoding::Base64Url,
         }
-    }
-
-    /// The rows, and how far they are read where that can be said.
-    pub(super) async fn source(&self, converter: &Converter) -> Result<(Source, Option<Size>), Failure> {
-        let from = self.from.as_deref();
-        if matches!(converter.system, System::Env) {
-            let record = match from {
-                Some(path) => System::variables(&read(Path::new(path))?),
-                None => credvault_import::Record::new(
-                    std::env::vars().map(|(name, value)| (name, value.into())).collect(),
-                ),
-            };
-            return Ok((Source::one(record), None));
-        }
-        let from = from.ok_or_else(|| {
-            Failure::Usage("--from must name a file or a PostgreSQL address with the rows".to_owned())
-        })?;
-        let failed = |error: credvault_import::SourceError| Failure::Usage(error.to_string());
-        if from.starts_with("postgres://") || from.starts_with("postgresql://") {
-            let rows = match (&self.query, self.table.as_ref().or(converter.map.table.as_ref())) {
-                (Some(query), _) => Where::Query(query.clone()),
-                (None, Some(table)) => Where::Table(table.clone()),
-                (None, None) => return Err(Failure::Usage("--table or --query must be given".to_owned())),
-            };
-            return Ok((Source::postgres(from, &rows).await.map_err(failed)?, None));
-        }
-        let format = self.format(from)?;
-        if from == "-" {
-            return Ok((
-                Source::file(Box::new(BufReader::new(std::io::stdin())), format).map_err(failed)?,
-                None,
-            ));
-        }
-        let path = Path::new(from);
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (whole, file) = opened.map_err(|error| unreadable(path, &error))?;
-        let size = Size { whole, read: Arc::default() };
-        let counted = BufReader::new(Counted { file, read: Arc::clone(&size.read) });
-        Ok((Source::file(Box::new(counted), format).map_err(failed)?, Some(size)))
-    }
-
-    fn format(&self, from: &str) -> Result<Format, Failure> {
-        let extension = Path::new(from).extension().and_then(|extension| extension.to_str());
-        match (self.format, extension) {
-            (Some(FormatName::Csv), _) | (None, Some("csv")) => Ok(Format::Csv),
-            (Some(FormatName::Jsonl), _) | (None, Some("jsonl" | "ndjson")) => Ok(Format::JsonLines),
-            (None, _) => Err(Failure::Usage("--format must say whether the file is csv or jsonl".to_owned())),
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
-}
-
-/// A file that counts what is read of it.
-struct Counted {
-    file: File,
-    read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.read.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
     }
 }

@@ -9,13 +9,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::files::named;
 use crate::cli::failure::Failure;
 
-/// The first line: for which system and which vault the journal is.
+/// The first line: of which system, and for which vault, tenant and owner the journal is.
 #[derive(Serialize, Deserialize, PartialEq, Eq, Debug)]
 pub(super) struct Heading {
     pub(super) system: String,
     pub(super) vault: String,
+    /// How rows get their tenant.
+    pub(super) tenant: String,
+    /// The owner of everything; empty where rows say it.
+    pub(super) owner: String,
 }
 
 /// A row that is done.
@@ -40,7 +45,7 @@ impl Journal {
     /// Opens the journal, or begins one.
     pub(super) fn open(path: &Path, heading: &Heading) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::Usage(format!("the journal {} cannot be used: {error}", path.display()))
+            Failure::Usage(format!("the journal {} cannot be used: {error}", named(path)))
         };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         let mut done = HashSet::new();
@@ -61,8 +66,8 @@ impl Journal {
             Some(Some(of)) if of == *heading => {}
             Some(_) => {
                 return Err(Failure::Usage(format!(
-                    "the journal {} is of another system or another vault; name another file",
-                    path.display()
+                    "the journal {} is of another system, vault, tenant or owner; name another file",
+                    named(path)
                 )));
             }
         }
@@ -101,7 +106,7 @@ impl Journal {
         self.file.write_all(&text).map_err(|error| {
             Failure::Unexpected(anyhow::anyhow!(
                 "the journal {} cannot be written: {error}",
-                self.path.display()
+                named(&self.path)
             ))
         })
     }
@@ -124,10 +129,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_continues_after_a_torn_line_and_is_of_one_vault() {
+    fn a_journal_continues_after_a_torn_line_and_is_of_one_vault_tenant_and_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal");
-        let heading = |vault: &str| Heading { system: "pixelpim".to_owned(), vault: vault.to_owned() };
+        let of = |vault: &str, tenant: &str, owner: &str| Heading {
+            system: "pixelpim".to_owned(),
+            vault: vault.to_owned(),
+            tenant: tenant.to_owned(),
+            owner: owner.to_owned(),
+        };
+        let heading = |vault: &str| of(vault, "acme", "");
         let mut journal = Journal::open(&path, &heading("one")).expect("a journal");
         journal.add([("pixelpim/1", "created", "id")].into_iter()).expect("written");
         journal.file.write_all(b"{\"source\":\"pixelpim/2\",\"outc").expect("torn");
@@ -135,6 +146,8 @@ mod tests {
         assert!(journal.has("pixelpim/1") && !journal.has("pixelpim/2"));
         journal.add([("pixelpim/3", "created", "id")].into_iter()).expect("written");
         assert!(Journal::open(&path, &heading("one")).expect("a journal").has("pixelpim/3"));
-        assert!(Journal::open(&path, &heading("two")).is_err());
+        for other in [heading("two"), of("one", "beta", ""), of("one", "acme", "tenant")] {
+            assert!(Journal::open(&path, &other).is_err(), "{other:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::arguments::Size;
+use super::origin::Size;
 
 /// How often the line is drawn anew.
 const INTERVAL: Duration = Duration::from_millis(200);

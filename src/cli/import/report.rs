@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use credvault_import::Converter;
 use serde_json::json;
 
-use super::arguments::{ImportArgs, Size};
+use super::arguments::ImportArgs;
+use super::files::named;
 use super::journal::{Heading, Journal};
+use super::origin::Size;
 use super::progress::Progress;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
@@ -17,6 +18,9 @@ use credvault_proto::v1;
 
 /// How many refused rows are printed; the report has them all.
 const PRINTED: usize = 20;
+
+/// Reasons that are no fault of a row: the same command helps once the tenant is there and has room.
+pub(super) const OF_THE_TENANT: [&str; 3] = ["TENANT_NOT_FOUND", "TENANT_SUSPENDED", "QUOTA_EXCEEDED"];
 
 /// What became of a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,22 +68,24 @@ pub(super) struct Report {
     counts: BTreeMap<Outcome, u64>,
     /// The first that were refused.
     refused: Vec<String>,
+    /// How many were refused for their tenant only.
+    of_the_tenant: u64,
     journal: Option<Journal>,
     file: Option<(BufWriter<File>, bool)>,
+    /// The name of that file in messages.
+    file_name: Option<String>,
     progress: Progress,
 }
 
 impl Report {
     pub(super) fn open(
         arguments: &ImportArgs,
-        converter: &Converter,
+        heading: &Heading,
         size: Option<Size>,
     ) -> Result<Self, Failure> {
         // A row that is done there may have changed, and a dry run does nothing that is worth a journal.
         let journal = arguments.journal.as_ref().filter(|_| !arguments.dry_run);
-        let heading =
-            Heading { system: converter.system.name().to_owned(), vault: arguments.client.vault()? };
-        let journal = journal.map(|path| Journal::open(path, &heading)).transpose()?;
+        let journal = journal.map(|path| Journal::open(path, heading)).transpose()?;
         let file = arguments.report.as_ref().map(|path| begin(path)).transpose()?;
         let journal = if arguments.update { journal.map(Journal::forgetting) } else { journal };
         Ok(Self {
@@ -87,8 +93,10 @@ impl Report {
             read: 0,
             counts: BTreeMap::new(),
             refused: Vec::new(),
+            of_the_tenant: 0,
             journal,
             file,
+            file_name: arguments.report.as_deref().map(named),
             progress: Progress::new(size),
         })
     }
@@ -137,6 +145,9 @@ impl Report {
         if !matches!(outcome, Outcome::Refused | Outcome::LeftOut) {
             return Ok(());
         }
+        if outcome == Outcome::Refused && OF_THE_TENANT.contains(&reason) {
+            self.of_the_tenant += 1;
+        }
         if outcome == Outcome::Refused && self.refused.len() < PRINTED {
             let gap = if reason.is_empty() { "" } else { " " };
             self.refused.push(format!("{source}: {reason}{gap}{message}"));
@@ -164,6 +175,26 @@ impl Report {
 
     /// Prints the counts. If rows were refused, the command ends as one that is done in part.
     pub(super) fn print(&self, format: Format, output: &mut Output) -> Result<(), Failure> {
+        if self.counts.is_empty() {
+            writeln!(std::io::stderr(), "the source has no rows")?;
+        }
+        self.print_sums(format, output)?;
+        let refused = self.count(Outcome::Refused);
+        if refused == 0 {
+            return Ok(());
+        }
+        let rows = if refused == 1 { "row was" } else { "rows were" };
+        let file = self.file_name.as_deref().unwrap_or("--report FILE");
+        let again = if refused == self.of_the_tenant {
+            "; the same command imports them once the tenant is there and has room"
+        } else {
+            ""
+        };
+        Err(Failure::Partly(format!("{refused} {rows} refused; {file} says which and why{again}")))
+    }
+
+    /// Prints the first rows that were refused, and the counts so far.
+    pub(super) fn print_sums(&self, format: Format, output: &mut Output) -> Result<(), Failure> {
         for refused in &self.refused {
             writeln!(std::io::stderr(), "refused {refused}")?;
         }
@@ -182,13 +213,7 @@ impl Report {
                 output.table::<Failure>(&[heading, "ROWS"], &rows)?;
             }
         }
-        match self.count(Outcome::Refused) {
-            0 => Ok(()),
-            refused => Err(Failure::Partly(format!(
-                "{refused} rows were refused; --report FILE says which and why, and the same command imports them once \
-                 they are right"
-            ))),
-        }
+        Ok(())
     }
 
     fn count(&self, outcome: Outcome) -> u64 {
@@ -199,7 +224,7 @@ impl Report {
 /// Begins the file, and says whether it is CSV.
 fn begin(path: &Path) -> Result<(BufWriter<File>, bool), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::Usage(format!("the report {} cannot be written: {error}", path.display()))
+        Failure::Usage(format!("the report {} cannot be written: {error}", named(path)))
     };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     let csv = path.extension().is_some_and(|extension| extension == "csv");

@@ -1,5 +1,6 @@
 //! Sends batches, a few at once. A batch that the vault could not take is sent again: it recognises what it has.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -7,7 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::arguments::ImportArgs;
-use super::report::{Outcome, Report};
+use super::report::{OF_THE_TENANT, Outcome, Report};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::grpc::reason_of;
@@ -70,12 +71,16 @@ impl Sender {
 
     /// Waits until no more than `most` batches are in flight.
     pub(super) async fn settle(&mut self, most: usize, report: &mut Report) -> Result<(), Failure> {
+        let mut failed = None;
         while self.in_flight.len() > most {
             let Some(ended) = self.in_flight.join_next().await else { break };
-            let answer = ended.map_err(|error| Failure::Unexpected(error.into()))?;
-            report.answered(&answer?)?;
+            match ended.map_err(|error| Failure::Unexpected(error.into()))? {
+                Ok(results) => report.answered(&results)?,
+                // What the other batches did is still counted.
+                Err(status) => failed = failed.or(Some(status)),
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), |status| Err(status.into()))
     }
 
     /// Stores an app, unless its provider has one already and nothing is to be replaced.
@@ -117,30 +122,17 @@ async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
     loop {
         let answer = client.connections().import_connections(request.clone()).await;
         let status = match answer {
-            Ok(answer) => return Ok(answer.into_inner().results),
+            Ok(answer) => return Ok(advised(answer.into_inner().results, &request)),
             Err(status) => status,
         };
         if is_the_rows_own(&status, &request) {
             return Ok(request.items.iter().map(|item| refused(item, &status)).collect());
         }
-        let passes = match status.code() {
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Aborted => true,
-            Code::Ok
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::DataLoss
-            | Code::Unauthenticated => false,
-        };
-        if !passes || attempt == ATTEMPTS {
+        if !passes(&status) {
             return Err(status);
+        }
+        if attempt == ATTEMPTS {
+            return Err(over(&status));
         }
         let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let pause = PAUSE.saturating_mul(1 << (attempt - 1)).min(LONGEST_PAUSE);
@@ -149,12 +141,56 @@ async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
     }
 }
 
+/// Whether another attempt may help. A status with a source was made on this side, where the connection broke; the vault's
+/// own have none.
+fn passes(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable
+        | Code::ResourceExhausted
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Cancelled => true,
+        Code::Unknown | Code::Internal => status.source().is_some(),
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
+
+/// What a batch ends with after the last attempt. The vault recognises what it has, so a repetition does no harm.
+fn over(status: &Status) -> Status {
+    let message = format!("{}; run the same command again", status.message());
+    Status::with_details(Code::Unavailable, message, status.details().to_vec().into())
+}
+
+/// The vault's results. A row without a credential may lack the settings that stood in it, so its refusal says what to do.
+fn advised(
+    mut results: Vec<v1::ImportResult>,
+    request: &v1::ImportConnectionsRequest,
+) -> Vec<v1::ImportResult> {
+    for (result, item) in results.iter_mut().zip(&request.items) {
+        let Some(error) = result.error.as_mut().filter(|_| item.credential.is_none()) else { continue };
+        if error.reason == "FIELDS_INVALID" {
+            error
+                .message
+                .push_str("; the row has no credential: connect the account anew, or leave the row out");
+        }
+    }
+    results
+}
+
 /// Whether a refused batch tells about its rows: their tenant is not there, the tenant is full, or the only row is too
 /// large.
 fn is_the_rows_own(status: &Status, request: &v1::ImportConnectionsRequest) -> bool {
-    let of_the_tenant = ["TENANT_NOT_FOUND", "TENANT_SUSPENDED", "QUOTA_EXCEEDED"];
     let reason = reason_of(status).unwrap_or_default();
-    of_the_tenant.contains(&reason.as_str())
+    OF_THE_TENANT.contains(&reason.as_str())
         || (status.code() == Code::InvalidArgument && request.items.len() == 1)
 }
 
@@ -169,5 +205,33 @@ fn refused(item: &v1::ImportItem, status: &Status) -> v1::ImportResult {
         outcome: v1::ImportOutcome::Refused.into(),
         connection_id: String::new(),
         error: Some(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_passes_and_a_fault_of_the_vault_does_not() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("the connection broke")));
+        assert_eq!(broken.code(), Code::Unknown);
+        assert!(passes(&broken) && passes(&Status::cancelled("")) && passes(&Status::unavailable("")));
+        assert!(!passes(&Status::unknown("")) && !passes(&Status::internal("")));
+        let over = over(&broken);
+        assert_eq!(over.code(), Code::Unavailable);
+        assert!(over.message().ends_with("; run the same command again"), "{over:?}");
+    }
+
+    #[test]
+    fn a_refused_row_without_a_credential_says_what_to_do() {
+        let item = v1::ImportItem::default();
+        let mut result = refused(&item, &Status::invalid_argument("store_url must be given"));
+        let error = result.error.as_mut().expect("an error");
+        error.reason = "FIELDS_INVALID".to_owned();
+        let request = v1::ImportConnectionsRequest { items: vec![item], ..Default::default() };
+        let advised = advised(vec![result], &request);
+        let message = &advised[0].error.as_ref().expect("an error").message;
+        assert!(message.contains("connect the account anew"), "{message}");
     }
 }

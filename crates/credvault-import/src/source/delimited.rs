@@ -20,7 +20,15 @@ impl Rows {
     pub(super) fn new(text: Box<dyn BufRead + Send>) -> Result<Self, SourceError> {
         let mut reader = ReaderBuilder::new().from_reader(text);
         let headings = reader.headers().map_err(|_| SourceError::Headings)?.clone();
+        // Another separator makes one column of all.
+        if headings.len() == 1 && headings.iter().any(|heading| heading.contains([';', '\t'])) {
+            return Err(SourceError::Separator);
+        }
         Ok(Self { reader, headings, row: StringRecord::new(), number: 0 })
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Result<Record, BadRow>>, SourceError> {

@@ -13,11 +13,17 @@ pub(super) struct Rows {
     text: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     number: u64,
+    /// Whether no line but empty ones was read so far.
+    at_start: bool,
 }
 
 impl Rows {
     pub(super) fn new(text: Box<dyn BufRead + Send>) -> Self {
-        Self { text, line: Vec::new(), number: 0 }
+        Self { text, line: Vec::new(), number: 0, at_start: true }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Result<Record, BadRow>>, SourceError> {
@@ -27,6 +33,10 @@ impl Rows {
             if self.text.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(None);
             }
+            if self.at_start && self.line.trim_ascii_start().starts_with(b"[") {
+                return Err(SourceError::Array);
+            }
+            self.at_start &= self.line.trim_ascii().is_empty();
             let cut = self.line.len() as u64 == MAX_LINE_BYTES && !self.line.ends_with(b"\n");
             if cut {
                 self.skip_line()?;

@@ -40,6 +40,10 @@ impl Rows {
         Ok(Self { connection, ahead: VecDeque::new(), ended: false, number: 0 })
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Result<Record, BadRow>>, SourceError> {
         if self.ahead.is_empty() && !self.ended {
             let fetch = AssertSqlSafe(format!("FETCH {ROWS_AT_ONCE} FROM moving"));
@@ -68,10 +72,17 @@ fn quoted(table: &str) -> Result<String, SourceError> {
     if parts.len() <= 2 { Ok(parts.join(".")) } else { Err(SourceError::Table) }
 }
 
-/// Only the code and the message of the server: details quote values of rows.
+/// Classes of SQLSTATE whose messages are about the connection, the rights and the query: syntax and access, invalid
+/// authorization, unknown database, connection, grantor, transaction. Messages of all others may quote values of rows.
+const CLASSES_WITHOUT_VALUES: [&str; 6] = ["42", "28", "3D", "08", "0L", "25"];
+
+/// The message of the server where it is about no row, else its code. Details quote values of rows, so none is kept.
 fn failed(error: sqlx::Error) -> SourceError {
     SourceError::Database(match error.as_database_error() {
-        Some(error) => error.message().to_owned(),
+        Some(error) => {
+            let code = error.code().unwrap_or_default();
+            told(&code, error.message())
+        }
         None if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => {
             "it cannot be reached".to_owned()
         }
@@ -79,9 +90,27 @@ fn failed(error: sqlx::Error) -> SourceError {
     })
 }
 
+fn told(code: &str, message: &str) -> String {
+    if code.get(..2).is_some_and(|class| CLASSES_WITHOUT_VALUES.contains(&class)) {
+        return message.to_owned();
+    }
+    let code =
+        if code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()) { code } else { "?" };
+    format!("SQLSTATE {code}; its message may quote a row, so only the database's own log has it")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_messages_that_are_about_no_row_are_kept() {
+        assert_eq!(told("42P01", "relation \"a\" does not exist"), "relation \"a\" does not exist");
+        for (code, shown) in [("22P02", "22P02"), ("P0001", "P0001"), ("", "?"), ("CANARY", "?")] {
+            let told = told(code, "invalid input: CANARY");
+            assert!(told.starts_with(&format!("SQLSTATE {shown};")) && !told.contains("CANARY"), "{told}");
+        }
+    }
 
     #[test]
     fn a_table_is_a_name_and_nothing_else() {

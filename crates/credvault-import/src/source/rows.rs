@@ -19,6 +19,12 @@ pub enum SourceError {
     /// The headings of a CSV file cannot be read.
     #[error("the first line of the file must be the names of its columns, in UTF-8")]
     Headings,
+    /// The columns of a CSV file are not separated by commas.
+    #[error("the first line of the file has one column only: the separator must be a comma")]
+    Separator,
+    /// The file is one JSON array.
+    #[error("the file is a JSON array; write one object a line")]
+    Array,
     /// The name of the table is none.
     #[error("the table must be a name, with its schema if it has one, such as public.credentials")]
     Table,

@@ -125,7 +125,10 @@ async fn the_stored_rows_move_in(builder: VaultBuilder) {
         assert_eq!(vault.count("connections").await, stored);
     }
     let report = report(&vault);
-    assert!(report.contains("no kind has its name") && report.contains("FIELDS_INVALID"), "{report}");
+    assert!(
+        report.contains("no kind has the name WALMART/ADS_API") && report.contains("FIELDS_INVALID"),
+        "{report}"
+    );
 
     // "IntegrationAccount": `marketplace`, `integration_type`, `account_name` and `status`, each where it belongs.
     let all = listed(&acme).await;

@@ -45,7 +45,7 @@ fn rows(connected: &Connected) -> String {
 async fn the_table_moves_in(connected: &Connected) {
     let vault = &connected.vault;
     vault.write("connections.jsonl", &rows(connected));
-    let arguments = ["kustomer", "--from", "connections.jsonl", "--tenant", "acme"];
+    let arguments = ["kustomer", "--from", "connections.jsonl", "--tenant", "acme", "--plain"];
     // Tried first, then done, and harmless a second time.
     let counts = import(vault, "app", &[&arguments[..], &["--dry-run"]].concat()).await;
     assert_eq!((&counts["created"], vault.count("connections").await), (&json!(3), 0), "{counts}");

@@ -1,0 +1,153 @@
+//! The credential of a row, opened: from one column, from several, or from the export of a secret store.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map as JsonMap, Value};
+
+use crate::layout::looks_sealed;
+use crate::map::Columns;
+use crate::name::shown;
+use crate::record::{Record, text};
+use crate::system::System;
+use crate::unseal::Unsealer;
+
+/// Why there is no key, and what to do.
+const NO_KEY: &str = "it is sealed; give the key with --key-file or --key-env";
+/// Why a value is refused even if values are plain.
+const LOOKS_SEALED: &str = "looks sealed; give its key with --key-file or --key-env, and its --layout";
+
+/// The exported content of a secret store, by reference.
+#[derive(Default)]
+pub struct References(BTreeMap<String, Value>);
+
+impl References {
+    /// Reads an export: a JSON object from references to credentials, each a JSON object or its text.
+    ///
+    /// # Errors
+    /// `None` if it is no such object.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// What a reference stands for: by its whole text, or by the secret's name in `projects/P/secrets/NAME/versions/V`.
+    fn get(&self, reference: &str) -> Option<&Value> {
+        let name = reference.split_once("/secrets/").map(|(_, name)| name.split('/').next().unwrap_or(name));
+        self.0.get(reference).or_else(|| self.0.get(name?))
+    }
+}
+
+impl std::fmt::Debug for References {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("References")
+    }
+}
+
+/// What opens the credential of a row. Its errors are sentences without a value of the row.
+pub(crate) struct Opening<'a> {
+    pub(crate) system: System,
+    pub(crate) columns: &'a Columns,
+    pub(crate) unsealer: Option<&'a Unsealer>,
+    pub(crate) references: &'a References,
+    /// Whether values that are not sealed are taken as they are.
+    pub(crate) plain: bool,
+}
+
+impl Opening<'_> {
+    /// The credential of a row. Empty if the row has none.
+    pub(crate) fn document(
+        &self,
+        record: &Record,
+        user: Option<&str>,
+    ) -> Result<JsonMap<String, Value>, String> {
+        let columns = self.columns;
+        let salt = record.first(&columns.salt);
+        if !columns.sealed.is_empty() {
+            return self.sealed_columns(record, user, salt.as_deref());
+        }
+        let Some(value) = record.first_value(&columns.credentials) else {
+            return self.referenced(record);
+        };
+        let no_object = || "its credential is no JSON object".to_owned();
+        let (Some(unsealer), Value::String(text)) = (self.unsealer, value) else {
+            if self.system.is_sealed() && self.unsealer.is_none() {
+                return Err(NO_KEY.to_owned());
+            }
+            return object_of(Some(value)).ok_or_else(no_object);
+        };
+        let parts = record.first(&columns.iv).zip(record.first(&columns.tag));
+        if self.plain && parts.is_none() && !unsealer.fits(text) {
+            return object_of(Some(value)).ok_or_else(no_object);
+        }
+        let opened = match &parts {
+            Some((iv, tag)) => unsealer.open_columns([iv, tag, text], user, salt.as_deref()),
+            None => unsealer.open(text, user, salt.as_deref()),
+        };
+        let opened = opened.map_err(|error| format!("its credential is not opened: {error}"))?;
+        let text = std::str::from_utf8(&opened).map_err(|_| "its credential is no text".to_owned())?;
+        Ok(object_of(Some(&Value::from(text))).unwrap_or_else(|| value_alone(text)))
+    }
+
+    /// The members that stand in columns of their own, each opened.
+    fn sealed_columns(
+        &self,
+        record: &Record,
+        user: Option<&str>,
+        salt: Option<&str>,
+    ) -> Result<JsonMap<String, Value>, String> {
+        let mut document = JsonMap::new();
+        for column in &self.columns.sealed {
+            let Some(value) = record.get(column) else { continue };
+            let name = shown(column);
+            let text = text(value).ok_or_else(|| format!("{name} is an object or a list, and no text"))?;
+            document.insert(column.clone(), self.sealed_column(name, text, user, salt)?.into());
+        }
+        Ok(document)
+    }
+
+    /// The value of a column that is sealed by itself, or plain where that is said.
+    fn sealed_column(
+        &self,
+        name: &str,
+        text: String,
+        user: Option<&str>,
+        salt: Option<&str>,
+    ) -> Result<String, String> {
+        match self.unsealer {
+            Some(unsealer) if unsealer.fits(&text) => {
+                let opened = unsealer.open(&text, user, salt);
+                let opened = opened.map_err(|error| format!("{name} is not opened: {error}"))?;
+                let opened = std::str::from_utf8(&opened).map_err(|_| format!("{name} is no text"))?;
+                Ok(opened.to_owned())
+            }
+            Some(_) | None if self.plain && looks_sealed(&text) => Err(format!("{name} {LOOKS_SEALED}")),
+            Some(_) | None if self.plain => Ok(text),
+            Some(_) => Err(format!(
+                "{name} is not of the layout that --layout names; give its --layout, or --plain if it is not sealed"
+            )),
+            None => Err(NO_KEY.to_owned()),
+        }
+    }
+
+    /// The credential that a reference stands for.
+    fn referenced(&self, record: &Record) -> Result<JsonMap<String, Value>, String> {
+        let Some(reference) = record.first(&self.columns.reference) else { return Ok(JsonMap::new()) };
+        let found = self.references.get(&reference).ok_or_else(|| {
+            "its credential is in a secret store; export that, and name the file with --secrets".to_owned()
+        })?;
+        object_of(Some(found)).ok_or_else(|| "what its reference stands for is no JSON object".to_owned())
+    }
+}
+
+/// A JSON object, or the text of one.
+pub(crate) fn object_of(value: Option<&Value>) -> Option<JsonMap<String, Value>> {
+    match value? {
+        Value::Object(object) => Some(object.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+/// A credential that is one text, such as a token: its member is `value`.
+fn value_alone(text: &str) -> JsonMap<String, Value> {
+    JsonMap::from_iter([("value".to_owned(), Value::from(text))])
+}

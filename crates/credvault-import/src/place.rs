@@ -1,0 +1,118 @@
+//! Puts each member of a row into its place, as its kind says: settings, secrets, expiry, account.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::{Map as JsonMap, Value};
+
+use crate::entry::{Entry, Holder};
+use crate::map::Kind;
+use crate::members::Members;
+use crate::name::{plain, shown};
+use crate::record::text;
+use crate::time::instant;
+
+/// Members that say when an access token ends.
+const EXPIRIES: [&str; 6] =
+    ["expires_at", "token_expires_at", "access_token_expires_at", "expiry", "expiry_date", "expiration"];
+
+/// Members of an OAuth answer that nothing depends on.
+const LEFT_BEHIND: [&str; 7] =
+    ["token_type", "expires_in", "scope", "scopes", "created_at", "updated_at", "grant_type"];
+
+/// What a kind makes of the members.
+pub(crate) struct Placed {
+    config: JsonMap<String, Value>,
+    secrets: BTreeMap<String, SecretString>,
+    expires: Option<i64>,
+    external_account_id: Option<String>,
+}
+
+impl Placed {
+    /// Puts the members of a row of this kind into their places. The error names a member, and none of its values.
+    pub(crate) fn of(kind: &Kind, members: &Members<'_>) -> Result<Self, String> {
+        all_known(kind, members)?;
+        let mut placed = Self {
+            config: JsonMap::new(),
+            secrets: BTreeMap::new(),
+            expires: expiry(kind, members)?,
+            external_account_id: kind.external_account.as_ref().and_then(|name| members.text(name)),
+        };
+        for (theirs, ours) in &kind.config {
+            let value = match members.get(theirs) {
+                None => continue,
+                Some(value @ Value::Bool(_)) if !kind.values.contains_key(ours) => value.clone(),
+                // Ids are texts of ours, even if they have digits only.
+                Some(value) => kind.value(ours, &text_of(kind, theirs, value)?).into(),
+            };
+            placed.config.insert(ours.clone(), value);
+        }
+        for (theirs, ours) in &kind.secrets {
+            if let Some(value) = members.get(theirs) {
+                placed.secrets.insert(ours.clone(), text_of(kind, theirs, value)?.into());
+            }
+        }
+        if let Some(whole) = kind.whole.as_ref().filter(|_| !members.is_empty()) {
+            placed.secrets.insert(whole.clone(), members.whole().into());
+        }
+        Ok(placed)
+    }
+
+    /// The connection that these members make.
+    pub(crate) fn entry(self, source: String, kind: &Kind, holder: Holder) -> Entry {
+        let Self { config, secrets, expires, external_account_id } = self;
+        Entry {
+            source,
+            tenant: None,
+            holder,
+            provider: kind.provider.clone(),
+            auth_mode: kind.auth_mode.clone(),
+            account_name: kind.account_name.clone().unwrap_or_else(|| "default".to_owned()),
+            config,
+            secrets,
+            expires,
+            external_account_id,
+            labels: BTreeMap::new(),
+            disabled: false,
+            default: false,
+        }
+    }
+}
+
+/// Refuses a member that the kind does not know, so that nothing is lost unseen.
+fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
+    let known = |name: &&str| {
+        let is = |other: &&str| plain(other) == plain(name);
+        kind.whole.is_some() || kind.mentions(name) || EXPIRIES.iter().chain(&LEFT_BEHIND).any(is)
+    };
+    match members.names().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(unknown) => Err(format!(
+            "its credential has the member {}, which the map does not know; add it to the kind's secrets, config or \
+             ignored",
+            shown(unknown)
+        )),
+    }
+}
+
+/// The first expiry that the row has.
+fn expiry(kind: &Kind, members: &Members<'_>) -> Result<Option<i64>, String> {
+    let mut names = EXPIRIES.iter().filter(|name| !kind.ignores(name));
+    let Some((name, value)) = names.find_map(|name| Some((name, members.expiry(name)?))) else {
+        return Ok(None);
+    };
+    instant(value).map(Some).ok_or_else(|| {
+        format!(
+            "{name} is no instant; write seconds since the epoch or ISO 8601, or add it to the kind's ignored"
+        )
+    })
+}
+
+/// The text of a member, or the document where the kind takes one.
+fn text_of(kind: &Kind, name: &str, value: &Value) -> Result<String, String> {
+    let document = || kind.takes_document(name).then(|| value.to_string());
+    text(value).or_else(document).ok_or_else(|| {
+        let name = shown(name);
+        format!("{name} is an object or a list; it must be a text, or stand in the kind's documents")
+    })
+}

@@ -1,0 +1,183 @@
+//! Rows that could become what they are not, or show what they hold, are refused by name.
+
+use credvault_import::{
+    Converted, Converter, Encoding, Format, Holder, KeyForm, Layout, Map, Source, SourceError, System,
+    Unsealer,
+};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+fn converter(system: System) -> Converter {
+    Converter::new(system, system.map().expect("a map"))
+}
+
+fn kustomer(key: bool, plain: bool) -> Converter {
+    let mut converter = converter(System::Kustomer);
+    let unsealer = Unsealer::shared(Layout::default(), &KEY.into(), KeyForm::Bytes(Encoding::Utf8));
+    converter.unsealer = unsealer.ok().filter(|_| key);
+    converter.plain = plain;
+    converter
+}
+
+fn source(rows: &str, format: Format) -> Result<Source, SourceError> {
+    Source::file(Box::new(std::io::Cursor::new(rows.to_owned())), format)
+}
+
+/// What became of each row, in a line: what it is, whether it is disabled, or why not.
+fn told(mut converter: Converter, rows: &str) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut source = source(rows, Format::JsonLines).expect("rows");
+        let mut all = Vec::new();
+        while let Some(row) = source.next().await.expect("a row") {
+            for converted in converter.convert(source.number(), &row.expect("an object")) {
+                all.push(match converted {
+                    Converted::Entry(entry) => format!("{:?} {}", entry.holder, entry.disabled),
+                    Converted::App(app) => app.source,
+                    Converted::Refused(row) => format!("{}: {}", row.source, row.problem),
+                    Converted::LeftOut(row) => format!("left out {}", row.source),
+                });
+            }
+        }
+        all
+    })
+}
+
+/// The only row's refusal, without the row's name. It repeats no value.
+#[track_caller]
+fn refusal(converter: Converter, row: &str) -> String {
+    let told = told(converter, row).remove(0);
+    assert!(!told.contains("CANARY"), "{told}");
+    told.split_once(": ").unwrap_or_else(|| panic!("{told}")).1.to_owned()
+}
+
+#[test]
+fn a_row_without_a_user_does_not_become_the_tenants() {
+    let rows = [
+        (System::PixelPim, r#"{"id":1,"integrationType":"amazon","credentials":{"clientId":"CANARY"}}"#),
+        (System::Fluxori, r#"{"id":1,"marketplace":"takealot","credentials":"CANARY"}"#),
+        (System::KpiEtl, r#"{"id":1,"service":"meta","encrypted_data":"CANARY"}"#),
+        (System::Kustomer, r#"{"id":1,"api_key":"CANARY"}"#),
+    ];
+    for (system, row) in rows {
+        let refusal = refusal(converter(system), row);
+        assert_eq!(
+            refusal,
+            "the row has no user; name its column in the map: columns.user, or give --owner tenant"
+        );
+    }
+    let mut shared = converter(System::PixelPim);
+    shared.holder = Some(Holder::Tenant);
+    assert_eq!(told(shared, rows[0].1), ["Tenant false"]);
+}
+
+#[test]
+fn what_may_be_sealed_or_plain_is_said_and_not_guessed() {
+    let plain = r#"{"id":1,"user_id":"u1","api_key":"eyJCANARY"}"#;
+    let sealed = format!(r#"{{"id":1,"user_id":"u1","api_key":"{0}:{0}"}}"#, "0123456789abcdef");
+    let wrong =
+        "api_key is not of the layout that --layout names; give its --layout, or --plain if it is not sealed";
+    assert_eq!(refusal(kustomer(true, false), plain), wrong);
+    assert_eq!(refusal(kustomer(true, false), &sealed), wrong);
+    assert!(refusal(kustomer(false, false), plain).contains("--key-file"));
+    for key in [false, true] {
+        assert_eq!(told(kustomer(key, true), plain), ["User(\"u1\") false"]);
+        assert!(refusal(kustomer(key, true), &sealed).starts_with("api_key looks sealed"));
+    }
+}
+
+#[test]
+fn deleted_and_inactive_rows_stay_so() {
+    let row = |system: System, more: &str| {
+        let row = format!(r#"{{"id":1,"user_id":"u1",{more}}}"#);
+        let mut converter = converter(system);
+        converter.plain = true;
+        told(converter, &row).remove(0)
+    };
+    let amazon = r#""integrationType":"amazon","credentials":{"clientId":"x"}"#;
+    let slack = r#""service_name":"slack","credentials":{"bot_token":"x"}"#;
+    for system in [System::PixelPim, System::Fluxori, System::KpiEtl, System::Kustomer, System::Integrations]
+    {
+        for deleted in [r#""deleted_at":"2026-01-01""#, r#""isDeleted":true"#, r#""deleted":1"#] {
+            assert_eq!(row(system, deleted), format!("left out {}/1", system.name()));
+        }
+    }
+    assert_eq!(row(System::PixelPim, &format!(r#"{amazon},"deletedAt":null"#)), "User(\"u1\") false");
+    assert_eq!(row(System::Integrations, &format!(r#"{slack},"enabled":false"#)), "Tenant true");
+    assert_eq!(row(System::Kustomer, r#""api_key":"x","status":"Revoked""#), "User(\"u1\") true");
+}
+
+#[test]
+fn ids_are_plain_and_unique_and_a_row_without_one_has_its_number() {
+    let credentials = r#""userId":7,"integrationType":"amazon","credentials":{"clientId":"CANARY"}"#;
+    let rows = format!(
+        "{{\"id\":1,{credentials}}}\n\n{{\"id\":1,{credentials}}}\n{{{credentials}}}\n{{\"id\":\"a CANARY\",{credentials}}}\n"
+    );
+    let told = told(converter(System::PixelPim), &rows);
+    let expected = [
+        "User(\"7\") false",
+        "pixelpim/1: the source has this id twice",
+        "pixelpim/row 4: the row has no id; name its column in the map: columns.id",
+        "pixelpim/row 5: the row's id is not plain; columns.id names another column",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_member_that_is_ambiguous_or_of_another_form_is_refused_by_name() {
+    let shop = |credentials: &str| {
+        let row =
+            format!(r#"{{"id":1,"userId":7,"integrationType":"woocommerce","credentials":{credentials}}}"#);
+        refusal(converter(System::PixelPim), &row)
+    };
+    let twice = shop(r#"{"consumerKey":"CANARY 1","consumer_key":"CANARY 2"}"#);
+    assert!(twice.contains("in two spellings, with different values"), "{twice}");
+    for credentials in [r#"{"consumerKey":{"CANARY":1}}"#, r#"{"apiUrl":["CANARY"]}"#] {
+        let refusal = shop(credentials);
+        assert!(refusal.contains("is an object or a list"), "{refusal}");
+    }
+    assert!(shop(r#"{"expires_at":"soon CANARY"}"#).starts_with("expires_at is no instant"));
+}
+
+#[test]
+fn what_a_kind_requires_is_named() {
+    let amazon = |credentials: &str| {
+        let row = format!(r#"{{"id":1,"userId":7,"integrationType":"amazon","credentials":{credentials}}}"#);
+        refusal(converter(System::PixelPim), &row)
+    };
+    let lacking = amazon(r#"{"sellerId":"CANARY"}"#);
+    assert!(lacking.contains("requires: clientId; add one to the map"), "{lacking}");
+    let without = amazon("{}");
+    assert!(without.contains("requires clientId; connect the account anew"), "{without}");
+    let nameless =
+        refusal(converter(System::PixelPim), r#"{"id":1,"userId":7,"credentials":{"a":"CANARY"}}"#);
+    assert_eq!(nameless, "the row has no kind; name its column in the map: columns.kind");
+}
+
+#[test]
+fn the_column_of_the_tenant_must_be_there() {
+    let row =
+        r#"{"id":1,"service_name":"slack","organization_id":"acme","credentials":{"bot_token":"CANARY"}}"#;
+    let mut misspelt = converter(System::Integrations);
+    misspelt.tenant_column = Some("organisation".to_owned());
+    assert_eq!(refusal(misspelt, row), "the row has no column organisation, which --tenant-column names");
+    let mut right = converter(System::Integrations);
+    right.tenant_column = Some("organization_id".to_owned());
+    assert_eq!(told(right, row), ["Tenant false"]);
+}
+
+#[test]
+fn a_file_of_another_form_is_refused_as_a_whole() {
+    for text in ["id;userId\n1;7\n", "id\tuserId\n1\t7\n"] {
+        assert!(matches!(source(text, Format::Csv), Err(SourceError::Separator)), "{text}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut array = source("\n [{\"id\":1}]\n", Format::JsonLines).expect("a file");
+    assert!(matches!(runtime.block_on(array.next()), Err(SourceError::Array)));
+}
+
+#[test]
+fn a_map_that_is_wrong_is_not_repeated() {
+    let error = Map::parse("key = 'CANARY").expect_err("it is no TOML");
+    assert!(!error.to_string().contains("CANARY") && error.cause().span().is_some());
+}

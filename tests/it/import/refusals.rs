@@ -1,0 +1,92 @@
+//! What `credvault import` refuses, mostly before it calls a vault, and what it says. It repeats no secret.
+
+use std::path::Path;
+
+use super::started;
+use crate::harness::{Process, VaultBuilder};
+use crate::on_both;
+
+on_both![a_run_says_what_it_left];
+
+const ROW: &str =
+    r#"{"id":1,"integrationType":"amazon","credentials":{"clientId":"x","clientSecret":"CANARY"}}"#;
+
+/// Runs `credvault import` in a folder, and gives its exit code and all that it printed.
+fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let mut command = Process::command();
+    command.current_dir(folder).env_remove("ENCRYPTION_KEY").envs(variables.iter().copied());
+    let output = command.arg("import").args(arguments).output().unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(!printed.contains("CANARY"), "{printed}");
+    (output.status.code().unwrap(), printed)
+}
+
+/// A folder with a source, a map that is none, and a profile without a tenant.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let profile =
+        "address = 'https://localhost:1'\nauthority = 'a.pem'\ncertificate = 'c.pem'\nkey = 'k.pem'\n";
+    let files = [
+        ("rows.jsonl", ROW),
+        ("rows.csv", "id;userId\n1;7\n"),
+        ("map.toml", "key = 'CANARY\n"),
+        ("profile.toml", profile),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn wrong_usage_is_refused_before_anything_is_called() {
+    let folder = folder();
+    let cases: [(&[&str], &str); 12] = [
+        (&["kustomer", "--from", "rows.jsonl"], "--plain if nothing is sealed"),
+        (&["fluxori", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
+        (&["kpi-etl", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
+        (
+            &["pixelpim", "--from", "rows.jsonl", "--report", "./rows.jsonl"],
+            "--report and --from name the same",
+        ),
+        (
+            &["pixelpim", "--from", "rows.jsonl", "--journal", "rows.jsonl"],
+            "--journal and --from name the same",
+        ),
+        (&["pixelpim", "--from", "rows.jsonl", "--journal", "a", "--report", "./a"], "name the same file"),
+        (&["pixelpim", "--from", " 'MySQL://a:CANARY@host/b'"], "the address must be like postgres://"),
+        (&["env", "--from", "postgres://a:CANARY@host/b"], "no database"),
+        (&["pixelpim", "--from", "rows.jsonl", "--map", "map.toml"], "the map map.toml, line 1, is not TOML"),
+        (&["fluxori", "--from", "rows.jsonl", "--key-env", "CANARY="], "the name of a variable"),
+        (&["pixelpim", "--from", "rows.csv"], "the separator must be a comma"),
+        (&["pixelpim", "--from", "rows.jsonl", "--profile", "profile.toml"], "give --tenant"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, printed) = run(folder.path(), arguments, &[]);
+        assert!(code == 2 && printed.contains(expected), "{arguments:?}: {code} {printed}");
+    }
+    // The variable with an address is for imports from databases.
+    let address = [("CREDVAULT_IMPORT_FROM", "postgres://a:CANARY@host/b")];
+    let (_, printed) = run(folder.path(), &["env", "--profile", "none.toml"], &address);
+    assert!(printed.contains("the profile none.toml cannot be read"), "{printed}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("rows.jsonl")).unwrap(), ROW);
+}
+
+/// The last words of a run name the file that says more, and the journal is about one tenant.
+async fn a_run_says_what_it_left(builder: VaultBuilder) {
+    let vault = started(builder).await;
+    vault.tenant("acme").await;
+    vault.write("empty.jsonl", "");
+    vault.write("row.jsonl", ROW);
+    let run = |arguments: &[&str]| {
+        let arguments = [&["pixelpim", "--profile", "app.toml", "--from"][..], arguments].concat();
+        tokio::task::block_in_place(|| run(vault.folder.path(), &arguments, &[]))
+    };
+    let (code, printed) = run(&["empty.jsonl", "--tenant", "acme", "--journal", "journal"]);
+    assert!(code == 0 && printed.contains("the source has no rows"), "{code} {printed}");
+    let (code, printed) = run(&["empty.jsonl", "--tenant", "beta", "--journal", "journal"]);
+    assert!(code == 2 && printed.contains("tenant or owner"), "{code} {printed}");
+    let (code, printed) = run(&["row.jsonl", "--tenant", "acme", "--report", "report.jsonl"]);
+    let told = ["pixelpim/1: the row has no user", "1 row was refused; report.jsonl says which and why"];
+    assert!(code == 7 && told.iter().all(|told| printed.contains(told)), "{code} {printed}");
+}
