@@ -84,7 +84,13 @@ impl Opening<'_> {
         };
         let opened = opened.map_err(|error| format!("its credential is not opened: {error}"))?;
         let text = std::str::from_utf8(&opened).map_err(|_| "its credential is no text".to_owned())?;
-        Ok(object_of(Some(&Value::from(text))).unwrap_or_else(|| value_alone(text)))
+        match serde_json::from_str(text) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Array(_)) => Err(no_object()),
+            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | Err(_) => {
+                Ok(value_alone(text))
+            }
+        }
     }
 
     /// The members that stand in columns of their own, each opened.

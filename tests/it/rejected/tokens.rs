@@ -113,10 +113,12 @@ async fn an_outage_and_a_dead_grant_are_told_apart(builder: VaultBuilder) {
     assert_eq!(state(&app, &id).await, (v1::ConnectionState::Connected, String::new()));
     connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
     connected.vault.clock.advance(Duration::from_secs(61));
-    // The refresh waits by the database's clock, too: a second at most after the first failure.
+    // The refresh waits by the database's clock, too: a second at most after the first failure. Then the vault may have
+    // refreshed by itself.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let renewed = app.fetch(reporting(&id, &tag)).await.unwrap();
-    assert_eq!((outcome(&renewed), refreshes()), (Outcome::Renewed, 2));
+    assert!([Outcome::Renewed, Outcome::Superseded].contains(&outcome(&renewed)), "{renewed:?}");
+    assert_eq!(refreshes(), 2);
 
     connected.provider.revoke_account("shop-1");
     connected.vault.clock.advance(Duration::from_secs(61));
