@@ -29,7 +29,6 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(measure());
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks-usage.md"), &report).unwrap();
-    println!("{report}");
 }
 
 /// A vault in a process of its own, with credentials to fetch.
@@ -82,6 +81,12 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
+/// A part of the report, printed at once: the whole takes minutes.
+fn shown(part: String) -> String {
+    println!("{part}");
+    part
+}
+
 async fn measure() -> String {
     let bench = Bench::start().await;
     let date = time::OffsetDateTime::now_utc().date();
@@ -91,8 +96,8 @@ async fn measure() -> String {
          --bench usage` on {date}, {cores} cores, Linux: the load generator, one vault process and PostgreSQL with its \
          defaults (every commit reaches the disk) share the machine, which is noisy: compare rows of one run.\n"
     );
-    report += &popular::measure(&bench).await;
-    report += &beside::measure(&bench).await;
-    report += &questions::measure(&bench).await;
+    report += &shown(popular::measure(&bench).await);
+    report += &shown(beside::measure(&bench).await);
+    report += &shown(questions::measure(&bench).await);
     report
 }

@@ -33,6 +33,7 @@
 pub mod browser;
 mod builder;
 pub mod client;
+mod import;
 mod process;
 pub mod provider;
 pub mod receiver;
@@ -44,6 +45,7 @@ use std::time::Duration;
 
 pub use builder::{DOMAIN, POLICIES, VaultBuilder};
 pub use client::{Client, refusal};
+pub use import::Imported;
 pub use process::Process;
 pub use requests::{by_id, by_provider, generic, input, owned_by};
 pub use vault::TestVault;

@@ -4,12 +4,13 @@ mod refusals;
 mod repeated;
 
 use std::path::Path;
-use std::process::Output;
 
 use credvault_proto::v1;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Client, Process, TestVault, VaultBuilder, by_provider, eventually, generic, owned_by};
+use crate::harness::{
+    Client, Imported, Process, TestVault, VaultBuilder, by_provider, eventually, generic, owned_by,
+};
 use crate::on_both;
 
 on_both![
@@ -28,41 +29,14 @@ macro_rules! rows {
     };
 }
 
-/// Runs `credvault import` and gives its exit code and what it counted. Nothing that it prints or writes has a secret.
-async fn import(vault: &TestVault, profile: &str, arguments: &[&str]) -> (i32, Value) {
-    let folder = vault.folder.path().to_owned();
-    let mut command = Process::command();
-    command.current_dir(&folder).arg("import").args(arguments);
-    command.args(["--output", "json", "--profile", &format!("{profile}.toml"), "--report", "report.jsonl"]);
-    command.env("ENCRYPTION_KEY", KEY).env("ENCRYPTION_KEY_SALT", SECRET);
-    let Output { status, stdout, stderr } =
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    let report = std::fs::read_to_string(folder.join("report.jsonl")).unwrap_or_default();
-    let journal = std::fs::read_to_string(folder.join("journal")).unwrap_or_default();
-    for shown in [&stdout, &stderr, &report, &journal] {
-        assert!(!shown.contains("CANARY"), "{shown}");
-    }
-    let counts = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
-    (status.code().unwrap(), counts)
-}
-
-/// A profile of a service.
-fn profile(vault: &TestVault, service: &str) {
-    let leaf = vault.authority.service(&format!("spiffe://{}/{service}", crate::harness::DOMAIN));
-    vault.write_leaf(service, &leaf);
-    vault.write("authority.pem", vault.authority.pem());
-    let port = vault.address().port();
-    vault.write(&format!("{service}.toml"), &format!(
-        "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\ncertificate = '{service}.pem'\nkey = '{service}.key'\n"
-    ));
+/// Runs `credvault import` with the keys of all systems.
+async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> Imported {
+    vault.import(service, &[("ENCRYPTION_KEY", KEY), ("ENCRYPTION_KEY_SALT", SECRET)], arguments).await
 }
 
 async fn started(builder: VaultBuilder) -> TestVault {
     let vault = builder.start().await;
-    profile(&vault, "app");
-    profile(&vault, "operator");
+    vault.write_profile("app");
     for (name, text) in [
         ("pixelpim.jsonl", rows!("pixelpim.jsonl")),
         ("fluxori.jsonl", rows!("fluxori.jsonl")),
@@ -73,10 +47,6 @@ async fn started(builder: VaultBuilder) -> TestVault {
         vault.write(name, text);
     }
     vault
-}
-
-fn counted(counts: &Value, name: &str) -> u64 {
-    counts[name].as_u64().unwrap()
 }
 
 async fn every_system_moves_in(builder: VaultBuilder) {
@@ -94,14 +64,15 @@ async fn every_system_moves_in(builder: VaultBuilder) {
         let before = vault.count("connections").await;
         for (mode, expected) in [("--dry-run", "created"), ("--update", "created"), ("--update", "unchanged")]
         {
-            let (code, counts) = import(&vault, "app", &[arguments, &[mode]].concat()).await;
-            let of = |name| counted(&counts, name);
+            let run = import(&vault, "app", &[arguments, &[mode]].concat()).await;
+            let of = |name| run.counted(name);
             assert_eq!(
                 [of(expected), of("left_out"), of("refused")],
                 [created, left_out, refused],
-                "{counts}"
+                "{}",
+                run.shown
             );
-            assert_eq!(code, if refused > 0 { 7 } else { 0 });
+            assert_eq!(run.code, if refused > 0 { 7 } else { 0 });
             let stored = if mode == "--dry-run" { 0 } else { created };
             assert_eq!(vault.count("connections").await - before, i64::try_from(stored).unwrap());
         }
@@ -109,8 +80,8 @@ async fn every_system_moves_in(builder: VaultBuilder) {
     let report = std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap();
     assert!(report.contains("\"TENANT_NOT_FOUND\"") && report.contains("integrations/i3"), "{report}");
     vault.tenant("beta").await;
-    let (code, counts) = import(&vault, "app", &["integrations", "--from", "integrations.jsonl"]).await;
-    assert_eq!((code, counted(&counts, "created"), counted(&counts, "unchanged")), (0, 1, 2));
+    let run = import(&vault, "app", &["integrations", "--from", "integrations.jsonl"]).await;
+    assert_eq!((run.code, run.counted("created"), run.counted("unchanged")), (0, 1, 2));
     they_work_as_before(&vault, &acme).await;
 }
 
@@ -271,12 +242,12 @@ async fn a_killed_import_continues(builder: VaultBuilder) {
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(lines() < SHOPS, "it was killed before its end");
-    let (code, counts) = import(&vault, "app", &arguments).await;
-    assert_eq!(code, 0);
-    assert!(counted(&counts, "done_before") >= 100, "{counts}");
+    let run = import(&vault, "app", &arguments).await;
+    assert_eq!(run.code, 0);
+    assert!(run.counted("done_before") >= 100, "{}", run.shown);
     assert_eq!(vault.count("connections").await, i64::try_from(SHOPS).unwrap());
-    let (_, counts) = import(&vault, "app", &arguments).await;
-    assert_eq!(counted(&counts, "done_before"), SHOPS as u64);
+    let run = import(&vault, "app", &arguments).await;
+    assert_eq!(run.counted("done_before"), SHOPS as u64);
 }
 
 async fn shared_credentials_of_the_environment_become_the_platforms(builder: VaultBuilder) {
@@ -288,8 +259,8 @@ async fn shared_credentials_of_the_environment_become_the_platforms(builder: Vau
          VITE_KUSTOMER_CLIENT_ID=client\nKUSTOMER_CLIENT_SECRET=CANARY\nENCRYPTION_KEY=CANARY\n"
     ));
     for expected in ["created", "unchanged"] {
-        let (code, counts) = import(&vault, "operator", &["env", "--from", ".env"]).await;
-        assert_eq!((code, counted(&counts, expected)), (0, 2), "{counts}");
+        let run = import(&vault, "operator", &["env", "--from", ".env"]).await;
+        assert_eq!((run.code, run.counted(expected)), (0, 2), "{}", run.shown);
     }
     let shared = acme.fetch(by_provider("woocommerce")).await.unwrap();
     assert_eq!(shared.owner.unwrap().kind(), v1::OwnerKind::Platform);
@@ -351,8 +322,8 @@ async fn rows_come_from_a_database() {
     );
     let url = database.migrate_url.clone();
     let table = "pixelpim.UserIntegrationCredentials";
-    let (code, counts) =
+    let run =
         import(&vault, "app", &["pixelpim", "--from", &url, "--table", table, "--tenant", "acme"]).await;
-    assert_eq!((code, counted(&counts, "created")), (0, 1200), "{counts}");
+    assert_eq!((run.code, run.counted("created")), (0, 1200), "{}", run.shown);
     assert_eq!(vault.count("connections WHERE NOT enabled").await, 1);
 }

@@ -14,15 +14,13 @@ mod requests;
 mod setup;
 mod troubles;
 
-use std::process::Output;
-
 use credvault_proto::v1;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET};
 use serde_json::Value;
 use tonic::Status;
 
 use crate::harness::provider::{Connected, STRICT, begin, complete, decide};
-use crate::harness::{Client, DOMAIN, Process, TestVault, VaultBuilder, by_provider};
+use crate::harness::{Client, TestVault, VaultBuilder, by_provider};
 
 /// The key of "Environment Configuration", under which the rows of the import are sealed.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -81,26 +79,14 @@ async fn started(builder: VaultBuilder) -> Connected {
     connected
 }
 
-/// Runs `credvault import` as a service, and gives what it counted. It prints no secret.
+/// Runs `credvault import` as a service, and gives what it counted. It shows no secret.
 async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> Value {
-    let port = vault.address().port();
-    vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
-    vault.write("authority.pem", vault.authority.pem());
-    let profile = format!("{service}.toml");
-    vault.write(&profile, &format!(
-        "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\ncertificate = '{service}.pem'\nkey = '{service}.key'\n"
-    ));
-    let mut command = Process::command();
-    command.current_dir(vault.folder.path()).arg("import").args(arguments);
-    command.args(["--output", "json", "--profile", &profile]).env("ENCRYPTION_KEY", KEY);
-    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let Output { status, stdout, stderr } = ran;
-    let printed = String::from_utf8([stdout.as_slice(), &stderr].concat()).unwrap();
-    for secret in ["CANARY", "sim_", CLIENT_SECRET, KEY] {
-        assert!(!printed.contains(secret), "{printed}");
+    let run = vault.import(service, &[("ENCRYPTION_KEY", KEY)], arguments).await;
+    for secret in ["sim_", CLIENT_SECRET, KEY] {
+        assert!(!run.shown.contains(secret), "{}", run.shown);
     }
-    assert!(status.success(), "{printed}");
-    serde_json::from_slice(&stdout).unwrap_or_else(|_| panic!("{printed}"))
+    assert_eq!(run.code, 0, "{}", run.shown);
+    run.counts
 }
 
 /// "Create OAuth Application in Kustomer", and in the vault: the secret is stored already, so it is not sent again.

@@ -11,8 +11,6 @@ mod logs;
 mod transition;
 mod users;
 
-use std::process::Output;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credvault_proto::v1;
@@ -21,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::harness::provider::{Connected, STRICT, decide};
 use crate::harness::receiver::Receiver;
-use crate::harness::{Client, DOMAIN, Process, TestVault, VaultBuilder, by_provider, input};
+use crate::harness::{Client, TestVault, VaultBuilder, by_provider, input};
 
 const TENANT: &str = "pixelpim";
 const WOOCOMMERCE: &str = include_str!("../../../crates/credvault-catalog/providers/woocommerce.toml");
@@ -211,38 +209,13 @@ async fn rows(connected: &Connected) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Runs `credvault import` as a service, and gives what it counted. Nothing that it prints or reports has a secret.
-async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> Value {
-    let folder = vault.folder.path().to_owned();
-    vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
-    vault.write("authority.pem", vault.authority.pem());
-    let port = vault.address().port();
-    let profile = format!("{service}.toml");
-    vault.write(
-        &profile,
-        &format!(
-            "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\ncertificate = '{service}.pem'\n\
-             key = '{service}.key'\n"
-        ),
-    );
-    let mut command = Process::command();
-    command.current_dir(&folder).arg("import").args(arguments);
-    command.args(["--output", "json", "--profile", &profile, "--report", "report.jsonl"]);
-    let ended = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let Output { status, stdout, stderr } = ended;
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    let report = std::fs::read_to_string(folder.join("report.jsonl")).unwrap_or_default();
-    for shown in [&stdout, &stderr, &report] {
-        for secret in ["CANARY", "ck_", "cs_", "sim_refresh_", CLIENT_SECRET] {
-            assert!(!shown.contains(secret), "{shown}");
-        }
+/// Runs `credvault import` as a service, and gives how many rows were created, unchanged and refused. It shows no key.
+async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> [u64; 3] {
+    let run = vault.import(service, &[], arguments).await;
+    for secret in ["ck_", "cs_", "sim_refresh_", CLIENT_SECRET] {
+        assert!(!run.shown.contains(secret), "{}", run.shown);
     }
-    assert_eq!(status.code(), Some(0), "{stdout}{stderr}{report}");
-    serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"))
-}
-
-/// How many rows an import has created, left unchanged and refused.
-fn counted(counts: &Value) -> [u64; 3] {
-    ["created", "unchanged", "refused"].map(|name| counts[name].as_u64().unwrap())
+    let (code, counts) = run.outcome();
+    assert_eq!(code, 0, "{}", run.shown);
+    counts
 }

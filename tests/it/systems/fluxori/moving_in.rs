@@ -3,11 +3,11 @@
 
 use credvault_proto::v1;
 use credvault_simulator::Tokens;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{LWA, read, started, tested, works};
 use crate::harness::provider::Connected;
-use crate::harness::{Client, DOMAIN, Process, TestVault, VaultBuilder, by_provider, eventually, get};
+use crate::harness::{Client, Imported, TestVault, VaultBuilder, by_provider, eventually, get};
 use crate::on_both;
 
 on_both![both_ways_to_store_move_in, what_does_not_fit_is_refused_by_name];
@@ -22,52 +22,9 @@ const JOINED: &str = include_str!("../../../../crates/credvault-import/tests/vec
 /// "Each connection gets a unique Secret": the one of a private app at Amazon.
 const REFERENCE: &str = "projects/your-gcp-project-id/secrets/amazon-u2/versions/3";
 
-/// What a run of the program did, and everything that it printed and reported.
-struct Run {
-    code: i32,
-    counts: Value,
-    shown: String,
-}
-
-impl Run {
-    fn counted(&self, outcome: &str) -> u64 {
-        self.counts[outcome].as_u64().unwrap()
-    }
-
-    /// The code, and how many rows were created, unchanged and refused.
-    fn outcome(&self) -> (i32, [u64; 3]) {
-        (self.code, ["created", "unchanged", "refused"].map(|outcome| self.counted(outcome)))
-    }
-}
-
 /// Runs `credvault import fluxori` with the profile of a service and this `ENCRYPTION_KEY`.
-async fn import(vault: &TestVault, service: &str, key: &str, arguments: &[&str]) -> Run {
-    let folder = vault.folder.path().to_owned();
-    let mut command = Process::command();
-    command.current_dir(&folder).args(["import", "fluxori"]).args(arguments);
-    command.args(["--output", "json", "--report", "report.jsonl", "--profile", &format!("{service}.toml")]);
-    command.env("ENCRYPTION_KEY", key);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let report = std::fs::read_to_string(folder.join("report.jsonl")).unwrap_or_default();
-    let counts = serde_json::from_str(&stdout).unwrap_or_default();
-    let shown = format!("{stdout}{stderr}{report}");
-    assert!(!shown.contains("CANARY"), "{shown}");
-    Run { code: output.status.code().unwrap(), counts, shown }
-}
-
-/// Where the program finds the vault, as this service.
-fn profile(vault: &TestVault, service: &str) {
-    vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
-    vault.write("authority.pem", vault.authority.pem());
-    let lines = [
-        format!("address = 'https://localhost:{}'", vault.address().port()),
-        "authority = 'authority.pem'".to_owned(),
-        format!("certificate = '{service}.pem'"),
-        format!("key = '{service}.key'"),
-    ];
-    vault.write(&format!("{service}.toml"), &lines.join("\n"));
+async fn import(vault: &TestVault, service: &str, key: &str, arguments: &[&str]) -> Imported {
+    vault.import(service, &[("ENCRYPTION_KEY", key)], &[&["fluxori"], arguments].concat()).await
 }
 
 /// A vault with the organisations `acme` and `globex`, and in its folder what Fluxori stored.
@@ -76,8 +33,6 @@ async fn with_rows(builder: VaultBuilder) -> (Connected, Tokens) {
     let vault = &connected.vault;
     vault.tenant("acme").await;
     vault.tenant("globex").await;
-    profile(vault, "app");
-    profile(vault, "reader");
     // "Credentials are stored in GCP Secret Manager", "Only the secret reference ID is stored in the database".
     let amazon = json!({
         "id": "c5", "organization_id": "acme", "user_id": "u2", "marketplace_id": "amazon", "status": "ERROR",

@@ -4,7 +4,6 @@
 use credvault_proto::v1;
 use credvault_simulator::{CLIENT_ID, CLIENT_SECRET};
 
-use super::moved_in::{counted, import};
 use super::{Ads, CALLBACK, SESSION, get};
 use crate::browser::{ORIGIN, begin, complete};
 use crate::harness::browser::Seen;
@@ -60,8 +59,8 @@ async fn the_variables_become_the_app(ads: &Ads) {
         ),
     );
     for expected in ["created", "unchanged"] {
-        let (code, counts) = import(vault, "operator", &["env", "--from", ".env"]).await;
-        assert_eq!((code, counted(&counts, expected)), (0, 1), "{counts}");
+        let run = vault.import("operator", &[], &["env", "--from", ".env"]).await;
+        assert_eq!((run.code, run.counted(expected)), (0, 1), "{}", run.shown);
     }
     let request = v1::ListOAuthAppsRequest::default();
     let apps =

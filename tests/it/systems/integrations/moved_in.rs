@@ -1,52 +1,16 @@
 //! What the module has stored moves in: rows of both tables of "Data Models", through the program.
 
 use std::collections::BTreeSet;
-use std::process::Output;
 
 use credvault_domain::Clock as _;
 use credvault_proto::v1;
 use serde_json::{Value, json};
 
 use super::listed;
-use crate::harness::{DOMAIN, Process, TestVault, VaultBuilder, by_id, by_provider};
+use crate::harness::{VaultBuilder, by_id, by_provider};
 use crate::on_both;
 
 on_both![the_stored_rows_move_in];
-
-/// Runs `credvault import` as a service, and gives its exit code and what it counted. It shows no secret.
-pub(super) async fn import(vault: &TestVault, service: &str, arguments: &[&str]) -> (i32, Value) {
-    let folder = vault.folder.path().to_owned();
-    vault.write_leaf(service, &vault.authority.service(&format!("spiffe://{DOMAIN}/{service}")));
-    vault.write("authority.pem", vault.authority.pem());
-    let port = vault.address().port();
-    let profile = format!("{service}.toml");
-    vault.write(
-        &profile,
-        &format!(
-            "address = 'https://localhost:{port}'\nauthority = 'authority.pem'\n\
-             certificate = '{service}.pem'\nkey = '{service}.key'\n"
-        ),
-    );
-    let mut command = Process::command();
-    command.current_dir(&folder).arg("import").args(arguments);
-    command.args(["--output", "json", "--profile", &profile, "--report", "report.jsonl"]);
-    let Output { status, stdout, stderr } =
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-    for shown in [&stdout, &stderr, &report(vault)] {
-        assert!(!shown.contains("CANARY"), "{shown}");
-    }
-    let counts = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}"));
-    (status.code().unwrap(), counts)
-}
-
-fn report(vault: &TestVault) -> String {
-    std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap_or_default()
-}
-
-pub(super) fn counted(counts: &Value, name: &str) -> u64 {
-    counts[name].as_u64().unwrap()
-}
 
 /// "IntegrationAccount": a row with all columns of the document.
 fn row(number: u32, kind: &str, region: &str, status: &str, credentials: Value) -> Value {
@@ -120,15 +84,13 @@ async fn the_stored_rows_move_in(builder: VaultBuilder) {
     let runs: [(&[&str], &str, i64); 3] =
         [(&["--dry-run"], "created", 0), (&[], "created", 6), (&[], "unchanged", 6)];
     for (more, expected, stored) in runs {
-        let (code, counts) = import(&vault, "app", &[&arguments[..], more].concat()).await;
-        assert_eq!((code, counted(&counts, expected), counted(&counts, "refused")), (7, 6, 2), "{counts}");
+        let run = vault.import("app", &[], &[&arguments[..], more].concat()).await;
+        assert_eq!((run.code, run.counted(expected), run.counted("refused")), (7, 6, 2), "{}", run.shown);
         assert_eq!(vault.count("connections").await, stored);
+        for problem in ["no kind has the name WALMART/ADS_API", "FIELDS_INVALID"] {
+            assert!(run.shown.contains(problem), "{}", run.shown);
+        }
     }
-    let report = report(&vault);
-    assert!(
-        report.contains("no kind has the name WALMART/ADS_API") && report.contains("FIELDS_INVALID"),
-        "{report}"
-    );
 
     // "IntegrationAccount": `marketplace`, `integration_type`, `account_name` and `status`, each where it belongs.
     let all = listed(&acme).await;

@@ -1,15 +1,13 @@
 //! "Database Files": the rows of "migrations/credential-system-v2.sql" move in, out of the keys that PBKDF2 made of
 //! user ids.
 
-use std::process::Output;
-
 use credvault_domain::Clock as _;
 use credvault_proto::v1;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Etl, ROBOT, key_file, listed, verified};
 use crate::harness::{
-    Client, DOMAIN, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, get, refusal,
+    Client, Process, TestVault, VaultBuilder, by_id, by_provider, eventually, generic, get, refusal,
 };
 use crate::on_both;
 
@@ -21,17 +19,9 @@ macro_rules! rows {
     };
 }
 
-/// A profile of the service that imports, and the rows: those that are sealed, and some whose tokens the provider
-/// knows.
+/// The rows: those that are sealed, and some whose tokens the provider knows.
 fn prepare(etl: &Etl) {
     let vault = &etl.connected.vault;
-    vault.write_leaf("app", &vault.authority.service(&format!("spiffe://{DOMAIN}/app")));
-    vault.write("authority.pem", vault.authority.pem());
-    let address = format!("https://localhost:{}", vault.address().port());
-    let profile = format!(
-        "address = '{address}'\nauthority = 'authority.pem'\ncertificate = 'app.pem'\nkey = 'app.key'\n"
-    );
-    vault.write("app.toml", &profile);
     vault.write("sealed.jsonl", rows!("kpi-etl"));
     vault.write("sha512.jsonl", rows!("kpi-etl-sha512"));
     let end = vault.clock.now().seconds() + 30 * 24 * 3600;
@@ -50,20 +40,11 @@ fn prepare(etl: &Etl) {
 
 /// Runs `credvault import kpi-etl`, and gives how many rows had each of these outcomes. Nothing shows a secret.
 async fn import<const N: usize>(vault: &TestVault, arguments: &[&str], outcomes: [&str; N]) -> [u64; N] {
-    let mut command = Process::command();
-    command.current_dir(vault.folder.path()).args(["import", "kpi-etl", "--tenant", "acme", "--from"]);
-    command.args(arguments).args(["--output", "json", "--profile", "app.toml", "--report", "report.jsonl"]);
-    command.env("ENCRYPTION_KEY_SALT", "salt-of-the-platform");
-    let Output { status, stdout, stderr } =
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let (printed, complained) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    let report = std::fs::read_to_string(vault.folder.path().join("report.jsonl")).unwrap_or_default();
-    for shown in [&*printed, &*complained, report.as_str()] {
-        assert!(!shown.contains("CANARY"), "{shown}");
-    }
-    assert_eq!(status.code(), Some(0), "{printed}{complained}{report}");
-    let counts: Value = serde_json::from_str(&printed).unwrap();
-    outcomes.map(|name| counts[name].as_u64().unwrap())
+    let salt = [("ENCRYPTION_KEY_SALT", "salt-of-the-platform")];
+    let all = [&["kpi-etl", "--tenant", "acme", "--from"], arguments].concat();
+    let run = vault.import("app", &salt, &all).await;
+    assert_eq!(run.code, 0, "{}", run.shown);
+    outcomes.map(|name| run.counted(name))
 }
 
 async fn what_the_platform_stored_moves_in(builder: VaultBuilder) {

@@ -4,8 +4,8 @@ use credvault_proto::v1;
 use tonic_types::StatusExt as _;
 
 use super::{
-    TENANT, account, connect, connections, counted, for_user, get, hook, import, keys_of, request_of, rows,
-    start, tested, verified,
+    TENANT, account, connect, connections, for_user, get, hook, import, keys_of, request_of, rows, start,
+    tested, verified,
 };
 use crate::harness::provider::Connected;
 use crate::harness::{self, Client, VaultBuilder, by_id, by_provider, eventually, refusal};
@@ -85,7 +85,7 @@ async fn support(connected: &Connected) {
     vault.write("one.jsonl", rows.lines().nth(1).unwrap());
     let before = vault.count("connections").await;
     let arguments = ["pixelpim", "--from", "one.jsonl", "--tenant", TENANT, "--dry-run"];
-    assert_eq!(counted(&import(vault, "app", &arguments).await), [1, 0, 0]);
+    assert_eq!(import(vault, "app", &arguments).await, [1, 0, 0]);
     assert_eq!(vault.count("connections").await, before);
 }
 

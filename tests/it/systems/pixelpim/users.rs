@@ -3,8 +3,8 @@
 use credvault_proto::v1;
 
 use super::{
-    TENANT, account, connect, connections, counted, for_user, get, hook, import, keys_of, request_of, rows,
-    start, verified,
+    TENANT, account, connect, connections, for_user, get, hook, import, keys_of, request_of, rows, start,
+    verified,
 };
 use crate::harness::provider::Connected;
 use crate::harness::{VaultBuilder, by_id, by_provider, refusal};
@@ -28,7 +28,7 @@ async fn rows_become_connections(connected: &Connected) {
     for (mode, expected) in [("--dry-run", [4, 0, 0]), ("--update", [4, 0, 0]), ("--update", [0, 4, 0])] {
         let arguments = ["pixelpim", "--from", "rows.jsonl", "--tenant", TENANT, mode];
         let counts = import(vault, "app", &arguments).await;
-        assert_eq!(counted(&counts), expected, "{counts}");
+        assert_eq!(counts, expected);
         let stored = if mode == "--dry-run" { 0 } else { 4 };
         assert_eq!(vault.count("connections").await, stored);
     }
