@@ -105,8 +105,10 @@ impl Pools {
     async fn open(database: Database, settings: &StoreSettings) -> Result<Self, DbErr> {
         match database {
             Database::Postgres => {
-                let pool = Connector::connect(postgres(settings, settings.max_connections)).await?;
-                let queries = Connector::connect(postgres(settings, settings.query_connections)).await?;
+                let pool =
+                    Connector::connect(postgres(settings, settings.max_connections, Plans::Kept)).await?;
+                let queries = postgres(settings, settings.query_connections, Plans::MadeForValues);
+                let queries = Connector::connect(queries).await?;
                 Ok(Self { reader: pool.clone(), writer: pool, queries })
             }
             Database::Sqlite => {
@@ -132,17 +134,31 @@ fn common(settings: &StoreSettings, url: String, connections: u32) -> ConnectOpt
     options
 }
 
+/// How PostgreSQL plans a statement that it has seen before.
+#[derive(Clone, Copy)]
+enum Plans {
+    /// By the plan of earlier calls: right for statements that find few rows by their key.
+    Kept,
+    /// Anew for the values of each call: a list or a sum reads ten rows or a million, and a plan that fits both is slow.
+    MadeForValues,
+}
+
 /// Options for PostgreSQL. The session's settings travel with the connection, so every transaction has them.
-fn postgres(settings: &StoreSettings, connections: u32) -> ConnectOptions {
+fn postgres(settings: &StoreSettings, connections: u32, plans: Plans) -> ConnectOptions {
     // The scheme that sea-orm knows.
     let url = settings.url.expose_secret().replacen("postgresql://", "postgres://", 1);
     let mut options = common(settings, url, connections);
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
+    let plan_cache_mode = match plans {
+        Plans::Kept => "auto",
+        Plans::MadeForValues => "force_custom_plan",
+    };
     let session = [
         ("search_path", credvault_migrations::SCHEMA.to_owned()),
         ("statement_timeout", milliseconds(settings.statement_timeout)),
         ("lock_timeout", milliseconds(settings.lock_timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(settings.statement_timeout * 4)),
+        ("plan_cache_mode", plan_cache_mode.to_owned()),
         // A process whose host has vanished must not hold its proof of life for hours.
         ("tcp_keepalives_idle", "10".to_owned()),
         ("tcp_keepalives_interval", "5".to_owned()),
