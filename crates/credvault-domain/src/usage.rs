@@ -1,5 +1,7 @@
 //! Usage: what services did with connections, counted by day. Values and their rules; the counts are kept by the store.
 
+use std::sync::Arc;
+
 use crate::{NameError, Timestamp};
 
 /// The longest name of an endpoint, in bytes.
@@ -13,7 +15,7 @@ pub const MAX_ITEM_COUNT: i64 = 1_000_000;
 /// A provider's endpoint as services name it in reports, such as `orders` or `GET /v3/orders/{id}`: 1 to 128 printable
 /// ASCII characters. A name with ids in it makes a row for each id, so callers send a normalised one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct EndpointName(String);
+pub struct EndpointName(Arc<str>);
 
 impl EndpointName {
     /// The name that stands for all endpoints beyond those that are counted apart.
@@ -23,10 +25,10 @@ impl EndpointName {
     ///
     /// # Errors
     /// The text is not 1 to 128 printable ASCII characters, or begins or ends with a blank.
-    pub fn parse(text: String) -> Result<Self, NameError> {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
         let printable = text.bytes().all(|b| (0x20..=0x7e).contains(&b));
         if (1..=MAX_ENDPOINT_BYTES).contains(&text.len()) && printable && text.trim().len() == text.len() {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err(NameError("must be 1 to 128 printable ASCII characters without a blank at either end"))
         }
@@ -37,8 +39,8 @@ impl EndpointName {
         &self.0
     }
 
-    /// The name as an owned text.
-    pub fn into_string(self) -> String {
+    /// The name as a text that many counts share.
+    pub fn into_text(self) -> Arc<str> {
         self.0
     }
 }
@@ -121,10 +123,10 @@ mod tests {
     #[test]
     fn endpoints_are_short_printable_names() {
         for text in ["orders", "GET /v3/orders/{id}", &"x".repeat(128)] {
-            assert!(EndpointName::parse(text.to_owned()).is_ok(), "{text}");
+            assert!(EndpointName::parse(text).is_ok(), "{text}");
         }
         for text in ["", " orders", "orders ", "or\nders", "é", &"x".repeat(129)] {
-            assert!(EndpointName::parse(text.to_owned()).is_err(), "{text:?}");
+            assert!(EndpointName::parse(text).is_err(), "{text:?}");
         }
     }
 

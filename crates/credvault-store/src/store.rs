@@ -17,6 +17,7 @@ use crate::database::liveness::Liveness;
 use crate::outcomes::pending::Pending;
 use crate::tenants::rules::known::KnownRules;
 use crate::tenants::sightings::seen::Sightings;
+use crate::usage::known::KnownConnections;
 use crate::usage::writer::UsageWriter;
 use crate::{Database, Error, StoreSettings, Turns};
 
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) audit: AuditLog,
     pub(crate) usage: UsageWriter,
+    pub(crate) known_connections: KnownConnections,
     pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) liveness: Liveness,
@@ -172,6 +174,10 @@ impl Store {
 
     pub(crate) fn audit_log(&self) -> &AuditLog {
         &self.inner.audit
+    }
+
+    pub(crate) fn known_connections(&self) -> &KnownConnections {
+        &self.inner.known_connections
     }
 
     pub(crate) fn usage_writer(&self) -> &UsageWriter {

@@ -1,7 +1,7 @@
 //! Usage of connections: counts by day that services report, and the vault's own counts of fetches and refreshes.
 //!
 //! No call updates a row of its own. What arrives is added up in memory first: the items of one report, reports that wait
-//! for the same commit, and the vault's own counts, which are written every few seconds. A report is answered once it is
+//! for the same commit (`queue`), and the vault's own counts, which are written every few seconds. A report is answered once it is
 //! durable, together with the memory of its request id (`writer`, `batches`); the vault's own counts may be lost with the
 //! process (`buffer`).
 //!
@@ -15,6 +15,8 @@ pub(crate) mod report;
 mod batches;
 mod endpoints;
 pub(crate) mod erasure;
+pub(crate) mod known;
+mod queue;
 pub(crate) mod source;
 pub(crate) mod tally;
 pub(crate) mod writer;

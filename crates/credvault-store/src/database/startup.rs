@@ -18,6 +18,7 @@ use crate::database::root_proof::prove_root;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
 use crate::tenants::rules::known::KnownRules;
+use crate::usage::known::KnownConnections;
 use crate::usage::writer::UsageWriter;
 use crate::{Database, Store, StoreSettings, Turns};
 
@@ -70,6 +71,7 @@ impl Store {
             clock,
             audit,
             usage,
+            known_connections: KnownConnections::default(),
             root_source,
             last_id,
             liveness,

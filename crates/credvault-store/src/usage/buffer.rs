@@ -63,8 +63,13 @@ impl OwnCount {
 }
 
 fn own_key(connection: ConnectionId, now: Timestamp, service: &str, user: &str) -> UsageKey {
-    let endpoint = String::new();
-    UsageKey { connection, day: Day::of(now), endpoint, service: service.into(), user: user.into() }
+    UsageKey {
+        connection,
+        day: Day::of(now),
+        endpoint: "".into(),
+        service: service.into(),
+        user: user.into(),
+    }
 }
 
 impl Buffer {

@@ -40,7 +40,7 @@ impl KnownEndpoints {
         tenant: &TenantId,
         tally: Tally,
     ) -> Result<Tally, DbErr> {
-        let new = |key: &UsageKey| !matches!(key.endpoint.as_str(), "" | EndpointName::OTHER);
+        let new = |key: &UsageKey| !matches!(&*key.endpoint, "" | EndpointName::OTHER);
         let unknown = |key: &&UsageKey| new(key) && !self.known.contains(&self.hash(tenant, key));
         let unknown: Vec<&UsageKey> = tally.0.keys().filter(unknown).collect();
         if unknown.is_empty() {
@@ -57,7 +57,7 @@ impl KnownEndpoints {
                 if counted.takes(&key, &subject.provider) {
                     self.known.insert(hash);
                 } else {
-                    key.endpoint = EndpointName::OTHER.to_owned();
+                    key.endpoint = EndpointName::OTHER.into();
                 }
             }
             folded.add(key, subject, &counts);
@@ -112,8 +112,8 @@ impl Counted {
         let fits = has_room(of_connection, &key.endpoint, MAX_ENDPOINTS_OF_CONNECTION)
             && has_room(of_provider, &key.endpoint, MAX_ENDPOINTS_OF_PROVIDER);
         if fits {
-            of_connection.insert(key.endpoint.clone());
-            of_provider.insert(key.endpoint.clone());
+            of_connection.insert(key.endpoint.to_string());
+            of_provider.insert(key.endpoint.to_string());
         }
         fits
     }

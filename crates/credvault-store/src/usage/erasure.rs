@@ -3,6 +3,7 @@
 //! A row of `usage_erasures` is written with the deletion of the user. Counts of other replicas may come later, for they
 //! wait in memory for some seconds; so the row stays for an hour, and upkeep looks again until then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use credvault_domain::{Day, TenantId, Timestamp, UsageCounts, UserId};
@@ -113,8 +114,8 @@ impl Piece<'_> {
             let key = UsageKey {
                 connection: credvault_domain::ConnectionId::from_uuid(row.try_get("", "connection_id")?),
                 day: Day::from_number(row.try_get("", "day")?),
-                endpoint: row.try_get("", "endpoint")?,
-                service: row.try_get::<String>("", "service")?.into(),
+                endpoint: text(row, "endpoint")?,
+                service: text(row, "service")?,
                 user: "".into(),
             };
             Ok((key, counts(row)?))
@@ -131,9 +132,9 @@ impl Piece<'_> {
         let row = |row: &QueryResult| {
             let coarse = Coarse {
                 day: row.try_get("", "day")?,
-                provider: row.try_get("", "provider")?,
-                endpoint: row.try_get("", "endpoint")?,
-                service: row.try_get("", "service")?,
+                provider: text(row, "provider")?,
+                endpoint: text(row, "endpoint")?,
+                service: text(row, "service")?,
                 shared: row.try_get("", "shared")?,
                 shard: row.try_get("", "shard")?,
             };
@@ -141,10 +142,14 @@ impl Piece<'_> {
         };
         let mut rows = taken.iter().map(row).collect::<Result<Vec<_>, DbErr>>()?;
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let rows = rows.into_iter().map(|(coarse, counts)| ((String::new(), coarse), counts));
+        let rows = rows.into_iter().map(|(coarse, counts)| (("".into(), coarse), counts));
         add_users(self.tx, self.store.database(), self.tenant, rows).await?;
         Ok(taken.len())
     }
+}
+
+fn text(row: &QueryResult, column: &str) -> Result<Arc<str>, DbErr> {
+    row.try_get::<String>("", column).map(Arc::from)
 }
 
 fn counts(row: &QueryResult) -> Result<UsageCounts, DbErr> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{Action, ConnectionId, Day, EndpointName, Permit, TenantScope, UsageCounts, UserId};
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::{ConnectionTrait as _, QueryResult, Statement};
 use tokio::sync::oneshot;
 
 use super::batches::Batch;
-use super::tally::{Subject, Tally, UsageKey};
-use super::writer::{Job, Written};
+use super::known::Known;
+use super::tally::{Tally, UsageKey};
+use super::writer::Written;
 use super::{Usage, UsedConnection, reached, used};
+use crate::database::session::Reading;
 use crate::{Database, Error, RepeatKey};
 
 /// What a service did with a connection on a day.
@@ -39,14 +41,14 @@ pub enum Reported {
 /// Connections that a scope reaches.
 #[derive(Debug)]
 pub struct Reachable {
-    connections: HashMap<ConnectionId, UsedConnection>,
+    connections: HashMap<ConnectionId, Arc<Known>>,
     key: Arc<TenantKey>,
 }
 
 impl Reachable {
     /// What is known of a connection; `None` if the scope does not reach one of this id.
     pub fn get(&self, id: ConnectionId) -> Option<&UsedConnection> {
-        self.connections.get(&id)
+        self.connections.get(&id).map(|known| &known.used)
     }
 }
 
@@ -60,8 +62,34 @@ impl Usage<'_> {
         scope: &TenantScope,
         ids: impl IntoIterator<Item = ConnectionId>,
     ) -> Result<Reachable, Error> {
-        let ids: Vec<String> = ids.into_iter().map(|id| id.as_uuid().simple().to_string()).collect();
-        let ids = serde_json::to_string(&ids).map_err(|_| Error::TooLarge)?;
+        let reading = self.store.read(scope).await?;
+        let remembered = self.store.known_connections();
+        let (mut connections, mut unknown) = (HashMap::new(), Vec::new());
+        for id in ids {
+            match remembered.get(scope.tenant(), id) {
+                Some(known) => drop(connections.insert(id, known)),
+                None => unknown.push(id.as_uuid().simple().to_string()),
+            }
+        }
+        for (id, known) in self.look_up(scope, &reading, &unknown).await? {
+            remembered.insert(id, &known);
+            connections.insert(id, known);
+        }
+        connections.retain(|_, known| reached(scope, &known.used));
+        Ok(Reachable { connections, key: Arc::clone(reading.key()) })
+    }
+
+    /// Those of these ids that are connections of the tenant.
+    async fn look_up(
+        &self,
+        scope: &TenantScope,
+        reading: &Reading,
+        ids: &[String],
+    ) -> Result<Vec<(ConnectionId, Arc<Known>)>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = serde_json::to_string(ids).map_err(|_| Error::TooLarge)?;
         let sql = match self.store.database() {
             Database::Postgres => {
                 "SELECT id, provider, owner_user FROM connections WHERE tenant_id = $1 AND id IN
@@ -72,18 +100,15 @@ impl Usage<'_> {
                  (SELECT unhex(value) FROM json_each($2))"
             }
         };
-        let reading = self.store.read(scope).await?;
         let values = [scope.tenant().as_str().into(), ids.into()];
         let asked = Statement::from_sql_and_values(reading.tx.get_database_backend(), sql, values);
-        let mut connections = HashMap::new();
-        for row in reading.tx.query_all_raw(asked).await? {
+        let known = |row: &QueryResult| {
             let owner: String = row.try_get("", "owner_user")?;
             let used = used(scope, row.try_get("", "provider")?, &owner);
-            if reached(scope, &used) {
-                connections.insert(ConnectionId::from_uuid(row.try_get("", "id")?), used);
-            }
-        }
-        Ok(Reachable { connections, key: Arc::clone(reading.key()) })
+            let id = ConnectionId::from_uuid(row.try_get("", "id")?);
+            Ok((id, Arc::new(Known::new(scope.tenant(), used))))
+        };
+        reading.tx.query_all_raw(asked).await?.iter().map(known).collect()
     }
 
     /// Counts what a report says of connections in `reachable`, once for each request id within 24 hours. It is durable
@@ -104,18 +129,17 @@ impl Usage<'_> {
         let user: Arc<str> = repeat.user.as_ref().map_or("", UserId::as_str).into();
         let action = Action::ReportUsage.as_str().as_bytes();
         let fingerprint = reachable.key.fingerprint(scope.tenant(), &[action, &repeat.payload]).to_vec();
-        let subjects: HashMap<_, _> =
-            reachable.connections.iter().filter_map(|(id, used)| Some((*id, subject(used)?))).collect();
         let mut tally = Tally::default();
         for UsageItem { connection, endpoint, day, counts } in items {
-            let Some(subject) = subjects.get(&connection) else { continue };
-            let (endpoint, service, user) = (endpoint.into_string(), Arc::clone(&service), Arc::clone(&user));
+            let known = reachable.connections.get(&connection);
+            let Some(subject) = known.and_then(|known| known.subject.as_ref()) else { continue };
+            let (endpoint, service, user) = (endpoint.into_text(), Arc::clone(&service), Arc::clone(&user));
             tally.add(UsageKey { connection, day, endpoint, service, user }, subject.clone(), &counts);
         }
         let batch =
             Batch { service, user, id: repeat.id.as_uuid(), fingerprint, time: self.store.now().micros() };
         let (done, written) = oneshot::channel();
-        self.store.usage_writer().send(Job { tenant: scope.tenant().clone(), batch, tally, done })?;
+        self.store.usage_writer().send(scope.tenant(), batch, tally, done)?;
         match written.await {
             Ok(Written::Counted) => Ok(Reported::Counted),
             Ok(Written::Before) => Ok(Reported::Before),
@@ -124,9 +148,4 @@ impl Usage<'_> {
             Err(_) => Err(Error::Conflict),
         }
     }
-}
-
-fn subject(used: &UsedConnection) -> Option<Subject> {
-    let owner_user = used.owner.as_ref()?.user().map_or("", UserId::as_str);
-    Some(Subject { provider: used.provider.as_str().into(), owner_user: owner_user.into() })
 }

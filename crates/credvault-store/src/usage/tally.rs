@@ -21,7 +21,7 @@ pub(crate) struct UsageKey {
     pub(crate) connection: ConnectionId,
     pub(crate) day: Day,
     /// Empty where the vault itself counted.
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Arc<str>,
     pub(crate) service: Arc<str>,
     /// Empty for calls without a user.
     pub(crate) user: Arc<str>,
@@ -59,17 +59,13 @@ impl Tally {
             let last = &mut connections.entry(key.connection).or_insert((subject, key.day)).1;
             *last = key.day.max(*last);
             let coarse = Coarse::of(key, subject, shard);
-            users.entry((key.user.to_string(), coarse.clone())).or_default().add(counts);
+            users.entry((Arc::clone(&key.user), coarse.clone())).or_default().add(counts);
             totals.entry(coarse).or_default().add(counts);
         }
         let writing = Writing { tx, database, tenant };
         let connection = |(id, (subject, day)): (&ConnectionId, &(&Subject, Day))| {
-            (
-                id.as_uuid().simple().to_string(),
-                subject.provider.to_string(),
-                subject.owner_user.to_string(),
-                day.number(),
-            )
+            let id = id.as_uuid().simple().to_string();
+            (id, subject.provider.to_string(), subject.owner_user.to_string(), day.number())
         };
         writing.rows(&CONNECTIONS, connections.iter().map(connection)).await?;
         writing.rows(&DAYS, self.0.iter().map(|(key, (_, counts))| day_row(key, counts))).await?;
@@ -83,9 +79,9 @@ impl Tally {
 pub(crate) struct Coarse {
     /// The number of the day.
     pub(crate) day: i64,
-    pub(crate) provider: String,
-    pub(crate) endpoint: String,
-    pub(crate) service: String,
+    pub(crate) provider: Arc<str>,
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) service: Arc<str>,
     /// Whether the connections are shared ones.
     pub(crate) shared: bool,
     /// The part of the replicas that has counted.
@@ -96,9 +92,9 @@ impl Coarse {
     fn of(key: &UsageKey, subject: &Subject, shard: i64) -> Self {
         Self {
             day: key.day.number(),
-            provider: subject.provider.to_string(),
-            endpoint: key.endpoint.clone(),
-            service: key.service.to_string(),
+            provider: Arc::clone(&subject.provider),
+            endpoint: Arc::clone(&key.endpoint),
+            service: Arc::clone(&key.service),
             shared: subject.owner_user.is_empty(),
             shard,
         }
@@ -106,7 +102,7 @@ impl Coarse {
 
     fn row(&self) -> impl Serialize + use<'_> {
         let Self { day, provider, endpoint, service, shared, shard } = self;
-        (day, provider, endpoint, service, shared, shard)
+        (day, &**provider, &**endpoint, &**service, shared, shard)
     }
 }
 
@@ -130,17 +126,17 @@ pub(super) async fn add_users(
     tx: &DatabaseTransaction,
     database: Database,
     tenant: &TenantId,
-    rows: impl IntoIterator<Item = ((String, Coarse), UsageCounts)>,
+    rows: impl IntoIterator<Item = ((Arc<str>, Coarse), UsageCounts)>,
 ) -> Result<(), DbErr> {
     let rows: Vec<_> = rows.into_iter().collect();
-    let rows = rows.iter().map(|((user, coarse), counts)| (user, coarse.row(), numbers(counts)));
+    let rows = rows.iter().map(|((user, coarse), counts)| (&**user, coarse.row(), numbers(counts)));
     Writing { tx, database, tenant }.rows(&USERS, rows).await
 }
 
-fn day_row(key: &UsageKey, counts: &UsageCounts) -> impl Serialize + use<> {
+fn day_row<'a>(key: &'a UsageKey, counts: &UsageCounts) -> impl Serialize + use<'a> {
     let UsageKey { connection, day, endpoint, service, user } = key;
     let id = connection.as_uuid().simple().to_string();
-    (id, day.number(), endpoint.clone(), service.to_string(), user.to_string(), numbers(counts))
+    (id, day.number(), &**endpoint, &**service, &**user, numbers(counts))
 }
 
 fn numbers(counts: &UsageCounts) -> [i64; 5] {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::batches::{Batch, Prior, remember};
 use super::buffer::{Buffer, note_lost};
 use super::endpoints::KnownEndpoints;
+use super::queue::{Place, Room};
 use super::tally::Tally;
 use crate::database::connect::Connections;
 use crate::database::transaction::{begin_write, set_tenant};
@@ -26,8 +27,6 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 const PAUSE_FACTOR: u32 = 8;
 /// The longest pause, which a report may wait for.
 const MAX_PAUSE: Duration = Duration::from_millis(400);
-/// How many reports may wait for the writer; more are refused at once.
-const MAX_WAITING: usize = 64;
 /// How many parts the replicas have for counts that all of them add to.
 const SHARDS: u8 = 8;
 /// How long closing waits for the database.
@@ -39,6 +38,7 @@ pub(crate) struct Job {
     pub(crate) batch: Batch,
     pub(crate) tally: Tally,
     pub(crate) done: oneshot::Sender<Written>,
+    _place: Place,
 }
 
 /// What became of a report.
@@ -53,7 +53,8 @@ pub(crate) enum Written {
 
 /// The handle of the writer.
 pub(crate) struct UsageWriter {
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    jobs: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    room: Arc<Room>,
     task: Mutex<Option<JoinHandle<()>>>,
     pub(crate) buffer: Arc<Buffer>,
 }
@@ -66,23 +67,31 @@ impl UsageWriter {
         patience: Duration,
         process: uuid::Uuid,
     ) -> Self {
-        let (jobs, waiting) = mpsc::channel(MAX_WAITING);
+        let (jobs, waiting) = mpsc::unbounded_channel();
         let buffer = Arc::new(Buffer::default());
         let shard = i64::from(process.as_bytes()[0] % SHARDS);
         let known = KnownEndpoints::default();
         let writer = Writer { database, connections, patience, shard, buffer: Arc::clone(&buffer), known };
         let task = tokio::spawn(writer.run(waiting));
-        Self { jobs: Mutex::new(Some(jobs)), task: Mutex::new(Some(task)), buffer }
+        Self { jobs: Mutex::new(Some(jobs)), room: Arc::default(), task: Mutex::new(Some(task)), buffer }
     }
 
-    /// Hands a report over.
+    /// Hands a report over; `done` gets what became of it.
     ///
     /// # Errors
-    /// [`Error::TooManyReports`] if too many wait.
-    pub(crate) fn send(&self, job: Job) -> Result<(), Error> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let jobs = jobs.ok_or(Error::TooManyReports)?;
-        jobs.try_send(job).map_err(|_| Error::TooManyReports)
+    /// [`Error::TooManyReports`] if too many wait, and [`Error::Conflict`] if the writer has ended.
+    pub(crate) fn send(
+        &self,
+        tenant: &TenantId,
+        batch: Batch,
+        tally: Tally,
+        done: oneshot::Sender<Written>,
+    ) -> Result<(), Error> {
+        let place = self.room.take(tenant, &batch.service, tally.0.len()).ok_or(Error::TooManyReports)?;
+        let job = Job { tenant: tenant.clone(), batch, tally, done, _place: place };
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = jobs.as_ref().map(|jobs| jobs.send(job).is_ok());
+        sent.filter(|sent| *sent).map(drop).ok_or(Error::Conflict)
     }
 
     /// Accepts no more reports, and waits until all that was counted is durable, at most for a while.
@@ -133,14 +142,14 @@ impl From<DbErr> for Failure {
 }
 
 impl Writer {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Job>) {
         let mut flush = tokio::time::interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let buffer = Arc::clone(&self.buffer);
         let (mut jobs, mut open, mut next) = (Vec::new(), true, Instant::now());
         while open {
             let own = tokio::select! {
-                received = waiting.recv_many(&mut jobs, MAX_WAITING) => {
+                received = waiting.recv_many(&mut jobs, usize::MAX) => {
                     open = received > 0;
                     !open
                 }
@@ -236,6 +245,8 @@ impl Writer {
             for (key, (subject, counts)) in &job.tally.0 {
                 tally.add(key.clone(), subject.clone(), counts);
             }
+            // Large reports take milliseconds, which fetches must not wait for.
+            tokio::task::yield_now().await;
         }
         let tally = self.known.fold(tx, self.database, tenant, tally).await?;
         tally.write(tx, self.database, tenant, self.shard).await?;

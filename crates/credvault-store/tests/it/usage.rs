@@ -43,7 +43,7 @@ fn key(id: u128, payload: &str, of: Option<&str>) -> RepeatKey {
 
 fn item(connection: ConnectionId, endpoint: &str, day: Day, calls: i64) -> UsageItem {
     let counts = UsageCounts { calls, errors: 1, ..UsageCounts::default() };
-    UsageItem { connection, endpoint: EndpointName::parse(endpoint.to_owned()).unwrap(), day, counts }
+    UsageItem { connection, endpoint: EndpointName::parse(endpoint).unwrap(), day, counts }
 }
 
 async fn report(
@@ -178,7 +178,7 @@ async fn sums_are_the_same_however_they_are_grouped_and_pages_are_whole(fixture:
     let connection = items[0].connection;
     let one = UsageFilter {
         connection: Some(connection),
-        endpoint: Some(EndpointName::parse("returns".to_owned()).unwrap()),
+        endpoint: Some(EndpointName::parse("returns").unwrap()),
         user: Some(user("u1")),
         service: Some(service("app")),
         start: today.before(1),

@@ -1,5 +1,7 @@
 //! Reports of usage and questions about it, into domain types.
 
+use std::collections::HashMap;
+
 use credvault_domain::{
     Day, EndpointName, MAX_ITEM_COUNT, NameError, ProviderId, ServiceId, Timestamp, UsageCounts, UsageGroup,
     UserId, Violations,
@@ -26,8 +28,9 @@ fn items(items: Vec<v1::UsageItem>) -> Parsed<Vec<Item>> {
         return Err(Violations::of("items", "must be 1 to 5,000"));
     }
     let (mut violations, mut wrong, mut parsed) = (Violations::default(), 0, Vec::with_capacity(items.len()));
+    let mut endpoints = HashMap::new();
     for (index, sent) in items.into_iter().enumerate() {
-        match item(index, sent) {
+        match item(index, sent, &mut endpoints) {
             Ok(item) => parsed.push(item),
             Err(found) if wrong < MAX_NAMED => {
                 wrong += 1;
@@ -39,7 +42,12 @@ fn items(items: Vec<v1::UsageItem>) -> Parsed<Vec<Item>> {
     violations.into_result().map(|()| parsed)
 }
 
-fn item(index: usize, item: v1::UsageItem) -> Result<Item, Violations> {
+/// Parses an item. `endpoints` has the names that were parsed before: most items of a report name the same few.
+fn item(
+    index: usize,
+    item: v1::UsageItem,
+    endpoints: &mut HashMap<String, EndpointName>,
+) -> Result<Item, Violations> {
     let v1::UsageItem { connection_id, endpoint, calls, errors, rate_limit_hits, time } = item;
     let field = |name: &str| format!("items[{index}].{name}");
     let count = |name: &str, count: i64| {
@@ -57,8 +65,15 @@ fn item(index: usize, item: v1::UsageItem) -> Result<Item, Violations> {
         Err(_) => required(&field("connection_id"), &connection_id, str::parse)?,
     };
     let time = time.map(|time| timestamp(&field("time"), time)).transpose()?;
-    let endpoint =
-        EndpointName::parse(endpoint).map_err(|rule| Violations::of(field("endpoint"), rule.to_string()))?;
+    let endpoint = match endpoints.get(&endpoint) {
+        Some(known) => known.clone(),
+        None => {
+            let parsed = EndpointName::parse(&endpoint);
+            let parsed = parsed.map_err(|rule| Violations::of(field("endpoint"), rule.to_string()))?;
+            endpoints.insert(endpoint, parsed.clone());
+            parsed
+        }
+    };
     let counts = UsageCounts {
         calls: count("calls", calls)?,
         errors: count("errors", errors)?,
@@ -85,7 +100,6 @@ fn filter(filter: v1::UsageFilter) -> Result<Filter, Violations> {
         text => ServiceId::parse(text)
             .map_err(|_| NameError("must be a SPIFFE ID, spiffe://domain/path, or `vault`")),
     };
-    let endpoint_name = |text: &str| EndpointName::parse(text.to_owned());
     let start = violations.collect(optional("filter.start_day", &start_day, day)).flatten();
     let end = violations.collect(optional("filter.end_day", &end_day, day)).flatten();
     let rest = UsageFilter {
@@ -95,7 +109,7 @@ fn filter(filter: v1::UsageFilter) -> Result<Filter, Violations> {
             .collect(optional("filter.connection_id", &connection_id, str::parse))
             .flatten(),
         provider: violations.collect(optional("filter.provider", &provider, ProviderId::parse)).flatten(),
-        endpoint: violations.collect(optional("filter.endpoint", &endpoint, endpoint_name)).flatten(),
+        endpoint: violations.collect(optional("filter.endpoint", &endpoint, EndpointName::parse)).flatten(),
         user: violations.collect(optional("filter.user_id", &user_id, UserId::parse)).flatten(),
         service: violations.collect(optional("filter.service", &service, service_id)).flatten(),
     };
