@@ -3,9 +3,11 @@
 //! Order. A transaction may commit after another one that began later, so a reader that remembers the greatest number it
 //! has seen loses rows. Each row therefore carries the id of its transaction, and a reader goes no further than the oldest
 //! transaction in progress (`pg_snapshot_xmin`): below it nothing can appear any more. The other way, a number per tenant
-//! drawn under a lock that lasts to the commit, makes the writers of a tenant wait for each other's commit:
-//! ARCHITECTURE.md has the measurement. The price: a long write transaction anywhere on the same server holds readers back
-//! for as long as it runs. SQLite has one writer at a time, so its rows appear in the order of their numbers.
+//! drawn under a lock that lasts to the commit, makes the writers of a tenant wait for each other's commit. Measured on two
+//! cores, fsync on, three rounds in turns: with 100 writers of one tenant, PostgreSQL did 412 to 461 changes a second with
+//! such a lock and 2,280 to 2,440 without, and with it the writers held their connections five times as long; 100 writers
+//! of 100 tenants did 7 to 13 % fewer with it. The price: a long write transaction anywhere on the same server holds
+//! readers back for as long as it runs. SQLite has one writer at a time, so its rows appear in the order of their numbers.
 
 use std::time::Duration;
 
