@@ -91,6 +91,7 @@ mod tests {
         assert!(take("acme", "b", 5_000).is_some() && take("acme", "a", 1).is_none());
         drop(flood);
         assert!(take("acme", "a", 1).is_some());
-        assert_eq!((room.held().all, room.held().of_senders.len()), (0, 0));
+        let left = room.held();
+        assert_eq!((left.all, left.of_senders.len()), (0, 0));
     }
 }
