@@ -10,6 +10,17 @@ use crate::record::{Record, text};
 /// By plain name: the name as it is spelled, and the value.
 type Spelled = BTreeMap<String, (String, Value)>;
 
+/// Where a row says something.
+#[derive(Clone, Copy)]
+enum Place {
+    Document,
+    Settings,
+    Columns,
+}
+
+/// Where a member is looked for, one place after the other.
+const PLACES: [Place; 3] = [Place::Document, Place::Settings, Place::Columns];
+
 /// The members of a credential, its settings, and the columns beside it.
 pub(crate) struct Members<'a> {
     document: Spelled,
@@ -44,9 +55,29 @@ impl<'a> Members<'a> {
 
     /// A member, or else a setting, or else a column.
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        let name = plain(name);
-        let said = self.document.get(&name).or_else(|| self.settings.get(&name));
-        said.map(|(_, value)| value).or_else(|| self.record.get(&name))
+        PLACES.into_iter().find_map(|place| self.within(place, name))
+    }
+
+    /// The one among these that the row has, with its value: a member, or else a setting, or else a column. The error is
+    /// two of them that are in the same place and have different values.
+    pub(crate) fn one_of<'n>(&self, names: &[&'n str]) -> Result<Option<(&'n str, &Value)>, [&'n str; 2]> {
+        for place in PLACES {
+            let mut found = names.iter().filter_map(|name| Some((*name, self.within(place, name)?)));
+            let Some((first, value)) = found.next() else { continue };
+            return match found.find(|(_, other)| !same(value, other)) {
+                Some((second, _)) => Err([first, second]),
+                None => Ok(Some((first, value))),
+            };
+        }
+        Ok(None)
+    }
+
+    fn within(&self, place: Place, name: &str) -> Option<&Value> {
+        match place {
+            Place::Document => self.document.get(&plain(name)).map(|(_, value)| value),
+            Place::Settings => self.settings.get(&plain(name)).map(|(_, value)| value),
+            Place::Columns => self.record.get(name),
+        }
     }
 
     /// When something ends. A variable of this name is about something else.
@@ -74,6 +105,11 @@ impl<'a> Members<'a> {
         let members = self.document.values().map(|(name, value)| (name.clone(), value.clone()));
         Value::Object(members.collect()).to_string()
     }
+}
+
+/// Whether two values are one: as texts, if they have one.
+fn same(one: &Value, other: &Value) -> bool {
+    one == other || text(one).is_some_and(|one| text(other).is_some_and(|other| one == other))
 }
 
 /// Members by plain name, without those that have no value; or the name of one that has two values.

@@ -38,18 +38,18 @@ impl Placed {
             expires: expiry(kind, members)?,
             external_account_id: kind.external_account.as_ref().and_then(|name| members.text(name)),
         };
-        for (theirs, ours) in &kind.config {
-            let value = match members.get(theirs) {
-                None => continue,
-                Some(value @ Value::Bool(_)) if !kind.values.contains_key(ours) => value.clone(),
+        for (ours, theirs) in by_field(&kind.config) {
+            let Some((theirs, value)) = one_of(members, "config", ours, &theirs)? else { continue };
+            let value = match value.is_boolean() && !kind.values.contains_key(ours) {
+                true => value.clone(),
                 // Ids are texts of ours, even if they have digits only.
-                Some(value) => kind.value(ours, &text_of(kind, theirs, value)?).into(),
+                false => kind.value(ours, &text_of(kind, theirs, value)?).into(),
             };
-            placed.config.insert(ours.clone(), value);
+            placed.config.insert(ours.to_owned(), value);
         }
-        for (theirs, ours) in &kind.secrets {
-            if let Some(value) = members.get(theirs) {
-                placed.secrets.insert(ours.clone(), text_of(kind, theirs, value)?.into());
+        for (ours, theirs) in by_field(&kind.secrets) {
+            if let Some((theirs, value)) = one_of(members, "secrets", ours, &theirs)? {
+                placed.secrets.insert(ours.to_owned(), text_of(kind, theirs, value)?.into());
             }
         }
         if let Some(whole) = kind.whole.as_ref().filter(|_| !members.is_empty()) {
@@ -77,6 +77,31 @@ impl Placed {
             default: false,
         }
     }
+}
+
+/// Their members by the field of ours that they fill.
+fn by_field(table: &BTreeMap<String, String>) -> BTreeMap<&str, Vec<&str>> {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (theirs, ours) in table {
+        fields.entry(ours.as_str()).or_default().push(theirs.as_str());
+    }
+    fields
+}
+
+/// The member that fills a field of ours. The error names two that would with different values, and how to choose.
+fn one_of<'n, 'm>(
+    members: &'m Members<'_>,
+    table: &str,
+    ours: &str,
+    theirs: &[&'n str],
+) -> Result<Option<(&'n str, &'m Value)>, String> {
+    members.one_of(theirs).map_err(|two| {
+        let [first, second] = two.map(shown);
+        format!(
+            "the row has {first} and {second} with different values, and both are {ours} here; choose with --map: a kind \
+             that has one of them in its {table}, and the other one in its ignored"
+        )
+    })
 }
 
 /// Refuses a member that the kind does not know, so that nothing is lost unseen.

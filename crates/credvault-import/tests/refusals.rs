@@ -139,6 +139,42 @@ fn a_member_that_is_ambiguous_or_of_another_form_is_refused_by_name() {
     assert!(shop(r#"{"expires_at":"soon CANARY"}"#).starts_with("expires_at is no instant"));
 }
 
+/// Neither of two secrets is taken silently. Which one counts, the operator's map says.
+#[test]
+fn two_members_that_fill_one_field_are_refused_by_name_unless_they_are_equal() {
+    let choose = "choose with --map: a kind that has one of them in its";
+    let takealot = |credential: &str, map: &str| {
+        let mut converter = converter(System::Fluxori);
+        let amending = Map::parse(map).expect("a map");
+        converter.map = converter.map.amended(amending);
+        let exported = format!(r#"{{"s":{credential}}}"#);
+        converter.references = References::parse(&exported).expect("an export");
+        told(
+            converter,
+            r#"{"id":1,"user_id":"u1","marketplace":"takealot","secret_id":"s","key":"CANARY of a column"}"#,
+        )
+        .remove(0)
+    };
+    let two = r#"{"apiKey":"CANARY 1","key":"CANARY 2"}"#;
+    let refused = takealot(two, "");
+    assert!(!refused.contains("CANARY"), "{refused}");
+    let named = "apiKey and key with different values, and both are api_key here";
+    assert!(refused.contains(named) && refused.contains(&format!("{choose} secrets")), "{refused}");
+    for equal in [r#"{"apiKey":"CANARY 1","key":"CANARY 1"}"#, r#"{"apiKey":"7","key":7}"#] {
+        assert_eq!(takealot(equal, ""), "User(\"u1\") false", "{equal}");
+    }
+    // What stands beside the credential does not compete with it.
+    assert_eq!(takealot(r#"{"apiKey":"CANARY 1"}"#, ""), "User(\"u1\") false");
+    let kind = "[[kinds]]\nname = 'takealot'\nprovider = 'takealot'\nauth_mode = 'seller_api'\n\
+                secrets = { apiKey = 'api_key' }\nignored = ['key']\n";
+    assert_eq!(takealot(two, kind), "User(\"u1\") false");
+
+    let slack = r#"{"id":1,"service_name":"slack","config":{"channel":"a CANARY","default_channel":"b CANARY"},"credentials":{"bot_token":"CANARY"}}"#;
+    let refused = refusal(converter(System::Integrations), slack);
+    let named = "channel and default_channel with different values, and both are default_channel here";
+    assert!(refused.contains(named) && refused.contains(&format!("{choose} config")), "{refused}");
+}
+
 /// Of a key that stands twice, a reader of JSON takes either value: so neither is taken.
 #[test]
 fn a_key_that_an_object_has_twice_is_refused_by_name() {
