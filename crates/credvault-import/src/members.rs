@@ -6,6 +6,7 @@ use serde_json::{Map as JsonMap, Value};
 
 use crate::name::{plain, shown};
 use crate::record::{Record, text};
+use crate::time::is_endless;
 
 /// By plain name: the name as it is spelled, and the value.
 type Spelled = BTreeMap<String, (String, Value)>;
@@ -72,12 +73,20 @@ impl<'a> Members<'a> {
         Ok(None)
     }
 
+    /// The values of these names: first those of the document, then of the settings, then of the columns.
+    pub(crate) fn each(&self, names: &'static [&'static str]) -> impl Iterator<Item = &Value> {
+        PLACES
+            .into_iter()
+            .flat_map(move |place| names.iter().filter_map(move |name| self.within(place, name)))
+    }
+
     fn within(&self, place: Place, name: &str) -> Option<&Value> {
-        match place {
+        let said = match place {
             Place::Document => self.document.get(&plain(name)).map(|(_, value)| value),
             Place::Settings => self.settings.get(&plain(name)).map(|(_, value)| value),
             Place::Columns => self.record.get(name),
-        }
+        };
+        said.filter(|value| !is_endless(name, value))
     }
 
     /// When something ends. A variable of this name is about something else.

@@ -10,15 +10,10 @@ use crate::map::Kind;
 use crate::members::Members;
 use crate::name::{plain, shown};
 use crate::record::text;
-use crate::time::instant;
-
-/// Members that say when an access token ends.
-const EXPIRIES: [&str; 6] =
-    ["expires_at", "token_expires_at", "access_token_expires_at", "expiry", "expiry_date", "expiration"];
+use crate::time::{ENDS, End, STORED, end, instant};
 
 /// Members of an OAuth answer that nothing depends on.
-const LEFT_BEHIND: [&str; 7] =
-    ["token_type", "expires_in", "scope", "scopes", "created_at", "updated_at", "grant_type"];
+const LEFT_BEHIND: [&str; 5] = ["token_type", "scope", "scopes", "grant_type", "refresh_token_expires_in"];
 
 /// What a kind makes of the members.
 pub(crate) struct Placed {
@@ -108,7 +103,7 @@ fn one_of<'n, 'm>(
 fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
     let known = |name: &&str| {
         let is = |other: &&str| plain(other) == plain(name);
-        kind.whole.is_some() || kind.mentions(name) || EXPIRIES.iter().chain(&LEFT_BEHIND).any(is)
+        kind.whole.is_some() || kind.mentions(name) || ENDS.iter().chain(&STORED).chain(&LEFT_BEHIND).any(is)
     };
     match members.names().find(|name| !known(name)) {
         None => Ok(()),
@@ -120,17 +115,24 @@ fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
     }
 }
 
-/// The first expiry that the row has.
+/// When the token ends, by the first of [`ENDS`] that the row has. A lifetime counts from when the row got the token; if
+/// the row does not say when, the end is not known.
 fn expiry(kind: &Kind, members: &Members<'_>) -> Result<Option<i64>, String> {
-    let mut names = EXPIRIES.iter().filter(|name| !kind.ignores(name));
+    let mut names = ENDS.iter().filter(|name| !kind.ignores(name));
     let Some((name, value)) = names.find_map(|name| Some((name, members.expiry(name)?))) else {
         return Ok(None);
     };
-    instant(value).map(Some).ok_or_else(|| {
-        format!(
-            "{name} is no instant; write seconds since the epoch or ISO 8601, or add it to the kind's ignored"
-        )
-    })
+    match end(name, value) {
+        Some(End::At(instant)) => Ok(Some(instant)),
+        Some(End::After(seconds)) => {
+            let stored = members.each(&STORED).find_map(instant);
+            Ok(stored.and_then(|stored| stored.checked_add(seconds)))
+        }
+        None => Err(format!(
+            "{name} is no instant and no lifetime; write an instant in seconds since the epoch or as ISO 8601 (expires_in: \
+             a number of seconds), or add it to the kind's ignored"
+        )),
+    }
 }
 
 /// The text of a member, or the document where the kind takes one.
