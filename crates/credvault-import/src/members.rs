@@ -82,8 +82,8 @@ impl<'a> Members<'a> {
 
     fn within(&self, place: Place, name: &str) -> Option<&Value> {
         let said = match place {
-            Place::Document => self.document.get(&plain(name)).map(|(_, value)| value),
-            Place::Settings => self.settings.get(&plain(name)).map(|(_, value)| value),
+            Place::Document => at(&self.document, name),
+            Place::Settings => at(&self.settings, name),
             Place::Columns => self.record.get(name),
         };
         said.filter(|value| !is_endless(name, value))
@@ -99,9 +99,9 @@ impl<'a> Members<'a> {
         text(self.get(name)?)
     }
 
-    /// The names of the document's members as they are spelled.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.document.values().map(|(name, _)| name.as_str())
+    /// The document's members, with their names as they are spelled.
+    pub(crate) fn of_document(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.document.values().map(|(name, value)| (name.as_str(), value))
     }
 
     /// Whether the document has no member.
@@ -116,6 +116,31 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The value of a name, or of a path into an object, such as `team.id`.
+fn at<'v>(spelled: &'v Spelled, name: &str) -> Option<&'v Value> {
+    let whole = spelled.get(&plain(name)).map(|(_, value)| value);
+    whole.or_else(|| {
+        let (outer, path) = name.split_once('.')?;
+        let (_, object) = spelled.get(&plain(outer))?;
+        inside(object, path)
+    })
+}
+
+fn inside<'v>(object: &'v Value, path: &str) -> Option<&'v Value> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let mut members = object.as_object()?.iter();
+    let (_, value) = members.find(|(key, value)| plain(key) == plain(name) && !is_nothing(value))?;
+    match rest {
+        Some(rest) => inside(value, rest),
+        None => Some(value),
+    }
+}
+
+/// Whether a value says nothing: CSV has no other way to say so than an empty text.
+pub(crate) fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_str() == Some("")
+}
+
 /// Whether two values are one: as texts, if they have one.
 fn same(one: &Value, other: &Value) -> bool {
     one == other || text(one).is_some_and(|one| text(other).is_some_and(|other| one == other))
@@ -125,7 +150,7 @@ fn same(one: &Value, other: &Value) -> bool {
 fn spelled(members: JsonMap<String, Value>) -> Result<Spelled, String> {
     let mut all = Spelled::new();
     for (name, value) in members {
-        if value.is_null() || value.as_str() == Some("") {
+        if is_nothing(&value) {
             continue;
         }
         match all.get(&plain(&name)) {

@@ -7,8 +7,8 @@ use serde_json::{Map as JsonMap, Value};
 
 use crate::entry::{Entry, Holder};
 use crate::map::Kind;
-use crate::members::Members;
-use crate::name::{plain, shown};
+use crate::members::{Members, is_nothing};
+use crate::name::{plain, shown, shown_path};
 use crate::record::text;
 use crate::time::{ENDS, End, STORED, end, instant};
 
@@ -91,7 +91,7 @@ fn one_of<'n, 'm>(
     theirs: &[&'n str],
 ) -> Result<Option<(&'n str, &'m Value)>, String> {
     members.one_of(theirs).map_err(|two| {
-        let [first, second] = two.map(shown);
+        let [first, second] = two.map(shown_path);
         format!(
             "the row has {first} and {second} with different values, and both are {ours} here; choose with --map: a kind \
              that has one of them in its {table}, and the other one in its ignored"
@@ -101,17 +101,30 @@ fn one_of<'n, 'm>(
 
 /// Refuses a member that the kind does not know, so that nothing is lost unseen.
 fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
-    let known = |name: &&str| {
-        let is = |other: &&str| plain(other) == plain(name);
-        kind.whole.is_some() || kind.mentions(name) || ENDS.iter().chain(&STORED).chain(&LEFT_BEHIND).any(is)
-    };
-    match members.names().find(|name| !known(name)) {
+    match members.of_document().find_map(|(name, value)| unknown(kind, "", name, value)) {
         None => Ok(()),
         Some(unknown) => Err(format!(
-            "its credential has the member {}, which the map does not know; add it to the kind's secrets, config or \
-             ignored",
-            shown(unknown)
+            "its credential has the member {unknown}, which the map does not know; add it to the kind's secrets, config \
+             or ignored"
         )),
+    }
+}
+
+/// The first name that the kind does not know, of a member or of what stands within it. `within` is the path to it, which
+/// the kind knows, with a full stop at its end.
+fn unknown(kind: &Kind, within: &str, name: &str, value: &Value) -> Option<String> {
+    let path = format!("{within}{name}");
+    let is = |other: &&str| plain(other) == plain(name);
+    let left_behind = ENDS.iter().chain(&STORED).chain(&LEFT_BEHIND).any(is);
+    if left_behind || kind.whole.is_some() || kind.mentions(&path) || is_nothing(value) {
+        return None;
+    }
+    match value.as_object().filter(|_| kind.reaches_into(&path)) {
+        Some(members) => {
+            let within = format!("{path}.");
+            members.iter().find_map(|(name, value)| unknown(kind, &within, name, value))
+        }
+        None => Some(format!("{within}{}", shown(name))),
     }
 }
 
@@ -139,7 +152,7 @@ fn expiry(kind: &Kind, members: &Members<'_>) -> Result<Option<i64>, String> {
 fn text_of(kind: &Kind, name: &str, value: &Value) -> Result<String, String> {
     let document = || kind.takes_document(name).then(|| value.to_string());
     text(value).or_else(document).ok_or_else(|| {
-        let name = shown(name);
+        let name = shown_path(name);
         format!("{name} is an object or a list; it must be a text, or stand in the kind's documents")
     })
 }
