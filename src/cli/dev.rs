@@ -68,6 +68,10 @@ pub(super) fn run(arguments: &DevArgs, output: &mut Output) -> Result<(), Failur
             telemetry::start(&settings.telemetry).map_err(|error| Failure::Usage(format!("{error:#}")))?;
         prepare(&settings.store).await?;
         let instance = Instance::start(settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
+        // A port that the system chose is another one at the next start.
+        if arguments.address.port() != 0 {
+            folder.follow(instance.address.port())?;
+        }
         output.line::<Failure>(&format!("everything is in {}", folder.path().display()))?;
         let shown = show(&folder, &instance, provider.as_ref(), output).await;
         if shown.is_ok() {
@@ -140,7 +144,7 @@ fn guide(
     {
         flag = format!(" --profile {path}/profile.toml");
     }
-    // The profile was written once, and nothing in the folder is overwritten.
+    // The reader has changed the profile, or the system chose the port.
     if folder.served_at()? != folder.profile("app", port).address {
         flag.push_str(&format!(" --address https://localhost:{port}"));
     }

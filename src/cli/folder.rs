@@ -1,5 +1,5 @@
 //! The folder of `dev` and `demo`: certificates, keys, policies and a configuration. What is missing is made; nothing in it
-//! is overwritten but the file of the simulator's provider.
+//! is overwritten but the file of the simulator's provider, and the port in profiles that are still as they were made.
 
 mod authority;
 
@@ -24,6 +24,9 @@ pub(super) const TENANT: &str = "demo";
 
 /// The services that get a certificate: the app that may, one that may not, and the operators' own.
 const SERVICES: [&str; 3] = ["app", "reporter", "operator"];
+
+/// The profiles, each with its service.
+const PROFILES: [(&str, &str); 2] = [("profile.toml", "app"), ("operator.toml", "operator")];
 
 const POLICIES: &str = r#"// Who may do what. The vault loads changes while it runs; `credvault config check` checks them.
 // `credvault config show --policy-schema` shows what policies may name.
@@ -116,8 +119,24 @@ impl Folder {
         })?;
         self.write("policies.cedar", || Ok(POLICIES.to_owned()))?;
         self.write("credvault.toml", || Ok(CONFIGURATION.to_owned()))?;
-        for (file, service) in [("profile.toml", "app"), ("operator.toml", "operator")] {
-            self.write(file, || Ok(toml::to_string(&profile(service, address.port(), Path::new("")))?))?;
+        for (file, service) in PROFILES {
+            self.write(file, || profile_text(service, address.port()))?;
+        }
+        Ok(())
+    }
+
+    /// Has the profiles name the port that is served. One that is not as it was made belongs to the reader, and stays.
+    pub(super) fn follow(&self, port: u16) -> anyhow::Result<()> {
+        for (file, service) in PROFILES {
+            let text = self.read(file)?;
+            let before = toml::from_str(&text).ok().and_then(|profile: Profile| {
+                let port = profile.address.strip_prefix("https://localhost:")?;
+                port.parse::<u16>().ok()
+            });
+            let Some(before) = before.filter(|before| *before != port) else { continue };
+            if text == profile_text(service, before)? {
+                self.replace(file, &profile_text(service, port)?)?;
+            }
         }
         Ok(())
     }
@@ -137,18 +156,20 @@ impl Folder {
         self.write(&certificate, || Ok(issued.certificate))
     }
 
-    /// Writes a file that only its owner may read, unless it exists. It appears whole or not at all.
+    /// Writes a file that only its owner may read, unless it exists.
     fn write(&self, name: &str, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+        if self.0.join(name).exists() { Ok(()) } else { self.replace(name, &make()?) }
+    }
+
+    /// Writes a file that only its owner may read. It appears whole or not at all.
+    fn replace(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let path = self.0.join(name);
-        if path.exists() {
-            return Ok(());
-        }
         let failed = || format!("{} cannot be written", path.display());
         let unfinished = self.0.join(format!(".{name}.unfinished"));
         let mut options = std::fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
         let mut file = file.with_context(failed)?;
-        file.write_all(make()?.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
         std::fs::rename(&unfinished, &path).with_context(failed)
     }
 
@@ -190,6 +211,11 @@ impl Folder {
     }
 }
 
+/// A profile of the folder as its file is made.
+fn profile_text(service: &str, port: u16) -> anyhow::Result<String> {
+    Ok(toml::to_string(&profile(service, port, Path::new("")))?)
+}
+
 fn profile(service: &str, port: u16, folder: &Path) -> Profile {
     Profile {
         address: format!("https://localhost:{port}"),
@@ -200,5 +226,25 @@ fn profile(service: &str, port: u16, folder: &Path) -> Profile {
         tenant: (service != "operator").then(|| TENANT.to_owned()),
         user: None,
         token_file: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_follow_the_port_until_a_reader_changes_them() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(place.path(), SocketAddr::from(([127, 0, 0, 1], 7443))).expect("made");
+        let read = |name: &str| std::fs::read_to_string(place.path().join(name)).expect("a profile");
+        let made = ["profile.toml", "operator.toml"].map(read);
+        folder.follow(7999).expect("written");
+        assert_eq!(folder.served_at().expect("a profile"), "https://localhost:7999");
+        assert_eq!(read("operator.toml"), made[1].replace(":7443", ":7999"));
+        let changed = format!("# Mine.\n{}", read("operator.toml"));
+        std::fs::write(place.path().join("operator.toml"), &changed).expect("written");
+        folder.follow(7443).expect("written");
+        assert_eq!((read("profile.toml"), read("operator.toml")), (made[0].clone(), changed));
     }
 }

@@ -2,6 +2,8 @@
 
 mod refusals;
 mod repeated;
+mod settings;
+mod warnings;
 
 use std::path::Path;
 

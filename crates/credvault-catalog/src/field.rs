@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::https_url::{check_https_url, plain_https_url};
+use crate::spelling::Spelling;
 
 /// The longest member of a JSON secret that is shown whole as its hint, in bytes.
 const MAX_HINT_BYTES: usize = 256;
@@ -21,6 +22,7 @@ pub(crate) struct Field {
     pub(crate) required: bool,
     pub(crate) pattern: Option<Regex>,
     pub(crate) pattern_description: Option<String>,
+    pub(crate) spelling: Spelling,
     pub(crate) values: Vec<String>,
     pub(crate) min_length: usize,
     pub(crate) max_length: Option<usize>,
@@ -79,12 +81,15 @@ impl Field {
         }
     }
 
-    /// A config value as it is stored: an https URL in its plain form, everything else as it is.
+    /// A config value as it is stored: an https URL in its plain form, a text in its one spelling, everything else as it
+    /// is.
     pub(crate) fn plain(&self, value: Value) -> Value {
-        match (self.kind, value.as_str().and_then(plain_https_url)) {
-            (FieldKind::HttpsUrl, Some(plain)) => Value::String(plain),
-            _ => value,
-        }
+        let plain = match self.kind {
+            FieldKind::HttpsUrl => value.as_str().and_then(|text| plain_https_url(text.trim())),
+            FieldKind::String => value.as_str().and_then(|text| self.spelling.of(text)),
+            FieldKind::Text | FieldKind::Json | FieldKind::Integer | FieldKind::Boolean => None,
+        };
+        plain.map_or(value, Value::String)
     }
 
     /// Checks that a setting's value fits the setting that it depends on. `other` gives that setting's value.

@@ -16,6 +16,8 @@ mod template;
 
 mod https_url;
 
+mod spelling;
+
 mod field;
 
 mod derived;

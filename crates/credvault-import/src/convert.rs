@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde_json::{Map as JsonMap, Value};
+
 use crate::credential::{Opening, References, object_of};
 use crate::entry::{App, Converted, Entry, Holder, Refused};
 use crate::map::{AppMembers, Kind, Map};
@@ -10,6 +12,7 @@ use crate::members::Members;
 use crate::name::{is_id, shown};
 use crate::place::Placed;
 use crate::record::Record;
+use crate::strict::{NoObject, twice};
 use crate::system::System;
 use crate::unseal::Unsealer;
 
@@ -95,13 +98,15 @@ impl Converter {
     }
 
     fn entry(&self, source: &str, record: &Record) -> Result<Entry, Problem> {
+        if let Some(key) = record.twice() {
+            return Err(format!("the row {}", twice(key)));
+        }
         let columns = &self.map.columns;
         let user = record.first(&columns.user);
         let holder = self.holder_of(user.as_deref())?;
         let tenant = self.tenant_of(&holder, record)?;
         let document = self.opening().document(record, user.as_deref())?;
-        let settings = object_of(record.first_value(&columns.settings)).unwrap_or_default();
-        let members = Members::new(document, settings, record)?;
+        let members = Members::new(document, self.settings_of(record)?, record)?;
         let parts: Vec<String> = columns.kind.iter().filter_map(|column| record.text(column)).collect();
         let kind = self.kind(&parts.join("/"), &members)?;
         let mut entry = Placed::of(kind, &members)?.entry(source.to_owned(), kind, holder);
@@ -138,6 +143,15 @@ impl Converter {
                 Err(format!("the row has no column {column}, which --tenant-column names"))
             }
             Some(_) | None => Ok(record.first(&self.map.columns.tenant)),
+        }
+    }
+
+    /// The settings of a row. A column that holds something else than an object has none.
+    fn settings_of(&self, record: &Record) -> Result<JsonMap<String, Value>, Problem> {
+        match record.first_value(&self.map.columns.settings).map(object_of) {
+            Some(Ok(settings)) => Ok(settings),
+            Some(Err(why @ NoObject::Twice(_))) => Err(why.of("its document of settings")),
+            Some(Err(NoObject::Form)) | None => Ok(JsonMap::new()),
         }
     }
 

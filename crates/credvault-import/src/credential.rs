@@ -8,6 +8,7 @@ use crate::layout::looks_sealed;
 use crate::map::Columns;
 use crate::name::shown;
 use crate::record::{Record, text};
+use crate::strict::{self, NoObject, Read, twice};
 use crate::system::System;
 use crate::unseal::Unsealer;
 
@@ -24,9 +25,13 @@ impl References {
     /// Reads an export: a JSON object from references to credentials, each a JSON object or its text.
     ///
     /// # Errors
-    /// `None` if it is no such object.
-    pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self)
+    /// What is wrong with it, as the end of a sentence about the file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match strict::object(text) {
+            Ok(references) => Ok(Self(references.into_iter().collect())),
+            Err(NoObject::Twice(key)) => Err(twice(&key)),
+            Err(NoObject::Form) => Err("must be a JSON object from references to credentials".to_owned()),
+        }
     }
 
     /// What a reference stands for: by its whole text, or by the secret's name in `projects/P/secrets/NAME/versions/V`.
@@ -67,16 +72,16 @@ impl Opening<'_> {
         let Some(value) = record.first_value(&columns.credentials) else {
             return self.referenced(record);
         };
-        let no_object = || "its credential is no JSON object".to_owned();
+        let no_object = |why: NoObject| why.of("its credential");
         let (Some(unsealer), Value::String(text)) = (self.unsealer, value) else {
             if self.system.is_sealed() && self.unsealer.is_none() {
                 return Err(NO_KEY.to_owned());
             }
-            return object_of(Some(value)).ok_or_else(no_object);
+            return object_of(value).map_err(no_object);
         };
         let parts = record.first(&columns.iv).zip(record.first(&columns.tag));
         if self.plain && parts.is_none() && !unsealer.fits(text) {
-            return object_of(Some(value)).ok_or_else(no_object);
+            return object_of(value).map_err(no_object);
         }
         let opened = match &parts {
             Some((iv, tag)) => unsealer.open_columns([iv, tag, text], user, salt.as_deref()),
@@ -84,12 +89,11 @@ impl Opening<'_> {
         };
         let opened = opened.map_err(|error| format!("its credential is not opened: {error}"))?;
         let text = std::str::from_utf8(&opened).map_err(|_| "its credential is no text".to_owned())?;
-        match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(Value::Array(_)) => Err(no_object()),
-            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | Err(_) => {
-                Ok(value_alone(text))
-            }
+        match strict::read(text.as_bytes()) {
+            Some(Read { value: Value::Object(_), twice: Some(key) }) => Err(no_object(NoObject::Twice(key))),
+            Some(Read { value: Value::Object(object), twice: None }) => Ok(object),
+            Some(Read { value: Value::Array(_), .. }) => Err(no_object(NoObject::Form)),
+            Some(_) | None => Ok(value_alone(text)),
         }
     }
 
@@ -140,16 +144,16 @@ impl Opening<'_> {
         let found = self.references.get(&reference).ok_or_else(|| {
             "its credential is in a secret store; export that, and name the file with --secrets".to_owned()
         })?;
-        object_of(Some(found)).ok_or_else(|| "what its reference stands for is no JSON object".to_owned())
+        object_of(found).map_err(|why| why.of("what its reference stands for"))
     }
 }
 
 /// A JSON object, or the text of one.
-pub(crate) fn object_of(value: Option<&Value>) -> Option<JsonMap<String, Value>> {
-    match value? {
-        Value::Object(object) => Some(object.clone()),
-        Value::String(text) => serde_json::from_str(text).ok(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+pub(crate) fn object_of(value: &Value) -> Result<JsonMap<String, Value>, NoObject> {
+    match value {
+        Value::Object(object) => Ok(object.clone()),
+        Value::String(text) => strict::object(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(NoObject::Form),
     }
 }
 

@@ -22,6 +22,7 @@ mod members;
 mod name;
 mod record;
 mod source;
+mod strict;
 mod time;
 mod unseal;
 

@@ -109,7 +109,7 @@ pub struct Kind {
     pub auth_mode: String,
     /// The name of the account, where no column says it.
     pub account_name: Option<String>,
-    /// Their member, and our secret field.
+    /// Their member, or the path into one, such as `team.id`; and our secret field.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
     /// Their member, and our setting.
@@ -192,11 +192,19 @@ impl Kind {
         self.is_named(name) && self.requires.iter().all(|member| members.get(member).is_some())
     }
 
-    /// Whether the kind knows a member.
+    /// Whether the kind knows a member, or a path into one.
     pub(crate) fn mentions(&self, member: &str) -> bool {
-        let is = |name: &String| plain(name) == plain(member);
-        self.secrets.keys().chain(self.config.keys()).chain(&self.ignored).any(is)
-            || self.external_account.as_ref().is_some_and(is)
+        self.names().any(|name| plain(name) == plain(member))
+    }
+
+    /// Whether the kind knows what stands within a member.
+    pub(crate) fn reaches_into(&self, member: &str) -> bool {
+        let start = format!("{}.", plain(member));
+        self.names().any(|name| plain(name).starts_with(&start))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.secrets.keys().chain(self.config.keys()).chain(&self.ignored).chain(&self.external_account)
     }
 
     /// Whether the kind leaves a member behind.

@@ -11,6 +11,11 @@ pub(crate) fn shown(name: &str) -> &str {
     if name.len() <= 32 && !name.is_empty() && name.chars().all(letters) { name } else { "(not shown)" }
 }
 
+/// The same of a path of names, such as `team.id`.
+pub(crate) fn shown_path(path: &str) -> String {
+    path.split('.').map(shown).collect::<Vec<_>>().join(".")
+}
+
 /// The longest id of a row.
 const MAX_ID_BYTES: usize = 64;
 
@@ -37,6 +42,8 @@ mod tests {
         }
         assert_eq!(shown("webhookSecret"), "webhookSecret");
         assert_eq!(shown("ck_0123"), "(not shown)");
+        assert_eq!(shown_path("authed_user.access_token"), "authed_user.access_token");
+        assert_eq!(shown_path("team.ck_0123"), "team.(not shown)");
     }
 
     #[test]

@@ -7,18 +7,13 @@ use serde_json::{Map as JsonMap, Value};
 
 use crate::entry::{Entry, Holder};
 use crate::map::Kind;
-use crate::members::Members;
-use crate::name::{plain, shown};
+use crate::members::{Members, is_nothing};
+use crate::name::{plain, shown, shown_path};
 use crate::record::text;
-use crate::time::instant;
-
-/// Members that say when an access token ends.
-const EXPIRIES: [&str; 6] =
-    ["expires_at", "token_expires_at", "access_token_expires_at", "expiry", "expiry_date", "expiration"];
+use crate::time::{ENDS, End, STORED, end, instant};
 
 /// Members of an OAuth answer that nothing depends on.
-const LEFT_BEHIND: [&str; 7] =
-    ["token_type", "expires_in", "scope", "scopes", "created_at", "updated_at", "grant_type"];
+const LEFT_BEHIND: [&str; 5] = ["token_type", "scope", "scopes", "grant_type", "refresh_token_expires_in"];
 
 /// What a kind makes of the members.
 pub(crate) struct Placed {
@@ -38,18 +33,18 @@ impl Placed {
             expires: expiry(kind, members)?,
             external_account_id: kind.external_account.as_ref().and_then(|name| members.text(name)),
         };
-        for (theirs, ours) in &kind.config {
-            let value = match members.get(theirs) {
-                None => continue,
-                Some(value @ Value::Bool(_)) if !kind.values.contains_key(ours) => value.clone(),
+        for (ours, theirs) in by_field(&kind.config) {
+            let Some((theirs, value)) = one_of(members, "config", ours, &theirs)? else { continue };
+            let value = match value.is_boolean() && !kind.values.contains_key(ours) {
+                true => value.clone(),
                 // Ids are texts of ours, even if they have digits only.
-                Some(value) => kind.value(ours, &text_of(kind, theirs, value)?).into(),
+                false => kind.value(ours, &text_of(kind, theirs, value)?).into(),
             };
-            placed.config.insert(ours.clone(), value);
+            placed.config.insert(ours.to_owned(), value);
         }
-        for (theirs, ours) in &kind.secrets {
-            if let Some(value) = members.get(theirs) {
-                placed.secrets.insert(ours.clone(), text_of(kind, theirs, value)?.into());
+        for (ours, theirs) in by_field(&kind.secrets) {
+            if let Some((theirs, value)) = one_of(members, "secrets", ours, &theirs)? {
+                placed.secrets.insert(ours.to_owned(), text_of(kind, theirs, value)?.into());
             }
         }
         if let Some(whole) = kind.whole.as_ref().filter(|_| !members.is_empty()) {
@@ -79,40 +74,85 @@ impl Placed {
     }
 }
 
+/// Their members by the field of ours that they fill.
+fn by_field(table: &BTreeMap<String, String>) -> BTreeMap<&str, Vec<&str>> {
+    let mut fields: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (theirs, ours) in table {
+        fields.entry(ours.as_str()).or_default().push(theirs.as_str());
+    }
+    fields
+}
+
+/// The member that fills a field of ours. The error names two that would with different values, and how to choose.
+fn one_of<'n, 'm>(
+    members: &'m Members<'_>,
+    table: &str,
+    ours: &str,
+    theirs: &[&'n str],
+) -> Result<Option<(&'n str, &'m Value)>, String> {
+    members.one_of(theirs).map_err(|two| {
+        let [first, second] = two.map(shown_path);
+        format!(
+            "the row has {first} and {second} with different values, and both are {ours} here; choose with --map: a kind \
+             that has one of them in its {table}, and the other one in its ignored"
+        )
+    })
+}
+
 /// Refuses a member that the kind does not know, so that nothing is lost unseen.
 fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
-    let known = |name: &&str| {
-        let is = |other: &&str| plain(other) == plain(name);
-        kind.whole.is_some() || kind.mentions(name) || EXPIRIES.iter().chain(&LEFT_BEHIND).any(is)
-    };
-    match members.names().find(|name| !known(name)) {
+    match members.of_document().find_map(|(name, value)| unknown(kind, "", name, value)) {
         None => Ok(()),
         Some(unknown) => Err(format!(
-            "its credential has the member {}, which the map does not know; add it to the kind's secrets, config or \
-             ignored",
-            shown(unknown)
+            "its credential has the member {unknown}, which the map does not know; add it to the kind's secrets, config \
+             or ignored"
         )),
     }
 }
 
-/// The first expiry that the row has.
+/// The first name that the kind does not know, of a member or of what stands within it. `within` is the path to it, which
+/// the kind knows, with a full stop at its end.
+fn unknown(kind: &Kind, within: &str, name: &str, value: &Value) -> Option<String> {
+    let path = format!("{within}{name}");
+    let is = |other: &&str| plain(other) == plain(name);
+    let left_behind = ENDS.iter().chain(&STORED).chain(&LEFT_BEHIND).any(is);
+    if left_behind || kind.whole.is_some() || kind.mentions(&path) || is_nothing(value) {
+        return None;
+    }
+    match value.as_object().filter(|_| kind.reaches_into(&path)) {
+        Some(members) => {
+            let within = format!("{path}.");
+            members.iter().find_map(|(name, value)| unknown(kind, &within, name, value))
+        }
+        None => Some(format!("{within}{}", shown(name))),
+    }
+}
+
+/// When the token ends, by the first of [`ENDS`] that the row has. A lifetime counts from when the row got the token; if
+/// the row does not say when, the end is not known.
 fn expiry(kind: &Kind, members: &Members<'_>) -> Result<Option<i64>, String> {
-    let mut names = EXPIRIES.iter().filter(|name| !kind.ignores(name));
+    let mut names = ENDS.iter().filter(|name| !kind.ignores(name));
     let Some((name, value)) = names.find_map(|name| Some((name, members.expiry(name)?))) else {
         return Ok(None);
     };
-    instant(value).map(Some).ok_or_else(|| {
-        format!(
-            "{name} is no instant; write seconds since the epoch or ISO 8601, or add it to the kind's ignored"
-        )
-    })
+    match end(name, value) {
+        Some(End::At(instant)) => Ok(Some(instant)),
+        Some(End::After(seconds)) => {
+            let stored = members.each(&STORED).find_map(instant);
+            Ok(stored.and_then(|stored| stored.checked_add(seconds)))
+        }
+        None => Err(format!(
+            "{name} is no instant and no lifetime; write an instant in seconds since the epoch or as ISO 8601 (expires_in: \
+             a number of seconds), or add it to the kind's ignored"
+        )),
+    }
 }
 
 /// The text of a member, or the document where the kind takes one.
 fn text_of(kind: &Kind, name: &str, value: &Value) -> Result<String, String> {
     let document = || kind.takes_document(name).then(|| value.to_string());
     text(value).or_else(document).ok_or_else(|| {
-        let name = shown(name);
+        let name = shown_path(name);
         format!("{name} is an object or a list; it must be a text, or stand in the kind's documents")
     })
 }

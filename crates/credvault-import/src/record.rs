@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Map as JsonMap, Value};
 
 use crate::name::plain;
+use crate::strict::{self, Read};
 
 /// A row. An empty text counts as nothing, for CSV has no other way to say so.
 #[derive(Default)]
 pub struct Record {
     /// Values, by plain name. Of a column without a value, null.
     columns: BTreeMap<String, Value>,
+    /// A key that the row, or an object in it, has twice.
+    twice: Option<String>,
 }
 
 impl Record {
@@ -24,7 +27,20 @@ impl Record {
                 all.insert(plain(&name), value);
             }
         }
-        Self { columns: all }
+        Self { columns: all, twice: None }
+    }
+
+    /// The row that a JSON object describes. `None` if the text is none.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        match strict::read(text)? {
+            Read { value: Value::Object(columns), twice } => Some(Self { twice, ..Self::new(columns) }),
+            Read { .. } => None,
+        }
+    }
+
+    /// A key that the row, or an object in it, has twice.
+    pub(crate) fn twice(&self) -> Option<&str> {
+        self.twice.as_deref()
     }
 
     /// Whether the row has the column, with a value or without.

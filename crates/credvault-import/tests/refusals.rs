@@ -1,8 +1,8 @@
 //! Rows that could become what they are not, or show what they hold, are refused by name.
 
 use credvault_import::{
-    Converted, Converter, Encoding, Format, Holder, KeyForm, Layout, Map, Source, SourceError, System,
-    Unsealer,
+    Converted, Converter, Encoding, Format, Holder, KeyForm, Layout, Map, References, Source, SourceError,
+    System, Unsealer,
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -137,6 +137,71 @@ fn a_member_that_is_ambiguous_or_of_another_form_is_refused_by_name() {
         assert!(refusal.contains("is an object or a list"), "{refusal}");
     }
     assert!(shop(r#"{"expires_at":"soon CANARY"}"#).starts_with("expires_at is no instant"));
+}
+
+/// Neither of two secrets is taken silently. Which one counts, the operator's map says.
+#[test]
+fn two_members_that_fill_one_field_are_refused_by_name_unless_they_are_equal() {
+    let choose = "choose with --map: a kind that has one of them in its";
+    let takealot = |credential: &str, map: &str| {
+        let mut converter = converter(System::Fluxori);
+        let amending = Map::parse(map).expect("a map");
+        converter.map = converter.map.amended(amending);
+        let exported = format!(r#"{{"s":{credential}}}"#);
+        converter.references = References::parse(&exported).expect("an export");
+        told(
+            converter,
+            r#"{"id":1,"user_id":"u1","marketplace":"takealot","secret_id":"s","key":"CANARY of a column"}"#,
+        )
+        .remove(0)
+    };
+    let two = r#"{"apiKey":"CANARY 1","key":"CANARY 2"}"#;
+    let refused = takealot(two, "");
+    assert!(!refused.contains("CANARY"), "{refused}");
+    let named = "apiKey and key with different values, and both are api_key here";
+    assert!(refused.contains(named) && refused.contains(&format!("{choose} secrets")), "{refused}");
+    for equal in [r#"{"apiKey":"CANARY 1","key":"CANARY 1"}"#, r#"{"apiKey":"7","key":7}"#] {
+        assert_eq!(takealot(equal, ""), "User(\"u1\") false", "{equal}");
+    }
+    // What stands beside the credential does not compete with it.
+    assert_eq!(takealot(r#"{"apiKey":"CANARY 1"}"#, ""), "User(\"u1\") false");
+    let kind = "[[kinds]]\nname = 'takealot'\nprovider = 'takealot'\nauth_mode = 'seller_api'\n\
+                secrets = { apiKey = 'api_key' }\nignored = ['key']\n";
+    assert_eq!(takealot(two, kind), "User(\"u1\") false");
+
+    let slack = r#"{"id":1,"service_name":"slack","config":{"channel":"a CANARY","default_channel":"b CANARY"},"credentials":{"bot_token":"CANARY"}}"#;
+    let refused = refusal(converter(System::Integrations), slack);
+    let named = "channel and default_channel with different values, and both are default_channel here";
+    assert!(refused.contains(named) && refused.contains(&format!("{choose} config")), "{refused}");
+}
+
+/// Of a key that stands twice, a reader of JSON takes either value: so neither is taken.
+#[test]
+fn a_key_that_an_object_has_twice_is_refused_by_name() {
+    let twice = r#"{"apiUrl":"https://a.example","consumerKey":"CANARY 1","consumerKey":"CANARY 2"}"#;
+    let text = serde_json::Value::from(twice).to_string();
+    for (credentials, subject) in [(twice, "the row"), (text.as_str(), "its credential")] {
+        let row =
+            format!(r#"{{"id":1,"userId":7,"integrationType":"woocommerce","credentials":{credentials}}}"#);
+        assert_eq!(
+            refusal(converter(System::PixelPim), &row),
+            format!(
+                "{subject} has the key consumerKey twice in one JSON object; remove one of the two there"
+            )
+        );
+    }
+    let settings = r#""{\"channel\":\"CANARY 1\",\"channel\":\"CANARY 2\"}""#;
+    let row = format!(
+        r#"{{"id":1,"service_name":"slack","credentials":{{"bot_token":"CANARY"}},"config":{settings}}}"#
+    );
+    let told = refusal(converter(System::Integrations), &row);
+    assert!(told.starts_with("its document of settings has the key channel twice"), "{told}");
+    // Also where both values are equal: such a row is broken.
+    let row = r#"{"id":1,"id":1,"userId":7,"integrationType":"amazon","credentials":{"clientId":"CANARY"}}"#;
+    assert!(refusal(converter(System::PixelPim), row).starts_with("the row has the key id twice"));
+    let export = r#"{"secret":{"a":1},"secret":{"a":2}}"#;
+    assert!(References::parse(export).expect_err("twice").starts_with("has the key secret twice"));
+    assert!(References::parse("[]").expect_err("a list").starts_with("must be a JSON object"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub use create::{Create, create};
 pub use describe::Described;
 pub(crate) use describe::{describe, health_filter};
 pub use disconnect::disconnect;
-pub use import::{Import, Item, ItemOutcome, import};
+pub use import::{Import, ImportedBatch, Item, ItemOutcome, import};
 pub use sync::report_sync;
 pub use update::{Update, update};
 

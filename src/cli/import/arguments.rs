@@ -210,10 +210,9 @@ impl ImportArgs {
         let system = self.system();
         let mut converter = Converter::new(system, self.amended_map(system)?);
         if let Some(path) = &self.secrets {
-            converter.references = References::parse(&read(path)?).ok_or_else(|| {
-                let rule = "must be a JSON object from references to credentials";
-                Failure::Usage(format!("{} {rule}", named(path)))
-            })?;
+            let references = References::parse(&read(path)?);
+            converter.references =
+                references.map_err(|rule| Failure::Usage(format!("{} {rule}", named(path))))?;
         }
         converter.holder = self.owner.map(|owner| match owner {
             OwnerName::Tenant => Holder::Tenant,

@@ -1,6 +1,6 @@
 //! What became of the rows: counts, the journal of those that are done, and the file of those that are not and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -21,6 +21,10 @@ const PRINTED: usize = 20;
 
 /// Reasons that are no fault of a row: the same command helps once the tenant is there and has room.
 pub(super) const OF_THE_TENANT: [&str; 3] = ["TENANT_NOT_FOUND", "TENANT_SUSPENDED", "QUOTA_EXCEEDED"];
+
+/// What is wrong where a provider has no app. It is a warning, for the rows move in nevertheless.
+const WITHOUT_APP: &str = "neither the platform nor the tenant has an OAuth app at this provider, so tokens of it stop \
+                           working at their end; store the app with PutOAuthApp before that";
 
 /// What became of a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,6 +74,8 @@ pub(super) struct Report {
     refused: Vec<String>,
     /// How many were refused for their tenant only.
     of_the_tenant: u64,
+    /// The providers that have no app.
+    without_app: BTreeSet<String>,
     journal: Option<Journal>,
     file: Option<(BufWriter<File>, bool)>,
     /// The name of that file in messages.
@@ -94,6 +100,7 @@ impl Report {
             counts: BTreeMap::new(),
             refused: Vec::new(),
             of_the_tenant: 0,
+            without_app: BTreeSet::new(),
             journal,
             file,
             file_name: arguments.report.as_deref().map(named),
@@ -133,6 +140,11 @@ impl Report {
         }
     }
 
+    /// Notes providers that have no app to refresh tokens with. Each is warned of once.
+    pub(super) fn lack_apps(&mut self, providers: Vec<String>) {
+        self.without_app.extend(providers);
+    }
+
     /// Notes what became of one row. `reason` is the vault's, if it was the vault that refused.
     pub(super) fn note(
         &mut self,
@@ -152,25 +164,20 @@ impl Report {
             let gap = if reason.is_empty() { "" } else { " " };
             self.refused.push(format!("{source}: {reason}{gap}{message}"));
         }
-        let Some((file, csv)) = &mut self.file else { return Ok(()) };
-        let name = outcome.name();
-        if *csv {
-            let fields = [source, name, reason, message].map(quoted);
-            writeln!(file, "{}", fields.join(","))?;
-        } else {
-            let line = json!({ "source": source, "outcome": name, "reason": reason, "message": message });
-            writeln!(file, "{line}")?;
-        }
-        Ok(())
-    }
-
-    /// Completes the file of refused rows.
-    pub(super) fn end(&mut self) -> Result<(), Failure> {
-        self.progress.clear();
         match &mut self.file {
-            Some((file, _)) => Ok(file.flush()?),
+            Some(file) => write_line(file, [source, outcome.name(), reason, message]),
             None => Ok(()),
         }
+    }
+
+    /// Completes the file of refused rows, with the warnings at its end.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.progress.clear();
+        let Some(file) = &mut self.file else { return Ok(()) };
+        for provider in &self.without_app {
+            write_line(file, [provider.as_str(), "warning", "", WITHOUT_APP])?;
+        }
+        Ok(file.0.flush()?)
     }
 
     /// Prints the counts. If rows were refused, the command ends as one that is done in part.
@@ -193,10 +200,13 @@ impl Report {
         Err(Failure::Partly(format!("{refused} {rows} refused; {file} says which and why{again}")))
     }
 
-    /// Prints the first rows that were refused, and the counts so far.
+    /// Prints the first rows that were refused, the warnings, and the counts so far.
     pub(super) fn print_sums(&self, format: Format, output: &mut Output) -> Result<(), Failure> {
         for refused in &self.refused {
             writeln!(std::io::stderr(), "refused {refused}")?;
+        }
+        for provider in &self.without_app {
+            writeln!(std::io::stderr(), "warning: {provider}: {WITHOUT_APP}")?;
         }
         match format {
             Format::Json => {
@@ -204,6 +214,7 @@ impl Report {
                     .map(|outcome| (outcome.name().replace(' ', "_"), self.count(outcome).into()));
                 let mut counts: serde_json::Map<_, _> = counts.into_iter().collect();
                 counts.insert("dry_run".to_owned(), self.dry_run.into());
+                counts.insert("providers_without_app".to_owned(), json!(self.without_app));
                 output.line::<Failure>(&serde_json::Value::Object(counts).to_string())?;
             }
             Format::Table => {
@@ -232,6 +243,20 @@ fn begin(path: &Path) -> Result<(BufWriter<File>, bool), Failure> {
         writeln!(file, "source,outcome,reason,message").map_err(failed)?;
     }
     Ok((file, csv))
+}
+
+/// Writes a line of the file: source, outcome, reason and message.
+fn write_line(
+    (file, csv): &mut (BufWriter<File>, bool),
+    [source, outcome, reason, message]: [&str; 4],
+) -> Result<(), Failure> {
+    if *csv {
+        writeln!(file, "{}", [source, outcome, reason, message].map(quoted).join(","))?;
+    } else {
+        let line = json!({ "source": source, "outcome": outcome, "reason": reason, "message": message });
+        writeln!(file, "{line}")?;
+    }
+    Ok(())
 }
 
 /// A field of CSV (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe.

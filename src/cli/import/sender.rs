@@ -32,7 +32,7 @@ pub(super) enum Target {
     Platform,
 }
 
-type Answer = Result<Vec<v1::ImportResult>, Status>;
+type Answer = Result<v1::ImportConnectionsResponse, Status>;
 
 /// Sends batches, a few at once.
 pub(super) struct Sender {
@@ -75,7 +75,10 @@ impl Sender {
         while self.in_flight.len() > most {
             let Some(ended) = self.in_flight.join_next().await else { break };
             match ended.map_err(|error| Failure::Unexpected(error.into()))? {
-                Ok(results) => report.answered(&results)?,
+                Ok(answer) => {
+                    report.answered(&answer.results)?;
+                    report.lack_apps(answer.providers_without_app);
+                }
                 // What the other batches did is still counted.
                 Err(status) => failed = failed.or(Some(status)),
             }
@@ -122,11 +125,16 @@ async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
     loop {
         let answer = client.connections().import_connections(request.clone()).await;
         let status = match answer {
-            Ok(answer) => return Ok(advised(answer.into_inner().results, &request)),
+            Ok(answer) => {
+                let v1::ImportConnectionsResponse { results, providers_without_app } = answer.into_inner();
+                let results = advised(results, &request);
+                return Ok(v1::ImportConnectionsResponse { results, providers_without_app });
+            }
             Err(status) => status,
         };
         if is_the_rows_own(&status, &request) {
-            return Ok(request.items.iter().map(|item| refused(item, &status)).collect());
+            let results = request.items.iter().map(|item| refused(item, &status)).collect();
+            return Ok(v1::ImportConnectionsResponse { results, providers_without_app: Vec::new() });
         }
         if !passes(&status) {
             return Err(status);

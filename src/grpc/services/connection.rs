@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use credvault_operations::connections::Stopped;
+use credvault_operations::connections::{ImportedBatch, Stopped};
 use credvault_operations::{Call, Context, connections, providers, tokens};
 use prost::Message as _;
 
@@ -78,14 +78,13 @@ async fn import_connections(
 ) -> Answer<v1::ImportConnectionsResponse> {
     let (sources, import) = wire::import(request)?;
     let imported = connections::import(call, import).await?;
-    let results = |outcomes: Vec<_>| {
-        sources
-            .into_iter()
-            .zip(outcomes)
-            .map(|(source, outcome)| wire::import_result(source, outcome))
-            .collect()
-    };
-    Ok(imported.map(|outcomes| v1::ImportConnectionsResponse { results: results(outcomes) }))
+    Ok(imported.map(|ImportedBatch { outcomes, without_app }| {
+        let results = sources.into_iter().zip(outcomes);
+        v1::ImportConnectionsResponse {
+            results: results.map(|(source, outcome)| wire::import_result(source, outcome)).collect(),
+            providers_without_app: without_app.iter().map(|provider| provider.as_str().to_owned()).collect(),
+        }
+    }))
 }
 
 async fn get_connection(

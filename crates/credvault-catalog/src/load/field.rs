@@ -11,6 +11,7 @@ use crate::derived::Derived;
 use crate::field::{DependsOn, Field, FieldKind};
 use crate::provider::AppField;
 use crate::request_auth::RequestTemplates;
+use crate::spelling::Spelling;
 use crate::template::{Placeholder, Template};
 
 /// The values of an app that every provider has, and that `[app.NAME]` must not declare.
@@ -54,6 +55,7 @@ fn field(key: &str, file: FieldFile, table: Table) -> Result<Field, Problem> {
         required: file.required,
         pattern,
         pattern_description: file.pattern_description,
+        spelling: file.spelling,
         values: file.values,
         min_length: file.min_length.unwrap_or(1),
         max_length: file.max_length,
@@ -90,8 +92,10 @@ fn check_table(file: &FieldFile, table: Table) -> Result<(), (&'static str, &'st
         Err(("depends_on", "must not be given for a secret"))
     } else if is_secret && file.default.is_some() {
         Err(("default", "must not be given for a secret"))
+    } else if file.spelling != Spelling::Exact && (is_secret || file.kind != FieldKind::String) {
+        Err(("spelling", "must be given for settings of the type string only"))
     } else {
-        Ok(())
+        file.spelling.check().map_err(|text| ("spelling", text))
     }
 }
 

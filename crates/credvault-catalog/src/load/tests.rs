@@ -36,6 +36,8 @@ mod refusals;
 
 mod requests;
 
+mod spelling;
+
 mod survival;
 
 mod values;

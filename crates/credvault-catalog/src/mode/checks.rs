@@ -23,8 +23,8 @@ impl Mode {
             Some(field) => (name, field.plain(value)),
             None => (name, value),
         };
-        // Values only become shorter, so the config keeps within its size limit.
-        let config = Config::from_stored(config.into_object().into_iter().map(plain).collect());
+        let config = Config::new(config.into_object().into_iter().map(plain).collect());
+        let config = config.map_err(|rule| Violations::of(path, rule.to_string()))?;
         self.check_config(path, &config).map(|()| config)
     }
 

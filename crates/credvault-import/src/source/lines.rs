@@ -43,8 +43,8 @@ impl Rows {
                 return Ok(self.bad("it is longer than 1 MiB"));
             }
             if !self.line.trim_ascii().is_empty() {
-                let record = serde_json::from_slice(&self.line).map(Record::new);
-                return Ok(record.map_or_else(|_| self.bad("it is no JSON object"), |it| Some(Ok(it))));
+                let record = Record::read(&self.line);
+                return Ok(record.map_or_else(|| self.bad("it is no JSON object"), |it| Some(Ok(it))));
             }
         }
     }

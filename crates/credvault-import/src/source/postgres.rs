@@ -55,8 +55,8 @@ impl Rows {
         }
         self.number += 1;
         Ok(self.ahead.pop_front().map(|text| {
-            let row = serde_json::from_str(&text).map(Record::new);
-            row.map_err(|_| BadRow { number: self.number, problem: "it is no JSON object" })
+            let row = Record::read(text.as_bytes());
+            row.ok_or(BadRow { number: self.number, problem: "it is no JSON object" })
         }))
     }
 }

@@ -1,13 +1,15 @@
 //! `ImportConnections`: connections that another system had, each with its own outcome.
 
-use credvault_domain::{AuditEvent, ConnectionId, Permit, TenantScope, Violations};
+use std::collections::{BTreeSet, HashSet};
+
+use credvault_domain::{AppPlace, AuditEvent, ConnectionId, Permit, ProviderId, TenantScope, Violations};
 use credvault_identity::Facts;
 use credvault_store::{ImportItem, Imported, NewConnection, NewCredential, Recorded};
 
 use super::Create;
 use super::create::checked;
 use crate::call::{Subject, note_refusal};
-use crate::{Call, Parsed, Refusal};
+use crate::{Call, Context, Parsed, Refusal};
 
 /// How many items a batch has at most.
 const MAX_ITEMS: usize = 200;
@@ -45,11 +47,20 @@ pub enum ItemOutcome {
     Refused(Refusal),
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub struct ImportedBatch {
+    /// The outcome of each item, in the request's order.
+    pub outcomes: Vec<ItemOutcome>,
+    /// The providers at which there is no app to refresh the batch's tokens with.
+    pub without_app: BTreeSet<ProviderId>,
+}
+
 /// `ImportConnections`: an outcome for each item, in their order.
 ///
 /// # Errors
 /// Policy does not permit imports, there are too many items, or the batch as a whole fails.
-pub async fn import(call: &mut Call, import: Import) -> Result<Recorded<Vec<ItemOutcome>>, Refusal> {
+pub async fn import(call: &mut Call, import: Import) -> Result<Recorded<ImportedBatch>, Refusal> {
     let Import { items, replace, validate_only } = import;
     let scope = call.scope()?;
     let permit = call.permit(&scope, Facts::default())?;
@@ -62,13 +73,34 @@ pub async fn import(call: &mut Call, import: Import) -> Result<Recorded<Vec<Item
     }
     let Batch { accepted, refused, places } = batch;
     let write = call.write(&permit, Ok(None))?;
+    let without_app = without_app(&call.context, &scope, &accepted).await?;
     let connections = call.context.store.connections();
     if validate_only {
         let found = connections.check_import(&scope, &accepted, replace, &write).await?;
-        return call.recorded(&permit, outcomes(places, found, true)).await;
+        let outcomes = outcomes(places, found, true);
+        return call.recorded(&permit, ImportedBatch { outcomes, without_app }).await;
     }
     let imported = connections.import(&scope, &accepted, replace, &refused, &write).await?;
-    Ok(imported.map(|found| outcomes(places, found, false)))
+    Ok(imported.map(|found| ImportedBatch { outcomes: outcomes(places, found, false), without_app }))
+}
+
+/// The providers of items whose tokens cannot be refreshed, because there is no app to do it with.
+async fn without_app(
+    context: &Context,
+    scope: &TenantScope,
+    items: &[ImportItem],
+) -> Result<BTreeSet<ProviderId>, Refusal> {
+    let place = |item: &ImportItem| {
+        let ImportItem { new, credential, .. } = item;
+        let fields = &credential.as_ref()?.fields;
+        let mode = context.mode(&new.provider, &new.auth_mode).ok()?;
+        let by_app = mode.refreshes() && mode.oauth().is_some_and(|oauth| !oauth.client_per_connection);
+        let provider = context.catalog.get(&new.provider)?;
+        (by_app && !mode.lacks_refresh_token(fields)).then(|| provider.app_place(&new.config))
+    };
+    let places: HashSet<AppPlace> = items.iter().filter_map(place).collect();
+    let missing = context.store.apps().missing_at(scope, places.into_iter().collect()).await?;
+    Ok(missing.iter().map(|place| place.provider().clone()).collect())
 }
 
 /// The items, sorted into those for the store and those that are refused.

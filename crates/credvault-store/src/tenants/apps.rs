@@ -221,6 +221,34 @@ impl Apps<'_> {
         self.usable(scope.tenant(), place).await
     }
 
+    /// Those of these places at which neither this scope's tenant nor the platform has an app.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn missing_at(
+        &self,
+        scope: &TenantScope,
+        mut places: Vec<AppPlace>,
+    ) -> Result<Vec<AppPlace>, Error> {
+        let platform = TenantId::platform();
+        for namespace in [scope.tenant(), &platform] {
+            if places.is_empty() {
+                break;
+            }
+            let reading = self.store.read_any(namespace).await?;
+            let stored: Vec<String> = Entity::find()
+                .filter(Column::TenantId.eq(namespace.as_str()))
+                .filter(Column::Provider.is_in(places.iter().map(AppPlace::to_stored)))
+                .select_only()
+                .column(Column::Provider)
+                .into_tuple()
+                .all(&reading.tx)
+                .await?;
+            places.retain(|place| !stored.contains(&place.to_stored()));
+        }
+        Ok(places)
+    }
+
     /// Which app a connection is made with now.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::field::{DependsOn, FieldKind};
+use crate::spelling::Spelling;
 
 /// A field of a config or a credential. The keys are those of JSON Schema where that has one.
 #[derive(Deserialize, Clone, Debug)]
@@ -28,6 +29,9 @@ pub(crate) struct FieldFile {
     /// What matches the pattern, as the end of "must be". Messages show it instead of the pattern.
     #[serde(default)]
     pub(crate) pattern_description: Option<String>,
+    /// How a value is brought into its one spelling before it is checked. Settings only.
+    #[serde(default)]
+    pub(crate) spelling: Spelling,
     /// The only values that are accepted.
     #[serde(default, rename = "enum")]
     pub(crate) values: Vec<String>,

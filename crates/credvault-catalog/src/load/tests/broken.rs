@@ -24,6 +24,14 @@ fn a_broken_file_is_told_its_name_line_and_key() {
         (field("type = \"integer\""), "acme.toml, line 8: modes.key.secret.token.type must be string"),
         (field("default = \"x\""), "acme.toml, line 8: modes.key.secret.token.default must not be given"),
         (
+            field("spelling = \"upper\""),
+            "acme.toml, line 8: modes.key.secret.token.spelling must be given for",
+        ),
+        (
+            format!("{SOUND}[config.shop]\ntitle = \"S\"\nspelling = {{ host = \"Acme\" }}\n"),
+            "acme.toml, line 8: config.shop.spelling must have a domain in lower case",
+        ),
+        (
             field("[modes.key.request]\nbase_url = \"{secret.nope}\""),
             "acme.toml, line 9: modes.key.request.base_url refers to",
         ),

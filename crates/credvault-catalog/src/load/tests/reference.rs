@@ -23,6 +23,7 @@ use crate::load::file::{ModeFile, RequestFile};
 use crate::mode::ModeKind;
 use crate::oauth::{CallbackSignature, Rotation};
 use crate::provider::{AppField, AppFieldKind, RateLimit};
+use crate::spelling::Spelling;
 use crate::template::FLOW;
 use crate::webhook::keys::KeyEncoding;
 use crate::webhook::{Encoding, Scheme, TimestampForm};
@@ -144,6 +145,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
 fn the_page_has_every_value_of_a_key_that_takes_few() {
     let values = [
         ("Config and secret fields", "type", names::<FieldKind>()),
+        ("Config and secret fields", "spelling", names::<Spelling>()),
         ("App values", "type", names::<AppFieldKind>()),
         ("Modes", "kind", names::<ModeKind>()),
         ("Calls", "method", names::<Method>()),
