@@ -2,7 +2,7 @@
 
 use credvault_proto::v1;
 
-use crate::harness::{VaultBuilder, by_id, generic, owned_by, refusal};
+use crate::harness::{Client, VaultBuilder, by_id, generic, owned_by, refusal};
 use crate::on_both;
 
 on_both![
@@ -156,4 +156,20 @@ async fn the_catalog_is_listed_with_schemas(builder: VaultBuilder) {
     assert_eq!(consents, ["key_pair"]);
     assert!(schema.contains("writeOnly"), "{schema}");
     assert!(schema.contains("consumer_secret"), "{schema}");
+    scopes_are_shown(&app).await;
+}
+
+/// What a consent asks for, or why it asks for nothing.
+async fn scopes_are_shown(app: &Client) {
+    let shown = async |provider: &str| {
+        let request = v1::GetProviderRequest { provider: provider.into() };
+        let provider = app.connections().get_provider(request).await.unwrap().into_inner().provider.unwrap();
+        provider.auth_modes.into_iter().find(|mode| mode.name == "oauth2_code").unwrap()
+    };
+    let calendly = shown("calendly").await;
+    assert_eq!(calendly.default_scopes, ["scheduled_events:read", "event_types:read"]);
+    assert_eq!(calendly.always_scopes, ["users:read"]);
+    assert_eq!(calendly.no_scopes, "");
+    let notion = shown("notion").await;
+    assert!(notion.default_scopes.is_empty() && notion.no_scopes.contains("capabilities"), "{notion:?}");
 }

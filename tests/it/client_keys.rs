@@ -1,5 +1,9 @@
 //! Clients that prove who they are with a key (`private_key_jwt`, RFC 7523): the platform's app in a consent, a refresh
 //! and a revocation, and a connection's own client with client credentials.
+//!
+//! - `shipped`: the files of Microsoft Graph and Salesforce, as they are shipped.
+
+mod shipped;
 
 use std::collections::BTreeSet;
 

@@ -30,7 +30,8 @@ What the catalog knows about each provider. This file is generated from `crates/
 cargo run -p credvault-catalog --example providers > docs/providers.md
 ```
 
-Nothing here was tried with a live account. Facts that are not confirmed stand under \"Unconfirmed\".
+Nothing here was tried with a live account. Facts that are not confirmed stand under \"Unconfirmed\", and those about the
+life of a credential at its mode: \"unconfirmed life\" and the like.
 
 How to read it:
 
@@ -115,10 +116,13 @@ fn section(text: &mut String, provider: &Provider) {
     if let Some(limit) = &provider.rate_limit {
         rate_limit(text, limit);
     }
-    if !provider.unconfirmed.is_empty() {
+    if let Some(doubts) = &provider.unconfirmed {
         text.push_str("\n### Unconfirmed\n\n");
-        for doubt in &provider.unconfirmed {
+        for doubt in doubts {
             let _ = writeln!(text, "- {doubt}");
+        }
+        if doubts.is_empty() {
+            text.push_str("Nothing.\n");
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Mode {
     pub test: Option<CredentialTest>,
     /// What the file says to people about the credential's life.
     pub(crate) remarks: Remarks,
+    /// What is not confirmed about it.
+    pub(crate) doubts: Doubts,
     /// Whether the requests of callers contain a value of the platform's app.
     pub request_names_app: bool,
     /// The secrets of the app that the requests of callers contain, by the names that audit records have. A fetch of
@@ -87,6 +89,25 @@ pub(crate) struct Remarks {
     pub(crate) no_revocation: Option<String>,
     /// Why there is no call that tests a credential, in sentences.
     pub(crate) no_test: Option<String>,
+    /// Why no caller chooses scopes, in sentences.
+    pub(crate) no_scopes: Option<String>,
+}
+
+/// What a provider file does not know for sure about the life of a credential: a sentence for each thing that decides
+/// whether a connection survives.
+#[derive(Deserialize, Default, Debug)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Doubts {
+    /// How long the credential or the consent lasts.
+    pub(crate) life: Option<String>,
+    /// Whether and how the provider revokes it.
+    pub(crate) revocation: Option<String>,
+    /// Whether a refresh gives a new refresh token.
+    pub(crate) rotation: Option<String>,
+    /// How long the previous refresh token works after a refresh.
+    pub(crate) grace: Option<String>,
+    /// Which scopes there are.
+    pub(crate) scopes: Option<String>,
 }
 
 /// What is known about a mode's destinations before there is a connection.
@@ -128,6 +149,24 @@ impl Mode {
             Acquisition::Delivered(delivery) => Some(delivery),
             Acquisition::Static | Acquisition::Tokens(_) => None,
         }
+    }
+
+    /// What is not confirmed about the life of the credential: what it is about, and the sentence.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Doubts { life, revocation, rotation, grace, scopes } = &self.doubts;
+        let all = [
+            ("life", life),
+            ("revocation", revocation),
+            ("rotation", rotation),
+            ("grace", grace),
+            ("scopes", scopes),
+        ];
+        all.into_iter().filter_map(|(about, fact)| Some((about, fact.as_deref()?)))
+    }
+
+    /// Why no caller chooses scopes, in sentences. `None` if callers do, or the file does not say.
+    pub fn no_scopes(&self) -> Option<&str> {
+        self.remarks.no_scopes.as_deref()
     }
 
     /// The scopes that a consent asks for. `None` if the mode has no consent.

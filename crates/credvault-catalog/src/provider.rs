@@ -21,8 +21,9 @@ pub struct Provider {
     pub display_name: String,
     /// The URL of the provider's API documentation.
     pub documentation_url: Option<String>,
-    /// Facts that the file assumes and that are not confirmed, in sentences.
-    pub unconfirmed: Vec<String>,
+    /// Facts that the file assumes and that are not confirmed, in sentences. Empty if the file says that there is none,
+    /// `None` if it says nothing. What is about the life of a credential is at its mode.
+    pub unconfirmed: Option<Vec<String>>,
     /// How many calls the provider accepts, if that is known.
     pub rate_limit: Option<RateLimit>,
     /// The values of the platform's app except `client_id` and `client_secret`.

@@ -35,8 +35,16 @@ fn the_document_speaks_of_every_provider_and_mode() {
                 provider.id
             );
         }
-        for fact in &provider.unconfirmed {
+        for fact in provider.unconfirmed.iter().flatten() {
             assert!(document.contains(&format!("\n- {fact}\n")), "{}: {fact}", provider.id);
+        }
+        for (name, mode) in provider.modes() {
+            for (about, fact) in mode.unconfirmed() {
+                let line = format!("\n- Unconfirmed {about}: {fact}\n");
+                assert!(document.contains(&line), "{}.{name}: {about}", provider.id);
+            }
+            let why = mode.no_scopes().map(|why| format!("\n- Scopes: none to choose. {why}\n"));
+            assert!(why.is_none_or(|why| document.contains(&why)), "{}.{name}", provider.id);
         }
     }
 }

@@ -134,6 +134,11 @@ impl Simulator {
         self.shared.with(|state| state.assertions.clone())
     }
 
+    /// The assertions that were sent as the grant itself, the first one first.
+    pub fn grant_assertions(&self) -> Vec<String> {
+        self.shared.with(|state| state.grant_assertions.clone())
+    }
+
     /// Forgets the clients that have registered themselves, as servers do after a while.
     pub fn forget_clients(&self) {
         self.shared.with(|state| state.clients.clear());

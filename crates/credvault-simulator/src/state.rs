@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) clients: HashMap<String, Client>,
     /// The assertions by which clients have proved who they are, in the order in which they came.
     pub(crate) assertions: Vec<String>,
+    /// The assertions that were grants, in the order in which they came.
+    pub(crate) grant_assertions: Vec<String>,
     pub(crate) refreshes_under_way: u64,
     /// When the refreshes of the last second arrived.
     pub(crate) lately: VecDeque<Instant>,
@@ -82,6 +84,7 @@ impl State {
             key_pairs: HashMap::new(),
             clients: HashMap::new(),
             assertions: Vec::new(),
+            grant_assertions: Vec::new(),
             refreshes_under_way: 0,
             lately: VecDeque::new(),
         }

@@ -213,11 +213,15 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
         ModeKind::Oauth2ClientCredentials => v1::AuthKind::Oauth2ClientCredentials,
     };
     let schema = |schema: Value| schema.as_object().map(struct_of);
+    let scopes = mode.consent_scopes();
     v1::AuthMode {
         name: name.as_str().to_owned(),
         display_name: mode.display_name.clone(),
         kind: kind.into(),
-        consent: mode.consent_scopes().is_some(),
+        consent: scopes.is_some(),
+        default_scopes: scopes.map(|scopes| scopes.default.clone()).unwrap_or_default(),
+        always_scopes: scopes.map(|scopes| scopes.always.clone()).unwrap_or_default(),
+        no_scopes: mode.no_scopes().unwrap_or_default().to_owned(),
         config_schema: schema(mode.config_schema()),
         credential_schema: schema(mode.credential_schema()),
     }

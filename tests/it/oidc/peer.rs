@@ -1,9 +1,11 @@
 //! A real server, `oidc-provider`, with rotation and reuse detection: found, registered at, consented to, refreshed by
-//! three replicas with one rotation, revoked; and client credentials with `private_key_jwt`. `scripts/test` installs it
+//! three replicas with one rotation each time, robbed of a token, consented to again, revoked; and client credentials with
+//! `private_key_jwt`. `scripts/test` installs it
 //! and says where; without it this test says that it has not run, and fails where `CI` is `true`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use super::{FILE, at_issuer, begin, setting};
 use crate::harness::browser::Browser;
 use crate::harness::provider::state;
-use crate::harness::{Client, TestVault, VaultBuilder, by_id, eventually, input};
+use crate::harness::{Client, TestVault, VaultBuilder, by_id, eventually, input, refusal};
 
 /// The server, in a process of its own. Stopped when dropped.
 struct Peer {
@@ -55,6 +57,13 @@ impl Peer {
     async fn counts(&self) -> Value {
         let answer = self.http.get(format!("{}/counts", self.issuer)).send().await.unwrap();
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    /// Sends a refresh token that the server has seen, `spent` or `newest`, past the vault: the code of the refusal.
+    async fn refuses(&self, which: &str) -> String {
+        let answer = self.http.post(format!("{}/present/{which}", self.issuer)).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        answer["error"].as_str().unwrap_or("none").to_owned()
     }
 
     /// Registers a client for client credentials; its id.
@@ -123,7 +132,7 @@ async fn vault() -> TestVault {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stderr, reason = "a run without the peer must say so")]
-async fn a_real_server_is_connected_refreshed_once_by_three_replicas_and_revoked() {
+async fn a_real_server_is_connected_refreshed_once_by_three_replicas_robbed_and_revoked() {
     let Some(node_modules) = node_modules() else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "oidc-provider is not installed");
         eprintln!("NOT RUN: oidc-provider is not in target/tools/node_modules; scripts/test installs it");
@@ -133,7 +142,8 @@ async fn a_real_server_is_connected_refreshed_once_by_three_replicas_and_revoked
     let peer = Peer::start(&node_modules);
     let app = vault.app("acme").await;
     let id = app.create(at_issuer("oauth2_code", &peer.issuer, &[])).await.unwrap().id;
-    let connected = connect(&vault, &app, &peer, &id).await;
+    let address = vault.instance.as_ref().unwrap().public_address.unwrap();
+    let connected = connect(address, &app, &peer, &id).await;
     assert_eq!(connected.external_account_id, "user-1", "the subject of the ID token");
     let endpoint = setting(&connected, "token_endpoint").unwrap();
     assert!(endpoint.starts_with(&peer.issuer), "{endpoint}");
@@ -147,36 +157,60 @@ async fn a_real_server_is_connected_refreshed_once_by_three_replicas_and_revoked
         clients.push(vault.client("app").await.acting_for("acme", None));
         replicas.push(vault.instance.take().unwrap());
     }
-    // The access token lives for 40 s, and one with 30 s or less is refreshed first.
-    let before = app.fetch(by_id(&id)).await.unwrap().fields["access_token"].clone();
-    let granted = peer.counts().await["refreshes"].as_u64().unwrap();
-    vault.clock.advance(Duration::from_secs(15));
-    let fetches = (0..48).map(|i| clients[i % 3].fetch(by_id(&id)));
-    let fetched = futures::future::join_all(fetches).await;
-    let tokens: std::collections::BTreeSet<_> =
-        fetched.into_iter().map(|credential| credential.unwrap().fields["access_token"].clone()).collect();
-    assert_eq!(tokens.len(), 1, "all callers have the same new token");
-    assert!(!tokens.contains(&before));
+    for _ in 0..3 {
+        refreshed_once(&vault, &clients, &peer, &id).await;
+        clients.rotate_left(1);
+    }
     let counts = peer.counts().await;
-    assert_eq!(counts["refreshes"].as_u64().unwrap() - granted, 1, "{counts}");
     assert_eq!((&counts["reuses"], &counts["errors"]), (&json!(0), &json!(0)), "{counts}");
     assert_eq!(counts["registrations"], 1, "{counts}");
     assert_eq!(counts["authentications"]["private_key_jwt"], counts["grants"], "{counts}");
 
     own_client(&app, &peer).await;
+    robbed(&app, &peer, &id).await;
+    connect(address, &app, &peer, &id).await;
+    app.fetch(by_id(&id)).await.unwrap();
+    let before = peer.counts().await["revoked"].as_u64();
     let disconnect = v1::DisconnectConnectionRequest { connection_id: id.clone(), ..Default::default() };
     app.connections().disconnect_connection(disconnect).await.unwrap();
-    let revoked = || async { peer.counts().await["revoked"].as_u64() > Some(0) };
-    eventually("the revocation", revoked).await;
+    eventually("the revocation", || async { peer.counts().await["revoked"].as_u64() > before }).await;
+    assert_eq!(peer.refuses("newest").await, "invalid_grant");
+    assert_eq!(peer.counts().await["reuses"], 1, "it was never used, and is refused for the revocation");
     for replica in replicas {
         replica.stop().await;
     }
 }
 
+/// The access token lives for 40 s, and one with 30 s or less is refreshed first. The first client's call is the first.
+async fn refreshed_once(vault: &TestVault, clients: &[Client], peer: &Peer, id: &str) {
+    let before = clients[0].fetch(by_id(id)).await.unwrap().fields["access_token"].clone();
+    let refreshes = async || peer.counts().await["refreshes"].as_u64().unwrap();
+    let granted = refreshes().await;
+    vault.clock.advance(Duration::from_secs(15));
+    let fetches = (0..48).map(|i| clients[i % clients.len()].fetch(by_id(id)));
+    let fetched = futures::future::join_all(fetches).await;
+    let tokens: BTreeSet<_> =
+        fetched.into_iter().map(|credential| credential.unwrap().fields["access_token"].clone()).collect();
+    assert_eq!(tokens.len(), 1, "all callers have the same new token");
+    assert!(!tokens.contains(&before));
+    assert_eq!(refreshes().await - granted, 1);
+}
+
+/// A refresh token that was used before comes once more, and not from the vault. The server notices it and ends the grant,
+/// so that counting no such use above means something; the vault says what helps.
+async fn robbed(app: &Client, peer: &Peer, id: &str) {
+    assert_eq!(peer.refuses("spent").await, "invalid_grant");
+    assert_eq!(peer.counts().await["reuses"], 1);
+    let refresh = v1::RefreshConnectionRequest { connection_id: id.to_owned() };
+    let ended = app.connections().refresh_connection(refresh).await.unwrap_err();
+    assert_eq!(refusal(&ended), "FailedPrecondition REAUTHORIZATION_REQUIRED", "{ended:?}");
+    assert_eq!(state(app, id).await.0, v1::ConnectionState::Error);
+    assert_eq!(peer.counts().await["reuses"], 1, "the vault's own token was not used before");
+}
+
 /// Consents in a browser, through the vault's own port.
-async fn connect(vault: &TestVault, app: &Client, peer: &Peer, id: &str) -> v1::Connection {
+async fn connect(address: SocketAddr, app: &Client, peer: &Peer, id: &str) -> v1::Connection {
     let begun = begin(app, id).await.unwrap();
-    let address = vault.instance.as_ref().unwrap().public_address.unwrap();
     let mut browser = Browser::at(&format!("http://{address}"));
     let started = browser.start(&begun).await;
     assert_eq!(started.status, 303, "{}", started.body);

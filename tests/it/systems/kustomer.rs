@@ -47,11 +47,8 @@ const SCOPES: [&str; 7] = [
 const SESSION: &str = "CANARY session";
 
 /// The catalog's Kustomer with the simulator's addresses and accounts. Keys may be tokens of the simulator, so that it
-/// knows them, and tokens can be revoked, as the document promises.
+/// knows them.
 fn provider_file() -> String {
-    let revoke = "revoke = { call = { url = 'PROVIDER_URL/revoke', \
-                  basic = { user = '{app.client_id}', password = '{app.client_secret}' }, \
-                  form = { token = '{secret.refresh_token}' } } }";
     include_str!("../../../crates/credvault-catalog/providers/kustomer.toml")
         .replace("https://{config.org}.api.kustomerapp.com", "PROVIDER_URL")
         .replace("https://{config.org}.kustomerapp.com", "PROVIDER_URL")
@@ -61,7 +58,6 @@ fn provider_file() -> String {
         .replace("data.relationships.org.data.id", "id")
         .replace("data.attributes.email", "name")
         .replace("'^eyJ[", "'^(eyJ|sim_)[")
-        .replace("no_revocation = \"No endpoint is documented; the owner removes the app.\"", revoke)
 }
 
 /// A vault that knows the provider, with the tenant `acme` and the variables of "Environment Configuration".

@@ -3,7 +3,9 @@
 //
 //   node tests/peers/oidc/server.mjs NODE_MODULES     (the folder that has oidc-provider)
 //
-// It prints its issuer, and ends when its standard input does. GET /counts says what it has seen.
+// It prints its issuer, and ends when its standard input does. GET /counts says what it has seen. POST /present/spent and
+// POST /present/newest send a refresh token that it has seen, as a thief of the token and of the client's key would, and
+// answer as the token endpoint does.
 
 import { createServer } from "node:http";
 import { join, resolve } from "node:path";
@@ -12,9 +14,12 @@ import { pathToFileURL } from "node:url";
 // The library's notices go to standard output otherwise, which the test closes once it has read the issuer.
 console.info = console.error;
 
-const library = join(resolve(process.argv[2]), "oidc-provider", "lib", "index.js");
-const { Provider } = await import(pathToFileURL(library));
+const library = join(resolve(process.argv[2]), "oidc-provider", "lib");
+const { Provider } = await import(pathToFileURL(join(library, "index.js")));
+const { default: MemoryAdapter } = await import(pathToFileURL(join(library, "adapters", "memory_adapter.js")));
 
+// The refresh token of the last refresh, the one that was given out last, and the client of both.
+const seen = { spent: "", newest: "", client: "" };
 const counts = { grants: 0, errors: 0, refreshes: 0, reuses: 0, revoked: 0, registrations: 0, authentications: {} };
 const server = createServer();
 await new Promise((done) => server.listen(0, "127.0.0.1", done));
@@ -41,7 +46,14 @@ provider.on("grant.success", (ctx) => {
   counts.grants += 1;
   const method = ctx.oidc.client?.tokenEndpointAuthMethod ?? ctx.oidc.client?.clientAuthMethod;
   counts.authentications[method] = (counts.authentications[method] ?? 0) + 1;
-  if (ctx.oidc.params?.grant_type === "refresh_token") counts.refreshes += 1;
+  if (ctx.oidc.params?.grant_type === "refresh_token") {
+    counts.refreshes += 1;
+    seen.spent = ctx.oidc.params.refresh_token;
+  }
+  if (ctx.body?.refresh_token) {
+    seen.newest = ctx.body.refresh_token;
+    seen.client = ctx.oidc.client.clientId;
+  }
 });
 provider.on("grant.error", (_, error) => {
   counts.errors += 1;
@@ -52,11 +64,26 @@ provider.on("grant.revoked", () => (counts.revoked += 1));
 provider.on("registration_create.success", () => (counts.registrations += 1));
 provider.on("server_error", (_, error) => console.error(error));
 
+// The test has no key of the client. For this one request the client is a public one, which needs none.
+async function present(which) {
+  const clients = new MemoryAdapter("Client");
+  const registered = await clients.find(seen.client);
+  const open = { token_endpoint_auth_method: "none", token_endpoint_auth_signing_alg: undefined };
+  await clients.upsert(seen.client, { ...registered, ...open });
+  const form = { grant_type: "refresh_token", refresh_token: seen[which], client_id: seen.client };
+  const answer = await fetch(`${issuer}/token`, { method: "POST", body: new URLSearchParams(form) });
+  await clients.upsert(seen.client, registered);
+  return answer.text();
+}
+
 const serve = provider.callback();
 server.on("request", (request, response) => {
   if (request.url === "/counts") {
     response.setHeader("content-type", "application/json");
     return response.end(JSON.stringify(counts));
+  }
+  if (request.method === "POST" && request.url.startsWith("/present/")) {
+    return present(request.url.slice("/present/".length)).then((answer) => response.end(answer));
   }
   return serve(request, response);
 });

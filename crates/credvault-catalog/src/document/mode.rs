@@ -56,6 +56,12 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
     if let Some(lasts) = &mode.remarks.lasts {
         let _ = writeln!(text, "- Lasts {lasts}.");
     }
+    if let Some(why) = mode.no_scopes() {
+        let _ = writeln!(text, "- Scopes: none to choose. {why}");
+    }
+    for (about, fact) in mode.unconfirmed() {
+        let _ = writeln!(text, "- Unconfirmed {about}: {fact}");
+    }
 }
 
 /// Says that there is no such call, and why.

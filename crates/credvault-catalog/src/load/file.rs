@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::mode::ModeKind;
+use crate::mode::{Doubts, ModeKind};
 use crate::provider::{AppField, RateLimit};
 
 use call::{BasicFile, RevokeFile, TestFile};
@@ -30,9 +30,9 @@ pub(crate) struct ProviderFile {
     /// The URL of the provider's API documentation.
     #[serde(default)]
     pub(crate) documentation_url: Option<String>,
-    /// Facts that the file assumes and that are not confirmed, in sentences.
+    /// Facts that the file assumes and that are not confirmed, in sentences. An empty list says that there is none.
     #[serde(default)]
-    pub(crate) unconfirmed: Vec<String>,
+    pub(crate) unconfirmed: Option<Vec<String>>,
     /// How many calls the provider accepts.
     #[serde(default)]
     pub(crate) rate_limit: Option<RateLimit>,
@@ -121,6 +121,12 @@ pub(crate) struct ModeFile {
     /// Why there is no call that tests a credential, in sentences.
     #[serde(default)]
     pub(crate) no_test: Option<String>,
+    /// Why no caller chooses scopes, in sentences.
+    #[serde(default)]
+    pub(crate) no_scopes: Option<String>,
+    /// What is not confirmed about the life of the credential.
+    #[serde(default)]
+    pub(crate) unconfirmed: Doubts,
 }
 
 /// What callers add to their own requests. An entry is left out if an optional placeholder in it has no value; a fetch

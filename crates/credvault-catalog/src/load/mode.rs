@@ -57,6 +57,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         revocation,
         test,
         remarks,
+        doubts: file.unconfirmed,
         discovery,
         additional_fields: file.additional_fields,
         config,
@@ -67,7 +68,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     })
 }
 
-/// What the file says to people. It must not say why there is no call and have the call, too.
+/// What the file says to people. It must not say why there is no call, or why there are no scopes, and have them, too.
 fn remarks(key: &str, file: &mut ModeFile) -> Result<Remarks, Problem> {
     let beside = |part: &str, call: &str| {
         Err(Problem::new(format!("{key}.{part}"), format!("must not be given beside {call}")))
@@ -75,8 +76,12 @@ fn remarks(key: &str, file: &mut ModeFile) -> Result<Remarks, Problem> {
     match file {
         ModeFile { no_test: Some(_), test: Some(_), .. } => beside("no_test", "test"),
         ModeFile { no_revocation: Some(_), revoke: Some(_), .. } => beside("no_revocation", "revoke"),
-        ModeFile { lasts, no_revocation, no_test, .. } => {
-            Ok(Remarks { lasts: lasts.take(), no_revocation: no_revocation.take(), no_test: no_test.take() })
-        }
+        ModeFile { no_scopes: Some(_), scopes: Some(_), .. } => beside("no_scopes", "scopes"),
+        ModeFile { lasts, no_revocation, no_test, no_scopes, .. } => Ok(Remarks {
+            lasts: lasts.take(),
+            no_revocation: no_revocation.take(),
+            no_test: no_test.take(),
+            no_scopes: no_scopes.take(),
+        }),
     }
 }

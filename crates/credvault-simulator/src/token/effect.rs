@@ -55,8 +55,10 @@ fn grant(
         Grant::Refresh => refresh(state, parameters, now),
         Grant::ClientCredentials => Ok(once(state, &client, parameters, now)),
         Grant::Assertion => {
-            let issuer = claim(required(parameters, "assertion")?, "iss")
+            let assertion = required(parameters, "assertion")?;
+            let issuer = claim(assertion, "iss")
                 .ok_or_else(|| Refused::new(Refusal::DeadGrant, "the assertion is no JWT with an issuer"))?;
+            state.grant_assertions.push(assertion.to_owned());
             Ok(once(state, &issuer, parameters, now))
         }
         Grant::Extension => extend(state, parameters, now),

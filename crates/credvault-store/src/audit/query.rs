@@ -1,7 +1,7 @@
 //! Reading the audit log: records newest first, and counts by what they have in common.
 
 use credvault_domain::{
-    Action, AuditOutcome, ConnectionId, Reach, ServiceId, TenantScope, Timestamp, UserId, Version,
+    Action, AuditOutcome, ConnectionId, ProviderId, Reach, ServiceId, TenantScope, Timestamp, UserId, Version,
 };
 use futures::StreamExt as _;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, SelectStatement};
@@ -30,6 +30,8 @@ pub struct AuditFilter {
     pub action: Option<Action>,
     /// Calls about this connection.
     pub connection: Option<ConnectionId>,
+    /// Records with this provider.
+    pub provider: Option<ProviderId>,
     /// Calls that ended so.
     pub outcome: Option<AuditOutcome>,
 }
@@ -143,6 +145,7 @@ fn condition(scope: &TenantScope, filter: &AuditFilter) -> Condition {
         .add_option(filter.user.as_ref().map(|user| Column::UserId.eq(user.as_str())))
         .add_option(filter.action.map(|action| Column::Action.eq(action.as_str())))
         .add_option(filter.connection.map(|id| Column::ConnectionId.eq(id.as_uuid())))
+        .add_option(filter.provider.as_ref().map(|provider| Column::Provider.eq(provider.as_str())))
         .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
 }
 

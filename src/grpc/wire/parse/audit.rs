@@ -1,6 +1,6 @@
 //! Queries of the audit log into domain types.
 
-use credvault_domain::{Action, AuditOutcome, NameError, ServiceId, UserId, Violations};
+use credvault_domain::{Action, AuditOutcome, NameError, ProviderId, ServiceId, UserId, Violations};
 use credvault_store::{AuditFilter, AuditGroup};
 use prost_types::Timestamp as WireTimestamp;
 
@@ -12,7 +12,7 @@ const MAX_GROUPS: usize = 4;
 
 pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilter, Violations> {
     let Some(filter) = filter else { return Ok(AuditFilter::default()) };
-    let v1::AuditFilter { start_time, end_time, service, user_id, action, connection_id: id, outcome } =
+    let v1::AuditFilter { start_time, end_time, service, user_id, action, connection_id, outcome, provider } =
         filter;
     let mut violations = Violations::default();
     let mut time = |field: &str, time: Option<WireTimestamp>| {
@@ -31,7 +31,10 @@ pub(crate) fn audit_filter(filter: Option<v1::AuditFilter>) -> Result<AuditFilte
         service: violations.collect(optional("filter.service", &service, service_id)).flatten(),
         user: violations.collect(optional("filter.user_id", &user_id, UserId::parse)).flatten(),
         action: violations.collect(optional("filter.action", &action, rpc)).flatten(),
-        connection: violations.collect(optional("filter.connection_id", &id, str::parse)).flatten(),
+        connection: violations
+            .collect(optional("filter.connection_id", &connection_id, str::parse))
+            .flatten(),
+        provider: violations.collect(optional("filter.provider", &provider, ProviderId::parse)).flatten(),
         outcome: violations.collect(audit_outcome(outcome)).flatten(),
     };
     violations.into_result().map(|()| parsed)

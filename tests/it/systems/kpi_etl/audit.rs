@@ -3,7 +3,7 @@
 use credvault_proto::v1;
 
 use super::{Etl, deleted, shop, updated, verified};
-use crate::harness::{Client, VaultBuilder, by_id};
+use crate::harness::{Client, VaultBuilder, by_id, refusal};
 use crate::on_both;
 
 on_both![every_operation_is_on_record_and_no_secret];
@@ -61,19 +61,29 @@ async fn every_operation_is_on_record_and_no_secret(builder: VaultBuilder) {
     assert!(events(&user, of_it).await.len() >= 6);
 }
 
-/// "Retrieve audit logs by user/action/service", "Generate audit summary statistics"
+/// "Retrieve audit logs by user/action/service", where a service may be one of ours or a provider; "Generate audit summary
+/// statistics"
 async fn logs_are_found_and_summed(user: &Client, id: &str) {
     let fetches = v1::AuditFilter {
         action: "FetchCredential".into(),
         user_id: "user_1".into(),
         service: "spiffe://test.local/gateway".into(),
         connection_id: id.to_owned(),
+        provider: "shopify".into(),
         ..Default::default()
     };
-    assert_eq!(events(user, fetches).await.len(), 2);
+    assert_eq!(events(user, fetches.clone()).await.len(), 2);
+    let elsewhere = v1::AuditFilter { provider: "google_sheets".into(), ..fetches };
+    assert!(events(user, elsewhere).await.is_empty());
+    let wrong = v1::AuditFilter { provider: "CANARY".into(), ..Default::default() };
+    let request = v1::ListAuditEventsRequest { filter: Some(wrong), ..Default::default() };
+    let refused = user.audit().list_audit_events(request).await.unwrap_err();
+    assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+    assert!(refused.message().contains("filter.provider") && !format!("{refused:?}").contains("CANARY"));
     // `getAuditLogsSummary()`
     let group_by = vec![v1::AuditGroup::Action.into(), v1::AuditGroup::Outcome.into()];
-    let request = v1::SummarizeAuditEventsRequest { filter: None, group_by };
+    let of_shops = v1::AuditFilter { provider: "shopify".into(), ..Default::default() };
+    let request = v1::SummarizeAuditEventsRequest { filter: Some(of_shops), group_by };
     let sums = user.audit().summarize_audit_events(request).await.unwrap().into_inner().summaries;
     let of =
         |action: &str| -> i64 { sums.iter().filter(|sum| sum.keys[0] == action).map(|sum| sum.count).sum() };

@@ -179,7 +179,8 @@ async fn what_is_stored_is_out_of_reach(builder: VaultBuilder) {
     let operator = vault.client("operator").await;
     addresses_are_filtered(&operator, &ann).await;
     abuse_is_limited(&operator, &ann).await;
-    // "Automatic token refresh": `requests`. "Revocation support": by an administrator, too.
+    // "Automatic token refresh": `requests`. "Revocation support", by an administrator, too: the secret is destroyed, and
+    // the connection says that Kustomer has no call that revokes.
     let request = v1::ChangeTenantConnectionsRequest {
         tenant_id: "acme".into(),
         kind: Kind::Disconnect.into(),
@@ -187,7 +188,12 @@ async fn what_is_stored_is_out_of_reach(builder: VaultBuilder) {
         ..Default::default()
     };
     operator.admin().change_tenant_connections(request).await.unwrap();
-    assert!(connected.provider.families().iter().all(|family| family.revoked));
+    let gone = get(&ann, &acme.id).await;
+    assert_eq!(gone.state(), v1::ConnectionState::Disconnected);
+    assert_eq!(gone.revocation(), v1::Revocation::Unsupported);
+    let refused = ann.fetch(by_id(&acme.id)).await.unwrap_err();
+    assert_eq!(refusal(&refused), "NotFound CREDENTIAL_NOT_CONFIGURED");
+    assert!(!connected.provider.families().iter().any(|family| family.revoked), "Kustomer was asked nothing");
 }
 
 /// What "IP filtering" promises, by source rules.

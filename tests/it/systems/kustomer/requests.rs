@@ -123,14 +123,14 @@ async fn a_user_has_several_organisations_of_which_one_is_current(builder: Vault
     assert_eq!((accounts(&ann).await.len(), accounts(&ben).await.len()), (2, 0));
     let foreign = ben.fetch(by_id(&acme.id)).await.unwrap_err();
     assert_eq!(refusal(&foreign), "NotFound CONNECTION_NOT_FOUND");
-    // "Easy Management", "Easy disconnect": the token ends here and at the provider, and the other connection goes on.
+    // "Easy Management", "Easy disconnect": the token is destroyed here, and the other connection stays. Kustomer has no
+    // call that revokes a token, so the caller learns at once, and later, that the owner has to remove the app there.
     let gone = disconnected(&ann, &beta.id).await;
-    assert_eq!((gone.state(), gone.revocation()), (v1::ConnectionState::Disconnected, v1::Revocation::Done));
-    let revoked = |account: &str| {
-        let families = connected.provider.families();
-        families.iter().any(|family| family.account == account && family.revoked)
-    };
-    assert!(revoked("Beta") && !revoked("Acme"));
+    let unsupported = (v1::ConnectionState::Disconnected, v1::Revocation::Unsupported);
+    assert_eq!((gone.state(), gone.revocation()), unsupported);
+    let shown = get(&ann, &beta.id).await;
+    assert_eq!((shown.state(), shown.revocation()), unsupported);
+    assert!(!connected.provider.families().iter().any(|family| family.revoked), "Kustomer was asked nothing");
     let ended = ann.fetch(by_id(&beta.id)).await.unwrap_err();
     assert_eq!(refusal(&ended), "NotFound CREDENTIAL_NOT_CONFIGURED");
     assert_eq!(switched(&ann, &acme.id).await, "Acme");

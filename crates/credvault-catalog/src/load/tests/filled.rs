@@ -85,6 +85,8 @@ fn a_call_lacks_nothing_but_what_comes_later() {
         "date",
         "uuid",
         "assertion",
+        "client_assertion",
+        "client_assertion_type",
     ];
     let flow = flow.into_iter().fold(Flow::default(), |flow, name| flow.with(name, "v"));
     for provider in catalog().iter() {
@@ -101,6 +103,7 @@ fn a_call_lacks_nothing_but_what_comes_later() {
                 post_exchange(mode, given).and_then(Result::err),
                 refresh(mode, given).and_then(Result::err),
                 assertion.and_then(|assertion| mode.assertion(assertion, given).err()),
+                mode.client_assertion(given).err(),
                 revoke(mode, given).and_then(Result::err),
                 verify(mode, given).and_then(Result::err),
             ];

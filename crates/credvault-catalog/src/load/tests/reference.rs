@@ -20,7 +20,7 @@ use crate::load::file::webhook::{
     DeliveryAccountFile, HandshakeFile, HandshakeTokenFile, PublicKeysFile, WebhookFile,
 };
 use crate::load::file::{ModeFile, RequestFile};
-use crate::mode::ModeKind;
+use crate::mode::{Doubts, ModeKind};
 use crate::oauth::{CallbackSignature, Rotation};
 use crate::provider::{AppField, AppFieldKind, RateLimit};
 use crate::spelling::Spelling;
@@ -111,6 +111,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("claim", names::<ClaimFile>()),
         ("App values", names::<AppField>()),
         ("Modes", names::<ModeFile>()),
+        ("unconfirmed", names::<Doubts>()),
         ("request", names::<RequestFile>()),
         ("Calls", names::<CallFile>()),
         ("basic", names::<BasicFile>()),
