@@ -139,8 +139,14 @@ async fn neither_a_user_nor_a_service_spends_the_whole_allowance(builder: VaultB
     assert!(calls < 50 && refused == "RATE_LIMITED fetches_per_second of user 1", "{calls} {refused}");
     // Calls that fetch nothing, and other tenants, go on.
     app.connections().list_connections(v1::ListConnectionsRequest::default()).await.unwrap();
-    let (_, refused) = served(&vault.app("other").await, 20).await;
-    assert_eq!(refused, "");
+    let other = vault.app("other").await;
+    assert_eq!(served(&other, 20).await.1, "");
+    // Of two a second, a service has one, which leaves the other one for other services.
+    set(&operator, "other", &[(v1::LimitKind::FetchesPerSecond, Some(2))]).await;
+    let (calls, refused) = served(&other, 50).await;
+    assert!(calls < 50 && refused == "RATE_LIMITED fetches_per_second of service 1", "{calls} {refused}");
+    let portal = vault.client("portal").await.acting_for("other", None);
+    assert_eq!(served(&portal, 1).await, (1, String::new()));
     set(&operator, "acme", &[(v1::LimitKind::FetchesPerSecond, None)]).await;
     assert_eq!(served(&u1, 20).await.1, "");
 }
