@@ -27,6 +27,13 @@ use crate::{Error, Store};
 
 /// How an owner is stored whose user was deleted: no user's id is a blank.
 pub(crate) const ERASED: &str = " ";
+/// How the platform is stored as the owner of a connection that a tenant has fetched. No user's id is two blanks either.
+pub(crate) const OF_PLATFORM: &str = "  ";
+
+/// Whether connections with this stored owner are shared ones.
+fn is_shared(owner_user: &str) -> bool {
+    owner_user.is_empty() || owner_user == OF_PLATFORM
+}
 
 /// The repository of usage.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +92,11 @@ impl Usage<'_> {
 
 /// A connection as it is stored beside its counts.
 fn used(scope: &TenantScope, provider: String, owner_user: &str) -> UsedConnection {
-    let owner =
-        (owner_user != ERASED).then(|| crate::connections::row::owner(scope.tenant().as_str(), owner_user));
+    let owner = match owner_user {
+        ERASED => None,
+        OF_PLATFORM => Some(Owner::Platform),
+        _ => Some(crate::connections::row::owner(scope.tenant().as_str(), owner_user)),
+    };
     UsedConnection { provider: ProviderId::from_stored(provider), owner }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct UsageKey {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Subject {
     pub(crate) provider: Arc<str>,
-    /// Empty for shared connections.
+    /// Empty for connections of the tenant; two blanks for those of the platform.
     pub(crate) owner_user: Arc<str>,
 }
 
@@ -99,7 +99,7 @@ impl Coarse {
             provider: subject.provider.to_string(),
             endpoint: key.endpoint.clone(),
             service: key.service.to_string(),
-            shared: subject.owner_user.is_empty(),
+            shared: super::is_shared(&subject.owner_user),
             shard,
         }
     }
