@@ -15,6 +15,7 @@ pub(crate) mod report;
 mod batches;
 mod endpoints;
 pub(crate) mod erasure;
+mod owner;
 pub(crate) mod source;
 pub(crate) mod tally;
 pub(crate) mod writer;
@@ -23,17 +24,8 @@ use credvault_domain::{ConnectionId, Owner, ProviderId, TenantScope};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Statement};
 
 use crate::entity::connection::{Column, Entity};
+use crate::usage::owner::{ERASED, OF_PLATFORM};
 use crate::{Error, Store};
-
-/// How an owner is stored whose user was deleted: no user's id is a blank.
-pub(crate) const ERASED: &str = " ";
-/// How the platform is stored as the owner of a connection that a tenant has fetched. No user's id is two blanks either.
-pub(crate) const OF_PLATFORM: &str = "  ";
-
-/// Whether connections with this stored owner are shared ones.
-fn is_shared(owner_user: &str) -> bool {
-    owner_user.is_empty() || owner_user == OF_PLATFORM
-}
 
 /// The repository of usage.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use credvault_domain::{
 };
 use tokio::sync::Notify;
 
-use super::OF_PLATFORM;
+use super::owner::OF_PLATFORM;
 use super::tally::{Subject, Tally, UsageKey};
 
 /// How many different counts are kept in memory: about 20 MiB. What comes beyond is lost, and counted as that.

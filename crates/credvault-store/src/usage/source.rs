@@ -6,7 +6,7 @@ use credvault_domain::{
 };
 use sea_orm::Value;
 
-use super::OF_PLATFORM;
+use super::owner::OF_PLATFORM;
 
 /// Which counts are wanted. Everything given must hold.
 #[derive(Clone, Debug)]

@@ -99,7 +99,7 @@ impl Coarse {
             provider: subject.provider.to_string(),
             endpoint: key.endpoint.clone(),
             service: key.service.to_string(),
-            shared: super::is_shared(&subject.owner_user),
+            shared: super::owner::is_shared(&subject.owner_user),
             shard,
         }
     }
