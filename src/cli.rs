@@ -21,6 +21,7 @@ mod import;
 mod limits;
 mod lookup;
 mod output;
+mod requirement;
 mod requirements;
 mod serve;
 mod services;

@@ -38,8 +38,8 @@ const COUNTS: &str = "calls {int} NOT NULL, errors {int} NOT NULL, rate_limit_hi
         fetches {int} NOT NULL, refreshes {int} NOT NULL";
 
 const STATEMENTS: &[&str] = &[
-    // Whose connections are counted. `owner_user` is empty for shared ones, and one blank, which is no user's id, once
-    // the user was deleted.
+    // Whose connections are counted. `owner_user` is empty for the tenant's, two blanks for the platform's, and one blank
+    // once the user was deleted; no user's id is a blank.
     r"CREATE TABLE usage_connections (
         tenant_id {text} NOT NULL,
         connection_id {uuid} NOT NULL,

@@ -24,7 +24,7 @@ const TABLE: &str = r"CREATE TABLE rejections (
         time {int} NOT NULL,
         -- No report causes another call to the provider before this time.
         next_time {int} NOT NULL,
-        -- The service whose report caused the last call, and how many calls its reports have caused in a row.
+        -- The tenant and the service whose report caused the last call, and how many calls they have caused in a row.
         service {text} NOT NULL,
         calls {int} NOT NULL,
         PRIMARY KEY (tenant_id, connection_id),

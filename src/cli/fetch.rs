@@ -1,5 +1,7 @@
 //! `fetch`: a credential, for people and scripts.
 
+use std::io::Write as _;
+
 use clap::Args;
 
 use super::args::OutputArgs;
@@ -56,6 +58,7 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
         Ok::<_, Failure>(client.vault().fetch_credential(request).await?.into_inner())
     })?;
     let credential = answer.credential.unwrap_or_default();
+    warn(&credential);
     if let Some(field) = arguments.field {
         let value = credential.fields.get(&field).ok_or_else(|| {
             let names: Vec<&str> = credential.fields.keys().map(String::as_str).collect();
@@ -66,6 +69,20 @@ pub(super) fn run(arguments: FetchArgs, output: &mut Output) -> Result<(), Failu
     match arguments.output.output {
         Format::Json => output.json("Credential", &credential),
         Format::Table => table(&credential, arguments.reveal, output),
+    }
+}
+
+/// Says on the standard error stream that the connection shows an error. Scripts read the credential from the other one.
+fn warn(credential: &v1::Credential) {
+    if let Some(error) = &credential.connection_error {
+        let since = error.time.map(|time| format!(" since {time}")).unwrap_or_default();
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the connection shows ERROR{since} ({}): the provider may refuse this credential; \
+             `credvault requirements check {}` says what to do",
+            error.reason,
+            credential.provider
+        );
     }
 }
 
@@ -81,6 +98,9 @@ fn table(credential: &v1::Credential, reveal: bool, output: &mut Output) -> Resu
         vec!["base URL".to_owned(), auth.base_url],
         vec!["tag".to_owned(), credential.tag.clone()],
     ];
+    rows.extend(
+        credential.connection_error.as_ref().map(|error| vec!["error".to_owned(), error.reason.clone()]),
+    );
     rows.extend(credential.rejection.as_ref().map(|rejection| {
         let name = rejection.outcome().as_str_name();
         let outcome = name.strip_prefix("REJECTION_OUTCOME_").unwrap_or(name);

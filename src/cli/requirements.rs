@@ -8,6 +8,7 @@ use super::client::ClientArgs;
 use super::failure::Failure;
 use super::lookup::{owner_text, word};
 use super::output::{Format, Output};
+use super::requirement::{REQUIREMENT, requirement};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
 
@@ -19,8 +20,10 @@ pub(super) enum RequirementsCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
-    /// A provider that is required. Repeatable.
-    providers: Vec<String>,
+    /// A provider that is required, with the auth modes that will do, the account and the scopes if they matter:
+    /// `shopify@oauth2_code/shop-1:read_orders`. Repeatable.
+    #[arg(value_name = REQUIREMENT)]
+    requirements: Vec<String>,
     /// A registered tool whose requirements are checked. Repeatable.
     #[arg(long = "tool", value_name = "NAME")]
     tools: Vec<String>,
@@ -34,10 +37,10 @@ pub(super) fn run(command: RequirementsCommand, output: &mut Output) -> Result<(
     let RequirementsCommand::Check(arguments) = command;
     run_on(ONE_THREAD, async {
         let client = arguments.client.connect().await?;
-        let required = |provider: String| v1::Requirement { provider, ..Default::default() };
+        let required = |text: &String| requirement(text, false);
         let request = v1::CheckRequirementsRequest {
             tools: arguments.tools,
-            requirements: arguments.providers.into_iter().map(required).collect(),
+            requirements: arguments.requirements.iter().map(required).collect(),
             user_id: String::new(),
         };
         let answer = client.connections().check_requirements(request).await?.into_inner();

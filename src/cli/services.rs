@@ -30,6 +30,9 @@ pub(super) struct ListArgs {
     /// List only services that use this connection.
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
+    /// List only services that are switched on, or off.
+    #[arg(long, value_parser = ["on", "off"])]
+    switched: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -58,6 +61,9 @@ pub(super) struct SetArgs {
     /// Set the tenant's own config, also where the profile names a user.
     #[arg(long)]
     shared: bool,
+    /// The etag that the stored config must have, as JSON shows it.
+    #[arg(long, default_value = "")]
+    etag: String,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -71,6 +77,9 @@ pub(super) struct DeleteArgs {
     /// Delete the tenant's own config, also where the profile names a user.
     #[arg(long)]
     shared: bool,
+    /// The etag that the stored config must have, as JSON shows it.
+    #[arg(long, default_value = "")]
+    etag: String,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -96,14 +105,19 @@ pub(super) fn run(command: ServicesCommand, output: &mut Output) -> Result<(), F
                 let request = v1::DeleteServiceConfigRequest {
                     service: arguments.service,
                     owner: tenant(arguments.shared),
+                    etag: arguments.etag,
                     request_id: request_id()?,
-                    ..Default::default()
                 };
                 let deleted = client.connections().delete_service_config(request).await?.into_inner();
                 print(deleted.service_config, arguments.output.output, output)
             }
         }
     })
+}
+
+/// Whether `on` or `off` was given, if one was.
+fn is_on(switch: Option<&String>) -> Option<bool> {
+    switch.map(|switch| switch == "on")
 }
 
 /// The tenant as the owner, or nothing, which means the user of the call if it has one.
@@ -124,11 +138,11 @@ impl SetArgs {
         Ok(v1::SetServiceConfigRequest {
             service: self.service.clone(),
             owner: tenant(self.shared),
-            enabled: self.switch.as_ref().map(|switch| switch == "on"),
+            enabled: is_on(self.switch.as_ref()),
             mappings: mapping.into_iter().collect(),
             remove_mappings: self.remove.clone(),
+            etag: self.etag.clone(),
             request_id: request_id()?,
-            ..Default::default()
         })
     }
 }
@@ -140,6 +154,7 @@ async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
         page_size: 500,
         service: arguments.service.unwrap_or_default(),
         connection_id: arguments.connection.unwrap_or_default(),
+        enabled: is_on(arguments.switched.as_ref()),
         ..Default::default()
     };
     loop {

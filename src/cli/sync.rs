@@ -5,6 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::args::OutputArgs;
 use super::client::ClientArgs;
 use super::failure::Failure;
+use super::lookup::request_id;
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -43,6 +44,12 @@ pub(super) struct ReportArgs {
     /// The revision that must be current; 0 if nothing was reported yet.
     #[arg(long)]
     expected_revision: Option<i64>,
+    /// The cursor that must be current; empty also if nothing was reported yet.
+    #[arg(long)]
+    expected_cursor: Option<String>,
+    /// The id of the report, a UUID: the same id takes effect once. By default a new one.
+    #[arg(long)]
+    request_id: Option<String>,
     /// How many items the run has synchronised.
     #[arg(long, default_value_t = 0)]
     synced: i64,
@@ -73,7 +80,7 @@ pub(super) fn run(command: SyncCommand, output: &mut Output) -> Result<(), Failu
         match command {
             SyncCommand::Report(arguments) => {
                 let (client, format) = (arguments.client.connect().await?, arguments.output.output);
-                let reported = client.connections().report_sync(arguments.request()).await?.into_inner();
+                let reported = client.connections().report_sync(arguments.request()?).await?.into_inner();
                 print(&reported.state.into_iter().collect::<Vec<_>>(), format, output)
             }
             SyncCommand::Show(arguments) => {
@@ -87,23 +94,28 @@ pub(super) fn run(command: SyncCommand, output: &mut Output) -> Result<(), Failu
 }
 
 impl ReportArgs {
-    fn request(self) -> v1::ReportSyncRequest {
+    fn request(self) -> Result<v1::ReportSyncRequest, Failure> {
         let status = match self.status {
             Status::Running => v1::SyncStatus::Running,
             Status::Ok => v1::SyncStatus::Ok,
             Status::Failed => v1::SyncStatus::Failed,
         };
-        v1::ReportSyncRequest {
+        let request_id = match self.request_id {
+            Some(id) => id,
+            None => request_id()?,
+        };
+        Ok(v1::ReportSyncRequest {
             connection_id: self.connection,
             resource: self.resource,
             status: status.into(),
             cursor: self.cursor,
             expected_revision: self.expected_revision,
+            expected_cursor: self.expected_cursor,
             items_synced: self.synced,
             items_failed: self.failed,
             error: self.error,
-            ..Default::default()
-        }
+            request_id,
+        })
     }
 }
 

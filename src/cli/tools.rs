@@ -8,6 +8,7 @@ use super::client::ClientArgs;
 use super::failure::Failure;
 use super::lookup::request_id;
 use super::output::{Format, Output};
+use super::requirement::{REQUIREMENT, requirement};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
 
@@ -28,12 +29,12 @@ pub(super) struct PutArgs {
     /// What it is, for people.
     #[arg(long, default_value = "")]
     description: String,
-    /// A provider that the tool requires, with the scopes that it needs after a colon: `shopify:read_orders,read_products`.
-    /// Repeatable.
-    #[arg(long, value_name = "PROVIDER[:SCOPES]")]
+    /// A provider that the tool requires, with the auth modes that it supports, the account and the scopes that it needs:
+    /// `shopify@oauth2_code/shop-1:read_orders,read_products`. Repeatable.
+    #[arg(long, value_name = REQUIREMENT)]
     requires: Vec<String>,
     /// The same for a provider that the tool can work without. Repeatable.
-    #[arg(long, value_name = "PROVIDER[:SCOPES]")]
+    #[arg(long, value_name = REQUIREMENT)]
     uses: Vec<String>,
     #[command(flatten)]
     client: ClientArgs,
@@ -97,13 +98,6 @@ pub(super) fn run(command: ToolsCommand, output: &mut Output) -> Result<(), Fail
             }
         }
     })
-}
-
-/// A provider with its scopes after a colon.
-fn requirement(text: &str, works_without: bool) -> v1::Requirement {
-    let (provider, scopes) = text.split_once(':').unwrap_or((text, ""));
-    let scopes = scopes.split(',').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-    v1::Requirement { provider: provider.to_owned(), scopes, works_without, ..Default::default() }
 }
 
 const HEADINGS: [&str; 4] = ["TOOL", "REQUIRES", "USES", "DESCRIPTION"];

@@ -24,8 +24,8 @@ pub struct BrokerSection {
     /// How long a refresh of unknown outcome is repeated, with growing pauses, before the account's owner must consent
     /// again. It counts where the provider's refresh tokens work once, and for refusals without a known reason.
     pub refresh_retry_hours: u64,
-    /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, and TestConnection of a
-    /// token that is refused), from all replicas together; 0 means no limit.
+    /// The most refreshes that callers of one tenant may force in a minute (RefreshConnection, TestConnection of a token
+    /// that is refused, and `rejected_tag`), from all replicas together; 0 means no limit.
     pub forced_refreshes_per_minute: u32,
     /// The most calls to providers that reports of one service, for one tenant, about one connection may cause in a minute
     /// (`rejected_tag`), in each process; 0 means no limit.

@@ -41,7 +41,7 @@ pub struct LimitsSection {
     pub tenant_fetches_per_second: u32,
     /// Consents that the callers of one tenant may complete in a minute, from all replicas together; 0 means no limit.
     pub exchanges_per_minute: u32,
-    /// Tests at providers that the callers of one tenant may ask for in a minute, from all replicas together; 0 means no
+    /// Tests at providers that the callers of one tenant may cause in a minute, from all replicas together; 0 means no
     /// limit.
     pub tests_per_minute: u32,
     /// The part of each rate of a tenant that one of its users can have, in percent.

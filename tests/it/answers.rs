@@ -161,6 +161,42 @@ async fn a_client_that_does_not_read_costs_its_share_and_no_other_service() {
     .await;
 }
 
+/// The room of the service has place for all that is done here; that of the tenant has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_not_read_fill_the_room_of_their_tenant_and_no_other() {
+    let vault = VaultBuilder::sqlite()
+        .settings(|settings, _| settings.limits.unread_response_seconds = 3600)
+        .start()
+        .await;
+    let (app, other) = (vault.app("acme").await, vault.app("other").await);
+    let large = batch(&connections(&app, 60, 48_000).await);
+    let theirs = batch(&connections(&other, 60, 48_000).await);
+    let room = v1::LimitChange { kind: v1::LimitKind::ResponseBytes.into(), value: Some(8 * 1024 * 1024) };
+    let set =
+        v1::SetTenantLimitsRequest { tenant_id: "acme".into(), changes: vec![room], ..Default::default() };
+    vault.client("operator").await.admin().set_tenant_limits(set).await.unwrap();
+    let hogs = [unreading(&vault, &large).await, unreading(&vault, &large).await];
+    let in_a_second = || {
+        let mut request = Request::new(large.clone());
+        request.set_timeout(Duration::from_secs(1));
+        request
+    };
+    let status = app.vault().batch_fetch_credentials(in_a_second()).await.unwrap_err();
+    assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
+    let details = status.get_error_details();
+    let metadata = &details.error_info().unwrap().metadata;
+    assert_eq!((metadata["limit"].as_str(), metadata["of"].as_str()), ("response_bytes", "tenant"));
+    assert!(details.retry_info().is_some() && status.message().contains("SetTenantLimits"), "{status:?}");
+    // What is small has room, and the same service has its room for another tenant.
+    assert!(app.fetch(large.requests[0].clone()).await.is_ok());
+    assert!(other.vault().batch_fetch_credentials(theirs).await.is_ok());
+    drop(hogs);
+    eventually("room after the clients have gone", || async {
+        app.vault().batch_fetch_credentials(in_a_second()).await.is_ok()
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_whose_client_does_not_read_is_ended() {
     let (vault, request) = with_large_batch(1).await;

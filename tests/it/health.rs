@@ -9,7 +9,7 @@ use credvault_testkit::LeafSpec;
 
 use crate::harness::provider::{Connected, GRACE, begin, complete, connection_request, decide};
 use crate::harness::receiver::Receiver;
-use crate::harness::{Client, DOMAIN, VaultBuilder, eventually, generic, input};
+use crate::harness::{Client, DOMAIN, VaultBuilder, by_id, eventually, generic, input};
 use crate::on_both;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -101,6 +101,28 @@ async fn an_end_is_warned_of_once_and_a_new_consent_begins_anew(builder: VaultBu
     let last = receiver.received().pop().unwrap().json();
     assert_eq!(last["data"]["connection_id"], id.as_str());
     assert!(last["data"]["grant_end_time"].as_str().unwrap().ends_with('Z'));
+
+    // The end itself: who needs the connection learns of it before the provider says so, and until then it is served.
+    clock.advance(DAY * 2);
+    assert_eq!(with_health(&app, v1::HealthState::Ended).await, [id.as_str()]);
+    let check = required(&app).await;
+    assert_eq!(
+        (check.state(), check.reason.as_str()),
+        (v1::RequirementState::Broken, "REAUTHORIZATION_REQUIRED")
+    );
+    assert_eq!(check.next_step(), v1::RequirementStep::Reauthorize);
+    assert_eq!(check.problem_time, health(&app, &id).await.grant_end_time);
+    let served = app.fetch(by_id(&id)).await.unwrap();
+    assert_eq!((served.connection_state(), served.connection_error), (v1::ConnectionState::Connected, None));
+    consent(&app, &id).await;
+    assert_eq!(required(&app).await.state(), v1::RequirementState::Connected);
+}
+
+/// What a check says to a tool that requires the provider.
+async fn required(app: &Client) -> v1::RequirementCheck {
+    let requirements = vec![v1::Requirement { provider: "simulator".into(), ..Default::default() }];
+    let request = v1::CheckRequirementsRequest { requirements, ..Default::default() };
+    app.connections().check_requirements(request).await.unwrap().into_inner().checks.remove(0)
 }
 
 async fn the_last_error_is_told_in_words_and_stays_when_it_is_over(builder: VaultBuilder) {

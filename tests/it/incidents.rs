@@ -7,7 +7,7 @@ use credvault_simulator::Step;
 
 use crate::harness::provider::{Connected, GRACE};
 use crate::harness::receiver::Receiver;
-use crate::harness::{Client, VaultBuilder, eventually};
+use crate::harness::{Client, VaultBuilder, by_provider, eventually};
 use crate::on_both;
 
 on_both![an_outage_of_many_is_one_incident_of_the_provider];
@@ -31,6 +31,13 @@ async fn with_health(app: &Client, state: v1::HealthState) -> Vec<String> {
         connection.id
     });
     ids.collect()
+}
+
+/// What a check says to a tool that requires the provider.
+async fn required(app: &Client) -> v1::RequirementCheck {
+    let requirements = vec![v1::Requirement { provider: "simulator".into(), ..Default::default() }];
+    let request = v1::CheckRequirementsRequest { requirements, ..Default::default() };
+    app.connections().check_requirements(request).await.unwrap().into_inner().checks.remove(0)
 }
 
 async fn receiver(operator: &Client, tenant: &str) -> Receiver {
@@ -83,6 +90,11 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     assert!(shown.since.is_some() && shown.last_success_time.is_some());
     assert_eq!(with_health(&apps[1], v1::HealthState::ProviderIncident).await, [others[0].as_str()]);
     assert!(with_health(&apps[1], v1::HealthState::Ok).await.is_empty());
+    let check = required(&apps[1]).await;
+    let waits = (v1::RequirementState::Connected, v1::RequirementStep::WaitForProvider);
+    assert_eq!((check.state(), check.next_step()), waits, "it works as far as is known: {check:?}");
+    assert!(check.next_step_text.contains("incident"), "{check:?}");
+    assert_eq!(apps[1].fetch(by_provider("simulator")).await.unwrap().connection_id, others[0]);
     eventually("the event", || async { platform.count() == 1 }).await;
     assert!(vault.metrics().await.contains("credvault_provider_incidents{provider=\"simulator\"} 1"));
 
@@ -91,6 +103,7 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     pause_is_over(&connected);
     assert!(refreshed(&apps[0], &own[0]).await && refreshed(&apps[1], &others[0]).await);
     eventually("the end", || async { incident(&apps[2]).await.is_none() }).await;
+    assert_eq!(required(&apps[1]).await.next_step(), v1::RequirementStep::Unspecified);
     assert_eq!(with_health(&apps[1], v1::HealthState::Ok).await, [others[0].as_str()]);
     eventually("the second event", || async { platform.count() == 2 }).await;
     assert_eq!(platform.types(), ["provider.incident_opened", "provider.incident_closed"]);

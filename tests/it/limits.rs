@@ -1,20 +1,17 @@
 //! Limits of tenants: quotas and rates with numbers of a tenant's own, who spends whose allowance, and what a refusal says.
 
+mod replicas;
+
 use std::time::Duration;
 
 use credvault_proto::v1;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::harness::provider::{STRICT, begin, complete, connection_request, decide};
-use crate::harness::{Client, VaultBuilder, by_provider, generic, input, owned_by, refusal};
+use crate::harness::{Client, VaultBuilder, by_provider, generic, owned_by, refusal};
 use crate::on_both;
 
-on_both![
-    a_tenant_has_limits_of_its_own,
-    neither_a_user_nor_a_service_spends_the_whole_allowance,
-    calls_to_providers_count_over_all_replicas,
-];
+on_both![a_tenant_has_limits_of_its_own, neither_a_user_nor_a_service_spends_the_whole_allowance];
 
 async fn set(
     operator: &Client,
@@ -142,77 +139,14 @@ async fn neither_a_user_nor_a_service_spends_the_whole_allowance(builder: VaultB
     assert!(calls < 50 && refused == "RATE_LIMITED fetches_per_second of user 1", "{calls} {refused}");
     // Calls that fetch nothing, and other tenants, go on.
     app.connections().list_connections(v1::ListConnectionsRequest::default()).await.unwrap();
-    let (_, refused) = served(&vault.app("other").await, 20).await;
-    assert_eq!(refused, "");
+    let other = vault.app("other").await;
+    assert_eq!(served(&other, 20).await.1, "");
+    // Of two a second, a service has one, which leaves the other one for other services.
+    set(&operator, "other", &[(v1::LimitKind::FetchesPerSecond, Some(2))]).await;
+    let (calls, refused) = served(&other, 50).await;
+    assert!(calls < 50 && refused == "RATE_LIMITED fetches_per_second of service 1", "{calls} {refused}");
+    let portal = vault.client("portal").await.acting_for("other", None);
+    assert_eq!(served(&portal, 1).await, (1, String::new()));
     set(&operator, "acme", &[(v1::LimitKind::FetchesPerSecond, None)]).await;
     assert_eq!(served(&u1, 20).await.1, "");
-}
-
-/// Three replicas of one database. A test calls a provider, so all of them count together.
-async fn calls_to_providers_count_over_all_replicas(builder: VaultBuilder) {
-    let builder = builder.settings(|settings, _| {
-        // Nothing comes back within half a minute.
-        settings.limits.tests_per_minute = 2;
-        settings.limits.user_share_percent = 50;
-        settings.limits.service_share_percent = 100;
-        settings.limits.exchanges_per_minute = 1;
-    });
-    let mut connected = builder.start_with_provider(STRICT).await;
-    let mut apps = vec![connected.vault.app("acme").await];
-    let mut others = Vec::new();
-    if connected.vault.database.is_some() {
-        for _ in 0..2 {
-            others.push(connected.vault.instance.take().unwrap());
-            connected.vault.start().await;
-            apps.push(connected.vault.app("acme").await);
-        }
-    }
-    let create = v1::CreateConnectionRequest {
-        auth_mode: "api_key".into(),
-        credential: Some(input(&[("key", "sim_key_shop-1")])),
-        ..connection_request("shop-1")
-    };
-    let id = apps[0].create(create).await.unwrap().id;
-    let test = async |client: &Client| {
-        let request = v1::TestConnectionRequest { connection_id: id.clone() };
-        client.connections().test_connection(request).await.map(drop)
-    };
-    let mut refused = Vec::new();
-    for i in 0..6 {
-        let user = apps[i % apps.len()].acting_for("acme", Some("u1"));
-        refused.extend(test(&user).await.err());
-    }
-    assert_eq!(connected.provider.counts().tests, 1, "{refused:?}");
-    for status in &refused {
-        assert_eq!(reached(status), "RATE_LIMITED tests_per_minute of user 1");
-        assert!(retry_of(status).unwrap() <= Duration::from_secs(60), "{status:?}");
-    }
-    // What u1 was refused has cost the tenant nothing.
-    test(&apps[apps.len() - 1]).await.unwrap();
-    for app in &apps {
-        assert_eq!(reached(&test(app).await.unwrap_err()), "RATE_LIMITED tests_per_minute of tenant 2");
-    }
-    assert_eq!(connected.provider.counts().tests, 2);
-    let operator = connected.vault.client("operator").await;
-    assert_eq!(limit(&operator, "acme", v1::LimitKind::TestsPerMinute).await.in_use, Some(2));
-
-    a_refused_exchange_leaves_the_consent_as_it_was(&operator, &apps).await;
-    for other in others {
-        other.stop().await;
-    }
-}
-
-/// One exchange a minute is permitted. `apps` call one replica each.
-async fn a_refused_exchange_leaves_the_consent_as_it_was(operator: &Client, apps: &[Client]) {
-    let exchange = async |account: &str| {
-        let id = apps[0].create(connection_request(account)).await.unwrap().id;
-        let parameters = decide(&begin(&apps[0], &id, "").await.authorization_url, account, "allow").await;
-        let completed = complete(&apps[0], &parameters, "").await;
-        (parameters, completed.map(drop))
-    };
-    exchange("shop-2").await.1.unwrap();
-    let (parameters, refused) = exchange("shop-3").await;
-    assert_eq!(reached(&refused.unwrap_err()), "RATE_LIMITED exchanges_per_minute of tenant 1");
-    set(operator, "acme", &[(v1::LimitKind::ExchangesPerMinute, Some(0))]).await;
-    complete(&apps[apps.len() - 1], &parameters, "").await.unwrap();
 }

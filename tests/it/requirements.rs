@@ -1,13 +1,19 @@
 //! What tools require: registered by the platform, checked against what a fetch would find.
 
 use credvault_proto::v1;
+use credvault_simulator::Step;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+use crate::harness::provider::STRICT;
 use crate::harness::{Client, TestVault, VaultBuilder, by_provider, generic, owned_by, refusal};
 use crate::on_both;
 
-on_both![a_check_finds_what_a_fetch_finds, what_is_broken_says_why_and_what_to_do];
+on_both![
+    a_check_finds_what_a_fetch_finds,
+    what_is_broken_says_why_and_what_to_do,
+    a_check_says_what_is_known_and_only_a_fetch_asks_the_provider,
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tools_are_registered_by_the_platform_with_what_the_catalog_has() {
@@ -149,6 +155,7 @@ async fn what_is_broken_says_why_and_what_to_do(builder: VaultBuilder) {
     let id = app.create(create).await.unwrap().id;
     let wrong = v1::Requirement { auth_modes: vec!["bearer".into()], ..requires("generic") };
     assert_verdict(&app, wrong, (P::AuthMode, N::Connect, "STATE_INVALID")).await;
+    fetch_serves(&app, "").await;
     vault.sql(r#"UPDATE connections SET scopes_granted = '["write_orders", "read_users"]'"#).await;
     let scopes = |scopes: &[&str]| v1::Requirement {
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
@@ -158,6 +165,7 @@ async fn what_is_broken_says_why_and_what_to_do(builder: VaultBuilder) {
     let lacking = scopes(&["write_users", "read_orders"]);
     let check = assert_verdict(&app, lacking, (P::Scopes, N::Reauthorize, "REAUTHORIZATION_REQUIRED")).await;
     assert_eq!(check.missing_scopes, ["write_users"]);
+    fetch_serves(&app, "").await;
 
     // What a fetch is refused with, too.
     vault.clock.advance(std::time::Duration::from_secs(61));
@@ -173,6 +181,8 @@ async fn what_is_broken_says_why_and_what_to_do(builder: VaultBuilder) {
     app.connections().update_connection(disable).await.unwrap();
     assert_verdict(&app, requires("generic"), (P::Disabled, N::Enable, "CONNECTION_DISABLED")).await;
     fetch_says(&app, "FailedPrecondition CONNECTION_DISABLED").await;
+    // What only the provider decides is served, and shows the error.
+    app.put(&id, "CANARY again").await.unwrap();
     for (reason, step) in [
         ("PROVIDER_UNAVAILABLE", N::WaitForProvider),
         ("REAUTHORIZATION_REQUIRED", N::Reauthorize),
@@ -184,6 +194,7 @@ async fn what_is_broken_says_why_and_what_to_do(builder: VaultBuilder) {
         vault.sql(&fail).await;
         let check = assert_verdict(&app, requires("generic"), (P::Credential, step, reason)).await;
         assert_eq!(check.problem_time.unwrap().nanos, 7_000);
+        fetch_serves(&app, reason).await;
     }
     only_an_administrator_helps(&vault, &app, &id).await;
 }
@@ -198,6 +209,7 @@ async fn only_an_administrator_helps(vault: &TestVault, app: &Client, id: &str) 
     operator.create(shared).await.unwrap();
     let disabled = (P::Disabled, N::AskAdministrator, "CONNECTION_DISABLED");
     assert_verdict(app, requires("generic"), disabled).await;
+    fetch_says(app, "FailedPrecondition CONNECTION_DISABLED").await;
     let portal = vault.client("portal").await.acting_for("acme", None);
     let denied = (P::Denied, N::AskAdministrator, "POLICY_DENIED");
     let check = assert_verdict(&portal, requires("generic"), denied).await;
@@ -207,6 +219,8 @@ async fn only_an_administrator_helps(vault: &TestVault, app: &Client, id: &str) 
     let check = app.check_one(books()).await;
     assert_eq!((check.state(), check.problem()), (v1::RequirementState::Missing, P::App));
     assert_eq!(check.next_step(), N::AskAdministrator);
+    let refused = app.fetch(by_provider("quickbooks")).await.unwrap_err();
+    assert_eq!(refusal(&refused), format!("NotFound {}", check.reason));
     let put = v1::PutOAuthAppRequest {
         provider: "quickbooks".into(),
         client_id: "id".into(),
@@ -219,6 +233,18 @@ async fn only_an_administrator_helps(vault: &TestVault, app: &Client, id: &str) 
     assert!(check.next_step_text.contains("BeginAuthorization"), "{check:?}");
 }
 
+async fn a_check_says_what_is_known_and_only_a_fetch_asks_the_provider(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let app = connected.vault.app("acme").await;
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
+    let id = connected.granted(&app, "shop-1", 60).await;
+    connected.vault.clock.advance(std::time::Duration::from_secs(61));
+    let check = app.check_one(requires("simulator")).await;
+    assert_eq!((check.state(), check.connection_id.as_str()), (v1::RequirementState::Connected, id.as_str()));
+    let refused = app.fetch(by_provider("simulator")).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable PROVIDER_UNAVAILABLE");
+}
+
 async fn assert_verdict(
     client: &Client,
     requirement: v1::Requirement,
@@ -228,6 +254,15 @@ async fn assert_verdict(
     assert_eq!(check.state(), v1::RequirementState::Broken, "{check:?}");
     assert_eq!((check.problem(), check.next_step(), check.reason.as_str()), (problem, step, reason));
     check
+}
+
+/// A fetch is served, and tells the error that the connection shows, if it shows one.
+async fn fetch_serves(client: &Client, error: &str) {
+    use v1::ConnectionState as S;
+    let found = client.fetch(by_provider("generic")).await.unwrap();
+    let state = if error.is_empty() { S::Connected } else { S::Error };
+    let shown = found.connection_error.as_ref().map_or("", |error| error.reason.as_str());
+    assert_eq!((found.connection_state(), shown), (state, error));
 }
 
 async fn fetch_says(client: &Client, refused: &str) {

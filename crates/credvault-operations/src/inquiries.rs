@@ -4,11 +4,40 @@
 use std::time::Duration;
 
 use credvault_broker::{InFlight, RefreshError};
-use credvault_domain::{ServiceId, Timestamp};
-use credvault_store::{ConnectionKey, Finding, GivenOut, Standing};
+use credvault_domain::{LimitValues, TenantScope, Timestamp, UserId};
+use credvault_store::{ConnectionKey, Finding, GivenOut, Reporter, Standing};
+
+use crate::{Exceeded, Refusal};
 
 /// The questions that this process is asking, by what they are about.
 pub(crate) type Inquiries = InFlight<(ConnectionKey, GivenOut), Settled>;
+
+/// Whose report causes a question: the call to the provider counts against their rates.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Payer {
+    pub(crate) reporter: Reporter,
+    pub(crate) user: Option<UserId>,
+    pub(crate) scope: TenantScope,
+    pub(crate) limits: LimitValues,
+}
+
+/// What a payer has used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spent {
+    /// The calls that its reports about one connection may cause on this replica; there is room again after this time.
+    Reports(Duration),
+    /// A rate of its tenant, over all replicas.
+    Rate(Exceeded),
+}
+
+impl From<Spent> for Refusal {
+    fn from(spent: Spent) -> Self {
+        match spent {
+            Spent::Reports(wait) => Self::TooManyRejections(wait),
+            Spent::Rate(exceeded) => Self::RateLimited(exceeded),
+        }
+    }
+}
 
 /// What came of a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,8 +54,8 @@ pub(crate) enum Settled {
     Unverifiable,
     /// Tokens of this connection were renewed because of a report a moment ago.
     Early(Duration),
-    /// The service that asked has used up its calls.
-    Spent(ServiceId, Duration),
+    /// The one that asked has used up its calls.
+    Spent(Box<Payer>, Spent),
     /// There is no answer, and why.
     Failed(RefreshError),
 }

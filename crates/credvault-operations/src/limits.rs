@@ -5,7 +5,8 @@
 //! none: a caller that is refused costs the others nothing.
 //!
 //! Calls and fetches count in this process ([`buckets`]), for they are cheap and must stay so. What calls a provider
-//! (an exchange, a forced refresh, a test) counts in the database, over all replicas.
+//! (an exchange, a forced refresh, a test, also because of a reported credential) counts in the database, over all
+//! replicas.
 
 mod buckets;
 mod exceeded;

@@ -1,11 +1,15 @@
-//! Whether a connection would serve a fetch now, judged by what is stored of it. Calls no provider and opens nothing.
+//! Whether a connection works, judged by what is stored of it. Calls no provider and opens nothing.
+//!
+//! That is not whether a fetch is served. A fetch still gives out what the provider may take: a stored key in the state
+//! ERROR, an access token until it expires. And a token that has to be renewed first may not be there, though nothing is
+//! known to be wrong.
 
 use credvault_domain::{ConnectionState, Reason, Timestamp};
 use credvault_store::ConnectionStanding;
 
 use crate::Context;
 
-/// Why a connection would not serve a fetch.
+/// Why a connection does not work, or not for long.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// It is deleted since this instant, and may be undeleted.
@@ -16,12 +20,14 @@ pub enum Fault {
     NoCredential,
     /// Its provider or auth mode is not in the catalog any more.
     Uncatalogued,
-    /// Its credential does not work, for a reason of the public contract, since this instant.
+    /// Its credential does not work, as the provider said or as its time is over, for a reason of the public contract, since
+    /// this instant. Of these, a fetch is refused for CREDENTIAL_EXPIRED alone; otherwise it is served as long as there is
+    /// something to give out.
     Credential(String, Timestamp),
 }
 
 impl Fault {
-    /// The reason that a fetch would be refused with.
+    /// The reason of the public contract.
     pub fn reason(&self) -> &str {
         match self {
             Self::Deleted(_) => Reason::ConnectionNotFound.as_str(),
@@ -60,6 +66,12 @@ pub(crate) fn fault(context: &Context, connection: &ConnectionStanding) -> Optio
         return error.map(|error| Fault::Credential(error.reason.clone(), error.time));
     }
     // What refreshes has an access token's end there, which a fetch moves.
-    let ended = connection.expire_time.filter(|time| !mode.refreshes() && *time <= context.now());
-    ended.map(|time| Fault::Credential(Reason::CredentialExpired.as_str().to_owned(), time))
+    let over = |time: &Timestamp| *time <= context.now();
+    let expired = connection.expire_time.filter(|time| !mode.refreshes() && over(time));
+    // The next refresh of a grant that has ended is refused, so its owner does not have to wait for that.
+    let ended = connection.grant_end.filter(over);
+    let fault = |reason: Reason, time| Fault::Credential(reason.as_str().to_owned(), time);
+    expired
+        .map(|time| fault(Reason::CredentialExpired, time))
+        .or_else(|| ended.map(|time| fault(Reason::ReauthorizationRequired, time)))
 }

@@ -109,7 +109,11 @@ impl Audit<'_> {
         value: T,
     ) -> Result<Recorded<T>, Error> {
         let now = self.store.now();
-        let fetched: Vec<_> = events.iter().filter_map(|event| OwnCount::of_fetch(event, now)).collect();
+        let of_platform = |event: &AuditEvent| {
+            used.iter().any(|(owner, id)| owner.is_platform() && event.connection == Some(*id))
+        };
+        let counted = |event: &AuditEvent| OwnCount::of_fetch(event, of_platform(event), now);
+        let fetched: Vec<_> = events.iter().filter_map(counted).collect();
         self.append(events, used).await?;
         let buffer = &self.store.usage_writer().buffer;
         fetched.into_iter().for_each(|fetch| buffer.add(fetch));

@@ -100,7 +100,7 @@ pub use refreshes::pause::{AppFault, Pause};
 pub use refreshes::schedule::RefreshSchedule;
 pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use rejections::claim::{ClaimedInquiry, Inquiry};
-pub use rejections::{Finding, GivenOut, Rejections, Standing};
+pub use rejections::{Finding, GivenOut, Rejections, Reporter, Standing};
 pub use revocations::{Revocations, ToRevoke};
 pub use service_configs::affected::ServiceUse;
 pub use service_configs::listing::ServiceConfigFilter;

@@ -8,18 +8,35 @@ pub(crate) mod claim;
 
 use std::time::Duration;
 
-use credvault_domain::{Reason, ServiceId, Timestamp, Version};
+use credvault_domain::{Reason, ServiceId, TenantId, Timestamp, Version};
 use sea_orm::{ConnectionTrait, EntityTrait as _, QuerySelect as _};
 
 use crate::database::transaction::{Access, begin};
 use crate::entity::{connection, rejection};
 use crate::{ConnectionKey, Error, Store};
 
-/// The longest pause for a service other than the one whose report caused the last call.
+/// The longest pause for a reporter other than the one whose report caused the last call.
 const OTHERS_PAUSE: Duration = Duration::from_secs(30);
 
 /// A credential as it was given out: its version, and the generation of its tokens.
 pub type GivenOut = (Version, i64);
+
+/// Who reports: a service, for the tenant that it acts for. What it reports for one tenant about a connection that the
+/// platform shares holds back neither another service nor the same service for another tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reporter {
+    /// The service that reports.
+    pub service: ServiceId,
+    /// The tenant that it acts for.
+    pub tenant: TenantId,
+}
+
+impl Reporter {
+    /// The reporter as one text: `acme spiffe://example.com/app`. No tenant's id has a blank.
+    fn stored(&self) -> String {
+        format!("{} {}", self.tenant.as_str(), self.service.as_str())
+    }
+}
 
 /// What came of asking the provider about a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -93,7 +110,7 @@ impl Standing {
     fn of(
         row: &rejection::Model,
         given_out: GivenOut,
-        service: &ServiceId,
+        reporter: &Reporter,
         asks_consent: bool,
         now: Timestamp,
     ) -> Self {
@@ -101,8 +118,8 @@ impl Standing {
         let time = Timestamp::from_micros(row.time);
         let whole = Timestamp::from_micros(row.next_time);
         let next_time = match finding {
-            // These may come of lies, and another service does not pay for them.
-            Some(Finding::Renewed | Finding::Accepted) if row.service != service.as_str() => {
+            // These may come of lies, and another reporter does not pay for them.
+            Some(Finding::Renewed | Finding::Accepted) if row.service != reporter.stored() => {
                 whole.min(time.after(OTHERS_PAUSE))
             }
             Some(_) | None => whole,
@@ -133,7 +150,7 @@ impl Store {
 }
 
 impl Rejections<'_> {
-    /// How it stands with a credential that was given out, for a service that reports it.
+    /// How it stands with a credential that was given out, for one who reports it.
     ///
     /// # Errors
     /// The database fails.
@@ -141,7 +158,7 @@ impl Rejections<'_> {
         &self,
         key: &ConnectionKey,
         given_out: GivenOut,
-        service: &ServiceId,
+        reporter: &Reporter,
     ) -> Result<Standing, Error> {
         let store = self.store;
         let tx = begin(&store.reader(), store.database(), Access::Read, key.tenant()).await?;
@@ -150,7 +167,7 @@ impl Rejections<'_> {
         };
         let asks_consent = asks_consent(&tx, key).await?;
         tx.commit().await?;
-        Ok(Standing::of(&row, given_out, service, asks_consent, store.now()))
+        Ok(Standing::of(&row, given_out, reporter, asks_consent, store.now()))
     }
 }
 
@@ -180,36 +197,40 @@ mod tests {
             lease_time: None,
             time: 10,
             next_time: 20,
-            service: "spiffe://example.com/liar".to_owned(),
+            service: "acme spiffe://example.com/liar".to_owned(),
             calls: 1,
         }
     }
 
+    fn reporter(service: &str, tenant: &str) -> Reporter {
+        let service = ServiceId::parse(&format!("spiffe://example.com/{service}")).unwrap();
+        Reporter { service, tenant: TenantId::parse(tenant).unwrap() }
+    }
+
     fn standing(finding: Option<Finding>, given_out: GivenOut, asks_consent: bool, now: i64) -> Standing {
-        let service: ServiceId = ServiceId::parse("spiffe://example.com/liar").unwrap();
-        Standing::of(&row(finding), given_out, &service, asks_consent, Timestamp::from_micros(now))
+        let liar = reporter("liar", "acme");
+        Standing::of(&row(finding), given_out, &liar, asks_consent, Timestamp::from_micros(now))
     }
 
     #[test]
-    fn another_service_waits_half_a_minute_for_what_may_have_come_of_lies_and_as_long_for_what_did_not() {
-        let honest: ServiceId = ServiceId::parse("spiffe://example.com/honest").unwrap();
+    fn another_reporter_waits_half_a_minute_for_what_may_have_come_of_lies_and_as_long_for_what_did_not() {
+        let others = [reporter("honest", "acme"), reporter("liar", "bolt")];
+        let liar = reporter("liar", "acme");
         let half_a_minute = 10 + 30_000_000;
         for finding in Finding::ALL {
             let row = rejection::Model { next_time: 2 * half_a_minute, ..row(Some(finding)) };
             let asks_consent = finding == Finding::Refused;
-            let at = |service, given_out, now| {
-                Standing::of(&row, given_out, service, asks_consent, Timestamp::from_micros(now))
+            let at = |reporter: &Reporter, given_out, now| {
+                Standing::of(&row, given_out, reporter, asks_consent, Timestamp::from_micros(now))
             };
-            let liar: ServiceId = ServiceId::parse(&row.service).unwrap();
             let may_be_a_lie = matches!(finding, Finding::Renewed | Finding::Accepted);
             for generation in [5, 6] {
                 let given_out = (2, generation);
-                assert_ne!(at(&honest, given_out, half_a_minute - 1), Standing::Open, "{finding:?}");
-                assert_eq!(
-                    at(&honest, given_out, half_a_minute) == Standing::Open,
-                    may_be_a_lie,
-                    "{finding:?}"
-                );
+                for other in &others {
+                    assert_ne!(at(other, given_out, half_a_minute - 1), Standing::Open, "{finding:?}");
+                    let is_open = at(other, given_out, half_a_minute) == Standing::Open;
+                    assert_eq!(is_open, may_be_a_lie, "{finding:?} {other:?}");
+                }
                 assert_ne!(at(&liar, given_out, half_a_minute), Standing::Open, "{finding:?}");
             }
         }

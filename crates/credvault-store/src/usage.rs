@@ -16,6 +16,7 @@ mod batches;
 mod endpoints;
 pub(crate) mod erasure;
 pub(crate) mod known;
+mod owner;
 mod queue;
 pub(crate) mod source;
 pub(crate) mod tally;
@@ -25,10 +26,8 @@ use credvault_domain::{ConnectionId, Owner, ProviderId, TenantScope};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Statement};
 
 use crate::entity::connection::{Column, Entity};
+use crate::usage::owner::{ERASED, OF_PLATFORM};
 use crate::{Error, Store};
-
-/// How an owner is stored whose user was deleted: no user's id is a blank.
-pub(crate) const ERASED: &str = " ";
 
 /// The repository of usage.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +86,11 @@ impl Usage<'_> {
 
 /// A connection as it is stored beside its counts.
 fn used(scope: &TenantScope, provider: String, owner_user: &str) -> UsedConnection {
-    let owner =
-        (owner_user != ERASED).then(|| crate::connections::row::owner(scope.tenant().as_str(), owner_user));
+    let owner = match owner_user {
+        ERASED => None,
+        OF_PLATFORM => Some(Owner::Platform),
+        _ => Some(crate::connections::row::owner(scope.tenant().as_str(), owner_user)),
+    };
     UsedConnection { provider: ProviderId::from_stored(provider), owner }
 }
 

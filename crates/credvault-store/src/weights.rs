@@ -57,7 +57,12 @@ pub fn weight_in_credential(connection: &Connection) -> usize {
     let config = settings(&connection.config);
     let words =
         [connection.provider.as_str(), connection.account_name.as_str(), connection.auth_mode.as_str()];
-    FIXED + config + texts(words) + texts(connection.owner.user().map(|user| user.as_str()))
+    let error = connection.error.as_ref();
+    FIXED
+        + config
+        + texts(words)
+        + texts(connection.owner.user().map(|user| user.as_str()))
+        + error.map_or(0, |error| error.reason.len() + optional(error.code.as_ref()))
 }
 
 impl Weighed for Connection {
@@ -67,7 +72,6 @@ impl Weighed for Connection {
         let ids = [&self.external_account_id, &self.found_account_id, &self.confirmed_account_id];
         weight_in_credential(self)
             + labels
-            + self.error.as_ref().map_or(0, |error| error.reason.len() + optional(error.code.as_ref()))
             + ids.into_iter().map(|id| optional(id.as_ref())).sum::<usize>()
             + map(&self.confirmed_settings)
             + map(&self.hints)

@@ -117,8 +117,13 @@ impl Connected {
 
     /// A connection with a grant of the provider, whose access token has `left` to live as far as the vault knows.
     pub async fn granted(&self, app: &Client, account: &str, left: i64) -> String {
-        let tokens = self.provider.issue(account, &["read"]);
-        let id = app.create(connection_request(account)).await.unwrap().id;
+        self.granted_as(app, connection_request(account), left).await
+    }
+
+    /// The same for a connection that is created by this request.
+    pub async fn granted_as(&self, app: &Client, request: v1::CreateConnectionRequest, left: i64) -> String {
+        let tokens = self.provider.issue(&request.account_name, &["read"]);
+        let id = app.create(request).await.unwrap().id;
         let fields = [
             ("access_token", tokens.access_token.as_str()),
             ("refresh_token", tokens.refresh_token.as_str()),

@@ -251,7 +251,13 @@ fn services_and_requirements(commands: &Commands<'_>, id: &str) {
     let (_, listed) = commands.run(&["services", "list", "--connection", id, "--output", "json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed[0]["mappings"][1]["settings"]["sheet"], "Orders");
-    let (code, printed) = commands.run(&["services", "delete", "kpi-report"]);
+    assert!(!commands.run(&["services", "list", "--switched", "on"]).1.contains("kpi-report"));
+    let (_, off) = commands.run(&["services", "list", "--switched", "off"]);
+    assert!(off.contains("kpi-report"), "{off}");
+    let (code, stale) = commands.run(&["services", "delete", "kpi-report", "--etag", "\"1\""]);
+    assert!(code != 0 && stale.contains("etag"), "{stale}");
+    let etag = listed[0]["etag"].as_str().unwrap();
+    let (code, printed) = commands.run(&["services", "delete", "kpi-report", "--etag", etag]);
     assert!(code == 0 && printed.contains("kpi-report"), "{printed}");
     assert_eq!(commands.run(&["services", "delete", "kpi-report"]).0, 4);
 
@@ -263,6 +269,10 @@ fn services_and_requirements(commands: &Commands<'_>, id: &str) {
     assert!(code == 5 && misspelt.contains("such as shopify"), "{misspelt}");
     let (code, printed) = commands.run(&["requirements", "check", "--tool", "watch"]);
     assert!(code == 0 && printed.contains("missing, optional"), "{printed}");
+    let (code, printed) = commands.run(&["requirements", "check", "shopify@cookie"]);
+    assert!(code == 5 && printed.contains("auth_modes"), "{printed}");
+    let (code, printed) = commands.run(&["requirements", "check", "shopify/nobody"]);
+    assert!(code == 5 && printed.contains("missing"), "{printed}");
     let (code, printed) = commands.run(&["requirements", "check", "quickbooks", "--tool", "watch"]);
     assert!(code == 5 && printed.contains("PutOAuthApp"), "{printed}");
     assert_eq!(tools(&["delete", "watch"]).0, 0);

@@ -66,8 +66,11 @@ async fn a_dead_key_ends_its_connection_on_the_providers_word(builder: VaultBuil
     }
     assert_eq!(tests(), 1);
     assert_eq!(state(&app, &id).await, (v1::ConnectionState::Error, "REAUTHORIZATION_REQUIRED".into()));
-    // Without a report, it is served as before.
-    assert_eq!(app.fetch(by_id(&id)).await.unwrap().tag, tag);
+    // Without a report, it is served as before, and every answer says that the provider has refused it.
+    let served = app.fetch(by_id(&id)).await.unwrap();
+    assert_eq!((served.tag.as_str(), served.connection_state()), (tag.as_str(), v1::ConnectionState::Error));
+    let error = served.connection_error.unwrap();
+    assert!(error.reason == "REAUTHORIZATION_REQUIRED" && error.time.is_some(), "{error:?}");
     let put = v1::PutCredentialRequest {
         connection_id: id.clone(),
         credential: Some(input(&[("key", "sim_key_shop-1")])),
@@ -76,6 +79,10 @@ async fn a_dead_key_ends_its_connection_on_the_providers_word(builder: VaultBuil
     app.vault().put_credential(put).await.unwrap();
     let mended = app.fetch(reporting(&id, &tag)).await.unwrap();
     assert_eq!((outcome(&mended), mended.version), (Outcome::Superseded, 2));
+    assert_eq!(
+        (mended.connection_state(), &mended.connection_error),
+        (v1::ConnectionState::Connected, &None)
+    );
     // What was found out about the key before does not hold for this one.
     assert_eq!(outcome(&app.fetch(reporting(&id, &mended.tag)).await.unwrap()), Outcome::StillAccepted);
     assert_eq!(tests(), 2);

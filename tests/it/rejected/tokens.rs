@@ -9,13 +9,14 @@ use credvault_simulator::Step;
 use tonic_types::StatusExt as _;
 
 use super::{newest, outcome, reporting, wait};
-use crate::harness::provider::{STRICT, begin, complete, decide, state};
-use crate::harness::{VaultBuilder, by_id, by_provider, eventually, generic, refusal};
+use crate::harness::provider::{STRICT, begin, complete, connection_request, decide, state};
+use crate::harness::{Client, VaultBuilder, by_id, by_provider, eventually, generic, refusal};
 use crate::on_both;
 
 on_both![
     a_current_token_is_renewed_and_an_older_one_is_superseded,
     no_service_waits_for_the_lies_of_another,
+    no_tenant_waits_for_the_lies_of_another,
     an_outage_and_a_dead_grant_are_told_apart,
     a_tag_is_of_one_tenant_and_connection,
     a_caller_that_hangs_up_does_not_stop_the_renewal,
@@ -95,6 +96,32 @@ async fn no_service_waits_for_the_lies_of_another(builder: VaultBuilder) {
     connected.vault.clock.advance(Duration::from_secs(30));
     assert_eq!(outcome(&honest.fetch(reporting(&id, &renewed.tag)).await.unwrap()), Outcome::Renewed);
     connected.chain_lives(&liar, &id).await;
+}
+
+/// One service acts for both, on a connection that the platform shares.
+async fn no_tenant_waits_for_the_lies_of_another(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(STRICT).await;
+    let operator = connected.vault.client("operator").await;
+    let shared = v1::CreateConnectionRequest { owner: None, ..connection_request("shared") };
+    let id = connected.granted_as(&operator, shared, 3600).await;
+    let (liar, honest) = (connected.vault.app("one").await, connected.vault.app("two").await);
+    let report = async |tenant: &Client| {
+        let tag = tenant.fetch(by_provider("simulator")).await.unwrap().tag;
+        let reported = v1::FetchCredentialRequest { rejected_tag: tag, ..by_provider("simulator") };
+        tenant.fetch(reported).await
+    };
+    for pause in [30, 60, 120, 240, 300] {
+        assert_eq!(outcome(&report(&liar).await.unwrap()), Outcome::Renewed);
+        connected.vault.clock.advance(Duration::from_secs(pause));
+    }
+    assert_eq!(outcome(&report(&liar).await.unwrap()), Outcome::Renewed);
+    let early = report(&honest).await.unwrap_err();
+    assert_eq!(refusal(&early), "ResourceExhausted RATE_LIMITED");
+    assert!((28..=30).contains(&wait(&early)), "{early:?}");
+    connected.vault.clock.advance(Duration::from_secs(30));
+    assert_eq!(refusal(&report(&liar).await.unwrap_err()), "ResourceExhausted RATE_LIMITED");
+    assert_eq!(outcome(&report(&honest).await.unwrap()), Outcome::Renewed);
+    assert_eq!(state(&operator, &id).await, (v1::ConnectionState::Connected, String::new()));
 }
 
 async fn an_outage_and_a_dead_grant_are_told_apart(builder: VaultBuilder) {

@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 
 use super::{item, report, send, total, usage};
 use crate::harness::provider::STRICT;
-use crate::harness::{TestVault, VaultBuilder, by_id, eventually, generic, owned_by, refusal};
+use crate::harness::{TestVault, VaultBuilder, by_id, by_provider, eventually, generic, owned_by, refusal};
 use crate::on_both;
 
 on_both![
@@ -14,6 +14,7 @@ on_both![
     what_is_wrong_with_a_report_is_named_and_nothing_counts,
     items_that_do_not_count_do_not_keep_the_others,
     a_refresh_counts_for_the_vault,
+    a_policy_hides_what_was_fetched_of_the_platform,
 ];
 
 async fn reports_and_the_vaults_own_counts_are_summed_for_those_who_reach_them(builder: VaultBuilder) {
@@ -214,4 +215,30 @@ async fn a_refresh_counts_for_the_vault(builder: VaultBuilder) {
     let filter = v1::UsageFilter { connection_id: id, service: "vault".into(), ..Default::default() };
     let rows = usage(&app, filter, &by_service).await.unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.counts.unwrap().refreshes).collect::<Vec<_>>(), [1]);
+}
+
+/// The platform's shared connection counts where it was fetched, as the platform's.
+async fn a_policy_hides_what_was_fetched_of_the_platform(builder: VaultBuilder) {
+    let forbid = r#"forbid (principal == Service::"spiffe://test.local/portal", action == Action::"GetUsage", resource)
+        when { context has owner && context.owner == "platform" };"#;
+    let vault = builder.policies(forbid).start().await;
+    let (app, portal) = (vault.app("acme").await, vault.client("portal").await.acting_for("acme", None));
+    let shared = v1::CreateConnectionRequest { owner: None, ..generic("shared", "CANARY platform") };
+    let of_platform = vault.client("operator").await.create(shared).await.unwrap().id;
+    app.fetch(by_provider("generic")).await.unwrap();
+    let of_tenant = app.create(generic("own", "CANARY tenant")).await.unwrap().id;
+    app.fetch(by_id(&of_tenant)).await.unwrap();
+    eventually("the counts are written", || async { total(&app).await.fetches == 2 }).await;
+    for (client, mut shown) in [(&app, vec![&of_platform, &of_tenant]), (&portal, vec![&of_tenant])] {
+        // Both are shared, so a call without a user reaches them; the total is a sum of all.
+        let answered =
+            usage(client, v1::UsageFilter::default(), &[v1::UsageGroup::Connection]).await.unwrap();
+        let mut rows: Vec<_> = answered.rows.iter().map(|row| &row.connection_id).collect();
+        rows.sort();
+        shown.sort();
+        assert_eq!((rows, answered.total.unwrap().fetches), (shown, 2));
+    }
+    let filter = v1::UsageFilter { connection_id: of_platform, ..Default::default() };
+    let refused = usage(&portal, filter, &[]).await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
 }

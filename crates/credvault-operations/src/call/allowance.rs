@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use credvault_domain::{ActionKind, ActionTarget, LimitKind, TenantScope};
 use credvault_identity::Denial;
-use credvault_store::TenantRules;
+use credvault_store::{Reporter, TenantRules};
 
 use super::{Call, Origin};
 use crate::Refusal;
+use crate::inquiries::Payer;
 use crate::limits::Counted;
 
 /// The name of source rules in metadata and records, where a policy's name stands otherwise.
@@ -99,6 +100,12 @@ impl Call {
     /// Counts a refresh that the caller insists on.
     pub(crate) async fn count_forced(&self, scope: &TenantScope) -> Result<(), Refusal> {
         self.count_everywhere(scope, LimitKind::RefreshesPerMinute).await
+    }
+
+    /// Who pays for a call to a provider that a report of the caller causes, and that continues without the caller.
+    pub(crate) fn payer(&self, scope: &TenantScope) -> Payer {
+        let reporter = Reporter { service: self.caller.service.clone(), tenant: scope.tenant().clone() };
+        Payer { reporter, user: self.caller.user().cloned(), scope: scope.clone(), limits: self.limits }
     }
 
     fn counted<'a>(&'a self, scope: &'a TenantScope) -> Counted<'a> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::Verdict;
-use credvault_domain::{ServiceId, TenantId, UserId};
+use credvault_domain::{LimitKind, UserId};
 use credvault_store::{ClaimedInquiry, ConnectionKey, Error as StoreError, Finding, GivenOut, Inquiry};
 use tokio::time::Instant;
 
-use crate::inquiries::Settled;
+use crate::inquiries::{Payer, Settled, Spent};
+use crate::limits::Counted;
 use crate::tokens::test_by_vault;
 use crate::{Class, Context, Refusal};
 
@@ -45,15 +46,15 @@ pub(super) struct Question {
     pub(super) given_out: GivenOut,
     pub(super) owner_user: Option<UserId>,
     pub(super) way: Way,
-    /// The service whose report it is, and the tenant that it acts for: the call counts against theirs.
-    pub(super) payer: (ServiceId, TenantId),
+    pub(super) payer: Payer,
 }
 
 /// Asks, or waits for the replica that asks.
 pub(super) async fn ask(context: Arc<Context>, question: Question) -> Settled {
     let deadline = Instant::now() + CLAIM_WAIT_TIMEOUT;
+    let (key, given_out, reporter) = (&question.key, question.given_out, &question.payer.reporter);
     loop {
-        match context.store.rejections().claim(&question.key, question.given_out, &question.payer.0).await {
+        match context.store.rejections().claim(key, given_out, reporter).await {
             Ok(Inquiry::Ours(claimed)) => return put(&context, &question, claimed).await,
             Ok(Inquiry::Standing(standing)) => {
                 return Settled::of(standing, context.now()).unwrap_or(Settled::Changed);
@@ -69,10 +70,8 @@ pub(super) async fn ask(context: Arc<Context>, question: Question) -> Settled {
 /// Puts the question that this process has claimed, and writes down what came of it.
 async fn put(context: &Arc<Context>, question: &Question, claimed: ClaimedInquiry) -> Settled {
     let rejections = context.store.rejections();
-    let (service, tenant) = &question.payer;
-    if let Err(wait) = context.limits.count_inquiry(service, tenant, question.key.connection()) {
-        let released = rejections.release(&claimed).await;
-        return released.map_or_else(|error| failed(&error), |()| Settled::Spent(service.clone(), wait));
+    if let Err(settled) = count(context, question).await {
+        return rejections.release(&claimed).await.map_or_else(|error| failed(&error), |()| settled);
     }
     let (settled, finding, pause) = match question.way {
         Way::Renew => renew(context, question, claimed.calls).await,
@@ -83,6 +82,29 @@ async fn put(context: &Arc<Context>, question: &Question, claimed: ClaimedInquir
         tracing::warn!(%error, "what came of a rejected credential could not be stored");
     }
     settled
+}
+
+/// Counts the call to the provider against those whose report causes it: on this replica for the connection, and then over
+/// all replicas like a refresh or a test that they ask for by themselves.
+async fn count(context: &Context, question: &Question) -> Result<(), Settled> {
+    let Question { key, way, payer, .. } = question;
+    let Payer { reporter, user, scope, limits } = payer;
+    let spent = |spent| Settled::Spent(Box::new(payer.clone()), spent);
+    let here = context.limits.count_inquiry(&reporter.service, &reporter.tenant, key.connection());
+    here.map_err(|wait| spent(Spent::Reports(wait)))?;
+    let kind = match way {
+        Way::Renew => LimitKind::RefreshesPerMinute,
+        Way::Test => LimitKind::TestsPerMinute,
+    };
+    let counted = Counted { tenant: &reporter.tenant, user: user.as_ref(), service: &reporter.service };
+    match context.limits.count_everywhere(&context.store, scope, limits, kind, counted).await {
+        Ok(()) => Ok(()),
+        Err(Refusal::RateLimited(exceeded)) => Err(spent(Spent::Rate(exceeded))),
+        Err(refusal) => {
+            tracing::warn!(error = %refusal, "a call because of a rejected credential could not be counted");
+            Err(Settled::Failed(RefreshError::Store))
+        }
+    }
 }
 
 async fn renew(context: &Context, question: &Question, calls: u32) -> (Settled, Finding, Duration) {

@@ -111,11 +111,9 @@ async fn settle_current(
         match &settled {
             Settled::Failed(error) => return Err((*error).into()),
             Settled::Early(wait) => return Err(Refusal::TooManyRejections(*wait)),
-            Settled::Spent(service, wait) if *service == call.caller().service => {
-                return Err(Refusal::TooManyRejections(*wait));
-            }
+            Settled::Spent(payer, spent) if **payer == call.payer(scope) => return Err((*spent).into()),
             Settled::Renewed => superseded = Rejection::Renewed,
-            // Another service's calls are used up, not this one's.
+            // Another caller's calls are used up, not this one's.
             Settled::Spent(..) => continue,
             Settled::Changed | Settled::Accepted(_) | Settled::Refused | Settled::Unverifiable => {}
         }
@@ -159,12 +157,12 @@ async fn inquire(call: &Call, found: &Fresh, way: Way) -> Result<Settled, Refusa
     let asked = match context.inquiries.join(&about) {
         Some(asked) => asked,
         None => {
-            let service = &call.caller().service;
-            let standing = context.store.rejections().standing(&key, given_out, service).await?;
+            let scope = call.scope()?;
+            let payer = call.payer(&scope);
+            let standing = context.store.rejections().standing(&key, given_out, &payer.reporter).await?;
             if let Some(known) = Settled::of(standing, context.now()) {
                 return Ok(known);
             }
-            let payer = (service.clone(), call.scope()?.tenant().clone());
             let owner_user = found.fetched.connection.owner.user().cloned();
             let question = Question { key, given_out, owner_user, way, payer };
             let work = ask(context.clone(), question);

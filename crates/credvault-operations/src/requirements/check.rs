@@ -66,7 +66,9 @@ pub async fn check(call: &mut Call, request: CheckRequirements) -> Result<Record
     let connections = context.store.connections();
     let found = connections.candidates(&scope, user.as_ref(), &providers, &accounts).await?;
     let mut shown = call.shown(&scope);
-    let judge = Judge { context: &context, apps: &found.apps };
+    let incidents = context.broker.refresher().incidents();
+    let incidents = incidents.into_iter().map(|incident| incident.provider).collect();
+    let judge = Judge { context: &context, apps: &found.apps, incidents };
     let judged = |(tool, requirement): (Option<ToolName>, Requirement)| {
         let connection = candidate(&found, &requirement);
         let owner = connection.map(|connection| &connection.owner);

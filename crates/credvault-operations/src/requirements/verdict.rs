@@ -14,7 +14,7 @@ use crate::standing::{Fault, fault};
 /// Whether a requirement is met.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckState {
-    /// A fetch would be served.
+    /// A fetch finds a connection of which nothing wrong is known.
     Connected,
     /// There is no credential.
     Missing,
@@ -71,7 +71,7 @@ pub struct Check {
     pub connection: Option<ConnectionStanding>,
     /// What is wrong, unless nothing but the connection is missing.
     pub problem: Option<Problem>,
-    /// The reason that a fetch would be refused with.
+    /// The reason of the problem, as in errors.
     pub reason: Option<String>,
     /// Since when, if that is known.
     pub time: Option<Timestamp>,
@@ -88,6 +88,8 @@ pub(super) struct Judge<'a> {
     pub(super) context: &'a Context,
     /// The providers at which the tenant or the platform has an app.
     pub(super) apps: &'a BTreeSet<ProviderId>,
+    /// The providers that fail for many tenants at the moment.
+    pub(super) incidents: BTreeSet<ProviderId>,
 }
 
 impl Judge<'_> {
@@ -122,7 +124,8 @@ impl Judge<'_> {
         match (connection, fault) {
             // A fetch does not look at one without a credential, whether it is enabled or not.
             (Some(connection), Some(fault)) if connection.current_version > 0 => {
-                self.judged(check, connection, provider, fault)
+                let judged = self.judged(check, connection, provider, fault);
+                if self.incidents.contains(&provider.id) { judged.during_incident() } else { judged }
             }
             _ => {
                 check.state = CheckState::Missing;
@@ -199,6 +202,19 @@ impl Judge<'_> {
 }
 
 impl Check {
+    /// The same while the provider fails for many tenants. What only a person can mend stays as it is.
+    fn during_incident(self) -> Self {
+        let text = if self.state == CheckState::Connected {
+            "the provider has an incident, which GetProvider shows: until it is over, a fetch that has to renew an access \
+             token first may be refused"
+        } else if self.step == Step::WaitForProvider {
+            "the provider has an incident, which GetProvider shows; the vault tries again by itself"
+        } else {
+            return self;
+        };
+        Self { step: Step::WaitForProvider, text, ..self }
+    }
+
     /// The same, broken or missing for this reason.
     fn fails(self, problem: Problem, reason: Reason, step: Step, text: &'static str) -> Self {
         Self { problem: Some(problem), reason: Some(reason.as_str().to_owned()), step, text, ..self }

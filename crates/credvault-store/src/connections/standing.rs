@@ -1,5 +1,5 @@
-//! How connections stand: what decides whether a fetch would be served, without settings, labels and credentials. Many are
-//! read at once, so they are kept small.
+//! How connections stand: what decides whether they work, without settings, labels and credentials. Many are read at once,
+//! so they are kept small.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,10 @@ use credvault_domain::{
     AccountName, AuthMode, ConnectionId, ConnectionState, ErrorCause, Owner, ProviderId, TenantId,
     TenantScope, Timestamp, UserId, Version,
 };
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _};
 use sea_orm::{
-    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, FromQueryResult, JoinType,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::connections::row::{owner, scopes, visible};
 use crate::database::transaction::set_tenant;
 use crate::entity::connection::{Column, Entity};
-use crate::entity::oauth_app;
+use crate::entity::{connection_health, oauth_app};
 use crate::{Connections, Error};
 
 /// What decides whether a connection works.
@@ -45,6 +46,8 @@ pub struct ConnectionStanding {
     pub current_version: Version,
     /// When the current version stops being served.
     pub expire_time: Option<Timestamp>,
+    /// When the grant behind it ends unless it is renewed, if that is known.
+    pub grant_end: Option<Timestamp>,
     /// The scopes of the last authorization request.
     pub scopes_asked: Vec<String>,
     /// The scopes that the provider granted, if it said so.
@@ -79,6 +82,7 @@ struct Row {
     is_default: bool,
     current_version: i64,
     expire_time: Option<i64>,
+    grant_end_time: Option<i64>,
     scopes_asked: Option<Value>,
     scopes_granted: Option<Value>,
     delete_time: Option<i64>,
@@ -113,10 +117,25 @@ pub(crate) async fn standings(
         .filter(condition)
         .order_by_desc(Column::OwnerUser)
         .order_by_asc(Column::Id)
+        .join(JoinType::LeftJoin, health())
         .select_only()
         .columns(COLUMNS)
+        .column(connection_health::Column::GrantEndTime)
         .into_model::<Row>();
     rows.all(tx).await?.into_iter().map(standing).collect()
+}
+
+/// From connections to their health, which not each has.
+fn health() -> sea_orm::RelationDef {
+    use connection_health::Column as Health;
+    Entity::belongs_to(connection_health::Entity)
+        .from(Column::Id)
+        .to(Health::ConnectionId)
+        .on_condition(|left, right| {
+            let tenant = Expr::col((right, Health::TenantId));
+            tenant.equals((left, Column::TenantId)).into_condition()
+        })
+        .into()
 }
 
 fn standing(row: Row) -> Result<ConnectionStanding, Error> {
@@ -138,6 +157,7 @@ fn standing(row: Row) -> Result<ConnectionStanding, Error> {
         default: row.is_default,
         current_version: row.current_version,
         expire_time: row.expire_time.map(Timestamp::from_micros),
+        grant_end: row.grant_end_time.map(Timestamp::from_micros),
         scopes_asked: scopes(row.scopes_asked)?,
         scopes_granted: scopes(row.scopes_granted)?,
         delete_time: row.delete_time.map(Timestamp::from_micros),

@@ -8,13 +8,13 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::{Finding, GivenOut, Rejections, Standing};
+use super::{Finding, GivenOut, Rejections, Reporter, Standing};
 use crate::connections::lock::locked_at;
 use crate::database::liveness::is_lock_free;
 use crate::entity::rejection::{ActiveModel, Column, Entity, Model};
 use crate::entity::{connection, refresh};
 use crate::{ConnectionKey, Database, Error};
-use credvault_domain::{Reason, ServiceId};
+use credvault_domain::Reason;
 
 /// How long a claim holds at most, whatever its process does: longer than a refresh and a test may take.
 const LEASE: Duration = Duration::from_secs(120);
@@ -40,12 +40,12 @@ pub struct ClaimedInquiry {
     key: ConnectionKey,
     given_out: GivenOut,
     process: Uuid,
-    /// How many calls reports of this service about the connection have caused in a row, this one included.
+    /// How many calls reports of this reporter about the connection have caused in a row, this one included.
     pub calls: u32,
 }
 
 impl Rejections<'_> {
-    /// Claims the question about a credential that a service reports.
+    /// Claims the question about a credential that is reported.
     ///
     /// # Errors
     /// The database fails.
@@ -53,7 +53,7 @@ impl Rejections<'_> {
         &self,
         key: &ConnectionKey,
         given_out: GivenOut,
-        service: &ServiceId,
+        reporter: &Reporter,
     ) -> Result<Inquiry, Error> {
         let store = self.store;
         let Some(process) = store.liveness().process_id() else { return Ok(Inquiry::Busy) };
@@ -69,7 +69,7 @@ impl Rejections<'_> {
         if let Some(row) = &row {
             let asks_consent =
                 connection.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
-            match Standing::of(row, given_out, service, asks_consent, now) {
+            match Standing::of(row, given_out, reporter, asks_consent, now) {
                 Standing::Open => {}
                 standing @ (Standing::Found { .. } | Standing::Early { .. }) => {
                     return Ok(Inquiry::Standing(standing));
@@ -80,12 +80,12 @@ impl Rejections<'_> {
                 return Ok(Inquiry::Busy);
             }
             let quiet = micros(QUIET_TIME).saturating_add(row.next_time);
-            if row.version == given_out.0 && row.service == service.as_str() && quiet > now.micros() {
+            if row.version == given_out.0 && row.service == reporter.stored() && quiet > now.micros() {
                 calls = row.calls.saturating_add(1);
             }
         }
         let lease = lease_now.saturating_add(micros(LEASE));
-        write_claim(&tx, key, given_out, (process, lease), (service, calls, now.micros())).await?;
+        write_claim(&tx, key, given_out, (process, lease), (reporter, calls, now.micros())).await?;
         tx.commit().await?;
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         Ok(Inquiry::Ours(ClaimedInquiry { key: key.clone(), given_out, process, calls }))
@@ -166,7 +166,7 @@ async fn write_claim(
     key: &ConnectionKey,
     given_out: GivenOut,
     (process, lease): (Uuid, i64),
-    (service, calls, now): (&ServiceId, i64, i64),
+    (reporter, calls, now): (&Reporter, i64, i64),
 ) -> Result<(), Error> {
     let claimed = ActiveModel {
         tenant_id: Set(key.tenant().as_str().to_owned()),
@@ -178,7 +178,7 @@ async fn write_claim(
         lease_time: Set(Some(lease)),
         time: Set(now),
         next_time: Set(now),
-        service: Set(service.as_str().to_owned()),
+        service: Set(reporter.stored()),
         calls: Set(calls),
     };
     let replaced = OnConflict::columns([Column::TenantId, Column::ConnectionId])

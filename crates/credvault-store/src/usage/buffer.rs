@@ -10,6 +10,7 @@ use credvault_domain::{
 };
 use tokio::sync::Notify;
 
+use super::owner::OF_PLATFORM;
 use super::tally::{Subject, Tally, UsageKey};
 
 /// How many different counts are kept in memory: about 20 MiB. What comes beyond is lost, and counted as that.
@@ -32,18 +33,19 @@ pub(crate) struct OwnCount {
 }
 
 impl OwnCount {
-    /// A fetch, if the record is of one that succeeded. It counts where its caller works, also for a connection of the
-    /// platform.
-    pub(crate) fn of_fetch(event: &AuditEvent, now: Timestamp) -> Option<Self> {
+    /// A fetch, if the record is of one that succeeded. It counts where its caller works, also for a connection
+    /// `of_platform`.
+    pub(crate) fn of_fetch(event: &AuditEvent, of_platform: bool, now: Timestamp) -> Option<Self> {
         if event.action != Action::FetchCredential || event.outcome != AuditOutcome::Ok {
             return None;
         }
         let (Some(connection), Some(provider)) = (event.connection, &event.provider) else { return None };
         let (service, user) =
             (event.service.as_ref()?.as_str(), event.user.as_ref().map_or("", UserId::as_str));
+        let shared_by = if of_platform { OF_PLATFORM } else { "" };
         let subject = Subject {
             provider: provider.as_str().into(),
-            owner_user: event.owner_user.as_ref().map_or("", UserId::as_str).into(),
+            owner_user: event.owner_user.as_ref().map_or(shared_by, UserId::as_str).into(),
         };
         let counts = UsageCounts { fetches: 1, ..UsageCounts::default() };
         let key = own_key(connection, now, service, user);

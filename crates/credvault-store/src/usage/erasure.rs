@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use credvault_domain::{Day, TenantId, Timestamp, UsageCounts, UserId};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbErr, QueryResult, Statement, Value};
 
-use super::ERASED;
+use super::owner::ERASED;
 use super::tally::{Coarse, UsageKey, add_days, add_users};
 use crate::database::pieces::{PIECE, execute, piece};
 use crate::{Error, Store};

@@ -6,6 +6,8 @@ use credvault_domain::{
 };
 use sea_orm::Value;
 
+use super::owner::OF_PLATFORM;
+
 /// Which counts are wanted. Everything given must hold.
 #[derive(Clone, Debug)]
 pub struct UsageFilter {
@@ -146,9 +148,9 @@ fn reach(sql: &mut Sql, part: Part<'_>) -> Option<String> {
         Part::Totals { shared: true } | Part::Users { shared: true } => {
             Some(format!("d.shared = {}", sql.bind(true)))
         }
-        Part::Connections(Owners::Shared) => Some("s.owner_user = ''".to_owned()),
+        Part::Connections(Owners::Shared) => Some(format!("s.owner_user IN ('', '{OF_PLATFORM}')")),
         Part::Connections(Owners::Reached(user)) => {
-            Some(format!("s.owner_user IN ('', {})", sql.bind(user.as_str())))
+            Some(format!("s.owner_user IN ('', '{OF_PLATFORM}', {})", sql.bind(user.as_str())))
         }
         Part::Connections(Owners::Own(user)) => Some(format!("s.owner_user = {}", sql.bind(user.as_str()))),
     }

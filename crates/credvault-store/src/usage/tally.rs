@@ -31,7 +31,7 @@ pub(crate) struct UsageKey {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Subject {
     pub(crate) provider: Arc<str>,
-    /// Empty for shared connections.
+    /// Empty for connections of the tenant; two blanks for those of the platform.
     pub(crate) owner_user: Arc<str>,
 }
 
@@ -95,7 +95,7 @@ impl Coarse {
             provider: Arc::clone(&subject.provider),
             endpoint: Arc::clone(&key.endpoint),
             service: Arc::clone(&key.service),
-            shared: subject.owner_user.is_empty(),
+            shared: super::owner::is_shared(&subject.owner_user),
             shard,
         }
     }

@@ -11,7 +11,7 @@ use credvault_operations::webhooks::{Accepted, Verdict as WebhookVerdict};
 use prost_types::Duration as WireDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{connection, owner_of, timestamp};
+use super::{connection, connection_error, connection_state, owner_of, timestamp};
 use crate::grpc::wire::{fetch_error, struct_of};
 use credvault_proto::v1;
 
@@ -52,6 +52,8 @@ pub(crate) fn credential(credential: Credential) -> v1::Credential {
         cache_duration: WireDuration::try_from(cache_duration).ok(),
         tag,
         rejection: rejected.map(rejection),
+        connection_state: connection_state(connection.state).into(),
+        connection_error: connection.error.map(connection_error),
     }
 }
 

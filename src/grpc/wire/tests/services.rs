@@ -29,6 +29,7 @@ fn a_service(config: Value, bytes: usize) -> ConfiguredService {
         default: true,
         current_version: NUMBER,
         expire_time: Some(TIME),
+        grant_end: Some(TIME),
         scopes_asked: Vec::new(),
         scopes_granted: Vec::new(),
         delete_time: None,

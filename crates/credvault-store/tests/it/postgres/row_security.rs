@@ -1,7 +1,7 @@
 //! Row-level security: no row of another tenant is seen, written or moved.
 
 use credvault_domain::{Action, AppPlace, ConnectionId, ProviderId, ServiceId, TenantScope};
-use credvault_store::{ConnectionKey, Inquiry, NewApp, NewAuthorization};
+use credvault_store::{ConnectionKey, Inquiry, NewApp, NewAuthorization, Reporter};
 use secrecy::ExposeSecret as _;
 
 use crate::events::{new_endpoint, put};
@@ -46,12 +46,9 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, C
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY"), &record(&key)).await.unwrap();
     let given_out = (1, seen + 1);
-    let inquiry = fixture
-        .store
-        .rejections()
-        .claim(&key, given_out, &ServiceId::parse("spiffe://example.com/app").unwrap())
-        .await
-        .unwrap();
+    let service = ServiceId::parse("spiffe://example.com/app").unwrap();
+    let reporter = Reporter { service, tenant: scope.tenant().clone() };
+    let inquiry = fixture.store.rejections().claim(&key, given_out, &reporter).await.unwrap();
     assert!(matches!(inquiry, Inquiry::Ours(_)), "{inquiry:?}");
     (id, key)
 }
