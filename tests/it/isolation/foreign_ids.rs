@@ -69,12 +69,7 @@ async fn a_foreign_id_answers_as_an_unknown_one(builder: VaultBuilder) {
     ];
     let before = snapshot(&vault).await;
     every_rpc_answers_as_for_an_unknown_id(&callers, &all).await;
-    let administrator = vault.client("operator").await;
-    let foreign: [(&str, &[&str]); 3] =
-        [("intruder", &of_another_tenant), ("victim", &[platform.as_str()]), ("", &tenants)];
-    for (tenant, ids) in foreign {
-        a_selection_by_foreign_ids_matches_nothing(&administrator, tenant, ids).await;
-    }
+    selections_by_foreign_ids_match_nothing(&vault, &tenants, &platform).await;
     assert_eq!(snapshot(&vault).await, before, "nothing was touched");
     for (id, secret) in [(&own, "CANARY victim"), (&users, "CANARY user")] {
         assert_eq!(victim.token(by_id(id)).await.unwrap(), secret);
@@ -115,7 +110,14 @@ async fn every_rpc_answers_as_for_an_unknown_id(callers: &[Caller<'_>], all: &[&
 }
 
 /// Administrators who work on one tenant, or on the platform, see and change nothing of another by its ids.
-async fn a_selection_by_foreign_ids_matches_nothing(administrator: &Client, tenant: &str, ids: &[&str]) {
+async fn selections_by_foreign_ids_match_nothing(vault: &TestVault, of_victim: &[&str], platform: &str) {
+    a_selection_by_foreign_ids_matches_nothing(vault, "intruder", &[of_victim, &[platform]].concat()).await;
+    a_selection_by_foreign_ids_matches_nothing(vault, "victim", &[platform]).await;
+    a_selection_by_foreign_ids_matches_nothing(vault, "", of_victim).await;
+}
+
+async fn a_selection_by_foreign_ids_matches_nothing(vault: &TestVault, tenant: &str, ids: &[&str]) {
+    let administrator = vault.client("operator").await;
     let ids = ids.iter().map(|id| (*id).to_owned()).collect();
     let selection = Some(v1::ConnectionSelection { ids, ..Default::default() });
     let request = v1::ListTenantConnectionsRequest {
