@@ -1,7 +1,8 @@
 //! The command line: its commands, and the exit code of each outcome.
 
+mod affected;
 mod args;
-
+mod attempts;
 mod client;
 mod config;
 mod connect;
@@ -21,6 +22,7 @@ mod import;
 mod limits;
 mod lookup;
 mod output;
+mod rates;
 mod requirement;
 mod requirements;
 mod serve;
@@ -30,6 +32,7 @@ mod sync;
 mod tenants;
 mod tools;
 mod usage;
+mod users;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,6 +78,12 @@ enum Command {
     /// Look at a tenant's connections as an administrator, and change many of them.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
+    /// Look at a tenant's users as an administrator.
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Look at how consents, refreshes and tests ended, as an administrator.
+    #[command(subcommand)]
+    Rates(rates::RatesCommand),
     /// Switch internal services on or off on a running vault, with the connections that they use.
     #[command(subcommand)]
     Services(services::ServicesCommand),
@@ -147,6 +156,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
+        Command::Users(command) => users::run(command, &mut output),
+        Command::Rates(command) => rates::run(command, &mut output),
         Command::Services(command) => services::run(command, &mut output),
         Command::Requirements(command) => requirements::run(command, &mut output),
         Command::Tools(command) => tools::run(command, &mut output),

@@ -1,19 +1,19 @@
-//! `connections create|list|get|delete`; `connect` has a file of its own.
+//! `connections create|list|get|update|delete`; `connect` has a file of its own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use credvault_domain::Clock as _;
 
-use super::args::{OutputArgs, pair};
+use super::affected::print_affected;
+use super::args::{HealthArg, OutputArgs, days, pair};
 use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
 use super::lookup::{every_page, print_all, print_one, request_id, settings};
-use super::output::Output;
+use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::clock::SystemClock;
 use crate::grpc::{struct_of, timestamp};
@@ -29,6 +29,8 @@ pub(super) enum ConnectionsCommand {
     List(ListArgs),
     /// Show one connection by its id.
     Get(OneArgs),
+    /// Disable or enable a connection. While it is disabled, no fetch is served.
+    Update(UpdateArgs),
     /// Delete a connection. UndeleteConnection can restore it, within 30 days by default.
     Delete(OneArgs),
 }
@@ -78,39 +80,6 @@ pub(super) struct ListArgs {
     output: OutputArgs,
 }
 
-/// How a connection is.
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum HealthArg {
-    /// It has no credential.
-    NotConnected,
-    /// Nothing is known to be wrong.
-    Ok,
-    /// Its grant or key ends soon.
-    Ending,
-    /// Its grant or key has ended.
-    Ended,
-    /// It does not work.
-    Error,
-    /// Whether it works is not known.
-    Uncertain,
-    /// Its provider fails for many.
-    ProviderIncident,
-}
-
-impl HealthArg {
-    fn state(self) -> v1::HealthState {
-        match self {
-            Self::NotConnected => v1::HealthState::NotConnected,
-            Self::Ok => v1::HealthState::Ok,
-            Self::Ending => v1::HealthState::Ending,
-            Self::Ended => v1::HealthState::Ended,
-            Self::Error => v1::HealthState::Error,
-            Self::Uncertain => v1::HealthState::Uncertain,
-            Self::ProviderIncident => v1::HealthState::ProviderIncident,
-        }
-    }
-}
-
 #[derive(Args, Debug)]
 pub(super) struct OneArgs {
     /// The id of the connection.
@@ -119,6 +88,19 @@ pub(super) struct OneArgs {
     client: ClientArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false, args = ["enable", "disable"])]
+pub(super) struct UpdateArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Serve fetches of it again.
+    #[arg(long)]
+    enable: bool,
+    /// Serve no fetches, and print the services that this breaks.
+    #[arg(long)]
+    disable: bool,
 }
 
 pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<(), Failure> {
@@ -138,15 +120,37 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                 let found = client.connections().get_connection(request).await?.into_inner();
                 print_one(found.connection, arguments.output.output, output)
             }
-            ConnectionsCommand::Delete(arguments) => {
-                let client = arguments.client.connect().await?;
-                let request =
-                    v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
-                let deleted = client.connections().delete_connection(request).await?.into_inner();
-                print_one(deleted.connection, arguments.output.output, output)
-            }
+            ConnectionsCommand::Update(arguments) => update(arguments, output).await,
+            ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
         }
     })
+}
+
+async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
+    let UpdateArgs { one, enable, disable: _ } = arguments;
+    let client = one.client.connect().await?;
+    let request = v1::UpdateConnectionRequest {
+        connection: Some(v1::Connection { id: one.id, enabled: enable, ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".to_owned()] }),
+        request_id: request_id()?,
+    };
+    let updated = client.connections().update_connection(request).await?.into_inner();
+    if one.output.output == Format::Json {
+        return output.json("UpdateConnectionResponse", &updated);
+    }
+    print_one(updated.connection, Format::Table, output)?;
+    print_affected(&updated.affected_services, updated.hidden_affected_services, output)
+}
+
+async fn delete(arguments: OneArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let request = v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
+    let deleted = client.connections().delete_connection(request).await?.into_inner();
+    if arguments.output.output == Format::Json {
+        return output.json("DeleteConnectionResponse", &deleted);
+    }
+    print_one(deleted.connection, Format::Table, output)?;
+    print_affected(&deleted.affected_services, deleted.hidden_affected_services, output)
 }
 
 impl CreateArgs {
@@ -192,12 +196,11 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
-    let within = arguments.ends_within.map(|days| Duration::from_secs(u64::from(days) * 24 * 3600));
     let request = v1::ListConnectionsRequest {
         provider: arguments.provider.unwrap_or_default(),
         show_deleted: arguments.show_deleted,
         health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
-        ends_before: within.map(|within| timestamp(SystemClock.now().after(within))),
+        ends_before: arguments.ends_within.map(|number| timestamp(SystemClock.now().after(days(number)))),
         ..Default::default()
     };
     let all = every_page(&client, request).await?;

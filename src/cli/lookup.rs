@@ -44,6 +44,12 @@ pub(super) fn owner_text(owner: Option<&v1::Owner>) -> String {
     }
 }
 
+/// An instant as people read it, to the second.
+pub(super) fn time_text(time: Option<&prost_types::Timestamp>) -> String {
+    let to_the_second = |time: &prost_types::Timestamp| prost_types::Timestamp { nanos: 0, ..*time };
+    time.map_or_else(|| "-".to_owned(), |time| to_the_second(time).to_string())
+}
+
 /// All connections at a provider.
 pub(super) async fn all_connections(
     client: &Client,

@@ -33,7 +33,7 @@ pub(crate) use render::{
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use services::{
-    affected_service, service_config, service_config_filter, service_name, set_service_config,
+    affected_services, service_config, service_config_filter, service_name, set_service_config,
 };
 pub(crate) use status::{code_name, fetch_error, reason_of, status};
 

@@ -15,7 +15,8 @@ use tonic_types::{ErrorDetail, StatusExt as _};
 
 use crate::harness::{Client, TestVault};
 
-/// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds.
+/// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds. Those that select by ids
+/// have a case of their own in `foreign_ids`.
 const WITHOUT_ID: [&str; 36] = [
     "ListProviders",
     "GetProvider",

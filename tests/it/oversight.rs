@@ -1,5 +1,7 @@
 //! What administrators see of a tenant's connections, of all its users, and how they change many of them.
 
+mod troubles;
+
 use std::time::Duration;
 
 use credvault_proto::v1;
@@ -132,10 +134,11 @@ async fn many_connections_are_changed_a_page_at_a_time(builder: VaultBuilder) {
         |changes, outcome, last| assert_eq!(outcomes(changes), expected(outcome, last).collect::<Vec<_>>());
 
     // A dry run changes nothing, at the provider neither.
-    let before = connected.vault.count("changes").await;
+    let (before, asked) = (connected.vault.count("changes").await, connected.provider.counts());
+    same(all(Kind::Test, true).await.unwrap(), Outcome::WouldChange, Outcome::Inapplicable);
     same(all(Kind::Refresh, true).await.unwrap(), Outcome::WouldChange, Outcome::Inapplicable);
     same(all(Kind::Disconnect, true).await.unwrap(), Outcome::WouldChange, Outcome::Unchanged);
-    assert_eq!(connected.vault.count("changes").await, before);
+    assert_eq!((connected.vault.count("changes").await, connected.provider.counts()), (before, asked));
 
     same(all(Kind::Refresh, false).await.unwrap(), Outcome::Changed, Outcome::Inapplicable);
     same(all(Kind::Test, false).await.unwrap(), Outcome::Changed, Outcome::Inapplicable);
@@ -158,7 +161,7 @@ async fn many_connections_are_changed_a_page_at_a_time(builder: VaultBuilder) {
     assert_eq!(of("DisconnectConnection").len(), 3);
     assert_eq!(of("RefreshConnection").len(), 3);
     assert!(of("UpdateConnection").iter().any(|event| event.connection_id == empty.id));
-    assert_eq!(of("ChangeTenantConnections").len(), 16);
+    assert_eq!(of("ChangeTenantConnections").len(), 18);
 }
 
 async fn a_change_of_many_needs_the_permission_of_each(builder: VaultBuilder) {
@@ -276,4 +279,16 @@ async fn success_rates_tell_how_work_at_a_provider_ended(builder: VaultBuilder) 
     assert!(rates.iter().all(|rates| rates.day.len() == 10 && rates.day.starts_with("20")));
     let refused = operator.admin().get_success_rates(v1::GetSuccessRatesRequest { days: 32, ..by_day }).await;
     assert_eq!(refusal(&refused.unwrap_err()), "InvalidArgument FIELDS_INVALID");
+    one_tenants_administrator_sees_no_sums(&connected.vault.client("acme-admin").await).await;
+}
+
+/// What all tenants have together is not for the administrator of one.
+async fn one_tenants_administrator_sees_no_sums(admin: &Client) {
+    let of =
+        |tenant_id: &str| v1::GetSuccessRatesRequest { tenant_id: tenant_id.into(), ..Default::default() };
+    assert_eq!(admin.admin().get_success_rates(of("acme")).await.unwrap().into_inner().rates.len(), 1);
+    let refused = admin.admin().get_success_rates(of("")).await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
+    let refused = admin.admin().list_platform_dependants(v1::ListPlatformDependantsRequest::default()).await;
+    assert_eq!(refusal(&refused.unwrap_err()), "PermissionDenied POLICY_DENIED");
 }

@@ -2,7 +2,9 @@
 
 mod configuration;
 mod dev;
+mod oversight;
 
+use std::path::Path;
 use std::process::Output;
 
 use crate::harness::Process;
@@ -10,6 +12,19 @@ use crate::harness::Process;
 fn text(output: &Output) -> (i32, String) {
     let printed = [output.stdout.as_slice(), &output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(printed).unwrap())
+}
+
+/// The program's commands, called in a folder with the address of a running vault.
+struct Commands<'a> {
+    folder: &'a Path,
+    address: String,
+}
+
+impl Commands<'_> {
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let address: Vec<&str> = self.address.split(' ').collect();
+        text(&Process::run(self.folder, &[arguments, &address].concat()))
+    }
 }
 
 #[test]

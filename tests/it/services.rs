@@ -97,11 +97,15 @@ async fn a_service_keeps_its_settings_whatever_becomes_of_its_connection(builder
     };
     let stopped = app.connections().update_connection(disable(false)).await.unwrap().into_inner();
     assert_eq!(names(&stopped.affected_services), [("report", "orders", ""), ("report", "mine", "u1")]);
+    assert_eq!(stopped.hidden_affected_services, 0);
     assert_eq!(shared.states().await, [S::Connected, S::Disabled]);
+    // What a caller may not see is counted, so that no change breaks something in silence.
     let again = shared.connections().update_connection(disable(false)).await.unwrap().into_inner();
     assert_eq!(names(&again.affected_services), [("report", "orders", "")]);
+    assert_eq!(again.hidden_affected_services, 1);
     let on = app.connections().update_connection(disable(true)).await.unwrap().into_inner();
-    assert_eq!((on.affected_services.len(), shared.states().await), (0, vec![S::Connected, S::Connected]));
+    assert_eq!((on.affected_services.len(), on.hidden_affected_services), (0, 0));
+    assert_eq!(shared.states().await, [S::Connected, S::Connected]);
 
     what_is_gone_leaves_its_settings(&app, &shared, &user, &first).await;
     // Another connection takes its place, and the settings stay.
@@ -119,10 +123,12 @@ async fn what_is_gone_leaves_its_settings(app: &Client, shared: &Client, user: &
     let disconnect = v1::DisconnectConnectionRequest { connection_id: id(), ..Default::default() };
     let stopped = user.connections().disconnect_connection(disconnect).await.unwrap().into_inner();
     assert_eq!(names(&stopped.affected_services), [("report", "orders", ""), ("report", "mine", "u1")]);
+    assert_eq!(stopped.hidden_affected_services, 0);
     assert_eq!(shared.states().await, [S::Connected, S::Disconnected]);
     let delete = v1::DeleteConnectionRequest { connection_id: id(), ..Default::default() };
     let stopped = shared.connections().delete_connection(delete).await.unwrap().into_inner();
     assert_eq!(names(&stopped.affected_services), [("report", "orders", "")]);
+    assert_eq!(stopped.hidden_affected_services, 1);
     assert_eq!(shared.states().await, [S::Connected, S::Deleted]);
     let refused = shared.set_service(set("other", vec![mapping("", first, "x")])).await.unwrap_err();
     assert_eq!(refusal(&refused), "FailedPrecondition STATE_INVALID");
@@ -211,7 +217,8 @@ async fn a_change_names_what_it_changes(builder: VaultBuilder) {
     let builder = builder.policies(
         r#"forbid (principal == Service::"spiffe://test.local/portal", action in [Action::"SetServiceConfig",
             Action::"ListServiceConfigs", Action::"DeleteServiceConfig"], resource)
-        when { context has provider && context.provider == "slack" };"#,
+        when { context has provider && context.provider == "slack" };
+        permit (principal == Service::"spiffe://test.local/reader", action == Action::"UpdateConnection", resource);"#,
     );
     let vault = builder.start().await;
     let app = vault.app("acme").await;
@@ -252,11 +259,12 @@ async fn a_change_names_what_it_changes(builder: VaultBuilder) {
         assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
         assert!(refused.message().contains(field), "{refused:?}");
     }
-    policy_is_asked_about_connections(&app, &portal, &slack).await;
+    let reader = vault.client("reader").await.acting_for("acme", None);
+    policy_is_asked_about_connections(&app, [&portal, &reader], &slack).await;
 }
 
 /// Policy is asked about the connection, and about each that the config has.
-async fn policy_is_asked_about_connections(app: &Client, portal: &Client, slack: &str) {
+async fn policy_is_asked_about_connections(app: &Client, [portal, reader]: [&Client; 2], slack: &str) {
     let with_slack = || set("report", vec![mapping("chat", slack, "B")]);
     let denied = "PermissionDenied POLICY_DENIED";
     assert_eq!(refusal(&portal.set_service(with_slack()).await.unwrap_err()), denied);
@@ -264,6 +272,16 @@ async fn policy_is_asked_about_connections(app: &Client, portal: &Client, slack:
     assert_eq!(refusal(&portal.set_service(set("report", vec![])).await.unwrap_err()), denied);
     let listed = portal.services(Default::default()).await;
     assert_eq!(listed[0].mappings.iter().map(|one| &one.provider).collect::<Vec<_>>(), ["generic"]);
+    // Who may list nothing of this provider, or no configs at all, learns how many break.
+    let disable = v1::UpdateConnectionRequest {
+        connection: Some(v1::Connection { id: slack.to_owned(), ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".into()] }),
+        ..Default::default()
+    };
+    for client in [portal, reader] {
+        let stopped = client.connections().update_connection(disable.clone()).await.unwrap().into_inner();
+        assert_eq!((stopped.affected_services.len(), stopped.hidden_affected_services), (0, 1));
+    }
     let delete = v1::DeleteServiceConfigRequest { service: "report".into(), ..Default::default() };
     let refused = portal.connections().delete_service_config(delete.clone()).await.unwrap_err();
     assert_eq!(refusal(&refused), denied);

@@ -10,8 +10,9 @@ mod update;
 
 use credvault_domain::{Connection, ConnectionId, HealthState};
 use credvault_identity::Facts;
-use credvault_store::{ConnectionFilter, Listed, Recorded, ServiceUse};
+use credvault_store::{ConnectionFilter, Listed, Recorded};
 
+use crate::services::Affected;
 use crate::{Call, Paging, Parsed, Refusal};
 
 pub use change::{delete, purge, set_default, undelete};
@@ -28,8 +29,15 @@ pub use update::{Update, update};
 pub struct Stopped {
     /// The connection as it is now.
     pub connection: Connection,
-    /// The services that use it, as far as the caller may list their configs; none if the change ended nothing.
-    pub services: Vec<ServiceUse>,
+    /// The services that use it; none if the change ended nothing.
+    pub affected: Affected,
+}
+
+impl Stopped {
+    /// The connection after a change that ended no use of it.
+    pub(crate) fn nothing(connection: Connection) -> Self {
+        Self { connection, affected: Affected::default() }
+    }
 }
 
 /// `GetConnection`.

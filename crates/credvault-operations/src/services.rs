@@ -14,6 +14,7 @@ use crate::call::Subject;
 use crate::standing::{Fault, fault};
 use crate::{Call, Context, Paging, Parsed, Refusal, Repeat};
 
+pub use affected::Affected;
 pub(crate) use affected::affected;
 pub use set::{SetService, set};
 

@@ -102,7 +102,7 @@ pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use rejections::claim::{ClaimedInquiry, Inquiry};
 pub use rejections::{Finding, GivenOut, Rejections, Reporter, Standing};
 pub use revocations::{Revocations, ToRevoke};
-pub use service_configs::affected::ServiceUse;
+pub use service_configs::affected::{ConnectionUses, ServiceUse};
 pub use service_configs::listing::ServiceConfigFilter;
 pub use service_configs::{
     ConfiguredService, MappingChange, ServiceConfigChange, ServiceConfigs, service_config_name,

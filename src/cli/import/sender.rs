@@ -1,25 +1,15 @@
 //! Sends batches, a few at once. A batch that the vault could not take is sent again: it recognises what it has.
 
-use std::error::Error as _;
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 use super::arguments::ImportArgs;
 use super::report::{OF_THE_TENANT, Outcome, Report};
+use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::grpc::reason_of;
 use credvault_proto::v1;
-
-/// How often a batch is sent, where the vault says that another attempt may help.
-const ATTEMPTS: u32 = 8;
-/// The first pause before another attempt; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause before another attempt.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// In whose name a batch is sent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -121,7 +111,7 @@ impl Sender {
 
 /// Sends one batch until the vault has taken it or refused it.
 async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
-    let mut attempt = 1;
+    let mut attempts = Attempts::few();
     loop {
         let answer = client.connections().import_connections(request.clone()).await;
         let status = match answer {
@@ -136,39 +126,11 @@ async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
             let results = request.items.iter().map(|item| refused(item, &status)).collect();
             return Ok(v1::ImportConnectionsResponse { results, providers_without_app: Vec::new() });
         }
-        if !passes(&status) {
-            return Err(status);
+        match attempts.after(&status).await {
+            Next::Again => {}
+            Next::Over => return Err(over(&status)),
+            Next::Refused => return Err(status),
         }
-        if attempt == ATTEMPTS {
-            return Err(over(&status));
-        }
-        let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let pause = PAUSE.saturating_mul(1 << (attempt - 1)).min(LONGEST_PAUSE);
-        tokio::time::sleep(told.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-        attempt += 1;
-    }
-}
-
-/// Whether another attempt may help. A status with a source was made on this side, where the connection broke; the vault's
-/// own have none.
-fn passes(status: &Status) -> bool {
-    match status.code() {
-        Code::Unavailable
-        | Code::ResourceExhausted
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::Cancelled => true,
-        Code::Unknown | Code::Internal => status.source().is_some(),
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::DataLoss
-        | Code::Unauthenticated => false,
     }
 }
 
@@ -221,11 +183,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_connection_passes_and_a_fault_of_the_vault_does_not() {
+    fn a_batch_that_is_given_up_may_be_sent_by_another_command() {
         let broken = Status::from_error(Box::new(std::io::Error::other("the connection broke")));
-        assert_eq!(broken.code(), Code::Unknown);
-        assert!(passes(&broken) && passes(&Status::cancelled("")) && passes(&Status::unavailable("")));
-        assert!(!passes(&Status::unknown("")) && !passes(&Status::internal("")));
         let over = over(&broken);
         assert_eq!(over.code(), Code::Unavailable);
         assert!(over.message().ends_with("; run the same command again"), "{over:?}");

@@ -112,9 +112,10 @@ async fn update_connection(
     request: v1::UpdateConnectionRequest,
 ) -> Answer<v1::UpdateConnectionResponse> {
     let updated = connections::update(call, wire::update_connection(request)?).await?;
-    Ok(updated.map(|Stopped { connection, services }| v1::UpdateConnectionResponse {
-        connection: Some(wire::connection(connection)),
-        affected_services: services.into_iter().map(wire::affected_service).collect(),
+    Ok(updated.map(|Stopped { connection, affected }| {
+        let (affected_services, hidden_affected_services) = wire::affected_services(affected);
+        let connection = Some(wire::connection(connection));
+        v1::UpdateConnectionResponse { connection, affected_services, hidden_affected_services }
     }))
 }
 
@@ -144,9 +145,10 @@ macro_rules! stops {
             let etag = wire::etag("etag", &request.etag)?;
             let repeat = wire::repeat(&request.request_id, &request);
             let stopped = $operation(call, id, etag, repeat).await?;
-            Ok(stopped.map(|Stopped { connection, services }| v1::$response {
-                connection: Some(wire::connection(connection)),
-                affected_services: services.into_iter().map(wire::affected_service).collect(),
+            Ok(stopped.map(|Stopped { connection, affected }| {
+                let (affected_services, hidden_affected_services) = wire::affected_services(affected);
+                let connection = Some(wire::connection(connection));
+                v1::$response { connection, affected_services, hidden_affected_services }
             }))
         }
     )*};

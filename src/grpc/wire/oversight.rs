@@ -3,12 +3,12 @@
 use credvault_operations::tenants::{ChangedConnection, Outcome, ProviderCounts};
 use credvault_store::ProviderOutcome;
 
-use super::{connection, fetch_error};
+use super::{affected_services, connection, fetch_error};
 use credvault_proto::v1;
 
 pub(crate) fn changed_connection(changed: ChangedConnection) -> v1::ConnectionChange {
     use v1::ConnectionChangeOutcome as Wire;
-    let ChangedConnection { connection: after, outcome } = changed;
+    let ChangedConnection { connection: after, outcome, affected } = changed;
     let (outcome, error) = match outcome {
         Outcome::Changed => (Wire::Changed, None),
         Outcome::Unchanged => (Wire::Unchanged, None),
@@ -16,7 +16,14 @@ pub(crate) fn changed_connection(changed: ChangedConnection) -> v1::ConnectionCh
         Outcome::WouldChange => (Wire::WouldChange, None),
         Outcome::Refused(refusal) => (Wire::Refused, Some(fetch_error(&refusal))),
     };
-    v1::ConnectionChange { connection: Some(connection(after)), outcome: outcome.into(), error }
+    let (affected_services, hidden_affected_services) = affected_services(affected);
+    v1::ConnectionChange {
+        connection: Some(connection(after)),
+        outcome: outcome.into(),
+        error,
+        affected_services,
+        hidden_affected_services,
+    }
 }
 
 pub(crate) fn provider_rates(counts: &ProviderCounts) -> v1::ProviderRates {

@@ -2,7 +2,7 @@
 
 use credvault_domain::{Config, ConnectionId, MappingName, ServiceName, Violations};
 use credvault_operations::Fault;
-use credvault_operations::services::{Configured, ConfiguredMapping, SetService};
+use credvault_operations::services::{Affected, Configured, ConfiguredMapping, SetService};
 use credvault_store::{MappingChange, ServiceConfigFilter, ServiceUse};
 
 use super::json::{struct_of, value_of};
@@ -110,7 +110,13 @@ fn service_mapping(configured: ConfiguredMapping) -> v1::ServiceMapping {
     }
 }
 
-pub(crate) fn affected_service(used: ServiceUse) -> v1::AffectedService {
+/// The services that a change breaks, and how many more there are.
+pub(crate) fn affected_services(affected: Affected) -> (Vec<v1::AffectedService>, i32) {
+    let Affected { services, hidden } = affected;
+    (services.into_iter().map(affected_service).collect(), hidden.try_into().unwrap_or(i32::MAX))
+}
+
+fn affected_service(used: ServiceUse) -> v1::AffectedService {
     let ServiceUse { service, mapping, owner, enabled, provider: _ } = used;
     v1::AffectedService {
         service: service.as_str().to_owned(),

@@ -82,6 +82,12 @@ async fn what_is_gone_after_a_refresh_is_looked_for_anew_and_policy_asked_again(
         r#"
             permit (NARROW, action == Action::"AssertTenant", resource);
             permit (NARROW, action == Action::"FetchCredential", resource) when { context.owner == "tenant" };
+            @id("strict-has-its-own")
+            @advice("connect an account of your own")
+            forbid (principal, action in Action::"Fetching", resource == Tenant::"strict")
+                when { context has owner && context.owner == "platform" };
+            forbid (principal == Service::"spiffe://test.local/portal", action in Action::"Fetching", resource)
+                when { context has owner && context.owner == "platform" };
         "#,
     );
     let connected = builder.start_with_provider(STRICT).await;
@@ -99,4 +105,22 @@ async fn what_is_gone_after_a_refresh_is_looked_for_anew_and_policy_asked_again(
     // A caller that may have the platform's gets it.
     let credential = app.fetch(by_provider("simulator")).await.unwrap();
     assert_eq!(credential.owner.unwrap().kind(), v1::OwnerKind::Platform);
+    the_platforms_credentials_are_forbidden(&connected).await;
+}
+
+/// A policy keeps a tenant, or a service for every tenant, from what is the platform's. What is the tenant's own is served.
+async fn the_platforms_credentials_are_forbidden(connected: &Connected) {
+    let strict = connected.vault.app("strict").await;
+    let refused = strict.fetch(by_provider("simulator")).await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
+    assert!(refused.message().contains("connect an account of your own"), "{}", refused.message());
+    let record = strict.events().await.into_iter().find(|record| record.action == "FetchCredential").unwrap();
+    assert_eq!(record.policies, ["strict-has-its-own"]);
+    let portal = connected.vault.client("portal").await;
+    let refused = portal.acting_for("acme", None).fetch(by_provider("simulator")).await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
+    let own = with_tokens(connected, &strict, "strict-shop", 3600).await;
+    for client in [strict, portal.acting_for("strict", None)] {
+        assert_eq!(client.fetch(by_provider("simulator")).await.unwrap().connection_id, own);
+    }
 }

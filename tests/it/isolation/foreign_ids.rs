@@ -69,6 +69,7 @@ async fn a_foreign_id_answers_as_an_unknown_one(builder: VaultBuilder) {
     ];
     let before = snapshot(&vault).await;
     every_rpc_answers_as_for_an_unknown_id(&callers, &all).await;
+    selections_by_foreign_ids_match_nothing(&vault, &tenants, &platform).await;
     assert_eq!(snapshot(&vault).await, before, "nothing was touched");
     for (id, secret) in [(&own, "CANARY victim"), (&users, "CANARY user")] {
         assert_eq!(victim.token(by_id(id)).await.unwrap(), secret);
@@ -106,6 +107,42 @@ async fn every_rpc_answers_as_for_an_unknown_id(callers: &[Caller<'_>], all: &[&
     }
     assert_eq!(rpcs, 24);
     assert_eq!(compared, 24 * callers.iter().map(|(_, _, ids)| ids.len()).sum::<usize>());
+}
+
+/// Administrators who work on one tenant, or on the platform, see and change nothing of another by its ids.
+async fn selections_by_foreign_ids_match_nothing(vault: &TestVault, of_victim: &[&str], platform: &str) {
+    a_selection_by_foreign_ids_matches_nothing(vault, "intruder", &[of_victim, &[platform]].concat()).await;
+    a_selection_by_foreign_ids_matches_nothing(vault, "victim", &[platform]).await;
+    a_selection_by_foreign_ids_matches_nothing(vault, "", of_victim).await;
+}
+
+async fn a_selection_by_foreign_ids_matches_nothing(vault: &TestVault, tenant: &str, ids: &[&str]) {
+    let administrator = vault.client("operator").await;
+    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let selection = Some(v1::ConnectionSelection { ids, ..Default::default() });
+    let request = v1::ListTenantConnectionsRequest {
+        tenant_id: tenant.into(),
+        selection: selection.clone(),
+        show_deleted: true,
+        ..Default::default()
+    };
+    let listed = administrator.admin().list_tenant_connections(request).await.unwrap().into_inner();
+    assert_eq!((listed.connections.len(), listed.total), (0, Some(0)), "{tenant}");
+    use v1::ConnectionChangeKind as Kind;
+    for kind in [Kind::Disable, Kind::Enable, Kind::Disconnect, Kind::Refresh, Kind::Test] {
+        for dry_run in [true, false] {
+            let request = v1::ChangeTenantConnectionsRequest {
+                tenant_id: tenant.into(),
+                kind: kind.into(),
+                selection: selection.clone(),
+                dry_run,
+                ..Default::default()
+            };
+            let changed =
+                administrator.admin().change_tenant_connections(request).await.unwrap().into_inner();
+            assert_eq!((changed.changes.len(), changed.total), (0, Some(0)), "{tenant}: {kind:?}");
+        }
+    }
 }
 
 /// The other side of the rule: what is shared, and what the permission gives.

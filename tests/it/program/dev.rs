@@ -9,7 +9,8 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::text;
+use super::oversight::administered;
+use super::{Commands, text};
 use crate::harness::Process;
 
 /// A process of `credvault dev`, ready to serve.
@@ -50,19 +51,6 @@ impl Drop for Dev {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The program's commands, called in a folder with the address of a running vault.
-struct Commands<'a> {
-    folder: &'a Path,
-    address: String,
-}
-
-impl Commands<'_> {
-    fn run(&self, arguments: &[&str]) -> (i32, String) {
-        let address: Vec<&str> = self.address.split(' ').collect();
-        text(&Process::run(self.folder, &[arguments, &address].concat()))
     }
 }
 
@@ -136,6 +124,7 @@ fn dev_makes_a_private_folder_once_and_serves_the_program() {
     a_consent_without_an_app_leaves_nothing_behind(&commands);
     created_and_deleted(&commands);
     services_and_requirements(&commands, &id);
+    administered(&commands, &id);
     refused(&commands, &id);
 
     // The second start uses what is there.

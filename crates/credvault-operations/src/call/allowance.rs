@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_domain::{ActionKind, ActionTarget, LimitKind, TenantScope};
+use credvault_domain::{ActionKind, ActionTarget, LimitKind, TenantId, TenantScope};
 use credvault_identity::Denial;
 use credvault_store::{Reporter, TenantRules};
 
@@ -59,6 +59,14 @@ impl Call {
                     .to_owned(),
             ),
         }))
+    }
+
+    /// Has what an administrator causes at providers for a tenant count by that tenant's own limits, as its callers' does.
+    pub(crate) async fn count_by_limits_of(&mut self, tenant: &TenantId) -> Result<(), Refusal> {
+        if let Some(rules) = self.context.store.rules_of(tenant).await? {
+            self.limits = self.limits.overridden(&rules.limits);
+        }
+        Ok(())
     }
 
     /// The rules of the tenant that the call is for.

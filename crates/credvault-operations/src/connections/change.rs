@@ -50,9 +50,9 @@ pub async fn delete(
     let (permit, _) = call.connection(id).await?;
     let write = call.write(&permit, repeat)?;
     // Before the change: once that is durable, nothing may fail any more.
-    let services = affected(call, &scope, id).await?;
+    let affected = affected(call, &scope, id).await?;
     let deleted = call.context.store.connections().delete(&scope, id, etag, &write).await?;
-    Ok(deleted.map(|connection| Stopped { connection, services }))
+    Ok(deleted.map(|connection| Stopped { connection, affected }))
 }
 
 /// `PurgeConnection`: nothing of it is kept.

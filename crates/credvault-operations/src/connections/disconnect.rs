@@ -23,11 +23,11 @@ pub async fn disconnect(
     let mode = call.context.mode(&connection.provider, &connection.auth_mode);
     let revocable = mode.is_ok_and(|mode| mode.revocation.is_some());
     let write = call.write(&permit, repeat)?;
-    let services = affected(call, &scope, id).await?;
+    let affected = affected(call, &scope, id).await?;
     let store = &call.context.store;
     let disconnected = store.revocations().disconnect(&scope, id, etag, revocable, &write).await?;
     if disconnected.get().revocation != Some(Revocation::Pending) {
-        return Ok(disconnected.map(|connection| Stopped { connection, services }));
+        return Ok(disconnected.map(|connection| Stopped { connection, affected }));
     }
     let key = store.connection_key(&scope, id);
     let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&key)).await;
@@ -36,5 +36,5 @@ pub async fn disconnect(
         Ok(Ok(told)) => told,
         _ => None,
     };
-    Ok(disconnected.map(|before| Stopped { connection: told.unwrap_or(before), services }))
+    Ok(disconnected.map(|before| Stopped { connection: told.unwrap_or(before), affected }))
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Stopped;
 use crate::credentials::accepted_config;
-use crate::services::affected;
+use crate::services::{Affected, affected};
 use crate::{Call, Context, Parsed, Refusal, Repeat};
 
 /// A change of a connection. `None` leaves a field as it is.
@@ -75,12 +75,12 @@ pub async fn update(call: &mut Call, mut update: Update) -> Result<Recorded<Stop
     let hosts = patch.config.as_ref().and_then(|config| mode.moved(&stored.config, config));
     call.subject.changed.extend(hosts);
     let write = call.write(&permit, Ok(repeat))?;
-    let services = match patch.enabled {
+    let affected = match patch.enabled {
         Some(false) => affected(call, &scope, id).await?,
-        Some(true) | None => Vec::new(),
+        Some(true) | None => Affected::default(),
     };
     let updated = context.store.connections().update(&scope, id, etag, &patch, &write).await?;
-    Ok(updated.map(|connection| Stopped { connection, services }))
+    Ok(updated.map(|connection| Stopped { connection, affected }))
 }
 
 /// Holds the new values against the auth mode, and names all that is wrong at once.

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_catalog::Mode;
-use credvault_domain::{Action, Connection, ConnectionState, HealthState, TenantId, TenantScope};
+use credvault_domain::{
+    Action, Connection, ConnectionId, ConnectionState, HealthState, TenantId, TenantScope,
+};
 use credvault_identity::Facts;
 use credvault_store::{ConnectionFilter, Recorded};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
 use crate::connections::{Stopped, Update, disconnect, health_filter, update};
+use crate::services::{Affected, affected};
 use crate::tokens::{refresh, test};
 use crate::{Call, Class, Paging, Parsed, Refusal, record_refusal};
 
 /// How many connections are changed at once.
 const CHANGES_AT_ONCE: usize = 4;
+/// How many services that a change of one connection breaks are named: a page has up to 100 connections.
+const MAX_NAMED_SERVICES: usize = 20;
 
 /// What happens to each connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +96,8 @@ pub struct ChangedConnection {
     pub connection: Connection,
     /// What became of it.
     pub outcome: Outcome,
+    /// The services that the change breaks, or would in a dry run; at most 20 by name.
+    pub affected: Affected,
 }
 
 /// A page of a change of many connections.
@@ -119,6 +126,7 @@ pub async fn change_connections(
     filter.health = health.map(|state| health_filter(&call.context, state));
     let facts = Facts { provider: filter.provider.as_ref(), owner: filter.owner.as_ref(), purpose: None };
     let (permit, scope) = call.administer(tenant, facts)?;
+    call.count_by_limits_of(scope.tenant()).await?;
     call.subject.changed = vec![kind.as_str().to_owned()];
     let page = call.page(None, paging).await?;
     let connections = call.context.store.connections();
@@ -196,13 +204,13 @@ impl Work {
         }
         let expected = self.expected(call, &connection);
         if !matches!(expected, Outcome::WouldChange) {
-            return Some(ChangedConnection { connection, outcome: expected });
+            return Some(ChangedConnection { connection, outcome: expected, affected: Affected::default() });
         }
-        if !self.dry_run {
-            return Some(self.change(call, connection).await);
-        }
-        let outcome = self.permitted(call, &connection);
-        Some(ChangedConnection { connection, outcome })
+        let part = call.part_in(self.kind.action(), &self.scope);
+        Some(match self.dry_run {
+            true => self.try_out(part, connection).await,
+            false => self.change(part, connection).await,
+        })
     }
 
     /// What a change of this connection would lead to, as far as the connection itself tells.
@@ -223,41 +231,48 @@ impl Work {
         }
     }
 
-    /// Whether policy permits the single action, for a dry run.
-    fn permitted(&self, call: &Call, connection: &Connection) -> Outcome {
-        let part = call.part_in(self.kind.action(), &self.scope);
-        match part.permit(&self.scope, Facts::of(connection)) {
-            Ok(_) => Outcome::WouldChange,
-            Err(refusal) => Outcome::Refused(refusal),
+    /// What a dry run tells of one connection.
+    async fn try_out(&self, mut part: Call, connection: Connection) -> ChangedConnection {
+        match self.foreseen(&mut part, connection.id).await {
+            Ok(affected) => ended(connection, Outcome::WouldChange, affected),
+            Err(refusal) => ended(connection, Outcome::Refused(refusal), Affected::default()),
+        }
+    }
+
+    /// Begins like the single RPC, so that it is refused like that, and tells what the change would break.
+    async fn foreseen(&self, part: &mut Call, id: ConnectionId) -> Result<Affected, Refusal> {
+        let _ = part.connection(id).await?;
+        match self.kind {
+            ChangeKind::Disable | ChangeKind::Disconnect => affected(part, &self.scope, id).await,
+            ChangeKind::Enable | ChangeKind::Refresh | ChangeKind::Test => Ok(Affected::default()),
         }
     }
 
     /// Makes the change, in a call of its own within this one.
-    async fn change(&self, call: &Call, before: Connection) -> ChangedConnection {
-        let mut part = call.part_in(self.kind.action(), &self.scope);
+    async fn change(&self, mut part: Call, before: Connection) -> ChangedConnection {
         let id = before.id;
         let changed = match self.kind {
             ChangeKind::Disable | ChangeKind::Enable => {
                 let enabled = self.kind == ChangeKind::Enable;
-                update(&mut part, Update::enabling(id, enabled)).await.map(connection_of)
+                update(&mut part, Update::enabling(id, enabled)).await
             }
-            ChangeKind::Disconnect => disconnect(&mut part, id, None, Ok(None)).await.map(connection_of),
-            ChangeKind::Refresh => refresh(&mut part, id).await,
+            ChangeKind::Disconnect => disconnect(&mut part, id, None, Ok(None)).await,
+            ChangeKind::Refresh => refresh(&mut part, id).await.map(|done| done.map(Stopped::nothing)),
             ChangeKind::Test => {
-                test(&mut part, id).await.map(|tested| tested.map(|tested| tested.connection))
+                let tested = test(&mut part, id).await;
+                tested.map(|tested| tested.map(|tested| Stopped::nothing(tested.connection)))
             }
         };
-        match changed {
-            Ok(changed) => ChangedConnection { connection: changed.into_inner(), outcome: Outcome::Changed },
+        match changed.map(Recorded::into_inner) {
+            Ok(Stopped { connection, affected }) => ended(connection, Outcome::Changed, affected),
             Err(refusal) => {
                 record_refusal(&part.context, part.refused_event(&refusal), &refusal).await;
-                ChangedConnection { connection: before, outcome: Outcome::Refused(refusal) }
+                ended(before, Outcome::Refused(refusal), Affected::default())
             }
         }
     }
 }
 
-/// The connection alone: which services a change stops is asked for one connection at a time.
-fn connection_of(stopped: Recorded<Stopped>) -> Recorded<Connection> {
-    stopped.map(|stopped| stopped.connection)
+fn ended(connection: Connection, outcome: Outcome, affected: Affected) -> ChangedConnection {
+    ChangedConnection { connection, outcome, affected: affected.at_most(MAX_NAMED_SERVICES) }
 }

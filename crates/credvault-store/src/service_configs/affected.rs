@@ -5,8 +5,8 @@ use credvault_domain::{
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, IntoCondition as _};
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, JoinType, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait as _, JoinType, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 
 use crate::change::Change;
@@ -37,18 +37,27 @@ pub struct ServiceUse {
     pub provider: ProviderId,
 }
 
+/// The uses that services make of one connection.
+#[derive(Clone, Default, Debug)]
+pub struct ConnectionUses {
+    /// Those in configs that the scope reaches, at most 500, the oldest config's first.
+    pub reached: Vec<ServiceUse>,
+    /// How many there are in all configs of the tenant.
+    pub total: u64,
+}
+
 impl ServiceConfigs<'_> {
-    /// The uses of a connection in configs of this scope, at most 500, the oldest config's first.
+    /// The uses of a connection: which this scope reaches, and how many there are.
     ///
     /// # Errors
     /// The tenant is not served, or the database fails.
-    pub async fn uses_of(&self, scope: &TenantScope, id: ConnectionId) -> Result<Vec<ServiceUse>, Error> {
+    pub async fn uses_of(&self, scope: &TenantScope, id: ConnectionId) -> Result<ConnectionUses, Error> {
         let reading = self.store.read(scope).await?;
         let of_connection = service_mapping::Column::ConnectionId.eq(id.as_uuid());
         let of_tenant = service_mapping::Column::TenantId.eq(scope.tenant().as_str());
         let rows: Vec<(String, String, String, bool, String, String)> = Entity::find()
             .join(JoinType::InnerJoin, mappings())
-            .filter(visible(scope).add(of_tenant).add(of_connection))
+            .filter(visible(scope).add(of_tenant.clone()).add(of_connection.clone()))
             .order_by_asc(Column::Id)
             .order_by_asc(service_mapping::Column::Name)
             .limit(MAX_USES)
@@ -68,7 +77,9 @@ impl ServiceConfigs<'_> {
                 provider: ProviderId::from_stored(provider),
             }
         };
-        Ok(rows.into_iter().map(one).collect())
+        let all = service_mapping::Entity::find().filter(of_tenant).filter(of_connection);
+        let total = all.count(&reading.tx).await?;
+        Ok(ConnectionUses { reached: rows.into_iter().map(one).collect(), total })
     }
 }
 

@@ -1,0 +1,115 @@
+//! `rates show`: how consents, refreshes and tests ended, by provider, for administrators.
+
+use clap::{Args, Subcommand};
+
+use super::args::OutputArgs;
+use super::client::ClientArgs;
+use super::failure::Failure;
+use super::output::{Format, Output};
+use super::serve::{ONE_THREAD, run as run_on};
+use credvault_proto::v1;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum RatesCommand {
+    /// Show how consents, refreshes and tests ended: of one tenant, or of all together.
+    Show(ShowArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ShowArgs {
+    /// The id of the tenant. Without it, all tenants are summed.
+    tenant_id: Option<String>,
+    /// Only at this provider.
+    #[arg(long)]
+    provider: Option<String>,
+    /// How many days, today included: at most 400, or 31 with --by-day. By default 30.
+    #[arg(long, default_value_t = 30)]
+    days: u16,
+    /// Show each day by itself.
+    #[arg(long)]
+    by_day: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn run(command: RatesCommand, output: &mut Output) -> Result<(), Failure> {
+    let RatesCommand::Show(arguments) = command;
+    run_on(ONE_THREAD, async {
+        let client = arguments.client.connect().await?;
+        let request = v1::GetSuccessRatesRequest {
+            tenant_id: arguments.tenant_id.unwrap_or_default(),
+            provider: arguments.provider.unwrap_or_default(),
+            days: arguments.days.into(),
+            by_day: arguments.by_day,
+        };
+        let found = client.admin().get_success_rates(request).await?.into_inner();
+        match arguments.output.output {
+            Format::Json => output.json_list("ProviderRates", &found.rates),
+            Format::Table => output.table(&HEADINGS, &found.rates.iter().map(row).collect::<Vec<_>>()),
+        }
+    })
+}
+
+const HEADINGS: [&str; 14] = [
+    "PROVIDER",
+    "DAY",
+    "BEGUN",
+    "COMPLETED",
+    "DENIED",
+    "EXPIRED",
+    "FAILED",
+    "CONSENTS",
+    "REFRESHED",
+    "ENDED",
+    "REFRESHES",
+    "ACCEPTED",
+    "REJECTED",
+    "TESTS",
+];
+
+/// The counts of one provider, with the share that went well behind those of consents, refreshes and tests.
+fn row(rates: &v1::ProviderRates) -> Vec<String> {
+    let day = if rates.day.is_empty() { "-" } else { &rates.day };
+    vec![
+        rates.provider.clone(),
+        day.to_owned(),
+        rates.consents_begun.to_string(),
+        rates.consents_completed.to_string(),
+        rates.consents_denied.to_string(),
+        rates.consents_expired.to_string(),
+        rates.consents_failed.to_string(),
+        percent(rates.consent_success_rate),
+        rates.refreshes_succeeded.to_string(),
+        rates.refreshes_ended.to_string(),
+        percent(rates.refresh_success_rate),
+        rates.tests_accepted.to_string(),
+        rates.tests_rejected.to_string(),
+        percent(rates.test_success_rate),
+    ]
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_percentage_and_no_number_where_nothing_ended() {
+        let rates = v1::ProviderRates {
+            provider: "xero".to_owned(),
+            consents_completed: 2,
+            consent_success_rate: Some(2.0 / 3.0),
+            ..Default::default()
+        };
+        let row = row(&rates);
+        assert_eq!(
+            (row[0].as_str(), row[1].as_str(), row[7].as_str(), row[10].as_str()),
+            ("xero", "-", "66.7 %", "-")
+        );
+    }
+}
