@@ -77,7 +77,7 @@ fn heading(arguments: &ImportArgs, converter: &Converter, profile: &Profile) -> 
     Heading {
         system: converter.system.name().to_owned(),
         vault: profile.address.clone(),
-        tenant: if columns.is_empty() {
+        tenant: if columns.is_empty() || converter.only_tenant.is_some() {
             tenant
         } else {
             format!("of {}, else {tenant}", columns.join(" or "))
