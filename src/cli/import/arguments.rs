@@ -129,7 +129,7 @@ pub(crate) struct ImportArgs {
     /// For kpi-etl: how a row's salt is written.
     #[arg(long, value_enum, default_value = "hex")]
     salt_encoding: EncodingName,
-    /// For fluxori: an export of the secret store, a JSON object from references to credentials.
+    /// For fluxori: an export of the secret store, a JSON object from references to credentials. `-` for standard input.
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Check everything, change nothing, and print what would happen.
