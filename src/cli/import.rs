@@ -6,6 +6,7 @@ mod files;
 mod arguments;
 mod items;
 mod journal;
+mod names;
 mod origin;
 mod progress;
 mod report;
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: ImportArgs, output: &mut Output) -> Result<(), Fail
         let heading = heading(&arguments, &converter, &profile);
         let client = arguments.client.connect().await?;
         let mut report = Report::open(&arguments, &heading, size)?;
-        let sender = Sender::new(client, &arguments);
+        let sender = Sender::new(client, &arguments, profile.tenant.clone());
         let mut import = Import { arguments: &arguments, has_tenant, waiting: BTreeMap::new(), sender };
         let ended = import.all(&mut converter, &mut source, &mut report).await;
         // What was sent before a failure is in the journal and in the counts, too.
@@ -76,7 +77,7 @@ fn heading(arguments: &ImportArgs, converter: &Converter, profile: &Profile) -> 
     Heading {
         system: converter.system.name().to_owned(),
         vault: profile.address.clone(),
-        tenant: if columns.is_empty() {
+        tenant: if columns.is_empty() || converter.only_tenant.is_some() {
             tenant
         } else {
             format!("of {}, else {tenant}", columns.join(" or "))

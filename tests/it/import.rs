@@ -1,5 +1,7 @@
 //! `credvault import`: what the five systems stored moves in, through the program and the public API.
 
+mod database;
+mod quotas;
 mod refusals;
 mod repeated;
 mod settings;
@@ -256,13 +258,22 @@ async fn shared_credentials_of_the_environment_become_the_platforms(builder: Vau
     let mut vault = started(builder).await;
     let acme = vault.app("acme").await;
     let key = "0".repeat(40);
-    vault.write(".env", &format!(
-        "WC_API_URL=https://example.com\nWC_CONSUMER_KEY=ck_{key}\nWC_CONSUMER_SECRET=cs_{key}\nWC_WEBHOOK_SECRET=CANARY\n\
-         VITE_KUSTOMER_CLIENT_ID=client\nKUSTOMER_CLIENT_SECRET=CANARY\nENCRYPTION_KEY=CANARY\n"
-    ));
-    for expected in ["created", "unchanged"] {
+    let variables = |client: &str| {
+        format!(
+            "WC_API_URL=https://example.com\nWC_CONSUMER_KEY=ck_{key}\nWC_CONSUMER_SECRET=cs_{key}\nWC_WEBHOOK_SECRET=CANARY\n\
+         VITE_KUSTOMER_CLIENT_ID={client}\nKUSTOMER_CLIENT_SECRET=CANARY\nENCRYPTION_KEY=CANARY\n"
+        )
+    };
+    // An app that the vault refuses keeps no connection back.
+    let too_long = "x".repeat(600);
+    for (client, expected) in
+        [(too_long.as_str(), (7, [1, 0, 1])), ("client", (0, [1, 1, 0])), ("client", (0, [0, 2, 0]))]
+    {
+        vault.write(".env", &variables(client));
         let run = import(&vault, "operator", &["env", "--from", ".env"]).await;
-        assert_eq!((run.code, run.counted(expected)), (0, 2), "{}", run.shown);
+        assert_eq!(run.outcome(), expected, "{}", run.shown);
+        let refused = run.shown.contains("env/kustomer/app") && run.shown.contains("FIELDS_INVALID");
+        assert_eq!(refused, run.code == 7, "{}", run.shown);
     }
     let shared = acme.fetch(by_provider("woocommerce")).await.unwrap();
     assert_eq!(shared.owner.unwrap().kind(), v1::OwnerKind::Platform);
@@ -310,22 +321,4 @@ async fn dependants(vault: &TestVault) -> Vec<String> {
         }
         request.page_token = page.next_page_token;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_come_from_a_database() {
-    let vault = started(VaultBuilder::postgres()).await;
-    vault.tenant("acme").await;
-    let database = vault.database.as_ref().unwrap();
-    database.psql(
-        r#"CREATE SCHEMA pixelpim; CREATE TABLE pixelpim."UserIntegrationCredentials" (id int, "userId" int, "integrationType" text, credentials jsonb, "isActive" bool, "createdAt" timestamptz DEFAULT now());
-           INSERT INTO pixelpim."UserIntegrationCredentials" SELECT n, n, 'woocommerce', jsonb_build_object('apiUrl', 'https://example.com', 'consumerKey', 'ck_' || lpad(n::text, 40, '0'), 'consumerSecret', 'cs_' || lpad(n::text, 40, '0')), n > 1 FROM generate_series(1, 1200) n;
-           GRANT USAGE ON SCHEMA pixelpim TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA pixelpim TO PUBLIC"#,
-    );
-    let url = database.migrate_url.clone();
-    let table = "pixelpim.UserIntegrationCredentials";
-    let run =
-        import(&vault, "app", &["pixelpim", "--from", &url, "--table", table, "--tenant", "acme"]).await;
-    assert_eq!((run.code, run.counted("created")), (0, 1200), "{}", run.shown);
-    assert_eq!(vault.count("connections WHERE NOT enabled").await, 1);
 }

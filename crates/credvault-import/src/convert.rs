@@ -33,6 +33,8 @@ pub struct Converter {
     pub plain: bool,
     /// The column that every row must have, because the command says that it names the tenant.
     pub tenant_column: Option<String>,
+    /// The only tenant that a row may name, because the command says that all rows are for it.
+    pub only_tenant: Option<String>,
     /// Hashes of the ids so far: eight bytes for each row. A row is taken for another one once in 10^7 sources of a
     /// million rows.
     seen: HashSet<u64>,
@@ -52,6 +54,7 @@ impl Converter {
             holder: None,
             plain: false,
             tenant_column: None,
+            only_tenant: None,
             seen: HashSet::new(),
         }
     }
@@ -134,15 +137,23 @@ impl Converter {
         }
     }
 
+    /// The tenant that a row names. `None`: the one of the command or of its profile.
     fn tenant_of(&self, holder: &Holder, record: &Record) -> Result<Option<String>, Problem> {
         if *holder == Holder::Platform {
             return Ok(None);
         }
-        match &self.tenant_column {
-            Some(column) if !record.has(column) => {
+        let named = record.first(&self.map.columns.tenant);
+        match (&self.tenant_column, &self.only_tenant) {
+            (Some(column), _) if !record.has(column) => {
                 Err(format!("the row has no column {column}, which --tenant-column names"))
             }
-            Some(_) | None => Ok(record.first(&self.map.columns.tenant)),
+            (None, Some(only)) if named.as_ref().is_some_and(|named| named != only) => Err(
+                "the row names another tenant than --tenant; leave --tenant out for each row's own, or give \
+                 --merge-tenants to have them all in one"
+                    .to_owned(),
+            ),
+            (None, Some(_)) => Ok(None),
+            (Some(_), _) | (None, None) => Ok(named),
         }
     }
 

@@ -68,6 +68,14 @@ impl Source {
         }
     }
 
+    /// About how many rows there are, if that is known: a database's own estimate.
+    pub fn expected(&self) -> Option<u64> {
+        match &self.0 {
+            Rows::Postgres(rows) => rows.expected(),
+            Rows::Csv(_) | Rows::JsonLines(_) | Rows::Given(_) => None,
+        }
+    }
+
     /// The next row; `None` after the last one.
     ///
     /// # Errors

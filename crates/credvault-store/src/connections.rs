@@ -17,7 +17,7 @@ pub(crate) mod standing;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, Labels,
-    LimitKind, Owner, ProviderId, Revocation, TenantScope,
+    LimitKind, Owner, ProviderId, Revocation, TenantId, TenantScope,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _};
@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::change::feed::ChangeKind;
 use crate::change::{Change, PriorResult, retrying};
 use crate::connections::lock::{find, live, locked_live, siblings};
+use crate::connections::quota::ConnectionQuotas;
 use crate::connections::row::{connection, owner_column, visible};
 use crate::connections::writer::{ConnectionRow, insert};
 use crate::credentials::binding::rebind;
@@ -84,6 +85,15 @@ impl Store {
     pub fn connections(&self) -> Connections<'_> {
         Connections { store: self }
     }
+
+    /// The quotas of a tenant: its own, or the deployment's defaults. What creates connections asks for them here.
+    pub(crate) fn connection_quotas(&self, tenant: &TenantId) -> ConnectionQuotas {
+        let most = |kind| u32::try_from(self.limit_of(tenant, kind)).unwrap_or(u32::MAX);
+        ConnectionQuotas {
+            of_tenant: most(LimitKind::Connections),
+            of_user: most(LimitKind::UserConnections),
+        }
+    }
 }
 
 impl Connections<'_> {
@@ -118,8 +128,7 @@ impl Connections<'_> {
                 "the owner must be the platform in calls for the platform, and must not be in calls for a tenant",
             ));
         }
-        let quota = |kind| self.store.limit_of(change.tenant(), kind);
-        let quotas = (quota(LimitKind::Connections), quota(LimitKind::UserConnections));
+        let quotas = self.store.connection_quotas(change.tenant());
         self.store.quotas().check(&change.tx, quotas, change.tenant(), &new.owner).await?;
         let of_owner = live(scope).add(Column::OwnerUser.eq(owner_column(&new.owner)));
         let of_owner = of_owner.add(Column::Provider.eq(new.provider.as_str()));

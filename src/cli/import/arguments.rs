@@ -98,6 +98,9 @@ pub(crate) struct ImportArgs {
     /// The column that names the tenant. Rows without one are for the tenant of --tenant or of the profile.
     #[arg(long, value_name = "COLUMN")]
     pub(super) tenant_column: Option<String>,
+    /// Rows that name another tenant than --tenant are for that of --tenant, too. Without this option they are refused.
+    #[arg(long, requires = "tenant", conflicts_with = "tenant_column")]
+    merge_tenants: bool,
     /// The owner of everything: the tenant instead of users, or the platform.
     #[arg(long, value_enum)]
     owner: Option<OwnerName>,
@@ -126,7 +129,7 @@ pub(crate) struct ImportArgs {
     /// For kpi-etl: how a row's salt is written.
     #[arg(long, value_enum, default_value = "hex")]
     salt_encoding: EncodingName,
-    /// For fluxori: an export of the secret store, a JSON object from references to credentials.
+    /// For fluxori: an export of the secret store, a JSON object from references to credentials. `-` for standard input.
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Check everything, change nothing, and print what would happen.
@@ -221,6 +224,8 @@ impl ImportArgs {
         converter.unsealer = self.unsealer(system)?;
         converter.plain = self.plain;
         converter.tenant_column = self.tenant_column.clone();
+        let only = self.client.tenant().filter(|_| self.tenant_column.is_none() && !self.merge_tenants);
+        converter.only_tenant = only.map(str::to_owned);
         Ok(converter)
     }
 
@@ -235,8 +240,8 @@ impl ImportArgs {
         }
         if let Some(column) = &self.tenant_column {
             map.columns.tenant = vec![column.clone()];
-        } else if self.client.tenant().is_some() {
-            // The command says for whom all rows are.
+        } else if self.merge_tenants {
+            // The command says for whom all rows are, whatever they name.
             map.columns.tenant.clear();
         }
         Ok(map)

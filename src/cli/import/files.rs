@@ -5,19 +5,29 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::failure::Failure;
 
+/// What stands for standard input in place of a file.
+const INPUT: &str = "-";
+
 /// A file in a message, unless its name may hold a secret.
 pub(super) fn named(path: &Path) -> String {
     let text = path.display().to_string();
-    if text.contains("://") || text.contains(['@', '=']) {
+    if text == INPUT {
+        "standard input".to_owned()
+    } else if text.contains("://") || text.contains(['@', '=']) {
         "the file (name not shown)".to_owned()
     } else {
         text
     }
 }
 
-/// Reads a file as text.
+/// Reads a file as text, or standard input.
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    let text = if path == Path::new(INPUT) {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.map_err(|error| unreadable(path, &error))
 }
 
 /// A file that the command line names cannot be read.
@@ -25,11 +35,22 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Usage(format!("{} cannot be read: {error}", named(path)))
 }
 
-/// Refuses to write a file that the command reads, or one file for two purposes. Each file comes with its option.
+/// Refuses to write a file that the command reads, or one file for two purposes, or to read standard input twice. Each file
+/// comes with its option.
 pub(super) fn distinct(
     written: &[(&str, Option<&Path>)],
     read: &[(&str, Option<&Path>)],
 ) -> Result<(), Failure> {
+    let inputs = read.iter().filter(|(_, path)| *path == Some(Path::new(INPUT)));
+    let inputs: Vec<&str> = inputs.map(|(option, _)| *option).collect();
+    if let [one, other, ..] = inputs[..] {
+        return Err(Failure::Usage(format!(
+            "{one} and {other} both read standard input; name a file for one"
+        )));
+    }
+    if let Some((option, _)) = written.iter().find(|(_, path)| *path == Some(Path::new(INPUT))) {
+        return Err(Failure::Usage(format!("{option} must name a file; what the command prints are counts")));
+    }
     let read = read.iter().filter_map(|(option, path)| Some((*option, true_path((*path)?))));
     let mut before: Vec<(&str, PathBuf)> = read.collect();
     for (option, path) in written {

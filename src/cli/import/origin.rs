@@ -15,11 +15,13 @@ use crate::cli::failure::Failure;
 /// The variable that may name the source.
 const FROM: &str = "CREDVAULT_IMPORT_FROM";
 
-/// How far a file was read, in bytes.
+/// How much there is to read.
 #[derive(Clone, Debug)]
-pub(super) struct Size {
-    pub(super) whole: u64,
-    pub(super) read: Arc<AtomicU64>,
+pub(super) enum Size {
+    /// The bytes of a file, and how many of them are read.
+    Bytes { whole: u64, read: Arc<AtomicU64> },
+    /// About this many rows.
+    Rows(u64),
 }
 
 /// What stands after `--from`.
@@ -55,7 +57,11 @@ pub(super) async fn open(
         None => {
             Err(Failure::Usage("--from must name a file or a PostgreSQL address with the rows".to_owned()))
         }
-        Some(Origin::Address(address)) => Ok((database(arguments, converter, address).await?, None)),
+        Some(Origin::Address(address)) => {
+            let source = database(arguments, converter, address).await?;
+            let size = source.expected().map(Size::Rows);
+            Ok((source, size))
+        }
         Some(Origin::Input) => {
             let input = Box::new(BufReader::new(std::io::stdin()));
             Ok((Source::file(input, format(arguments, Path::new("-"))?).map_err(failed)?, None))
@@ -64,9 +70,9 @@ pub(super) async fn open(
             let format = format(arguments, path)?;
             let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
             let (whole, file) = opened.map_err(|error| unreadable(path, &error))?;
-            let size = Size { whole, read: Arc::default() };
-            let counted = BufReader::new(Counted { file, read: Arc::clone(&size.read) });
-            Ok((Source::file(Box::new(counted), format).map_err(failed)?, Some(size)))
+            let read = Arc::<AtomicU64>::default();
+            let counted = BufReader::new(Counted { file, read: Arc::clone(&read) });
+            Ok((Source::file(Box::new(counted), format).map_err(failed)?, Some(Size::Bytes { whole, read })))
         }
     }
 }
@@ -75,7 +81,7 @@ pub(super) async fn open(
 fn variables(arguments: &ImportArgs, origin: Option<Origin<'_>>) -> Result<Source, Failure> {
     let path = match origin {
         Some(Origin::File(path)) => Some(path),
-        Some(Origin::Input) => Some(Path::new("/dev/stdin")),
+        Some(Origin::Input) => Some(Path::new("-")),
         // An address in the variable is for imports of other systems.
         Some(Origin::Address(_)) if std::env::var(FROM).ok() == arguments.from => None,
         Some(Origin::Address(_)) => {

@@ -1,4 +1,4 @@
-//! How far an import is, on a terminal: a bar where the size of the source is known, else counts.
+//! How far an import is, on a terminal: a bar where the size of the source is known, or about known, else counts.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::Ordering;
@@ -32,7 +32,10 @@ impl Progress {
         }
         self.drawn = Some(Instant::now());
         let seconds = self.began.elapsed().as_secs().max(1);
-        let bar = self.size.as_ref().map(|size| bar(size.read.load(Ordering::Relaxed), size.whole));
+        let bar = self.size.as_ref().map(|size| match size {
+            Size::Bytes { whole, read } => bar(read.load(Ordering::Relaxed), *whole),
+            Size::Rows(whole) => format!("about {}", bar(read, *whole)),
+        });
         let text =
             format!("{}{read} rows, {refused} refused, {} rows/s", bar.unwrap_or_default(), read / seconds);
         // A terminal that has gone takes nothing from the import.

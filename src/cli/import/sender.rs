@@ -4,6 +4,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::arguments::ImportArgs;
+use super::names::{Names, name_of};
 use super::report::{OF_THE_TENANT, Outcome, Report};
 use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::Client;
@@ -30,14 +31,26 @@ pub(super) struct Sender {
     mode: v1::ImportMode,
     validate_only: bool,
     at_once: usize,
-    in_flight: JoinSet<Answer>,
+    /// Batches on their way; in a dry run with the names of their items.
+    in_flight: JoinSet<(Vec<u64>, Answer)>,
+    /// The tenant of the profile; empty where a token names it.
+    tenant: String,
+    names: Names,
 }
 
 impl Sender {
-    pub(super) fn new(client: Client, arguments: &ImportArgs) -> Self {
+    pub(super) fn new(client: Client, arguments: &ImportArgs, tenant: Option<String>) -> Self {
         let mode = if arguments.update { v1::ImportMode::Replace } else { v1::ImportMode::Keep };
         let at_once = usize::from(arguments.concurrency);
-        Self { client, mode, validate_only: arguments.dry_run, at_once, in_flight: JoinSet::new() }
+        Self {
+            client,
+            mode,
+            validate_only: arguments.dry_run,
+            at_once,
+            in_flight: JoinSet::new(),
+            tenant: tenant.unwrap_or_default(),
+            names: Names::default(),
+        }
     }
 
     /// Sends a batch, once fewer than may be are in flight.
@@ -48,14 +61,16 @@ impl Sender {
         report: &mut Report,
     ) -> Result<(), Failure> {
         self.settle(self.at_once - 1, report).await?;
-        let client = match target {
-            Target::Profile => self.client.clone(),
-            Target::Tenant(tenant) => self.client.acting_for(tenant)?,
-            Target::Platform => self.client.for_platform(),
+        let (client, tenant) = match target {
+            Target::Profile => (self.client.clone(), self.tenant.as_str()),
+            Target::Tenant(tenant) => (self.client.acting_for(tenant)?, tenant.as_str()),
+            Target::Platform => (self.client.for_platform(), ""),
         };
         let (mode, validate_only) = (self.mode.into(), self.validate_only);
+        let named = items.iter().filter(|_| validate_only);
+        let names: Vec<u64> = named.map(|item| name_of(tenant, item)).collect();
         let request = v1::ImportConnectionsRequest { items, mode, validate_only };
-        self.in_flight.spawn(sent(client, request));
+        self.in_flight.spawn(async move { (names, sent(client, request).await) });
         Ok(())
     }
 
@@ -64,8 +79,10 @@ impl Sender {
         let mut failed = None;
         while self.in_flight.len() > most {
             let Some(ended) = self.in_flight.join_next().await else { break };
-            match ended.map_err(|error| Failure::Unexpected(error.into()))? {
-                Ok(answer) => {
+            let (names, answer) = ended.map_err(|error| Failure::Unexpected(error.into()))?;
+            match answer {
+                Ok(mut answer) => {
+                    self.names.take(&names, &mut answer.results);
                     report.answered(&answer.results)?;
                     report.lack_apps(answer.providers_without_app);
                 }
@@ -76,13 +93,26 @@ impl Sender {
         failed.map_or(Ok(()), |status| Err(status.into()))
     }
 
-    /// Stores an app, unless its provider has one already and nothing is to be replaced.
+    /// Stores an app, unless its provider has one already and nothing is to be replaced. If the vault refuses it, the rows
+    /// beside it are imported nevertheless.
     pub(super) async fn put_app(
         &mut self,
         source: &str,
         request: v1::PutOAuthAppRequest,
         report: &mut Report,
     ) -> Result<(), Failure> {
+        match self.app(request).await {
+            Ok((outcome, rule)) => report.note(source, outcome, "", rule),
+            Err(status) if passes(&status) => Err(status.into()),
+            Err(status) => {
+                let reason = reason_of(&status).unwrap_or_default();
+                report.note(source, Outcome::Refused, &reason, status.message())
+            }
+        }
+    }
+
+    /// What became of an app, and the rule that it breaks if it was refused here.
+    async fn app(&self, request: v1::PutOAuthAppRequest) -> Result<(Outcome, &'static str), Status> {
         let list = v1::ListOAuthAppsRequest {
             tenant_id: request.tenant_id.clone(),
             page_size: 500,
@@ -93,19 +123,17 @@ impl Sender {
         let there = apps.iter().find(|app| app.provider == request.provider);
         match there {
             Some(app) if app.client_id != request.client_id && self.mode == v1::ImportMode::Keep => {
-                let rule = "the provider has another app already; --update replaces it";
-                return report.note(source, Outcome::Refused, "", rule);
+                return Ok((Outcome::Refused, "the provider has another app already; --update replaces it"));
             }
             Some(_) if self.mode == v1::ImportMode::Keep => {
-                return report.note(source, Outcome::Unchanged, "", "");
+                return Ok((Outcome::Unchanged, ""));
             }
             Some(_) | None => {}
         }
         if !self.validate_only {
             client.admin().put_o_auth_app(request).await?;
         }
-        let outcome = if there.is_some() { Outcome::Replaced } else { Outcome::Created };
-        report.note(source, outcome, "", "")
+        Ok((if there.is_some() { Outcome::Replaced } else { Outcome::Created }, ""))
     }
 }
 

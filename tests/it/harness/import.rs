@@ -40,7 +40,8 @@ impl TestVault {
         self.write(&format!("{service}.toml"), &lines.join("\n"));
     }
 
-    /// Runs `credvault import` as a service, in the vault's folder. It shows no secret with `CANARY` in it.
+    /// Runs `credvault import` as a service, in the vault's folder, with the file `input` there as standard input, if there
+    /// is one. It shows no secret with `CANARY` in it.
     pub async fn import(&self, service: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Imported {
         self.write_profile(service);
         let folder = self.folder.path();
@@ -48,6 +49,9 @@ impl TestVault {
         command.current_dir(folder).envs(variables.iter().copied()).arg("import").args(arguments);
         command.args(["--output", "json", "--report", "report.jsonl"]);
         command.args(["--profile", &format!("{service}.toml")]);
+        if let Ok(input) = std::fs::File::open(folder.join("input")) {
+            command.stdin(input);
+        }
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let counts = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let mut shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

@@ -41,7 +41,7 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn wrong_usage_is_refused_before_anything_is_called() {
     let folder = folder();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 14] = [
         (&["kustomer", "--from", "rows.jsonl"], "--plain if nothing is sealed"),
         (&["fluxori", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
         (&["kpi-etl", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
@@ -54,6 +54,8 @@ fn wrong_usage_is_refused_before_anything_is_called() {
             "--journal and --from name the same",
         ),
         (&["pixelpim", "--from", "rows.jsonl", "--journal", "a", "--report", "./a"], "name the same file"),
+        (&["fluxori", "--from", "-", "--secrets", "-"], "--from and --secrets both read standard input"),
+        (&["pixelpim", "--from", "rows.jsonl", "--report", "-"], "--report must name a file"),
         (&["pixelpim", "--from", " 'MySQL://a:CANARY@host/b'"], "the address must be like postgres://"),
         (&["env", "--from", "postgres://a:CANARY@host/b"], "no database"),
         (&["pixelpim", "--from", "rows.jsonl", "--map", "map.toml"], "the map map.toml, line 1, is not TOML"),

@@ -19,6 +19,8 @@ pub(super) struct Rows {
     ahead: VecDeque<String>,
     ended: bool,
     number: u64,
+    /// How many rows the database expects to give.
+    expected: Option<u64>,
 }
 
 impl Rows {
@@ -34,10 +36,18 @@ impl Rows {
         // With row security off, the database refuses what its policies would leave out, instead of leaving it out.
         let begin = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ; SET LOCAL row_security = off";
         connection.execute(begin).await.map_err(failed)?;
+        let explain = AssertSqlSafe(format!("EXPLAIN SELECT * FROM ({query}) AS r"));
+        let plan: String =
+            connection.fetch_one(explain).await.and_then(|plan| plan.try_get(0)).map_err(failed)?;
         let declare =
             format!("DECLARE moving NO SCROLL CURSOR FOR SELECT to_jsonb(r)::text FROM ({query}) AS r");
         connection.execute(AssertSqlSafe(declare)).await.map_err(failed)?;
-        Ok(Self { connection, ahead: VecDeque::new(), ended: false, number: 0 })
+        let expected = expected(&plan);
+        Ok(Self { connection, ahead: VecDeque::new(), ended: false, number: 0, expected })
+    }
+
+    pub(super) fn expected(&self) -> Option<u64> {
+        self.expected
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -61,6 +71,12 @@ impl Rows {
     }
 }
 
+/// The number of rows in the first line of a plan, such as `Seq Scan on a  (cost=0.00..35.50 rows=2550 width=4)`.
+fn expected(plan: &str) -> Option<u64> {
+    let (_, after) = plan.rsplit_once("rows=")?;
+    after.split(' ').next()?.parse().ok()
+}
+
 /// The name of a table as SQL writes it. Names that are quoted already stay as they are.
 fn quoted(table: &str) -> Result<String, SourceError> {
     let part = |part: &str| {
@@ -75,6 +91,9 @@ fn quoted(table: &str) -> Result<String, SourceError> {
 /// Classes of SQLSTATE whose messages are about the connection, the rights and the query: syntax and access, invalid
 /// authorization, unknown database, connection, grantor, transaction. Messages of all others may quote values of rows.
 const CLASSES_WITHOUT_VALUES: [&str; 6] = ["42", "28", "3D", "08", "0L", "25"];
+
+/// The SQLSTATE of a refused permission, also of the one to read what a policy of row security would leave out.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// The message of the server where it is about no row, else its code. Details quote values of rows, so none is kept.
 fn failed(error: sqlx::Error) -> SourceError {
@@ -91,6 +110,10 @@ fn failed(error: sqlx::Error) -> SourceError {
 }
 
 fn told(code: &str, message: &str) -> String {
+    if code == INSUFFICIENT_PRIVILEGE {
+        let way_out = "connect as a role that has SELECT there and, under row security, BYPASSRLS";
+        return format!("{message}; {way_out}");
+    }
     if code.get(..2).is_some_and(|class| CLASSES_WITHOUT_VALUES.contains(&class)) {
         return message.to_owned();
     }
@@ -106,10 +129,18 @@ mod tests {
     #[test]
     fn only_messages_that_are_about_no_row_are_kept() {
         assert_eq!(told("42P01", "relation \"a\" does not exist"), "relation \"a\" does not exist");
+        let policy = "query would be affected by row-level security policy for table \"a\"";
+        assert!(told("42501", policy).starts_with(policy) && told("42501", policy).contains("BYPASSRLS"));
         for (code, shown) in [("22P02", "22P02"), ("P0001", "P0001"), ("", "?"), ("CANARY", "?")] {
             let told = told(code, "invalid input: CANARY");
             assert!(told.starts_with(&format!("SQLSTATE {shown};")) && !told.contains("CANARY"), "{told}");
         }
+    }
+
+    #[test]
+    fn a_plan_says_how_many_rows_are_expected() {
+        assert_eq!(expected("Seq Scan on \"a rows=7\"  (cost=0.00..35.50 rows=2550 width=4)"), Some(2550));
+        assert_eq!(expected("Result"), None);
     }
 
     #[test]

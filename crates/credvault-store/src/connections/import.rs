@@ -222,7 +222,7 @@ impl<'a> Batch<'a> {
         if let Some(credential) = &item.credential {
             served_until(&self.change, credential)?;
         }
-        self.known.room(&self.change, &item.new.owner)?;
+        self.known.room(&item.new.owner)?;
         let is_default = self.known.becomes_default(item);
         let row = new_row(&self.change, self.change.store.new_id()?, &item.new, is_default);
         let mut model: Model = row.try_into_model()?;

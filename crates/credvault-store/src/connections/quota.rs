@@ -5,8 +5,10 @@
 //! quota: each may use a sixteenth of it within a minute before it counts again, so the vault counts often only where
 //! the quota is near.
 //!
-//! Creations that count at the same moment do not see each other, so a quota can be exceeded by the number of creations
-//! in progress; a tenant's also by the shares of further processes, if more than sixteen create connections.
+//! Creations that count at the same moment do not see each other, so a quota can be exceeded by what the transactions in
+//! progress create: one connection each, up to 200 in an import. A tenant's quota can also be exceeded by what other
+//! processes have not yet used of their shares when one fills the rest: with n processes, by at most (n - 1) sixteenths of
+//! what was left a minute before. `docs/limits.md` has the numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,11 +29,26 @@ const PROCESSES: i64 = 16;
 /// The most tenants whose counts are remembered.
 const TENANTS: u64 = 10_000;
 
+/// How many connections a tenant, and each user of it, may have; 0 means no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionQuotas {
+    pub(crate) of_tenant: u32,
+    pub(crate) of_user: u32,
+}
+
 /// What is remembered of the tenants' counts.
 pub(crate) struct Quotas {
-    /// How many connections this process may create before it counts again.
-    left: Cache<TenantId, Arc<AtomicI64>>,
-    full: Cache<TenantId, ()>,
+    left: Cache<TenantId, Arc<Left>>,
+    /// The quotas that tenants have reached.
+    full: Cache<TenantId, u32>,
+}
+
+/// How many connections this process may create before it counts again.
+struct Left {
+    /// The quota for which it was counted. A count that was in progress while the quota changed must not count for the new
+    /// one.
+    most: u32,
+    connections: AtomicI64,
 }
 
 impl Default for Quotas {
@@ -55,45 +72,47 @@ impl Quotas {
     pub(crate) async fn check(
         &self,
         tx: &DatabaseTransaction,
-        (of_tenant, of_user): (u64, u64),
+        quotas: ConnectionQuotas,
         tenant: &TenantId,
         owner: &Owner,
     ) -> Result<(), Error> {
-        let most = |quota| u32::try_from(quota).unwrap_or(u32::MAX);
-        let (of_tenant, of_user) = (most(of_tenant), most(of_user));
+        let of_user = quotas.of_user;
         if let Some(user) = owner.user().filter(|_| of_user > 0)
             && count(tx, tenant, Some(user), of_user).await? >= i64::from(of_user)
         {
             return Err(Error::UserFull { most: of_user });
         }
-        self.check_tenant(tx, of_tenant, tenant, 1).await
+        self.check_tenant(tx, quotas, tenant, 1).await
     }
 
     /// Refuses `more` connections where the tenant would have more than it may.
     pub(crate) async fn check_tenant(
         &self,
         tx: &DatabaseTransaction,
-        of_tenant: u32,
+        quotas: ConnectionQuotas,
         tenant: &TenantId,
         more: i64,
     ) -> Result<(), Error> {
-        if of_tenant == 0 {
+        let most = quotas.of_tenant;
+        if most == 0 {
             return Ok(());
         }
-        if self.full.contains_key(tenant) {
-            return Err(Error::TenantFull { most: of_tenant });
+        if self.full.get(tenant) == Some(most) {
+            return Err(Error::TenantFull { most });
         }
-        if self.left.get(tenant).is_some_and(|left| left.fetch_sub(more, Ordering::Relaxed) >= more) {
+        let remembered = self.left.get(tenant).filter(|left| left.most == most);
+        if remembered.is_some_and(|left| left.connections.fetch_sub(more, Ordering::Relaxed) >= more) {
             return Ok(());
         }
-        let left = i64::from(of_tenant) - count(tx, tenant, None, of_tenant).await?;
+        let left = i64::from(most) - count(tx, tenant, None, most).await?;
         if left <= 0 {
-            self.full.insert(tenant.clone(), ());
+            self.full.insert(tenant.clone(), most);
         }
         if left < more {
-            return Err(Error::TenantFull { most: of_tenant });
+            return Err(Error::TenantFull { most });
         }
-        self.left.insert(tenant.clone(), Arc::new(AtomicI64::new((left - more) / PROCESSES)));
+        let connections = AtomicI64::new((left - more) / PROCESSES);
+        self.left.insert(tenant.clone(), Arc::new(Left { most, connections }));
         Ok(())
     }
 }

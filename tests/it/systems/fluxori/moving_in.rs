@@ -50,6 +50,7 @@ async fn with_rows(builder: VaultBuilder) -> (Connected, Tokens) {
         },
     });
     vault.write("exported.json", &exported.to_string());
+    vault.write("input", &exported.to_string());
     (connected, tokens)
 }
 
@@ -62,18 +63,24 @@ async fn both_ways_to_store_move_in(builder: VaultBuilder) {
     let admin = vault.instance.as_ref().unwrap().admin_address;
     eventually("readiness", || async { get(admin, "/readyz").await.0 == 200 }).await;
     // "1. Google Cloud Secret Manager (Recommended)" and "2. Encrypted Database Storage (Fallback)", in one run: rows
-    // say themselves which of the two `USE_SECRET_MANAGER` was. Tried first, then done, then done once more.
+    // say themselves which of the two `USE_SECRET_MANAGER` was. Tried first, then done, then done once more. What was
+    // exported comes through a pipe, and touches no disk.
+    let piped = ["--from", "rows.jsonl", "--secrets", "-"];
     for (mode, outcome, stored) in
         [("--dry-run", [4, 0, 0], 0), ("--update", [4, 0, 0], 4), ("--update", [0, 4, 0], 4)]
     {
-        let run = import(vault, "app", ENCRYPTION_KEY, &[&WITH_SECRETS[..], &[mode]].concat()).await;
+        let run = import(vault, "app", ENCRYPTION_KEY, &[&piped[..], &[mode]].concat()).await;
         assert_eq!(run.outcome(), (0, outcome), "{}", run.shown);
         assert!(!run.shown.contains(&tokens.access_token) && !run.shown.contains(&tokens.refresh_token));
         assert_eq!(vault.count("connections").await, stored);
     }
-    // The layout of a sealed value is an option, and so is the organisation of all rows.
+    // The layout of a sealed value is an option, and so is the organisation of all rows: a row that names another one moves
+    // there only if that is said, too.
     let layout = ["--layout", "base64:iv12+ciphertext+tag", "--from", "joined.jsonl", "--tenant", "globex"];
     let run = import(vault, "app", ENCRYPTION_KEY, &layout).await;
+    assert_eq!(run.outcome(), (7, [0, 0, 1]), "{}", run.shown);
+    assert!(run.shown.contains("another tenant") && run.shown.contains("--merge-tenants"), "{}", run.shown);
+    let run = import(vault, "app", ENCRYPTION_KEY, &[&layout[..], &["--merge-tenants"]].concat()).await;
     assert_eq!(run.outcome(), (0, [1, 0, 0]), "{}", run.shown);
     for secret in ["CANARY", &tokens.refresh_token, ENCRYPTION_KEY, REFERENCE] {
         assert_eq!(vault.found_in(secret).await, None, "sealed, and no key or reference of theirs is needed");
@@ -141,7 +148,7 @@ async fn what_does_not_fit_is_refused_by_name(builder: VaultBuilder) {
     assert_eq!(run.code, 2, "{}", run.shown);
     assert!(run.shown.contains("--key-form"), "{}", run.shown);
     // A value of another layout is refused, and the option that would read it named.
-    let joined = ["--from", "joined.jsonl", "--dry-run", "--tenant", "globex"];
+    let joined = ["--from", "joined.jsonl", "--dry-run", "--tenant", "globex", "--merge-tenants"];
     let run = import(vault, "app", ENCRYPTION_KEY, &joined).await;
     assert_eq!(run.outcome(), (7, [0, 0, 1]), "{}", run.shown);
     assert!(run.shown.contains("--layout"), "{}", run.shown);

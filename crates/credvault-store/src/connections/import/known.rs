@@ -11,17 +11,20 @@ use crate::change::feed::ChangeKind;
 use crate::connections::import::item::{ImportItem, source};
 use crate::connections::import::lookup::Lookup;
 use crate::connections::import::memory::{self, Remembered};
+use crate::connections::quota::ConnectionQuotas;
 use crate::connections::row::owner_column;
 use crate::connections::writer::ConnectionRow;
 use crate::database::json_rows::{self, Kind, value};
 use crate::entity::connection::{Entity, Model};
-use crate::{Error, NewConnection, Store};
+use crate::{Error, NewConnection};
 
 /// The column `owner_user` and the provider: within them names are unique, and one connection is the default.
 type Group = (String, String);
 
 /// What there is, and what the batch has added to it.
 pub(super) struct Known {
+    /// How many connections the tenant and its users may have.
+    quotas: ConnectionQuotas,
     /// Rows that were imported before, by their source.
     imported: BTreeMap<String, Remembered>,
     /// The sources of the batch so far.
@@ -49,14 +52,16 @@ impl Known {
         let theirs = format!("c.owner_user = {owner} AND c.provider = {provider} AND c.delete_time IS NULL");
         let taken = lookup.connections(&format!("{theirs} AND c.account_name = {account}"), false).await?;
         let defaults = lookup.connections(&format!("{theirs} AND c.is_default"), false).await?;
+        let quotas = change.store.connection_quotas(change.tenant());
         Ok(Self {
+            quotas,
             imported: memory::read(change, &sources).await?,
             of_batch: BTreeSet::new(),
             taken: taken.iter().map(key).collect(),
             defaults: defaults.into_iter().map(|model| (group(&model), Some(model))).collect(),
             marked: marked(items),
             former: Vec::new(),
-            of_user: counts(&lookup).await?,
+            of_user: counts(&lookup, quotas).await?,
         })
     }
 
@@ -80,8 +85,8 @@ impl Known {
     ///
     /// # Errors
     /// [`Error::UserFull`] if there is none.
-    pub(super) fn room(&mut self, change: &Change<'_>, owner: &Owner) -> Result<(), Error> {
-        let most = change.store.settings().connections_of_user;
+    pub(super) fn room(&mut self, owner: &Owner) -> Result<(), Error> {
+        let most = self.quotas.of_user;
         let Some(user) = owner.user().filter(|_| most > 0) else { return Ok(()) };
         let has = self.of_user.entry(user.as_str().to_owned()).or_default();
         if *has >= i64::from(most) {
@@ -126,13 +131,11 @@ impl Known {
 
     /// Refuses the batch if the tenant would have more connections than it may.
     pub(super) async fn check_tenant(&self, change: &Change<'_>, more: usize) -> Result<(), Error> {
-        let (store, tenant): (&Store, _) = (change.store, change.tenant());
         let more = i64::try_from(more).unwrap_or(i64::MAX);
         if more == 0 {
             return Ok(());
         }
-        let most = store.settings().connections_of_tenant;
-        store.quotas().check_tenant(&change.tx, most, tenant, more).await
+        change.store.quotas().check_tenant(&change.tx, self.quotas, change.tenant(), more).await
     }
 }
 
@@ -154,9 +157,9 @@ fn marked(items: &[ImportItem]) -> BTreeSet<Group> {
 }
 
 /// How many connections each user of the batch has, deleted ones included, if there is a limit.
-async fn counts(lookup: &Lookup<'_>) -> Result<BTreeMap<String, i64>, Error> {
+async fn counts(lookup: &Lookup<'_>, quotas: ConnectionQuotas) -> Result<BTreeMap<String, i64>, Error> {
     let change = lookup.change;
-    if change.store.settings().connections_of_user == 0 {
+    if quotas.of_user == 0 {
         return Ok(BTreeMap::new());
     }
     let database = change.store.database();
