@@ -73,7 +73,7 @@ fn a_server_of_a_tenants_choice_and_a_sandbox_are_not_the_provider() {
         mode.asks_provider(call, &config(settings))
     };
     for (provider, mode, settings) in [
-        ("google", "oauth2_code", json!({})),
+        ("hubspot", "oauth2_code", json!({})),
         ("shopify", "oauth2_code", json!({ "shop": "a.myshopify.com" })),
         ("zendesk", "oauth2_code", json!({ "subdomain": "a" })),
         ("docusign", "oauth2_code", json!({})),
