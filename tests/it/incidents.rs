@@ -114,24 +114,10 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     assert!(waits.customer_text.contains("Simulator has a disturbance"), "{waits:?}");
     assert!(waits.operator_text.starts_with("PROVIDER_INCIDENT"), "{waits:?}");
 
-    // What a provider in disorder says of a consent is not believed yet. Only one tenant asks it meanwhile.
-    for (app, id) in apps[1..].iter().zip(&others) {
-        set_enabled(app, id, false).await;
-    }
     let doubted = own.pop().unwrap();
     connected.provider.revoke_account("own-5");
-    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
-    pause_is_over(&connected);
-    eventually("the refusal that is not believed", || async {
-        let refused = refresh(&apps[0], &doubted).await.unwrap_err();
-        refused.message().contains("has an incident at the moment")
-    })
-    .await;
-    assert_eq!(state(&apps[0], &doubted).await.0, v1::ConnectionState::Connected);
+    a_refusal_meanwhile_is_not_believed(&connected, &apps, &others, &doubted).await;
     // Well again: for one tenant that does not end it, for two it does.
-    for (app, id) in apps[1..].iter().zip(&others) {
-        set_enabled(app, id, true).await;
-    }
     eventually("answers to two tenants", || async {
         refreshed(&apps[0], &own[0]).await && refreshed(&apps[1], &others[0]).await
     })
@@ -143,12 +129,38 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     for id in &own {
         assert_eq!(state(&apps[0], id).await, (v1::ConnectionState::Connected, String::new()));
     }
-    // Said after the incident, it is believed; and that is all that the tenant hears.
     assert_eq!(tenant.count(), 0, "a tenant learns of it from its connections");
-    eventually("the demand for consent", || async {
-        !refreshed(&apps[0], &doubted).await && tenant.count() == 1
+    a_refusal_after_it_is_believed(&apps[0], &doubted, &tenant).await;
+}
+
+/// What a provider in disorder says of a consent is looked into again. Only one tenant asks it here, so that the incident
+/// does not end.
+async fn a_refusal_meanwhile_is_not_believed(
+    connected: &Connected,
+    apps: &[Client; 3],
+    others: &[String; 2],
+    doubted: &str,
+) {
+    for (app, id) in apps[1..].iter().zip(others) {
+        set_enabled(app, id, false).await;
+    }
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    pause_is_over(connected);
+    eventually("the refusal that is not believed", || async {
+        let refused = refresh(&apps[0], doubted).await.unwrap_err();
+        refused.message().contains("has an incident at the moment")
     })
     .await;
+    assert_eq!(state(&apps[0], doubted).await.0, v1::ConnectionState::Connected);
+    for (app, id) in apps[1..].iter().zip(others) {
+        set_enabled(app, id, true).await;
+    }
+}
+
+/// Said after the incident, it is believed; and the demand for consent is all that the tenant hears.
+async fn a_refusal_after_it_is_believed(app: &Client, doubted: &str, tenant: &Receiver) {
+    eventually("the demand for consent", || async { !refreshed(app, doubted).await && tenant.count() == 1 })
+        .await;
     assert_eq!(tenant.types(), ["connection.reauthorization_required"]);
-    assert_eq!(state(&apps[0], &doubted).await.1, "REAUTHORIZATION_REQUIRED");
+    assert_eq!(state(app, doubted).await.1, "REAUTHORIZATION_REQUIRED");
 }
