@@ -86,7 +86,7 @@ impl Health {
     }
 
     fn ending(&self, provider: &str, now: Timestamp) -> (String, String) {
-        let when = self.grant_end.map_or("soon".to_owned(), |end| in_days(now, end));
+        let when = self.grant_end.map_or_else(|| "soon".to_owned(), |end| in_days(now, end));
         if self.renewal == Some(Renewal::RenewsItself) {
             let customer = format!(
                 "The connection to {provider} works, but we could not renew it for some time. You need not do anything yet; \
