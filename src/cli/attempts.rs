@@ -76,7 +76,7 @@ impl Attempts {
 
 /// Whether another attempt may help. A status with a source was made on this side, where the connection broke; the vault's
 /// own have none.
-fn passes(status: &Status) -> bool {
+pub(super) fn passes(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable
         | Code::ResourceExhausted

@@ -12,7 +12,7 @@ use super::args::{HealthArg, OutputArgs, days, pair};
 use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
-use super::lookup::{every_page, print_all, print_one, request_id, settings};
+use super::lookup::{every_page, print_all, print_one, print_words, request_id, settings};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::clock::SystemClock;
@@ -117,8 +117,10 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             ConnectionsCommand::Get(arguments) => {
                 let client = arguments.client.connect().await?;
                 let request = v1::GetConnectionRequest { connection_id: arguments.id };
-                let found = client.connections().get_connection(request).await?.into_inner();
-                print_one(found.connection, arguments.output.output, output)
+                let found = client.connections().get_connection(request).await?.into_inner().connection;
+                let format = arguments.output.output;
+                print_one(found.clone(), format, output)?;
+                if format == Format::Table { print_words(found.as_ref(), output) } else { Ok(()) }
             }
             ConnectionsCommand::Update(arguments) => update(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,

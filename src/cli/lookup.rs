@@ -108,6 +108,25 @@ pub(super) fn print_one(
     }
 }
 
+/// Prints, for people, what the vault says about the health of a connection.
+pub(super) fn print_words(connection: Option<&v1::Connection>, output: &mut Output) -> Result<(), Failure> {
+    let Some(health) = connection.and_then(|connection| connection.health.as_ref()) else { return Ok(()) };
+    let mut texts = vec![("customer", &health.customer_text), ("operator", &health.operator_text)];
+    // Of what is over, too; while it lasts, the state may say the same.
+    if let Some(error) = &health.last_error {
+        texts.extend([("last error, customer", &error.customer_text)]);
+        texts.extend([("last error, operator", &error.operator_text)]);
+    }
+    let mut printed: Vec<&str> = Vec::new();
+    for (reader, text) in texts {
+        if !text.is_empty() && !printed.contains(&text.as_str()) {
+            printed.push(text);
+            output.line::<Failure>(&format!("{reader}: {text}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Prints connections as a table or JSON.
 pub(super) fn print_all(
     connections: &[v1::Connection],

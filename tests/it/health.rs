@@ -18,6 +18,7 @@ on_both![
     an_end_is_warned_of_once_and_a_new_consent_begins_anew,
     the_last_error_is_told_in_words_and_stays_when_it_is_over,
     a_key_ends_when_it_says_and_a_filter_finds_it,
+    an_idle_grant_that_is_renewed_late_is_warned_of_and_recovers,
 ];
 
 /// A client with a certificate that outlives what the clock does here.
@@ -79,16 +80,22 @@ async fn an_end_is_warned_of_once_and_a_new_consent_begins_anew(builder: VaultBu
     let receiver = receiver(&operator, &["connection.expiring"]).await;
     let app = lasting(&connected, "app").await.acting_for("acme", None);
     let id = app.create(connection_request("shop-1")).await.unwrap().id;
-    assert_eq!(health(&app, &id).await.state(), v1::HealthState::NotConnected);
+    let bare = health(&app, &id).await;
+    assert_eq!(bare.state(), v1::HealthState::NotConnected);
+    assert!(bare.customer_text.contains("No account at Simulator"), "{bare:?}");
     consent(&app, &id).await;
     let fresh = health(&app, &id).await;
     assert_eq!((fresh.state(), fresh.renewal()), (v1::HealthState::Ok, v1::Renewal::Ends));
+    assert_eq!((fresh.customer_text.as_str(), fresh.operator_text.as_str()), ("", ""));
     assert_eq!(fresh.grant_end_time.unwrap().seconds, clock.now().after(DAY * 30).seconds());
 
     clock.advance(DAY * 16 + DAY / 24);
     eventually("the first warning", || async { receiver.count() >= 1 }).await;
     assert_eq!(with_health(&app, v1::HealthState::Ending).await, [id.as_str()]);
     assert!(with_health(&app, v1::HealthState::Ok).await.is_empty());
+    let ending = health(&app, &id).await;
+    assert!(ending.customer_text.contains("Simulator ends in 13 days"), "{ending:?}");
+    assert!(ending.operator_text.contains("BeginAuthorization"), "{ending:?}");
     // A new consent begins anew, so that nothing more is said of the one before.
     consent(&app, &id).await;
     assert_eq!(with_health(&app, v1::HealthState::Ok).await, [id.as_str()]);
@@ -174,6 +181,7 @@ async fn the_last_error_is_told_in_words_and_stays_when_it_is_over(builder: Vaul
         ("REAUTHORIZATION_REQUIRED", "invalid_grant")
     );
     assert!(error.customer_text.contains("connect your account again"), "{error:?}");
+    assert_eq!(health(&app, &id).await.customer_text, error.customer_text, "the state says the same");
     consent(&app, &id).await;
     let error = health(&app, &id).await.last_error.unwrap();
     assert!(error.recover_time.is_some(), "a new consent ends it, and it stays known");
@@ -198,8 +206,48 @@ async fn a_key_ends_when_it_says_and_a_filter_finds_it(builder: VaultBuilder) {
     assert_eq!(listed.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), [soon.id.as_str()]);
     vault.clock.advance(Duration::from_secs(1800));
     assert_eq!(with_health(&app, v1::HealthState::Ended).await, [soon.id.as_str()]);
+    let ended = health(&app, &soon.id).await;
+    assert!(ended.customer_text.contains("has ended") && ended.last_error.is_none(), "{ended:?}");
     assert_eq!(with_health(&app, v1::HealthState::Ok).await, [forever]);
     app.put(&soon.id, "CANARY").await.unwrap();
     assert_eq!(health(&app, &soon.id).await.renewal(), v1::Renewal::NeverEnds);
     assert_eq!(with_health(&app, v1::HealthState::Ok).await.len(), 2);
+}
+
+async fn an_idle_grant_that_is_renewed_late_is_warned_of_and_recovers(builder: VaultBuilder) {
+    let connected = builder.start_with_provider(&format!("{GRACE}\nidle_timeout_seconds = 2592000")).await;
+    connected.provider.behave(|behaviour| {
+        let grace = Duration::from_secs(1800);
+        behaviour.rotation = Rotation::Rotating { grace, same_answer_within_grace: true };
+    });
+    let clock = &connected.vault.clock;
+    connected.vault.tenant("acme").await;
+    let operator = lasting(&connected, "operator").await;
+    let receiver = receiver(&operator, &["connection.expiring", "connection.recovered"]).await;
+    let app = lasting(&connected, "app").await.acting_for("acme", None);
+    let id = connected.granted(&app, "shop-1", 3600).await;
+    let fresh = health(&app, &id).await;
+    assert_eq!((fresh.state(), fresh.renewal()), (v1::HealthState::Ok, v1::Renewal::RenewsItself));
+    assert_eq!(fresh.grant_end_time.unwrap().seconds, clock.now().after(DAY * 30).seconds());
+    // For 27 days the provider is out of order when the vault renews it.
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Fail { status: 503, after_effect: false });
+    clock.advance(DAY * 27 + DAY / 24);
+    eventually("the warning", || async { receiver.count() >= 1 }).await;
+    assert_eq!(warned(&receiver), [3]);
+    let late = health(&app, &id).await;
+    assert_eq!(late.state(), v1::HealthState::Ending);
+    assert!(late.customer_text.contains("could not renew it"), "{late:?}");
+    // It is renewed in time, and its owner reads that all is well.
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    clock.advance(Duration::from_secs(600));
+    eventually("the renewal", || async {
+        let request = v1::RefreshConnectionRequest { connection_id: id.clone() };
+        app.connections().refresh_connection(request).await.is_ok()
+    })
+    .await;
+    assert_eq!(health(&app, &id).await.state(), v1::HealthState::Ok);
+    eventually("the recovery", || async { receiver.count() >= 2 }).await;
+    assert_eq!(receiver.types(), ["connection.expiring", "connection.recovered"]);
+    let end = health(&app, &id).await.grant_end_time.unwrap().seconds;
+    assert_eq!(end, clock.now().after(DAY * 30).seconds());
 }

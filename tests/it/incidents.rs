@@ -5,16 +5,35 @@ use std::time::Duration;
 use credvault_proto::v1;
 use credvault_simulator::Step;
 
-use crate::harness::provider::{Connected, GRACE};
+use crate::harness::provider::{Connected, GRACE, state};
 use crate::harness::receiver::Receiver;
 use crate::harness::{Client, VaultBuilder, by_provider, eventually};
 use crate::on_both;
 
 on_both![an_outage_of_many_is_one_incident_of_the_provider];
 
-async fn refreshed(app: &Client, id: &str) -> bool {
+async fn refresh(app: &Client, id: &str) -> Result<(), tonic::Status> {
     let request = v1::RefreshConnectionRequest { connection_id: id.to_owned() };
-    app.connections().refresh_connection(request).await.is_ok()
+    app.connections().refresh_connection(request).await.map(drop)
+}
+
+async fn refreshed(app: &Client, id: &str) -> bool {
+    refresh(app, id).await.is_ok()
+}
+
+async fn set_enabled(app: &Client, id: &str, enabled: bool) {
+    let update = v1::UpdateConnectionRequest {
+        connection: Some(v1::Connection { id: id.to_owned(), enabled, ..Default::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".into()] }),
+        ..Default::default()
+    };
+    app.connections().update_connection(update).await.unwrap();
+}
+
+async fn health_of(app: &Client, id: &str) -> v1::ConnectionHealth {
+    let request = v1::GetConnectionRequest { connection_id: id.to_owned() };
+    let got = app.connections().get_connection(request).await.unwrap().into_inner();
+    got.connection.unwrap().health.unwrap()
 }
 
 async fn incident(app: &Client) -> Option<v1::ProviderIncident> {
@@ -45,7 +64,13 @@ async fn receiver(operator: &Client, tenant: &str) -> Receiver {
     let request = v1::PutEventEndpointRequest {
         tenant_id: tenant.into(),
         url: receiver.url.clone(),
-        types: ["provider.incident_opened", "provider.incident_closed"].map(str::to_owned).to_vec(),
+        types: [
+            "provider.incident_opened",
+            "provider.incident_closed",
+            "connection.reauthorization_required",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         ..Default::default()
     };
     operator.admin().put_event_endpoint(request).await.unwrap();
@@ -97,15 +122,58 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     assert_eq!(apps[1].fetch(by_provider("simulator")).await.unwrap().connection_id, others[0]);
     eventually("the event", || async { platform.count() == 1 }).await;
     assert!(vault.metrics().await.contains("credvault_provider_incidents{provider=\"simulator\"} 1"));
+    let waits = health_of(&apps[1], &others[0]).await;
+    assert!(waits.customer_text.contains("Simulator has a disturbance"), "{waits:?}");
+    assert!(waits.operator_text.starts_with("PROVIDER_INCIDENT"), "{waits:?}");
 
+    let doubted = own.pop().unwrap();
+    connected.provider.revoke_account("own-5");
+    a_refusal_meanwhile_is_not_believed(&connected, &apps, &others, &doubted).await;
     // Well again: for one tenant that does not end it, for two it does.
-    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
-    pause_is_over(&connected);
-    assert!(refreshed(&apps[0], &own[0]).await && refreshed(&apps[1], &others[0]).await);
+    eventually("answers to two tenants", || async {
+        refreshed(&apps[0], &own[0]).await && refreshed(&apps[1], &others[0]).await
+    })
+    .await;
     eventually("the end", || async { incident(&apps[2]).await.is_none() }).await;
     assert_eq!(required(&apps[1]).await.next_step(), v1::RequirementStep::Unspecified);
     assert_eq!(with_health(&apps[1], v1::HealthState::Ok).await, [others[0].as_str()]);
     eventually("the second event", || async { platform.count() == 2 }).await;
     assert_eq!(platform.types(), ["provider.incident_opened", "provider.incident_closed"]);
+    for id in &own {
+        assert_eq!(state(&apps[0], id).await, (v1::ConnectionState::Connected, String::new()));
+    }
     assert_eq!(tenant.count(), 0, "a tenant learns of it from its connections");
+    a_refusal_after_it_is_believed(&apps[0], &doubted, &tenant).await;
+}
+
+/// What a provider in disorder says of a consent is looked into again. Only one tenant asks it here, so that the incident
+/// does not end.
+async fn a_refusal_meanwhile_is_not_believed(
+    connected: &Connected,
+    apps: &[Client; 3],
+    others: &[String; 2],
+    doubted: &str,
+) {
+    for (app, id) in apps[1..].iter().zip(others) {
+        set_enabled(app, id, false).await;
+    }
+    connected.provider.behave(|behaviour| behaviour.steady = Step::Answer);
+    pause_is_over(connected);
+    eventually("the refusal that is not believed", || async {
+        let refused = refresh(&apps[0], doubted).await.unwrap_err();
+        refused.message().contains("has an incident at the moment")
+    })
+    .await;
+    assert_eq!(state(&apps[0], doubted).await.0, v1::ConnectionState::Connected);
+    for (app, id) in apps[1..].iter().zip(others) {
+        set_enabled(app, id, true).await;
+    }
+}
+
+/// Said after the incident, it is believed; and the demand for consent is all that the tenant hears.
+async fn a_refusal_after_it_is_believed(app: &Client, doubted: &str, tenant: &Receiver) {
+    eventually("the demand for consent", || async { !refreshed(app, doubted).await && tenant.count() == 1 })
+        .await;
+    assert_eq!(tenant.types(), ["connection.reauthorization_required"]);
+    assert_eq!(state(app, doubted).await.1, "REAUTHORIZATION_REQUIRED");
 }

@@ -3,6 +3,7 @@
 
 mod consented;
 mod discovered;
+mod incidents;
 mod peer;
 mod registered;
 

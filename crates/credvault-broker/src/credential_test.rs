@@ -9,6 +9,7 @@ use crate::assertion::with_proof;
 use crate::broker::Broker;
 use crate::flow::{app_values, flow_defaults};
 use crate::http::error::SendError;
+use crate::incidents::Asked;
 use error::{DEFAULT_RETRY, TestError};
 
 impl Broker {
@@ -33,14 +34,24 @@ impl Broker {
         let flow = with_proof(mode, given, self.clock().now()).map_err(|error| error.violations(rule))?;
         let request = mode.request(&test.call, Given { flow: &flow, ..given });
         let request = request.map_err(|missing| Violations::of(missing.0, rule))?;
-        let answer = self.http().send(request).await.map_err(|error| {
-            let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
+        let answer = self.http().send(request).await;
+        let verdict = answer.as_ref().map(|answer| test.read(answer.status, &answer.body));
+        let outcome = match &verdict {
+            Ok(Verdict::Unclear(kind)) => Err(Some(*kind)),
+            Ok(Verdict::Works { .. } | Verdict::Limited | Verdict::Refused) => Ok(()),
+            Err(_) => Err(None),
+        };
+        let asked = Asked { provider, tenant: scope.tenant(), mode, config, call: &test.call };
+        self.refresher().heard(asked, outcome);
+        let verdict = verdict.map_err(|error| {
+            let (SendError::NotSent(detail) | SendError::Lost(detail)) = error;
             tracing::info!(provider = provider.as_str(), detail, "a credential could not be tested");
             TestError::Unavailable
         })?;
-        match test.read(answer.status, &answer.body) {
+        match verdict {
             Verdict::Unclear(RefusalKind::RateLimited) => {
-                Err(TestError::Throttled { retry: answer.retry_after.unwrap_or(DEFAULT_RETRY) })
+                let pause = answer.ok().and_then(|answer| answer.retry_after);
+                Err(TestError::Throttled { retry: pause.unwrap_or(DEFAULT_RETRY) })
             }
             Verdict::Unclear(_) => Err(TestError::Unavailable),
             verdict @ (Verdict::Works { .. } | Verdict::Limited | Verdict::Refused) => Ok(verdict),

@@ -1,11 +1,13 @@
-//! What this replica's refreshes have met at providers, gathered in memory and reported to the others through the store;
-//! and the incidents that follow from all replicas' reports. Nothing here is on the path of a refresh but a lock.
+//! What this replica's requests have met at providers, gathered in memory and reported to the others through the store;
+//! and the incidents that follow from all replicas' reports. Refreshes, tests of credentials and exchanges of codes count,
+//! and only if the provider answers for the server that was asked. Nothing here is on the path of a request but a lock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use credvault_domain::{ProviderId, TenantId, Timestamp};
+use credvault_catalog::{Call, Mode, RefusalKind};
+use credvault_domain::{Config, ProviderId, TenantId, Timestamp};
 use credvault_store::{Error, Incident, Signal, Store, slot_of};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,21 @@ use crate::every::every;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How long a success that says nothing new is not reported again.
 const SUCCESS_REST: Duration = Duration::from_secs(60);
+
+/// A request that was sent to a provider.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The provider that was asked.
+    pub(crate) provider: &'a ProviderId,
+    /// The tenant for which it was asked.
+    pub(crate) tenant: &'a TenantId,
+    /// The auth mode of the connection.
+    pub(crate) mode: &'a Mode,
+    /// The settings that the request was filled with.
+    pub(crate) config: &'a Config,
+    /// The call of the mode that was made.
+    pub(crate) call: &'a Call,
+}
 
 /// Signals that wait to be reported, and the incidents that are open.
 #[derive(Default)]
@@ -26,9 +43,21 @@ pub(crate) struct Incidents {
 }
 
 impl Incidents {
-    /// Records that a provider has answered a tenant's request, or has not.
-    pub(crate) fn record(&self, provider: &ProviderId, tenant: &TenantId, answered: bool, now: Timestamp) {
-        let key = (provider.clone(), slot_of(tenant));
+    /// Records whether a provider has answered: `outcome` is what its answer was read as, or that there was none. A server
+    /// of the tenant's own choice, or a sandbox, tells nothing of the provider, so that no tenant can bring evidence by it.
+    pub(crate) fn record(&self, asked: Asked<'_>, outcome: Result<(), Option<RefusalKind>>, now: Timestamp) {
+        let Asked { provider, tenant, mode, config, call } = asked;
+        if !mode.asks_provider(call, config) {
+            return;
+        }
+        let answered = match outcome {
+            Ok(()) => true,
+            Err(refusal) => refusal.is_some_and(RefusalKind::is_answer),
+        };
+        self.count((provider.clone(), slot_of(tenant)), answered, now);
+    }
+
+    fn count(&self, key: (ProviderId, u8), answered: bool, now: Timestamp) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if answered {
             let last = reported.insert(key.clone(), now);

@@ -12,6 +12,8 @@ use crate::spelling::Spelling;
 
 /// The longest member of a JSON secret that is shown whole as its hint, in bytes.
 const MAX_HINT_BYTES: usize = 256;
+/// A host that no provider has, in the forms in which a setting names one (RFC 6761 reserves the domain).
+const FOREIGN_HOSTS: [&str; 2] = ["shop.example.net", "https://shop.example.net"];
 
 /// A field with its rules.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(crate) struct Field {
     pub(crate) min_length: usize,
     pub(crate) max_length: Option<usize>,
     pub(crate) default: Option<Value>,
+    pub(crate) sandboxes: Vec<String>,
     pub(crate) depends_on: Option<DependsOn>,
     pub(crate) required_members: Vec<String>,
     pub(crate) const_members: BTreeMap<String, String>,
@@ -136,6 +139,11 @@ impl Field {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the value can name a host of any domain, and not only one of the provider's own.
+    pub(crate) fn names_any_host(&self) -> bool {
+        FOREIGN_HOSTS.iter().any(|host| self.check_text(host).is_ok())
     }
 
     fn check_length(&self, text: &str) -> Result<(), String> {

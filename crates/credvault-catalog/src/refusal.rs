@@ -20,6 +20,11 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Whether the provider itself has answered, and is in order.
+    pub fn is_answer(self) -> bool {
+        self != Self::Outage
+    }
+
     /// The kind that follows from the status alone. `has_body` is whether the provider itself has answered: a gateway,
     /// a firewall or a cache answers with a page, which is no JSON body, and may do so with any status.
     pub(crate) fn of_status(status: u16, has_body: bool) -> Self {

@@ -6,7 +6,7 @@
 pub enum EventType {
     /// A connection without a credential got one.
     Connected,
-    /// A connection's credential works again.
+    /// A connection's credential works again, or its grant was renewed after the owner was warned.
     Recovered,
     /// The credential is of no more use: the owner must consent again or store a new one.
     ReauthorizationRequired,

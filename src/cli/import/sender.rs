@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use super::arguments::ImportArgs;
 use super::names::{Names, name_of};
 use super::report::{OF_THE_TENANT, Outcome, Report};
-use crate::cli::attempts::{Attempts, Next};
+use crate::cli::attempts::{Attempts, Next, passes};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::grpc::reason_of;

@@ -201,7 +201,19 @@ fn created_and_deleted(commands: &Commands<'_>) {
     let (code, taken) = commands.run(&create);
     assert_eq!(code, 5, "{taken}");
     assert!(taken.contains("CONNECTION_EXISTS"), "{taken}");
-    let (code, _) = commands.run(&["connections", "get", created["id"].as_str().unwrap()]);
+    let (code, shown) = commands.run(&["connections", "get", created["id"].as_str().unwrap()]);
+    assert!(code == 0 && !shown.contains("customer: "), "nothing is wrong: {shown}");
+    // What the vault says about the health comes below the table.
+    let bare = ["connections", "create", "generic", "--account", "bare", "--auth-mode", "bearer"];
+    let (code, bare) = commands.run(&[bare.as_slice(), &["--output", "json"]].concat());
+    assert_eq!(code, 0, "{bare}");
+    let bare: Value = serde_json::from_str(&bare).unwrap();
+    let (_, shown) = commands.run(&["connections", "get", bare["id"].as_str().unwrap()]);
+    assert!(
+        shown.contains("customer: No account at") && shown.contains("operator: NOT_CONNECTED"),
+        "{shown}"
+    );
+    let (code, _) = commands.run(&["connections", "delete", bare["id"].as_str().unwrap()]);
     assert_eq!(code, 0);
     let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
     assert_eq!(code, 0, "{deleted}");

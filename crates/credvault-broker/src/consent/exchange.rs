@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::flow::{app_values, flow_defaults, with_scope};
 use crate::http::client::Answer;
 use crate::http::error::SendError;
+use crate::incidents::Asked;
 
 /// When a consent can begin again if the provider asks for fewer calls and does not say for how long.
 const DEFAULT_RETRY: Duration = Duration::from_secs(60);
@@ -36,14 +37,23 @@ impl Broker {
     ) -> Result<Exchanged, ConsentError> {
         let sent = self.clock().now();
         let request = self.exchange_request(target, returned, usable, code, config, sent)?;
+        let response = &target.mode.oauth().ok_or(ConsentError::ModeWithoutConsent)?.response;
+        let (provider, mode) = (&target.connection.provider, target.mode);
+        let asked = Asked {
+            provider,
+            tenant: target.scope.tenant(),
+            mode,
+            config,
+            call: &target.code_grant()?.exchange,
+        };
         let answer = self.http().send(request).await.map_err(|error| {
             let (SendError::NotSent(detail) | SendError::Lost(detail)) = &error;
-            let provider = target.connection.provider.as_str();
-            tracing::warn!(provider, detail, "a code could not be exchanged");
+            tracing::warn!(provider = provider.as_str(), detail, "a code could not be exchanged");
+            self.refresher().heard(asked, Err(None));
             ConsentError::Unavailable
         })?;
-        let response = &target.mode.oauth().ok_or(ConsentError::ModeWithoutConsent)?.response;
         let granted = response.read(answer.status, &answer.body, sent);
+        self.refresher().heard(asked, granted.as_ref().map(|_| ()).map_err(|kind| Some(*kind)));
         let granted = granted.map_err(|kind| refused(kind, response, &answer))?;
         Ok(Exchanged { granted, sent })
     }

@@ -70,7 +70,7 @@ impl Worker {
     }
 
     /// What it risks to send a refresh token of this mode again after an uncertain outcome.
-    fn repeat_risk(&self, provider: &ProviderId, mode: &AuthMode) -> RepeatRisk {
+    pub(super) fn repeat_risk(&self, provider: &ProviderId, mode: &AuthMode) -> RepeatRisk {
         let refresh = self.mode(provider, mode).and_then(Mode::refresh);
         match refresh.map(|refresh| refresh.policy) {
             Some(policy) if policy.repeatable() => RepeatRisk::Nothing,

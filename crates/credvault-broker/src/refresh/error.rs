@@ -19,6 +19,15 @@ pub enum RefreshError {
         /// How long to wait.
         retry: Duration,
     },
+    /// The provider refuses the grant while it has an incident, which may be the only reason.
+    #[error(
+        "the provider has an incident at the moment and refuses this connection, too; the vault asks again, and believes the \
+         provider when the incident is over; try again after the retry delay"
+    )]
+    Incident {
+        /// How long to wait.
+        retry: Duration,
+    },
     /// The provider refuses, with a code that its catalog file does not know.
     #[error(
         "the provider refuses to refresh the access token, with an error that the vault does not know; the vault tries again, \

@@ -81,6 +81,11 @@ impl Failed {
         Self { failure: RefreshFailure::Dead { code }, error: RefreshError::Reauthorize, detail }
     }
 
+    /// The provider has said so while it has an incident. That is believed if it says so after the incident, too.
+    pub(super) fn held(retry: Duration, now: Timestamp, detail: String) -> Self {
+        Self { error: RefreshError::Incident { retry }, ..Self::temporary(retry, now, detail) }
+    }
+
     /// The reason in the audit record: the same that the caller is answered.
     pub(super) fn reason(&self) -> Reason {
         match self.error {
@@ -92,6 +97,7 @@ impl Failed {
             RefreshError::Integrity => Reason::IntegrityFailure,
             RefreshError::Store => Reason::StoreUnavailable,
             RefreshError::Unavailable { .. }
+            | RefreshError::Incident { .. }
             | RefreshError::Refused { .. }
             | RefreshError::App { .. }
             | RefreshError::Clock { .. } => Reason::ProviderUnavailable,

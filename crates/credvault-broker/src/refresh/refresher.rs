@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use credvault_catalog::RefusalKind;
 use credvault_domain::{ProviderId, TenantId};
 use credvault_store::{ConnectionKey, Incident};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::error::RefreshError;
 use super::worker::Worker;
 use crate::in_flight::{InFlight, SharedOutcome};
+use crate::incidents::Asked;
 use crate::parts::Parts;
 
 /// How long an access token must still live to be given out without a refresh.
@@ -88,12 +90,19 @@ impl Refresher {
         });
     }
 
+    /// Records whether a provider has answered a request that is no refresh: see [`Incidents::record`].
+    ///
+    /// [`Incidents::record`]: crate::incidents::Incidents::record
+    pub(crate) fn heard(&self, asked: Asked<'_>, outcome: Result<(), Option<RefusalKind>>) {
+        self.worker.incidents.record(asked, outcome, self.worker.parts.clock.now());
+    }
+
     /// The incidents of providers that are open, as of a few seconds ago.
     pub fn incidents(&self) -> Vec<Incident> {
         self.worker.incidents.all()
     }
 
-    /// Tells other replicas what refreshes have met at providers, and looks for incidents, until `stop`.
+    /// Tells other replicas what requests have met at providers, and looks for incidents, until `stop`.
     pub async fn watch_incidents(&self, stop: CancellationToken) {
         self.worker.incidents.run(&self.worker.parts.store, stop).await;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_catalog::RefusalKind;
-use credvault_store::{AppFault, AppRevision, Claimed};
+use credvault_store::{AppFault, AppRevision, Claimed, RepeatRisk};
 
 use super::backoff::pause_after_refusal;
 use super::failed::Failed;
@@ -30,6 +30,10 @@ impl Worker {
             return Failed::uncertain(retry, now, detail);
         }
         match kind {
+            // A provider that is out of order refuses what lives, too: it is asked again until the incident is over.
+            RefusalKind::InvalidGrant if claimed.spared && self.may_repeat(claimed) => {
+                Failed::held(retry, now, detail)
+            }
             RefusalKind::InvalidGrant => Failed::dead(code, detail),
             RefusalKind::InvalidClient => {
                 tracing::error!(
@@ -52,6 +56,12 @@ impl Worker {
                 Failed::refused(pause_after_refusal(kind, answer.retry_after, own), code, now, detail)
             }
         }
+    }
+
+    /// Whether a refused token may be sent again: not where the provider ends other consents for it.
+    fn may_repeat(&self, claimed: &Claimed) -> bool {
+        let connection = &claimed.connection;
+        self.repeat_risk(&connection.provider, &connection.auth_mode) != RepeatRisk::OtherConsents
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use credvault_catalog::{Mode, OAuth, ProviderRequest, RefreshPolicy, RefusalKind};
+use credvault_catalog::{Mode, OAuth, ProviderRequest, Refresh, RefusalKind};
+use credvault_domain::Connection;
 use credvault_store::{AppFault, AppKey, AppRevision, Claimed, Pause, RefreshedTokens, Turn};
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ use super::worker::Worker;
 use crate::deadlines::SEND_TIMEOUT;
 use crate::http::client::Answer;
 use crate::http::error::{SendError, SendOnceError};
+use crate::incidents::Asked;
 use crate::throttle::breaker::BreakerKey;
 use crate::throttle::circuit::{Attempt, CircuitOpen, Outcome};
 
@@ -23,13 +25,13 @@ impl Worker {
     /// Fills the request, waits for its turn, sends it and reads the new tokens.
     pub(super) async fn send(&self, claimed: &Claimed, started: Instant) -> Result<RefreshedTokens, Failed> {
         let deadline = started + SEND_TIMEOUT;
-        let (mode, oauth, policy) = self.refreshable_mode(claimed)?;
+        let (mode, oauth, refresh) = self.refreshable_mode(claimed)?;
         let Request { request, app } = self.request(claimed, mode).await?;
         let attempt = Attempt {
             tenant: claimed.key.tenant().clone(),
             connection: claimed.key.connection(),
             app: app.revision,
-            repeatable: policy.repeatable(),
+            repeatable: refresh.policy.repeatable(),
         };
         let place = self.parts.app_place(&claimed.connection.provider, &claimed.connection.config);
         let breaker = breaker_key(claimed, oauth, &request, &app, place.server());
@@ -43,28 +45,37 @@ impl Worker {
         }
         let sent = self.parts.clock.now();
         let answer = self.parts.http.send_once(request).await;
-        let (outcome, result) = match answer {
-            Err(error) => self.no_answer(claimed, error),
+        let (heard, outcome, result) = match answer {
+            Err(error) => {
+                let (outcome, failed) = self.no_answer(claimed, error);
+                (Err(None), outcome, failed)
+            }
             Ok(answer) => match oauth.response.read(answer.status, &answer.body, sent) {
-                Ok(granted) => (Outcome::Success, Ok(self.refreshed(claimed, mode, granted, sent, app.id))),
-                Err(kind) => self.refusal(claimed, oauth, kind, &answer, app.revision),
+                Ok(granted) => {
+                    let refreshed = self.refreshed(claimed, mode, granted, sent, app.id);
+                    (Ok(()), Outcome::Success, Ok(refreshed))
+                }
+                Err(kind) => {
+                    let (outcome, failed) = self.refusal(claimed, oauth, kind, &answer, app.revision);
+                    (Err(Some(kind)), outcome, failed)
+                }
             },
         };
-        let answered = !matches!(outcome, Outcome::Failure { pause: Pause::Unavailable, .. });
-        let (provider, now) = (&claimed.connection.provider, self.parts.clock.now());
-        self.incidents.record(provider, &attempt.tenant, answered, now);
+        let Connection { provider, config, .. } = &claimed.connection;
+        let asked = Asked { provider, tenant: &attempt.tenant, mode, config, call: &refresh.call };
+        self.incidents.record(asked, heard, self.parts.clock.now());
         if let Some(breaker) = &breaker {
             self.throttle.record(breaker, &attempt, outcome);
         }
         result
     }
 
-    /// The auth mode of a claim, its way to get tokens, and what becomes of them, if its tokens can be refreshed.
-    fn refreshable_mode(&self, claimed: &Claimed) -> Result<(&Mode, &OAuth, RefreshPolicy), Failed> {
+    /// The auth mode of a claim, its way to get tokens and to refresh them, if its tokens can be refreshed.
+    fn refreshable_mode(&self, claimed: &Claimed) -> Result<(&Mode, &OAuth, &Refresh), Failed> {
         let connection = &claimed.connection;
         let mode = self.mode(&connection.provider, &connection.auth_mode);
-        let known = mode.and_then(|mode| Some((mode, mode.oauth()?, mode.refresh()?.policy)));
-        let (mode, oauth, policy) = known.ok_or_else(|| {
+        let known = mode.and_then(|mode| Some((mode, mode.oauth()?, mode.refresh()?)));
+        let (mode, oauth, refresh) = known.ok_or_else(|| {
             self.not_sent(claimed, Pause::Uncatalogued, "the catalog does not say how to refresh it")
         })?;
         if mode.lacks_refresh_token(&claimed.fields) {
@@ -73,7 +84,7 @@ impl Worker {
         mode.check_destinations(&connection.config).map_err(|refused| {
             Failed::paused(Pause::Incomplete, APP_PAUSE, self.parts.clock.now(), refused.to_string())
         })?;
-        Ok((mode, oauth, policy))
+        Ok((mode, oauth, refresh))
     }
 
     /// Waits for the tenant's turn at the provider.

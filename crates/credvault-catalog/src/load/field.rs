@@ -60,6 +60,7 @@ fn field(key: &str, file: FieldFile, table: Table) -> Result<Field, Problem> {
         min_length: file.min_length.unwrap_or(1),
         max_length: file.max_length,
         default: file.default,
+        sandboxes: file.sandboxes,
         depends_on: file.depends_on,
         required_members: file.required_members,
         const_members: file.const_members,
@@ -67,6 +68,9 @@ fn field(key: &str, file: FieldFile, table: Table) -> Result<Field, Problem> {
         hint_member: file.hint_member,
         vault_only: file.vault_only,
     };
+    if field.sandboxes.iter().any(|value| field.check_text(value).is_err()) {
+        return Err(problem("sandboxes", "must be values that the field accepts"));
+    }
     match field.default.as_ref().map(|default| field.check_value(default)) {
         // The broken rule is not repeated: it may contain what stands in the file.
         Some(Err(_)) => Err(problem("default", "must be a value that the field accepts")),
@@ -90,6 +94,8 @@ fn check_table(file: &FieldFile, table: Table) -> Result<(), (&'static str, &'st
         Err(("type", "must be json for a field with members"))
     } else if is_secret && file.depends_on.is_some() {
         Err(("depends_on", "must not be given for a secret"))
+    } else if is_secret && !file.sandboxes.is_empty() {
+        Err(("sandboxes", "must not be given for a secret"))
     } else if is_secret && file.default.is_some() {
         Err(("default", "must not be given for a secret"))
     } else if file.spelling != Spelling::Exact && (is_secret || file.kind != FieldKind::String) {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_domain::{Config, Destinations, SecretFields, Violations};
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::derived::Derived;
@@ -64,6 +65,18 @@ impl Mode {
             }
         }
         violations.into_result()
+    }
+
+    /// Whether `call`, one of this mode's, goes to a server that the provider answers for: its file fixes the domain, and
+    /// the settings choose no sandbox. What happens at a server that a tenant has chosen says nothing about others.
+    pub fn asks_provider(&self, call: &Call, config: &Config) -> bool {
+        let mut names = BTreeSet::new();
+        self.settings_of(&call.url.authority(), &mut names);
+        names.into_iter().filter_map(|name| self.config.get_key_value(name)).all(|(name, field)| {
+            let value = config.get(name.as_str()).or(field.default.as_ref()).and_then(Value::as_str);
+            let is_sandbox = value.is_some_and(|value| field.sandboxes.iter().any(|known| known == value));
+            !is_sandbox && !field.names_any_host()
+        })
     }
 
     /// The settings in the URL at which a code is exchanged, with their values. A successful exchange confirms them.

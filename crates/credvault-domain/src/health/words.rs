@@ -20,12 +20,12 @@ pub struct LastError {
     pub recover_time: Option<Timestamp>,
 }
 
-/// An error in words.
+/// A state or an error in words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Words {
-    /// For the account's owner: what happened and what to do.
+    /// For the account's owner: what is the matter and what to do.
     pub customer: String,
-    /// For the operator: reason, cause and what the vault does next.
+    /// For the operator: state or reason, cause and what the vault does next.
     pub operator: String,
 }
 

@@ -56,13 +56,15 @@ fn health(
     let has_incident = incidents.iter().any(|incident| incident.provider == connection.provider);
     let name = context.catalog.get(&connection.provider).map(|provider| provider.display_name.as_str());
     let name = name.unwrap_or(connection.provider.as_str());
-    let error = record.last_error.clone();
-    Health {
-        state: record.state(connection, has_incident, context.now()),
+    let (error, now) = (record.last_error.clone(), context.now());
+    let health = Health {
+        state: record.state(connection, has_incident, now),
         renewal: (connection.current_version > 0).then(|| renewal(context, connection, record)),
         grant_end: record.grant.and_then(|grant| grant.end).or(connection.expire_time),
         last_error: error.map(|error| (error.clone(), Words::of(&error, name))),
-    }
+        words: None,
+    };
+    Health { words: health.in_words(name, now), ..health }
 }
 
 /// The class of a connection. What has no record is a key, or was stored by an earlier release.

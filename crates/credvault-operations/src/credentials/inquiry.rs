@@ -115,9 +115,9 @@ async fn renew(context: &Context, question: &Question, calls: u32) -> (Settled, 
         Err(RefreshError::Reauthorize) => (Settled::Refused, Finding::Refused, pause(calls)),
         Err(error) => {
             let (finding, pause) = match error {
-                RefreshError::Unavailable { retry } | RefreshError::Refused { retry } => {
-                    (Finding::Unavailable, retry.min(MAX_OUTAGE_PAUSE))
-                }
+                RefreshError::Unavailable { retry }
+                | RefreshError::Incident { retry }
+                | RefreshError::Refused { retry } => (Finding::Unavailable, retry.min(MAX_OUTAGE_PAUSE)),
                 RefreshError::Throttled { retry } => (Finding::Throttled, retry.min(MAX_OUTAGE_PAUSE)),
                 // The refresher itself remembers these, and a cause that is gone must count at once.
                 RefreshError::Reauthorize

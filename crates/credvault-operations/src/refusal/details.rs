@@ -86,6 +86,7 @@ impl Refusal {
             Self::Identity(identity::Error::KeysUnavailable { retry, .. }) => Some(*retry),
             Self::Refresh(
                 RefreshError::Unavailable { retry }
+                | RefreshError::Incident { retry }
                 | RefreshError::Refused { retry }
                 | RefreshError::Clock { retry }
                 | RefreshError::Throttled { retry }

@@ -217,6 +217,7 @@ fn of_refresh(error: RefreshError) -> Reason {
         RefreshError::Throttled { .. } => Reason::ProviderRateLimited,
         RefreshError::Crowded { .. } => Reason::RateLimited,
         RefreshError::Unavailable { .. }
+        | RefreshError::Incident { .. }
         | RefreshError::Refused { .. }
         | RefreshError::Clock { .. }
         | RefreshError::App { .. } => Reason::ProviderUnavailable,

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::{Mode, ModeKind, Verdict};
-use credvault_domain::{Action, Connection, ConnectionId, LimitKind, Permit, Reason, TenantScope, UserId};
+use credvault_domain::{
+    Action, Connection, ConnectionId, LimitKind, Permit, Reason, TenantScope, UserId, Version,
+};
 use credvault_identity::Facts;
 use credvault_store::{
-    ConnectionKey, Error as StoreError, Fetched, GivenOut, ProviderOutcome, Recorded, Selector,
+    ConnectionKey, Error as StoreError, Fetched, GivenOut, Pause, ProviderOutcome, Recorded, Selector,
     Tested as StoredResult,
 };
 
@@ -111,7 +113,11 @@ async fn test_permitted(
     call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
     let tried = current(call, &scope, fetched, mode).await?;
     let (tenant, provider) = (tried.fetched.tenant.clone(), tried.fetched.connection.provider.clone());
+    let (key, (version, _)) = (tried.fetched.key(), tried.opened.given_out());
     let decided = decided(call, &scope, tried, mode).await;
+    if let Err(Refusal::Test(error)) = &decided {
+        remember_outage(&context, &key, version, error).await;
+    }
     context.store.count_outcome(
         &tenant,
         &provider,
@@ -168,6 +174,18 @@ async fn ask(call: &Call, scope: &TenantScope, fresh: &Fresh, mode: &Mode) -> Re
     let connection = &fresh.fetched.connection;
     let (provider, config) = (&connection.provider, &connection.config);
     Ok(call.context.broker.test(scope, provider, mode, config, &fresh.opened.fields).await?)
+}
+
+/// Remembers that a test has met an outage. The answer to the caller does not depend on it.
+async fn remember_outage(context: &Context, key: &ConnectionKey, version: Version, error: &TestError) {
+    let (reason, pause) = match error {
+        TestError::Unavailable => (Reason::ProviderUnavailable, Pause::Unavailable),
+        TestError::Throttled { .. } => (Reason::ProviderRateLimited, Pause::Throttled),
+        TestError::Untestable | TestError::Invalid(_) | TestError::Store(_) => return,
+    };
+    if let Err(error) = context.store.connections().untested(key, version, reason, pause).await {
+        tracing::warn!(%error, "the outage that a test has met could not be remembered");
+    }
 }
 
 /// What is counted of a verdict; without one, the provider has not been heard.

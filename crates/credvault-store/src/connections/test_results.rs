@@ -13,13 +13,15 @@ use super::Connections;
 use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
-use crate::connections::lock::locked_live;
+use crate::connections::lock::{locked_at, locked_live};
 use crate::connections::row::{connection, text_map};
 use crate::connections::writer::ConnectionRow;
 use crate::entity::connection::Model;
 use crate::entity::refresh;
+use crate::health::last_error::{Failure, recover_by_test, remember_of_test};
+use crate::refreshes::pause::Pause;
 use crate::refreshes::schedule::{is_settled_by_test, reconsider};
-use crate::{Error, Recorded, Write};
+use crate::{ConnectionKey, Error, Recorded, Write};
 
 /// What a provider says to a credential.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +70,28 @@ impl Connections<'_> {
         })
         .await
     }
+
+    /// Remembers that the provider did not say whether `version` works, and why not. The connection's state stays as it is,
+    /// and so does an error that the connection shows.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn untested(
+        &self,
+        key: &ConnectionKey,
+        version: Version,
+        reason: Reason,
+        pause: Pause,
+    ) -> Result<(), Error> {
+        let change = self.store.own_change(&key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(()) };
+        if model.current_version != version || model.error_reason.is_some() {
+            return Ok(());
+        }
+        let (pause, reason) = (Some(pause.word()), reason.as_str());
+        remember_of_test(&change, &model, Failure { reason, code: None, pause, retry_time: None }).await?;
+        change.commit(()).await.map(Recorded::into_inner)
+    }
 }
 
 /// The provider has accepted the credential, and has confirmed an account and settings.
@@ -105,6 +129,9 @@ async fn accepted(
         }
     }
     let model = row.save(change, ChangeKind::Updated, None).await?;
+    if settles {
+        recover_by_test(change, &model).await?;
+    }
     if had_failed && settles {
         change.emit(NewEvent::of(EventType::Recovered, &model));
     }

@@ -58,28 +58,35 @@ pub(crate) fn first(change: &Change<'_>, model: &connection::Model, grant: Grant
     })
 }
 
-/// A refresh has given new tokens. Earlier errors are over.
+/// A refresh has given new tokens. Earlier errors are over. The answer is whether it has renewed a grant of whose end the
+/// owner had been warned.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn renew(change: &Change<'_>, model: &connection::Model, grant: Grant) -> Result<(), Error> {
+pub(crate) async fn renew(
+    change: &Change<'_>,
+    model: &connection::Model,
+    grant: Grant,
+) -> Result<bool, Error> {
     let row = Entity::find_by_id((model.tenant_id.clone(), model.id)).one(&change.tx).await?;
     let before = row.as_ref().map(life).transpose()?.flatten();
     let Some((row, before)) = row.zip(before) else {
         // An earlier release stored it, so when the consent began is not known.
         let life = GrantLife::begun(Grant { lifetime: None, ..grant }, change.now);
-        return write(change, model, &life, life.next_warning(change.now)).await;
+        return write(change, model, &life, life.next_warning(change.now)).await.map(|()| false);
     };
     let life = before.after_refresh(grant, change.now);
     let same_end = (life.class(), life.end()) == (before.class(), before.end());
     let has_failed = row.error_time.is_some() && row.recover_time.is_none();
     if same_end && life.end().is_none() && !has_failed {
-        return Ok(());
+        return Ok(false);
     }
+    let (now, next) = (change.now, row.warn_time.map(Timestamp::from_micros));
+    let calmed = before.has_warned(next, now) && life.end().is_none_or(|end| end > now);
+    let renewed = calmed && !same_end && life.due_warning(now).is_none();
     // A warning that is due and not yet sent stays due.
-    let warning =
-        if same_end { row.warn_time.map(Timestamp::from_micros) } else { life.next_warning(change.now) };
-    write(change, model, &life, warning).await
+    let warning = if same_end { next } else { life.next_warning(now) };
+    write(change, model, &life, warning).await.map(|()| renewed)
 }
 
 /// The credential is gone, and its grant with it. What went wrong last stays.

@@ -30,12 +30,35 @@ pub(crate) async fn remember(
     model: &connection::Model,
     failure: Failure<'_>,
 ) -> Result<(), Error> {
-    let sql = "INSERT INTO connection_health (tenant_id, connection_id, error_reason, error_code, error_pause,
+    write(change, model, failure, "").await
+}
+
+/// The same for what a test has met, unless the vault is still at an error: it tries again by itself at a known time.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn remember_of_test(
+    change: &Change<'_>,
+    model: &connection::Model,
+    failure: Failure<'_>,
+) -> Result<(), Error> {
+    write(change, model, failure, "WHERE connection_health.retry_time IS NULL").await
+}
+
+async fn write(
+    change: &Change<'_>,
+    model: &connection::Model,
+    failure: Failure<'_>,
+    condition: &'static str,
+) -> Result<(), Error> {
+    let sql = format!(
+        "INSERT INTO connection_health (tenant_id, connection_id, error_reason, error_code, error_pause,
             error_time, retry_time)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (tenant_id, connection_id) DO UPDATE SET error_reason = excluded.error_reason,
             error_code = excluded.error_code, error_pause = excluded.error_pause, error_time = excluded.error_time,
-            retry_time = excluded.retry_time, recover_time = NULL";
+            retry_time = excluded.retry_time, recover_time = NULL {condition}"
+    );
     let Failure { reason, code, pause, retry_time } = failure;
     let values = [
         model.tenant_id.as_str().into(),
@@ -47,7 +70,7 @@ pub(crate) async fn remember(
         retry_time.map(Timestamp::micros).into(),
     ];
     let backend = change.tx.get_database_backend();
-    change.tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    change.tx.execute_raw(Statement::from_sql_and_values(backend, &sql, values)).await?;
     Ok(())
 }
 
@@ -56,11 +79,25 @@ pub(crate) async fn remember(
 /// # Errors
 /// The database fails.
 pub(crate) async fn recover(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
-    let sql = "UPDATE connection_health SET recover_time = $3, retry_time = NULL
-        WHERE tenant_id = $1 AND connection_id = $2 AND error_time IS NOT NULL AND recover_time IS NULL";
+    end(change, model, "").await
+}
+
+/// The same for a test that works, unless the vault is still at the error.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn recover_by_test(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    end(change, model, "AND retry_time IS NULL").await
+}
+
+async fn end(change: &Change<'_>, model: &connection::Model, condition: &'static str) -> Result<(), Error> {
+    let sql = format!(
+        "UPDATE connection_health SET recover_time = $3, retry_time = NULL
+        WHERE tenant_id = $1 AND connection_id = $2 AND error_time IS NOT NULL AND recover_time IS NULL {condition}"
+    );
     let values = [model.tenant_id.as_str().into(), model.id.into(), change.now.micros().into()];
     let backend = change.tx.get_database_backend();
-    change.tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    change.tx.execute_raw(Statement::from_sql_and_values(backend, &sql, values)).await?;
     Ok(())
 }
 

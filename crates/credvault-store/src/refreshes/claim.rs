@@ -71,12 +71,12 @@ pub struct Claimed {
     pub uncertain: bool,
     /// With which app the tokens were got, if that is known: no other can refresh them.
     pub client_id: Option<String>,
+    /// Whether the provider had an incident, so that its silence and its refusals count for nothing.
+    pub spared: bool,
     pub(super) generation: i64,
     pub(super) claim_id: Uuid,
     process: Uuid,
     pub(super) marked_before: bool,
-    /// Whether the provider had an incident, so that its silence counts for nothing.
-    pub(super) spared: bool,
     _running: Running,
 }
 

@@ -77,8 +77,12 @@ impl Refreshes<'_> {
         // An altered row must not get the new tokens bound to what it was altered to.
         let whole = open_current(&change.tx, change.keys()?, &model).await.is_ok();
         let before = model.clone();
+        let had_failed = model.state == ConnectionState::Error.as_str();
         let after = accept(&mut change, model, claimed, refreshed).await?;
-        grant::renew(&change, &after, refreshed.grant).await?;
+        let was_late = grant::renew(&change, &after, refreshed.grant).await?;
+        if had_failed || was_late {
+            change.emit(NewEvent::of(EventType::Recovered, &after));
+        }
         rebind(&change, &before, &after).await?;
         let bound = if whole { binding::of_row(&after) } else { binding::of_connection(&claimed.connection) };
         replace_tokens(&change, claimed, refreshed, generation, bound).await?;
@@ -212,14 +216,10 @@ async fn accept(
         row.columns.scopes_granted = Set(Some(json!(scopes)));
     }
     let (kind, version) = (ChangeKind::Refreshed, Some(claimed.version));
-    let model = match row.is_changed() {
-        true => row.save(change, kind, version).await?,
-        false => row.save_same_revision(change, kind, version).await?,
-    };
-    if state == ConnectionState::Error {
-        change.emit(NewEvent::of(EventType::Recovered, &model));
+    match row.is_changed() {
+        true => row.save(change, kind, version).await,
+        false => row.save_same_revision(change, kind, version).await,
     }
-    Ok(model)
 }
 
 /// The row after a failed attempt.

@@ -78,7 +78,7 @@ impl Pause {
     }
 
     /// The word under which the pause is stored.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unavailable => "UNAVAILABLE",
             Self::AtWork => "AT_WORK",

@@ -1,9 +1,11 @@
-//! Warnings of grants that end: each once, however many replicas look at the same time.
+//! Warnings of grants that end: each once, however many replicas look at the same time. And what a test of a credential
+//! leaves in the health.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use credvault_domain::{Action, Clock as _, EventType};
-use credvault_store::NewCredential;
+use credvault_domain::{Action, Clock as _, EventType, Reason};
+use credvault_store::{NewCredential, Pause, Tested};
 
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, credential, write};
@@ -37,5 +39,46 @@ async fn each_warning_is_sent_once_by_many_at_a_time() {
             let sent = futures::future::join_all(looks).await.into_iter().map(Result::unwrap).sum::<u64>();
             assert_eq!(sent, 2 * EACH, "{days} days before");
         }
+    }
+}
+
+/// What a test meets shows in the health alone, ends with a test that works, and is nothing beside what the connection shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_a_test_meets_is_the_last_error_until_a_test_works() {
+    for fixture in [Fixture::sqlite().await, Fixture::postgres().await] {
+        let scope = fixture.tenant("acme").await;
+        let connection = fixture.connection(&scope, "a").await;
+        let version = fixture.put(&scope, connection.id, "CANARY").await;
+        let connections = fixture.store.connections();
+        let key = fixture.store.connection_key(&scope, connection.id);
+        let before = connections.get(&scope, connection.id).await.unwrap();
+        let last_error = async || {
+            let health = connections.health_of(&scope, std::slice::from_ref(&before)).await.unwrap();
+            health.get(&before.id).and_then(|record| record.last_error.clone())
+        };
+        let outage = (Reason::ProviderUnavailable, Pause::Unavailable);
+        connections.untested(&key, version + 1, outage.0, outage.1).await.unwrap();
+        assert_eq!(last_error().await, None, "another version was tested");
+        connections.untested(&key, version, outage.0, outage.1).await.unwrap();
+        let met = last_error().await.unwrap();
+        assert_eq!(
+            (met.reason.as_str(), met.pause.as_deref()),
+            ("PROVIDER_UNAVAILABLE", Some("UNAVAILABLE"))
+        );
+        assert_eq!(connections.get(&scope, connection.id).await.unwrap(), before, "nothing else has changed");
+        let accepted = Tested::Accepted { account: None, settings: BTreeMap::new() };
+        let test = async |result: &Tested| {
+            let write = write(&scope, Action::TestConnection);
+            connections
+                .tested(&scope, connection.id, (version, 0), result, &write)
+                .await
+                .unwrap()
+                .into_inner()
+        };
+        test(&accepted).await;
+        assert!(last_error().await.unwrap().recover_time.is_some());
+        test(&Tested::Refused).await;
+        connections.untested(&key, version, outage.0, outage.1).await.unwrap();
+        assert_eq!(last_error().await.unwrap().reason, "REAUTHORIZATION_REQUIRED");
     }
 }

@@ -18,12 +18,18 @@ pub(crate) fn described(described: Described) -> v1::Connection {
 }
 
 fn connection_health(health: Health) -> v1::ConnectionHealth {
-    let Health { state, renewal, grant_end, last_error } = health;
+    let Health { state, renewal, grant_end, last_error, words } = health;
+    let (customer_text, operator_text) = match words {
+        Some(Words { customer, operator }) => (customer, operator),
+        None => (String::new(), String::new()),
+    };
     v1::ConnectionHealth {
         state: health_state(state).into(),
         renewal: renewal.map_or(v1::Renewal::Unspecified, class).into(),
         grant_end_time: grant_end.map(timestamp),
         last_error: last_error.map(|(error, words)| last(error, words)),
+        customer_text,
+        operator_text,
     }
 }
 

@@ -44,6 +44,9 @@ pub(crate) struct FieldFile {
     /// The value in templates if the field is not given. Settings only.
     #[serde(default)]
     pub(crate) default: Option<Value>,
+    /// The values that lead to a place for trials only, whose outages are no incident of the provider. Settings only.
+    #[serde(default)]
+    pub(crate) sandboxes: Vec<String>,
     /// The setting that the values must fit. Settings only.
     #[serde(default)]
     pub(crate) depends_on: Option<DependsOn>,

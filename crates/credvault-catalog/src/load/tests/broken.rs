@@ -237,9 +237,12 @@ fn a_table_that_its_mode_does_not_use_is_an_error() {
 }
 
 #[test]
-fn what_a_setting_depends_on_must_be_there() {
+fn what_a_setting_depends_on_and_its_sandboxes_must_be_there() {
     let dependent =
         "[config.town]\ntitle = \"T\"\ndepends_on = { setting = \"land\", values = { a = \"x\" } }\n";
     let message = broken(&format!("{SOUND}{dependent}"));
     assert!(message.contains("config.town.depends_on must name a setting with an enum"), "{message}");
+    let trial = "[config.town]\ntitle = \"T\"\nenum = [\"live\"]\nsandboxes = [\"test\"]\n";
+    let message = broken(&format!("{SOUND}{trial}"));
+    assert!(message.contains("config.town.sandboxes must be values that the field accepts"), "{message}");
 }

@@ -61,3 +61,40 @@ fn a_default_that_is_written_out_moves_nothing() {
         assert!(!destinations.differ(&json!({}), &written));
     }
 }
+
+/// What decides whether an outage is one of the provider.
+#[test]
+fn a_server_of_a_tenants_choice_and_a_sandbox_are_not_the_provider() {
+    let catalog = Catalog::load(None).expect("loads");
+    let asks = |provider: &str, name: &str, settings: Value| {
+        let mode = mode(&catalog, provider, name);
+        let refresh = mode.refresh().map(|refresh| &refresh.call);
+        let call = refresh.or(mode.test.as_ref().map(|test| &test.call)).expect("has a call");
+        mode.asks_provider(call, &config(settings))
+    };
+    for (provider, mode, settings) in [
+        ("hubspot", "oauth2_code", json!({})),
+        ("shopify", "oauth2_code", json!({ "shop": "a.myshopify.com" })),
+        ("zendesk", "oauth2_code", json!({ "subdomain": "a" })),
+        ("docusign", "oauth2_code", json!({})),
+        ("docusign", "oauth2_code", json!({ "environment": "production" })),
+        ("quickbooks", "oauth2_code", json!({ "environment": "sandbox" })),
+        ("zoho_crm", "oauth2_code", json!({ "region": "eu" })),
+        ("salesforce", "oauth2_code", json!({ "login_host": "acme.my.salesforce.com" })),
+    ] {
+        assert!(asks(provider, mode, settings), "{provider}");
+    }
+    let endpoint = json!({ "issuer": "https://id.example", "token_endpoint": "https://id.example/token" });
+    for (provider, mode, settings) in [
+        ("oidc", "oauth2_code", endpoint.clone()),
+        ("oidc", "oauth2_client_credentials", endpoint),
+        ("woocommerce", "key_pair", json!({ "store_url": "https://shop.example" })),
+        ("magento", "access_token", json!({ "store_url": "https://shop.example" })),
+        ("docusign", "oauth2_code", json!({ "environment": "demo" })),
+        ("ebay", "oauth2_code", json!({ "environment": "sandbox" })),
+        ("adyen", "api_key", json!({ "environment": "test" })),
+        ("salesforce", "oauth2_code", json!({ "login_host": "test.salesforce.com" })),
+    ] {
+        assert!(!asks(provider, mode, settings), "{provider}");
+    }
+}

@@ -44,6 +44,10 @@ fn a_grant_that_renews_itself_is_warned_of_only_when_that_is_late() {
     let life = GrantLife::begun(Grant::renewed(Some(at(30))), NOW);
     assert_eq!((life.class(), life.ending()), (Renewal::RenewsItself, Some(at(21))));
     assert_eq!(warned(&life, NOW), [3, 1]);
+    // Whether the owner knows of it: the warning is due, and not the next any more.
+    let next = life.next_warning(at(27));
+    assert!(life.has_warned(next, at(28)) && life.has_warned(None, at(31)));
+    assert!(!life.has_warned(Some(at(27)), at(28)) && !life.has_warned(life.next_warning(NOW), at(20)));
     let renewed = life.after_refresh(Grant::renewed(Some(at(45))), at(15));
     assert_eq!((renewed.class(), renewed.end()), (Renewal::RenewsItself, Some(at(45))));
     assert_eq!(warned(&GrantLife::begun(Grant::renewed(Some(at(90))), NOW), NOW), [14, 3, 1]);
