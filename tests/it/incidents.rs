@@ -7,7 +7,7 @@ use credvault_simulator::Step;
 
 use crate::harness::provider::{Connected, GRACE, state};
 use crate::harness::receiver::Receiver;
-use crate::harness::{Client, VaultBuilder, by_provider, eventually};
+use crate::harness::{Client, TestVault, VaultBuilder, by_provider, eventually};
 use crate::on_both;
 
 on_both![an_outage_of_many_is_one_incident_of_the_provider];
@@ -109,22 +109,8 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     assert!(!refreshed(&apps[1], &others[0]).await);
     pause_is_over(&connected);
     assert!(!refreshed(&apps[2], &others[1]).await);
-    eventually("the incident", || async { incident(&apps[1]).await.is_some() }).await;
-    let shown = incident(&apps[1]).await.unwrap();
-    assert_eq!(shown.tenants_affected_at_least, 3);
-    assert!(shown.since.is_some() && shown.last_success_time.is_some());
-    assert_eq!(with_health(&apps[1], v1::HealthState::ProviderIncident).await, [others[0].as_str()]);
-    assert!(with_health(&apps[1], v1::HealthState::Ok).await.is_empty());
-    let check = required(&apps[1]).await;
-    let waits = (v1::RequirementState::Connected, v1::RequirementStep::WaitForProvider);
-    assert_eq!((check.state(), check.next_step()), waits, "it works as far as is known: {check:?}");
-    assert!(check.next_step_text.contains("incident"), "{check:?}");
-    assert_eq!(apps[1].fetch(by_provider("simulator")).await.unwrap().connection_id, others[0]);
+    the_incident_is_shown(vault, &apps[1], &others[0]).await;
     eventually("the event", || async { platform.count() == 1 }).await;
-    assert!(vault.metrics().await.contains("credvault_provider_incidents{provider=\"simulator\"} 1"));
-    let waits = health_of(&apps[1], &others[0]).await;
-    assert!(waits.customer_text.contains("Simulator has a disturbance"), "{waits:?}");
-    assert!(waits.operator_text.starts_with("PROVIDER_INCIDENT"), "{waits:?}");
 
     let doubted = own.pop().unwrap();
     connected.provider.revoke_account("own-5");
@@ -144,6 +130,25 @@ async fn an_outage_of_many_is_one_incident_of_the_provider(builder: VaultBuilder
     }
     assert_eq!(tenant.count(), 0, "a tenant learns of it from its connections");
     a_refusal_after_it_is_believed(&apps[0], &doubted, &tenant).await;
+}
+
+/// A tenant whose one connection is `id` sees the incident wherever it looks.
+async fn the_incident_is_shown(vault: &TestVault, app: &Client, id: &str) {
+    eventually("the incident", || async { incident(app).await.is_some() }).await;
+    let shown = incident(app).await.unwrap();
+    assert_eq!(shown.tenants_affected_at_least, 3);
+    assert!(shown.since.is_some() && shown.last_success_time.is_some());
+    assert_eq!(with_health(app, v1::HealthState::ProviderIncident).await, [id]);
+    assert!(with_health(app, v1::HealthState::Ok).await.is_empty());
+    let check = required(app).await;
+    let waits = (v1::RequirementState::Connected, v1::RequirementStep::WaitForProvider);
+    assert_eq!((check.state(), check.next_step()), waits, "it works as far as is known: {check:?}");
+    assert!(check.next_step_text.contains("incident"), "{check:?}");
+    assert_eq!(app.fetch(by_provider("simulator")).await.unwrap().connection_id, id);
+    assert!(vault.metrics().await.contains("credvault_provider_incidents{provider=\"simulator\"} 1"));
+    let waits = health_of(app, id).await;
+    assert!(waits.customer_text.contains("Simulator has a disturbance"), "{waits:?}");
+    assert!(waits.operator_text.starts_with("PROVIDER_INCIDENT"), "{waits:?}");
 }
 
 /// What a provider in disorder says of a consent is looked into again. Only one tenant asks it here, so that the incident

@@ -22,12 +22,14 @@ pub(crate) mod source;
 pub(crate) mod tally;
 pub(crate) mod writer;
 
+
 use credvault_domain::{ConnectionId, Owner, ProviderId, TenantScope};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Statement};
 
 use crate::entity::connection::{Column, Entity};
 use crate::usage::owner::{ERASED, OF_PLATFORM};
 use crate::{Error, Store};
+use known::UsedConnection;
 
 /// The repository of usage.
 #[derive(Clone, Copy, Debug)]
@@ -40,15 +42,6 @@ impl Store {
     pub fn usage(&self) -> Usage<'_> {
         Usage { store: self }
     }
-}
-
-/// What is known of a connection that was used: enough to ask policy about it, also once it was purged.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UsedConnection {
-    /// The provider of the connection.
-    pub provider: ProviderId,
-    /// The owner; none if it was a user who was deleted since.
-    pub owner: Option<Owner>,
 }
 
 impl Usage<'_> {

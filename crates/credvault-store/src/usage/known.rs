@@ -6,16 +6,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, TenantId, UserId};
+use credvault_domain::{ConnectionId, Owner, ProviderId, TenantId, UserId};
 use moka::sync::Cache;
 
-use super::UsedConnection;
 use super::tally::Subject;
 
 /// The most connections that are remembered: about 40 MiB.
 const MAX_KNOWN: u64 = 100_000;
 /// How long one is remembered.
 const MEMORY: Duration = Duration::from_secs(60);
+
+/// What is known of a connection that was used: enough to ask policy about it, also once it was purged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsedConnection {
+    /// The provider of the connection.
+    pub provider: ProviderId,
+    /// The owner; none if it was a user who was deleted since.
+    pub owner: Option<Owner>,
+}
 
 /// A connection as reports find it.
 #[derive(Debug)]
@@ -58,8 +66,6 @@ impl KnownConnections {
 
 #[cfg(test)]
 mod tests {
-    use credvault_domain::ProviderId;
-
     use super::*;
 
     #[test]

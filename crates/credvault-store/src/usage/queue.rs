@@ -16,7 +16,7 @@ const SMALL_REPORT: usize = 64;
 /// Which service reports in which tenant.
 type Sender = (TenantId, Arc<str>);
 
-/// What waits.
+/// The room that reports wait in.
 #[derive(Default)]
 pub(super) struct Room(Mutex<Held>);
 

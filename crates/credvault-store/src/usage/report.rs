@@ -9,10 +9,10 @@ use sea_orm::{ConnectionTrait as _, QueryResult, Statement};
 use tokio::sync::oneshot;
 
 use super::batches::Batch;
-use super::known::Known;
+use super::known::{Known, UsedConnection};
 use super::tally::{Tally, UsageKey};
 use super::writer::Written;
-use super::{Usage, UsedConnection, reached, used};
+use super::{Usage, reached, used};
 use crate::database::session::Reading;
 use crate::{Database, Error, RepeatKey};
 

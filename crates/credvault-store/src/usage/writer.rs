@@ -26,7 +26,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 /// the database has most of its time for fetches.
 const PAUSE_FACTOR: u32 = 8;
 /// The longest pause, which a report may wait for.
-const MAX_PAUSE: Duration = Duration::from_millis(400);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How many parts the replicas have for counts that all of them add to.
 const SHARDS: u8 = 8;
 /// How long closing waits for the database.
