@@ -120,6 +120,13 @@ async fn with_large_batch(answer_seconds: u64) -> (TestVault, v1::BatchFetchCred
     (vault, batch(&ids))
 }
 
+/// A request whose caller waits for a second.
+fn in_a_second<T: Clone>(request: &T) -> Request<T> {
+    let mut request = Request::new(request.clone());
+    request.set_timeout(Duration::from_secs(1));
+    request
+}
+
 /// A client of the app that leaves an answer unread.
 async fn unreading(
     vault: &TestVault,
@@ -138,17 +145,11 @@ async fn a_client_that_does_not_read_costs_its_share_and_no_other_service() {
     let hog = unreading(&vault, &large).await;
     // Another connection of the same service has the same share.
     let app = vault.app("acme").await;
-    let in_a_second = || {
-        let mut request = Request::new(large.clone());
-        request.set_timeout(Duration::from_secs(1));
-        request
-    };
-    let status = app.vault().batch_fetch_credentials(in_a_second()).await.unwrap_err();
+    let status = app.vault().batch_fetch_credentials(in_a_second(&large)).await.unwrap_err();
     assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
     assert!(status.get_error_details().retry_info().is_some(), "{status:?}");
-    let mut request = Request::new(v1::ListConnectionsRequest::default());
-    request.set_timeout(Duration::from_secs(1));
-    let status = app.connections().list_connections(request).await.unwrap_err();
+    let list = in_a_second(&v1::ListConnectionsRequest::default());
+    let status = app.connections().list_connections(list).await.unwrap_err();
     assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
     // What is small has room, and other services have theirs.
     assert!(app.fetch(large.requests[0].clone()).await.is_ok());
@@ -156,7 +157,7 @@ async fn a_client_that_does_not_read_costs_its_share_and_no_other_service() {
     assert!(portal.vault().batch_fetch_credentials(large.clone()).await.is_ok());
     drop(hog);
     eventually("room after the client has gone", || async {
-        app.vault().batch_fetch_credentials(in_a_second()).await.is_ok()
+        app.vault().batch_fetch_credentials(in_a_second(&large)).await.is_ok()
     })
     .await;
 }
@@ -176,12 +177,7 @@ async fn answers_that_are_not_read_fill_the_room_of_their_tenant_and_no_other() 
         v1::SetTenantLimitsRequest { tenant_id: "acme".into(), changes: vec![room], ..Default::default() };
     vault.client("operator").await.admin().set_tenant_limits(set).await.unwrap();
     let hogs = [unreading(&vault, &large).await, unreading(&vault, &large).await];
-    let in_a_second = || {
-        let mut request = Request::new(large.clone());
-        request.set_timeout(Duration::from_secs(1));
-        request
-    };
-    let status = app.vault().batch_fetch_credentials(in_a_second()).await.unwrap_err();
+    let status = app.vault().batch_fetch_credentials(in_a_second(&large)).await.unwrap_err();
     assert_eq!(refusal(&status), "ResourceExhausted RATE_LIMITED");
     let details = status.get_error_details();
     let metadata = &details.error_info().unwrap().metadata;
@@ -192,7 +188,7 @@ async fn answers_that_are_not_read_fill_the_room_of_their_tenant_and_no_other() 
     assert!(other.vault().batch_fetch_credentials(theirs).await.is_ok());
     drop(hogs);
     eventually("room after the clients have gone", || async {
-        app.vault().batch_fetch_credentials(in_a_second()).await.is_ok()
+        app.vault().batch_fetch_credentials(in_a_second(&large)).await.is_ok()
     })
     .await;
 }

@@ -22,7 +22,6 @@ pub(crate) mod source;
 pub(crate) mod tally;
 pub(crate) mod writer;
 
-
 use credvault_domain::{ConnectionId, Owner, ProviderId, TenantScope};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Statement};
 

@@ -116,8 +116,8 @@ async fn salesforce_takes_a_signed_assertion_as_the_grant(builder: VaultBuilder)
     assert!(!first.fields.contains_key("private_key"), "the key stays in the vault");
     tested(&app, &id).await;
 
-    // There is no refresh token: when the access token ends, another assertion is signed.
-    connected.vault.clock.advance(Duration::from_secs(3600));
+    // There is no refresh token: shortly before the access token ends, another assertion is signed.
+    connected.vault.clock.advance(Duration::from_secs(3575));
     let second = app.fetch(by_id(&id)).await.unwrap();
     assert!(connected.accepts(&second).await);
     assert_ne!(first.fields["access_token"], second.fields["access_token"]);

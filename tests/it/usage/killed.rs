@@ -41,7 +41,9 @@ async fn killed(mut vault: TestVault) {
         doomed.token(by_id(&id)).await.unwrap();
     }
     let written = eventually("the first fetches are written", || async { total(&doomed).await.fetches == 5 });
-    tokio::time::timeout(WRITTEN_WITHIN, written).await.expect("the vault says that it writes after 3 s at the latest");
+    tokio::time::timeout(WRITTEN_WITHIN, written)
+        .await
+        .expect("the vault says that it writes after 3 s at the latest");
     for _ in 0..3 {
         doomed.token(by_id(&id)).await.unwrap();
     }

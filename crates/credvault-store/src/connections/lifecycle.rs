@@ -115,7 +115,9 @@ impl Connections<'_> {
                     continue;
                 }
                 purge(&mut change, &[id]).await?;
-                return change.commit(()).await;
+                let purged = change.commit(()).await?;
+                self.store.known_connections().forget(id);
+                return Ok(purged);
             }
         })
         .await

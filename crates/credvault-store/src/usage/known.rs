@@ -1,7 +1,7 @@
 //! Connections that reports name, remembered for a while: a service reports about the same ones again and again.
 //!
-//! Neither provider nor owner of a connection changes. Of one that is purged, reports count for as long as it is
-//! remembered; the counts of a deleted user are looked for much longer (`erasure`).
+//! Neither provider nor owner of a connection changes. Of one that another process has purged, reports count for as long as
+//! it is remembered; the counts of a deleted user are looked for much longer (`erasure`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,11 @@ impl KnownConnections {
     /// A connection of a tenant. One of another tenant is unknown here.
     pub(crate) fn get(&self, tenant: &TenantId, id: ConnectionId) -> Option<Arc<Known>> {
         self.0.get(&id).filter(|known| known.tenant == *tenant)
+    }
+
+    /// Forgets a connection, which is purged.
+    pub(crate) fn forget(&self, id: ConnectionId) {
+        self.0.invalidate(&id);
     }
 
     pub(crate) fn insert(&self, id: ConnectionId, known: &Arc<Known>) {

@@ -53,7 +53,7 @@ async fn every_operation_is_on_record_and_no_secret(builder: VaultBuilder) {
     let auditor = etl.connected.vault.client("app").await.acting_for("acme", None);
     let failed = v1::AuditFilter { outcome: Failed.into(), ..Default::default() };
     let of_user_2 = v1::AuditFilter { user_id: "user_2".into(), ..failed.clone() };
-    assert_eq!((events(&auditor, failed).await.len(), events(&auditor, of_user_2).await.len()), (2, 1));
+    assert_eq!((events(&auditor, failed).await.len(), events(&auditor, of_user_2).await.len()), (3, 1));
     // Unlike rows that are deleted softly, the log outlives a purge.
     let purge = v1::PurgeConnectionRequest { connection_id: id.clone(), ..Default::default() };
     user.connections().purge_connection(purge).await.unwrap();

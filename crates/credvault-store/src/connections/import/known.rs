@@ -163,7 +163,7 @@ async fn counts(lookup: &Lookup<'_>, quotas: ConnectionQuotas) -> Result<BTreeMa
         return Ok(BTreeMap::new());
     }
     let database = change.store.database();
-    let owner = value(database, "0", Kind::Text);
+    let owner = value(database, "0,0", Kind::Text);
     let asked = lookup.statement(&format!(
         "SELECT u.owner_user, (SELECT count(*) FROM connections c
              WHERE c.tenant_id = $1 AND c.owner_user = u.owner_user) AS n
