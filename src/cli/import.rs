@@ -104,6 +104,9 @@ impl Import<'_> {
     ) -> Result<(), Failure> {
         while let Some(row) = source.next().await.map_err(|error| Failure::Usage(error.to_string()))? {
             report.read_one();
+            // Converting a row waits for nothing, so the batches on their way get their turn here.
+            tokio::task::coop::consume_budget().await;
+            self.sender.note_answers(report)?;
             match row {
                 Ok(record) => {
                     for converted in converter.convert(source.number(), &record) {
