@@ -65,6 +65,9 @@ pub(super) struct ListArgs {
     /// List only connections at this provider.
     #[arg(long)]
     provider: Option<String>,
+    /// List only connections that this user owns. `--user` says for whom the call is, and chooses none.
+    #[arg(long, value_name = "ID", alias = "owned-by")]
+    owner_user: Option<String>,
     /// List only connections with this health.
     #[arg(long, value_enum)]
     health: Option<HealthArg>,
@@ -198,7 +201,9 @@ impl CreateArgs {
 
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
+    let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
     let request = v1::ListConnectionsRequest {
+        owner: arguments.owner_user.map(user),
         provider: arguments.provider.unwrap_or_default(),
         show_deleted: arguments.show_deleted,
         health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),

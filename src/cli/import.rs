@@ -106,6 +106,9 @@ impl Import<'_> {
     ) -> Result<(), Failure> {
         while let Some(row) = source.next().await.map_err(|error| Failure::Usage(error.to_string()))? {
             report.read_one();
+            // Converting a row waits for nothing, so the batches on their way get their turn here.
+            tokio::task::coop::consume_budget().await;
+            self.sender.note_answers(report)?;
             match row {
                 Ok(record) => {
                     for converted in converter.convert(source.number(), &record) {
@@ -140,7 +143,7 @@ impl Import<'_> {
                     (Holder::User(_) | Holder::Tenant, Some(tenant)) if TenantId::parse(tenant).is_err() => {
                         let rule = format!(
                             "the column {} names no tenant as tenants are called here, by 1 to 64 of A-Z a-z 0-9 _ -; \
-                             import the rows of such a tenant by themselves, with --query, --tenant and --merge-tenants",
+                             derive such an id in --query and name its column with --tenant-column",
                             self.tenant_columns
                         );
                         return report.note(&entry.source, Outcome::Refused, "", &rule);

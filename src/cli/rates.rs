@@ -52,7 +52,7 @@ pub(super) fn run(command: RatesCommand, output: &mut Output) -> Result<(), Fail
     })
 }
 
-const HEADINGS: [&str; 14] = [
+const HEADINGS: [&str; 16] = [
     "PROVIDER",
     "DAY",
     "BEGUN",
@@ -62,10 +62,12 @@ const HEADINGS: [&str; 14] = [
     "FAILED",
     "CONSENTS",
     "REFRESHED",
+    "NOT REFRESHED",
     "ENDED",
     "REFRESHES",
     "ACCEPTED",
     "REJECTED",
+    "UNKNOWN",
     "TESTS",
 ];
 
@@ -82,10 +84,12 @@ fn row(rates: &v1::ProviderRates) -> Vec<String> {
         rates.consents_failed.to_string(),
         percent(rates.consent_success_rate),
         rates.refreshes_succeeded.to_string(),
+        rates.refreshes_failed.to_string(),
         rates.refreshes_ended.to_string(),
         percent(rates.refresh_success_rate),
         rates.tests_accepted.to_string(),
         rates.tests_rejected.to_string(),
+        rates.tests_unknown.to_string(),
         percent(rates.test_success_rate),
     ]
 }
@@ -108,7 +112,7 @@ mod tests {
         };
         let row = row(&rates);
         assert_eq!(
-            (row[0].as_str(), row[1].as_str(), row[7].as_str(), row[10].as_str()),
+            (row[0].as_str(), row[1].as_str(), row[7].as_str(), row[11].as_str()),
             ("xero", "-", "66.7 %", "-")
         );
     }

@@ -7,7 +7,9 @@
 //! value               AES-256-GCM without associated data
 //! ```
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_crypto::{ForeignError, ForeignKey, Opened, Pbkdf2Hash};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -57,7 +59,38 @@ pub enum UnsealError {
 #[derive(Debug)]
 enum Key {
     Shared(ForeignKey),
-    OfUser { hash: Pbkdf2Hash, secret: SecretString, salt: Salt },
+    OfUser { hash: Pbkdf2Hash, secret: SecretString, salt: Salt, derived: Derived },
+}
+
+/// How many derived keys are kept, about 100 bytes each. Then all of them are forgotten.
+const MAX_DERIVED: usize = 10_000;
+
+/// Keys that were derived, by the hash of password and salt: a derivation takes longer than all else that a row needs, and
+/// a user has many rows.
+#[derive(Default)]
+struct Derived(Mutex<HashMap<[u8; 32], Arc<ForeignKey>>>);
+
+impl Derived {
+    fn key(&self, hash: Pbkdf2Hash, password: &[u8], salt: &[u8]) -> Arc<ForeignKey> {
+        let length = (password.len() as u64).to_be_bytes();
+        let place = credvault_crypto::sha256(&[&length, password, salt]);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = known.get(&place) {
+            return Arc::clone(key);
+        }
+        if known.len() >= MAX_DERIVED {
+            known.clear();
+        }
+        let key = Arc::new(ForeignKey::derive(hash, KPI_ETL_ROUNDS, password, salt));
+        known.insert(place, Arc::clone(&key));
+        key
+    }
+}
+
+impl std::fmt::Debug for Derived {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Derived").finish_non_exhaustive()
+    }
 }
 
 /// Opens values of one system.
@@ -83,7 +116,7 @@ impl Unsealer {
 
     /// With a key for each user, which is derived from the user's id and the program's secret.
     pub fn of_users(layout: Layout, secret: SecretString, hash: Pbkdf2Hash, salt: Salt) -> Self {
-        Self { layout, key: Key::OfUser { hash, secret, salt } }
+        Self { layout, key: Key::OfUser { hash, secret, salt, derived: Derived::default() } }
     }
 
     /// Whether a text has the layout of a sealed value.
@@ -124,11 +157,10 @@ impl Unsealer {
         let Parts { nonce, tag, ciphertext } = parts;
         match &self.key {
             Key::Shared(key) => Ok(key.open(nonce, ciphertext, tag)?),
-            Key::OfUser { hash, secret, salt } => {
+            Key::OfUser { hash, secret, salt, derived } => {
                 let user = user.ok_or(UnsealError::NoUser)?;
                 let (password, salt) = derivation(user, secret.expose_secret(), *salt, row_salt)?;
-                let key = ForeignKey::derive(*hash, KPI_ETL_ROUNDS, &password, &salt);
-                Ok(key.open(nonce, ciphertext, tag)?)
+                Ok(derived.key(*hash, &password, &salt).open(nonce, ciphertext, tag)?)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Sends batches, a few at once. A batch that the vault could not take is sent again: it recognises what it has.
 
 use credvault_domain::Reason;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tonic::{Code, Status};
 
 use super::arguments::ImportArgs;
@@ -25,6 +25,7 @@ pub(super) enum Target {
 }
 
 type Answer = Result<v1::ImportConnectionsResponse, Status>;
+type Ended = Result<(Vec<u64>, Answer), JoinError>;
 
 /// Sends batches, a few at once.
 pub(super) struct Sender {
@@ -89,18 +90,33 @@ impl Sender {
         let mut failed = None;
         while self.in_flight.len() > most {
             let Some(ended) = self.in_flight.join_next().await else { break };
-            let (names, answer) = ended.map_err(|error| Failure::Unexpected(error.into()))?;
-            match answer {
-                Ok(mut answer) => {
-                    self.names.take(&names, &mut answer.results);
-                    report.answered(&answer.results)?;
-                    report.lack_apps(answer.providers_without_app);
-                }
-                // What the other batches did is still counted.
-                Err(status) => failed = failed.or(Some(status)),
-            }
+            // What the other batches did is still counted.
+            failed = failed.or(self.note(ended, report)?);
         }
         failed.map_or(Ok(()), |status| Err(status.into()))
+    }
+
+    /// Notes the answers that have come: a row that is stored must be in the journal soon.
+    pub(super) fn note_answers(&mut self, report: &mut Report) -> Result<(), Failure> {
+        let mut failed = None;
+        while let Some(ended) = self.in_flight.try_join_next() {
+            failed = failed.or(self.note(ended, report)?);
+        }
+        failed.map_or(Ok(()), |status| Err(status.into()))
+    }
+
+    /// Notes what became of one batch; gives the status of one that failed.
+    fn note(&mut self, ended: Ended, report: &mut Report) -> Result<Option<Status>, Failure> {
+        let (names, answer) = ended.map_err(|error| Failure::Unexpected(error.into()))?;
+        match answer {
+            Ok(mut answer) => {
+                self.names.take(&names, &mut answer.results);
+                report.answered(&answer.results)?;
+                report.lack_apps(answer.providers_without_app);
+                Ok(None)
+            }
+            Err(status) => Ok(Some(status)),
+        }
     }
 
     /// Stores an app, unless its provider has one already and nothing is to be replaced. If the vault refuses it, the rows

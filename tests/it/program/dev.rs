@@ -205,9 +205,10 @@ fn created_and_deleted(commands: &Commands<'_>) {
     assert!(code == 0 && !shown.contains("customer: "), "nothing is wrong: {shown}");
     // What the vault says about the health comes below the table.
     let bare = ["connections", "create", "generic", "--account", "bare", "--auth-mode", "bearer"];
-    let (code, bare) = commands.run(&[bare.as_slice(), &["--output", "json"]].concat());
+    let (code, bare) = commands.run(&[bare.as_slice(), &["--user", "u7", "--output", "json"]].concat());
     assert_eq!(code, 0, "{bare}");
     let bare: Value = serde_json::from_str(&bare).unwrap();
+    listed_by_owner(commands);
     let (_, shown) = commands.run(&["connections", "get", bare["id"].as_str().unwrap()]);
     assert!(
         shown.contains("customer: No account at") && shown.contains("operator: NOT_CONNECTED"),
@@ -218,6 +219,20 @@ fn created_and_deleted(commands: &Commands<'_>) {
     let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
     assert_eq!(code, 0, "{deleted}");
     assert!(deleted.contains("deleted"), "{deleted}");
+}
+
+/// `--user` lists all that a call for this user reaches, `--owner-user` only what the user owns.
+fn listed_by_owner(commands: &Commands<'_>) {
+    let accounts = |flags: &[&str]| {
+        let (code, listed) = commands.run(&[&["connections", "list", "--output", "json"], flags].concat());
+        assert_eq!(code, 0, "{listed}");
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let account = |connection: &Value| connection["accountName"].as_str().unwrap().to_owned();
+        listed.iter().map(account).collect::<Vec<_>>()
+    };
+    assert_eq!(accounts(&["--owner-user", "u7"]), ["bare"]);
+    assert!(accounts(&["--user", "u7"]).contains(&"mail".to_owned()));
+    assert!(accounts(&["--owner-user", "u8"]).is_empty());
 }
 
 /// The account name of a connection.

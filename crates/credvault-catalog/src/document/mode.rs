@@ -101,6 +101,9 @@ fn hint(field: &Field) -> String {
     } else if let Some(description) = &field.pattern_description {
         let _ = write!(hint, " Must be {description}.");
     }
+    if field.min_length > 1 {
+        let _ = write!(hint, " At least {} characters.", field.min_length);
+    }
     if let Some(other) = &field.depends_on {
         let _ = write!(hint, " Must fit `{}`.", other.setting);
     }
