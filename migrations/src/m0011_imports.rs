@@ -18,6 +18,8 @@ const STATEMENTS: &[&str] = &[
         -- An HMAC of what the row held when it was last imported, under this key of the tenant.
         fingerprint {bytes} NOT NULL,
         key_version {int} NOT NULL,
+        -- The connection's version then: 0 if the row had no credential.
+        version {int} NOT NULL,
         time {int} NOT NULL,
         PRIMARY KEY (tenant_id, source),
         FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE

@@ -14,6 +14,7 @@ mod sender;
 
 use std::collections::BTreeMap;
 
+use credvault_domain::TenantId;
 use credvault_import::{Converted, Converter, Holder, Source};
 use prost::Message as _;
 
@@ -56,8 +57,9 @@ pub(super) fn run(arguments: ImportArgs, output: &mut Output) -> Result<(), Fail
         let heading = heading(&arguments, &converter, &profile);
         let client = arguments.client.connect().await?;
         let mut report = Report::open(&arguments, &heading, size)?;
-        let sender = Sender::new(client, &arguments, profile.tenant.clone());
-        let mut import = Import { arguments: &arguments, has_tenant, waiting: BTreeMap::new(), sender };
+        let tenant_columns = converter.map.columns.tenant.join(" or ");
+        let sender = Sender::new(client, &arguments, profile.tenant.clone(), tenant_columns.clone());
+        let mut import = Import { arguments: &arguments, tenant_columns, waiting: BTreeMap::new(), sender };
         let ended = import.all(&mut converter, &mut source, &mut report).await;
         // What was sent before a failure is in the journal and in the counts, too.
         let settled = import.sender.settle(0, &mut report).await;
@@ -80,7 +82,7 @@ fn heading(arguments: &ImportArgs, converter: &Converter, profile: &Profile) -> 
         tenant: if columns.is_empty() || converter.only_tenant.is_some() {
             tenant
         } else {
-            format!("of {}, else {tenant}", columns.join(" or "))
+            format!("of {}", columns.join(" or "))
         },
         owner: arguments.owner().to_owned(),
     }
@@ -89,8 +91,8 @@ fn heading(arguments: &ImportArgs, converter: &Converter, profile: &Profile) -> 
 /// An import in progress.
 struct Import<'a> {
     arguments: &'a ImportArgs,
-    /// Whether the profile or the command names a tenant.
-    has_tenant: bool,
+    /// The columns that name the tenant of a row, for messages.
+    tenant_columns: String,
     waiting: BTreeMap<Target, Batch>,
     sender: Sender,
 }
@@ -138,13 +140,20 @@ impl Import<'_> {
             Converted::Entry(entry) => {
                 let target = match (&entry.holder, &entry.tenant) {
                     (Holder::Platform, _) => Target::Platform,
-                    (Holder::User(_) | Holder::Tenant, Some(tenant)) => Target::Tenant(tenant.clone()),
-                    (Holder::User(_) | Holder::Tenant, None) if self.has_tenant => Target::Profile,
-                    (Holder::User(_) | Holder::Tenant, None) => {
-                        let rule = "the row names no tenant; give --tenant";
-                        return report.note(&entry.source, Outcome::Refused, "", rule);
+                    (Holder::User(_) | Holder::Tenant, Some(tenant)) if TenantId::parse(tenant).is_err() => {
+                        let rule = format!(
+                            "the column {} names no tenant as tenants are called here, by 1 to 64 of A-Z a-z 0-9 _ -; \
+                             derive such an id in --query and name its column with --tenant-column",
+                            self.tenant_columns
+                        );
+                        return report.note(&entry.source, Outcome::Refused, "", &rule);
                     }
+                    (Holder::User(_) | Holder::Tenant, Some(tenant)) => Target::Tenant(tenant.clone()),
+                    (Holder::User(_) | Holder::Tenant, None) => Target::Profile,
                 };
+                if entry.secrets.is_empty() {
+                    report.lacks_credential();
+                }
                 self.wait(target, item(*entry), report).await
             }
         }

@@ -84,12 +84,15 @@ impl Field {
         }
     }
 
-    /// A config value as it is stored: an https URL in its plain form, a text in its one spelling, everything else as it
-    /// is.
+    /// A config value as it is stored: an https URL in its plain form, a text in its one spelling and without blanks around
+    /// it, everything else as it is.
     pub(crate) fn plain(&self, value: Value) -> Value {
         let plain = match self.kind {
             FieldKind::HttpsUrl => value.as_str().and_then(|text| plain_https_url(text.trim())),
-            FieldKind::String => value.as_str().and_then(|text| self.spelling.of(text)),
+            FieldKind::String => {
+                let spelled = |text: &str| self.spelling.of(text).unwrap_or_else(|| text.trim().to_owned());
+                value.as_str().map(spelled)
+            }
             FieldKind::Text | FieldKind::Json | FieldKind::Integer | FieldKind::Boolean => None,
         };
         plain.map_or(value, Value::String)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Deserialize, Clone, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Spelling {
-    /// It stays as it is given.
+    /// It stays as it is given, without blanks around it.
     #[default]
     Exact,
     /// Lower case, without blanks around it.
@@ -22,7 +22,7 @@ pub(crate) enum Spelling {
 }
 
 impl Spelling {
-    /// The one spelling of a text. `None` if it stays as it is.
+    /// The one spelling of a text. `None` if it stays as it is, but for blanks around it.
     pub(crate) fn of(&self, text: &str) -> Option<String> {
         let text = text.trim();
         if text.is_empty() {

@@ -31,8 +31,6 @@ pub struct Converter {
     pub holder: Option<Holder>,
     /// Whether values that are not sealed are taken as they are.
     pub plain: bool,
-    /// The column that every row must have, because the command says that it names the tenant.
-    pub tenant_column: Option<String>,
     /// The only tenant that a row may name, because the command says that all rows are for it.
     pub only_tenant: Option<String>,
     /// Hashes of the ids so far: eight bytes for each row. A row is taken for another one once in 10^7 sources of a
@@ -53,7 +51,6 @@ impl Converter {
             references: References::default(),
             holder: None,
             plain: false,
-            tenant_column: None,
             only_tenant: None,
             seen: HashSet::new(),
         }
@@ -63,16 +60,21 @@ impl Converter {
     pub fn convert(&mut self, number: u64, record: &Record) -> Vec<Converted> {
         if self.system.has_many() {
             let members = Members::of_variables(record);
-            let fitting = self.map.kinds.iter().filter(|kind| kind.fits("", &members));
-            return fitting.map(|kind| self.of_variables(kind, &members)).collect();
+            return self.map.kinds.iter().filter_map(|kind| self.of_variables(kind, &members)).collect();
         }
         let system = self.system.name();
         let without_id = |problem: &str| vec![refused(format!("{system}/row {number}"), problem.to_owned())];
         let Some(id) = record.first(&self.map.columns.id) else {
-            return without_id("the row has no id; name its column in the map: columns.id");
+            return without_id(match record.first_value(&self.map.columns.id) {
+                None => "the row has no id; name its column in the map: columns.id",
+                Some(_) => "the row's id is an object or a list, and no text; export it as a text",
+            });
         };
         if !is_id(&id) {
-            return without_id("the row's id is not plain; columns.id names another column");
+            return without_id(
+                "the row's id is not 1 to 64 letters, digits and ._:@/-; give the rows such ids with --query, or name another \
+                 column in the map: columns.id",
+            );
         }
         let source = format!("{system}/{id}");
         if !self.seen.insert(hash(&id)) {
@@ -87,17 +89,24 @@ impl Converter {
         }]
     }
 
-    fn of_variables(&self, kind: &Kind, members: &Members<'_>) -> Converted {
+    /// What variables make of this kind; nothing if none of its secrets is among them.
+    fn of_variables(&self, kind: &Kind, members: &Members<'_>) -> Option<Converted> {
         let name = kind.app.as_ref().map_or(kind.provider.clone(), |_| format!("{}/app", kind.provider));
         let source = format!("env/{name}");
+        if !kind.fits("", members) {
+            let mut secrets = kind.secrets.keys().chain(kind.app.iter().map(|app| &app.client_secret));
+            let set = secrets.find(|name| members.get(name).is_some())?;
+            let required = kind.requires.join(" and ");
+            return Some(refused(source, format!("{set} is set, and {required} is not; both must be")));
+        }
         if let Some(app) = &kind.app {
-            return app_of(source, kind, app, members);
+            return Some(app_of(source, kind, app, members));
         }
         let holder = self.holder.clone().unwrap_or(Holder::Platform);
-        match Placed::of(kind, members) {
+        Some(match Placed::of(kind, members) {
             Ok(placed) => Converted::Entry(Box::new(placed.entry(source, kind, holder))),
             Err(problem) => refused(source, problem),
-        }
+        })
     }
 
     fn entry(&self, source: &str, record: &Record) -> Result<Entry, Problem> {
@@ -108,16 +117,24 @@ impl Converter {
         let user = record.first(&columns.user);
         let holder = self.holder_of(user.as_deref())?;
         let tenant = self.tenant_of(&holder, record)?;
+        let (active, current) = (flag_of(record, &columns.active)?, flag_of(record, &columns.current)?);
         let document = self.opening().document(record, user.as_deref())?;
         let members = Members::new(document, self.settings_of(record)?, record)?;
         let parts: Vec<String> = columns.kind.iter().filter_map(|column| record.text(column)).collect();
-        let kind = self.kind(&parts.join("/"), &members)?;
+        let name = parts.join("/");
+        let kind = self.kind(&name, &members)?;
+        if let Some(second) = self.map.second(&name, kind, &members) {
+            let (second, required) = (shown(second), kind.requires.join(" and "));
+            return Err(format!(
+                "the row has {second} beside {required}, and these are credentials of two kinds; give each a row of its own"
+            ));
+        }
         let mut entry = Placed::of(kind, &members)?.entry(source.to_owned(), kind, holder);
         entry.tenant = tenant;
         entry.account_name = record.first(&columns.account).unwrap_or(entry.account_name);
         entry.external_account_id = record.first(&columns.external_account).or(entry.external_account_id);
-        entry.disabled = self.is_inactive(record);
-        entry.default = columns.current.iter().find_map(|column| record.flag(column)) == Some(true);
+        entry.disabled = active == Some(false) || self.is_inactive(record);
+        entry.default = current == Some(true);
         let label =
             |(column, key): (&String, &String)| Some((key.clone(), record.text(column)?.to_lowercase()));
         entry.labels = columns.labels.iter().filter_map(label).collect();
@@ -137,23 +154,26 @@ impl Converter {
         }
     }
 
-    /// The tenant that a row names. `None`: the one of the command or of its profile.
+    /// The tenant that a row names. `None`: the one of the command, or of its profile where no column names one.
     fn tenant_of(&self, holder: &Holder, record: &Record) -> Result<Option<String>, Problem> {
-        if *holder == Holder::Platform {
+        let columns = &self.map.columns.tenant;
+        if *holder == Holder::Platform || columns.is_empty() {
             return Ok(None);
         }
-        let named = record.first(&self.map.columns.tenant);
-        match (&self.tenant_column, &self.only_tenant) {
-            (Some(column), _) if !record.has(column) => {
-                Err(format!("the row has no column {column}, which --tenant-column names"))
-            }
-            (None, Some(only)) if named.as_ref().is_some_and(|named| named != only) => Err(
+        match (record.first(columns), &self.only_tenant) {
+            (Some(named), Some(only)) if named != *only => Err(
                 "the row names another tenant than --tenant; leave --tenant out for each row's own, or give \
                  --merge-tenants to have them all in one"
                     .to_owned(),
             ),
-            (None, Some(_)) => Ok(None),
-            (Some(_), _) | (None, None) => Ok(named),
+            (_, Some(_)) => Ok(None),
+            (Some(named), None) => Ok(Some(named)),
+            // A misspelt column must not turn what is one tenant's into another's.
+            (None, None) => Err(format!(
+                "the row has no tenant in the column {}; complete the row, name another column with --tenant-column, or \
+                 give --tenant if all rows are for one tenant",
+                columns.join(" or ")
+            )),
         }
     }
 
@@ -166,12 +186,12 @@ impl Converter {
         }
     }
 
+    /// Whether a column says by one of the map's values that the row is not in use.
     fn is_inactive(&self, record: &Record) -> bool {
-        let said = self.map.columns.active.iter().find_map(|column| record.flag(column));
         let among = |(column, values): (&String, &Vec<String>)| {
             record.text(column).is_some_and(|value| values.contains(&value.to_lowercase()))
         };
-        said == Some(false) || self.map.inactive.iter().any(among)
+        self.map.inactive.iter().any(among)
     }
 
     fn opening(&self) -> Opening<'_> {
@@ -199,7 +219,9 @@ impl Converter {
             if members.is_empty() {
                 format!("it has no credential, and its kind requires {required}; connect the account anew in the vault")
             } else {
-                format!("its credential lacks what each kind of its name requires: {required}; {add}")
+                format!(
+                    "its credential lacks what each kind of its name requires: {required}; complete the row, or {add}"
+                )
             }
         })
     }
@@ -220,6 +242,18 @@ fn app_of(source: String, kind: &Kind, app: &AppMembers, members: &Members<'_>) 
 
 fn refused(source: String, problem: Problem) -> Converted {
     Converted::Refused(Refused { source, problem })
+}
+
+/// What the first of these columns that has a value says. A word that is neither yes nor no is not guessed at: it may
+/// switch off what must not be served.
+fn flag_of(record: &Record, columns: &[String]) -> Result<Option<bool>, Problem> {
+    let Some(column) = columns.iter().find(|column| record.get(column).is_some()) else { return Ok(None) };
+    match record.flag(column) {
+        Some(said) => Ok(Some(said)),
+        None => Err(format!(
+            "{column} is neither true nor false; write it so, or leave it empty (in use, and not the current one)"
+        )),
+    }
 }
 
 /// Whether a column says yes, or has an instant.

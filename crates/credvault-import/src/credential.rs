@@ -1,6 +1,7 @@
 //! The credential of a row, opened: from one column, from several, or from the export of a secret store.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map as JsonMap, Value};
 
@@ -13,13 +14,18 @@ use crate::system::System;
 use crate::unseal::Unsealer;
 
 /// Why there is no key, and what to do.
-const NO_KEY: &str = "it is sealed; give the key with --key-file or --key-env";
+const NO_KEY: &str = "it is sealed; give the key with --key-file, --key-env or the variable ENCRYPTION_KEY (kpi-etl: \
+                      ENCRYPTION_KEY_SALT)";
 /// Why a value is refused even if values are plain.
 const LOOKS_SEALED: &str = "looks sealed; give its key with --key-file or --key-env, and its --layout";
 
 /// The exported content of a secret store, by reference.
 #[derive(Default)]
-pub struct References(BTreeMap<String, Value>);
+pub struct References {
+    exported: BTreeMap<String, Value>,
+    /// The project of each secret that was found by its bare name: two projects may have secrets of one name.
+    projects: Mutex<BTreeMap<String, String>>,
+}
 
 impl References {
     /// Reads an export: a JSON object from references to credentials, each a JSON object or its text.
@@ -28,16 +34,45 @@ impl References {
     /// What is wrong with it, as the end of a sentence about the file.
     pub fn parse(text: &str) -> Result<Self, String> {
         match strict::object(text) {
-            Ok(references) => Ok(Self(references.into_iter().collect())),
+            Ok(references) => {
+                Ok(Self { exported: references.into_iter().collect(), projects: Mutex::default() })
+            }
             Err(NoObject::Twice(key)) => Err(twice(&key)),
             Err(NoObject::Form) => Err("must be a JSON object from references to credentials".to_owned()),
         }
     }
 
-    /// What a reference stands for: by its whole text, or by the secret's name in `projects/P/secrets/NAME/versions/V`.
-    fn get(&self, reference: &str) -> Option<&Value> {
-        let name = reference.split_once("/secrets/").map(|(_, name)| name.split('/').next().unwrap_or(name));
-        self.0.get(reference).or_else(|| self.0.get(name?))
+    /// What a reference stands for: by its whole text; by that without its version, where the export names none; or by the
+    /// name in `projects/P/secrets/NAME/versions/V`, if only one project has it.
+    fn get(&self, reference: &str) -> Result<&Value, String> {
+        let unversioned = reference.split_once("/versions/").map_or(reference, |(secret, _)| secret);
+        if let Some(found) = self.exported.get(reference).or_else(|| self.exported.get(unversioned)) {
+            return Ok(found);
+        }
+        let named = unversioned.split_once("/secrets/");
+        let Some((project, name, found)) =
+            named.and_then(|(project, name)| Some((project, name, self.exported.get(name)?)))
+        else {
+            return Err(self.missing().to_owned());
+        };
+        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        if projects.entry(name.to_owned()).or_insert_with(|| project.to_owned()).as_str() == project {
+            Ok(found)
+        } else {
+            Err("the export has its secret by the bare name, and another row has a secret of this name in another project; \
+                 export both by their whole references"
+                .to_owned())
+        }
+    }
+
+    /// What to do about a reference that stands for nothing.
+    fn missing(&self) -> &'static str {
+        if self.exported.is_empty() {
+            "its credential is in a secret store; export that, and name the file with --secrets"
+        } else {
+            "its credential is in a secret store, and what --secrets names has no entry for its reference; export that \
+             secret, too, with the version that the reference has, or with none"
+        }
     }
 }
 
@@ -65,6 +100,15 @@ impl Opening<'_> {
         user: Option<&str>,
     ) -> Result<JsonMap<String, Value>, String> {
         let columns = self.columns;
+        let places = [&columns.sealed, &columns.credentials, &columns.reference].map(|names| names.iter());
+        let places: Vec<_> = places.into_iter().flatten().map(String::as_str).collect();
+        // An empty column says that there is no credential. A column of another name may have one, which would be lost.
+        if !places.iter().any(|column| record.has(column)) {
+            return Err(format!(
+                "the row has no column for its credential ({}); name it in the map: columns.credentials",
+                places.join(", ")
+            ));
+        }
         let salt = record.first(&columns.salt);
         if !columns.sealed.is_empty() {
             return self.sealed_columns(record, user, salt.as_deref());
@@ -72,6 +116,10 @@ impl Opening<'_> {
         let Some(value) = record.first_value(&columns.credentials) else {
             return self.referenced(record);
         };
+        if record.first_value(&columns.reference).is_some() {
+            return Err("the row has both a credential and a reference to a secret store; empty the one that is not in use"
+                .to_owned());
+        }
         let no_object = |why: NoObject| why.of("its credential");
         let (Some(unsealer), Value::String(text)) = (self.unsealer, value) else {
             if self.system.is_sealed() && self.unsealer.is_none() {
@@ -141,18 +189,21 @@ impl Opening<'_> {
     /// The credential that a reference stands for.
     fn referenced(&self, record: &Record) -> Result<JsonMap<String, Value>, String> {
         let Some(reference) = record.first(&self.columns.reference) else { return Ok(JsonMap::new()) };
-        let found = self.references.get(&reference).ok_or_else(|| {
-            "its credential is in a secret store; export that, and name the file with --secrets".to_owned()
-        })?;
+        let found = self.references.get(&reference)?;
         object_of(found).map_err(|why| why.of("what its reference stands for"))
     }
 }
 
-/// A JSON object, or the text of one.
+/// A JSON object, or the text of one, also where that was written as JSON twice. The text `null` is an empty object, for so
+/// CSV has a JSON column without a value.
 pub(crate) fn object_of(value: &Value) -> Result<JsonMap<String, Value>, NoObject> {
     match value {
         Value::Object(object) => Ok(object.clone()),
-        Value::String(text) => strict::object(text),
+        Value::String(text) => match strict::read(text.as_bytes()) {
+            Some(Read { value: Value::String(inner), .. }) => strict::object(&inner),
+            Some(Read { value: Value::Null, .. }) => Ok(JsonMap::new()),
+            Some(_) | None => strict::object(text),
+        },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(NoObject::Form),
     }
 }

@@ -37,6 +37,8 @@ pub struct Entry {
     pub secrets: BTreeMap<String, SecretString>,
     /// When the access token or the credential ends, in seconds since the epoch.
     pub expires: Option<i64>,
+    /// When its owner consented, in seconds since the epoch, if the row says so.
+    pub consented: Option<i64>,
     /// The account's id at the provider.
     pub external_account_id: Option<String>,
     /// Labels from columns of theirs.

@@ -118,6 +118,9 @@ pub struct Kind {
     /// Our setting, and its values: theirs, in lower case, and ours.
     #[serde(default)]
     pub values: BTreeMap<String, BTreeMap<String, String>>,
+    /// Our setting, and the text from which on its value is left out.
+    #[serde(default)]
+    pub cut: BTreeMap<String, String>,
     /// Members that may be a JSON document, which is stored as its text.
     #[serde(default)]
     pub documents: Vec<String>,
@@ -170,6 +173,17 @@ impl Map {
         self.kinds.iter().find(|kind| kind.fits(name, members))
     }
 
+    /// A member that another kind that fits requires, and that `kind` does not know.
+    pub(crate) fn second<'m>(&self, name: &str, kind: &Kind, members: &'m Members<'_>) -> Option<&'m str> {
+        let requires =
+            |other: &Kind, member: &str| other.requires.iter().any(|name| plain(name) == plain(member));
+        let is_other = |member: &str| {
+            self.kinds.iter().any(|other| other.fits(name, members) && requires(other, member))
+        };
+        let known = |member: &str| kind.whole.is_some() || kind.mentions(member) || kind.reaches_into(member);
+        members.of_document().map(|(member, _)| member).find(|member| !known(member) && is_other(member))
+    }
+
     /// Whether there are kinds of this name, whatever they require.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.kinds.iter().any(|kind| kind.is_named(name))
@@ -219,7 +233,9 @@ impl Kind {
 
     /// Our value of a setting.
     pub(crate) fn value(&self, setting: &str, theirs: &str) -> String {
-        let ours = self.values.get(setting).and_then(|values| values.get(&theirs.to_lowercase()));
-        ours.cloned().unwrap_or_else(|| theirs.to_owned())
+        let ours = self.values.get(setting).and_then(|values| values.get(&theirs.trim().to_lowercase()));
+        let ours = ours.map_or(theirs, String::as_str);
+        let end = self.cut.get(setting).and_then(|from| ours.find(from.as_str()));
+        end.and_then(|end| ours.get(..end)).unwrap_or(ours).to_owned()
     }
 }

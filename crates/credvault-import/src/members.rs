@@ -80,6 +80,11 @@ impl<'a> Members<'a> {
             .flat_map(move |place| names.iter().filter_map(move |name| self.within(place, name)))
     }
 
+    /// The same of names that say when an owner consented. A variable of such a name is about something else.
+    pub(crate) fn consents(&self, names: &'static [&'static str]) -> impl Iterator<Item = &Value> {
+        self.each(names).filter(move |_| !self.variables)
+    }
+
     fn within(&self, place: Place, name: &str) -> Option<&Value> {
         let said = match place {
             Place::Document => at(&self.document, name),

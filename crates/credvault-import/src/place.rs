@@ -10,7 +10,7 @@ use crate::map::Kind;
 use crate::members::{Members, is_nothing};
 use crate::name::{plain, shown, shown_path};
 use crate::record::text;
-use crate::time::{ENDS, End, STORED, end, instant};
+use crate::time::{CONSENTED, ENDS, End, STORED, end, instant, instant_or_day};
 
 /// Members of an OAuth answer that nothing depends on.
 const LEFT_BEHIND: [&str; 5] = ["token_type", "scope", "scopes", "grant_type", "refresh_token_expires_in"];
@@ -20,6 +20,7 @@ pub(crate) struct Placed {
     config: JsonMap<String, Value>,
     secrets: BTreeMap<String, SecretString>,
     expires: Option<i64>,
+    consented: Option<i64>,
     external_account_id: Option<String>,
 }
 
@@ -31,6 +32,7 @@ impl Placed {
             config: JsonMap::new(),
             secrets: BTreeMap::new(),
             expires: expiry(kind, members)?,
+            consented: members.consents(&CONSENTED).find_map(instant_or_day),
             external_account_id: kind.external_account.as_ref().and_then(|name| members.text(name)),
         };
         for (ours, theirs) in by_field(&kind.config) {
@@ -55,7 +57,7 @@ impl Placed {
 
     /// The connection that these members make.
     pub(crate) fn entry(self, source: String, kind: &Kind, holder: Holder) -> Entry {
-        let Self { config, secrets, expires, external_account_id } = self;
+        let Self { config, secrets, expires, consented, external_account_id } = self;
         Entry {
             source,
             tenant: None,
@@ -66,6 +68,7 @@ impl Placed {
             config,
             secrets,
             expires,
+            consented,
             external_account_id,
             labels: BTreeMap::new(),
             disabled: false,
@@ -115,7 +118,7 @@ fn all_known(kind: &Kind, members: &Members<'_>) -> Result<(), String> {
 fn unknown(kind: &Kind, within: &str, name: &str, value: &Value) -> Option<String> {
     let path = format!("{within}{name}");
     let is = |other: &&str| plain(other) == plain(name);
-    let left_behind = ENDS.iter().chain(&STORED).chain(&LEFT_BEHIND).any(is);
+    let left_behind = ENDS.iter().chain(&STORED).chain(&CONSENTED).chain(&LEFT_BEHIND).any(is);
     if left_behind || kind.whole.is_some() || kind.mentions(&path) || is_nothing(value) {
         return None;
     }

@@ -68,11 +68,11 @@ impl Record {
         columns.iter().find_map(|column| self.text(column))
     }
 
-    /// Whether a column says no: `false`, `f`, `no`, `0`. `None` if it is absent or says something else.
+    /// Whether a column says yes (`true`, `t`, `yes`, `y`, `on`, `1`) or no. `None` if it is absent or says something else.
     pub(crate) fn flag(&self, column: &str) -> Option<bool> {
         match self.text(column)?.to_ascii_lowercase().as_str() {
-            "true" | "t" | "yes" | "1" => Some(true),
-            "false" | "f" | "no" | "0" => Some(false),
+            "true" | "t" | "yes" | "y" | "on" | "1" => Some(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Some(false),
             _ => None,
         }
     }
@@ -84,11 +84,12 @@ impl std::fmt::Debug for Record {
     }
 }
 
-/// A scalar as a text.
+/// A scalar as a text; so is an id as MongoDB exports it, `{"$oid": "..."}`.
 pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Object(object) if object.len() == 1 => Some(object.get("$oid")?.as_str()?.to_owned()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

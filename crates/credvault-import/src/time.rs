@@ -28,6 +28,9 @@ const EXPIRES_IN: &str = "expires_in";
 /// Members and columns that say since when a row holds its token.
 pub(crate) const STORED: [&str; 5] = ["obtained_at", "issued_at", "stored_at", "updated_at", "created_at"];
 
+/// Members and columns that say when the owner consented.
+pub(crate) const CONSENTED: [&str; 4] = ["connected_at", "granted_at", "obtained_at", "created_at"];
+
 /// Ten years in seconds. A smaller number is a lifetime, for as an instant it would be before 1980.
 const LONGEST_LIFETIME: i64 = 315_360_000;
 
@@ -42,6 +45,12 @@ pub(crate) fn instant(value: &Value) -> Option<i64> {
         Some(number) => Some(number),
         None => parse(value.as_str()?),
     }
+}
+
+/// The same of when a row's owner consented, which may be a day alone: its first instant. A zero says nothing.
+pub(crate) fn instant_or_day(value: &Value) -> Option<i64> {
+    let day = || parse(&format!("{}T00:00:00Z", value.as_str()?.trim()));
+    instant(value).or_else(day).filter(|instant| (1..MILLISECONDS).contains(instant))
 }
 
 /// When a token ends, as a row says it.
@@ -108,6 +117,10 @@ mod tests {
         }
         assert_eq!(instant(&Value::from(1_795_716_000_000_i64)), Some(1_795_716_000));
         assert_eq!(instant(&Value::from("soon")), None);
+        assert_eq!(instant_or_day(&Value::from("2026-11-26")), Some(1_795_651_200));
+        for nothing in [Value::from("soon"), Value::from(0), Value::from(1_795_716_000_000_000_i64)] {
+            assert_eq!(instant_or_day(&nothing), None);
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub enum UnsealError {
     #[error("its salt is not in the encoding of --salt-encoding")]
     Salt,
     /// The key or the value is wrong.
-    #[error(transparent)]
+    #[error("{0}, or --layout names another order of iv, tag and ciphertext")]
     Foreign(#[from] ForeignError),
 }
 

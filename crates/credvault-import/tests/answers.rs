@@ -27,7 +27,8 @@ fn slack(more: Value) -> Value {
 fn converted(credentials: Value) -> Converted {
     let system = System::Integrations;
     let mut converter = Converter::new(system, system.map().expect("a map"));
-    let row = json!({ "id": 1, "service_name": "slack", "credentials": credentials });
+    let row =
+        json!({ "id": 1, "organization_id": "acme", "service_name": "slack", "credentials": credentials });
     let Value::Object(row) = row else { panic!("an object") };
     converter.convert(1, &Record::new(row)).remove(0)
 }

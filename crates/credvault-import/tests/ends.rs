@@ -9,7 +9,9 @@ fn converted(system: System, kind: &str, credential: &str, columns: &str) -> Con
         Converter::new(system, map.amended(Map::parse("[columns]\nreference = ['ref']").expect("a map")));
     let export = format!(r#"{{"s":{credential}}}"#);
     converter.references = References::parse(&export).expect("an export");
-    let row = format!(r#"{{"id":1,"user_id":"u1","service_name":"{kind}","ref":"s"{columns}}}"#);
+    let row = format!(
+        r#"{{"id":1,"organization_id":"acme","user_id":"u1","service_name":"{kind}","ref":"s"{columns}}}"#
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let rows = Box::new(std::io::Cursor::new(row));

@@ -176,6 +176,17 @@ fn variables_become_connections_and_apps_of_the_platform() {
         ]
     );
     assert_eq!(entry(&all[0]).holder, Holder::Platform);
+    // A secret without what it belongs to is not passed over, and the address of the API is that of the shop.
+    let lonely = "WC_API_URL=https://example.com\nWC_CONSUMER_SECRET=cs_CANARY\nAMZ_REGION=eu";
+    let lonely = converter(System::Env, None).convert(1, &System::variables(lonely).0);
+    assert_eq!(
+        format!("{lonely:?}"),
+        "[Refused(Refused { source: \"env/woocommerce\", problem: \"WC_CONSUMER_SECRET is set, and WC_CONSUMER_KEY is not; \
+         both must be\" })]"
+    );
+    let api = "WC_API_URL=https://example.com/shop/wp-json/wc/v3\nWC_CONSUMER_KEY=ck_CANARY";
+    let api = converter(System::Env, None).convert(1, &System::variables(api).0);
+    assert_eq!(entry(&api[0]).config["store_url"], "https://example.com/shop");
 }
 
 #[test]
@@ -198,9 +209,10 @@ fn refusals_say_what_to_do_and_repeat_nothing() {
     let with_another_key = converted(converter(System::Fluxori, other.ok()), sealed);
     let without_key = converted(converter(System::Fluxori, None), sealed);
     let later = [
-        "its credential is not opened: the value does not open: the key is another one, or the value was altered",
+        "its credential is not opened: the value does not open: the key is another one, or the value was altered, or --layout \
+         names another order of iv, tag and ciphertext",
         "its credential is in a secret store; export that, and name the file with --secrets",
-        "it is sealed; give the key with --key-file or --key-env",
+        "it is sealed; give the key with --key-file, --key-env or the variable ENCRYPTION_KEY (kpi-etl: ENCRYPTION_KEY_SALT)",
     ];
     let later_rows = [&with_another_key[0], &with_another_key[2], &without_key[0]];
     for (row, expected) in refused.iter().chain(later_rows).zip(expected.into_iter().chain(later)) {

@@ -43,6 +43,11 @@ fn told(mut converter: Converter, rows: &str) -> Vec<String> {
     })
 }
 
+/// What became of the only row.
+fn told_of(converter: Converter, row: &str) -> String {
+    told(converter, row).remove(0)
+}
+
 /// The only row's refusal, without the row's name. It repeats no value.
 #[track_caller]
 fn refusal(converter: Converter, row: &str) -> String {
@@ -95,7 +100,7 @@ fn deleted_and_inactive_rows_stay_so() {
         told(converter, &row).remove(0)
     };
     let amazon = r#""integrationType":"amazon","credentials":{"clientId":"x"}"#;
-    let slack = r#""service_name":"slack","credentials":{"bot_token":"x"}"#;
+    let slack = r#""organization_id":"acme","service_name":"slack","credentials":{"bot_token":"x"}"#;
     for system in [System::PixelPim, System::Fluxori, System::KpiEtl, System::Kustomer, System::Integrations]
     {
         for deleted in [r#""deleted_at":"2026-01-01""#, r#""isDeleted":true"#, r#""deleted":1"#] {
@@ -104,6 +109,13 @@ fn deleted_and_inactive_rows_stay_so() {
     }
     assert_eq!(row(System::PixelPim, &format!(r#"{amazon},"deletedAt":null"#)), "User(\"u1\") false");
     assert_eq!(row(System::Integrations, &format!(r#"{slack},"enabled":false"#)), "Tenant true");
+    assert_eq!(row(System::Integrations, &format!(r#"{slack},"enabled":"Off""#)), "Tenant true");
+    assert_eq!(row(System::Integrations, &format!(r#"{slack},"enabled":null"#)), "Tenant false");
+    let unclear = row(System::Integrations, &format!(r#"{slack},"enabled":"CANARY""#));
+    assert!(
+        unclear.contains("enabled is neither true nor false") && !unclear.contains("CANARY"),
+        "{unclear}"
+    );
     assert_eq!(row(System::Kustomer, r#""api_key":"x","status":"Revoked""#), "User(\"u1\") true");
 }
 
@@ -118,9 +130,17 @@ fn ids_are_plain_and_unique_and_a_row_without_one_has_its_number() {
         "User(\"7\") false",
         "pixelpim/1: the source has this id twice",
         "pixelpim/row 4: the row has no id; name its column in the map: columns.id",
-        "pixelpim/row 5: the row's id is not plain; columns.id names another column",
+        "pixelpim/row 5: the row's id is not 1 to 64 letters, digits and ._:@/-; give the rows such ids with --query, or name \
+         another column in the map: columns.id",
     ];
     assert_eq!(told, expected);
+    // As MongoDB exports an id, and as nothing does.
+    for (id, expected) in
+        [(r#"{"$oid":"6f"}"#, "User(\"7\") false"), (r#"{"CANARY":1}"#, "is an object or a list")]
+    {
+        let told = told_of(converter(System::PixelPim), &format!(r#"{{"id":{id},{credentials}}}"#));
+        assert!(told.contains(expected) && !told.contains("CANARY"), "{told}");
+    }
 }
 
 #[test]
@@ -151,7 +171,7 @@ fn two_members_that_fill_one_field_are_refused_by_name_unless_they_are_equal() {
         converter.references = References::parse(&exported).expect("an export");
         told(
             converter,
-            r#"{"id":1,"user_id":"u1","marketplace":"takealot","secret_id":"s","key":"CANARY of a column"}"#,
+            r#"{"id":1,"organization_id":"acme","user_id":"u1","marketplace":"takealot","secret_id":"s","key":"CANARY of a column"}"#,
         )
         .remove(0)
     };
@@ -169,7 +189,7 @@ fn two_members_that_fill_one_field_are_refused_by_name_unless_they_are_equal() {
                 secrets = { apiKey = 'api_key' }\nignored = ['key']\n";
     assert_eq!(takealot(two, kind), "User(\"u1\") false");
 
-    let slack = r#"{"id":1,"service_name":"slack","config":{"channel":"a CANARY","default_channel":"b CANARY"},"credentials":{"bot_token":"CANARY"}}"#;
+    let slack = r#"{"id":1,"organization_id":"acme","service_name":"slack","config":{"channel":"a CANARY","default_channel":"b CANARY"},"credentials":{"bot_token":"CANARY"}}"#;
     let refused = refusal(converter(System::Integrations), slack);
     let named = "channel and default_channel with different values, and both are default_channel here";
     assert!(refused.contains(named) && refused.contains(&format!("{choose} config")), "{refused}");
@@ -192,7 +212,7 @@ fn a_key_that_an_object_has_twice_is_refused_by_name() {
     }
     let settings = r#""{\"channel\":\"CANARY 1\",\"channel\":\"CANARY 2\"}""#;
     let row = format!(
-        r#"{{"id":1,"service_name":"slack","credentials":{{"bot_token":"CANARY"}},"config":{settings}}}"#
+        r#"{{"id":1,"organization_id":"acme","service_name":"slack","credentials":{{"bot_token":"CANARY"}},"config":{settings}}}"#
     );
     let told = refusal(converter(System::Integrations), &row);
     assert!(told.starts_with("its document of settings has the key channel twice"), "{told}");
@@ -211,7 +231,7 @@ fn what_a_kind_requires_is_named() {
         refusal(converter(System::PixelPim), &row)
     };
     let lacking = amazon(r#"{"sellerId":"CANARY"}"#);
-    assert!(lacking.contains("requires: clientId; add one to the map"), "{lacking}");
+    assert!(lacking.contains("requires: clientId; complete the row, or add one to the map"), "{lacking}");
     let without = amazon("{}");
     assert!(without.contains("requires clientId; connect the account anew"), "{without}");
     let nameless =
@@ -219,16 +239,92 @@ fn what_a_kind_requires_is_named() {
     assert_eq!(nameless, "the row has no kind; name its column in the map: columns.kind");
 }
 
+/// A row goes to the tenant that its column names, or to that of the command, and to no third one.
 #[test]
-fn the_column_of_the_tenant_must_be_there() {
+fn the_column_of_the_tenant_must_have_one() {
     let row =
         r#"{"id":1,"service_name":"slack","organization_id":"acme","credentials":{"bot_token":"CANARY"}}"#;
-    let mut misspelt = converter(System::Integrations);
-    misspelt.tenant_column = Some("organisation".to_owned());
-    assert_eq!(refusal(misspelt, row), "the row has no column organisation, which --tenant-column names");
-    let mut right = converter(System::Integrations);
-    right.tenant_column = Some("organization_id".to_owned());
-    assert_eq!(told(right, row), ["Tenant false"]);
+    let with = |column: &str, only: Option<&str>| {
+        let mut converter = converter(System::Integrations);
+        converter.map.columns.tenant = vec![column.to_owned()];
+        converter.only_tenant = only.map(str::to_owned);
+        converter
+    };
+    assert_eq!(told(with("organization_id", None), row), ["Tenant false"]);
+    assert_eq!(told(with("organization_id", Some("acme")), row), ["Tenant false"]);
+    assert!(refusal(with("organization_id", Some("beta")), row).contains("another tenant than --tenant"));
+    let without = "the row has no tenant in the column organisation; complete the row";
+    assert!(refusal(with("organisation", None), row).starts_with(without));
+    for empty in ["null", r#""""#] {
+        let row = row.replace(r#""acme""#, empty);
+        assert!(refusal(converter(System::Integrations), &row).starts_with("the row has no tenant"));
+        assert_eq!(told(with("organization_id", Some("acme")), &row), ["Tenant false"]);
+    }
+}
+
+/// A secret in a column that the map does not name would be lost, and one of two in two columns, too.
+#[test]
+fn a_credential_stands_in_one_known_column() {
+    let of = |columns: &str| {
+        let mut converter = converter(System::Fluxori);
+        converter.references = References::parse(r#"{"s":{"apiKey":"CANARY"}}"#).expect("an export");
+        let row = format!(
+            r#"{{"id":1,"organization_id":"acme","user_id":"u1","marketplace":"takealot",{columns}}}"#
+        );
+        told_of(converter, &row)
+    };
+    let lost = of(r#""credentials_encrypted":"CANARY""#);
+    let rule = "the row has no column for its credential (encrypted_credentials, credentials, secret_id";
+    assert!(
+        lost.contains(rule) && lost.contains("columns.credentials") && !lost.contains("CANARY"),
+        "{lost}"
+    );
+    assert_eq!(of(r#""secret_id":null"#), "User(\"u1\") false", "it has none, and says so");
+    let two = of(r#""secret_id":"s","encrypted_credentials":"CANARY""#);
+    assert!(two.contains("both a credential and a reference"), "{two}");
+    let absent = of(r#""secret_id":"CANARY""#);
+    assert!(absent.contains("no entry for its reference") && !absent.contains("CANARY"), "{absent}");
+
+    let both = r#"{"id":1,"user_id":"u1","api_key":"CANARY","access_token":"CANARY"}"#;
+    let both = refusal(kustomer(false, true), both);
+    assert!(both.starts_with("the row has access_token beside api_key"), "{both}");
+}
+
+/// Two projects may each have a secret of one name, and a secret has versions.
+#[test]
+fn a_reference_stands_for_the_secret_of_its_project_and_version() {
+    let rows = |references: &[&str]| -> String {
+        let row = |(id, reference): (usize, &&str)| {
+            format!(
+                r#"{{"id":{id},"organization_id":"acme","user_id":"u{id}","marketplace":"takealot","secret_id":"projects/{reference}"}}"#
+            ) + "\n"
+        };
+        references.iter().enumerate().map(row).collect()
+    };
+    let told = |export: &str, references: &[&str]| -> Vec<bool> {
+        let mut converter = converter(System::Fluxori);
+        converter.references = References::parse(export).expect("an export");
+        told(converter, &rows(references)).iter().map(|one| one.starts_with("User")).collect()
+    };
+    let versions = ["p/secrets/tk/versions/1", "p/secrets/tk/versions/2", "q/secrets/tk/versions/2"];
+    let secret = r#"{"apiKey":"CANARY"}"#;
+    let named = |name: &str| format!(r#"{{"{name}":{secret}}}"#);
+    assert_eq!(told(&named("tk"), &versions), [true, true, false], "of one project");
+    assert_eq!(told(&named("projects/p/secrets/tk"), &versions), [true, true, false]);
+    assert_eq!(told(&named("projects/p/secrets/tk/versions/2"), &versions), [false, true, false]);
+}
+
+/// The same document is the same credential, from whatever source it comes.
+#[test]
+fn a_document_that_is_written_as_json_twice_is_read() {
+    let shop = r#"{"apiUrl":"https://a.example","consumerKey":"CANARY"}"#;
+    let once = serde_json::Value::from(shop).to_string();
+    let twice = serde_json::Value::from(once.as_str()).to_string();
+    for credentials in [shop, once.as_str(), twice.as_str(), "null", r#""null""#] {
+        let row =
+            format!(r#"{{"id":1,"userId":7,"integrationType":"woocommerce","credentials":{credentials}}}"#);
+        assert_eq!(told_of(converter(System::PixelPim), &row), "User(\"7\") false", "{credentials}");
+    }
 }
 
 #[test]

@@ -224,7 +224,8 @@ impl Credentials<'_> {
             }
             let fields = open_version(&change, &model, &earlier)?;
             let hints = text_map(earlier.hints)?;
-            let credential = NewCredential { fields, hints, expire_time, schedule: schedule.cloned() };
+            let credential =
+                NewCredential { fields, hints, expire_time, schedule: schedule.cloned(), consent_time: None };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })

@@ -95,7 +95,8 @@ pub(crate) struct ImportArgs {
     /// A file that amends which column and field of theirs is what of ours.
     #[arg(long, value_name = "FILE")]
     map: Option<PathBuf>,
-    /// The column that names the tenant. Rows without one are for the tenant of --tenant or of the profile.
+    /// The column that names the tenant, instead of the map's. A row without a value in it is refused, unless --tenant is
+    /// given, too: then all rows are for that one, and a row that names another is refused.
     #[arg(long, value_name = "COLUMN")]
     pub(super) tenant_column: Option<String>,
     /// Rows that name another tenant than --tenant are for that of --tenant, too. Without this option they are refused.
@@ -223,8 +224,7 @@ impl ImportArgs {
         });
         converter.unsealer = self.unsealer(system)?;
         converter.plain = self.plain;
-        converter.tenant_column = self.tenant_column.clone();
-        let only = self.client.tenant().filter(|_| self.tenant_column.is_none() && !self.merge_tenants);
+        let only = self.client.tenant().filter(|_| !self.merge_tenants);
         converter.only_tenant = only.map(str::to_owned);
         Ok(converter)
     }
@@ -253,6 +253,11 @@ impl ImportArgs {
             let rule = "what this system stores is always sealed; leave --plain out";
             return Err(Failure::Usage(rule.to_owned()));
         }
+        let seals = system.is_sealed() || system.may_be_plain();
+        if !seals && (self.plain || self.key_file.is_some() || self.key_env.is_some()) {
+            let rule = "what this system stores is not sealed; leave --key-file, --key-env and --plain out";
+            return Err(Failure::Usage(rule.to_owned()));
+        }
         let usual = if matches!(system, System::KpiEtl) { "ENCRYPTION_KEY_SALT" } else { "ENCRYPTION_KEY" };
         match (&self.key_file, &self.key_env) {
             (Some(path), _) => return Ok(Some(read(path)?.trim_end_matches(['\r', '\n']).to_owned())),
@@ -267,7 +272,6 @@ impl ImportArgs {
             }
             (None, None) => {}
         }
-        let seals = system.is_sealed() || system.may_be_plain();
         let key = std::env::var(usual).ok().filter(|_| seals);
         if key.is_none() && system.may_be_plain() && !self.plain {
             let rule = "give the key with --key-file or --key-env, or --plain if nothing is sealed";

@@ -19,6 +19,7 @@ pub(super) fn item(entry: Entry) -> v1::ImportItem {
         config,
         secrets,
         expires,
+        consented,
         external_account_id,
         labels,
         disabled,
@@ -46,6 +47,7 @@ pub(super) fn item(entry: Entry) -> v1::ImportItem {
         disabled,
         default,
         credential: (!fields.is_empty()).then_some(v1::CredentialInput { fields, expiry }),
+        consent_time: consented.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
     }
 }
 

@@ -43,7 +43,8 @@ pub(super) fn name_of(tenant: &str, item: &v1::ImportItem) -> u64 {
 }
 
 fn refuse(result: &mut v1::ImportResult) {
-    let rule = "another row of the source has this owner, provider and account name; name one of the accounts otherwise";
+    let rule = "another row of the source has this owner, provider and account name; name the column of the account's name in \
+                the map: columns.account";
     result.set_outcome(v1::ImportOutcome::Refused);
     result.error = Some(v1::ImportError {
         code: Code::AlreadyExists.into(),

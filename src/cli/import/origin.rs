@@ -108,7 +108,8 @@ async fn database(arguments: &ImportArgs, converter: &Converter, address: &str) 
         return Err(failed(SourceError::Address));
     }
     let rows = match (&arguments.query, arguments.table.as_ref().or(converter.map.table.as_ref())) {
-        (Some(query), _) => Where::Query(query.clone()),
+        // It becomes a part of other statements.
+        (Some(query), _) => Where::Query(query.trim_end_matches([';', ' ', '\t', '\r', '\n']).to_owned()),
         (None, Some(table)) => Where::Table(table.clone()),
         (None, None) => return Err(Failure::Usage("--table or --query must be given".to_owned())),
     };

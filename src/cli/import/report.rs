@@ -23,8 +23,9 @@ const PRINTED: usize = 20;
 pub(super) const OF_THE_TENANT: [&str; 3] = ["TENANT_NOT_FOUND", "TENANT_SUSPENDED", "QUOTA_EXCEEDED"];
 
 /// What is wrong where a provider has no app. It is a warning, for the rows move in nevertheless.
-const WITHOUT_APP: &str = "neither the platform nor the tenant has an OAuth app at this provider, so tokens of it stop \
-                           working at their end; store the app with PutOAuthApp before that";
+const WITHOUT_APP: &str = "neither the platform nor the tenant has an OAuth app at this provider, so tokens of it are not \
+                           renewed, and where requests name the app, as at Amazon Ads, none is served; store the app with \
+                           PutOAuthApp before that";
 
 /// What became of a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,6 +75,8 @@ pub(super) struct Report {
     refused: Vec<String>,
     /// How many were refused for their tenant only.
     of_the_tenant: u64,
+    /// How many rows had no credential.
+    without_credential: u64,
     /// The providers that have no app.
     without_app: BTreeSet<String>,
     journal: Option<Journal>,
@@ -100,6 +103,7 @@ impl Report {
             counts: BTreeMap::new(),
             refused: Vec::new(),
             of_the_tenant: 0,
+            without_credential: 0,
             without_app: BTreeSet::new(),
             journal,
             file,
@@ -138,6 +142,11 @@ impl Report {
             Some(journal) => journal.add(done),
             None => Ok(()),
         }
+    }
+
+    /// Counts a row that has no credential.
+    pub(super) fn lacks_credential(&mut self) {
+        self.without_credential += 1;
     }
 
     /// Notes providers that have no app to refresh tokens with. Each is warned of once.
@@ -208,12 +217,20 @@ impl Report {
         for provider in &self.without_app {
             writeln!(std::io::stderr(), "warning: {provider}: {WITHOUT_APP}")?;
         }
+        if self.without_credential > 0 {
+            writeln!(
+                std::io::stderr(),
+                "rows without a credential: {}; their connections are DISCONNECTED until their accounts are connected",
+                self.without_credential
+            )?;
+        }
         match format {
             Format::Json => {
                 let counts = Outcome::ALL
                     .map(|outcome| (outcome.name().replace(' ', "_"), self.count(outcome).into()));
                 let mut counts: serde_json::Map<_, _> = counts.into_iter().collect();
                 counts.insert("dry_run".to_owned(), self.dry_run.into());
+                counts.insert("without_credential".to_owned(), self.without_credential.into());
                 counts.insert("providers_without_app".to_owned(), json!(self.without_app));
                 output.line::<Failure>(&serde_json::Value::Object(counts).to_string())?;
             }

@@ -1,5 +1,6 @@
 //! Sends batches, a few at once. A batch that the vault could not take is sent again: it recognises what it has.
 
+use credvault_domain::Reason;
 use tokio::task::{JoinError, JoinSet};
 use tonic::{Code, Status};
 
@@ -36,11 +37,18 @@ pub(super) struct Sender {
     in_flight: JoinSet<(Vec<u64>, Answer)>,
     /// The tenant of the profile; empty where a token names it.
     tenant: String,
+    /// The columns that name the tenant of a row.
+    tenant_columns: String,
     names: Names,
 }
 
 impl Sender {
-    pub(super) fn new(client: Client, arguments: &ImportArgs, tenant: Option<String>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        arguments: &ImportArgs,
+        tenant: Option<String>,
+        tenant_columns: String,
+    ) -> Self {
         let mode = if arguments.update { v1::ImportMode::Replace } else { v1::ImportMode::Keep };
         let at_once = usize::from(arguments.concurrency);
         Self {
@@ -50,6 +58,7 @@ impl Sender {
             at_once,
             in_flight: JoinSet::new(),
             tenant: tenant.unwrap_or_default(),
+            tenant_columns,
             names: Names::default(),
         }
     }
@@ -71,7 +80,8 @@ impl Sender {
         let named = items.iter().filter(|_| validate_only);
         let names: Vec<u64> = named.map(|item| name_of(tenant, item)).collect();
         let request = v1::ImportConnectionsRequest { items, mode, validate_only };
-        self.in_flight.spawn(async move { (names, sent(client, request).await) });
+        let columns = matches!(target, Target::Tenant(_)).then(|| self.tenant_columns.clone());
+        self.in_flight.spawn(async move { (names, sent(client, request, columns).await) });
         Ok(())
     }
 
@@ -121,6 +131,7 @@ impl Sender {
             Ok((outcome, rule)) => report.note(source, outcome, "", rule),
             Err(status) if passes(&status) => Err(status.into()),
             Err(status) => {
+                let status = explained(status);
                 let reason = reason_of(&status).unwrap_or_default();
                 report.note(source, Outcome::Refused, &reason, status.message())
             }
@@ -153,8 +164,8 @@ impl Sender {
     }
 }
 
-/// Sends one batch until the vault has taken it or refused it.
-async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
+/// Sends one batch until the vault has taken it or refused it. `columns`: those that name its tenant, if rows do.
+async fn sent(client: Client, request: v1::ImportConnectionsRequest, columns: Option<String>) -> Answer {
     let mut attempts = Attempts::few();
     loop {
         let answer = client.connections().import_connections(request.clone()).await;
@@ -167,13 +178,14 @@ async fn sent(client: Client, request: v1::ImportConnectionsRequest) -> Answer {
             Err(status) => status,
         };
         if is_the_rows_own(&status, &request) {
+            let status = of_columns(status, columns.as_deref());
             let results = request.items.iter().map(|item| refused(item, &status)).collect();
             return Ok(v1::ImportConnectionsResponse { results, providers_without_app: Vec::new() });
         }
         match attempts.after(&status).await {
             Next::Again => {}
             Next::Over => return Err(over(&status)),
-            Next::Refused => return Err(status),
+            Next::Refused => return Err(explained(status)),
         }
     }
 }
@@ -184,14 +196,45 @@ fn over(status: &Status) -> Status {
     Status::with_details(Code::Unavailable, message, status.details().to_vec().into())
 }
 
-/// The vault's results. A row without a credential may lack the settings that stood in it, so its refusal says what to do.
+/// A refusal of a tenant that rows name, with the columns that do: the report has the row, and not the tenant.
+fn of_columns(status: Status, columns: Option<&str>) -> Status {
+    let of_the_tenant = |_: &&str| reason_of(&status).is_some_and(|it| OF_THE_TENANT.contains(&it.as_str()));
+    match columns.filter(of_the_tenant) {
+        Some(columns) => more(&status, &format!("; the row's column {columns} names the tenant")),
+        None => status,
+    }
+}
+
+/// A refusal of a caller that names no tenant, with what an import needs.
+fn explained(status: Status) -> Status {
+    if reason_of(&status).as_deref() != Some("TENANT_MISSING") {
+        return status;
+    }
+    more(
+        &status,
+        "; what is for the platform needs a profile whose policy permits ActForPlatform, such as \
+         credvault-dev/operator.toml; or give --tenant and --owner tenant",
+    )
+}
+
+fn more(status: &Status, text: &str) -> Status {
+    let message = format!("{}{text}", status.message());
+    Status::with_details(status.code(), message, status.details().to_vec().into())
+}
+
+/// The vault's results, with what to do in an import. A row without a credential may lack the settings that stood in it.
 fn advised(
     mut results: Vec<v1::ImportResult>,
     request: &v1::ImportConnectionsRequest,
 ) -> Vec<v1::ImportResult> {
     for (result, item) in results.iter_mut().zip(&request.items) {
-        let Some(error) = result.error.as_mut().filter(|_| item.credential.is_none()) else { continue };
-        if error.reason == "FIELDS_INVALID" {
+        let Some(error) = result.error.as_mut() else { continue };
+        if error.reason == Reason::ConnectionExists.as_str() {
+            error
+                .message
+                .push_str("; in an import, columns.account in the map names the column of that name");
+        }
+        if error.reason == "FIELDS_INVALID" && item.credential.is_none() {
             error
                 .message
                 .push_str("; the row has no credential: connect the account anew, or leave the row out");

@@ -4,7 +4,7 @@ use credvault_domain::Violations;
 use credvault_operations::connections::{Create, Import, Item, ItemOutcome};
 use credvault_store::IMPORTED_FROM;
 
-use super::parse::{account_name as checked_name, create_connection};
+use super::parse::{account_name as checked_name, create_connection, timestamp};
 use super::status::code;
 use credvault_proto::v1;
 
@@ -34,6 +34,7 @@ fn item(item: v1::ImportItem) -> Result<Item, Violations> {
         disabled,
         default: make_default,
         credential,
+        consent_time,
     } = item;
     if labels.contains_key(IMPORTED_FROM) {
         return Err(Violations::of("labels", "must not have imported_from, which the vault sets"));
@@ -43,6 +44,7 @@ fn item(item: v1::ImportItem) -> Result<Item, Violations> {
         return Err(Violations::of("source", "must be given, such as \"pixelpim/42\""));
     }
     checked_name("source", &source)?;
+    let consent_time = consent_time.map(|time| timestamp("consent_time", time)).transpose()?;
     labels.insert(IMPORTED_FROM.to_owned(), source);
     let create: Create = create_connection(v1::CreateConnectionRequest {
         owner,
@@ -56,7 +58,7 @@ fn item(item: v1::ImportItem) -> Result<Item, Violations> {
         credential,
         request_id: String::new(),
     })?;
-    Ok(Item { create, make_default })
+    Ok(Item { create, make_default, consent_time })
 }
 
 /// The outcome of an item.

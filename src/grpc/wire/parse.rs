@@ -149,7 +149,7 @@ pub(crate) fn owner(owner: Option<v1::Owner>) -> Result<Option<Owner>, Violation
     Ok(Some(parsed))
 }
 
-fn timestamp(field: &str, time: WireTimestamp) -> Result<Timestamp, Violations> {
+pub(super) fn timestamp(field: &str, time: WireTimestamp) -> Result<Timestamp, Violations> {
     Timestamp::from_seconds(time.seconds, time.nanos)
         .ok_or_else(|| Violations::of(field, "must be an instant between the years 1 and 9999"))
 }

@@ -41,7 +41,9 @@ fn folder() -> tempfile::TempDir {
 #[test]
 fn wrong_usage_is_refused_before_anything_is_called() {
     let folder = folder();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["pixelpim", "--from", "rows.jsonl", "--plain"], "leave --key-file, --key-env and --plain out"),
+        (&["integrations", "--from", "rows.jsonl", "--key-file", "map.toml"], "is not sealed"),
         (&["kustomer", "--from", "rows.jsonl"], "--plain if nothing is sealed"),
         (&["fluxori", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
         (&["kpi-etl", "--from", "rows.jsonl", "--plain"], "leave --plain out"),
@@ -91,4 +93,32 @@ async fn a_run_says_what_it_left(builder: VaultBuilder) {
     let (code, printed) = run(&["row.jsonl", "--tenant", "acme", "--report", "report.jsonl"]);
     let told = ["pixelpim/1: the row has no user", "1 row was refused; report.jsonl says which and why"];
     assert!(code == 7 && told.iter().all(|told| printed.contains(told)), "{code} {printed}");
+
+    // Two tenants that are not there, of which one cannot be, and an account that is not connected.
+    let slack = r#""service_name":"slack","credentials":{"bot_token":"xoxb-1-CANARY"}"#;
+    let vendor = r#""marketplace":"AMAZON","integration_type":"SP_API_VC","region":"EU","credentials":null"#;
+    let row = |(id, organisation, more): (u32, &str, &str)| {
+        format!("{{\"id\":{id},\"organization_id\":\"{organisation}\",{more}}}\n")
+    };
+    let rows = [(1, "acme.co", slack), (2, "globex", slack), (3, "acme", vendor)].map(row).concat();
+    vault.write("organisations.jsonl", &rows);
+    let arguments = ["integrations", "--profile", "app.toml", "--from", "organisations.jsonl"];
+    let (code, printed) = tokio::task::block_in_place(|| self::run(vault.folder.path(), &arguments, &[]));
+    for told in [
+        "integrations/1: the column organization_id names no tenant as tenants are called here",
+        "integrations/2: TENANT_NOT_FOUND",
+        "; the row's column organization_id names the tenant",
+        "rows without a credential: 1",
+    ] {
+        assert!(code == 7 && printed.contains(told), "{told}: {code} {printed}");
+    }
+
+    let zeros = "0".repeat(40);
+    let shop = format!(
+        "WC_API_URL=https://example.com\nWC_CONSUMER_KEY=ck_{zeros}\nWC_CONSUMER_SECRET=cs_{zeros}\n"
+    );
+    vault.write("shop.env", &shop);
+    let arguments = ["env", "--from", "shop.env", "--profile", "app.toml"];
+    let (code, printed) = tokio::task::block_in_place(|| self::run(vault.folder.path(), &arguments, &[]));
+    assert!(code != 0 && printed.contains("policy permits ActForPlatform"), "{code} {printed}");
 }

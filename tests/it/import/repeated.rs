@@ -20,6 +20,11 @@ async fn only_a_source_that_has_changed_replaces(builder: VaultBuilder) {
     assert_eq!(outcomes(&kept), ["UNCHANGED", "UNCHANGED"]);
     let replaced = send(&app, again(), v1::ImportMode::Replace).await.unwrap();
     assert_eq!(outcomes(&replaced), ["UNCHANGED", "REPLACED"]);
+    // Where both have changed, neither is known to be newer: the vault's stays.
+    let both =
+        send(&app, vec![item("s/1", "one", "CANARY 1 changed")], v1::ImportMode::Replace).await.unwrap();
+    assert_eq!(outcomes(&both), ["STATE_INVALID"]);
+    assert!(both[0].error.as_ref().unwrap().message.contains("was changed here, too"), "{both:?}");
     for (result, expected) in replaced.iter().zip(["CANARY of the vault", "CANARY 2 changed"]) {
         assert_eq!(app.token(by_id(&result.connection_id)).await.unwrap(), expected);
     }
@@ -58,7 +63,9 @@ async fn a_row_is_recognised_by_its_source_alone(builder: VaultBuilder) {
     assert_eq!(refusal(&fetch), "FailedPrecondition CONNECTION_DISABLED");
     let disconnect = v1::DisconnectConnectionRequest { connection_id: id.clone(), ..Default::default() };
     app.connections().disconnect_connection(disconnect).await.unwrap();
-    assert_eq!(outcomes(&replace(item("s/1", "one", "CANARY A")).await), ["UNCHANGED"]);
+    for (secret, expected) in [("CANARY A", "UNCHANGED"), ("CANARY C", "STATE_INVALID")] {
+        assert_eq!(outcomes(&replace(item("s/1", "one", secret)).await), [expected]);
+    }
     let delete = v1::DeleteConnectionRequest { connection_id: id.clone(), ..Default::default() };
     app.connections().delete_connection(delete).await.unwrap();
     for secret in ["CANARY A", "CANARY C"] {

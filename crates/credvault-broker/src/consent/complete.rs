@@ -110,6 +110,7 @@ impl Broker {
             fields,
             expire_time: granted.expires,
             schedule: target.mode.refreshes().then_some(schedule),
+            consent_time: None,
         };
         let moved = target.mode.moved(before, &completed.config);
         let write = write.clone().changing(moved);

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use credvault_domain::{AppPlace, AuditEvent, ConnectionId, Permit, ProviderId, TenantScope, Violations};
+use credvault_domain::{
+    AppPlace, AuditEvent, ConnectionId, Permit, ProviderId, TenantScope, Timestamp, Violations,
+};
 use credvault_identity::Facts;
 use credvault_store::{ImportItem, Imported, NewConnection, NewCredential, Recorded};
 
@@ -32,6 +34,8 @@ pub struct Item {
     pub create: Create,
     /// Whether it becomes its owner's default.
     pub make_default: bool,
+    /// When its owner consented, if that is known.
+    pub consent_time: Option<Timestamp>,
 }
 
 /// What became of an item.
@@ -133,7 +137,7 @@ impl Batch {
 
 /// An item that policy permits and the catalog accepts.
 fn prepared(part: &mut Call, scope: &TenantScope, item: Item) -> Result<ImportItem, Refusal> {
-    let Item { mut create, make_default } = item;
+    let Item { mut create, make_default, consent_time } = item;
     part.about(Subject::provider(&create.provider));
     let named = std::mem::replace(&mut create.owner, Ok(None))?;
     let owner = part.owner(scope, named)?;
@@ -141,7 +145,11 @@ fn prepared(part: &mut Call, scope: &TenantScope, item: Item) -> Result<ImportIt
     let permit: Permit = part.permit(scope, facts)?;
     part.subject.owner_user = owner.user().cloned();
     let (new, credential): (NewConnection, Option<NewCredential>) = checked(&part.context, owner, create)?;
-    Ok(ImportItem { new, credential, make_default, record: part.event_of(&permit) })
+    let credential = credential.map(|credential| NewCredential { consent_time, ..credential });
+    let mode = part.context.mode(&new.provider, &new.auth_mode)?;
+    // Settings that an issuer's metadata give are found when a credential is put, and not here.
+    let destinations = mode.is_discovered(&new.config).then(|| mode.destinations().clone());
+    Ok(ImportItem { new, credential, destinations, make_default, record: part.event_of(&permit) })
 }
 
 /// Puts the store's outcomes into the places of their items.

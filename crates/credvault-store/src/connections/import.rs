@@ -25,11 +25,13 @@ use crate::connections::import::memory::Memory;
 use crate::connections::row::owner_column;
 use crate::connections::writer::{ConnectionRow, insert_all};
 use crate::connections::{Connections, new_row};
-use crate::credentials::stored::{granted, require_whole, sealed_version, served_until, store_version};
+use crate::credentials::stored::{
+    granted, require_whole, sealed_version, served_until, set_settings, store_version,
+};
 use crate::entity::{connection::Model, connection_health, credential_version, refresh};
 use crate::health::grant;
 use crate::refreshes::schedule::first_refresh;
-use crate::{Error, NewCredential, Recorded, Write};
+use crate::{Error, NewCredential, NewSettings, Recorded, Write};
 
 /// What became of an item.
 #[derive(Debug)]
@@ -103,6 +105,8 @@ struct Batch<'a> {
     /// What is to be remembered of rows that are new, and of rows that have changed.
     memories: Vec<Memory>,
     renewed: Vec<Memory>,
+    /// Whether the item in progress has changed the settings of its connection.
+    has_new_settings: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -123,6 +127,7 @@ impl<'a> Batch<'a> {
             grants: Vec::new(),
             memories: Vec::new(),
             renewed: Vec::new(),
+            has_new_settings: false,
         })
     }
 
@@ -147,8 +152,8 @@ impl<'a> Batch<'a> {
             if self.known.is_taken(&item.new) {
                 return Err(Error::ConnectionExists);
             }
-            let id = self.create(item)?;
-            self.memories.push(Memory::of(&self.change, source, id.as_uuid(), item)?);
+            let (id, version) = self.create(item)?;
+            self.memories.push(Memory::of(&self.change, source, (id.as_uuid(), version), item)?);
             return Ok(Imported::Created(id));
         };
         let model = remembered.connection.clone();
@@ -169,6 +174,12 @@ impl<'a> Batch<'a> {
             Some(credential) => remembered.has_changed(&self.change, item, credential)?,
             None => false,
         };
+        if changed && remembered.has_moved_on() {
+            return Err(Error::State(
+                "the row has changed since it was imported, and the connection's credential was changed here, too; the \
+                 vault's stays: give it the row's with PutCredential if that is the right one",
+            ));
+        }
         self.again(model, item, source, changed).await
     }
 
@@ -187,18 +198,19 @@ impl<'a> Batch<'a> {
             Some(credential) => self.renew(model, item, credential).await?,
             None => model,
         };
+        let version = model.current_version;
         if goes_off {
             let mut row = ConnectionRow::new(model);
             row.columns.enabled = Set(false);
             row.save(&mut self.change, ChangeKind::Updated, None).await?;
         }
         if changed {
-            self.renewed.push(Memory::of(&self.change, source, id.as_uuid(), item)?);
+            self.renewed.push(Memory::of(&self.change, source, (id.as_uuid(), version), item)?);
         }
         Ok(if changed || goes_off { Imported::Replaced(id) } else { Imported::Unchanged(id) })
     }
 
-    /// Stores the credential that a row has now.
+    /// Stores the credential that a row has now, with its settings if they are others: both are of one row.
     async fn renew(
         &mut self,
         model: Model,
@@ -206,19 +218,31 @@ impl<'a> Batch<'a> {
         credential: &NewCredential,
     ) -> Result<Model, Error> {
         served_until(&self.change, credential)?;
-        if model.auth_mode != item.new.auth_mode.as_str()
-            || model.config.as_object() != Some(item.new.config.as_object())
-        {
+        if model.auth_mode != item.new.auth_mode.as_str() {
             return Err(Error::State(
-                "the row has another auth mode or other settings than the connection; PutCredential with config changes \
-                 both together",
+                "the row has another auth mode than the connection, and a connection cannot change that; purge the \
+                 connection first",
             ));
         }
         require_whole(&self.change, &model).await?;
+        let model = if model.config.as_object() == Some(item.new.config.as_object()) {
+            model
+        } else {
+            let Some(destinations) = item.destinations.clone() else {
+                return Err(Error::State(
+                    "the row has other settings than the connection, which has some of its issuer's metadata; \
+                     PutCredential with config changes both together",
+                ));
+            };
+            self.has_new_settings = true;
+            let settings = NewSettings { config: item.new.config.clone(), destinations };
+            set_settings(&mut self.change, model, &settings).await?
+        };
         store_version(&mut self.change, model, credential, None).await.map(|(model, _)| model)
     }
 
-    fn create(&mut self, item: &ImportItem) -> Result<ConnectionId, Error> {
+    /// Adds a connection, and gives its id and its version.
+    fn create(&mut self, item: &ImportItem) -> Result<(ConnectionId, Version), Error> {
         if let Some(credential) = &item.credential {
             served_until(&self.change, credential)?;
         }
@@ -229,10 +253,10 @@ impl<'a> Batch<'a> {
         if let Some(credential) = &item.credential {
             self.connect(&mut model, credential)?;
         }
-        let id = ConnectionId::from_uuid(model.id);
+        let created = (ConnectionId::from_uuid(model.id), model.current_version);
         self.known.add(&model);
         self.rows.push(model);
-        Ok(id)
+        Ok(created)
     }
 
     /// Gives a new row its first credential.
@@ -244,7 +268,12 @@ impl<'a> Batch<'a> {
         if let Some(schedule) = &credential.schedule {
             self.refreshes.push(first_refresh(model, schedule.due_time, schedule.client_id.clone()));
         }
-        self.grants.extend(grant::first(change, model, granted(credential, expires)));
+        self.grants.extend(grant::first(
+            change,
+            model,
+            granted(credential, expires),
+            credential.consent_time,
+        ));
         model.state = ConnectionState::Disconnected.after(StateChange::CredentialStored)?.as_str().to_owned();
         model.last_version = FIRST;
         model.current_version = FIRST;
@@ -260,6 +289,9 @@ impl<'a> Batch<'a> {
     /// Adds the record of an item that changed something or was refused here.
     fn record(&mut self, item: &ImportItem, outcome: &Imported) -> Result<(), Error> {
         let mut record = item.record.clone();
+        if std::mem::take(&mut self.has_new_settings) {
+            record.changed.push("config".to_owned());
+        }
         match outcome {
             Imported::Created(id) | Imported::Replaced(id) => record.connection = Some(*id),
             Imported::Unchanged(_) | Imported::Refused(_) => return Ok(()),

@@ -38,6 +38,8 @@ pub struct NewCredential {
     pub expire_time: Option<Timestamp>,
     /// When its tokens are to be refreshed, if they can be.
     pub schedule: Option<RefreshSchedule>,
+    /// When its owner consented, if that was before it is stored; at the latest when it is.
+    pub consent_time: Option<Timestamp>,
 }
 
 /// Settings that are stored together with a credential.
@@ -88,7 +90,7 @@ pub(crate) async fn store_version(
     let row = with_credential(change, model, credential, version, expires)?;
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
-    grant::begin(change, &model, granted(credential, expires)).await?;
+    grant::begin(change, &model, granted(credential, expires), credential.consent_time).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -196,7 +198,7 @@ pub(crate) async fn disconnect(
 
 /// Stores new settings, for a change that stores a credential as well and so moves the revision. Where they lead to
 /// another host, what is sealed for the old ones is destroyed; else it is sealed anew.
-pub(super) async fn set_settings(
+pub(crate) async fn set_settings(
     change: &mut Change<'_>,
     model: connection::Model,
     settings: &NewSettings,

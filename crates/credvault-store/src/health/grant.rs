@@ -22,12 +22,17 @@ pub(super) fn life(row: &Model) -> Result<Option<GrantLife>, Error> {
     }))
 }
 
-/// A grant begins with a credential that was stored just now. Earlier errors are over.
+/// A grant begins with a credential that was stored just now, or before at its consent. Earlier errors are over.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn begin(change: &Change<'_>, model: &connection::Model, grant: Grant) -> Result<(), Error> {
-    let life = GrantLife::begun(grant, change.now);
+pub(crate) async fn begin(
+    change: &Change<'_>,
+    model: &connection::Model,
+    grant: Grant,
+    consent: Option<Timestamp>,
+) -> Result<(), Error> {
+    let life = begun(change, grant, consent);
     // A new key without an end needs no row: nothing has gone wrong, and there is nothing to say.
     if model.last_version == 1 && life.class() == Renewal::NeverEnds {
         return Ok(());
@@ -37,8 +42,13 @@ pub(crate) async fn begin(change: &Change<'_>, model: &connection::Model, grant:
 
 /// The row of a grant that begins with the first credential of a new connection, if [`begin`] would write one: for changes
 /// that insert many connections at once.
-pub(crate) fn first(change: &Change<'_>, model: &connection::Model, grant: Grant) -> Option<ActiveModel> {
-    let life = GrantLife::begun(grant, change.now);
+pub(crate) fn first(
+    change: &Change<'_>,
+    model: &connection::Model,
+    grant: Grant,
+    consent: Option<Timestamp>,
+) -> Option<ActiveModel> {
+    let life = begun(change, grant, consent);
     if life.class() == Renewal::NeverEnds {
         return None;
     }
@@ -56,6 +66,13 @@ pub(crate) fn first(change: &Change<'_>, model: &connection::Model, grant: Grant
         warn_time: micros(life.next_warning(change.now)),
         ..ActiveModel::default()
     })
+}
+
+/// The life of a grant that is stored now. What a consent limits counts from the consent; its tokens are as new as the vault
+/// knows.
+fn begun(change: &Change<'_>, grant: Grant, consent: Option<Timestamp>) -> GrantLife {
+    let consent = consent.map_or(change.now, |consent| consent.min(change.now));
+    GrantLife { renewed: change.now, ..GrantLife::begun(grant, consent) }
 }
 
 /// A refresh has given new tokens. Earlier errors are over. The answer is whether it has renewed a grant of whose end the

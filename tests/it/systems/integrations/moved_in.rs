@@ -42,7 +42,10 @@ fn global_row() -> Value {
     })
 }
 
-/// The rows of both tables as JSON lines. The tokens end at `end`.
+/// A day in seconds.
+const DAY: i64 = 24 * 3600;
+
+/// The rows of both tables as JSON lines. The tokens end at `end`, and the consent of account 3 was 400 days before that.
 fn rows(end: i64) -> String {
     let tokens = |access: &str, refresh: &str| {
         json!({
@@ -62,10 +65,12 @@ fn rows(end: i64) -> String {
         "access_token": "CANARY-wt",
         "expires_at": end,
     });
+    let mut ads = row(3, "AMAZON/ADS_API", "NA", "ERROR", tokens("Atza|CANARY-ads", "Atzr|CANARY-ads"));
+    ads["connected_at"] = json!(end - 400 * DAY);
     let all = [
         row(1, "AMAZON/SP_API_SC", "NA", "CONNECTED", own_app),
         row(2, "AMAZON/SP_API_VC", "EU", "DISCONNECTED", Value::Null),
-        row(3, "AMAZON/ADS_API", "NA", "ERROR", tokens("Atza|CANARY-ads", "Atzr|CANARY-ads")),
+        ads,
         row(4, "AMAZON/ADS_API", "FE", "CONNECTING", Value::Null),
         row(5, "WALMART/SP_API_SC", "US", "CONNECTED", walmart),
         // Neither has a use: a type that Walmart does not have, and tokens that were never checked.
@@ -79,7 +84,8 @@ fn rows(end: i64) -> String {
 async fn the_stored_rows_move_in(builder: VaultBuilder) {
     let vault = builder.start().await;
     let (acme, beta) = (vault.app("acme").await, vault.app("beta").await);
-    vault.write("rows.jsonl", &rows(vault.clock.now().seconds() + 3600));
+    let end = vault.clock.now().seconds() + 3600;
+    vault.write("rows.jsonl", &rows(end));
     let arguments = ["integrations", "--from", "rows.jsonl"];
     let runs: [(&[&str], &str, i64); 3] =
         [(&["--dry-run"], "created", 0), (&[], "created", 6), (&[], "unchanged", 6)];
@@ -111,6 +117,10 @@ async fn the_stored_rows_move_in(builder: VaultBuilder) {
         ("Account 5", "walmart_marketplace", on, "connected"),
     ];
     assert_eq!(shown, expected);
+    // "connected_at": a consent lasts for 365 days at Amazon, and this one is over.
+    let ads = all.iter().find(|one| one.account_name == "Account 3").unwrap().health.as_ref().unwrap();
+    let ended = ads.grant_end_time.as_ref().unwrap().seconds;
+    assert_eq!((ads.state(), ended), (v1::HealthState::Ended, end - 400 * DAY + 365 * DAY));
     let seller = all.iter().find(|one| one.provider == "amazon_sp_seller").unwrap();
     let auth = acme.fetch(by_id(&seller.id)).await.unwrap().request_auth.unwrap();
     assert_eq!(auth.base_url, "https://sellingpartnerapi-na.amazon.com", "`region` came along");

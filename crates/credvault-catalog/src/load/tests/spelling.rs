@@ -73,6 +73,8 @@ fn other_settings_have_one_spelling_too() {
     for text in ["acme.evil.example", "evil.example", ".kustomerapp.com", "kustomerapp.com"] {
         assert!(org(text).is_err(), "{text}");
     }
+    let takealot = json!({ "seller_id": " 29844312 " });
+    assert_eq!(stored("takealot", "seller_api", takealot, "seller_id").as_deref(), Ok("29844312"));
     let url = json!({ "store_url": " https://Shop.example/ " });
     assert_eq!(stored("woocommerce", "key_pair", url, "store_url").as_deref(), Ok("https://shop.example"));
 }

@@ -1,6 +1,6 @@
 //! One connection to be imported, and the label by which it is recognised.
 
-use credvault_domain::{AuditEvent, Labels};
+use credvault_domain::{AuditEvent, Destinations, Labels};
 
 use crate::{NewConnection, NewCredential};
 
@@ -14,6 +14,9 @@ pub struct ImportItem {
     pub new: NewConnection,
     /// Its credential, if there is one.
     pub credential: Option<NewCredential>,
+    /// Which of its settings decide where a secret is sent. `None` if some come from an issuer's metadata: then a row that
+    /// was imported before cannot change its settings.
+    pub destinations: Option<Destinations>,
     /// Whether it becomes its owner's default when it is created.
     pub make_default: bool,
     /// The audit record of its success.

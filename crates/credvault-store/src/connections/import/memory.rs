@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use credvault_crypto::encode_fields;
+use credvault_domain::Version;
 use sea_orm::{ConnectionTrait as _, DbErr, Statement};
 use serde_json::json;
 
@@ -22,9 +23,16 @@ pub(super) struct Remembered {
     pub(super) connection: Model,
     fingerprint: Vec<u8>,
     key_version: i64,
+    /// The connection's version when the row was last imported.
+    version: Version,
 }
 
 impl Remembered {
+    /// Whether the connection has another credential than the row gave it, or none any more.
+    pub(super) fn has_moved_on(&self) -> bool {
+        self.connection.current_version != self.version
+    }
+
     /// Whether the row holds something else than when it was last imported.
     pub(super) fn has_changed(
         &self,
@@ -44,13 +52,15 @@ pub(super) struct Memory {
     connection: uuid::Uuid,
     fingerprint: Vec<u8>,
     key_version: i64,
+    version: Version,
 }
 
 impl Memory {
+    /// What is to be remembered of a row whose connection has this version now.
     pub(super) fn of(
         change: &Change<'_>,
         source: &str,
-        connection: uuid::Uuid,
+        (connection, version): (uuid::Uuid, Version),
         item: &ImportItem,
     ) -> Result<Self, Error> {
         let key = change.key()?;
@@ -59,6 +69,7 @@ impl Memory {
             connection,
             fingerprint: fingerprint(change, key, item, item.credential.as_ref())?,
             key_version: key.version().into(),
+            version,
         })
     }
 }
@@ -92,7 +103,8 @@ pub(super) async fn read(
         let id: uuid::Uuid = row.try_get("", "connection_id")?;
         let (source, fingerprint): (String, Vec<u8>) =
             (row.try_get("", "source")?, row.try_get("", "fingerprint")?);
-        rows.push((source, id, fingerprint, row.try_get::<i64>("", "key_version")?));
+        let versions: (i64, Version) = (row.try_get("", "key_version")?, row.try_get("", "version")?);
+        rows.push((source, id, fingerprint, versions));
     }
     if rows.is_empty() {
         return Ok(BTreeMap::new());
@@ -101,9 +113,9 @@ pub(super) async fn read(
     let id = value(database, "0", Kind::Uuid);
     let connections = Lookup::new(change, &ids)?.connections(&format!("c.id = {id}"), true).await?;
     let connections: BTreeMap<_, _> = connections.into_iter().map(|model| (model.id, model)).collect();
-    let remembered = |(source, id, fingerprint, key_version)| {
+    let remembered = |(source, id, fingerprint, (key_version, version))| {
         let connection = connections.get(&id)?.clone();
-        Some((source, Remembered { connection, fingerprint, key_version }))
+        Some((source, Remembered { connection, fingerprint, key_version, version }))
     };
     Ok(rows.into_iter().filter_map(remembered).collect())
 }
@@ -124,7 +136,8 @@ pub(super) async fn insert(change: &Change<'_>, memories: &[Memory]) -> Result<(
 /// The database fails.
 pub(super) async fn update(change: &Change<'_>, memories: &[Memory]) -> Result<(), Error> {
     let there = "ON CONFLICT (tenant_id, source) DO UPDATE SET
-        fingerprint = excluded.fingerprint, key_version = excluded.key_version, time = excluded.time";
+        fingerprint = excluded.fingerprint, key_version = excluded.key_version, version = excluded.version,
+        time = excluded.time";
     Ok(write(change, memories, there).await?)
 }
 
@@ -134,14 +147,16 @@ async fn write(change: &Change<'_>, memories: &[Memory], there: &str) -> Result<
     }
     let row = |memory: &Memory| {
         let fingerprint: String = memory.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-        (memory.source.clone(), memory.connection.simple().to_string(), fingerprint, memory.key_version)
+        let id = memory.connection.simple().to_string();
+        (memory.source.clone(), id, fingerprint, memory.key_version, memory.version)
     };
     let rows = json_rows::encode(&memories.iter().map(row).collect::<Vec<_>>())?;
     let database = change.store.database();
-    let columns = [("0", Kind::Text), ("1", Kind::Uuid), ("2", Kind::Bytes), ("3", Kind::Number)];
+    let columns =
+        [("0", Kind::Text), ("1", Kind::Uuid), ("2", Kind::Bytes), ("3", Kind::Number), ("4", Kind::Number)];
     let columns = columns.map(|(path, kind)| value(database, path, kind)).join(", ");
     let sql = format!(
-        "INSERT INTO imports (tenant_id, source, connection_id, fingerprint, key_version, time)
+        "INSERT INTO imports (tenant_id, source, connection_id, fingerprint, key_version, version, time)
          SELECT $1, {columns}, {} FROM {} WHERE true {there}",
         change.now.micros(),
         json_rows::rows(database),

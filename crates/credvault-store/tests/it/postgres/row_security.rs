@@ -151,7 +151,7 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!(
-            "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 0 FROM connections
+            "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections
              WHERE tenant_id = '{tenant}' LIMIT 1"
         ),
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
