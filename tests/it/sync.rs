@@ -92,7 +92,7 @@ async fn does_not_count(app: &Client, current: &v1::SyncState, id: &str, seen: &
         let told = &details.error_info().unwrap().metadata["current_revision"];
         assert_eq!(*told, current.revision.to_string());
     }
-    assert_eq!(shown(app, id).await.sync_states, [current.clone()]);
+    assert_eq!(shown(app, id).await.sync_states, std::slice::from_ref(current));
 }
 
 /// On two replicas, where the database serves several.

@@ -173,13 +173,16 @@ impl Map {
         self.kinds.iter().find(|kind| kind.fits(name, members))
     }
 
-    /// A member that another kind that fits requires, and that `kind` does not know.
+    /// A member that a kind of another credential requires, which fits too, and that `kind` does not know.
     pub(crate) fn second<'m>(&self, name: &str, kind: &Kind, members: &'m Members<'_>) -> Option<&'m str> {
         let requires =
             |other: &Kind, member: &str| other.requires.iter().any(|name| plain(name) == plain(member));
-        let is_other = |member: &str| {
-            self.kinds.iter().any(|other| other.fits(name, members) && requires(other, member))
+        let is_another = |other: &Kind| {
+            (&other.provider, &other.auth_mode) != (&kind.provider, &kind.auth_mode)
+                && other.fits(name, members)
         };
+        let is_other =
+            |member: &str| self.kinds.iter().any(|other| is_another(other) && requires(other, member));
         let known = |member: &str| kind.whole.is_some() || kind.mentions(member) || kind.reaches_into(member);
         members.of_document().map(|(member, _)| member).find(|member| !known(member) && is_other(member))
     }
