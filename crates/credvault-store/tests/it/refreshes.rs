@@ -94,6 +94,21 @@ async fn look(fixture: &Fixture, key: &ConnectionKey, seen: i64, give_up_when: G
     panic!("another process has claimed it all the time");
 }
 
+/// A connection whose refresh was sent, and sent once more, both times without an answer.
+async fn repeated_in_vain(
+    fixture: &Fixture,
+    scope: &TenantScope,
+    give_up_when: GiveUp<'_>,
+) -> (ConnectionKey, i64) {
+    let (key, seen) = refreshable(fixture, scope, "a").await;
+    let lost = unknown(Timestamp::from_micros(0));
+    let ours = claimed(&fixture.store, &key, seen).await;
+    fixture.store.refreshes().fail(&ours, &lost, &record(&key)).await.unwrap();
+    let Claim::Ours(again) = look(fixture, &key, seen, give_up_when).await else { panic!("not repeated") };
+    fixture.store.refreshes().fail(&again, &lost, &record(&key)).await.unwrap();
+    (key, seen)
+}
+
 async fn error_of(
     fixture: &Fixture,
     scope: &TenantScope,

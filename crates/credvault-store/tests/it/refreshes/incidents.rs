@@ -6,7 +6,8 @@ use credvault_domain::{Clock as _, Timestamp};
 use credvault_store::{Claim, GiveUp, Pause, RefreshFailure, RepeatRisk};
 
 use super::{
-    ago, claimed, error_of, for_a_week, giving_up_after, look, record, refreshable, refused, unknown,
+    ago, claimed, error_of, for_a_week, giving_up_after, look, record, refreshable, refused,
+    repeated_in_vain, unknown,
 };
 use crate::fixture::Fixture;
 use crate::on_both;
@@ -61,13 +62,8 @@ async fn after_an_incident_an_outcome_is_looked_into_for_the_full_time_again(fix
 
 async fn a_repeat_that_may_cost_other_consents_waits_for_the_end_of_the_incident(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = refreshable(fixture, &scope, "a").await;
-    let lost = unknown(Timestamp::from_micros(0));
     let careful = for_a_week(RepeatRisk::OtherConsents);
-    let ours = claimed(&fixture.store, &key, seen).await;
-    fixture.store.refreshes().fail(&ours, &lost, &record(&key)).await.unwrap();
-    let Claim::Ours(again) = look(fixture, &key, seen, careful).await else { panic!("not repeated") };
-    fixture.store.refreshes().fail(&again, &lost, &record(&key)).await.unwrap();
+    let (key, seen) = repeated_in_vain(fixture, &scope, careful).await;
     let waits = look(fixture, &key, seen, in_incident(careful)).await;
     assert!(matches!(waits, Claim::Later { pause: Pause::Unavailable, .. }), "{waits:?}");
     assert_eq!(error_of(fixture, &scope, &key).await.unwrap().0, "PROVIDER_UNAVAILABLE");

@@ -7,7 +7,7 @@ use credvault_store::{Claim, Pause, RefreshFailure, RepeatRisk};
 
 use super::{
     ago, claimed, error_of, for_a_week, giving_up_after, look, record, refreshable, refreshed, refused,
-    unknown,
+    repeated_in_vain, unknown,
 };
 use crate::fixture::Fixture;
 use crate::on_both;
@@ -54,19 +54,19 @@ async fn one_repeat_is_sent_where_more_may_cost_other_consents_and_a_forced_one_
     fixture: &Fixture,
 ) {
     let scope = fixture.tenant("acme").await;
-    let (key, seen) = refreshable(fixture, &scope, "a").await;
-    let lost = unknown(Timestamp::from_micros(0));
     let careful = for_a_week(RepeatRisk::OtherConsents);
-    let ours = claimed(&fixture.store, &key, seen).await;
-    fixture.store.refreshes().fail(&ours, &lost, &record(&key)).await.unwrap();
-    let Claim::Ours(again) = look(fixture, &key, seen, careful).await else { panic!("not repeated") };
-    fixture.store.refreshes().fail(&again, &lost, &record(&key)).await.unwrap();
+    let (key, seen) = repeated_in_vain(fixture, &scope, careful).await;
     assert!(matches!(look(fixture, &key, seen, careful).await, Claim::Dead));
     assert_eq!(error_of(fixture, &scope, &key).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
     assert!(matches!(look(fixture, &key, seen, for_a_week(RepeatRisk::Nothing)).await, Claim::Dead));
     // The provider has not refused: a caller who insists is let through, and an outage leaves it as it is.
     let forced = claimed(&fixture.store, &key, seen).await;
-    fixture.store.refreshes().fail(&forced, &lost, &record(&key)).await.unwrap();
+    fixture
+        .store
+        .refreshes()
+        .fail(&forced, &unknown(Timestamp::from_micros(0)), &record(&key))
+        .await
+        .unwrap();
     assert_eq!(error_of(fixture, &scope, &key).await.unwrap().0, "REAUTHORIZATION_REQUIRED");
     let forced = claimed(&fixture.store, &key, seen).await;
     let dead = RefreshFailure::Dead { code: Some("invalid_grant".into()) };
