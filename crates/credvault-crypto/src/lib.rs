@@ -23,6 +23,8 @@ mod root;
 
 mod kdf;
 
+mod key_manager;
+
 mod tenant_key;
 
 mod keyring;
@@ -58,6 +60,7 @@ pub use error::Error;
 pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as encode_fields};
 pub use foreign::{ForeignError, ForeignKey, Pbkdf2Hash};
 pub use kdf::{KdfParameters, PassphraseKdf};
+pub use key_manager::{KeyManager, KeyManagerError, Reply, Versioning, WrapPlace};
 pub use keyring::Keyring;
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
