@@ -76,7 +76,7 @@ impl Instance {
         let clock: Arc<dyn Clock> = Arc::clone(&shared_clock) as _;
         let database = settings.store.database.clone();
         let store =
-            Store::open(database, &settings.root_key, Arc::clone(&clock), Arc::clone(&random)).await?;
+            Store::open(database, &settings.root_keys, Arc::clone(&clock), Arc::clone(&random)).await?;
         let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock);
         // It compares the clocks before the first call is judged by one of them.
         health_check.check().await;
@@ -84,8 +84,8 @@ impl Instance {
             store.close().await;
             return Err(StartError::Changing);
         }
-        let (in_use, root_id) = (Arc::clone(&settings), store.root_id());
-        let reloader = Reloader::new(in_use, Arc::clone(&identity), Arc::clone(&tls), root_id, files);
+        let (in_use, root_ids) = (Arc::clone(&settings), store.root_ids());
+        let reloader = Reloader::new(in_use, Arc::clone(&identity), Arc::clone(&tls), root_ids, files);
         let http = Http::new(settings.broker.guard.clone());
         let parts = Parts {
             store: store.clone(),
@@ -104,6 +104,7 @@ impl Instance {
             random,
             rates: rates(&settings),
             cache_duration: settings.limits.cache,
+            rotation: settings.keys.rotation,
             return_origins: settings.public.origins.clone(),
         }));
         let shared = Shared { store, identity, broker, clock, context };
@@ -118,6 +119,7 @@ impl Instance {
             health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
         }
         ends.stopping.cancel();
+        context.end_streams();
         if let Err(error) = serving.await {
             tracing::error!(%error, "the server ended with an error");
         }

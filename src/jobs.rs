@@ -1,5 +1,7 @@
 //! The background jobs of a running vault: one table of what runs, how often, and when it ends.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +86,9 @@ impl Jobs {
         jobs.add("revocations", async move { broker.run_revocations(end).await });
         let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("events", async move { broker.run_events(end).await });
+        jobs.add("root keys", keys::keep_up(shared.clone(), drained()));
+        jobs.add("rotations", keys::rotate(shared.clone(), drained()));
+        jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         if let Some(interval) = settings.broker.test_interval {
             jobs.add("credential tests", tokens::due_tests::run(shared.context, interval, stopping()));
         }

@@ -66,18 +66,18 @@ pub(crate) struct Reloader {
     bundles: Part<Bundles>,
     policies: Part<Vec<(String, String)>>,
     keys: Part<Vec<Vec<u8>>>,
-    root_id: u32,
+    root_ids: Vec<u32>,
     root_key: Part<u32>,
 }
 
 impl Reloader {
     /// Watches the files that `settings` name for anything else than their contents in use, and the root key's file for
-    /// another key than the one in use, whose id is `root_id`.
+    /// another key than the one in use, whose ids are `root_ids`.
     pub(crate) fn new(
         settings: Arc<Settings>,
         identity: Arc<Identity>,
         tls: Arc<Tls>,
-        root_id: u32,
+        root_ids: Vec<u32>,
         in_use: FileContents,
     ) -> Self {
         Self {
@@ -88,14 +88,14 @@ impl Reloader {
             bundles: Part::new("bundles", in_one_text(in_use.bundles)),
             policies: Part::new("policies", in_one_text(in_use.policies)),
             keys: Part::new("issuer keys", in_use.keys.into_iter().collect()),
-            root_id,
-            root_key: Part::new("root key", Ok(root_id)),
+            root_key: Part::new("root key", Ok(root_ids.first().copied().unwrap_or_default())),
+            root_ids,
         }
     }
 
     /// Reads the files. Returns whether another read is needed soon.
     fn check(&mut self) -> bool {
-        let Self { settings, identity, tls, server, bundles, policies, keys, root_id, root_key } = self;
+        let Self { settings, identity, tls, server, bundles, policies, keys, root_ids, root_key } = self;
         let now = FileContents::read(settings);
         let mut again = server.check(now.server(), |files| tls.replace(&files.chain, &files.key));
         again |= bundles.check(in_one_text(now.bundles), |bundles| {
@@ -108,12 +108,12 @@ impl Reloader {
         again |= keys
             .check(now.keys.into_iter().collect(), |documents| identity.issuers().use_documents(documents));
         // The key in use stays in use: another key opens nothing, and the next start would refuse it.
-        let root = &settings.root_key;
+        let root = &settings.root_keys.main;
         if let RootKeySource::File(path) = root {
             let loaded = root.load(None, &SystemRandom).map(|(key, _)| key.id());
             again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
                 let other = format!("{}: it holds another root key than the one in use", path.display());
-                if id == root_id { Ok(()) } else { Err(other) }
+                if root_ids.contains(&id) { Ok(()) } else { Err(other) }
             });
         }
         again

@@ -12,6 +12,7 @@
 
 mod server;
 
+mod keys;
 mod limits;
 mod root_key;
 mod store;
@@ -32,12 +33,13 @@ mod read;
 mod show;
 mod value;
 
-use credvault_crypto::RootKeySource;
+use credvault_crypto::RootKeySources;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
+pub use keys::{Keys, KeysSection};
 pub use limits::{Limits, LimitsSection};
 pub use origin::Origin;
 use origin::Origins;
@@ -63,8 +65,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The database, and how much each tenant may keep in it.
     pub store: Store,
-    /// The source of the root key.
-    pub root_key: RootKeySource,
+    /// The sources of the root keys.
+    pub root_keys: RootKeySources,
+    /// When tenant keys are rotated, and how.
+    pub keys: Keys,
     /// Which authorities, policies and issuers of tokens the vault trusts.
     pub identity: Identity,
     /// Providers that the operator adds.
@@ -109,11 +113,19 @@ impl RawSettings {
     pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
+        let keys = self.keys.check(&mut problems);
+        let other = self.other_root_key.as_ref();
+        let root_keys = RootKeySources {
+            main: self.root_key.check("root_key", &mut problems),
+            other: other.map(|other| other.check("other_root_key", &mut problems)),
+            lifetime: keys.cache,
+        };
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
             store: self.store.check(&mut problems),
-            root_key: self.root_key.check(&mut problems),
+            root_keys,
+            keys,
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),
             broker: self.broker.check(&mut problems),

@@ -101,7 +101,7 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
 }
 
 /// Grants the runtime role what the service needs and nothing else, of the tables that exist. In particular, audit
-/// records can be inserted and read, not changed; a tenant or a key is never deleted by the service.
+/// records can be inserted and read, not changed; a tenant is never deleted by the service, and a key only after a rotation.
 ///
 /// Only what differs is granted or revoked: where nothing does, nothing is written, and a service that runs meanwhile
 /// has its rights at every moment. Call it in the transaction of the migration that makes or replaces what it is about.
@@ -112,9 +112,9 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
     let runtime = checked(RUNTIME, runtime)?;
     let grants = [
         ("SELECT", "schema_migrations"),
-        ("SELECT, INSERT", "root_keys"),
+        ("SELECT, INSERT, UPDATE", "root_keys"),
         ("SELECT, INSERT, UPDATE", "tenants"),
-        ("SELECT, INSERT", "tenant_keys"),
+        ("SELECT, INSERT, UPDATE, DELETE", "tenant_keys"),
         ("SELECT, INSERT, UPDATE, DELETE", "connections"),
         ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
         ("SELECT, INSERT, DELETE", "requests"),
@@ -154,6 +154,9 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE", "provider_incidents"),
         ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
         ("SELECT, INSERT, UPDATE", "imports"),
+        ("SELECT, INSERT, UPDATE", "rotations"),
+        ("SELECT, INSERT, UPDATE, DELETE", "key_uses"),
+        ("SELECT, INSERT, UPDATE, DELETE", "root_key_holders"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

@@ -47,14 +47,22 @@ fn show(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
 /// Checks all parts, and reports every problem.
 fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     let (settings, mut problems) = arguments.read().inspect()?;
-    // Whether the root key is the database's own shows at the start.
-    let root_key = settings.root_key.load(None, &SystemRandom).map_err(|error| chain(&error));
-    let key = match settings.root_key {
-        RootKeySource::File(_) => "root_key.file",
-        RootKeySource::Environment(_) => "root_key.environment_variable",
-        RootKeySource::Passphrase(..) => "root_key.passphrase",
-    };
-    problems.take_within("root_key", key, root_key);
+    // Whether a root key is the database's own shows at the start.
+    let sources = [("root_key", Some(&settings.root_keys.main)), ("other_root_key", settings.root_keys.other.as_ref())];
+    for (section, source) in sources.into_iter().filter_map(|(section, source)| Some((section, source?))) {
+        let loaded = source.load(None, &SystemRandom).map_err(|error| chain(&error));
+        problems.take_within(section, &format!("{section}.{}", setting_of(source)), loaded);
+    }
     Inputs::read(&settings, problems)?;
     output.line("the configuration is sound")
+}
+
+/// The setting that names a source.
+fn setting_of(source: &RootKeySource) -> &'static str {
+    match source {
+        RootKeySource::File(_) => "file",
+        RootKeySource::Environment(_) => "environment_variable",
+        RootKeySource::Passphrase(..) => "passphrase",
+        RootKeySource::Managed(manager) => manager.kind(),
+    }
 }

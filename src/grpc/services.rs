@@ -8,6 +8,7 @@ mod connection;
 mod consents;
 mod events;
 mod frame;
+mod keys;
 mod limits;
 mod oversight;
 mod requirements;

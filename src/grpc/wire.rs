@@ -4,6 +4,7 @@
 mod events;
 mod import;
 mod json;
+mod keys;
 mod limits;
 mod oversight;
 mod parse;
@@ -18,6 +19,7 @@ pub(crate) use events::{
 };
 pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
+pub(crate) use keys::{key_status, records_per_second, root_key_id, rotation};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
 pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use parse::{
@@ -28,7 +30,7 @@ pub(crate) use parse::{
 };
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant,
-    described, fetch_result, key_status, oauth_app, provider, sync_state, tenant, tested_connection,
+    described, fetch_result, oauth_app, provider, sync_state, tenant, tested_connection,
     timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};

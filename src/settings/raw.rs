@@ -10,6 +10,7 @@ use super::identity::IdentitySection;
 use super::limits::LimitsSection;
 use super::problem::{Problems, SettingsError};
 use super::public::PublicSection;
+use super::keys::KeysSection;
 use super::root_key::RootKeySection;
 use super::server::ServerSection;
 use super::store::StoreSection;
@@ -26,6 +27,10 @@ pub struct RawSettings {
     pub store: StoreSection,
     /// The source of the root key.
     pub root_key: RootKeySection,
+    /// A second root key, while the vault moves from one to another.
+    pub other_root_key: Option<RootKeySection>,
+    /// When tenant keys are rotated, and how.
+    pub keys: KeysSection,
     /// Which authorities, policies and issuers of tokens the vault trusts.
     pub identity: IdentitySection,
     /// Providers that the operator adds.
@@ -55,6 +60,7 @@ impl RawSettings {
         self.server.resolve(base);
         self.store.resolve(base);
         self.root_key.resolve(base);
+        self.other_root_key.iter_mut().for_each(|other| other.resolve(base));
         self.identity.resolve(base);
         self.catalog.resolve(base);
     }

@@ -60,6 +60,8 @@ fn read(
         limits: sections.take("limits"),
         store: sections.take("store"),
         root_key: sections.take("root_key"),
+        other_root_key: sections.take("other_root_key"),
+        keys: sections.take("keys"),
         identity: sections.take_identity(),
         catalog: sections.take("catalog"),
         broker: sections.take("broker"),

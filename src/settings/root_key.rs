@@ -1,4 +1,5 @@
-//! `root_key`: where the key comes from that wraps every tenant's keys. Exactly one source.
+//! `root_key`: where the key comes from that wraps every tenant's keys. Exactly one source. `other_root_key` is of the same
+//! shape: a second one, while the vault moves from one root key to another.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ impl RootKeySection {
     }
 
     /// The source. Where none or several are given, which is a problem, an empty path stands in for it.
-    pub(super) fn check(&self, problems: &mut Problems) -> RootKeySource {
+    pub(super) fn check(&self, section: &str, problems: &mut Problems) -> RootKeySource {
         let kdf = match self.kdf {
             Kdf::Argon2id => PassphraseKdf::Argon2id,
             Kdf::Pbkdf2 => PassphraseKdf::Pbkdf2,
@@ -53,8 +54,10 @@ impl RootKeySection {
             (None, Some(name), None) => RootKeySource::Environment(name.clone()),
             (None, None, Some(passphrase)) => RootKeySource::Passphrase(passphrase.clone(), kdf),
             _ => {
-                let rule = "exactly one of root_key.file, root_key.environment_variable and root_key.passphrase must be given";
-                problems.refuse("root_key", rule);
+                let rule = format!(
+                    "exactly one of {section}.file, {section}.environment_variable and {section}.passphrase must be given"
+                );
+                problems.refuse(section, rule);
                 RootKeySource::File(PathBuf::new())
             }
         }

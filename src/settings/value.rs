@@ -11,7 +11,8 @@ use serde::{Deserialize as _, Deserializer, Serializer};
 use url::{Host, Url};
 
 /// The keys whose values are secret.
-pub const SECRETS: [&str; 3] = ["store.url", "store.migrate_url", "root_key.passphrase"];
+pub const SECRETS: [&str; 4] =
+    ["store.url", "store.migrate_url", "root_key.passphrase", "other_root_key.passphrase"];
 
 pub(super) const HOUR_SECONDS: u64 = 3600;
 pub(super) const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;

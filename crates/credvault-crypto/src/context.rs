@@ -3,6 +3,7 @@
 
 use credvault_domain::{ConnectionId, TenantId, Version};
 
+use crate::key_manager::WrapPlace;
 use crate::mac::sha256;
 
 /// The kind of value that is sealed. It goes into the header, the key derivation and the associated data, so that a
@@ -164,6 +165,11 @@ impl<'a> Context<'a> {
             Class::Callback => "callback",
             Class::HandOff => "handoff",
         }
+    }
+
+    /// The place as a key manager is told it.
+    pub(crate) fn wrap_place(&self) -> WrapPlace<'_> {
+        WrapPlace { class: self.what(), tenant: self.tenant, version: self.version }
     }
 
     /// The id of the row that holds the value.

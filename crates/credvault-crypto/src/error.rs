@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::KeyManagerError;
+
 /// An error of this crate, without key material or plaintext.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +51,25 @@ pub enum Error {
          the database that belongs to this one"
     )]
     RootKeyMismatch,
+    /// A key manager does not do what it is asked for.
+    #[error("the root key ({key}) cannot be used now: {source}")]
+    KeyManager {
+        /// The kind of key manager, and the name of the key in it.
+        key: String,
+        /// What it answered, or that it did not answer.
+        source: KeyManagerError,
+    },
+    /// A tenant key is wrapped by a root key that the process was not given.
+    #[error(
+        "the tenant's key is wrapped by the root key {id:08x} ({kind}), which this vault is not configured with; add it \
+         as other_root_key"
+    )]
+    RootKeyMissing {
+        /// The id of the root key.
+        id: u32,
+        /// The kind of source that it came from.
+        kind: String,
+    },
     /// The passphrase has fewer than 16 characters.
     #[error("the passphrase must have at least 16 characters")]
     PassphraseTooShort,

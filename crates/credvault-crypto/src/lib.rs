@@ -2,7 +2,7 @@
 //! the other crates need (signatures of tokens and webhooks, SCRAM verifiers). No other crate of ours may use ring.
 //!
 //! ```text
-//! root key            32 bytes, outside the database
+//! root key            32 bytes outside the database, or a key in a key manager
 //!   └─ wraps  tenant key        32 random bytes for each tenant and key version, stored wrapped, destroyable
 //!        ├─ HKDF-SHA256 with a random salt for each record
 //!        │     ├─ record key    AES-256-GCM, used once
@@ -26,6 +26,10 @@ mod kdf;
 mod key_manager;
 
 mod tenant_key;
+
+mod managed;
+
+mod root_key;
 
 mod keyring;
 
@@ -61,12 +65,13 @@ pub use fields::{SCHEMA as FIELDS_SCHEMA, decode as decode_fields, encode as enc
 pub use foreign::{ForeignError, ForeignKey, Pbkdf2Hash};
 pub use kdf::{KdfParameters, PassphraseKdf};
 pub use key_manager::{KeyManager, KeyManagerError, Reply, Versioning, WrapPlace};
-pub use keyring::Keyring;
+pub use keyring::{KeyUse, Keyring, WrappedKey};
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
 pub use private_file::read_private;
 pub use random::SystemRandom;
-pub use root::{RootKey, RootKeySource};
+pub use root::{RootKeySource, RootKeySources};
+pub use root_key::RootKey;
 pub use scram::scram_sha_256_verifier;
 pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};

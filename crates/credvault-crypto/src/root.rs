@@ -1,21 +1,20 @@
-//! The root key: its sources, and its two uses: to wrap tenant keys, and to prove that it belongs to a database.
-//! Never written anywhere.
+//! Where root keys come from: files, variables, passphrases, key managers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use credvault_domain::{Random, TenantId};
-use ring::hkdf::{HKDF_SHA256, Salt};
+use credvault_domain::Random;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use crate::Error;
-use crate::context::Context;
-use crate::envelope::{self, KeyBytes};
+use crate::envelope::KeyBytes;
 use crate::kdf::{KdfParameters, PassphraseKdf};
 use crate::private_file::read_private;
-use crate::tenant_key::{KeyVersion, TenantKey};
+use crate::root_key::RootKey;
+use crate::{Error, KeyManager, Keyring};
 
 /// The shortest passphrase, in characters.
 const MIN_PASSPHRASE_CHARS: usize = 16;
@@ -29,11 +28,31 @@ pub enum RootKeySource {
     Environment(String),
     /// A passphrase, for a single person's machine.
     Passphrase(SecretString, PassphraseKdf),
+    /// A key manager, which keeps the key to itself.
+    Managed(Arc<dyn KeyManager>),
+}
+
+/// The sources of the root keys that a process has.
+#[derive(Clone, Debug)]
+pub struct RootKeySources {
+    /// The root key of a new database; of another one, the first of those that may be in use.
+    pub main: RootKeySource,
+    /// A second one: the root key that the vault is to move to, or that it comes from.
+    pub other: Option<RootKeySource>,
+    /// For how long a tenant key that a key manager has unwrapped is used without asking it again.
+    pub lifetime: Duration,
+}
+
+impl From<RootKeySource> for RootKeySources {
+    /// One root key alone, with the usual lifetime.
+    fn from(main: RootKeySource) -> Self {
+        Self { main, other: None, lifetime: Keyring::USUAL_LIFETIME }
+    }
 }
 
 impl RootKeySource {
-    /// Reads the root key. A passphrase is stretched with the parameters that the database has stored, or with fresh
-    /// ones; the caller stores those that are returned.
+    /// Reads the root key; a key manager is not asked. A passphrase is stretched with the parameters that the database has
+    /// stored, or with fresh ones; the caller stores those that are returned.
     ///
     /// # Errors
     /// The file or variable cannot be read, its permissions are too wide, or its content is not a key.
@@ -46,12 +65,13 @@ impl RootKeySource {
             Self::File(path) => {
                 let failed = |source| Error::RootKeyFile { path: path.clone(), source };
                 let text = read_private(path).map_err(failed)?;
-                parse_key(&text, || path.display().to_string()).map(|key| (RootKey::new(key), None))
+                parse_key(&text, || path.display().to_string()).map(|key| (RootKey::local(key, self.kind()), None))
             }
             Self::Environment(name) => {
                 let text =
                     Zeroizing::new(std::env::var(name).map_err(|_| Error::RootKeyVariable(name.clone()))?);
-                parse_key(text.as_bytes(), || format!("variable {name}")).map(|key| (RootKey::new(key), None))
+                parse_key(text.as_bytes(), || format!("variable {name}"))
+                    .map(|key| (RootKey::local(key, self.kind()), None))
             }
             Self::Passphrase(passphrase, kdf) => {
                 if passphrase.expose_secret().chars().count() < MIN_PASSPHRASE_CHARS {
@@ -61,17 +81,19 @@ impl RootKeySource {
                     Some(parameters) => parameters.clone(),
                     None => KdfParameters::generate(*kdf, random)?,
                 };
-                Ok((RootKey::new(parameters.derive(passphrase)?), Some(parameters)))
+                Ok((RootKey::local(parameters.derive(passphrase)?, self.kind()), Some(parameters)))
             }
+            Self::Managed(manager) => Ok((RootKey::managed(Arc::clone(manager)), None)),
         }
     }
 
-    /// The kind of source, for status reports.
+    /// The kind of source, as the database and reports name it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Environment(_) => "environment",
             Self::Passphrase(..) => "passphrase",
+            Self::Managed(manager) => manager.kind(),
         }
     }
 }
@@ -107,79 +129,6 @@ fn decode_hex(text: &[u8], key: &mut [u8; 32]) -> Option<()> {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(())
-}
-
-/// The key that wraps all tenant keys. It seals nothing else but its own check value.
-pub struct RootKey {
-    id: u32,
-    bytes: KeyBytes,
-}
-
-/// The plaintext of the check value.
-const CHECK: &[u8] = b"credvault root key check";
-
-impl RootKey {
-    fn new(bytes: KeyBytes) -> Self {
-        let prk = Salt::new(HKDF_SHA256, &[]).extract(bytes.as_slice());
-        let mut derived = [0; 32];
-        envelope::hkdf_expand(&prk, &[b"credvault/1/root id"], &mut derived);
-        let [a, b, c, d, ..] = derived;
-        Self { id: u32::from_be_bytes([a, b, c, d]), bytes }
-    }
-
-    /// A short public id, derived from the key. It is stored with each tenant key, to tell which root key wrapped it.
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// Makes the value that is stored in a new database and that only this root key opens.
-    ///
-    /// # Errors
-    /// There is no randomness.
-    pub fn check_value(&self, random: &dyn Random) -> Result<Vec<u8>, Error> {
-        envelope::seal(&self.bytes, self.id, &Context::root_check(), CHECK, random)
-    }
-
-    /// Checks that this root key made `check_value`.
-    ///
-    /// # Errors
-    /// [`Error::RootKeyMismatch`] if another key made it.
-    pub fn prove(&self, check_value: &[u8]) -> Result<(), Error> {
-        match envelope::open(&self.bytes, self.id, &Context::root_check(), check_value) {
-            Ok(value) if value.as_slice() == CHECK => Ok(()),
-            _ => Err(Error::RootKeyMismatch),
-        }
-    }
-
-    pub(crate) fn wrap(
-        &self,
-        tenant: &TenantId,
-        key: &TenantKey,
-        random: &dyn Random,
-    ) -> Result<Vec<u8>, Error> {
-        envelope::seal(&self.bytes, self.id, &Context::tenant_key(tenant, key.version()), key.bytes(), random)
-    }
-
-    pub(crate) fn unwrap(
-        &self,
-        tenant: &TenantId,
-        version: KeyVersion,
-        wrapped: &[u8],
-    ) -> Result<TenantKey, Error> {
-        let opened = envelope::open(&self.bytes, self.id, &Context::tenant_key(tenant, version), wrapped)?;
-        let mut bytes = Box::new(Zeroizing::new([0; 32]));
-        if opened.len() != bytes.len() {
-            return Err(Error::Integrity);
-        }
-        bytes.copy_from_slice(&opened);
-        Ok(TenantKey::new(version, bytes))
-    }
-}
-
-impl std::fmt::Debug for RootKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RootKey({:08x})", self.id)
-    }
 }
 
 #[cfg(test)]

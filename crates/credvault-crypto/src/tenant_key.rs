@@ -1,6 +1,7 @@
 //! A tenant's key and its uses: sealing, opening, and fingerprints of requests. Its bytes never leave this crate.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use credvault_domain::{Random, TenantId};
 use ring::hkdf::{HKDF_SHA256, Salt};
@@ -19,15 +20,23 @@ pub struct TenantKey {
     bytes: KeyBytes,
     /// Derived with the first tag and kept, for every fetch makes one. It lives and is wiped with the key.
     tags: OnceLock<Box<hmac::Key>>,
+    /// How often it has sealed; not counted for a key that the keyring does not remember.
+    uses: OnceLock<Arc<AtomicU64>>,
 }
 
 impl TenantKey {
     pub(crate) fn new(version: KeyVersion, bytes: KeyBytes) -> Self {
-        Self { version, bytes, tags: OnceLock::new() }
+        Self { version, bytes, tags: OnceLock::new(), uses: OnceLock::new() }
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.bytes
+    }
+
+    /// Counts its uses from now on there.
+    pub(crate) fn count_uses_in(&self, counter: &Arc<AtomicU64>) {
+        // Set once: a key is remembered once.
+        let _ = self.uses.set(Arc::clone(counter));
     }
 
     /// The number of this key within its tenant.
@@ -40,6 +49,9 @@ impl TenantKey {
     /// # Errors
     /// The value is over 68 KiB, or there is no randomness.
     pub fn seal(&self, context: &Context<'_>, value: &[u8], random: &dyn Random) -> Result<Vec<u8>, Error> {
+        if let Some(uses) = self.uses.get() {
+            uses.fetch_add(1, Ordering::Relaxed);
+        }
         envelope::seal(&self.bytes, self.version, context, value, random)
     }
 

@@ -123,6 +123,8 @@ actions! {
         ChangeTenantConnections: Change NamedTenant,
         GetSuccessRates: Read NamedTenant,
         GetKeyStatus: Read NamedTenant,
+        RotateTenantKey: Change NamedTenant,
+        RotateRootKey: Change Platform,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,
         DeleteOAuthApp: Change NamedTenant,

@@ -71,6 +71,10 @@ reasons! {
     TenantSuspended = "TENANT_SUSPENDED",
     /// The credential has expired.
     CredentialExpired = "CREDENTIAL_EXPIRED",
+    /// A rotation of this key is in progress.
+    RotationRunning = "ROTATION_RUNNING",
+    /// The vault, or another replica of it, is not configured with the root key that is asked for.
+    RootKeyUnknown = "ROOT_KEY_UNKNOWN",
     /// The resource is not in a state that allows this.
     StateInvalid = "STATE_INVALID",
     /// A callback has no state, and the browser's cookie does not name its consent. This reason and the next six appear in

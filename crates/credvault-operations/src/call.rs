@@ -89,7 +89,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_domain::{Action, LimitValues, TenantId, TenantScope, TenantSource, TraceId};
+use credvault_domain::{Action, LimitValues, TenantId, TenantScope, TenantSource, Timestamp, TraceId};
 use credvault_identity::{Caller, VerifiedTenant};
 use credvault_store::{Beginner, Bringer};
 use tokio::time::Instant;
@@ -165,6 +165,11 @@ impl fmt::Debug for Call {
 }
 
 impl Call {
+    /// The time by the clock that everything is judged by.
+    pub fn now(&self) -> Timestamp {
+        self.context.now()
+    }
+
     /// A call of a service.
     pub fn of_service(context: &Arc<Context>, entry: Entry) -> Self {
         let Entry { caller, action, trace, deadline, account } = entry;

@@ -3,6 +3,7 @@
 
 mod apps;
 mod bulk;
+mod keys;
 mod limits;
 mod oversight;
 mod rates;
@@ -11,12 +12,13 @@ mod users;
 
 use credvault_domain::{Tenant, TenantId, TenantState};
 use credvault_identity::Facts;
-use credvault_store::{KeyStatus, Listed, Recorded};
+use credvault_store::{Listed, Recorded};
 
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use keys::{RotateRootKey, RotateTenantKey, key_status, progress, rotate_root_key, rotate_tenant_key};
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};
@@ -77,14 +79,4 @@ pub async fn set_state(
     let (permit, scope) = call.administer(Some(id), Facts::default())?;
     let write = call.write(&permit, repeat)?;
     Ok(call.context.store.tenants().set_state(&scope, state, &write).await?)
-}
-
-/// `GetKeyStatus`.
-///
-/// # Errors
-/// There is no such tenant, or policy does not permit it.
-pub async fn key_status(call: &mut Call, tenant: Option<TenantId>) -> Result<Recorded<KeyStatus>, Refusal> {
-    let (permit, scope) = call.administer(tenant, Facts::default())?;
-    let status = call.context.store.keys().status(&scope).await?;
-    call.recorded(&permit, status).await
 }

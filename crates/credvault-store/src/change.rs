@@ -116,8 +116,8 @@ impl Store {
         let (tx, keys, state) = self.begin_change(scope.tenant()).await?;
         let prior = match &write.repeat {
             Some(repeat) => {
-                let (tenant, key, action) = (scope.tenant(), keys.newest(), write.event.action);
-                Memory { tenant, key, action, repeat }.recall(&tx).await?
+                let (tenant, action) = (scope.tenant(), write.event.action);
+                Memory { tenant, keys: &keys, action, repeat }.recall(&tx).await?
             }
             None => None,
         };
@@ -316,7 +316,7 @@ impl Change<'_> {
 
     async fn remember_request(&self) -> Result<(), Error> {
         let Some(Request { record, repeat: Some(repeat), result, .. }) = &self.request else { return Ok(()) };
-        let memory = Memory { tenant: &self.tenant, key: self.key()?, action: record.action, repeat };
+        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: record.action, repeat };
         memory.keep(&self.tx, *result, self.now).await
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod file;
 pub(crate) mod open_error;
 pub(crate) mod prepare;
 pub(crate) mod role_check;
-mod root_proof;
+pub(crate) mod roots;
 pub(crate) mod startup;
 
 pub(crate) mod json_rows;

@@ -21,6 +21,7 @@ pub(crate) mod rejection;
 pub(crate) mod request;
 pub(crate) mod revocation;
 pub(crate) mod root_key;
+pub(crate) mod rotation;
 pub(crate) mod service_config;
 pub(crate) mod service_mapping;
 pub(crate) mod sync_state;

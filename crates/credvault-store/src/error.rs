@@ -166,6 +166,35 @@ pub enum Error {
     /// A value is larger than what can be sealed.
     #[error("a value is too large to be stored")]
     TooLarge,
+    /// A rotation of this key is in progress.
+    #[error(
+        "a rotation of this key is in progress; GetKeyStatus shows since when and how far it is, and the next one can \
+         begin when it has ended"
+    )]
+    RotationRunning,
+    /// The process does not have the root key that is asked for.
+    #[error(
+        "root_key_id is of no root key that this vault is configured with; GetKeyStatus shows those that it has. \
+         Configure the new one as other_root_key on every replica"
+    )]
+    RootKeyUnknown,
+    /// There is no root key to rotate to.
+    #[error(
+        "there is no other root key to rotate to: configure one as other_root_key on every replica, and rotate then"
+    )]
+    NoOtherRootKey,
+    /// Other replicas do not have the root key that is asked for.
+    #[error(
+        "{without} other replicas are not configured with that root key and could not serve; configure it there as \
+         other_root_key, and rotate half a minute after the last of them has restarted"
+    )]
+    RootKeyNotEverywhere {
+        /// How many replicas.
+        without: usize,
+    },
+    /// The key manager leaves this to people; the text says what to do.
+    #[error("{0}")]
+    ByHand(&'static str),
     /// A key could not be made or unwrapped.
     #[error(
         "the tenant's key cannot be made or unwrapped at the moment; try again. If this persists, operators find the \
@@ -303,4 +332,9 @@ pub(crate) fn violates(error: &DbErr, index: &str, column: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether rows were not deleted because others refer to them.
+pub(crate) fn still_referenced(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
 }

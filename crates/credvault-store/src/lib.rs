@@ -44,6 +44,8 @@ mod audit;
 mod outcomes;
 mod tenants;
 
+mod keys;
+
 mod usage;
 
 mod page;
@@ -75,6 +77,7 @@ pub use credentials::{Consent, Credentials};
 pub use credvault_migrations::{ROLE_NAME_RULE, is_role_name};
 pub use database::file::FileError;
 pub use database::open_error::OpenError;
+pub use database::roots::RootState;
 pub use database::prepare::{MigrateError, migrate};
 pub use database::settings::{Database, StoreSettings};
 pub use database::turns::{Full, Turn, Turns};
@@ -88,6 +91,12 @@ pub use events::endpoints::{EventEndpoint, EventEndpoints, endpoint_name};
 pub use health::read::{GrantEnd, HealthRecord};
 pub use health::state::HealthFilter;
 pub use incidents::{Incident, Signal, slot_of};
+pub use keys::Keys;
+pub use keys::root_rotation::RootRotation;
+pub use keys::rotation::{Rotation, RotationKind};
+pub use keys::status::{KeyStatus, RootStatus, TenantKeyStatus};
+pub use keys::tenant_rotation::TenantRotation;
+pub use keys::uses::WornKey;
 pub use outcomes::pending::ProviderOutcome;
 pub use outcomes::{OutcomeCount, OutcomeFilter};
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};
@@ -111,7 +120,6 @@ pub use store::Store;
 pub use syncs::{SyncReport, Syncs};
 pub use tenants::Tenants;
 pub use tenants::apps::{AppRevision, Apps, OAuthApp, UsableApp};
-pub use tenants::keys::{KeyStatus, Keys, RootStatus, TenantKeyStatus};
 pub use tenants::new_app::NewApp;
 pub use tenants::rates::{RateLayer, Spent};
 pub use tenants::rules::Rules;

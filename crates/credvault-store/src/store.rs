@@ -41,7 +41,6 @@ pub(crate) struct Inner {
     pub(crate) audit: AuditLog,
     pub(crate) usage: UsageWriter,
     pub(crate) known_connections: KnownConnections,
-    pub(crate) root_source: &'static str,
     pub(crate) last_id: Mutex<Uuid>,
     pub(crate) liveness: Liveness,
     pub(crate) quotas: Quotas,
@@ -184,13 +183,9 @@ impl Store {
         &self.inner.usage
     }
 
-    /// The short public name of the root key in use.
-    pub fn root_id(&self) -> u32 {
-        self.keyring().root().id()
-    }
-
-    pub(crate) fn root_source(&self) -> &'static str {
-        self.inner.root_source
+    /// The short public ids of the root keys that this process has.
+    pub fn root_ids(&self) -> Vec<u32> {
+        self.keyring().roots().map(credvault_crypto::RootKey::id).collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

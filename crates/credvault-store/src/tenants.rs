@@ -1,7 +1,6 @@
 //! The repository of tenants, for administration.
 
 pub(crate) mod apps;
-pub(crate) mod keys;
 pub(crate) mod new_app;
 pub(crate) mod new_tenant;
 pub(crate) mod rates;
@@ -75,9 +74,10 @@ impl Tenants<'_> {
         }
         let (id, keyring) = (scope.tenant(), self.store.keyring());
         let wrapped = keyring.generate(id, 1).await?;
-        let key = keyring.unwrap(id, 1, &wrapped).await?;
+        let key = keyring.unwrap(id, 1, &wrapped.bytes).await?;
         let mut change = self.store.change_of_new_tenant(scope, key, write).await?;
-        let new = NewTenant { id, display_name, root_id: keyring.root().id(), wrapped };
+        let generation = self.store.keys().generation_of(&change.tx, wrapped.root_id).await?;
+        let new = NewTenant { id, display_name, generation, wrapped };
         let model = match new.insert(&change.tx, change.now.micros()).await {
             Err(Error::Unavailable(error)) if violates(&error, "tenants_pkey", "tenants.tenant_id") => {
                 return Err(Error::Conflict);

@@ -9,7 +9,8 @@ impl PostgresDatabase {
     pub fn require_feed_rows(&self) {
         let service = self.service_role();
         let function = FUNCTION.replace("{service}", &service);
-        self.psql(&format!("SET search_path = credvault; {function} {TRIGGERS}"));
+        let triggers = TRIGGERS.replace("{tenant}", TENANT);
+        self.psql(&format!("SET search_path = credvault; {function} {triggers}"));
     }
 }
 
@@ -34,6 +35,9 @@ BEGIN
 END $$;
 ";
 
+/// A row of the feed about the tenant itself: enough for values that were sealed anew under another of its keys.
+const TENANT: &str = "c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL";
+
 const TRIGGERS: &str = r"
 CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT OR DELETE ON connections DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
@@ -45,12 +49,30 @@ CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON connections DEFERRABLE INITIALLY D
             NEW.enabled, NEW.config, NEW.labels, NEW.external_account_id, NEW.is_default, NEW.current_version, NEW.hints,
             NEW.expire_time, NEW.delete_time, NEW.revision, NEW.update_time))
     EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''id'')::uuid');
-CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON credential_versions DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT OR DELETE ON credential_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
-CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON tokens DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON credential_versions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.key_version = NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
+CREATE CONSTRAINT TRIGGER resealed AFTER UPDATE ON credential_versions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.key_version <> NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('(c.connection_id = ($1 ->> ''connection_id'')::uuid OR {tenant})');
+CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT OR DELETE ON tokens DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
-CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON oauth_apps DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON tokens DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.generation <> NEW.generation OR OLD.key_version = NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('c.connection_id = ($1 ->> ''connection_id'')::uuid');
+CREATE CONSTRAINT TRIGGER resealed AFTER UPDATE ON tokens DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.generation = NEW.generation AND OLD.key_version <> NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('(c.connection_id = ($1 ->> ''connection_id'')::uuid OR {tenant})');
+CREATE CONSTRAINT TRIGGER fed_always AFTER INSERT OR DELETE ON oauth_apps DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.provider = split_part($1 ->> ''provider'', '' '', 1)');
+CREATE CONSTRAINT TRIGGER fed AFTER UPDATE ON oauth_apps DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.generation <> NEW.generation OR OLD.key_version = NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('c.provider = split_part($1 ->> ''provider'', '' '', 1)');
+CREATE CONSTRAINT TRIGGER resealed AFTER UPDATE ON oauth_apps DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.generation = NEW.generation AND OLD.key_version <> NEW.key_version)
+    EXECUTE FUNCTION guard.require_feed_row('(c.provider = split_part($1 ->> ''provider'', '' '', 1) OR {tenant})');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE ON tenants DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION guard.require_feed_row('c.connection_id IS NULL AND c.provider IS NULL AND c.endpoint_id IS NULL');
 CREATE CONSTRAINT TRIGGER fed AFTER INSERT OR UPDATE OR DELETE ON tenant_keys DEFERRABLE INITIALLY DEFERRED

@@ -1,4 +1,4 @@
-//! `AdminService`: tenants, users, keys; apps, events and tools are in files of their own. The only service whose requests
+//! `AdminService`: tenants and users; keys, apps, events and tools are in files of their own. The only service whose requests
 //! name a tenant.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
+use super::keys::{get_key_status, rotate_root_key, rotate_tenant_key};
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
@@ -22,6 +23,10 @@ pub(crate) struct Service(pub(crate) Arc<Context>);
 
 rpcs! {
     Service, v1::admin_service_server::AdminService,
+    [
+        rotate_tenant_key, RotateTenantKeyStream: RotateTenantKeyRequest -> RotateTenantKeyResponse;
+        rotate_root_key, RotateRootKeyStream: RotateRootKeyRequest -> RotateRootKeyResponse;
+    ]
     create_tenant: CreateTenantRequest -> CreateTenantResponse,
     get_tenant: GetTenantRequest -> GetTenantResponse,
     list_tenants: ListTenantsRequest -> ListTenantsResponse,
@@ -126,12 +131,4 @@ async fn delete_user(call: &mut Call, request: v1::DeleteUserRequest) -> Answer<
     let repeat = wire::repeat(&request.request_id, &request);
     let removed = tenants::delete_user(call, tenant, user, repeat).await?;
     Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
-}
-
-async fn get_key_status(
-    call: &mut Call,
-    request: v1::GetKeyStatusRequest,
-) -> Answer<v1::GetKeyStatusResponse> {
-    let status = tenants::key_status(call, wire::optional_tenant_id(&request.tenant_id)?).await?;
-    Ok(status.map(wire::key_status))
 }

@@ -1,13 +1,16 @@
 //! From a gRPC request to the frame of a call, and from its answer to a response. The frame itself, with permission and
 //! record, is `credvault_operations::call`.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use credvault_identity::Caller;
 use credvault_operations::{Call, Context, Entry, Recorded, Refusal, run};
 use credvault_store::Turn;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
+use futures::stream::once;
+use futures::{Stream, StreamExt as _};
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
@@ -18,11 +21,32 @@ use crate::grpc::wire;
 /// What a handler answers.
 pub(super) type Answer<T> = Result<Recorded<T>, Refusal>;
 
-/// Implements a generated service trait: each RPC runs the handler of its name in the frame of a call.
+/// The responses of a call, one after the other.
+pub(crate) type Responses<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
+
+/// Implements a generated service trait: each RPC runs the handler of its name in the frame of a call. Those in
+/// brackets stream: each is a function of its own, which ends in [`stream`].
 macro_rules! rpcs {
     ($service:ty, $trait:path, $($rpc:ident: $request:ident -> $response:ident,)*) => {
+        crate::grpc::services::frame::rpcs! { $service, $trait, [] $($rpc: $request -> $response,)* }
+    };
+    (
+        $service:ty, $trait:path,
+        [$($streaming:ident, $stream:ident: $asked:ident -> $streamed:ident;)*]
+        $($rpc:ident: $request:ident -> $response:ident,)*
+    ) => {
         #[tonic::async_trait]
         impl $trait for $service {
+            $(
+                type $stream = crate::grpc::services::frame::Responses<v1::$streamed>;
+
+                async fn $streaming(
+                    &self,
+                    request: tonic::Request<v1::$asked>,
+                ) -> Result<tonic::Response<Self::$stream>, tonic::Status> {
+                    $streaming(&self.0, request).await
+                }
+            )*
             $(
                 async fn $rpc(
                     &self,
@@ -105,4 +129,12 @@ where
     let mut response = Response::new(done.answer);
     response.extensions_mut().insert(done.share.map(Arc::new));
     Ok(response)
+}
+
+/// The first response of a call, whose record is durable, and then those that follow, each with room of its own.
+pub(super) fn stream<R: Send + 'static>(
+    first: Response<R>,
+    rest: impl Stream<Item = Result<R, Status>> + Send + 'static,
+) -> Response<Responses<R>> {
+    Response::new(Box::pin(once(ready(Ok(first.into_inner()))).chain(rest)))
 }

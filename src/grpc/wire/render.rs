@@ -10,7 +10,7 @@ use credvault_domain::{
     AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
     TenantState, Timestamp, VersionState,
 };
-use credvault_store::{Dependant, Incident, KeyStatus, OAuthApp, RootStatus, TenantKeyStatus, User, Uses};
+use credvault_store::{Dependant, Incident, OAuthApp, User, Uses};
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
@@ -251,19 +251,6 @@ pub(crate) fn user(user: User) -> v1::User {
         broken_connection_count: broken_connections,
         first_seen_time: first_seen_time.map(timestamp),
         last_seen_time: last_seen_time.map(timestamp),
-    }
-}
-
-pub(crate) fn key_status(status: KeyStatus) -> v1::GetKeyStatusResponse {
-    let KeyStatus { root: RootStatus { id, source }, keys } = status;
-    let key = |key: TenantKeyStatus| {
-        let TenantKeyStatus { version, active, root_id, create_time, sealed_credentials } = key;
-        let (root_key_id, create_time) = (format!("{root_id:08x}"), Some(timestamp(create_time)));
-        v1::TenantKeyStatus { version, active, root_key_id, create_time, sealed_credentials }
-    };
-    v1::GetKeyStatusResponse {
-        root_key: Some(v1::RootKeyStatus { id: format!("{id:08x}"), source: source.to_owned() }),
-        tenant_keys: keys.into_iter().map(key).collect(),
     }
 }
 

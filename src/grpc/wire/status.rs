@@ -32,6 +32,8 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::ReauthorizationRequired
         | R::TenantSuspended
         | R::CredentialExpired
+        | R::RotationRunning
+        | R::RootKeyUnknown
         | R::StateInvalid
         | R::StateMissing
         | R::StateExpired

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use credvault_domain::TenantId;
+
 use crate::{Keyring, SystemRandom};
 
 /// A key in hexadecimal.
@@ -67,17 +69,17 @@ fn a_missing_variable_and_a_short_passphrase_are_named() {
     assert!(!short.expect_err("short").to_string().contains("CANARY"));
 }
 
-#[test]
-fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
+#[tokio::test]
+async fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
     let random = SystemRandom;
     for kdf in [PassphraseKdf::Argon2id, PassphraseKdf::Pbkdf2] {
         let source = RootKeySource::Passphrase("CANARY correct horse battery".into(), kdf);
         let (first, parameters) = source.load(None, &random).expect("new");
-        let check = first.check_value(&random).expect("check value");
+        let check = first.check_value(&random).await.expect("check value");
         let (again, _) = source.load(parameters.as_ref(), &random).expect("stored");
-        assert!(again.prove(&check).is_ok());
+        assert!(again.prove(&check).await.is_ok());
         let (other_salt, _) = source.load(None, &random).expect("new");
-        assert!(matches!(other_salt.prove(&check), Err(Error::RootKeyMismatch)));
+        assert!(matches!(other_salt.prove(&check).await, Err(Error::RootKeyMismatch)));
     }
 }
 
@@ -85,14 +87,14 @@ fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
 async fn another_root_key_neither_proves_itself_nor_unwraps() {
     let random = std::sync::Arc::new(SystemRandom);
     let root = |byte: &str| load(&key_file(format!("{}ff", byte.repeat(31)).as_bytes(), 0o600)).expect("key");
-    let check = root("01").check_value(&*random).expect("check value");
-    assert!(root("01").prove(&check).is_ok());
-    assert!(matches!(root("02").prove(&check), Err(Error::RootKeyMismatch)));
+    let check = root("01").check_value(&*random).await.expect("check value");
+    assert!(root("01").prove(&check).await.is_ok());
+    assert!(matches!(root("02").prove(&check).await, Err(Error::RootKeyMismatch)));
 
     let acme = TenantId::parse("acme").expect("id");
     let other = TenantId::parse("other").expect("id");
     let keyring = Keyring::new(root("01"), random.clone());
-    let wrapped = keyring.generate(&acme, 1).await.expect("key");
+    let wrapped = keyring.generate(&acme, 1).await.expect("key").bytes;
     assert_eq!(keyring.unwrap(&acme, 1, &wrapped).await.expect("own").version(), 1);
     assert!(keyring.unwrap(&other, 1, &wrapped).await.is_err(), "another tenant's");
     assert!(keyring.unwrap(&acme, 2, &wrapped).await.is_err(), "another version's");
@@ -104,7 +106,7 @@ async fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
     let keyring =
         Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), std::sync::Arc::new(SystemRandom));
     let acme = TenantId::parse("acme").expect("id");
-    let wrapped = keyring.generate(&acme, 1).await.expect("key");
+    let wrapped = keyring.generate(&acme, 1).await.expect("key").bytes;
     keyring.unwrap(&acme, 1, &wrapped).await.expect("remembered");
     let mut altered = wrapped.clone();
     *altered.last_mut().expect("not empty") ^= 1;

@@ -8,8 +8,9 @@ use credvault_broker::Broker;
 use credvault_catalog::{Catalog, Mode};
 use credvault_domain::{AuthMode, Clock, ProviderId, Random, TenantId, Timestamp, TraceId};
 use credvault_identity::Identity;
-use credvault_store::Store;
+use credvault_store::{Store, TenantRotation};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -41,6 +42,8 @@ pub struct Parts {
     pub cache_duration: Duration,
     /// The origins of the pages that may learn of a browser's return.
     pub return_origins: Vec<String>,
+    /// How keys are rotated, unless a request says otherwise.
+    pub rotation: TenantRotation,
 }
 
 /// What every operation works with.
@@ -58,6 +61,9 @@ pub struct Context {
     pub(crate) cache_duration: Duration,
     pub(crate) return_origins: Vec<String>,
     pub(crate) dependants: Counted,
+    pub(crate) rotation: TenantRotation,
+    /// The vault stops: what would wait for something to happen ends.
+    pub(crate) stopping: CancellationToken,
     pub(super) identity: Arc<Identity>,
     tasks: TaskTracker,
 }
@@ -71,8 +77,18 @@ impl fmt::Debug for Context {
 impl Context {
     /// A context of these parts.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, identity, catalog, broker, clock, random, rates, cache_duration, return_origins } =
-            parts;
+        let Parts {
+            store,
+            identity,
+            catalog,
+            broker,
+            clock,
+            random,
+            rates,
+            cache_duration,
+            return_origins,
+            rotation,
+        } = parts;
         let (limits, tasks) = (Limits::new(rates), TaskTracker::new());
         Self {
             store,
@@ -86,6 +102,8 @@ impl Context {
             cache_duration,
             return_origins,
             dependants: Counted::default(),
+            rotation,
+            stopping: CancellationToken::new(),
             identity,
             tasks,
         }
@@ -97,6 +115,11 @@ impl Context {
         F: Future<Output: Send> + Send + 'static,
     {
         self.tasks.spawn(work.in_current_span())
+    }
+
+    /// Ends the streams that wait for something to happen.
+    pub fn end_streams(&self) {
+        self.stopping.cancel();
     }
 
     /// Waits until all work has ended whose caller has gone. Call it once no calls arrive any more.
@@ -118,7 +141,8 @@ impl Context {
         self.dependants.write(&self.store).await
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by the clock that everything is judged by.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

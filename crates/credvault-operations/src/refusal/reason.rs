@@ -57,6 +57,8 @@ impl Class {
             | R::ProviderMismatch
             | R::ConsentDenied
             | R::ConsentFailed
+            | R::RotationRunning
+            | R::RootKeyUnknown
             | R::ConnectionExists
             | R::TenantExists
             | R::EtagMismatch
@@ -149,7 +151,12 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::CredentialExpired => Reason::CredentialExpired,
         StoreError::EtagMismatch => Reason::EtagMismatch,
         StoreError::VersionMismatch { .. } | StoreError::SyncMismatch { .. } => Reason::VersionMismatch,
+        StoreError::RotationRunning => Reason::RotationRunning,
+        StoreError::RootKeyUnknown | StoreError::NoOtherRootKey | StoreError::RootKeyNotEverywhere { .. } => {
+            Reason::RootKeyUnknown
+        }
         StoreError::State(_)
+        | StoreError::ByHand(_)
         | StoreError::StateMachine(_)
         | StoreError::Authorization(_)
         | StoreError::OtherAccount => Reason::StateInvalid,

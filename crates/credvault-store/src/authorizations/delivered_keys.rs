@@ -100,6 +100,6 @@ pub(crate) async fn take(
 }
 
 /// What a sealed value is bound to: half of the hash that its row has as a key.
-fn record_of(state_hash: &[u8]) -> [u8; 16] {
+pub(crate) fn record_of(state_hash: &[u8]) -> [u8; 16] {
     state_hash.first_chunk().copied().unwrap_or_default()
 }

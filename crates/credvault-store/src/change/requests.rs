@@ -10,6 +10,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::database::tenant_keys::TenantKeys;
 use crate::entity::request;
 use crate::error::violates;
 
@@ -48,7 +49,8 @@ impl PriorResult {
 /// A request that may be a repetition, in its tenant.
 pub(super) struct Memory<'a> {
     pub(super) tenant: &'a TenantId,
-    pub(super) key: &'a TenantKey,
+    /// The tenant's keys: a request may have been remembered before the newest of them was made.
+    pub(super) keys: &'a TenantKeys,
     pub(super) action: Action,
     pub(super) repeat: &'a RepeatKey,
 }
@@ -62,7 +64,7 @@ impl Memory<'_> {
         let (tenant, service) = (self.tenant.as_str().to_owned(), self.repeat.service.as_str().to_owned());
         let key = (tenant, service, self.user_column(), self.repeat.id.as_uuid());
         let Some(earlier) = request::Entity::find_by_id(key).one(tx).await? else { return Ok(None) };
-        if earlier.fingerprint != self.fingerprint() {
+        if !self.keys.all().any(|key| earlier.fingerprint == self.fingerprint(key)) {
             return Err(Error::RequestIdReused);
         }
         Ok(Some(PriorResult { subject: earlier.subject_id, version: earlier.version }))
@@ -83,7 +85,7 @@ impl Memory<'_> {
             service: Set(self.repeat.service.as_str().to_owned()),
             user_id: Set(self.user_column()),
             request_id: Set(self.repeat.id.as_uuid()),
-            fingerprint: Set(self.fingerprint()),
+            fingerprint: Set(self.fingerprint(self.keys.newest())),
             subject_id: Set(result.subject),
             version: Set(result.version),
             create_time: Set(now.micros()),
@@ -100,8 +102,8 @@ impl Memory<'_> {
     }
 
     /// A keyed hash of action and payload, so that the table gives nothing away about a secret.
-    fn fingerprint(&self) -> Vec<u8> {
+    fn fingerprint(&self, key: &TenantKey) -> Vec<u8> {
         let action = self.action.as_str().as_bytes();
-        self.key.fingerprint(self.tenant, &[action, &self.repeat.payload]).to_vec()
+        key.fingerprint(self.tenant, &[action, &self.repeat.payload]).to_vec()
     }
 }

@@ -21,11 +21,20 @@ use crate::sealed::{Sealed, SealedRecord};
 
 /// What the values of a row of `connections` are bound to.
 pub(crate) fn of_row(model: &connection::Model) -> Binding {
-    let owner = owner(&model.tenant_id, &model.owner_user);
+    of_columns(&model.tenant_id, &model.owner_user, &model.provider, &model.auth_mode, &model.config)
+}
+
+/// The same of columns of such a row.
+pub(crate) fn of_columns(
+    tenant: &str,
+    owner_user: &str,
+    provider: &str,
+    auth_mode: &str,
+    config: &Value,
+) -> Binding {
     let none = Map::new();
     // A config that is no object was not written by us: it is bound to nothing that was.
-    let config = model.config.as_object().unwrap_or(&none);
-    of_facts(&owner, &model.provider, &model.auth_mode, config)
+    of_facts(&owner(tenant, owner_user), provider, auth_mode, config.as_object().unwrap_or(&none))
 }
 
 /// The same of a connection that was read.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use credvault_crypto::{Keyring, RootKeySource};
+use credvault_crypto::RootKeySources;
 use credvault_domain::{Clock, Random};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::ExposeSecret as _;
@@ -14,7 +14,7 @@ use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::{self, Connections};
 use crate::database::liveness::Liveness;
 use crate::database::open_error::{OpenError, within};
-use crate::database::root_proof::prove_root;
+use crate::database::roots::Proving;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
 use crate::tenants::rules::known::KnownRules;
@@ -23,14 +23,14 @@ use crate::usage::writer::UsageWriter;
 use crate::{Database, Store, StoreSettings, Turns};
 
 impl Store {
-    /// Opens a database that `credvault migrate` has prepared, proves the root key, and starts the audit writer. A new
+    /// Opens a database that `credvault migrate` has prepared, proves the root keys, and starts the audit writer. A new
     /// database gets the root key's check value and the platform's own namespace.
     ///
     /// # Errors
     /// Anything that is not as it must be. Nothing was written then, except perhaps the first rows of a new database.
     pub async fn open(
         settings: StoreSettings,
-        root: &RootKeySource,
+        roots: &RootKeySources,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
@@ -49,10 +49,9 @@ impl Store {
         if database == Database::Postgres {
             within(patience, "its settings and roles were checked", check_server(&writer)).await?;
         }
-        let root_source = root.kind();
-        let root = prove_root(&writer, database, root, &*clock, &random, patience).await?;
+        let proving = Proving { db: &writer, database, clock: &*clock, random: &random, patience };
+        let keyring = proving.keyring(roots).await?;
         let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
-        let keyring = Keyring::new(root, random);
         let last_id = Mutex::default();
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
@@ -72,7 +71,6 @@ impl Store {
             audit,
             usage,
             known_connections: KnownConnections::default(),
-            root_source,
             last_id,
             liveness,
             quotas: Quotas::default(),

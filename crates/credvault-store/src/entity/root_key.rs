@@ -1,4 +1,4 @@
-//! Table `root_keys`: the root key's id and check value.
+//! Table `root_keys`: each root key's id, check value and state.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,6 +12,8 @@ pub struct Model {
     pub kdf: Option<String>,
     pub check_value: Vec<u8>,
     pub create_time: i64,
+    pub name: String,
+    pub state: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

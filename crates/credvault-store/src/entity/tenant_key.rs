@@ -12,6 +12,7 @@ pub struct Model {
     pub root_id: i64,
     pub wrapped: Vec<u8>,
     pub create_time: i64,
+    pub generation: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

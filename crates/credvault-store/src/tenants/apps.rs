@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use credvault_crypto::Context;
+use credvault_crypto::{Binding, Context};
 use credvault_domain::{AppPlace, FieldName, SecretFields, TenantId, TenantScope, Timestamp};
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
     QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -333,6 +333,15 @@ fn open(tenant: &TenantId, keys: &TenantKeys, model: &Model) -> Result<SecretFie
     record.open(tenant, keys, |schema| {
         Context::app(tenant, model.id.into_bytes(), model.generation, schema, bound)
     })
+}
+
+/// What the secrets of an app are bound to, of a row that was read without them.
+pub(crate) fn bound_of(row: &QueryResult) -> Result<Binding, Error> {
+    let provider: String = row.try_get("", "provider")?;
+    let json = |column: &str| row.try_get::<serde_json::Value>("", column);
+    let scopes: Vec<String> = serde_json::from_value(json("scopes")?).map_err(|_| Error::Integrity)?;
+    let (client, redirect) = (row.try_get::<String>("", "client_id")?, row.try_get::<String>("", "redirect_uri")?);
+    Ok(bound(&AppPlace::from_stored(&provider), &client, &redirect, &scopes, &text_map(json("settings")?)?))
 }
 
 fn app(model: Model) -> Result<OAuthApp, Error> {

@@ -1,5 +1,6 @@
 //! The rows of a new tenant: itself and its first key.
 
+use credvault_crypto::WrappedKey;
 use credvault_domain::{TenantId, TenantState};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, ConnectionTrait};
@@ -11,9 +12,9 @@ use crate::entity::{tenant, tenant_key};
 pub(crate) struct NewTenant<'a> {
     pub(crate) id: &'a TenantId,
     pub(crate) display_name: &'a str,
-    /// The root key that wraps the tenant's key.
-    pub(crate) root_id: u32,
-    pub(crate) wrapped: Vec<u8>,
+    /// The generation of the root key that wraps the tenant's key.
+    pub(crate) generation: i64,
+    pub(crate) wrapped: WrappedKey,
 }
 
 impl NewTenant<'_> {
@@ -35,9 +36,10 @@ impl NewTenant<'_> {
         let key = tenant_key::ActiveModel {
             tenant_id: Set(self.id.as_str().to_owned()),
             version: Set(1),
-            root_id: Set(i64::from(self.root_id)),
-            wrapped: Set(self.wrapped),
+            root_id: Set(i64::from(self.wrapped.root_id)),
+            wrapped: Set(self.wrapped.bytes),
             create_time: Set(now),
+            generation: Set(self.generation),
         };
         key.insert(db).await?;
         Ok(model)

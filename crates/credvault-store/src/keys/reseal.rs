@@ -1,0 +1,437 @@
+//! Sealing a tenant's records anew under its newest key, table by table, a batch at a time. The place of a record, and
+//! so what it is bound to, does not change; nothing that a caller sees does.
+//!
+//! Consents in progress have no record here: their values are derived from the key they began with, and they end within
+//! the hour.
+
+use std::collections::BTreeMap;
+
+use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey};
+use credvault_domain::{ConnectionId, TenantId};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, QueryResult, Statement, Value};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use crate::authorizations::delivered_keys::record_of;
+use crate::change::Change;
+use crate::credentials::binding;
+use crate::integrity::alarm;
+use crate::tenants::apps;
+use crate::{Database, Error};
+
+/// How many records a batch has at most.
+const BATCH: i64 = 500;
+
+/// A table with sealed records: the columns that find one of its rows, beside the tenant, with their types in PostgreSQL.
+struct Table {
+    name: &'static str,
+    key: &'static [(&'static str, KeyType)],
+    /// Whether a record is bound to its connection's row, or to columns of its own.
+    columns: &'static str,
+    place: fn(&Row<'_>) -> Result<Place, Error>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyType {
+    Uuid,
+    Int,
+    Text,
+    Bytes,
+}
+
+/// Where a record is sealed.
+enum Place {
+    Credential(Uuid, i64, Binding),
+    Tokens(Uuid, i64, Binding),
+    Revocation(Uuid, i64, Binding),
+    App(Uuid, i64, Binding),
+    EventEndpoint(Uuid, i64),
+    Callback,
+    HandOff([u8; 16]),
+}
+
+/// A row that was read.
+struct Row<'a> {
+    tenant: &'a TenantId,
+    row: &'a QueryResult,
+}
+
+/// What a batch has done.
+pub(crate) struct Resealed {
+    pub(crate) resealed: i64,
+    /// How many records do not open; they stay as they are.
+    pub(crate) failed: i64,
+    /// Where the next batch begins; none at the end of a pass.
+    pub(crate) next: Option<Cursor>,
+}
+
+/// Where a batch begins: all tables are gone through until a pass finds nothing to do.
+#[derive(Clone)]
+pub(crate) struct Cursor {
+    pass: u32,
+    /// How many records this pass has sealed anew.
+    wrote: u64,
+    table: usize,
+    /// The key of the last row, each part as text.
+    after: Vec<String>,
+}
+
+const CREDENTIALS: &str = "credential_versions";
+const OF_CONNECTION: &str = "c.owner_user, c.provider, c.auth_mode, c.config";
+
+const TABLES: [Table; 7] = [
+    Table {
+        name: CREDENTIALS,
+        key: &[("connection_id", KeyType::Uuid), ("version", KeyType::Int)],
+        columns: OF_CONNECTION,
+        place: |row| Ok(Place::Credential(row.uuid("connection_id")?, row.int("version")?, row.binding()?)),
+    },
+    Table {
+        name: "tokens",
+        key: &[("connection_id", KeyType::Uuid)],
+        columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
+        place: |row| Ok(Place::Tokens(row.uuid("connection_id")?, row.int("generation")?, row.binding()?)),
+    },
+    Table {
+        name: "revocations",
+        key: &[("connection_id", KeyType::Uuid)],
+        columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
+        place: |row| Ok(Place::Revocation(row.uuid("connection_id")?, row.int("generation")?, row.binding()?)),
+    },
+    Table {
+        name: "oauth_apps",
+        key: &[("provider", KeyType::Text)],
+        columns: "r.id, r.generation, r.client_id, r.redirect_uri, r.scopes, r.settings",
+        place: |row| Ok(Place::App(row.uuid("id")?, row.int("generation")?, apps::bound_of(row.row)?)),
+    },
+    Table {
+        name: "event_endpoints",
+        key: &[("id", KeyType::Uuid)],
+        columns: "r.generation",
+        place: |row| Ok(Place::EventEndpoint(row.uuid("id")?, row.int("generation")?)),
+    },
+    Table {
+        name: "callbacks",
+        key: &[("state_hash", KeyType::Bytes)],
+        columns: "1 AS one",
+        place: |_| Ok(Place::Callback),
+    },
+    Table {
+        name: "delivered_keys",
+        key: &[("state_hash", KeyType::Bytes)],
+        columns: "1 AS one",
+        place: |row| Ok(Place::HandOff(record_of(&row.row.try_get::<Vec<u8>>("", "state_hash")?))),
+    },
+];
+
+impl Place {
+    fn context<'a>(&self, tenant: &'a TenantId, schema: u16) -> Context<'a> {
+        let connection = |id: &Uuid| ConnectionId::from_uuid(*id);
+        match self {
+            Self::Credential(id, version, bound) => {
+                Context::credential(tenant, connection(id), *version, schema, *bound)
+            }
+            Self::Tokens(id, generation, bound) => {
+                Context::tokens(tenant, connection(id), *generation, schema, *bound)
+            }
+            Self::Revocation(id, generation, bound) => {
+                Context::revocation(tenant, connection(id), *generation, schema, *bound)
+            }
+            Self::App(id, generation, bound) => {
+                Context::app(tenant, id.into_bytes(), *generation, schema, *bound)
+            }
+            Self::EventEndpoint(id, generation) => {
+                Context::event_endpoint(tenant, id.into_bytes(), *generation, schema)
+            }
+            Self::Callback => Context::callback(tenant),
+            Self::HandOff(record) => Context::handoff(tenant, *record, schema),
+        }
+    }
+}
+
+impl Row<'_> {
+    fn uuid(&self, column: &str) -> Result<Uuid, Error> {
+        Ok(self.row.try_get("", column)?)
+    }
+
+    fn int(&self, column: &str) -> Result<i64, Error> {
+        Ok(self.row.try_get("", column)?)
+    }
+
+    /// What the values of the connection are bound to.
+    fn binding(&self) -> Result<Binding, Error> {
+        let text = |column: &str| self.row.try_get::<String>("", column);
+        let config: serde_json::Value = self.row.try_get("", "config")?;
+        let (owner, provider, mode) = (text("owner_user")?, text("provider")?, text("auth_mode")?);
+        Ok(binding::of_columns(self.tenant.as_str(), &owner, &provider, &mode, &config))
+    }
+}
+
+/// Seals the next records anew, in the transaction of `change`, which has the tenant's keys.
+pub(crate) async fn batch(change: &Change<'_>, cursor: &Cursor, target: i64) -> Result<Resealed, Error> {
+    let mut cursor = cursor.clone();
+    while let Some(table) = TABLES.get(cursor.table) {
+        let rows = table.page(change, &cursor.after, target).await?;
+        let Some(last) = rows.last() else {
+            (cursor.table, cursor.after) = (cursor.table + 1, Vec::new());
+            continue;
+        };
+        let after = table.key_text(last)?;
+        let (mut values, mut failed) = (Vec::with_capacity(rows.len()), 0);
+        for row in &rows {
+            match table.resealed(change, row)? {
+                Some(sealed) => values.push((table.key_values(row)?, sealed)),
+                None => failed += 1,
+            }
+        }
+        let resealed = i64::try_from(values.len()).unwrap_or(i64::MAX);
+        table.store(change, values, target).await?;
+        cursor.wrote += resealed.unsigned_abs();
+        cursor.after = after;
+        return Ok(Resealed { resealed, failed, next: Some(cursor) });
+    }
+    Ok(Resealed { resealed: 0, failed: 0, next: None })
+}
+
+/// How many records are sealed under keys before `target`.
+pub(crate) async fn count_below(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    target: i64,
+) -> Result<i64, Error> {
+    let count = |table: &Table| {
+        let name = table.name;
+        format!("(SELECT count(*) FROM {name} WHERE tenant_id = $1 AND key_version < $2)")
+    };
+    let counts: Vec<_> = TABLES.iter().map(count).collect();
+    let sql = format!("SELECT {} AS records", counts.join(" + "));
+    let values = [tenant.as_str().into(), target.into()];
+    let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+    Ok(row.ok_or(Error::Integrity)?.try_get("", "records")?)
+}
+
+/// How many values are sealed under a key.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SealedUnder {
+    /// Credential versions.
+    pub(crate) credentials: i64,
+    /// Values of all kinds.
+    pub(crate) records: i64,
+}
+
+/// How many values are sealed under each key of a tenant.
+pub(crate) async fn count_by_key(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+) -> Result<BTreeMap<i64, SealedUnder>, Error> {
+    let of = |table: &Table| {
+        let (name, credential) = (table.name, i32::from(table.name == CREDENTIALS));
+        format!("SELECT key_version, {credential} AS credential FROM {name} WHERE tenant_id = $1 AND sealed IS NOT NULL")
+    };
+    let all: Vec<_> = TABLES.iter().map(of).collect();
+    let sql = format!(
+        "SELECT key_version, count(*) AS records, CAST(sum(credential) AS bigint) AS credentials FROM ({}) r
+         GROUP BY key_version",
+        all.join(" UNION ALL ")
+    );
+    let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [tenant.as_str().into()]);
+    let rows = tx.query_all_raw(asked).await?;
+    let counted = |row: &QueryResult| {
+        let (credentials, records) = (row.try_get("", "credentials")?, row.try_get("", "records")?);
+        Ok((row.try_get("", "key_version")?, SealedUnder { credentials, records }))
+    };
+    rows.iter().map(counted).collect()
+}
+
+impl Table {
+    /// The next rows under an older key, locked. Those that another transaction holds are left for the next pass.
+    async fn page(
+        &self,
+        change: &Change<'_>,
+        after: &[String],
+        target: i64,
+    ) -> Result<Vec<QueryResult>, Error> {
+        let database = change.store.database();
+        let names: Vec<_> = self.key.iter().map(|(name, _)| format!("r.{name}")).collect();
+        let names = names.join(", ");
+        let join = match self.columns.contains("c.") {
+            true => "JOIN connections c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id",
+            false => "",
+        };
+        let mut values: Vec<Value> = vec![change.tenant().as_str().into(), target.into(), BATCH.into()];
+        let mut from = String::new();
+        if !after.is_empty() {
+            let places: Vec<_> = (4..4 + self.key.len()).map(|number| format!("${number}")).collect();
+            from = format!("AND ({names}) > ({})", places.join(", "));
+            for ((_, kind), text) in self.key.iter().zip(after) {
+                values.push(kind.value(text)?);
+            }
+        }
+        let lock = if database == Database::Postgres { "FOR UPDATE OF r SKIP LOCKED" } else { "" };
+        let schema = if self.name == "callbacks" { "1 AS schema" } else { "r.schema" };
+        let sql = format!(
+            "SELECT {names}, {schema}, r.key_version, r.sealed, {columns} FROM {table} r {join}
+             WHERE r.tenant_id = $1 AND r.key_version < $2 {from} ORDER BY {names} LIMIT $3 {lock}",
+            columns = self.columns,
+            table = self.name,
+        );
+        let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
+        Ok(change.tx.query_all_raw(asked).await?)
+    }
+
+    /// A row's value, sealed anew: none where it was destroyed. `None` if it does not open.
+    fn resealed(&self, change: &Change<'_>, row: &QueryResult) -> Result<Option<Option<Vec<u8>>>, Error> {
+        let Some(sealed) = row.try_get::<Option<Vec<u8>>>("", "sealed")? else { return Ok(Some(None)) };
+        let tenant = change.tenant();
+        let place = (self.place)(&Row { tenant, row });
+        let old = change.keys()?.version(row.try_get("", "key_version")?);
+        let schema: i64 = row.try_get("", "schema")?;
+        let (Ok(place), Some(old), true) = (place, old, schema == i64::from(FIELDS_SCHEMA)) else {
+            return Ok(None);
+        };
+        let context = place.context(tenant, FIELDS_SCHEMA);
+        match reseal(old, change.key()?, &context, &sealed, change) {
+            Ok(anew) => Ok(Some(Some(anew))),
+            Err(Error::Integrity) => {
+                alarm(tenant, context.what(), context.record());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn key_values(&self, row: &QueryResult) -> Result<Vec<Value>, Error> {
+        let value = |(name, kind): &(&str, KeyType)| {
+            Ok(match kind {
+                KeyType::Uuid => row.try_get::<Uuid>("", name)?.into(),
+                KeyType::Int => row.try_get::<i64>("", name)?.into(),
+                KeyType::Text => row.try_get::<String>("", name)?.into(),
+                KeyType::Bytes => row.try_get::<Vec<u8>>("", name)?.into(),
+            })
+        };
+        self.key.iter().map(value).collect()
+    }
+
+    fn key_text(&self, row: &QueryResult) -> Result<Vec<String>, Error> {
+        let text = |(name, kind): &(&str, KeyType)| {
+            Ok(match kind {
+                KeyType::Uuid => row.try_get::<Uuid>("", name)?.to_string(),
+                KeyType::Int => row.try_get::<i64>("", name)?.to_string(),
+                KeyType::Text => row.try_get::<String>("", name)?,
+                KeyType::Bytes => hex(&row.try_get::<Vec<u8>>("", name)?),
+            })
+        };
+        self.key.iter().map(text).collect()
+    }
+
+    /// Writes new values, all in one statement.
+    async fn store(
+        &self,
+        change: &Change<'_>,
+        rows: Vec<(Vec<Value>, Option<Vec<u8>>)>,
+        target: i64,
+    ) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let postgres = change.store.database() == Database::Postgres;
+        let mut values: Vec<Value> = vec![change.tenant().as_str().into(), target.into()];
+        let mut tuples = Vec::with_capacity(rows.len());
+        for (key, sealed) in rows {
+            let mut places = Vec::with_capacity(key.len() + 1);
+            for (value, (_, kind)) in key.into_iter().zip(self.key) {
+                values.push(value);
+                let cast = if postgres { kind.cast() } else { "" };
+                places.push(format!("${}{cast}", values.len()));
+            }
+            values.push(sealed.into());
+            places.push(format!("${}{}", values.len(), if postgres { "::bytea" } else { "" }));
+            tuples.push(format!("({})", places.join(", ")));
+        }
+        let names: Vec<_> = self.key.iter().map(|(name, _)| *name).collect();
+        let same: Vec<_> = names.iter().map(|name| format!("{}.{name} = u.{name}", self.name)).collect();
+        let sql = format!(
+            "WITH u ({names}, sealed) AS (VALUES {tuples})
+             UPDATE {table} SET sealed = u.sealed, key_version = $2 FROM u
+             WHERE {table}.tenant_id = $1 AND {same}",
+            names = names.join(", "),
+            tuples = tuples.join(", "),
+            table = self.name,
+            same = same.join(" AND "),
+        );
+        crate::database::pieces::execute(&change.tx, &sql, values).await?;
+        Ok(())
+    }
+}
+
+/// Opens under the old key, seals under the new one, and makes sure that the result opens to the same.
+fn reseal(
+    old: &TenantKey,
+    new: &TenantKey,
+    context: &Context<'_>,
+    sealed: &[u8],
+    change: &Change<'_>,
+) -> Result<Vec<u8>, Error> {
+    let plain = old.open(context, sealed)?;
+    let anew = new.seal(context, &plain, change.store.keyring().random())?;
+    let again = new.open(context, &anew)?;
+    if bool::from(again.as_slice().ct_eq(plain.as_slice())) { Ok(anew) } else { Err(Error::Integrity) }
+}
+
+impl KeyType {
+    fn cast(self) -> &'static str {
+        match self {
+            Self::Uuid => "::uuid",
+            Self::Int => "::bigint",
+            Self::Text => "::text",
+            Self::Bytes => "::bytea",
+        }
+    }
+
+    /// The value that a cursor has as text.
+    fn value(self, text: &str) -> Result<Value, Error> {
+        Ok(match self {
+            Self::Uuid => Uuid::parse_str(text).map_err(|_| Error::Integrity)?.into(),
+            Self::Int => text.parse::<i64>().map_err(|_| Error::Integrity)?.into(),
+            Self::Text => text.into(),
+            Self::Bytes => unhex(text).ok_or(Error::Integrity)?.into(),
+        })
+    }
+}
+
+impl Cursor {
+    pub(crate) fn parse(text: &str) -> Self {
+        let first = Self { pass: 1, wrote: 0, table: 0, after: Vec::new() };
+        serde_json::from_str(text)
+            .map_or(first, |(pass, wrote, table, after)| Self { pass, wrote, table, after })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        serde_json::json!([self.pass, self.wrote, self.table, self.after]).to_string()
+    }
+
+    pub(crate) fn is_first_pass(&self) -> bool {
+        self.pass == 1
+    }
+
+    pub(crate) fn wrote(&self) -> bool {
+        self.wrote > 0
+    }
+
+    pub(crate) fn next_pass(&self) -> Self {
+        Self { pass: self.pass + 1, wrote: 0, table: 0, after: Vec::new() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks_exact(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

@@ -1,0 +1,223 @@
+//! Rotating a tenant's key: a new version seals from the first moment on, what older versions have sealed is sealed anew in
+//! the background, and the older versions are destroyed when backups of their time are no longer kept.
+
+use std::time::Duration;
+
+use credvault_crypto::WrappedKey;
+use credvault_domain::{Action, TenantId, TenantScope, chain};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveModelTrait as _, ConnectionTrait as _, EntityTrait as _, Statement};
+
+use super::Keys;
+use super::reseal::{self, Cursor};
+use super::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKind};
+use super::work::Batch;
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::change::{Change, retrying};
+use crate::database::pieces::execute;
+use crate::entity::rotation::Entity;
+use crate::entity::tenant_key;
+use crate::error::{still_referenced, violates};
+use crate::{Error, Recorded, Write};
+
+/// When it is tried again to destroy a key that something is still under.
+const RETRY: Duration = Duration::from_secs(3600);
+
+/// How a tenant's key is rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantRotation {
+    /// The most records a second; 0 for as many as go.
+    pub records_per_second: u32,
+    /// How long after the rotation's beginning the keys that it replaces are kept, for backups of that time.
+    pub retire_after: Duration,
+}
+
+impl Keys<'_> {
+    /// Begins to rotate the key of the scope's tenant, or the platform's own. From its end on, new values are sealed under
+    /// the new key.
+    ///
+    /// # Errors
+    /// A rotation is in progress, or the root key does not wrap.
+    pub async fn begin_tenant_rotation(
+        &self,
+        scope: &TenantScope,
+        how: TenantRotation,
+        write: &Write,
+    ) -> Result<Recorded<Rotation>, Error> {
+        retrying(write, || async move {
+            let (newest, wrapped) = self.next_key(scope.tenant()).await?;
+            let (mut change, _) = self.store.change_any(scope, write).await?;
+            if change.prior().is_some() {
+                let key = (scope.tenant().as_str().to_owned(), RotationKind::Tenant.as_str().to_owned());
+                let row = Entity::find_by_id(key).one(&change.tx).await?;
+                return change.commit(rotation::rotation(row.ok_or(Error::Integrity)?)?).await;
+            }
+            let begun = self.begin_in(&mut change, newest, wrapped, how).await?;
+            change.commit(begun).await
+        })
+        .await
+    }
+
+    /// Begins to rotate the keys of up to 100 tenants that are older than `age`, and tells how many those were.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rotate_aged(&self, age: Duration, how: TenantRotation) -> Result<usize, Error> {
+        let tx = self.store.read_background().await?;
+        let sql = "SELECT t.tenant_id FROM tenants t
+            LEFT JOIN rotations r ON r.tenant_id = t.tenant_id AND r.kind = 'TENANT'
+            WHERE COALESCE(r.begin_time, t.create_time) < $1 AND NOT COALESCE(r.running, FALSE) LIMIT 100";
+        let before = self.store.now().before(age).micros();
+        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [before.into()]);
+        let rows = tx.query_all_raw(asked).await?;
+        tx.rollback().await?;
+        for row in &rows {
+            self.rotate_by_itself(&TenantId::from_stored(row.try_get("", "tenant_id")?), how).await;
+        }
+        Ok(rows.len())
+    }
+
+    /// Begins to rotate the key of a tenant because the vault's own rules say so. What fails is logged, and tried again the
+    /// next time.
+    pub async fn rotate_by_itself(&self, tenant: &TenantId, how: TenantRotation) {
+        let beginning = async {
+            let (newest, wrapped) = self.next_key(tenant).await?;
+            let (mut change, _) = self.store.own_sealing_change(tenant).await?;
+            self.begin_in(&mut change, newest, wrapped, how).await?;
+            change.record(self.store.own_event(tenant, Action::RotateTenantKey)?);
+            change.commit(()).await
+        };
+        match beginning.await {
+            Ok(_) | Err(Error::RotationRunning | Error::Conflict) => {}
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the rotation of a tenant's key could not begin; it is tried again");
+            }
+        }
+    }
+
+    /// The version of the tenant's newest key, and the next one, wrapped. Both before the transaction.
+    async fn next_key(&self, tenant: &TenantId) -> Result<(u32, WrappedKey), Error> {
+        let newest = self.store.read_any(tenant).await?.keys.newest().version();
+        let next = newest.checked_add(1).ok_or(Error::State("the tenant has no further key version"))?;
+        let wrapped = self.store.keyring().generate(tenant, next).await?;
+        self.store.keyring().unwrap(tenant, next, &wrapped.bytes).await?;
+        Ok((newest, wrapped))
+    }
+
+    async fn begin_in(
+        &self,
+        change: &mut Change<'_>,
+        newest: u32,
+        wrapped: WrappedKey,
+        how: TenantRotation,
+    ) -> Result<Rotation, Error> {
+        if change.key()?.version() != newest {
+            return Err(Error::Conflict);
+        }
+        let (tenant, target, now) = (change.tenant().clone(), i64::from(newest) + 1, change.now);
+        let new = NewRotation {
+            kind: RotationKind::Tenant,
+            target,
+            total: reseal::count_below(&change.tx, &tenant, target).await?,
+            records_per_second: how.records_per_second,
+            retire_time: Some(now.after(how.retire_after)),
+            now,
+        };
+        let begun = rotation::begin(&change.tx, &tenant, &new).await?;
+        let key = tenant_key::ActiveModel {
+            tenant_id: Set(tenant.as_str().to_owned()),
+            version: Set(target),
+            root_id: Set(i64::from(wrapped.root_id)),
+            generation: Set(self.generation_of(&change.tx, wrapped.root_id).await?),
+            wrapped: Set(wrapped.bytes),
+            create_time: Set(now.micros()),
+        };
+        match key.insert(&change.tx).await {
+            // Another replica begins the same at this moment.
+            Err(error) if violates(&error, "tenant_keys_pkey", "tenant_keys.tenant_id") => {
+                return Err(Error::Conflict);
+            }
+            inserted => inserted?,
+        };
+        change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+        Ok(begun)
+    }
+
+    /// Seals a batch of the tenant's records anew.
+    pub(crate) async fn reseal_batch(&self, claimed: &mut Claimed) -> Result<Batch, Error> {
+        let cursor = Cursor::parse(&claimed.row.position);
+        let (mut change, _) = self.store.own_sealing_change(&claimed.tenant).await?;
+        if i64::from(change.key()?.version()) != claimed.row.target {
+            return Err(Error::State("the newest key of the tenant is not the one that its rotation leads to"));
+        }
+        let batch = reseal::batch(&change, &cursor, claimed.row.target).await?;
+        let (done, failed) = (claimed.row.done + batch.resealed, claimed.row.failed + batch.failed);
+        if let Some(next) = batch.next {
+            claimed.note(self.store, &change.tx, Progress { position: next.text(), done, failed }).await?;
+            if batch.resealed > 0 {
+                change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+            }
+            let _ = change.commit(()).await?;
+            return Ok(Batch::Written(batch.resealed.unsigned_abs() + batch.failed.unsigned_abs()));
+        }
+        // A pass has come to its end: the next one finds what others held or wrote meanwhile.
+        if cursor.is_first_pass() || cursor.wrote() {
+            let progress = Progress { position: cursor.next_pass().text(), done, failed: 0 };
+            claimed.note(self.store, &change.tx, progress).await?;
+            let _ = change.commit(()).await?;
+            return Ok(Batch::Written(0));
+        }
+        claimed.end(&change.tx, change.now).await?;
+        change.record(self.store.own_event(&claimed.tenant, Action::RotateTenantKey)?);
+        let _ = change.commit(()).await?;
+        tracing::info!(tenant = claimed.tenant.as_str(), done, left = failed, "a tenant's key was rotated");
+        Ok(Batch::Ended)
+    }
+
+    /// Destroys the keys that rotations have replaced and whose time is over, unless something is still under them. Tells
+    /// how many were destroyed.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn destroy_retired(&self) -> Result<u64, Error> {
+        let now = self.store.now();
+        let tx = self.store.read_background().await?;
+        let sql = "SELECT tenant_id, target FROM rotations
+            WHERE kind = 'TENANT' AND NOT running AND retire_time <= $1 ORDER BY retire_time LIMIT 100";
+        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [now.micros().into()]);
+        let rows = tx.query_all_raw(asked).await?;
+        tx.rollback().await?;
+        let mut destroyed = 0;
+        for row in rows {
+            let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
+            destroyed += self.destroy_below(&tenant, row.try_get("", "target")?).await?;
+        }
+        Ok(destroyed)
+    }
+
+    async fn destroy_below(&self, tenant: &TenantId, target: i64) -> Result<u64, Error> {
+        let mut change = self.store.own_change(tenant).await?;
+        let sql = "DELETE FROM tenant_keys WHERE tenant_id = $1 AND version < $2";
+        let destroyed = match execute(&change.tx, sql, [tenant.as_str().into(), target.into()]).await {
+            // An open consent, or a record that does not open. It must not keep others from their turn.
+            Err(Error::Unavailable(error)) if still_referenced(&error) => {
+                drop(change);
+                let tx = self.store.begin_bookkeeping(tenant).await?;
+                let later = self.store.now().after(RETRY).micros();
+                let sql = "UPDATE rotations SET retire_time = $2 WHERE tenant_id = $1 AND kind = 'TENANT' AND NOT running";
+                execute(&tx, sql, [tenant.as_str().into(), later.into()]).await?;
+                tx.commit().await?;
+                return Ok(0);
+            }
+            destroyed => destroyed?,
+        };
+        let sql = "UPDATE rotations SET retire_time = NULL WHERE tenant_id = $1 AND kind = 'TENANT' AND target = $2";
+        execute(&change.tx, sql, [tenant.as_str().into(), target.into()]).await?;
+        if destroyed > 0 {
+            change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+            change.record(self.store.own_event(tenant, Action::RotateTenantKey)?);
+        }
+        let _ = change.commit(()).await?;
+        Ok(destroyed)
+    }
+}

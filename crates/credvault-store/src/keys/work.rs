@@ -1,0 +1,77 @@
+//! Working on rotations: a job of every replica.
+
+use std::time::{Duration, Instant};
+
+use credvault_domain::chain;
+
+use super::Keys;
+use super::rotation::{Claimed, RotationKind};
+use crate::Error;
+
+/// How long a process stays at one rotation before it looks for others that wait.
+const TURN: Duration = Duration::from_secs(5);
+
+/// What a batch has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Batch {
+    /// There may be more; so many records were written.
+    Written(u64),
+    /// The rotation has ended.
+    Ended,
+}
+
+impl Keys<'_> {
+    /// Works on the rotations that wait, each for some seconds, and tells how many of them got on. Dropped at any moment, it
+    /// leaves what it has committed; another process takes the rest on.
+    ///
+    /// # Errors
+    /// The database fails; what was not done is done the next time.
+    pub async fn work(&self) -> Result<usize, Error> {
+        let mut advanced = 0;
+        for (tenant, kind) in self.waiting().await? {
+            let Some(claimed) = self.claim(&tenant, &kind).await? else { continue };
+            advanced += usize::from(self.turn(claimed).await?);
+        }
+        Ok(advanced)
+    }
+
+    /// Works on one rotation for a while. Gives whether it got on.
+    async fn turn(&self, mut claimed: Claimed) -> Result<bool, Error> {
+        let begun = Instant::now();
+        while begun.elapsed() < TURN {
+            let batch_begun = Instant::now();
+            match self.batch(&mut claimed).await {
+                Ok(Batch::Ended) => return Ok(true),
+                Ok(Batch::Written(records)) => pace(&claimed, records, batch_begun.elapsed()).await,
+                // Another process has it, or another transaction was in the way.
+                Err(Error::Conflict) => {
+                    claimed.release(self.store, None).await?;
+                    return Ok(true);
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a rotation of keys does not get on; it is tried again");
+                    claimed.release(self.store, Some(&chain(&error).to_string())).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        claimed.release(self.store, None).await?;
+        Ok(true)
+    }
+
+    async fn batch(&self, claimed: &mut Claimed) -> Result<Batch, Error> {
+        match claimed.kind()? {
+            RotationKind::Root => self.rewrap_batch(claimed).await,
+            RotationKind::Tenant => self.reseal_batch(claimed).await,
+        }
+    }
+}
+
+/// Waits until a batch has taken as long as its rate allows.
+async fn pace(claimed: &Claimed, records: u64, taken: Duration) {
+    let rate = claimed.row.records_per_second;
+    if rate > 0 {
+        let due = Duration::from_secs_f64(records as f64 / rate as f64);
+        tokio::time::sleep(due.saturating_sub(taken)).await;
+    }
+}

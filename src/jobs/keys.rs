@@ -1,0 +1,78 @@
+//! The jobs about keys: which root keys there are, rotations in progress, keys that are due to be rotated or destroyed.
+
+use std::time::Duration;
+
+use credvault_broker::every;
+use credvault_domain::chain;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Keys;
+use crate::shared::Shared;
+
+/// How often a process says which root keys it has, and learns which one wraps.
+const ROOT_KEYS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often rotations that wait are looked for.
+const ROTATION_INTERVAL: Duration = Duration::from_secs(1);
+/// How often ages and uses of keys are looked at: what a killed process loses of its counts at most.
+const AGES_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Keeps up with the root keys, and renews what key managers have unwrapped before its time is over.
+pub(super) async fn keep_up(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(ROOT_KEYS_INTERVAL, &end);
+    let mut failing = false;
+    while ticks.next().await.is_some() {
+        let Some(kept) = end.run_until_cancelled(shared.store.keys().keep_up()).await else { return };
+        if let Err(error) = &kept
+            && !failing
+        {
+            tracing::error!(error = chain(error), "the root keys of the database are not all known here");
+        }
+        failing = kept.is_err();
+        end.run_until_cancelled(shared.store.keys().renew()).await;
+    }
+}
+
+/// Works on rotations. At the end it is dropped: what it has committed is done, and another replica goes on.
+pub(super) async fn rotate(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(ROTATION_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.keys().work()).await {
+            tracing::warn!(error = chain(&error), "rotations of keys could not be looked for; it is tried again");
+        }
+    }
+}
+
+/// Begins to rotate keys that are old or worn, and destroys those whose time is over. The counts of uses are written at the
+/// end, too.
+pub(super) async fn look_at_ages(shared: Shared, settings: Keys, end: CancellationToken) {
+    let mut ticks = every(AGES_INTERVAL, &end);
+    loop {
+        let ends = ticks.next().await.is_none();
+        if let Err(error) = look_once(&shared, settings, ends).await {
+            tracing::warn!(error = chain(&error), "the ages of keys could not be looked at; it is tried again");
+        }
+        if ends {
+            return;
+        }
+    }
+}
+
+async fn look_once(shared: &Shared, settings: Keys, ends: bool) -> Result<(), credvault_store::Error> {
+    let keys = shared.store.keys();
+    let worn = keys.write_uses(settings.most_uses).await?;
+    if ends || !shared.clock.is_trusted() {
+        return Ok(());
+    }
+    for key in worn {
+        tracing::info!(tenant = key.tenant.as_str(), uses = key.uses, "a tenant's key has sealed enough; it is rotated");
+        keys.rotate_by_itself(&key.tenant, settings.rotation).await;
+    }
+    if let Some(age) = settings.rotate_after {
+        keys.rotate_aged(age, settings.rotation).await?;
+    }
+    let destroyed = keys.destroy_retired().await?;
+    if destroyed > 0 {
+        tracing::info!(destroyed, "keys that rotations have replaced were destroyed");
+    }
+    Ok(())
+}
