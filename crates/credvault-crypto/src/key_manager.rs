@@ -83,6 +83,9 @@ impl WrapPlace<'_> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyManagerError {
+    /// The settings of the vault for it are wrong, or name a file that cannot be used. It was not called.
+    #[error("the settings of the key manager are wrong: {0}")]
+    Settings(String),
     /// It did not answer in time, answered that it cannot serve now, or has no room for another call. Trying again may
     /// help.
     #[error("the key manager does not answer: {0}")]

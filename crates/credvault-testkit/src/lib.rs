@@ -1,4 +1,5 @@
-//! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL.
+//! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL, real key
+//! managers.
 //!
 //! Every tool is real but small. A tool that fails panics, because a test that cannot be set up has failed.
 
@@ -15,8 +16,15 @@ mod postgres;
 
 mod proxy;
 
+mod peers;
+
+mod moto;
+mod openbao;
+
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
+pub use moto::Moto;
+pub use openbao::OpenBao;
 pub use postgres::{Postgres, PostgresDatabase};
 pub use proxy::RoundTrips;
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
