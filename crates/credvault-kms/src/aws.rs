@@ -7,6 +7,7 @@
 
 mod failure;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,10 +48,15 @@ pub struct AwsKmsSettings {
 }
 
 /// A key in AWS KMS.
-#[derive(Debug)]
 pub struct AwsKms {
     client: Client,
     arn: String,
+}
+
+impl fmt::Debug for AwsKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKms").field("arn", &self.arn).finish_non_exhaustive()
+    }
 }
 
 impl AwsKms {

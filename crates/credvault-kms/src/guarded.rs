@@ -77,7 +77,7 @@ enum Failure {
     NotTried,
     /// There was no turn in time.
     Crowded,
-    /// It was made.
+    /// The call was made.
     Answer(KeyManagerError),
 }
 

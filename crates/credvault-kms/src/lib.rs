@@ -4,7 +4,8 @@
 //!
 //! None of them logs, or puts into an error, what it wraps or the credentials that it authenticates with. Texts of errors
 //! are of this crate: what a server answers is recognised, never repeated. Each key manager is made from its settings
-//! without a call; its first use logs in. In the program each stands behind a [`Guarded`].
+//! without a call, unless a name has to be looked up; its first use logs in. In the program each stands behind a
+//! [`Guarded`].
 
 #![warn(clippy::indexing_slicing)]
 

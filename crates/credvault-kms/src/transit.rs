@@ -94,7 +94,7 @@ struct Key {
     derived: bool,
     exportable: bool,
     allow_plaintext_backup: bool,
-    /// OpenBao's, not Vault's.
+    /// OpenBao says it, Vault does not.
     #[serde(default)]
     soft_deleted: bool,
 }

@@ -93,7 +93,7 @@ impl OpenBao {
         answer
     }
 
-    /// Writes a policy.
+    /// Writes a policy of this name.
     pub fn policy(&self, name: &str, rules: &str) {
         self.write(&format!("sys/policies/acl/{name}"), &json!({ "policy": rules }));
     }
@@ -155,7 +155,7 @@ impl OpenBao {
 fn config(folder: &TempDir, plain: SocketAddr, tls: SocketAddr, cluster: SocketAddr) -> String {
     let folder = folder.path().display();
     format!(
-        "storage \"raft\" {{\n path = \"{folder}/data\"\n node_id = \"a\"\n}}\n\
+        "storage \"raft\" {{\n path = \"{folder}/data\"\n node_id = \"a\"\n performance_multiplier = 1\n}}\n\
          listener \"tcp\" {{\n address = \"{plain}\"\n cluster_address = \"{cluster}\"\n tls_disable = true\n}}\n\
          listener \"tcp\" {{\n address = \"{tls}\"\n cluster_address = \"{cluster}\"\n \
          tls_cert_file = \"{folder}/server.pem\"\n tls_key_file = \"{folder}/server-key.pem\"\n}}\n\

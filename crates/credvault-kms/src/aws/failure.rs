@@ -51,7 +51,7 @@ pub(super) fn failure<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
             KeyManagerError::Settings("no request can be made of the key and the region".to_owned())
         }
         // Answers that cannot be read, and whatever a later version of the SDK adds.
-        _ => unavailable("its answer is not of AWS KMS's shape"),
+        SdkError::ResponseError(_) | _ => unavailable("its answer is not of AWS KMS's shape"),
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Change {
     Same,
     /// From now on it counts as unreachable.
     Lost,
-    /// It answers again.
+    /// From now on it counts as reachable.
     Back,
 }
 

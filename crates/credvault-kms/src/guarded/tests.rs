@@ -17,7 +17,7 @@ const PLACE: WrapPlace<'_> = WrapPlace { class: "tenant_key", tenant: "acme", ve
 enum Act {
     Answer,
     Refuse(KeyManagerError),
-    /// Never answers.
+    /// Does not answer, ever.
     Hang,
     /// Answers after a second.
     Dawdle,

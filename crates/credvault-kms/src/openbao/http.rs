@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Files with certificates, keys and tokens.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
-/// A checked address.
+/// An address that was checked, and what each request says.
 pub(super) struct Server {
     /// The address with the version of the interface, without a slash at its end.
     base: String,

@@ -27,7 +27,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Logs in.
+    /// Logs in with the files as they are now.
     pub(super) async fn begin(settings: &OpenBaoSettings, client: Client) -> Result<Self, KeyManagerError> {
         let from_file = matches!(settings.login, OpenBaoLogin::TokenFile(_));
         let token = login::log_in(settings, &client).await?;

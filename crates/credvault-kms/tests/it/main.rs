@@ -1,6 +1,8 @@
 //! Key managers against their real peers. Without the peers' programs, which `scripts/test` installs, a test says that it
 //! has not run; with `CI=true` it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod logs;
 
 #[cfg(feature = "aws")]
@@ -14,7 +16,7 @@ use credvault_crypto::{KeyManager, KeyManagerError, WrapPlace};
 /// What all tests wrap: 32 bytes that no log line and no error may show.
 const PLAIN: &[u8; 32] = b"CANARY-is-a-key-of-32-bytes-long";
 
-/// Where it belongs.
+/// The place that it belongs to.
 const PLACE: WrapPlace<'_> = WrapPlace { class: "tenant_key", tenant: "acme", version: 1 };
 
 /// The kind of an error, after a look at its text.
