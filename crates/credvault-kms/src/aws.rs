@@ -4,6 +4,9 @@
 //! The vault's role needs `kms:Encrypt`, `kms:Decrypt` and `kms:DescribeKey` on the key; to rotate,
 //! `kms:RotateKeyOnDemand`. Credentials come from AWS's usual chain: environment, profile, web identity, container,
 //! instance.
+//!
+//! What the SDK logs is switched off: at its most detailed level it would show what it has decrypted if the environment has
+//! `LOG_SENSITIVE_BODIES`.
 
 mod failure;
 
@@ -66,7 +69,6 @@ impl AwsKms {
     /// [`KeyManagerError::Settings`]: a setting is of no use. All others: the key had to be looked up, and that failed.
     pub async fn connect(settings: AwsKmsSettings) -> Result<Self, KeyManagerError> {
         check(&settings)?;
-        // The SDK logs whole requests at its most detailed level, with what is in them.
         let client = client(&settings).with_subscriber(Dispatch::none()).await;
         if key_region(&settings.key).is_some() {
             return Ok(Self { client, arn: settings.key });
