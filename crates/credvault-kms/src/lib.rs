@@ -20,8 +20,13 @@ mod transit;
 #[cfg(feature = "aws")]
 mod aws;
 
+#[cfg(feature = "google")]
+mod google;
+
 #[cfg(feature = "aws")]
 pub use aws::{AwsKms, AwsKmsSettings};
+#[cfg(feature = "google")]
+pub use google::{GoogleKms, GoogleKmsSettings};
 pub use guarded::{GuardSettings, Guarded};
 #[cfg(feature = "transit")]
 pub use openbao::{OpenBaoLogin, OpenBaoSettings};

@@ -21,10 +21,18 @@ mod peers;
 mod moto;
 mod openbao;
 
+#[cfg(feature = "google-kms")]
+mod google_kms;
+
+mod own_process;
+
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
+#[cfg(feature = "google-kms")]
+pub use google_kms::{GoogleFault, GoogleKmsServer};
 pub use moto::Moto;
 pub use openbao::OpenBao;
+pub use own_process::run as run_in_own_process;
 pub use postgres::{Postgres, PostgresDatabase};
 pub use proxy::RoundTrips;
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};

@@ -12,6 +12,9 @@ mod logs;
 #[cfg(feature = "aws")]
 mod aws;
 
+#[cfg(feature = "google")]
+mod google;
+
 #[cfg(feature = "transit")]
 mod transit;
 
