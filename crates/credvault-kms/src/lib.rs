@@ -23,6 +23,9 @@ mod aws;
 #[cfg(feature = "google")]
 mod google;
 
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+
 #[cfg(feature = "aws")]
 pub use aws::{AwsKms, AwsKmsSettings};
 #[cfg(feature = "google")]
@@ -30,5 +33,7 @@ pub use google::{GoogleKms, GoogleKmsSettings};
 pub use guarded::{GuardSettings, Guarded};
 #[cfg(feature = "transit")]
 pub use openbao::{OpenBaoLogin, OpenBaoSettings};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{IvSource, Pkcs11, Pkcs11Settings};
 #[cfg(feature = "transit")]
 pub use transit::{Transit, TransitSettings};

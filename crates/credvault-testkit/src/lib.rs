@@ -26,6 +26,8 @@ mod google_kms;
 
 mod own_process;
 
+mod softhsm;
+
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
 #[cfg(feature = "google-kms")]
@@ -35,6 +37,7 @@ pub use openbao::OpenBao;
 pub use own_process::run as run_in_own_process;
 pub use postgres::{Postgres, PostgresDatabase};
 pub use proxy::RoundTrips;
+pub use softhsm::{SoftHsm, soft_hsm};
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 
 /// A text that no log, trace, metric, error or audit record may ever show. Every secret of a test contains it.

@@ -15,6 +15,9 @@ mod aws;
 #[cfg(feature = "google")]
 mod google;
 
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+
 #[cfg(feature = "transit")]
 mod transit;
 
