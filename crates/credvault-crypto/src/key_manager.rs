@@ -39,7 +39,7 @@ pub trait KeyManager: Send + Sync + Debug {
 /// Whether a key manager did what was asked for with the versions of its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Versioning {
-    /// It did.
+    /// It did what was asked for.
     Done,
     /// It cannot; the text says, as a sentence for an operator, what to do instead.
     ByHand(&'static str),
@@ -83,11 +83,14 @@ impl WrapPlace<'_> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyManagerError {
+    /// The settings of the vault for it are wrong, or name a file that cannot be used. It was not called.
+    #[error("the settings of the key manager are wrong: {0}")]
+    Settings(String),
     /// It did not answer in time, answered that it cannot serve now, or has no room for another call. Trying again may
     /// help.
     #[error("the key manager does not answer: {0}")]
     Unavailable(String),
-    /// It answered that the vault may not do this. Trying again does not help until somebody changes its settings.
+    /// It answered that the vault may not do this. Trying again does not help until an operator changes its settings.
     #[error("the key manager refused the vault's credentials or does not permit this: {0}")]
     Denied(String),
     /// The key is not there, is switched off, or is of the wrong kind.

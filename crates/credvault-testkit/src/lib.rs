@@ -1,4 +1,5 @@
-//! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL.
+//! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL, real key
+//! managers.
 //!
 //! Every tool is real but small. A tool that fails panics, because a test that cannot be set up has failed.
 
@@ -15,10 +16,28 @@ mod postgres;
 
 mod proxy;
 
+mod peers;
+
+mod moto;
+mod openbao;
+
+#[cfg(feature = "google-kms")]
+mod google_kms;
+
+mod own_process;
+
+mod softhsm;
+
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
+#[cfg(feature = "google-kms")]
+pub use google_kms::{GoogleFault, GoogleKmsServer};
+pub use moto::Moto;
+pub use openbao::OpenBao;
+pub use own_process::run as run_in_own_process;
 pub use postgres::{Postgres, PostgresDatabase};
 pub use proxy::RoundTrips;
+pub use softhsm::{SoftHsm, soft_hsm};
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 
 /// A text that no log, trace, metric, error or audit record may ever show. Every secret of a test contains it.

@@ -39,6 +39,25 @@ pub fn rsa_issuer(kid: &str) -> TokenIssuer {
     TokenIssuer { key: Key::Rsa(Box::new(RsaKeyPair::from_pkcs8(&der).unwrap())), kid: kid.to_owned() }
 }
 
+/// The fixed RSA key in PEM, as a service account's file has one.
+#[cfg(feature = "google-kms")]
+pub(crate) fn rsa_private_key_pem() -> String {
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", RSA_KEY.trim_end())
+}
+
+/// Whether the fixed RSA key has signed this JWT with RS256.
+#[cfg(feature = "google-kms")]
+pub(crate) fn is_signed_by_rsa_key(token: &str) -> bool {
+    let Some((input, tag)) = token.rsplit_once('.') else { return false };
+    let Ok(tag) = URL_SAFE_NO_PAD.decode(tag) else { return false };
+    let Key::Rsa(key) = rsa_issuer("").key else { return false };
+    let public = signature::UnparsedPublicKey::new(
+        &signature::RSA_PKCS1_2048_8192_SHA256,
+        key.public().as_ref().to_vec(),
+    );
+    public.verify(input.as_bytes(), &tag).is_ok()
+}
+
 impl TokenIssuer {
     /// An issuer with a new key (RSA: the fixed one).
     pub fn new(algorithm: Algorithm, kid: &str) -> Self {
