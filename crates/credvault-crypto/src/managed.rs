@@ -114,7 +114,10 @@ pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
 pub(crate) fn failed(manager: &dyn KeyManager, error: KeyManagerError) -> Error {
     match error {
         KeyManagerError::Foreign => Error::Integrity,
-        KeyManagerError::Unavailable(_) | KeyManagerError::Denied(_) | KeyManagerError::Key(_) => {
+        KeyManagerError::Unavailable(_)
+        | KeyManagerError::Denied(_)
+        | KeyManagerError::Key(_)
+        | KeyManagerError::Settings(_) => {
             Error::KeyManager { key: format!("{} {}", manager.kind(), manager.key_name()), source: error }
         }
     }

@@ -85,7 +85,7 @@ async fn a_passphrase_gives_the_same_key_with_the_stored_parameters_only() {
 
 #[tokio::test]
 async fn another_root_key_neither_proves_itself_nor_unwraps() {
-    let random = std::sync::Arc::new(SystemRandom);
+    let random = Arc::new(SystemRandom);
     let root = |byte: &str| load(&key_file(format!("{}ff", byte.repeat(31)).as_bytes(), 0o600)).expect("key");
     let check = root("01").check_value(&*random).await.expect("check value");
     assert!(root("01").prove(&check).await.is_ok());
@@ -104,7 +104,7 @@ async fn another_root_key_neither_proves_itself_nor_unwraps() {
 #[tokio::test]
 async fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
     let keyring =
-        Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), std::sync::Arc::new(SystemRandom));
+        Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), Arc::new(SystemRandom));
     let acme = TenantId::parse("acme").expect("id");
     let wrapped = keyring.generate(&acme, 1).await.expect("key").bytes;
     keyring.unwrap(&acme, 1, &wrapped).await.expect("remembered");

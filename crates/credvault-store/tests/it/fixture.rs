@@ -154,5 +154,5 @@ pub async fn open_store(
     clock: &ManualClock,
 ) -> Result<Store, credvault_store::OpenError> {
     let root = RootKeySource::File(folder.path().join("root-01.key"));
-    Store::open(settings.clone(), &root, Arc::new(clock.clone()), Arc::new(SystemRandom)).await
+    Store::open(settings.clone(), &root.into(), Arc::new(clock.clone()), Arc::new(SystemRandom)).await
 }

@@ -17,7 +17,7 @@ async fn roles_that_row_level_security_does_not_bind_are_refused() {
         let settings = StoreSettings { url: url.into(), ..fixture.settings.clone() };
         Store::open(
             settings,
-            &root,
+            &root.clone().into(),
             Arc::new(fixture.clock.clone()),
             Arc::new(credvault_crypto::SystemRandom),
         )
