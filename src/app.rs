@@ -2,6 +2,7 @@
 
 mod identity;
 mod inputs;
+mod root_keys;
 mod start_error;
 
 use std::net::SocketAddr;
@@ -9,23 +10,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_broker::{Broker, Http, MAX_ATTEMPT_TIME, Parts};
+use credvault_crypto::RootKeySources;
 use credvault_domain::{Clock, LimitKind, LimitValues, Random};
 use credvault_operations::room::AnswerRoom;
 use credvault_operations::{Context, RateSettings};
-use credvault_store::Store;
+use credvault_store::{OpenError, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tonic_health::server::HealthReporter;
+use tokio_util::sync::DropGuard;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 pub(crate) use inputs::Inputs;
+pub use root_keys::ManagerError;
 pub use start_error::StartError;
 
 use crate::accept::Acceptor;
 use crate::clock::SharedClock;
 use crate::grpc::{self, Gate, MAX_HEALTH_MESSAGE, Server, Tls};
 use crate::health::HealthCheck;
-use crate::http::{self, Protocol, Ready};
+use crate::http::{self, Protocol, Readiness, Ready};
 use crate::jobs::{Ends, JobParts, Jobs};
 use crate::reload::Reloader;
 use crate::settings::Settings;
@@ -38,6 +43,10 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(MAX_ATTEMPT_TIME.as_secs() +
 const MAX_PUBLIC_CONNECTIONS: usize = 1024;
 /// The most open connections on the operators' port; further ones are closed.
 const MAX_ADMIN_CONNECTIONS: usize = 256;
+
+/// The first pause before a key manager is tried again, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A running vault. Dropped without [`Instance::stop`], it continues to serve.
 #[derive(Debug)]
@@ -72,11 +81,13 @@ impl Instance {
         let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
+        let roots = root_keys::sources(&settings.root_keys, &settings.keys, &random).await?;
+        let (grpc, public, admin) =
+            (listeners.grpc, listeners.public, Admin::open(listeners.admin, &metrics));
         let shared_clock = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
         let clock: Arc<dyn Clock> = Arc::clone(&shared_clock) as _;
         let database = settings.store.database.clone();
-        let store =
-            Store::open(database, &settings.root_keys, Arc::clone(&clock), Arc::clone(&random)).await?;
+        let store = open(&database, &roots, &clock, &random, &admin.ready).await?;
         let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock);
         // It compares the clocks before the first call is judged by one of them.
         health_check.check().await;
@@ -108,7 +119,7 @@ impl Instance {
             return_origins: settings.public.origins.clone(),
         }));
         let shared = Shared { store, identity, broker, clock, context };
-        Assembled { settings, shared, tls, listeners, metrics, reloader, health_check }.serve()
+        Assembled { settings, shared, tls, grpc, public, admin, metrics, reloader, health_check }.serve()
     }
 
     /// Stops: the vault is no longer ready, calls in progress finish within `server.drain_seconds`, then all jobs end.
@@ -188,12 +199,64 @@ fn rates(settings: &Settings) -> RateSettings {
     RateSettings { defaults, service_burst: limits.rate_burst, rejection_calls_per_minute }
 }
 
+/// The operators' port, open from the beginning on: it tells what a vault that cannot serve yet waits for.
+struct Admin {
+    address: SocketAddr,
+    health: HealthReporter,
+    health_service: HealthServer<HealthService>,
+    ready: Ready,
+    ends: Ends,
+    job: JoinHandle<()>,
+    /// Closes the port if the vault does not start.
+    unless_started: DropGuard,
+}
+
+impl Admin {
+    fn open((listener, address): Listener, metrics: &PrometheusHandle) -> Self {
+        let health = HealthReporter::new();
+        let health_service = HealthService::from_health_reporter(health.clone());
+        let health_service = HealthServer::new(health_service).max_decoding_message_size(MAX_HEALTH_MESSAGE);
+        let (ends, ready) = (Ends::default(), Ready::default());
+        let routes = http::admin_router(metrics.clone(), health_service.clone(), ready.clone());
+        let acceptor = Acceptor::new(listener, "operators", MAX_ADMIN_CONNECTIONS, MAX_ADMIN_CONNECTIONS / 4);
+        let job = tokio::spawn(http::serve(acceptor, Protocol::Operators, routes, ends.drained.clone()));
+        let unless_started = ends.drained.clone().drop_guard();
+        Self { address, health, health_service, ready, ends, job, unless_started }
+    }
+}
+
+/// Opens the database. As long as a key manager that holds the root key cannot be used, the vault is not ready and tries
+/// again: a key manager that is away must not end the program, and settings at the key manager can be mended meanwhile.
+async fn open(
+    database: &StoreSettings,
+    roots: &RootKeySources,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+    ready: &Ready,
+) -> Result<Store, StartError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let opened = Store::open(database.clone(), roots, Arc::clone(clock), Arc::clone(random)).await;
+        let error = match opened {
+            Err(OpenError::RootKey(error @ credvault_crypto::Error::KeyManager { .. })) => error,
+            opened => return Ok(opened?),
+        };
+        let error = credvault_domain::chain(&error).to_string();
+        tracing::error!(error, "the vault is not ready: it waits for its root key");
+        ready.set(Readiness::NotReady(error));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Everything that a vault serves with.
 struct Assembled {
     settings: Arc<Settings>,
     shared: Shared,
     tls: Arc<Tls>,
-    listeners: Listeners,
+    grpc: Listener,
+    public: Option<Listener>,
+    admin: Admin,
     metrics: PrometheusHandle,
     reloader: Reloader,
     health_check: HealthCheck,
@@ -202,17 +265,15 @@ struct Assembled {
 impl Assembled {
     /// Opens the ports and starts the jobs.
     fn serve(self) -> Result<Instance, StartError> {
-        let Self { settings, shared, tls, listeners, metrics, reloader, health_check } = self;
-        let (health, health_service) = tonic_health::server::health_reporter();
-        let health_service = health_service.max_decoding_message_size(MAX_HEALTH_MESSAGE);
-        let routes = grpc::routes(&shared.context, health_service.clone(), settings.server.reflection)?;
+        let Self { settings, shared, tls, grpc, public, admin, metrics, reloader, health_check } = self;
+        let Admin { address: admin_address, health, health_service, ready, ends, job, unless_started } =
+            admin;
+        let routes = grpc::routes(&shared.context, health_service, settings.server.reflection)?;
         let gate = Arc::new(Gate::new(&shared, routes, &settings.limits));
         let room = Arc::new(AnswerRoom::of_bytes(settings.limits.response_bytes));
-        let (listener, address) = listeners.grpc;
+        let (listener, address) = grpc;
         let server = Server { listener, tls, gate, room: Arc::clone(&room), limits: settings.limits.clone() };
-        let (ends, ready) = (Ends::default(), Ready::default());
         let serving = tokio::spawn(server.run(ends.stopping.clone(), settings.server.drain));
-        let admin_routes = http::admin_router(metrics.clone(), health_service, ready.clone());
         let Shared { store, broker, context, .. } = shared.clone();
         let public_routes =
             settings.public.url.as_deref().map(|url| http::public_router(Arc::clone(&shared.context), url));
@@ -228,11 +289,14 @@ impl Assembled {
             ready,
         };
         let mut jobs = Jobs::start(parts, &ends);
-        let (listener, admin_address) = listeners.admin;
-        let acceptor = Acceptor::new(listener, "operators", MAX_ADMIN_CONNECTIONS, MAX_ADMIN_CONNECTIONS / 4);
-        jobs.add("operators", http::serve(acceptor, Protocol::Operators, admin_routes, ends.drained.clone()));
+        unless_started.disarm();
+        jobs.add("operators", async move {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "the operators' port ended with an error");
+            }
+        });
         let mut public_address = None;
-        if let Some(((listener, address), routes)) = listeners.public.zip(public_routes) {
+        if let Some(((listener, address), routes)) = public.zip(public_routes) {
             let acceptor = Acceptor::new(listener, "browsers", MAX_PUBLIC_CONNECTIONS, per_address);
             jobs.add("browsers", http::serve(acceptor, Protocol::Browsers, routes, ends.drained.clone()));
             public_address = Some(address);

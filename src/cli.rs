@@ -19,9 +19,11 @@ mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
 mod import;
+mod keys;
 mod limits;
 mod lookup;
 mod output;
+mod progress;
 mod rates;
 mod requirement;
 mod requirements;
@@ -107,6 +109,9 @@ enum Command {
     /// Report and show how far the resources of a connection are synchronised, on a running vault.
     #[command(subcommand)]
     Sync(sync::SyncCommand),
+    /// Show which keys there are, and rotate them while the vault serves.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
     Dependants(dependants::DependantsArgs),
     /// Import the credentials that another system has stored.
@@ -166,6 +171,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Limits(command) => limits::run(command, &mut output),
         Command::Sources(command) => sources::run(command, &mut output),
         Command::Sync(command) => sync::run(command, &mut output),
+        Command::Keys(command) => keys::run(command, &mut output),
         Command::Dependants(arguments) => dependants::run(arguments, &mut output),
         Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {

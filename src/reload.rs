@@ -15,7 +15,7 @@ use contents::{Bundles, ServerFiles, in_one_text};
 pub(crate) use contents::{FileContents, Read, parsable};
 
 use crate::grpc::Tls;
-use crate::settings::Settings;
+use crate::settings::{RootKey, Settings};
 
 /// The time between two reads of a changed file. A file that is still being written shows something else then.
 const SETTLE_TIME: Duration = Duration::from_millis(500);
@@ -108,9 +108,8 @@ impl Reloader {
         again |= keys
             .check(now.keys.into_iter().collect(), |documents| identity.issuers().use_documents(documents));
         // The key in use stays in use: another key opens nothing, and the next start would refuse it.
-        let root = &settings.root_keys.main;
-        if let RootKeySource::File(path) = root {
-            let loaded = root.load(None, &SystemRandom).map(|(key, _)| key.id());
+        if let RootKey::Local(source @ RootKeySource::File(path)) = &settings.root_keys.main {
+            let loaded = source.load(None, &SystemRandom).map(|(key, _)| key.id());
             again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
                 let other = format!("{}: it holds another root key than the one in use", path.display());
                 if root_ids.contains(&id) { Ok(()) } else { Err(other) }

@@ -33,8 +33,6 @@ mod read;
 mod show;
 mod value;
 
-use credvault_crypto::RootKeySources;
-
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
 pub(crate) use file::wrong_toml;
@@ -49,7 +47,10 @@ pub(crate) use problem::Problems;
 pub use problem::{Problem, SettingsError};
 pub use public::{Public, PublicSection};
 pub use raw::RawSettings;
-pub use root_key::{Kdf, RootKeySection};
+pub use root_key::managers::{
+    AwsKmsSection, GoogleKmsSection, LoginSection, ManagerSection, Pkcs11Section, TransitSection,
+};
+pub use root_key::{Kdf, RootKey, RootKeySection, RootKeys};
 pub use server::{Server, ServerSection};
 pub use show::Shown;
 pub use store::{Store, StoreSection};
@@ -66,7 +67,7 @@ pub struct Settings {
     /// The database, and how much each tenant may keep in it.
     pub store: Store,
     /// The sources of the root keys.
-    pub root_keys: RootKeySources,
+    pub root_keys: RootKeys,
     /// When tenant keys are rotated, and how.
     pub keys: Keys,
     /// Which authorities, policies and issuers of tokens the vault trusts.
@@ -113,19 +114,17 @@ impl RawSettings {
     pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
-        let keys = self.keys.check(&mut problems);
         let other = self.other_root_key.as_ref();
-        let root_keys = RootKeySources {
+        let root_keys = RootKeys {
             main: self.root_key.check("root_key", &mut problems),
             other: other.map(|other| other.check("other_root_key", &mut problems)),
-            lifetime: keys.cache,
         };
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
             store: self.store.check(&mut problems),
             root_keys,
-            keys,
+            keys: self.keys.check(&mut problems),
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),
             broker: self.broker.check(&mut problems),

@@ -4,7 +4,10 @@ use sea_orm_migration::prelude::*;
 
 use crate::step::{self, migration};
 
-migration!(up, "keys may be wrapped by a root key that the earlier release does not know: restore its backup instead");
+migration!(
+    up,
+    "keys may be wrapped by a root key that the earlier release does not know: restore its backup instead"
+);
 
 async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     step::add(manager, STATEMENTS, &[("rotations", true), ("key_uses", false)]).await?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use credvault_store::OpenError;
 
+use crate::app::ManagerError;
 use crate::settings::SettingsError;
 
 /// Why a vault does not start.
@@ -19,6 +20,9 @@ pub enum StartError {
          read only half of them; start again"
     )]
     Changing,
+    /// A key manager cannot be used as it is configured.
+    #[error(transparent)]
+    RootKey(#[from] ManagerError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -8,6 +8,7 @@ use super::args::ConfigArgs;
 use super::failure::Failure;
 use super::output::Output;
 use crate::app::Inputs;
+use crate::settings::RootKey;
 use crate::settings::Shown;
 use credvault_domain::chain;
 
@@ -47,11 +48,12 @@ fn show(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
 /// Checks all parts, and reports every problem.
 fn check(arguments: &ConfigArgs, output: &mut Output) -> Result<(), Failure> {
     let (settings, mut problems) = arguments.read().inspect()?;
-    // Whether a root key is the database's own shows at the start.
-    let sources = [("root_key", Some(&settings.root_keys.main)), ("other_root_key", settings.root_keys.other.as_ref())];
-    for (section, source) in sources.into_iter().filter_map(|(section, source)| Some((section, source?))) {
-        let loaded = source.load(None, &SystemRandom).map_err(|error| chain(&error));
-        problems.take_within(section, &format!("{section}.{}", setting_of(source)), loaded);
+    // Whether a root key is the database's own shows at the start, and so does whether a key manager can be used.
+    for (section, root) in settings.root_keys.sections() {
+        if let RootKey::Local(source) = root {
+            let loaded = source.load(None, &SystemRandom).map_err(|error| chain(&error));
+            problems.take_within(section, &format!("{section}.{}", setting_of(source)), loaded);
+        }
     }
     Inputs::read(&settings, problems)?;
     output.line("the configuration is sound")
@@ -63,6 +65,7 @@ fn setting_of(source: &RootKeySource) -> &'static str {
         RootKeySource::File(_) => "file",
         RootKeySource::Environment(_) => "environment_variable",
         RootKeySource::Passphrase(..) => "passphrase",
+        // Its settings are those of a key manager.
         RootKeySource::Managed(manager) => manager.kind(),
     }
 }

@@ -30,8 +30,8 @@ pub(crate) use parse::{
 };
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant,
-    described, fetch_result, oauth_app, provider, sync_state, tenant, tested_connection,
-    timestamp, usage, usage_outcome, user, webhook_verdict,
+    described, fetch_result, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, usage,
+    usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use services::{

@@ -37,7 +37,10 @@ pub(super) async fn rotate(shared: Shared, end: CancellationToken) {
     let mut ticks = every(ROTATION_INTERVAL, &end);
     while ticks.next().await.is_some() {
         if let Some(Err(error)) = end.run_until_cancelled(shared.store.keys().work()).await {
-            tracing::warn!(error = chain(&error), "rotations of keys could not be looked for; it is tried again");
+            tracing::warn!(
+                error = chain(&error),
+                "rotations of keys could not be looked for; it is tried again"
+            );
         }
     }
 }
@@ -49,7 +52,10 @@ pub(super) async fn look_at_ages(shared: Shared, settings: Keys, end: Cancellati
     loop {
         let ends = ticks.next().await.is_none();
         if let Err(error) = look_once(&shared, settings, ends).await {
-            tracing::warn!(error = chain(&error), "the ages of keys could not be looked at; it is tried again");
+            tracing::warn!(
+                error = chain(&error),
+                "the ages of keys could not be looked at; it is tried again"
+            );
         }
         if ends {
             return;
@@ -64,7 +70,11 @@ async fn look_once(shared: &Shared, settings: Keys, ends: bool) -> Result<(), cr
         return Ok(());
     }
     for key in worn {
-        tracing::info!(tenant = key.tenant.as_str(), uses = key.uses, "a tenant's key has sealed enough; it is rotated");
+        tracing::info!(
+            tenant = key.tenant.as_str(),
+            uses = key.uses,
+            "a tenant's key has sealed enough; it is rotated"
+        );
         keys.rotate_by_itself(&key.tenant, settings.rotation).await;
     }
     if let Some(age) = settings.rotate_after {

@@ -23,6 +23,8 @@ pub struct KeysSection {
     pub records_per_second: u32,
     /// How long a key that a key manager has unwrapped is used without asking it again.
     pub cache_seconds: u64,
+    /// How long a call waits for a key manager.
+    pub manager_timeout_ms: u64,
 }
 
 impl Default for KeysSection {
@@ -33,6 +35,7 @@ impl Default for KeysSection {
             retire_after_days: 35,
             records_per_second: 2000,
             cache_seconds: 3600,
+            manager_timeout_ms: 2000,
         }
     }
 }
@@ -48,6 +51,8 @@ pub struct Keys {
     pub rotation: TenantRotation,
     /// How long a key that a key manager has unwrapped is used without asking it again.
     pub cache: Duration,
+    /// How long a call waits for a key manager.
+    pub manager_timeout: Duration,
 }
 
 impl KeysSection {
@@ -66,6 +71,11 @@ impl KeysSection {
                 retire_after: Duration::from_secs(retire * DAY_SECONDS),
             },
             cache: problems.seconds("keys.cache_seconds", self.cache_seconds, 1..=30 * DAY_SECONDS),
+            manager_timeout: problems.milliseconds(
+                "keys.manager_timeout_ms",
+                self.manager_timeout_ms,
+                1..=60_000,
+            ),
         }
     }
 }

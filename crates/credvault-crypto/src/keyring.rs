@@ -292,8 +292,12 @@ impl Keyring {
         let mut counters = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         key.count_uses_in(counters.entry(place.clone()).or_default());
         drop(counters);
-        let known =
-            Unwrapped { wrapped: wrapped.to_vec(), key: Arc::clone(&key), asked, used: AtomicBool::new(false) };
+        let known = Unwrapped {
+            wrapped: wrapped.to_vec(),
+            key: Arc::clone(&key),
+            asked,
+            used: AtomicBool::new(false),
+        };
         self.unwrapped.insert(place, Arc::new(known));
         key
     }
@@ -301,7 +305,10 @@ impl Keyring {
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyring").field("main", &self.main).field("other", &self.other).finish_non_exhaustive()
+        f.debug_struct("Keyring")
+            .field("main", &self.main)
+            .field("other", &self.other)
+            .finish_non_exhaustive()
     }
 }
 

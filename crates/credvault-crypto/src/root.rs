@@ -65,7 +65,8 @@ impl RootKeySource {
             Self::File(path) => {
                 let failed = |source| Error::RootKeyFile { path: path.clone(), source };
                 let text = read_private(path).map_err(failed)?;
-                parse_key(&text, || path.display().to_string()).map(|key| (RootKey::local(key, self.kind()), None))
+                parse_key(&text, || path.display().to_string())
+                    .map(|key| (RootKey::local(key, self.kind()), None))
             }
             Self::Environment(name) => {
                 let text =

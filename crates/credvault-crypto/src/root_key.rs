@@ -44,7 +44,8 @@ impl RootKey {
 
     /// The key of a key manager. Its id is derived from kind and name, for the key itself is not to be had.
     pub(crate) fn managed(manager: Arc<dyn KeyManager>) -> Self {
-        let name = [b"credvault/1/managed root id/", manager.kind().as_bytes(), b"/", manager.key_name().as_bytes()];
+        let name =
+            [b"credvault/1/managed root id/", manager.kind().as_bytes(), b"/", manager.key_name().as_bytes()];
         Self { id: first_four(sha256(&name)), kind: manager.kind(), holder: Holder::Managed(manager) }
     }
 
@@ -98,7 +99,9 @@ impl RootKey {
     pub async fn add_version(&self) -> Result<Versioning, Error> {
         match &self.holder {
             Holder::Local(_) => Ok(Versioning::ByHand(LOCAL)),
-            Holder::Managed(manager) => manager.add_version().await.map_err(|error| managed::failed(&**manager, error)),
+            Holder::Managed(manager) => {
+                manager.add_version().await.map_err(|error| managed::failed(&**manager, error))
+            }
         }
     }
 

@@ -36,7 +36,10 @@ impl Keys<'_> {
     pub async fn renew(&self) {
         let failed = self.store.keyring().renew().await;
         if failed > 0 {
-            tracing::warn!(failed, "key managers did not renew keys in use; they are used until their time is over");
+            tracing::warn!(
+                failed,
+                "key managers did not renew keys in use; they are used until their time is over"
+            );
         }
     }
 

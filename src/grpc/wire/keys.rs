@@ -61,7 +61,8 @@ fn root(root: RootStatus) -> v1::RootKeyStatus {
 }
 
 fn key(key: TenantKeyStatus) -> v1::TenantKeyStatus {
-    let TenantKeyStatus { version, active, root_id, create_time, sealed_credentials, sealed_records, uses } = key;
+    let TenantKeyStatus { version, active, root_id, create_time, sealed_credentials, sealed_records, uses } =
+        key;
     v1::TenantKeyStatus {
         version,
         active,
@@ -75,7 +76,8 @@ fn key(key: TenantKeyStatus) -> v1::TenantKeyStatus {
 
 /// How far a rotation has come by `now`.
 pub(crate) fn rotation(rotation: Rotation, now: Timestamp) -> v1::RotationProgress {
-    let Rotation { target, running, done, total, failed, trouble, begin_time, end_time, retire_time, .. } = rotation;
+    let Rotation { target, running, done, total, failed, trouble, begin_time, end_time, retire_time, .. } =
+        rotation;
     let taken = end_time.unwrap_or(now).micros().saturating_sub(begin_time.micros());
     let per_second = if taken > 0 { done as f64 * 1e6 / taken as f64 } else { 0.0 };
     v1::RotationProgress {

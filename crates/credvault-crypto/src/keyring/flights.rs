@@ -35,7 +35,9 @@ impl Flights {
         asking: impl Future<Output = Result<Arc<TenantKey>, Error>>,
     ) -> Result<Arc<TenantKey>, Error> {
         let asked = (tenant.clone(), version, wrapped.to_vec());
-        let flight = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(asked.clone()).or_default());
+        let flight = Arc::clone(
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(asked.clone()).or_default(),
+        );
         let outcome = flight.get_or_init(async || asking.await.map_err(shared)).await.clone();
         // The flight that has landed, and not another one that has begun since.
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -103,8 +103,7 @@ async fn another_root_key_neither_proves_itself_nor_unwraps() {
 
 #[tokio::test]
 async fn a_remembered_key_is_not_used_for_other_wrapped_bytes() {
-    let keyring =
-        Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), Arc::new(SystemRandom));
+    let keyring = Keyring::new(load(&key_file(KEY.as_bytes(), 0o600)).expect("key"), Arc::new(SystemRandom));
     let acme = TenantId::parse("acme").expect("id");
     let wrapped = keyring.generate(&acme, 1).await.expect("key").bytes;
     keyring.unwrap(&acme, 1, &wrapped).await.expect("remembered");

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use credvault_domain::{TenantId, TenantScope};
 use credvault_identity::Facts;
-use credvault_store::{
-    Error, KeyStatus, Recorded, RootRotation, Rotation, RotationKind, TenantRotation,
-};
+use credvault_store::{Error, KeyStatus, Recorded, RootRotation, Rotation, RotationKind, TenantRotation};
 use futures::Stream;
 use futures::stream::unfold;
 

@@ -11,7 +11,8 @@ use credvault_crypto::{KdfParameters, Keyring, RootKey, RootKeySource, RootKeySo
 use credvault_domain::{Clock, Random, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use crate::database::open_error::{OpenError, within};
@@ -87,7 +88,10 @@ impl Proving<'_> {
             None => None,
         };
         let given = |row: &Model| {
-            [Some(&main), other.as_ref()].into_iter().flatten().any(|given| i64::from(given.root.id()) == row.root_id)
+            [Some(&main), other.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|given| i64::from(given.root.id()) == row.root_id)
         };
         let active = rows.iter().find(|row| row.state == RootState::Active.as_str());
         let active = active.ok_or(OpenError::RootRecordGone)?;
@@ -120,12 +124,7 @@ impl Proving<'_> {
 
     /// Loads a root key and finds its row. A key manager that does not answer is an obstacle only if it `must` be there or
     /// wraps what is in use.
-    async fn prove(
-        &self,
-        source: &RootKeySource,
-        rows: &[Model],
-        must: bool,
-    ) -> Result<Proven, OpenError> {
+    async fn prove(&self, source: &RootKeySource, rows: &[Model], must: bool) -> Result<Proven, OpenError> {
         if let RootKeySource::Passphrase(..) = source {
             return self.prove_passphrase(source, rows).await;
         }
@@ -138,7 +137,10 @@ impl Proving<'_> {
                 if must || in_use {
                     return Err(error.into());
                 }
-                tracing::warn!(error = credvault_domain::chain(&error), "a root key that is not in use could not be proven");
+                tracing::warn!(
+                    error = credvault_domain::chain(&error),
+                    "a root key that is not in use could not be proven"
+                );
             }
             proven => proven?,
         }
@@ -162,7 +164,10 @@ impl Proving<'_> {
     async fn make_known(&self, new: &Proven) -> Result<(), OpenError> {
         let check_value = match new.root.check_value(&**self.random).await {
             Err(error @ credvault_crypto::Error::KeyManager { .. }) => {
-                tracing::warn!(error = credvault_domain::chain(&error), "a new root key could not be made known");
+                tracing::warn!(
+                    error = credvault_domain::chain(&error),
+                    "a new root key could not be made known"
+                );
                 return Ok(());
             }
             made => made?,
@@ -170,7 +175,14 @@ impl Proving<'_> {
         let storing = async {
             let tx = begin_write(self.db, self.database, &TenantId::platform()).await.map_err(Error::from)?;
             let newest = newest_generation(&tx).await?;
-            let row = row(&new.root, newest + 1, RootState::Known, new.parameters.as_ref(), check_value, self.clock);
+            let row = row(
+                &new.root,
+                newest + 1,
+                RootState::Known,
+                new.parameters.as_ref(),
+                check_value,
+                self.clock,
+            );
             row.insert(&tx).await?;
             tx.commit().await?;
             Ok::<(), Error>(())
@@ -202,7 +214,9 @@ impl Proving<'_> {
                 return Err(OpenError::RootRecordGone);
             }
             first.insert(&tx).await.map_err(Error::from)?;
-            NewTenant { id: &platform, display_name: "", generation: FIRST, wrapped }.insert(&tx, now).await?;
+            NewTenant { id: &platform, display_name: "", generation: FIRST, wrapped }
+                .insert(&tx, now)
+                .await?;
             tx.commit().await.map_err(Error::from)?;
             Ok(())
         };

@@ -44,7 +44,8 @@ impl Keys<'_> {
 
     /// How many processes serve without this root key.
     pub(crate) async fn without(&self, tx: &DatabaseTransaction, root: u32) -> Result<usize, Error> {
-        let since = self.store.database_time(tx).await? - i64::try_from(SILENCE.as_micros()).unwrap_or(i64::MAX);
+        let since =
+            self.store.database_time(tx).await? - i64::try_from(SILENCE.as_micros()).unwrap_or(i64::MAX);
         let sql = "SELECT root_ids FROM root_key_holders WHERE time >= $1 AND process_id <> $2";
         let values = [since.into(), self.store.process().into()];
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);

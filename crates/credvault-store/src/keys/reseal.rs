@@ -96,7 +96,9 @@ const TABLES: [Table; 7] = [
         name: "revocations",
         key: &[("connection_id", KeyType::Uuid)],
         columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
-        place: |row| Ok(Place::Revocation(row.uuid("connection_id")?, row.int("generation")?, row.binding()?)),
+        place: |row| {
+            Ok(Place::Revocation(row.uuid("connection_id")?, row.int("generation")?, row.binding()?))
+        },
     },
     Table {
         name: "oauth_apps",
@@ -206,7 +208,8 @@ pub(crate) async fn count_below(
     let counts: Vec<_> = TABLES.iter().map(count).collect();
     let sql = format!("SELECT {} AS records", counts.join(" + "));
     let values = [tenant.as_str().into(), target.into()];
-    let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+    let row =
+        tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
     Ok(row.ok_or(Error::Integrity)?.try_get("", "records")?)
 }
 
@@ -226,7 +229,9 @@ pub(crate) async fn count_by_key(
 ) -> Result<BTreeMap<i64, SealedUnder>, Error> {
     let of = |table: &Table| {
         let (name, credential) = (table.name, i32::from(table.name == CREDENTIALS));
-        format!("SELECT key_version, {credential} AS credential FROM {name} WHERE tenant_id = $1 AND sealed IS NOT NULL")
+        format!(
+            "SELECT key_version, {credential} AS credential FROM {name} WHERE tenant_id = $1 AND sealed IS NOT NULL"
+        )
     };
     let all: Vec<_> = TABLES.iter().map(of).collect();
     let sql = format!(
@@ -402,8 +407,12 @@ impl KeyType {
 impl Cursor {
     pub(crate) fn parse(text: &str) -> Self {
         let first = Self { pass: 1, wrote: 0, table: 0, after: Vec::new() };
-        serde_json::from_str(text)
-            .map_or(first, |(pass, wrote, table, after)| Self { pass, wrote, table, after })
+        serde_json::from_str(text).map_or(first, |(pass, wrote, table, after)| Self {
+            pass,
+            wrote,
+            table,
+            after,
+        })
     }
 
     pub(crate) fn text(&self) -> String {

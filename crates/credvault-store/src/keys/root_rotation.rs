@@ -77,7 +77,8 @@ impl Keys<'_> {
         }
         let check_value = target.check_value(self.store.keyring().random()).await?;
         target.prove(&check_value).await?;
-        let begun = retrying(write, || self.try_begin_root(platform, target, &check_value, asked, write)).await?;
+        let begun =
+            retrying(write, || self.try_begin_root(platform, target, &check_value, asked, write)).await?;
         self.store.keyring().activate(target.id())?;
         Ok(begun)
     }
@@ -180,7 +181,8 @@ impl Keys<'_> {
         let tx = self.store.read_background().await?;
         let sql = "SELECT tenant_id FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [after.into(), limit.into()]);
+        let asked =
+            Statement::from_sql_and_values(tx.get_database_backend(), sql, [after.into(), limit.into()]);
         let rows = tx.query_all_raw(asked).await?;
         rows.iter().map(|row| Ok(row.try_get("", "tenant_id")?)).collect()
     }

@@ -152,7 +152,8 @@ impl Claimed {
         progress: Progress,
     ) -> Result<(), Error> {
         let lease = lease_time(store.database_time(tx).await?);
-        let sql = "UPDATE rotations SET position = $5, done = $6, failed = $7, lease_time = $8, trouble = NULL
+        let sql =
+            "UPDATE rotations SET position = $5, done = $6, failed = $7, lease_time = $8, trouble = NULL
             WHERE tenant_id = $1 AND kind = $2 AND target = $3 AND running AND process_id = $4";
         let values = [
             self.tenant.as_str().into(),
@@ -167,7 +168,8 @@ impl Claimed {
         if execute(tx, sql, values).await? != 1 {
             return Err(Error::Conflict);
         }
-        (self.row.position, self.row.done, self.row.failed) = (progress.position, progress.done, progress.failed);
+        (self.row.position, self.row.done, self.row.failed) =
+            (progress.position, progress.done, progress.failed);
         Ok(())
     }
 
@@ -186,7 +188,8 @@ impl Claimed {
         let sql = "UPDATE rotations SET running = FALSE, end_time = $5, process_id = NULL, lease_time = NULL, trouble = NULL
             WHERE tenant_id = $1 AND kind = $2 AND target = $3 AND running AND process_id = $4";
         let (tenant, kind) = (self.tenant.as_str().to_owned(), self.row.kind.clone());
-        let values = [tenant.into(), kind.into(), self.row.target.into(), self.process.into(), now.micros().into()];
+        let values =
+            [tenant.into(), kind.into(), self.row.target.into(), self.process.into(), now.micros().into()];
         if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::Conflict) }
     }
 }
@@ -223,7 +226,8 @@ pub(crate) async fn begin(
         process_id: Set(None),
         lease_time: Set(None),
     };
-    let replaced = <Column as sea_orm::Iterable>::iter().filter(|column| !matches!(column, Column::TenantId | Column::Kind));
+    let replaced = <Column as sea_orm::Iterable>::iter()
+        .filter(|column| !matches!(column, Column::TenantId | Column::Kind));
     let conflict = OnConflict::columns([Column::TenantId, Column::Kind]).update_columns(replaced).to_owned();
     Entity::insert(row).on_conflict(conflict).exec_without_returning(tx).await?;
     Ok(Rotation {

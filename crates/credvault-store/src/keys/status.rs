@@ -78,10 +78,8 @@ impl Keys<'_> {
         let tenant = scope.tenant();
         let wraps = if tenant.is_platform() { Some(self.count_wrapped().await?) } else { None };
         let reading = self.store.read_any(tenant).await?;
-        let rows = root_key::Entity::find()
-            .order_by_desc(root_key::Column::Generation)
-            .all(&reading.tx)
-            .await?;
+        let rows =
+            root_key::Entity::find().order_by_desc(root_key::Column::Generation).all(&reading.tx).await?;
         let root = |row: root_key::Model| {
             Ok(RootStatus {
                 id: root_id(&row)?,
@@ -154,7 +152,8 @@ impl Keys<'_> {
                      WHERE tenant_id IN (SELECT value FROM json_each($1)) AND generation < $2 GROUP BY root_id"
                 }
             };
-            let values = [super::root_rotation::tenants_json(self.store.database(), &tenants), i64::MAX.into()];
+            let values =
+                [super::root_rotation::tenants_json(self.store.database(), &tenants), i64::MAX.into()];
             let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
             for row in tx.query_all_raw(asked).await? {
                 *wraps.entry(row.try_get("", "root_id")?).or_insert(0) += row.try_get::<i64>("", "keys")?;

@@ -90,7 +90,10 @@ impl Keys<'_> {
         match beginning.await {
             Ok(_) | Err(Error::RotationRunning | Error::Conflict) => {}
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the rotation of a tenant's key could not begin; it is tried again");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the rotation of a tenant's key could not begin; it is tried again"
+                );
             }
         }
     }
@@ -148,7 +151,9 @@ impl Keys<'_> {
         let cursor = Cursor::parse(&claimed.row.position);
         let (mut change, _) = self.store.own_sealing_change(&claimed.tenant).await?;
         if i64::from(change.key()?.version()) != claimed.row.target {
-            return Err(Error::State("the newest key of the tenant is not the one that its rotation leads to"));
+            return Err(Error::State(
+                "the newest key of the tenant is not the one that its rotation leads to",
+            ));
         }
         let batch = reseal::batch(&change, &cursor, claimed.row.target).await?;
         let (done, failed) = (claimed.row.done + batch.resealed, claimed.row.failed + batch.failed);

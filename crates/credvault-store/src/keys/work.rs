@@ -49,7 +49,10 @@ impl Keys<'_> {
                     return Ok(true);
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "a rotation of keys does not get on; it is tried again");
+                    tracing::warn!(
+                        error = chain(&error),
+                        "a rotation of keys does not get on; it is tried again"
+                    );
                     claimed.release(self.store, Some(&chain(&error).to_string())).await?;
                     return Ok(false);
                 }

@@ -7,8 +7,8 @@ use credvault_domain::{AppPlace, FieldName, SecretFields, TenantId, TenantScope,
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QueryResult,
-    QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QueryResult, QuerySelect as _,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -340,7 +340,8 @@ pub(crate) fn bound_of(row: &QueryResult) -> Result<Binding, Error> {
     let provider: String = row.try_get("", "provider")?;
     let json = |column: &str| row.try_get::<serde_json::Value>("", column);
     let scopes: Vec<String> = serde_json::from_value(json("scopes")?).map_err(|_| Error::Integrity)?;
-    let (client, redirect) = (row.try_get::<String>("", "client_id")?, row.try_get::<String>("", "redirect_uri")?);
+    let (client, redirect) =
+        (row.try_get::<String>("", "client_id")?, row.try_get::<String>("", "redirect_uri")?);
     Ok(bound(&AppPlace::from_stored(&provider), &client, &redirect, &scopes, &text_map(json("settings")?)?))
 }
 

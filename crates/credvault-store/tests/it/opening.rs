@@ -96,7 +96,8 @@ async fn a_passphrase_opens_its_database_again_and_another_one_does_not() {
     migrate(&settings, None).await;
     let open = async |passphrase: &str| {
         let source = RootKeySource::Passphrase(passphrase.into(), PassphraseKdf::Argon2id);
-        Store::open(settings.clone(), &source.into(), Arc::new(fixture.clock.clone()), Arc::new(SystemRandom)).await
+        Store::open(settings.clone(), &source.into(), Arc::new(fixture.clock.clone()), Arc::new(SystemRandom))
+            .await
     };
     let store = open("CANARY correct horse battery").await.unwrap();
     let scope = scope("acme", None);
@@ -198,7 +199,8 @@ async fn two_processes_may_make_a_new_database_theirs_at_once() {
         let path = fixture.folder.path().join(format!("root-{byte}.key"));
         let clock = fixture.clock.clone();
         tokio::spawn(async move {
-            Store::open(settings, &RootKeySource::File(path).into(), Arc::new(clock), Arc::new(SystemRandom)).await
+            Store::open(settings, &RootKeySource::File(path).into(), Arc::new(clock), Arc::new(SystemRandom))
+                .await
         })
     };
     let (a, b, c) = tokio::join!(open("01"), open("01"), open("02"));

@@ -1,0 +1,30 @@
+//! `keys status|rotate|rotate-root`: which keys there are, and their rotation.
+
+mod rotation;
+mod status;
+
+use clap::Subcommand;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::serve::{ONE_THREAD, run as run_on};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum KeysCommand {
+    /// Show the root keys, the keys of a tenant or of the platform, and how far their rotations are.
+    Status(status::StatusArgs),
+    /// Rotate the key of a tenant, or the platform's own, and seal all its records anew.
+    Rotate(rotation::RotateArgs),
+    /// Move to another root key, or to a new version of the same one, and wrap all tenants' keys anew.
+    RotateRoot(rotation::RotateRootArgs),
+}
+
+pub(super) fn run(command: KeysCommand, output: &mut Output) -> Result<(), Failure> {
+    run_on(ONE_THREAD, async {
+        match command {
+            KeysCommand::Status(arguments) => status::show(arguments, output).await,
+            KeysCommand::Rotate(arguments) => rotation::rotate(arguments, output).await,
+            KeysCommand::RotateRoot(arguments) => rotation::rotate_root(arguments, output).await,
+        }
+    })
+}

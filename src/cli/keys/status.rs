@@ -1,0 +1,67 @@
+//! `keys status`.
+
+use clap::Args;
+
+use crate::cli::args::OutputArgs;
+use crate::cli::client::ClientArgs;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, Output};
+use credvault_proto::v1;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StatusArgs {
+    /// The id of the tenant. Without it, the platform's own keys, with counts for all root keys.
+    tenant_id: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let request = v1::GetKeyStatusRequest { tenant_id: arguments.tenant_id.unwrap_or_default() };
+    let status = client.admin().get_key_status(request).await?.into_inner();
+    if let Format::Json = arguments.output.output {
+        return output.json("GetKeyStatusResponse", &status);
+    }
+    let headings = ["ROOT KEY", "SOURCE", "NAME", "STATE", "CONFIGURED HERE", "TENANT KEYS UNDER IT"];
+    output.table::<Failure>(&headings, &status.root_keys.iter().map(root).collect::<Vec<_>>())?;
+    output.line::<Failure>("")?;
+    let headings = ["VERSION", "STATE", "ROOT KEY", "SEALED UNDER IT", "USES"];
+    output.table::<Failure>(&headings, &status.tenant_keys.iter().map(key).collect::<Vec<_>>())?;
+    for (what, progress) in [("the key", &status.rotation), ("the root key", &status.root_rotation)] {
+        if let Some(progress) = progress {
+            output.line::<Failure>("")?;
+            output.line::<Failure>(&format!("latest rotation of {what}: {}", described(progress)))?;
+        }
+    }
+    Ok(())
+}
+
+fn root(root: &v1::RootKeyStatus) -> Vec<String> {
+    let state = root.state().as_str_name().trim_start_matches("ROOT_KEY_STATE_").to_lowercase();
+    let configured = if root.configured { "yes" } else { "no" };
+    let wrapped = root.wrapped_keys.map(|keys| keys.to_string()).unwrap_or_default();
+    vec![root.id.clone(), root.source.clone(), root.name.clone(), state, configured.to_owned(), wrapped]
+}
+
+fn key(key: &v1::TenantKeyStatus) -> Vec<String> {
+    let state = if key.active { "active" } else { "replaced" };
+    let (records, uses) = (key.sealed_records.to_string(), key.uses.to_string());
+    vec![key.version.to_string(), state.to_owned(), key.root_key_id.clone(), records, uses]
+}
+
+/// A rotation in words.
+pub(super) fn described(progress: &v1::RotationProgress) -> String {
+    let v1::RotationProgress { running, done, total, failed, per_second, trouble, .. } = progress;
+    let state = if *running { "in progress" } else { "done" };
+    let mut text = format!("{state}, {done} of {total}, {per_second:.0} a second");
+    if *failed > 0 {
+        text.push_str(&format!(", {failed} do not open and keep the old key"));
+    }
+    if !trouble.is_empty() {
+        text.push_str(&format!("; at the moment it does not get on: {trouble}"));
+    }
+    text
+}
