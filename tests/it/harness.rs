@@ -48,7 +48,7 @@ pub use client::{Client, refusal};
 pub use import::Imported;
 pub use process::Process;
 pub use requests::{by_id, by_provider, generic, input, owned_by};
-pub use vault::TestVault;
+pub use vault::{TestVault, write};
 
 /// Runs each listed test, an `async fn(VaultBuilder)`, on SQLite and on PostgreSQL.
 #[macro_export]

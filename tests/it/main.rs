@@ -29,6 +29,7 @@ mod health;
 mod import;
 mod incidents;
 mod isolation;
+mod keys;
 mod kill;
 mod limits;
 mod oauth_apps;

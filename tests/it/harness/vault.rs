@@ -146,7 +146,7 @@ fn has(text: &str) -> String {
     format!("(t::text LIKE '%{text}%' OR t::text LIKE '%{hex}%')")
 }
 
-pub(super) fn write(folder: &Path, name: &str, text: &str) {
+pub fn write(folder: &Path, name: &str, text: &str) {
     let unfinished = folder.join(format!("{name}.unfinished"));
     std::fs::create_dir_all(unfinished.parent().unwrap()).unwrap();
     std::fs::write(&unfinished, text).unwrap();

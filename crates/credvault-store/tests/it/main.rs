@@ -13,6 +13,7 @@ mod events;
 mod feed;
 mod health;
 mod isolation;
+mod keys;
 mod migrate;
 mod opening;
 mod postgres;

@@ -1,0 +1,109 @@
+//! Rotation as the store does it: what is destroyed and when, what counts of a killed process, uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_crypto::{RootKeySource, SystemRandom};
+use credvault_domain::{Action, Clock as _, TenantId};
+use credvault_store::{RotationKind, Store, TenantRotation};
+
+use crate::fixture::{Fixture, root_key, scope, write};
+use crate::on_both;
+
+const AT_ONCE: TenantRotation = TenantRotation { records_per_second: 0, retire_after: Duration::ZERO };
+
+on_both![
+    a_replaced_key_is_destroyed_once_nothing_is_under_it,
+    a_key_that_something_is_under_is_kept,
+    old_keys_are_rotated_by_themselves,
+    uses_are_counted_and_a_worn_key_is_named,
+];
+
+async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture) {
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let connection = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, connection, "CANARY secret").await;
+    let later = TenantRotation { retire_after: Duration::from_secs(3600), ..AT_ONCE };
+    let begin = write(&scope, Action::RotateTenantKey);
+    store.keys().begin_tenant_rotation(&scope, later, &begin).await.unwrap();
+    while store.keys().work().await.unwrap() > 0 {}
+    assert_eq!(store.keys().destroy_retired().await.unwrap(), 0, "its time is not over");
+    fixture.clock.advance(Duration::from_secs(3601));
+    assert_eq!(store.keys().destroy_retired().await.unwrap(), 1);
+    assert_eq!(store.keys().destroy_retired().await.unwrap(), 0);
+    let status = store.keys().status(&scope).await.unwrap();
+    assert_eq!(status.keys.iter().map(|key| key.version).collect::<Vec<_>>(), [2]);
+    assert_eq!(fixture.fetch(&scope, connection).await.unwrap(), "CANARY secret");
+    assert_eq!(status.rotation.unwrap().retire_time, None);
+}
+
+async fn a_key_that_something_is_under_is_kept(fixture: &Fixture) {
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let connection = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, connection, "CANARY first").await;
+    fixture.put(&scope, connection, "CANARY second").await;
+    // One that does not open stays under the first key.
+    fixture.execute("UPDATE credential_versions SET schema = 9 WHERE version = 1").await;
+    let begin = write(&scope, Action::RotateTenantKey);
+    store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
+    while store.keys().work().await.unwrap() > 0 {}
+    let rotation = store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap();
+    assert_eq!((rotation.running, rotation.done, rotation.failed), (false, 1, 1));
+    fixture.clock.advance(Duration::from_secs(1));
+    assert_eq!(store.keys().destroy_retired().await.unwrap(), 0);
+    assert_eq!(store.keys().status(&scope).await.unwrap().keys.len(), 2);
+    // It is not looked at all the time, so that others have their turn.
+    let rotation = store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap();
+    assert!(rotation.retire_time.unwrap() > fixture.clock.now());
+}
+
+async fn old_keys_are_rotated_by_themselves(fixture: &Fixture) {
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let age = Duration::from_secs(90 * 24 * 3600);
+    assert_eq!(store.keys().rotate_aged(age, AT_ONCE).await.unwrap(), 0);
+    fixture.clock.advance(age + Duration::from_secs(1));
+    // The tenant's, and the platform's own.
+    assert_eq!(store.keys().rotate_aged(age, AT_ONCE).await.unwrap(), 2);
+    while store.keys().work().await.unwrap() > 0 {}
+    assert_eq!(store.keys().rotate_aged(age, AT_ONCE).await.unwrap(), 0);
+    let status = store.keys().status(&scope).await.unwrap();
+    assert_eq!(
+        status.keys.iter().map(|key| (key.version, key.active)).collect::<Vec<_>>(),
+        [(2, true), (1, false)]
+    );
+}
+
+async fn uses_are_counted_and_a_worn_key_is_named(fixture: &Fixture) {
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let connection = fixture.connection(&scope, "a").await.id;
+    for _ in 0..3 {
+        fixture.put(&scope, connection, "CANARY secret").await;
+    }
+    assert_eq!(store.keys().write_uses(0).await.unwrap(), []);
+    let uses = store.keys().status(&scope).await.unwrap().keys[0].uses;
+    assert!(uses >= 3, "{uses}");
+    fixture.put(&scope, connection, "CANARY secret").await;
+    let worn = store.keys().write_uses(uses.unsigned_abs() + 1).await.unwrap();
+    assert_eq!((worn.len(), worn[0].tenant.as_str()), (1, "acme"));
+}
+
+/// A replica that was not given the root key that is asked for keeps it from becoming the active one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_key_that_not_all_replicas_have_is_refused() {
+    let fixture = Fixture::postgres().await;
+    let platform = scope(TenantId::PLATFORM, None);
+    let sources = credvault_crypto::RootKeySources {
+        other: Some(RootKeySource::File(root_key(&fixture.folder, "02"))),
+        ..RootKeySource::File(root_key(&fixture.folder, "01")).into()
+    };
+    let clock = Arc::new(fixture.clock.clone());
+    let second =
+        Store::open(fixture.settings.clone(), &sources, clock, Arc::new(SystemRandom)).await.unwrap();
+    fixture.store.keys().keep_up().await.unwrap();
+    second.keys().keep_up().await.unwrap();
+    let asked = credvault_store::RootRotation { target: None, new_version: false, records_per_second: 0 };
+    let begin = write(&platform, Action::RotateRootKey);
+    let refused = second.keys().begin_root_rotation(&platform, asked, &begin).await.unwrap_err();
+    assert!(refused.to_string().contains("1 other replicas"), "{refused}");
+    second.close().await;
+}

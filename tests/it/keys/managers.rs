@@ -1,0 +1,148 @@
+//! A root key in a key manager, a real OpenBao: what is served while it is away, and moving to it from a file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use credvault::settings::{LoginSection, RawSettings, RootKeySection, TransitSection};
+use credvault_proto::v1;
+use credvault_testkit::OpenBao;
+use serde_json::json;
+
+use super::{rotate_root, status};
+use crate::harness::{VaultBuilder, by_id, eventually, generic, get, refusal, write};
+
+/// An OpenBao with a key, whose policy permits what the vault needs; none if the program is not there.
+async fn openbao() -> Option<OpenBao> {
+    let bao = tokio::task::spawn_blocking(OpenBao::start).await.unwrap()?;
+    bao.write("sys/mounts/transit", &json!({ "type": "transit" }));
+    bao.write("transit/keys/credvault", &json!({ "type": "aes256-gcm96" }));
+    bao.policy(
+        "credvault",
+        "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/keys/credvault\" { capabilities = [\"read\"] }
+         path \"transit/keys/credvault/rotate\" { capabilities = [\"update\"] }",
+    );
+    Some(bao)
+}
+
+/// The key in that OpenBao as a source of a root key.
+fn transit(bao: &OpenBao, folder: &Path) -> RootKeySection {
+    write(folder, "openbao-token", &bao.token(&["credvault"], "1h"));
+    let transit = TransitSection {
+        address: bao.address(),
+        namespace: None,
+        ca_file: None,
+        mount: "transit".into(),
+        key: "credvault".into(),
+        login: LoginSection::Token { file: folder.join("openbao-token") },
+    };
+    RootKeySection { transit: Some(transit), ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_is_served_while_the_key_manager_is_away() {
+    let Some(bao) = openbao().await else { return };
+    let bao = std::sync::Arc::new(bao);
+    let given = std::sync::Arc::clone(&bao);
+    let change = move |settings: &mut RawSettings, folder: &Path| {
+        settings.root_key = transit(&given, folder);
+        settings.keys.cache_seconds = 8;
+    };
+    let vault = VaultBuilder::postgres().settings(change).start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    let id = app.create(generic("a", "CANARY secret")).await.unwrap().id;
+    let root = status(&operator, "").await.root_key.unwrap();
+    assert_eq!(
+        (root.source.as_str(), root.name.as_str(), root.wrapped_keys),
+        ("transit", "transit/credvault", Some(2))
+    );
+
+    bao.pause();
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret", "its key is known");
+    let create = v1::CreateTenantRequest { tenant_id: "late".into(), ..Default::default() };
+    let refused = operator.admin().create_tenant(create.clone()).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable KEY_UNAVAILABLE");
+    // No longer than its time.
+    eventually("the key's time is over", || async {
+        app.token(by_id(&id)).await.is_err_and(|error| refusal(&error) == "Unavailable KEY_UNAVAILABLE")
+    })
+    .await;
+    bao.resume();
+    eventually("it serves again", || async { app.token(by_id(&id)).await.is_ok() }).await;
+    operator.admin().create_tenant(create).await.unwrap();
+    assert_eq!(vault.found_in(bao.root_token()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_manager_that_is_away_at_the_start_is_waited_for_and_named() {
+    let Some(mut bao) = openbao().await else { return };
+    bao.kill();
+    let mut vault = VaultBuilder::sqlite().prepare().await;
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    vault.settings.server.admin_address = ([127, 0, 0, 1], admin).into();
+    write(vault.folder.path(), "openbao-token", bao.root_token());
+    vault.settings.root_key = RootKeySection {
+        transit: Some(TransitSection {
+            address: bao.address(),
+            namespace: None,
+            ca_file: None,
+            mount: "transit".into(),
+            key: "credvault".into(),
+            login: LoginSection::Token { file: vault.folder.path().join("openbao-token") },
+        }),
+        ..Default::default()
+    };
+    let admin = vault.settings.server.admin_address;
+    let (started, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(60), vault.start()), async {
+        eventually("it says what it waits for", || async {
+            let asked =
+                tokio::time::timeout(Duration::from_secs(5), reqwest::get(format!("http://{admin}/readyz")));
+            let Ok(Ok(response)) = asked.await else { return false };
+            let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+            status == 503 && text.contains("transit/credvault")
+        })
+        .await;
+        assert_eq!(get(admin, "/livez").await.0, 200);
+        tokio::task::block_in_place(|| bao.restart());
+    });
+    started.unwrap();
+    eventually("it is ready", || async { get(admin, "/readyz").await.0 == 200 }).await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("a", "CANARY secret")).await.unwrap().id;
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_root_key_moves_from_a_file_into_the_key_manager_and_to_its_next_version() {
+    let Some(bao) = openbao().await else { return };
+    let bao = std::sync::Arc::new(bao);
+    let given = std::sync::Arc::clone(&bao);
+    let change = move |settings: &mut RawSettings, folder: &Path| {
+        settings.other_root_key = Some(transit(&given, folder));
+    };
+    let vault = VaultBuilder::postgres().settings(change).start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    for tenant in ["b", "c"] {
+        vault.tenant(tenant).await;
+    }
+    let id = app.create(generic("a", "CANARY secret")).await.unwrap().id;
+    let moved = rotate_root(&operator, v1::RotateRootKeyRequest::default()).await.unwrap();
+    assert_eq!((moved.running, moved.done, moved.failed), (false, 4, 0));
+    let root = status(&operator, "").await.root_key.unwrap();
+    assert_eq!((root.source.as_str(), root.wrapped_keys), ("transit", Some(4)));
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");
+
+    let next =
+        v1::RotateRootKeyRequest { root_key_id: root.id.clone(), new_version: true, ..Default::default() };
+    let next = rotate_root(&operator, next).await.unwrap();
+    assert_eq!((next.running, next.done, next.target), (false, 4, moved.target + 1));
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");
+    // Nothing is left under the first version: without it, everything opens.
+    bao.write(
+        "transit/keys/credvault/config",
+        &json!({ "min_decryption_version": 2, "min_encryption_version": 2 }),
+    );
+    let later = app.create(generic("b", "CANARY later")).await.unwrap().id;
+    assert_eq!(app.token(by_id(&later)).await.unwrap(), "CANARY later");
+}

@@ -1,0 +1,263 @@
+//! Rotation while the vault serves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use credvault_proto::v1;
+use rustix::process::Signal;
+
+use super::{ended, left, rotate_root, rotate_tenant, status};
+use crate::harness::{Client, Process, TestVault, VaultBuilder, by_id, eventually, generic, refusal, write};
+use crate::on_both;
+
+on_both![
+    everything_of_a_tenant_moves_to_the_new_key_and_opens_there,
+    the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more,
+    bad_requests_change_nothing_and_are_on_record,
+    an_altered_record_keeps_its_key_and_stops_no_rotation,
+];
+
+/// Connections with two versions each, and their newest secrets.
+async fn filled(app: &Client, count: usize) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for number in 0..count {
+        let id = app.create(generic(&format!("a{number}"), "CANARY first")).await.unwrap().id;
+        let secret = format!("CANARY {number}");
+        app.put(&id, &secret).await.unwrap();
+        kept.push((id, secret));
+    }
+    kept
+}
+
+async fn all_open(app: &Client, kept: &[(String, String)]) {
+    for (id, secret) in kept {
+        assert_eq!(&app.token(by_id(id)).await.unwrap(), secret);
+    }
+}
+
+async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    let kept = filled(&app, 20).await;
+    let app_secret = v1::PutOAuthAppRequest {
+        tenant_id: "acme".into(),
+        provider: "xero".into(),
+        client_id: "client".into(),
+        client_secret: "CANARY app secret".into(),
+        redirect_uri: "https://app.example.com/callback".into(),
+        ..Default::default()
+    };
+    operator.admin().put_o_auth_app(app_secret).await.unwrap();
+    let endpoint = v1::PutEventEndpointRequest {
+        tenant_id: "acme".into(),
+        url: "https://events.invalid/CANARY".into(),
+        types: vec!["credential.changed".into()],
+        ..Default::default()
+    };
+    operator.admin().put_event_endpoint(endpoint).await.unwrap();
+    let before = status(&operator, "acme").await.tenant_keys;
+    assert_eq!((before.len(), before[0].sealed_credentials, before[0].sealed_records), (1, 40, 42));
+
+    let done = rotate_tenant(&operator, "acme").await.unwrap();
+    assert_eq!((done.target, done.running, done.done, done.total, done.failed), (2, false, 42, 42, 0));
+    assert!(done.end_time.is_some() && done.per_second > 0.0, "{done:?}");
+    let after = status(&operator, "acme").await;
+    let under: Vec<_> =
+        after.tenant_keys.iter().map(|key| (key.version, key.active, key.sealed_records)).collect();
+    assert_eq!(under, [(2, true, 42), (1, false, 0)]);
+    all_open(&app, &kept).await;
+    let oldest = v1::FetchCredentialRequest { version: 1, ..by_id(&kept[0].0) };
+    assert_eq!(app.token(oldest).await.unwrap(), "CANARY first");
+    let platform = rotate_tenant(&operator, "").await.unwrap();
+    assert_eq!((platform.target, platform.running), (2, false));
+    // A third key: nothing is left under the first two.
+    rotate_tenant(&operator, "acme").await.unwrap();
+    assert_eq!(left(&operator, "acme").await, 0);
+    all_open(&app, &kept).await;
+    assert_eq!(vault.found_in("CANARY").await, None);
+}
+
+async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(builder: VaultBuilder) {
+    let with_other = |settings: &mut credvault::settings::RawSettings, folder: &std::path::Path| {
+        write(folder, "other.key", &format!("{}01", "a5".repeat(31)));
+        let file = Some(folder.join("other.key"));
+        settings.other_root_key = Some(credvault::settings::RootKeySection { file, ..Default::default() });
+    };
+    let mut vault = builder.settings(with_other).start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    for tenant in ["b", "c", "d"] {
+        vault.tenant(tenant).await;
+    }
+    let kept = filled(&app, 5).await;
+    let before = status(&operator, "").await.root_keys;
+    let states: Vec<_> =
+        before.iter().map(|root| (root.state(), root.configured, root.wrapped_keys)).collect();
+    use v1::RootKeyState::{Active, Known, Retired};
+    assert_eq!(states, [(Active, true, Some(5)), (Known, true, Some(0))]);
+
+    let request = v1::RotateRootKeyRequest { root_key_id: before[1].id.clone(), ..Default::default() };
+    let done = rotate_root(&operator, request).await.unwrap();
+    assert_eq!((done.running, done.done, done.total, done.failed), (false, 5, 5, 0));
+    let after = status(&operator, "").await.root_keys;
+    let states: Vec<_> =
+        after.iter().map(|root| (root.id.clone(), root.state(), root.wrapped_keys)).collect();
+    assert_eq!(states, [(before[1].id.clone(), Active, Some(5)), (before[0].id.clone(), Retired, Some(0))]);
+    all_open(&app, &kept).await;
+    // New tenants are wrapped by the new one.
+    vault.tenant("e").await;
+    assert_eq!(status(&operator, "e").await.tenant_keys[0].root_key_id, before[1].id);
+
+    vault.stop().await;
+    vault.settings.root_key.file = Some(vault.folder.path().join("other.key"));
+    vault.settings.other_root_key = None;
+    vault.start().await;
+    all_open(&vault.client("app").await.acting_for("acme", None), &kept).await;
+    let operator = vault.client("operator").await;
+    let alone = rotate_root(&operator, v1::RotateRootKeyRequest::default()).await.unwrap_err();
+    assert_eq!(refusal(&alone), "FailedPrecondition ROOT_KEY_UNKNOWN");
+    // Who has only the first one does not start, and is told why.
+    vault.stop().await;
+    vault.settings.root_key.file = Some(vault.folder.path().join("root.key"));
+    let clock = Arc::new(vault.clock.clone());
+    let random = Arc::new(credvault_crypto::SystemRandom);
+    let refused = credvault::Instance::start(vault.settings.check().unwrap(), clock, random).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("another root key"), "{refused}");
+}
+
+async fn bad_requests_change_nothing_and_are_on_record(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    filled(&app, 2).await;
+    let unknown = v1::RotateRootKeyRequest { root_key_id: "00000000".into(), ..Default::default() };
+    let unknown = rotate_root(&operator, unknown).await.unwrap_err();
+    assert_eq!(refusal(&unknown), "FailedPrecondition ROOT_KEY_UNKNOWN");
+    for malformed in ["x", "0000000", "+0000000", "000000000"] {
+        let request = v1::RotateRootKeyRequest { root_key_id: malformed.into(), ..Default::default() };
+        let refused = rotate_root(&operator, request).await.unwrap_err();
+        assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID");
+    }
+    let versioned = v1::RotateRootKeyRequest { new_version: true, ..Default::default() };
+    let versioned = rotate_root(&operator, versioned).await.unwrap_err();
+    assert_eq!(
+        refusal(&versioned),
+        "FailedPrecondition ROOT_KEY_UNKNOWN",
+        "a file has no versions, and there is no other key"
+    );
+    let nowhere = rotate_tenant(&operator, "nowhere").await.unwrap_err();
+    assert_eq!(refusal(&nowhere), "NotFound TENANT_NOT_FOUND");
+    let watched = v1::RotateTenantKeyRequest { tenant_id: "acme".into(), watch: true, ..Default::default() };
+    let never = operator.admin().rotate_tenant_key(watched).await.unwrap_err();
+    assert_eq!(refusal(&never), "FailedPrecondition STATE_INVALID");
+    let foreign = rotate_tenant(&app, "acme").await.unwrap_err();
+    assert_eq!(refusal(&foreign), "PermissionDenied POLICY_DENIED");
+
+    // Twice at a time: slow enough to be in progress when the second one comes.
+    let slow =
+        v1::RotateTenantKeyRequest { tenant_id: "acme".into(), records_per_second: 1, ..Default::default() };
+    let first = operator.admin().rotate_tenant_key(slow.clone()).await.unwrap();
+    let second = operator.admin().rotate_tenant_key(slow).await.unwrap_err();
+    assert_eq!(refusal(&second), "FailedPrecondition ROTATION_RUNNING");
+    drop(first);
+    ended(&operator, "acme").await;
+    assert_eq!(status(&operator, "acme").await.tenant_keys.len(), 2);
+    let records = "audit_events WHERE action = 'RotateTenantKey' AND reason = 'ROTATION_RUNNING'";
+    assert_eq!(vault.count(records).await, 1);
+}
+
+async fn an_altered_record_keeps_its_key_and_stops_no_rotation(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    let kept = filled(&app, 3).await;
+    let altered = match vault.database {
+        Some(_) => "UPDATE credential_versions SET sealed = set_byte(sealed, 100, get_byte(sealed, 100) # 1)",
+        None => "UPDATE credential_versions SET sealed = zeroblob(200)",
+    };
+    vault.sql(&format!("{altered} WHERE version = 1")).await;
+    let done = rotate_tenant(&operator, "acme").await.unwrap();
+    assert_eq!((done.running, done.done, done.failed), (false, 3, 3));
+    assert_eq!(left(&operator, "acme").await, 3);
+    all_open(&app, &kept).await;
+}
+
+/// Three replicas of one PostgreSQL, under fetches and writes; the one that works on the rotation is killed. No read fails,
+/// the count under the old key ends at zero, and the rotation goes on where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_replica_costs_no_read_and_another_goes_on() {
+    let mut vault = VaultBuilder::postgres().start().await;
+    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
+    let kept = Arc::new(filled(&app, 60).await);
+    multiply_versions(&vault).await;
+    // Alone at first, so that it is the one at work.
+    vault.stop().await;
+    let process = Process::serve(vault.folder.path(), &[]).unwrap();
+    let leaf = vault.authority.service("spiffe://test.local/operator");
+    let begun_at = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
+    drop((app, operator));
+    let request = v1::RotateTenantKeyRequest {
+        tenant_id: "acme".into(),
+        records_per_second: 4000,
+        ..Default::default()
+    };
+    let stream = begun_at.admin().rotate_tenant_key(request).await.unwrap().into_inner();
+    vault.start().await;
+    let second = vault.instance.take().unwrap();
+    vault.start().await;
+    let (app, operator) =
+        (vault.client("app").await.acting_for("acme", None), vault.client("operator").await);
+
+    let (ends, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut load = Vec::new();
+    for offset in 0..4 {
+        let (app, kept) = (app.clone(), Arc::clone(&kept));
+        let (ends, failed) = (Arc::clone(&ends), Arc::clone(&failed));
+        load.push(tokio::spawn(async move {
+            let mut number = offset * 7;
+            while !ends.load(Ordering::Relaxed) {
+                let (id, secret) = &kept[number % kept.len()];
+                if offset > 0 && app.token(by_id(id)).await.ok().as_ref() != Some(secret) {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+                if offset == 0 {
+                    app.put(id, secret).await.unwrap();
+                }
+                number += 1;
+            }
+        }));
+    }
+    eventually("it is in the middle", || async {
+        status(&operator, "acme").await.rotation.is_some_and(|rotation| rotation.done > 1000)
+    })
+    .await;
+    process.signal(Signal::KILL);
+    drop(stream);
+    let at_the_kill = status(&operator, "acme").await.rotation.unwrap();
+    assert!(at_the_kill.running, "{at_the_kill:?}");
+    ended(&operator, "acme").await;
+    ends.store(true, Ordering::Relaxed);
+    for task in load {
+        task.await.unwrap();
+    }
+    assert_eq!(failed.load(Ordering::Relaxed), 0, "reads failed");
+    let done = status(&operator, "acme").await.rotation.unwrap();
+    assert!(done.done >= at_the_kill.done && done.done < done.total + 1000, "{at_the_kill:?}, then {done:?}");
+    assert_eq!((left(&operator, "acme").await, done.failed), (0, 0));
+    second.stop().await;
+}
+
+/// Copies of rows open under their own places only, so a copy of the right place is made by the vault: many versions.
+async fn multiply_versions(vault: &TestVault) {
+    let app = vault.client("app").await.acting_for("acme", None);
+    let mut tasks = Vec::new();
+    for batch in 0..8 {
+        let app = app.clone();
+        tasks.push(tokio::spawn(async move {
+            for number in 0..400 {
+                app.create(generic(&format!("more-{batch}-{number}"), "CANARY more")).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
