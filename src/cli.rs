@@ -80,7 +80,7 @@ enum Command {
     /// Look at a tenant's connections as an administrator, and change many of them.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
-    /// Look at a tenant's users as an administrator.
+    /// Look at a tenant's users as an administrator, and delete one.
     #[command(subcommand)]
     Users(users::UsersCommand),
     /// Look at how consents, refreshes and tests ended, as an administrator.

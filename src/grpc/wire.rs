@@ -29,9 +29,9 @@ pub(crate) use parse::{
     sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant,
-    described, fetch_result, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, usage,
-    usage_outcome, user, webhook_verdict,
+    audit_event, audit_summary, begun_consent, connection, credential, credential_version, deleted_user,
+    dependant, described, fetch_result, grant_outcome, oauth_app, provider, sync_state, tenant,
+    tested_connection, timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use services::{

@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::change::REQUEST_MEMORY;
 use crate::change::feed::FEED_MEMORY;
+use crate::connections::purge::Purging;
 use crate::events::deliveries::burial::bury_late;
 use crate::outcomes::{DAY_MICROS, OUTCOME_MEMORY_DAYS};
 use crate::{Error, Store};
@@ -63,7 +64,8 @@ impl Store {
         [
             due("users", "user_deletions", "create_time <= {}", now.micros()),
             due("endpoints", "endpoint_deletions", "create_time <= {}", now.micros()),
-            due("purges", "connections", "purge_time <= {}", now.micros()),
+            // One whose grant is still to be revoked waits for its provider, and not for upkeep.
+            due("purges", "connections", "purge_time <= {} AND revocation_time IS NULL", now.micros()),
             due("requests", "requests", "create_time < {}", now.before(REQUEST_MEMORY).micros()),
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
             // For some time, a late state gets an error that says so.
@@ -144,12 +146,13 @@ impl Store {
         let mut all = 0;
         loop {
             let now = self.now().micros();
-            let mut tenants = self.tenants_with("connections", "purge_time <= $1", now).await?;
+            let due = "purge_time <= $1 AND revocation_time IS NULL";
+            let mut tenants = self.tenants_with("connections", due, now).await?;
             let before = all;
             while !tenants.is_empty() {
                 let mut left = Vec::new();
                 for tenant in tenants {
-                    match self.purge_piece(&tenant, None).await {
+                    match self.purge_piece(&tenant, Purging::All).await {
                         Ok(0) => {}
                         Ok(purged) => {
                             all += purged;

@@ -129,6 +129,6 @@ async fn delete_user(call: &mut Call, request: v1::DeleteUserRequest) -> Answer<
     let tenant = wire::tenant_id(&request.tenant_id)?;
     let user = wire::user_id(&request.user_id)?;
     let repeat = wire::repeat(&request.request_id, &request);
-    let removed = tenants::delete_user(call, tenant, user, repeat).await?;
-    Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
+    let deleted = tenants::delete_user(call, tenant, user, request.revoke, repeat).await?;
+    Ok(deleted.map(wire::deleted_user))
 }
