@@ -12,6 +12,7 @@
 
 mod server;
 
+mod erasure;
 mod limits;
 mod root_key;
 mod store;
@@ -36,6 +37,7 @@ use credvault_crypto::RootKeySource;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
+pub use erasure::ErasureSection;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use limits::{Limits, LimitsSection};
@@ -109,10 +111,12 @@ impl RawSettings {
     pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
+        let mut store = self.store.check(&mut problems);
+        store.database.backup_retention_days = self.erasure.check(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
-            store: self.store.check(&mut problems),
+            store,
             root_key: self.root_key.check(&mut problems),
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),

@@ -17,6 +17,7 @@ mod m0008_dependants;
 mod m0009_oidc;
 mod m0010_oversight;
 mod m0011_imports;
+mod m0013_erasures;
 
 mod roles;
 
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_oidc::Migration),
             Box::new(m0010_oversight::Migration),
             Box::new(m0011_imports::Migration),
+            Box::new(m0013_erasures::Migration),
         ]
     }
 

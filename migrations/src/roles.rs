@@ -101,7 +101,8 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
 }
 
 /// Grants the runtime role what the service needs and nothing else, of the tables that exist. In particular, audit
-/// records can be inserted and read, not changed; a tenant or a key is never deleted by the service.
+/// records can be inserted and read, not changed; a tenant is never deleted by the service, and of a key it changes only
+/// by what it is wrapped.
 ///
 /// Only what differs is granted or revoked: where nothing does, nothing is written, and a service that runs meanwhile
 /// has its rights at every moment. Call it in the transaction of the migration that makes or replaces what it is about.
@@ -114,7 +115,8 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT", "schema_migrations"),
         ("SELECT, INSERT", "root_keys"),
         ("SELECT, INSERT, UPDATE", "tenants"),
-        ("SELECT, INSERT", "tenant_keys"),
+        // The wrapped bytes of an erased tenant are overwritten at once, and its rows deleted.
+        ("SELECT, INSERT, UPDATE (root_id), UPDATE (wrapped), DELETE", "tenant_keys"),
         ("SELECT, INSERT, UPDATE, DELETE", "connections"),
         ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
         ("SELECT, INSERT, DELETE", "requests"),
@@ -154,6 +156,9 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE", "provider_incidents"),
         ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
         ("SELECT, INSERT, UPDATE", "imports"),
+        ("SELECT, INSERT, DELETE", "erasure_requests"),
+        ("SELECT, INSERT, UPDATE", "erasures"),
+        ("SELECT, INSERT", "signing_keys"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

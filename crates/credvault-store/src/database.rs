@@ -12,6 +12,7 @@ pub(crate) mod role_check;
 mod root_proof;
 pub(crate) mod startup;
 
+pub(crate) mod erased;
 pub(crate) mod json_rows;
 pub(crate) mod liveness;
 pub(crate) mod pieces;

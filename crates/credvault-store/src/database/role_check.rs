@@ -30,10 +30,11 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
             OR has_table_privilege(session_user, 'audit_events', 'DELETE')",
     ),
     (
-        "may change or delete keys or the root key's record, or delete tenants",
-        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys']) t
-                WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
-            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys', 'tenants']) t
+        "may change the root key's record or whose a key is, or delete that record or tenants",
+        "has_any_column_privilege(session_user, 'root_keys', 'UPDATE')
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['tenant_id', 'version', 'create_time']) c
+                WHERE has_column_privilege(session_user, 'tenant_keys', c, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenants']) t
                 WHERE has_table_privilege(session_user, t, 'DELETE'))",
     ),
     (

@@ -154,6 +154,15 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections
              WHERE tenant_id = '{tenant}' LIMIT 1"
         ),
+        format!("INSERT INTO erasure_requests VALUES ('{tenant}', 'x', 's', 1, 0, 0)"),
+        format!(
+            "INSERT INTO erasures VALUES ('{tenant}', 'ERASING', 's', 'x', 0, 0, NULL, '{{}}', '[]', NULL, NULL, NULL)"
+        ),
+        // The service writes only the platform's.
+        format!(
+            "INSERT INTO signing_keys SELECT tenant_id, 1, 'x', decode(repeat('00', 32), 'hex'), version, wrapped, 0
+             FROM tenant_keys WHERE tenant_id = '{tenant}' LIMIT 1"
+        ),
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
         format!(
@@ -226,11 +235,12 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "tenant_rules",
             "rate_budgets",
             "connection_health",
+            "erasures",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
         if crosses
-            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health"]
+            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health", "erasures"]
                 .contains(&table.as_str())
         {
             let deleted = format!(
@@ -271,8 +281,11 @@ async fn the_services_role_cannot_change_records_or_the_schema() {
         "UPDATE credvault.audit_events SET outcome = 'FAILED'",
         "DELETE FROM credvault.audit_events",
         "TRUNCATE credvault.audit_events",
-        "DELETE FROM credvault.tenant_keys",
         "UPDATE credvault.tenant_keys SET version = 2",
+        "TRUNCATE credvault.tenant_keys",
+        "DELETE FROM credvault.erasures",
+        "UPDATE credvault.signing_keys SET public_key = ''",
+        "DELETE FROM credvault.signing_keys",
         "DELETE FROM credvault.tenants",
         "UPDATE credvault.root_keys SET check_value = ''",
         "DELETE FROM credvault.root_keys",
