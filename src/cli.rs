@@ -19,6 +19,7 @@ mod fetch;
 #[cfg(feature = "dev")]
 mod folder;
 mod import;
+mod keys;
 mod limits;
 mod lookup;
 mod output;
@@ -28,6 +29,7 @@ mod requirements;
 mod serve;
 mod services;
 mod sources;
+mod statement;
 mod sync;
 mod tenants;
 mod tools;
@@ -75,9 +77,12 @@ enum Command {
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
-    /// Look at a tenant's connections as an administrator, and change many of them.
+    /// Look at a tenant's connections as an administrator, and change many of them; erase a tenant.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
+    /// Show the vault's public signing key, or verify what it has signed.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Look at a tenant's users as an administrator.
     #[command(subcommand)]
     Users(users::UsersCommand),
@@ -156,6 +161,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
+        Command::Keys(command) => keys::run(command, &mut output),
         Command::Users(command) => users::run(command, &mut output),
         Command::Rates(command) => rates::run(command, &mut output),
         Command::Services(command) => services::run(command, &mut output),

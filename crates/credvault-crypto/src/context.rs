@@ -134,11 +134,13 @@ impl<'a> Context<'a> {
         Self { schema, ..Self::alone(Class::HandOff, tenant.as_str(), record, 0) }
     }
 
-    /// The private half of the vault's signing key, in the platform's namespace. It is bound to the public half beside it.
-    pub fn signing_key(public_key: &[u8; 32]) -> Self {
+    /// The private half of the vault's signing key of a generation, in the platform's namespace. It is bound to the public
+    /// half beside it.
+    pub fn signing_key(public_key: &[u8; 32], generation: i64) -> Self {
         let record: [u8; 16] = public_key.first_chunk().copied().unwrap_or_default();
         let binding = Binding::of(&[("public_key", public_key.as_slice())]);
-        Self { binding, ..Self::alone(Class::SigningKey, TenantId::PLATFORM, record, 0) }
+        let version = generation.cast_unsigned();
+        Self { binding, ..Self::alone(Class::SigningKey, TenantId::PLATFORM, record, version) }
     }
 
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {

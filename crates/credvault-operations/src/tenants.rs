@@ -1,8 +1,9 @@
-//! Administration of tenants: themselves, their users, keys, limits and source rules, their apps at providers. Each request names its tenant;
-//! none means the platform.
+//! Administration of tenants: themselves and their end, their users, keys, limits and source rules, their apps at
+//! providers. Each request names its tenant; none means the platform.
 
 mod apps;
 mod bulk;
+mod erasure;
 mod limits;
 mod oversight;
 mod rates;
@@ -17,6 +18,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use erasure::{EraseStep, SigningPublicKey, erase, erasure, list_erasures, signing_key};
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};

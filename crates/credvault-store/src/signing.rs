@@ -51,13 +51,14 @@ impl Store {
         let (signer, seed) = VaultSigner::generate(self.keyring().random())?;
         let (tx, keys, _) = self.begin_with_keys(&self.writer(), Access::Write, &platform).await?;
         let (key, public_key) = (keys.newest(), signer.public_key());
+        let context = Context::signing_key(&public_key, FIRST);
         let row = ActiveModel {
             tenant_id: Set(platform.as_str().to_owned()),
             generation: Set(FIRST),
             id: Set(signer.key_id().to_owned()),
             public_key: Set(public_key.to_vec()),
             key_version: Set(i64::from(key.version())),
-            sealed: Set(key.seal(&Context::signing_key(&public_key), &seed, self.keyring().random())?),
+            sealed: Set(key.seal(&context, &seed, self.keyring().random())?),
             create_time: Set(self.now().micros()),
         };
         match row.insert(&tx).await {
@@ -75,11 +76,12 @@ impl Store {
 /// The key of a row. It must open, and belong to the public half beside it.
 fn open(keys: &TenantKeys, row: &Model) -> Result<VaultSigner, Error> {
     let public_key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| Error::Integrity)?;
-    let context = Context::signing_key(&public_key);
-    let opened = || {
+    let context = Context::signing_key(&public_key, row.generation);
+    let opened = || -> Result<VaultSigner, Error> {
         let seed = keys.version(row.key_version).ok_or(Error::Integrity)?.open(&context, &row.sealed)?;
         let signer = VaultSigner::from_seed(&seed)?;
-        (signer.public_key() == public_key).then_some(signer).ok_or(Error::Integrity)
+        let belongs = signer.public_key() == public_key && signer.key_id() == row.id;
+        if belongs { Ok(signer) } else { Err(Error::Integrity) }
     };
     let signer = opened();
     if matches!(signer, Err(Error::Integrity)) {
