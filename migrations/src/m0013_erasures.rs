@@ -4,7 +4,10 @@ use sea_orm_migration::prelude::*;
 
 use crate::step::{self, migration};
 
-migration!(up, "statements about erased tenants would be lost: restore a backup of the earlier release instead");
+migration!(
+    up,
+    "statements about erased tenants would be lost: restore a backup of the earlier release instead"
+);
 
 async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     step::add(manager, STATEMENTS, TENANT_TABLES).await

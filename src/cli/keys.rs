@@ -54,7 +54,9 @@ async fn show_signing_key(arguments: &SigningKeyArgs, output: &mut Output) -> Re
     let key = client.admin().get_signing_key(v1::GetSigningKeyRequest {}).await?.into_inner();
     match arguments.output.output {
         Format::Json => output.json("GetSigningKeyResponse", &key),
-        Format::Table => output.table(&["ID", "PUBLIC KEY"], &[vec![key.id, STANDARD.encode(key.public_key)]]),
+        Format::Table => {
+            output.table(&["ID", "PUBLIC KEY"], &[vec![key.id, STANDARD.encode(key.public_key)]])
+        }
     }
 }
 

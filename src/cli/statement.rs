@@ -34,10 +34,8 @@ pub(super) fn check_new(path: Option<&Path>) -> Result<(), Failure> {
 
 /// Writes the statement of a finished erasure into a new file.
 pub(super) fn write(path: &Path, erasure: &v1::Erasure) -> Result<(), Failure> {
-    let seal = Seal {
-        signing_key: erasure.signing_key_id.clone(),
-        signature: STANDARD.encode(&erasure.signature),
-    };
+    let seal =
+        Seal { signing_key: erasure.signing_key_id.clone(), signature: STANDARD.encode(&erasure.signature) };
     let seal = serde_json::to_string(&seal).map_err(|error| Failure::Unexpected(error.into()))?;
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let written = file.and_then(|mut file| {

@@ -18,9 +18,7 @@ pub(crate) mod request;
 
 use credvault_domain::TenantScope;
 use futures::StreamExt as _;
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use crate::database::transaction::{Access, across_tenants, begin};
 use crate::entity::erasure::{Column, Entity};

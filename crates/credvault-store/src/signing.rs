@@ -4,9 +4,7 @@
 use credvault_crypto::{Context, VaultSigner};
 use credvault_domain::TenantId;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
 use crate::database::tenant_keys::TenantKeys;
 use crate::database::transaction::Access;

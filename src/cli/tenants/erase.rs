@@ -130,7 +130,9 @@ fn print_request(
     }
     output.table::<Failure>(&CONTENT, &[content(answer.content.as_ref())])?;
     let until = time_text(answer.confirmation_expire_time.as_ref());
-    output.line::<Failure>(&format!("nothing is erased yet. To destroy all of this for good, until {until}:"))?;
+    output.line::<Failure>(&format!(
+        "nothing is erased yet. To destroy all of this for good, until {until}:"
+    ))?;
     let token = &answer.confirmation_token;
     output.line(&format!("credvault tenants erase {tenant} --confirm={token} --statement statement.json"))
 }

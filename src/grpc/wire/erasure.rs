@@ -27,17 +27,8 @@ pub(crate) fn erase_step(step: EraseStep) -> v1::EraseTenantResponse {
 }
 
 pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
-    let Erasure {
-        tenant,
-        state,
-        service,
-        request_time,
-        confirm_time,
-        finish_time,
-        content,
-        keys,
-        statement,
-    } = erasure;
+    let Erasure { tenant, state, service, request_time, confirm_time, finish_time, content, keys, statement } =
+        erasure;
     let state = match state {
         ErasureState::Erasing => v1::ErasureState::Erasing,
         ErasureState::Erased => v1::ErasureState::Erased,

@@ -283,11 +283,7 @@ fn listed_tenants_users_and_apps_take_no_more_than_is_counted() {
 #[test]
 fn a_listed_erasure_takes_no_more_than_is_counted() {
     for bytes in [0, 1, 130, 1000] {
-        let signed = SignedStatement {
-            text: text(bytes),
-            signature: vec![0; 64],
-            signing_key: text(16),
-        };
+        let signed = SignedStatement { text: text(bytes), signature: vec![0; 64], signing_key: text(16) };
         check(
             Erasure {
                 tenant: TenantId::from_stored(text(64)),

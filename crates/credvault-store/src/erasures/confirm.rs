@@ -14,11 +14,11 @@ use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::{Change, retrying};
 use crate::database::pieces::execute;
 use crate::entity::{erasure, erasure_request, tenant, tenant_key};
-use crate::error::ConfirmationError;
 use crate::erasures::Erasures;
 use crate::erasures::content::count;
 use crate::erasures::record::{self, ErasedKey, Erasure, ErasureState};
 use crate::erasures::request::{locked, step_record, token_hash};
+use crate::error::ConfirmationError;
 use crate::tenants::rules::row::TenantRules;
 use crate::tenants::rules::write_row;
 use crate::{Database, Error, Recorded, Write};
@@ -133,10 +133,8 @@ async fn destroy_keys(change: &Change<'_>) -> Result<Vec<ErasedKey>, Error> {
     };
     let sql = format!("UPDATE tenant_keys SET wrapped = {zeros}, root_id = 0 WHERE tenant_id = $1");
     execute(&change.tx, &sql, [tenant.into()]).await?;
-    let key = |row: tenant_key::Model| ErasedKey {
-        version: row.version,
-        root_key: format!("{:08x}", row.root_id),
-    };
+    let key =
+        |row: tenant_key::Model| ErasedKey { version: row.version, root_key: format!("{:08x}", row.root_id) };
     Ok(rows.into_iter().map(key).collect())
 }
 

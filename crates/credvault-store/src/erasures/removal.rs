@@ -62,7 +62,11 @@ const STEPS: [Step; 19] = [
 
 impl Store {
     /// Removes the rows of an erased tenant, until `until` or until none is left; then ends the erasure.
-    pub(super) async fn finish_erasure(&self, tenant: &TenantId, until: Option<Instant>) -> Result<(), Error> {
+    pub(super) async fn finish_erasure(
+        &self,
+        tenant: &TenantId,
+        until: Option<Instant>,
+    ) -> Result<(), Error> {
         let is_over = || until.is_some_and(|until| Instant::now() >= until);
         for step in STEPS {
             while !is_over() && self.erase_piece(tenant, step).await? > 0 {}
@@ -112,7 +116,8 @@ impl Store {
             Step::Apps => erase_apps(&mut change).await?,
             Step::ServiceConfigs => erase_service_configs(&mut change).await?,
             Step::Rows(table) => {
-                let sql = format!("DELETE FROM {table} WHERE {}", piece(self.database(), table, "tenant_id = $1"));
+                let sql =
+                    format!("DELETE FROM {table} WHERE {}", piece(self.database(), table, "tenant_id = $1"));
                 execute(&change.tx, &sql, [tenant.as_str().into()]).await?
             }
             Step::PlatformEvents => {
@@ -215,8 +220,7 @@ async fn erase_apps(change: &mut Change<'_>) -> Result<u64, Error> {
     use oauth_app::{Column, Entity};
     let tenant = change.tenant().as_str().to_owned();
     let rows = Entity::find().filter(Column::TenantId.eq(tenant.as_str())).limit(PIECE).lock_exclusive();
-    let places: Vec<String> =
-        rows.all(&change.tx).await?.into_iter().map(|row| row.provider).collect();
+    let places: Vec<String> = rows.all(&change.tx).await?.into_iter().map(|row| row.provider).collect();
     if places.is_empty() {
         return Ok(0);
     }

@@ -99,7 +99,12 @@ mod tests {
             request_time: Timestamp::from_micros(1_800_000_000_000_000),
             confirm_time: Timestamp::from_micros(1_800_000_060_500_000),
             finish_time: None,
-            content: ErasureContent { connections: 3, credential_versions: 5, users: 2, ..Default::default() },
+            content: ErasureContent {
+                connections: 3,
+                credential_versions: 5,
+                users: 2,
+                ..Default::default()
+            },
             keys: vec![ErasedKey { version: 1, root_key: "01ab23cd".to_owned() }],
             statement: None,
         };

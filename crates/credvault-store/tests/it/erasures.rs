@@ -32,11 +32,7 @@ async fn asked(fixture: &Fixture, scope: &TenantScope) -> SecretString {
     fixture.store.erasures().request(scope, &erase(scope)).await.unwrap().into_inner().token
 }
 
-async fn confirm(
-    fixture: &Fixture,
-    scope: &TenantScope,
-    token: &SecretString,
-) -> Result<Erasure, Error> {
+async fn confirm(fixture: &Fixture, scope: &TenantScope, token: &SecretString) -> Result<Erasure, Error> {
     let confirmed = fixture.store.erasures().confirm(scope, token, &erase(scope), soon()).await;
     confirmed.map(Recorded::into_inner)
 }
@@ -64,10 +60,14 @@ async fn tenant_with_rows(fixture: &Fixture, id: &str) -> (TenantScope, Connecti
     let config = fixture.id(connection);
     for sql in [
         format!("INSERT INTO service_configs VALUES ('{id}', {config}, 'u1', 'report', TRUE, 1, 0, 0)"),
-        format!("INSERT INTO service_mappings VALUES ('{id}', {config}, 'default', {config}, 'generic', '{{}}')"),
+        format!(
+            "INSERT INTO service_mappings VALUES ('{id}', {config}, 'default', {config}, 'generic', '{{}}')"
+        ),
         format!("INSERT INTO user_sightings VALUES ('{id}', 'u2', 0, 0)"),
         format!("INSERT INTO provider_outcomes VALUES ('{id}', 0, 'generic', 'TEST_WORKS', 1)"),
-        format!("INSERT INTO usage_users VALUES ('{id}', 'u1', 1, 'generic', '', 's', TRUE, 0, 0, 0, 0, 1, 0)"),
+        format!(
+            "INSERT INTO usage_users VALUES ('{id}', 'u1', 1, 'generic', '', 's', TRUE, 0, 0, 0, 0, 1, 0)"
+        ),
         format!("INSERT INTO usage_totals VALUES ('{id}', 1, 'generic', '', 's', TRUE, 0, 0, 0, 0, 1, 0)"),
         format!("INSERT INTO rate_budgets VALUES ('{id}', 'tests_per_minute', 'u1', 0)"),
         format!("INSERT INTO platform_dependants VALUES ('{id}', 'generic', 'u1', 's', 1, 0, 0)"),
@@ -134,8 +134,7 @@ async fn an_erased_tenant_is_gone_with_all_its_rows_and_no_other_is(fixture: &Fi
     fixture.put(&acme, connection, "CANARY third").await;
     let about = "event_deliveries WHERE tenant_id = ':platform' AND about_tenant = 'acme'";
     assert!(fixture.count(about).await > 0);
-    let requested =
-        fixture.store.erasures().request(&acme, &erase(&acme)).await.unwrap().into_inner();
+    let requested = fixture.store.erasures().request(&acme, &erase(&acme)).await.unwrap().into_inner();
     let expected = ErasureContent {
         connections: 3,
         credential_versions: 5,
@@ -228,7 +227,8 @@ async fn erasures_are_listed(fixture: &Fixture) {
     fixture.tenant("d").await;
     let first = list(2, String::new()).await;
     let second = list(2, first.next_page_token.clone()).await;
-    let ids: Vec<_> = first.items.iter().chain(&second.items).map(|erasure| erasure.tenant.as_str()).collect();
+    let ids: Vec<_> =
+        first.items.iter().chain(&second.items).map(|erasure| erasure.tenant.as_str()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
     assert_eq!(second.next_page_token, "");
     let page = Page { size: 50, token: String::new(), query: Vec::new() };
