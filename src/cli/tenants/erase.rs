@@ -18,7 +18,7 @@ use credvault_proto::v1;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
-pub(super) struct EraseArgs {
+pub(in crate::cli) struct EraseArgs {
     #[command(flatten)]
     tenant: TenantArgs,
     /// The token that the same command printed without this option. Without one, nothing is erased: the command shows what
@@ -31,7 +31,7 @@ pub(super) struct EraseArgs {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct ErasuresArgs {
+pub(in crate::cli) struct ErasuresArgs {
     /// Only this tenant.
     tenant_id: Option<String>,
     /// A new file for the signed statement about the tenant.
