@@ -30,6 +30,7 @@ mod requirements;
 mod serve;
 mod services;
 mod sources;
+mod statement;
 mod sync;
 mod tenants;
 mod tools;
@@ -77,7 +78,7 @@ enum Command {
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
-    /// Look at a tenant's connections as an administrator, and change many of them.
+    /// Look at a tenant's connections as an administrator, and change many of them; erase a tenant.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
     /// Look at a tenant's users as an administrator, and delete one.
@@ -109,7 +110,7 @@ enum Command {
     /// Report and show how far the resources of a connection are synchronised, on a running vault.
     #[command(subcommand)]
     Sync(sync::SyncCommand),
-    /// Show which keys there are, and rotate them while the vault serves.
+    /// Show which keys there are, rotate them while the vault serves, and verify what the vault has signed.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
@@ -161,6 +162,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
+        Command::Keys(command) => keys::run(command, &mut output),
         Command::Users(command) => users::run(command, &mut output),
         Command::Rates(command) => rates::run(command, &mut output),
         Command::Services(command) => services::run(command, &mut output),

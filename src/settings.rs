@@ -12,6 +12,7 @@
 
 mod server;
 
+mod erasure;
 mod keys;
 mod limits;
 mod root_key;
@@ -35,6 +36,7 @@ mod value;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
+pub use erasure::ErasureSection;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use keys::{Keys, KeysSection};
@@ -119,10 +121,12 @@ impl RawSettings {
             main: self.root_key.check("root_key", &mut problems),
             other: other.map(|other| other.check("other_root_key", &mut problems)),
         };
+        let mut store = self.store.check(&mut problems);
+        store.database.backup_retention_days = self.erasure.check(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
-            store: self.store.check(&mut problems),
+            store,
             root_keys,
             keys: self.keys.check(&mut problems),
             identity: self.identity.check(&mut problems),

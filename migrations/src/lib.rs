@@ -18,6 +18,7 @@ mod m0009_oidc;
 mod m0010_oversight;
 mod m0011_imports;
 mod m0012_rotations;
+mod m0013_erasures;
 mod m0015_revoking_deletions;
 
 mod roles;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_oversight::Migration),
             Box::new(m0011_imports::Migration),
             Box::new(m0012_rotations::Migration),
+            Box::new(m0013_erasures::Migration),
             Box::new(m0015_revoking_deletions::Migration),
         ]
     }

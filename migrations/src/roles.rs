@@ -101,7 +101,8 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
 }
 
 /// Grants the runtime role what the service needs and nothing else, of the tables that exist. In particular, audit
-/// records can be inserted and read, not changed; a tenant is never deleted by the service, and a key only after a rotation.
+/// records can be inserted and read, not changed; a tenant is never deleted by the service, and of a key it changes only
+/// by what it is wrapped.
 ///
 /// Only what differs is granted or revoked: where nothing does, nothing is written, and a service that runs meanwhile
 /// has its rights at every moment. Call it in the transaction of the migration that makes or replaces what it is about.
@@ -112,9 +113,10 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
     let runtime = checked(RUNTIME, runtime)?;
     let grants = [
         ("SELECT", "schema_migrations"),
-        ("SELECT, INSERT, UPDATE", "root_keys"),
+        ("SELECT, INSERT, UPDATE (generation), UPDATE (state), UPDATE (check_value)", "root_keys"),
         ("SELECT, INSERT, UPDATE", "tenants"),
-        ("SELECT, INSERT, UPDATE, DELETE", "tenant_keys"),
+        // A rotation wraps anew and retires; the wrapped bytes of an erased tenant are overwritten at once, and its rows deleted.
+        ("SELECT, INSERT, UPDATE (root_id), UPDATE (generation), UPDATE (wrapped), DELETE", "tenant_keys"),
         ("SELECT, INSERT, UPDATE, DELETE", "connections"),
         ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
         ("SELECT, INSERT, DELETE", "requests"),
@@ -154,9 +156,12 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
         ("SELECT, INSERT, UPDATE", "provider_incidents"),
         ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
         ("SELECT, INSERT, UPDATE", "imports"),
-        ("SELECT, INSERT, UPDATE", "rotations"),
+        ("SELECT, INSERT, UPDATE, DELETE", "rotations"),
         ("SELECT, INSERT, UPDATE, DELETE", "key_uses"),
         ("SELECT, INSERT, UPDATE, DELETE", "root_key_holders"),
+        ("SELECT, INSERT, DELETE", "erasure_requests"),
+        ("SELECT, INSERT, UPDATE", "erasures"),
+        ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed)", "signing_keys"),
     ];
     let mut statements = Vec::new();
     if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {

@@ -29,6 +29,8 @@ pub(super) enum Failure {
     Settings(SettingsError),
     /// The vault refused the call. Boxed, because it is large.
     Status(Box<Status>),
+    /// What the command looked at is not valid.
+    Invalid(String),
     /// Some of what was asked for was refused, and the rest is done.
     Partly(String),
     /// Any other failure, which ends with code 1.
@@ -43,6 +45,7 @@ impl Failure {
         let code = match &self {
             Self::Usage(_) | Self::Settings(_) => USAGE,
             Self::Status(status) => code_of(status),
+            Self::Invalid(_) => INVALID,
             Self::Partly(_) => PARTLY,
             Self::Unexpected(_) => UNEXPECTED,
             Self::OutputClosed => return ExitCode::SUCCESS,
@@ -56,7 +59,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(text) | Self::Partly(text) => f.write_str(text),
+            Self::Usage(text) | Self::Invalid(text) | Self::Partly(text) => f.write_str(text),
             Self::Settings(error) => f.write_str(&listed(error)),
             Self::Status(status) => f.write_str(&describe(status)),
             Self::Unexpected(error) => f.write_str(&credvault_domain::chain(error.as_ref())),

@@ -1,6 +1,7 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses.
 
+mod erasure;
 mod events;
 mod import;
 mod json;
@@ -13,6 +14,7 @@ mod requirements;
 mod services;
 mod status;
 
+pub(crate) use erasure::{confirmation_token, erase_step, erasure};
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,
     put_event_endpoint, stored_event_endpoint,

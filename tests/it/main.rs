@@ -21,6 +21,7 @@ mod crash;
 mod credentials;
 mod destinations;
 mod documents;
+mod erasures;
 mod events;
 mod fairness;
 mod handoff;

@@ -20,6 +20,7 @@ pub(crate) enum Class {
     EventEndpoint = 8,
     Callback = 9,
     HandOff = 10,
+    SigningKey = 11,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -134,6 +135,15 @@ impl<'a> Context<'a> {
         Self { schema, ..Self::alone(Class::HandOff, tenant.as_str(), record, 0) }
     }
 
+    /// The private half of the vault's signing key of a generation, in the platform's namespace. It is bound to the public
+    /// half beside it.
+    pub fn signing_key(public_key: &[u8; 32], generation: i64) -> Self {
+        let record: [u8; 16] = public_key.first_chunk().copied().unwrap_or_default();
+        let binding = Binding::of(&[("public_key", public_key.as_slice())]);
+        let version = generation.cast_unsigned();
+        Self { binding, ..Self::alone(Class::SigningKey, TenantId::PLATFORM, record, version) }
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
@@ -164,6 +174,7 @@ impl<'a> Context<'a> {
             Class::EventEndpoint => "event_endpoint",
             Class::Callback => "callback",
             Class::HandOff => "handoff",
+            Class::SigningKey => "signing_key",
         }
     }
 

@@ -47,6 +47,8 @@ mod signature;
 
 mod signing_key;
 
+mod vault_signer;
+
 mod ecdsa;
 
 mod mac;
@@ -77,6 +79,7 @@ pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};
 pub use tag::{TAG_CHARS, Tag, Tagged};
 pub use tenant_key::{KeyVersion, TenantKey};
+pub use vault_signer::{VaultSigner, signing_key_id, verify_statement};
 
 /// Bytes that are zeroed when they are dropped.
 pub type Opened = zeroize::Zeroizing<Vec<u8>>;

@@ -46,6 +46,9 @@ mod tenants;
 
 mod keys;
 
+mod erasures;
+mod signing;
+
 mod usage;
 
 mod page;
@@ -83,7 +86,12 @@ pub use database::roots::RootState;
 pub use database::settings::{Database, StoreSettings};
 pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};
-pub use error::{AuthorizationError, Error};
+pub use erasures::Erasures;
+pub use erasures::content::ErasureContent;
+pub use erasures::record::{ErasedKey, Erasure, ErasureState, SignedStatement};
+pub use erasures::request::RequestedErasure;
+pub use erasures::statement::ERASURE_STATEMENT;
+pub use error::{AuthorizationError, ConfirmationError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};

@@ -44,6 +44,7 @@ impl Store {
         let users = self.finish_user_deletions().await;
         let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;
+        let tenants = self.finish_erasures().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
             // Side by side, so that much of the one does not hold up the other.
             tokio::join!(self.purge_all(), self.forget())
@@ -54,16 +55,17 @@ impl Store {
             (Ok(0), Ok(()))
         };
         self.show_backlog().await;
-        users.and(erasures).and(endpoints).and(forgotten).and(purged)
+        users.and(erasures).and(endpoints).and(tenants).and(forgotten).and(purged)
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 14] {
+    fn due(&self) -> [Due; 15] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
             due("users", "user_deletions", "create_time <= {}", now.micros()),
             due("endpoints", "endpoint_deletions", "create_time <= {}", now.micros()),
+            due("tenants", "erasures", "state = 'ERASING' AND confirm_time <= {}", now.micros()),
             // One whose grant is still to be revoked waits for its provider, and not for upkeep.
             due("purges", "connections", "purge_time <= {} AND revocation_time IS NULL", now.micros()),
             due("requests", "requests", "create_time < {}", now.before(REQUEST_MEMORY).micros()),
@@ -179,7 +181,7 @@ impl Store {
         for due in self.due() {
             let this = match (due.kind, &ended) {
                 // These have their own ways.
-                ("users" | "endpoints" | "purges", _) => Ok(()),
+                ("users" | "endpoints" | "tenants" | "purges", _) => Ok(()),
                 ("late_events", _) => self.bury_late_events(&due).await,
                 ("usage", _) => self.forget_usage(&due).await,
                 // A consent that is forgotten before it is ended leaves its connection waiting for ever.

@@ -30,10 +30,12 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
             OR has_table_privilege(session_user, 'audit_events', 'DELETE')",
     ),
     (
-        "may change or delete keys or the root key's record, or delete tenants",
-        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys']) t
-                WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
-            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys', 'tenants']) t
+        "may change which key a root key's record is of or whose a key is, or delete that record or tenants",
+        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_id', 'kind', 'name', 'kdf', 'create_time']) c
+                WHERE has_column_privilege(session_user, 'root_keys', c, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['tenant_id', 'version', 'create_time']) c
+                WHERE has_column_privilege(session_user, 'tenant_keys', c, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenants']) t
                 WHERE has_table_privilege(session_user, t, 'DELETE'))",
     ),
     (

@@ -9,6 +9,7 @@ mod authorizations;
 mod changes;
 mod credentials;
 mod delivered_keys;
+mod erasures;
 mod events;
 mod feed;
 mod health;

@@ -87,11 +87,10 @@ fn table_rights(app: &str) -> Vec<Excess> {
     vec![
         grant("DELETE ON credvault.audit_events", "PUBLIC", "audit records"),
         grant("UPDATE (outcome) ON credvault.audit_events", app, "audit records"),
-        grant("UPDATE (wrapped) ON credvault.tenant_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.tenant_keys", "PUBLIC", "the root key's record"),
-        grant("UPDATE ON credvault.root_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.root_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.tenants", app, "the root key's record"),
+        grant("UPDATE (version) ON credvault.tenant_keys", app, "a root key's record"),
+        grant("UPDATE ON credvault.root_keys", app, "a root key's record"),
+        grant("DELETE ON credvault.root_keys", app, "a root key's record"),
+        grant("DELETE ON credvault.tenants", app, "a root key's record"),
         grant("TRUNCATE ON credvault.connections", app, "truncate"),
     ]
 }
