@@ -18,12 +18,13 @@ mod m0009_oidc;
 mod m0010_oversight;
 mod m0011_imports;
 mod m0012_rotations;
+mod m0014_backups;
 
 mod roles;
 
 use sea_orm_migration::prelude::*;
 
-pub use roles::{ROLE_NAME_RULE, RolesError, SCHEMA, grant, is_role_name, prepare};
+pub use roles::{ROLE_NAME_RULE, RolesError, SCHEMA, backup_role, grant, is_role_name, prepare};
 
 /// Applies migrations in order.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_oversight::Migration),
             Box::new(m0011_imports::Migration),
             Box::new(m0012_rotations::Migration),
+            Box::new(m0014_backups::Migration),
         ]
     }
 

@@ -56,7 +56,8 @@ fn frames_are_frozen() {
 fn what_was_sealed_opens_in_order() {
     let key = BackupKey::generate(&SystemRandom).expect("random");
     let full = vec![7; FRAME_BYTES];
-    for parts in [&[b"".as_slice()][..], &[b"one", b"two"], &[full.as_slice(), b"", b"end"]] {
+    let cases: [&[&[u8]]; 3] = [&[b""], &[b"one", b"two"], &[&full, b"", b"end"]];
+    for parts in cases {
         let (found, ended) = opened(&key, HEADER, &sealed(&key, HEADER, parts)).expect("opens");
         assert_eq!(found, parts);
         assert!(ended);

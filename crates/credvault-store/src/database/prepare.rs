@@ -167,7 +167,7 @@ async fn step(db: &DatabaseConnection, owner: &str, runtime: &str) -> Result<Opt
     if next.is_some() {
         Migrator::up(&tx, Some(1)).await?;
     }
-    credvault_migrations::grant(&tx, runtime).await?;
+    credvault_migrations::grant(&tx, owner, runtime).await?;
     tx.commit().await?;
     Ok(next)
 }
