@@ -105,6 +105,28 @@ impl RawSettings {
         problems.into_result().map(|()| store)
     }
 
+    /// Checks the sections of the database and of the root key, which is all that a backup needs.
+    ///
+    /// # Errors
+    /// All problems of these sections, and what could not be read.
+    pub fn check_store_and_root_key(&self) -> Result<(Store, RootKeySource), SettingsError> {
+        self.check_file()?;
+        let mut problems = self.problems.clone();
+        let (store, root_key) = (self.store.check(&mut problems), self.root_key.check(&mut problems));
+        problems.into_result().map(|()| (store, root_key))
+    }
+
+    /// Checks the section of the root key alone, which is all that it takes to verify a backup.
+    ///
+    /// # Errors
+    /// All problems of that section, and what could not be read.
+    pub fn check_root_key(&self) -> Result<RootKeySource, SettingsError> {
+        self.check_file()?;
+        let mut problems = self.problems.clone();
+        let root_key = self.root_key.check(&mut problems);
+        problems.into_result().map(|()| root_key)
+    }
+
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
     /// problems can be looked for, and nothing else.
     ///

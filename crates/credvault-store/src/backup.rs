@@ -27,6 +27,8 @@ mod row;
 mod root;
 mod signed;
 
+pub(crate) mod progress;
+
 pub(crate) mod erased;
 
 mod copy;
@@ -35,11 +37,12 @@ mod source;
 mod sqlite_source;
 pub(crate) mod write;
 
-mod postgres_target;
 mod rows;
+
+mod level;
+mod postgres_target;
 mod sqlite_target;
 mod target;
-pub(crate) mod progress;
 pub(crate) mod restore;
 pub(crate) mod verify;
 

@@ -147,9 +147,9 @@ impl ErasedTenants {
             for number in [1, erasure.request_time, erasure.confirm_time] {
                 put(&mut row, Some(&number.to_be_bytes()))?;
             }
-            Ok(row)
+            Ok::<_, BackupError>(row)
         };
-        Ok(MadeRows::new(self.of(of).map(row).collect::<Result<_, BackupError>>()?))
+        Ok(MadeRows::new(self.of(of).map(row).collect::<Result<_, _>>()?))
     }
 
     /// The rows of these tenants in `erasures`.
@@ -159,7 +159,7 @@ impl ErasedTenants {
     }
 
     fn of<'a>(&'a self, tenants: &'a BTreeSet<String>) -> impl Iterator<Item = (&'a String, &'a Erasure)> {
-        self.0.iter().filter(|(tenant, _)| tenants.contains(*tenant))
+        self.0.iter().filter(move |(tenant, _)| tenants.contains(*tenant))
     }
 
     /// Checks that the key which has signed a backup has signed every finished erasure: the list is of the same vault.

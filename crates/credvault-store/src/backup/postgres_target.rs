@@ -9,9 +9,9 @@ use secrecy::SecretString;
 
 use super::copy::{BEGIN, END};
 use super::error::{BackupError, malformed};
+use super::level::check_migrations;
 use super::row::{NextRow, Values, integer};
 use super::tables::RESET_COLUMNS;
-use super::target::check_migrations;
 use crate::database::connect;
 use crate::database::prepare::{LOCK, connect_error};
 use crate::{Database, StoreSettings};
@@ -25,13 +25,13 @@ const JSONB_VERSION: u8 = 1;
 /// A transaction that rows are loaded in.
 pub(super) struct Loading {
     connection: PgConnection,
-    /// The statements that bring back keys, indexes and row-level security.
+    /// The statements that bring back keys, indexes and row-level security, and look at what is there.
     rebuild: Vec<String>,
 }
 
-/// All tables but the one of migrations.
+/// All tables but the one of migrations, and whether row-level security binds their owner.
 const TABLES: &str = "
-    SELECT relname::text FROM pg_class
+    SELECT relname::text, relforcerowsecurity FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname <> 'schema_migrations'
     ORDER BY relname";
 
@@ -73,12 +73,13 @@ pub(super) async fn open(
     let applied = "SELECT version FROM schema_migrations ORDER BY version";
     let applied = sqlx::query_scalar::<_, String>(applied).fetch_all(&mut connection).await?;
     check_migrations(&applied, migrations)?;
-    let tables = sqlx::query_scalar::<_, String>(TABLES).fetch_all(&mut connection).await?;
-    let mut rebuild = clear_the_way(&mut connection, &tables).await?;
-    for table in &tables {
-        let force = format!("ALTER TABLE \"{table}\" FORCE ROW LEVEL SECURITY");
-        rebuild.push(force);
-    }
+    let tables = sqlx::query_as::<_, (String, bool)>(TABLES).fetch_all(&mut connection).await?;
+    let names: Vec<String> = tables.iter().map(|(table, _)| table.clone()).collect();
+    let mut rebuild = clear_the_way(&mut connection, &names).await?;
+    let forced = tables.iter().filter(|(_, forced)| *forced);
+    rebuild.extend(forced.map(|(table, _)| format!("ALTER TABLE \"{table}\" FORCE ROW LEVEL SECURITY")));
+    // Plans that are made as if the tables were empty would serve for minutes.
+    rebuild.extend(names.iter().map(|table| format!("ANALYZE \"{table}\"")));
     Ok(Loading { connection, rebuild })
 }
 
@@ -199,8 +200,7 @@ pub(super) async fn commit(mut loading: Loading) -> Result<(), BackupError> {
     for statement in loading.rebuild {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut loading.connection).await?;
     }
-    // Plans that were made for an empty database would serve for minutes.
-    sqlx::raw_sql("ANALYZE; COMMIT").execute(&mut loading.connection).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut loading.connection).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 /// How far the work is, for the person who waits for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct BackupProgress<'a> {
     /// The table that the work is at.
     pub table: &'a str,
     /// How many rows are done, of all tables.
@@ -12,7 +12,7 @@ pub struct Progress<'a> {
 }
 
 /// What is called from time to time while the work goes on, some thousand times for a million rows.
-pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
+pub type OnBackupProgress<'a> = &'a mut (dyn FnMut(BackupProgress<'_>) + Send);
 
 /// After how many rows it is called again.
 pub(super) const ROWS_BETWEEN: u64 = 512;

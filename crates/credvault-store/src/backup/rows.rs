@@ -8,7 +8,7 @@ use credvault_crypto::{BackupKey, RunningSha256, sha256};
 use super::error::{BackupError, malformed};
 use super::items::{ItemReader, Kind};
 use super::manifest::{FORMAT, Manifest, Opening, TableItem, TableSummary, from_json, hash, hex};
-use super::progress::{OnProgress, Progress, ROWS_BETWEEN};
+use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
 use super::row::{NextRow, Values};
 use super::signed;
 use super::tables::{KEPT_OF_ERASED, TENANT_COLUMNS};
@@ -17,7 +17,7 @@ use super::write::hash_row;
 /// A backup that is read behind its header.
 pub(super) struct BackupReader<'a, 'b> {
     items: ItemReader<'a>,
-    on_progress: OnProgress<'b>,
+    on_progress: OnBackupProgress<'b>,
     pub(super) opening: Opening,
     header_sha256: String,
     /// The tenants whose rows are left out.
@@ -43,7 +43,7 @@ impl<'a, 'b> BackupReader<'a, 'b> {
         from: &'a mut (dyn std::io::Read + Send),
         key: &BackupKey,
         header: &[u8],
-        on_progress: OnProgress<'b>,
+        on_progress: OnBackupProgress<'b>,
     ) -> Result<Self, BackupError> {
         let mut items = ItemReader::new(from, key, header);
         let opening: Opening = from_json(items.next(Kind::Opening)?).map_err(|_| malformed())?;
@@ -199,6 +199,6 @@ impl Rows<'_, '_, '_> {
 
     fn show(&mut self) {
         let bytes = self.backup.items.bytes_read();
-        (self.backup.on_progress)(Progress { table: &self.table, rows: self.backup.rows, bytes });
+        (self.backup.on_progress)(BackupProgress { table: &self.table, rows: self.backup.rows, bytes });
     }
 }

@@ -1,11 +1,11 @@
 //! SQLite, loaded in one transaction that holds the write lock from its begin.
 
-use sea_orm::sqlx::{self, AssertSqlSafe, SqliteConnection};
+use sea_orm::sqlx::{self, AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::error::{BackupError, malformed};
+use super::level::check_migrations;
 use super::row::{NextRow, Values, integer, text};
 use super::tables::RESET_COLUMNS;
-use super::target::check_migrations;
 use crate::database::connect;
 use crate::database::prepare::connect_error;
 use crate::{Database, StoreSettings};
@@ -110,7 +110,7 @@ async fn store(
     forms: &[Form],
     rows: &[Vec<u8>],
 ) -> Result<(), BackupError> {
-    let mut query = sqlx::query(AssertSqlSafe(sql));
+    let mut query = sqlx::query::<Sqlite>(AssertSqlSafe(sql));
     for row in rows {
         let mut values = Values(row);
         for form in forms {

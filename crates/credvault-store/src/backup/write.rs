@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::error::BackupError;
 use super::items::{ItemWriter, Kind};
 use super::manifest::{FORMAT, Header, Manifest, Opening, TableItem, TableSummary, hash, hex, to_json};
-use super::progress::{OnProgress, Progress, ROWS_BETWEEN};
+use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
 use super::signed::{public_key_text, sign};
 use super::source::Source;
 use super::tables::BACKED_UP_TABLES;
@@ -34,14 +34,15 @@ impl Store {
         migrate_url: Option<&SecretString>,
         owner_role: &str,
         to: &mut (dyn std::io::Write + Send),
-        on_progress: OnProgress<'_>,
+        on_progress: OnBackupProgress<'_>,
     ) -> Result<BackedUp, BackupError> {
         // All keys before the transaction begins: they may be in a key manager on the network.
         let signer = self.signer().await?;
         let wrapped = self.keyring().wrap_backup_key().await;
         let (key, wrapped): (BackupKey, WrappedBackupKey) = wrapped.map_err(BackupError::RootKey)?;
-        let mut source = Source::open(self, migrate_url, owner_role).await?;
+        // Before the moment that is read: nothing that happened until then is missing.
         let time = self.now().micros();
+        let mut source = Source::open(self, migrate_url, owner_role).await?;
         let derivation = source.texts(DERIVATION).await?.into_iter().next();
         let kind = kind_name(self.database());
         let header = Header::new(time, kind, signer.key_id(), &wrapped, derivation).to_bytes()?;
@@ -106,7 +107,7 @@ fn finish(
 /// The tables of a backup that is being written.
 struct Tables<'a, 'b> {
     items: ItemWriter<'a>,
-    on_progress: OnProgress<'b>,
+    on_progress: OnBackupProgress<'b>,
     done: Vec<TableSummary>,
     rows: u64,
     row_bytes: u64,
@@ -143,7 +144,7 @@ impl Tables<'_, '_> {
     }
 
     fn show(&mut self, table: &str) {
-        (self.on_progress)(Progress { table, rows: self.rows, bytes: self.items.bytes_written() });
+        (self.on_progress)(BackupProgress { table, rows: self.rows, bytes: self.items.bytes_written() });
     }
 }
 
