@@ -17,7 +17,7 @@ mod proxy;
 
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
-pub use postgres::{Postgres, PostgresDatabase};
+pub use postgres::{Postgres, PostgresDatabase, postgres_program};
 pub use proxy::RoundTrips;
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};
 

@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, beginner, credential, event, new_connection, permi
 use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 /// Two tenants with a row in every table.
-async fn fixture_with_rows() -> Fixture {
+pub async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
     for tenant in ["acme", "other"] {
         let scope = fixture.tenant(tenant).await;
