@@ -17,7 +17,7 @@ pub(super) struct Tuples {
     ended: bool,
 }
 
-/// What a chunk goes on with.
+/// What the next bytes of a chunk are.
 enum Next<'a> {
     /// A tuple, as a row, and the number of its bytes.
     Tuple(&'a [u8], usize),

@@ -11,7 +11,7 @@ pub struct BackupProgress<'a> {
     pub bytes: u64,
 }
 
-/// What is called from time to time while the work goes on, some thousand times for a million rows.
+/// What is called from time to time during the work, some thousand times for a million rows.
 pub type OnBackupProgress<'a> = &'a mut (dyn FnMut(BackupProgress<'_>) + Send);
 
 /// After how many rows it is called again.
