@@ -105,26 +105,39 @@ impl RawSettings {
         problems.into_result().map(|()| store)
     }
 
-    /// Checks the sections of the database and of the root key, which is all that a backup needs.
+    /// Checks the sections of the database and of the root keys, which is all that a backup needs.
     ///
     /// # Errors
     /// All problems of these sections, and what could not be read.
-    pub fn check_store_and_root_key(&self) -> Result<(Store, RootKeySource), SettingsError> {
+    pub fn check_store_and_root_keys(&self) -> Result<(Store, RootKeySources), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
-        let (store, root_key) = (self.store.check(&mut problems), self.root_key.check(&mut problems));
-        problems.into_result().map(|()| (store, root_key))
+        let store = self.store.check(&mut problems);
+        let root_keys = self.root_keys(&mut problems).0;
+        problems.into_result().map(|()| (store, root_keys))
     }
 
-    /// Checks the section of the root key alone, which is all that it takes to verify a backup.
+    /// Checks the sections of the root keys alone, which is all that it takes to verify a backup.
     ///
     /// # Errors
-    /// All problems of that section, and what could not be read.
-    pub fn check_root_key(&self) -> Result<RootKeySource, SettingsError> {
+    /// All problems of these sections, and what could not be read.
+    pub fn check_root_keys(&self) -> Result<RootKeySources, SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
-        let root_key = self.root_key.check(&mut problems);
-        problems.into_result().map(|()| root_key)
+        let root_keys = self.root_keys(&mut problems).0;
+        problems.into_result().map(|()| root_keys)
+    }
+
+    /// The root keys, and how tenant keys are kept under them.
+    fn root_keys(&self, problems: &mut Problems) -> (RootKeySources, Keys) {
+        let keys = self.keys.check(problems);
+        let other = self.other_root_key.as_ref();
+        let sources = RootKeySources {
+            main: self.root_key.check("root_key", problems),
+            other: other.map(|other| other.check("other_root_key", problems)),
+            lifetime: keys.cache,
+        };
+        (sources, keys)
     }
 
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
@@ -135,13 +148,7 @@ impl RawSettings {
     pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
-        let keys = self.keys.check(&mut problems);
-        let other = self.other_root_key.as_ref();
-        let root_keys = RootKeySources {
-            main: self.root_key.check("root_key", &mut problems),
-            other: other.map(|other| other.check("other_root_key", &mut problems)),
-            lifetime: keys.cache,
-        };
+        let (root_keys, keys) = self.root_keys(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use credvault_crypto::{RootKeySource, SystemRandom};
+use credvault_crypto::{RootKeySources, SystemRandom};
 use credvault_store::{BackedUp, BackupPlace, OpenError};
 
 use super::args::{ConfigArgs, OutputArgs};
@@ -59,11 +59,11 @@ pub(super) fn run(arguments: &BackupArgs, output: &mut Output) -> Result<(), Fai
 
 fn back_up(arguments: &BackupArgs, to: &Path, output: &mut Output) -> Result<(), Failure> {
     harden()?;
-    let (store, root_key) = arguments.config.read().check_store_and_root_key()?;
+    let (store, root_keys) = arguments.config.read().check_store_and_root_keys()?;
     let done = run_on(None, async {
         let stop = terminated()?;
         tokio::select! {
-            done = write(&store, &root_key, to) => done,
+            done = write(&store, &root_keys, to) => done,
             // What was written so far is removed.
             () = stop => Err(anyhow::anyhow!("stopped; there is no backup").into()),
         }
@@ -80,11 +80,11 @@ fn back_up(arguments: &BackupArgs, to: &Path, output: &mut Output) -> Result<(),
 }
 
 /// Opens the vault's database beside whatever serves it, writes the backup, and remembers it.
-async fn write(store: &Store, root_key: &RootKeySource, to: &Path) -> Result<BackedUp, Failure> {
+async fn write(store: &Store, root_keys: &RootKeySources, to: &Path) -> Result<BackedUp, Failure> {
     let mut settings = store.database.clone();
     settings.shares_file = true;
     let opening =
-        credvault_store::Store::open(settings, root_key, Arc::new(SystemClock), Arc::new(SystemRandom));
+        credvault_store::Store::open(settings, root_keys, Arc::new(SystemClock), Arc::new(SystemRandom));
     let vault = opening.await.map_err(|error: OpenError| Failure::Unexpected(error.into()))?;
     let written = write_of(&vault, store, to).await;
     vault.close().await;

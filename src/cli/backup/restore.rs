@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use credvault_crypto::{RootKeySource, SystemRandom};
+use credvault_crypto::{RootKeySources, SystemRandom};
 use credvault_domain::Random;
 use credvault_store::{ErasedTenants, RestoreSettings, Restored, restore_backup};
 
@@ -41,9 +41,9 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) fn run(arguments: &RestoreArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
-    let (store, root_key) = arguments.config.read().check_store_and_root_key()?;
+    let (store, root_keys) = arguments.config.read().check_store_and_root_keys()?;
     let erased = erased(arguments)?;
-    let restored = run_on(None, restoring(arguments, &store, &root_key, &erased))?;
+    let restored = run_on(None, restoring(arguments, &store, &root_keys, &erased))?;
     match arguments.output.output {
         Format::Table => print(&restored, output),
         Format::Json => output.line(&json(&restored)?),
@@ -65,7 +65,7 @@ fn erased(arguments: &RestoreArgs) -> Result<ErasedTenants, Failure> {
 async fn restoring(
     arguments: &RestoreArgs,
     store: &Store,
-    root_key: &RootKeySource,
+    root_keys: &RootKeySources,
     erased: &ErasedTenants,
 ) -> Result<Restored, Failure> {
     let stop = terminated()?;
@@ -74,7 +74,7 @@ async fn restoring(
         store: &store.database,
         migrate_url: store.migrate_url.as_ref(),
         owner_role: &store.owner_role,
-        root_key,
+        root_keys,
         erased,
         public_key: arguments.public_key.as_ref(),
     };

@@ -33,7 +33,7 @@ pub(super) struct VerifyArgs {
 
 pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
     harden()?;
-    let root_key = arguments.config.read().check_root_key()?;
+    let root_keys = arguments.config.read().check_root_keys()?;
     let (mut from, bytes) = open(&arguments.file)?;
     let mut progress = Progress::new(bytes);
     let verified = run_on(None, async {
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);
         tokio::select! {
-            verified = verify_backup(&root_key, arguments.public_key.as_ref(), &random, &mut *from, &mut show) => {
+            verified = verify_backup(&root_keys, arguments.public_key.as_ref(), &random, &mut *from, &mut show) => {
                 Ok(verified?)
             }
             () = stop => Err(Failure::from(anyhow::anyhow!("stopped; the backup was not verified"))),

@@ -29,8 +29,8 @@ pub(super) struct Header {
     pub(super) signing_key_id: String,
     /// The root key that wraps the backup's key.
     pub(super) root_key_id: u32,
-    /// How the root key is derived, if it comes from a passphrase.
-    pub(super) root_key_derivation: Option<String>,
+    /// How root keys are derived that come from passphrases.
+    pub(super) root_key_derivations: Vec<String>,
     /// The wrapped key in base64.
     wrapped_key: String,
 }
@@ -41,7 +41,7 @@ impl Header {
         database: &str,
         signing_key_id: &str,
         wrapped: &WrappedBackupKey,
-        root_key_derivation: Option<String>,
+        root_key_derivations: Vec<String>,
     ) -> Self {
         Self {
             format: FORMAT,
@@ -49,7 +49,7 @@ impl Header {
             database: database.to_owned(),
             signing_key_id: signing_key_id.to_owned(),
             root_key_id: wrapped.root_id,
-            root_key_derivation,
+            root_key_derivations,
             wrapped_key: STANDARD.encode(&wrapped.bytes),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use credvault_crypto::RootKeySource;
+use credvault_crypto::RootKeySources;
 use credvault_domain::Random;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -30,8 +30,8 @@ pub struct RestoreSettings<'a> {
     pub migrate_url: Option<&'a SecretString>,
     /// The role that owns the schema.
     pub owner_role: &'a str,
-    /// The source of the root key.
-    pub root_key: &'a RootKeySource,
+    /// The sources of the root keys.
+    pub root_keys: &'a RootKeySources,
     /// The tenants that were erased since the backup was made.
     pub erased: &'a ErasedTenants,
     /// The public key of the vault that must have signed, if the operator knows it.
@@ -65,7 +65,7 @@ pub async fn restore_backup(
     on_progress: OnBackupProgress<'_>,
 ) -> Result<Restored, BackupError> {
     let (header, header_bytes) = Header::read(from)?;
-    let keyring = keyring(to.root_key, &header, random).await?;
+    let keyring = keyring(to.root_keys, &header, random)?;
     let key = backup_key(&keyring, &header).await?;
     let mut backup = BackupReader::open(from, &key, &header_bytes, on_progress)?;
     let migrations = backup.opening.migrations.clone();

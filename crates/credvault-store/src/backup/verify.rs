@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_crypto::{Keyring, RootKeySource};
+use credvault_crypto::{Keyring, RootKeySources};
 use credvault_domain::{Random, TenantId};
 
 use super::error::{BackupError, malformed};
@@ -37,14 +37,14 @@ pub struct Verified {
 /// # Errors
 /// The backup is not whole, not of this root key, or not signed as it should be.
 pub async fn verify_backup(
-    root_key: &RootKeySource,
+    root_keys: &RootKeySources,
     public_key: Option<&[u8; 32]>,
     random: &Arc<dyn Random>,
     from: &mut (dyn std::io::Read + Send),
     on_progress: OnBackupProgress<'_>,
 ) -> Result<Verified, BackupError> {
     let (header, header_bytes) = Header::read(from)?;
-    let keyring = keyring(root_key, &header, random).await?;
+    let keyring = keyring(root_keys, &header, random)?;
     let key = backup_key(&keyring, &header).await?;
     let mut backup = BackupReader::open(from, &key, &header_bytes, on_progress)?;
     // The keys of these were destroyed.
@@ -52,14 +52,36 @@ pub async fn verify_backup(
     let (mut tenant_keys, mut unwrapped_keys) = (0, 0);
     while let Some(table) = backup.next_table()? {
         let mut rows = backup.rows(&table);
-        if table.name == "tenant_keys" {
-            (tenant_keys, unwrapped_keys) = unwrap_keys(&keyring, &table, &mut rows).await?;
-        } else {
-            while rows.next()?.is_some() {}
+        match table.name.as_str() {
+            "root_keys" => register(&keyring, &table, &mut rows)?,
+            "tenant_keys" => {
+                (tenant_keys, unwrapped_keys) = unwrap_keys(&keyring, &table, &mut rows).await?;
+            }
+            _ => while rows.next()?.is_some() {},
         }
     }
     let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_key)?;
     Ok(Verified { manifest, manifest_sha256, tenant_keys, unwrapped_keys })
+}
+
+/// Notes the root keys that the backup knows, so that a missing one is not taken for an altered key of a tenant.
+fn register(keyring: &Keyring, table: &TableItem, rows: &mut Rows<'_, '_, '_>) -> Result<(), BackupError> {
+    let (id_at, kind_at) = (place(table, "root_id")?, place(table, "kind")?);
+    while let Some(row) = rows.next()? {
+        let id = u32::try_from(integer(value(row, id_at)?)?).map_err(|_| malformed())?;
+        keyring.register(id, text(value(row, kind_at)?)?);
+    }
+    Ok(())
+}
+
+/// Where a column stands in the rows of a table.
+fn place(table: &TableItem, name: &str) -> Result<usize, BackupError> {
+    table.columns.iter().position(|column| column == name).ok_or_else(malformed)
+}
+
+/// The value of a row at a place, which is not NULL.
+fn value(row: &[u8], at: usize) -> Result<&[u8], BackupError> {
+    Values(row).nth(at).ok_or_else(malformed)??.ok_or_else(malformed)
 }
 
 /// Reads the keys of tenants, and unwraps a part of them. Gives how many there are, and how many were unwrapped.
@@ -68,17 +90,16 @@ async fn unwrap_keys(
     table: &TableItem,
     rows: &mut Rows<'_, '_, '_>,
 ) -> Result<(u64, u64), BackupError> {
-    let place = |name: &str| table.columns.iter().position(|column| column == name).ok_or_else(malformed);
-    let (tenant_at, version_at, wrapped_at) = (place("tenant_id")?, place("version")?, place("wrapped")?);
+    let (tenant_at, version_at) = (place(table, "tenant_id")?, place(table, "version")?);
+    let wrapped_at = place(table, "wrapped")?;
     let (mut all, mut unwrapped) = (0_u64, 0);
     while let Some(row) = rows.next()? {
         all += 1;
         if all > KEYS_UNWRAPPED && !all.is_multiple_of(KEYS_BETWEEN) {
             continue;
         }
-        let value = |at: usize| Values(row).nth(at).ok_or_else(malformed)??.ok_or_else(malformed);
-        let tenant = TenantId::from_stored(text(value(tenant_at)?)?.to_owned());
-        let (version, wrapped) = (integer(value(version_at)?)?, value(wrapped_at)?.to_vec());
+        let tenant = TenantId::from_stored(text(value(row, tenant_at)?)?.to_owned());
+        let (version, wrapped) = (integer(value(row, version_at)?)?, value(row, wrapped_at)?.to_vec());
         let broken = || BackupError::TenantKey { tenant: tenant.as_str().to_owned(), version };
         let number = u32::try_from(version).map_err(|_| broken())?;
         match keyring.unwrap(&tenant, number, &wrapped).await {

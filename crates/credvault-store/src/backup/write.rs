@@ -43,9 +43,9 @@ impl Store {
         // Before the moment that is read: nothing that happened until then is missing.
         let time = self.now().micros();
         let mut source = Source::open(self, migrate_url, owner_role).await?;
-        let derivation = source.texts(DERIVATION).await?.into_iter().next();
+        let derivations = source.texts(DERIVATIONS).await?;
         let kind = kind_name(self.database());
-        let header = Header::new(time, kind, signer.key_id(), &wrapped, derivation).to_bytes()?;
+        let header = Header::new(time, kind, signer.key_id(), &wrapped, derivations).to_bytes()?;
         let opening = Opening {
             migrations: source.texts("SELECT version FROM schema_migrations ORDER BY version").await?,
             erased_tenants: source.texts("SELECT tenant_id FROM erasures ORDER BY tenant_id").await?,
@@ -78,8 +78,8 @@ impl Store {
     }
 }
 
-/// How a passphrase becomes the root key: a restore needs it before it can read any row.
-const DERIVATION: &str = "SELECT kdf FROM root_keys WHERE kdf IS NOT NULL ORDER BY generation DESC LIMIT 1";
+/// How passphrases become root keys: a restore needs it before it can read any row.
+const DERIVATIONS: &str = "SELECT kdf FROM root_keys WHERE kdf IS NOT NULL ORDER BY generation";
 
 /// The root keys that wrap tenants' keys. A key that was destroyed has the number 0.
 const ROOT_IDS: &str = "SELECT DISTINCT root_id FROM tenant_keys WHERE root_id <> 0 ORDER BY root_id";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use credvault_crypto::{RootKeySource, SystemRandom};
+use credvault_crypto::{RootKeySource, RootKeySources, SystemRandom};
 use credvault_domain::Random;
 use credvault_store::{
     BACKED_UP_TABLES, ErasedTenants, LEFT_OUT_TABLES, RestoreSettings, Restored, StoreSettings,
@@ -52,11 +52,12 @@ async fn restored(fixture: &Fixture) -> (Restored, PostgresDatabase) {
     let settings = StoreSettings::new(target.url.clone().into());
     let migrate_url: SecretString = target.migrate_url.clone().into();
     let root_key = RootKeySource::File(fixture.folder.path().join("root-01.key"));
+    let root_keys = RootKeySources::from(root_key);
     let to = RestoreSettings {
         store: &settings,
         migrate_url: Some(&migrate_url),
         owner_role: &target.owner_role,
-        root_key: &root_key,
+        root_keys: &root_keys,
         erased: &ErasedTenants::default(),
         public_key: None,
     };
