@@ -105,9 +105,8 @@ fn fill(database: &PostgresDatabase, from: usize, to: usize) {
         ),
         _ => None,
     });
-    let health = copies("connection_health", main, &|column| {
-        (column == "connection_id").then_some("made.new_id")
-    });
+    let health =
+        copies("connection_health", main, &|column| (column == "connection_id").then_some("made.new_id"));
     database.psql(&format!(
         "SET search_path = credvault; BEGIN;
          CREATE TEMP TABLE pool ON COMMIT DROP AS SELECT i AS number, (

@@ -239,14 +239,12 @@ async fn on_tables<C: ConnectionTrait>(
         .collect();
     let missing = wanted.difference(&present);
     statements.extend(
-        missing
-            .map(|(table, privilege)| format!("GRANT {privilege} ON {SCHEMA}.\"{table}\" TO \"{role}\"")),
+        missing.map(|(table, privilege)| format!("GRANT {privilege} ON {SCHEMA}.\"{table}\" TO \"{role}\"")),
     );
     let excess = present.difference(&wanted);
     statements.extend(
-        excess.map(|(table, privilege)| {
-            format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{role}\"")
-        }),
+        excess
+            .map(|(table, privilege)| format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{role}\"")),
     );
     Ok(statements)
 }

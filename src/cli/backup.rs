@@ -91,11 +91,7 @@ async fn write(store: &Store, root_keys: &RootKeySources, to: &Path) -> Result<B
     written
 }
 
-async fn write_of(
-    vault: &credvault_store::Store,
-    store: &Store,
-    to: &Path,
-) -> Result<BackedUp, Failure> {
+async fn write_of(vault: &credvault_store::Store, store: &Store, to: &Path) -> Result<BackedUp, Failure> {
     let mut progress = Progress::new(None);
     let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);
     let (url, owner) = (store.migrate_url.as_ref(), store.owner_role.as_str());

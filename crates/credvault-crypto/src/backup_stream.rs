@@ -111,7 +111,8 @@ struct Frames {
 
 impl Frames {
     fn new(key: &BackupKey, header: &[u8]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key.bytes().as_slice()).expect("a key of AES-256 has 32 bytes");
+        let key =
+            UnboundKey::new(&AES_256_GCM, key.bytes().as_slice()).expect("a key of AES-256 has 32 bytes");
         let data = [LABEL, &sha256(&[header])].concat();
         Self { key: LessSafeKey::new(key), data, number: 0, ended: false }
     }

@@ -41,9 +41,9 @@ mod rows;
 
 mod level;
 mod postgres_target;
+pub(crate) mod restore;
 mod sqlite_target;
 mod target;
-pub(crate) mod restore;
 pub(crate) mod verify;
 
 pub(crate) mod record;

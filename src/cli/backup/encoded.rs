@@ -19,7 +19,9 @@ pub(super) fn time(micros: i64) -> String {
 /// A vault's public key: 32 bytes in base64.
 pub(super) fn public_key(text: &str) -> Result<[u8; 32], String> {
     let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| "must be 32 bytes in base64: the public_key of a manifest, or of GetSigningKey".to_owned())
+    bytes.ok_or_else(|| {
+        "must be 32 bytes in base64: the public_key of a manifest, or of GetSigningKey".to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -57,7 +57,11 @@ fn erased(arguments: &RestoreArgs) -> Result<ErasedTenants, Failure> {
         let rule = "--from and --erasures both read standard input; name a file for one";
         return Err(Failure::Usage(rule.to_owned()));
     }
-    let text = if is_stream(path) { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    let text = if is_stream(path) {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
     let unreadable = |error| Failure::Usage(format!("{} cannot be read: {error}", path.display()));
     Ok(ErasedTenants::parse(text.map_err(unreadable)?.as_bytes())?)
 }
@@ -95,7 +99,9 @@ fn print(restored: &Restored, output: &mut Output) -> Result<(), Failure> {
         format!("manifest SHA-256: {}", hex(manifest_sha256)),
         format!("signed by:       {} ({})", manifest.signing_key_id, manifest.public_key),
     ];
-    lines.extend(erased_since.iter().map(|tenant| format!("not restored, for it was erased: tenant {tenant}")));
+    lines.extend(
+        erased_since.iter().map(|tenant| format!("not restored, for it was erased: tenant {tenant}")),
+    );
     lines.extend(migrated.iter().map(|name| format!("applied {name}")));
     lines.iter().try_for_each(|line| output.line(line))
 }

@@ -74,7 +74,8 @@ async fn a_byte_altered_anywhere_is_noticed(builder: VaultBuilder) {
     // Frames in another order, and one that is left out.
     let frame = 4 + 256 * 1024 + 16;
     let (first, second) = (frames..frames + frame, frames + frame..frames + 2 * frame);
-    let swapped = [&bytes[..frames], &bytes[second.clone()], &bytes[first.clone()], &bytes[second.end..]].concat();
+    let swapped =
+        [&bytes[..frames], &bytes[second.clone()], &bytes[first.clone()], &bytes[second.end..]].concat();
     let lacking = [&bytes[..frames], &bytes[second]].concat();
     for (bytes, what) in [(swapped, "swapped"), (lacking, "lacking")] {
         let error = refused(&vault, &bytes, what).await;

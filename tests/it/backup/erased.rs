@@ -38,7 +38,8 @@ async fn a_tenant_that_was_erased_stays_erased_in_a_backup_from_before(builder: 
     for (file, more) in [("before.backup", from_before), ("after.backup", &[])] {
         for place in [vault.sqlite_place(&format!("{file}.db")), postgres_place().await] {
             let restored = vault.restore(file, &place, more).await.done();
-            let since = if more.is_empty() { serde_json::json!([]) } else { serde_json::json!(["acme", "brief"]) };
+            let since =
+                if more.is_empty() { serde_json::json!([]) } else { serde_json::json!(["acme", "brief"]) };
             assert_eq!(restored["erased_since"], since);
             vault.start_on(&place).await;
             stays_erased(&vault, &erased).await;

@@ -59,7 +59,8 @@ impl Tuples {
             if !begin.starts_with(b"PGCOPY\n\xff\r\n\0") || !begin.ends_with(&[0; 4]) {
                 return Err(malformed());
             }
-            (self.begun, bytes) = (true, rest);
+            self.begun = true;
+            bytes = rest;
         }
         while !self.ended {
             match next(bytes)? {
@@ -67,7 +68,10 @@ impl Tuples {
                     each(row)?;
                     bytes = bytes.get(length..).unwrap_or_default();
                 }
-                Next::End => (self.ended, bytes) = (true, &[]),
+                Next::End => {
+                    self.ended = true;
+                    return Ok(&[]);
+                }
                 Next::Incomplete => break,
             }
         }

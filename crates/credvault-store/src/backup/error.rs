@@ -22,7 +22,9 @@ pub enum BackupError {
     #[error("the backup has the format {0}, which this release does not know; use the release that made it")]
     NewerFormat(u32),
     /// The database that was backed up has a migration that this release does not know.
-    #[error("the backup is of a newer release (it has the migration {0}); restore it with that release or a later one")]
+    #[error(
+        "the backup is of a newer release (it has the migration {0}); restore it with that release or a later one"
+    )]
     NewerRelease(String),
     /// The end is missing.
     #[error("the backup ends too early: it was cut off. Take another copy of it")]
@@ -45,7 +47,9 @@ pub enum BackupError {
         configured: u32,
     },
     /// The wrapped key does not unwrap, although the root key has the right id.
-    #[error("the key in the backup's header does not unwrap: the header was altered. Take another copy of it")]
+    #[error(
+        "the key in the backup's header does not unwrap: the header was altered. Take another copy of it"
+    )]
     Header,
     /// The root key cannot be read or used.
     #[error(transparent)]
@@ -54,7 +58,9 @@ pub enum BackupError {
     #[error("the backup is not what its manifest says: {0}")]
     Manifest(String),
     /// The signature does not verify.
-    #[error("the signature of the backup's manifest does not verify: the manifest was not signed by the vault that it names")]
+    #[error(
+        "the signature of the backup's manifest does not verify: the manifest was not signed by the vault that it names"
+    )]
     Signature,
     /// Another vault than the expected one signed.
     #[error(
@@ -62,7 +68,9 @@ pub enum BackupError {
     )]
     OtherSigner(String),
     /// A tenant's key in the backup does not unwrap.
-    #[error("version {version} of the key of the tenant {tenant} does not unwrap, so the tenant's secrets would not open")]
+    #[error(
+        "version {version} of the key of the tenant {tenant} does not unwrap, so the tenant's secrets would not open"
+    )]
     TenantKey {
         /// The id of the tenant.
         tenant: String,
@@ -93,7 +101,9 @@ pub enum BackupError {
     #[error("the table {0} is missing or has a column that cannot be backed up; run `credvault migrate`")]
     Table(String),
     /// The list of erased tenants cannot be used.
-    #[error("the list of erasures cannot be used: {0}; export it with `credvault tenants erasures --output json`")]
+    #[error(
+        "the list of erasures cannot be used: {0}; export it with `credvault tenants erasures --output json`"
+    )]
     Erasures(&'static str),
     /// The database could not be prepared.
     #[error(transparent)]

@@ -47,9 +47,7 @@ impl Source {
             Self::Postgres(connection) => {
                 sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut *connection).await?
             }
-            Self::Sqlite(connection) => {
-                sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut *connection).await?
-            }
+            Self::Sqlite(connection) => sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut *connection).await?,
         })
     }
 

@@ -44,7 +44,10 @@ pub const BACKED_UP_TABLES: &[&str] = &[
 pub const LEFT_OUT_TABLES: &[(&str, &str)] = &[
     ("schema_migrations", "the restore makes the schema itself, of the migrations that the manifest names"),
     ("backups", "it tells of backups of this database, and a restored one is another"),
-    ("changes", "it is ordered by this server's transactions, and its readers begin anew with another database"),
+    (
+        "changes",
+        "it is ordered by this server's transactions, and its readers begin anew with another database",
+    ),
     ("authorizations", "a consent in progress lives for ten minutes, in the browser of one person"),
     ("delivered_keys", "it belongs to a consent in progress"),
     ("callbacks", "it belongs to a consent in progress"),

@@ -125,7 +125,8 @@ impl Tables<'_, '_> {
         };
         let each = |tables: &mut Self, row: &[u8]| tables.row(table, row, &mut hashed);
         source.table(table, self, columns, each).await?;
-        let summary = TableSummary { name: table.to_owned(), rows: self.written, sha256: hex(&hashed.finish()) };
+        let summary =
+            TableSummary { name: table.to_owned(), rows: self.written, sha256: hex(&hashed.finish()) };
         self.done.push(summary);
         self.show(table);
         Ok(())
