@@ -3,6 +3,7 @@
 mod affected;
 mod args;
 mod attempts;
+mod backup;
 mod client;
 mod config;
 mod connect;
@@ -72,6 +73,10 @@ enum Command {
     Serve(ConfigArgs),
     /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
     Migrate(ConfigArgs),
+    /// Write everything that the vault holds into one sealed file, beside a vault that runs, or check such a file.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty database of either kind.
+    Restore(backup::RestoreArgs),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -159,6 +164,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo => demo::run(&mut output),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
+        Command::Backup(arguments) => backup::run(&arguments, &mut output),
+        Command::Restore(arguments) => backup::restore(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),

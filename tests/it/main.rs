@@ -8,6 +8,7 @@ mod actions;
 mod administration;
 mod answers;
 mod apps;
+mod backup;
 mod bad_input;
 mod browser;
 mod callbacks;

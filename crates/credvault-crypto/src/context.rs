@@ -21,6 +21,7 @@ pub(crate) enum Class {
     Callback = 9,
     HandOff = 10,
     SigningKey = 11,
+    BackupKey = 12,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -152,6 +153,11 @@ impl<'a> Context<'a> {
         Self::alone(Class::RootCheck, TenantId::PLATFORM, [0; 16], 0)
     }
 
+    /// The key of a backup. Every frame of the backup is bound to the header that holds it.
+    pub(crate) fn backup_key() -> Self {
+        Self::alone(Class::BackupKey, TenantId::PLATFORM, [0; 16], 0)
+    }
+
     pub(crate) fn page_token(tenant: &'a TenantId, query: [u8; 16]) -> Self {
         Self::alone(Class::PageToken, tenant.as_str(), query, 0)
     }
@@ -175,6 +181,7 @@ impl<'a> Context<'a> {
             Class::Callback => "callback",
             Class::HandOff => "handoff",
             Class::SigningKey => "signing_key",
+            Class::BackupKey => "backup_key",
         }
     }
 

@@ -51,6 +51,8 @@ mod signing;
 
 mod usage;
 
+mod backup;
+
 mod page;
 mod retention;
 mod weights;
@@ -64,6 +66,15 @@ pub use authorizations::awaited::AwaitedAuthorization;
 pub use authorizations::begin::{Beginner, BegunAuthorization, NewAuthorization};
 pub use authorizations::callbacks::KeptCallback;
 pub use authorizations::returned::{Bringer, ReturnedAuthorization};
+pub use backup::erased::ErasedTenants;
+pub use backup::error::BackupError;
+pub use backup::manifest::{Manifest, TableSummary};
+pub use backup::progress::{BackupProgress, OnBackupProgress};
+pub use backup::record::BackupPlace;
+pub use backup::restore::{RestoreSettings, Restored, restore_backup};
+pub use backup::tables::{BACKED_UP_TABLES, LEFT_OUT_TABLES};
+pub use backup::verify::{Verified, verify_backup};
+pub use backup::write::BackedUp;
 pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;

@@ -41,6 +41,7 @@ impl Store {
     /// The database fails; what was not done is done the next time. One kind that fails does not keep the others.
     pub async fn upkeep(&self) -> Result<u64, Error> {
         self.show_backlog().await;
+        self.show_backup_age().await;
         let users = self.finish_user_deletions().await;
         let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;

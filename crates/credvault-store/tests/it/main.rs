@@ -6,6 +6,7 @@ mod fixture;
 
 mod altered;
 mod authorizations;
+mod backup;
 mod changes;
 mod credentials;
 mod delivered_keys;

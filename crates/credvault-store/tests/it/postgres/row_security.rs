@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, beginner, credential, event, new_connection, permi
 use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 /// Two tenants with a row in every table.
-async fn fixture_with_rows() -> Fixture {
+pub async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
     for tenant in ["acme", "other"] {
         let scope = fixture.tenant(tenant).await;
@@ -149,6 +149,8 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO service_mappings SELECT tenant_id, id, 'default', gen_random_uuid(), 'generic', '{{}}'
              FROM service_configs WHERE tenant_id = '{tenant}'"
         ),
+        // The service writes only the platform's.
+        format!("INSERT INTO backups VALUES ('{tenant}', gen_random_uuid(), 0, 'FILE', decode(repeat('00', 32), 'hex'), 1, 1)"),
         format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!(
             "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections

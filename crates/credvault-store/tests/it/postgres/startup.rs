@@ -76,6 +76,7 @@ fn attributes(app: &str) -> Vec<Excess> {
 fn memberships(app: &str, owner: &str, between: &str) -> Vec<Excess> {
     vec![
         grant(owner, app, "owns the schema"),
+        grant(&format!("{owner}_backup"), app, "for backups"),
         // By a step in between, which inherits nothing.
         grant(between, app, "CREATEROLE"),
         grant("pg_execute_server_program", app, "pg_execute_server_program"),
