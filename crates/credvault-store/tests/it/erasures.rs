@@ -70,6 +70,9 @@ async fn tenant_with_rows(fixture: &Fixture, id: &str) -> (TenantScope, Connecti
         ),
         format!("INSERT INTO usage_totals VALUES ('{id}', 1, 'generic', '', 's', TRUE, 0, 0, 0, 0, 1, 0)"),
         format!("INSERT INTO rate_budgets VALUES ('{id}', 'tests_per_minute', 'u1', 0)"),
+        format!(
+            "INSERT INTO rotations VALUES ('{id}', 'TENANT', 1, FALSE, '', 0, 0, 0, 0, NULL, NULL, 0, 0, NULL, NULL)"
+        ),
         format!("INSERT INTO platform_dependants VALUES ('{id}', 'generic', 'u1', 's', 1, 0, 0)"),
     ] {
         fixture.execute(&sql).await;
