@@ -24,6 +24,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 pub(crate) use inputs::Inputs;
 pub use root_keys::ManagerError;
+pub(crate) use root_keys::sources as root_key_sources;
 pub use start_error::StartError;
 
 use crate::accept::Acceptor;
@@ -81,7 +82,7 @@ impl Instance {
         let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
-        let roots = root_keys::sources(&settings.root_keys, &settings.keys, &random).await?;
+        let roots = root_key_sources(&settings.root_keys, &settings.keys, &random).await?;
         let (grpc, public, admin) =
             (listeners.grpc, listeners.public, Admin::open(listeners.admin, &metrics));
         let shared_clock = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));

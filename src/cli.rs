@@ -3,6 +3,7 @@
 mod affected;
 mod args;
 mod attempts;
+mod backup;
 mod client;
 mod config;
 mod connect;
@@ -30,6 +31,7 @@ mod requirements;
 mod serve;
 mod services;
 mod sources;
+mod statement;
 mod sync;
 mod tenants;
 mod tools;
@@ -71,16 +73,20 @@ enum Command {
     Serve(ConfigArgs),
     /// Prepare the database: roles, schema, grants. Changes nothing that is up to date.
     Migrate(ConfigArgs),
+    /// Write everything that the vault holds into one sealed file, beside a vault that runs, or check such a file.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty database of either kind.
+    Restore(backup::RestoreArgs),
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
-    /// Look at a tenant's connections as an administrator, and change many of them.
+    /// Look at a tenant's connections as an administrator, and change many of them; erase a tenant.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
-    /// Look at a tenant's users as an administrator.
+    /// Look at a tenant's users as an administrator, and delete one.
     #[command(subcommand)]
     Users(users::UsersCommand),
     /// Look at how consents, refreshes and tests ended, as an administrator.
@@ -109,7 +115,7 @@ enum Command {
     /// Report and show how far the resources of a connection are synchronised, on a running vault.
     #[command(subcommand)]
     Sync(sync::SyncCommand),
-    /// Show which keys there are, and rotate them while the vault serves.
+    /// Show which keys there are, rotate them while the vault serves, and verify what the vault has signed.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
@@ -158,9 +164,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo => demo::run(&mut output),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Migrate(arguments) => serve::migrate(&arguments, &mut output),
+        Command::Backup(arguments) => backup::run(&arguments, &mut output),
+        Command::Restore(arguments) => backup::restore(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
+        Command::Keys(command) => keys::run(command, &mut output),
         Command::Users(command) => users::run(command, &mut output),
         Command::Rates(command) => rates::run(command, &mut output),
         Command::Services(command) => services::run(command, &mut output),

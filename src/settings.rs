@@ -12,6 +12,7 @@
 
 mod server;
 
+mod erasure;
 mod keys;
 mod limits;
 mod root_key;
@@ -35,6 +36,7 @@ mod value;
 
 pub use broker::{Broker, BrokerSection};
 pub use catalog::CatalogSection;
+pub use erasure::ErasureSection;
 pub(crate) use file::wrong_toml;
 pub use identity::{Identity, IdentitySection, IssuerKindSetting, IssuerSection};
 pub use keys::{Keys, KeysSection};
@@ -106,6 +108,39 @@ impl RawSettings {
         problems.into_result().map(|()| store)
     }
 
+    /// Checks the sections of the database and of the root keys, which is all that a backup needs.
+    ///
+    /// # Errors
+    /// All problems of these sections, and what could not be read.
+    pub fn check_store_and_root_keys(&self) -> Result<(Store, RootKeys, Keys), SettingsError> {
+        self.check_file()?;
+        let mut problems = self.problems.clone();
+        let store = self.store.check(&mut problems);
+        let (root_keys, keys) = self.root_keys(&mut problems);
+        problems.into_result().map(|()| (store, root_keys, keys))
+    }
+
+    /// Checks the sections of the root keys alone, which is all that it takes to verify a backup.
+    ///
+    /// # Errors
+    /// All problems of these sections, and what could not be read.
+    pub fn check_root_keys(&self) -> Result<(RootKeys, Keys), SettingsError> {
+        self.check_file()?;
+        let mut problems = self.problems.clone();
+        let root_keys = self.root_keys(&mut problems);
+        problems.into_result().map(|()| root_keys)
+    }
+
+    /// The root keys, and how tenant keys are kept under them.
+    fn root_keys(&self, problems: &mut Problems) -> (RootKeys, Keys) {
+        let other = self.other_root_key.as_ref();
+        let root_keys = RootKeys {
+            main: self.root_key.check("root_key", problems),
+            other: other.map(|other| other.check("other_root_key", problems)),
+        };
+        (root_keys, self.keys.check(problems))
+    }
+
     /// Checks every setting. If there are problems, the settings hold stand-ins for what is wrong: with them, further
     /// problems can be looked for, and nothing else.
     ///
@@ -114,17 +149,15 @@ impl RawSettings {
     pub(crate) fn inspect(&self) -> Result<(Settings, Problems), SettingsError> {
         self.check_file()?;
         let mut problems = self.problems.clone();
-        let other = self.other_root_key.as_ref();
-        let root_keys = RootKeys {
-            main: self.root_key.check("root_key", &mut problems),
-            other: other.map(|other| other.check("other_root_key", &mut problems)),
-        };
+        let mut store = self.store.check(&mut problems);
+        store.database.backup_retention_days = self.erasure.check(&mut problems);
+        let (root_keys, keys) = self.root_keys(&mut problems);
         let settings = Settings {
             server: self.server.check(&mut problems),
             limits: self.limits.check(&mut problems),
-            store: self.store.check(&mut problems),
+            store,
             root_keys,
-            keys: self.keys.check(&mut problems),
+            keys,
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),
             broker: self.broker.check(&mut problems),

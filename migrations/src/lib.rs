@@ -18,12 +18,15 @@ mod m0009_oidc;
 mod m0010_oversight;
 mod m0011_imports;
 mod m0012_rotations;
+mod m0013_erasures;
+mod m0014_backups;
+mod m0015_revoking_deletions;
 
 mod roles;
 
 use sea_orm_migration::prelude::*;
 
-pub use roles::{ROLE_NAME_RULE, RolesError, SCHEMA, grant, is_role_name, prepare};
+pub use roles::{ROLE_NAME_RULE, RolesError, SCHEMA, backup_role, grant, is_role_name, prepare};
 
 /// Applies migrations in order.
 #[derive(Debug)]
@@ -45,6 +48,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_oversight::Migration),
             Box::new(m0011_imports::Migration),
             Box::new(m0012_rotations::Migration),
+            Box::new(m0013_erasures::Migration),
+            Box::new(m0014_backups::Migration),
+            Box::new(m0015_revoking_deletions::Migration),
         ]
     }
 

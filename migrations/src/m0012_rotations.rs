@@ -68,7 +68,7 @@ const STATEMENTS: &[&str] = &[
 ];
 
 /// The wrapped keys of many tenants that are of an earlier generation. Each tenant's own are read as that tenant, so
-/// row-level security holds for each of them.
+/// row-level security holds for each of them. Those of an erased tenant are zeroes under no root key, which is 0.
 const KEYS_BELOW: &str = r"
 CREATE FUNCTION keys_below(p_tenants jsonb, p_generation bigint)
 RETURNS TABLE (tenant_id text, version bigint, root_id bigint, wrapped bytea)
@@ -80,7 +80,7 @@ BEGIN
     FOR of_tenant IN SELECT t FROM jsonb_array_elements_text(p_tenants) t LOOP
         PERFORM set_config('credvault.tenant', of_tenant, true);
         RETURN QUERY SELECT k.tenant_id, k.version, k.root_id, k.wrapped FROM tenant_keys k
-            WHERE k.tenant_id = of_tenant AND k.generation < p_generation;
+            WHERE k.tenant_id = of_tenant AND k.generation < p_generation AND k.root_id <> 0;
     END LOOP;
 END $$;
 ";

@@ -1,4 +1,5 @@
-//! PostgreSQL's roles: one that owns the schema and cannot log in, one that the service runs as and that owns nothing.
+//! PostgreSQL's roles: one that owns the schema and cannot log in, one that the service runs as and that owns nothing, and
+//! one that backups are read as, which cannot log in either.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +46,14 @@ fn checked<'a>(setting: &'static str, name: &'a str) -> Result<&'a str, RolesErr
     if is_role_name(name) { Ok(name) } else { Err(RolesError::Name(setting)) }
 }
 
-/// Creates both roles and the schema where they are missing. `verifier` is the SCRAM verifier of the runtime role's
+/// The role that backups are read as: it sees the rows of all tenants, and changes nothing. Its name follows from that of
+/// the owner, of which it takes the first 56 characters.
+pub fn backup_role(owner: &str) -> String {
+    let owner: String = owner.chars().take(56).collect();
+    format!("{owner}_backup")
+}
+
+/// Creates the roles and the schema where they are missing. `verifier` is the SCRAM verifier of the runtime role's
 /// password, so that the password itself never travels in a statement, which servers may log.
 ///
 /// # Errors
@@ -70,12 +78,18 @@ pub async fn prepare<C: ConnectionTrait>(
         let create = format!("CREATE ROLE \"{runtime}\" LOGIN NOBYPASSRLS NOINHERIT PASSWORD '{verifier}'");
         db.execute_unprepared(&create).await?;
     }
+    let backup = backup_role(owner);
+    if !role_exists(db, &backup).await? {
+        db.execute_unprepared(&format!("CREATE ROLE \"{backup}\" NOLOGIN NOBYPASSRLS")).await?;
+    }
     // Since 16 a member may be one that cannot become the role.
     let becomes =
         "SELECT pg_has_role($1::name, CASE WHEN current_setting('server_version_num')::int >= 160000
         THEN 'SET' ELSE 'MEMBER' END) AS held";
-    if !held(db, becomes, [owner]).await? {
-        db.execute_unprepared(&format!("GRANT \"{owner}\" TO CURRENT_USER")).await?;
+    for role in [owner, backup.as_str()] {
+        if !held(db, becomes, [role]).await? {
+            db.execute_unprepared(&format!("GRANT \"{role}\" TO CURRENT_USER")).await?;
+        }
     }
     if !held(db, "SELECT to_regnamespace($1) IS NOT NULL AS held", [SCHEMA]).await? {
         db.execute_unprepared(&format!("CREATE SCHEMA {SCHEMA} AUTHORIZATION \"{owner}\"")).await?;
@@ -101,68 +115,25 @@ async fn role_exists<C: ConnectionTrait>(db: &C, name: &str) -> Result<bool, DbE
 }
 
 /// Grants the runtime role what the service needs and nothing else, of the tables that exist. In particular, audit
-/// records can be inserted and read, not changed; a tenant is never deleted by the service, and a key only after a rotation.
+/// records can be inserted and read, not changed; a tenant is never deleted by the service, and of a key it changes only
+/// by what it is wrapped. The role of backups reads all tables and does nothing else.
 ///
 /// Only what differs is granted or revoked: where nothing does, nothing is written, and a service that runs meanwhile
 /// has its rights at every moment. Call it in the transaction of the migration that makes or replaces what it is about.
 ///
 /// # Errors
-/// The name is unusable, or the database refuses.
-pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), RolesError> {
-    let runtime = checked(RUNTIME, runtime)?;
-    let grants = [
-        ("SELECT", "schema_migrations"),
-        ("SELECT, INSERT, UPDATE", "root_keys"),
-        ("SELECT, INSERT, UPDATE", "tenants"),
-        ("SELECT, INSERT, UPDATE, DELETE", "tenant_keys"),
-        ("SELECT, INSERT, UPDATE, DELETE", "connections"),
-        ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
-        ("SELECT, INSERT, DELETE", "requests"),
-        ("SELECT, INSERT", "audit_events"),
-        ("SELECT, INSERT, DELETE", "changes"),
-        ("SELECT, INSERT, UPDATE, DELETE", "tokens"),
-        ("SELECT, INSERT, UPDATE", "refreshes"),
-        ("SELECT, INSERT, UPDATE", "rejections"),
-        ("SELECT, INSERT, UPDATE", "budgets"),
-        ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
-        ("SELECT, INSERT, DELETE", "client_registrations"),
-        ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
-        ("SELECT, INSERT, DELETE", "delivered_keys"),
-        ("SELECT, INSERT, DELETE", "callbacks"),
-        ("SELECT, INSERT, DELETE", "webhook_replays"),
-        ("SELECT, INSERT, DELETE", "app_webhook_replays"),
-        ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
-        ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
-        ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),
-        ("SELECT, INSERT, UPDATE, DELETE", "user_deletions"),
-        ("SELECT, INSERT, DELETE", "endpoint_deletions"),
-        ("SELECT, INSERT, UPDATE, DELETE", "user_sightings"),
-        ("SELECT, INSERT, UPDATE, DELETE", "provider_outcomes"),
-        ("SELECT, INSERT, UPDATE, DELETE", "service_configs"),
-        ("SELECT, INSERT, UPDATE, DELETE", "service_mappings"),
-        ("SELECT, INSERT, UPDATE, DELETE", "tools"),
-        ("SELECT, INSERT, UPDATE, DELETE", "usage_connections"),
-        ("SELECT, INSERT, UPDATE, DELETE", "usage_days"),
-        ("SELECT, INSERT, UPDATE, DELETE", "usage_users"),
-        ("SELECT, INSERT, UPDATE, DELETE", "usage_totals"),
-        ("SELECT, INSERT, UPDATE, DELETE", "usage_erasures"),
-        ("SELECT, INSERT, UPDATE", "tenant_rules"),
-        ("SELECT, INSERT, UPDATE, DELETE", "rate_budgets"),
-        ("SELECT, INSERT, UPDATE", "connection_health"),
-        ("SELECT, INSERT, UPDATE", "sync_states"),
-        ("SELECT, INSERT, UPDATE, DELETE", "provider_signals"),
-        ("SELECT, INSERT, UPDATE", "provider_incidents"),
-        ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
-        ("SELECT, INSERT, UPDATE", "imports"),
-        ("SELECT, INSERT, UPDATE", "rotations"),
-        ("SELECT, INSERT, UPDATE, DELETE", "key_uses"),
-        ("SELECT, INSERT, UPDATE, DELETE", "root_key_holders"),
-    ];
+/// A name is unusable, or the database refuses.
+pub async fn grant<C: ConnectionTrait>(db: &C, owner: &str, runtime: &str) -> Result<(), RolesError> {
+    let (owner, runtime) = (checked("store.owner_role", owner)?, checked(RUNTIME, runtime)?);
+    let backup = backup_role(owner);
+    let reads: Vec<_> = GRANTS.iter().map(|(_, table)| ("SELECT", *table)).collect();
     let mut statements = Vec::new();
-    if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [runtime, SCHEMA]).await? {
-        statements.push(format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{runtime}\""));
+    for (role, grants) in [(runtime, GRANTS), (backup.as_str(), reads.as_slice())] {
+        if !held(db, "SELECT has_schema_privilege($1::name, $2, 'USAGE') AS held", [role, SCHEMA]).await? {
+            statements.push(format!("GRANT USAGE ON SCHEMA {SCHEMA} TO \"{role}\""));
+        }
+        statements.extend(on_tables(db, role, grants).await?);
     }
-    statements.extend(on_tables(db, runtime, &grants).await?);
     statements.extend(on_functions(db, runtime).await?);
     for statement in statements {
         db.execute_unprepared(&statement).await?;
@@ -170,7 +141,62 @@ pub async fn grant<C: ConnectionTrait>(db: &C, runtime: &str) -> Result<(), Role
     Ok(())
 }
 
-/// What the runtime role has of each table now; a table without any is there, too. A right to a column is written as
+/// What the service needs of each table.
+const GRANTS: &[(&str, &str)] = &[
+    ("SELECT", "schema_migrations"),
+    ("SELECT, INSERT, UPDATE (generation), UPDATE (state), UPDATE (check_value)", "root_keys"),
+    ("SELECT, INSERT, UPDATE", "tenants"),
+    // A rotation wraps anew and retires; the wrapped bytes of an erased tenant are overwritten at once, and its rows deleted.
+    ("SELECT, INSERT, UPDATE (root_id), UPDATE (generation), UPDATE (wrapped), DELETE", "tenant_keys"),
+    ("SELECT, INSERT, UPDATE, DELETE", "connections"),
+    ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
+    ("SELECT, INSERT, DELETE", "requests"),
+    ("SELECT, INSERT", "audit_events"),
+    ("SELECT, INSERT, DELETE", "changes"),
+    ("SELECT, INSERT, UPDATE, DELETE", "tokens"),
+    ("SELECT, INSERT, UPDATE", "refreshes"),
+    ("SELECT, INSERT, UPDATE", "rejections"),
+    ("SELECT, INSERT, UPDATE", "budgets"),
+    ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
+    ("SELECT, INSERT, DELETE", "client_registrations"),
+    ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
+    ("SELECT, INSERT, DELETE", "delivered_keys"),
+    ("SELECT, INSERT, DELETE", "callbacks"),
+    ("SELECT, INSERT, DELETE", "webhook_replays"),
+    ("SELECT, INSERT, DELETE", "app_webhook_replays"),
+    ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
+    ("SELECT, INSERT, UPDATE, DELETE", "event_endpoints"),
+    ("SELECT, INSERT, UPDATE, DELETE", "event_deliveries"),
+    ("SELECT, INSERT, UPDATE, DELETE", "user_deletions"),
+    ("SELECT, INSERT, DELETE", "endpoint_deletions"),
+    ("SELECT, INSERT, UPDATE, DELETE", "user_sightings"),
+    ("SELECT, INSERT, UPDATE, DELETE", "provider_outcomes"),
+    ("SELECT, INSERT, UPDATE, DELETE", "service_configs"),
+    ("SELECT, INSERT, UPDATE, DELETE", "service_mappings"),
+    ("SELECT, INSERT, UPDATE, DELETE", "tools"),
+    ("SELECT, INSERT, UPDATE, DELETE", "usage_connections"),
+    ("SELECT, INSERT, UPDATE, DELETE", "usage_days"),
+    ("SELECT, INSERT, UPDATE, DELETE", "usage_users"),
+    ("SELECT, INSERT, UPDATE, DELETE", "usage_totals"),
+    ("SELECT, INSERT, UPDATE, DELETE", "usage_erasures"),
+    ("SELECT, INSERT, UPDATE", "tenant_rules"),
+    ("SELECT, INSERT, UPDATE, DELETE", "rate_budgets"),
+    ("SELECT, INSERT, UPDATE", "connection_health"),
+    ("SELECT, INSERT, UPDATE", "sync_states"),
+    ("SELECT, INSERT, UPDATE, DELETE", "provider_signals"),
+    ("SELECT, INSERT, UPDATE", "provider_incidents"),
+    ("SELECT, INSERT, UPDATE, DELETE", "platform_dependants"),
+    ("SELECT, INSERT, UPDATE", "imports"),
+    ("SELECT, INSERT, UPDATE, DELETE", "rotations"),
+    ("SELECT, INSERT, UPDATE, DELETE", "key_uses"),
+    ("SELECT, INSERT, UPDATE, DELETE", "root_key_holders"),
+    ("SELECT, INSERT, DELETE", "erasure_requests"),
+    ("SELECT, INSERT, UPDATE", "erasures"),
+    ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed)", "signing_keys"),
+    ("SELECT, INSERT", "backups"),
+];
+
+/// What a role has of each table now; a table without any is there, too. A right to a column is written as
 /// PostgreSQL does, `SELECT ("name")`.
 const TABLE_RIGHTS: &str = r#"
     WITH tables AS (
@@ -185,15 +211,15 @@ const TABLE_RIGHTS: &str = r#"
     SELECT t.name, a.privilege_type || ' (' || quote_ident(c.attname) || ')', a.is_grantable
     FROM tables t JOIN pg_attribute c ON c.attrelid = t.oid, role r, aclexplode(c.attacl) a WHERE a.grantee = r.oid"#;
 
-/// The statements that give the runtime role the rights in `grants`, and take others.
+/// The statements that give a role the rights in `grants`, and take others.
 async fn on_tables<C: ConnectionTrait>(
     db: &C,
-    runtime: &str,
+    role: &str,
     grants: &[(&str, &str)],
 ) -> Result<Vec<String>, DbErr> {
     let (mut tables, mut present) = (BTreeSet::new(), BTreeSet::new());
     let mut statements = Vec::new();
-    let asked = [SCHEMA.into(), runtime.into()];
+    let asked = [SCHEMA.into(), role.into()];
     for row in
         db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, TABLE_RIGHTS, asked)).await?
     {
@@ -201,7 +227,7 @@ async fn on_tables<C: ConnectionTrait>(
         if let Some(privilege) = row.try_get::<Option<String>>("", "privilege")? {
             if row.try_get("", "grantable")? {
                 statements.push(format!(
-                    "REVOKE GRANT OPTION FOR {privilege} ON {SCHEMA}.\"{table}\" FROM \"{runtime}\""
+                    "REVOKE GRANT OPTION FOR {privilege} ON {SCHEMA}.\"{table}\" FROM \"{role}\""
                 ));
             }
             present.insert((table.clone(), privilege));
@@ -217,14 +243,12 @@ async fn on_tables<C: ConnectionTrait>(
         .collect();
     let missing = wanted.difference(&present);
     statements.extend(
-        missing
-            .map(|(table, privilege)| format!("GRANT {privilege} ON {SCHEMA}.\"{table}\" TO \"{runtime}\"")),
+        missing.map(|(table, privilege)| format!("GRANT {privilege} ON {SCHEMA}.\"{table}\" TO \"{role}\"")),
     );
     let excess = present.difference(&wanted);
     statements.extend(
-        excess.map(|(table, privilege)| {
-            format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{runtime}\"")
-        }),
+        excess
+            .map(|(table, privilege)| format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{role}\"")),
     );
     Ok(statements)
 }

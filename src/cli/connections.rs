@@ -1,4 +1,4 @@
-//! `connections create|list|get|update|delete`; `connect` has a file of its own.
+//! `connections create|list|get|update|delete|purge`; `connect` has a file of its own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -31,8 +31,11 @@ pub(super) enum ConnectionsCommand {
     Get(OneArgs),
     /// Disable or enable a connection. While it is disabled, no fetch is served.
     Update(UpdateArgs),
-    /// Delete a connection. UndeleteConnection can restore it, within 30 days by default.
-    Delete(OneArgs),
+    /// Delete a connection, and print what remains of it at the provider. UndeleteConnection can restore it, within 30 days
+    /// by default.
+    Delete(EndArgs),
+    /// Permanently remove a deleted connection, and print what remains of it at the provider.
+    Purge(EndArgs),
 }
 
 #[derive(Args, Debug)]
@@ -94,6 +97,15 @@ pub(super) struct OneArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct EndArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Destroy the secret at once, and have the provider revoke the grant.
+    #[arg(long)]
+    revoke: bool,
+}
+
+#[derive(Args, Debug)]
 #[group(required = true, multiple = false, args = ["enable", "disable"])]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
@@ -127,6 +139,7 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
             }
             ConnectionsCommand::Update(arguments) => update(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
+            ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
         }
     })
 }
@@ -147,15 +160,50 @@ async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failur
     print_affected(&updated.affected_services, updated.hidden_affected_services, output)
 }
 
-async fn delete(arguments: OneArgs, output: &mut Output) -> Result<(), Failure> {
-    let client = arguments.client.connect().await?;
-    let request = v1::DeleteConnectionRequest { connection_id: arguments.id, ..Default::default() };
+async fn delete(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
+    let EndArgs { one, revoke } = arguments;
+    let client = one.client.connect().await?;
+    let request = v1::DeleteConnectionRequest {
+        connection_id: one.id,
+        revoke,
+        request_id: request_id()?,
+        ..Default::default()
+    };
     let deleted = client.connections().delete_connection(request).await?.into_inner();
-    if arguments.output.output == Format::Json {
+    if one.output.output == Format::Json {
         return output.json("DeleteConnectionResponse", &deleted);
     }
     print_one(deleted.connection, Format::Table, output)?;
+    print_grant(deleted.grant.as_ref(), output)?;
     print_affected(&deleted.affected_services, deleted.hidden_affected_services, output)
+}
+
+async fn purge(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
+    let EndArgs { one, revoke } = arguments;
+    let client = one.client.connect().await?;
+    let request = v1::PurgeConnectionRequest {
+        connection_id: one.id,
+        revoke,
+        request_id: request_id()?,
+        ..Default::default()
+    };
+    let purged = client.connections().purge_connection(request).await?.into_inner();
+    if one.output.output == Format::Json {
+        return output.json("PurgeConnectionResponse", &purged);
+    }
+    output.line::<Failure>(match purged.waits_for_revocation {
+        true => "The connection is removed as soon as its revocation is settled.",
+        false => "The connection is removed.",
+    })?;
+    print_grant(purged.grant.as_ref(), output)
+}
+
+/// Prints what becomes of a grant, if the vault says so.
+fn print_grant(grant: Option<&v1::GrantOutcome>, output: &mut Output) -> Result<(), Failure> {
+    match grant {
+        Some(grant) => output.line(&grant.text),
+        None => Ok(()),
+    }
 }
 
 impl CreateArgs {

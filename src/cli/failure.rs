@@ -4,11 +4,11 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use credvault_store::MigrateError;
+use credvault_store::{BackupError, MigrateError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::app::StartError;
+use crate::app::{ManagerError, StartError};
 use crate::grpc::{code_name, reason_of};
 use crate::settings::SettingsError;
 
@@ -31,6 +31,8 @@ pub(super) enum Failure {
     Status(Box<Status>),
     /// Some of what was asked for was refused, and the rest is done.
     Partly(String),
+    /// What was given is not valid, cannot be used, or is for something in another state.
+    Invalid(String),
     /// Any other failure, which ends with code 1.
     Unexpected(anyhow::Error),
     /// The reader of the output has closed it, so there is nothing to report.
@@ -44,6 +46,7 @@ impl Failure {
             Self::Usage(_) | Self::Settings(_) => USAGE,
             Self::Status(status) => code_of(status),
             Self::Partly(_) => PARTLY,
+            Self::Invalid(_) => INVALID,
             Self::Unexpected(_) => UNEXPECTED,
             Self::OutputClosed => return ExitCode::SUCCESS,
         };
@@ -56,7 +59,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(text) | Self::Partly(text) => f.write_str(text),
+            Self::Usage(text) | Self::Invalid(text) | Self::Partly(text) => f.write_str(text),
             Self::Settings(error) => f.write_str(&listed(error)),
             Self::Status(status) => f.write_str(&describe(status)),
             Self::Unexpected(error) => f.write_str(&credvault_domain::chain(error.as_ref())),
@@ -125,6 +128,12 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<ManagerError> for Failure {
+    fn from(error: ManagerError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         let of_settings = matches!(
@@ -132,6 +141,26 @@ impl From<MigrateError> for Failure {
             MigrateError::Url | MigrateError::Unusable(_) | MigrateError::NoMigrateUrl | MigrateError::NoUser
         );
         if of_settings { Self::Usage(error.to_string()) } else { Self::Unexpected(error.into()) }
+    }
+}
+
+impl From<BackupError> for Failure {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "another crate's enum, which may grow: others are unexpected"
+    )]
+    fn from(error: BackupError) -> Self {
+        if error.is_of_the_backup() {
+            return Self::Invalid(error.to_string());
+        }
+        match error {
+            BackupError::Migrate(error) => error.into(),
+            BackupError::NoMigrateUrl => Self::Usage(error.to_string()),
+            BackupError::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Self::Unexpected(anyhow::anyhow!("the reader of the backup has closed it before its end"))
+            }
+            error => Self::Unexpected(error.into()),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! `tenants connections|change|change-all`: what an administrator sees of tenants' connections, and changes of many of
-//! them.
+//! `tenants connections|change|change-all|erase|erasures`: what an administrator sees of tenants' connections, changes of
+//! many of them, and the end of a tenant.
 
 mod change;
+mod erase;
 mod outcomes;
 mod place;
 mod selection;
@@ -16,6 +17,7 @@ use super::output::Output;
 use super::serve::{ONE_THREAD, run as run_on};
 use change::{ChangeArgs, WorkArgs};
 use credvault_proto::v1;
+use erase::{EraseArgs, ErasuresArgs};
 use place::Place;
 use selection::SelectionArgs;
 
@@ -27,6 +29,10 @@ pub(super) enum TenantsCommand {
     Change(ChangeArgs),
     /// The same for every tenant that ListTenants shows, one after the other; not for the platform's own connections.
     ChangeAll(WorkArgs),
+    /// Erase a tenant for good, in two steps: show what would be destroyed, then confirm with the token.
+    Erase(EraseArgs),
+    /// List the tenants that were erased, or write the signed statement about one to a file.
+    Erasures(ErasuresArgs),
 }
 
 #[derive(Args, Debug)]
@@ -50,6 +56,8 @@ pub(super) fn run(command: TenantsCommand, output: &mut Output) -> Result<(), Fa
             TenantsCommand::Connections(arguments) => list(arguments, output).await,
             TenantsCommand::Change(arguments) => change::one(arguments, output).await,
             TenantsCommand::ChangeAll(arguments) => change::all(arguments, output).await,
+            TenantsCommand::Erase(arguments) => erase::erase(arguments, output).await,
+            TenantsCommand::Erasures(arguments) => erase::list(arguments, output).await,
         }
     })
 }

@@ -1,10 +1,10 @@
-//! `users list`: the users of a tenant, for its administrators.
+//! `users list|delete`: the users of a tenant, for its administrators.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::client::TenantArgs;
 use super::failure::Failure;
-use super::lookup::time_text;
+use super::lookup::{request_id, time_text};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use credvault_proto::v1;
@@ -13,23 +13,43 @@ use credvault_proto::v1;
 pub(super) enum UsersCommand {
     /// List the users of a tenant: when they were seen, how many connections they own, and how many of these are broken.
     List(TenantArgs),
+    /// Permanently delete everything that a user owns, and print what remains of it at the providers.
+    Delete(DeleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    tenant: TenantArgs,
+    /// The id of the user.
+    #[arg(value_name = "USER_ID")]
+    user_id: String,
+    /// Have the providers revoke the grants of the user's connections before these are removed.
+    #[arg(long)]
+    revoke: bool,
 }
 
 pub(super) fn run(command: UsersCommand, output: &mut Output) -> Result<(), Failure> {
-    let UsersCommand::List(tenant) = command;
-    let all = run_on(ONE_THREAD, async {
-        let client = tenant.client.connect().await?;
-        let mut request = v1::ListUsersRequest { tenant_id: tenant.id, page_size: 500, ..Default::default() };
-        let mut all = Vec::new();
-        loop {
-            let page = client.admin().list_users(request.clone()).await?.into_inner();
-            all.extend(page.users);
-            if page.next_page_token.is_empty() {
-                return Ok::<_, Failure>(all);
-            }
-            request.page_token = page.next_page_token;
+    run_on(ONE_THREAD, async {
+        match command {
+            UsersCommand::List(tenant) => list(tenant, output).await,
+            UsersCommand::Delete(arguments) => delete(arguments, output).await,
         }
-    })?;
+    })
+}
+
+async fn list(tenant: TenantArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = tenant.client.connect().await?;
+    let mut request = v1::ListUsersRequest { tenant_id: tenant.id, page_size: 500, ..Default::default() };
+    let mut all = Vec::new();
+    loop {
+        let page = client.admin().list_users(request.clone()).await?.into_inner();
+        all.extend(page.users);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
     match tenant.output.output {
         Format::Json => output.json_list("User", &all),
         Format::Table => {
@@ -37,6 +57,33 @@ pub(super) fn run(command: UsersCommand, output: &mut Output) -> Result<(), Fail
             output.table(&headings, &all.iter().map(row).collect::<Vec<_>>())
         }
     }
+}
+
+async fn delete(arguments: DeleteArgs, output: &mut Output) -> Result<(), Failure> {
+    let DeleteArgs { tenant, user_id, revoke } = arguments;
+    let client = tenant.client.connect().await?;
+    let request = v1::DeleteUserRequest { tenant_id: tenant.id, user_id, revoke, request_id: request_id()? };
+    let deleted = client.admin().delete_user(request).await?.into_inner();
+    match tenant.output.output {
+        Format::Json => output.json("DeleteUserResponse", &deleted),
+        Format::Table => lines(&deleted).iter().try_for_each(|line| output.line(line)),
+    }
+}
+
+/// What a deletion has come to, in sentences.
+fn lines(deleted: &v1::DeleteUserResponse) -> Vec<String> {
+    let mut lines = vec![format!("{} connections were deleted.", deleted.removed_connections)];
+    let sentences = [
+        (deleted.grants_to_revoke, "are being revoked; each connection is removed once that is settled."),
+        (
+            deleted.unsupported_grants,
+            "cannot be revoked by the vault; their owner can remove them at the provider.",
+        ),
+        (deleted.remaining_grants, "remain at their providers; their owner can remove them there."),
+    ];
+    let stated = sentences.into_iter().filter(|(grants, _)| *grants > 0);
+    lines.extend(stated.map(|(grants, what)| format!("{grants} grants {what}")));
+    lines
 }
 
 fn row(user: &v1::User) -> Vec<String> {
@@ -48,4 +95,19 @@ fn row(user: &v1::User) -> Vec<String> {
         time_text(user.last_seen_time.as_ref()),
         time_text(user.last_used_time.as_ref()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_grants_that_there_are_have_a_sentence() {
+        let deleted = v1::DeleteUserResponse { removed_connections: 3, ..Default::default() };
+        assert_eq!(lines(&deleted), ["3 connections were deleted."]);
+        let deleted = v1::DeleteUserResponse { grants_to_revoke: 2, remaining_grants: 1, ..deleted };
+        let lines = lines(&deleted);
+        assert_eq!(lines.len(), 3);
+        assert!(lines[1].starts_with("2 grants are being revoked") && lines[2].contains("remain at"));
+    }
 }

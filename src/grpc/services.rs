@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod connection;
 mod consents;
+mod erasure;
 mod events;
 mod frame;
 mod keys;

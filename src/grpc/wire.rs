@@ -1,6 +1,7 @@
 //! Between the wire and the domain: requests into domain types, domain types into responses, and errors into
 //! statuses.
 
+mod erasure;
 mod events;
 mod import;
 mod json;
@@ -13,6 +14,7 @@ mod requirements;
 mod services;
 mod status;
 
+pub(crate) use erasure::{confirmation_token, erase_step, erasure};
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,
     put_event_endpoint, stored_event_endpoint,
@@ -29,9 +31,9 @@ pub(crate) use parse::{
     sync_report, tenant_id, tenant_state, update_connection, usage_question, usage_report, user_id, version,
 };
 pub(crate) use render::{
-    audit_event, audit_summary, begun_consent, connection, credential, credential_version, dependant,
-    described, fetch_result, oauth_app, provider, sync_state, tenant, tested_connection, timestamp, usage,
-    usage_outcome, user, webhook_verdict,
+    audit_event, audit_summary, begun_consent, connection, credential, credential_version, deleted_user,
+    dependant, described, fetch_result, grant_outcome, oauth_app, provider, sync_state, tenant,
+    tested_connection, timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
 pub(crate) use services::{

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::broker::BrokerSection;
 use super::catalog::CatalogSection;
+use super::erasure::ErasureSection;
 use super::identity::IdentitySection;
 use super::keys::KeysSection;
 use super::limits::LimitsSection;
@@ -25,6 +26,8 @@ pub struct RawSettings {
     pub limits: LimitsSection,
     /// The database, and how much each tenant may keep in it.
     pub store: StoreSection,
+    /// What statements about erased tenants say of backups.
+    pub erasure: ErasureSection,
     /// The source of the root key.
     pub root_key: RootKeySection,
     /// A second root key, while the vault moves from one to another.

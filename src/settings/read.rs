@@ -59,6 +59,7 @@ fn read(
         server: sections.take("server"),
         limits: sections.take("limits"),
         store: sections.take("store"),
+        erasure: sections.take("erasure"),
         root_key: sections.take("root_key"),
         other_root_key: sections.take("other_root_key"),
         keys: sections.take("keys"),

@@ -30,6 +30,7 @@
 //! - A test never sleeps to show that something does not happen. It lets the same work do something later that must
 //!   happen, waits for that with [`eventually`], and then counts.
 
+pub mod backup;
 pub mod browser;
 mod builder;
 pub mod client;

@@ -1,4 +1,8 @@
-//! Disconnecting: the credential is destroyed at once, and the provider is asked to revoke until it answers.
+//! Disconnecting: the credential is destroyed at once, and the provider is asked to revoke until it answers. So it is where a
+//! connection or a user is deleted with `revoke`.
+
+mod deletions;
+mod users;
 
 use std::time::Duration;
 

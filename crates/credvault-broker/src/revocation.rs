@@ -25,14 +25,14 @@ const MAX_ATTEMPTS_AT_ONCE: usize = 8;
 
 impl Broker {
     /// Makes one attempt to have the provider revoke what a disconnected connection had, and stores the outcome. `None` if
-    /// there is nothing left to revoke.
+    /// there is nothing left to revoke. A connection whose purge has waited for the outcome is purged.
     ///
     /// # Errors
     /// The vault's own database fails; another attempt follows.
     pub async fn revoke(&self, key: &ConnectionKey) -> Result<Option<Connection>, Error> {
         let revocations = self.store().revocations();
         let outcome = match revocations.open(key).await {
-            Ok(None) => return Ok(None),
+            Ok(None) => return revocations.attempted(key, Revocation::Pending).await,
             Ok(Some(to_revoke)) => self.request_revocation(&to_revoke).await,
             // A credential that does not open cannot be named to the provider, now or later.
             Err(Error::Integrity) => {
@@ -42,7 +42,13 @@ impl Broker {
             Err(error) => return Err(error),
         };
         metrics::counter!("credvault_revocations_total", "outcome" => outcome.as_str()).increment(1);
-        revocations.attempted(key, outcome).await
+        let attempted = revocations.attempted(key, outcome).await?;
+        if attempted.as_ref().is_some_and(|after| after.purge_time.is_some())
+            && let Err(error) = self.store().purge_settled(key).await
+        {
+            tracing::warn!(connection = %key.connection(), %error, "a purge is left to upkeep");
+        }
+        Ok(attempted)
     }
 
     /// Makes the attempts that are due, until `end`.

@@ -20,6 +20,8 @@ pub(crate) enum Class {
     EventEndpoint = 8,
     Callback = 9,
     HandOff = 10,
+    SigningKey = 11,
+    BackupKey = 12,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -134,12 +136,26 @@ impl<'a> Context<'a> {
         Self { schema, ..Self::alone(Class::HandOff, tenant.as_str(), record, 0) }
     }
 
+    /// The private half of the vault's signing key of a generation, in the platform's namespace. It is bound to the public
+    /// half beside it.
+    pub fn signing_key(public_key: &[u8; 32], generation: i64) -> Self {
+        let record: [u8; 16] = public_key.first_chunk().copied().unwrap_or_default();
+        let binding = Binding::of(&[("public_key", public_key.as_slice())]);
+        let version = generation.cast_unsigned();
+        Self { binding, ..Self::alone(Class::SigningKey, TenantId::PLATFORM, record, version) }
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
 
     pub(crate) fn root_check() -> Self {
         Self::alone(Class::RootCheck, TenantId::PLATFORM, [0; 16], 0)
+    }
+
+    /// The key of a backup. Every frame of the backup is bound to the header that holds it.
+    pub(crate) fn backup_key() -> Self {
+        Self::alone(Class::BackupKey, TenantId::PLATFORM, [0; 16], 0)
     }
 
     pub(crate) fn page_token(tenant: &'a TenantId, query: [u8; 16]) -> Self {
@@ -164,6 +180,8 @@ impl<'a> Context<'a> {
             Class::EventEndpoint => "event_endpoint",
             Class::Callback => "callback",
             Class::HandOff => "handoff",
+            Class::SigningKey => "signing_key",
+            Class::BackupKey => "backup_key",
         }
     }
 

@@ -11,7 +11,7 @@ use credvault_domain::{Random, TenantId};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::{Error, KeyVersion, RootKey, TenantKey, managed};
+use crate::{BackupKey, Error, KeyVersion, RootKey, TenantKey, WrappedBackupKey, managed};
 use flights::Flights;
 
 /// A wrapped tenant key, and the root key that wrapped it.
@@ -171,6 +171,25 @@ impl Keyring {
     async fn wrap(&self, tenant: &TenantId, key: &TenantKey) -> Result<WrappedKey, Error> {
         let root = self.active();
         Ok(WrappedKey { root_id: root.id(), bytes: root.wrap(tenant, key, &*self.random).await? })
+    }
+
+    /// Makes a key for a new backup, and wraps it with the active root key.
+    ///
+    /// # Errors
+    /// The random generator fails, or the key manager.
+    pub async fn wrap_backup_key(&self) -> Result<(BackupKey, WrappedBackupKey), Error> {
+        let (root, key) = (self.active(), BackupKey::generate(&*self.random)?);
+        let bytes = root.wrap_backup_key(&key, &*self.random).await?;
+        Ok((key, WrappedBackupKey { root_id: root.id(), bytes }))
+    }
+
+    /// Unwraps the key of a backup with the root key that its bytes name.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if the bytes are no backup's key under a root key of this process; [`Error::KeyManager`] and
+    /// [`Error::RootKeyMissing`] if that cannot be found out.
+    pub async fn unwrap_backup_key(&self, wrapped: &WrappedBackupKey) -> Result<BackupKey, Error> {
+        self.root_of(&wrapped.bytes)?.unwrap_backup_key(&wrapped.bytes).await
     }
 
     /// The key that `wrapped` holds, if the keyring remembers it. Never waits, so a transaction may be open.

@@ -8,6 +8,7 @@
 //!        │     ├─ record key    AES-256-GCM, used once
 //!        │     └─ commitment    32 bytes in the header, compared before anything is decrypted
 //!        └─ HKDF-SHA256 without a salt, one key for each purpose: fingerprints of requests, tags of credentials
+//!   └─ wraps  backup key        32 random bytes for each backup, in the backup's header
 //! ```
 //!
 //! No tenant key is derived from the root key: a tenant is erased by destroying its key, and a derived key could be
@@ -31,6 +32,8 @@ mod managed;
 
 mod root_key;
 
+mod backup_stream;
+
 mod keyring;
 
 mod context;
@@ -47,6 +50,8 @@ mod signature;
 
 mod signing_key;
 
+mod vault_signer;
+
 mod ecdsa;
 
 mod mac;
@@ -57,6 +62,10 @@ mod foreign;
 
 mod random;
 
+pub use backup_stream::{
+    BackupKey, BackupOpener, BackupSealer, BackupStreamError, FRAME_BYTES, FRAME_HEAD_BYTES, RunningSha256,
+    WrappedBackupKey,
+};
 pub use context::{Binding, Context};
 pub use ecdsa::{EcdsaDigest, P256Key, PublicKeyError};
 pub use envelope::{MAX_SEALED_BYTES, MIN_SEALED_BYTES};
@@ -77,6 +86,7 @@ pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};
 pub use tag::{TAG_CHARS, Tag, Tagged};
 pub use tenant_key::{KeyVersion, TenantKey};
+pub use vault_signer::{VaultSigner, signing_key_id, verify_statement};
 
 /// Bytes that are zeroed when they are dropped.
 pub type Opened = zeroize::Zeroizing<Vec<u8>>;

@@ -1,4 +1,4 @@
-//! A root key and its two uses: to wrap tenant keys, and to prove that it belongs to a database. It is either 32 bytes in
+//! A root key and its uses: to wrap the keys of tenants and of backups, and to prove that it belongs to a database. It is either 32 bytes in
 //! this process, never written anywhere, or a key in a key manager, which does the wrapping there.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use credvault_domain::{Random, TenantId};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use zeroize::Zeroizing;
 
+use crate::backup_stream::BackupKey;
 use crate::context::Context;
 use crate::envelope::{self, KeyBytes};
 use crate::key_manager::{KeyManager, Versioning};
@@ -15,7 +16,7 @@ use crate::managed;
 use crate::tenant_key::{KeyVersion, TenantKey};
 use crate::{Error, Opened};
 
-/// A key that wraps tenant keys. It seals nothing else but its own check value.
+/// A key that wraps the keys of tenants and of backups. It seals nothing else but its own check value.
 pub struct RootKey {
     id: u32,
     kind: &'static str,
@@ -140,6 +141,18 @@ impl RootKey {
         }
         bytes.copy_from_slice(&opened);
         Ok(TenantKey::new(version, bytes))
+    }
+
+    pub(crate) async fn wrap_backup_key(
+        &self,
+        key: &BackupKey,
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, Error> {
+        self.seal(&Context::backup_key(), key.bytes(), random).await
+    }
+
+    pub(crate) async fn unwrap_backup_key(&self, wrapped: &[u8]) -> Result<BackupKey, Error> {
+        BackupKey::from_unwrapped(&self.open(&Context::backup_key(), wrapped).await?)
     }
 
     async fn seal(&self, context: &Context<'_>, value: &[u8], random: &dyn Random) -> Result<Vec<u8>, Error> {

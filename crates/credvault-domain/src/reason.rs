@@ -35,6 +35,8 @@ reasons! {
     TenantMismatch = "TENANT_MISMATCH",
     /// There is no such tenant.
     TenantNotFound = "TENANT_NOT_FOUND",
+    /// The tenant was not erased.
+    ErasureNotFound = "ERASURE_NOT_FOUND",
     /// There is no such connection for this caller.
     ConnectionNotFound = "CONNECTION_NOT_FOUND",
     /// There is no such version, or it was destroyed.
@@ -77,6 +79,10 @@ reasons! {
     RootKeyUnknown = "ROOT_KEY_UNKNOWN",
     /// The resource is not in a state that allows this.
     StateInvalid = "STATE_INVALID",
+    /// The confirmation token is not the newest one for this caller, tenant and state of the tenant, or was used.
+    ConfirmationInvalid = "CONFIRMATION_INVALID",
+    /// The time of the confirmation token is over.
+    ConfirmationExpired = "CONFIRMATION_EXPIRED",
     /// A callback has no state, and the browser's cookie does not name its consent. This reason and the next six appear in
     /// audit records only; callers receive STATE_INVALID or REAUTHORIZATION_REQUIRED.
     StateMissing = "STATE_MISSING",
@@ -96,6 +102,8 @@ reasons! {
     ConnectionExists = "CONNECTION_EXISTS",
     /// A tenant with this id exists.
     TenantExists = "TENANT_EXISTS",
+    /// A tenant with this id was erased, so the id is not usable any more.
+    TenantErased = "TENANT_ERASED",
     /// The resource changed since it was read.
     EtagMismatch = "ETAG_MISMATCH",
     /// The credential changed since it was read.

@@ -120,7 +120,8 @@ entity Platform;
 // each provider and owner of the reported connections, and of the rows that name a connection or provider.
 // ListEventEndpoints is decided as a whole, too, because its items have no further facts.
 // SetServiceConfig and DeleteServiceConfig are asked about the config's owner first, then about the provider of each
-// connection that the config uses. A policy that cannot be evaluated denies.
+// connection that the config uses. DeleteConnection, PurgeConnection and DeleteUser that revoke grants are asked about
+// DisconnectConnection, too. A policy that cannot be evaluated denies.
 
 ";
 

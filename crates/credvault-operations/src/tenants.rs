@@ -1,8 +1,9 @@
-//! Administration of tenants: themselves, their users, keys, limits and source rules, their apps at providers. Each request names its tenant;
-//! none means the platform.
+//! Administration of tenants: themselves and their end, their users, keys, limits and source rules, their apps at
+//! providers. Each request names its tenant; none means the platform.
 
 mod apps;
 mod bulk;
+mod erasure;
 mod keys;
 mod limits;
 mod oversight;
@@ -18,6 +19,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
+pub use erasure::{EraseStep, SigningPublicKey, erase, erasure, list_erasures, signing_key};
 pub use keys::{RotateRootKey, RotateTenantKey, key_status, progress, rotate_root_key, rotate_tenant_key};
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};

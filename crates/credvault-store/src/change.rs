@@ -275,8 +275,8 @@ impl Change<'_> {
         self.records.push(record);
     }
 
-    /// Adds the audit record of a webhook that an app's key signs: what was seen is remembered where the app lives, and
-    /// recorded where its connection does.
+    /// Adds an audit record for the log of another tenant than the change's. A webhook that an app's key signs is remembered
+    /// where the app lives, and recorded where its connection does; an erasure is recorded in the platform's log.
     pub(crate) fn record_elsewhere(&mut self, record: AuditEvent) {
         self.record_elsewhere = Some(record);
     }
@@ -310,6 +310,8 @@ impl Change<'_> {
         if let Some(record) = &self.record_elsewhere {
             set_tenant(&self.tx, self.store.database(), &record.tenant).await?;
             audit_event::Entity::insert(active(record)).exec_without_returning(&self.tx).await?;
+            // What the database checks at the commit is of the change's own tenant.
+            set_tenant(&self.tx, self.store.database(), &self.tenant).await?;
         }
         Ok(())
     }

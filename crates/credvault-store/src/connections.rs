@@ -6,8 +6,8 @@ pub(crate) mod lock;
 pub(crate) mod writer;
 
 pub(crate) mod import;
-mod lifecycle;
-mod purge;
+pub(crate) mod lifecycle;
+pub(crate) mod purge;
 pub(crate) mod test_results;
 
 pub(crate) mod due_tests;

@@ -12,6 +12,7 @@ pub(crate) mod role_check;
 pub(crate) mod roots;
 pub(crate) mod startup;
 
+pub(crate) mod erased;
 pub(crate) mod json_rows;
 pub(crate) mod liveness;
 pub(crate) mod pieces;

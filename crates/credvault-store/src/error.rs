@@ -15,6 +15,15 @@ pub enum Error {
     /// The id is taken.
     #[error("a tenant with this id exists; use it, or another id")]
     TenantExists(TenantId),
+    /// A tenant of this id was erased.
+    #[error("a tenant with this id was erased, so the id cannot be used again; choose another id")]
+    TenantErased(TenantId),
+    /// The tenant was not erased.
+    #[error("no tenant of this id was erased; ListErasures shows those that were")]
+    NotErased,
+    /// The erasure of a tenant is not confirmed by this token.
+    #[error(transparent)]
+    Confirmation(#[from] ConfirmationError),
     /// The tenant is suspended.
     #[error("the tenant is suspended; AdminService.ResumeTenant ends that")]
     TenantSuspended(TenantId),
@@ -210,6 +219,33 @@ pub enum Error {
     /// Another transaction was in the way; the change is tried again.
     #[error("the change conflicted with concurrent changes; try again")]
     Conflict,
+}
+
+/// Why a confirmation token is not accepted. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConfirmationError {
+    /// It is not the newest token that was given for this tenant.
+    #[error(
+        "the confirmation_token is not the newest one for this tenant; call EraseTenant without a token for another"
+    )]
+    Unknown,
+    /// Another service has asked for it.
+    #[error(
+        "another service has asked for this confirmation_token; call EraseTenant without a token for one of your own"
+    )]
+    Foreign,
+    /// The tenant has changed since.
+    #[error(
+        "the tenant was suspended or resumed since the confirmation_token was given; call EraseTenant without a token \
+         for another"
+    )]
+    Changed,
+    /// It has erased the tenant before.
+    #[error("the confirmation_token was used, and the tenant is erased; GetErasure tells how far that is")]
+    Used,
+    /// Its time is over.
+    #[error("the confirmation_token is older than ten minutes; call EraseTenant without a token for another")]
+    Expired,
 }
 
 /// Why a state is not accepted.

@@ -46,7 +46,12 @@ mod tenants;
 
 mod keys;
 
+mod erasures;
+mod signing;
+
 mod usage;
+
+mod backup;
 
 mod page;
 mod retention;
@@ -61,12 +66,22 @@ pub use authorizations::awaited::AwaitedAuthorization;
 pub use authorizations::begin::{Beginner, BegunAuthorization, NewAuthorization};
 pub use authorizations::callbacks::KeptCallback;
 pub use authorizations::returned::{Bringer, ReturnedAuthorization};
+pub use backup::erased::ErasedTenants;
+pub use backup::error::BackupError;
+pub use backup::manifest::{Manifest, TableSummary};
+pub use backup::progress::{BackupProgress, OnBackupProgress};
+pub use backup::record::BackupPlace;
+pub use backup::restore::{RestoreSettings, Restored, restore_backup};
+pub use backup::tables::{BACKED_UP_TABLES, LEFT_OUT_TABLES};
+pub use backup::verify::{Verified, verify_backup};
+pub use backup::write::BackedUp;
 pub use change::feed::{ChangeKind, ChangeSubject, Feed, FeedPage, FeedPosition, FeedRow};
 pub use change::{RepeatKey, Write};
 pub use connection_key::ConnectionKey;
 pub use connections::due_tests::DueTest;
 pub use connections::import::Imported;
 pub use connections::import::item::{IMPORTED_FROM, ImportItem};
+pub use connections::lifecycle::Purged;
 pub use connections::listing::ConnectionFilter;
 pub use connections::standing::{Candidates, ConnectionStanding};
 pub use connections::test_results::Tested;
@@ -82,7 +97,12 @@ pub use database::roots::RootState;
 pub use database::settings::{Database, StoreSettings};
 pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};
-pub use error::{AuthorizationError, Error};
+pub use erasures::Erasures;
+pub use erasures::content::ErasureContent;
+pub use erasures::record::{ErasedKey, Erasure, ErasureState, SignedStatement};
+pub use erasures::request::RequestedErasure;
+pub use erasures::statement::ERASURE_STATEMENT;
+pub use error::{AuthorizationError, ConfirmationError, Error};
 pub use events::deliveries::attempt::Attempt;
 pub use events::deliveries::search::EventsDue;
 pub use events::deliveries::{ClaimedEvent, EndpointKey, EventDeliveries, EventDelivery, delivery_name};
@@ -125,6 +145,7 @@ pub use tenants::rates::{RateLayer, Spent};
 pub use tenants::rules::Rules;
 pub use tenants::rules::row::TenantRules;
 pub use tenants::use_of_limits::QuotaUse;
+pub use tenants::user_deletions::{DeletedUser, Revocable};
 pub use tenants::users::{User, Users};
 pub use tools::{NewTool, Tools, tool_name};
 pub use usage::Usage;

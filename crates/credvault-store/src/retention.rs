@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::change::REQUEST_MEMORY;
 use crate::change::feed::FEED_MEMORY;
+use crate::connections::purge::Purging;
 use crate::events::deliveries::burial::bury_late;
 use crate::outcomes::{DAY_MICROS, OUTCOME_MEMORY_DAYS};
 use crate::{Error, Store};
@@ -40,9 +41,11 @@ impl Store {
     /// The database fails; what was not done is done the next time. One kind that fails does not keep the others.
     pub async fn upkeep(&self) -> Result<u64, Error> {
         self.show_backlog().await;
+        self.show_backup_age().await;
         let users = self.finish_user_deletions().await;
         let erasures = self.finish_usage_erasures().await;
         let endpoints = self.finish_endpoint_deletions().await;
+        let tenants = self.finish_erasures().await;
         let (purged, forgotten) = if self.clock().is_trusted() {
             // Side by side, so that much of the one does not hold up the other.
             tokio::join!(self.purge_all(), self.forget())
@@ -53,17 +56,19 @@ impl Store {
             (Ok(0), Ok(()))
         };
         self.show_backlog().await;
-        users.and(erasures).and(endpoints).and(forgotten).and(purged)
+        users.and(erasures).and(endpoints).and(tenants).and(forgotten).and(purged)
     }
 
     /// What upkeep has to do, in the order of its tables.
-    fn due(&self) -> [Due; 14] {
+    fn due(&self) -> [Due; 15] {
         let now = self.now();
         let due = |kind, table, condition, before| Due { kind, table, condition, before };
         [
             due("users", "user_deletions", "create_time <= {}", now.micros()),
             due("endpoints", "endpoint_deletions", "create_time <= {}", now.micros()),
-            due("purges", "connections", "purge_time <= {}", now.micros()),
+            due("tenants", "erasures", "state = 'ERASING' AND confirm_time <= {}", now.micros()),
+            // One whose grant is still to be revoked waits for its provider, and not for upkeep.
+            due("purges", "connections", "purge_time <= {} AND revocation_time IS NULL", now.micros()),
             due("requests", "requests", "create_time < {}", now.before(REQUEST_MEMORY).micros()),
             due("changes", "changes", "time < {}", now.before(FEED_MEMORY).micros()),
             // For some time, a late state gets an error that says so.
@@ -144,12 +149,13 @@ impl Store {
         let mut all = 0;
         loop {
             let now = self.now().micros();
-            let mut tenants = self.tenants_with("connections", "purge_time <= $1", now).await?;
+            let due = "purge_time <= $1 AND revocation_time IS NULL";
+            let mut tenants = self.tenants_with("connections", due, now).await?;
             let before = all;
             while !tenants.is_empty() {
                 let mut left = Vec::new();
                 for tenant in tenants {
-                    match self.purge_piece(&tenant, None).await {
+                    match self.purge_piece(&tenant, Purging::All).await {
                         Ok(0) => {}
                         Ok(purged) => {
                             all += purged;
@@ -176,7 +182,7 @@ impl Store {
         for due in self.due() {
             let this = match (due.kind, &ended) {
                 // These have their own ways.
-                ("users" | "endpoints" | "purges", _) => Ok(()),
+                ("users" | "endpoints" | "tenants" | "purges", _) => Ok(()),
                 ("late_events", _) => self.bury_late_events(&due).await,
                 ("usage", _) => self.forget_usage(&due).await,
                 // A consent that is forgotten before it is ended leaves its connection waiting for ever.

@@ -1,35 +1,34 @@
 //! Disconnecting destroys a connection's secrets, except for a sealed copy until the provider has revoked the grant.
 
+pub(crate) mod release;
+
 use std::time::Duration;
 
 use credvault_crypto::Context;
 use credvault_domain::{
     Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, Revocation,
-    SecretFields, TenantId, TenantScope, Timestamp,
+    SecretFields, TenantId, TenantScope,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
-use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
-use crate::change::{Change, retrying};
+use crate::change::retrying;
 use crate::connections::lock::{find, locked_at, locked_live};
 use crate::connections::row::{connection, owner};
 use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding;
-use crate::credentials::current::open_current;
-use crate::credentials::stored::{destroy_all, disconnect};
 use crate::entity::connection as connection_table;
-use crate::entity::revocation::{ActiveModel, Entity};
-use crate::sealed::{Sealed, SealedRecord};
+use crate::entity::revocation::Entity;
+use crate::sealed::SealedRecord;
 use crate::{ConnectionKey, Error, Recorded, Store, Write};
+use release::{FIRST_PAUSE, end_credential};
 
-/// How long after the first attempt the second is made.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 3600);
 /// After how many attempts it is given up: about a day.
@@ -84,57 +83,12 @@ impl Revocations<'_> {
                 return change.commit(connection(model)?).await;
             }
             let version = model.current_version;
-            let (outcome, retry_time) = self.release(&change, &model, revocable).await?;
-            let model = disconnect(&mut change, model, Some((outcome, retry_time))).await?;
+            let first_attempt = change.now.after(FIRST_PAUSE);
+            let model = end_credential(&mut change, model, revocable, first_attempt).await?;
             change.emit(NewEvent::credential(&model, version, false));
-            change.set_connection(id, Some(version));
-            let subject = ChangeSubject::Connection(id);
-            change.record_change(subject, ChangeKind::CredentialDestroyed, Some(version));
             change.commit(connection(model)?).await
         })
         .await
-    }
-
-    /// Destroys every secret of a connection, and keeps sealed what its revocation takes. Says what becomes of the
-    /// revocation, and when it is tried again in case the process dies over the first attempt.
-    async fn release(
-        &self,
-        change: &Change<'_>,
-        model: &connection_table::Model,
-        revocable: bool,
-    ) -> Result<(Revocation, Option<Timestamp>), Error> {
-        // Connections of one account may hang on one grant: the last of them has it revoked.
-        let shared = revocable && shares_grant(change, model).await?;
-        // What does not open cannot be revoked, and goes all the same.
-        let fields = match revocable && !shared {
-            true => open_current(&change.tx, change.keys()?, model).await.ok(),
-            false => None,
-        };
-        destroy_all(change, model).await?;
-        let Some((fields, _)) = fields else {
-            let outcome = match (shared, revocable) {
-                (true, _) => Revocation::Kept,
-                (false, true) => Revocation::Failed,
-                (false, false) => Revocation::Unsupported,
-            };
-            return Ok((outcome, None));
-        };
-        let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
-        let (bound, random) = (binding::of_row(model), self.store.keyring().random());
-        let sealed = Sealed::seal(&fields, change.key()?, random, |schema| {
-            Context::revocation(change.tenant(), id, version, schema, bound)
-        })?;
-        let row = ActiveModel {
-            tenant_id: Set(model.tenant_id.clone()),
-            connection_id: Set(model.id),
-            generation: Set(version),
-            attempts: Set(0),
-            schema: Set(sealed.schema),
-            key_version: Set(sealed.key_version),
-            sealed: Set(sealed.bytes),
-        };
-        Entity::insert(row).exec_without_returning(&change.tx).await?;
-        Ok((Revocation::Pending, Some(change.now.after(FIRST_PAUSE))))
     }
 
     /// The grant of a connection that its provider still has to revoke, if there is one.
@@ -156,7 +110,8 @@ impl Revocations<'_> {
         Ok(Some(ToRevoke { key: key.clone(), connection: connection(model)?, fields }))
     }
 
-    /// Records how an attempt ended. A final outcome destroys the sealed fields and is recorded; others are tried again.
+    /// Records how an attempt ended. A final outcome destroys the sealed fields and is recorded; others are tried again,
+    /// unless nothing is sealed to try with.
     ///
     /// # Errors
     /// The database fails.
@@ -167,19 +122,22 @@ impl Revocations<'_> {
     ) -> Result<Option<Connection>, Error> {
         let mut change = self.store.own_change(&key.tenant).await?;
         let model = locked_at(&change.tx, key).await?;
+        // Without a time for the next attempt, it was connected anew meanwhile, or is settled.
+        let Some(model) = model.filter(|model| model.revocation_time.is_some()) else { return Ok(None) };
         let row = Entity::find_by_id(key.row_id()).one(&change.tx).await?;
-        // Without both, it was connected anew meanwhile, or is gone.
-        let (Some(model), Some(row)) = (model, row) else { return Ok(None) };
-        let attempts = row.attempts + 1;
+        // A purge waits for this, so a row that is missing must not keep it for ever.
+        let attempts = row.as_ref().map_or(ATTEMPTS, |row| row.attempts + 1);
         let outcome =
             if outcome == Revocation::Pending && attempts >= ATTEMPTS { Revocation::Failed } else { outcome };
         let retry_time = match outcome {
             Revocation::Pending => {
                 let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
                 let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-                let mut row = row.into_active_model();
-                row.attempts = Set(attempts);
-                row.update(&change.tx).await?;
+                if let Some(row) = row {
+                    let mut row = row.into_active_model();
+                    row.attempts = Set(attempts);
+                    row.update(&change.tx).await?;
+                }
                 Some(change.now.after(pause).micros())
             }
             Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
@@ -233,22 +191,4 @@ impl Revocations<'_> {
         };
         Ok(rows.into_iter().map(key).collect())
     }
-}
-
-/// Whether another connection of the same owner has a credential of the same account at the same provider. Only an
-/// account that the provider itself named counts, and only connections that the caller reaches as it reaches this one:
-/// what others write about theirs must neither save a grant nor show that they have one.
-async fn shares_grant(change: &Change<'_>, model: &connection_table::Model) -> Result<bool, Error> {
-    use connection_table::Column;
-    let Some(account) = &model.confirmed_account_id else { return Ok(false) };
-    let others = connection_table::Entity::find()
-        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-        .filter(Column::Provider.eq(model.provider.as_str()))
-        .filter(Column::OwnerUser.eq(model.owner_user.as_str()))
-        .filter(Column::ConfirmedAccountId.eq(account.as_str()))
-        .filter(Column::AuthMode.eq(model.auth_mode.as_str()))
-        .filter(Column::CurrentVersion.gt(0))
-        .filter(Column::DeleteTime.is_null())
-        .filter(Column::Id.ne(model.id));
-    Ok(others.count(&change.tx).await? > 0)
 }

@@ -14,6 +14,7 @@ pub(crate) mod users;
 use credvault_domain::{Tenant, TenantId, TenantScope, TenantState, Timestamp};
 use futures::StreamExt as _;
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
@@ -73,6 +74,9 @@ impl Tenants<'_> {
             Err(error) => return Err(error),
         }
         let (id, keyring) = (scope.tenant(), self.store.keyring());
+        if self.store.is_erased(id).await? {
+            return Err(Error::TenantErased(id.clone()));
+        }
         let wrapped = keyring.generate(id, 1).await?;
         let key = keyring.unwrap(id, 1, &wrapped.bytes).await?;
         let mut change = self.store.change_of_new_tenant(scope, key, write).await?;
@@ -111,7 +115,9 @@ impl Tenants<'_> {
         let after = text_position(page.position(platform.tenant(), &reading)?)?;
         // In the same transaction: waiting for a second connection while holding one can starve everybody.
         transaction::across_tenants(&reading.tx, self.store.database()).await?;
-        let mut query = Entity::find().filter(Column::TenantId.ne(TenantId::PLATFORM));
+        let mut query = Entity::find()
+            .filter(Column::TenantId.ne(TenantId::PLATFORM))
+            .filter(Expr::cust("tenants.tenant_id NOT IN (SELECT e.tenant_id FROM erasures e)"));
         if let Some(state) = state {
             query = query.filter(Column::State.eq(state.as_str()));
         }

@@ -10,7 +10,8 @@ use credvault_domain::{Config, Connection, CredentialVersion, Requirement, Tenan
 use serde_json::Value;
 
 use crate::{
-    AuditRecord, ConfiguredService, Dependant, EventDelivery, EventEndpoint, OAuthApp, User, Uses, Weighed,
+    AuditRecord, ConfiguredService, Dependant, Erasure, EventDelivery, EventEndpoint, OAuthApp, User, Uses,
+    Weighed,
 };
 
 /// What enums, numbers, flags, times and ids of any listed item take together.
@@ -123,6 +124,17 @@ impl Weighed for (Dependant, Uses) {
                 user,
                 dependant.service.as_str(),
             ])
+    }
+}
+
+impl Weighed for Erasure {
+    fn weight(&self) -> usize {
+        let keys: usize = self.keys.iter().map(|key| key.root_key.len() + 2 * FRAME).sum();
+        let statement = self.statement.as_ref();
+        let signed = statement.map_or(0, |signed| {
+            texts([signed.text.as_str(), signed.signing_key.as_str()]) + signed.signature.len()
+        });
+        FIXED + texts([self.tenant.as_str(), self.service.as_str()]) + keys + signed
     }
 }
 

@@ -35,7 +35,7 @@ pub use google_kms::{GoogleFault, GoogleKmsServer};
 pub use moto::Moto;
 pub use openbao::OpenBao;
 pub use own_process::run as run_in_own_process;
-pub use postgres::{Postgres, PostgresDatabase};
+pub use postgres::{Postgres, PostgresDatabase, postgres_program};
 pub use proxy::RoundTrips;
 pub use softhsm::{SoftHsm, soft_hsm};
 pub use tokens::{Algorithm, TokenIssuer, rsa_issuer};

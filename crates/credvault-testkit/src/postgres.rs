@@ -132,6 +132,11 @@ impl PostgresDatabase {
     }
 }
 
+/// A command of one of PostgreSQL's programs, such as `pg_dump`.
+pub fn postgres_program(name: &str) -> Command {
+    Command::new(bin_folder().join(name))
+}
+
 fn psql(url: &str, sql: &str) -> String {
     try_psql(url, sql).unwrap_or_else(|error| panic!("psql: {error}"))
 }

@@ -1,5 +1,5 @@
-//! `AdminService`: tenants and users; keys, apps, events and tools are in files of their own. The only service whose requests
-//! name a tenant.
+//! `AdminService`: tenants and users; erasures, keys, apps, events and tools are in files of their own. The only service whose
+//! requests name a tenant.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use credvault_domain::{TenantState, Violations};
 use credvault_operations::{Call, Context, dependants, tenants};
 
 use super::apps::{delete_o_auth_app, list_o_auth_apps, put_o_auth_app};
+use super::erasure::{erase_tenant, get_erasure, get_signing_key, list_erasures};
 use super::events::{
     delete_event_endpoint, list_event_deliveries, list_event_endpoints, put_event_endpoint,
     retry_event_delivery, test_event_endpoint,
@@ -33,6 +34,10 @@ rpcs! {
     list_platform_dependants: ListPlatformDependantsRequest -> ListPlatformDependantsResponse,
     suspend_tenant: SuspendTenantRequest -> SuspendTenantResponse,
     resume_tenant: ResumeTenantRequest -> ResumeTenantResponse,
+    erase_tenant: EraseTenantRequest -> EraseTenantResponse,
+    get_erasure: GetErasureRequest -> GetErasureResponse,
+    list_erasures: ListErasuresRequest -> ListErasuresResponse,
+    get_signing_key: GetSigningKeyRequest -> GetSigningKeyResponse,
     list_users: ListUsersRequest -> ListUsersResponse,
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     list_tenant_connections: ListTenantConnectionsRequest -> ListTenantConnectionsResponse,
@@ -129,6 +134,6 @@ async fn delete_user(call: &mut Call, request: v1::DeleteUserRequest) -> Answer<
     let tenant = wire::tenant_id(&request.tenant_id)?;
     let user = wire::user_id(&request.user_id)?;
     let repeat = wire::repeat(&request.request_id, &request);
-    let removed = tenants::delete_user(call, tenant, user, repeat).await?;
-    Ok(removed.map(|removed_connections| v1::DeleteUserResponse { removed_connections }))
+    let deleted = tenants::delete_user(call, tenant, user, request.revoke, repeat).await?;
+    Ok(deleted.map(wire::deleted_user))
 }

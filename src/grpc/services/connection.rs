@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use credvault_operations::connections::{ImportedBatch, Stopped};
+use credvault_operations::connections::{Deleted, ImportedBatch, Purged, Stopped};
 use credvault_operations::{Call, Context, connections, providers, tokens};
 use prost::Message as _;
 
@@ -137,26 +137,34 @@ changes! {
     set_default_connection: SetDefaultConnectionRequest -> SetDefaultConnectionResponse by connections::set_default,
 }
 
-/// Changes after which a connection is of no more use, and which answer with the services that use it.
-macro_rules! stops {
-    ($($rpc:ident: $request:ident -> $response:ident by $operation:path,)*) => {$(
-        async fn $rpc(call: &mut Call, request: v1::$request) -> Answer<v1::$response> {
-            let id = wire::connection_id(&request.connection_id)?;
-            let etag = wire::etag("etag", &request.etag)?;
-            let repeat = wire::repeat(&request.request_id, &request);
-            let stopped = $operation(call, id, etag, repeat).await?;
-            Ok(stopped.map(|Stopped { connection, affected }| {
-                let (affected_services, hidden_affected_services) = wire::affected_services(affected);
-                let connection = Some(wire::connection(connection));
-                v1::$response { connection, affected_services, hidden_affected_services }
-            }))
-        }
-    )*};
+async fn delete_connection(
+    call: &mut Call,
+    request: v1::DeleteConnectionRequest,
+) -> Answer<v1::DeleteConnectionResponse> {
+    let id = wire::connection_id(&request.connection_id)?;
+    let etag = wire::etag("etag", &request.etag)?;
+    let repeat = wire::repeat(&request.request_id, &request);
+    let deleted = connections::delete(call, id, etag, request.revoke, repeat).await?;
+    Ok(deleted.map(|Deleted { connection, affected, grant }| {
+        let (affected_services, hidden_affected_services) = wire::affected_services(affected);
+        let (connection, grant) = (Some(wire::connection(connection)), Some(wire::grant_outcome(grant)));
+        v1::DeleteConnectionResponse { connection, affected_services, hidden_affected_services, grant }
+    }))
 }
 
-stops! {
-    delete_connection: DeleteConnectionRequest -> DeleteConnectionResponse by connections::delete,
-    disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse by connections::disconnect,
+async fn disconnect_connection(
+    call: &mut Call,
+    request: v1::DisconnectConnectionRequest,
+) -> Answer<v1::DisconnectConnectionResponse> {
+    let id = wire::connection_id(&request.connection_id)?;
+    let etag = wire::etag("etag", &request.etag)?;
+    let repeat = wire::repeat(&request.request_id, &request);
+    let stopped = connections::disconnect(call, id, etag, repeat).await?;
+    Ok(stopped.map(|Stopped { connection, affected }| {
+        let (affected_services, hidden_affected_services) = wire::affected_services(affected);
+        let connection = Some(wire::connection(connection));
+        v1::DisconnectConnectionResponse { connection, affected_services, hidden_affected_services }
+    }))
 }
 
 async fn purge_connection(
@@ -166,7 +174,11 @@ async fn purge_connection(
     let id = wire::connection_id(&request.connection_id)?;
     let etag = wire::etag("etag", &request.etag)?;
     let repeat = wire::repeat(&request.request_id, &request);
-    Ok(connections::purge(call, id, etag, repeat).await?.map(|()| v1::PurgeConnectionResponse {}))
+    let purged = connections::purge(call, id, etag, request.revoke, repeat).await?;
+    Ok(purged.map(|Purged { grant, waits }| v1::PurgeConnectionResponse {
+        grant: grant.map(wire::grant_outcome),
+        waits_for_revocation: waits,
+    }))
 }
 
 async fn report_sync(call: &mut Call, request: v1::ReportSyncRequest) -> Answer<v1::ReportSyncResponse> {

@@ -10,7 +10,8 @@ use credvault_domain::{
     AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
     TenantState, Timestamp, VersionState,
 };
-use credvault_store::{Dependant, Incident, OAuthApp, User, Uses};
+use credvault_operations::connections::GrantOutcome;
+use credvault_store::{DeletedUser, Dependant, Incident, OAuthApp, User, Uses};
 use prost_types::Timestamp as WireTimestamp;
 use serde_json::Value;
 
@@ -151,6 +152,24 @@ fn outcome_of_revocation(revocation: Revocation) -> v1::Revocation {
         Revocation::Pending => v1::Revocation::Pending,
         Revocation::Failed => v1::Revocation::Failed,
         Revocation::Kept => v1::Revocation::Kept,
+    }
+}
+
+/// What becomes of a grant whose connection goes.
+pub(crate) fn grant_outcome(grant: GrantOutcome) -> v1::GrantOutcome {
+    let GrantOutcome { revocation, remains, text } = grant;
+    let revocation = revocation.map_or(v1::Revocation::Unspecified, outcome_of_revocation).into();
+    v1::GrantOutcome { revocation, remains, text }
+}
+
+/// What a user's deletion has removed.
+pub(crate) fn deleted_user(deleted: DeletedUser) -> v1::DeleteUserResponse {
+    let DeletedUser { connections, to_revoke, unsupported, remaining } = deleted;
+    v1::DeleteUserResponse {
+        removed_connections: connections,
+        grants_to_revoke: to_revoke,
+        unsupported_grants: unsupported,
+        remaining_grants: remaining,
     }
 }
 

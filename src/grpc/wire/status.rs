@@ -18,6 +18,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         R::ClientCertificateInvalid | R::TokenInvalid | R::TenantMissing => Code::Unauthenticated,
         R::PolicyDenied | R::TenantMismatch => Code::PermissionDenied,
         R::TenantNotFound
+        | R::ErasureNotFound
         | R::ConnectionNotFound
         | R::VersionNotFound
         | R::EventEndpointNotFound
@@ -26,7 +27,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::ToolNotFound
         | R::ProviderUnknown
         | R::CredentialNotConfigured => Code::NotFound,
-        R::ConnectionExists | R::TenantExists => Code::AlreadyExists,
+        R::ConnectionExists | R::TenantExists | R::TenantErased => Code::AlreadyExists,
         R::FieldsInvalid | R::RequirementUnknown | R::PageTokenInvalid => Code::InvalidArgument,
         R::ConnectionDisabled
         | R::ReauthorizationRequired
@@ -35,6 +36,8 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::RotationRunning
         | R::RootKeyUnknown
         | R::StateInvalid
+        | R::ConfirmationInvalid
+        | R::ConfirmationExpired
         | R::StateMissing
         | R::StateExpired
         | R::StateReplayed

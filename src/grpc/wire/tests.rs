@@ -9,11 +9,14 @@ use credvault_crypto::TAG_CHARS;
 use credvault_domain::{
     AccountName, AppPlace, AuthMode, Config, Connection, ConnectionId, ConnectionState, CredentialVersion,
     DeliveryState, ErrorCause, EventEndpointId, EventId, EventType, Labels, Owner, ProviderId, Revocation,
-    SecretFields, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
+    SecretFields, ServiceId, Tenant, TenantId, TenantState, Timestamp, UserId, VersionState,
 };
 use credvault_domain::{AuditOutcome, Day, UsageCounts};
 use credvault_operations::credentials::{Credential, Rejection};
-use credvault_store::{AuditRecord, EventDelivery, EventEndpoint, OAuthApp, UsageRow, User, Weighed};
+use credvault_store::{
+    AuditRecord, ErasedKey, Erasure, ErasureContent, ErasureState, EventDelivery, EventEndpoint, OAuthApp,
+    SignedStatement, UsageRow, User, Weighed,
+};
 use prost::Message;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -273,6 +276,34 @@ fn listed_tenants_users_and_apps_take_no_more_than_is_counted() {
                 update_time: TIME,
             },
             |item| oauth_app(item).encoded_len(),
+        );
+    }
+}
+
+#[test]
+fn a_listed_erasure_takes_no_more_than_is_counted() {
+    for bytes in [0, 1, 130, 1000] {
+        let signed = SignedStatement { text: text(bytes), signature: vec![0; 64], signing_key: text(16) };
+        check(
+            Erasure {
+                tenant: TenantId::from_stored(text(64)),
+                state: ErasureState::Erased,
+                service: ServiceId::parse(&format!("spiffe://a/{}", text(2000))).expect("an id"),
+                request_time: TIME,
+                confirm_time: TIME,
+                finish_time: Some(TIME),
+                content: ErasureContent {
+                    connections: NUMBER,
+                    credential_versions: NUMBER,
+                    users: NUMBER,
+                    apps: NUMBER,
+                    event_endpoints: NUMBER,
+                    key_versions: NUMBER,
+                },
+                keys: vec![ErasedKey { version: NUMBER, root_key: text(8) }; bytes],
+                statement: Some(signed),
+            },
+            |item| erasure(item).encoded_len(),
         );
     }
 }

@@ -131,4 +131,9 @@ fn one_is_disabled_and_deleted(commands: &Commands<'_>, id: &str) {
     assert_eq!(commands.run(&set).0, 0);
     let (code, deleted) = commands.run(&["connections", "delete", brief]);
     assert!(code == 0 && deleted.contains("This breaks services: kpi-report/brief of tenant"), "{deleted}");
+    assert!(deleted.contains("may still accept"), "{deleted}");
+    let (code, purged) = commands.run(&["connections", "purge", brief, "--revoke"]);
+    assert!(code == 0 && purged.contains("is removed.") && purged.contains("cannot revoke"), "{purged}");
+    let gone = operator(commands, 0, &["users", "delete", "demo", "ghost", "--revoke"]);
+    assert!(gone.contains("0 connections were deleted."), "{gone}");
 }

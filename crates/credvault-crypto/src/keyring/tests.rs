@@ -146,3 +146,25 @@ async fn the_uses_of_a_key_are_counted_once() {
     keyring.forget(&acme);
     assert!(keyring.remembered(&acme, 1, &wrapped).is_none());
 }
+
+#[tokio::test]
+async fn the_key_of_a_backup_unwraps_under_its_root_key_and_as_nothing_else() {
+    let random = Arc::new(SystemRandom);
+    let local = |byte: u8| RootKey::local(Box::new(Zeroizing::new([byte; 32])), "file");
+    let managed = RootKey::managed(Arc::new(Counting::default()));
+    let managed_id = managed.id();
+    let keyring = Keyring::new(local(3), random.clone()).with_other(managed);
+    for root_id in [keyring.active().id(), managed_id] {
+        keyring.activate(root_id).expect("it is there");
+        let (key, wrapped) = keyring.wrap_backup_key().await.expect("wrapped");
+        assert_eq!(wrapped.root_id, root_id);
+        assert_eq!(keyring.unwrap_backup_key(&wrapped).await.expect("unwrapped").bytes(), key.bytes());
+        let platform = TenantId::platform();
+        assert!(matches!(keyring.unwrap(&platform, 0, &wrapped.bytes).await, Err(Error::Integrity)));
+        let of_tenant = keyring.generate(&platform, 0).await.expect("key");
+        let of_tenant = WrappedBackupKey { root_id, bytes: of_tenant.bytes };
+        assert!(matches!(keyring.unwrap_backup_key(&of_tenant).await, Err(Error::Integrity)));
+        let other = Keyring::new(local(4), random.clone());
+        assert!(matches!(other.unwrap_backup_key(&wrapped).await, Err(Error::Integrity)));
+    }
+}

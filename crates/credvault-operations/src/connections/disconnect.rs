@@ -1,6 +1,6 @@
 //! `DisconnectConnection`: destroys the credential, and has the provider revoke it where it can.
 
-use credvault_domain::{ConnectionId, Etag, Revocation};
+use credvault_domain::{Connection, ConnectionId, Etag, Revocation, TenantScope};
 use credvault_store::Recorded;
 
 use super::Stopped;
@@ -19,22 +19,25 @@ pub async fn disconnect(
 ) -> Result<Recorded<Stopped>, Refusal> {
     let scope = call.scope()?;
     let (permit, connection) = call.connection(id).await?;
-    // A provider that is not in the catalog any more learns nothing; the secret goes all the same.
-    let mode = call.context.mode(&connection.provider, &connection.auth_mode);
-    let revocable = mode.is_ok_and(|mode| mode.revocation.is_some());
+    let revocable = call.context.is_revocable(&connection.provider, &connection.auth_mode);
     let write = call.write(&permit, repeat)?;
     let affected = affected(call, &scope, id).await?;
     let store = &call.context.store;
     let disconnected = store.revocations().disconnect(&scope, id, etag, revocable, &write).await?;
-    if disconnected.get().revocation != Some(Revocation::Pending) {
-        return Ok(disconnected.map(|connection| Stopped { connection, affected }));
+    let connection = first_attempt(call, &scope, disconnected.get()).await;
+    Ok(disconnected.map(|_| Stopped { connection, affected }))
+}
+
+/// Makes the first attempt of a revocation that is pending, within the call's time, and gives the connection after it.
+pub(super) async fn first_attempt(call: &Call, scope: &TenantScope, before: &Connection) -> Connection {
+    if before.revocation != Some(Revocation::Pending) {
+        return before.clone();
     }
-    let key = store.connection_key(&scope, id);
+    let key = call.context.store.connection_key(scope, before.id);
     let attempt = tokio::time::timeout_at(call.patience(), call.context.broker.revoke(&key)).await;
     // However the attempt ended, the job that revokes continues from here.
-    let told = match attempt {
-        Ok(Ok(told)) => told,
-        _ => None,
-    };
-    Ok(disconnected.map(|before| Stopped { connection: told.unwrap_or(before), affected }))
+    match attempt {
+        Ok(Ok(Some(after))) => after,
+        Ok(Ok(None) | Err(_)) | Err(_) => before.clone(),
+    }
 }

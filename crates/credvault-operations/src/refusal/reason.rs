@@ -4,7 +4,7 @@
 use credvault_broker::{ConsentError, RefreshError, TestError};
 use credvault_domain::AuditOutcome;
 use credvault_identity as identity;
-use credvault_store::{AuthorizationError, Error as StoreError};
+use credvault_store::{AuthorizationError, ConfirmationError, Error as StoreError};
 
 use super::{Reason, Refusal};
 
@@ -34,6 +34,7 @@ impl Class {
             | R::PolicyDenied
             | R::TenantMismatch => Self::Denied,
             R::TenantNotFound
+            | R::ErasureNotFound
             | R::ConnectionNotFound
             | R::VersionNotFound
             | R::EventEndpointNotFound
@@ -50,6 +51,8 @@ impl Class {
             | R::TenantSuspended
             | R::CredentialExpired
             | R::StateInvalid
+            | R::ConfirmationInvalid
+            | R::ConfirmationExpired
             | R::StateMissing
             | R::StateExpired
             | R::StateReplayed
@@ -61,6 +64,7 @@ impl Class {
             | R::RootKeyUnknown
             | R::ConnectionExists
             | R::TenantExists
+            | R::TenantErased
             | R::EtagMismatch
             | R::VersionMismatch
             | R::DeadlineExceeded => Self::Refused,
@@ -142,6 +146,9 @@ fn of_store(error: &StoreError) -> Reason {
     match error {
         StoreError::TenantNotFound(_) => Reason::TenantNotFound,
         StoreError::TenantExists(_) => Reason::TenantExists,
+        StoreError::TenantErased(_) => Reason::TenantErased,
+        StoreError::NotErased => Reason::ErasureNotFound,
+        StoreError::Confirmation(error) => of_confirmation(*error),
         StoreError::TenantSuspended(_) => Reason::TenantSuspended,
         StoreError::ConnectionNotFound => Reason::ConnectionNotFound,
         StoreError::ConnectionExists => Reason::ConnectionExists,
@@ -184,6 +191,16 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::Key(_) => Reason::KeyUnavailable,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,
         StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+    }
+}
+
+fn of_confirmation(error: ConfirmationError) -> Reason {
+    match error {
+        ConfirmationError::Expired => Reason::ConfirmationExpired,
+        ConfirmationError::Unknown
+        | ConfirmationError::Foreign
+        | ConfirmationError::Changed
+        | ConfirmationError::Used => Reason::ConfirmationInvalid,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The users of a tenant, known to the vault by id only.
 
-use credvault_domain::{Owner, TenantId, UserId};
+use credvault_domain::{Action, AuthMode, Owner, Permit, ProviderId, TenantId, TenantScope, UserId};
 use credvault_identity::Facts;
-use credvault_store::{Listed, Recorded, User};
+use credvault_store::{DeletedUser, Listed, Recorded, Revocable, User};
 
 use crate::call::Subject;
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
@@ -24,20 +24,47 @@ pub async fn list_users(
     call.recorded(&permit, listed).await
 }
 
-/// `DeleteUser`: removes all that the user owns, and tells how many connections that were.
+/// `DeleteUser`: removes all that the user owns, and tells what that was. With `revoke` the grants of the user's connections
+/// are revoked before their rows go.
 ///
 /// # Errors
-/// There is no such tenant, or policy does not permit it.
+/// There is no such tenant, or policy does not permit it, nor to disconnect what is revoked.
 pub async fn delete_user(
     call: &mut Call,
     tenant: TenantId,
     user: UserId,
+    revoke: bool,
     repeat: Parsed<Option<Repeat>>,
-) -> Result<Recorded<i64>, Refusal> {
+) -> Result<Recorded<DeletedUser>, Refusal> {
     call.about(Subject { owner_user: Some(user.clone()), ..Subject::default() });
     let owner = Owner::User(user.clone());
     let (permit, scope) = call.administer(Some(tenant), Facts { owner: Some(&owner), ..Facts::default() })?;
-    let write = call.write(&permit, repeat)?;
+    let context = call.context.clone();
+    let users = context.store.users();
     let until = call.patience().into_std();
-    Ok(call.context.store.users().delete(&scope, &user, &write, until).await?)
+    if !revoke {
+        let write = call.write(&permit, repeat)?;
+        return Ok(users.delete(&scope, &user, None, &write, until).await?);
+    }
+    let permit = permit_to_disconnect(call, &scope, &user, permit).await?;
+    let write = call.write(&permit, repeat)?.changing(["revocation".to_owned()]);
+    let revocable = |provider: &ProviderId, mode: &AuthMode| context.is_revocable(provider, mode);
+    let revocable: Revocable<'_> = &revocable;
+    Ok(users.delete(&scope, &user, Some(revocable), &write, until).await?)
+}
+
+/// Asks policy whether the caller may disconnect what the user has: once for each provider, for policy knows no more of the
+/// connections.
+async fn permit_to_disconnect(
+    call: &Call,
+    scope: &TenantScope,
+    user: &UserId,
+    permit: Permit,
+) -> Result<Permit, Refusal> {
+    let providers = call.context.store.users().providers_of(scope, user).await?;
+    let (disconnecting, owner) = (call.part(Action::DisconnectConnection), Owner::User(user.clone()));
+    providers.iter().try_fold(permit, |permit, provider| {
+        let facts = Facts { provider: Some(provider), owner: Some(&owner), purpose: None };
+        Ok(permit.and(disconnecting.permit(scope, facts)?))
+    })
 }

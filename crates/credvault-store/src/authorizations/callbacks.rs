@@ -66,7 +66,7 @@ impl Authorizations<'_> {
             match self.awaited(row).await {
                 Ok(awaited) => open.push(awaited),
                 // Nothing can come of that one, and it must not hide the others.
-                Err(Error::TenantSuspended(_)) => {}
+                Err(Error::TenantSuspended(_) | Error::TenantNotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }

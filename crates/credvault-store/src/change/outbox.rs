@@ -109,7 +109,8 @@ pub(crate) fn body(kind: &str, time: Timestamp, data: &Value) -> Result<String, 
     Ok(json!({ "type": kind, "timestamp": rfc3339(time)?, "data": data }).to_string())
 }
 
-fn rfc3339(time: Timestamp) -> Result<String, Error> {
+/// An instant as RFC 3339 writes it, in UTC.
+pub(crate) fn rfc3339(time: Timestamp) -> Result<String, Error> {
     let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1000);
     instant.ok().and_then(|instant| instant.format(&Rfc3339).ok()).ok_or(Error::Integrity)
 }

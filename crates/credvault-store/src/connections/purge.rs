@@ -1,4 +1,5 @@
-//! Purging deleted connections for good, in pieces.
+//! Purging deleted connections for good, in pieces. One whose grant is still to be revoked is left until that is settled:
+//! with its row would go what the revocation takes.
 
 use credvault_domain::{Action, ConnectionId, ProviderId, TenantId, UserId};
 use sea_orm::sea_query::{LockBehavior, LockType};
@@ -10,32 +11,57 @@ use crate::connections::writer::purge;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity};
 use crate::webhook_replays::forget_webhooks;
-use crate::{Error, Recorded, Store};
+use crate::{ConnectionKey, Error, Recorded, Store};
+
+/// Which of a tenant's connections are purged, if they are due.
+#[derive(Clone, Copy)]
+pub(crate) enum Purging<'a> {
+    All,
+    OwnedBy(&'a UserId),
+    One(ConnectionId),
+}
 
 impl Store {
-    /// Purges a piece of what is due of a tenant, or of one of its users, and tells how much that was. Rows that another
-    /// transaction holds are left to it.
-    pub(crate) async fn purge_piece(&self, tenant: &TenantId, user: Option<&UserId>) -> Result<u64, Error> {
+    /// Purges a connection at once that only its revocation has kept, and leaves any other as it is. Upkeep would find it
+    /// within a minute.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn purge_settled(&self, key: &ConnectionKey) -> Result<(), Error> {
+        // A deleted connection's time to be undeleted must not be cut short by a clock that is wrong.
+        if self.clock().is_trusted() && self.purge_piece(&key.tenant, Purging::One(key.connection)).await? > 0
+        {
+            self.known_connections().forget(key.connection);
+        }
+        Ok(())
+    }
+
+    /// Purges a piece of what is due of a tenant, and tells how much that was. Rows that another transaction holds are left
+    /// to it.
+    pub(crate) async fn purge_piece(&self, tenant: &TenantId, these: Purging<'_>) -> Result<u64, Error> {
         loop {
-            if let Some(purged) = self.try_purge_piece(tenant, user).await? {
+            if let Some(purged) = self.try_purge_piece(tenant, these).await? {
                 return Ok(purged);
             }
         }
     }
 
     /// The same; `None` if the connections stay for now, because a piece of the webhooks that were seen at them went.
-    async fn try_purge_piece(&self, tenant: &TenantId, user: Option<&UserId>) -> Result<Option<u64>, Error> {
+    async fn try_purge_piece(&self, tenant: &TenantId, these: Purging<'_>) -> Result<Option<u64>, Error> {
         let mut change = self.own_change(tenant).await?;
-        let mut due = Entity::find()
+        let due = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::PurgeTime.lte(change.now.micros()))
+            .filter(Column::RevocationTime.is_null())
             .order_by_asc(Column::PurgeTime)
             .limit(PIECE)
             .select_only()
             .columns([Column::Id, Column::Provider, Column::OwnerUser]);
-        if let Some(user) = user {
-            due = due.filter(Column::OwnerUser.eq(user.as_str()));
-        }
+        let due = match these {
+            Purging::All => due,
+            Purging::OwnedBy(user) => due.filter(Column::OwnerUser.eq(user.as_str())),
+            Purging::One(id) => due.filter(Column::Id.eq(id.as_uuid())),
+        };
         let due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         let due: Vec<(Uuid, String, String)> = due.into_tuple().all(&change.tx).await?;
         if due.is_empty() {

@@ -41,7 +41,11 @@ impl Credentials<'_> {
         let row = look_up(self.store, scope, selector, platform).await?;
         let state = row.try_get::<Option<String>>("", "tenant_state")?;
         let state = state.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
-        served(scope.tenant(), TenantState::from_stored(&state).ok_or(Error::Integrity)?)?;
+        let state = TenantState::from_stored(&state).ok_or(Error::Integrity)?;
+        if state == TenantState::Suspended && self.store.is_erased(scope.tenant()).await? {
+            return Err(Error::TenantNotFound(scope.tenant().clone()));
+        }
+        served(scope.tenant(), state)?;
         match fetched(&row, selector)? {
             Some(fetched) => Ok(fetched),
             None => Err(match selector {
@@ -112,7 +116,11 @@ impl Credentials<'_> {
         let Ok(version) = u32::try_from(sealed.key_version) else { return Ok(None) };
         match self.store.keyring().unwrap(tenant, version, &sealed.wrapped).await {
             Ok(key) => Ok(Some(key)),
-            Err(credvault_crypto::Error::Integrity) => Ok(None),
+            Err(credvault_crypto::Error::Integrity) => {
+                // The tenant may have been erased after its state was read and before its key was.
+                let erased = self.store.is_erased(tenant).await?;
+                if erased { Err(Error::TenantNotFound(tenant.clone())) } else { Ok(None) }
+            }
             Err(error) => Err(error.into()),
         }
     }

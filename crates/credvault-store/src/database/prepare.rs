@@ -19,7 +19,7 @@ use crate::error::{of_the_url, sql_state};
 use crate::{Database, StoreSettings};
 
 /// The key of the advisory lock that migrations hold, so that several `credvault migrate` take turns: "credvaul".
-const LOCK: i64 = 0x6372_6564_7661_756c;
+pub(crate) const LOCK: i64 = 0x6372_6564_7661_756c;
 /// How long one `credvault migrate` waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a statement waits for a table's lock: calls that want the table queue behind it, and must not fail.
@@ -99,6 +99,17 @@ pub async fn migrate(
     owner_role: &str,
     random: &dyn Random,
 ) -> Result<Vec<String>, MigrateError> {
+    migrate_until(None, settings, migrate_url, owner_role, random).await
+}
+
+/// The same up to the migration of this name, so that a backup of an earlier release finds the schema that it was made of.
+pub(crate) async fn migrate_until(
+    last: Option<&str>,
+    settings: &StoreSettings,
+    migrate_url: Option<&SecretString>,
+    owner_role: &str,
+    random: &dyn Random,
+) -> Result<Vec<String>, MigrateError> {
     match Database::of_url(&settings.url).ok_or(MigrateError::Url)? {
         Database::Sqlite => {
             let _held = match connect::sqlite_file(secrecy::ExposeSecret::expose_secret(&settings.url)) {
@@ -110,7 +121,7 @@ pub async fn migrate(
             };
             let connecting = connect::preparing(Database::Sqlite, settings).await;
             let db = connecting.map_err(|error| connect_error("store.url", error))?;
-            let applied = apply(&db).await;
+            let applied = apply(&db, last).await;
             db.close().await?;
             applied
         }
@@ -124,7 +135,7 @@ pub async fn migrate(
             let migrating = StoreSettings { url: migrate_url.clone(), ..settings.clone() };
             let connecting = connect::preparing(Database::Postgres, &migrating).await;
             let db = connecting.map_err(|error| connect_error("store.migrate_url", error))?;
-            let applied = postgres(&db, owner_role, &runtime, verifier.as_deref()).await;
+            let applied = postgres(&db, owner_role, &runtime, verifier.as_deref(), last).await;
             db.close().await?;
             applied
         }
@@ -132,7 +143,7 @@ pub async fn migrate(
 }
 
 /// Why a connection by the URL of this setting was not made.
-fn connect_error(key: &'static str, error: DbErr) -> MigrateError {
+pub(crate) fn connect_error(key: &'static str, error: DbErr) -> MigrateError {
     if of_the_url(&error) { MigrateError::Unusable(key) } else { MigrateError::Database(error) }
 }
 
@@ -143,6 +154,7 @@ async fn postgres(
     owner: &str,
     runtime: &str,
     verifier: Option<&str>,
+    last: Option<&str>,
 ) -> Result<Vec<String>, MigrateError> {
     patient(async || {
         let tx = exclusive(db).await?;
@@ -151,23 +163,28 @@ async fn postgres(
     })
     .await?;
     let mut applied = Vec::new();
-    while let Some(name) = patient(async || step(db, owner, runtime).await).await? {
+    while let Some(name) = patient(async || step(db, owner, runtime, last).await).await? {
         applied.push(name);
     }
     Ok(applied)
 }
 
 /// The next migration that is pending, if there is one, together with the rights to all that is there then.
-async fn step(db: &DatabaseConnection, owner: &str, runtime: &str) -> Result<Option<String>, MigrateError> {
+async fn step(
+    db: &DatabaseConnection,
+    owner: &str,
+    runtime: &str,
+    last: Option<&str>,
+) -> Result<Option<String>, MigrateError> {
     let tx = exclusive(db).await?;
     // The name was checked by `prepare`.
     tx.execute_unprepared(&format!("SET LOCAL ROLE \"{owner}\"")).await?;
     tx.execute_unprepared(&format!("SET LOCAL search_path = {}", credvault_migrations::SCHEMA)).await?;
-    let next = pending(&tx).await?.into_iter().next();
+    let next = pending(&tx, last).await?.into_iter().next();
     if next.is_some() {
         Migrator::up(&tx, Some(1)).await?;
     }
-    credvault_migrations::grant(&tx, runtime).await?;
+    credvault_migrations::grant(&tx, owner, runtime).await?;
     tx.commit().await?;
     Ok(next)
 }
@@ -215,19 +232,20 @@ fn lock_timed_out(error: &DbErr) -> bool {
     matches!(sql_state(error).as_deref(), Some("55P03" | "40P01"))
 }
 
-/// The migrations that the database lacks, in order.
-async fn pending<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, MigrateError> {
+/// The migrations that the database lacks, in order, up to the one of the name `last`.
+async fn pending<C: ConnectionTrait>(db: &C, last: Option<&str>) -> Result<Vec<String>, MigrateError> {
     if let Some(unknown) = newer_migration(db).await? {
         return Err(MigrateError::Newer(unknown));
     }
     let applied = applied_migrations(db).await?;
-    Ok(credvault_migrations::names().into_iter().filter(|name| !applied.contains(name)).collect())
+    let wanted = |name: &String| !applied.contains(name) && last.is_none_or(|last| name.as_str() <= last);
+    Ok(credvault_migrations::names().into_iter().filter(wanted).collect())
 }
 
-async fn apply(db: &DatabaseConnection) -> Result<Vec<String>, MigrateError> {
-    let pending = pending(db).await?;
+async fn apply(db: &DatabaseConnection, last: Option<&str>) -> Result<Vec<String>, MigrateError> {
+    let pending = pending(db, last).await?;
     if !pending.is_empty() {
-        Migrator::up(db, None).await?;
+        Migrator::up(db, u32::try_from(pending.len()).ok()).await?;
     }
     Ok(pending)
 }

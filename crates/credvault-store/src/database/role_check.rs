@@ -6,7 +6,7 @@ use crate::OpenError;
 
 /// What the role must not be able to do, in words for the operator, each with the question that finds it. `me` are all
 /// roles that the session's own can become: with SET ROLE, a role that inherits nothing becomes those as well.
-const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
+const FORBIDDEN_RIGHTS: [(&str, &str); 11] = [
     ("is a superuser or can become one", "EXISTS (SELECT 1 FROM me WHERE rolsuper)"),
     ("may bypass row-level security", "EXISTS (SELECT 1 FROM me WHERE rolbypassrls)"),
     (
@@ -15,6 +15,12 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
             SELECT nspowner FROM pg_namespace WHERE nspname = current_schema()
             UNION ALL SELECT relowner FROM pg_class WHERE relnamespace = current_schema()::regnamespace
             UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace = current_schema()::regnamespace))",
+    ),
+    (
+        "reads the rows of all tenants for backups, or is a member of the role that does",
+        "EXISTS (SELECT 1 FROM me WHERE rolname IN (
+            SELECT left(pg_get_userbyid(nspowner)::text, 56) || '_backup' FROM pg_namespace
+            WHERE nspname = current_schema()))",
     ),
     ("may create and grant roles (CREATEROLE)", "EXISTS (SELECT 1 FROM me WHERE rolcreaterole)"),
     ("may read all by replication (REPLICATION)", "EXISTS (SELECT 1 FROM me WHERE rolreplication)"),
@@ -30,10 +36,12 @@ const FORBIDDEN_RIGHTS: [(&str, &str); 10] = [
             OR has_table_privilege(session_user, 'audit_events', 'DELETE')",
     ),
     (
-        "may change or delete keys or the root key's record, or delete tenants",
-        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys']) t
-                WHERE has_any_column_privilege(session_user, t, 'UPDATE'))
-            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenant_keys', 'tenants']) t
+        "may change which key a root key's record is of or whose a key is, or delete that record or tenants",
+        "EXISTS (SELECT 1 FROM unnest(ARRAY['root_id', 'kind', 'name', 'kdf', 'create_time']) c
+                WHERE has_column_privilege(session_user, 'root_keys', c, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['tenant_id', 'version', 'create_time']) c
+                WHERE has_column_privilege(session_user, 'tenant_keys', c, 'UPDATE'))
+            OR EXISTS (SELECT 1 FROM unnest(ARRAY['root_keys', 'tenants']) t
                 WHERE has_table_privilege(session_user, t, 'DELETE'))",
     ),
     (

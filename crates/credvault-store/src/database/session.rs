@@ -6,8 +6,9 @@ use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantScope, TenantState};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
+use crate::database::erased::is_erased;
 use crate::database::tenant_keys::TenantKeys;
-use crate::database::transaction::{Access, across_tenants, begin_write};
+use crate::database::transaction::{Access, across_tenants, begin, begin_write};
 use crate::database::turns::Turn;
 use crate::{Database, Error, Store};
 
@@ -70,6 +71,14 @@ impl Store {
     /// (`change.rs`).
     pub(crate) async fn begin_bookkeeping(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
         Ok(begin_write(&self.writer(), self.database(), tenant).await?)
+    }
+
+    /// Whether a tenant was erased.
+    pub(crate) async fn is_erased(&self, tenant: &TenantId) -> Result<bool, Error> {
+        let tx = begin(&self.reader(), self.database(), Access::Read, tenant).await?;
+        let erased = is_erased(&tx, tenant).await?;
+        tx.rollback().await?;
+        Ok(erased)
     }
 
     /// The database's time, in microseconds. Leases are compared with this clock only.

@@ -56,6 +56,10 @@ pub struct StoreSettings {
     pub connections_of_user: u32,
     /// How many days counts of usage are kept.
     pub usage_days: u32,
+    /// How many days backups are kept: statements about erased tenants say so.
+    pub backup_retention_days: u32,
+    /// SQLite: whether another process may have the file, for this one only makes a backup beside it.
+    pub shares_file: bool,
 }
 
 impl StoreSettings {
@@ -74,6 +78,8 @@ impl StoreSettings {
             connections_of_tenant: 100_000,
             connections_of_user: 1000,
             usage_days: 400,
+            backup_retention_days: 35,
+            shares_file: false,
         }
     }
 }

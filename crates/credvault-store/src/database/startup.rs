@@ -37,7 +37,9 @@ impl Store {
         let database = Database::of_url(&settings.url).ok_or(OpenError::Url)?;
         let file = match connect::sqlite_file(settings.url.expose_secret()) {
             // A missing one is the driver's to tell.
-            Some(path) if database == Database::Sqlite && path.exists() => Some(file::hold(&path)?),
+            Some(path) if database == Database::Sqlite && !settings.shares_file && path.exists() => {
+                Some(file::hold(&path)?)
+            }
             _ => None,
         };
         // The server gives up first, if it lives.

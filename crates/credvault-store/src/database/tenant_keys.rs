@@ -9,6 +9,7 @@ use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantState};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement};
 
+use crate::database::erased::is_erased;
 use crate::database::transaction::{Access, begin};
 use crate::integrity::alarm;
 use crate::{Error, Store};
@@ -127,6 +128,9 @@ async fn stored_keys<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<St
     let rows = db.query_all_raw(statement).await?;
     let first = rows.first().ok_or_else(|| Error::TenantNotFound(tenant.clone()))?;
     let state = TenantState::from_stored(&first.try_get::<String>("", "state")?).ok_or(Error::Integrity)?;
+    if state == TenantState::Suspended && is_erased(db, tenant).await? {
+        return Err(Error::TenantNotFound(tenant.clone()));
+    }
     let mut wrapped = Vec::with_capacity(rows.len());
     for row in &rows {
         let version: i64 = row.try_get::<Option<i64>>("", "version")?.ok_or(Error::Integrity)?;

@@ -4,57 +4,23 @@
 //! Consents in progress have no record here: their values are derived from the key they began with, and they end within
 //! the hour.
 
+mod tables;
+
 use std::collections::BTreeMap;
 
-use credvault_crypto::{Binding, Context, FIELDS_SCHEMA, TenantKey};
-use credvault_domain::{ConnectionId, TenantId};
+use credvault_crypto::{Context, FIELDS_SCHEMA, TenantKey};
+use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, QueryResult, Statement, Value};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::authorizations::delivered_keys::record_of;
 use crate::change::Change;
-use crate::credentials::binding;
 use crate::integrity::alarm;
-use crate::tenants::apps;
 use crate::{Database, Error};
+use tables::{CREDENTIALS, KeyType, Row, TABLES, Table, hex};
 
 /// How many records a batch has at most.
 const BATCH: i64 = 500;
-
-/// A table with sealed records: the columns that find one of its rows, beside the tenant, with their types in PostgreSQL.
-struct Table {
-    name: &'static str,
-    key: &'static [(&'static str, KeyType)],
-    /// Whether a record is bound to its connection's row, or to columns of its own.
-    columns: &'static str,
-    place: fn(&Row<'_>) -> Result<Place, Error>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum KeyType {
-    Uuid,
-    Int,
-    Text,
-    Bytes,
-}
-
-/// Where a record is sealed.
-enum Place {
-    Credential(Uuid, i64, Binding),
-    Tokens(Uuid, i64, Binding),
-    Revocation(Uuid, i64, Binding),
-    App(Uuid, i64, Binding),
-    EventEndpoint(Uuid, i64),
-    Callback,
-    HandOff([u8; 16]),
-}
-
-/// A row that was read.
-struct Row<'a> {
-    tenant: &'a TenantId,
-    row: &'a QueryResult,
-}
 
 /// What a batch has done.
 pub(crate) struct Resealed {
@@ -74,99 +40,6 @@ pub(crate) struct Cursor {
     table: usize,
     /// The key of the last row, each part as text.
     after: Vec<String>,
-}
-
-const CREDENTIALS: &str = "credential_versions";
-const OF_CONNECTION: &str = "c.owner_user, c.provider, c.auth_mode, c.config";
-
-const TABLES: [Table; 7] = [
-    Table {
-        name: CREDENTIALS,
-        key: &[("connection_id", KeyType::Uuid), ("version", KeyType::Int)],
-        columns: OF_CONNECTION,
-        place: |row| Ok(Place::Credential(row.uuid("connection_id")?, row.int("version")?, row.binding()?)),
-    },
-    Table {
-        name: "tokens",
-        key: &[("connection_id", KeyType::Uuid)],
-        columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
-        place: |row| Ok(Place::Tokens(row.uuid("connection_id")?, row.int("generation")?, row.binding()?)),
-    },
-    Table {
-        name: "revocations",
-        key: &[("connection_id", KeyType::Uuid)],
-        columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
-        place: |row| {
-            Ok(Place::Revocation(row.uuid("connection_id")?, row.int("generation")?, row.binding()?))
-        },
-    },
-    Table {
-        name: "oauth_apps",
-        key: &[("provider", KeyType::Text)],
-        columns: "r.id, r.generation, r.client_id, r.redirect_uri, r.scopes, r.settings",
-        place: |row| Ok(Place::App(row.uuid("id")?, row.int("generation")?, apps::bound_of(row.row)?)),
-    },
-    Table {
-        name: "event_endpoints",
-        key: &[("id", KeyType::Uuid)],
-        columns: "r.generation",
-        place: |row| Ok(Place::EventEndpoint(row.uuid("id")?, row.int("generation")?)),
-    },
-    Table {
-        name: "callbacks",
-        key: &[("state_hash", KeyType::Bytes)],
-        columns: "1 AS one",
-        place: |_| Ok(Place::Callback),
-    },
-    Table {
-        name: "delivered_keys",
-        key: &[("state_hash", KeyType::Bytes)],
-        columns: "1 AS one",
-        place: |row| Ok(Place::HandOff(record_of(&row.row.try_get::<Vec<u8>>("", "state_hash")?))),
-    },
-];
-
-impl Place {
-    fn context<'a>(&self, tenant: &'a TenantId, schema: u16) -> Context<'a> {
-        let connection = |id: &Uuid| ConnectionId::from_uuid(*id);
-        match self {
-            Self::Credential(id, version, bound) => {
-                Context::credential(tenant, connection(id), *version, schema, *bound)
-            }
-            Self::Tokens(id, generation, bound) => {
-                Context::tokens(tenant, connection(id), *generation, schema, *bound)
-            }
-            Self::Revocation(id, generation, bound) => {
-                Context::revocation(tenant, connection(id), *generation, schema, *bound)
-            }
-            Self::App(id, generation, bound) => {
-                Context::app(tenant, id.into_bytes(), *generation, schema, *bound)
-            }
-            Self::EventEndpoint(id, generation) => {
-                Context::event_endpoint(tenant, id.into_bytes(), *generation, schema)
-            }
-            Self::Callback => Context::callback(tenant),
-            Self::HandOff(record) => Context::handoff(tenant, *record, schema),
-        }
-    }
-}
-
-impl Row<'_> {
-    fn uuid(&self, column: &str) -> Result<Uuid, Error> {
-        Ok(self.row.try_get("", column)?)
-    }
-
-    fn int(&self, column: &str) -> Result<i64, Error> {
-        Ok(self.row.try_get("", column)?)
-    }
-
-    /// What the values of the connection are bound to.
-    fn binding(&self) -> Result<Binding, Error> {
-        let text = |column: &str| self.row.try_get::<String>("", column);
-        let config: serde_json::Value = self.row.try_get("", "config")?;
-        let (owner, provider, mode) = (text("owner_user")?, text("provider")?, text("auth_mode")?);
-        Ok(binding::of_columns(self.tenant.as_str(), &owner, &provider, &mode, &config))
-    }
 }
 
 /// Seals the next records anew, in the transaction of `change`, which has the tenant's keys.
@@ -273,7 +146,11 @@ impl Table {
             }
         }
         let lock = if database == Database::Postgres { "FOR UPDATE OF r SKIP LOCKED" } else { "" };
-        let schema = if self.name == "callbacks" { "1 AS schema" } else { "r.schema" };
+        // These have one encoding, and no column for it.
+        let schema = match self.name {
+            "callbacks" | "signing_keys" => "1 AS schema",
+            _ => "r.schema",
+        };
         let sql = format!(
             "SELECT {names}, {schema}, r.key_version, r.sealed, {columns} FROM {table} r {join}
              WHERE r.tenant_id = $1 AND r.key_version < $2 {from} ORDER BY {names} LIMIT $3 {lock}",
@@ -383,27 +260,6 @@ fn reseal(
     if bool::from(again.as_slice().ct_eq(plain.as_slice())) { Ok(anew) } else { Err(Error::Integrity) }
 }
 
-impl KeyType {
-    fn cast(self) -> &'static str {
-        match self {
-            Self::Uuid => "::uuid",
-            Self::Int => "::bigint",
-            Self::Text => "::text",
-            Self::Bytes => "::bytea",
-        }
-    }
-
-    /// The value that a cursor has as text.
-    fn value(self, text: &str) -> Result<Value, Error> {
-        Ok(match self {
-            Self::Uuid => Uuid::parse_str(text).map_err(|_| Error::Integrity)?.into(),
-            Self::Int => text.parse::<i64>().map_err(|_| Error::Integrity)?.into(),
-            Self::Text => text.into(),
-            Self::Bytes => unhex(text).ok_or(Error::Integrity)?.into(),
-        })
-    }
-}
-
 impl Cursor {
     pub(crate) fn parse(text: &str) -> Self {
         let first = Self { pass: 1, wrote: 0, table: 0, after: Vec::new() };
@@ -430,17 +286,4 @@ impl Cursor {
     pub(crate) fn next_pass(&self) -> Self {
         Self { pass: self.pass + 1, wrote: 0, table: 0, after: Vec::new() }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks_exact(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

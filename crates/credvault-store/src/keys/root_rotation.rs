@@ -187,14 +187,14 @@ impl Keys<'_> {
         rows.iter().map(|row| Ok(row.try_get("", "tenant_id")?)).collect()
     }
 
-    /// The keys of these tenants that were wrapped in an earlier generation.
+    /// The keys of these tenants that were wrapped in an earlier generation. Those of erased tenants have no root key.
     async fn keys_below(&self, tenants: &[String], generation: i64) -> Result<Vec<Due>, Error> {
         let tx = self.store.begin_bookkeeping(&TenantId::platform()).await?;
         let sql = match self.store.database() {
             Database::Postgres => "SELECT tenant_id, version, wrapped FROM keys_below($1::jsonb, $2)",
             Database::Sqlite => {
                 "SELECT tenant_id, version, wrapped FROM tenant_keys
-                 WHERE tenant_id IN (SELECT value FROM json_each($1)) AND generation < $2"
+                 WHERE tenant_id IN (SELECT value FROM json_each($1)) AND generation < $2 AND root_id <> 0"
             }
         };
         let values = [tenants_json(self.store.database(), tenants), generation.into()];

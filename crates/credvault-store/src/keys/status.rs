@@ -149,7 +149,8 @@ impl Keys<'_> {
                 }
                 Database::Sqlite => {
                     "SELECT root_id, count(*) AS keys FROM tenant_keys
-                     WHERE tenant_id IN (SELECT value FROM json_each($1)) AND generation < $2 GROUP BY root_id"
+                     WHERE tenant_id IN (SELECT value FROM json_each($1)) AND generation < $2 AND root_id <> 0
+                     GROUP BY root_id"
                 }
             };
             let values =

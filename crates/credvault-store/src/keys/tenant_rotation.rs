@@ -6,7 +6,7 @@ use std::time::Duration;
 use credvault_crypto::WrappedKey;
 use credvault_domain::{Action, TenantId, TenantScope, chain};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, ConnectionTrait as _, EntityTrait as _, Statement};
+use sea_orm::{ActiveModelTrait as _, ConnectionTrait as _, EntityTrait as _, QuerySelect as _, Statement};
 
 use super::Keys;
 use super::reseal::{self, Cursor};
@@ -14,9 +14,10 @@ use super::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKi
 use super::work::Batch;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::{Change, retrying};
+use crate::database::erased::is_erased;
 use crate::database::pieces::execute;
 use crate::entity::rotation::Entity;
-use crate::entity::tenant_key;
+use crate::entity::{tenant, tenant_key};
 use crate::error::{still_referenced, violates};
 use crate::{Error, Recorded, Write};
 
@@ -66,7 +67,8 @@ impl Keys<'_> {
         let tx = self.store.read_background().await?;
         let sql = "SELECT t.tenant_id FROM tenants t
             LEFT JOIN rotations r ON r.tenant_id = t.tenant_id AND r.kind = 'TENANT'
-            WHERE COALESCE(r.begin_time, t.create_time) < $1 AND NOT COALESCE(r.running, FALSE) LIMIT 100";
+            WHERE COALESCE(r.begin_time, t.create_time) < $1 AND NOT COALESCE(r.running, FALSE)
+                AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.tenant_id = t.tenant_id) LIMIT 100";
         let before = self.store.now().before(age).micros();
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [before.into()]);
         let rows = tx.query_all_raw(asked).await?;
@@ -88,7 +90,8 @@ impl Keys<'_> {
             change.commit(()).await
         };
         match beginning.await {
-            Ok(_) | Err(Error::RotationRunning | Error::Conflict) => {}
+            // Another replica has begun it, or the tenant was erased meanwhile.
+            Ok(_) | Err(Error::RotationRunning | Error::Conflict | Error::TenantNotFound(_)) => {}
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),
@@ -118,6 +121,11 @@ impl Keys<'_> {
             return Err(Error::Conflict);
         }
         let (tenant, target, now) = (change.tenant().clone(), i64::from(newest) + 1, change.now);
+        // An erasure destroys the keys that there are, and none may come after it.
+        tenant::Entity::find_by_id(tenant.as_str()).lock_shared().one(&change.tx).await?;
+        if is_erased(&change.tx, &tenant).await? {
+            return Err(Error::TenantNotFound(tenant));
+        }
         let new = NewRotation {
             kind: RotationKind::Tenant,
             target,

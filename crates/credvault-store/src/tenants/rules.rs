@@ -100,7 +100,12 @@ impl Rules<'_> {
     }
 }
 
-async fn write_row(change: &Change<'_>, tenant: &TenantId, rules: &TenantRules) -> Result<(), Error> {
+/// Writes the rules of a tenant, in place of those that it has.
+pub(crate) async fn write_row(
+    change: &Change<'_>,
+    tenant: &TenantId,
+    rules: &TenantRules,
+) -> Result<(), Error> {
     let transaction = match change.store.database() {
         Database::Postgres => "pg_current_xact_id()::text::bigint",
         Database::Sqlite => "(SELECT COALESCE(max(txid), 0) + 1 FROM tenant_rules)",

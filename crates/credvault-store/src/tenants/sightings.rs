@@ -43,12 +43,13 @@ impl Store {
                     format!("(CAST(${user} AS text), CAST(${first} AS bigint), CAST(${last} AS bigint))")
                 })
                 .collect();
-            // A user who is being deleted was seen before, and a tenant that does not exist has no users.
+            // A user who is being deleted was seen before, and a tenant that does not exist, or was erased, has no users.
             let sql = format!(
                 "INSERT INTO user_sightings (tenant_id, user_id, first_time, last_time)
                  SELECT t.tenant_id, v.column1, v.column2, v.column3
                  FROM (VALUES {}) v, tenants t
-                 WHERE t.tenant_id = $1 AND NOT EXISTS (
+                 WHERE t.tenant_id = $1 AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.tenant_id = $1)
+                 AND NOT EXISTS (
                     SELECT 1 FROM user_deletions d
                     WHERE d.tenant_id = $1 AND d.user_id = v.column1 AND d.create_time >= v.column3
                  )

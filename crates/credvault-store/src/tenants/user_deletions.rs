@@ -6,64 +6,125 @@
 //!
 //! Without a row nothing is deleted, and with one nothing that is newer: neither a repeated request nor upkeep ends what
 //! the user has created after the deletion.
+//!
+//! If the row says so, the secrets of each piece are destroyed with it, and what the providers take to revoke the grants is
+//! kept sealed. Such a connection is purged when its revocation is settled, and not before.
 
-use credvault_domain::{TenantId, Timestamp, UserId};
+use credvault_domain::{AuthMode, ProviderId, Revocation, TenantId, Timestamp, UserId};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, Value,
 };
 
+use crate::change::Change;
 use crate::change::outbox::NewEvent;
 use crate::connections::writer::delete_for_good;
 use crate::database::pieces::{self, PIECE};
-use crate::entity::connection::{Column, Entity};
+use crate::entity::connection::{Column, Entity, Model};
 use crate::events::forget::forget_user;
+use crate::revocations::release::end_credential;
 use crate::service_configs::affected::delete_piece_of_user;
 use crate::{Error, Store};
 
 /// How often a piece is tried that others are in the way of.
 const ATTEMPTS: u32 = 8;
+/// How many connections a piece has at most whose grants are to be revoked: each takes a dozen statements.
+const REVOKED_PIECE: u64 = 25;
+
+/// Whether a provider can revoke the grants of an auth mode.
+pub type Revocable<'a> = &'a (dyn Fn(&ProviderId, &AuthMode) -> bool + Sync);
+
+/// What the deletion of a user has removed, and how the grants behind it stand. Connections that share a grant count once.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DeletedUser {
+    /// The connections that are not served any more.
+    pub connections: i64,
+    /// The grants whose revocation is under way.
+    pub to_revoke: i64,
+    /// The grants that their providers cannot revoke.
+    pub unsupported: i64,
+    /// The grants that stay valid because their revocation was not asked for, or failed.
+    pub remaining: i64,
+}
+
+impl DeletedUser {
+    fn add(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.to_revoke += other.to_revoke;
+        self.unsupported += other.unsupported;
+        self.remaining += other.remaining;
+    }
+
+    /// Counts a connection that is deleted now. `is_new`: it was not yet on the way out before.
+    fn count(&mut self, row: &Model, is_new: bool) {
+        self.connections += i64::from(is_new);
+        let revocation = row.revocation.as_deref().and_then(Revocation::from_stored);
+        match (row.current_version > 0, revocation) {
+            (true, _) | (false, Some(Revocation::Failed)) => self.remaining += 1,
+            (false, Some(Revocation::Pending)) => self.to_revoke += 1,
+            (false, Some(Revocation::Unsupported)) => self.unsupported += 1,
+            (false, Some(Revocation::Done | Revocation::Kept) | None) => {}
+        }
+    }
+}
+
+/// The row of a user who is to be deleted.
+struct Mark {
+    /// Until when what the user has created goes.
+    until: Timestamp,
+    /// Whether the grants of the connections are revoked.
+    revokes: bool,
+}
 
 /// Makes it durable, with the transaction, that a user is to be deleted, with everything until now: the newest connection
-/// too, if the clock of the replica that created it is ahead of ours.
+/// too, if the clock of the replica that created it is ahead of ours. A deletion under way that revokes still does.
 pub(crate) async fn mark(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     user: &UserId,
     now: i64,
+    revokes: bool,
 ) -> Result<(), Error> {
-    let sql = "INSERT INTO user_deletions (tenant_id, user_id, create_time)
-        SELECT $1, $2, CASE WHEN newest > $3 THEN newest ELSE $3 END FROM (
+    let sql = "INSERT INTO user_deletions (tenant_id, user_id, create_time, revokes)
+        SELECT $1, $2, CASE WHEN newest > $3 THEN newest ELSE $3 END, $4 FROM (
             SELECT max(create_time) AS newest FROM (
                 SELECT create_time FROM connections WHERE tenant_id = $1 AND owner_user = $2
                 UNION ALL SELECT create_time FROM service_configs WHERE tenant_id = $1 AND owner_user = $2
             ) owned
         ) c WHERE true
-        ON CONFLICT (tenant_id, user_id) DO UPDATE SET create_time = excluded.create_time";
-    pieces::execute(tx, sql, [tenant.as_str().into(), user.as_str().into(), now.into()]).await?;
+        ON CONFLICT (tenant_id, user_id) DO UPDATE SET create_time = excluded.create_time,
+            revokes = user_deletions.revokes OR excluded.revokes";
+    let values = [tenant.as_str().into(), user.as_str().into(), now.into(), revokes.into()];
+    pieces::execute(tx, sql, values).await?;
     Ok(())
 }
 
-/// Until when what a user has created is to be deleted, if the user is marked.
-async fn marked(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    user: &UserId,
-) -> Result<Option<Timestamp>, Error> {
-    let sql = "SELECT create_time FROM user_deletions WHERE tenant_id = $1 AND user_id = $2";
+/// The row of a user, if the user is marked.
+async fn marked(tx: &DatabaseTransaction, tenant: &TenantId, user: &UserId) -> Result<Option<Mark>, Error> {
+    let sql = "SELECT create_time, revokes FROM user_deletions WHERE tenant_id = $1 AND user_id = $2";
     let values = [tenant.as_str().into(), user.as_str().into()];
     let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
-    let row = tx.query_one_raw(asked).await?;
-    Ok(row.map(|row| row.try_get("", "create_time")).transpose()?.map(Timestamp::from_micros))
+    let Some(row) = tx.query_one_raw(asked).await? else { return Ok(None) };
+    let until = Timestamp::from_micros(row.try_get("", "create_time")?);
+    Ok(Some(Mark { until, revokes: row.try_get("", "revokes")? }))
 }
 
 impl Store {
-    /// Deletes the connections of a user who is marked, until none is served, and tells how many those were.
-    pub(crate) async fn delete_connections_of(&self, tenant: &TenantId, user: &UserId) -> Result<i64, Error> {
-        let (mut deleted, mut attempts) = (0, ATTEMPTS);
+    /// Deletes the connections of a user who is marked, until none is served, and tells what those were. Without
+    /// `revocable`, every provider is asked to revoke, and the attempt shows whether it can.
+    pub(crate) async fn delete_connections_of(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        revocable: Option<Revocable<'_>>,
+    ) -> Result<DeletedUser, Error> {
+        let (mut deleted, mut attempts) = (DeletedUser::default(), ATTEMPTS);
         loop {
-            match self.delete_piece_of(tenant, user).await {
-                Ok(Some(piece)) => (deleted, attempts) = (deleted + piece, ATTEMPTS),
+            match self.delete_piece_of(tenant, user, revocable).await {
+                Ok(Some(piece)) => {
+                    deleted.add(piece);
+                    attempts = ATTEMPTS;
+                }
                 Ok(None) => return Ok(deleted),
                 Err(Error::Conflict) if attempts > 0 => attempts -= 1,
                 Err(error) => return Err(error),
@@ -72,48 +133,77 @@ impl Store {
     }
 
     /// One piece of that; `None` once nothing was left.
-    async fn delete_piece_of(&self, tenant: &TenantId, user: &UserId) -> Result<Option<i64>, Error> {
-        let mut change = self.own_change(tenant).await?;
-        let now = change.now;
-        let Some(until) = marked(&change.tx, tenant, user).await? else { return Ok(None) };
-        let owned = Condition::all()
-            .add(Column::TenantId.eq(tenant.as_str()))
-            .add(Column::OwnerUser.eq(user.as_str()))
-            .add(Column::CreateTime.lte(until.micros()));
-        // One that is deleted already cannot be taken back any more either.
-        let kept = Condition::any().add(Column::PurgeTime.is_null()).add(Column::PurgeTime.gt(now.micros()));
-        let rows = Entity::find()
-            .filter(owned.add(kept))
-            .order_by_asc(Column::Id)
-            .limit(PIECE)
-            .lock_exclusive()
-            .all(&change.tx)
-            .await?;
+    async fn delete_piece_of(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+        revocable: Option<Revocable<'_>>,
+    ) -> Result<Option<DeletedUser>, Error> {
+        let Some((mut change, mark)) = self.begin_piece_of(tenant, user).await? else { return Ok(None) };
+        let rows = next_rows(&change, user, &mark).await?;
         if rows.is_empty() {
-            if delete_piece_of_user(&mut change, tenant, user, until).await? > 0 {
-                let _ = change.commit(()).await?;
-                return Ok(Some(0));
-            }
-            let forgotten = forget_user(self, &change.tx, tenant, user, until).await?;
-            let sql = "DELETE FROM user_sightings WHERE tenant_id = $1 AND user_id = $2 AND last_time <= $3";
-            let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];
-            pieces::execute(&change.tx, sql, values).await?;
-            if forgotten == 0 {
-                // Unless it is the mark of another request by now.
-                let sql =
-                    "DELETE FROM user_deletions WHERE tenant_id = $1 AND user_id = $2 AND create_time = $3";
-                let values = [tenant.as_str().into(), user.as_str().into(), until.micros().into()];
-                pieces::execute(&change.tx, sql, values).await?;
-            }
-            let _ = change.commit(()).await?;
-            return Ok((forgotten > 0).then_some(0));
+            return self.delete_rest_of(change, user, mark.until).await;
         }
-        delete_for_good(&mut change, &rows, until).await?;
-        for row in rows.iter().filter(|row| row.delete_time.is_none() && row.current_version > 0) {
-            change.emit(NewEvent::user_deleted(row));
+        let mut deleted = DeletedUser::default();
+        if mark.revokes {
+            for row in rows {
+                let new = is_new(&row, change.now);
+                let row = delete_and_revoke(&mut change, row, mark.until, revocable).await?;
+                deleted.count(&row, new);
+            }
+        } else {
+            delete_for_good(&mut change, &rows, mark.until).await?;
+            for row in &rows {
+                tell(&mut change, row);
+                deleted.count(row, true);
+            }
         }
         let _ = change.commit(()).await?;
-        Ok(Some(i64::try_from(rows.len()).unwrap_or(i64::MAX)))
+        Ok(Some(deleted))
+    }
+
+    /// The change of a piece, with the tenant's keys only if something is to be sealed: a deletion that revokes nothing
+    /// needs none.
+    async fn begin_piece_of(
+        &self,
+        tenant: &TenantId,
+        user: &UserId,
+    ) -> Result<Option<(Change<'_>, Mark)>, Error> {
+        let change = self.own_change(tenant).await?;
+        let Some(mark) = marked(&change.tx, tenant, user).await? else { return Ok(None) };
+        if !mark.revokes {
+            return Ok(Some((change, mark)));
+        }
+        change.tx.rollback().await?;
+        let change = self.own_opening_change(tenant).await?;
+        Ok(marked(&change.tx, tenant, user).await?.map(|mark| (change, mark)))
+    }
+
+    /// The rest of a deletion, once all connections of the user are deleted: configs of services, events, and the mark. `None`
+    /// once nothing was left.
+    async fn delete_rest_of(
+        &self,
+        mut change: Change<'_>,
+        user: &UserId,
+        until: Timestamp,
+    ) -> Result<Option<DeletedUser>, Error> {
+        let tenant = change.tenant().clone();
+        if delete_piece_of_user(&mut change, &tenant, user, until).await? > 0 {
+            let _ = change.commit(()).await?;
+            return Ok(Some(DeletedUser::default()));
+        }
+        let forgotten = forget_user(self, &change.tx, &tenant, user, until).await?;
+        let values =
+            || -> [Value; 3] { [tenant.as_str().into(), user.as_str().into(), until.micros().into()] };
+        let sql = "DELETE FROM user_sightings WHERE tenant_id = $1 AND user_id = $2 AND last_time <= $3";
+        pieces::execute(&change.tx, sql, values()).await?;
+        if forgotten == 0 {
+            // Unless it is the mark of another request by now.
+            let sql = "DELETE FROM user_deletions WHERE tenant_id = $1 AND user_id = $2 AND create_time = $3";
+            pieces::execute(&change.tx, sql, values()).await?;
+        }
+        let _ = change.commit(()).await?;
+        Ok((forgotten > 0).then(DeletedUser::default))
     }
 
     /// Goes on with the deletions that a crash, or the end of a call, left undone.
@@ -127,10 +217,61 @@ impl Store {
             let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
             let user = UserId::from_stored(row.try_get("", "user_id")?);
             // One that fails must not keep the others: it is tried again the next time.
-            if let Err(error) = self.delete_connections_of(&tenant, &user).await {
+            if let Err(error) = self.delete_connections_of(&tenant, &user, None).await {
                 tracing::warn!(%error, %tenant, "a user could not be deleted yet");
             }
         }
         Ok(())
+    }
+}
+
+/// The next connections that go, locked. One that is deleted already cannot be taken back any more either.
+async fn next_rows(change: &Change<'_>, user: &UserId, mark: &Mark) -> Result<Vec<Model>, Error> {
+    let owned = Condition::all()
+        .add(Column::TenantId.eq(change.tenant().as_str()))
+        .add(Column::OwnerUser.eq(user.as_str()))
+        .add(Column::CreateTime.lte(mark.until.micros()));
+    let kept =
+        Condition::any().add(Column::PurgeTime.is_null()).add(Column::PurgeTime.gt(change.now.micros()));
+    // One that is about to be purged may still have its grant.
+    let granted = mark.revokes.then(|| Column::CurrentVersion.gt(0));
+    let rows = Entity::find()
+        .filter(owned.add(kept.add_option(granted)))
+        .order_by_asc(Column::Id)
+        .limit(if mark.revokes { REVOKED_PIECE } else { PIECE })
+        .lock_exclusive();
+    Ok(rows.all(&change.tx).await?)
+}
+
+/// Whether a row is not due to be purged already.
+fn is_new(row: &Model, now: Timestamp) -> bool {
+    row.purge_time.is_none_or(|time| time > now.micros())
+}
+
+/// Deletes a row and has its grant revoked. One after the other: of connections that share a grant, the last is asked for.
+async fn delete_and_revoke(
+    change: &mut Change<'_>,
+    row: Model,
+    until: Timestamp,
+    revocable: Option<Revocable<'_>>,
+) -> Result<Model, Error> {
+    delete_for_good(change, std::slice::from_ref(&row), until).await?;
+    tell(change, &row);
+    if row.current_version == 0 {
+        return Ok(row);
+    }
+    let deleted = Entity::find_by_id((row.tenant_id, row.id)).one(&change.tx).await?;
+    let deleted = deleted.ok_or(Error::ConnectionNotFound)?;
+    let provider = ProviderId::from_stored(deleted.provider.clone());
+    let mode = AuthMode::from_stored(deleted.auth_mode.clone());
+    let revocable = revocable.is_none_or(|revocable| revocable(&provider, &mode));
+    let now = change.now;
+    end_credential(change, deleted, revocable, now).await
+}
+
+/// Tells the endpoints of the tenant that a connection, as it was before, is served no longer.
+fn tell(change: &mut Change<'_>, row: &Model) {
+    if row.delete_time.is_none() && row.current_version > 0 {
+        change.emit(NewEvent::user_deleted(row));
     }
 }

@@ -2,14 +2,19 @@
 
 use std::time::Instant;
 
-use credvault_domain::{TenantScope, Timestamp, UserId};
+use credvault_domain::{ProviderId, TenantScope, Timestamp, UserId};
 use futures::StreamExt as _;
-use sea_orm::{QueryResult, Statement, StreamTrait as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryResult, QuerySelect as _, Statement,
+    StreamTrait as _,
+};
 
 use crate::change::retrying;
+use crate::connections::purge::Purging;
 use crate::database::pieces::execute;
+use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
-use crate::tenants::user_deletions::mark;
+use crate::tenants::user_deletions::{DeletedUser, Revocable, mark};
 use crate::usage::erasure;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
@@ -90,9 +95,29 @@ impl Users<'_> {
         page.read(self.store, scope.tenant(), reading.key(), rows, position).await
     }
 
-    /// Permanently removes everything that a user owns, with the sent events about the user, and returns the number of
-    /// removed connections. None of them is served once this returns. Upkeep removes what remains at `until`, and
-    /// continues if this fails half-way.
+    /// The providers at which a user has connections, deleted ones that are not purged yet included.
+    ///
+    /// # Errors
+    /// The tenant does not exist, or the database fails.
+    pub async fn providers_of(&self, scope: &TenantScope, user: &UserId) -> Result<Vec<ProviderId>, Error> {
+        let reading = self.store.read_any(scope.tenant()).await?;
+        let providers: Vec<String> = Entity::find()
+            .filter(Column::TenantId.eq(scope.tenant().as_str()))
+            .filter(Column::OwnerUser.eq(user.as_str()))
+            .select_only()
+            .column(Column::Provider)
+            .distinct()
+            .into_tuple()
+            .all(&reading.tx)
+            .await?;
+        Ok(providers.into_iter().map(ProviderId::from_stored).collect())
+    }
+
+    /// Permanently removes everything that a user owns, with the sent events about the user, and tells what that was. No
+    /// connection is served once this returns. Upkeep removes what remains at `until`, and continues if this fails half-way.
+    ///
+    /// With `revoke`, which tells what can be revoked, the secrets are destroyed at once, and each connection stays until its
+    /// grant is revoked.
     ///
     /// A repetition continues the first request, and removes nothing that was created since.
     ///
@@ -102,13 +127,14 @@ impl Users<'_> {
         &self,
         scope: &TenantScope,
         user: &UserId,
+        revoke: Option<Revocable<'_>>,
         write: &Write,
         until: Instant,
-    ) -> Result<Recorded<i64>, Error> {
+    ) -> Result<Recorded<DeletedUser>, Error> {
         let begun = retrying(write, || async move {
             let (change, _) = self.store.change_any(scope, write).await?;
             if change.prior().is_none() {
-                mark(&change.tx, scope.tenant(), user, change.now.micros()).await?;
+                mark(&change.tx, scope.tenant(), user, change.now.micros(), revoke.is_some()).await?;
                 erasure::mark(&change.tx, scope.tenant(), user, change.now).await?;
                 let forget = "DELETE FROM platform_dependants WHERE tenant_id = $1 AND user_id = $2";
                 execute(&change.tx, forget, [scope.tenant().as_str().into(), user.as_str().into()]).await?;
@@ -116,9 +142,10 @@ impl Users<'_> {
             change.commit(()).await
         })
         .await?;
-        let removed = self.store.delete_connections_of(scope.tenant(), user).await?;
-        while Instant::now() < until && self.store.purge_piece(scope.tenant(), Some(user)).await? > 0 {}
+        let deleted = self.store.delete_connections_of(scope.tenant(), user, revoke).await?;
+        let these = Purging::OwnedBy(user);
+        while Instant::now() < until && self.store.purge_piece(scope.tenant(), these).await? > 0 {}
         self.store.erase_from_usage(scope.tenant(), user.as_str(), until).await?;
-        Ok(begun.map(|()| removed))
+        Ok(begun.map(|()| deleted))
     }
 }

@@ -50,6 +50,7 @@ impl Prepared {
         let revoked = store.connection_key(&user, gone.into_inner().id);
         store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
         let (endpoint, _) = put(fixture, &tenant, &new_endpoint(&[])).await.unwrap();
+        store.signer().await.unwrap();
         Self { user, plain, refreshable: fetched.key(), revoked, endpoint }
     }
 
@@ -61,6 +62,7 @@ impl Prepared {
             "credential_versions" => format!("connection_id = {}", id(self.plain)),
             "tokens" => format!("connection_id = {}", id(self.refreshable.connection())),
             "revocations" => format!("connection_id = {}", id(self.revoked.connection())),
+            "signing_keys" => "generation = 1".to_owned(),
             _ => "tenant_id = 'acme'".to_owned(),
         }
     }
@@ -82,6 +84,7 @@ impl Prepared {
             "event_endpoints" => {
                 store.event_endpoints().target(&scope("acme", None), self.endpoint).await.map(drop)
             }
+            "signing_keys" => store.signer().await.map(drop),
             _ => open(fixture, &self.user, self.plain).await,
         }
     }

@@ -6,9 +6,11 @@ mod fixture;
 
 mod altered;
 mod authorizations;
+mod backup;
 mod changes;
 mod credentials;
 mod delivered_keys;
+mod erasures;
 mod events;
 mod feed;
 mod health;

@@ -1,5 +1,5 @@
 //! What only PostgreSQL has: roles, row-level security, round trips.
 
 mod commits;
-mod row_security;
+pub mod row_security;
 mod startup;

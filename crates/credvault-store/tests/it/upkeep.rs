@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, credential, owned_by, write};
 
 mod purges;
+mod revocations;
 mod user_deletions;
 
 /// No transaction has done more than a piece of the work.
@@ -20,8 +21,17 @@ async fn assert_pieces(fixture: &Fixture) {
 
 /// The state that a process leaves which is killed right after a deletion was made durable.
 async fn mark(fixture: &Fixture, user: &str) {
+    mark_as(fixture, user, false).await;
+}
+
+/// The same of a deletion that revokes, or does not.
+async fn mark_as(fixture: &Fixture, user: &str, revokes: bool) {
     let now = fixture.clock.now().micros();
-    fixture.execute(&format!("INSERT INTO user_deletions VALUES ('acme', '{user}', {now})")).await;
+    fixture
+        .execute(&format!(
+            "INSERT INTO user_deletions (tenant_id, user_id, create_time, revokes) VALUES ('acme', '{user}', {now}, {revokes})"
+        ))
+        .await;
 }
 
 /// A connection with a credential of each of two users.

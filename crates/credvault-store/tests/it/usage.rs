@@ -288,7 +288,7 @@ async fn a_deleted_user_is_not_named_any_more_and_old_days_go(fixture: &Fixture)
     let (acme, [shared, first, _], today) = of_three(fixture).await;
     let (usage, filter) = (fixture.store.usage(), all_days(today));
     let delete = write(&acme, Action::DeleteUser);
-    fixture.store.users().delete(&acme, &user("u1"), &delete, soon()).await.unwrap().into_inner();
+    fixture.store.users().delete(&acme, &user("u1"), None, &delete, soon()).await.unwrap().into_inner();
     for table in ["usage_connections", "usage_days", "usage_users"] {
         let column = if table == "usage_connections" { "owner_user" } else { "user_id" };
         assert_eq!(fixture.count(&format!("{table} WHERE {column} = 'u1'")).await, 0, "{table}");

@@ -34,7 +34,7 @@ macro_rules! paged {
 
 paged! {
     ListCredentialVersionsRequest ListProvidersRequest ListConnectionsRequest ListAuditEventsRequest ListTenantsRequest
-    ListPlatformDependantsRequest
+    ListPlatformDependantsRequest ListErasuresRequest
     ListUsersRequest ListOAuthAppsRequest ListEventEndpointsRequest ListEventDeliveriesRequest
     ListTenantConnectionsRequest GetUsageRequest ListServiceConfigsRequest ListToolsRequest
 }

@@ -133,8 +133,8 @@ async fn a_users_everything_goes_with_the_user(fixture: &Fixture) {
     assert_eq!(shown, [("u1", 2), ("u2", 1)]);
     let u1 = credvault_domain::UserId::parse("u1").unwrap();
     let delete = write(&scope, Action::DeleteUser);
-    assert_eq!(users.delete(&scope, &u1, &delete, soon()).await.unwrap().into_inner(), 2);
-    assert_eq!(users.delete(&scope, &u1, &delete, soon()).await.unwrap().into_inner(), 0);
+    assert_eq!(users.delete(&scope, &u1, None, &delete, soon()).await.unwrap().into_inner().connections, 2);
+    assert_eq!(users.delete(&scope, &u1, None, &delete, soon()).await.unwrap().into_inner().connections, 0);
     assert_eq!(fixture.count("connections").await, 2);
     assert_eq!(fixture.count("credential_versions").await, 1);
 }

@@ -126,7 +126,8 @@ async fn what_was_sent_about_a_user_goes_with_the_user(fixture: &Fixture) {
         theirs.map(|one| (one.kind, one.state)).collect::<Vec<_>>()
     };
     let delete = write(&acme, Action::DeleteUser);
-    assert_eq!(fixture.store.users().delete(&acme, &gone, &delete, soon()).await.unwrap().into_inner(), 1);
+    let deleted = fixture.store.users().delete(&acme, &gone, None, &delete, soon()).await.unwrap();
+    assert_eq!(deleted.into_inner().connections, 1);
     for scope in [&acme, &platform] {
         let pending = DeliveryState::Pending;
         let left =

@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, beginner, credential, event, new_connection, permi
 use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 /// Two tenants with a row in every table.
-async fn fixture_with_rows() -> Fixture {
+pub async fn fixture_with_rows() -> Fixture {
     let fixture = Fixture::postgres().await;
     for tenant in ["acme", "other"] {
         let scope = fixture.tenant(tenant).await;
@@ -149,10 +149,25 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO service_mappings SELECT tenant_id, id, 'default', gen_random_uuid(), 'generic', '{{}}'
              FROM service_configs WHERE tenant_id = '{tenant}'"
         ),
+        // The service writes only the platform's.
+        format!("INSERT INTO backups VALUES ('{tenant}', gen_random_uuid(), 0, 'FILE', decode(repeat('00', 32), 'hex'), 1, 1)"),
         format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!(
             "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections
              WHERE tenant_id = '{tenant}' LIMIT 1"
+        ),
+        format!(
+            "INSERT INTO rotations VALUES ('{tenant}', 'TENANT', 2, FALSE, '', 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL, NULL)"
+        ),
+        format!("INSERT INTO key_uses SELECT tenant_id, version, 1 FROM tenant_keys WHERE tenant_id = '{tenant}'"),
+        format!("INSERT INTO erasure_requests VALUES ('{tenant}', 'x', 's', 1, 0, 0)"),
+        format!(
+            "INSERT INTO erasures VALUES ('{tenant}', 'ERASING', 's', 'x', 0, 0, NULL, '{{}}', '[]', NULL, NULL, NULL)"
+        ),
+        // The service writes only the platform's.
+        format!(
+            "INSERT INTO signing_keys SELECT tenant_id, 1, 'x', decode(repeat('00', 32), 'hex'), version, wrapped, 0
+             FROM tenant_keys WHERE tenant_id = '{tenant}' LIMIT 1"
         ),
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
@@ -226,11 +241,13 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "tenant_rules",
             "rate_budgets",
             "connection_health",
+            "rotations",
+            "erasures",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
         if crosses
-            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health"]
+            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health", "erasures"]
                 .contains(&table.as_str())
         {
             let deleted = format!(
@@ -271,10 +288,13 @@ async fn the_services_role_cannot_change_records_or_the_schema() {
         "UPDATE credvault.audit_events SET outcome = 'FAILED'",
         "DELETE FROM credvault.audit_events",
         "TRUNCATE credvault.audit_events",
-        "DELETE FROM credvault.tenant_keys",
         "UPDATE credvault.tenant_keys SET version = 2",
+        "TRUNCATE credvault.tenant_keys",
+        "DELETE FROM credvault.erasures",
+        "UPDATE credvault.signing_keys SET public_key = ''",
+        "DELETE FROM credvault.signing_keys",
         "DELETE FROM credvault.tenants",
-        "UPDATE credvault.root_keys SET check_value = ''",
+        "UPDATE credvault.root_keys SET root_id = 1",
         "DELETE FROM credvault.root_keys",
         "TRUNCATE credvault.connections",
         "UPDATE credvault.schema_migrations SET version = 'x'",
@@ -297,13 +317,13 @@ async fn every_key_and_constraint_leads_with_the_tenant_and_nothing_runs_with_ot
     let keys = database.psql(
         "SELECT c.conrelid::regclass || ' ' || c.conname FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
          WHERE n.nspname = 'credvault' AND c.contype IN ('p', 'u', 'f')
-         AND c.conrelid::regclass::text NOT IN ('credvault.schema_migrations', 'credvault.root_keys')
+         AND c.conrelid::regclass::text NOT IN ('credvault.schema_migrations', 'credvault.root_keys', 'credvault.root_key_holders')
          AND (SELECT attname FROM pg_attribute WHERE attrelid = c.conrelid AND attnum = c.conkey[1]) <> 'tenant_id'",
     );
     assert_eq!(keys, "");
     let unique = database.psql(
         "SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-         WHERE n.nspname = 'credvault' AND i.indisunique AND t.relname NOT IN ('schema_migrations', 'root_keys')
+         WHERE n.nspname = 'credvault' AND i.indisunique AND t.relname NOT IN ('schema_migrations', 'root_keys', 'root_key_holders')
          AND (SELECT attname FROM pg_attribute WHERE attrelid = i.indrelid AND attnum = i.indkey[0]) <> 'tenant_id'",
     );
     assert_eq!(unique, "");

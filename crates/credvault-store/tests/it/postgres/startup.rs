@@ -76,6 +76,7 @@ fn attributes(app: &str) -> Vec<Excess> {
 fn memberships(app: &str, owner: &str, between: &str) -> Vec<Excess> {
     vec![
         grant(owner, app, "owns the schema"),
+        grant(&format!("{owner}_backup"), app, "for backups"),
         // By a step in between, which inherits nothing.
         grant(between, app, "CREATEROLE"),
         grant("pg_execute_server_program", app, "pg_execute_server_program"),
@@ -87,11 +88,10 @@ fn table_rights(app: &str) -> Vec<Excess> {
     vec![
         grant("DELETE ON credvault.audit_events", "PUBLIC", "audit records"),
         grant("UPDATE (outcome) ON credvault.audit_events", app, "audit records"),
-        grant("UPDATE (wrapped) ON credvault.tenant_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.tenant_keys", "PUBLIC", "the root key's record"),
-        grant("UPDATE ON credvault.root_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.root_keys", app, "the root key's record"),
-        grant("DELETE ON credvault.tenants", app, "the root key's record"),
+        grant("UPDATE (version) ON credvault.tenant_keys", app, "a root key's record"),
+        grant("UPDATE ON credvault.root_keys", app, "a root key's record"),
+        grant("DELETE ON credvault.root_keys", app, "a root key's record"),
+        grant("DELETE ON credvault.tenants", app, "a root key's record"),
         grant("TRUNCATE ON credvault.connections", app, "truncate"),
     ]
 }

@@ -27,8 +27,9 @@ async fn a_user_with_thousands_of_connections_goes_in_pieces_and_no_others_do(fi
     fixture.multiply(ids[1], 10).await;
     let delete = write(&scope, Action::DeleteUser);
     let removed =
-        fixture.store.users().delete(&scope, &user("u1"), &delete, soon()).await.unwrap().into_inner();
-    assert_eq!(removed, 2_501);
+        fixture.store.users().delete(&scope, &user("u1"), None, &delete, soon()).await.unwrap().into_inner();
+    assert_eq!(removed.connections, 2_501);
+    assert_eq!((removed.to_revoke, removed.unsupported, removed.remaining), (0, 0, 2_501));
     assert_eq!(fixture.count("connections").await, 11);
     assert_eq!(fixture.count("user_deletions").await, 0);
     assert_eq!(fixture.fetch(&scope, ids[1]).await.unwrap(), "CANARY");
@@ -60,7 +61,10 @@ async fn a_deletion_that_was_cut_off_is_finished_and_nothing_is_served_meanwhile
     let users = fixture.store.users();
     // No time to purge: what is left of that is not served, and does not come back.
     let now = std::time::Instant::now();
-    assert_eq!(users.delete(&scope, &user("u1"), &delete, now).await.unwrap().into_inner(), 301);
+    assert_eq!(
+        users.delete(&scope, &user("u1"), None, &delete, now).await.unwrap().into_inner().connections,
+        301
+    );
     assert!(matches!(fixture.fetch(&scope, ids[0]).await, Err(Error::ConnectionNotFound)));
     let undelete = write(&scope, Action::UndeleteConnection);
     let back = fixture.store.connections().undelete(&scope, ids[0], None, &undelete).await;
@@ -78,7 +82,14 @@ async fn a_repeated_deletion_touches_nothing_that_was_created_since(fixture: &Fi
     of_users(fixture, &scope).await;
     let delete = repeatable(&scope, Action::DeleteUser, Uuid::from_u128(1), "u1");
     let removed = async || {
-        fixture.store.users().delete(&scope, &user("u1"), &delete, soon()).await.unwrap().into_inner()
+        fixture
+            .store
+            .users()
+            .delete(&scope, &user("u1"), None, &delete, soon())
+            .await
+            .unwrap()
+            .into_inner()
+            .connections
     };
     assert_eq!(removed().await, 1);
     // The user is back, and then the answer to the first request was lost, or a queue has it twice.
@@ -89,7 +100,14 @@ async fn a_repeated_deletion_touches_nothing_that_was_created_since(fixture: &Fi
     // Another request is another matter.
     let other = repeatable(&scope, Action::DeleteUser, Uuid::from_u128(2), "u1");
     assert_eq!(
-        fixture.store.users().delete(&scope, &user("u1"), &other, soon()).await.unwrap().into_inner(),
+        fixture
+            .store
+            .users()
+            .delete(&scope, &user("u1"), None, &other, soon())
+            .await
+            .unwrap()
+            .into_inner()
+            .connections,
         1
     );
     assert!(matches!(fixture.fetch(&scope, again).await, Err(Error::ConnectionNotFound)));
@@ -123,7 +141,14 @@ async fn a_deletion_under_way_leaves_what_was_created_since(fixture: &Fixture) {
     let newest = of_user(fixture, &scope, "u1").await;
     let delete = write(&scope, Action::DeleteUser);
     assert_eq!(
-        fixture.store.users().delete(&scope, &user("u1"), &delete, soon()).await.unwrap().into_inner(),
+        fixture
+            .store
+            .users()
+            .delete(&scope, &user("u1"), None, &delete, soon())
+            .await
+            .unwrap()
+            .into_inner()
+            .connections,
         2
     );
     assert!(matches!(fixture.fetch(&scope, newest).await, Err(Error::ConnectionNotFound)));
@@ -139,7 +164,14 @@ async fn a_deletion_takes_what_a_replica_with_a_faster_clock_has_created(fixture
     fixture.execute(&ahead).await;
     let delete = write(&scope, Action::DeleteUser);
     assert_eq!(
-        fixture.store.users().delete(&scope, &user("u1"), &delete, soon()).await.unwrap().into_inner(),
+        fixture
+            .store
+            .users()
+            .delete(&scope, &user("u1"), None, &delete, soon())
+            .await
+            .unwrap()
+            .into_inner()
+            .connections,
         1
     );
     assert_eq!(fixture.count("connections").await, 1);
@@ -155,8 +187,8 @@ async fn a_connection_that_was_deleted_before_goes_with_its_user(fixture: &Fixtu
     let delete = write(&scope, Action::DeleteUser);
     // No time to purge: both are there, and neither comes back.
     let now = std::time::Instant::now();
-    let removed = fixture.store.users().delete(&scope, &user("u1"), &delete, now).await;
-    assert_eq!(removed.unwrap().into_inner(), 2);
+    let removed = fixture.store.users().delete(&scope, &user("u1"), None, &delete, now).await;
+    assert_eq!(removed.unwrap().into_inner().connections, 2);
     for id in [deleted, live] {
         let undelete = write(&scope, Action::UndeleteConnection);
         let back = fixture.store.connections().undelete(&scope, id, None, &undelete).await;

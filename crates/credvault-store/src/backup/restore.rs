@@ -1,0 +1,148 @@
+//! Restoring a backup.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use credvault_crypto::RootKeySources;
+use credvault_domain::Random;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
+use super::error::BackupError;
+use super::manifest::{Header, Manifest};
+use super::progress::OnBackupProgress;
+use super::root::{backup_key, keyring};
+use super::rows::{BackupReader, ReadToEnd};
+use super::tables::BACKED_UP_TABLES;
+use super::target::Target;
+use super::{postgres_target, sqlite_target};
+use crate::database::{connect, file, prepare};
+use crate::{Database, MigrateError, StoreSettings};
+
+/// Where a backup is restored to, and under which conditions.
+#[derive(Clone, Debug)]
+pub struct RestoreSettings<'a> {
+    /// The database.
+    pub store: &'a StoreSettings,
+    /// What prepares PostgreSQL, as for `credvault migrate`.
+    pub migrate_url: Option<&'a SecretString>,
+    /// The role that owns the schema.
+    pub owner_role: &'a str,
+    /// The sources of the root keys.
+    pub root_keys: &'a RootKeySources,
+    /// The tenants that were erased since the backup was made.
+    pub erased: &'a ErasedTenants,
+    /// The public key of the vault that must have signed, if the operator knows it.
+    pub public_key: Option<&'a [u8; 32]>,
+}
+
+/// A backup that was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// What the backup says about itself.
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: [u8; 32],
+    /// How many rows were left out, because they are of tenants that were erased.
+    pub rows_left_out: u64,
+    /// The tenants of these rows that were erased since the backup was made.
+    pub erased_since: BTreeSet<String>,
+    /// The migrations that were applied after the rows were there.
+    pub migrated: Vec<String>,
+}
+
+/// Prepares a database as `credvault migrate` does, and restores a backup into it. The rows come with one transaction, after
+/// everything was checked: a restore that fails or is killed leaves an empty database.
+///
+/// # Errors
+/// The backup is not whole or not of this root key, the database is not empty, or it fails.
+pub async fn restore_backup(
+    to: &RestoreSettings<'_>,
+    random: &Arc<dyn Random>,
+    from: &mut (dyn std::io::Read + Send),
+    on_progress: OnBackupProgress<'_>,
+) -> Result<Restored, BackupError> {
+    let (header, header_bytes) = Header::read(from)?;
+    let keyring = keyring(to.root_keys, &header, random)?;
+    let key = backup_key(&keyring, &header).await?;
+    let mut backup = BackupReader::open(from, &key, &header_bytes, on_progress)?;
+    let migrations = backup.opening.migrations.clone();
+    let known = credvault_migrations::names();
+    if let Some(unknown) = migrations.iter().find(|name| !known.contains(name)) {
+        return Err(BackupError::NewerRelease(unknown.clone()));
+    }
+    let database = Database::of_url(&to.store.url).ok_or(MigrateError::Url)?;
+    let last = migrations.last().map(String::as_str);
+    migrate(to, last, &**random).await?;
+    // SQLite: until the end, so that no vault begins to serve meanwhile.
+    let _held = match connect::sqlite_file(to.store.url.expose_secret()) {
+        Some(path) if database == Database::Sqlite => Some(file::hold(&path)?),
+        _ => None,
+    };
+    let mut target = open(database, to, &migrations).await?;
+    let erased_since = to.erased.since(&backup.opening.erased_tenants);
+    backup.leave_out(erased_since.clone());
+    load(&mut backup, &mut target, to.erased, &erased_since).await?;
+    let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
+    check_erasures(to.erased, &manifest)?;
+    target.commit().await?;
+    let migrated = migrate(to, None, &**random).await?;
+    Ok(Restored { manifest, manifest_sha256, rows_left_out: left_out, erased_since, migrated })
+}
+
+/// Brings the database up to the migration `last`, or to this release.
+async fn migrate(
+    to: &RestoreSettings<'_>,
+    last: Option<&str>,
+    random: &dyn Random,
+) -> Result<Vec<String>, MigrateError> {
+    prepare::migrate_until(last, to.store, to.migrate_url, to.owner_role, random).await
+}
+
+async fn open(
+    database: Database,
+    to: &RestoreSettings<'_>,
+    migrations: &[String],
+) -> Result<Target, BackupError> {
+    Ok(match database {
+        Database::Postgres => {
+            let url = to.migrate_url.ok_or(MigrateError::NoMigrateUrl)?;
+            Target::Postgres(postgres_target::open(to.store, url, to.owner_role, migrations).await?)
+        }
+        Database::Sqlite => Target::Sqlite(sqlite_target::open(to.store, migrations).await?),
+    })
+}
+
+/// Loads all tables, and what is left of tenants that were erased since.
+async fn load(
+    backup: &mut BackupReader<'_, '_>,
+    target: &mut Target,
+    erased: &ErasedTenants,
+    erased_since: &BTreeSet<String>,
+) -> Result<(), BackupError> {
+    while let Some(table) = backup.next_table()? {
+        // The name goes into statements.
+        if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
+            return Err(BackupError::Table(table.name));
+        }
+        target.load(&table.name, &table.columns, &mut backup.rows(&table)).await?;
+        let (mut more, columns) = match table.name.as_str() {
+            "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
+            "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
+            _ => continue,
+        };
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        target.load(&table.name, &columns, &mut more).await?;
+    }
+    Ok(())
+}
+
+/// The list of erasures must be of the vault whose backup this is.
+fn check_erasures(erased: &ErasedTenants, manifest: &Manifest) -> Result<(), BackupError> {
+    // It was decoded before, when the signature was verified.
+    let public_key = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
+    let public_key: [u8; 32] = public_key.try_into().map_err(|_| BackupError::Signature)?;
+    erased.verify(&manifest.signing_key_id, &public_key)
+}

@@ -1,0 +1,156 @@
+//! Making a backup.
+
+use credvault_crypto::{BackupKey, RunningSha256, VaultSigner, WrappedBackupKey, sha256};
+use secrecy::SecretString;
+
+use super::error::BackupError;
+use super::items::{ItemWriter, Kind};
+use super::manifest::{FORMAT, Header, Manifest, Opening, TableItem, TableSummary, hash, hex, to_json};
+use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
+use super::signed::{public_key_text, sign};
+use super::source::Source;
+use super::tables::BACKED_UP_TABLES;
+use crate::{Database, Store};
+
+/// A backup that was written to its end.
+#[derive(Clone, Debug)]
+pub struct BackedUp {
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: [u8; 32],
+    /// The number of bytes of the whole backup.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Writes a backup of everything as it is now to `to`. On PostgreSQL it reads as the role of backups, of which the user
+    /// of `migrate_url` is a member; `owner_role` owns the schema. Call [`Store::record_backup`] once it is stored safely.
+    ///
+    /// # Errors
+    /// The database or the key fails, or the backup cannot be written. What was written then is no backup.
+    pub async fn back_up(
+        &self,
+        migrate_url: Option<&SecretString>,
+        owner_role: &str,
+        to: &mut (dyn std::io::Write + Send),
+        on_progress: OnBackupProgress<'_>,
+    ) -> Result<BackedUp, BackupError> {
+        // All keys before the transaction begins: they may be in a key manager on the network.
+        let signer = self.signer().await?;
+        let wrapped = self.keyring().wrap_backup_key().await;
+        let (key, wrapped): (BackupKey, WrappedBackupKey) = wrapped.map_err(BackupError::RootKey)?;
+        // Before the moment that is read: nothing that happened until then is missing.
+        let time = self.now().micros();
+        let mut source = Source::open(self, migrate_url, owner_role).await?;
+        let derivations = source.texts(DERIVATIONS).await?;
+        let kind = kind_name(self.database());
+        let header = Header::new(time, kind, signer.key_id(), &wrapped, derivations).to_bytes()?;
+        let opening = Opening {
+            migrations: source.texts("SELECT version FROM schema_migrations ORDER BY version").await?,
+            erased_tenants: source.texts("SELECT tenant_id FROM erasures ORDER BY tenant_id").await?,
+        };
+        let mut items = ItemWriter::begin(to, &key, &header)?;
+        items.item(Kind::Opening, &to_json(&opening)?)?;
+        let mut tables = Tables { items, on_progress, done: Vec::new(), rows: 0, row_bytes: 0, written: 0 };
+        for table in BACKED_UP_TABLES {
+            tables.write(&mut source, table).await?;
+        }
+        let root_ids = source.numbers(ROOT_IDS).await?;
+        // The manifest says what was read, whatever the database does from here on.
+        drop(source);
+        let manifest = Manifest {
+            format: FORMAT,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            time,
+            database: kind.to_owned(),
+            signing_key_id: signer.key_id().to_owned(),
+            public_key: public_key_text(&signer),
+            header_sha256: hash(&header),
+            migrations: opening.migrations,
+            tables: std::mem::take(&mut tables.done),
+            root_key_ids: root_ids.iter().map(|id| format!("{id:08x}")).collect(),
+            erased_tenants: opening.erased_tenants,
+            rows: tables.rows,
+            row_bytes: tables.row_bytes,
+        };
+        finish(tables.items, manifest, &signer)
+    }
+}
+
+/// How passphrases become root keys: a restore needs it before it can read any row.
+const DERIVATIONS: &str = "SELECT kdf FROM root_keys WHERE kdf IS NOT NULL ORDER BY generation";
+
+/// The root keys that wrap tenants' keys. A key that was destroyed has the number 0.
+const ROOT_IDS: &str = "SELECT DISTINCT root_id FROM tenant_keys WHERE root_id <> 0 ORDER BY root_id";
+
+/// The kind of database as the manifest names it.
+pub(super) fn kind_name(database: Database) -> &'static str {
+    match database {
+        Database::Postgres => "postgres",
+        Database::Sqlite => "sqlite",
+    }
+}
+
+/// Writes manifest, signature and end.
+fn finish(
+    mut items: ItemWriter<'_>,
+    manifest: Manifest,
+    signer: &VaultSigner,
+) -> Result<BackedUp, BackupError> {
+    let bytes = manifest.to_bytes()?;
+    items.item(Kind::Manifest, &bytes)?;
+    items.item(Kind::Signature, &sign(signer, &bytes))?;
+    Ok(BackedUp { manifest, manifest_sha256: sha256(&[bytes]), bytes: items.end()? })
+}
+
+/// The tables of a backup that is being written.
+struct Tables<'a, 'b> {
+    items: ItemWriter<'a>,
+    on_progress: OnBackupProgress<'b>,
+    done: Vec<TableSummary>,
+    rows: u64,
+    row_bytes: u64,
+    /// The rows of the table that is being written.
+    written: u64,
+}
+
+impl Tables<'_, '_> {
+    async fn write(&mut self, source: &mut Source, table: &'static str) -> Result<(), BackupError> {
+        self.written = 0;
+        let mut hashed = RunningSha256::new();
+        let columns = |tables: &mut Self, columns: Vec<String>| {
+            let item = TableItem { name: table.to_owned(), columns };
+            tables.items.item(Kind::Table, &to_json(&item)?)
+        };
+        let each = |tables: &mut Self, row: &[u8]| tables.row(table, row, &mut hashed);
+        source.table(table, self, columns, each).await?;
+        let summary =
+            TableSummary { name: table.to_owned(), rows: self.written, sha256: hex(&hashed.finish()) };
+        self.done.push(summary);
+        self.show(table);
+        Ok(())
+    }
+
+    fn row(&mut self, table: &str, row: &[u8], hashed: &mut RunningSha256) -> Result<(), BackupError> {
+        hash_row(hashed, row);
+        self.items.item(Kind::Row, row)?;
+        self.written += 1;
+        self.rows += 1;
+        self.row_bytes += u64::try_from(row.len()).unwrap_or(u64::MAX);
+        if self.rows.is_multiple_of(ROWS_BETWEEN) {
+            self.show(table);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, table: &str) {
+        (self.on_progress)(BackupProgress { table, rows: self.rows, bytes: self.items.bytes_written() });
+    }
+}
+
+/// Takes a row into the hash of its table: with its length, so that two lists of rows never give the same.
+pub(super) fn hash_row(hash: &mut RunningSha256, row: &[u8]) {
+    hash.update(&u64::try_from(row.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(row);
+}

@@ -1,0 +1,126 @@
+//! The statement about a finished erasure: what was destroyed, when, and when copies in backups are dead, too. It is JSON on
+//! one line, with its members always in the order of the types below, so that the same facts give the same bytes.
+
+use std::time::Duration;
+
+use credvault_domain::Timestamp;
+use serde::Serialize;
+
+use crate::Error;
+use crate::change::outbox::rfc3339;
+use crate::erasures::content::ErasureContent;
+use crate::erasures::record::{ErasedKey, Erasure};
+
+/// The purpose that statements about erasures are signed for.
+pub const ERASURE_STATEMENT: &str = "erasure statement";
+
+/// The first member of every statement of this kind.
+const FORMAT: &str = "credvault-erasure-1";
+/// What backups hold that are older than the erasure.
+const OLDER: &str = "A backup of the database or of its keys that was made before `confirmed` holds the tenant's wrapped \
+                     keys. So do archived write-ahead logs, snapshots and copies that lag. Together with the root keys \
+                     named in `keys` it opens the tenant's secrets.";
+/// What backups hold that are younger than the erasure.
+const YOUNGER: &str =
+    "A backup that was made after `finished` holds no key of the tenant and opens nothing of it.";
+/// How the older backups lose what they hold.
+const ENDS: &str = "Delete all older backups until `dead_after`. To end it at once, rotate the root key and destroy the root \
+                    keys named in `keys`: no backup opens anything of the tenant then.";
+
+#[derive(Serialize)]
+struct Statement<'a> {
+    format: &'static str,
+    signing_key: &'a str,
+    tenant: &'a str,
+    service: &'a str,
+    requested: String,
+    confirmed: String,
+    finished: String,
+    keys: &'a [ErasedKey],
+    destroyed: &'a ErasureContent,
+    backups: Backups,
+}
+
+#[derive(Serialize)]
+struct Backups {
+    retention_days: u32,
+    dead_after: String,
+    older: &'static str,
+    younger: &'static str,
+    ends: &'static str,
+}
+
+/// The statement about an erasure that is finished at `finish`. Backups are kept for `retention_days`.
+///
+/// # Errors
+/// A stored time is none.
+pub(super) fn statement(
+    erasure: &Erasure,
+    finish: Timestamp,
+    signing_key: &str,
+    retention_days: u32,
+) -> Result<String, Error> {
+    let retention = Duration::from_secs(u64::from(retention_days) * 24 * 3600);
+    let statement = Statement {
+        format: FORMAT,
+        signing_key,
+        tenant: erasure.tenant.as_str(),
+        service: erasure.service.as_str(),
+        requested: rfc3339(erasure.request_time)?,
+        confirmed: rfc3339(erasure.confirm_time)?,
+        finished: rfc3339(finish)?,
+        keys: &erasure.keys,
+        destroyed: &erasure.content,
+        backups: Backups {
+            retention_days,
+            dead_after: rfc3339(erasure.confirm_time.after(retention))?,
+            older: OLDER,
+            younger: YOUNGER,
+            ends: ENDS,
+        },
+    };
+    serde_json::to_string(&statement).map_err(|_| Error::Integrity)
+}
+
+#[cfg(test)]
+mod tests {
+    use credvault_domain::{ServiceId, TenantId};
+
+    use super::*;
+    use crate::erasures::record::ErasureState;
+
+    /// Programs read these members, and the bytes are signed: nothing of this changes without another format.
+    #[test]
+    fn a_statement_is_one_line_with_its_members_in_order() {
+        let erasure = Erasure {
+            tenant: TenantId::parse("acme").expect("an id"),
+            state: ErasureState::Erasing,
+            service: ServiceId::parse("spiffe://test.local/operator").expect("an id"),
+            request_time: Timestamp::from_micros(1_800_000_000_000_000),
+            confirm_time: Timestamp::from_micros(1_800_000_060_500_000),
+            finish_time: None,
+            content: ErasureContent {
+                connections: 3,
+                credential_versions: 5,
+                users: 2,
+                ..Default::default()
+            },
+            keys: vec![ErasedKey { version: 1, root_key: "01ab23cd".to_owned() }],
+            statement: None,
+        };
+        let finish = Timestamp::from_micros(1_800_000_061_000_000);
+        let text = statement(&erasure, finish, "56475aa75463474c", 35).expect("a statement");
+        let begin = concat!(
+            r#"{"format":"credvault-erasure-1","signing_key":"56475aa75463474c","tenant":"acme","#,
+            r#""service":"spiffe://test.local/operator","requested":"2027-01-15T08:00:00Z","#,
+            r#""confirmed":"2027-01-15T08:01:00.5Z","finished":"2027-01-15T08:01:01Z","#,
+            r#""keys":[{"version":1,"root_key":"01ab23cd"}],"destroyed":{"connections":3,"credential_versions":5,"#,
+            r#""users":2,"apps":0,"event_endpoints":0,"key_versions":0},"#,
+            r#""backups":{"retention_days":35,"dead_after":"2027-02-19T08:01:00.5Z","older":""#,
+        );
+        assert!(text.starts_with(begin), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read["backups"].as_object().map(serde_json::Map::len), Some(5));
+    }
+}

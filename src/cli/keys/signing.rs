@@ -1,0 +1,57 @@
+//! `keys signing-key|verify-statement`: the key that the vault signs with, and what it has signed.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::args::OutputArgs;
+use crate::cli::client::{ClientArgs, unreadable};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, Output};
+use crate::cli::statement::{public_key, verified};
+use credvault_proto::v1;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct SigningKeyArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct VerifyArgs {
+    /// The file of the statement.
+    file: PathBuf,
+    /// The vault's public key, as `keys signing-key` prints it.
+    #[arg(long, value_name = "KEY")]
+    public_key: String,
+}
+
+pub(super) async fn show(arguments: &SigningKeyArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let key = client.admin().get_signing_key(v1::GetSigningKeyRequest {}).await?.into_inner();
+    match arguments.output.output {
+        Format::Json => output.json("GetSigningKeyResponse", &key),
+        Format::Table => {
+            output.table(&["ID", "PUBLIC KEY"], &[vec![key.id, STANDARD.encode(key.public_key)]])
+        }
+    }
+}
+
+pub(super) fn verify(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
+    let key = public_key(&arguments.public_key)?;
+    let text = std::fs::read_to_string(&arguments.file);
+    let text = text.map_err(|error| unreadable(&arguments.file, &error))?;
+    let statement = verified(&text, &key)?;
+    let member = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    output.line::<Failure>("the statement is valid")?;
+    let (backups, facts) = (&statement["backups"], ["tenant", "confirmed", "finished", "signing_key"]);
+    let mut row: Vec<String> = facts.iter().map(|name| member(&statement[*name])).collect();
+    row.push(member(&backups["dead_after"]));
+    let headings = ["TENANT", "KEYS DESTROYED", "ROWS REMOVED", "SIGNED BY", "DELETE OLDER BACKUPS UNTIL"];
+    output.table(&headings, &[row])
+}

@@ -1,0 +1,60 @@
+//! The end of a tenant, between the wire and the domain.
+
+use credvault_operations::tenants::EraseStep;
+use credvault_store::{ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::timestamp;
+use credvault_proto::v1;
+
+/// The token that a request brings back, if it is the second one.
+pub(crate) fn confirmation_token(token: String) -> Option<SecretString> {
+    Some(token).filter(|token| !token.is_empty()).map(SecretString::from)
+}
+
+pub(crate) fn erase_step(step: EraseStep) -> v1::EraseTenantResponse {
+    match step {
+        EraseStep::Requested(RequestedErasure { content, token, expire_time }) => v1::EraseTenantResponse {
+            content: Some(content_of(content)),
+            confirmation_token: token.expose_secret().to_owned(),
+            confirmation_expire_time: Some(timestamp(expire_time)),
+            erasure: None,
+        },
+        EraseStep::Confirmed(confirmed) => {
+            v1::EraseTenantResponse { erasure: Some(erasure(confirmed)), ..Default::default() }
+        }
+    }
+}
+
+pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
+    let Erasure { tenant, state, service, request_time, confirm_time, finish_time, content, keys, statement } =
+        erasure;
+    let state = match state {
+        ErasureState::Erasing => v1::ErasureState::Erasing,
+        ErasureState::Erased => v1::ErasureState::Erased,
+    };
+    let key = |ErasedKey { version, root_key }| v1::ErasedKey { version, root_key_id: root_key };
+    let (statement, signature, signing_key_id) = match statement {
+        Some(SignedStatement { text, signature, signing_key }) => (text, signature, signing_key),
+        None => Default::default(),
+    };
+    v1::Erasure {
+        tenant_id: tenant.as_str().to_owned(),
+        state: state.into(),
+        service: service.as_str().to_owned(),
+        request_time: Some(timestamp(request_time)),
+        confirm_time: Some(timestamp(confirm_time)),
+        finish_time: finish_time.map(timestamp),
+        content: Some(content_of(content)),
+        keys: keys.into_iter().map(key).collect(),
+        statement,
+        signature,
+        signing_key_id,
+    }
+}
+
+fn content_of(content: ErasureContent) -> v1::ErasureContent {
+    let ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions } =
+        content;
+    v1::ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions }
+}

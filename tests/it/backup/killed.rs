@@ -1,0 +1,87 @@
+//! A backup or a restore that is killed in the middle leaves nothing that looks whole, and nothing half done.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::harness::backup::{Place, postgres_place};
+use crate::harness::{Process, TestVault, VaultBuilder, eventually, generic};
+use crate::on_both;
+
+use super::{filled, serves};
+
+on_both![a_restore_that_is_killed_leaves_an_empty_database];
+
+/// Fills a vault so that its backup has many frames.
+async fn with_much(vault: &TestVault) {
+    let app = vault.app("acme").await;
+    for number in 0..40 {
+        let large = format!("CANARY{}", "x".repeat(60_000));
+        app.create(generic(&format!("large-{number}"), &large)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
+    let vault = VaultBuilder::postgres().start().await;
+    filled(&vault).await;
+    with_much(&vault).await;
+    let folder = vault.folder.path().to_owned();
+    // The last table of a backup is held back, so that it does not end.
+    let lock = vault.blocking("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await;
+    let mut command = Process::command();
+    command.current_dir(&folder).args(["backup", "--config", "credvault.toml", "--to", "vault.backup"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let unfinished = folder.join(format!(".vault.backup.{}.unfinished", child.id()));
+    eventually("most of it is written", || async {
+        unfinished.metadata().is_ok_and(|metadata| metadata.len() > 1024 * 1024)
+    })
+    .await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lock.rollback().await.unwrap();
+    assert!(!folder.join("vault.backup").exists());
+    std::fs::rename(&unfinished, folder.join("half.backup")).unwrap();
+    let error = vault.verify("half.backup", &[]).await.refused(5);
+    assert!(error.contains("it was cut off"), "{error}");
+    assert_eq!(vault.count("backups").await, 0);
+    vault.back_up("vault.backup").await.done();
+}
+
+async fn a_restore_that_is_killed_leaves_an_empty_database(builder: VaultBuilder) {
+    let mut vault = builder.start().await;
+    let kept = filled(&vault).await;
+    with_much(&vault).await;
+    vault.back_up("vault.backup").await.done();
+    vault.stop().await;
+    let bytes = std::fs::read(vault.folder.path().join("vault.backup")).unwrap();
+    for place in [vault.sqlite_place("restored.db"), postgres_place().await] {
+        let (half, _) = bytes.split_at(bytes.len() / 2);
+        killed(&vault, &place, half.to_vec()).await;
+        vault.restore("vault.backup", &place, &[]).await.done();
+        vault.start_on(&place).await;
+        serves(&vault, &kept).await;
+        vault.stop().await;
+    }
+}
+
+/// Kills a restore that has read so much, and waits for more.
+async fn killed(vault: &TestVault, place: &Place, bytes: Vec<u8>) {
+    let mut command = Process::command();
+    command.current_dir(vault.folder.path());
+    command.args(["restore", "--from", "-", "--no-later-erasures", "--config", "credvault.toml"]);
+    for flag in &place.flags {
+        command.args(["--set", flag]);
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // A pipe holds 64 KiB: once all of it is written, the restore has read far more than the first frame.
+    let input = tokio::task::spawn_blocking(move || {
+        input.write_all(&bytes).unwrap();
+        input
+    });
+    let input = input.await.unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+}
