@@ -180,7 +180,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Limits(command) => limits::run(command, &mut output),
         Command::Sources(command) => sources::run(command, &mut output),
         Command::Sync(command) => sync::run(command, &mut output),
-        Command::Keys(command) => keys::run(command, &mut output),
         Command::Dependants(arguments) => dependants::run(arguments, &mut output),
         Command::Import(arguments) => import::run(arguments, &mut output),
         Command::Completions { shell } => {

@@ -48,8 +48,12 @@ pub async fn filled(vault: &TestVault) -> Vec<Kept> {
         let created = user.create(owned_by("u1", generic("own", &token))).await.unwrap();
         kept.push(Kept { tenant, user: Some("u1"), id: created.id, token });
         let disabled = app.create(generic("off", "CANARY off")).await.unwrap();
-        let request = v1::DisableConnectionRequest { connection_id: disabled.id, ..Default::default() };
-        app.connections().disable_connection(request).await.unwrap();
+        let request = v1::UpdateConnectionRequest {
+            connection: Some(v1::Connection { id: disabled.id, enabled: false, ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".into()] }),
+            ..Default::default()
+        };
+        app.connections().update_connection(request).await.unwrap();
     }
     vault.tenant("gone").await;
     let suspend = v1::SuspendTenantRequest { tenant_id: "gone".into(), ..Default::default() };

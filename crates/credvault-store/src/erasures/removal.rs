@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<(), Error> {
         let is_over = || until.is_some_and(|until| Instant::now() >= until);
         for step in STEPS {
-            while !is_over() && self.erase_piece(tenant, step).await? > 0 {}
+            while !is_over() && self.erase_tenant_piece(tenant, step).await? > 0 {}
         }
         if is_over() { Ok(()) } else { self.end_erasure(tenant).await }
     }
@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Removes a piece of one kind, and tells how much that was.
-    async fn erase_piece(&self, tenant: &TenantId, step: Step) -> Result<u64, Error> {
+    async fn erase_tenant_piece(&self, tenant: &TenantId, step: Step) -> Result<u64, Error> {
         let mut change = self.own_change(tenant).await?;
         let erased = match step {
             Step::Connections => match erase_connections(&mut change).await? {

@@ -25,7 +25,7 @@ async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture)
     fixture.put(&scope, connection, "CANARY secret").await;
     let later = TenantRotation { retire_after: Duration::from_secs(3600), ..AT_ONCE };
     let begin = write(&scope, Action::RotateTenantKey);
-    store.keys().begin_tenant_rotation(&scope, later, &begin).await.unwrap();
+    let _ = store.keys().begin_tenant_rotation(&scope, later, &begin).await.unwrap();
     while store.keys().work().await.unwrap() > 0 {}
     assert_eq!(store.keys().destroy_retired().await.unwrap(), 0, "its time is not over");
     fixture.clock.advance(Duration::from_secs(3601));
@@ -45,7 +45,7 @@ async fn a_key_that_something_is_under_is_kept(fixture: &Fixture) {
     // One that does not open stays under the first key.
     fixture.execute("UPDATE credential_versions SET schema = 9 WHERE version = 1").await;
     let begin = write(&scope, Action::RotateTenantKey);
-    store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
+    let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
     while store.keys().work().await.unwrap() > 0 {}
     let rotation = store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap();
     assert_eq!((rotation.running, rotation.done, rotation.failed), (false, 1, 1));
