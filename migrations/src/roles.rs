@@ -160,8 +160,8 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE, DELETE", "oauth_apps"),
     ("SELECT, INSERT, DELETE", "client_registrations"),
     ("SELECT, INSERT, UPDATE, DELETE", "authorizations"),
-    ("SELECT, INSERT, DELETE", "delivered_keys"),
-    ("SELECT, INSERT, DELETE", "callbacks"),
+    ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed), DELETE", "delivered_keys"),
+    ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed), DELETE", "callbacks"),
     ("SELECT, INSERT, DELETE", "webhook_replays"),
     ("SELECT, INSERT, DELETE", "app_webhook_replays"),
     ("SELECT, INSERT, UPDATE, DELETE", "revocations"),
@@ -234,12 +234,18 @@ async fn on_tables<C: ConnectionTrait>(
         }
         tables.insert(table);
     }
+    let columns = columns(db).await?;
+    // Between two migrations a table lacks the columns of the later one.
+    let is_there = |(table, privilege): &(String, String)| match privilege.split_once(" (") {
+        Some((_, column)) => columns.contains(&(table.clone(), column.trim_end_matches(')').to_owned())),
+        None => tables.contains(table),
+    };
     let wanted: BTreeSet<_> = grants
         .iter()
-        .filter(|(_, table)| tables.contains(*table))
         .flat_map(|(privileges, table)| {
             privileges.split(", ").map(|one| ((*table).to_owned(), one.to_owned()))
         })
+        .filter(is_there)
         .collect();
     let missing = wanted.difference(&present);
     statements.extend(
@@ -251,6 +257,16 @@ async fn on_tables<C: ConnectionTrait>(
             .map(|(table, privilege)| format!("REVOKE {privilege} ON {SCHEMA}.\"{table}\" FROM \"{role}\"")),
     );
     Ok(statements)
+}
+
+/// Every column, with its table.
+async fn columns<C: ConnectionTrait>(db: &C) -> Result<BTreeSet<(String, String)>, DbErr> {
+    let sql = "SELECT c.relname::text AS name, a.attname::text AS column FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE n.nspname = $1 AND a.attnum > 0 AND NOT a.attisdropped";
+    let rows =
+        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [SCHEMA.into()])).await?;
+    rows.iter().map(|row| Ok((row.try_get("", "name")?, row.try_get("", "column")?))).collect()
 }
 
 /// Each function, whether all roles may run it, and whether the runtime role may by a right of its own.

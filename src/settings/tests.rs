@@ -100,7 +100,7 @@ fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
 fn one_source_of_the_root_key_must_be_given() {
     for file in ["", "[root_key]\nfile = 'a'\nenvironment_variable = 'B'"] {
         let error = read("credvault.toml", file, &[], &[]).check().expect_err(file).to_string();
-        assert!(error.contains("root_key: exactly one of root_key.file"), "{error}");
+        assert!(error.contains("root_key: must have exactly one of file,"), "{error}");
     }
 }
 
@@ -151,6 +151,10 @@ fn numbers_outside_of_their_bounds_are_refused_by_name() {
         "broker.forced_refreshes_per_minute",
         "broker.rejection_calls_per_minute",
         "broker.test_interval_hours",
+        "keys.rotate_after_days",
+        "keys.rotate_after_uses",
+        "keys.retire_after_days",
+        "keys.records_per_second",
     ];
     let mut numbers = 0;
     for key in all {

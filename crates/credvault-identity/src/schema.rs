@@ -58,7 +58,12 @@ pub(crate) fn tells(action: Action) -> Tells {
 pub(crate) fn resources(action: Action) -> &'static [&'static str] {
     match action.target() {
         // One question about the whole list, then one about each tenant.
-        ActionTarget::Platform if matches!(action, Action::ListTenants | Action::ListPlatformDependants) => {
+        ActionTarget::Platform
+            if matches!(
+                action,
+                Action::ListTenants | Action::ListPlatformDependants | Action::ListErasures
+            ) =>
+        {
             &["Tenant", "Platform"]
         }
         ActionTarget::Platform => &["Platform"],
@@ -73,6 +78,7 @@ pub(crate) fn resources(action: Action) -> &'static [&'static str] {
 /// Actions of administrators whose resource is the platform's own namespace if the request names no tenant.
 const PLATFORM_TOO: &[Action] = &[
     Action::GetKeyStatus,
+    Action::RotateTenantKey,
     Action::ListTenantConnections,
     Action::ChangeTenantConnections,
     Action::GetSuccessRates,
@@ -113,8 +119,8 @@ entity Platform;
 // Every context holds the caller's address, the proof of the tenant (none, token, assertion or header) and the verified
 // user. The context of a connection also holds its provider, its owner (user, tenant or platform), the owning user, and
 // the caller's purpose. Policy decides about a list as a whole first, with the facts that its filters name, and then
-// about each of its items, as the list's own action; denied items are left out. An item of ListTenants or
-// ListPlatformDependants has that tenant as its resource, and one of ListUsers has that user as its owner. A record or
+// about each of its items, as the list's own action; denied items are left out. An item of ListTenants,
+// ListPlatformDependants or ListErasures has that tenant as its resource, and one of ListUsers has that user as its owner. A record or
 // an event has provider and owner if its connection is known. SummarizeAuditEvents is decided as a whole only, so a count includes records that
 // ListAuditEvents leaves out. ReportUsage and GetUsage are decided as a whole first, and then about
 // each provider and owner of the reported connections, and of the rows that name a connection or provider.

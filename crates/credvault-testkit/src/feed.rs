@@ -15,8 +15,9 @@ impl PostgresDatabase {
 }
 
 /// `TG_ARGV[0]` is the condition that a row of the feed, `c`, is about the changed row, `$1` as JSON.
+/// It sees the rows of all tenants: a transaction may have changed several, one after the other.
 const FUNCTION: &str = r"
-CREATE SCHEMA IF NOT EXISTS guard; CREATE FUNCTION guard.require_feed_row() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE SCHEMA IF NOT EXISTS guard; CREATE FUNCTION guard.require_feed_row() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     changed jsonb := to_jsonb(COALESCE(NEW, OLD));
     told boolean;

@@ -60,7 +60,7 @@ async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: Va
 
     let done = rotate_tenant(&operator, "acme").await.unwrap();
     assert_eq!((done.target, done.running, done.done, done.total, done.failed), (2, false, 42, 42, 0));
-    assert!(done.end_time.is_some() && done.per_second > 0.0, "{done:?}");
+    assert!(done.end_time.is_some(), "{done:?}");
     let after = status(&operator, "acme").await;
     let under: Vec<_> =
         after.tenant_keys.iter().map(|key| (key.version, key.active, key.sealed_records)).collect();

@@ -20,7 +20,7 @@ use crate::{Database, Error};
 use tables::{CREDENTIALS, KeyType, Row, TABLES, Table, hex};
 
 /// How many records a batch has at most.
-const BATCH: i64 = 500;
+pub(crate) const BATCH: u64 = 500;
 
 /// What a batch has done.
 pub(crate) struct Resealed {
@@ -43,10 +43,15 @@ pub(crate) struct Cursor {
 }
 
 /// Seals the next records anew, in the transaction of `change`, which has the tenant's keys.
-pub(crate) async fn batch(change: &Change<'_>, cursor: &Cursor, target: i64) -> Result<Resealed, Error> {
+pub(crate) async fn batch(
+    change: &Change<'_>,
+    cursor: &Cursor,
+    target: i64,
+    size: u64,
+) -> Result<Resealed, Error> {
     let mut cursor = cursor.clone();
     while let Some(table) = TABLES.get(cursor.table) {
-        let rows = table.page(change, &cursor.after, target).await?;
+        let rows = table.page(change, &cursor.after, (target, size)).await?;
         let Some(last) = rows.last() else {
             (cursor.table, cursor.after) = (cursor.table + 1, Vec::new());
             continue;
@@ -127,7 +132,7 @@ impl Table {
         &self,
         change: &Change<'_>,
         after: &[String],
-        target: i64,
+        (target, size): (i64, u64),
     ) -> Result<Vec<QueryResult>, Error> {
         let database = change.store.database();
         let names: Vec<_> = self.key.iter().map(|(name, _)| format!("r.{name}")).collect();
@@ -136,7 +141,11 @@ impl Table {
             true => "JOIN connections c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id",
             false => "",
         };
-        let mut values: Vec<Value> = vec![change.tenant().as_str().into(), target.into(), BATCH.into()];
+        let mut values: Vec<Value> = vec![
+            change.tenant().as_str().into(),
+            target.into(),
+            i64::try_from(size).unwrap_or(i64::MAX).into(),
+        ];
         let mut from = String::new();
         if !after.is_empty() {
             let places: Vec<_> = (4..4 + self.key.len()).map(|number| format!("${number}")).collect();

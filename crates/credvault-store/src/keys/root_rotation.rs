@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Keys;
 use super::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKind};
-use super::work::Batch;
+use super::work::{Batch, batch_size};
 use crate::change::retrying;
 use crate::database::pieces::execute;
 use crate::database::roots::{RootState, active_root, newest_generation, root_id};
@@ -144,7 +144,8 @@ impl Keys<'_> {
     pub(crate) async fn rewrap_batch(&self, claimed: &mut Claimed) -> Result<Batch, Error> {
         let position = Position::parse(&claimed.row.position);
         let root = self.store.keyring().active();
-        let size = if root.is_managed() { MANAGED_BATCH_TENANTS } else { BATCH_TENANTS };
+        let most = if root.is_managed() { MANAGED_BATCH_TENANTS } else { BATCH_TENANTS };
+        let size = batch_size(claimed, most);
         let tenants = self.tenants_after(&position.after, size).await?;
         let Some(last) = tenants.last().cloned() else { return self.end_of_pass(claimed, &position).await };
         let due = self.keys_below(&tenants, claimed.row.target).await?;

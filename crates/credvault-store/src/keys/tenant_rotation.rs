@@ -11,7 +11,7 @@ use sea_orm::{ActiveModelTrait as _, ConnectionTrait as _, EntityTrait as _, Que
 use super::Keys;
 use super::reseal::{self, Cursor};
 use super::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKind};
-use super::work::Batch;
+use super::work::{Batch, batch_size};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::{Change, retrying};
 use crate::database::erased::is_erased;
@@ -163,7 +163,8 @@ impl Keys<'_> {
                 "the newest key of the tenant is not the one that its rotation leads to",
             ));
         }
-        let batch = reseal::batch(&change, &cursor, claimed.row.target).await?;
+        let size = batch_size(claimed, reseal::BATCH);
+        let batch = reseal::batch(&change, &cursor, claimed.row.target, size).await?;
         let (done, failed) = (claimed.row.done + batch.resealed, claimed.row.failed + batch.failed);
         if let Some(next) = batch.next {
             claimed.note(self.store, &change.tx, Progress { position: next.text(), done, failed }).await?;

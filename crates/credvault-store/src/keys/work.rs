@@ -70,6 +70,15 @@ impl Keys<'_> {
     }
 }
 
+/// How large a batch is, of at most `most`: a second's worth, so that a slow rotation neither holds locks for long nor seems
+/// to be left by its process.
+pub(crate) fn batch_size(claimed: &Claimed, most: u64) -> u64 {
+    match u64::try_from(claimed.row.records_per_second) {
+        Ok(rate) if rate > 0 => rate.min(most),
+        _ => most,
+    }
+}
+
 /// Waits until a batch has taken as long as its rate allows.
 async fn pace(claimed: &Claimed, records: u64, taken: Duration) {
     let rate = claimed.row.records_per_second;

@@ -74,6 +74,12 @@ async fn restored(fixture: &Fixture) -> (Restored, PostgresDatabase) {
 async fn every_row_comes_back_as_it_was() {
     let fixture = fixture_with_rows().await;
     // The erasures are those of other tenants: rows of erased ones do not come back.
+    let columns = "display_name, state, revision, create_time, update_time";
+    let others = format!(
+        "INSERT INTO tenants (tenant_id, {columns}) SELECT 'erased-' || tenant_id, {columns} FROM tenants
+         WHERE tenant_id IN (SELECT tenant_id FROM erasures)"
+    );
+    fixture.execute(&others).await;
     fixture.execute("UPDATE erasures SET tenant_id = 'erased-' || tenant_id").await;
     let (restored, target) = restored(&fixture).await;
     let source = fixture.postgres.as_ref().unwrap();
