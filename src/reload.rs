@@ -112,7 +112,7 @@ impl Reloader {
             let loaded = source.load(None, &SystemRandom).map(|(key, _)| key.id());
             again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
                 let other = format!("{}: it holds another root key than the one in use", path.display());
-                if root_ids.contains(&id) { Ok(()) } else { Err(other) }
+                if root_ids.contains(id) { Ok(()) } else { Err(other) }
             });
         }
         again

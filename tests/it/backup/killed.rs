@@ -26,6 +26,8 @@ async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
     filled(&vault).await;
     with_much(&vault).await;
     let folder = vault.folder.path().to_owned();
+    // The first backup makes the vault's signing key, which is on record.
+    vault.back_up("first.backup").await.done();
     // The last table of a backup is held back, so that it does not end.
     let lock = vault.blocking("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await;
     let mut command = Process::command();
@@ -43,7 +45,7 @@ async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
     std::fs::rename(&unfinished, folder.join("half.backup")).unwrap();
     let error = vault.verify("half.backup", &[]).await.refused(5);
     assert!(error.contains("it was cut off"), "{error}");
-    assert_eq!(vault.count("backups").await, 0);
+    assert_eq!(vault.count("backups").await, 1);
     vault.back_up("vault.backup").await.done();
 }
 
