@@ -20,7 +20,7 @@ use credvault_proto::v1;
 #[serde(deny_unknown_fields)]
 struct Seal {
     signing_key: String,
-    /// In Base64.
+    /// The signature in Base64.
     signature: String,
 }
 

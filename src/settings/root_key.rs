@@ -52,7 +52,7 @@ pub enum Kdf {
 /// Where a root key comes from.
 #[derive(Clone, Debug)]
 pub enum RootKey {
-    /// From this machine.
+    /// From a source on this machine.
     Local(RootKeySource),
     /// From a key manager, which is reached when the vault starts.
     Managed(ManagerSection),
@@ -61,9 +61,9 @@ pub enum RootKey {
 /// Where the root keys come from.
 #[derive(Clone, Debug)]
 pub struct RootKeys {
-    /// `root_key`.
+    /// The source of the section `root_key`.
     pub main: RootKey,
-    /// `other_root_key`.
+    /// The source of the section `other_root_key`.
     pub other: Option<RootKey>,
 }
 

@@ -91,7 +91,7 @@ impl std::fmt::Debug for BackupKey {
 pub struct WrappedBackupKey {
     /// The id of the root key that wrapped it.
     pub root_id: u32,
-    /// The wrapped bytes.
+    /// The wrapped bytes of the key.
     pub bytes: Vec<u8>,
 }
 

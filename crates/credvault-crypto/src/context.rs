@@ -185,7 +185,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The place as a key manager is told it.
+    /// The place as the key manager reads it.
     pub(crate) fn wrap_place(&self) -> WrapPlace<'_> {
         WrapPlace { class: self.what(), tenant: self.tenant, version: self.version }
     }

@@ -105,7 +105,7 @@ pub(crate) async fn open(
     Ok(Zeroizing::new(value.to_vec()))
 }
 
-/// The root key's id that a wrapped key names, whoever wrapped it.
+/// The root key's id that a wrapped key names, from its frame.
 pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
     sealed.get(4..8)?.try_into().ok().map(u32::from_be_bytes)
 }

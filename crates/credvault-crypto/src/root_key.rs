@@ -25,9 +25,9 @@ pub struct RootKey {
 
 /// Who has the key.
 enum Holder {
-    /// This process.
+    /// This process holds the bytes.
     Local(KeyBytes),
-    /// A key manager.
+    /// A key manager holds it.
     Managed(Arc<dyn KeyManager>),
 }
 

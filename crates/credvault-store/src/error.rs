@@ -198,7 +198,7 @@ pub enum Error {
          other_root_key, and rotate half a minute after the last of them has restarted"
     )]
     RootKeyNotEverywhere {
-        /// How many replicas.
+        /// How many replicas lack it.
         without: usize,
     },
     /// The key manager leaves this to people; the text says what to do.

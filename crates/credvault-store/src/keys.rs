@@ -1,6 +1,6 @@
 //! Keys for life: what is known of them, how they are rotated while the vault serves, and how often they are used.
 //!
-//! A rotation is a row in `rotations`. Whoever begins it makes that row durable; then any replica takes it on for some
+//! A rotation is a row in `rotations`. The call that begins it makes that row durable; then any replica takes it on for some
 //! seconds at a time, in batches of one short transaction each. The row says how far it has come, so a killed process loses
 //! at most a batch, and a batch that was done already finds nothing to do.
 

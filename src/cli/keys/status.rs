@@ -1,4 +1,4 @@
-//! `keys status`.
+//! `keys status`: which keys there are.
 
 use clap::Args;
 

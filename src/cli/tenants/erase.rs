@@ -32,7 +32,7 @@ pub(in crate::cli) struct EraseArgs {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ErasuresArgs {
-    /// Only this tenant.
+    /// Show only this tenant.
     tenant_id: Option<String>,
     /// A new file for the signed statement about the tenant.
     #[arg(long, value_name = "FILE", requires = "tenant_id")]

@@ -116,13 +116,13 @@ pub struct Pkcs11Section {
 /// The settings of a key manager.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ManagerSection {
-    /// OpenBao or Vault.
+    /// The engine transit of OpenBao or Vault.
     Transit(TransitSection),
-    /// AWS KMS.
+    /// A key in AWS KMS.
     AwsKms(AwsKmsSection),
-    /// Google Cloud KMS.
+    /// A key in Google Cloud KMS.
     GoogleKms(GoogleKmsSection),
-    /// PKCS#11.
+    /// A device that speaks PKCS#11.
     Pkcs11(Pkcs11Section),
 }
 

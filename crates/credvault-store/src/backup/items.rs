@@ -51,7 +51,7 @@ impl<'a> ItemWriter<'a> {
         Ok(Self { to, sealer: BackupSealer::new(key, header), plain, frame: Vec::new(), written })
     }
 
-    /// Writes an item.
+    /// Writes an item to the stream.
     pub(super) fn item(&mut self, kind: Kind, content: &[u8]) -> Result<(), BackupError> {
         let length = u32::try_from(content.len()).map_err(std::io::Error::other)?;
         if content.len() > MAX_ITEM_BYTES {

@@ -21,7 +21,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub(super) struct Header {
     pub(super) format: u32,
-    /// Microseconds since 1970.
+    /// When, in microseconds since 1970.
     pub(super) time: i64,
     /// The kind of database: `postgres` or `sqlite`.
     pub(super) database: String,

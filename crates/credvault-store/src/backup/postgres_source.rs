@@ -20,7 +20,7 @@ const HIDDEN: &str = "
                 AND strpos(p.qual, 'CURRENT_USER = ' || quote_literal(current_user::text)) > 0)
     LIMIT 1";
 
-/// Begins the transaction.
+/// Begins the transaction that reads.
 pub(super) async fn open(
     settings: &StoreSettings,
     migrate_url: &SecretString,
@@ -67,7 +67,7 @@ async fn columns(
     if names.is_empty() { Err(BackupError::Table(table.to_owned())) } else { Ok((names, read)) }
 }
 
-/// Reads a table.
+/// Reads all rows of a table.
 pub(super) async fn table<W>(
     connection: &mut PgConnection,
     table: &str,

@@ -12,7 +12,7 @@ use crate::{Error, Store};
 pub enum BackupPlace {
     /// Into a file, which has reached the disk.
     File,
-    /// To another program.
+    /// To the standard output, for another program.
     Stream,
 }
 

@@ -1,4 +1,4 @@
-//! Restoring a backup.
+//! Restoring a backup into an empty database.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::{Database, MigrateError, StoreSettings};
 /// Where a backup is restored to, and under which conditions.
 #[derive(Clone, Debug)]
 pub struct RestoreSettings<'a> {
-    /// The database.
+    /// The database to restore into.
     pub store: &'a StoreSettings,
     /// What prepares PostgreSQL, as for `credvault migrate`.
     pub migrate_url: Option<&'a SecretString>,

@@ -15,7 +15,7 @@ enum Type {
     Bytes,
 }
 
-/// Begins the transaction.
+/// Begins the transaction that reads.
 pub(super) async fn open(store: &Store) -> Result<SqliteConnection, BackupError> {
     let reader = store.reader();
     let mut connection = reader.get_sqlite_connection_pool().acquire().await?.detach();
@@ -42,7 +42,7 @@ async fn columns(
     if names.is_empty() { Err(BackupError::Table(table.to_owned())) } else { Ok((names, types)) }
 }
 
-/// Reads a table.
+/// Reads all rows of a table.
 pub(super) async fn table<W>(
     connection: &mut SqliteConnection,
     table: &str,

@@ -26,7 +26,7 @@ impl Target {
         }
     }
 
-    /// Makes everything visible.
+    /// Makes everything visible at once.
     pub(super) async fn commit(self) -> Result<(), BackupError> {
         match self {
             Self::Postgres(loading) => postgres_target::commit(loading).await,

@@ -1,4 +1,4 @@
-//! Making a backup.
+//! Making a backup of a database.
 
 use credvault_crypto::{BackupKey, RunningSha256, VaultSigner, WrappedBackupKey, sha256};
 use secrecy::SecretString;

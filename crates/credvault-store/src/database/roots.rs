@@ -28,7 +28,7 @@ use crate::{Database, Error};
 pub enum RootState {
     /// A process has it, and it has not wrapped anything.
     Known,
-    /// It wraps.
+    /// It wraps the tenants' keys.
     Active,
     /// It has wrapped keys that are still to be wrapped anew.
     Previous,

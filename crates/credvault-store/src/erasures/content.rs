@@ -18,7 +18,7 @@ pub struct ErasureContent {
     pub credential_versions: i64,
     /// Users that own connections or were the verified user of a call.
     pub users: i64,
-    /// Apps at providers.
+    /// Apps registered at providers.
     pub apps: i64,
     /// Endpoints that events are sent to.
     pub event_endpoints: i64,

@@ -94,7 +94,7 @@ pub(crate) async fn count_below(
 /// How many values are sealed under a key.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct SealedUnder {
-    /// Credential versions.
+    /// How many credential versions.
     pub(crate) credentials: i64,
     /// Values of all kinds.
     pub(crate) records: i64,

@@ -291,8 +291,8 @@ impl Keys<'_> {
     }
 }
 
-/// Makes a root key the one that wraps, and gives its new generation. Whoever has wrapped a key with the one before finds
-/// out when it stores that key.
+/// Makes a root key the one that wraps, and gives its new generation. A process that has wrapped a key
+/// with the one before finds out when it stores that key.
 async fn activate(
     tx: &DatabaseTransaction,
     target: &RootKey,

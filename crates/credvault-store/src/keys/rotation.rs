@@ -16,7 +16,7 @@ use crate::{Error, Store};
 /// How long a process may be silent before another one takes its rotation on.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// What is rotated.
+/// Which key is rotated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RotationKind {
     /// The root key: every tenant's keys are wrapped anew. Its row is the platform's.
@@ -42,7 +42,7 @@ impl RotationKind {
 /// A rotation, in progress or ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rotation {
-    /// What is rotated.
+    /// Which key is rotated.
     pub kind: RotationKind,
     /// The generation of root keys, or the version of the tenant's key, that it leads to.
     pub target: i64,
@@ -58,9 +58,9 @@ pub struct Rotation {
     pub records_per_second: i64,
     /// Why it does not get on at the moment.
     pub trouble: Option<String>,
-    /// When it began.
+    /// When the rotation began.
     pub begin_time: Timestamp,
-    /// When it ended.
+    /// When the rotation ended.
     pub end_time: Option<Timestamp>,
     /// When the keys that it has replaced may be destroyed.
     pub retire_time: Option<Timestamp>,

@@ -169,6 +169,14 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
             "INSERT INTO signing_keys SELECT tenant_id, 1, 'x', decode(repeat('00', 32), 'hex'), version, wrapped, 0
              FROM tenant_keys WHERE tenant_id = '{tenant}' LIMIT 1"
         ),
+    ] {
+        fixture.execute(&sql).await;
+    }
+    rows_of_providers(fixture, tenant).await;
+}
+
+async fn rows_of_providers(fixture: &Fixture, tenant: &str) {
+    for sql in [
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
         format!(
