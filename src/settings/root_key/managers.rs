@@ -32,7 +32,7 @@ pub struct TransitSection {
 pub enum LoginSection {
     /// By a token in a file, such as an agent writes it.
     Token {
-        /// The file.
+        /// The file with the token.
         file: PathBuf,
     },
     /// By the method `approle`.
@@ -74,7 +74,7 @@ pub enum LoginSection {
 #[derive(Deserialize, Serialize, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct AwsKmsSection {
-    /// The key's ARN.
+    /// The ARN of the key.
     pub key: String,
     /// Another endpoint, such as that of a VPC.
     pub endpoint: Option<String>,
@@ -88,9 +88,9 @@ pub struct AwsKmsSection {
 #[derive(Deserialize, Serialize, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct GoogleKmsSection {
-    /// The key: `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
+    /// The key's full name: `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
     pub key: String,
-    /// Another endpoint.
+    /// Another endpoint than Google's.
     pub endpoint: Option<String>,
     /// A private file with a service account's key in JSON.
     pub service_account: Option<PathBuf>,

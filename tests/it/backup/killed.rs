@@ -1,10 +1,10 @@
-//! A backup or a restore that is killed in the middle leaves nothing that looks whole, and nothing half done.
+//! A restore that is killed in the middle leaves nothing half done.
 
 use std::io::Write as _;
 use std::process::Stdio;
 
 use crate::harness::backup::{Place, postgres_place};
-use crate::harness::{Process, TestVault, VaultBuilder, eventually, generic};
+use crate::harness::{Process, TestVault, VaultBuilder, generic};
 use crate::on_both;
 
 use super::{filled, serves};
@@ -18,35 +18,6 @@ async fn with_much(vault: &TestVault) {
         let large = format!("CANARY{}", "x".repeat(60_000));
         app.create(generic(&format!("large-{number}"), &large)).await.unwrap();
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
-    let vault = VaultBuilder::postgres().start().await;
-    filled(&vault).await;
-    with_much(&vault).await;
-    let folder = vault.folder.path().to_owned();
-    // The first backup makes the vault's signing key, which is on record.
-    vault.back_up("first.backup").await.done();
-    // The last table of a backup is held back, so that it does not end.
-    let lock = vault.blocking("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").await;
-    let mut command = Process::command();
-    command.current_dir(&folder).args(["backup", "--config", "credvault.toml", "--to", "vault.backup"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let unfinished = folder.join(format!(".vault.backup.{}.unfinished", child.id()));
-    eventually("most of it is written", || async {
-        unfinished.metadata().is_ok_and(|metadata| metadata.len() > 1024 * 1024)
-    })
-    .await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    lock.rollback().await.unwrap();
-    assert!(!folder.join("vault.backup").exists());
-    std::fs::rename(&unfinished, folder.join("half.backup")).unwrap();
-    let error = vault.verify("half.backup", &[]).await.refused(5);
-    assert!(error.contains("it was cut off"), "{error}");
-    assert_eq!(vault.count("backups").await, 1);
-    vault.back_up("vault.backup").await.done();
 }
 
 async fn a_restore_that_is_killed_leaves_an_empty_database(builder: VaultBuilder) {

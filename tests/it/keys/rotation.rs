@@ -115,7 +115,7 @@ async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(
     let operator = vault.client("operator").await;
     let alone = rotate_root(&operator, v1::RotateRootKeyRequest::default()).await.unwrap_err();
     assert_eq!(refusal(&alone), "FailedPrecondition ROOT_KEY_UNKNOWN");
-    // Who has only the first one does not start, and is told why.
+    // A replica with the first one alone does not start, and says why.
     vault.stop().await;
     vault.settings.root_key.file = Some(vault.folder.path().join("root.key"));
     let clock = Arc::new(vault.clock.clone());
@@ -231,8 +231,7 @@ async fn a_killed_replica_costs_no_read_and_another_goes_on() {
     .await;
     process.signal(Signal::KILL);
     drop(stream);
-    let at_the_kill = status(&operator, "acme").await.rotation.unwrap();
-    assert!(at_the_kill.running, "{at_the_kill:?}");
+    let at_the_kill = status(&operator, "acme").await.rotation.filter(|rotation| rotation.running).unwrap();
     ended(&operator, "acme").await;
     ends.store(true, Ordering::Relaxed);
     for task in load {
