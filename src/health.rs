@@ -74,6 +74,11 @@ impl HealthCheck {
         if self.agreed == Agreement::TooFar {
             return Readiness::NotReady("the clock differs from the database's by too much".to_owned());
         }
+        if self.store.lacks_root_key() {
+            let amiss =
+                "the vault has moved to a root key that this process does not have: add it as other_root_key";
+            return Readiness::NotReady(amiss.to_owned());
+        }
         let without: Vec<_> = self.identity.issuers().without_keys().collect();
         match without.as_slice() {
             [] => Readiness::Ready(None),

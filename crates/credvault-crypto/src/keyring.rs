@@ -34,6 +34,8 @@ pub struct Keyring {
     other: Option<RootKey>,
     /// The id of the one that wraps.
     active: AtomicU32,
+    /// Whether the one that should wrap is not among them.
+    lacks_active: AtomicBool,
     /// The root keys that the database knows, with their kinds.
     registered: Mutex<HashMap<u32, String>>,
     random: Arc<dyn Random>,
@@ -74,6 +76,7 @@ impl Keyring {
     pub fn new(root: RootKey, random: Arc<dyn Random>) -> Self {
         Self {
             active: AtomicU32::new(root.id()),
+            lacks_active: AtomicBool::new(false),
             registered: Mutex::default(),
             main: root,
             other: None,
@@ -120,11 +123,18 @@ impl Keyring {
     /// # Errors
     /// [`Error::RootKeyMissing`] if the process does not have it.
     pub fn activate(&self, id: u32) -> Result<(), Error> {
-        if self.root(id).is_none() {
+        let missing = self.root(id).is_none();
+        self.lacks_active.store(missing, Ordering::Release);
+        if missing {
             return Err(self.missing(id).unwrap_or(Error::RootKeyMismatch));
         }
         self.active.store(id, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the process lacks the root key that wraps, so that it cannot serve.
+    pub fn lacks_active(&self) -> bool {
+        self.lacks_active.load(Ordering::Acquire)
     }
 
     /// Notes that the database knows a root key, so that a tenant key which names it is not taken for an altered one.

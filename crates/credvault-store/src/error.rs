@@ -192,6 +192,12 @@ pub enum Error {
         "there is no other root key to rotate to: configure one as other_root_key on every replica, and rotate then"
     )]
     NoOtherRootKey,
+    /// The only other root key is the one that the vault has left.
+    #[error(
+        "the other root key is the one that the vault has moved from; to go back to it, name it in root_key_id. GetKeyStatus \
+         shows the ids"
+    )]
+    RootKeyWasLeft,
     /// Other replicas do not have the root key that is asked for.
     #[error(
         "{without} other replicas are not configured with that root key and could not serve; configure it there as \

@@ -53,6 +53,7 @@ mod usage;
 
 mod backup;
 
+mod hex;
 mod page;
 mod retention;
 mod weights;

@@ -188,6 +188,11 @@ impl Store {
         self.keyring().roots().map(credvault_crypto::RootKey::id).collect()
     }
 
+    /// Whether this process lacks the root key that wraps: another replica has moved to one that it was not given.
+    pub fn lacks_root_key(&self) -> bool {
+        self.keyring().lacks_active()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }

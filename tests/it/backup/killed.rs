@@ -1,4 +1,4 @@
-//! A restore that is killed in the middle leaves nothing half done.
+//! A backup or a restore that is killed in the middle leaves nothing that looks whole, and nothing half done.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -12,18 +12,43 @@ use super::{filled, serves};
 on_both![a_restore_that_is_killed_leaves_an_empty_database];
 
 /// Fills a vault so that its backup has many frames.
-async fn with_much(vault: &TestVault) {
+async fn with_much(vault: &TestVault, connections: usize) {
     let app = vault.app("acme").await;
-    for number in 0..40 {
+    for number in 0..connections {
         let large = format!("CANARY{}", "x".repeat(60_000));
         app.create(generic(&format!("large-{number}"), &large)).await.unwrap();
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
+    let vault = VaultBuilder::postgres().start().await;
+    filled(&vault).await;
+    with_much(&vault, 400).await;
+    let folder = vault.folder.path().to_owned();
+    let mut command = Process::command();
+    command.current_dir(&folder).args(["backup", "--config", "credvault.toml", "--to", "vault.backup"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let unfinished = folder.join(format!(".vault.backup.{}.unfinished", child.id()));
+    // One of 24 MiB: so most of it is still to come.
+    while unfinished.metadata().map_or(0, |metadata| metadata.len()) < 1024 * 1024 {
+        assert!(child.try_wait().unwrap().is_none(), "the backup has ended by itself");
+        tokio::task::yield_now().await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!folder.join("vault.backup").exists());
+    std::fs::rename(&unfinished, folder.join("half.backup")).unwrap();
+    let error = vault.verify("half.backup", &[]).await.refused(5);
+    assert!(error.contains("it was cut off"), "{error}");
+    assert_eq!(vault.count("backups").await, 0);
+    vault.back_up("vault.backup").await.done();
+}
+
 async fn a_restore_that_is_killed_leaves_an_empty_database(builder: VaultBuilder) {
     let mut vault = builder.start().await;
     let kept = filled(&vault).await;
-    with_much(&vault).await;
+    with_much(&vault, 40).await;
     vault.back_up("vault.backup").await.done();
     vault.stop().await;
     let bytes = std::fs::read(vault.folder.path().join("vault.backup")).unwrap();

@@ -103,6 +103,9 @@ async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(
         after.iter().map(|root| (root.id.clone(), root.state(), root.wrapped_keys)).collect();
     assert_eq!(states, [(before[1].id.clone(), Active, Some(5)), (before[0].id.clone(), Retired, Some(0))]);
     all_open(&app, &kept).await;
+    // The same command once more does not lead back.
+    let again = rotate_root(&operator, v1::RotateRootKeyRequest::default()).await.unwrap_err();
+    assert_eq!(refusal(&again), "FailedPrecondition STATE_INVALID");
     // New tenants are wrapped by the new one.
     vault.tenant("e").await;
     assert_eq!(status(&operator, "e").await.tenant_keys[0].root_key_id, before[1].id);

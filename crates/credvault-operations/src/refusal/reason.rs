@@ -164,6 +164,7 @@ fn of_store(error: &StoreError) -> Reason {
         }
         StoreError::State(_)
         | StoreError::ByHand(_)
+        | StoreError::RootKeyWasLeft
         | StoreError::StateMachine(_)
         | StoreError::Authorization(_)
         | StoreError::OtherAccount => Reason::StateInvalid,

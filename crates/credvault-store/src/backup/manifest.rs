@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
 
+use crate::hex::hex;
+
 /// The first bytes of every backup.
 const MAGIC: &[u8; 17] = b"credvault backup\n";
 /// The format that this release writes, and the only one that it reads.
@@ -182,11 +184,6 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<Vec<u8>, BackupError> {
 
 pub(super) fn from_json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(json)
-}
-
-/// Bytes in hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 of bytes, in hexadecimal digits.

@@ -7,12 +7,13 @@ use credvault_crypto::{BackupKey, RunningSha256, sha256};
 
 use super::error::{BackupError, malformed};
 use super::items::{ItemReader, Kind};
-use super::manifest::{FORMAT, Manifest, Opening, TableItem, TableSummary, from_json, hash, hex};
+use super::manifest::{FORMAT, Manifest, Opening, TableItem, TableSummary, from_json, hash};
 use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
 use super::row::{NextRow, Values};
 use super::signed;
 use super::tables::{KEPT_OF_ERASED, TENANT_COLUMNS};
 use super::write::hash_row;
+use crate::hex::hex;
 
 /// A backup that is read behind its header.
 pub(super) struct BackupReader<'a, 'b> {

@@ -5,11 +5,12 @@ use secrecy::SecretString;
 
 use super::error::BackupError;
 use super::items::{ItemWriter, Kind};
-use super::manifest::{FORMAT, Header, Manifest, Opening, TableItem, TableSummary, hash, hex, to_json};
+use super::manifest::{FORMAT, Header, Manifest, Opening, TableItem, TableSummary, hash, to_json};
 use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
 use super::signed::{public_key_text, sign};
 use super::source::Source;
 use super::tables::BACKED_UP_TABLES;
+use crate::hex::hex;
 use crate::{Database, Store};
 
 /// A backup that was written to its end.

@@ -15,9 +15,10 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::change::Change;
+use crate::hex::hex;
 use crate::integrity::alarm;
 use crate::{Database, Error};
-use tables::{CREDENTIALS, KeyType, Row, TABLES, Table, hex};
+use tables::{CREDENTIALS, KeyType, Row, TABLES, Table};
 
 /// How many records a batch has at most.
 pub(crate) const BATCH: u64 = 500;

@@ -6,8 +6,8 @@ use credvault_domain::{Action, TenantId, TenantScope, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryOrder as _,
-    QuerySelect as _, Statement,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ use crate::database::pieces::execute;
 use crate::database::roots::{RootState, active_root, newest_generation, root_id};
 use crate::entity;
 use crate::entity::root_key::{ActiveModel, Column, Entity, Model};
+use crate::hex::hex;
 use crate::integrity::alarm;
 use crate::{Database, Error, Recorded, Write};
 
@@ -69,18 +70,52 @@ impl Keys<'_> {
         write: &Write,
     ) -> Result<Recorded<Rotation>, Error> {
         let target = self.target(asked)?;
-        // Before the transaction, and once for all attempts: each makes another version.
-        if asked.new_version
-            && let Versioning::ByHand(instead) = target.add_version().await?
-        {
-            return Err(Error::ByHand(instead));
+        let mut check_value = Vec::new();
+        // Nothing is asked of the key manager for a request that is refused or repeated.
+        let is_new = self.is_new(platform, asked, target, write).await?;
+        if is_new {
+            // Before the transaction, and once for all attempts: each makes another version.
+            if asked.new_version
+                && let Versioning::ByHand(instead) = target.add_version().await?
+            {
+                return Err(Error::ByHand(instead));
+            }
+            check_value = target.check_value(self.store.keyring().random()).await?;
+            target.prove(&check_value).await?;
         }
-        let check_value = target.check_value(self.store.keyring().random()).await?;
-        target.prove(&check_value).await?;
         let begun =
             retrying(write, || self.try_begin_root(platform, target, &check_value, asked, write)).await?;
-        self.store.keyring().activate(target.id())?;
+        if is_new {
+            self.store.keyring().activate(target.id())?;
+        }
         Ok(begun)
+    }
+
+    /// Whether the request was not made before.
+    ///
+    /// # Errors
+    /// A rotation is in progress. Or the target, which was not named, was in use before: the same request, made twice, must
+    /// not lead back to where it came from.
+    async fn is_new(
+        &self,
+        platform: &TenantScope,
+        asked: RootRotation,
+        target: &RootKey,
+        write: &Write,
+    ) -> Result<bool, Error> {
+        let change = self.store.change(platform, write).await?;
+        if change.prior().is_some() {
+            return Ok(false);
+        }
+        rotation::must_be_over(&change.tx, platform.tenant(), RotationKind::Root).await?;
+        let row = Entity::find().filter(Column::RootId.eq(i64::from(target.id()))).one(&change.tx).await?;
+        let was_left = row.is_some_and(|row| {
+            [RootState::Previous, RootState::Retired].iter().any(|state| state.as_str() == row.state)
+        });
+        if asked.target.is_none() && was_left {
+            return Err(Error::RootKeyWasLeft);
+        }
+        Ok(true)
     }
 
     /// The root key that is asked for.
@@ -346,12 +381,4 @@ pub(crate) fn tenants_json(database: Database, tenants: &[String]) -> sea_orm::V
         Database::Postgres => json!(tenants).into(),
         Database::Sqlite => json!(tenants).to_string().into(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -15,6 +15,8 @@ use crate::{Error, Store};
 
 /// How long a process may be silent before another one takes its rotation on.
 const LEASE: Duration = Duration::from_secs(15);
+/// How long a rotation rests that did not get on.
+const REST: Duration = Duration::from_secs(5);
 
 /// Which key is rotated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,7 +109,7 @@ impl Keys<'_> {
         let tx = self.store.read_background().await?;
         let now = self.store.database_time(&tx).await?;
         let sql = "SELECT tenant_id, kind FROM rotations
-            WHERE running AND (process_id IS NULL OR lease_time < $1) ORDER BY begin_time LIMIT 64";
+            WHERE running AND (lease_time IS NULL OR lease_time < $1) ORDER BY begin_time LIMIT 64";
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [now.into()]);
         let rows = tx.query_all_raw(asked).await?;
         let named = |row: &sea_orm::QueryResult| {
@@ -123,7 +125,7 @@ impl Keys<'_> {
         let now = self.store.database_time(&tx).await?;
         let sql = "UPDATE rotations SET process_id = $3, lease_time = $4
             WHERE tenant_id = $1 AND kind = $2 AND running
-                AND (process_id IS NULL OR process_id = $3 OR lease_time < $5)";
+                AND (lease_time IS NULL OR process_id = $3 OR lease_time < $5)";
         let lease = lease_time(now);
         let values = [tenant.as_str().into(), kind.into(), process.into(), lease.into(), now.into()];
         if execute(&tx, sql, values).await? == 0 {
@@ -176,10 +178,16 @@ impl Claimed {
     /// Gives the rotation to whichever process takes it on next; `trouble` says why it did not get on.
     pub(crate) async fn release(self, store: &Store, trouble: Option<&str>) -> Result<(), Error> {
         let tx = store.begin_bookkeeping(&self.tenant).await?;
-        let sql = "UPDATE rotations SET process_id = NULL, lease_time = NULL, trouble = $4
+        let sql = "UPDATE rotations SET process_id = NULL, lease_time = $5, trouble = $4
             WHERE tenant_id = $1 AND kind = $2 AND process_id = $3";
         let (tenant, kind) = (self.tenant.as_str().to_owned(), self.row.kind);
-        execute(&tx, sql, [tenant.into(), kind.into(), self.process.into(), trouble.into()]).await?;
+        // One that does not get on rests, so that it keeps no other from its turn.
+        let rest = match trouble {
+            Some(_) => Some(Timestamp::from_micros(store.database_time(&tx).await?).after(REST).micros()),
+            None => None,
+        };
+        let values = [tenant.into(), kind.into(), self.process.into(), trouble.into(), rest.into()];
+        execute(&tx, sql, values).await?;
         Ok(tx.commit().await?)
     }
 
@@ -194,6 +202,22 @@ impl Claimed {
     }
 }
 
+/// Refuses if a rotation of this key is in progress.
+///
+/// # Errors
+/// [`Error::RotationRunning`].
+pub(crate) async fn must_be_over(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    kind: RotationKind,
+) -> Result<(), Error> {
+    let key = (tenant.as_str().to_owned(), kind.as_str().to_owned());
+    match Entity::find_by_id(key).one(tx).await? {
+        Some(earlier) if earlier.running => Err(Error::RotationRunning),
+        _ => Ok(()),
+    }
+}
+
 /// Stores a rotation that begins, unless one is in progress.
 ///
 /// # Errors
@@ -203,12 +227,7 @@ pub(crate) async fn begin(
     tenant: &TenantId,
     new: &NewRotation,
 ) -> Result<Rotation, Error> {
-    let key = (tenant.as_str().to_owned(), new.kind.as_str().to_owned());
-    if let Some(earlier) = Entity::find_by_id(key).one(tx).await?
-        && earlier.running
-    {
-        return Err(Error::RotationRunning);
-    }
+    must_be_over(tx, tenant, new.kind).await?;
     let row = ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
         kind: Set(new.kind.as_str().to_owned()),

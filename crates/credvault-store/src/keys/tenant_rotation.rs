@@ -65,10 +65,12 @@ impl Keys<'_> {
     /// The database fails.
     pub async fn rotate_aged(&self, age: Duration, how: TenantRotation) -> Result<usize, Error> {
         let tx = self.store.read_background().await?;
+        // In any order: those whose rotation cannot begin must not keep others from theirs.
         let sql = "SELECT t.tenant_id FROM tenants t
             LEFT JOIN rotations r ON r.tenant_id = t.tenant_id AND r.kind = 'TENANT'
             WHERE COALESCE(r.begin_time, t.create_time) < $1 AND NOT COALESCE(r.running, FALSE)
-                AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.tenant_id = t.tenant_id) LIMIT 100";
+                AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.tenant_id = t.tenant_id)
+            ORDER BY random() LIMIT 100";
         let before = self.store.now().before(age).micros();
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [before.into()]);
         let rows = tx.query_all_raw(asked).await?;

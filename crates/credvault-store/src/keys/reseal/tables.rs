@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::authorizations::delivered_keys::record_of;
 use crate::credentials::binding;
+use crate::hex::unhex;
 use crate::tenants::apps;
 
 /// A table with sealed records: the columns that find one of its rows, beside the tenant, with their types in PostgreSQL.
@@ -169,17 +170,4 @@ impl KeyType {
             Self::Bytes => unhex(text).ok_or(Error::Integrity)?.into(),
         })
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks_exact(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
