@@ -87,6 +87,7 @@ impl Jobs {
         let (broker, end) = (shared.broker.clone(), drained());
         jobs.add("events", async move { broker.run_events(end).await });
         jobs.add("root keys", keys::keep_up(shared.clone(), drained()));
+        jobs.add("keys of key managers", keys::renew(shared.clone(), drained()));
         jobs.add("rotations", keys::rotate(shared.clone(), drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         if let Some(interval) = settings.broker.test_interval {

@@ -133,7 +133,7 @@ impl RawSettings {
 
     /// The root keys, and how tenant keys are kept under them.
     fn root_keys(&self, problems: &mut Problems) -> (RootKeys, Keys) {
-        let other = self.other_root_key.as_ref();
+        let other = Some(&self.other_root_key).filter(|other| other.is_given());
         let root_keys = RootKeys {
             main: self.root_key.check("root_key", problems),
             other: other.map(|other| other.check("other_root_key", problems)),

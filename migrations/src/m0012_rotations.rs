@@ -23,6 +23,9 @@ const STATEMENTS: &[&str] = &[
     // are still to be wrapped anew. RETIRED: nothing is left under it.
     "ALTER TABLE root_keys ADD COLUMN state {text} NOT NULL DEFAULT 'ACTIVE'
         CHECK (state IN ('KNOWN', 'ACTIVE', 'PREVIOUS', 'RETIRED'))",
+    "CREATE UNIQUE INDEX root_keys_root ON root_keys (root_id)",
+    // When a key that was replaced may be destroyed.
+    "ALTER TABLE tenant_keys ADD COLUMN retire_time {int}",
     // The generation of the root keys in which it was wrapped.
     "ALTER TABLE tenant_keys ADD COLUMN generation {int} NOT NULL DEFAULT 1",
     // The latest rotation of each tenant's key; that of the root key is the platform's.
@@ -41,7 +44,7 @@ const STATEMENTS: &[&str] = &[
         records_per_second {int} NOT NULL,
         -- Why it does not get on at the moment.
         trouble {text},
-        -- When the keys that it has replaced may be destroyed.
+        -- When the next of the keys that were replaced may be destroyed.
         retire_time {int},
         begin_time {int} NOT NULL,
         end_time {int},

@@ -147,7 +147,10 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE (generation), UPDATE (state), UPDATE (check_value)", "root_keys"),
     ("SELECT, INSERT, UPDATE", "tenants"),
     // A rotation wraps anew and retires; the wrapped bytes of an erased tenant are overwritten at once, and its rows deleted.
-    ("SELECT, INSERT, UPDATE (root_id), UPDATE (generation), UPDATE (wrapped), DELETE", "tenant_keys"),
+    (
+        "SELECT, INSERT, UPDATE (root_id), UPDATE (generation), UPDATE (wrapped), UPDATE (retire_time), DELETE",
+        "tenant_keys",
+    ),
     ("SELECT, INSERT, UPDATE, DELETE", "connections"),
     ("SELECT, INSERT, UPDATE, DELETE", "credential_versions"),
     ("SELECT, INSERT, DELETE", "requests"),

@@ -16,7 +16,7 @@ const ROTATION_INTERVAL: Duration = Duration::from_secs(1);
 /// How often ages and uses of keys are looked at: what a killed process loses of its counts at most.
 const AGES_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Keeps up with the root keys, and renews what key managers have unwrapped before its time is over.
+/// Keeps up with the root keys.
 pub(super) async fn keep_up(shared: Shared, end: CancellationToken) {
     let mut ticks = every(ROOT_KEYS_INTERVAL, &end);
     let mut failing = false;
@@ -28,6 +28,13 @@ pub(super) async fn keep_up(shared: Shared, end: CancellationToken) {
             tracing::error!(error = chain(error), "the root keys of the database are not all known here");
         }
         failing = kept.is_err();
+    }
+}
+
+/// Renews what key managers have unwrapped before its time is over. A job of its own: it may take long.
+pub(super) async fn renew(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(ROOT_KEYS_INTERVAL, &end);
+    while ticks.next().await.is_some() {
         end.run_until_cancelled(shared.store.keys().renew()).await;
     }
 }
@@ -65,7 +72,7 @@ pub(super) async fn look_at_ages(shared: Shared, settings: Keys, end: Cancellati
 
 async fn look_once(shared: &Shared, settings: Keys, ends: bool) -> Result<(), credvault_store::Error> {
     let keys = shared.store.keys();
-    let worn = keys.write_uses(settings.most_uses).await?;
+    let worn = keys.write_uses(settings.most_uses).await;
     if ends || !shared.clock.is_trusted() {
         return Ok(());
     }

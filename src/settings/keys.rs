@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problems;
 use super::value::DAY_SECONDS;
 
+/// The fewest uses after which a key may be rotated: several times the records that a tenant may have.
+const FEWEST_USES: u64 = 1 << 24;
+
 /// `keys` as it was given.
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(default, deny_unknown_fields)]
@@ -61,7 +64,7 @@ impl KeysSection {
         let retire = problems.number("keys.retire_after_days", self.retire_after_days, 0..=3650);
         Keys {
             rotate_after: NonZeroU64::new(days).map(|days| Duration::from_secs(days.get() * DAY_SECONDS)),
-            most_uses: problems.number("keys.rotate_after_uses", self.rotate_after_uses, 0..=1 << 32),
+            most_uses: self.checked_uses(problems),
             rotation: TenantRotation {
                 records_per_second: problems.number(
                     "keys.records_per_second",
@@ -77,5 +80,15 @@ impl KeysSection {
                 1..=60_000,
             ),
         }
+    }
+
+    /// A rotation itself uses the new key for each record of the tenant, and must not wear it out.
+    fn checked_uses(&self, problems: &mut Problems) -> u64 {
+        let uses = problems.number("keys.rotate_after_uses", self.rotate_after_uses, 0..=1 << 32);
+        if (1..FEWEST_USES).contains(&uses) {
+            let rule = format!("must be 0, for no limit, or at least {FEWEST_USES}");
+            problems.refuse("keys.rotate_after_uses", rule);
+        }
+        uses
     }
 }

@@ -31,7 +31,7 @@ pub struct RawSettings {
     /// The source of the root key.
     pub root_key: RootKeySection,
     /// A second root key, while the vault moves from one to another.
-    pub other_root_key: Option<RootKeySection>,
+    pub other_root_key: RootKeySection,
     /// When tenant keys are rotated, and how.
     pub keys: KeysSection,
     /// Which authorities, policies and issuers of tokens the vault trusts.
@@ -63,7 +63,7 @@ impl RawSettings {
         self.server.resolve(base);
         self.store.resolve(base);
         self.root_key.resolve(base);
-        self.other_root_key.iter_mut().for_each(|other| other.resolve(base));
+        self.other_root_key.resolve(base);
         self.identity.resolve(base);
         self.catalog.resolve(base);
     }

@@ -88,6 +88,13 @@ impl RootKeySection {
         }
     }
 
+    /// Whether a source is given.
+    pub(super) fn is_given(&self) -> bool {
+        let local = self.file.is_some() || self.environment_variable.is_some() || self.passphrase.is_some();
+        let managed = self.transit.is_some() || self.aws_kms.is_some() || self.google_kms.is_some();
+        local || managed || self.pkcs11.is_some()
+    }
+
     /// The source. Where none or several are given, which is a problem, an empty path stands in for it.
     pub(super) fn check(&self, section: &str, problems: &mut Problems) -> RootKey {
         let kdf = match self.kdf {

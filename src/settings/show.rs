@@ -26,10 +26,6 @@ impl RawSettings {
         let values = serde_json::to_value(self).unwrap_or_default();
         let sections = values.as_object().into_iter().flatten();
         for (section, values) in sections {
-            // A section that is there or not, and is not.
-            if values.is_null() {
-                self.show(section.clone(), values, &mut shown);
-            }
             let settings = values.as_object().into_iter().flatten();
             settings.for_each(|(name, value)| self.show(format!("{section}.{name}"), value, &mut shown));
         }

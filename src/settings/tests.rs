@@ -105,6 +105,29 @@ fn one_source_of_the_root_key_must_be_given() {
 }
 
 #[test]
+fn root_keys_come_from_tables_of_the_file_and_a_second_one_from_anywhere() {
+    let transit = "[root_key.transit]\naddress = 'https://bao.example:8200'\nkey = 'credvault'\n\
+                   login = { method = 'token', file = 'token' }\n";
+    let managed = read("credvault.toml", transit, &[], &[]);
+    let section = managed.root_key.transit.as_ref().expect("transit");
+    assert_eq!((section.mount.as_str(), section.namespace.as_ref()), ("transit", None));
+    assert!(managed.check_reading().is_ok());
+    for (variables, flags) in [
+        (&[("CREDVAULT__OTHER_ROOT_KEY__FILE", "other.key")][..], &[][..]),
+        (&[][..], &[("other_root_key.file", "other.key")][..]),
+    ] {
+        let settings = load("", variables, flags).expect("settings");
+        assert!(settings.other_root_key.file.is_some());
+    }
+    assert!(!load("", &[], &[]).expect("settings").other_root_key.is_given());
+    let wrong = "[root_key.aws_kms]\nkey = 'alias/credvault'\n";
+    let error = read("credvault.toml", wrong, &[], &[]).check().expect_err("alias").to_string();
+    assert!(error.contains("root_key.aws_kms.key") && error.contains("ARN"), "{error}");
+    let unknown = load("[root_key.pkcs11]\nmodul = 'x'", &[], &[]).expect_err("unknown").to_string();
+    assert!(unknown.contains("modul"), "{unknown}");
+}
+
+#[test]
 fn relative_paths_begin_at_the_files_folder() {
     let file = "[server]\nkey = 'a/b.key'\n[root_key]\nfile = '/c'\n[store]\nurl = 'sqlite:d.db?x=1'";
     let settings = load(file, &[], &[]).expect("settings");

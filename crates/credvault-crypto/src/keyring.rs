@@ -8,11 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use credvault_domain::{Random, TenantId};
+use futures::StreamExt as _;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::{BackupKey, Error, KeyVersion, RootKey, TenantKey, WrappedBackupKey, managed};
 use flights::Flights;
+
+/// How many keys are renewed at a time.
+const RENEWALS: usize = 8;
 
 /// A wrapped tenant key, and the root key that wrapped it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -256,8 +260,8 @@ impl Keyring {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.0 != *tenant);
     }
 
-    /// Asks key managers anew for the keys that are in use and have spent three quarters of their lifetime, one after the
-    /// other, so that calls need not wait for it. Gives the number of keys whose key manager failed.
+    /// Asks key managers anew for the keys that are in use and have spent three quarters of their lifetime, a few at a
+    /// time, so that calls need not wait for it. Gives the number of keys whose key manager failed.
     pub async fn renew(&self) -> usize {
         let due: Vec<_> = self
             .unwrapped
@@ -267,18 +271,19 @@ impl Keyring {
                     && known.used.load(Ordering::Relaxed)
             })
             .collect();
-        let mut failed = 0;
-        for (place, known) in due {
+        let failed = AtomicU64::new(0);
+        let renewing = futures::stream::iter(due).for_each_concurrent(RENEWALS, async |(place, known)| {
             let (tenant, version) = &*place;
             match self.ask(tenant, *version, &known.wrapped).await {
                 Ok(key) => {
                     self.remember(tenant, *version, &known.wrapped, Arc::new(key), Some(Instant::now()));
                 }
                 // It is used until its lifetime is over; then the next call tells why not.
-                Err(_) => failed += 1,
+                Err(_) => drop(failed.fetch_add(1, Ordering::Relaxed)),
             }
-        }
-        failed
+        });
+        renewing.await;
+        usize::try_from(failed.into_inner()).unwrap_or(usize::MAX)
     }
 
     /// How often each key has sealed since this was last asked.

@@ -198,7 +198,7 @@ async fn client(settings: &AwsKmsSettings) -> Client {
 
 impl KeyManager for AwsKms {
     fn kind(&self) -> &'static str {
-        "aws"
+        "aws_kms"
     }
 
     fn key_name(&self) -> &str {

@@ -2,12 +2,11 @@
 //! public half is no secret.
 
 use credvault_crypto::{Context, VaultSigner};
-use credvault_domain::TenantId;
+use credvault_domain::{Action, AuditEvent, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
 use crate::database::tenant_keys::TenantKeys;
-use crate::database::transaction::Access;
 use crate::entity::signing_key::{ActiveModel, Column, Entity, Model};
 use crate::error::violates;
 use crate::integrity::alarm;
@@ -47,8 +46,8 @@ impl Store {
     async fn create_signer(&self) -> Result<Option<VaultSigner>, Error> {
         let platform = TenantId::platform();
         let (signer, seed) = VaultSigner::generate(self.keyring().random())?;
-        let (tx, keys, _) = self.begin_with_keys(&self.writer(), Access::Write, &platform).await?;
-        let (key, public_key) = (keys.newest(), signer.public_key());
+        let (mut change, _) = self.own_sealing_change(&platform).await?;
+        let (key, public_key) = (change.key()?, signer.public_key());
         let context = Context::signing_key(&public_key, FIRST);
         let row = ActiveModel {
             tenant_id: Set(platform.as_str().to_owned()),
@@ -59,9 +58,15 @@ impl Store {
             sealed: Set(key.seal(&context, &seed, self.keyring().random())?),
             create_time: Set(self.now().micros()),
         };
-        match row.insert(&tx).await {
+        match row.insert(&change.tx).await {
             Ok(_) => {
-                tx.commit().await?;
+                // What the vault signs is worth as much as this key: a second one must show in the log.
+                let record = self.own_event(&platform, Action::GetSigningKey)?;
+                change.record(AuditEvent {
+                    changed: vec![format!("signing_keys/{}", signer.key_id())],
+                    ..record
+                });
+                let _ = change.commit(()).await?;
                 tracing::info!(key = signer.key_id(), "the vault has made its signing key");
                 Ok(Some(signer))
             }

@@ -22,6 +22,7 @@ use sea_orm::{
 
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::retrying;
+use crate::database::erased::is_erased;
 use crate::database::transaction;
 use crate::entity::tenant::{Column, Entity, Model};
 use crate::error::violates;
@@ -146,6 +147,10 @@ impl Tenants<'_> {
                 query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;
             if change.prior().is_some() || model.state == state.as_str() {
                 return change.commit(tenant(model)?).await;
+            }
+            // It may have been erased while this waited for the lock, and an erased tenant is suspended for ever.
+            if is_erased(&change.tx, scope.tenant()).await? {
+                return Err(Error::TenantNotFound(scope.tenant().clone()));
             }
             let revision = model.revision + 1;
             let mut row = model.into_active_model();

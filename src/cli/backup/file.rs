@@ -7,6 +7,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use credvault_crypto::SystemRandom;
+use credvault_domain::Random as _;
 
 use crate::cli::failure::Failure;
 
@@ -47,10 +49,14 @@ impl Unfinished {
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.ok_or_else(|| Failure::Usage("--to must name a file".to_owned()))?;
-        let unfinished = path.with_file_name(format!(".{name}.{}.unfinished", std::process::id()));
+        // Of its own for each attempt: in a container, every process has the same number.
+        let mut number = [0; 8];
+        SystemRandom.fill(&mut number).context("there is no randomness for the name of a file")?;
+        let number = u64::from_ne_bytes(number);
+        let unfinished = path.with_file_name(format!(".{name}.{number:016x}.unfinished"));
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(&unfinished);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+        let file = file.with_context(|| format!("{} cannot be written", unfinished.display()))?;
         Ok(Self { file, unfinished, path: path.to_owned(), finished: false })
     }
 

@@ -15,8 +15,7 @@ use credvault_proto::v1;
 pub(in crate::cli) struct RotateArgs {
     /// The id of the tenant. Without it, the platform's own key.
     tenant_id: Option<String>,
-    /// Destroy the keys that are replaced as soon as nothing is under them: for a key that has leaked. Older backups of
-    /// this tenant open no more then.
+    /// Destroy the keys that are replaced as soon as nothing is under them. A backup still has the keys of its time.
     #[arg(long)]
     retire_at_once: bool,
     #[command(flatten)]

@@ -29,12 +29,16 @@ async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
     let mut command = Process::command();
     command.current_dir(&folder).args(["backup", "--config", "credvault.toml", "--to", "vault.backup"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let unfinished = folder.join(format!(".vault.backup.{}.unfinished", child.id()));
     // One of 24 MiB: so most of it is still to come.
-    while unfinished.metadata().map_or(0, |metadata| metadata.len()) < 1024 * 1024 {
+    let unfinished = loop {
         assert!(child.try_wait().unwrap().is_none(), "the backup has ended by itself");
+        let mut files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let begun = files.find(|path| path.extension().is_some_and(|extension| extension == "unfinished"));
+        if let Some(begun) = begun.filter(|path| path.metadata().is_ok_and(|data| data.len() > 1024 * 1024)) {
+            break begun;
+        }
         tokio::task::yield_now().await;
-    }
+    };
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!folder.join("vault.backup").exists());

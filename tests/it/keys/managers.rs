@@ -119,7 +119,7 @@ async fn the_root_key_moves_from_a_file_into_the_key_manager_and_to_its_next_ver
     let bao = std::sync::Arc::new(bao);
     let given = std::sync::Arc::clone(&bao);
     let change = move |settings: &mut RawSettings, folder: &Path| {
-        settings.other_root_key = Some(transit(&given, folder));
+        settings.other_root_key = transit(&given, folder);
     };
     let vault = VaultBuilder::postgres().settings(change).start().await;
     let (app, operator) = (vault.app("acme").await, vault.client("operator").await);

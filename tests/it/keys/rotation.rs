@@ -80,8 +80,7 @@ async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: Va
 async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(builder: VaultBuilder) {
     let with_other = |settings: &mut credvault::settings::RawSettings, folder: &std::path::Path| {
         write(folder, "other.key", &format!("{}01", "a5".repeat(31)));
-        let file = Some(folder.join("other.key"));
-        settings.other_root_key = Some(credvault::settings::RootKeySection { file, ..Default::default() });
+        settings.other_root_key.file = Some(folder.join("other.key"));
     };
     let mut vault = builder.settings(with_other).start().await;
     let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
@@ -112,7 +111,7 @@ async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(
 
     vault.stop().await;
     vault.settings.root_key.file = Some(vault.folder.path().join("other.key"));
-    vault.settings.other_root_key = None;
+    vault.settings.other_root_key.file = None;
     vault.start().await;
     all_open(&vault.client("app").await.acting_for("acme", None), &kept).await;
     let operator = vault.client("operator").await;

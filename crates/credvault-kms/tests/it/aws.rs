@@ -47,7 +47,7 @@ async fn what_is_wrapped_unwraps_in_its_place_only() {
     let Some(peer) = Peer::start() else { return };
     let arn = peer.moto.create_key();
     let kms = peer.connect(&arn).await;
-    assert_eq!((kms.kind(), kms.key_name()), ("aws", arn.as_str()));
+    assert_eq!((kms.kind(), kms.key_name()), ("aws_kms", arn.as_str()));
     let first = wrap(&kms).await;
     assert_unwraps(&kms, &first).await;
     assert_only_as_wrapped(&kms, &first).await;

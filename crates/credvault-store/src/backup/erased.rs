@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credvault_crypto::verify_statement;
-use credvault_domain::{TenantId, TenantState};
+use credvault_domain::{ServiceId, TenantId, TenantState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -162,7 +162,12 @@ impl ErasedTenants {
 
     /// Checks that the key which has signed a backup has signed every finished erasure: the list is of the same vault.
     pub(super) fn verify(&self, key_id: &str, public_key: &[u8; 32]) -> Result<(), BackupError> {
-        for statement in self.0.values().filter_map(|erasure| erasure.statement.as_ref()) {
+        for (tenant, erasure) in &self.0 {
+            let Some(statement) = &erasure.statement else { continue };
+            let said: Option<Value> = serde_json::from_str(&statement.text).ok();
+            if said.as_ref().and_then(|said| said["tenant"].as_str()) != Some(tenant) {
+                return Err(BackupError::Erasures("the statement of an erasure is about another tenant"));
+            }
             if statement.signing_key != key_id {
                 return Err(BackupError::Erasures("another vault than that of the backup has signed it"));
             }
@@ -200,6 +205,9 @@ fn erasure(listed: Listed) -> Result<Erasure, BackupError> {
             signing_key: listed.signing_key_id,
         }),
     };
+    // The vault reads it again, for as long as it lives.
+    ServiceId::parse(&listed.service)
+        .map_err(|_| BackupError::Erasures("an erasure names no service that confirmed it"))?;
     Ok(Erasure {
         service: listed.service,
         request_time: micros(&listed.request_time)?,

@@ -21,6 +21,12 @@ pub enum BackupError {
     /// A later release made it.
     #[error("the backup has the format {0}, which this release does not know; use the release that made it")]
     NewerFormat(u32),
+    /// The database has a migration that this release does not know.
+    #[error(
+        "the database is of a newer release (it has the migration {0}), whose tables this one does not know; back it up \
+         with that release"
+    )]
+    NewerDatabase(String),
     /// The database that was backed up has a migration that this release does not know.
     #[error(
         "the backup is of a newer release (it has the migration {0}); restore it with that release or a later one"
@@ -126,6 +132,7 @@ impl BackupError {
             Self::NotABackup
             | Self::NewerFormat(_)
             | Self::NewerRelease(_)
+            | Self::NewerDatabase(_)
             | Self::Truncated
             | Self::Trailing
             | Self::Altered(_)

@@ -13,7 +13,7 @@ use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
 use super::error::BackupError;
 use super::manifest::{Header, Manifest};
 use super::progress::OnBackupProgress;
-use super::root::{backup_key, keyring};
+use super::root::{backup_key, check_root_keys, keyring};
 use super::rows::{BackupReader, ReadToEnd};
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
@@ -87,6 +87,7 @@ pub async fn restore_backup(
     load(&mut backup, &mut target, to.erased, &erased_since).await?;
     let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
     check_erasures(to.erased, &manifest)?;
+    check_root_keys(&keyring, &manifest)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
     Ok(Restored { manifest, manifest_sha256, rows_left_out: left_out, erased_since, migrated })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use credvault_crypto::{BackupKey, KdfParameters, Keyring, RootKey, RootKeySource, RootKeySources};
 use credvault_domain::Random;
 
-use super::error::BackupError;
-use super::manifest::Header;
+use super::error::{BackupError, malformed};
+use super::manifest::{Header, Manifest};
 
 /// Loads the configured root keys as the header needs them.
 pub(super) fn keyring(
@@ -53,4 +53,17 @@ pub(super) async fn backup_key(keyring: &Keyring, header: &Header) -> Result<Bac
         Err(credvault_crypto::Error::Integrity) => Err(BackupError::Header),
         Err(error) => Err(BackupError::RootKey(error)),
     }
+}
+
+/// Checks that the process has every root key that wraps keys in the backup: without one of them, a vault with its rows
+/// would not start.
+pub(super) fn check_root_keys(keyring: &Keyring, manifest: &Manifest) -> Result<(), BackupError> {
+    for text in &manifest.root_key_ids {
+        let id = u32::from_str_radix(text, 16).map_err(|_| malformed())?;
+        if keyring.root(id).is_none() {
+            let kind = "which the backup was made beside".to_owned();
+            return Err(BackupError::RootKey(credvault_crypto::Error::RootKeyMissing { id, kind }));
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use credvault_domain::{Random, TenantId};
 use super::error::{BackupError, malformed};
 use super::manifest::{Header, Manifest, TableItem};
 use super::progress::OnBackupProgress;
-use super::root::{backup_key, keyring};
+use super::root::{backup_key, check_root_keys, keyring};
 use super::row::{NextRow as _, Values, integer, text};
 use super::rows::{BackupReader, ReadToEnd, Rows};
 
@@ -61,6 +61,7 @@ pub async fn verify_backup(
         }
     }
     let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_key)?;
+    check_root_keys(&keyring, &manifest)?;
     Ok(Verified { manifest, manifest_sha256, tenant_keys, unwrapped_keys })
 }
 

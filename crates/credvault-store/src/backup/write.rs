@@ -51,6 +51,11 @@ impl Store {
             migrations: source.texts("SELECT version FROM schema_migrations ORDER BY version").await?,
             erased_tenants: source.texts("SELECT tenant_id FROM erasures ORDER BY tenant_id").await?,
         };
+        // A later release may have tables that this one knows nothing of.
+        let known = credvault_migrations::names();
+        if let Some(unknown) = opening.migrations.iter().find(|name| !known.contains(name)) {
+            return Err(BackupError::NewerDatabase(unknown.clone()));
+        }
         let mut items = ItemWriter::begin(to, &key, &header)?;
         items.item(Kind::Opening, &to_json(&opening)?)?;
         let mut tables = Tables { items, on_progress, done: Vec::new(), rows: 0, row_bytes: 0, written: 0 };

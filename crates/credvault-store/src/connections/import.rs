@@ -180,6 +180,12 @@ impl<'a> Batch<'a> {
                  vault's stays: give it the row's with PutCredential if that is the right one",
             ));
         }
+        if item.credential.is_some()
+            && !changed
+            && let Some(version) = remembered.version_under_older_key(&self.change)?
+        {
+            self.renewed.push(Memory::of(&self.change, source, (id.as_uuid(), version), item)?);
+        }
         self.again(model, item, source, changed).await
     }
 

@@ -77,6 +77,17 @@ impl Proving<'_> {
     /// Loads the root keys and proves them against the database; a new database is given its first rows. The active root key
     /// must be among them, and so must one that has still wrapped something.
     pub(super) async fn keyring(&self, sources: &RootKeySources) -> Result<Keyring, OpenError> {
+        for _ in 1..ATTEMPTS {
+            if let Some(keyring) = self.try_keyring(sources).await? {
+                return Ok(keyring);
+            }
+        }
+        self.try_keyring(sources).await?.ok_or(OpenError::Initialise(Error::Conflict))
+    }
+
+    /// One attempt; `None` if another replica made a root key known at the same moment, so that all is to be read again:
+    /// of a passphrase, the first one to be stored decides how it is stretched.
+    async fn try_keyring(&self, sources: &RootKeySources) -> Result<Option<Keyring>, OpenError> {
         let mut rows = self.rows().await?;
         if rows.is_empty() {
             self.initialise(&sources.main).await?;
@@ -103,7 +114,9 @@ impl Proving<'_> {
             return Err(credvault_crypto::Error::RootKeyMissing { id, kind }.into());
         }
         for new in [Some(&main), other.as_ref()].into_iter().flatten().filter(|given| given.row.is_none()) {
-            self.make_known(new).await?;
+            if !self.make_known(new).await? {
+                return Ok(None);
+            }
         }
         let active = root_id(active)?;
         let mut keyring = Keyring::new(main.root, Arc::clone(self.random)).with_lifetime(sources.lifetime);
@@ -114,7 +127,7 @@ impl Proving<'_> {
             keyring.register(root_id(row)?, &row.kind);
         }
         keyring.activate(active)?;
-        Ok(keyring)
+        Ok(Some(keyring))
     }
 
     async fn rows(&self) -> Result<Vec<Model>, OpenError> {
@@ -160,15 +173,16 @@ impl Proving<'_> {
         Ok(Proven { root, row: None, parameters })
     }
 
-    /// Stores the check value of a root key that the database does not know yet.
-    async fn make_known(&self, new: &Proven) -> Result<(), OpenError> {
+    /// Stores the check value of a root key that the database does not know yet. Gives `false` if another replica was first
+    /// with this one, or with another one.
+    async fn make_known(&self, new: &Proven) -> Result<bool, OpenError> {
         let check_value = match new.root.check_value(&**self.random).await {
             Err(error @ credvault_crypto::Error::KeyManager { .. }) => {
                 tracing::warn!(
                     error = credvault_domain::chain(&error),
                     "a new root key could not be made known"
                 );
-                return Ok(());
+                return Ok(true);
             }
             made => made?,
         };
@@ -188,13 +202,8 @@ impl Proving<'_> {
             Ok::<(), Error>(())
         };
         match within(self.patience, "a new root key was made known", storing).await {
-            // Another replica was first with it, or with another one: the next start finds out.
-            Err(OpenError::Initialise(Error::Unavailable(error)))
-                if violates(&error, "root_keys_pkey", "root_keys.generation") =>
-            {
-                Ok(())
-            }
-            stored => stored,
+            Err(OpenError::Initialise(Error::Unavailable(error))) if is_known(&error) => Ok(false),
+            stored => stored.map(|()| true),
         }
     }
 
@@ -221,16 +230,20 @@ impl Proving<'_> {
             Ok(())
         };
         match within(self.patience, "the first rows were written", writing).await {
-            Err(OpenError::Initialise(Error::Unavailable(error)))
-                if violates(&error, "root_keys_pkey", "root_keys.generation") =>
-            {
-                Ok(())
-            }
+            Err(OpenError::Initialise(Error::Unavailable(error))) if is_known(&error) => Ok(()),
             written => written,
         }
     }
 }
 
+/// Whether a root key was not stored because another replica has stored one.
+fn is_known(error: &sea_orm::DbErr) -> bool {
+    violates(error, "root_keys_pkey", "root_keys.generation")
+        || violates(error, "root_keys_root", "root_keys.root_id")
+}
+
+/// How often the root keys are read again because other replicas made some known.
+const ATTEMPTS: u32 = 8;
 /// The generation of a new database's root key.
 const FIRST: i64 = 1;
 
@@ -248,10 +261,11 @@ pub(crate) async fn newest_generation<C: ConnectionTrait>(db: &C) -> Result<i64,
 /// The row of the root key that wraps. It stays the one until the transaction ends.
 ///
 /// # Errors
-/// The database fails, or has no such row.
+/// The database fails. [`Error::Conflict`] if another root key is made the active one at this moment.
 pub(crate) async fn active_root(tx: &DatabaseTransaction) -> Result<Model, Error> {
     let active = Entity::find().filter(Column::State.eq(RootState::Active.as_str())).lock_shared();
-    active.one(tx).await?.ok_or(Error::Integrity)
+    // PostgreSQL: after the wait for a rotation that begins, the row that was found is no longer active.
+    active.one(tx).await?.ok_or(Error::Conflict)
 }
 
 fn row(

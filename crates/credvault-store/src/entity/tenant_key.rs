@@ -13,6 +13,7 @@ pub struct Model {
     pub wrapped: Vec<u8>,
     pub create_time: i64,
     pub generation: i64,
+    pub retire_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -160,11 +160,21 @@ impl Store {
     /// SQLite: rewrites the database's file. What was deleted is overwritten in any case, but not the copies that SQLite
     /// leaves where it has moved a row within a page, nor those in the write-ahead log.
     async fn rewrite_file(&self) -> Result<(), Error> {
+        // A reader has the old content before its eyes. The file is not rewritten for nothing then: that would add all of
+        // it to the log, and the next attempt, which is upkeep's, once more.
+        self.empty_log().await?;
+        self.writer().execute_unprepared("VACUUM").await?;
+        self.empty_log().await
+    }
+
+    /// SQLite: empties the write-ahead log.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a reader still needs it.
+    async fn empty_log(&self) -> Result<(), Error> {
         let db = self.writer();
-        db.execute_unprepared("VACUUM").await?;
         let checkpoint = Statement::from_string(db.get_database_backend(), "PRAGMA wal_checkpoint(TRUNCATE)");
         let row = db.query_one_raw(checkpoint).await?.ok_or(Error::Integrity)?;
-        // A reader has the old content before its eyes: the next attempt is upkeep's.
         if row.try_get::<i64>("", "busy")? == 0 { Ok(()) } else { Err(Error::Conflict) }
     }
 

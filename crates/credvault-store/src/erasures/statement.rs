@@ -18,14 +18,16 @@ pub const ERASURE_STATEMENT: &str = "erasure statement";
 const FORMAT: &str = "credvault-erasure-1";
 /// What backups hold that are older than the erasure.
 const OLDER: &str = "A backup of the database or of its keys that was made before `confirmed` holds the tenant's wrapped \
-                     keys. So do archived write-ahead logs, snapshots and copies that lag. Together with the root keys \
-                     named in `keys` it opens the tenant's secrets.";
+                     keys. So do archived write-ahead logs, snapshots and copies that lag. Together with the root key that \
+                     wrapped them when it was made, it opens the tenant's secrets. `keys` names the root keys at \
+                     `confirmed`; older backups may be under root keys from before.";
 /// What backups hold that are younger than the erasure.
-const YOUNGER: &str =
-    "A backup that was made after `finished` holds no key of the tenant and opens nothing of it.";
+const YOUNGER: &str = "A backup that credvault or a dump of the database made after `finished` holds no key of the tenant and \
+                       opens nothing of it. A copy of the database's files may hold what they have not overwritten yet.";
 /// How the older backups lose what they hold.
-const ENDS: &str = "Delete all older backups until `dead_after`. To end it at once, rotate the root key and destroy the root \
-                    keys named in `keys`: no backup opens anything of the tenant then.";
+const ENDS: &str = "Delete all older backups until `dead_after`. To end it at once, rotate to another root key, and destroy \
+                    every root key that was in use since the oldest backup that is kept; of a key in a key manager that \
+                    stays in use, every version but the newest.";
 
 #[derive(Serialize)]
 struct Statement<'a> {
@@ -73,7 +75,7 @@ pub(super) fn statement(
         destroyed: &erasure.content,
         backups: Backups {
             retention_days,
-            dead_after: rfc3339(erasure.confirm_time.after(retention))?,
+            dead_after: rfc3339(finish.after(retention))?,
             older: OLDER,
             younger: YOUNGER,
             ends: ENDS,
@@ -116,7 +118,7 @@ mod tests {
             r#""confirmed":"2027-01-15T08:01:00.5Z","finished":"2027-01-15T08:01:01Z","#,
             r#""keys":[{"version":1,"root_key":"01ab23cd"}],"destroyed":{"connections":3,"credential_versions":5,"#,
             r#""users":2,"apps":0,"event_endpoints":0,"key_versions":0},"#,
-            r#""backups":{"retention_days":35,"dead_after":"2027-02-19T08:01:00.5Z","older":""#,
+            r#""backups":{"retention_days":35,"dead_after":"2027-02-19T08:01:01Z","older":""#,
         );
         assert!(text.starts_with(begin), "{text}");
         assert!(!text.contains('\n'), "{text}");

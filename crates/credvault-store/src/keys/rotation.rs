@@ -14,7 +14,7 @@ use crate::entity::rotation::{ActiveModel, Column, Entity, Model};
 use crate::{Error, Store};
 
 /// How long a process may be silent before another one takes its rotation on.
-const LEASE: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(30);
 /// How long a rotation rests that did not get on.
 const REST: Duration = Duration::from_secs(5);
 

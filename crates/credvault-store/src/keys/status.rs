@@ -135,7 +135,7 @@ impl Keys<'_> {
     }
 
     /// How many tenant keys each root key wraps. It asks for each tenant's own, so it takes a second for 100,000 tenants.
-    async fn count_wrapped(&self) -> Result<BTreeMap<i64, i64>, Error> {
+    pub(crate) async fn count_wrapped(&self) -> Result<BTreeMap<i64, i64>, Error> {
         let mut wraps = BTreeMap::new();
         let mut after = String::new();
         loop {

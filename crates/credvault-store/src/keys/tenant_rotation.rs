@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use credvault_crypto::WrappedKey;
-use credvault_domain::{Action, TenantId, TenantScope, chain};
+use credvault_domain::{Action, AuditEvent, TenantId, TenantScope, Timestamp, chain};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, ConnectionTrait as _, EntityTrait as _, QuerySelect as _, Statement};
+use sea_orm::{
+    ActiveModelTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QuerySelect as _,
+    Statement,
+};
 
 use super::Keys;
 use super::reseal::{self, Cursor};
@@ -133,7 +136,7 @@ impl Keys<'_> {
             target,
             total: reseal::count_below(&change.tx, &tenant, target).await?,
             records_per_second: how.records_per_second,
-            retire_time: Some(now.after(how.retire_after)),
+            retire_time: self.retire(&change.tx, &tenant, now.after(how.retire_after)).await?,
             now,
         };
         let begun = rotation::begin(&change.tx, &tenant, &new).await?;
@@ -144,6 +147,7 @@ impl Keys<'_> {
             generation: Set(self.generation_of(&change.tx, wrapped.root_id).await?),
             wrapped: Set(wrapped.bytes),
             create_time: Set(now.micros()),
+            retire_time: Set(None),
         };
         match key.insert(&change.tx).await {
             // Another replica begins the same at this moment.
@@ -154,6 +158,19 @@ impl Keys<'_> {
         };
         change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
         Ok(begun)
+    }
+
+    /// Lets all keys of a tenant be destroyed at `time`, or earlier if that was said before. Gives the time of the first.
+    async fn retire(
+        &self,
+        tx: &DatabaseTransaction,
+        tenant: &TenantId,
+        time: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        let sql = "UPDATE tenant_keys SET retire_time = $2
+            WHERE tenant_id = $1 AND (retire_time IS NULL OR retire_time > $2)";
+        execute(tx, sql, [tenant.as_str().into(), time.micros().into()]).await?;
+        next_retirement(tx, tenant).await
     }
 
     /// Seals a batch of the tenant's records anew.
@@ -176,8 +193,10 @@ impl Keys<'_> {
             let _ = change.commit(()).await?;
             return Ok(Batch::Written(batch.resealed.unsigned_abs() + batch.failed.unsigned_abs()));
         }
-        // A pass has come to its end: the next one finds what others held or wrote meanwhile.
-        if cursor.is_first_pass() || cursor.wrote() {
+        // A pass has come to its end: the next one finds what others held or wrote meanwhile, until nothing is left but
+        // what does not open.
+        let left = reseal::count_below(&change.tx, &claimed.tenant, claimed.row.target).await?;
+        if cursor.is_first_pass() || cursor.wrote() || left > failed {
             let progress = Progress { position: cursor.next_pass().text(), done, failed: 0 };
             claimed.note(self.store, &change.tx, progress).await?;
             let _ = change.commit(()).await?;
@@ -198,7 +217,7 @@ impl Keys<'_> {
     pub async fn destroy_retired(&self) -> Result<u64, Error> {
         let now = self.store.now();
         let tx = self.store.read_background().await?;
-        let sql = "SELECT tenant_id, target FROM rotations
+        let sql = "SELECT tenant_id FROM rotations
             WHERE kind = 'TENANT' AND NOT running AND retire_time <= $1 ORDER BY retire_time LIMIT 100";
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [now.micros().into()]);
         let rows = tx.query_all_raw(asked).await?;
@@ -206,34 +225,73 @@ impl Keys<'_> {
         let mut destroyed = 0;
         for row in rows {
             let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
-            destroyed += self.destroy_below(&tenant, row.try_get("", "target")?).await?;
+            match self.destroy_due(&tenant, now).await {
+                Ok(some) => destroyed += some,
+                // One tenant keeps no other from its turn.
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "keys that were replaced could not be destroyed")
+                }
+            }
         }
         Ok(destroyed)
     }
 
-    async fn destroy_below(&self, tenant: &TenantId, target: i64) -> Result<u64, Error> {
-        let mut change = self.store.own_change(tenant).await?;
-        let sql = "DELETE FROM tenant_keys WHERE tenant_id = $1 AND version < $2";
-        let destroyed = match execute(&change.tx, sql, [tenant.as_str().into(), target.into()]).await {
-            // An open consent, or a record that does not open. It must not keep others from their turn.
-            Err(Error::Unavailable(error)) if still_referenced(&error) => {
-                drop(change);
-                let tx = self.store.begin_bookkeeping(tenant).await?;
-                let later = self.store.now().after(RETRY).micros();
-                let sql = "UPDATE rotations SET retire_time = $2 WHERE tenant_id = $1 AND kind = 'TENANT' AND NOT running";
-                execute(&tx, sql, [tenant.as_str().into(), later.into()]).await?;
-                tx.commit().await?;
-                return Ok(0);
+    /// Destroys the keys of one tenant whose time is over, each by itself: one that something is under keeps no other.
+    async fn destroy_due(&self, tenant: &TenantId, now: Timestamp) -> Result<u64, Error> {
+        let mut destroyed = 0;
+        for version in self.due_keys(tenant, now).await? {
+            match self.destroy(tenant, version).await {
+                Ok(()) => destroyed += 1,
+                // An open consent, or a record that does not open.
+                Err(Error::Unavailable(error)) if still_referenced(&error) => {
+                    let mut change = self.store.own_change(tenant).await?;
+                    let sql = "UPDATE tenant_keys SET retire_time = $3 WHERE tenant_id = $1 AND version = $2";
+                    let values = [tenant.as_str().into(), version.into(), now.after(RETRY).micros().into()];
+                    execute(&change.tx, sql, values).await?;
+                    change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+                    let _ = change.commit(()).await?;
+                }
+                Err(error) => return Err(error),
             }
-            destroyed => destroyed?,
-        };
-        let sql = "UPDATE rotations SET retire_time = NULL WHERE tenant_id = $1 AND kind = 'TENANT' AND target = $2";
-        execute(&change.tx, sql, [tenant.as_str().into(), target.into()]).await?;
-        if destroyed > 0 {
-            change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
-            change.record(self.store.own_event(tenant, Action::RotateTenantKey)?);
         }
-        let _ = change.commit(()).await?;
+        let tx = self.store.begin_bookkeeping(tenant).await?;
+        let next = next_retirement(&tx, tenant).await?.map(Timestamp::micros);
+        let sql =
+            "UPDATE rotations SET retire_time = $2 WHERE tenant_id = $1 AND kind = 'TENANT' AND NOT running";
+        execute(&tx, sql, [tenant.as_str().into(), next.into()]).await?;
+        tx.commit().await?;
         Ok(destroyed)
     }
+
+    /// The versions of a tenant's keys whose time is over; never the newest.
+    async fn due_keys(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<i64>, Error> {
+        let tx = self.store.begin_bookkeeping(tenant).await?;
+        let sql = "SELECT version FROM tenant_keys WHERE tenant_id = $1 AND retire_time <= $2
+            AND version < (SELECT max(version) FROM tenant_keys WHERE tenant_id = $1) ORDER BY version";
+        let values = [tenant.as_str().into(), now.micros().into()];
+        let rows =
+            tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+        rows.iter().map(|row| Ok(row.try_get("", "version")?)).collect()
+    }
+
+    async fn destroy(&self, tenant: &TenantId, version: i64) -> Result<(), Error> {
+        let mut change = self.store.own_change(tenant).await?;
+        let sql = "DELETE FROM tenant_keys WHERE tenant_id = $1 AND version = $2";
+        execute(&change.tx, sql, [tenant.as_str().into(), version.into()]).await?;
+        change.record_change(ChangeSubject::Tenant, ChangeKind::Updated, None);
+        let record = self.store.own_event(tenant, Action::RotateTenantKey)?;
+        change.record(AuditEvent { changed: vec![format!("keys/{version}")], ..record });
+        let _ = change.commit(()).await?;
+        Ok(())
+    }
+}
+
+/// When the next of a tenant's keys may be destroyed.
+async fn next_retirement(tx: &DatabaseTransaction, tenant: &TenantId) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT min(retire_time) AS time FROM tenant_keys WHERE tenant_id = $1";
+    let values = [tenant.as_str().into()];
+    let row =
+        tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+    let time: Option<i64> = row.ok_or(Error::Integrity)?.try_get("", "time")?;
+    Ok(time.map(Timestamp::from_micros))
 }

@@ -11,6 +11,9 @@ use crate::Error;
 /// How long a process stays at one rotation before it looks for others that wait.
 const TURN: Duration = Duration::from_secs(5);
 
+/// The pause after a batch that has written nothing.
+const HELD: Duration = Duration::from_millis(100);
+
 /// What a batch has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Batch {
@@ -42,6 +45,8 @@ impl Keys<'_> {
             let batch_begun = Instant::now();
             match self.batch(&mut claimed).await {
                 Ok(Batch::Ended) => return Ok(true),
+                // What others hold needs a moment.
+                Ok(Batch::Written(0)) => tokio::time::sleep(HELD).await,
                 Ok(Batch::Written(records)) => pace(&claimed, records, batch_begun.elapsed()).await,
                 // Another process has it, or another transaction was in the way.
                 Err(Error::Conflict) => {

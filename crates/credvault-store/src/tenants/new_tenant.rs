@@ -40,6 +40,7 @@ impl NewTenant<'_> {
             wrapped: Set(self.wrapped.bytes),
             create_time: Set(now),
             generation: Set(self.generation),
+            retire_time: Set(None),
         };
         key.insert(db).await?;
         Ok(model)

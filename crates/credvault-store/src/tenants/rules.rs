@@ -10,6 +10,7 @@ use sea_orm::{EntityTrait as _, QuerySelect as _};
 
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::{Change, retrying};
+use crate::database::erased::is_erased;
 use crate::database::pieces::execute;
 use crate::entity::tenant;
 use crate::tenants::rules::row::TenantRules;
@@ -83,6 +84,10 @@ impl Rules<'_> {
             let (mut change, _) = self.store.change_any(scope, write).await?;
             // The rules of a tenant change one after the other, also before it has any.
             tenant::Entity::find_by_id(scope.tenant().as_str()).lock_exclusive().one(&change.tx).await?;
+            // It may have been erased while this waited for the lock.
+            if is_erased(&change.tx, scope.tenant()).await? {
+                return Err(Error::TenantNotFound(scope.tenant().clone()));
+            }
             let mut rules = row::read(&change.tx, scope.tenant()).await?;
             if change.prior().is_none() {
                 change_rules(&mut rules, change.now);

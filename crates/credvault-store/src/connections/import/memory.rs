@@ -40,9 +40,24 @@ impl Remembered {
         item: &ImportItem,
         credential: &NewCredential,
     ) -> Result<bool, Error> {
-        // Without the key, the vault takes the row for another.
-        let Some(key) = change.keys()?.version(self.key_version) else { return Ok(true) };
+        // What the vault cannot compare it must not store: the connection may have newer tokens than the row.
+        let Some(key) = change.keys()?.version(self.key_version) else {
+            return Err(Error::State(
+                "the vault cannot tell any more whether the row has changed, for the key that it remembers it by was \
+                 destroyed after a rotation; the vault's credential stays. To take the row's, use PutCredential, or purge \
+                 the connection and import the row anew",
+            ));
+        };
         Ok(fingerprint(change, key, item, Some(credential))? != self.fingerprint)
+    }
+}
+
+impl Remembered {
+    /// The version that the connection had when the row was last imported, if the row is to be remembered anew: by the
+    /// tenant's newest key, for older ones are destroyed one day.
+    pub(super) fn version_under_older_key(&self, change: &Change<'_>) -> Result<Option<Version>, Error> {
+        let is_newest = self.key_version == i64::from(change.key()?.version());
+        Ok((!is_newest).then_some(self.version))
     }
 }
 
