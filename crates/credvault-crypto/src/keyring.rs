@@ -5,11 +5,12 @@ mod flights;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use credvault_domain::{Random, TenantId};
 use futures::StreamExt as _;
 use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::{BackupKey, Error, KeyVersion, RootKey, TenantKey, WrappedBackupKey, managed};

@@ -82,6 +82,12 @@ async fn refuses_other_lists(vault: &TestVault) {
     vault.write("altered.json", &altered);
     let refused = vault.restore("before.backup", &place, &["--erasures", "altered.json"]).await.refused(5);
     assert!(refused.contains("the signature of an erasure does not verify"), "{refused}");
+    // The id beside the statement is not signed, so it must be the statement's.
+    let altered = list.replacen("\"tenantId\":\"acme\"", "\"tenantId\":\"other\"", 1);
+    assert_ne!(altered, list);
+    vault.write("altered.json", &altered);
+    let refused = vault.restore("before.backup", &place, &["--erasures", "altered.json"]).await.refused(5);
+    assert!(refused.contains("is about another tenant"), "{refused}");
     vault.write("altered.json", "[3]");
     let refused = vault.restore("before.backup", &place, &["--erasures", "altered.json"]).await.refused(5);
     assert!(refused.contains("it is no JSON list of erasures"), "{refused}");

@@ -54,7 +54,7 @@ fn keyring(manager: &Arc<Counting>, lifetime: Duration) -> Keyring {
     Keyring::new(root, Arc::new(SystemRandom)).with_lifetime(lifetime)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hundred_callers_for_one_key_make_one_call() {
     let manager = Arc::new(Counting::default());
     let keyring = keyring(&manager, Duration::from_secs(60));
@@ -67,7 +67,7 @@ async fn a_hundred_callers_for_one_key_make_one_call() {
     assert_eq!(manager.unwrapped.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_first_caller_that_goes_away_leaves_the_call_to_the_next() {
     let manager = Arc::new(Counting::default());
     let keyring = keyring(&manager, Duration::from_secs(60));
@@ -77,7 +77,7 @@ async fn a_first_caller_that_goes_away_leaves_the_call_to_the_next() {
     assert!(first.is_err() && second.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_its_key_manager_a_key_is_used_until_its_lifetime_is_over() {
     let manager = Arc::new(Counting::default());
     let keyring = keyring(&manager, Duration::from_millis(400));
@@ -85,30 +85,30 @@ async fn without_its_key_manager_a_key_is_used_until_its_lifetime_is_over() {
     keyring.unwrap(&acme, 1, &wrapped).await.expect("unwrapped");
     manager.away.store(true, Ordering::Relaxed);
     assert!(keyring.unwrap(&acme, 1, &wrapped).await.is_ok());
-    tokio::time::sleep(Duration::from_millis(320)).await;
+    tokio::time::advance(Duration::from_millis(320)).await;
     assert_eq!(keyring.renew().await, 1, "it is tried and fails");
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    tokio::time::advance(Duration::from_millis(120)).await;
     let error = keyring.unwrap(&acme, 1, &wrapped).await.expect_err("too old");
     assert!(matches!(error, Error::KeyManager { .. }), "{error}");
     manager.away.store(false, Ordering::Relaxed);
     assert!(keyring.unwrap(&acme, 1, &wrapped).await.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_in_use_is_renewed_before_its_lifetime_is_over() {
     let manager = Arc::new(Counting::default());
     let keyring = keyring(&manager, Duration::from_millis(400));
     let (acme, wrapped) = (acme(), keyring.generate(&acme(), 1).await.expect("key").bytes);
     keyring.unwrap(&acme, 1, &wrapped).await.expect("unwrapped");
     keyring.unwrap(&acme, 1, &wrapped).await.expect("used");
-    tokio::time::sleep(Duration::from_millis(320)).await;
+    tokio::time::advance(Duration::from_millis(320)).await;
     assert_eq!(keyring.renew().await, 0);
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    tokio::time::advance(Duration::from_millis(120)).await;
     assert!(keyring.remembered(&acme, 1, &wrapped).is_some());
     assert_eq!(manager.unwrapped.load(Ordering::Relaxed), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_is_wrapped_anew_by_the_active_root_key_and_stays_the_same() {
     let random = Arc::new(SystemRandom);
     let local = RootKey::local(Box::new(Zeroizing::new([3; 32])), "file");
@@ -132,7 +132,7 @@ async fn a_key_is_wrapped_anew_by_the_active_root_key_and_stays_the_same() {
     assert!(!alone.lacks_active() && alone.activate(managed_id).is_err() && alone.lacks_active());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_uses_of_a_key_are_counted_once() {
     let manager = Arc::new(Counting::default());
     let keyring = keyring(&manager, Duration::from_secs(60));
@@ -147,7 +147,7 @@ async fn the_uses_of_a_key_are_counted_once() {
     assert!(keyring.remembered(&acme, 1, &wrapped).is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_key_of_a_backup_unwraps_under_its_root_key_and_as_nothing_else() {
     let random = Arc::new(SystemRandom);
     let local = |byte: u8| RootKey::local(Box::new(Zeroizing::new([byte; 32])), "file");

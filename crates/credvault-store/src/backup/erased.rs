@@ -164,10 +164,6 @@ impl ErasedTenants {
     pub(super) fn verify(&self, key_id: &str, public_key: &[u8; 32]) -> Result<(), BackupError> {
         for (tenant, erasure) in &self.0 {
             let Some(statement) = &erasure.statement else { continue };
-            let said: Option<Value> = serde_json::from_str(&statement.text).ok();
-            if said.as_ref().and_then(|said| said["tenant"].as_str()) != Some(tenant) {
-                return Err(BackupError::Erasures("the statement of an erasure is about another tenant"));
-            }
             if statement.signing_key != key_id {
                 return Err(BackupError::Erasures("another vault than that of the backup has signed it"));
             }
@@ -178,6 +174,10 @@ impl ErasedTenants {
                 &statement.signature,
             ) {
                 return Err(BackupError::Erasures("the signature of an erasure does not verify"));
+            }
+            let said: Option<Value> = serde_json::from_str(&statement.text).ok();
+            if said.as_ref().and_then(|said| said["tenant"].as_str()) != Some(tenant) {
+                return Err(BackupError::Erasures("the statement of an erasure is about another tenant"));
             }
         }
         Ok(())
@@ -255,7 +255,7 @@ mod tests {
         "keys": [{"version": "1", "rootKeyId": "01ab23cd"}],
         "statement": "{}", "signature": "AAEC", "signingKeyId": "56475aa75463474c"
     }, {
-        "tenantId": "other", "requestTime": "2027-01-15T08:00:00Z", "confirmTime": "2027-01-15T08:01:00Z"
+        "tenantId": "other", "service": "spiffe://test.local/operator", "requestTime": "2027-01-15T08:00:00Z", "confirmTime": "2027-01-15T08:01:00Z"
     }]"#;
 
     #[test]
@@ -293,7 +293,8 @@ mod tests {
             r#"{"tenants": []}"#,
             r#"[{"tenantId": ":platform"}]"#,
             r#"["acme"]"#,
-            r#"[{"tenantId": "acme", "requestTime": "yesterday", "confirmTime": "2027-01-15T08:01:00Z"}]"#,
+            r#"[{"tenantId": "acme", "requestTime": "2027-01-15T08:00:00Z", "confirmTime": "2027-01-15T08:01:00Z"}]"#,
+            r#"[{"tenantId": "acme", "service": "spiffe://test.local/operator", "requestTime": "yesterday", "confirmTime": "2027-01-15T08:01:00Z"}]"#,
         ];
         for text in wrong {
             let refused = ErasedTenants::parse(text.as_bytes());

@@ -200,11 +200,7 @@ async fn a_reader_does_not_lose_a_transaction_that_commits_late() {
             store.credentials().put(&scope, slow, &credential("CANARY"), None, &write).await.map(|_| ())
         })
     };
-    let waiting = "SELECT count(*)::text AS v FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while fixture.text(waiting).await == "0" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    fixture.waits_for_a_lock().await;
     let fast = fixture.connection(&scope, "fast").await.id;
     let (before, position) = read(&fixture, &scope, start, 0).await;
     assert_eq!(before, [], "the slow transaction may still come before the fast one");

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use credvault_crypto::{RootKeySource, SystemRandom};
-use credvault_domain::{Action, Clock as _, TenantId};
-use credvault_store::{RotationKind, Store, TenantRotation};
+use credvault_domain::{Action, Clock as _, Config, TenantId};
+use credvault_store::{ConnectionPatch, RotationKind, Store, TenantRotation};
+
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use crate::fixture::{Fixture, root_key, scope, write};
 use crate::on_both;
@@ -106,4 +108,33 @@ async fn a_root_key_that_not_all_replicas_have_is_refused() {
     let refused = second.keys().begin_root_rotation(&platform, asked, &begin).await.unwrap_err();
     assert!(refused.to_string().contains("1 other replicas"), "{refused}");
     second.close().await;
+}
+
+/// A change that waited for the row while a rotation made a newer key and sealed the row anew neither loses the value nor
+/// leaves it bound to what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_a_rotation_overtakes_is_made_anew() {
+    let fixture = Fixture::postgres().await;
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let connection = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, connection, "CANARY secret").await;
+    let held = fixture.admin_connection().await.begin().await.unwrap();
+    held.execute_unprepared("SELECT 1 FROM connections FOR UPDATE").await.unwrap();
+    let config = Config::new([("note".to_owned(), "other".into())].into_iter().collect()).unwrap();
+    let patch = ConnectionPatch { config: Some(config), ..ConnectionPatch::default() };
+    let update = write(&scope, Action::UpdateConnection);
+    let rotating = async {
+        // The change has read the tenant's keys and waits for the row.
+        fixture.waits_for_a_lock().await;
+        let begin = write(&scope, Action::RotateTenantKey);
+        let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
+        while store.keys().work().await.unwrap() > 0 {}
+        held.rollback().await.unwrap();
+    };
+    let connections = store.connections();
+    let (updated, ()) = tokio::join!(connections.update(&scope, connection, None, &patch, &update), rotating);
+    let _ = updated.unwrap();
+    assert_eq!(fixture.fetch(&scope, connection).await.unwrap(), "CANARY secret");
+    let status = store.keys().status(&scope).await.unwrap();
+    assert_eq!(status.keys.iter().map(|key| key.sealed_records).collect::<Vec<_>>(), [1, 0]);
 }
