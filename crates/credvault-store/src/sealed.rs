@@ -23,18 +23,13 @@ impl SealedRecord<'_> {
     /// to.
     ///
     /// # Errors
-    /// [`Error::Integrity`] if they do not open; an alarm says where. [`Error::Conflict`] if the key is newer than `keys`.
+    /// [`Error::Integrity`] if they do not open; an alarm says where.
     pub(crate) fn open<'c>(
         &self,
         tenant: &TenantId,
         keys: &TenantKeys,
         context: impl FnOnce(u16) -> Context<'c>,
     ) -> Result<SecretFields, Error> {
-        // The row was sealed under a key that was made after this transaction had read the tenant's keys: the next attempt
-        // has it.
-        if self.key_version > i64::from(keys.newest().version()) {
-            return Err(Error::Conflict);
-        }
         self.open_with(tenant, keys.version(self.key_version), context)
     }
 

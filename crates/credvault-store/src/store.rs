@@ -14,6 +14,7 @@ use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::Connections;
 use crate::database::file::Held;
 use crate::database::liveness::Liveness;
+use crate::database::tenant_keys::NewestKeys;
 use crate::outcomes::pending::Pending;
 use crate::tenants::rules::known::KnownRules;
 use crate::tenants::sightings::seen::Sightings;
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) process: Uuid,
     /// Wrapped keys that did not unwrap.
     pub(crate) broken_keys: BrokenKeys,
+    /// What this process takes for the newest keys of tenants.
+    pub(crate) newest_keys: NewestKeys,
     /// Outcomes at providers that are not in the database yet.
     pub(crate) pending_outcomes: Pending,
     /// The users that this process has seen.
@@ -136,6 +139,10 @@ impl Store {
 
     pub(crate) fn broken_keys(&self) -> &BrokenKeys {
         &self.inner.broken_keys
+    }
+
+    pub(crate) fn newest_keys(&self) -> &NewestKeys {
+        &self.inner.newest_keys
     }
 
     pub(crate) fn pending_outcomes(&self) -> &Pending {

@@ -15,6 +15,7 @@ use crate::database::connect::{self, Connections};
 use crate::database::liveness::Liveness;
 use crate::database::open_error::{OpenError, within};
 use crate::database::roots::Proving;
+use crate::database::tenant_keys::NewestKeys;
 use crate::database::{file, prepare, role_check};
 use crate::store::Inner;
 use crate::tenants::rules::known::KnownRules;
@@ -80,6 +81,7 @@ impl Store {
             running_claims: Arc::default(),
             process: name,
             broken_keys: BrokenKeys::default(),
+            newest_keys: NewestKeys::default(),
             pending_outcomes: Default::default(),
             sightings: Default::default(),
             file: Mutex::new(file),

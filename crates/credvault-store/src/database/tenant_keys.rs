@@ -4,18 +4,23 @@
 //! key which this process does not remember ends, the key is unwrapped, and the transaction begins anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantState};
+use moka::sync::Cache;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement};
 
 use crate::database::erased::is_erased;
-use crate::database::transaction::{Access, begin};
+use crate::database::transaction::{Access, begin, begin_sharing};
 use crate::integrity::alarm;
 use crate::{Error, Store};
 
 /// How often a transaction begins anew because the tenant's keys have changed meanwhile.
 const ATTEMPTS: u32 = 8;
+/// The pause while a rotation leaves a key.
+const LEAVING: Duration = Duration::from_millis(5);
+
 /// The keys of a tenant that this process can use, the newest first. There is at least one.
 #[derive(Clone, Debug)]
 pub(crate) struct TenantKeys {
@@ -51,8 +56,40 @@ struct StoredKeys {
     wrapped: Vec<(u32, Vec<u8>)>,
 }
 
+impl StoredKeys {
+    /// The version of the newest.
+    fn newest(&self) -> u32 {
+        self.wrapped.first().map_or(FIRST_KEY, |(version, _)| *version)
+    }
+}
+
+/// The version of a tenant's first key.
+const FIRST_KEY: u32 = 1;
+/// The most tenants whose newest key is remembered beside the first.
+const MAX_NEWEST: u64 = 100_000;
+
+/// What this process takes for the newest keys of tenants. It is only a guess, which each transaction proves.
+pub(crate) struct NewestKeys(Cache<TenantId, u32>);
+
+impl Default for NewestKeys {
+    fn default() -> Self {
+        Self(Cache::new(MAX_NEWEST))
+    }
+}
+
+impl NewestKeys {
+    fn get(&self, tenant: &TenantId) -> u32 {
+        self.0.get(tenant).unwrap_or(FIRST_KEY)
+    }
+
+    fn learn(&self, tenant: &TenantId, newest: u32) {
+        self.0.insert(tenant.clone(), newest);
+    }
+}
+
 impl Store {
-    /// Begins a transaction and reads the tenant's state and keys in it.
+    /// Begins a transaction and reads the tenant's state and keys in it. It shares the newest key, so that no row which it
+    /// reads is sealed under a newer one, and no row that it writes is overlooked by a rotation.
     pub(crate) async fn begin_with_keys(
         &self,
         db: &DatabaseConnection,
@@ -61,8 +98,19 @@ impl Store {
     ) -> Result<(DatabaseTransaction, TenantKeys, TenantState), Error> {
         let mut unwrapped = Vec::new();
         for _ in 0..ATTEMPTS {
-            let tx = begin(db, self.database(), access, tenant).await?;
+            let newest = self.newest_keys().get(tenant);
+            let Some(tx) = begin_sharing(db, self.database(), access, tenant, newest).await? else {
+                // A rotation leaves the key that this process takes for the newest.
+                self.newest_keys().learn(tenant, self.newest_stored(db, tenant).await?);
+                tokio::time::sleep(LEAVING).await;
+                continue;
+            };
             let stored = stored_keys(&tx, tenant).await?;
+            if stored.newest() != newest {
+                self.newest_keys().learn(tenant, stored.newest());
+                tx.rollback().await?;
+                continue;
+            }
             if let Some(keys) = self.remembered(tenant, &stored, &unwrapped) {
                 return Ok((tx, keys, stored.state));
             }
@@ -70,6 +118,14 @@ impl Store {
             unwrapped = self.unwrap_all(tenant, stored).await?;
         }
         Err(Error::Conflict)
+    }
+
+    /// The version of the tenant's newest key.
+    async fn newest_stored(&self, db: &DatabaseConnection, tenant: &TenantId) -> Result<u32, Error> {
+        let tx = begin(db, self.database(), Access::Read, tenant).await?;
+        let stored = stored_keys(&tx, tenant).await?;
+        tx.rollback().await?;
+        Ok(stored.newest())
     }
 
     /// The stored keys, if all of them are known without waiting.

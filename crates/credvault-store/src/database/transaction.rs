@@ -15,14 +15,64 @@ pub(crate) async fn begin_write(
     database: Database,
     tenant: &TenantId,
 ) -> Result<DatabaseTransaction, DbErr> {
-    let immediate = Some(SqliteTransactionMode::Immediate);
+    begin(db, database, Access::Write, tenant).await
+}
+
+/// Begins a transaction without a tenant.
+async fn begin_unset(
+    db: &DatabaseConnection,
+    database: Database,
+    access: Access,
+) -> Result<DatabaseTransaction, DbErr> {
+    let writes_to_sqlite = database == Database::Sqlite && matches!(access, Access::Write);
     let options = TransactionOptions {
-        sqlite_transaction_mode: immediate.filter(|_| database == Database::Sqlite),
+        sqlite_transaction_mode: writes_to_sqlite.then_some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let tx = db.begin_with_options(options).await?;
-    set_tenant(&tx, database, tenant).await?;
-    Ok(tx)
+    db.begin_with_options(options).await
+}
+
+/// The first number of the advisory locks about keys of tenants, whose second one is a hash of tenant and version: "keys".
+const KEY_LOCKS: i32 = 0x6b65_7973;
+
+/// Begins a transaction of `tenant` that shares its key of this version: a rotation seals nothing anew before all that
+/// share an older key have ended. `None` if that key is being left.
+pub(crate) async fn begin_sharing(
+    db: &DatabaseConnection,
+    database: Database,
+    access: Access,
+    tenant: &TenantId,
+    version: u32,
+) -> Result<Option<DatabaseTransaction>, DbErr> {
+    let tx = begin_unset(db, database, access).await?;
+    // A transaction of SQLite sees keys and rows as they were at one moment.
+    if database == Database::Postgres {
+        let sql = "SELECT set_config('credvault.tenant', $1, true) AS tenant,
+            pg_try_advisory_xact_lock_shared($2, hashtext($1 || ':' || $3)) AS shared";
+        let values = [tenant.as_str().into(), KEY_LOCKS.into(), version.to_string().into()];
+        let row = tx.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+        let row = row.ok_or_else(|| DbErr::Custom("the server answered no row".to_owned()))?;
+        if !row.try_get::<bool>("", "shared")? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(tx))
+}
+
+/// Waits until no transaction shares the key of this version any more; `tx` does nothing else.
+pub(crate) async fn await_sharers(
+    tx: &DatabaseTransaction,
+    database: Database,
+    tenant: &TenantId,
+    version: u32,
+) -> Result<(), DbErr> {
+    if database == Database::Postgres {
+        let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2 || ':' || $3))";
+        let values = [KEY_LOCKS.into(), tenant.as_str().into(), version.to_string().into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
 }
 
 /// What a transaction will do.
@@ -39,14 +89,9 @@ pub(crate) async fn begin(
     access: Access,
     tenant: &TenantId,
 ) -> Result<DatabaseTransaction, DbErr> {
-    match access {
-        Access::Write => begin_write(db, database, tenant).await,
-        Access::Read => {
-            let tx = db.begin().await?;
-            set_tenant(&tx, database, tenant).await?;
-            Ok(tx)
-        }
-    }
+    let tx = begin_unset(db, database, access).await?;
+    set_tenant(&tx, database, tenant).await?;
+    Ok(tx)
 }
 
 /// Sets the tenant until the end of the transaction.

@@ -19,6 +19,7 @@ use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::{Change, retrying};
 use crate::database::erased::is_erased;
 use crate::database::pieces::execute;
+use crate::database::transaction::await_sharers;
 use crate::entity::rotation::Entity;
 use crate::entity::{tenant, tenant_key};
 use crate::error::{still_referenced, violates};
@@ -176,6 +177,9 @@ impl Keys<'_> {
     /// Seals a batch of the tenant's records anew.
     pub(crate) async fn reseal_batch(&self, claimed: &mut Claimed) -> Result<Batch, Error> {
         let cursor = Cursor::parse(&claimed.row.position);
+        if claimed.row.position.is_empty() {
+            self.leave_older_key(claimed).await?;
+        }
         let (mut change, _) = self.store.own_sealing_change(&claimed.tenant).await?;
         if i64::from(change.key()?.version()) != claimed.row.target {
             return Err(Error::State(
@@ -207,6 +211,15 @@ impl Keys<'_> {
         let _ = change.commit(()).await?;
         tracing::info!(tenant = claimed.tenant.as_str(), done, left = failed, "a tenant's key was rotated");
         Ok(Batch::Ended)
+    }
+
+    /// Waits until the transactions have ended that know older keys only: such a one would take a row that is sealed anew
+    /// for an altered one, and may seal another under the older key.
+    async fn leave_older_key(&self, claimed: &Claimed) -> Result<(), Error> {
+        let older = u32::try_from(claimed.row.target - 1).map_err(|_| Error::Integrity)?;
+        let tx = self.store.begin_bookkeeping(&claimed.tenant).await?;
+        await_sharers(&tx, self.store.database(), &claimed.tenant, older).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Destroys the keys that rotations have replaced and whose time is over, unless something is still under them. Tells

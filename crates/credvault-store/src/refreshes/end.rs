@@ -75,10 +75,7 @@ impl Refreshes<'_> {
         }
         let generation = row.generation + 1;
         // An altered row must not get the new tokens bound to what it was altered to.
-        let whole = match open_current(&change.tx, change.keys()?, &model).await {
-            Err(Error::Conflict) => return Err(Error::Conflict),
-            opened => opened.is_ok(),
-        };
+        let whole = open_current(&change.tx, change.keys()?, &model).await.is_ok();
         let before = model.clone();
         let had_failed = model.state == ConnectionState::Error.as_str();
         let after = accept(&mut change, model, claimed, refreshed).await?;

@@ -36,7 +36,7 @@ pub(crate) async fn end_credential(
     let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
     // Connections of one account may hang on one grant: the last of them has it revoked.
     let shared = revocable && shares_grant(change, &model).await?;
-    let fields = if revocable && !shared { open(change, &model).await? } else { None };
+    let fields = if revocable && !shared { open(change, &model).await } else { None };
     destroy_all(change, &model).await?;
     let outcome = match (&fields, shared, revocable) {
         (Some(fields), _, _) => {
@@ -54,13 +54,9 @@ pub(crate) async fn end_credential(
 }
 
 /// The fields of the current credential. What does not open cannot be revoked, and goes all the same.
-async fn open(change: &Change<'_>, model: &Model) -> Result<Option<SecretFields>, Error> {
-    let Ok(keys) = change.keys() else { return Ok(None) };
-    match open_current(&change.tx, keys, model).await {
-        Ok((fields, _)) => Ok(Some(fields)),
-        Err(Error::Conflict) => Err(Error::Conflict),
-        Err(_) => Ok(None),
-    }
+async fn open(change: &Change<'_>, model: &Model) -> Option<SecretFields> {
+    let keys = change.keys().ok()?;
+    open_current(&change.tx, keys, model).await.ok().map(|(fields, _)| fields)
 }
 
 /// Keeps sealed what a revocation takes.

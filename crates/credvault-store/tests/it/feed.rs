@@ -200,7 +200,7 @@ async fn a_reader_does_not_lose_a_transaction_that_commits_late() {
             store.credentials().put(&scope, slow, &credential("CANARY"), None, &write).await.map(|_| ())
         })
     };
-    fixture.waits_for_a_lock().await;
+    fixture.waits_for_locks(1).await;
     let fast = fixture.connection(&scope, "fast").await.id;
     let (before, position) = read(&fixture, &scope, start, 0).await;
     assert_eq!(before, [], "the slow transaction may still come before the fast one");

@@ -124,12 +124,17 @@ async fn a_change_that_a_rotation_overtakes_is_made_anew() {
     let patch = ConnectionPatch { config: Some(config), ..ConnectionPatch::default() };
     let update = write(&scope, Action::UpdateConnection);
     let rotating = async {
-        // The change has read the tenant's keys and waits for the row.
-        fixture.waits_for_a_lock().await;
+        // The change has read the tenant's keys and waits for the row; then the rotation waits for the change.
+        fixture.waits_for_locks(1).await;
         let begin = write(&scope, Action::RotateTenantKey);
         let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
-        while store.keys().work().await.unwrap() > 0 {}
+        let working = tokio::spawn({
+            let store = store.clone();
+            async move { while store.keys().work().await.unwrap() > 0 {} }
+        });
+        fixture.waits_for_locks(2).await;
         held.rollback().await.unwrap();
+        working.await.unwrap();
     };
     let connections = store.connections();
     let (updated, ()) = tokio::join!(connections.update(&scope, connection, None, &patch, &update), rotating);

@@ -87,6 +87,8 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             // A lower one has the key wrapped once more; a higher one leaves it out of the next rotation of the root key.
             "tenant_keys.generation",
             "tenant_keys.create_time",
+            // When a key that was replaced is destroyed: an earlier one costs what is still under it nothing.
+            "tenant_keys.retire_time",
             "signing_keys.create_time",
         ],
     ),
