@@ -15,6 +15,7 @@ pub(crate) mod startup;
 pub(crate) mod erased;
 pub(crate) mod json_rows;
 pub(crate) mod liveness;
+pub(crate) mod newest_keys;
 pub(crate) mod pieces;
 pub(crate) mod session;
 pub(crate) mod tenant_keys;

@@ -14,7 +14,7 @@ use crate::database::broken_keys::BrokenKeys;
 use crate::database::connect::Connections;
 use crate::database::file::Held;
 use crate::database::liveness::Liveness;
-use crate::database::tenant_keys::NewestKeys;
+use crate::database::newest_keys::NewestKeys;
 use crate::outcomes::pending::Pending;
 use crate::tenants::rules::known::KnownRules;
 use crate::tenants::sightings::seen::Sightings;

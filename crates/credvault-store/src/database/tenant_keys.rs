@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{TenantId, TenantState};
-use moka::sync::Cache;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Statement};
 
 use crate::database::erased::is_erased;
+use crate::database::newest_keys::FIRST_KEY;
 use crate::database::transaction::{Access, begin, begin_sharing};
 use crate::integrity::alarm;
 use crate::{Error, Store};
@@ -60,30 +60,6 @@ impl StoredKeys {
     /// The version of the newest.
     fn newest(&self) -> u32 {
         self.wrapped.first().map_or(FIRST_KEY, |(version, _)| *version)
-    }
-}
-
-/// The version of a tenant's first key.
-const FIRST_KEY: u32 = 1;
-/// The most tenants whose newest key is remembered beside the first.
-const MAX_NEWEST: u64 = 100_000;
-
-/// What this process takes for the newest keys of tenants. It is only a guess, which each transaction proves.
-pub(crate) struct NewestKeys(Cache<TenantId, u32>);
-
-impl Default for NewestKeys {
-    fn default() -> Self {
-        Self(Cache::new(MAX_NEWEST))
-    }
-}
-
-impl NewestKeys {
-    fn get(&self, tenant: &TenantId) -> u32 {
-        self.0.get(tenant).unwrap_or(FIRST_KEY)
-    }
-
-    fn learn(&self, tenant: &TenantId, newest: u32) {
-        self.0.insert(tenant.clone(), newest);
     }
 }
 
