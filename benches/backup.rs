@@ -73,8 +73,8 @@ async fn measure(rows: usize) -> String {
     report(rows, few, ours, theirs, sizes)
 }
 
-/// Makes records as copies of the one that is there, from one number to another: each with a connection, its health, and a
-/// version whose sealed value is as long as that of 600 bytes and looks as random.
+/// Makes records as copies of the one that is there, from one number to another: each is a connection with a version, whose
+/// sealed value is as long as that of 600 bytes and looks as random.
 fn fill(database: &PostgresDatabase, from: usize, to: usize) {
     let columns = |table: &str| {
         database.psql(&format!(
@@ -105,8 +105,6 @@ fn fill(database: &PostgresDatabase, from: usize, to: usize) {
         ),
         _ => None,
     });
-    let health =
-        copies("connection_health", main, &|column| (column == "connection_id").then_some("made.new_id"));
     database.psql(&format!(
         "SET search_path = credvault; BEGIN;
          CREATE TEMP TABLE pool ON COMMIT DROP AS SELECT i AS number, (
@@ -116,7 +114,7 @@ fn fill(database: &PostgresDatabase, from: usize, to: usize) {
          CREATE UNIQUE INDEX ON pool (number);
          CREATE TEMP TABLE made ON COMMIT DROP AS
              SELECT i AS number, gen_random_uuid() AS new_id FROM generate_series({from}, {to}) i;
-         {connections} {versions} {health} COMMIT; ANALYZE;"
+         {connections} {versions} COMMIT; ANALYZE;"
     ));
 }
 
@@ -173,7 +171,7 @@ fn report(rows: usize, few: Run, ours: [Run; 2], theirs: [Run; 2], sizes: [f64; 
     format!(
         "# Benchmark of backups\n\nFor the engineer who asks how long a backup takes, and how long the way back. Measured by `cargo \
          bench --bench backup` on {date}, {cores} cores, Linux: PostgreSQL with its defaults (every commit reaches the disk) shares \
-         the machine, which is noisy. Each record is a connection, its health, and one version with a sealed value of 600 bytes, \
+         the machine, which is noisy. Each record is a connection and one version with a sealed value of 600 bytes, \
          which no compression makes smaller. `pg_dump --format=custom` and `pg_restore` with one process each, in {ROUNDS} rounds in \
          turns; the times are means. A backup is sealed, hashed and signed, and reaches the disk before the command ends; a \
          restore checks all of that, makes the same keys and indexes as `pg_restore`, and looks at every table for its plans.\n\n\
