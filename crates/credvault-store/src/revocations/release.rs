@@ -15,6 +15,7 @@ use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
 use crate::credentials::stored::{destroy_all, disconnect};
+use crate::database::transaction::lock_account;
 use crate::entity::connection::{Column, Entity, Model};
 use crate::entity::revocation;
 use crate::sealed::Sealed;
@@ -82,8 +83,15 @@ async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Resu
 /// Whether another connection of the same owner has a credential of the same account at the same provider. Only an
 /// account that the provider itself named counts, and only connections that the caller reaches as it reaches this one:
 /// what others write about theirs must neither save a grant nor show that they have one.
+///
+/// Connections of one account end one after the other: else two that end at the same moment would each take the other for
+/// one that lives, and none would have the grant revoked. A transaction locks its connection first and the account second,
+/// and waits for no row of the account after that, so two of them cannot wait for each other.
 async fn shares_grant(change: &Change<'_>, model: &Model) -> Result<bool, Error> {
     let Some(account) = &model.confirmed_account_id else { return Ok(false) };
+    let of_account = [&model.tenant_id, &model.provider, &model.owner_user, account];
+    let of_account = of_account.map(String::as_str).join("\n");
+    lock_account(&change.tx, change.store.database(), &of_account).await?;
     let others = Entity::find()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::Provider.eq(model.provider.as_str()))

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use credvault_domain::{Action, AuthMode, ConnectionId, ProviderId, Revocation, TenantScope, UserId};
 use credvault_store::{DeletedUser, Error, Revocable};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use super::{mark_as, of_user, of_users};
 use crate::fixture::{Fixture, repeatable, soon, write};
@@ -187,6 +188,31 @@ async fn of_connections_that_share_a_grant_the_last_is_asked_for(fixture: &Fixtu
     let removed = delete(fixture, &scope, Some(&never), soon()).await;
     assert_eq!(removed, DeletedUser { connections: 1, unsupported: 1, ..DeletedUser::default() });
     assert_eq!(fixture.count("connections").await, 2);
+}
+
+/// Both have locked their row and read the other's before either is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_end_at_the_same_moment_one_is_asked_for() {
+    let fixture = &Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let ids = [of_user(fixture, &scope, "u1").await, of_user(fixture, &scope, "u1").await];
+    fixture.execute("UPDATE connections SET confirmed_account_id = 'shop'").await;
+    let holder = fixture.admin_connection().await.begin().await.unwrap();
+    holder.execute_unprepared("LOCK TABLE credential_versions IN SHARE MODE").await.unwrap();
+    let end = async |id: ConnectionId| {
+        let disconnect = write(&scope, Action::DisconnectConnection);
+        let ended = fixture.store.revocations().disconnect(&scope, id, None, true, &disconnect).await;
+        ended.unwrap().into_inner().revocation.unwrap()
+    };
+    let release = async {
+        fixture.waits_for_locks(2).await;
+        holder.commit().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(end(ids[0]), end(ids[1]), release);
+    let mut outcomes = [one.as_str(), two.as_str()];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [Revocation::Kept.as_str(), Revocation::Pending.as_str()]);
+    assert_eq!(fixture.count("revocations").await, 1);
 }
 
 async fn several_replicas_revoke_each_grant_once(fixture: &Fixture) {
