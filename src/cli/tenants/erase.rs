@@ -110,13 +110,21 @@ async fn finished(client: &Client, mut erasure: v1::Erasure) -> Result<v1::Erasu
 }
 
 /// The headings of what there is of a tenant.
-const CONTENT: [&str; 6] = ["CONNECTIONS", "VERSIONS", "USERS", "APPS", "ENDPOINTS", "KEYS"];
+const CONTENT: [&str; 7] =
+    ["CONNECTIONS", "VERSIONS", "USERS", "APPS", "ENDPOINTS", "KEYS", "PENDING REVOCATIONS"];
 
 fn content(content: Option<&v1::ErasureContent>) -> Vec<String> {
-    let v1::ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions } =
-        content.cloned().unwrap_or_default();
-    let numbers = [connections, credential_versions, users, apps, event_endpoints, key_versions];
-    numbers.iter().map(ToString::to_string).collect()
+    let v1::ErasureContent {
+        connections,
+        credential_versions,
+        users,
+        apps,
+        event_endpoints,
+        key_versions,
+        pending_revocations,
+    } = content.cloned().unwrap_or_default();
+    let held = [connections, credential_versions, users, apps, event_endpoints];
+    held.iter().chain([&key_versions, &pending_revocations]).map(ToString::to_string).collect()
 }
 
 fn print_request(
@@ -129,6 +137,12 @@ fn print_request(
         return output.json("EraseTenantResponse", answer);
     }
     output.table::<Failure>(&CONTENT, &[content(answer.content.as_ref())])?;
+    if answer.content.as_ref().is_some_and(|content| content.pending_revocations > 0) {
+        output.line::<Failure>(
+            "providers still have to revoke grants of this tenant. Wait until they have: an erasure destroys what that \
+             takes, and the grants stay valid there",
+        )?;
+    }
     let until = time_text(answer.confirmation_expire_time.as_ref());
     output.line::<Failure>(&format!(
         "nothing is erased yet. To destroy all of this for good, until {until}:"
