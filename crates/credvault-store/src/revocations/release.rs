@@ -48,7 +48,7 @@ pub(crate) async fn end_credential(
         (None, false, true) => (Revocation::Failed, None),
         (None, false, false) => (Revocation::Unsupported, None),
     };
-    let model = disconnect(change, model, Some(outcome)).await?;
+    let model = disconnect(change, model, outcome).await?;
     change.set_connection(id, Some(version));
     change.record_change(ChangeSubject::Connection(id), ChangeKind::CredentialDestroyed, Some(version));
     Ok(model)

@@ -41,7 +41,7 @@ pub struct DeletedUser {
     pub connections: i64,
     /// The grants whose revocation is under way.
     pub to_revoke: i64,
-    /// The grants that their providers cannot revoke.
+    /// The grants that their providers cannot revoke, or that were left to them when their credential was destroyed.
     pub unsupported: i64,
     /// The grants that stay valid because their revocation was not asked for, or failed.
     pub remaining: i64,
