@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use credvault_domain::{Action, AuthMode, ConnectionId, ProviderId, Revocation, TenantScope, UserId};
-use credvault_store::{DeletedUser, Error, Revocable};
+use credvault_domain::{
+    Action, AuthMode, Connection, ConnectionId, ProviderId, Revocation, TenantScope, UserId,
+};
+use credvault_store::{ConnectionKey, DeletedUser, Error, Revocable};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use super::{mark_as, of_user, of_users};
@@ -52,11 +54,11 @@ async fn a_purge_waits_until_its_revocation_is_settled_or_given_up(fixture: &Fix
         let key = fixture.store.connection_key(&scope, id);
         assert!(revocations.open(&key).await.unwrap().is_some());
         if settled == Revocation::Done {
-            revocations.attempted(&key, settled).await.unwrap();
+            attempted(fixture, &key, settled).await;
             assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
         } else {
             for attempt in 1..=ATTEMPTS {
-                let after = revocations.attempted(&key, Revocation::Pending).await.unwrap().unwrap();
+                let after = attempted(fixture, &key, Revocation::Pending).await.unwrap();
                 let outcome = if attempt < ATTEMPTS { Revocation::Pending } else { settled };
                 assert_eq!(after.revocation, Some(outcome));
             }
@@ -92,7 +94,7 @@ async fn a_purge_with_nothing_to_wait_for_is_done_at_once(fixture: &Fixture) {
     fixture.put(&scope, id, "CANARY").await;
     connections.delete_and_revoke(&scope, id, None, true, &delete).await.unwrap().into_inner();
     let key = fixture.store.connection_key(&scope, id);
-    fixture.store.revocations().attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     fixture.store.purge_settled(&key).await.unwrap();
     let undelete = write(&scope, Action::UndeleteConnection);
     let back = connections.undelete(&scope, id, None, &undelete).await.unwrap().into_inner();
@@ -109,9 +111,9 @@ async fn a_revocation_of_which_nothing_is_kept_is_given_up(fixture: &Fixture) {
     fixture.execute("DELETE FROM revocations").await;
     let (key, revocations) = (fixture.store.connection_key(&scope, id), fixture.store.revocations());
     assert!(revocations.open(&key).await.unwrap().is_none());
-    let after = revocations.attempted(&key, Revocation::Pending).await.unwrap().unwrap();
+    let after = attempted(fixture, &key, Revocation::Pending).await.unwrap();
     assert_eq!(after.revocation, Some(Revocation::Failed));
-    assert!(revocations.attempted(&key, Revocation::Pending).await.unwrap().is_none(), "settled already");
+    assert!(attempted(fixture, &key, Revocation::Pending).await.is_none(), "settled already");
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
 }
 
@@ -125,7 +127,7 @@ async fn a_repeated_purge_tells_what_is_left(fixture: &Fixture) {
     assert!(first.waits && again.waits);
     assert_eq!(first.connection, again.connection, "it has taken effect once");
     let key = fixture.store.connection_key(&scope, id);
-    fixture.store.revocations().attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     fixture.store.upkeep().await.unwrap();
     let last = connections.purged_before(&scope, &purge).await.unwrap().into_inner();
     assert!(!last.waits && last.connection.is_none());
@@ -142,7 +144,7 @@ async fn a_deletion_that_was_cut_off_revokes_when_it_is_finished(fixture: &Fixtu
     assert_eq!(left, 1, "only the other user's secret");
     let (key, revocations) = (fixture.store.connection_key(&scope, ids[0]), fixture.store.revocations());
     assert_eq!(revocations.due(10, &[]).await.unwrap(), std::slice::from_ref(&key));
-    revocations.attempted(&key, Revocation::Unsupported).await.unwrap();
+    attempted(fixture, &key, Revocation::Unsupported).await;
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
     assert_eq!(fixture.fetch(&scope, ids[1]).await.unwrap(), "CANARY");
 }
@@ -157,7 +159,7 @@ async fn a_deletion_without_revocations_loses_none_that_is_under_way(fixture: &F
     assert_eq!(removed, DeletedUser { connections: 1, to_revoke: 1, ..DeletedUser::default() });
     assert_eq!(fixture.count("revocations").await, 1);
     let key = fixture.store.connection_key(&scope, id);
-    revocations.attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
     // A second request may ask for more than the first, as long as something is there.
     of_user(fixture, &scope, "u1").await;
@@ -228,10 +230,17 @@ async fn several_replicas_revoke_each_grant_once(fixture: &Fixture) {
     assert_eq!(fixture.count("revocations").await, 30);
     let revocations = fixture.store.revocations();
     for key in revocations.due(100, &[]).await.unwrap() {
-        revocations.attempted(&key, Revocation::Done).await.unwrap();
+        attempted(fixture, &key, Revocation::Done).await;
     }
     assert_eq!(fixture.store.upkeep().await.unwrap(), 30);
     assert_eq!(fixture.count("connections").await, 0);
+}
+
+/// Records how an attempt ended for what is to be revoked now.
+async fn attempted(fixture: &Fixture, key: &ConnectionKey, outcome: Revocation) -> Option<Connection> {
+    let revocations = fixture.store.revocations();
+    let generation = revocations.open(key).await.unwrap().map(|found| found.generation);
+    revocations.attempted(key, generation, outcome).await.unwrap()
 }
 
 fn always(_: &ProviderId, _: &AuthMode) -> bool {
