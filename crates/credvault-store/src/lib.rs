@@ -146,7 +146,7 @@ pub use tenants::rates::{RateLayer, Spent};
 pub use tenants::rules::Rules;
 pub use tenants::rules::row::TenantRules;
 pub use tenants::use_of_limits::QuotaUse;
-pub use tenants::user_deletions::{DeletedUser, Revocable};
+pub use tenants::user_deletions::{DeletedUser, GrantEnding, GrantEndings};
 pub use tenants::users::{User, Users};
 pub use tools::{NewTool, Tools, tool_name};
 pub use usage::Usage;

@@ -1,11 +1,12 @@
 //! Purges and deletions of users that wait until grants are revoked: none is lost, and none waits for ever.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use credvault_domain::{
     Action, AuthMode, Connection, ConnectionId, ProviderId, Revocation, TenantScope, UserId,
 };
-use credvault_store::{ConnectionKey, DeletedUser, Error, Revocable};
+use credvault_store::{ConnectionKey, DeletedUser, Error, GrantEnding, GrantEndings};
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use super::{mark_as, of_user, of_users};
@@ -20,6 +21,8 @@ on_both![
     a_deletion_that_was_cut_off_revokes_when_it_is_finished,
     a_deletion_without_revocations_loses_none_that_is_under_way,
     of_connections_that_share_a_grant_the_last_is_asked_for,
+    grants_that_remain_are_counted_once_each,
+    what_policy_does_not_let_the_caller_disconnect_is_left_to_the_provider,
     several_replicas_revoke_each_grant_once,
 ];
 
@@ -192,6 +195,39 @@ async fn of_connections_that_share_a_grant_the_last_is_asked_for(fixture: &Fixtu
     assert_eq!(fixture.count("connections").await, 2);
 }
 
+async fn grants_that_remain_are_counted_once_each(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            of_user(fixture, &scope, "u1").await;
+        }
+        fixture.execute("UPDATE connections SET confirmed_account_id = 'shop'").await;
+        // Two more, of which the provider has said nothing.
+        of_user(fixture, &scope, "u1").await;
+        of_user(fixture, &scope, "u1").await;
+        let removed = delete(fixture, &scope, None, soon()).await;
+        assert_eq!(removed, DeletedUser { connections: 5, remaining: 3, ..DeletedUser::default() });
+    }
+}
+
+/// A connection that the user got since policy was asked, at a provider where the caller may disconnect nothing.
+async fn what_policy_does_not_let_the_caller_disconnect_is_left_to_the_provider(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    of_user(fixture, &scope, "u1").await;
+    of_user(fixture, &scope, "u1").await;
+    let asked = AtomicUsize::new(0);
+    let first_only = |_: &ProviderId, _: &AuthMode| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => GrantEnding::Revoke,
+        _ => GrantEnding::Leave,
+    };
+    let removed = delete(fixture, &scope, Some(&first_only), soon()).await;
+    let expected = DeletedUser { connections: 2, to_revoke: 1, remaining: 1, ..DeletedUser::default() };
+    assert_eq!((removed, asked.load(Ordering::SeqCst)), (expected, 2));
+    assert_eq!(fixture.count("revocations").await, 1);
+    assert_eq!(fixture.count("connections").await, 1, "what is left to the provider goes at once");
+    assert_eq!(fixture.count("credential_versions WHERE sealed IS NOT NULL").await, 0);
+}
+
 /// Both have locked their row and read the other's before either is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_end_at_the_same_moment_one_is_asked_for() {
@@ -243,19 +279,19 @@ async fn attempted(fixture: &Fixture, key: &ConnectionKey, outcome: Revocation) 
     revocations.attempted(key, generation, outcome).await.unwrap()
 }
 
-fn always(_: &ProviderId, _: &AuthMode) -> bool {
-    true
+fn always(_: &ProviderId, _: &AuthMode) -> GrantEnding {
+    GrantEnding::Revoke
 }
 
-fn never(_: &ProviderId, _: &AuthMode) -> bool {
-    false
+fn never(_: &ProviderId, _: &AuthMode) -> GrantEnding {
+    GrantEnding::Unsupported
 }
 
 /// Deletes the user `u1`, and purges until an instant.
 async fn delete(
     fixture: &Fixture,
     scope: &TenantScope,
-    revoke: Option<Revocable<'_>>,
+    revoke: Option<GrantEndings<'_>>,
     until: Instant,
 ) -> DeletedUser {
     let user = UserId::parse("u1").unwrap();
