@@ -114,7 +114,7 @@ pub use health::state::HealthFilter;
 pub use incidents::{Incident, Signal, slot_of};
 pub use keys::Keys;
 pub use keys::root_rotation::RootRotation;
-pub use keys::rotation::{Rotation, RotationKind};
+pub use keys::rotation::{Rotation, RotationKind, Urgency};
 pub use keys::status::{KeyStatus, RootStatus, TenantKeyStatus};
 pub use keys::tenant_rotation::TenantRotation;
 pub use keys::uses::WornKey;
