@@ -8,6 +8,7 @@ use std::time::Duration;
 use credvault_broker::every;
 use credvault_operations::room::AnswerRoom;
 use credvault_operations::tokens;
+use credvault_store::Urgency;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -88,7 +89,8 @@ impl Jobs {
         jobs.add("events", async move { broker.run_events(end).await });
         jobs.add("root keys", keys::keep_up(shared.clone(), drained()));
         jobs.add("keys of key managers", keys::renew(shared.clone(), drained()));
-        jobs.add("rotations", keys::rotate(shared.clone(), drained()));
+        jobs.add("rotations", keys::rotate(shared.clone(), Urgency::Usual, drained()));
+        jobs.add("urgent rotations", keys::rotate(shared.clone(), Urgency::AtOnce, drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         if let Some(interval) = settings.broker.test_interval {
             jobs.add("credential tests", tokens::due_tests::run(shared.context, interval, stopping()));

@@ -88,6 +88,20 @@ impl ClientArgs {
         self.tenant.as_deref()
     }
 
+    /// The options that another command needs to reach the same vault as the same caller, each with a blank in front. What
+    /// the environment says is named, too: the command may be copied to another terminal.
+    pub(super) fn repeated(&self) -> String {
+        let profile = self.profile.as_ref().map(|path| path.display().to_string());
+        let options = [
+            ("profile", profile.as_deref()),
+            ("address", self.address.as_deref()),
+            ("tenant", self.tenant.as_deref()),
+            ("user", self.user.as_deref()),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.map(|(name, value)| format!(" --{name} {}", quoted(value))).collect()
+    }
+
     /// Reads the profile and connects.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         Client::connect(&self.read()?).await
@@ -116,6 +130,15 @@ impl ClientArgs {
         profile.tenant = self.tenant.clone().or(profile.tenant);
         profile.user = self.user.clone().or(profile.user);
         Ok(profile)
+    }
+}
+
+/// A word as a shell takes it: in quotes, if it has more than letters, digits and what stands in paths and URLs.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -253,6 +276,18 @@ tenant = "CANARY 5"
 user = "CANARY 6"
 token_file = "CANARY 7"
 "#;
+
+    #[test]
+    fn a_command_is_repeated_for_the_same_vault_and_caller() {
+        let mut arguments = ClientArgs { profile: None, address: None, tenant: None, user: None };
+        assert_eq!(arguments.repeated(), "");
+        arguments.profile = Some("my profiles/operator.toml".into());
+        arguments.address = Some("https://localhost:7443".to_owned());
+        arguments.user = Some("it's".to_owned());
+        let expected =
+            r" --profile 'my profiles/operator.toml' --address https://localhost:7443 --user 'it'\''s'";
+        assert_eq!(arguments.repeated(), expected);
+    }
 
     /// Whatever is broken where, by a character or a word more or less, the message does not repeat what was given.
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use credvault_broker::every;
 use credvault_domain::chain;
+use credvault_store::Urgency;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Keys;
@@ -40,10 +41,10 @@ pub(super) async fn renew(shared: Shared, end: CancellationToken) {
 }
 
 /// Works on rotations. At the end it is dropped: what it has committed is done, and another replica goes on.
-pub(super) async fn rotate(shared: Shared, end: CancellationToken) {
+pub(super) async fn rotate(shared: Shared, urgency: Urgency, end: CancellationToken) {
     let mut ticks = every(ROTATION_INTERVAL, &end);
     while ticks.next().await.is_some() {
-        if let Some(Err(error)) = end.run_until_cancelled(shared.store.keys().work()).await {
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.keys().work(urgency)).await {
             tracing::warn!(
                 error = chain(&error),
                 "rotations of keys could not be looked for; it is tried again"

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_catalog::{Given, Mode};
-use credvault_domain::{Action, AuditEvent, Connection, Revocation};
+use credvault_domain::{Action, AuditEvent, Connection, Revocation, SecretFields};
 use credvault_store::{ConnectionKey, Error, Full, ToRevoke, Turn, Turns, UsableApp};
 use tokio_util::sync::CancellationToken;
 
@@ -31,18 +31,19 @@ impl Broker {
     /// The vault's own database fails; another attempt follows.
     pub async fn revoke(&self, key: &ConnectionKey) -> Result<Option<Connection>, Error> {
         let revocations = self.store().revocations();
-        let outcome = match revocations.open(key).await {
-            Ok(None) => return revocations.attempted(key, Revocation::Pending).await,
-            Ok(Some(to_revoke)) => self.request_revocation(&to_revoke).await,
+        let Some(ToRevoke { connection, fields, generation, .. }) = revocations.open(key).await? else {
+            return revocations.attempted(key, None, Revocation::Pending).await;
+        };
+        let outcome = match &fields {
+            Some(fields) => self.request_revocation(key, &connection, fields).await,
             // A credential that does not open cannot be named to the provider, now or later.
-            Err(Error::Integrity) => {
+            None => {
                 self.record_broken(key).await?;
                 Revocation::Failed
             }
-            Err(error) => return Err(error),
         };
         metrics::counter!("credvault_revocations_total", "outcome" => outcome.as_str()).increment(1);
-        let attempted = revocations.attempted(key, outcome).await?;
+        let attempted = revocations.attempted(key, Some(generation), outcome).await?;
         if attempted.as_ref().is_some_and(|after| after.purge_time.is_some())
             && let Err(error) = self.store().purge_settled(key).await
         {
@@ -67,8 +68,12 @@ impl Broker {
         self.store().broken(key, &event).await
     }
 
-    async fn request_revocation(&self, to_revoke: &ToRevoke) -> Revocation {
-        let ToRevoke { key, connection, fields } = to_revoke;
+    async fn request_revocation(
+        &self,
+        key: &ConnectionKey,
+        connection: &Connection,
+        fields: &SecretFields,
+    ) -> Revocation {
         let provider = self.catalog().get(&connection.provider);
         let Some(mode) = provider.and_then(|provider| provider.mode(&connection.auth_mode)) else {
             return Revocation::Unsupported;

@@ -45,7 +45,7 @@ impl Owner {
 pub enum Revocation {
     /// The provider has revoked the grant.
     Done,
-    /// The provider has no way to revoke a grant.
+    /// The provider has no way to revoke a grant, or the vault has destroyed what that takes.
     Unsupported,
     /// The vault is still trying; it repeats the request for a day.
     Pending,

@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Config, Connection, ConnectionId, CredentialVersion, SecretFields, TenantScope, Timestamp, Version,
+    Config, Connection, ConnectionId, CredentialVersion, Revocation, SecretFields, TenantScope, Timestamp,
+    Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
@@ -265,7 +266,9 @@ impl Credentials<'_> {
             let destroyed = row.update(&change.tx).await?;
             let current = if model.current_version == version { 0 } else { model.current_version };
             let gone = current == 0 && model.current_version != 0;
-            let model = if gone { disconnect(&mut change, model, None).await? } else { model };
+            // The provider was not asked, and with this version goes what it could be asked with.
+            let outcome = (Revocation::Unsupported, None);
+            let model = if gone { disconnect(&mut change, model, outcome).await? } else { model };
             change.emit(NewEvent::credential(&model, version, false));
             let subject = ChangeSubject::Connection(id);
             change.record_change(subject, ChangeKind::CredentialDestroyed, Some(version));

@@ -3,7 +3,8 @@
 //! The caller asks and gets a token (`request`). With the token (`confirm`), one transaction overwrites the tenant's wrapped
 //! keys, so that nothing of it opens any more, suspends it, and writes a row into `erasures`, by which every call treats the
 //! tenant as one that does not exist. Then the tenant's rows go, piece by piece; what a crash or the end of the call leaves,
-//! upkeep does (`removal`). At the end the rows of the keys go, and the vault signs a statement (`statement`).
+//! upkeep does (`removal`). At the end the rows of the keys go, and the vault signs a statement (`statement`). SQLite's file is
+//! rewritten after that, by upkeep (`remnants`).
 //!
 //! What stays: the row in `erasures`; the row in `tenants`, without its name, so that the id is never given away again; audit
 //! records, which no role of the service can delete; and for a week the rows of the change feed, which hold ids only.
@@ -13,6 +14,7 @@ pub(crate) mod record;
 pub(crate) mod statement;
 
 pub(crate) mod confirm;
+mod remnants;
 mod removal;
 pub(crate) mod request;
 

@@ -41,8 +41,10 @@ pub struct ToRevoke {
     pub key: ConnectionKey,
     /// The connection as it is now.
     pub connection: Connection,
-    /// The secret fields that it had.
-    pub fields: SecretFields,
+    /// The secret fields that it had; `None` if they do not open.
+    pub fields: Option<SecretFields>,
+    /// Which of the connection's grants it is. An attempt settles this one and no later one.
+    pub generation: i64,
 }
 
 /// The repository of revocations.
@@ -94,30 +96,39 @@ impl Revocations<'_> {
     /// The grant of a connection that its provider still has to revoke, if there is one.
     ///
     /// # Errors
-    /// The sealed value does not open, or the database fails.
+    /// The connection's row was altered, or the database fails.
     pub async fn open(&self, key: &ConnectionKey) -> Result<Option<ToRevoke>, Error> {
-        let reading = self.store.read_any(&key.tenant).await?;
-        let Some(row) = Entity::find_by_id(key.row_id()).one(&reading.tx).await? else { return Ok(None) };
+        // A tenant's key that does not unwrap must not keep the attempt from being settled.
+        let change = self.store.own_opening_change(&key.tenant).await?;
+        let Some(row) = Entity::find_by_id(key.row_id()).one(&change.tx).await? else { return Ok(None) };
         let model = connection_table::Entity::find_by_id(key.row_id())
-            .one(&reading.tx)
+            .one(&change.tx)
             .await?
             .ok_or(Error::Integrity)?;
         let (tenant, id, bound) = (&key.tenant, key.connection, binding::of_row(&model));
         let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
-        let fields = record.open(tenant, &reading.keys, |schema| {
-            Context::revocation(tenant, id, row.generation, schema, bound)
-        })?;
-        Ok(Some(ToRevoke { key: key.clone(), connection: connection(model)?, fields }))
+        let opened = change.keys().and_then(|keys| {
+            record.open(tenant, keys, |schema| Context::revocation(tenant, id, row.generation, schema, bound))
+        });
+        let fields = match opened {
+            Ok(fields) => Some(fields),
+            Err(Error::Integrity) => None,
+            Err(error) => return Err(error),
+        };
+        let (connection, generation) = (connection(model)?, row.generation);
+        Ok(Some(ToRevoke { key: key.clone(), connection, fields, generation }))
     }
 
-    /// Records how an attempt ended. A final outcome destroys the sealed fields and is recorded; others are tried again,
-    /// unless nothing is sealed to try with.
+    /// Records how an attempt ended that was made for a grant, or for none if nothing was sealed to try with. A final outcome
+    /// destroys the sealed fields and is recorded; others are tried again. `None` if another grant is to be revoked by now,
+    /// or none.
     ///
     /// # Errors
     /// The database fails.
     pub async fn attempted(
         &self,
         key: &ConnectionKey,
+        generation: Option<i64>,
         outcome: Revocation,
     ) -> Result<Option<Connection>, Error> {
         let mut change = self.store.own_change(&key.tenant).await?;
@@ -125,6 +136,9 @@ impl Revocations<'_> {
         // Without a time for the next attempt, it was connected anew meanwhile, or is settled.
         let Some(model) = model.filter(|model| model.revocation_time.is_some()) else { return Ok(None) };
         let row = Entity::find_by_id(key.row_id()).one(&change.tx).await?;
+        if row.as_ref().map(|row| row.generation) != generation {
+            return Ok(None);
+        }
         // A purge waits for this, so a row that is missing must not keep it for ever.
         let attempts = row.as_ref().map_or(ATTEMPTS, |row| row.attempts + 1);
         let outcome =

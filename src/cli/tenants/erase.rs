@@ -16,6 +16,8 @@ use credvault_proto::v1;
 
 /// How often the command asks whether an erasure is finished.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it asks at most: for five minutes. Millions of rows take longer, and go without it.
+const MAX_POLLS: u32 = 300;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct EraseArgs {
@@ -54,10 +56,18 @@ pub(super) async fn erase(arguments: EraseArgs, output: &mut Output) -> Result<(
     };
     let answer = client.admin().erase_tenant(request).await?.into_inner();
     if !confirmed {
-        return print_request(&tenant.id, &answer, tenant.output.output, output);
+        return print_request(&tenant, &answer, output);
     }
     let erasure = answer.erasure.context("the vault answered without the erasure")?;
-    let erasure = finished(&client, erasure).await?;
+    let erasure = finished(erasure, POLL_INTERVAL, async |tenant: String| get(&client, tenant).await).await?;
+    if erasure.state() == v1::ErasureState::Erasing {
+        let (id, profile) = (&tenant.id, tenant.client.repeated());
+        print(&[erasure], tenant.output.output, output)?;
+        return Err(Failure::Invalid(format!(
+            "the tenant's keys are destroyed, so nothing of it opens; the vault is still removing rows, and signs after that. \
+             Later, `credvault tenants erasures {id}{profile} --statement FILE` writes the statement"
+        )));
+    }
     if let Some(path) = &statement {
         statement::write(path, &erasure)?;
     }
@@ -100,41 +110,62 @@ async fn get(client: &Client, tenant_id: String) -> Result<v1::Erasure, Failure>
     Ok(answer.erasure.context("the vault answered without the erasure")?)
 }
 
-/// Waits until the last row is removed. The erasure itself needs no waiting for.
-async fn finished(client: &Client, mut erasure: v1::Erasure) -> Result<v1::Erasure, Failure> {
-    while erasure.state() == v1::ErasureState::Erasing {
-        tokio::time::sleep(POLL_INTERVAL).await;
-        erasure = get(client, erasure.tenant_id).await?;
+/// Waits a while for the last row to be removed. The erasure itself needs no waiting for.
+async fn finished(
+    mut erasure: v1::Erasure,
+    interval: Duration,
+    get: impl AsyncFn(String) -> Result<v1::Erasure, Failure>,
+) -> Result<v1::Erasure, Failure> {
+    for _ in 0..MAX_POLLS {
+        if erasure.state() != v1::ErasureState::Erasing {
+            break;
+        }
+        tokio::time::sleep(interval).await;
+        erasure = get(erasure.tenant_id).await?;
     }
     Ok(erasure)
 }
 
 /// The headings of what there is of a tenant.
-const CONTENT: [&str; 6] = ["CONNECTIONS", "VERSIONS", "USERS", "APPS", "ENDPOINTS", "KEYS"];
+const CONTENT: [&str; 7] =
+    ["CONNECTIONS", "VERSIONS", "USERS", "APPS", "ENDPOINTS", "KEYS", "PENDING REVOCATIONS"];
 
 fn content(content: Option<&v1::ErasureContent>) -> Vec<String> {
-    let v1::ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions } =
-        content.cloned().unwrap_or_default();
-    let numbers = [connections, credential_versions, users, apps, event_endpoints, key_versions];
-    numbers.iter().map(ToString::to_string).collect()
+    let v1::ErasureContent {
+        connections,
+        credential_versions,
+        users,
+        apps,
+        event_endpoints,
+        key_versions,
+        pending_revocations,
+    } = content.cloned().unwrap_or_default();
+    let held = [connections, credential_versions, users, apps, event_endpoints];
+    held.iter().chain([&key_versions, &pending_revocations]).map(ToString::to_string).collect()
 }
 
 fn print_request(
-    tenant: &str,
+    tenant: &TenantArgs,
     answer: &v1::EraseTenantResponse,
-    format: Format,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    if format == Format::Json {
+    if tenant.output.output == Format::Json {
         return output.json("EraseTenantResponse", answer);
     }
     output.table::<Failure>(&CONTENT, &[content(answer.content.as_ref())])?;
+    if answer.content.as_ref().is_some_and(|content| content.pending_revocations > 0) {
+        output.line::<Failure>(
+            "providers still have to revoke grants of this tenant. Wait until they have: an erasure destroys what that \
+             takes, and the grants stay valid there",
+        )?;
+    }
     let until = time_text(answer.confirmation_expire_time.as_ref());
     output.line::<Failure>(&format!(
         "nothing is erased yet. To destroy all of this for good, until {until}:"
     ))?;
-    let token = &answer.confirmation_token;
-    output.line(&format!("credvault tenants erase {tenant} --confirm={token} --statement statement.json"))
+    let (token, id, profile) = (&answer.confirmation_token, &tenant.id, tenant.client.repeated());
+    output
+        .line(&format!("credvault tenants erase {id}{profile} --confirm={token} --statement statement.json"))
 }
 
 fn print(erasures: &[v1::Erasure], format: Format, output: &mut Output) -> Result<(), Failure> {
@@ -149,4 +180,36 @@ fn print(erasures: &[v1::Erasure], format: Format, output: &mut Output) -> Resul
     };
     let headings = [&["TENANT", "STATE", "KEYS DESTROYED", "ROWS REMOVED"][..], &CONTENT].concat();
     output.table(&headings, &erasures.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn erasure(state: v1::ErasureState) -> v1::Erasure {
+        v1::Erasure { state: state.into(), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn it_waits_for_the_end_and_not_for_ever() {
+        let polls = Cell::new(0);
+        let after = async |needed: u32| {
+            let poll = async |_: String| {
+                polls.set(polls.get() + 1);
+                let state = match polls.get() < needed {
+                    true => v1::ErasureState::Erasing,
+                    false => v1::ErasureState::Erased,
+                };
+                Ok::<_, Failure>(erasure(state))
+            };
+            finished(erasure(v1::ErasureState::Erasing), Duration::ZERO, poll)
+                .await
+                .expect("an erasure")
+                .state()
+        };
+        assert_eq!((after(3).await, polls.replace(0)), (v1::ErasureState::Erased, 3));
+        assert_eq!((after(u32::MAX).await, polls.get()), (v1::ErasureState::Erasing, MAX_POLLS));
+    }
 }

@@ -54,7 +54,22 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
 }
 
 fn content_of(content: ErasureContent) -> v1::ErasureContent {
-    let ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions } =
-        content;
-    v1::ErasureContent { connections, credential_versions, users, apps, event_endpoints, key_versions }
+    let ErasureContent {
+        connections,
+        credential_versions,
+        users,
+        apps,
+        event_endpoints,
+        key_versions,
+        pending_revocations,
+    } = content;
+    v1::ErasureContent {
+        connections,
+        credential_versions,
+        users,
+        apps,
+        event_endpoints,
+        key_versions,
+        pending_revocations,
+    }
 }

@@ -299,6 +299,7 @@ fn a_listed_erasure_takes_no_more_than_is_counted() {
                     apps: NUMBER,
                     event_endpoints: NUMBER,
                     key_versions: NUMBER,
+                    pending_revocations: NUMBER,
                 },
                 keys: vec![ErasedKey { version: NUMBER, root_key: text(8) }; bytes],
                 statement: Some(signed),

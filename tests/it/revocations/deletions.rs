@@ -67,6 +67,7 @@ async fn a_deletion_says_and_does_what_happens_at_the_provider(builder: VaultBui
     without_it_the_grant_remains(&connected, &app).await;
     a_purge_revokes_what_a_deletion_has_left(&connected, &app).await;
     what_cannot_be_revoked_is_said(&app).await;
+    what_was_destroyed_remains_at_the_provider(&connected, &app).await;
 }
 
 async fn a_deletion_revokes(connected: &Connected, app: &Client) {
@@ -133,6 +134,21 @@ async fn what_cannot_be_revoked_is_said(app: &Client) {
     assert_eq!(outcome(delete(app, &empty, true).await.unwrap().grant), (v1::Revocation::Unspecified, false));
     assert_eq!(outcome(purge(app, &empty, true).await.unwrap().grant), (v1::Revocation::Unspecified, false));
     assert!(is_gone(app, &key).await && is_gone(app, &empty).await);
+}
+
+/// The provider was never asked, and accepts what it has issued.
+async fn what_was_destroyed_remains_at_the_provider(connected: &Connected, app: &Client) {
+    let id = connected.granted(app, "shop-4", 3600).await;
+    let connection_id = id.clone();
+    let destroy = v1::DestroyCredentialVersionRequest { connection_id, version: 1, ..Default::default() };
+    app.vault().destroy_credential_version(destroy).await.unwrap();
+    let left = get(app, &id).await.unwrap();
+    assert_eq!((left.state(), left.current_version), (v1::ConnectionState::Disconnected, 0));
+    assert_eq!(left.revocation(), v1::Revocation::Unsupported);
+    let remains = (v1::Revocation::Unsupported, true);
+    assert_eq!(outcome(delete(app, &id, true).await.unwrap().grant), remains);
+    assert_eq!(outcome(purge(app, &id, false).await.unwrap().grant), remains);
+    assert!(!is_revoked(connected, "shop-4"));
 }
 
 async fn a_provider_that_is_away_is_asked_after_the_connection_is_gone(builder: VaultBuilder) {

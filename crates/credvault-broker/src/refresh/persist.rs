@@ -28,7 +28,7 @@ impl Worker {
             match self.parts.store.refreshes().store(claimed, refreshed, event).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    tracing::info!(%connection, "new tokens were dropped, because the credential was replaced meanwhile");
+                    tracing::info!(%connection, "new tokens were not stored, because the credential was replaced or destroyed meanwhile");
                     return Ok(());
                 }
                 Err(error) if error.is_transient() => {

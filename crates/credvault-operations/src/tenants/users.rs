@@ -2,7 +2,7 @@
 
 use credvault_domain::{Action, AuthMode, Owner, Permit, ProviderId, TenantId, TenantScope, UserId};
 use credvault_identity::Facts;
-use credvault_store::{DeletedUser, Listed, Recorded, Revocable, User};
+use credvault_store::{DeletedUser, GrantEnding, GrantEndings, Listed, Recorded, User};
 
 use crate::call::Subject;
 use crate::{Call, Paging, Parsed, Refusal, Repeat};
@@ -48,9 +48,18 @@ pub async fn delete_user(
     }
     let permit = permit_to_disconnect(call, &scope, &user, permit).await?;
     let write = call.write(&permit, repeat)?.changing(["revocation".to_owned()]);
-    let revocable = |provider: &ProviderId, mode: &AuthMode| context.is_revocable(provider, mode);
-    let revocable: Revocable<'_> = &revocable;
-    Ok(users.delete(&scope, &user, Some(revocable), &write, until).await?)
+    // Asked again about each connection: the user may have got one since, at another provider.
+    let disconnecting = call.part(Action::DisconnectConnection);
+    let end = |provider: &ProviderId, mode: &AuthMode| {
+        let facts = Facts { provider: Some(provider), owner: Some(&owner), purpose: None };
+        match (disconnecting.permit(&scope, facts), context.is_revocable(provider, mode)) {
+            (Err(_), _) => GrantEnding::Leave,
+            (Ok(_), true) => GrantEnding::Revoke,
+            (Ok(_), false) => GrantEnding::Unsupported,
+        }
+    };
+    let ends: GrantEndings<'_> = &end;
+    Ok(users.delete(&scope, &user, Some(ends), &write, until).await?)
 }
 
 /// Asks policy whether the caller may disconnect what the user has: once for each provider, for policy knows no more of the

@@ -193,6 +193,7 @@ fn erasure(listed: Listed) -> Result<Erasure, BackupError> {
         "apps": content("apps")?,
         "event_endpoints": content("eventEndpoints")?,
         "key_versions": content("keyVersions")?,
+        "pending_revocations": content("pendingRevocations")?,
     });
     let keys = listed.keys.iter().map(key).collect::<Result<Vec<Value>, BackupError>>()?;
     let statement = match listed.statement.is_empty() {

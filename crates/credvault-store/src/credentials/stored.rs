@@ -169,11 +169,11 @@ fn with_credential(
     Ok(row)
 }
 
-/// Leaves the connection without a credential. `revocation`: what became of its revocation, and when that is tried again.
+/// Leaves the connection without a credential: what became of its revocation, and when that is tried again.
 pub(crate) async fn disconnect(
     change: &mut Change<'_>,
     model: connection::Model,
-    revocation: Option<(Revocation, Option<Timestamp>)>,
+    (outcome, retry_time): (Revocation, Option<Timestamp>),
 ) -> Result<connection::Model, Error> {
     let mut row = ConnectionRow::new(model);
     row.transition(StateChange::CredentialGone)?;
@@ -182,10 +182,8 @@ pub(crate) async fn disconnect(
     row.columns.current_version = Set(0);
     row.columns.hints = Set(json!({}));
     row.columns.expire_time = Set(None);
-    if let Some((outcome, retry_time)) = revocation {
-        row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
-        row.columns.revocation_time = Set(retry_time.map(Timestamp::micros));
-    }
+    row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
+    row.columns.revocation_time = Set(retry_time.map(Timestamp::micros));
     let model = row.save(change, ChangeKind::Updated, None).await?;
     invalidate_tokens(change, &model, None).await?;
     grant::end(change, &model).await?;

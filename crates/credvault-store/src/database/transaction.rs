@@ -75,6 +75,23 @@ pub(crate) async fn await_sharers(
     Ok(())
 }
 
+/// The first number of the advisory locks about accounts at providers, whose second one is a hash of the account: "acct".
+const ACCOUNT_LOCKS: i32 = 0x6163_6374;
+
+/// Waits until no other transaction has this lock, and holds it until the end of `tx`. SQLite has one writer anyway.
+pub(crate) async fn lock_account(
+    tx: &DatabaseTransaction,
+    database: Database,
+    account: &str,
+) -> Result<(), DbErr> {
+    if database == Database::Postgres {
+        let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
+        let values = [ACCOUNT_LOCKS.into(), account.into()];
+        tx.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    }
+    Ok(())
+}
+
 /// What a transaction will do.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {

@@ -24,6 +24,8 @@ pub struct ErasureContent {
     pub event_endpoints: i64,
     /// Versions of the tenant's key.
     pub key_versions: i64,
+    /// Grants that a provider still has to revoke. With the tenant goes what that takes, so they stay valid there.
+    pub pending_revocations: i64,
 }
 
 /// Counts what there is of a tenant, in a transaction of this tenant.
@@ -31,7 +33,8 @@ pub(super) async fn count<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Resu
     let of = |rows: &str| format!("(SELECT count(*) FROM ({rows} LIMIT {MAX_COUNTED}) counted)");
     let all = |table: &str| of(&format!("SELECT 1 AS one FROM {table} WHERE tenant_id = $1"));
     let sql = format!(
-        "SELECT {} AS connections, {} AS versions, {} AS users, {} AS apps, {} AS endpoints, {} AS keys",
+        "SELECT {} AS connections, {} AS versions, {} AS users, {} AS apps, {} AS endpoints, {} AS keys,
+            {} AS revocations",
         all("connections"),
         of("SELECT 1 AS one FROM credential_versions WHERE tenant_id = $1 AND sealed IS NOT NULL"),
         of("SELECT owner_user FROM connections WHERE tenant_id = $1 AND owner_user <> ''
@@ -39,6 +42,7 @@ pub(super) async fn count<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Resu
         all("oauth_apps"),
         all("event_endpoints"),
         all("tenant_keys"),
+        all("revocations"),
     );
     let asked = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
     let row = db.query_one_raw(asked).await?.ok_or(Error::Integrity)?;
@@ -49,5 +53,6 @@ pub(super) async fn count<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Resu
         apps: row.try_get("", "apps")?,
         event_endpoints: row.try_get("", "endpoints")?,
         key_versions: row.try_get("", "keys")?,
+        pending_revocations: row.try_get("", "revocations")?,
     })
 }

@@ -17,10 +17,11 @@ use crate::connections::writer::purge;
 use crate::database::pieces::{PIECE, execute, piece};
 use crate::entity::{connection, erasure, oauth_app, service_config};
 use crate::erasures::record::{ErasureState, erasure};
+use crate::erasures::remnants::owe_rewriting;
 use crate::erasures::request::step_record;
 use crate::erasures::statement::{ERASURE_STATEMENT, statement};
 use crate::webhook_replays::forget_webhooks;
-use crate::{Database, Error, Recorded, Store};
+use crate::{Error, Recorded, Store};
 
 /// How long other replicas may still write what they had counted of an erased tenant.
 const LINGER: Duration = Duration::from_secs(3600);
@@ -100,6 +101,9 @@ impl Store {
                 tracing::warn!(%error, %tenant, "rows of an erased tenant could not be removed yet");
             }
         }
+        if let Err(error) = self.rewrite_owed().await {
+            tracing::warn!(%error, "the database's file could not be rewritten yet; remnants of erased tenants may be in it");
+        }
         Ok(())
     }
 
@@ -149,33 +153,10 @@ impl Store {
         }
         let keys = "DELETE FROM tenant_keys WHERE tenant_id = $1";
         execute(&change.tx, keys, [tenant.as_str().into()]).await?;
+        owe_rewriting(self.database(), &change.tx).await?;
         change.record_change(ChangeSubject::Tenant, ChangeKind::Purged, None);
         change.commit(()).await?.into_inner();
-        if self.database() == Database::Sqlite {
-            self.rewrite_file().await?;
-        }
         self.sign_erasure(tenant, row).await
-    }
-
-    /// SQLite: rewrites the database's file. What was deleted is overwritten in any case, but not the copies that SQLite
-    /// leaves where it has moved a row within a page, nor those in the write-ahead log.
-    async fn rewrite_file(&self) -> Result<(), Error> {
-        // A reader has the old content before its eyes. The file is not rewritten for nothing then: that would add all of
-        // it to the log, and the next attempt, which is upkeep's, once more.
-        self.empty_log().await?;
-        self.writer().execute_unprepared("VACUUM").await?;
-        self.empty_log().await
-    }
-
-    /// SQLite: empties the write-ahead log.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if a reader still needs it.
-    async fn empty_log(&self) -> Result<(), Error> {
-        let db = self.writer();
-        let checkpoint = Statement::from_string(db.get_database_backend(), "PRAGMA wal_checkpoint(TRUNCATE)");
-        let row = db.query_one_raw(checkpoint).await?.ok_or(Error::Integrity)?;
-        if row.try_get::<i64>("", "busy")? == 0 { Ok(()) } else { Err(Error::Conflict) }
     }
 
     async fn sign_erasure(&self, tenant: &TenantId, row: erasure::Model) -> Result<(), Error> {

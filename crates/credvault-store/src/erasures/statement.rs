@@ -117,7 +117,7 @@ mod tests {
             r#""service":"spiffe://test.local/operator","requested":"2027-01-15T08:00:00Z","#,
             r#""confirmed":"2027-01-15T08:01:00.5Z","finished":"2027-01-15T08:01:01Z","#,
             r#""keys":[{"version":1,"root_key":"01ab23cd"}],"destroyed":{"connections":3,"credential_versions":5,"#,
-            r#""users":2,"apps":0,"event_endpoints":0,"key_versions":0},"#,
+            r#""users":2,"apps":0,"event_endpoints":0,"key_versions":0,"pending_revocations":0},"#,
             r#""backups":{"retention_days":35,"dead_after":"2027-02-19T08:01:01Z","older":""#,
         );
         assert!(text.starts_with(begin), "{text}");

@@ -41,6 +41,15 @@ impl RotationKind {
     }
 }
 
+/// Whether a rotation has to be over soon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    /// The keys that it replaces are destroyed as soon as nothing is under them.
+    AtOnce,
+    /// They are kept for a while.
+    Usual,
+}
+
 /// A rotation, in progress or ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rotation {
@@ -104,12 +113,18 @@ impl Keys<'_> {
         Entity::find_by_id(key).one(&reading.tx).await?.map(rotation).transpose()
     }
 
-    /// The rotations that no process is at, the oldest first.
-    pub(crate) async fn waiting(&self) -> Result<Vec<(TenantId, String)>, Error> {
+    /// The rotations of this urgency that no process is at, the oldest first.
+    pub(crate) async fn waiting(&self, urgency: Urgency) -> Result<Vec<(TenantId, String)>, Error> {
         let tx = self.store.read_background().await?;
         let now = self.store.database_time(&tx).await?;
-        let sql = "SELECT tenant_id, kind FROM rotations
-            WHERE running AND (lease_time IS NULL OR lease_time < $1) ORDER BY begin_time LIMIT 64";
+        let urgent = match urgency {
+            Urgency::AtOnce => "retire_time <= begin_time",
+            Urgency::Usual => "(retire_time IS NULL OR retire_time > begin_time)",
+        };
+        let sql = format!(
+            "SELECT tenant_id, kind FROM rotations
+             WHERE running AND {urgent} AND (lease_time IS NULL OR lease_time < $1) ORDER BY begin_time LIMIT 64"
+        );
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [now.into()]);
         let rows = tx.query_all_raw(asked).await?;
         let named = |row: &sea_orm::QueryResult| {

@@ -50,12 +50,17 @@ impl Keys<'_> {
         write: &Write,
     ) -> Result<Recorded<Rotation>, Error> {
         retrying(write, || async move {
+            // No key is made for a request that is repeated or refused: a key manager may have to wrap it.
+            let (change, _) = self.store.change_any(scope, write).await?;
+            if change.prior().is_some() {
+                return begun_before(change).await;
+            }
+            rotation::must_be_over(&change.tx, scope.tenant(), RotationKind::Tenant).await?;
+            change.tx.rollback().await?;
             let (newest, wrapped) = self.next_key(scope.tenant()).await?;
             let (mut change, _) = self.store.change_any(scope, write).await?;
             if change.prior().is_some() {
-                let key = (scope.tenant().as_str().to_owned(), RotationKind::Tenant.as_str().to_owned());
-                let row = Entity::find_by_id(key).one(&change.tx).await?;
-                return change.commit(rotation::rotation(row.ok_or(Error::Integrity)?)?).await;
+                return begun_before(change).await;
             }
             let begun = self.begin_in(&mut change, newest, wrapped, how).await?;
             change.commit(begun).await
@@ -297,6 +302,13 @@ impl Keys<'_> {
         let _ = change.commit(()).await?;
         Ok(())
     }
+}
+
+/// The answer to a repeated request: how far the rotation is that it has begun.
+async fn begun_before(change: Change<'_>) -> Result<Recorded<Rotation>, Error> {
+    let key = (change.tenant().as_str().to_owned(), RotationKind::Tenant.as_str().to_owned());
+    let row = Entity::find_by_id(key).one(&change.tx).await?;
+    change.commit(rotation::rotation(row.ok_or(Error::Integrity)?)?).await
 }
 
 /// When the next of a tenant's keys may be destroyed.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use credvault_domain::chain;
 
 use super::Keys;
-use super::rotation::{Claimed, RotationKind};
+use super::rotation::{Claimed, RotationKind, Urgency};
 use crate::Error;
 
 /// How long a process stays at one rotation before it looks for others that wait.
@@ -24,14 +24,15 @@ pub(crate) enum Batch {
 }
 
 impl Keys<'_> {
-    /// Works on the rotations that wait, each for some seconds, and tells how many of them got on. Dropped at any moment, it
-    /// leaves what it has committed; another process takes the rest on.
+    /// Works on the rotations of this urgency that wait, each for some seconds, and tells how many of them got on. Dropped at
+    /// any moment, it leaves what it has committed; another process takes the rest on. A process works on both kinds side by
+    /// side, so that a slow one holds none up that has to be over soon.
     ///
     /// # Errors
     /// The database fails; what was not done is done the next time.
-    pub async fn work(&self) -> Result<usize, Error> {
+    pub async fn work(&self, urgency: Urgency) -> Result<usize, Error> {
         let mut advanced = 0;
-        for (tenant, kind) in self.waiting().await? {
+        for (tenant, kind) in self.waiting(urgency).await? {
             let Some(claimed) = self.claim(&tenant, &kind).await? else { continue };
             advanced += usize::from(self.turn(claimed).await?);
         }

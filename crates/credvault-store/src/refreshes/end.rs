@@ -28,6 +28,7 @@ use crate::refreshes::left::Left;
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find, idle};
 use crate::refreshes::shown::show_failure;
+use crate::revocations::release::revoke_late;
 use crate::sealed::Sealed;
 use crate::usage::buffer::OwnCount;
 
@@ -52,7 +53,8 @@ pub struct RefreshedTokens {
 
 impl Refreshes<'_> {
     /// Stores what the provider gave, unless the credential has changed meanwhile: then it is dropped, and the answer
-    /// is `false`. It does not matter whether another process has taken the claim over: as long as none has stored
+    /// is `false`. If the connection was disconnected meanwhile, it is kept for the revocation of its grant, and no longer.
+    /// It does not matter whether another process has taken the claim over: as long as none has stored
     /// tokens, these are the only ones.
     ///
     /// # Errors
@@ -71,6 +73,9 @@ impl Refreshes<'_> {
             return Ok(false);
         };
         if row.generation != claimed.generation {
+            if revoke_late(&mut change, model, claimed.version, &refreshed.fields).await? {
+                let _ = change.commit(()).await?;
+            }
             return Ok(false);
         }
         let generation = row.generation + 1;

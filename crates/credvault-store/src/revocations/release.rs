@@ -12,9 +12,11 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilt
 use crate::Error;
 use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::connections::writer::ConnectionRow;
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
 use crate::credentials::stored::{destroy_all, disconnect};
+use crate::database::transaction::lock_account;
 use crate::entity::connection::{Column, Entity, Model};
 use crate::entity::revocation;
 use crate::sealed::Sealed;
@@ -47,7 +49,7 @@ pub(crate) async fn end_credential(
         (None, false, true) => (Revocation::Failed, None),
         (None, false, false) => (Revocation::Unsupported, None),
     };
-    let model = disconnect(change, model, Some(outcome)).await?;
+    let model = disconnect(change, model, outcome).await?;
     change.set_connection(id, Some(version));
     change.record_change(ChangeSubject::Connection(id), ChangeKind::CredentialDestroyed, Some(version));
     Ok(model)
@@ -59,17 +61,48 @@ async fn open(change: &Change<'_>, model: &Model) -> Option<SecretFields> {
     open_current(&change.tx, keys, model).await.ok().map(|(fields, _)| fields)
 }
 
-/// Keeps sealed what a revocation takes.
+/// Has newer tokens of a grant revoked, which a refresh brought after its connection was disconnected: what was sealed for
+/// the revocation, or was sent for it, may have been replaced by them at the provider. `model` is the locked connection,
+/// and `version` the one that was refreshed. Tells whether they are kept for that; otherwise nothing more is wanted.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn revoke_late(
+    change: &mut Change<'_>,
+    model: Model,
+    version: i64,
+    fields: &SecretFields,
+) -> Result<bool, Error> {
+    let outcome = model.revocation.as_deref().and_then(Revocation::from_stored);
+    let is_asked_for = match outcome {
+        Some(Revocation::Pending | Revocation::Done | Revocation::Failed) => true,
+        Some(Revocation::Unsupported | Revocation::Kept) | None => false,
+    };
+    // A later credential may hang on the same consent.
+    if !is_asked_for || model.current_version != 0 || model.last_version != version {
+        return Ok(false);
+    }
+    revocation::Entity::delete_by_id((model.tenant_id.clone(), model.id)).exec(&change.tx).await?;
+    keep(change, &model, fields).await?;
+    let mut row = ConnectionRow::new(model);
+    row.columns.revocation = Set(Some(Revocation::Pending.as_str().to_owned()));
+    row.columns.revocation_time = Set(Some(change.now.micros()));
+    row.save(change, ChangeKind::Updated, None).await?;
+    Ok(true)
+}
+
+/// Keeps sealed what a revocation takes. Its generation is the revision that the connection has before its row tells of it:
+/// no other one of the connection has the same.
 async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Result<(), Error> {
-    let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
+    let (id, generation) = (ConnectionId::from_uuid(model.id), model.revision);
     let (bound, random) = (binding::of_row(model), change.store.keyring().random());
     let sealed = Sealed::seal(fields, change.key()?, random, |schema| {
-        Context::revocation(change.tenant(), id, version, schema, bound)
+        Context::revocation(change.tenant(), id, generation, schema, bound)
     })?;
     let row = revocation::ActiveModel {
         tenant_id: Set(model.tenant_id.clone()),
         connection_id: Set(model.id),
-        generation: Set(version),
+        generation: Set(generation),
         attempts: Set(0),
         schema: Set(sealed.schema),
         key_version: Set(sealed.key_version),
@@ -82,8 +115,15 @@ async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Resu
 /// Whether another connection of the same owner has a credential of the same account at the same provider. Only an
 /// account that the provider itself named counts, and only connections that the caller reaches as it reaches this one:
 /// what others write about theirs must neither save a grant nor show that they have one.
+///
+/// Connections of one account end one after the other: else two that end at the same moment would each take the other for
+/// one that lives, and none would have the grant revoked. A transaction locks its connection first and the account second,
+/// and waits for no row of the account after that, so two of them cannot wait for each other.
 async fn shares_grant(change: &Change<'_>, model: &Model) -> Result<bool, Error> {
     let Some(account) = &model.confirmed_account_id else { return Ok(false) };
+    let of_account = [&model.tenant_id, &model.provider, &model.owner_user, account];
+    let of_account = of_account.map(String::as_str).join("\n");
+    lock_account(&change.tx, change.store.database(), &of_account).await?;
     let others = Entity::find()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::Provider.eq(model.provider.as_str()))

@@ -10,6 +10,8 @@
 //! If the row says so, the secrets of each piece are destroyed with it, and what the providers take to revoke the grants is
 //! kept sealed. Such a connection is purged when its revocation is settled, and not before.
 
+use std::collections::HashSet;
+
 use credvault_domain::{AuthMode, ProviderId, Revocation, TenantId, Timestamp, UserId};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
@@ -31,8 +33,20 @@ const ATTEMPTS: u32 = 8;
 /// How many connections a piece has at most whose grants are to be revoked: each takes a dozen statements.
 const REVOKED_PIECE: u64 = 25;
 
-/// Whether a provider can revoke the grants of an auth mode.
-pub type Revocable<'a> = &'a (dyn Fn(&ProviderId, &AuthMode) -> bool + Sync);
+/// What is to happen to the grant of a connection that goes with its user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GrantEnding {
+    /// The provider is asked to revoke it.
+    Revoke,
+    /// The provider has no call for that.
+    Unsupported,
+    /// It stays valid at the provider: the caller may not disconnect the connection.
+    Leave,
+}
+
+/// What is to happen to the grants of an auth mode at a provider. It is asked about each connection in its turn, for the user
+/// may have got it since the deletion began.
+pub type GrantEndings<'a> = &'a (dyn Fn(&ProviderId, &AuthMode) -> GrantEnding + Sync);
 
 /// What the deletion of a user has removed, and how the grants behind it stand. Connections that share a grant count once.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -41,26 +55,35 @@ pub struct DeletedUser {
     pub connections: i64,
     /// The grants whose revocation is under way.
     pub to_revoke: i64,
-    /// The grants that their providers cannot revoke.
+    /// The grants that their providers cannot revoke, or that were left to them when their credential was destroyed.
     pub unsupported: i64,
-    /// The grants that stay valid because their revocation was not asked for, or failed.
+    /// The grants that stay valid because their revocation was not asked for, was not permitted, or failed.
     pub remaining: i64,
 }
 
-impl DeletedUser {
-    fn add(&mut self, other: Self) {
-        self.connections += other.connections;
-        self.to_revoke += other.to_revoke;
-        self.unsupported += other.unsupported;
-        self.remaining += other.remaining;
-    }
+/// A connection that a piece has deleted: as it is now, or as it was before if its grant was left to the provider.
+struct Gone {
+    row: Model,
+    /// Whether it was not yet on the way out before.
+    is_new: bool,
+}
 
-    /// Counts a connection that is deleted now. `is_new`: it was not yet on the way out before.
-    fn count(&mut self, row: &Model, is_new: bool) {
+/// The grants that remain, by what tells one from another: provider, auth mode, and the account that the provider has named.
+type Remaining = HashSet<[String; 3]>;
+
+impl DeletedUser {
+    /// Counts a connection that is deleted now, and its grant unless another connection has shown that.
+    fn count(&mut self, Gone { row, is_new }: Gone, remaining: &mut Remaining) {
         self.connections += i64::from(is_new);
         let revocation = row.revocation.as_deref().and_then(Revocation::from_stored);
         match (row.current_version > 0, revocation) {
-            (true, _) | (false, Some(Revocation::Failed)) => self.remaining += 1,
+            (true, _) => {
+                let account = row.confirmed_account_id;
+                let is_first =
+                    account.is_none_or(|account| remaining.insert([row.provider, row.auth_mode, account]));
+                self.remaining += i64::from(is_first);
+            }
+            (false, Some(Revocation::Failed)) => self.remaining += 1,
             (false, Some(Revocation::Pending)) => self.to_revoke += 1,
             (false, Some(Revocation::Unsupported)) => self.unsupported += 1,
             (false, Some(Revocation::Done | Revocation::Kept) | None) => {}
@@ -111,18 +134,19 @@ async fn marked(tx: &DatabaseTransaction, tenant: &TenantId, user: &UserId) -> R
 
 impl Store {
     /// Deletes the connections of a user who is marked, until none is served, and tells what those were. Without
-    /// `revocable`, every provider is asked to revoke, and the attempt shows whether it can.
+    /// `ends`, every provider is asked to revoke, and the attempt shows whether it can.
     pub(crate) async fn delete_connections_of(
         &self,
         tenant: &TenantId,
         user: &UserId,
-        revocable: Option<Revocable<'_>>,
+        ends: Option<GrantEndings<'_>>,
     ) -> Result<DeletedUser, Error> {
         let (mut deleted, mut attempts) = (DeletedUser::default(), ATTEMPTS);
+        let mut remaining = Remaining::new();
         loop {
-            match self.delete_piece_of(tenant, user, revocable).await {
+            match self.delete_piece_of(tenant, user, ends).await {
                 Ok(Some(piece)) => {
-                    deleted.add(piece);
+                    piece.into_iter().for_each(|gone| deleted.count(gone, &mut remaining));
                     attempts = ATTEMPTS;
                 }
                 Ok(None) => return Ok(deleted),
@@ -137,29 +161,27 @@ impl Store {
         &self,
         tenant: &TenantId,
         user: &UserId,
-        revocable: Option<Revocable<'_>>,
-    ) -> Result<Option<DeletedUser>, Error> {
+        ends: Option<GrantEndings<'_>>,
+    ) -> Result<Option<Vec<Gone>>, Error> {
         let Some((mut change, mark)) = self.begin_piece_of(tenant, user).await? else { return Ok(None) };
         let rows = next_rows(&change, user, &mark).await?;
         if rows.is_empty() {
             return self.delete_rest_of(change, user, mark.until).await;
         }
-        let mut deleted = DeletedUser::default();
+        let mut gone = Vec::with_capacity(rows.len());
         if mark.revokes {
             for row in rows {
-                let new = is_new(&row, change.now);
-                let row = delete_and_revoke(&mut change, row, mark.until, revocable).await?;
-                deleted.count(&row, new);
+                let is_new = is_new(&row, change.now);
+                let row = delete_and_revoke(&mut change, row, mark.until, ends).await?;
+                gone.push(Gone { row, is_new });
             }
         } else {
             delete_for_good(&mut change, &rows, mark.until).await?;
-            for row in &rows {
-                tell(&mut change, row);
-                deleted.count(row, true);
-            }
+            rows.iter().for_each(|row| tell(&mut change, row));
+            gone.extend(rows.into_iter().map(|row| Gone { row, is_new: true }));
         }
         let _ = change.commit(()).await?;
-        Ok(Some(deleted))
+        Ok(Some(gone))
     }
 
     /// The change of a piece, with the tenant's keys only if something is to be sealed: a deletion that revokes nothing
@@ -186,11 +208,11 @@ impl Store {
         mut change: Change<'_>,
         user: &UserId,
         until: Timestamp,
-    ) -> Result<Option<DeletedUser>, Error> {
+    ) -> Result<Option<Vec<Gone>>, Error> {
         let tenant = change.tenant().clone();
         if delete_piece_of_user(&mut change, &tenant, user, until).await? > 0 {
             let _ = change.commit(()).await?;
-            return Ok(Some(DeletedUser::default()));
+            return Ok(Some(Vec::new()));
         }
         let forgotten = forget_user(self, &change.tx, &tenant, user, until).await?;
         let values =
@@ -203,7 +225,7 @@ impl Store {
             pieces::execute(&change.tx, sql, values()).await?;
         }
         let _ = change.commit(()).await?;
-        Ok((forgotten > 0).then(DeletedUser::default))
+        Ok((forgotten > 0).then(Vec::new))
     }
 
     /// Goes on with the deletions that a crash, or the end of a call, left undone.
@@ -248,12 +270,12 @@ fn is_new(row: &Model, now: Timestamp) -> bool {
     row.purge_time.is_none_or(|time| time > now.micros())
 }
 
-/// Deletes a row and has its grant revoked. One after the other: of connections that share a grant, the last is asked for.
+/// Deletes a row and has its grant revoked, if that is permitted; its secret goes in any case. One after the other: of connections that share a grant, the last is asked for.
 async fn delete_and_revoke(
     change: &mut Change<'_>,
     row: Model,
     until: Timestamp,
-    revocable: Option<Revocable<'_>>,
+    ends: Option<GrantEndings<'_>>,
 ) -> Result<Model, Error> {
     delete_for_good(change, std::slice::from_ref(&row), until).await?;
     tell(change, &row);
@@ -264,9 +286,15 @@ async fn delete_and_revoke(
     let deleted = deleted.ok_or(Error::ConnectionNotFound)?;
     let provider = ProviderId::from_stored(deleted.provider.clone());
     let mode = AuthMode::from_stored(deleted.auth_mode.clone());
-    let revocable = revocable.is_none_or(|revocable| revocable(&provider, &mode));
-    let now = change.now;
-    end_credential(change, deleted, revocable, now).await
+    let (end, now) = (ends.map_or(GrantEnding::Revoke, |ends| ends(&provider, &mode)), change.now);
+    match end {
+        GrantEnding::Revoke => end_credential(change, deleted, true, now).await,
+        GrantEnding::Unsupported => end_credential(change, deleted, false, now).await,
+        GrantEnding::Leave => {
+            end_credential(change, deleted.clone(), false, now).await?;
+            Ok(deleted)
+        }
+    }
 }
 
 /// Tells the endpoints of the tenant that a connection, as it was before, is served no longer.

@@ -14,7 +14,7 @@ use crate::connections::purge::Purging;
 use crate::database::pieces::execute;
 use crate::entity::connection::{Column, Entity};
 use crate::page::text_position;
-use crate::tenants::user_deletions::{DeletedUser, Revocable, mark};
+use crate::tenants::user_deletions::{DeletedUser, GrantEndings, mark};
 use crate::usage::erasure;
 use crate::{Error, Listed, Page, Recorded, Store, Write};
 
@@ -116,7 +116,7 @@ impl Users<'_> {
     /// Permanently removes everything that a user owns, with the sent events about the user, and tells what that was. No
     /// connection is served once this returns. Upkeep removes what remains at `until`, and continues if this fails half-way.
     ///
-    /// With `revoke`, which tells what can be revoked, the secrets are destroyed at once, and each connection stays until its
+    /// With `revoke`, which tells what is to happen to each grant, the secrets are destroyed at once, and each connection stays until its
     /// grant is revoked.
     ///
     /// A repetition continues the first request, and removes nothing that was created since.
@@ -127,7 +127,7 @@ impl Users<'_> {
         &self,
         scope: &TenantScope,
         user: &UserId,
-        revoke: Option<Revocable<'_>>,
+        revoke: Option<GrantEndings<'_>>,
         write: &Write,
         until: Instant,
     ) -> Result<Recorded<DeletedUser>, Error> {

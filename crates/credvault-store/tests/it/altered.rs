@@ -72,7 +72,10 @@ impl Prepared {
         let store = &fixture.store;
         match table {
             "tokens" => open(fixture, &self.user, self.refreshable.connection()).await,
-            "revocations" => store.revocations().open(&self.revoked).await.map(drop),
+            "revocations" => match store.revocations().open(&self.revoked).await? {
+                Some(found) if found.fields.is_none() => Err(Error::Integrity),
+                _ => Ok(()),
+            },
             "oauth_apps" => {
                 let generic = ProviderId::parse("generic").unwrap();
                 store

@@ -21,6 +21,7 @@ on_both![
     an_erased_tenant_is_gone_with_all_its_rows_and_no_other_is,
     the_id_of_an_erased_tenant_is_never_used_again,
     what_is_written_late_goes_too,
+    grants_that_were_to_be_revoked_are_counted,
     erasures_are_listed,
 ];
 
@@ -145,6 +146,7 @@ async fn an_erased_tenant_is_gone_with_all_its_rows_and_no_other_is(fixture: &Fi
         apps: 1,
         event_endpoints: 1,
         key_versions: 1,
+        pending_revocations: 0,
     };
     assert_eq!(requested.content, expected);
     assert_eq!(fixture.fetch(&acme, connection).await.unwrap(), "CANARY third", "nothing has changed yet");
@@ -214,6 +216,21 @@ async fn what_is_written_late_goes_too(fixture: &Fixture) {
     fixture.store.upkeep().await.unwrap();
     // A user who calls leaves nothing.
     nothing_is_left(fixture, "acme").await;
+}
+
+/// The erasure takes away what their providers have to be asked with, and says so before and after.
+async fn grants_that_were_to_be_revoked_are_counted(fixture: &Fixture) {
+    let (acme, connection) = tenant_with_rows(fixture, "acme").await;
+    let disconnect = write(&acme, Action::DisconnectConnection);
+    let revocations = fixture.store.revocations();
+    revocations.disconnect(&acme, connection, None, true, &disconnect).await.unwrap().into_inner();
+    let requested = fixture.store.erasures().request(&acme, &erase(&acme)).await.unwrap().into_inner();
+    assert_eq!(requested.content.pending_revocations, 1);
+    let erasure = confirm(fixture, &acme, &requested.token).await.unwrap();
+    assert_eq!(erasure.content, requested.content);
+    let read: serde_json::Value = serde_json::from_str(&erasure.statement.unwrap().text).unwrap();
+    assert_eq!(read["destroyed"]["pending_revocations"], 1);
+    assert_eq!(fixture.count("revocations").await, 0);
 }
 
 async fn erasures_are_listed(fixture: &Fixture) {

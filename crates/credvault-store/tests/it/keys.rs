@@ -1,15 +1,16 @@
 //! Rotation as the store does it: what is destroyed and when, what counts of a killed process, uses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use credvault_crypto::{RootKeySource, SystemRandom};
-use credvault_domain::{Action, Clock as _, Config, TenantId};
-use credvault_store::{ConnectionPatch, RotationKind, Store, TenantRotation};
+use credvault_crypto::{KeyManager, Opened, Reply, RootKeySource, SystemRandom, Versioning, WrapPlace};
+use credvault_domain::{Action, Clock as _, Config, TenantId, TenantScope};
+use credvault_store::{ConnectionPatch, Error, RotationKind, Store, TenantRotation, Urgency};
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
-use crate::fixture::{Fixture, root_key, scope, write};
+use crate::fixture::{Fixture, repeatable, root_key, scope, write};
 use crate::on_both;
 
 const AT_ONCE: TenantRotation = TenantRotation { records_per_second: 0, retire_after: Duration::ZERO };
@@ -19,6 +20,8 @@ on_both![
     a_key_that_something_is_under_is_kept,
     old_keys_are_rotated_by_themselves,
     uses_are_counted_and_a_worn_key_is_named,
+    a_slow_rotation_holds_none_up_that_has_to_be_over_soon,
+    no_key_is_made_for_a_request_that_is_repeated_or_refused,
 ];
 
 async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture) {
@@ -28,7 +31,7 @@ async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture)
     let later = TenantRotation { retire_after: Duration::from_secs(3600), ..AT_ONCE };
     let begin = write(&scope, Action::RotateTenantKey);
     let _ = store.keys().begin_tenant_rotation(&scope, later, &begin).await.unwrap();
-    while store.keys().work().await.unwrap() > 0 {}
+    while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
     assert_eq!(store.keys().destroy_retired().await.unwrap(), 0, "its time is not over");
     fixture.clock.advance(Duration::from_secs(3601));
     assert_eq!(store.keys().destroy_retired().await.unwrap(), 1);
@@ -48,7 +51,7 @@ async fn a_key_that_something_is_under_is_kept(fixture: &Fixture) {
     fixture.execute("UPDATE credential_versions SET schema = 9 WHERE version = 1").await;
     let begin = write(&scope, Action::RotateTenantKey);
     let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
-    while store.keys().work().await.unwrap() > 0 {}
+    while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
     let rotation = store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap();
     assert_eq!((rotation.running, rotation.done, rotation.failed), (false, 1, 1));
     fixture.clock.advance(Duration::from_secs(1));
@@ -66,7 +69,7 @@ async fn old_keys_are_rotated_by_themselves(fixture: &Fixture) {
     fixture.clock.advance(age + Duration::from_secs(1));
     // The tenant's, and the platform's own.
     assert_eq!(store.keys().rotate_aged(age, AT_ONCE).await.unwrap(), 2);
-    while store.keys().work().await.unwrap() > 0 {}
+    while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
     assert_eq!(store.keys().rotate_aged(age, AT_ONCE).await.unwrap(), 0);
     let status = store.keys().status(&scope).await.unwrap();
     assert_eq!(
@@ -87,6 +90,88 @@ async fn uses_are_counted_and_a_worn_key_is_named(fixture: &Fixture) {
     fixture.put(&scope, connection, "CANARY secret").await;
     let worn = store.keys().write_uses(uses.unsigned_abs() + 1).await;
     assert_eq!((worn.len(), worn[0].tenant.as_str()), (1, "acme"));
+}
+
+/// One record a second, and a turn of some seconds at it.
+async fn a_slow_rotation_holds_none_up_that_has_to_be_over_soon(fixture: &Fixture) {
+    let (store, slow) = (&fixture.store, fixture.tenant("slow").await);
+    let urgent = fixture.tenant("urgent").await;
+    for scope in [&slow, &urgent] {
+        let connection = fixture.connection(scope, "a").await.id;
+        for _ in 0..20 {
+            fixture.put(scope, connection, "CANARY secret").await;
+        }
+    }
+    let usual = TenantRotation { records_per_second: 1, retire_after: Duration::from_secs(3600) };
+    for (scope, how) in [(&slow, usual), (&urgent, AT_ONCE)] {
+        let begin = write(scope, Action::RotateTenantKey);
+        let _ = store.keys().begin_tenant_rotation(scope, how, &begin).await.unwrap();
+    }
+    let working = store.clone();
+    let working = tokio::spawn(async move { working.keys().work(Urgency::Usual).await });
+    while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
+    let running = async |scope: &TenantScope| {
+        store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap().running
+    };
+    assert_eq!((running(&urgent).await, running(&slow).await), (false, true));
+    working.abort();
+}
+
+/// A root key in a key manager of the tests, which counts what it wraps.
+#[derive(Default, Debug)]
+struct Counting(AtomicUsize);
+
+impl KeyManager for Counting {
+    fn kind(&self) -> &'static str {
+        "counting"
+    }
+
+    fn key_name(&self) -> &str {
+        "a key"
+    }
+
+    fn wrap<'a>(&'a self, _: &'a WrapPlace<'a>, plain: &'a [u8]) -> Reply<'a, Vec<u8>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(plain.iter().map(|byte| !byte).collect())))
+    }
+
+    fn unwrap<'a>(&'a self, _: &'a WrapPlace<'a>, wrapped: &'a [u8]) -> Reply<'a, Opened> {
+        Box::pin(std::future::ready(Ok(Opened::new(wrapped.iter().map(|byte| !byte).collect()))))
+    }
+
+    fn add_version(&self) -> Reply<'_, Versioning> {
+        Box::pin(std::future::ready(Ok(Versioning::Done)))
+    }
+
+    fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
+        Box::pin(std::future::ready(Ok(Versioning::Done)))
+    }
+}
+
+async fn no_key_is_made_for_a_request_that_is_repeated_or_refused(fixture: &Fixture) {
+    let platform = scope(TenantId::PLATFORM, None);
+    let manager = Arc::new(Counting::default());
+    let sources = credvault_crypto::RootKeySources {
+        other: Some(RootKeySource::Managed(manager.clone())),
+        ..RootKeySource::File(root_key(&fixture.folder, "01")).into()
+    };
+    let clock = Arc::new(fixture.clock.clone());
+    let store = Store::open(fixture.settings.clone(), &sources, clock, Arc::new(SystemRandom)).await.unwrap();
+    let asked = credvault_store::RootRotation { target: None, new_version: false, records_per_second: 0 };
+    let move_on = write(&platform, Action::RotateRootKey);
+    let _ = store.keys().begin_root_rotation(&platform, asked, &move_on).await.unwrap();
+    while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
+
+    let begin = repeatable(&platform, Action::RotateTenantKey, uuid::Uuid::from_u128(1), "r");
+    let first = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &begin).await.unwrap().into_inner();
+    let wrapped = manager.0.load(Ordering::SeqCst);
+    let again = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &begin).await.unwrap().into_inner();
+    assert_eq!(first, again);
+    let other = write(&platform, Action::RotateTenantKey);
+    let refused = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &other).await;
+    assert!(matches!(refused, Err(Error::RotationRunning)), "{refused:?}");
+    assert_eq!(manager.0.load(Ordering::SeqCst), wrapped, "the key manager was not asked");
+    store.close().await;
 }
 
 /// A replica that was not given the root key that is asked for keeps it from becoming the active one.
@@ -130,7 +215,7 @@ async fn a_change_that_a_rotation_overtakes_is_made_anew() {
         let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
         let working = tokio::spawn({
             let store = store.clone();
-            async move { while store.keys().work().await.unwrap() > 0 {} }
+            async move { while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {} }
         });
         fixture.waits_for_locks(2).await;
         held.rollback().await.unwrap();

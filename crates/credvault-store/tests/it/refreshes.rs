@@ -1,6 +1,7 @@
 //! The steps of a refresh, one by one: who may claim, who may store, and what a crash leaves behind.
 
 mod claims;
+mod disconnected;
 mod incidents;
 mod refusals;
 mod search;

@@ -175,10 +175,11 @@ async fn a_settled_revocation_is_on_record_as_the_vaults_own_work(fixture: &Fixt
         revocations.disconnect(&scope, id, None, true, &disconnect).await.unwrap().into_inner();
         let about = AuditFilter { connection: Some(id), ..AuditFilter::default() };
         let before = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items.len();
-        revocations.attempted(&key, Revocation::Pending).await.unwrap();
+        let generation = revocations.open(&key).await.unwrap().map(|found| found.generation);
+        revocations.attempted(&key, generation, Revocation::Pending).await.unwrap();
         let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
         assert_eq!(after.len(), before, "nothing is settled yet");
-        revocations.attempted(&key, settled).await.unwrap();
+        revocations.attempted(&key, generation, settled).await.unwrap();
         let after = audit.list(&scope, &about, &page(50, "", "q")).await.unwrap().items;
         assert_eq!(after.len(), before + 1);
         assert_eq!(after[0].action, "DisconnectConnection");

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use credvault_crypto::{Keyring, RootKeySource, SystemRandom};
 use credvault_domain::TenantId;
+use credvault_store::ErasureState;
+use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 
 use super::{erased, tenant_with_rows};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, open_store};
 use crate::on_both;
 
 on_both![the_root_key_and_a_dump_from_after_the_erasure_open_nothing];
@@ -82,8 +84,37 @@ async fn the_files_of_sqlite_hold_no_remnant_of_a_key() {
     // Larger rows beside it: its page is split and rebuilt.
     fixture.execute("UPDATE tenant_keys SET wrapped = randomblob(900) WHERE tenant_id LIKE 't%'").await;
     assert!(copies(fixture, &key) > 0, "this is how it is found");
-    erased(fixture, &acme).await;
-    assert_eq!(copies(fixture, &key), 0);
+    assert_eq!(erased(fixture, &acme).await.state, ErasureState::Erased);
+    assert_eq!(owed(fixture).await, "1", "changes wait for the next upkeep, and not for this");
+    // Another process, after this one was killed.
+    let other = open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap();
+    other.upkeep().await.unwrap();
+    assert_eq!((copies(fixture, &key), owed(fixture).await.as_str()), (0, "0"));
+    other.close().await;
+}
+
+/// A reader has the old content before its eyes. The erasure ends nevertheless, and the file is rewritten later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_sqlite_keeps_no_erasure_from_its_end() {
+    let fixture = &Fixture::sqlite().await;
+    let (acme, _) = tenant_with_rows(fixture, "acme").await;
+    let (other, _) = tenant_with_rows(fixture, "other").await;
+    let reader = fixture.admin_connection().await.begin().await.unwrap();
+    let rows = Statement::from_string(reader.get_database_backend(), "SELECT * FROM tenants");
+    reader.query_all_raw(rows).await.unwrap();
+    for tenant in [&acme, &other] {
+        assert_eq!(erased(fixture, tenant).await.state, ErasureState::Erased);
+    }
+    fixture.store.upkeep().await.unwrap();
+    assert_eq!(owed(fixture).await, "2");
+    reader.rollback().await.unwrap();
+    fixture.store.upkeep().await.unwrap();
+    assert_eq!(owed(fixture).await, "0");
+}
+
+/// How many erasures have ended since SQLite's file was rewritten.
+async fn owed(fixture: &Fixture) -> String {
+    fixture.text("SELECT CAST(user_version AS TEXT) AS v FROM pragma_user_version").await
 }
 
 /// How often these bytes are in the files of the database.

@@ -1,9 +1,13 @@
 //! Purges and deletions of users that wait until grants are revoked: none is lost, and none waits for ever.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use credvault_domain::{Action, AuthMode, ConnectionId, ProviderId, Revocation, TenantScope, UserId};
-use credvault_store::{DeletedUser, Error, Revocable};
+use credvault_domain::{
+    Action, AuthMode, Connection, ConnectionId, ProviderId, Revocation, TenantScope, UserId,
+};
+use credvault_store::{ConnectionKey, DeletedUser, Error, GrantEnding, GrantEndings};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use super::{mark_as, of_user, of_users};
 use crate::fixture::{Fixture, repeatable, soon, write};
@@ -17,6 +21,8 @@ on_both![
     a_deletion_that_was_cut_off_revokes_when_it_is_finished,
     a_deletion_without_revocations_loses_none_that_is_under_way,
     of_connections_that_share_a_grant_the_last_is_asked_for,
+    grants_that_remain_are_counted_once_each,
+    what_policy_does_not_let_the_caller_disconnect_is_left_to_the_provider,
     several_replicas_revoke_each_grant_once,
 ];
 
@@ -51,11 +57,11 @@ async fn a_purge_waits_until_its_revocation_is_settled_or_given_up(fixture: &Fix
         let key = fixture.store.connection_key(&scope, id);
         assert!(revocations.open(&key).await.unwrap().is_some());
         if settled == Revocation::Done {
-            revocations.attempted(&key, settled).await.unwrap();
+            attempted(fixture, &key, settled).await;
             assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
         } else {
             for attempt in 1..=ATTEMPTS {
-                let after = revocations.attempted(&key, Revocation::Pending).await.unwrap().unwrap();
+                let after = attempted(fixture, &key, Revocation::Pending).await.unwrap();
                 let outcome = if attempt < ATTEMPTS { Revocation::Pending } else { settled };
                 assert_eq!(after.revocation, Some(outcome));
             }
@@ -91,7 +97,7 @@ async fn a_purge_with_nothing_to_wait_for_is_done_at_once(fixture: &Fixture) {
     fixture.put(&scope, id, "CANARY").await;
     connections.delete_and_revoke(&scope, id, None, true, &delete).await.unwrap().into_inner();
     let key = fixture.store.connection_key(&scope, id);
-    fixture.store.revocations().attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     fixture.store.purge_settled(&key).await.unwrap();
     let undelete = write(&scope, Action::UndeleteConnection);
     let back = connections.undelete(&scope, id, None, &undelete).await.unwrap().into_inner();
@@ -108,9 +114,9 @@ async fn a_revocation_of_which_nothing_is_kept_is_given_up(fixture: &Fixture) {
     fixture.execute("DELETE FROM revocations").await;
     let (key, revocations) = (fixture.store.connection_key(&scope, id), fixture.store.revocations());
     assert!(revocations.open(&key).await.unwrap().is_none());
-    let after = revocations.attempted(&key, Revocation::Pending).await.unwrap().unwrap();
+    let after = attempted(fixture, &key, Revocation::Pending).await.unwrap();
     assert_eq!(after.revocation, Some(Revocation::Failed));
-    assert!(revocations.attempted(&key, Revocation::Pending).await.unwrap().is_none(), "settled already");
+    assert!(attempted(fixture, &key, Revocation::Pending).await.is_none(), "settled already");
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
 }
 
@@ -124,7 +130,7 @@ async fn a_repeated_purge_tells_what_is_left(fixture: &Fixture) {
     assert!(first.waits && again.waits);
     assert_eq!(first.connection, again.connection, "it has taken effect once");
     let key = fixture.store.connection_key(&scope, id);
-    fixture.store.revocations().attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     fixture.store.upkeep().await.unwrap();
     let last = connections.purged_before(&scope, &purge).await.unwrap().into_inner();
     assert!(!last.waits && last.connection.is_none());
@@ -141,7 +147,7 @@ async fn a_deletion_that_was_cut_off_revokes_when_it_is_finished(fixture: &Fixtu
     assert_eq!(left, 1, "only the other user's secret");
     let (key, revocations) = (fixture.store.connection_key(&scope, ids[0]), fixture.store.revocations());
     assert_eq!(revocations.due(10, &[]).await.unwrap(), std::slice::from_ref(&key));
-    revocations.attempted(&key, Revocation::Unsupported).await.unwrap();
+    attempted(fixture, &key, Revocation::Unsupported).await;
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
     assert_eq!(fixture.fetch(&scope, ids[1]).await.unwrap(), "CANARY");
 }
@@ -156,7 +162,7 @@ async fn a_deletion_without_revocations_loses_none_that_is_under_way(fixture: &F
     assert_eq!(removed, DeletedUser { connections: 1, to_revoke: 1, ..DeletedUser::default() });
     assert_eq!(fixture.count("revocations").await, 1);
     let key = fixture.store.connection_key(&scope, id);
-    revocations.attempted(&key, Revocation::Done).await.unwrap();
+    attempted(fixture, &key, Revocation::Done).await;
     assert_eq!(fixture.store.upkeep().await.unwrap(), 1);
     // A second request may ask for more than the first, as long as something is there.
     of_user(fixture, &scope, "u1").await;
@@ -189,6 +195,64 @@ async fn of_connections_that_share_a_grant_the_last_is_asked_for(fixture: &Fixtu
     assert_eq!(fixture.count("connections").await, 2);
 }
 
+async fn grants_that_remain_are_counted_once_each(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            of_user(fixture, &scope, "u1").await;
+        }
+        fixture.execute("UPDATE connections SET confirmed_account_id = 'shop'").await;
+        // Two more, of which the provider has said nothing.
+        of_user(fixture, &scope, "u1").await;
+        of_user(fixture, &scope, "u1").await;
+        let removed = delete(fixture, &scope, None, soon()).await;
+        assert_eq!(removed, DeletedUser { connections: 5, remaining: 3, ..DeletedUser::default() });
+    }
+}
+
+/// A connection that the user got since policy was asked, at a provider where the caller may disconnect nothing.
+async fn what_policy_does_not_let_the_caller_disconnect_is_left_to_the_provider(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    of_user(fixture, &scope, "u1").await;
+    of_user(fixture, &scope, "u1").await;
+    let asked = AtomicUsize::new(0);
+    let first_only = |_: &ProviderId, _: &AuthMode| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => GrantEnding::Revoke,
+        _ => GrantEnding::Leave,
+    };
+    let removed = delete(fixture, &scope, Some(&first_only), soon()).await;
+    let expected = DeletedUser { connections: 2, to_revoke: 1, remaining: 1, ..DeletedUser::default() };
+    assert_eq!((removed, asked.load(Ordering::SeqCst)), (expected, 2));
+    assert_eq!(fixture.count("revocations").await, 1);
+    assert_eq!(fixture.count("connections").await, 1, "what is left to the provider goes at once");
+    assert_eq!(fixture.count("credential_versions WHERE sealed IS NOT NULL").await, 0);
+}
+
+/// Both have locked their row and read the other's before either is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_end_at_the_same_moment_one_is_asked_for() {
+    let fixture = &Fixture::postgres().await;
+    let scope = fixture.tenant("acme").await;
+    let ids = [of_user(fixture, &scope, "u1").await, of_user(fixture, &scope, "u1").await];
+    fixture.execute("UPDATE connections SET confirmed_account_id = 'shop'").await;
+    let holder = fixture.admin_connection().await.begin().await.unwrap();
+    holder.execute_unprepared("LOCK TABLE credential_versions IN SHARE MODE").await.unwrap();
+    let end = async |id: ConnectionId| {
+        let disconnect = write(&scope, Action::DisconnectConnection);
+        let ended = fixture.store.revocations().disconnect(&scope, id, None, true, &disconnect).await;
+        ended.unwrap().into_inner().revocation.unwrap()
+    };
+    let release = async {
+        fixture.waits_for_locks(2).await;
+        holder.commit().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(end(ids[0]), end(ids[1]), release);
+    let mut outcomes = [one.as_str(), two.as_str()];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [Revocation::Kept.as_str(), Revocation::Pending.as_str()]);
+    assert_eq!(fixture.count("revocations").await, 1);
+}
+
 async fn several_replicas_revoke_each_grant_once(fixture: &Fixture) {
     let scope = fixture.tenant("acme").await;
     for _ in 0..30 {
@@ -202,25 +266,32 @@ async fn several_replicas_revoke_each_grant_once(fixture: &Fixture) {
     assert_eq!(fixture.count("revocations").await, 30);
     let revocations = fixture.store.revocations();
     for key in revocations.due(100, &[]).await.unwrap() {
-        revocations.attempted(&key, Revocation::Done).await.unwrap();
+        attempted(fixture, &key, Revocation::Done).await;
     }
     assert_eq!(fixture.store.upkeep().await.unwrap(), 30);
     assert_eq!(fixture.count("connections").await, 0);
 }
 
-fn always(_: &ProviderId, _: &AuthMode) -> bool {
-    true
+/// Records how an attempt ended for what is to be revoked now.
+async fn attempted(fixture: &Fixture, key: &ConnectionKey, outcome: Revocation) -> Option<Connection> {
+    let revocations = fixture.store.revocations();
+    let generation = revocations.open(key).await.unwrap().map(|found| found.generation);
+    revocations.attempted(key, generation, outcome).await.unwrap()
 }
 
-fn never(_: &ProviderId, _: &AuthMode) -> bool {
-    false
+fn always(_: &ProviderId, _: &AuthMode) -> GrantEnding {
+    GrantEnding::Revoke
+}
+
+fn never(_: &ProviderId, _: &AuthMode) -> GrantEnding {
+    GrantEnding::Unsupported
 }
 
 /// Deletes the user `u1`, and purges until an instant.
 async fn delete(
     fixture: &Fixture,
     scope: &TenantScope,
-    revoke: Option<Revocable<'_>>,
+    revoke: Option<GrantEndings<'_>>,
     until: Instant,
 ) -> DeletedUser {
     let user = UserId::parse("u1").unwrap();

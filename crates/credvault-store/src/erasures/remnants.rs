@@ -1,0 +1,74 @@
+//! What SQLite's files still hold of erased tenants. What was deleted is overwritten in any case, but not the copies that SQLite
+//! leaves where it has moved a row within a page, nor those in the write-ahead log. So the file is rewritten: by upkeep, for
+//! every change waits while that lasts, and once for all erasures that have ended by then.
+
+use credvault_domain::TenantId;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
+
+use crate::database::pieces::execute;
+use crate::{Database, Error, Store};
+
+/// Notes, with the transaction, that the file is to be rewritten. The note is a number in the file's own header, which SQLite
+/// leaves to its users: how many erasures have ended since the file was rewritten.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn owe_rewriting(database: Database, tx: &DatabaseTransaction) -> Result<(), Error> {
+    if database == Database::Sqlite {
+        note(tx, owed(tx).await?.saturating_add(1)).await?;
+    }
+    Ok(())
+}
+
+/// How many erasures have ended since the file was rewritten.
+async fn owed<C: ConnectionTrait>(db: &C) -> Result<i64, Error> {
+    let asked = Statement::from_string(db.get_database_backend(), "PRAGMA user_version");
+    let row = db.query_one_raw(asked).await?.ok_or(Error::Integrity)?;
+    Ok(row.try_get("", "user_version")?)
+}
+
+async fn note(tx: &DatabaseTransaction, owed: i64) -> Result<(), Error> {
+    execute(tx, &format!("PRAGMA user_version = {owed}"), []).await?;
+    Ok(())
+}
+
+impl Store {
+    /// SQLite: rewrites the database's file if an erasure has ended since that was done last.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a reader needs what is to go; the file system has no room, or the database fails. It is tried
+    /// again with the next upkeep.
+    pub(super) async fn rewrite_owed(&self) -> Result<(), Error> {
+        if self.database() != Database::Sqlite {
+            return Ok(());
+        }
+        let ended = owed(&self.writer()).await?;
+        if ended == 0 {
+            return Ok(());
+        }
+        // A reader has the old content before its eyes. The file is not rewritten for nothing then: that would add all of
+        // it to the log, and the next attempt once more.
+        self.empty_log().await?;
+        self.writer().execute_unprepared("VACUUM").await?;
+        self.empty_log().await?;
+        let tx = self.begin_bookkeeping(&TenantId::platform()).await?;
+        // An erasure that has ended since the file was rewritten is owed another time.
+        if owed(&tx).await? == ended {
+            note(&tx, 0).await?;
+        }
+        tx.commit().await?;
+        tracing::info!("the database's file was rewritten, without remnants of erased tenants");
+        Ok(())
+    }
+
+    /// SQLite: empties the write-ahead log.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a reader still needs it.
+    async fn empty_log(&self) -> Result<(), Error> {
+        let db = self.writer();
+        let checkpoint = Statement::from_string(db.get_database_backend(), "PRAGMA wal_checkpoint(TRUNCATE)");
+        let row = db.query_one_raw(checkpoint).await?.ok_or(Error::Integrity)?;
+        if row.try_get::<i64>("", "busy")? == 0 { Ok(()) } else { Err(Error::Conflict) }
+    }
+}

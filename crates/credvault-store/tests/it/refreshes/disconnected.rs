@@ -1,0 +1,73 @@
+//! A connection that is disconnected while its refresh is in progress: what the provider gives is revoked, too.
+
+use credvault_domain::{Action, Revocation, TenantScope};
+use credvault_store::{ConnectionKey, ToRevoke};
+use secrecy::ExposeSecret as _;
+
+use super::{claimed, record, refreshable, refreshed};
+use crate::fixture::{Fixture, write};
+use crate::on_both;
+
+on_both![
+    newer_tokens_of_a_disconnected_connection_are_revoked,
+    newer_tokens_are_dropped_where_nothing_is_to_be_revoked,
+];
+
+async fn disconnect(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey, revocable: bool) {
+    let (id, write) = (key.connection(), write(scope, Action::DisconnectConnection));
+    let revocations = fixture.store.revocations();
+    revocations.disconnect(scope, id, None, revocable, &write).await.unwrap().into_inner();
+}
+
+async fn to_revoke(fixture: &Fixture, key: &ConnectionKey) -> Option<ToRevoke> {
+    fixture.store.revocations().open(key).await.unwrap()
+}
+
+fn token(found: &ToRevoke) -> &str {
+    found.fields.as_ref().unwrap().get("token").unwrap().expose_secret()
+}
+
+async fn newer_tokens_of_a_disconnected_connection_are_revoked(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (refreshes, revocations) = (fixture.store.refreshes(), fixture.store.revocations());
+    // The attempt for the older tokens is on its way, or was successful, when the newer ones arrive.
+    for (account, settled_before) in [("a", false), ("b", true)] {
+        let (key, seen) = refreshable(fixture, &scope, account).await;
+        let claim = claimed(&fixture.store, &key, seen).await;
+        disconnect(fixture, &scope, &key, true).await;
+        let older = to_revoke(fixture, &key).await.unwrap();
+        assert_eq!(token(&older), "CANARY first");
+        let attempt = || revocations.attempted(&key, Some(older.generation), Revocation::Done);
+        if settled_before {
+            assert!(attempt().await.unwrap().is_some());
+        }
+        let late = refreshed(&claim, "CANARY late");
+        assert!(!refreshes.store(&claim, &late, &record(&key)).await.unwrap());
+        assert_eq!(fixture.count("tokens").await, 0);
+        assert!(attempt().await.unwrap().is_none(), "it was sent for the older tokens");
+        let newer = to_revoke(fixture, &key).await.unwrap();
+        assert_eq!(token(&newer), "CANARY late");
+        assert_eq!(newer.connection.revocation, Some(Revocation::Pending));
+        assert_eq!(revocations.due(10, &[]).await.unwrap(), std::slice::from_ref(&key));
+        let settled = revocations.attempted(&key, Some(newer.generation), Revocation::Done).await.unwrap();
+        assert_eq!(settled.unwrap().revocation, Some(Revocation::Done));
+        assert_eq!(fixture.count("revocations").await, 0);
+    }
+}
+
+async fn newer_tokens_are_dropped_where_nothing_is_to_be_revoked(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    for (account, connected_again) in [("a", false), ("b", true)] {
+        let (key, seen) = refreshable(fixture, &scope, account).await;
+        let claim = claimed(&fixture.store, &key, seen).await;
+        disconnect(fixture, &scope, &key, connected_again).await;
+        if connected_again {
+            // Another credential, which may hang on the same consent.
+            fixture.put(&scope, key.connection(), "CANARY again").await;
+        }
+        let late = refreshed(&claim, "CANARY late");
+        assert!(!fixture.store.refreshes().store(&claim, &late, &record(&key)).await.unwrap());
+        assert!(to_revoke(fixture, &key).await.is_none());
+        assert_eq!((fixture.count("tokens").await, fixture.count("revocations").await), (0, 0));
+    }
+}
