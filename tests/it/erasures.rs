@@ -1,7 +1,8 @@
-//! Erasing tenants over the wire: tokens, what callers read afterwards, and the id that stays used. The commands and a killed
-//! vault have files of their own; what is left in the database is tested in the store.
+//! Erasing tenants over the wire: tokens, what callers read afterwards, and the id that stays used. The commands, dumps of
+//! the database and a killed vault have files of their own; what is left in the database is tested in the store.
 
 mod commands;
+mod dumps;
 mod killed;
 
 use std::sync::Arc;

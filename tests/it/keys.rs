@@ -2,12 +2,41 @@
 //! killed; and what bad requests get.
 
 mod managers;
+mod refusals;
+mod replicas;
 mod rotation;
 
+use std::path::Path;
+
+use credvault::settings::RawSettings;
 use credvault_proto::v1;
 use tonic::Status;
 
-use crate::harness::{Client, eventually};
+use crate::harness::{Client, by_id, eventually, generic, write};
+
+/// A second root key, in a file `other.key` of the vault's folder.
+fn with_other(settings: &mut RawSettings, folder: &Path) {
+    write(folder, "other.key", &format!("{}01", "a5".repeat(31)));
+    settings.other_root_key.file = Some(folder.join("other.key"));
+}
+
+/// Connections with two versions each, and their newest secrets.
+async fn filled(app: &Client, count: usize) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for number in 0..count {
+        let id = app.create(generic(&format!("a{number}"), "CANARY first")).await.unwrap().id;
+        let secret = format!("CANARY {number}");
+        app.put(&id, &secret).await.unwrap();
+        kept.push((id, secret));
+    }
+    kept
+}
+
+async fn all_open(app: &Client, kept: &[(String, String)]) {
+    for (id, secret) in kept {
+        assert_eq!(&app.token(by_id(id)).await.unwrap(), secret);
+    }
+}
 
 /// Begins a rotation of a tenant's key and watches it to its end.
 async fn rotate_tenant(operator: &Client, tenant: &str) -> Result<v1::RotationProgress, Status> {

@@ -9,7 +9,7 @@ use credvault_testkit::OpenBao;
 use serde_json::json;
 
 use super::{rotate_root, status};
-use crate::harness::{VaultBuilder, by_id, eventually, generic, get, refusal, write};
+use crate::harness::{Client, VaultBuilder, by_id, eventually, generic, get, refusal, write};
 
 /// An OpenBao with a key, whose policy permits what the vault needs; none if the program is not there.
 async fn openbao() -> Option<OpenBao> {
@@ -145,4 +145,46 @@ async fn the_root_key_moves_from_a_file_into_the_key_manager_and_to_its_next_ver
     );
     let later = app.create(generic("b", "CANARY later")).await.unwrap().id;
     assert_eq!(app.token(by_id(&later)).await.unwrap(), "CANARY later");
+}
+
+/// A root key of another provider than the one that wraps is refused by name, at the start and as the target of a rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_another_provider_opens_nothing_and_one_that_is_away_begins_nothing() {
+    let Some(bao) = openbao().await else { return };
+    let bao = std::sync::Arc::new(bao);
+    let mut vault = VaultBuilder::postgres().start().await;
+    let id = vault.app("acme").await.create(generic("a", "CANARY secret")).await.unwrap().id;
+    vault.stop().await;
+    let (file, in_manager) = (vault.settings.root_key.clone(), transit(&bao, vault.folder.path()));
+    vault.settings.root_key = in_manager.clone();
+    let (settings, clock) = (vault.settings.check().unwrap(), std::sync::Arc::new(vault.clock.clone()));
+    let random = std::sync::Arc::new(credvault_crypto::SystemRandom);
+    let refused = credvault::Instance::start(settings, clock, random).await.unwrap_err().to_string();
+    assert!(refused.contains("another root key"), "{refused}");
+    assert_eq!(vault.count("root_keys").await, 1, "nothing was written");
+
+    // Beside the file, it is known; while it is away, no rotation to it begins.
+    vault.settings.root_key = file;
+    vault.settings.other_root_key = in_manager;
+    vault.start().await;
+    let operator = vault.client("operator").await;
+    let before = status(&operator, "").await;
+    bao.pause();
+    let refused = rotate_root(&operator, v1::RotateRootKeyRequest::default()).await.unwrap_err();
+    assert_eq!(refusal(&refused), "Unavailable KEY_UNAVAILABLE");
+    let after = status(&operator, "").await;
+    assert_eq!((after.root_key, after.root_rotation), (before.root_key, None));
+    let records = "audit_events WHERE action = 'RotateRootKey' AND reason = 'KEY_UNAVAILABLE'";
+    assert_eq!(vault.count(records).await, 1);
+    bao.resume();
+    let app = vault.client("app").await.acting_for("acme", None);
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");
+    assert_eq!(wrapped_by_manager(&operator).await, 0, "nothing is under the key manager's key");
+}
+
+/// How many keys the root key of the key manager wraps.
+async fn wrapped_by_manager(operator: &Client) -> i64 {
+    let roots = status(operator, "").await.root_keys;
+    let managed = roots.iter().filter(|root| root.source == "transit");
+    managed.filter_map(|root| root.wrapped_keys).sum()
 }

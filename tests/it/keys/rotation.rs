@@ -1,13 +1,11 @@
-//! Rotation while the vault serves.
+//! Rotation while the vault serves, on one replica.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use credvault_proto::v1;
-use rustix::process::Signal;
 
-use super::{ended, left, rotate_root, rotate_tenant, status};
-use crate::harness::{Client, Process, TestVault, VaultBuilder, by_id, eventually, generic, refusal, write};
+use super::{all_open, ended, filled, left, rotate_root, rotate_tenant, status, with_other};
+use crate::harness::{VaultBuilder, by_id, refusal};
 use crate::on_both;
 
 on_both![
@@ -16,24 +14,6 @@ on_both![
     bad_requests_change_nothing_and_are_on_record,
     an_altered_record_keeps_its_key_and_stops_no_rotation,
 ];
-
-/// Connections with two versions each, and their newest secrets.
-async fn filled(app: &Client, count: usize) -> Vec<(String, String)> {
-    let mut kept = Vec::new();
-    for number in 0..count {
-        let id = app.create(generic(&format!("a{number}"), "CANARY first")).await.unwrap().id;
-        let secret = format!("CANARY {number}");
-        app.put(&id, &secret).await.unwrap();
-        kept.push((id, secret));
-    }
-    kept
-}
-
-async fn all_open(app: &Client, kept: &[(String, String)]) {
-    for (id, secret) in kept {
-        assert_eq!(&app.token(by_id(id)).await.unwrap(), secret);
-    }
-}
 
 async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: VaultBuilder) {
     let vault = builder.start().await;
@@ -78,10 +58,6 @@ async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: Va
 }
 
 async fn the_root_key_moves_to_another_file_and_the_first_one_is_needed_no_more(builder: VaultBuilder) {
-    let with_other = |settings: &mut credvault::settings::RawSettings, folder: &std::path::Path| {
-        write(folder, "other.key", &format!("{}01", "a5".repeat(31)));
-        settings.other_root_key.file = Some(folder.join("other.key"));
-    };
     let mut vault = builder.settings(with_other).start().await;
     let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
     for tenant in ["b", "c", "d"] {
@@ -180,85 +156,4 @@ async fn an_altered_record_keeps_its_key_and_stops_no_rotation(builder: VaultBui
     assert_eq!((done.running, done.done, done.failed), (false, 3, 3));
     assert_eq!(left(&operator, "acme").await, 3);
     all_open(&app, &kept).await;
-}
-
-/// Three replicas of one PostgreSQL, under fetches and writes; the one that works on the rotation is killed. No read fails,
-/// the count under the old key ends at zero, and the rotation goes on where it was.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_replica_costs_no_read_and_another_goes_on() {
-    let mut vault = VaultBuilder::postgres().start().await;
-    let (app, operator) = (vault.app("acme").await, vault.client("operator").await);
-    let kept = Arc::new(filled(&app, 60).await);
-    multiply_versions(&vault).await;
-    // Alone at first, so that it is the one at work.
-    vault.stop().await;
-    let process = Process::serve(vault.folder.path(), &[]).unwrap();
-    let leaf = vault.authority.service("spiffe://test.local/operator");
-    let begun_at = Client::connect(process.address, vault.authority.pem(), Some(&leaf)).await.unwrap();
-    drop((app, operator));
-    let request = v1::RotateTenantKeyRequest {
-        tenant_id: "acme".into(),
-        records_per_second: 4000,
-        ..Default::default()
-    };
-    let stream = begun_at.admin().rotate_tenant_key(request).await.unwrap().into_inner();
-    vault.start().await;
-    let second = vault.instance.take().unwrap();
-    vault.start().await;
-    let (app, operator) =
-        (vault.client("app").await.acting_for("acme", None), vault.client("operator").await);
-
-    let (ends, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut load = Vec::new();
-    for offset in 0..4 {
-        let (app, kept) = (app.clone(), Arc::clone(&kept));
-        let (ends, failed) = (Arc::clone(&ends), Arc::clone(&failed));
-        load.push(tokio::spawn(async move {
-            let mut number = offset * 7;
-            while !ends.load(Ordering::Relaxed) {
-                let (id, secret) = &kept[number % kept.len()];
-                if offset > 0 && app.token(by_id(id)).await.ok().as_ref() != Some(secret) {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                }
-                if offset == 0 {
-                    app.put(id, secret).await.unwrap();
-                }
-                number += 1;
-            }
-        }));
-    }
-    eventually("it is in the middle", || async {
-        status(&operator, "acme").await.rotation.is_some_and(|rotation| rotation.done > 1000)
-    })
-    .await;
-    process.signal(Signal::KILL);
-    drop(stream);
-    let at_the_kill = status(&operator, "acme").await.rotation.filter(|rotation| rotation.running).unwrap();
-    ended(&operator, "acme").await;
-    ends.store(true, Ordering::Relaxed);
-    for task in load {
-        task.await.unwrap();
-    }
-    assert_eq!(failed.load(Ordering::Relaxed), 0, "reads failed");
-    let done = status(&operator, "acme").await.rotation.unwrap();
-    assert!(done.done >= at_the_kill.done && done.done < done.total + 1000, "{at_the_kill:?}, then {done:?}");
-    assert_eq!((left(&operator, "acme").await, done.failed), (0, 0));
-    second.stop().await;
-}
-
-/// Copies of rows open under their own places only, so a copy of the right place is made by the vault: many versions.
-async fn multiply_versions(vault: &TestVault) {
-    let app = vault.client("app").await.acting_for("acme", None);
-    let mut tasks = Vec::new();
-    for batch in 0..8 {
-        let app = app.clone();
-        tasks.push(tokio::spawn(async move {
-            for number in 0..400 {
-                app.create(generic(&format!("more-{batch}-{number}"), "CANARY more")).await.unwrap();
-            }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
 }
