@@ -144,6 +144,7 @@ actions! {
         GetKeyStatus: Read NamedTenant,
         RotateTenantKey: Change NamedTenant,
         RotateRootKey: Change Platform,
+        DestroyOlderRootKeyVersions: Change Platform,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,
         DeleteOAuthApp: Change NamedTenant,

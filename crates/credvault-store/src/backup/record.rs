@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// The moment whose data the newest backup has; `None` if there was none.
-    async fn last_backup(&self) -> Result<Option<Timestamp>, Error> {
+    pub(crate) async fn last_backup(&self) -> Result<Option<Timestamp>, Error> {
         let platform = TenantId::platform();
         let tx = begin(&self.reader(), self.database(), Access::Read, &platform).await?;
         let sql = "SELECT max(time) AS time FROM backups WHERE tenant_id = $1";
