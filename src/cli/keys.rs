@@ -1,5 +1,5 @@
-//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|verify-statement`: which keys there are, their rotation, and what the vault has
-//! signed.
+//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|verify-statement`: which keys there are, their rotation,
+//! and what the vault has signed.
 
 mod rotation;
 mod signing;
