@@ -1,9 +1,10 @@
-//! `keys status|rotate|rotate-root|signing-key|verify-statement`: which keys there are, their rotation, and what the vault has
-//! signed.
+//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|verify-statement`: which keys there are, their rotation,
+//! and what the vault has signed.
 
 mod rotation;
 mod signing;
 mod status;
+mod versions;
 
 use clap::Subcommand;
 
@@ -19,6 +20,8 @@ pub(super) enum KeysCommand {
     Rotate(rotation::RotateArgs),
     /// Move to another root key, or to a new version of the same one, and wrap all tenants' keys anew.
     RotateRoot(rotation::RotateRootArgs),
+    /// Destroy all versions of the root key but the newest in its key manager. Without --confirm, only tell what that means.
+    DestroyOlderVersions(versions::DestroyArgs),
     /// Show the public key that the vault's statements verify with. Keep it where the vault's operators cannot change it.
     SigningKey(signing::SigningKeyArgs),
     /// Verify the statement about an erased tenant. It calls no vault: the file and the public key are enough.
@@ -31,6 +34,7 @@ pub(super) fn run(command: KeysCommand, output: &mut Output) -> Result<(), Failu
             KeysCommand::Status(arguments) => status::show(arguments, output).await,
             KeysCommand::Rotate(arguments) => rotation::rotate(arguments, output).await,
             KeysCommand::RotateRoot(arguments) => rotation::rotate_root(arguments, output).await,
+            KeysCommand::DestroyOlderVersions(arguments) => versions::destroy(arguments, output).await,
             KeysCommand::SigningKey(arguments) => signing::show(&arguments, output).await,
             KeysCommand::VerifyStatement(arguments) => signing::verify(&arguments, output),
         }

@@ -21,7 +21,7 @@ pub(crate) use events::{
 };
 pub(crate) use import::{import, import_result};
 pub(crate) use json::{struct_of, value_of};
-pub(crate) use keys::{key_status, records_per_second, root_key_id, rotation};
+pub(crate) use keys::{key_status, older_versions, records_per_second, root_key_id, rotation};
 pub(crate) use limits::{limit_changes, source_rules, sources, tenant_limits};
 pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use parse::{

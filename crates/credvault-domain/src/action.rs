@@ -29,28 +29,36 @@ pub enum ActionTarget {
 }
 
 macro_rules! actions {
-    ($($service:ident { $($name:ident: $kind:ident $target:ident,)* })*) => {
-        /// An RPC or a permission. The names are the RPCs' own; a test holds this table against the descriptors.
+    (commands { $($command:ident,)* } $($service:ident { $($name:ident: $kind:ident $target:ident,)* })*) => {
+        /// An RPC, a permission, or a command that works on the database itself. The names are the RPCs' own; a test holds
+        /// this table against the descriptors.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         pub enum Action {
             $($(
                 #[doc = concat!("`", stringify!($service), ".", stringify!($name), "`")]
                 $name,
             )*)*
+            $(
+                #[doc = concat!("The command `", stringify!($command), "`, which audit records name and no policy decides")]
+                $command,
+            )*
         }
 
         impl Action {
-            /// Every action, in the order of the table.
+            /// Every action that policies decide, in the order of the table.
             pub const ALL: &'static [Self] = &[$($(Self::$name,)*)*];
+
+            /// The commands, which audit records alone name.
+            pub const COMMANDS: &'static [Self] = &[$(Self::$command,)*];
 
             /// The action's name in policies and audit records.
             pub const fn as_str(self) -> &'static str {
-                match self { $($(Self::$name => stringify!($name),)*)* }
+                match self { $($(Self::$name => stringify!($name),)*)* $(Self::$command => stringify!($command),)* }
             }
 
-            /// The gRPC service of the RPC, without package; `Permission` for permissions.
+            /// The gRPC service of the RPC, without package; `Permission` for permissions, `Command` for commands.
             pub const fn service(self) -> &'static str {
-                match self { $($(Self::$name => stringify!($service),)*)* }
+                match self { $($(Self::$name => stringify!($service),)*)* $(Self::$command => "Command",)* }
             }
 
             /// Whether it is for administrators; refusals then go into the platform's own audit log.
@@ -60,18 +68,25 @@ macro_rules! actions {
 
             /// The effect on the target.
             pub const fn kind(self) -> ActionKind {
-                match self { $($(Self::$name => ActionKind::$kind,)*)* }
+                match self { $($(Self::$name => ActionKind::$kind,)*)* $(Self::$command => ActionKind::Change,)* }
             }
 
             /// The place of the target.
             pub const fn target(self) -> ActionTarget {
-                match self { $($(Self::$name => ActionTarget::$target,)*)* }
+                match self {
+                    $($(Self::$name => ActionTarget::$target,)*)*
+                    $(Self::$command => ActionTarget::Platform,)*
+                }
             }
         }
     };
 }
 
 actions! {
+    commands {
+        BackUp,
+        Restore,
+    }
     VaultService {
         PutCredential: Change Connection,
         FetchCredential: Fetch Connection,
@@ -129,6 +144,7 @@ actions! {
         GetKeyStatus: Read NamedTenant,
         RotateTenantKey: Change NamedTenant,
         RotateRootKey: Change Platform,
+        DestroyOlderRootKeyVersions: Change Platform,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,
         DeleteOAuthApp: Change NamedTenant,
@@ -164,7 +180,7 @@ impl Action {
 
     /// Reads what [`Action::as_str`] wrote.
     pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|action| action.as_str() == text)
+        Self::ALL.iter().chain(Self::COMMANDS).copied().find(|action| action.as_str() == text)
     }
 }
 
@@ -183,6 +199,7 @@ mod tests {
             "/",
             "/credvault.v1.VaultService/GetTenant",
             "/credvault.v1.Permission/AssertTenant",
+            "/credvault.v1.Command/Restore",
             "/credvault.v2.VaultService/FetchCredential",
             "credvault.v1.VaultService/FetchCredential",
         ] {

@@ -11,11 +11,13 @@ pub(crate) mod rotation;
 pub(crate) mod status;
 pub(crate) mod tenant_rotation;
 pub(crate) mod uses;
+pub(crate) mod versions;
 pub(crate) mod work;
 
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
 
-use crate::database::roots::{active_root, root_id};
+use crate::database::roots::{RootState, active_root, root_id};
+use crate::entity::root_key::{Column, Entity};
 use crate::{Error, Store};
 
 /// The repository of keys.
@@ -43,15 +45,30 @@ impl Keys<'_> {
         }
     }
 
-    /// The generation of the root key that wraps, which stays the one until the transaction ends; `root` has wrapped a key
-    /// just now.
+    /// The generation of the root key that wraps. It is asked for before a key is wrapped, and compared when that is stored.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another root key wraps meanwhile; the next attempt wraps with that one.
-    pub(crate) async fn generation_of(&self, tx: &DatabaseTransaction, root: u32) -> Result<i64, Error> {
+    /// The database fails.
+    pub(crate) async fn generation(&self) -> Result<i64, Error> {
+        let active = Entity::find().filter(Column::State.eq(RootState::Active.as_str()));
+        Ok(active.one(&self.store.reader()).await?.ok_or(Error::Conflict)?.generation)
+    }
+
+    /// The generation of the root key that wraps, which stays the one until the transaction ends; `root` has wrapped a key
+    /// since the generation was `before`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another root key, or a newer version of it, wraps meanwhile; the next attempt wraps with that
+    /// one. A key that an older version has wrapped must not pass for one of the newest.
+    pub(crate) async fn generation_of(
+        &self,
+        tx: &DatabaseTransaction,
+        root: u32,
+        before: i64,
+    ) -> Result<i64, Error> {
         let active = active_root(tx).await?;
         let id = root_id(&active)?;
-        if id != root {
+        if id != root || active.generation != before {
             self.store.keyring().activate(id)?;
             return Err(Error::Conflict);
         }

@@ -118,6 +118,7 @@ pub use keys::rotation::{Rotation, RotationKind, Urgency};
 pub use keys::status::{KeyStatus, RootStatus, TenantKeyStatus};
 pub use keys::tenant_rotation::TenantRotation;
 pub use keys::uses::WornKey;
+pub use keys::versions::OlderVersions;
 pub use outcomes::pending::ProviderOutcome;
 pub use outcomes::{OutcomeCount, OutcomeFilter};
 pub use page::{Listed, PAGE_BYTES, Page, Weighed};

@@ -78,10 +78,11 @@ impl Tenants<'_> {
         if self.store.is_erased(id).await? {
             return Err(Error::TenantErased(id.clone()));
         }
+        let before = self.store.keys().generation().await?;
         let wrapped = keyring.generate(id, 1).await?;
         let key = keyring.unwrap(id, 1, &wrapped.bytes).await?;
         let mut change = self.store.change_of_new_tenant(scope, key, write).await?;
-        let generation = self.store.keys().generation_of(&change.tx, wrapped.root_id).await?;
+        let generation = self.store.keys().generation_of(&change.tx, wrapped.root_id, before).await?;
         let new = NewTenant { id, display_name, generation, wrapped };
         let model = match new.insert(&change.tx, change.now.micros()).await {
             Err(Error::Unavailable(error)) if violates(&error, "tenants_pkey", "tenants.tenant_id") => {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use credvault_crypto::{RootKeySources, SystemRandom};
-use credvault_domain::Random;
+use credvault_domain::{Clock as _, Random};
 use credvault_store::{ErasedTenants, RestoreSettings, Restored, restore_backup};
 
 use super::encoded::{hex, public_key, time};
 use super::file::{is_stream, open};
 use super::progress::Progress;
+use crate::SystemClock;
 use crate::app::root_key_sources;
 use crate::cli::args::{ConfigArgs, OutputArgs};
 use crate::cli::failure::Failure;
@@ -87,6 +88,7 @@ async fn restoring(
         root_keys,
         erased,
         public_key: arguments.public_key.as_ref(),
+        now: SystemClock.now(),
     };
     let mut progress = Progress::new(bytes);
     let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);

@@ -8,6 +8,8 @@ use clap::Args;
 use credvault_crypto::SystemRandom;
 use credvault_domain::Random;
 use credvault_store::{Verified, verify_backup};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::encoded::{hex, public_key, time};
 use super::file::open;
@@ -37,19 +39,22 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
     let (root_keys, keys) = arguments.config.read().check_root_keys()?;
     let (mut from, bytes) = open(&arguments.file)?;
     let mut progress = Progress::new(bytes);
+    let public_key = arguments.public_key;
     let verified = run_on(None, async {
         let stop = terminated()?;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let sources = root_key_sources(&root_keys, &keys, &random).await?;
-        let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);
+        // A thread of its own: it reads and computes without a pause, or waits for what another program writes.
+        let runtime = Handle::current();
+        let verifying = spawn_blocking(move || {
+            let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);
+            runtime.block_on(verify_backup(&sources, public_key.as_ref(), &random, &mut *from, &mut show))
+        });
         tokio::select! {
-            verified = verify_backup(&sources, arguments.public_key.as_ref(), &random, &mut *from, &mut show) => {
-                Ok(verified?)
-            }
+            verified = verifying => Ok(verified.context("the verification has ended early")??),
             () = stop => Err(Failure::from(anyhow::anyhow!("stopped; the backup was not verified"))),
         }
     })?;
-    progress.clear();
     match arguments.output.output {
         Format::Table => print(&verified, output),
         Format::Json => output.line(&json(&verified)?),
@@ -57,13 +62,13 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
 }
 
 fn print(verified: &Verified, output: &mut Output) -> Result<(), Failure> {
-    let Verified { manifest, manifest_sha256, tenant_keys, unwrapped_keys } = verified;
+    let Verified { manifest, manifest_sha256, tenant_keys } = verified;
     for line in [
         "the backup is whole".to_owned(),
         format!("data of:         {}", time(manifest.time)),
         format!("made by:         credvault {} ({})", manifest.release, manifest.database),
         format!("rows:            {}", manifest.rows),
-        format!("tenant keys:     {tenant_keys}, of which {unwrapped_keys} were unwrapped"),
+        format!("tenant keys:     {tenant_keys}, each of which unwraps"),
         format!("erased tenants:  {}", manifest.erased_tenants.len()),
         format!("manifest SHA-256: {}", hex(manifest_sha256)),
         format!("signed by:       {} ({})", manifest.signing_key_id, manifest.public_key),
@@ -78,7 +83,6 @@ fn json(verified: &Verified) -> Result<String, Failure> {
         "time": time(verified.manifest.time),
         "manifest_sha256": hex(&verified.manifest_sha256),
         "tenant_keys": verified.tenant_keys,
-        "unwrapped_keys": verified.unwrapped_keys,
         "manifest": verified.manifest,
     });
     Ok(serde_json::to_string_pretty(&value).context("the result cannot be printed as JSON")?)

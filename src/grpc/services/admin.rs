@@ -13,7 +13,7 @@ use super::events::{
     retry_event_delivery, test_event_endpoint,
 };
 use super::frame::{Answer, rpcs};
-use super::keys::{get_key_status, rotate_root_key, rotate_tenant_key};
+use super::keys::{destroy_older_root_key_versions, get_key_status, rotate_root_key, rotate_tenant_key};
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
@@ -44,6 +44,7 @@ rpcs! {
     change_tenant_connections: ChangeTenantConnectionsRequest -> ChangeTenantConnectionsResponse,
     get_success_rates: GetSuccessRatesRequest -> GetSuccessRatesResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
+    destroy_older_root_key_versions: DestroyOlderRootKeyVersionsRequest -> DestroyOlderRootKeyVersionsResponse,
     put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
     list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,
     delete_o_auth_app: DeleteOAuthAppRequest -> DeleteOAuthAppResponse,

@@ -74,6 +74,14 @@ async fn begin_root(call: &mut Call, request: v1::RotateRootKeyRequest) -> Answe
     Ok(begun.map(|rotation| v1::RotateRootKeyResponse { progress: Some(wire::rotation(rotation, now)) }))
 }
 
+pub(super) async fn destroy_older_root_key_versions(
+    call: &mut Call,
+    request: v1::DestroyOlderRootKeyVersionsRequest,
+) -> Answer<v1::DestroyOlderRootKeyVersionsResponse> {
+    let found = tenants::destroy_older_versions(call, request.confirm).await?;
+    Ok(found.map(wire::older_versions))
+}
+
 /// The progress of a rotation from the second look on; nothing if it has ended by the first.
 fn rest(
     context: &Arc<Context>,

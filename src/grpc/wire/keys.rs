@@ -2,7 +2,7 @@
 
 use credvault_domain::{Timestamp, Violations};
 use credvault_proto::v1;
-use credvault_store::{KeyStatus, RootState, RootStatus, Rotation, TenantKeyStatus};
+use credvault_store::{KeyStatus, OlderVersions, RootState, RootStatus, Rotation, TenantKeyStatus};
 
 use super::render::timestamp;
 
@@ -71,6 +71,18 @@ fn key(key: TenantKeyStatus) -> v1::TenantKeyStatus {
         sealed_credentials,
         sealed_records,
         uses,
+    }
+}
+
+pub(crate) fn older_versions(found: OlderVersions) -> v1::DestroyOlderRootKeyVersionsResponse {
+    let OlderVersions { root, source, name, destroyed, backups_before, newest_backup } = found;
+    v1::DestroyOlderRootKeyVersionsResponse {
+        root_key_id: format!("{root:08x}"),
+        source,
+        name,
+        destroyed,
+        backups_before: Some(timestamp(backups_before)),
+        newest_backup_time: newest_backup.map(timestamp),
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::harness::backup::{Place, postgres_place};
 use crate::harness::{Process, TestVault, VaultBuilder, generic};
@@ -47,6 +50,37 @@ async fn a_backup_that_is_killed_leaves_no_file_that_looks_whole() {
     assert!(error.contains("it was cut off"), "{error}");
     assert_eq!(vault.count("backups").await, 0);
     vault.back_up("vault.backup").await.done();
+}
+
+/// It waits for a program that writes no more, and a signal ends it nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verification_is_interrupted_while_it_reads() {
+    let vault = VaultBuilder::sqlite().start().await;
+    filled(&vault).await;
+    with_much(&vault, 40).await;
+    vault.back_up("vault.backup").await.done();
+    let bytes = std::fs::read(vault.folder.path().join("vault.backup")).unwrap();
+    let mut command = Process::command();
+    command.current_dir(vault.folder.path());
+    command.args(["backup", "verify", "-", "--config", "credvault.toml"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // As for a restore: it has read most of this, so it has begun.
+    let input = tokio::task::spawn_blocking(move || {
+        input.write_all(&bytes[..bytes.len() / 2]).unwrap();
+        input
+    });
+    let input = input.await.unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        ended.status.code() == Some(1) && error.contains("stopped; the backup was not verified"),
+        "{error}"
+    );
+    drop(input);
 }
 
 async fn a_restore_that_is_killed_leaves_an_empty_database(builder: VaultBuilder) {

@@ -139,10 +139,14 @@ async fn the_root_key_moves_from_a_file_into_the_key_manager_and_to_its_next_ver
     assert_eq!((next.running, next.done, next.target), (false, 4, moved.target + 1));
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY secret");
     // Nothing is left under the first version: without it, everything opens.
-    bao.write(
-        "transit/keys/credvault/config",
-        &json!({ "min_decryption_version": 2, "min_encryption_version": 2 }),
-    );
+    let destroy = async |confirm: bool| {
+        let request = v1::DestroyOlderRootKeyVersionsRequest { confirm };
+        operator.admin().destroy_older_root_key_versions(request).await.unwrap().into_inner()
+    };
+    let shown = destroy(false).await;
+    assert_eq!((shown.destroyed, shown.root_key_id.as_str()), (false, root.id.as_str()));
+    assert_eq!((shown.backups_before, shown.newest_backup_time), (next.end_time, None));
+    assert!(destroy(true).await.destroyed);
     let later = app.create(generic("b", "CANARY later")).await.unwrap().id;
     assert_eq!(app.token(by_id(&later)).await.unwrap(), "CANARY later");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use credvault_domain::{TenantId, TenantScope};
 use credvault_identity::Facts;
-use credvault_store::{Error, KeyStatus, Recorded, RootRotation, Rotation, RotationKind, TenantRotation};
+use credvault_store::{
+    Error, KeyStatus, OlderVersions, Recorded, RootRotation, Rotation, RotationKind, TenantRotation,
+};
 use futures::Stream;
 use futures::stream::unfold;
 
@@ -95,6 +97,23 @@ pub async fn rotate_root_key(
     };
     let write = call.write(&permit, repeat)?;
     Ok(call.context.store.keys().begin_root_rotation(&platform, how, &write).await?)
+}
+
+/// `DestroyOlderRootKeyVersions`: tells what the end of the older versions of the root key means, and if it is `confirmed`, has
+/// the key manager destroy them.
+///
+/// # Errors
+/// Policy does not permit it, something is under an older version as far as the vault knows, or the key manager leaves that to
+/// people.
+pub async fn destroy_older_versions(
+    call: &mut Call,
+    confirmed: bool,
+) -> Result<Recorded<OlderVersions>, Refusal> {
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    let step = if confirmed { "older_versions.confirmed" } else { "older_versions.shown" };
+    // No request id: a second end of the same versions changes nothing.
+    let write = call.write(&permit, Ok(None))?.changing([step.to_owned()]);
+    Ok(call.context.store.keys().destroy_older_versions(&platform, confirmed, &write).await?)
 }
 
 async fn latest(call: &Call, scope: &TenantScope, kind: RotationKind) -> Result<Rotation, Refusal> {

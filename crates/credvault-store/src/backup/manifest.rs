@@ -174,7 +174,8 @@ pub struct TableSummary {
     pub name: String,
     /// The number of its rows.
     pub rows: u64,
-    /// SHA-256 of its rows as they stand in the backup, each with its length in front; in hexadecimal digits.
+    /// SHA-256 of its columns and rows as they stand in the backup, in hexadecimal digits: the number of columns, the name of
+    /// each with its length in front, then each row with its length in front.
     pub sha256: String,
 }
 

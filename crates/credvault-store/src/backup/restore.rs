@@ -6,14 +6,16 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credvault_crypto::RootKeySources;
-use credvault_domain::Random;
+use credvault_domain::{Random, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
 use super::error::BackupError;
-use super::manifest::{Header, Manifest};
+use super::manifest::{Header, Manifest, hash};
 use super::progress::OnBackupProgress;
+use super::record::{RECORD_COLUMNS, restore_record};
 use super::root::{backup_key, check_root_keys, keyring};
+use super::row::MadeRows;
 use super::rows::{BackupReader, ReadToEnd};
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
@@ -36,6 +38,8 @@ pub struct RestoreSettings<'a> {
     pub erased: &'a ErasedTenants,
     /// The public key of the vault that must have signed, if the operator knows it.
     pub public_key: Option<&'a [u8; 32]>,
+    /// The present, for the audit record of the restore.
+    pub now: Timestamp,
 }
 
 /// A backup that was restored.
@@ -84,7 +88,8 @@ pub async fn restore_backup(
     let mut target = open(database, to, &migrations).await?;
     let erased_since = to.erased.since(&backup.opening.erased_tenants);
     backup.leave_out(erased_since.clone());
-    load(&mut backup, &mut target, to.erased, &erased_since).await?;
+    let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
+    load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
     let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
     check_erasures(to.erased, &manifest)?;
     check_root_keys(&keyring, &manifest)?;
@@ -116,13 +121,15 @@ async fn open(
     })
 }
 
-/// Loads all tables, and what is left of tenants that were erased since.
+/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
     erased: &ErasedTenants,
     erased_since: &BTreeSet<String>,
+    record: MadeRows,
 ) -> Result<(), BackupError> {
+    let mut record = Some(record);
     while let Some(table) = backup.next_table()? {
         // The name goes into statements.
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
@@ -132,6 +139,10 @@ async fn load(
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
+            "audit_events" => match record.take() {
+                Some(record) => (record, RECORD_COLUMNS.as_slice()),
+                None => continue,
+            },
             _ => continue,
         };
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();

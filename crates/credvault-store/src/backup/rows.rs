@@ -12,7 +12,7 @@ use super::progress::{BackupProgress, OnBackupProgress, ROWS_BETWEEN};
 use super::row::{NextRow, Values};
 use super::signed;
 use super::tables::{KEPT_OF_ERASED, TENANT_COLUMNS};
-use super::write::hash_row;
+use super::write::{begin_hash, hash_row};
 use crate::hex::hex;
 
 /// A backup that is read behind its header.
@@ -91,7 +91,7 @@ impl<'a, 'b> BackupReader<'a, 'b> {
             erased,
             backup: self,
             row: Vec::new(),
-            hashed: RunningSha256::new(),
+            hashed: begin_hash(&table.columns),
             count: 0,
         }
     }

@@ -58,7 +58,7 @@ impl Store {
         }
         let mut items = ItemWriter::begin(to, &key, &header)?;
         items.item(Kind::Opening, &to_json(&opening)?)?;
-        let mut tables = Tables { items, on_progress, done: Vec::new(), rows: 0, row_bytes: 0, written: 0 };
+        let mut tables = Tables::new(items, on_progress);
         for table in BACKED_UP_TABLES {
             tables.write(&mut source, table).await?;
         }
@@ -119,18 +119,26 @@ struct Tables<'a, 'b> {
     row_bytes: u64,
     /// The rows of the table that is being written.
     written: u64,
+    /// The hash of that table so far.
+    hashed: RunningSha256,
 }
 
-impl Tables<'_, '_> {
+impl<'a, 'b> Tables<'a, 'b> {
+    fn new(items: ItemWriter<'a>, on_progress: OnBackupProgress<'b>) -> Self {
+        let (done, hashed) = (Vec::new(), RunningSha256::new());
+        Self { items, on_progress, done, rows: 0, row_bytes: 0, written: 0, hashed }
+    }
+
     async fn write(&mut self, source: &mut Source, table: &'static str) -> Result<(), BackupError> {
         self.written = 0;
-        let mut hashed = RunningSha256::new();
         let columns = |tables: &mut Self, columns: Vec<String>| {
+            tables.hashed = begin_hash(&columns);
             let item = TableItem { name: table.to_owned(), columns };
             tables.items.item(Kind::Table, &to_json(&item)?)
         };
-        let each = |tables: &mut Self, row: &[u8]| tables.row(table, row, &mut hashed);
+        let each = |tables: &mut Self, row: &[u8]| tables.row(table, row);
         source.table(table, self, columns, each).await?;
+        let hashed = std::mem::take(&mut self.hashed);
         let summary =
             TableSummary { name: table.to_owned(), rows: self.written, sha256: hex(&hashed.finish()) };
         self.done.push(summary);
@@ -138,8 +146,8 @@ impl Tables<'_, '_> {
         Ok(())
     }
 
-    fn row(&mut self, table: &str, row: &[u8], hashed: &mut RunningSha256) -> Result<(), BackupError> {
-        hash_row(hashed, row);
+    fn row(&mut self, table: &str, row: &[u8]) -> Result<(), BackupError> {
+        hash_row(&mut self.hashed, row);
         self.items.item(Kind::Row, row)?;
         self.written += 1;
         self.rows += 1;
@@ -155,8 +163,36 @@ impl Tables<'_, '_> {
     }
 }
 
+/// Begins the hash of a table with the names of its columns, so that no value moves into another column unnoticed.
+pub(super) fn begin_hash(columns: &[String]) -> RunningSha256 {
+    let mut hash = RunningSha256::new();
+    hash.update(&u64::try_from(columns.len()).unwrap_or(u64::MAX).to_be_bytes());
+    columns.iter().for_each(|column| hash_row(&mut hash, column.as_bytes()));
+    hash
+}
+
 /// Takes a row into the hash of its table: with its length, so that two lists of rows never give the same.
 pub(super) fn hash_row(hash: &mut RunningSha256, row: &[u8]) {
     hash.update(&u64::try_from(row.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(row);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_same_row_in_other_columns_is_another_table() {
+        let of = |columns: &[&str]| {
+            let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+            let mut hash = begin_hash(&columns);
+            hash_row(&mut hash, b"row");
+            hex(&hash.finish())
+        };
+        let tables = [&["a", "b"][..], &["b", "a"], &["ab"], &["a", "b", "c"], &["a"], &[]];
+        assert_eq!(tables.map(of).into_iter().collect::<BTreeSet<_>>().len(), tables.len());
+        assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
+    }
 }

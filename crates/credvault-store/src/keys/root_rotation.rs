@@ -1,7 +1,7 @@
 //! Rotating the root key: another root key, or a new version of the same one in its key manager, wraps every tenant's keys
 //! anew. Records stay as they are, and calls go on: either root key unwraps meanwhile.
 
-use credvault_crypto::{RootKey, Versioning, WrappedKey};
+use credvault_crypto::{RootKey, WrappedKey};
 use credvault_domain::{Action, TenantId, TenantScope, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sea_orm::ActiveValue::Set;
@@ -47,7 +47,7 @@ pub struct RootRotation {
 }
 
 /// A tenant's key to be wrapped anew.
-struct Due {
+pub(super) struct Due {
     tenant: TenantId,
     version: u32,
     wrapped: Vec<u8>,
@@ -79,10 +79,8 @@ impl Keys<'_> {
         let is_new = self.is_new(platform, asked, target, write).await?;
         if is_new {
             // Before the transaction, and once for all attempts: each makes another version.
-            if asked.new_version
-                && let Versioning::ByHand(instead) = target.add_version().await?
-            {
-                return Err(Error::ByHand(instead));
+            if asked.new_version {
+                self.add_version(target).await?;
             }
             check_value = target.check_value(self.store.keyring().random()).await?;
             target.prove(&check_value).await?;
@@ -231,7 +229,7 @@ impl Keys<'_> {
     }
 
     /// The keys of these tenants that were wrapped in an earlier generation. Those of erased tenants have no root key.
-    async fn keys_below(&self, tenants: &[String], generation: i64) -> Result<Vec<Due>, Error> {
+    pub(super) async fn keys_below(&self, tenants: &[String], generation: i64) -> Result<Vec<Due>, Error> {
         let tx = self.store.begin_bookkeeping(&TenantId::platform()).await?;
         let sql = match self.store.database() {
             Database::Postgres => "SELECT tenant_id, version, wrapped FROM keys_below($1::jsonb, $2)",

@@ -37,6 +37,15 @@ pub struct TenantRotation {
     pub retire_after: Duration,
 }
 
+/// A key that was made for a tenant and is not stored yet.
+struct NextKey {
+    /// The version of the tenant's newest key, which it follows.
+    newest: u32,
+    wrapped: WrappedKey,
+    /// The generation of root keys before it was wrapped.
+    before: i64,
+}
+
 impl Keys<'_> {
     /// Begins to rotate the key of the scope's tenant, or the platform's own. From its end on, new values are sealed under
     /// the new key.
@@ -57,12 +66,12 @@ impl Keys<'_> {
             }
             rotation::must_be_over(&change.tx, scope.tenant(), RotationKind::Tenant).await?;
             change.tx.rollback().await?;
-            let (newest, wrapped) = self.next_key(scope.tenant()).await?;
+            let next = self.next_key(scope.tenant()).await?;
             let (mut change, _) = self.store.change_any(scope, write).await?;
             if change.prior().is_some() {
                 return begun_before(change).await;
             }
-            let begun = self.begin_in(&mut change, newest, wrapped, how).await?;
+            let begun = self.begin_in(&mut change, next, how).await?;
             change.commit(begun).await
         })
         .await
@@ -94,9 +103,9 @@ impl Keys<'_> {
     /// next time.
     pub async fn rotate_by_itself(&self, tenant: &TenantId, how: TenantRotation) {
         let beginning = async {
-            let (newest, wrapped) = self.next_key(tenant).await?;
+            let next = self.next_key(tenant).await?;
             let (mut change, _) = self.store.own_sealing_change(tenant).await?;
-            self.begin_in(&mut change, newest, wrapped, how).await?;
+            self.begin_in(&mut change, next, how).await?;
             change.record(self.store.own_event(tenant, Action::RotateTenantKey)?);
             change.commit(()).await
         };
@@ -112,20 +121,20 @@ impl Keys<'_> {
         }
     }
 
-    /// The version of the tenant's newest key, and the next one, wrapped. Both before the transaction.
-    async fn next_key(&self, tenant: &TenantId) -> Result<(u32, WrappedKey), Error> {
+    /// The tenant's next key, before the transaction.
+    async fn next_key(&self, tenant: &TenantId) -> Result<NextKey, Error> {
+        let before = self.generation().await?;
         let newest = self.store.read_any(tenant).await?.keys.newest().version();
         let next = newest.checked_add(1).ok_or(Error::State("the tenant has no further key version"))?;
         let wrapped = self.store.keyring().generate(tenant, next).await?;
         self.store.keyring().unwrap(tenant, next, &wrapped.bytes).await?;
-        Ok((newest, wrapped))
+        Ok(NextKey { newest, wrapped, before })
     }
 
     async fn begin_in(
         &self,
         change: &mut Change<'_>,
-        newest: u32,
-        wrapped: WrappedKey,
+        NextKey { newest, wrapped, before }: NextKey,
         how: TenantRotation,
     ) -> Result<Rotation, Error> {
         if change.key()?.version() != newest {
@@ -150,7 +159,7 @@ impl Keys<'_> {
             tenant_id: Set(tenant.as_str().to_owned()),
             version: Set(target),
             root_id: Set(i64::from(wrapped.root_id)),
-            generation: Set(self.generation_of(&change.tx, wrapped.root_id).await?),
+            generation: Set(self.generation_of(&change.tx, wrapped.root_id, before).await?),
             wrapped: Set(wrapped.bytes),
             create_time: Set(now.micros()),
             retire_time: Set(None),

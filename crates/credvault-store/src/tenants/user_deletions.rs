@@ -270,7 +270,8 @@ fn is_new(row: &Model, now: Timestamp) -> bool {
     row.purge_time.is_none_or(|time| time > now.micros())
 }
 
-/// Deletes a row and has its grant revoked, if that is permitted; its secret goes in any case. One after the other: of connections that share a grant, the last is asked for.
+/// Deletes a row and has its grant revoked, if that is permitted; its secret goes in any case. One after the other: of
+/// connections that share a grant, the last is asked for.
 async fn delete_and_revoke(
     change: &mut Change<'_>,
     row: Model,

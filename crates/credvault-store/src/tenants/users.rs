@@ -116,8 +116,8 @@ impl Users<'_> {
     /// Permanently removes everything that a user owns, with the sent events about the user, and tells what that was. No
     /// connection is served once this returns. Upkeep removes what remains at `until`, and continues if this fails half-way.
     ///
-    /// With `revoke`, which tells what is to happen to each grant, the secrets are destroyed at once, and each connection stays until its
-    /// grant is revoked.
+    /// With `revoke`, which tells what is to happen to each grant, the secrets are destroyed at once, and each connection
+    /// stays until its grant is revoked.
     ///
     /// A repetition continues the first request, and removes nothing that was created since.
     ///

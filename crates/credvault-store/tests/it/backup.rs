@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use credvault_crypto::{RootKeySource, RootKeySources, SystemRandom};
-use credvault_domain::Random;
+use credvault_crypto::{Keyring, RootKeySource, RootKeySources, SystemRandom};
+use credvault_domain::{Clock as _, Random, TenantId};
 use credvault_store::{
-    BACKED_UP_TABLES, ErasedTenants, LEFT_OUT_TABLES, RestoreSettings, Restored, StoreSettings,
-    restore_backup,
+    BACKED_UP_TABLES, BackupError, ErasedTenants, LEFT_OUT_TABLES, RestoreSettings, Restored, StoreSettings,
+    restore_backup, verify_backup,
 };
 use credvault_testkit::{Postgres, PostgresDatabase};
 use secrecy::SecretString;
@@ -64,10 +64,41 @@ async fn restored(fixture: &Fixture) -> (Restored, PostgresDatabase) {
         root_keys: &root_keys,
         erased: &ErasedTenants::default(),
         public_key: None,
+        now: fixture.clock.now(),
     };
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     let restored = restore_backup(&to, &random, &mut bytes.as_slice(), &mut |_| {}).await.unwrap();
     (restored, target)
+}
+
+/// More keys than are unwrapped at a time, and one of them is another's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_key_is_unwrapped_by_a_verification() {
+    let fixture = Fixture::sqlite().await;
+    fixture.tenant("acme").await;
+    let acme = TenantId::parse("acme").unwrap();
+    let source = RootKeySource::File(fixture.folder.path().join("root-01.key"));
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let keyring = Keyring::new(source.load(None, &SystemRandom).unwrap().0, Arc::clone(&random));
+    let mut rows = Vec::new();
+    for version in 2..=1_150_u32 {
+        let wrapped = keyring.generate(&acme, version).await.unwrap();
+        let hex: String = wrapped.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        rows.push(format!("('acme', {version}, {}, x'{hex}', 0)", wrapped.root_id));
+    }
+    let columns = "tenant_id, version, root_id, wrapped, create_time";
+    fixture.execute(&format!("INSERT INTO tenant_keys ({columns}) VALUES {}", rows.join(","))).await;
+    let verify = async || {
+        let mut bytes = Vec::new();
+        fixture.store.back_up(None, "unused", &mut bytes, &mut |_| {}).await.unwrap();
+        verify_backup(&source.clone().into(), None, &random, &mut bytes.as_slice(), &mut |_| {}).await
+    };
+    let whole = verify().await.unwrap();
+    assert_eq!(whole.tenant_keys, 1_151, "the platform's, too");
+    let other = "UPDATE tenant_keys SET wrapped = (SELECT wrapped FROM tenant_keys WHERE version = 1110) WHERE version = 1111";
+    fixture.execute(other).await;
+    let broken = verify().await.unwrap_err();
+    assert!(matches!(broken, BackupError::TenantKey { version: 1111, .. }), "{broken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,13 +118,18 @@ async fn every_row_comes_back_as_it_was() {
         // The number of a transaction means nothing in another database.
         let all = format!(
             "SELECT count(*), md5(string_agg(r, ',' ORDER BY r))
-             FROM (SELECT (to_jsonb(t) - 'txid')::text AS r FROM credvault.{table} t) rows"
+             FROM (SELECT (to_jsonb(t) - 'txid')::text AS r FROM credvault.{table} t
+                 WHERE to_jsonb(t) ->> 'action' IS DISTINCT FROM 'Restore') rows"
         );
         assert_eq!(target.psql(&all), source.psql(&all), "{table}");
     }
     for (table, _) in LEFT_OUT_TABLES.iter().filter(|(table, _)| *table != "schema_migrations") {
         assert_eq!(target.psql(&format!("SELECT count(*) FROM credvault.{table}")), "0", "{table}");
     }
+    let record = "SELECT tenant_id || ' ' || service || ' ' || (changed ->> 0) FROM credvault.audit_events
+        WHERE action = 'Restore'";
+    let expected = format!(":platform vault backups/{}", restored.manifest.header_sha256);
+    assert_eq!(target.psql(record).trim(), expected);
     assert_eq!(target.psql("SELECT max(txid) FROM credvault.tenant_rules"), "0");
     let rows: u64 = restored.manifest.tables.iter().map(|table| table.rows).sum();
     assert_eq!(restored.manifest.rows, rows);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use credvault_crypto::{KeyManager, Opened, Reply, RootKeySource, SystemRandom, Versioning, WrapPlace};
 use credvault_domain::{Action, Clock as _, Config, TenantId, TenantScope};
-use credvault_store::{ConnectionPatch, Error, RotationKind, Store, TenantRotation, Urgency};
+use credvault_store::{
+    ConnectionPatch, Error, Recorded, RootRotation, RotationKind, Store, TenantRotation, Urgency,
+};
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
@@ -22,6 +24,7 @@ on_both![
     uses_are_counted_and_a_worn_key_is_named,
     a_slow_rotation_holds_none_up_that_has_to_be_over_soon,
     no_key_is_made_for_a_request_that_is_repeated_or_refused,
+    older_versions_are_destroyed_only_once_nothing_is_under_them,
 ];
 
 async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture) {
@@ -119,7 +122,10 @@ async fn a_slow_rotation_holds_none_up_that_has_to_be_over_soon(fixture: &Fixtur
 
 /// A root key in a key manager of the tests, which counts what it wraps.
 #[derive(Default, Debug)]
-struct Counting(AtomicUsize);
+struct Counting {
+    wrapped: AtomicUsize,
+    destroyed: AtomicUsize,
+}
 
 impl KeyManager for Counting {
     fn kind(&self) -> &'static str {
@@ -131,7 +137,7 @@ impl KeyManager for Counting {
     }
 
     fn wrap<'a>(&'a self, _: &'a WrapPlace<'a>, plain: &'a [u8]) -> Reply<'a, Vec<u8>> {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.wrapped.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(Ok(plain.iter().map(|byte| !byte).collect())))
     }
 
@@ -144,12 +150,13 @@ impl KeyManager for Counting {
     }
 
     fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
+        self.destroyed.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(Ok(Versioning::Done)))
     }
 }
 
-async fn no_key_is_made_for_a_request_that_is_repeated_or_refused(fixture: &Fixture) {
-    let platform = scope(TenantId::PLATFORM, None);
+/// A replica that has the root key of the tests and one in a key manager.
+async fn managed(fixture: &Fixture) -> (Store, Arc<Counting>) {
     let manager = Arc::new(Counting::default());
     let sources = credvault_crypto::RootKeySources {
         other: Some(RootKeySource::Managed(manager.clone())),
@@ -157,20 +164,64 @@ async fn no_key_is_made_for_a_request_that_is_repeated_or_refused(fixture: &Fixt
     };
     let clock = Arc::new(fixture.clock.clone());
     let store = Store::open(fixture.settings.clone(), &sources, clock, Arc::new(SystemRandom)).await.unwrap();
-    let asked = credvault_store::RootRotation { target: None, new_version: false, records_per_second: 0 };
+    (store, manager)
+}
+
+const MOVE_ON: RootRotation = RootRotation { target: None, new_version: false, records_per_second: 0 };
+
+async fn older_versions_are_destroyed_only_once_nothing_is_under_them(fixture: &Fixture) {
+    let (platform, _) = (scope(TenantId::PLATFORM, None), fixture.tenant("acme").await);
+    let (store, manager) = managed(fixture).await;
+    let destroy = async |confirmed: bool| {
+        let write = write(&platform, Action::DestroyOlderRootKeyVersions);
+        store.keys().destroy_older_versions(&platform, confirmed, &write).await.map(Recorded::into_inner)
+    };
+    assert!(matches!(destroy(true).await, Err(Error::ByHand(_))), "a file has no versions");
+    let begin = write(&platform, Action::RotateRootKey);
+    let _ = store.keys().begin_root_rotation(&platform, MOVE_ON, &begin).await.unwrap();
+    let early = destroy(true).await;
+    assert!(matches!(early, Err(Error::State(_) | Error::RotationRunning)), "{early:?}");
+    while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
+    let shown = destroy(false).await.unwrap();
+    assert_eq!((shown.destroyed, shown.name.as_str(), shown.newest_backup), (false, "a key", None));
+    // One that did not unwrap.
+    fixture.execute("UPDATE tenant_keys SET generation = generation - 1 WHERE tenant_id = 'acme'").await;
+    assert!(matches!(destroy(true).await, Err(Error::State(_))));
+    fixture.execute("UPDATE tenant_keys SET generation = generation + 1 WHERE tenant_id = 'acme'").await;
+    // A new version is being made at this moment.
+    let held = "UPDATE rotations SET lease_time = 9000000000000000 WHERE kind = 'ROOT'";
+    fixture.execute(held).await;
+    assert!(matches!(destroy(true).await, Err(Error::RotationRunning)));
+    let next = RootRotation { target: Some(shown.root), new_version: true, ..MOVE_ON };
+    let begun = store.keys().begin_root_rotation(&platform, next, &begin).await;
+    assert!(matches!(begun, Err(Error::RotationRunning)), "{begun:?}");
+    fixture.execute("UPDATE rotations SET lease_time = NULL WHERE kind = 'ROOT'").await;
+    assert_eq!(manager.destroyed.load(Ordering::SeqCst), 0);
+    assert!(destroy(true).await.unwrap().destroyed);
+    assert_eq!(manager.destroyed.load(Ordering::SeqCst), 1);
+    let by_the_vault = "audit_events WHERE action = 'DestroyOlderRootKeyVersions' AND service = 'vault'";
+    assert_eq!(fixture.count(by_the_vault).await, 1);
+    // A new version can be made again.
+    let _ = store.keys().begin_root_rotation(&platform, next, &begin).await.unwrap();
+    store.close().await;
+}
+
+async fn no_key_is_made_for_a_request_that_is_repeated_or_refused(fixture: &Fixture) {
+    let platform = scope(TenantId::PLATFORM, None);
+    let (store, manager) = managed(fixture).await;
     let move_on = write(&platform, Action::RotateRootKey);
-    let _ = store.keys().begin_root_rotation(&platform, asked, &move_on).await.unwrap();
+    let _ = store.keys().begin_root_rotation(&platform, MOVE_ON, &move_on).await.unwrap();
     while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
 
     let begin = repeatable(&platform, Action::RotateTenantKey, uuid::Uuid::from_u128(1), "r");
     let first = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &begin).await.unwrap().into_inner();
-    let wrapped = manager.0.load(Ordering::SeqCst);
+    let wrapped = manager.wrapped.load(Ordering::SeqCst);
     let again = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &begin).await.unwrap().into_inner();
     assert_eq!(first, again);
     let other = write(&platform, Action::RotateTenantKey);
     let refused = store.keys().begin_tenant_rotation(&platform, AT_ONCE, &other).await;
     assert!(matches!(refused, Err(Error::RotationRunning)), "{refused:?}");
-    assert_eq!(manager.0.load(Ordering::SeqCst), wrapped, "the key manager was not asked");
+    assert_eq!(manager.wrapped.load(Ordering::SeqCst), wrapped, "the key manager was not asked");
     store.close().await;
 }
 
@@ -188,7 +239,7 @@ async fn a_root_key_that_not_all_replicas_have_is_refused() {
         Store::open(fixture.settings.clone(), &sources, clock, Arc::new(SystemRandom)).await.unwrap();
     fixture.store.keys().keep_up().await.unwrap();
     second.keys().keep_up().await.unwrap();
-    let asked = credvault_store::RootRotation { target: None, new_version: false, records_per_second: 0 };
+    let asked = RootRotation { target: None, new_version: false, records_per_second: 0 };
     let begin = write(&platform, Action::RotateRootKey);
     let refused = second.keys().begin_root_rotation(&platform, asked, &begin).await.unwrap_err();
     assert!(refused.to_string().contains("1 other replicas"), "{refused}");
