@@ -2,35 +2,22 @@
 //! writes into CloudTrail.
 //!
 //! The vault's role needs `kms:Encrypt`, `kms:Decrypt` and `kms:DescribeKey` on the key; to rotate,
-//! `kms:RotateKeyOnDemand`. Credentials come from AWS's usual chain: environment, profile, web identity, container,
-//! instance.
-//!
-//! What the SDK logs is switched off: at its most detailed level it would show what it has decrypted if the environment has
-//! `LOG_SENSITIVE_BODIES`.
+//! `kms:RotateKeyOnDemand`.
 
-mod failure;
+mod reason;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use credvault_crypto::{KeyManager, KeyManagerError, Opened, Reply, Versioning, WrapPlace};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 
-use self::failure::failure;
+use self::reason::{code, failure};
+use super::access::Access;
 
-/// What callers give up after is shorter. These end what they have left behind.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// AWS takes no longer ciphertext.
 const MAX_WRAPPED_BYTES: usize = 6144;
 
@@ -68,8 +55,14 @@ impl AwsKms {
     /// # Errors
     /// [`KeyManagerError::Settings`]: a setting is of no use. All others: the key had to be looked up, and that failed.
     pub async fn connect(settings: AwsKmsSettings) -> Result<Self, KeyManagerError> {
-        check(&settings)?;
-        let client = client(&settings).with_subscriber(Dispatch::none()).await;
+        check(&settings.key)?;
+        let access = Access {
+            region: settings.region.as_deref().or_else(|| key_region(&settings.key)),
+            endpoint: settings.endpoint.as_deref(),
+            profile: settings.profile.as_deref(),
+            credentials_file: settings.credentials_file.as_deref(),
+        };
+        let client = Client::new(&access.config().await?);
         if key_region(&settings.key).is_some() {
             return Ok(Self { client, arn: settings.key });
         }
@@ -113,7 +106,7 @@ impl AwsKms {
     async fn rotate(&self) -> Result<Versioning, KeyManagerError> {
         let rotated = self.client.rotate_key_on_demand().key_id(&self.arn).send().await;
         let Err(error) = rotated else { return Ok(Versioning::Done) };
-        match failure::code(&error) {
+        match code(&error) {
             Some("LimitExceededException") => Ok(Versioning::ByHand(
                 "AWS rotates a key on demand 25 times at most: make a new key in AWS KMS and rotate the root key to it",
             )),
@@ -125,40 +118,14 @@ impl AwsKms {
     }
 }
 
-/// Checks what AWS's SDK would only find with the first call.
-fn check(settings: &AwsKmsSettings) -> Result<(), KeyManagerError> {
-    let wrong = |text: &str| Err(KeyManagerError::Settings(text.to_owned()));
-    let key = &settings.key;
+/// Checks the name of a key.
+fn check(key: &str) -> Result<(), KeyManagerError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-');
     if key.is_empty() || key.len() > 512 || !key.chars().all(fits) {
-        return wrong("the key is no ARN, id or alias of a key in AWS KMS");
-    }
-    if let Some(endpoint) = &settings.endpoint
-        && !is_private(endpoint)
-    {
-        return wrong("the endpoint is not https; plain http is for a server on this machine");
-    }
-    if let Some(file) = &settings.credentials_file
-        && let Err(error) = std::fs::File::open(file)
-    {
-        return wrong(&format!("credentials_file {} cannot be read: {error}", file.display()));
+        let rule = "the key is no ARN, id or alias of a key in AWS KMS";
+        return Err(KeyManagerError::Settings(rule.to_owned()));
     }
     Ok(())
-}
-
-/// Whether requests to an endpoint cannot be read on their way.
-fn is_private(endpoint: &str) -> bool {
-    let Some((scheme, rest)) = endpoint.split_once("://") else { return false };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match scheme {
-        "https" => !authority.is_empty(),
-        "http" => {
-            let is_loopback = |address: SocketAddr| address.ip().is_loopback();
-            authority.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok())
-                || authority.parse().is_ok_and(is_loopback)
-        }
-        _ => false,
-    }
 }
 
 /// The region in the ARN of a key: `arn:<partition>:kms:<region>:<account>:key/<id>`. `None` if it is no such ARN.
@@ -168,32 +135,6 @@ fn key_region(arn: &str) -> Option<&str> {
     let region = parts.next().filter(|region| is_arn && !region.is_empty())?;
     let is_key = parts.nth(1).is_some_and(|resource| resource.starts_with("key/")) && parts.next().is_none();
     is_key.then_some(region)
-}
-
-async fn client(settings: &AwsKmsSettings) -> Client {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(TIMEOUT).build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
-        // The guard around this repeats.
-        .retry_config(RetryConfig::disabled());
-    if let Some(region) = settings.region.as_deref().or_else(|| key_region(&settings.key)) {
-        loader = loader.region(Region::new(region.to_owned()));
-    }
-    if let Some(profile) = &settings.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(file) = &settings.credentials_file {
-        let files = EnvConfigFiles::builder().with_file(EnvConfigFileKind::Credentials, file);
-        loader = loader.profile_files(files.build());
-    }
-    if let Some(endpoint) = &settings.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    Client::new(&loader.load().await)
 }
 
 impl KeyManager for AwsKms {
@@ -226,7 +167,7 @@ impl KeyManager for AwsKms {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_private, key_region};
+    use super::key_region;
 
     #[test]
     fn the_arn_of_a_key_names_its_region() {
@@ -242,18 +183,6 @@ mod tests {
             "arn:aws:kms:eu-central-1:123456789012:key/an-id:more",
         ] {
             assert_eq!(key_region(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn plain_http_is_for_this_machine_only() {
-        for private in
-            ["https://vpce-1.kms.eu-central-1.vpce.amazonaws.com", "http://127.0.0.1:5000", "http://[::1]:1"]
-        {
-            assert!(is_private(private), "{private}");
-        }
-        for open in ["http://10.0.0.1", "http://kms.internal", "ftp://127.0.0.1", "kms", ""] {
-            assert!(!is_private(open), "{open}");
         }
     }
 }

@@ -1,26 +1,23 @@
-//! Google Cloud KMS, through Google's own SDK.
-//!
-//! The SDK speaks HTTPS with JSON, finds credentials as every Google library does, and leaves TLS to the process's rustls
-//! provider, which must be installed before the first use. Here each call is made once, without the SDK's retries: the
-//! caller has the time-out and the budget.
+//! A symmetric key in Google Cloud KMS as a key manager.
 
-mod checksum;
 mod reason;
 mod resource;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use credvault_crypto::{KeyManager, KeyManagerError, Opened, Reply, Versioning, WrapPlace, read_private};
-use google_cloud_auth::credentials::{self, Credentials, service_account};
+use credvault_crypto::{KeyManager, KeyManagerError, Opened, Reply, Versioning, WrapPlace};
 use google_cloud_gax::paginator::ItemPaginator as _;
-use google_cloud_gax::retry_policy::NeverRetry;
 use google_cloud_kms_v1::client::KeyManagementService;
 use google_cloud_kms_v1::model::CryptoKeyVersion;
 use google_cloud_kms_v1::model::crypto_key_version::CryptoKeyVersionState as State;
-use tokio::sync::Mutex;
 use tracing::instrument::WithSubscriber as _;
+
+use super::access::{Access, KeptClient};
+use super::answer::{corrupted, unexpected};
+use super::checksum;
+use crate::failure::Failure;
 
 /// How often to ask whether a new version of the key is generated, which takes a hardware security module a moment.
 const GENERATION_POLL: Duration = Duration::from_millis(250);
@@ -39,13 +36,17 @@ pub struct GoogleKmsSettings {
 
 /// A key in Google Cloud KMS. A wrapped key is what Google's `Encrypt` answers, which names the version of the key within.
 pub struct GoogleKms {
-    settings: GoogleKmsSettings,
-    client: Mutex<Option<KeyManagementService>>,
+    key: String,
+    access: Access,
+    client: KeptClient<KeyManagementService>,
 }
 
 impl fmt::Debug for GoogleKms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GoogleKms").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("GoogleKms")
+            .field("key", &self.key)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,11 +56,11 @@ impl GoogleKms {
     /// # Errors
     /// The name of the key or the endpoint is not of its form.
     pub fn new(settings: GoogleKmsSettings) -> Result<Self, KeyManagerError> {
-        resource::check_key(&settings.key)?;
-        if let Some(endpoint) = &settings.endpoint {
-            resource::check_endpoint(endpoint)?;
-        }
-        Ok(Self { settings, client: Mutex::new(None) })
+        let GoogleKmsSettings { key, endpoint, service_account } = settings;
+        resource::check_key(&key)?;
+        let access = Access { endpoint, service_account };
+        access.check()?;
+        Ok(Self { key, access, client: KeptClient::new() })
     }
 
     /// Makes a call, with a client that is kept from call to call.
@@ -71,48 +72,26 @@ impl GoogleKms {
         make: impl AsyncFnOnce(&KeyManagementService) -> Result<T, KeyManagerError>,
     ) -> Result<T, KeyManagerError> {
         let made = async {
-            let client = self.client().await?;
+            let client = self.client.get_or(self.make_client()).await?;
             make(&client).await
         };
         let made = made.with_subscriber(tracing::Dispatch::none()).await;
         if matches!(made, Err(KeyManagerError::Denied(_))) {
-            // The next call reads the service account's file anew: an operator may have replaced it.
-            *self.client.lock().await = None;
+            self.client.forget().await;
         }
         made
     }
 
-    async fn client(&self) -> Result<KeyManagementService, KeyManagerError> {
-        let mut kept = self.client.lock().await;
-        if let Some(client) = &*kept {
-            return Ok(client.clone());
-        }
-        let credentials = match &self.settings.service_account {
-            Some(file) => from_file(file)?,
-            None => credentials::Builder::default().build().map_err(|_| {
-                KeyManagerError::Settings(
-                    "Google's application default credentials are not usable: correct the file that \
-                     GOOGLE_APPLICATION_CREDENTIALS names, or give the file of a service account"
-                        .to_owned(),
-                )
-            })?,
-        };
-        let mut builder =
-            KeyManagementService::builder().with_credentials(credentials).with_retry_policy(NeverRetry);
-        if let Some(endpoint) = &self.settings.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        let client = builder.build().await.map_err(|_| {
-            KeyManagerError::Unavailable("no client of Google Cloud KMS can be made".to_owned())
-        })?;
-        *kept = Some(client.clone());
-        Ok(client)
+    async fn make_client(&self) -> Result<KeyManagementService, Failure> {
+        let builder = self.access.applied_to(KeyManagementService::builder())?;
+        let unusable = |_| Failure::Unavailable("no client of Google Cloud KMS can be made".to_owned());
+        builder.build().await.map_err(unusable)
     }
 
     /// The number of a version of our key, from its full name.
     fn number_of(&self, version: &str) -> Result<u64, KeyManagerError> {
-        resource::version_number(&self.settings.key, version)
-            .ok_or_else(|| reason::unexpected("it named a version of another key"))
+        resource::version_number(&self.key, version)
+            .ok_or_else(|| unexpected("it named a version of another key").into())
     }
 
     async fn encrypt(
@@ -122,7 +101,7 @@ impl GoogleKms {
         plain: &[u8],
     ) -> Result<Vec<u8>, KeyManagerError> {
         let place = place.associated_data();
-        let call = client.encrypt().set_name(&self.settings.key);
+        let call = client.encrypt().set_name(&self.key);
         let call = call.set_plaintext_crc32c(checksum::of(plain)).set_plaintext(plain.to_vec());
         let call = call
             .set_additional_authenticated_data_crc32c(checksum::of(&place))
@@ -131,7 +110,7 @@ impl GoogleKms {
         let arrived =
             answer.verified_plaintext_crc32c && answer.verified_additional_authenticated_data_crc32c;
         if !arrived || answer.ciphertext_crc32c != Some(checksum::of(&answer.ciphertext)) {
-            return Err(reason::corrupted());
+            return Err(corrupted().into());
         }
         self.number_of(&answer.name)?;
         Ok(answer.ciphertext.to_vec())
@@ -144,20 +123,20 @@ impl GoogleKms {
         wrapped: &[u8],
     ) -> Result<Opened, KeyManagerError> {
         let place = place.associated_data();
-        let call = client.decrypt().set_name(&self.settings.key);
+        let call = client.decrypt().set_name(&self.key);
         let call = call.set_ciphertext_crc32c(checksum::of(wrapped)).set_ciphertext(wrapped.to_vec());
         let call = call
             .set_additional_authenticated_data_crc32c(checksum::of(&place))
             .set_additional_authenticated_data(place);
         let answer = call.send().await.map_err(|error| reason::of_decrypt(&error))?;
         if answer.plaintext_crc32c != Some(checksum::of(&answer.plaintext)) {
-            return Err(reason::corrupted());
+            return Err(corrupted().into());
         }
         Ok(Opened::new(answer.plaintext.to_vec()))
     }
 
     async fn make_version(&self, client: &KeyManagementService) -> Result<Versioning, KeyManagerError> {
-        let made = client.create_crypto_key_version().set_parent(&self.settings.key);
+        let made = client.create_crypto_key_version().set_parent(&self.key);
         let mut made = made.send().await.map_err(|error| reason::of(&error))?;
         let number = self.number_of(&made.name)?;
         while made.state == State::PendingGeneration {
@@ -165,19 +144,19 @@ impl GoogleKms {
             let again = client.get_crypto_key_version().set_name(&made.name);
             made = again.send().await.map_err(|error| reason::of(&error))?;
         }
-        let primary = client.update_crypto_key_primary_version().set_name(&self.settings.key);
+        let primary = client.update_crypto_key_primary_version().set_name(&self.key);
         let primary = primary.set_crypto_key_version_id(number.to_string());
         primary.send().await.map_err(|error| reason::of(&error))?;
         Ok(Versioning::Done)
     }
 
     async fn destroy_older(&self, client: &KeyManagementService) -> Result<Versioning, KeyManagerError> {
-        let key = client.get_crypto_key().set_name(&self.settings.key);
+        let key = client.get_crypto_key().set_name(&self.key);
         let key = key.send().await.map_err(|error| reason::of(&error))?;
         let primary =
             key.primary.ok_or_else(|| KeyManagerError::Key("it has no primary version".to_owned()))?;
         let newest = self.number_of(&primary.name)?;
-        let mut versions = client.list_crypto_key_versions().set_parent(&self.settings.key).by_item();
+        let mut versions = client.list_crypto_key_versions().set_parent(&self.key).by_item();
         while let Some(version) = versions.next().await {
             let version = version.map_err(|error| reason::of(&error))?;
             if self.number_of(&version.name)? < newest && still_holds_a_key(&version) {
@@ -193,22 +172,13 @@ fn still_holds_a_key(version: &CryptoKeyVersion) -> bool {
     version.state == State::Enabled || version.state == State::Disabled
 }
 
-/// The credentials in a service account's file. What is wrong with its content is not repeated: it is a private key.
-fn from_file(file: &Path) -> Result<Credentials, KeyManagerError> {
-    let wrong = |why: String| KeyManagerError::Settings(format!("service account {}: {why}", file.display()));
-    let content = read_private(file).map_err(|error| wrong(error.to_string()))?;
-    let unusable = || wrong("it is no service account's key in JSON".to_owned());
-    let key = serde_json::from_slice(&content).map_err(|_| unusable())?;
-    service_account::Builder::new(key).build().map_err(|_| unusable())
-}
-
 impl KeyManager for GoogleKms {
     fn kind(&self) -> &'static str {
         "google_kms"
     }
 
     fn key_name(&self) -> &str {
-        &self.settings.key
+        &self.key
     }
 
     fn wrap<'a>(&'a self, place: &'a WrapPlace<'a>, plain: &'a [u8]) -> Reply<'a, Vec<u8>> {
