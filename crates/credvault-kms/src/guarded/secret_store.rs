@@ -85,3 +85,100 @@ impl SecretStore for GuardedStore {
         Box::pin(self.guard.call(ADOPTED, move || self.inner.adopted(name, version)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A store that refuses every call in one way, and counts them.
+    #[derive(Debug)]
+    struct Refusing {
+        with: SecretStoreError,
+        calls: AtomicUsize,
+    }
+
+    impl Refusing {
+        fn refuse<'a, T: Send + 'a>(&'a self) -> StoreReply<'a, T> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Err(self.with.clone()) })
+        }
+    }
+
+    impl SecretStore for Refusing {
+        fn kind(&self) -> &'static str {
+            "refusing"
+        }
+
+        fn place(&self) -> &str {
+            "a place"
+        }
+
+        fn put<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [u8]) -> StoreReply<'a, String> {
+            self.refuse()
+        }
+
+        fn get<'a>(&'a self, _: &'a str) -> StoreReply<'a, Vec<u8>> {
+            self.refuse()
+        }
+
+        fn remove<'a>(&'a self, _: &'a str) -> StoreReply<'a, ()> {
+            self.refuse()
+        }
+
+        fn forget<'a>(&'a self, _: &'a str) -> StoreReply<'a, ()> {
+            self.refuse()
+        }
+
+        fn list<'a>(&'a self, _: Option<&'a str>) -> StoreReply<'a, StoreList> {
+            self.refuse()
+        }
+
+        fn adopted<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> StoreReply<'a, AdoptedSecret> {
+            self.refuse()
+        }
+    }
+
+    fn refusing(with: SecretStoreError) -> (Arc<Refusing>, GuardedStore) {
+        let inner = Arc::new(Refusing { with, calls: AtomicUsize::new(0) });
+        (inner.clone(), GuardedStore::new(inner, GuardSettings::default()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_but_putting_is_repeated_once_while_the_store_is_unavailable() {
+        let unavailable = SecretStoreError::Unavailable("scripted".to_owned());
+        let (inner, store) = refusing(unavailable.clone());
+        assert_eq!((store.kind(), store.place()), ("refusing", "a place"));
+        assert_eq!(store.put("a", "b", b"c").await, Err(unavailable.clone()));
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 1);
+        assert_eq!(store.get("a").await, Err(unavailable.clone()));
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 3);
+        let (inner, store) = refusing(unavailable);
+        store.remove("a").await.unwrap_err();
+        store.forget("a").await.unwrap_err();
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 4);
+        let error = store.list(None).await.unwrap_err();
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 5, "five in a row are enough: {error}");
+        let error = store.adopted("a", None).await.unwrap_err().to_string();
+        assert!(error.contains("has not answered the last calls"), "{error}");
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_answers() {
+        for refusal in [
+            SecretStoreError::NotFound,
+            SecretStoreError::Denied(String::new()),
+            SecretStoreError::Full(String::new()),
+            SecretStoreError::Unusable(String::new()),
+            SecretStoreError::Settings(String::new()),
+        ] {
+            let (inner, store) = refusing(refusal.clone());
+            for _ in 0..10 {
+                assert_eq!(store.get("a").await, Err(refusal.clone()));
+            }
+            assert_eq!(inner.calls.load(Ordering::SeqCst), 10);
+        }
+    }
+}
