@@ -2,7 +2,10 @@
 
 mod identity;
 mod inputs;
+#[cfg(feature = "transit")]
+mod openbao;
 mod root_keys;
+mod secret_stores;
 mod start_error;
 
 use std::net::SocketAddr;
@@ -25,6 +28,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 pub(crate) use inputs::Inputs;
 pub use root_keys::ManagerError;
 pub(crate) use root_keys::sources as root_key_sources;
+pub use secret_stores::SecretStoreSettingsError;
+pub(crate) use secret_stores::secret_stores;
 pub use start_error::StartError;
 
 use crate::accept::Acceptor;
@@ -83,6 +88,14 @@ impl Instance {
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
         let roots = root_key_sources(&settings.root_keys, &settings.keys, &random).await?;
+        for (name, entry) in secret_stores(&settings.secrets).await?.by_name {
+            tracing::info!(
+                name,
+                kind = entry.store.kind(),
+                place = entry.store.place(),
+                "a store of secrets"
+            );
+        }
         let (grpc, public, admin) =
             (listeners.grpc, listeners.public, Admin::open(listeners.admin, &metrics));
         let shared_clock = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));

@@ -22,6 +22,6 @@ mod reload;
 mod telemetry;
 mod trace;
 
-pub use app::{Instance, ManagerError, StartError};
+pub use app::{Instance, ManagerError, SecretStoreSettingsError, StartError};
 pub use cli::run;
 pub use clock::SystemClock;

@@ -16,6 +16,7 @@ mod erasure;
 mod keys;
 mod limits;
 mod root_key;
+mod secret_stores;
 mod store;
 mod store_url;
 
@@ -53,6 +54,9 @@ pub use root_key::managers::{
     AwsKmsSection, GoogleKmsSection, LoginSection, ManagerSection, Pkcs11Section, TransitSection,
 };
 pub use root_key::{Kdf, RootKey, RootKeySection, RootKeys};
+pub use secret_stores::{
+    SecretPlace, SecretStoreKind, SecretStoreSection, SecretStoreSettings, Secrets, SecretsSection,
+};
 pub use server::{Server, ServerSection};
 pub use show::Shown;
 pub use store::{Store, StoreSection};
@@ -72,6 +76,8 @@ pub struct Settings {
     pub root_keys: RootKeys,
     /// When tenant keys are rotated, and how.
     pub keys: Keys,
+    /// Where secrets are kept beside the database.
+    pub secrets: Secrets,
     /// Which authorities, policies and issuers of tokens the vault trusts.
     pub identity: Identity,
     /// Providers that the operator adds.
@@ -158,6 +164,7 @@ impl RawSettings {
             store,
             root_keys,
             keys,
+            secrets: self.secrets.check(&mut problems),
             identity: self.identity.check(&mut problems),
             catalog: self.catalog.clone(),
             broker: self.broker.check(&mut problems),

@@ -13,10 +13,10 @@ use credvault_kms::{GuardSettings, Guarded};
 #[cfg(feature = "pkcs11")]
 use credvault_kms::{IvSource, Pkcs11, Pkcs11Settings};
 #[cfg(feature = "transit")]
-use credvault_kms::{OpenBaoLogin, OpenBaoSettings, Transit, TransitSettings};
+use credvault_kms::{OpenBaoSettings, Transit, TransitSettings};
 
 #[cfg(feature = "transit")]
-use crate::settings::LoginSection;
+use super::openbao::login;
 use crate::settings::{Keys, ManagerSection, RootKey, RootKeys};
 
 /// A key manager that cannot be used as it is configured.
@@ -116,20 +116,4 @@ async fn made(
             return Err(KeyManagerError::Settings(rule));
         }
     })
-}
-
-#[cfg(feature = "transit")]
-fn login(login: LoginSection) -> OpenBaoLogin {
-    match login {
-        LoginSection::Token { file } => OpenBaoLogin::TokenFile(file),
-        LoginSection::AppRole { mount, role_id, secret_id_file } => {
-            OpenBaoLogin::AppRole { mount, role_id, secret_id_file }
-        }
-        LoginSection::Kubernetes { mount, role, jwt_file } => {
-            OpenBaoLogin::Kubernetes { mount, role, jwt_file }
-        }
-        LoginSection::Certificate { mount, role, certificate_file, key_file } => {
-            OpenBaoLogin::Certificate { mount, role, certificate_file, key_file }
-        }
-    }
 }

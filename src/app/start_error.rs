@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use credvault_store::OpenError;
 
-use crate::app::ManagerError;
+use crate::app::{ManagerError, SecretStoreSettingsError};
 use crate::settings::SettingsError;
 
 /// Why a vault does not start.
@@ -23,6 +23,9 @@ pub enum StartError {
     /// A key manager cannot be used as it is configured.
     #[error(transparent)]
     RootKey(#[from] ManagerError),
+    /// A store of secrets cannot be used as it is configured.
+    #[error(transparent)]
+    SecretStore(#[from] SecretStoreSettingsError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -119,7 +119,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Settings(error) => Self::Settings(error),
-            StartError::Changing | StartError::RootKey(_) => Self::Usage(error.to_string()),
+            StartError::Changing | StartError::RootKey(_) | StartError::SecretStore(_) => {
+                Self::Usage(error.to_string())
+            }
             StartError::Store(_)
             | StartError::Reflection(_)
             | StartError::Address { .. }

@@ -13,6 +13,7 @@ use super::limits::LimitsSection;
 use super::problem::{Problems, SettingsError};
 use super::public::PublicSection;
 use super::root_key::RootKeySection;
+use super::secret_stores::SecretsSection;
 use super::server::ServerSection;
 use super::store::StoreSection;
 use super::telemetry::TelemetrySection;
@@ -34,6 +35,8 @@ pub struct RawSettings {
     pub other_root_key: RootKeySection,
     /// When tenant keys are rotated, and how.
     pub keys: KeysSection,
+    /// Where secrets are kept beside the database.
+    pub secrets: SecretsSection,
     /// Which authorities, policies and issuers of tokens the vault trusts.
     pub identity: IdentitySection,
     /// Providers that the operator adds.
@@ -64,6 +67,7 @@ impl RawSettings {
         self.store.resolve(base);
         self.root_key.resolve(base);
         self.other_root_key.resolve(base);
+        self.secrets.resolve(base);
         self.identity.resolve(base);
         self.catalog.resolve(base);
     }

@@ -1,7 +1,7 @@
 //! Reads flags, environment and file into sections, key by key, so that one wrong value does not hide the next. What is
 //! wrong becomes a problem and the key keeps its default; [`RawSettings::check`] refuses the configuration then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use super::identity::{IdentitySection, IssuerSection};
 use super::origin::{Origins, VARIABLES, key_of};
 use super::problem::Problems;
 use super::raw::RawSettings;
+use super::secret_stores::{self, SecretStoreSection, SecretsSection};
 use super::value::SECRETS;
 
 impl RawSettings {
@@ -63,6 +64,7 @@ fn read(
         root_key: sections.take("root_key"),
         other_root_key: sections.take("other_root_key"),
         keys: sections.take("keys"),
+        secrets: sections.take_secrets(),
         identity: sections.take_identity(),
         catalog: sections.take("catalog"),
         broker: sections.take("broker"),
@@ -175,6 +177,25 @@ impl Sections<'_> {
             issuers = given.map(issuer).collect();
         }
         IdentitySection { issuers, ..self.take("identity") }
+    }
+
+    /// Takes the section `secrets`, whose stores are sections, too.
+    fn take_secrets(&mut self) -> SecretsSection {
+        let mut stores = BTreeMap::new();
+        if let Some(Value { kind: ValueKind::Table(table), .. }) = self.values.get_mut("secrets")
+            && let Some(Value { kind: ValueKind::Table(given), .. }) = table.get_mut("stores")
+        {
+            for (name, store) in sorted(std::mem::take(given)) {
+                let key = format!("secrets.stores.{name}");
+                if secret_stores::is_name(&name) {
+                    stores.insert(name, section::<SecretStoreSection>(&key, store, self.problems));
+                } else {
+                    // A text that is no name may be anything, so it is not repeated.
+                    self.problems.refuse_as(&key, "secrets.stores", secret_stores::NAME_RULE);
+                }
+            }
+        }
+        SecretsSection { stores, ..self.take("secrets") }
     }
 }
 

@@ -43,6 +43,14 @@ impl RawSettings {
                 }
                 return;
             }
+            Value::Object(tables) if !tables.is_empty() && tables.values().all(Value::is_object) => {
+                for (table, settings) in tables {
+                    let settings = settings.as_object().into_iter().flatten();
+                    settings
+                        .for_each(|(name, value)| self.show(format!("{key}.{table}.{name}"), value, shown));
+                }
+                return;
+            }
             Value::Null => UNSET.to_owned(),
             Value::String(text) if text.is_empty() && origin == Origin::Default => UNSET.to_owned(),
             Value::String(text) if text.is_empty() => value.to_string(),

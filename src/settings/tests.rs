@@ -1,7 +1,8 @@
 //! What configuration accepts, which source wins, and what is reported. `values` holds values against the forms and rules
-//! of their keys, `messages` messages against values.
+//! of their keys, `messages` messages against values, `stores` is about stores of secrets.
 
 mod messages;
+mod stores;
 mod values;
 
 use std::ffi::OsString;

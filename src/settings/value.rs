@@ -28,6 +28,13 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> 
     })
 }
 
+/// The same for a word that can be left out.
+pub(super) fn optional_word<'de, D: Deserializer<'de>, T: ValueEnum>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    word(deserializer).map(Some)
+}
+
 /// An address with its port.
 pub(super) fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let given = String::deserialize(deserializer)?;

@@ -26,6 +26,8 @@ mod kdf;
 
 mod key_manager;
 
+mod secret_store;
+
 mod tenant_key;
 
 mod managed;
@@ -82,6 +84,10 @@ pub use random::SystemRandom;
 pub use root::{RootKeySource, RootKeySources};
 pub use root_key::RootKey;
 pub use scram::scram_sha_256_verifier;
+pub use secret_store::{
+    AdoptedSecret, SecretStore, SecretStoreError, SecretStores, StoreEntry, StoreList, StoreReply,
+    StoredReference,
+};
 pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};
 pub use tag::{TAG_CHARS, Tag, Tagged};

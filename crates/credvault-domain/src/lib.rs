@@ -22,6 +22,8 @@ mod provider;
 
 mod app_place;
 
+mod adopt_rules;
+
 mod connection;
 
 mod config;
@@ -61,6 +63,7 @@ mod random;
 mod wording;
 
 pub use action::{Action, ActionKind, ActionTarget};
+pub use adopt_rules::AdoptRules;
 pub use app_place::AppPlace;
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use cause::chain;

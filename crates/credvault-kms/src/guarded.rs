@@ -1,25 +1,30 @@
-//! A guard around any key manager: time-outs, a limit on calls at once, one repetition, a breaker, metrics. It knows
-//! nothing of any particular key manager.
+//! A guard around any key manager and any store of secrets: time-outs, a limit on calls at once, one repetition, a breaker,
+//! metrics. It knows nothing of any particular one.
 
 mod breaker;
+
+mod key_manager;
+mod secret_store;
+
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use credvault_crypto::{KeyManager, KeyManagerError, Opened, Reply, Versioning, WrapPlace};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use self::breaker::{Breaker, Change};
+pub use self::key_manager::Guarded;
+pub use self::secret_store::GuardedStore;
 
 /// The pause before a call is repeated.
 const REPETITION_PAUSE: Duration = Duration::from_millis(25);
 
-/// The bounds on calls to a key manager.
+/// The bounds on calls to a key manager or a store of secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GuardSettings {
     /// How long a caller waits at most, with everything: for its turn, for the answer, for a repetition.
@@ -35,117 +40,149 @@ impl Default for GuardSettings {
     }
 }
 
-/// A key manager behind a guard. Calls that wrap or unwrap are repeated once if the key manager is unavailable and time is
-/// left; calls that change versions never are. After five calls in a row without an answer, callers are refused at once for
-/// a second, and then one tries.
+/// The guard of one key manager or store. Calls that may be repeated are repeated once if it is unavailable and time is
+/// left. After five calls in a row without an answer, callers are refused at once for a second, and then one tries.
 #[derive(Debug)]
-pub struct Guarded {
-    inner: Arc<dyn KeyManager>,
+struct Guard {
+    peer: Peer,
     settings: GuardSettings,
     turns: Semaphore,
     breaker: Mutex<Breaker>,
 }
 
-/// What a call asks the key manager for, as metrics name it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Wrap,
-    Unwrap,
-    AddVersion,
-    DestroyOlderVersions,
+/// What the guard stands before, for logs and metrics.
+#[derive(Debug)]
+enum Peer {
+    KeyManager { kind: &'static str, key: String },
+    SecretStore { kind: &'static str, place: String },
 }
 
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Wrap => "wrap",
-            Self::Unwrap => "unwrap",
-            Self::AddVersion => "add_version",
-            Self::DestroyOlderVersions => "destroy_older_versions",
-        }
-    }
-
+/// What a call asks for.
+#[derive(Clone, Copy)]
+struct Operation {
+    /// The operation, as metrics name it.
+    name: &'static str,
     /// Whether doing it twice is as good as doing it once.
-    fn may_repeat(self) -> bool {
-        matches!(self, Self::Wrap | Self::Unwrap)
-    }
+    may_repeat: bool,
+}
+
+/// An error of what the guard stands before.
+trait PeerError: Sized {
+    /// The error for a call that was not made, or not answered in time.
+    fn unavailable(why: &str) -> Self;
+
+    /// Whether there was no answer, or one that says that the call cannot be served now.
+    fn is_unavailable(&self) -> bool;
+
+    /// The outcome, as metrics name it.
+    fn outcome(&self) -> &'static str;
 }
 
 /// Why a call was not made, or what came of it.
-enum Failure {
-    /// The key manager counts as unreachable.
+enum Failure<E> {
+    /// What the guard stands before counts as unreachable.
     NotTried,
     /// There was no turn in time.
     Crowded,
     /// The call was made.
-    Answer(KeyManagerError),
+    Answer(E),
 }
 
-impl Failure {
+impl<E: PeerError> Failure<E> {
     /// The outcome, as metrics name it.
     fn name(&self) -> &'static str {
         match self {
             Self::NotTried => "not_tried",
             Self::Crowded => "crowded",
-            Self::Answer(KeyManagerError::Settings(_)) => "settings",
-            Self::Answer(KeyManagerError::Unavailable(_)) => "unavailable",
-            Self::Answer(KeyManagerError::Denied(_)) => "denied",
-            Self::Answer(KeyManagerError::Key(_)) => "key",
-            Self::Answer(KeyManagerError::Foreign) => "foreign",
-            Self::Answer(_) => "other",
+            Self::Answer(error) => error.outcome(),
         }
     }
 
     fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Answer(KeyManagerError::Unavailable(_)))
+        matches!(self, Self::Answer(error) if error.is_unavailable())
     }
-}
 
-impl From<Failure> for KeyManagerError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotTried => Self::Unavailable("it has not answered the last calls".to_owned()),
-            Failure::Crowded => Self::Unavailable("there are too many calls at once".to_owned()),
-            Failure::Answer(error) => error,
+    fn into_error(self) -> E {
+        match self {
+            Self::NotTried => E::unavailable("it has not answered the last calls"),
+            Self::Crowded => E::unavailable("there are too many calls at once"),
+            Self::Answer(error) => error,
         }
     }
 }
 
-impl Guarded {
-    /// Puts a guard around a key manager.
-    pub fn new(inner: Arc<dyn KeyManager>, settings: GuardSettings) -> Self {
-        let turns = Semaphore::new(settings.calls_at_once.get().min(Semaphore::MAX_PERMITS));
-        Self { inner, settings, turns, breaker: Mutex::default() }
+impl Peer {
+    /// Counts a call that has ended, and how long it took.
+    fn count(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let (Self::KeyManager { kind, .. } | Self::SecretStore { kind, .. }) = *self;
+        let labels = [("kind", kind), ("operation", operation), ("outcome", outcome)];
+        let seconds = took.as_secs_f64();
+        match self {
+            Self::KeyManager { .. } => {
+                metrics::counter!("credvault_key_manager_calls_total", &labels).increment(1);
+                metrics::histogram!("credvault_key_manager_seconds", "kind" => kind, "operation" => operation)
+                    .record(seconds);
+            }
+            Self::SecretStore { .. } => {
+                metrics::counter!("credvault_secret_store_calls_total", &labels).increment(1);
+                metrics::histogram!("credvault_secret_store_seconds", "kind" => kind, "operation" => operation)
+                    .record(seconds);
+            }
+        }
     }
 
-    async fn guard<T, F>(&self, operation: Operation, call: impl Fn() -> F) -> Result<T, KeyManagerError>
+    /// Logs that it has stopped to answer, or answers again.
+    fn log(&self, change: Change) {
+        match (self, change) {
+            (_, Change::Same) => {}
+            (Self::KeyManager { kind, key }, Change::Lost) => {
+                tracing::warn!(kind, key, "the key manager does not answer");
+            }
+            (Self::KeyManager { kind, key }, Change::Back) => {
+                tracing::info!(kind, key, "the key manager answers again");
+            }
+            (Self::SecretStore { kind, place }, Change::Lost) => {
+                tracing::warn!(kind, place, "the secret store does not answer");
+            }
+            (Self::SecretStore { kind, place }, Change::Back) => {
+                tracing::info!(kind, place, "the secret store answers again");
+            }
+        }
+    }
+}
+
+impl Guard {
+    fn new(peer: Peer, settings: GuardSettings) -> Self {
+        let turns = Semaphore::new(settings.calls_at_once.get().min(Semaphore::MAX_PERMITS));
+        Self { peer, settings, turns, breaker: Mutex::default() }
+    }
+
+    async fn call<T, E, F>(&self, operation: Operation, call: impl Fn() -> F) -> Result<T, E>
     where
-        F: Future<Output = Result<T, KeyManagerError>>,
+        E: PeerError,
+        F: Future<Output = Result<T, E>>,
     {
         let begun = Instant::now();
         let result = self.attempts(operation, begun + self.settings.timeout, call).await;
-        let (kind, operation) = (self.inner.kind(), operation.name());
         let outcome = result.as_ref().err().map_or("ok", Failure::name);
-        let labels = [("kind", kind), ("operation", operation), ("outcome", outcome)];
-        metrics::counter!("credvault_key_manager_calls_total", &labels).increment(1);
-        metrics::histogram!("credvault_key_manager_seconds", "kind" => kind, "operation" => operation)
-            .record(begun.elapsed().as_secs_f64());
-        result.map_err(KeyManagerError::from)
+        self.peer.count(operation.name, outcome, begun.elapsed());
+        result.map_err(Failure::into_error)
     }
 
-    async fn attempts<T, F>(
+    async fn attempts<T, E, F>(
         &self,
         operation: Operation,
         deadline: Instant,
         call: impl Fn() -> F,
-    ) -> Result<T, Failure>
+    ) -> Result<T, Failure<E>>
     where
-        F: Future<Output = Result<T, KeyManagerError>>,
+        E: PeerError,
+        F: Future<Output = Result<T, E>>,
     {
         let first = self.attempt(deadline, &call).await;
         let unavailable = first.as_ref().is_err_and(Failure::is_unavailable);
         let again = Instant::now() + REPETITION_PAUSE;
-        if !unavailable || !operation.may_repeat() || again >= deadline {
+        if !unavailable || !operation.may_repeat || again >= deadline {
             return first;
         }
         tokio::time::sleep_until(again).await;
@@ -156,11 +193,12 @@ impl Guarded {
         }
     }
 
-    async fn attempt<T, F>(&self, deadline: Instant, call: &impl Fn() -> F) -> Result<T, Failure>
+    async fn attempt<T, E, F>(&self, deadline: Instant, call: &impl Fn() -> F) -> Result<T, Failure<E>>
     where
-        F: Future<Output = Result<T, KeyManagerError>>,
+        E: PeerError,
+        F: Future<Output = Result<T, E>>,
     {
-        // Before its turn, too: while the key manager is silent, callers do not queue.
+        // Before its turn, too: while there are no answers, callers do not queue.
         if !self.breaker(|breaker| breaker.lets_through(Instant::now())) {
             return Err(Failure::NotTried);
         }
@@ -169,50 +207,16 @@ impl Guarded {
         if !self.breaker(|breaker| breaker.admits(Instant::now(), self.settings.timeout)) {
             return Err(Failure::NotTried);
         }
-        let late = || KeyManagerError::Unavailable("it has not answered in time".to_owned());
+        let late = || E::unavailable("it has not answered in time");
         let result = timeout_at(deadline, call()).await.unwrap_or_else(|_| Err(late()));
         let result = result.map_err(Failure::Answer);
-        self.record(!result.as_ref().is_err_and(Failure::is_unavailable));
-        result
-    }
-
-    fn record(&self, answered: bool) {
+        let answered = !result.as_ref().is_err_and(Failure::is_unavailable);
         let change = self.breaker(|breaker| breaker.record(answered, Instant::now()));
-        let (kind, key) = (self.inner.kind(), self.inner.key_name());
-        match change {
-            Change::Same => {}
-            Change::Lost => tracing::warn!(kind, key, "the key manager does not answer"),
-            Change::Back => tracing::info!(kind, key, "the key manager answers again"),
-        }
+        self.peer.log(change);
+        result
     }
 
     fn breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {
         act(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl KeyManager for Guarded {
-    fn kind(&self) -> &'static str {
-        self.inner.kind()
-    }
-
-    fn key_name(&self) -> &str {
-        self.inner.key_name()
-    }
-
-    fn wrap<'a>(&'a self, place: &'a WrapPlace<'a>, plain: &'a [u8]) -> Reply<'a, Vec<u8>> {
-        Box::pin(self.guard(Operation::Wrap, move || self.inner.wrap(place, plain)))
-    }
-
-    fn unwrap<'a>(&'a self, place: &'a WrapPlace<'a>, wrapped: &'a [u8]) -> Reply<'a, Opened> {
-        Box::pin(self.guard(Operation::Unwrap, move || self.inner.unwrap(place, wrapped)))
-    }
-
-    fn add_version(&self) -> Reply<'_, Versioning> {
-        Box::pin(self.guard(Operation::AddVersion, || self.inner.add_version()))
-    }
-
-    fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
-        Box::pin(self.guard(Operation::DestroyOlderVersions, || self.inner.destroy_older_versions()))
     }
 }

@@ -14,18 +14,18 @@ mod session;
 
 use std::fmt;
 
-use credvault_crypto::KeyManagerError;
 use reqwest::Method;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use self::http::Answer;
-use self::http::Server;
+use self::http::{MAX_ANSWER_BYTES, Server};
 use self::login::token_in;
 use self::session::Session;
 pub(crate) use self::settings::check_path;
 pub use self::settings::{OpenBaoLogin, OpenBaoSettings};
+use crate::failure::Failure;
 
 /// A client of one server with one login. It logs in with the first call.
 pub(crate) struct OpenBao {
@@ -45,8 +45,8 @@ impl OpenBao {
     /// A client that has not called yet.
     ///
     /// # Errors
-    /// [`KeyManagerError::Settings`]: the address, a name or a file is of no use.
-    pub(crate) async fn new(settings: OpenBaoSettings) -> Result<Self, KeyManagerError> {
+    /// [`Failure::Settings`]: the address, a name or a file is of no use.
+    pub(crate) async fn new(settings: OpenBaoSettings) -> Result<Self, Failure> {
         let server = Server::of(&settings)?;
         if let Some(mount) = settings.login.mount() {
             check_path("mount of the login", mount)?;
@@ -65,18 +65,32 @@ impl OpenBao {
         method: Method,
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, KeyManagerError> {
+    ) -> Result<Answer, Failure> {
+        self.call_for(method, path, body, MAX_ANSWER_BYTES).await
+    }
+
+    /// The same for an answer that may be larger, or must be smaller, than others.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn call_for(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+        max_bytes: usize,
+    ) -> Result<Answer, Failure> {
         let session = self.session().await?;
-        let answer = session.send(method.clone(), path, body).await?;
+        let answer = session.send(method.clone(), path, body, max_bytes).await?;
         // The same status says that the token has ended, and that it may not do this.
         if answer.status != 403 || session.is_valid().await? {
             return Ok(answer);
         }
         self.forget(&session).await;
-        self.session().await?.send(method, path, body).await
+        self.session().await?.send(method, path, body, max_bytes).await
     }
 
-    async fn session(&self) -> Result<Session, KeyManagerError> {
+    async fn session(&self) -> Result<Session, Failure> {
         let mut current = self.session.lock().await;
         let now = Instant::now();
         let next = match current.clone() {
@@ -88,12 +102,12 @@ impl OpenBao {
         Ok(next)
     }
 
-    async fn log_in(&self) -> Result<Session, KeyManagerError> {
+    async fn log_in(&self) -> Result<Session, Failure> {
         Session::begin(&self.settings, self.server.client(&self.settings).await?).await
     }
 
     /// A session whose time to look at it has come: renewed, or another one, or the same if it still serves.
-    async fn keep(&self, session: Session, now: Instant) -> Result<Session, KeyManagerError> {
+    async fn keep(&self, session: Session, now: Instant) -> Result<Session, Failure> {
         if let OpenBaoLogin::TokenFile(file) = &self.settings.login
             && let Ok(token) = token_in(file).await
             && !session.has(&token)
@@ -110,7 +124,7 @@ impl OpenBao {
         };
         match renewed {
             // The server does not answer. The request itself will say so, or the server is back by then.
-            Err(KeyManagerError::Unavailable(_)) if session.is_alive(now) => Ok(session.looked_at(now)),
+            Err(Failure::Unavailable(_)) if session.is_alive(now) => Ok(session.looked_at(now)),
             renewed => renewed,
         }
     }

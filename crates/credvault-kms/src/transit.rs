@@ -209,7 +209,7 @@ impl Transit {
         body: &(impl Serialize + Sync),
     ) -> Result<Answer, KeyManagerError> {
         let path = format!("{}/{endpoint}/{}{what}", self.mount, self.key);
-        self.openbao.call(Method::POST, &path, Some(body)).await
+        Ok(self.openbao.call(Method::POST, &path, Some(body)).await?)
     }
 
     fn refusal(&self, answer: &Answer) -> KeyManagerError {

@@ -1,5 +1,5 @@
 //! Tools for tests: certificate authorities, token issuers, a manual clock, a real PostgreSQL, real key
-//! managers.
+//! managers and stores of secrets.
 //!
 //! Every tool is real but small. A tool that fails panics, because a test that cannot be set up has failed.
 
@@ -22,7 +22,7 @@ mod moto;
 mod openbao;
 
 #[cfg(feature = "google-kms")]
-mod google_kms;
+mod google;
 
 mod own_process;
 
@@ -31,7 +31,7 @@ mod softhsm;
 pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
 #[cfg(feature = "google-kms")]
-pub use google_kms::{GoogleFault, GoogleKmsServer};
+pub use google::{GoogleFault, GoogleServer};
 pub use moto::Moto;
 pub use openbao::OpenBao;
 pub use own_process::run as run_in_own_process;

@@ -49,16 +49,24 @@ impl Moto {
 
     /// Calls an operation of KMS.
     pub fn kms(&self, operation: &str, body: &Value) -> Value {
-        let scope = format!("20260101/{}/kms/aws4_request", Self::REGION);
+        self.call("kms", &format!("TrentService.{operation}"), body)
+    }
+
+    /// Calls an operation of Secrets Manager.
+    pub fn secrets(&self, operation: &str, body: &Value) -> Value {
+        self.call("secretsmanager", &format!("secretsmanager.{operation}"), body)
+    }
+
+    fn call(&self, service: &str, target: &str, body: &Value) -> Value {
+        let scope = format!("20260101/{}/{service}/aws4_request", Self::REGION);
         let signed = format!("AWS4-HMAC-SHA256 Credential=test/{scope}, SignedHeaders=host, Signature=00");
-        let target = format!("TrentService.{operation}");
         let headers = [
-            ("X-Amz-Target", target.as_str()),
+            ("X-Amz-Target", target),
             ("Content-Type", "application/x-amz-json-1.1"),
             ("Authorization", &signed),
         ];
         let (status, answer) = try_request(self.address, "POST", "/", &headers, &body.to_string()).unwrap();
-        assert_eq!(status, 200, "{operation}: {answer}");
+        assert_eq!(status, 200, "{target}: {answer}");
         answer
     }
 

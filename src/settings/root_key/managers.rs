@@ -151,11 +151,17 @@ impl ManagerSection {
 impl TransitSection {
     pub(super) fn resolve(&mut self, base: &Path) {
         self.ca_file.iter_mut().for_each(|path| resolve(path, base));
-        match &mut self.login {
-            LoginSection::Token { file } => resolve(file, base),
-            LoginSection::AppRole { secret_id_file, .. } => resolve(secret_id_file, base),
-            LoginSection::Kubernetes { jwt_file, .. } => resolve(jwt_file, base),
-            LoginSection::Certificate { certificate_file, key_file, .. } => {
+        self.login.resolve(base);
+    }
+}
+
+impl LoginSection {
+    pub(in crate::settings) fn resolve(&mut self, base: &Path) {
+        match self {
+            Self::Token { file } => resolve(file, base),
+            Self::AppRole { secret_id_file, .. } => resolve(secret_id_file, base),
+            Self::Kubernetes { jwt_file, .. } => resolve(jwt_file, base),
+            Self::Certificate { certificate_file, key_file, .. } => {
                 resolve(certificate_file, base);
                 resolve(key_file, base);
             }

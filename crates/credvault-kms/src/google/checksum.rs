@@ -1,4 +1,4 @@
-//! CRC32C, with which Google Cloud KMS and its callers notice what was corrupted between them:
+//! CRC32C, with which Google and its callers notice what was corrupted between them:
 //! <https://cloud.google.com/kms/docs/data-integrity-guidelines>.
 
 use crc::{CRC_32_ISCSI, Crc};

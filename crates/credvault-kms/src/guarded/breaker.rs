@@ -1,16 +1,16 @@
-//! Whether a key manager is worth a call now. After some calls in a row that it did not answer, callers are refused at once
-//! for a while; then one of them tries.
+//! Whether a key manager or a store, the peer, is worth a call now. After some calls in a row that it did not answer,
+//! callers are refused at once for a while; then one of them tries.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Calls in a row without an answer after which the key manager counts as unreachable.
+/// Calls in a row without an answer after which the peer counts as unreachable.
 const LIMIT: u32 = 5;
 /// How long no call is made before one tries again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the last calls to a key manager have shown.
+/// What the last calls to a peer have shown.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     /// Calls without an answer since the last answer.
@@ -22,7 +22,7 @@ pub(super) struct Breaker {
 /// What a call has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    /// The key manager counts as before.
+    /// The peer counts as before.
     Same,
     /// From now on it counts as unreachable.
     Lost,
@@ -36,7 +36,7 @@ impl Breaker {
         self.next_try.is_none_or(|next| now >= next)
     }
 
-    /// Whether a call may be made. While the key manager is unreachable, the caller that gets a `true` is the one that
+    /// Whether a call may be made. While the peer is unreachable, the caller that gets a `true` is the one that
     /// tries; if it has shown nothing for as long as `patience`, because it was dropped, another one may.
     pub(super) fn admits(&mut self, now: Instant, patience: Duration) -> bool {
         let admits = self.lets_through(now);

@@ -3,24 +3,23 @@
 use std::path::Path;
 use std::time::Duration;
 
-use credvault_crypto::KeyManagerError;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Certificate, Identity, Method, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::settings::{OpenBaoLogin, OpenBaoSettings, check_path};
+use crate::failure::Failure;
 
 /// What callers give up after is shorter. This ends what they have left behind.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// An answer has some hundred bytes.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Most answers have some hundred bytes.
+pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Files with certificates, keys and tokens.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
@@ -46,7 +45,7 @@ pub(crate) struct Answer {
 }
 
 impl Server {
-    pub(super) fn of(settings: &OpenBaoSettings) -> Result<Self, KeyManagerError> {
+    pub(super) fn of(settings: &OpenBaoSettings) -> Result<Self, Failure> {
         let mut headers = HeaderMap::new();
         // What OpenBao's agent and proxy demand, against requests that a browser was talked into.
         headers.insert("x-vault-request", HeaderValue::from_static("true"));
@@ -59,7 +58,7 @@ impl Server {
     }
 
     /// A client with the certificates as they are in the files now.
-    pub(super) async fn client(&self, settings: &OpenBaoSettings) -> Result<Client, KeyManagerError> {
+    pub(super) async fn client(&self, settings: &OpenBaoSettings) -> Result<Client, Failure> {
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
             // Whatever proxy the environment names must not see tokens and keys.
@@ -93,22 +92,37 @@ impl Server {
 }
 
 impl Client {
-    /// Sends a request and reads the answer.
+    /// Sends a request and reads the answer of at most [`MAX_ANSWER_BYTES`].
     ///
     /// # Errors
-    /// [`KeyManagerError::Unavailable`]: there is no answer, or one that the request is not to blame for.
+    /// As [`Self::send_for`].
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         token: Option<&SecretString>,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, KeyManagerError> {
+    ) -> Result<Answer, Failure> {
+        self.send_for(method, path, token, body, MAX_ANSWER_BYTES).await
+    }
+
+    /// Sends a request and reads the answer of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`]: there is no answer, or one that the request is not to blame for. [`Failure::Large`]: it has
+    /// more bytes.
+    pub(super) async fn send_for(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&SecretString>,
+        body: Option<&(impl Serialize + Sync)>,
+        max_bytes: usize,
+    ) -> Result<Answer, Failure> {
         let mut request = self.client.request(method, format!("{}/{path}", self.base));
         if let Some(token) = token {
             let value = HeaderValue::from_str(token.expose_secret());
-            let mut value =
-                value.map_err(|_| KeyManagerError::Denied("the token is not of one line".to_owned()))?;
+            let mut value = value.map_err(|_| Failure::Denied("the token is not of one line".to_owned()))?;
             value.set_sensitive(true);
             request = request.header("x-vault-token", value);
         }
@@ -121,8 +135,8 @@ impl Client {
         let status = response.status().as_u16();
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(unavailable("its answer is larger than 64 KiB"));
+            if body.len() + chunk.len() > max_bytes {
+                return Err(Failure::Large(max_bytes));
             }
             body.extend_from_slice(&chunk);
         }
@@ -144,8 +158,8 @@ impl Answer {
     /// Reads what was asked for.
     ///
     /// # Errors
-    /// [`KeyManagerError::Unavailable`]: it is of another shape, so something else answered.
-    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, KeyManagerError> {
+    /// [`Failure::Unavailable`]: it is of another shape, so something else answered.
+    pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|_| unavailable("its answer is not of OpenBao's shape"))
     }
 
@@ -158,8 +172,8 @@ impl Answer {
 /// Reads a small file, of which `what` is the setting.
 ///
 /// # Errors
-/// [`KeyManagerError::Settings`]: it is not there, cannot be read or is too large.
-pub(super) async fn read(what: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, KeyManagerError> {
+/// [`Failure::Settings`]: it is not there, cannot be read or is too large.
+pub(super) async fn read(what: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let unreadable =
         |error: std::io::Error| wrong(&format!("{what} {} cannot be read: {error}", file.display()));
     let mut content = Zeroizing::new(Vec::new());
@@ -172,7 +186,7 @@ pub(super) async fn read(what: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 /// Checks an address and gives the URL that all paths begin with.
-fn base(address: &str) -> Result<String, KeyManagerError> {
+fn base(address: &str) -> Result<String, Failure> {
     let url = Url::parse(address)
         .map_err(|_| wrong("the address is no URL, such as https://openbao.internal:8200"))?;
     let bare = url.username().is_empty() && url.password().is_none();
@@ -193,12 +207,12 @@ fn base(address: &str) -> Result<String, KeyManagerError> {
     Ok(format!("{}/v1", url.as_str().trim_end_matches('/')))
 }
 
-fn wrong(text: &str) -> KeyManagerError {
-    KeyManagerError::Settings(text.to_owned())
+fn wrong(text: &str) -> Failure {
+    Failure::Settings(text.to_owned())
 }
 
-fn unavailable(text: &str) -> KeyManagerError {
-    KeyManagerError::Unavailable(text.to_owned())
+fn unavailable(text: &str) -> Failure {
+    Failure::Unavailable(text.to_owned())
 }
 
 #[cfg(test)]
@@ -216,7 +230,7 @@ mod tests {
         let more_than_a_host =
             ["https://user@bao", "https://:CANARY@bao", "https://bao?a=b", "https://bao#a"];
         for address in elsewhere.into_iter().chain(more_than_a_host) {
-            let error = base(address).unwrap_err().to_string();
+            let error = format!("{:?}", base(address).unwrap_err());
             assert!(!error.contains("CANARY"), "{error}");
         }
     }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use credvault_crypto::KeyManagerError;
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::http::{Answer, Client, read};
 use super::settings::{OpenBaoLogin, OpenBaoSettings};
+use crate::failure::Failure;
 
 /// No token of OpenBao, and no token of Kubernetes, is longer.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -66,8 +66,8 @@ struct Life {
 /// Logs in.
 ///
 /// # Errors
-/// [`KeyManagerError::Settings`]: a file cannot be read; [`KeyManagerError::Denied`]: the server refuses what is in it.
-pub(super) async fn log_in(settings: &OpenBaoSettings, client: &Client) -> Result<Token, KeyManagerError> {
+/// [`Failure::Settings`]: a file cannot be read; [`Failure::Denied`]: the server refuses what is in it.
+pub(super) async fn log_in(settings: &OpenBaoSettings, client: &Client) -> Result<Token, Failure> {
     match &settings.login {
         OpenBaoLogin::TokenFile(file) => look_up(client, token_in(file).await?).await,
         OpenBaoLogin::AppRole { mount, role_id, secret_id_file } => {
@@ -87,55 +87,53 @@ pub(super) async fn log_in(settings: &OpenBaoSettings, client: &Client) -> Resul
 }
 
 /// Lets a token live longer. `None` if the server does not want that.
-pub(super) async fn renew(client: &Client, token: &SecretString) -> Result<Option<Token>, KeyManagerError> {
+pub(super) async fn renew(client: &Client, token: &SecretString) -> Result<Option<Token>, Failure> {
     let path = "auth/token/renew-self";
     let answer = client.send(Method::POST, path, Some(token), Some(&Request::default())).await?;
     if answer.is_success() { read_token(&answer).map(Some) } else { Ok(None) }
 }
 
 /// Whether the server still accepts a token.
-pub(super) async fn is_valid(client: &Client, token: &SecretString) -> Result<bool, KeyManagerError> {
+pub(super) async fn is_valid(client: &Client, token: &SecretString) -> Result<bool, Failure> {
     Ok(ask_about(client, token).await?.is_success())
 }
 
 /// The token in a file.
-pub(super) async fn token_in(file: &Path) -> Result<SecretString, KeyManagerError> {
+pub(super) async fn token_in(file: &Path) -> Result<SecretString, Failure> {
     secret_in("token_file", file).await
 }
 
-async fn present(client: &Client, mount: &str, request: &Request<'_>) -> Result<Token, KeyManagerError> {
+async fn present(client: &Client, mount: &str, request: &Request<'_>) -> Result<Token, Failure> {
     let answer = client.send(Method::POST, &format!("auth/{mount}/login"), None, Some(request)).await?;
     match answer.status {
         200..=299 => read_token(&answer),
-        404 => Err(KeyManagerError::Denied(format!("it has no way to log in at auth/{mount}"))),
-        other => {
-            Err(KeyManagerError::Denied(format!("the login at auth/{mount} was refused (HTTP {other})")))
-        }
+        404 => Err(Failure::Denied(format!("it has no way to log in at auth/{mount}"))),
+        other => Err(Failure::Denied(format!("the login at auth/{mount} was refused (HTTP {other})"))),
     }
 }
 
-async fn look_up(client: &Client, value: SecretString) -> Result<Token, KeyManagerError> {
+async fn look_up(client: &Client, value: SecretString) -> Result<Token, Failure> {
     let answer = ask_about(client, &value).await?;
     if !answer.is_success() {
         let text = "the token in the file is not valid, or may not look itself up";
-        return Err(KeyManagerError::Denied(format!("{text} (HTTP {})", answer.status)));
+        return Err(Failure::Denied(format!("{text} (HTTP {})", answer.status)));
     }
     let LookedUp { data: Life { ttl, renewable } } = answer.read()?;
     Ok(Token { value, lease: Duration::from_secs(ttl), renewable })
 }
 
-async fn ask_about(client: &Client, token: &SecretString) -> Result<Answer, KeyManagerError> {
+async fn ask_about(client: &Client, token: &SecretString) -> Result<Answer, Failure> {
     client.send(Method::GET, "auth/token/lookup-self", Some(token), None::<&Request<'_>>).await
 }
 
-fn read_token(answer: &Answer) -> Result<Token, KeyManagerError> {
+fn read_token(answer: &Answer) -> Result<Token, Failure> {
     let LoggedIn { auth } = answer.read()?;
     let lease = Duration::from_secs(auth.lease_duration);
     Ok(Token { value: auth.client_token, lease, renewable: auth.renewable })
 }
 
 /// The one line in a file, of which `what` is the setting.
-async fn secret_in(what: &str, file: &Path) -> Result<SecretString, KeyManagerError> {
+async fn secret_in(what: &str, file: &Path) -> Result<SecretString, Failure> {
     let content: Zeroizing<Vec<u8>> = read(what, file).await?;
     let line = content.trim_ascii();
     let text = std::str::from_utf8(line).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -143,7 +141,7 @@ async fn secret_in(what: &str, file: &Path) -> Result<SecretString, KeyManagerEr
         Some(text) if !text.is_empty() && text.len() <= MAX_TOKEN_BYTES => Ok(text.into()),
         _ => {
             let rule = "does not hold one line of printable characters";
-            Err(KeyManagerError::Settings(format!("{what} {} {rule}", file.display())))
+            Err(Failure::Settings(format!("{what} {} {rule}", file.display())))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use credvault_crypto::KeyManagerError;
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use super::http::{Answer, Client};
 use super::login::{self, Token};
 use super::settings::{OpenBaoLogin, OpenBaoSettings};
+use crate::failure::Failure;
 
 /// How often the file with a token is read, and how soon what was in vain is tried again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Logs in with the files as they are now.
-    pub(super) async fn begin(settings: &OpenBaoSettings, client: Client) -> Result<Self, KeyManagerError> {
+    pub(super) async fn begin(settings: &OpenBaoSettings, client: Client) -> Result<Self, Failure> {
         let from_file = matches!(settings.login, OpenBaoLogin::TokenFile(_));
         let token = login::log_in(settings, &client).await?;
         Ok(Self::of(client, token, from_file))
@@ -70,7 +70,7 @@ impl Session {
 
     /// The same login with more time. `None` if the server gives no more, or so little that the token is near its last
     /// end.
-    pub(super) async fn renewed(&self) -> Result<Option<Self>, KeyManagerError> {
+    pub(super) async fn renewed(&self) -> Result<Option<Self>, Failure> {
         if !self.token.renewable {
             return Ok(None);
         }
@@ -80,7 +80,7 @@ impl Session {
     }
 
     /// Whether the server still accepts the token.
-    pub(super) async fn is_valid(&self) -> Result<bool, KeyManagerError> {
+    pub(super) async fn is_valid(&self) -> Result<bool, Failure> {
         login::is_valid(&self.client, &self.token.value).await
     }
 
@@ -94,13 +94,14 @@ impl Session {
         self.has(&other.token.value)
     }
 
-    /// Sends a request with the token.
+    /// Sends a request with the token, for an answer of at most `max_bytes`.
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Answer, KeyManagerError> {
-        self.client.send(method, path, Some(&self.token.value), body).await
+        max_bytes: usize,
+    ) -> Result<Answer, Failure> {
+        self.client.send_for(method, path, Some(&self.token.value), body, max_bytes).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use credvault_crypto::KeyManagerError;
+use crate::failure::Failure;
 
 /// Where OpenBao or Vault is, and how the vault logs in there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,13 +69,13 @@ impl OpenBaoLogin {
 /// Checks a name that becomes part of a path: parts of letters, digits, `-`, `_` and `.`, with `/` between them.
 ///
 /// # Errors
-/// [`KeyManagerError::Settings`]: it is none.
-pub(crate) fn check_path(what: &str, path: &str) -> Result<(), KeyManagerError> {
+/// [`Failure::Settings`]: it is none.
+pub(crate) fn check_path(what: &str, path: &str) -> Result<(), Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let is_part = |part: &str| part.chars().all(fits) && !part.is_empty() && !part.starts_with('.');
     if path.len() <= 200 && path.split('/').all(is_part) {
         return Ok(());
     }
     let rule = "takes at most 200 letters, digits, '-', '_' and '.', with '/' between parts";
-    Err(KeyManagerError::Settings(format!("the {what} {rule}")))
+    Err(Failure::Settings(format!("the {what} {rule}")))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use credvault_crypto::{KeyManager as _, KeyManagerError, Versioning};
 use credvault_kms::{GoogleKms, GoogleKmsSettings};
-use credvault_testkit::{GoogleFault, GoogleKmsServer, run_in_own_process};
+use credvault_testkit::{GoogleFault, GoogleServer, run_in_own_process};
 use tempfile::TempDir;
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 struct Peer {
-    server: GoogleKmsServer,
+    server: GoogleServer,
     folder: TempDir,
     key: String,
 }
@@ -20,7 +20,7 @@ struct Peer {
 impl Peer {
     async fn start() -> Self {
         logs::start();
-        let (server, folder) = (GoogleKmsServer::start().await, TempDir::new().unwrap());
+        let (server, folder) = (GoogleServer::start().await, TempDir::new().unwrap());
         let key = server.key("root");
         Self { server, folder, key }
     }

@@ -1,19 +1,30 @@
-//! Key managers against their real peers. Without the peers' programs, which `scripts/test` installs, a test says that it
+//! Key managers and stores of secrets against their real peers. Without the peers' programs, which `scripts/test` installs, a test says that it
 //! has not run; with `CI=true` it fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![cfg_attr(
     not(all(feature = "aws", feature = "transit")),
-    allow(dead_code, reason = "not every key manager needs all of it")
+    allow(dead_code, reason = "not every peer needs all of it")
 )]
 
 mod logs;
 
+mod stores;
+
 #[cfg(feature = "aws")]
 mod aws;
 
+#[cfg(feature = "aws")]
+mod aws_secrets;
+
 #[cfg(feature = "google")]
 mod google;
+
+#[cfg(feature = "google")]
+mod google_secrets;
+
+#[cfg(feature = "transit")]
+mod kv;
 
 #[cfg(feature = "pkcs11")]
 mod pkcs11;

@@ -1,4 +1,4 @@
-//! Faults of the server that plays Google Cloud KMS.
+//! Faults of the server that plays Google Cloud.
 
 /// What a server of Google's may do instead of its work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,8 @@ pub enum GoogleFault {
     CorruptRequest,
     /// The checksums of each request are lost on their way.
     LostChecksum,
+    /// The secret in its answer has 300 KiB.
+    Large,
     /// It makes new versions of keys at once, but says only at the second look that they are ready.
     SlowGeneration,
 }

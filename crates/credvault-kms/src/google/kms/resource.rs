@@ -1,7 +1,6 @@
-//! Names of keys and versions, and the endpoint: what is wrong with them is found when settings are read.
+//! Names of keys and versions: what is wrong with them is found when settings are read.
 
 use credvault_crypto::KeyManagerError;
-use url::{Host, Url};
 
 /// What stands before each part of a key's name.
 const COLLECTIONS: [&str; 4] = ["projects", "locations", "keyRings", "cryptoKeys"];
@@ -26,31 +25,6 @@ pub(super) fn check_key(name: &str) -> Result<(), KeyManagerError> {
     ))
 }
 
-/// The vault's credentials and keys must not cross a network in plaintext.
-pub(super) fn check_endpoint(endpoint: &str) -> Result<(), KeyManagerError> {
-    let url = Url::parse(endpoint).ok();
-    let safe = url.is_some_and(|url| match url.scheme() {
-        "https" => url.host().is_some(),
-        "http" => url.host().is_some_and(is_loopback),
-        _ => false,
-    });
-    if safe {
-        return Ok(());
-    }
-    Err(KeyManagerError::Settings(
-        "the endpoint must be a URL with https://; http:// is for an address of the loopback interface"
-            .to_owned(),
-    ))
-}
-
-fn is_loopback(host: Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-    }
-}
-
 /// The number of a version, if its full name is of this key.
 pub(super) fn version_number(key: &str, version: &str) -> Option<u64> {
     version.strip_prefix(key)?.strip_prefix("/cryptoKeyVersions/")?.parse().ok()
@@ -58,7 +32,7 @@ pub(super) fn version_number(key: &str, version: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_endpoint, check_key, version_number};
+    use super::{check_key, version_number};
 
     const KEY: &str = "projects/example.com:p-1/locations/eu/keyRings/vault/cryptoKeys/root";
 
@@ -76,23 +50,6 @@ mod tests {
         ];
         for other in others {
             assert!(check_key(other).is_err(), "{other}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_is_encrypted_or_on_this_machine() {
-        for good in ["https://kms.example.com", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"]
-        {
-            assert_eq!(check_endpoint(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "http://kms.example.com",
-            "http://127.0.0.1.example.com",
-            "kms.example.com",
-            "ftp://127.0.0.1",
-            "",
-        ] {
-            assert!(check_endpoint(bad).is_err(), "{bad}");
         }
     }
 

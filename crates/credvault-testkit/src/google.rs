@@ -1,13 +1,16 @@
-//! A server that plays Google Cloud KMS: `KeyManagementService` of Google's public protos (`google/cloud/kms/v1`), over
-//! HTTP with JSON as their `google.api.http` annotations map it, because Google's SDK for Rust calls it so.
+//! A server that plays Google Cloud KMS and Google Secret Manager: `KeyManagementService` and `SecretManagerService` of
+//! Google's public protos (`google/cloud/kms/v1`, `google/cloud/secretmanager/v1`), over HTTP with JSON as their
+//! `google.api.http` annotations map them, because Google's SDK for Rust calls them so.
 //!
-//! It is a machine's metadata server, too. It really encrypts, with AES-256-GCM and the associated data that it is given, under keys that are in memory; it checks
-//! the signatures of service accounts, and checksums.
+//! It is a machine's metadata server, too. It really encrypts, with AES-256-GCM and the associated data that it is given,
+//! under keys that are in memory; it checks the signatures of service accounts, and checksums.
 
 mod answer;
 mod fault;
 
 mod keys;
+
+mod secrets;
 
 mod wire;
 
@@ -29,9 +32,10 @@ use crate::{CANARY, tokens};
 use answer::Refusal;
 pub use fault::GoogleFault;
 use keys::Keys;
+use secrets::Secrets;
 
 /// The server. It ends with the runtime that started it.
-pub struct GoogleKmsServer {
+pub struct GoogleServer {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -39,19 +43,20 @@ pub struct GoogleKmsServer {
 #[derive(Default)]
 struct Shared {
     keys: Mutex<Keys>,
+    secrets: Mutex<Secrets>,
     fault: Mutex<Option<GoogleFault>>,
     /// What was called, such as `encrypt`.
     calls: Mutex<Vec<String>>,
 }
 
-/// The account that may use the server's keys; everyone else is refused.
+/// The account that may use the server's keys and secrets; everyone else is refused.
 const ACCOUNT: &str = "vault@project.iam.gserviceaccount.com";
 
 /// The token that the metadata server gives.
 const MACHINE_TOKEN: &str = "CANARY-machine";
 
-impl GoogleKmsServer {
-    /// Starts a server without keys, on a port of the loopback interface.
+impl GoogleServer {
+    /// Starts a server without keys and secrets, on a port of the loopback interface.
     pub async fn start() -> Self {
         let shared = Arc::new(Shared::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,7 +78,7 @@ impl GoogleKmsServer {
         name
     }
 
-    /// Writes a private file with the service account that may use the server's keys.
+    /// Writes a private file with the service account that may use everything.
     pub fn service_account(&self, folder: &Path) -> PathBuf {
         self.account_file(&folder.join("account.json"), ACCOUNT)
     }
@@ -112,6 +117,21 @@ impl GoogleKmsServer {
     /// The states of a key's versions, from the first, such as `ENABLED`.
     pub fn states(&self, key: &str) -> Vec<&'static str> {
         self.shared.keys.lock().unwrap().states(key)
+    }
+
+    /// Makes a secret in a project, with a version for each value, as another owner does.
+    pub fn secret(&self, project: &str, secret: &str, values: &[&[u8]]) {
+        let mut secrets = self.shared.secrets.lock().unwrap();
+        secrets.create(&format!("projects/{project}/secrets/{secret}")).unwrap();
+        for value in values {
+            secrets.add(&format!("projects/{project}/secrets/{secret}"), value.to_vec()).unwrap();
+        }
+    }
+
+    /// Disables a version of a secret, as an administrator does.
+    pub fn disable_secret(&self, project: &str, secret: &str, version: usize) {
+        let name = format!("projects/{project}/secrets/{secret}/versions/{version}");
+        self.shared.secrets.lock().unwrap().set_state(&name, "DISABLED").unwrap();
     }
 
     /// The calls so far, by method and the last part of their path, such as `POST :encrypt`.
@@ -195,6 +215,7 @@ fn refuse(fault: Option<GoogleFault>, headers: &HeaderMap, body: &[u8]) -> Resul
             | GoogleFault::CorruptAnswer
             | GoogleFault::CorruptRequest
             | GoogleFault::LostChecksum
+            | GoogleFault::Large
             | GoogleFault::SlowGeneration,
         )
         | None => Ok(()),
@@ -209,6 +230,10 @@ fn respond(
     query: &str,
     body: &[u8],
 ) -> Result<Value, Refusal> {
+    if path.contains("/secrets") {
+        let mut secrets = shared.secrets.lock().unwrap();
+        return secrets.respond(fault, method, path, query, body);
+    }
     let mut keys = shared.keys.lock().unwrap();
     let body: Value = if body.is_empty() { json!({}) } else { serde_json::from_slice(body).unwrap() };
     if *method == Method::GET {

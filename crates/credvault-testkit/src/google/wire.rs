@@ -76,7 +76,7 @@ fn sent(bytes: &[u8], fault: Option<GoogleFault>) -> Vec<u8> {
 }
 
 /// CRC32C bit by bit, so that it shares nothing with the code that it checks.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
 }

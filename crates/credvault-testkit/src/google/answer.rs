@@ -5,6 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+#[derive(Debug)]
 pub(super) struct Refusal {
     http: u16,
     status: &'static str,
