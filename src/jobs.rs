@@ -89,6 +89,7 @@ impl Jobs {
         jobs.add("root keys", keys::keep_up(shared.clone(), drained()));
         jobs.add("keys of key managers", keys::renew(shared.clone(), drained()));
         jobs.add("rotations", keys::rotate(shared.clone(), drained()));
+        jobs.add("secrets in external stores", keys::tend_secrets(shared.clone(), drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         if let Some(interval) = settings.broker.test_interval {
             jobs.add("credential tests", tokens::due_tests::run(shared.context, interval, stopping()));

@@ -26,6 +26,8 @@ use crate::credentials::binding;
 use crate::entity::connection as connection_table;
 use crate::entity::revocation::Entity;
 use crate::sealed::SealedRecord;
+use crate::secrets::payloads::tend_later;
+use crate::secrets::resolve::Freshness;
 use crate::{ConnectionKey, Error, Recorded, Store, Write};
 use release::{FIRST_PAUSE, end_credential};
 
@@ -104,9 +106,11 @@ impl Revocations<'_> {
             .ok_or(Error::Integrity)?;
         let (tenant, id, bound) = (&key.tenant, key.connection, binding::of_row(&model));
         let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
-        let fields = record.open(tenant, &reading.keys, |schema| {
+        let content = record.open_content(tenant, &reading.keys, |schema| {
             Context::revocation(tenant, id, row.generation, schema, bound)
         })?;
+        drop(reading);
+        let fields = self.store.fields_of(tenant, id, content, Freshness::Usual).await?;
         Ok(Some(ToRevoke { key: key.clone(), connection: connection(model)?, fields }))
     }
 
@@ -142,6 +146,7 @@ impl Revocations<'_> {
             }
             Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
                 Entity::delete_by_id(key.row_id()).exec(&change.tx).await?;
+                tend_later(&change, key.connection).await?;
                 change.record(self.settled(&model, outcome)?);
                 None
             }

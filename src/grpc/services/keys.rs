@@ -75,7 +75,7 @@ async fn begin_root(call: &mut Call, request: v1::RotateRootKeyRequest) -> Answe
 }
 
 /// The progress of a rotation from the second look on; nothing if it has ended by the first.
-fn rest(
+pub(super) fn rest(
     context: &Arc<Context>,
     tenant: TenantId,
     kind: RotationKind,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use credvault_crypto::Context;
-use credvault_domain::{ConnectionId, Revocation, SecretFields, Timestamp};
+use credvault_domain::{ConnectionId, Revocation, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
@@ -18,6 +18,7 @@ use crate::credentials::stored::{destroy_all, disconnect};
 use crate::entity::connection::{Column, Entity, Model};
 use crate::entity::revocation;
 use crate::sealed::Sealed;
+use crate::secrets::content::SecretContent;
 
 /// How long after the first attempt the second is made.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -36,11 +37,11 @@ pub(crate) async fn end_credential(
     let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
     // Connections of one account may hang on one grant: the last of them has it revoked.
     let shared = revocable && shares_grant(change, &model).await?;
-    let fields = if revocable && !shared { open(change, &model).await } else { None };
+    let content = if revocable && !shared { open(change, &model).await } else { None };
     destroy_all(change, &model).await?;
-    let outcome = match (&fields, shared, revocable) {
-        (Some(fields), _, _) => {
-            keep(change, &model, fields).await?;
+    let outcome = match (&content, shared, revocable) {
+        (Some(content), _, _) => {
+            keep(change, &model, content).await?;
             (Revocation::Pending, Some(first_attempt))
         }
         (None, true, _) => (Revocation::Kept, None),
@@ -53,17 +54,17 @@ pub(crate) async fn end_credential(
     Ok(model)
 }
 
-/// The fields of the current credential. What does not open cannot be revoked, and goes all the same.
-async fn open(change: &Change<'_>, model: &Model) -> Option<SecretFields> {
+/// What the record of the current credential holds. What does not open cannot be revoked, and goes all the same.
+async fn open(change: &Change<'_>, model: &Model) -> Option<SecretContent> {
     let keys = change.keys().ok()?;
-    open_current(&change.tx, keys, model).await.ok().map(|(fields, _)| fields)
+    open_current(&change.tx, keys, model).await.ok().map(|(content, _)| content)
 }
 
 /// Keeps sealed what a revocation takes.
-async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Result<(), Error> {
+async fn keep(change: &Change<'_>, model: &Model, content: &SecretContent) -> Result<(), Error> {
     let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
     let (bound, random) = (binding::of_row(model), change.store.keyring().random());
-    let sealed = Sealed::seal(fields, change.key()?, random, |schema| {
+    let sealed = Sealed::seal_content(content, change.key()?, random, |schema| {
         Context::revocation(change.tenant(), id, version, schema, bound)
     })?;
     let row = revocation::ActiveModel {
@@ -74,6 +75,7 @@ async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Resu
         schema: Set(sealed.schema),
         key_version: Set(sealed.key_version),
         sealed: Set(sealed.bytes),
+        payload: Set(content.payload()),
     };
     revocation::Entity::insert(row).exec_without_returning(&change.tx).await?;
     Ok(())
