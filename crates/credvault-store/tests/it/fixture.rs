@@ -45,7 +45,7 @@ pub struct Fixture {
     pub settings: StoreSettings,
     pub clock: ManualClock,
     pub folder: Arc<tempfile::TempDir>,
-    pub postgres: Option<Arc<PostgresDatabase>>,
+    pub postgres: Option<PostgresDatabase>,
 }
 
 impl Fixture {
@@ -84,7 +84,7 @@ impl Fixture {
         }
         root_key(&folder, "01");
         let store = open_store(&settings, &folder, &clock).await.unwrap();
-        Self { store, settings, clock, folder: Arc::new(folder), postgres: postgres.map(Arc::new) }
+        Self { store, settings, clock, folder: Arc::new(folder), postgres }
     }
 
     /// The same database opened once more, as another process does, with other settings.
