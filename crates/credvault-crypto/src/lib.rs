@@ -88,8 +88,8 @@ pub use root::{RootKeySource, RootKeySources};
 pub use root_key::RootKey;
 pub use scram::scram_sha_256_verifier;
 pub use secret_store::{
-    AdoptRules, AdoptedSecret, SecretStore, SecretStoreError, SecretStores, StoreEntry, StoreList,
-    StoreReply, StoredReference,
+    AdoptedSecret, SecretStore, SecretStoreError, SecretStores, StoreEntry, StoreList, StoreReply,
+    StoredReference,
 };
 pub use signature::{PublicKey, SignatureError};
 pub use signing_key::{KeyError, SigningAlgorithm, SigningKey};

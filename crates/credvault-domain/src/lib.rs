@@ -42,6 +42,8 @@ mod health;
 
 mod sync;
 
+mod adopt_rules;
+
 mod action;
 
 mod limit;
@@ -61,6 +63,7 @@ mod random;
 mod wording;
 
 pub use action::{Action, ActionKind, ActionTarget};
+pub use adopt_rules::AdoptRules;
 pub use app_place::AppPlace;
 pub use audit::{AuditEvent, AuditOutcome, TenantSource, TraceId};
 pub use cause::chain;

@@ -24,8 +24,8 @@ fn place(place: SecretPlace) -> v1::SecretPlace {
 pub(crate) fn store_check(check: StoreCheck) -> v1::CheckSecretStoreResponse {
     let StoreCheck { compared, orphans, missing, next } = check;
     let missing = missing.into_iter().map(|(key, reference)| v1::MissingSecret {
-        tenant_id: if key.tenant.is_platform() { String::new() } else { key.tenant.to_string() },
-        connection_id: key.connection.to_string(),
+        tenant_id: if key.tenant().is_platform() { String::new() } else { key.tenant().to_string() },
+        connection_id: key.connection().to_string(),
         reference,
     });
     v1::CheckSecretStoreResponse {

@@ -8,6 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::payloads::look_at;
 use super::{DATABASE, Secrets};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::retrying;
@@ -88,7 +89,14 @@ impl Keys<'_> {
         let mut failed = claimed.row.failed;
         for id in &page {
             // What is in the way of one connection is tried again by the queue.
-            failed += self.store.secrets().tend(&tenant, ConnectionId::from_uuid(*id)).await?.failed;
+            let id = ConnectionId::from_uuid(*id);
+            let tended = self.store.secrets().tend(&tenant, id).await?;
+            failed += tended.failed;
+            if let Some(next) = tended.next {
+                let tx = self.store.begin_bookkeeping(&tenant).await?;
+                look_at(&tx, &tenant, id, next).await?;
+                tx.commit().await?;
+            }
         }
         let looked_at = page.len();
         let done = claimed.row.done + i64::try_from(looked_at).unwrap_or(i64::MAX);

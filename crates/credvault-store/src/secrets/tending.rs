@@ -9,8 +9,8 @@ use credvault_crypto::{Context, SecretStoreError};
 use credvault_domain::{ConnectionId, TenantId, Timestamp, chain};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, Statement,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, Statement,
 };
 use uuid::Uuid;
 
@@ -21,12 +21,15 @@ use super::{Secrets, failed, payloads};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
 use crate::credentials::binding;
+use crate::database::pieces::execute;
 use crate::entity::{connection, credential_version, external_payload, token};
 use crate::sealed::{Sealed, SealedRecord};
 use crate::{ConnectionKey, Error, Recorded, Store};
 
 /// How long a connection rests whose payloads could not be tended.
 const REST: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a process may be at a connection before another one takes it on.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
 /// The most connections that are looked at in one go.
 const PIECE: u64 = 64;
 
@@ -43,6 +46,8 @@ pub(crate) struct Tended {
     pub(crate) moved: i64,
     /// How many do not open, and stay where they are.
     pub(crate) failed: i64,
+    /// When there is something to remove next.
+    pub(crate) next: Option<Timestamp>,
 }
 
 impl Secrets<'_> {
@@ -56,16 +61,17 @@ impl Secrets<'_> {
         }
         let due = self.due().await?;
         for (key, due_time) in &due {
+            let Some(lease) = self.claim(key, *due_time).await? else { continue };
             match self.tend(&key.tenant, key.connection).await {
-                Ok(_) => self.looked_at(key, *due_time).await?,
+                Ok(tended) => self.release(key, lease, tended.next).await?,
                 // Another transaction was in the way.
-                Err(Error::Conflict) => {}
+                Err(Error::Conflict) => self.release(key, lease, Some(self.store.now())).await?,
                 Err(error) => {
                     tracing::warn!(
                         error = chain(&error), tenant = %key.tenant, connection = %key.connection,
                         "a connection's secrets are not all where they belong; that is tried again"
                     );
-                    self.rest(key, *due_time).await?;
+                    self.release(key, lease, Some(self.store.now().after(REST))).await?;
                 }
             }
         }
@@ -88,21 +94,24 @@ impl Secrets<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// Takes a connection from the queue, unless it is to be looked at again.
-    async fn looked_at(&self, key: &ConnectionKey, due_time: i64) -> Result<(), Error> {
-        self.requeue(key, due_time, None).await
+    /// Takes a connection on, unless another process has it. Gives until when; killed, it is due again then.
+    async fn claim(&self, key: &ConnectionKey, seen: i64) -> Result<Option<i64>, Error> {
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
+        let lease = self.store.now().after(LEASE).micros();
+        let sql = "UPDATE payload_work SET due_time = $4
+            WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
+        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), seen.into(), lease.into()];
+        let taken = execute(&tx, sql, values).await? == 1;
+        tx.commit().await?;
+        Ok(Some(lease).filter(|_| taken))
     }
 
-    /// Lets a connection rest.
-    async fn rest(&self, key: &ConnectionKey, due_time: i64) -> Result<(), Error> {
-        self.requeue(key, due_time, Some(self.store.now().after(REST))).await
-    }
-
-    async fn requeue(&self, key: &ConnectionKey, seen: i64, later: Option<Timestamp>) -> Result<(), Error> {
+    /// Takes a connection from the queue, or has it looked at later. If it was queued anew since it was taken on, it stays.
+    async fn release(&self, key: &ConnectionKey, lease: i64, later: Option<Timestamp>) -> Result<(), Error> {
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let sql = "DELETE FROM payload_work WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
-        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), seen.into()];
-        crate::database::pieces::execute(&tx, sql, values).await?;
+        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), lease.into()];
+        execute(&tx, sql, values).await?;
         if let Some(later) = later {
             look_at(&tx, &key.tenant, key.connection, later).await?;
         }
@@ -123,7 +132,7 @@ impl Secrets<'_> {
                 Err(error) => return Err(error),
             }
         }
-        self.sweep(tenant, connection).await?;
+        tended.next = self.sweep(tenant, connection).await?;
         Ok(tended)
     }
 
@@ -151,9 +160,9 @@ impl Secrets<'_> {
             .filter(credential_version::Column::Sealed.is_not_null())
             // An adopted one has a store and no payload.
             .filter(
-                credential_version::Column::Payload
-                    .is_not_null()
-                    .or(credential_version::Column::Store.is_null()),
+                Condition::any()
+                    .add(credential_version::Column::Payload.is_not_null())
+                    .add(credential_version::Column::Store.is_null()),
             )
             .order_by_desc(credential_version::Column::Version)
             .all(&reading.tx)
@@ -202,13 +211,13 @@ impl Secrets<'_> {
         if !record.replace(&change.tx, sealed, &content).await? {
             return Ok(false);
         }
-        look_at(&change.tx, tenant, connection, change.now).await?;
         change.record_change(ChangeSubject::Connection(connection), ChangeKind::Updated, None);
         change.commit(true).await.map(Recorded::into_inner)
     }
 
     /// Removes the payloads of a connection that no record refers to, once the time is over in which a backup may need them.
-    async fn sweep(&self, tenant: &TenantId, connection: ConnectionId) -> Result<(), Error> {
+    /// Gives when there is something to remove next.
+    async fn sweep(&self, tenant: &TenantId, connection: ConnectionId) -> Result<Option<Timestamp>, Error> {
         let tx = self.store.begin_bookkeeping(tenant).await?;
         let key = (tenant.as_str().to_owned(), connection.as_uuid());
         let gone = connection::Entity::find_by_id(key).one(&tx).await?.is_none();
@@ -233,9 +242,6 @@ impl Secrets<'_> {
                 next = earlier(next, dropped.after(kept));
             }
         }
-        if let Some(next) = next {
-            look_at(&tx, tenant, connection, next).await?;
-        }
         tx.commit().await?;
         for payload in due {
             self.store.remove_payload(connection, &payload).await?;
@@ -246,7 +252,7 @@ impl Secrets<'_> {
                 self.store.forget_if_last(tenant, connection, &payload.store).await?;
             }
         }
-        Ok(())
+        Ok(next)
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_check_finds_orphans_and_what_is_missing(fixture: &Fixture) {
     let found = check(&vault, false).await;
     assert_eq!(found.orphans, [orphan]);
     let missing: Vec<_> =
-        found.missing.iter().map(|(key, name)| (key.tenant.as_str(), key.connection, name)).collect();
+        found.missing.iter().map(|(key, name)| (key.tenant().as_str(), key.connection(), name)).collect();
     assert_eq!(missing, [("beta", ids[3], &gone)]);
     assert!(store.names().contains(&orphan.to_owned()));
     assert_eq!(check(&vault, true).await.orphans, [orphan]);
