@@ -28,6 +28,7 @@ mod progress;
 mod rates;
 mod requirement;
 mod requirements;
+mod secrets;
 mod serve;
 mod services;
 mod sources;
@@ -37,6 +38,7 @@ mod tenants;
 mod tools;
 mod usage;
 mod users;
+mod watching;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -118,6 +120,9 @@ enum Command {
     /// Show which keys there are, rotate them while the vault serves, and verify what the vault has signed.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look at where secrets are kept on a running vault, and move them between the database and external stores.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// List the tenants and users that still depend on the platform's shared credentials.
     Dependants(dependants::DependantsArgs),
     /// Import the credentials that another system has stored.
@@ -170,6 +175,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
         Command::Keys(command) => keys::run(command, &mut output),
+        Command::Secrets(command) => secrets::run(command, &mut output),
         Command::Users(command) => users::run(command, &mut output),
         Command::Rates(command) => rates::run(command, &mut output),
         Command::Services(command) => services::run(command, &mut output),

@@ -91,6 +91,7 @@ impl Jobs {
         jobs.add("keys of key managers", keys::renew(shared.clone(), drained()));
         jobs.add("rotations", keys::rotate(shared.clone(), Urgency::Usual, drained()));
         jobs.add("urgent rotations", keys::rotate(shared.clone(), Urgency::AtOnce, drained()));
+        jobs.add("secrets in external stores", keys::tend_secrets(shared.clone(), drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         if let Some(interval) = settings.broker.test_interval {
             jobs.add("credential tests", tokens::due_tests::run(shared.context, interval, stopping()));

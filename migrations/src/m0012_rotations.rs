@@ -28,10 +28,11 @@ const STATEMENTS: &[&str] = &[
     "ALTER TABLE tenant_keys ADD COLUMN retire_time {int}",
     // The generation of the root keys in which it was wrapped.
     "ALTER TABLE tenant_keys ADD COLUMN generation {int} NOT NULL DEFAULT 1",
-    // The latest rotation of each tenant's key; that of the root key is the platform's.
+    // The latest rotation of each tenant's key, and the latest move of its secrets to another store; the rotation of the root
+    // key is the platform's.
     r"CREATE TABLE rotations (
         tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
-        kind {text} NOT NULL CHECK (kind IN ('ROOT', 'TENANT')),
+        kind {text} NOT NULL CHECK (kind IN ('ROOT', 'TENANT', 'SECRETS')),
         -- The generation of root keys, or the version of the tenant's key, that it leads to.
         target {int} NOT NULL,
         running {bool} NOT NULL,

@@ -197,6 +197,8 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE", "erasures"),
     ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed)", "signing_keys"),
     ("SELECT, INSERT", "backups"),
+    ("SELECT, INSERT, UPDATE, DELETE", "external_payloads"),
+    ("SELECT, INSERT, UPDATE, DELETE", "payload_work"),
 ];
 
 /// What a role has of each table now; a table without any is there, too. A right to a column is written as

@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod oversight;
 mod requirements;
+mod secrets;
 mod service_configs;
 mod usage;
 mod vault;

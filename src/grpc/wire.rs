@@ -11,6 +11,7 @@ mod oversight;
 mod parse;
 mod render;
 mod requirements;
+mod secrets;
 mod services;
 mod status;
 
@@ -36,6 +37,7 @@ pub(crate) use render::{
     tested_connection, timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};
+pub(crate) use secrets::{secret_places, store_check};
 pub(crate) use services::{
     affected_services, service_config, service_config_filter, service_name, set_service_config,
 };

@@ -1,4 +1,5 @@
-//! The jobs about keys: which root keys there are, rotations in progress, keys that are due to be rotated or destroyed.
+//! The jobs about keys: which root keys there are, rotations in progress, keys that are due to be rotated or destroyed; and
+//! secrets in external stores.
 
 use std::time::Duration;
 
@@ -48,6 +49,20 @@ pub(super) async fn rotate(shared: Shared, urgency: Urgency, end: CancellationTo
             tracing::warn!(
                 error = chain(&error),
                 "rotations of keys could not be looked for; it is tried again"
+            );
+        }
+    }
+}
+
+/// Moves secrets to the stores that they belong to, and removes there what is needed no more. At the end it is dropped, like
+/// rotations.
+pub(super) async fn tend_secrets(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(ROTATION_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.secrets().work()).await {
+            tracing::warn!(
+                error = chain(&error),
+                "secrets in external stores could not be looked at; it is tried again"
             );
         }
     }

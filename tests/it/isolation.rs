@@ -17,7 +17,7 @@ use crate::harness::{Client, TestVault};
 
 /// RPCs that take no connection's id. A new RPC must stand here or have an id that this test finds. Those that select by ids
 /// have a case of their own in `foreign_ids`.
-const WITHOUT_ID: [&str; 43] = [
+const WITHOUT_ID: [&str; 46] = [
     "ListProviders",
     "GetProvider",
     "CreateConnection",
@@ -39,6 +39,9 @@ const WITHOUT_ID: [&str; 43] = [
     "RotateTenantKey",
     "RotateRootKey",
     "DestroyOlderRootKeyVersions",
+    "MoveSecrets",
+    "GetSecretPlaces",
+    "CheckSecretStore",
     "ListTenantConnections",
     "ChangeTenantConnections",
     "GetSuccessRates",

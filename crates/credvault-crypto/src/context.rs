@@ -22,6 +22,7 @@ pub(crate) enum Class {
     HandOff = 10,
     SigningKey = 11,
     BackupKey = 12,
+    Payload = 13,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -145,6 +146,12 @@ impl<'a> Context<'a> {
         Self { binding, ..Self::alone(Class::SigningKey, TenantId::PLATFORM, record, version) }
     }
 
+    /// A payload of a connection that is kept outside of the database, which has the id `payload` and a key of its own.
+    pub(crate) fn payload(tenant: &'a TenantId, connection: ConnectionId, payload: [u8; 16]) -> Self {
+        let binding = Binding::of(&[("connection", connection.as_uuid().as_bytes().as_slice())]);
+        Self { binding, ..Self::alone(Class::Payload, tenant.as_str(), payload, 0) }
+    }
+
     pub(crate) fn tenant_key(tenant: &'a TenantId, version: u32) -> Self {
         Self::alone(Class::TenantKey, tenant.as_str(), [0; 16], version.into())
     }
@@ -182,6 +189,7 @@ impl<'a> Context<'a> {
             Class::HandOff => "handoff",
             Class::SigningKey => "signing_key",
             Class::BackupKey => "backup_key",
+            Class::Payload => "payload",
         }
     }
 

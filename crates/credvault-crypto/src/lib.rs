@@ -8,6 +8,7 @@
 //!        │     ├─ record key    AES-256-GCM, used once
 //!        │     └─ commitment    32 bytes in the header, compared before anything is decrypted
 //!        └─ HKDF-SHA256 without a salt, one key for each purpose: fingerprints of requests, tags of credentials
+//!        and seals  payload key   32 random bytes for each payload that is kept in an external store
 //!   └─ wraps  backup key        32 random bytes for each backup, in the backup's header
 //! ```
 //!
@@ -25,6 +26,7 @@ mod root;
 mod kdf;
 
 mod key_manager;
+mod secret_store;
 
 mod secret_store;
 
@@ -43,6 +45,8 @@ mod context;
 mod envelope;
 
 mod fields;
+
+mod payload_key;
 
 mod page_token;
 
@@ -79,6 +83,7 @@ pub use key_manager::{KeyManager, KeyManagerError, Reply, Versioning, WrapPlace}
 pub use keyring::{KeyUse, Keyring, WrappedKey};
 pub use mac::{MacKey, same_secret, sha256};
 pub use page_token::PageToken;
+pub use payload_key::PayloadKey;
 pub use private_file::read_private;
 pub use random::SystemRandom;
 pub use root::{RootKeySource, RootKeySources};

@@ -35,6 +35,9 @@ pub trait SecretStore: Send + Sync + Debug {
     /// The sealed bytes of a reference that [`SecretStore::put`] gave.
     fn get<'a>(&'a self, reference: &'a str) -> StoreReply<'a, Vec<u8>>;
 
+    /// The reference of a payload of a connection, if the store has it: for a put whose answer was lost.
+    fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>>;
+
     /// Removes what a reference names, for good. What is not there any more is removed.
     fn remove<'a>(&'a self, reference: &'a str) -> StoreReply<'a, ()>;
 
@@ -119,8 +122,10 @@ pub struct SecretStores {
     pub default: Option<String>,
     /// How long sealed payloads serve without their store.
     pub cache: Duration,
-    /// How long secrets of others serve without their store, where they change without the vault's knowledge.
+    /// How long what was read of a secret of others counts: it changes without the vault's knowledge.
     pub adopted_cache: Duration,
+    /// How long a payload is kept that no record refers to any more: a backup of the database may.
+    pub keep_removed: Duration,
 }
 
 /// A store, and what tenants may refer to in it.

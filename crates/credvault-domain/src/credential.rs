@@ -117,6 +117,10 @@ pub struct CredentialVersion {
     pub destroy_time: Option<Timestamp>,
     /// The version that a rollback copied, if this version came from one.
     pub rolled_back_from: Option<Version>,
+    /// The external store that keeps its secret; none if that is the database, or the secret was destroyed.
+    pub store: Option<String>,
+    /// Whether others keep the secret there, and the vault reads it only.
+    pub adopted: bool,
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ mod health;
 
 mod sync;
 
+mod adopt_rules;
+
 mod action;
 
 mod limit;

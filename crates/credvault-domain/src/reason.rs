@@ -77,6 +77,12 @@ reasons! {
     RotationRunning = "ROTATION_RUNNING",
     /// The vault, or another replica of it, is not configured with the root key that is asked for.
     RootKeyUnknown = "ROOT_KEY_UNKNOWN",
+    /// The vault is not configured with an external store of that name.
+    SecretStoreUnknown = "SECRET_STORE_UNKNOWN",
+    /// The tenant may not refer to a secret of that name.
+    ReferenceDenied = "REFERENCE_DENIED",
+    /// The secret that a connection refers to cannot be used.
+    ReferenceBroken = "REFERENCE_BROKEN",
     /// The resource is not in a state that allows this.
     StateInvalid = "STATE_INVALID",
     /// The confirmation token is not the newest one for this caller, tenant and state of the tenant, or was used.

@@ -79,6 +79,8 @@ pub(crate) fn resources(action: Action) -> &'static [&'static str] {
 const PLATFORM_TOO: &[Action] = &[
     Action::GetKeyStatus,
     Action::RotateTenantKey,
+    Action::MoveSecrets,
+    Action::GetSecretPlaces,
     Action::ListTenantConnections,
     Action::ChangeTenantConnections,
     Action::GetSuccessRates,

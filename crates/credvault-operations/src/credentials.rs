@@ -11,9 +11,10 @@ mod versions;
 
 use credvault_catalog::{Mode, Verdict};
 use credvault_domain::{
-    Config, Connection, ConnectionId, CredentialVersion, LimitKind, TenantScope, Version, Violations,
+    Config, Connection, ConnectionId, CredentialVersion, LimitKind, SecretFields, TenantScope, Version,
+    Violations,
 };
-use credvault_store::{NewCredential, NewSettings, Recorded};
+use credvault_store::{NewCredential, NewSettings, Recorded, SecretReference};
 use serde_json::{Map, Value};
 
 use crate::{Call, Context, Parsed, Refusal, Repeat};
@@ -41,6 +42,8 @@ pub struct Put {
     pub config: Option<Map<String, Value>>,
     /// Whether the provider is asked first whether it accepts the credential.
     pub verify: bool,
+    /// A secret of others, which the fields are read from.
+    pub reference: Parsed<Option<SecretReference>>,
 }
 
 /// `PutCredential`: stores a new version, which is served from now on.
@@ -48,16 +51,22 @@ pub struct Put {
 /// # Errors
 /// Policy does not permit it, the credential is not one of the connection's mode, or the provider does not accept it.
 pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion>, Refusal> {
-    let Put { connection: id, repeat, expected, credential, config, verify } = put;
+    let Put { connection: id, repeat, expected, credential, config, verify, reference } = put;
     let scope = call.scope()?;
     let (permit, connection) = call.connection(id).await?;
     // Before anything else is checked, so that a repetition with a malformed id is refused for that.
     let repeat = repeat?;
     let expected = expected?;
-    let given = credential.ok_or_else(|| Violations::of("credential", "must be given"))?;
+    let reference = reference?;
     let context = call.context.clone();
     let mode = context.mode(&connection.provider, &connection.auth_mode)?;
-    let credential = new_credential(&context, given, mode)?;
+    let credential = match reference {
+        Some(reference) => adopted(&context, &scope, credential, reference, mode).await?,
+        None => {
+            let given = credential.ok_or_else(|| Violations::of("credential", "must be given"))?;
+            new_credential(&context, given, mode)?
+        }
+    };
     let config = config.map(|config| accepted_config(&context, "config", config, mode, &connection.config));
     // A secret is sent only where the issuer's metadata say, so the endpoints are found before it is stored.
     let config = with_endpoints(&context, mode, config.transpose()?, &connection.config).await?;
@@ -93,6 +102,32 @@ pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion
         }
         (None, None) => credentials.put(&scope, id, &credential, expected, &write).await?,
     })
+}
+
+/// A credential whose fields others keep. They are held against the auth mode like any others.
+async fn adopted(
+    context: &Context,
+    scope: &TenantScope,
+    given: Option<GivenCredential>,
+    reference: SecretReference,
+    mode: &Mode,
+) -> Result<NewCredential, Refusal> {
+    let mut violations = Violations::default();
+    let (fields, expiry) =
+        given.map_or((Ok(SecretFields::default()), Ok(None)), |given| (given.fields, given.expiry));
+    let fields = violations.collect(fields);
+    if fields.is_some_and(|fields| !fields.is_empty()) {
+        violations
+            .add("credential.fields", "must be left out with reference, which says where the fields are");
+    }
+    if mode.refreshes() {
+        let rule = "must be left out for an auth mode whose tokens the vault refreshes: it would have to write them there";
+        violations.add("reference", rule);
+    }
+    violations.into_result()?;
+    let (fields, adoption) = context.store.secrets().adopt(scope, reference).await?;
+    let credential = new_credential(context, GivenCredential { fields: Ok(fields), expiry }, mode)?;
+    Ok(NewCredential { adopted: Some(adoption), ..credential })
 }
 
 /// Asks the provider whether it accepts a credential that is about to be stored.

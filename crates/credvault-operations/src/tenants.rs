@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod oversight;
 mod rates;
+mod secrets;
 mod sources;
 mod users;
 
@@ -27,6 +28,7 @@ pub use keys::{
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};
+pub use secrets::{MoveSecrets, check_secret_store, move_secrets, secret_places};
 pub use sources::{Sources, set_sources, sources};
 pub use users::{delete_user, list_users};
 

@@ -31,7 +31,7 @@ use crate::connections::quota::ConnectionQuotas;
 use crate::connections::row::{connection, owner_column, visible};
 use crate::connections::writer::{ConnectionRow, insert};
 use crate::credentials::binding::rebind;
-use crate::credentials::stored::{destroy_all, require_whole, store_version};
+use crate::credentials::stored::{NewVersion, destroy_all, require_whole, store_version};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::refreshes::schedule::schedule_now;
 use crate::{Error, NewCredential, Recorded, Store, Write};
@@ -139,7 +139,7 @@ impl Connections<'_> {
         change.set_connection(ConnectionId::from_uuid(model.id), None);
         change.set_owner(&model.owner_user);
         if let Some(credential) = credential {
-            (model, _) = store_version(&mut change, model, credential, None).await?;
+            (model, _) = store_version(&mut change, model, &NewVersion::from(credential), None).await?;
         }
         let created = connection(model)?;
         change.commit(created).await

@@ -20,8 +20,7 @@ use std::collections::BTreeMap;
 
 use credvault_crypto::Context;
 use credvault_domain::{
-    Config, Connection, ConnectionId, CredentialVersion, Revocation, SecretFields, TenantScope, Timestamp,
-    Version,
+    Config, Connection, ConnectionId, CredentialVersion, Revocation, TenantScope, Timestamp, Version,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
@@ -37,8 +36,12 @@ use crate::entity::connection;
 use crate::entity::credential_version::{Entity, Model};
 use crate::refreshes::schedule::RefreshSchedule;
 use crate::sealed::SealedRecord;
+use crate::secrets::content::SecretContent;
+use crate::secrets::payloads::tend_later;
 use crate::{Error, Recorded, Store, Write};
-use stored::{NewCredential, NewSettings, disconnect, metadata, require_whole, set_settings, store_version};
+use stored::{
+    NewCredential, NewSettings, NewVersion, disconnect, metadata, require_whole, set_settings, store_version,
+};
 
 /// What came with a consent beside the credential.
 #[derive(Clone, Debug)]
@@ -109,6 +112,7 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
+        let new = &self.store.placed(scope.tenant(), id, credential).await?;
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.prior().is_some() {
@@ -120,7 +124,7 @@ impl Credentials<'_> {
                 return Err(Error::EtagMismatch);
             }
             require_whole(&change, &model).await?;
-            let (_, version) = store_version(&mut change, model, credential, None).await?;
+            let (_, version) = store_version(&mut change, model, new, None).await?;
             change.commit(version).await
         })
         .await
@@ -142,6 +146,7 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
+        let new = &self.store.placed(scope.tenant(), id, credential).await?;
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if change.prior().is_some() {
@@ -150,7 +155,7 @@ impl Credentials<'_> {
             let model = locked_live(&mut change, scope, id, None).await?;
             expect(&model, expected)?;
             let model = set_settings(&mut change, model, settings).await?;
-            let (_, version) = store_version(&mut change, model, credential, None).await?;
+            let (_, version) = store_version(&mut change, model, new, None).await?;
             change.commit(version).await
         })
         .await
@@ -180,7 +185,8 @@ impl Credentials<'_> {
             let account = model.external_account_id.clone().or_else(|| consent.account.clone());
             require_whole(&change, &model).await?;
             let model = set_settings(&mut change, model, &consent.settings).await?;
-            let (model, _) = store_version(&mut change, model, credential, None).await?;
+            let new = NewVersion::from(credential);
+            let (model, _) = store_version(&mut change, model, &new, None).await?;
             let mut row = ConnectionRow::new(model);
             row.columns.external_account_id = Set(account);
             row.columns.confirmed_account_id = Set(consent.confirmed_account.clone());
@@ -223,10 +229,10 @@ impl Credentials<'_> {
             if schedule.is_none() && expire_time.is_some_and(|time| time <= change.now) {
                 return Err(Error::CredentialExpired);
             }
-            let fields = open_version(&change, &model, &earlier)?;
+            let content = open_version(&change, &model, &earlier)?;
             let hints = text_map(earlier.hints)?;
             let credential =
-                NewCredential { fields, hints, expire_time, schedule: schedule.cloned(), consent_time: None };
+                NewVersion { content, hints, expire_time, schedule: schedule.cloned(), consent_time: None };
             let (_, version) = store_version(&mut change, model, &credential, Some(to)).await?;
             change.commit(version).await
         })
@@ -263,7 +269,9 @@ impl Credentials<'_> {
             row.sealed = Set(None);
             row.destroy_time = Set(Some(change.now.micros()));
             row.hints = Set(json!({}));
+            row.payload = Set(None);
             let destroyed = row.update(&change.tx).await?;
+            tend_later(&change, id).await?;
             let current = if model.current_version == version { 0 } else { model.current_version };
             let gone = current == 0 && model.current_version != 0;
             // The provider was not asked, and with this version goes what it could be asked with.
@@ -305,12 +313,14 @@ pub(crate) fn open_version(
     change: &Change<'_>,
     model: &connection::Model,
     row: &Model,
-) -> Result<SecretFields, Error> {
+) -> Result<SecretContent, Error> {
     let (id, bound) = (ConnectionId::from_uuid(model.id), binding::of_row(model));
     let bytes = row.sealed.as_deref().ok_or(Error::VersionNotFound(row.version))?;
     let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes };
     let tenant = change.tenant();
-    record.open(tenant, change.keys()?, |schema| Context::credential(tenant, id, row.version, schema, bound))
+    record.open_content(tenant, change.keys()?, |schema| {
+        Context::credential(tenant, id, row.version, schema, bound)
+    })
 }
 
 /// The answer to a repeated request: the version that it made, as it is now.

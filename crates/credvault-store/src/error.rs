@@ -207,6 +207,32 @@ pub enum Error {
         /// How many replicas lack it.
         without: usize,
     },
+    /// An external store of secrets did not do what was asked.
+    #[error("the secret store {store} does not serve the vault: {problem}")]
+    SecretStore {
+        /// The name of the store in the settings.
+        store: String,
+        /// What is the matter.
+        #[source]
+        problem: credvault_crypto::SecretStoreError,
+    },
+    /// This process has no external store of that name.
+    #[error(
+        "this vault has no secret store of that name; ListSecretPlaces shows those that it has, and secrets.stores in the \
+         settings configures them"
+    )]
+    SecretStoreUnknown,
+    /// The tenant may not refer to that secret.
+    #[error(
+        "the settings of the secret store do not let this tenant refer to a secret of that name; an operator allows names \
+         with secrets.stores.NAME.adopt"
+    )]
+    ReferenceDenied,
+    /// A secret that is referred to is of no use.
+    #[error(
+        "the secret that the reference names cannot be used: {0}; mend it in its store, or PutCredential another one"
+    )]
+    ReferenceBroken(&'static str),
     /// The key manager leaves this to people; the text says what to do.
     #[error("{0}")]
     ByHand(&'static str),
@@ -297,7 +323,7 @@ impl Error {
         if let Self::Unavailable(error) = self {
             return !of_the_data(error);
         }
-        matches!(self, Self::Conflict | Self::Key(_) | Self::AuditUnavailable)
+        matches!(self, Self::Conflict | Self::Key(_) | Self::AuditUnavailable | Self::SecretStore { .. })
     }
 }
 

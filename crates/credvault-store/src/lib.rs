@@ -46,6 +46,8 @@ mod tenants;
 
 mod keys;
 
+mod secrets;
+
 mod erasures;
 mod signing;
 
@@ -133,6 +135,11 @@ pub use refreshes::search::{Due, DueFound, LeftOut};
 pub use rejections::claim::{ClaimedInquiry, Inquiry};
 pub use rejections::{Finding, GivenOut, Rejections, Reporter, Standing};
 pub use revocations::{Revocations, ToRevoke};
+pub use secrets::adopt::SecretReference;
+pub use secrets::check::StoreCheck;
+pub use secrets::content::{Adoption, SecretContent};
+pub use secrets::status::{SecretPlace, SecretPlaces};
+pub use secrets::{DATABASE as DATABASE_STORE, Secrets};
 pub use service_configs::affected::{ConnectionUses, ServiceUse};
 pub use service_configs::listing::ServiceConfigFilter;
 pub use service_configs::{

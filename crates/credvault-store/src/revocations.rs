@@ -26,6 +26,8 @@ use crate::credentials::binding;
 use crate::entity::connection as connection_table;
 use crate::entity::revocation::Entity;
 use crate::sealed::SealedRecord;
+use crate::secrets::payloads::tend_later;
+use crate::secrets::resolve::Freshness;
 use crate::{ConnectionKey, Error, Recorded, Store, Write};
 use release::{FIRST_PAUSE, end_credential};
 
@@ -108,8 +110,16 @@ impl Revocations<'_> {
         let (tenant, id, bound) = (&key.tenant, key.connection, binding::of_row(&model));
         let record = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
         let opened = change.keys().and_then(|keys| {
-            record.open(tenant, keys, |schema| Context::revocation(tenant, id, row.generation, schema, bound))
+            record.open_content(tenant, keys, |schema| {
+                Context::revocation(tenant, id, row.generation, schema, bound)
+            })
         });
+        // No transaction is open while a store is asked.
+        drop(change);
+        let opened = match opened {
+            Ok(content) => self.store.fields_of(tenant, id, content, Freshness::Usual).await,
+            Err(error) => Err(error),
+        };
         let fields = match opened {
             Ok(fields) => Some(fields),
             Err(Error::Integrity) => None,
@@ -156,6 +166,7 @@ impl Revocations<'_> {
             }
             Revocation::Done | Revocation::Unsupported | Revocation::Failed | Revocation::Kept => {
                 Entity::delete_by_id(key.row_id()).exec(&change.tx).await?;
+                tend_later(&change, key.connection).await?;
                 change.record(self.settled(&model, outcome)?);
                 None
             }

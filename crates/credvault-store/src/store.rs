@@ -16,6 +16,7 @@ use crate::database::file::Held;
 use crate::database::liveness::Liveness;
 use crate::database::newest_keys::NewestKeys;
 use crate::outcomes::pending::Pending;
+use crate::secrets::known::KnownPayloads;
 use crate::tenants::rules::known::KnownRules;
 use crate::tenants::sightings::seen::Sightings;
 use crate::usage::known::KnownConnections;
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) pending_outcomes: Pending,
     /// The users that this process has seen.
     pub(crate) sightings: Sightings,
+    /// Payloads that this process has read from external stores.
+    pub(crate) known_payloads: KnownPayloads,
     /// SQLite's file, until the store is closed.
     pub(crate) file: Mutex<Option<Held>>,
 }
@@ -143,6 +146,10 @@ impl Store {
 
     pub(crate) fn newest_keys(&self) -> &NewestKeys {
         &self.inner.newest_keys
+    }
+
+    pub(crate) fn known_payloads(&self) -> &KnownPayloads {
+        &self.inner.known_payloads
     }
 
     pub(crate) fn pending_outcomes(&self) -> &Pending {

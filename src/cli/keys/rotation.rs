@@ -1,14 +1,12 @@
 //! `keys rotate` and `keys rotate-root`.
 
 use clap::Args;
-use tonic::{Code, Status, Streaming};
 
-use super::status::described;
 use crate::cli::args::OutputArgs;
 use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Format, Output};
-use crate::cli::progress::Bar;
+use crate::cli::output::Output;
+use crate::cli::watching::Watching;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
@@ -86,45 +84,4 @@ pub(super) async fn rotate_root(arguments: RotateRootArgs, output: &mut Output) 
         }
         request.watch = true;
     }
-}
-
-/// A rotation that is watched on a terminal.
-#[derive(Default)]
-struct Watching {
-    bar: Bar,
-    latest: v1::RotationProgress,
-}
-
-impl Watching {
-    /// Shows the progress until the stream ends. Gives whether the rotation has ended with it: a replica that stops, or a
-    /// connection that is lost, ends the stream only.
-    async fn follow<R>(
-        &mut self,
-        mut stream: Streaming<R>,
-        progress: impl Fn(R) -> Option<v1::RotationProgress>,
-    ) -> Result<bool, Failure> {
-        loop {
-            match stream.message().await {
-                Ok(Some(response)) => self.latest = progress(response).unwrap_or_default(),
-                Ok(None) => return Ok(!self.latest.running),
-                Err(error) if is_cut(&error) && self.latest.running => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-            let v1::RotationProgress { done, total, .. } = self.latest;
-            self.bar.draw(done.unsigned_abs(), total.unsigned_abs(), &described(&self.latest));
-        }
-    }
-
-    fn end(mut self, format: Format, output: &mut Output) -> Result<(), Failure> {
-        self.bar.clear();
-        match format {
-            Format::Json => output.json("RotationProgress", &self.latest),
-            Format::Table => output.line(&described(&self.latest)),
-        }
-    }
-}
-
-/// Whether a stream was cut off, and not refused.
-fn is_cut(error: &Status) -> bool {
-    matches!(error.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
 }

@@ -6,6 +6,7 @@ use crate::cli::args::OutputArgs;
 use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, Output};
+use crate::cli::watching::described;
 use credvault_proto::v1;
 
 #[derive(Args, Debug)]
@@ -50,18 +51,4 @@ fn key(key: &v1::TenantKeyStatus) -> Vec<String> {
     let state = if key.active { "active" } else { "replaced" };
     let (records, uses) = (key.sealed_records.to_string(), key.uses.to_string());
     vec![key.version.to_string(), state.to_owned(), key.root_key_id.clone(), records, uses]
-}
-
-/// A rotation in words.
-pub(super) fn described(progress: &v1::RotationProgress) -> String {
-    let v1::RotationProgress { running, done, total, failed, per_second, trouble, .. } = progress;
-    let state = if *running { "in progress" } else { "done" };
-    let mut text = format!("{state}, {done} of {total}, {per_second:.0} a second");
-    if *failed > 0 {
-        text.push_str(&format!(", {failed} do not open and keep the old key"));
-    }
-    if !trouble.is_empty() {
-        text.push_str(&format!("; at the moment it does not get on: {trouble}"));
-    }
-    text
 }

@@ -17,6 +17,7 @@ use super::keys::{destroy_older_root_key_versions, get_key_status, rotate_root_k
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
+use super::secrets::{check_secret_store, get_secret_places, move_secrets};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -27,6 +28,7 @@ rpcs! {
     [
         rotate_tenant_key, RotateTenantKeyStream: RotateTenantKeyRequest -> RotateTenantKeyResponse;
         rotate_root_key, RotateRootKeyStream: RotateRootKeyRequest -> RotateRootKeyResponse;
+        move_secrets, MoveSecretsStream: MoveSecretsRequest -> MoveSecretsResponse;
     ]
     create_tenant: CreateTenantRequest -> CreateTenantResponse,
     get_tenant: GetTenantRequest -> GetTenantResponse,
@@ -45,6 +47,8 @@ rpcs! {
     get_success_rates: GetSuccessRatesRequest -> GetSuccessRatesResponse,
     get_key_status: GetKeyStatusRequest -> GetKeyStatusResponse,
     destroy_older_root_key_versions: DestroyOlderRootKeyVersionsRequest -> DestroyOlderRootKeyVersionsResponse,
+    get_secret_places: GetSecretPlacesRequest -> GetSecretPlacesResponse,
+    check_secret_store: CheckSecretStoreRequest -> CheckSecretStoreResponse,
     put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
     list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,
     delete_o_auth_app: DeleteOAuthAppRequest -> DeleteOAuthAppResponse,

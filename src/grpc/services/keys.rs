@@ -83,7 +83,7 @@ pub(super) async fn destroy_older_root_key_versions(
 }
 
 /// The progress of a rotation from the second look on; nothing if it has ended by the first.
-fn rest(
+pub(super) fn rest(
     context: &Arc<Context>,
     tenant: TenantId,
     kind: RotationKind,

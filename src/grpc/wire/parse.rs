@@ -22,7 +22,7 @@ use credvault_proto::v1;
 pub(crate) use app::put_app;
 pub(crate) use audit::{audit_filter, audit_groups};
 pub(crate) use connection::{connection_filter, create_connection, update_connection};
-pub(crate) use credential::{fetch, put_credential, received};
+pub(crate) use credential::{fetch, put_credential, received, secret_store};
 pub(crate) use oversight::{bulk_change, connection_selection, outcome_filter};
 pub(crate) use repeat::{paging, repeat};
 pub(crate) use sync::sync_report;

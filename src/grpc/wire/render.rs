@@ -183,6 +183,8 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
         expire_time,
         destroy_time,
         rolled_back_from,
+        store,
+        adopted,
     } = version;
     let state = match state {
         VersionState::Live => v1::CredentialVersionState::Live,
@@ -197,6 +199,8 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
         expire_time: expire_time.map(timestamp),
         destroy_time: destroy_time.map(timestamp),
         rolled_back_from: rolled_back_from.unwrap_or(0),
+        store: store.unwrap_or_default(),
+        adopted,
     }
 }
 

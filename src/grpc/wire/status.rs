@@ -16,7 +16,7 @@ pub(crate) fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::ClientCertificateInvalid | R::TokenInvalid | R::TenantMissing => Code::Unauthenticated,
-        R::PolicyDenied | R::TenantMismatch => Code::PermissionDenied,
+        R::PolicyDenied | R::TenantMismatch | R::ReferenceDenied => Code::PermissionDenied,
         R::TenantNotFound
         | R::ErasureNotFound
         | R::ConnectionNotFound
@@ -25,6 +25,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::EventDeliveryNotFound
         | R::ServiceConfigNotFound
         | R::ToolNotFound
+        | R::SecretStoreUnknown
         | R::ProviderUnknown
         | R::CredentialNotConfigured => Code::NotFound,
         R::ConnectionExists | R::TenantExists | R::TenantErased => Code::AlreadyExists,
@@ -35,6 +36,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::CredentialExpired
         | R::RotationRunning
         | R::RootKeyUnknown
+        | R::ReferenceBroken
         | R::StateInvalid
         | R::ConfirmationInvalid
         | R::ConfirmationExpired

@@ -108,6 +108,7 @@ impl Broker {
         let credential = NewCredential {
             hints: target.mode.hints(&fields),
             fields,
+            adopted: None,
             expire_time: granted.expires,
             schedule: target.mode.refreshes().then_some(schedule),
             consent_time: None,

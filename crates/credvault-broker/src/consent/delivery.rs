@@ -51,8 +51,14 @@ impl Broker {
         }
         mode.check_secrets("fields", &fields)?;
         let hints = mode.hints(&fields);
-        let credential =
-            NewCredential { fields, hints, expire_time: None, schedule: None, consent_time: None };
+        let credential = NewCredential {
+            fields,
+            adopted: None,
+            hints,
+            expire_time: None,
+            schedule: None,
+            consent_time: None,
+        };
         let settings =
             NewSettings { config: connection.config.clone(), destinations: mode.destinations().clone() };
         let consent = Consent {

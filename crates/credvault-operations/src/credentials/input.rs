@@ -58,7 +58,14 @@ pub(crate) fn new_credential(
             grant: grant(mode, &fields, expire_time, None, now),
         }
     });
-    Ok(NewCredential { hints: mode.hints(&fields), fields, expire_time, schedule, consent_time: None })
+    Ok(NewCredential {
+        hints: mode.hints(&fields),
+        fields,
+        adopted: None,
+        expire_time,
+        schedule,
+        consent_time: None,
+    })
 }
 
 /// The settings that go with a new secret: those `given`, or else the stored ones if the endpoints must be found first.

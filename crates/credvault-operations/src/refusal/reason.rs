@@ -2,6 +2,7 @@
 //! the broker or the policies does not compile until it has its reason here.
 
 use credvault_broker::{ConsentError, RefreshError, TestError};
+use credvault_crypto::SecretStoreError;
 use credvault_domain::AuditOutcome;
 use credvault_identity as identity;
 use credvault_store::{AuthorizationError, ConfirmationError, Error as StoreError};
@@ -32,7 +33,8 @@ impl Class {
             | R::TokenInvalid
             | R::TenantMissing
             | R::PolicyDenied
-            | R::TenantMismatch => Self::Denied,
+            | R::TenantMismatch
+            | R::ReferenceDenied => Self::Denied,
             R::TenantNotFound
             | R::ErasureNotFound
             | R::ConnectionNotFound
@@ -62,6 +64,8 @@ impl Class {
             | R::ConsentFailed
             | R::RotationRunning
             | R::RootKeyUnknown
+            | R::SecretStoreUnknown
+            | R::ReferenceBroken
             | R::ConnectionExists
             | R::TenantExists
             | R::TenantErased
@@ -190,8 +194,14 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(_) => Reason::KeyUnavailable,
+        StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
+        StoreError::ReferenceDenied => Reason::ReferenceDenied,
+        StoreError::ReferenceBroken(_) => Reason::ReferenceBroken,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,
-        StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+        StoreError::SecretStore { problem: SecretStoreError::NotFound, .. } => Reason::IntegrityFailure,
+        StoreError::Unavailable(_) | StoreError::Conflict | StoreError::SecretStore { .. } => {
+            Reason::StoreUnavailable
+        }
     }
 }
 

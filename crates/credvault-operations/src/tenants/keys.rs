@@ -116,9 +116,13 @@ pub async fn destroy_older_versions(
     Ok(call.context.store.keys().destroy_older_versions(&platform, confirmed, &write).await?)
 }
 
-async fn latest(call: &Call, scope: &TenantScope, kind: RotationKind) -> Result<Rotation, Refusal> {
+pub(super) async fn latest(
+    call: &Call,
+    scope: &TenantScope,
+    kind: RotationKind,
+) -> Result<Rotation, Refusal> {
     let latest = call.context.store.keys().rotation(scope.tenant(), kind).await?;
-    Ok(latest.ok_or(Error::State("this key was never rotated; call without watch to begin"))?)
+    Ok(latest.ok_or(Error::State("there was none yet; call without watch to begin"))?)
 }
 
 /// How a rotation that a call has begun or found gets on, until it has ended or the vault stops. `target` is where it leads

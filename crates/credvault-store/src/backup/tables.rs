@@ -19,6 +19,8 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "refreshes",
     "revocations",
     "connection_health",
+    "external_payloads",
+    "payload_work",
     "sync_states",
     "imports",
     "webhook_replays",

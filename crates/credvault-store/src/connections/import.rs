@@ -26,11 +26,12 @@ use crate::connections::row::owner_column;
 use crate::connections::writer::{ConnectionRow, insert_all};
 use crate::connections::{Connections, new_row};
 use crate::credentials::stored::{
-    granted, require_whole, sealed_version, served_until, set_settings, store_version,
+    NewVersion, granted, require_whole, sealed_version, served_until, set_settings, store_version,
 };
 use crate::entity::{connection::Model, connection_health, credential_version, refresh};
 use crate::health::grant;
 use crate::refreshes::schedule::first_refresh;
+use crate::secrets::payloads::tend_later;
 use crate::{Error, NewCredential, NewSettings, Recorded, Write};
 
 /// What became of an item.
@@ -223,6 +224,7 @@ impl<'a> Batch<'a> {
         item: &ImportItem,
         credential: &NewCredential,
     ) -> Result<Model, Error> {
+        let credential = &NewVersion::from(credential);
         served_until(&self.change, credential)?;
         if model.auth_mode != item.new.auth_mode.as_str() {
             return Err(Error::State(
@@ -250,7 +252,7 @@ impl<'a> Batch<'a> {
     /// Adds a connection, and gives its id and its version.
     fn create(&mut self, item: &ImportItem) -> Result<(ConnectionId, Version), Error> {
         if let Some(credential) = &item.credential {
-            served_until(&self.change, credential)?;
+            served_until(&self.change, &NewVersion::from(credential))?;
         }
         self.known.room(&item.new.owner)?;
         let is_default = self.known.becomes_default(item);
@@ -268,6 +270,7 @@ impl<'a> Batch<'a> {
     /// Gives a new row its first credential.
     fn connect(&mut self, model: &mut Model, credential: &NewCredential) -> Result<(), Error> {
         const FIRST: Version = 1;
+        let credential = &NewVersion::from(credential);
         let expires = served_until(&self.change, credential)?;
         let change = &mut self.change;
         self.versions.push(sealed_version(change, model, FIRST, credential, None)?);
@@ -314,6 +317,9 @@ impl<'a> Batch<'a> {
         let tx = &self.change.tx;
         if !self.versions.is_empty() {
             credential_version::Entity::insert_many(self.versions).exec_without_returning(tx).await?;
+            for row in self.rows.iter().filter(|row| row.current_version > 0) {
+                tend_later(&self.change, ConnectionId::from_uuid(row.id)).await?;
+            }
         }
         if !self.refreshes.is_empty() {
             refresh::Entity::insert_many(self.refreshes).exec_without_returning(tx).await?;

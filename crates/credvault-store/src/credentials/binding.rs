@@ -175,9 +175,10 @@ impl<'a> Mover<'a> {
         place: impl Fn(u16, Binding) -> Context<'a>,
     ) -> Result<Option<Sealed>, Error> {
         let (change, random) = (self.change, self.change.store.keyring().random());
-        match stored.open(change.tenant(), change.keys()?, |schema| place(schema, self.old)) {
-            Ok(fields) => {
-                Sealed::seal(&fields, change.key()?, random, |schema| place(schema, self.new)).map(Some)
+        match stored.open_content(change.tenant(), change.keys()?, |schema| place(schema, self.old)) {
+            Ok(content) => {
+                Sealed::seal_content(&content, change.key()?, random, |schema| place(schema, self.new))
+                    .map(Some)
             }
             Err(Error::Integrity) => Ok(None),
             Err(error) => Err(error),

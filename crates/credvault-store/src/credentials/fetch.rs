@@ -12,6 +12,7 @@ use crate::credentials::found::{Fetched, OpenedCredential, Sealed, Selector};
 use crate::credentials::lookup::{fetched, look_up};
 use crate::database::session::served;
 use crate::sealed::SealedRecord;
+use crate::secrets::resolve::Freshness;
 
 impl Credentials<'_> {
     /// Finds a credential.
@@ -95,10 +96,11 @@ impl Credentials<'_> {
         let key = self.unwrapped(tenant, sealed).await?;
         let record =
             SealedRecord { schema: sealed.schema, key_version: sealed.key_version, bytes: &sealed.sealed };
-        let fields = record.open_with(tenant, key.as_deref(), |schema| match sealed.tokens {
+        let content = record.open_content_with(tenant, key.as_deref(), |schema| match sealed.tokens {
             Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
             None => Context::credential(tenant, id, sealed.version, schema, binding),
         })?;
+        let fields = self.store.fields_of(tenant, id, content, Freshness::Usual).await?;
         let key = key.ok_or(Error::Integrity)?;
         let current = sealed.version == fetched.connection.current_version;
         Ok(OpenedCredential {

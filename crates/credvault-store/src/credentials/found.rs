@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use credvault_crypto::TenantKey;
+use credvault_crypto::{FIELDS_SCHEMA, MAX_SEALED_BYTES, TenantKey};
 use credvault_domain::{
     AccountName, Connection, ConnectionId, ProviderId, SecretFields, TenantId, Timestamp, UserId, Version,
 };
@@ -57,7 +57,12 @@ impl Fetched {
 impl Weighed for Fetched {
     /// Counts the fields twice: as fields and, perhaps in base64, in the filled request template.
     fn weight(&self) -> usize {
-        self.connection.weight() + 4 * self.version.as_ref().map_or(0, |version| version.sealed.len())
+        // How large a secret is that is kept elsewhere shows when it is there.
+        let sealed = |version: &Sealed| match version.schema {
+            schema if schema == i64::from(FIELDS_SCHEMA) => version.sealed.len(),
+            _ => MAX_SEALED_BYTES,
+        };
+        self.connection.weight() + 4 * self.version.as_ref().map_or(0, sealed)
     }
 }
 

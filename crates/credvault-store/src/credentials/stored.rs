@@ -11,6 +11,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::Error;
 use crate::change::Change;
@@ -26,12 +27,16 @@ use crate::entity::{connection, revocation, token};
 use crate::health::grant;
 use crate::refreshes::schedule::{RefreshSchedule, invalidate_tokens};
 use crate::sealed::Sealed;
+use crate::secrets::content::{Adoption, SecretContent};
+use crate::secrets::payloads::{refer, tend_later};
 
 /// A credential to be stored.
 #[derive(Clone, Debug)]
 pub struct NewCredential {
     /// Fields that the catalog has accepted.
     pub fields: SecretFields,
+    /// Where others keep these fields; then they are read there, and not stored.
+    pub adopted: Option<Adoption>,
     /// Masked hints by field.
     pub hints: BTreeMap<String, String>,
     /// When it stops being served; for one that refreshes, when its access token ends.
@@ -40,6 +45,25 @@ pub struct NewCredential {
     pub schedule: Option<RefreshSchedule>,
     /// When its owner consented, if that was before it is stored; at the latest when it is.
     pub consent_time: Option<Timestamp>,
+}
+
+/// A version to be stored, whose secret is where it belongs.
+#[derive(Clone)]
+pub(crate) struct NewVersion {
+    pub(crate) content: SecretContent,
+    pub(crate) hints: BTreeMap<String, String>,
+    pub(crate) expire_time: Option<Timestamp>,
+    pub(crate) schedule: Option<RefreshSchedule>,
+    pub(crate) consent_time: Option<Timestamp>,
+}
+
+impl From<&NewCredential> for NewVersion {
+    fn from(credential: &NewCredential) -> Self {
+        let NewCredential { fields, adopted, hints, expire_time, schedule, consent_time } =
+            credential.clone();
+        let content = adopted.map_or(SecretContent::Fields(fields), SecretContent::Adopted);
+        Self { content, hints, expire_time, schedule, consent_time }
+    }
 }
 
 /// Settings that are stored together with a credential.
@@ -67,13 +91,15 @@ pub(crate) async fn require_whole(change: &Change<'_>, model: &connection::Model
 pub(crate) async fn store_version(
     change: &mut Change<'_>,
     model: connection::Model,
-    credential: &NewCredential,
+    credential: &NewVersion,
     rolled_back_from: Option<Version>,
 ) -> Result<(connection::Model, CredentialVersion), Error> {
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
     let expires = served_until(change, credential)?;
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
     let row = sealed_version(change, &model, version, credential, rolled_back_from)?;
+    refer(&change.tx, change.tenant(), &credential.content).await?;
+    tend_later(change, id).await?;
     let stored = row.insert(&change.tx).await?;
     let kept = change.store.limit_of(change.tenant(), LimitKind::CredentialVersions);
     let kept = i64::try_from(kept).unwrap_or(i64::MAX);
@@ -104,14 +130,16 @@ pub(crate) fn sealed_version(
     change: &Change<'_>,
     model: &connection::Model,
     version: Version,
-    credential: &NewCredential,
+    credential: &NewVersion,
     rolled_back_from: Option<Version>,
 ) -> Result<ActiveModel, Error> {
     let (id, bound) = (ConnectionId::from_uuid(model.id), binding::of_row(model));
-    let sealed =
-        Sealed::seal(&credential.fields, change.key()?, change.store.keyring().random(), |schema| {
-            Context::credential(change.tenant(), id, version, schema, bound)
-        })?;
+    let sealed = Sealed::seal_content(
+        &credential.content,
+        change.key()?,
+        change.store.keyring().random(),
+        |schema| Context::credential(change.tenant(), id, version, schema, bound),
+    )?;
     Ok(ActiveModel {
         tenant_id: Set(model.tenant_id.clone()),
         connection_id: Set(model.id),
@@ -124,6 +152,8 @@ pub(crate) fn sealed_version(
         expire_time: Set(credential.expire_time.map(Timestamp::micros)),
         destroy_time: Set(None),
         rolled_back_from: Set(rolled_back_from),
+        payload: Set(credential.content.payload()),
+        store: Set(credential.content.store().map(str::to_owned)),
     })
 }
 
@@ -131,16 +161,13 @@ pub(crate) fn sealed_version(
 ///
 /// # Errors
 /// [`Error::ExpiredAlready`] if that time has passed.
-pub(crate) fn served_until(
-    change: &Change<'_>,
-    credential: &NewCredential,
-) -> Result<Option<Timestamp>, Error> {
+pub(crate) fn served_until(change: &Change<'_>, credential: &NewVersion) -> Result<Option<Timestamp>, Error> {
     let expires = credential.expire_time.filter(|_| credential.schedule.is_none());
     if expires.is_some_and(|time| time <= change.now) { Err(Error::ExpiredAlready) } else { Ok(expires) }
 }
 
 /// The grant behind a credential that is served until `expires`.
-pub(crate) fn granted(credential: &NewCredential, expires: Option<Timestamp>) -> Grant {
+pub(crate) fn granted(credential: &NewVersion, expires: Option<Timestamp>) -> Grant {
     credential.schedule.as_ref().map_or(Grant::fixed(expires), |schedule| schedule.grant)
 }
 
@@ -148,7 +175,7 @@ pub(crate) fn granted(credential: &NewCredential, expires: Option<Timestamp>) ->
 fn with_credential(
     change: &Change<'_>,
     model: connection::Model,
-    credential: &NewCredential,
+    credential: &NewVersion,
     version: Version,
     expire_time: Option<Timestamp>,
 ) -> Result<ConnectionRow, Error> {
@@ -221,6 +248,7 @@ pub(crate) async fn destroy_all(change: &Change<'_>, model: &connection::Model) 
         .col_expr(Column::Sealed, Expr::value(None::<Vec<u8>>))
         .col_expr(Column::DestroyTime, Expr::value(change.now.micros()))
         .col_expr(Column::Hints, Expr::value(json!({})))
+        .col_expr(Column::Payload, Expr::value(None::<Uuid>))
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::ConnectionId.eq(model.id))
         .filter(Column::DestroyTime.is_null())
@@ -229,7 +257,7 @@ pub(crate) async fn destroy_all(change: &Change<'_>, model: &connection::Model) 
     let key = (model.tenant_id.clone(), model.id);
     token::Entity::delete_by_id(key.clone()).exec(&change.tx).await?;
     revocation::Entity::delete_by_id(key).exec(&change.tx).await?;
-    Ok(())
+    tend_later(change, ConnectionId::from_uuid(model.id)).await
 }
 
 /// What is shown of a stored version.
@@ -243,5 +271,7 @@ pub(super) fn metadata(row: Model, current: Version) -> Result<CredentialVersion
         expire_time: row.expire_time.map(Timestamp::from_micros),
         destroy_time: row.destroy_time.map(Timestamp::from_micros),
         rolled_back_from: row.rolled_back_from,
+        adopted: row.sealed.is_some() && row.store.is_some() && row.payload.is_none(),
+        store: row.store.filter(|_| row.sealed.is_some()),
     })
 }

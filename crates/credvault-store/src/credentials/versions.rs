@@ -6,6 +6,8 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use uuid::Uuid;
+
 use crate::connections::lock::find;
 use crate::connections::row::text_map;
 use crate::entity::credential_version::{Column, Entity};
@@ -21,6 +23,8 @@ struct Unsealed {
     expire_time: Option<i64>,
     destroy_time: Option<i64>,
     rolled_back_from: Option<Version>,
+    store: Option<String>,
+    payload: Option<Uuid>,
 }
 
 impl Credentials<'_> {
@@ -52,6 +56,8 @@ impl Credentials<'_> {
                 Column::ExpireTime,
                 Column::DestroyTime,
                 Column::RolledBackFrom,
+                Column::Store,
+                Column::Payload,
             ])
             .order_by_desc(Column::Version)
             .limit(page.limit())
@@ -65,7 +71,9 @@ impl Credentials<'_> {
 }
 
 fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> {
-    let Unsealed { version, hints, create_time, expire_time, destroy_time, rolled_back_from } = row;
+    let Unsealed { version, hints, create_time, expire_time, destroy_time, rolled_back_from, store, payload } =
+        row;
+    let store = store.filter(|_| destroy_time.is_none());
     Ok(CredentialVersion {
         version,
         state: if destroy_time.is_none() { VersionState::Live } else { VersionState::Destroyed },
@@ -75,5 +83,7 @@ fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> 
         expire_time: expire_time.map(Timestamp::from_micros),
         destroy_time: destroy_time.map(Timestamp::from_micros),
         rolled_back_from,
+        adopted: store.is_some() && payload.is_none(),
+        store,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use credvault_crypto::SecretStores;
 use credvault_domain::LimitKind;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -58,6 +59,8 @@ pub struct StoreSettings {
     pub usage_days: u32,
     /// How many days backups are kept: statements about erased tenants say so.
     pub backup_retention_days: u32,
+    /// The external stores of secrets.
+    pub secrets: SecretStores,
     /// SQLite: whether another process may have the file, for this one only makes a backup beside it.
     pub shares_file: bool,
 }
@@ -79,6 +82,7 @@ impl StoreSettings {
             connections_of_user: 1000,
             usage_days: 400,
             backup_retention_days: 35,
+            secrets: SecretStores::default(),
             shares_file: false,
         }
     }

@@ -17,6 +17,7 @@ use crate::database::newest_keys::NewestKeys;
 use crate::database::open_error::{OpenError, within};
 use crate::database::roots::Proving;
 use crate::database::{file, prepare, role_check};
+use crate::secrets::known::KnownPayloads;
 use crate::store::Inner;
 use crate::tenants::rules::known::KnownRules;
 use crate::usage::known::KnownConnections;
@@ -63,6 +64,7 @@ impl Store {
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
         let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
+        let known_payloads = KnownPayloads::new(settings.secrets.cache);
         let inner = Inner {
             database,
             connections,
@@ -82,6 +84,7 @@ impl Store {
             process: name,
             broken_keys: BrokenKeys::default(),
             newest_keys: NewestKeys::default(),
+            known_payloads,
             pending_outcomes: Default::default(),
             sightings: Default::default(),
             file: Mutex::new(file),

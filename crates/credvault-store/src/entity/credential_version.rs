@@ -19,6 +19,8 @@ pub struct Model {
     pub expire_time: Option<i64>,
     pub destroy_time: Option<i64>,
     pub rolled_back_from: Option<i64>,
+    pub payload: Option<Uuid>,
+    pub store: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

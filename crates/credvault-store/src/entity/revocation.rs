@@ -14,6 +14,7 @@ pub struct Model {
     pub schema: i64,
     pub key_version: i64,
     pub sealed: Vec<u8>,
+    pub payload: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -13,6 +13,7 @@ pub struct Model {
     pub create_time: i64,
     pub update_time: i64,
     pub delivery_grace_time: Option<i64>,
+    pub secret_store: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,6 +15,7 @@ pub struct Model {
     pub key_version: i64,
     pub sealed: Vec<u8>,
     pub expire_time: Option<i64>,
+    pub payload: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -34,13 +34,17 @@ enum Step {
     ServiceConfigs,
     /// Rows of this table that nothing else depends on.
     Rows(&'static str),
+    /// What external stores keep.
+    Payloads,
     /// Events about the tenant that wait at the platform's endpoints, or were sent to them.
     PlatformEvents,
 }
 
 /// All steps. An endpoint's deliveries may be many, so they go before it.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 22] = [
     Step::Connections,
+    Step::Rows("payload_work"),
+    Step::Payloads,
     Step::Apps,
     Step::ServiceConfigs,
     Step::Rows("event_deliveries"),
@@ -124,6 +128,10 @@ impl Store {
                 let sql =
                     format!("DELETE FROM {table} WHERE {}", piece(self.database(), table, "tenant_id = $1"));
                 execute(&change.tx, &sql, [tenant.as_str().into()]).await?
+            }
+            Step::Payloads => {
+                drop(change);
+                return self.erase_payloads(tenant).await;
             }
             Step::PlatformEvents => {
                 drop(change);
@@ -253,6 +261,7 @@ async fn is_left(change: &Change<'_>) -> Result<bool, Error> {
         Step::Apps => Some("oauth_apps"),
         Step::ServiceConfigs => Some("service_configs"),
         Step::Rows(table) => Some(*table),
+        Step::Payloads => Some("external_payloads"),
         Step::PlatformEvents => None,
     });
     let each = tables.map(|table| format!("EXISTS (SELECT 1 FROM {table} WHERE tenant_id = $1)"));

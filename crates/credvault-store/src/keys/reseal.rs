@@ -8,7 +8,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use credvault_crypto::{Context, FIELDS_SCHEMA, TenantKey};
+use credvault_crypto::{Context, TenantKey};
 use credvault_domain::TenantId;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, QueryResult, Statement, Value};
 use subtle::ConstantTimeEq as _;
@@ -177,11 +177,10 @@ impl Table {
         let tenant = change.tenant();
         let place = (self.place)(&Row { tenant, row });
         let old = change.keys()?.version(row.try_get("", "key_version")?);
-        let schema: i64 = row.try_get("", "schema")?;
-        let (Ok(place), Some(old), true) = (place, old, schema == i64::from(FIELDS_SCHEMA)) else {
-            return Ok(None);
-        };
-        let context = place.context(tenant, FIELDS_SCHEMA);
+        // Under another encoding than its own a record does not open.
+        let schema = u16::try_from(row.try_get::<i64>("", "schema")?);
+        let (Ok(place), Some(old), Ok(schema)) = (place, old, schema) else { return Ok(None) };
+        let context = place.context(tenant, schema);
         match reseal(old, change.key()?, &context, &sealed, change) {
             Ok(anew) => Ok(Some(Some(anew))),
             Err(Error::Integrity) => {

@@ -25,6 +25,8 @@ pub enum RotationKind {
     Root,
     /// A tenant's key: everything that is sealed under an older one is sealed anew.
     Tenant,
+    /// No key: a tenant's secrets are moved to another store.
+    Secrets,
 }
 
 impl RotationKind {
@@ -33,11 +35,15 @@ impl RotationKind {
         match self {
             Self::Root => "ROOT",
             Self::Tenant => "TENANT",
+            Self::Secrets => "SECRETS",
         }
     }
 
     fn of(text: &str) -> Result<Self, Error> {
-        [Self::Root, Self::Tenant].into_iter().find(|kind| kind.as_str() == text).ok_or(Error::Integrity)
+        [Self::Root, Self::Tenant, Self::Secrets]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(Error::Integrity)
     }
 }
 

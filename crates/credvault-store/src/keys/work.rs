@@ -72,6 +72,7 @@ impl Keys<'_> {
         match claimed.kind()? {
             RotationKind::Root => self.rewrap_batch(claimed).await,
             RotationKind::Tenant => self.reseal_batch(claimed).await,
+            RotationKind::Secrets => self.move_batch(claimed).await,
         }
     }
 }

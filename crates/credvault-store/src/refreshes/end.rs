@@ -30,6 +30,7 @@ use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find, idle};
 use crate::refreshes::shown::show_failure;
 use crate::revocations::release::revoke_late;
 use crate::sealed::Sealed;
+use crate::secrets::payloads::tend_later;
 use crate::usage::buffer::OwnCount;
 
 /// What the provider gave.
@@ -196,9 +197,11 @@ async fn replace_tokens(
         key_version: Set(sealed.key_version),
         sealed: Set(sealed.bytes),
         expire_time: Set(refreshed.expire_time.map(Timestamp::micros)),
+        // What the provider has issued is durable first, and moved to an external store then.
+        payload: Set(None),
     };
     token::Entity::insert(tokens).exec_without_returning(&change.tx).await?;
-    Ok(())
+    tend_later(change, key.connection).await
 }
 
 /// Shows that the connection works, with what came with its tokens.

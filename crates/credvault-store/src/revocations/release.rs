@@ -20,6 +20,7 @@ use crate::database::transaction::lock_account;
 use crate::entity::connection::{Column, Entity, Model};
 use crate::entity::revocation;
 use crate::sealed::Sealed;
+use crate::secrets::content::SecretContent;
 
 /// How long after the first attempt the second is made.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -38,11 +39,11 @@ pub(crate) async fn end_credential(
     let (id, version) = (ConnectionId::from_uuid(model.id), model.current_version);
     // Connections of one account may hang on one grant: the last of them has it revoked.
     let shared = revocable && shares_grant(change, &model).await?;
-    let fields = if revocable && !shared { open(change, &model).await } else { None };
+    let content = if revocable && !shared { open(change, &model).await } else { None };
     destroy_all(change, &model).await?;
-    let outcome = match (&fields, shared, revocable) {
-        (Some(fields), _, _) => {
-            keep(change, &model, fields).await?;
+    let outcome = match (&content, shared, revocable) {
+        (Some(content), _, _) => {
+            keep(change, &model, content).await?;
             (Revocation::Pending, Some(first_attempt))
         }
         (None, true, _) => (Revocation::Kept, None),
@@ -55,10 +56,10 @@ pub(crate) async fn end_credential(
     Ok(model)
 }
 
-/// The fields of the current credential. What does not open cannot be revoked, and goes all the same.
-async fn open(change: &Change<'_>, model: &Model) -> Option<SecretFields> {
+/// What the record of the current credential holds. What does not open cannot be revoked, and goes all the same.
+async fn open(change: &Change<'_>, model: &Model) -> Option<SecretContent> {
     let keys = change.keys().ok()?;
-    open_current(&change.tx, keys, model).await.ok().map(|(fields, _)| fields)
+    open_current(&change.tx, keys, model).await.ok().map(|(content, _)| content)
 }
 
 /// Has newer tokens of a grant revoked, which a refresh brought after its connection was disconnected: what was sealed for
@@ -83,7 +84,7 @@ pub(crate) async fn revoke_late(
         return Ok(false);
     }
     revocation::Entity::delete_by_id((model.tenant_id.clone(), model.id)).exec(&change.tx).await?;
-    keep(change, &model, fields).await?;
+    keep(change, &model, &SecretContent::Fields(fields.clone())).await?;
     let mut row = ConnectionRow::new(model);
     row.columns.revocation = Set(Some(Revocation::Pending.as_str().to_owned()));
     row.columns.revocation_time = Set(Some(change.now.micros()));
@@ -93,10 +94,10 @@ pub(crate) async fn revoke_late(
 
 /// Keeps sealed what a revocation takes. Its generation is the revision that the connection has before its row tells of it:
 /// no other one of the connection has the same.
-async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Result<(), Error> {
+async fn keep(change: &Change<'_>, model: &Model, content: &SecretContent) -> Result<(), Error> {
     let (id, generation) = (ConnectionId::from_uuid(model.id), model.revision);
     let (bound, random) = (binding::of_row(model), change.store.keyring().random());
-    let sealed = Sealed::seal(fields, change.key()?, random, |schema| {
+    let sealed = Sealed::seal_content(content, change.key()?, random, |schema| {
         Context::revocation(change.tenant(), id, generation, schema, bound)
     })?;
     let row = revocation::ActiveModel {
@@ -107,6 +108,7 @@ async fn keep(change: &Change<'_>, model: &Model, fields: &SecretFields) -> Resu
         schema: Set(sealed.schema),
         key_version: Set(sealed.key_version),
         sealed: Set(sealed.bytes),
+        payload: Set(content.payload()),
     };
     revocation::Entity::insert(row).exec_without_returning(&change.tx).await?;
     Ok(())

@@ -31,6 +31,7 @@ impl NewTenant<'_> {
             create_time: Set(now),
             update_time: Set(now),
             delivery_grace_time: Set(None),
+            secret_store: Set(None),
         };
         let model = model.insert(db).await?;
         let key = tenant_key::ActiveModel {

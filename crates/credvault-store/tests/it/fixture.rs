@@ -1,8 +1,10 @@
 //! A store on a database of its own, of either kind.
 
 mod database;
+mod folder_store;
 mod values;
 
+pub use folder_store::FolderStore;
 pub use values::{
     beginner, bringer, by_provider, credential, event, new_connection, owned_by, permit, reaching,
     repeatable, scope, soon, write,
@@ -42,7 +44,7 @@ pub struct Fixture {
     pub store: Store,
     pub settings: StoreSettings,
     pub clock: ManualClock,
-    pub folder: tempfile::TempDir,
+    pub folder: Arc<tempfile::TempDir>,
     pub postgres: Option<PostgresDatabase>,
 }
 
@@ -82,7 +84,17 @@ impl Fixture {
         }
         root_key(&folder, "01");
         let store = open_store(&settings, &folder, &clock).await.unwrap();
-        Self { store, settings, clock, folder, postgres }
+        Self { store, settings, clock, folder: Arc::new(folder), postgres }
+    }
+
+    /// The same database opened once more, as another process does, with other settings.
+    pub async fn reopened(&self, adjust: impl FnOnce(&mut StoreSettings)) -> Self {
+        let mut settings = self.settings.clone();
+        adjust(&mut settings);
+        settings.shares_file = true;
+        let store = open_store(&settings, &self.folder, &self.clock).await.unwrap();
+        let (folder, postgres) = (Arc::clone(&self.folder), self.postgres.clone());
+        Self { store, settings, clock: self.clock.clone(), folder, postgres }
     }
 
     /// A tenant's scope; the tenant is created if need be.

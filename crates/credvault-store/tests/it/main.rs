@@ -23,5 +23,6 @@ mod quotas;
 mod rates;
 mod refreshes;
 mod rules;
+mod secrets;
 mod upkeep;
 mod usage;

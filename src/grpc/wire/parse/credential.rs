@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use credvault_crypto::Tag;
-use credvault_domain::{AccountName, NameError, Purpose, SecretFields, UserId, Violations};
+use credvault_domain::{AccountName, FieldName, NameError, Purpose, SecretFields, UserId, Violations};
 use credvault_operations::credentials::{Expiry, Fetch, GivenCredential, Put};
 use credvault_operations::webhooks::Received;
-use credvault_store::Selector;
+use credvault_store::{SecretReference, Selector};
 use secrecy::SecretString;
 
 use super::{connection_id, expected_version, optional, provider_id, repeat, timestamp, version};
 use crate::grpc::wire::value_of;
 use credvault_proto::v1;
 
+/// How many characters the name of a secret in its store has at most.
+const MAX_REFERENCE: usize = 512;
 /// How long a credential may be said to live at most.
 const MAX_TTL: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
@@ -24,7 +26,40 @@ pub(crate) fn put_credential(mut request: v1::PutCredentialRequest) -> Result<Pu
         credential: request.credential.take().map(given_credential),
         config: request.config.take().map(value_of),
         verify: request.verify,
+        reference: request.reference.take().map(secret_reference).transpose(),
     })
+}
+
+/// A secret of others.
+fn secret_reference(given: v1::SecretReference) -> Result<SecretReference, Violations> {
+    let v1::SecretReference { store, name, version, field } = given;
+    let mut violations = Violations::default();
+    let rule = "must be 1 to 512 printable ASCII characters, as the store itself names the secret";
+    let plain = |text: &str| text.len() <= MAX_REFERENCE && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let store = violations.collect(secret_store("reference.store", &store));
+    if name.is_empty() || !plain(&name) {
+        violations.add("reference.name", rule);
+    }
+    if !plain(&version) {
+        violations.add("reference.version", "must be at most 512 printable ASCII characters");
+    }
+    let field = violations.collect(optional("reference.field", &field, FieldName::parse)).flatten();
+    violations.into_result()?;
+    let version = Some(version).filter(|version| !version.is_empty());
+    Ok(SecretReference { store: store.unwrap_or_default(), name, version, field })
+}
+
+/// The name of an external store, as the settings allow them.
+pub(crate) fn secret_store(field: &str, text: &str) -> Result<String, Violations> {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        return Err(Violations::of(
+            field,
+            "must be the name of a store in the settings, 1 to 64 of a-z 0-9 _ -",
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// A credential, its secret fields without a copy.

@@ -1,0 +1,75 @@
+//! Secrets that are kept outside of the database, in external stores: what a record says of them (`content`), the table of
+//! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), and the work that keeps both sides in step
+//! (`tending`, `moving`, `check`).
+//!
+//! A payload is sealed under a key of its own, which only the record in the database has. So each half opens nothing alone,
+//! and a payload is dead as soon as its record is destroyed, however long its store still has it.
+
+pub(crate) mod content;
+
+pub(crate) mod known;
+pub(crate) mod payloads;
+
+pub(crate) mod resolve;
+
+pub(crate) mod adopt;
+
+mod place;
+
+pub(crate) mod tending;
+
+pub(crate) mod moving;
+
+pub(crate) mod status;
+
+pub(crate) mod check;
+
+pub(crate) mod erasing;
+
+use std::sync::Arc;
+
+use credvault_crypto::{SecretStore, SecretStoreError};
+
+use crate::{Error, Store};
+
+/// The name that stands for the database where a store is chosen.
+pub const DATABASE: &str = "database";
+
+/// The repository of secrets that are kept outside of the database.
+#[derive(Clone, Copy, Debug)]
+pub struct Secrets<'a> {
+    pub(crate) store: &'a Store,
+}
+
+impl Store {
+    /// The repository of secrets that are kept outside of the database.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets { store: self }
+    }
+
+    /// Whether this process knows an external store.
+    pub(crate) fn has_secret_stores(&self) -> bool {
+        !self.settings().secrets.by_name.is_empty()
+    }
+
+    /// The external store of this name.
+    ///
+    /// # Errors
+    /// [`Error::SecretStore`] if this process is not configured with it.
+    pub(crate) fn secret_store(&self, name: &str) -> Result<&Arc<dyn SecretStore>, Error> {
+        match self.settings().secrets.by_name.get(name) {
+            Some(entry) => Ok(&entry.store),
+            None => Err(Error::SecretStore {
+                store: name.to_owned(),
+                problem: SecretStoreError::Settings(
+                    "this replica has no store of this name; configure it under secrets.stores".to_owned(),
+                ),
+            }),
+        }
+    }
+}
+
+/// An error of the store of this name.
+pub(crate) fn failed(name: &str) -> impl Fn(SecretStoreError) -> Error {
+    move |problem| Error::SecretStore { store: name.to_owned(), problem }
+}

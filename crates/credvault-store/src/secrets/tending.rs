@@ -1,0 +1,368 @@
+//! Looking at the payloads of connections: what is in the wrong store is moved to the right one, and what no record refers
+//! to any more is removed.
+//!
+//! A secret moves in three steps: it is read and put into the right store without an open transaction; then the record is
+//! replaced if it still is what was read; later the payload before is removed. Killed at any of them, the vault has the
+//! secret where the record says.
+
+use credvault_crypto::{Context, SecretStoreError};
+use credvault_domain::{ConnectionId, TenantId, Timestamp, chain};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, Statement,
+};
+use uuid::Uuid;
+
+use super::content::SecretContent;
+use super::payloads::{PUT_TIME, Unreferred, look_at, note_dropped, refer, unreferred};
+use super::resolve::Freshness;
+use super::{Secrets, failed, payloads};
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::connections::lock::locked_at;
+use crate::credentials::binding;
+use crate::database::pieces::execute;
+use crate::entity::{connection, credential_version, external_payload, token};
+use crate::sealed::{Sealed, SealedRecord};
+use crate::{ConnectionKey, Error, Recorded, Store};
+
+/// How long a connection rests whose payloads could not be tended.
+const REST: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a process may be at a connection before another one takes it on.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
+/// The most connections that are looked at in one go.
+const PIECE: u64 = 64;
+
+/// A record whose secret is in the wrong place.
+enum Misplaced {
+    Version(credential_version::Model),
+    Tokens(token::Model),
+}
+
+/// What became of a connection's payloads.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Tended {
+    /// How many secrets were moved.
+    pub(crate) moved: i64,
+    /// How many do not open, and stay where they are.
+    pub(crate) failed: i64,
+    /// When there is something to remove next.
+    pub(crate) next: Option<Timestamp>,
+}
+
+impl Secrets<'_> {
+    /// Looks at the connections that are due, and tells how many there were.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn work(&self) -> Result<usize, Error> {
+        if !self.store.has_secret_stores() {
+            return Ok(0);
+        }
+        let due = self.due().await?;
+        for (key, due_time) in &due {
+            let Some(lease) = self.claim(key, *due_time).await? else { continue };
+            match self.tend(&key.tenant, key.connection).await {
+                Ok(tended) => self.release(key, lease, tended.next).await?,
+                // Another transaction was in the way.
+                Err(Error::Conflict) => self.release(key, lease, Some(self.store.now())).await?,
+                Err(error) => {
+                    tracing::warn!(
+                        error = chain(&error), tenant = %key.tenant, connection = %key.connection,
+                        "a connection's secrets are not all where they belong; that is tried again"
+                    );
+                    self.release(key, lease, Some(self.store.now().after(REST))).await?;
+                }
+            }
+        }
+        Ok(due.len())
+    }
+
+    /// The connections that are due, the longest waiting first.
+    async fn due(&self) -> Result<Vec<(ConnectionKey, i64)>, Error> {
+        let tx = self.store.read_background().await?;
+        let sql = "SELECT tenant_id, connection_id, due_time FROM payload_work WHERE due_time <= $1
+            ORDER BY due_time LIMIT $2";
+        let values = [self.store.now().micros().into(), i64::try_from(PIECE).unwrap_or(i64::MAX).into()];
+        let rows =
+            tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+        let read = |row: &sea_orm::QueryResult| {
+            let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
+            let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
+            Ok((ConnectionKey { tenant, connection }, row.try_get("", "due_time")?))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Takes a connection on, unless another process has it. Gives until when; killed, it is due again then.
+    async fn claim(&self, key: &ConnectionKey, seen: i64) -> Result<Option<i64>, Error> {
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
+        let lease = self.store.now().after(LEASE).micros();
+        let sql = "UPDATE payload_work SET due_time = $4
+            WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
+        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), seen.into(), lease.into()];
+        let taken = execute(&tx, sql, values).await? == 1;
+        tx.commit().await?;
+        Ok(Some(lease).filter(|_| taken))
+    }
+
+    /// Takes a connection from the queue, or has it looked at later. If it was queued anew since it was taken on, it stays.
+    async fn release(&self, key: &ConnectionKey, lease: i64, later: Option<Timestamp>) -> Result<(), Error> {
+        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
+        let sql = "DELETE FROM payload_work WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
+        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), lease.into()];
+        execute(&tx, sql, values).await?;
+        if let Some(later) = later {
+            look_at(&tx, &key.tenant, key.connection, later).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Moves the secrets of a connection to where they belong, and removes what no record refers to.
+    ///
+    /// # Errors
+    /// A store or the database fails.
+    pub(crate) async fn tend(&self, tenant: &TenantId, connection: ConnectionId) -> Result<Tended, Error> {
+        let target = self.store.secret_store_of(tenant).await?;
+        let mut tended = Tended::default();
+        for record in self.misplaced(tenant, connection, target.as_deref()).await? {
+            match self.move_record(tenant, connection, &record, target.as_deref()).await {
+                Ok(moved) => tended.moved += i64::from(moved),
+                Err(Error::Integrity) => tended.failed += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        tended.next = self.sweep(tenant, connection).await?;
+        Ok(tended)
+    }
+
+    /// The records of a connection whose secrets are in another place than `target`. Adopted ones are where they belong.
+    async fn misplaced(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+        target: Option<&str>,
+    ) -> Result<Vec<Misplaced>, Error> {
+        let reading = self.store.read_any(tenant).await?;
+        let stored = external_payload::Entity::find()
+            .filter(external_payload::Column::TenantId.eq(tenant.as_str()))
+            .filter(external_payload::Column::ConnectionId.eq(connection.as_uuid()))
+            .all(&reading.tx)
+            .await?;
+        let store_of = |payload: Option<Uuid>| {
+            payload
+                .and_then(|payload| stored.iter().find(|row| row.id == payload))
+                .map(|row| row.store.as_str())
+        };
+        let versions = credential_version::Entity::find()
+            .filter(credential_version::Column::TenantId.eq(tenant.as_str()))
+            .filter(credential_version::Column::ConnectionId.eq(connection.as_uuid()))
+            .filter(credential_version::Column::Sealed.is_not_null())
+            // An adopted one has a store and no payload.
+            .filter(
+                Condition::any()
+                    .add(credential_version::Column::Payload.is_not_null())
+                    .add(credential_version::Column::Store.is_null()),
+            )
+            .order_by_desc(credential_version::Column::Version)
+            .all(&reading.tx)
+            .await?;
+        let tokens = token::Entity::find_by_id((tenant.as_str().to_owned(), connection.as_uuid()))
+            .one(&reading.tx)
+            .await?;
+        // The tokens first, for they are what is served.
+        let tokens = tokens.filter(|row| store_of(row.payload) != target).map(Misplaced::Tokens);
+        let versions =
+            versions.into_iter().filter(|row| store_of(row.payload) != target).map(Misplaced::Version);
+        Ok(tokens.into_iter().chain(versions).collect())
+    }
+
+    /// Moves the secret of a record; `false` if the record has changed meanwhile, so that it is looked at again.
+    async fn move_record(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+        record: &Misplaced,
+        target: Option<&str>,
+    ) -> Result<bool, Error> {
+        let key = ConnectionKey { tenant: tenant.clone(), connection };
+        let reading = self.store.read_any(tenant).await?;
+        let model = connection::Entity::find_by_id(key.row_id()).one(&reading.tx).await?;
+        let Some(model) = model else { return Ok(false) };
+        let content = record.open(&key, &reading.keys, &model)?;
+        drop(reading);
+        let fields = self.store.fields_of(tenant, connection, content, Freshness::Usual).await?;
+        let content = match target {
+            Some(name) => {
+                SecretContent::Placed(self.store.put_payload(tenant, connection, &fields, name).await?)
+            }
+            None => SecretContent::Fields(fields),
+        };
+        let (mut change, _) = self.store.own_sealing_change(tenant).await?;
+        let Some(now) = locked_at(&change.tx, &key).await? else { return Ok(false) };
+        if binding::of_row(&now) != binding::of_row(&model) {
+            return Ok(false);
+        }
+        refer(&change.tx, tenant, &content).await?;
+        let random = self.store.keyring().random();
+        let sealed = Sealed::seal_content(&content, change.key()?, random, |schema| {
+            record.place(&key, &model, schema)
+        })?;
+        if !record.replace(&change.tx, sealed, &content).await? {
+            return Ok(false);
+        }
+        change.record_change(ChangeSubject::Connection(connection), ChangeKind::Updated, None);
+        change.commit(true).await.map(Recorded::into_inner)
+    }
+
+    /// Removes the payloads of a connection that no record refers to, once the time is over in which a backup may need them.
+    /// Gives when there is something to remove next.
+    async fn sweep(&self, tenant: &TenantId, connection: ConnectionId) -> Result<Option<Timestamp>, Error> {
+        let tx = self.store.begin_bookkeeping(tenant).await?;
+        let key = (tenant.as_str().to_owned(), connection.as_uuid());
+        let gone = connection::Entity::find_by_id(key).one(&tx).await?.is_none();
+        let (now, kept) = (self.store.now(), self.store.settings().secrets.keep_removed);
+        let (mut due, mut next): (Vec<Unreferred>, Option<Timestamp>) = (Vec::new(), None);
+        for payload in unreferred(&tx, tenant, connection).await? {
+            let dropped = match payload.drop_time {
+                Some(dropped) => dropped,
+                // It may be on its way.
+                None if payload.reference.is_none() && payload.create_time.after(PUT_TIME) > now => {
+                    next = earlier(next, payload.create_time.after(PUT_TIME));
+                    continue;
+                }
+                None => {
+                    note_dropped(&tx, tenant, payload.id, now).await?;
+                    now
+                }
+            };
+            if dropped.after(kept) <= now {
+                due.push(payload);
+            } else {
+                next = earlier(next, dropped.after(kept));
+            }
+        }
+        tx.commit().await?;
+        for payload in due {
+            self.store.remove_payload(connection, &payload).await?;
+            let tx = self.store.begin_bookkeeping(tenant).await?;
+            payloads::forget(&tx, tenant, &[payload.id]).await?;
+            tx.commit().await?;
+            if gone {
+                self.store.forget_if_last(tenant, connection, &payload.store).await?;
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl Store {
+    async fn remove_payload(&self, connection: ConnectionId, payload: &Unreferred) -> Result<(), Error> {
+        let store = self.secret_store(&payload.store)?;
+        let id = payload.id.to_string();
+        let reference = match &payload.reference {
+            Some(reference) => Some(reference.clone()),
+            // The put was not confirmed, so it may be there or not.
+            None => store.find(&connection.to_string(), &id).await.map_err(failed(&payload.store))?,
+        };
+        // The column is not sealed: whoever alters it must not have the vault remove what is another connection's.
+        let Some(reference) = reference.filter(|reference| reference.contains(&connection.to_string()))
+        else {
+            return Ok(());
+        };
+        match store.remove(&reference).await {
+            Ok(()) | Err(SecretStoreError::NotFound) => Ok(()),
+            Err(problem) => Err(failed(&payload.store)(problem)),
+        }
+    }
+
+    /// Has a store forget a connection that is gone, when nothing of it is left there.
+    async fn forget_if_last(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+        name: &str,
+    ) -> Result<(), Error> {
+        let tx = self.begin_bookkeeping(tenant).await?;
+        let left = external_payload::Entity::find()
+            .filter(external_payload::Column::TenantId.eq(tenant.as_str()))
+            .filter(external_payload::Column::ConnectionId.eq(connection.as_uuid()))
+            .filter(external_payload::Column::Store.eq(name))
+            .one(&tx)
+            .await?;
+        tx.rollback().await?;
+        if left.is_some() {
+            return Ok(());
+        }
+        self.secret_store(name)?.forget(&connection.to_string()).await.map_err(failed(name))
+    }
+}
+
+impl Misplaced {
+    fn place<'a>(&self, key: &'a ConnectionKey, model: &connection::Model, schema: u16) -> Context<'a> {
+        let (tenant, id, bound) = (&key.tenant, key.connection, binding::of_row(model));
+        match self {
+            Self::Version(row) => Context::credential(tenant, id, row.version, schema, bound),
+            Self::Tokens(row) => Context::tokens(tenant, id, row.generation, schema, bound),
+        }
+    }
+
+    fn open(
+        &self,
+        key: &ConnectionKey,
+        keys: &crate::database::tenant_keys::TenantKeys,
+        model: &connection::Model,
+    ) -> Result<SecretContent, Error> {
+        let (schema, key_version, bytes) = match self {
+            Self::Version(row) => {
+                (row.schema, row.key_version, row.sealed.as_deref().ok_or(Error::Integrity)?)
+            }
+            Self::Tokens(row) => (row.schema, row.key_version, row.sealed.as_slice()),
+        };
+        let record = SealedRecord { schema, key_version, bytes };
+        record.open_content(&key.tenant, keys, |schema| self.place(key, model, schema))
+    }
+
+    /// Replaces the record if it still has the secret that was read: it may have been destroyed, replaced by a refresh, or
+    /// moved by another replica.
+    async fn replace(
+        &self,
+        tx: &sea_orm::DatabaseTransaction,
+        sealed: Sealed,
+        content: &SecretContent,
+    ) -> Result<bool, Error> {
+        match self {
+            Self::Version(row) => {
+                let key = (row.tenant_id.clone(), row.connection_id, row.version);
+                let now = credential_version::Entity::find_by_id(key).one(tx).await?;
+                let Some(now) = now.filter(|now| now.payload == row.payload && now.sealed.is_some()) else {
+                    return Ok(false);
+                };
+                let mut now = now.into_active_model();
+                (now.schema, now.key_version) = (Set(sealed.schema), Set(sealed.key_version));
+                now.sealed = Set(Some(sealed.bytes));
+                (now.payload, now.store) = (Set(content.payload()), Set(content.store().map(str::to_owned)));
+                now.update(tx).await?;
+            }
+            Self::Tokens(row) => {
+                let key = (row.tenant_id.clone(), row.connection_id);
+                let now = token::Entity::find_by_id(key).one(tx).await?;
+                let Some(now) =
+                    now.filter(|now| now.generation == row.generation && now.payload == row.payload)
+                else {
+                    return Ok(false);
+                };
+                let mut now = now.into_active_model();
+                (now.schema, now.key_version) = (Set(sealed.schema), Set(sealed.key_version));
+                now.sealed = Set(sealed.bytes);
+                now.payload = Set(content.payload());
+                now.update(tx).await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn earlier(one: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(one.map_or(other, |one| one.min(other)))
+}

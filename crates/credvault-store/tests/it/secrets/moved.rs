@@ -1,0 +1,121 @@
+//! Moving a tenant's secrets between the database and a store.
+
+use credvault_domain::{Action, TenantScope};
+use credvault_store::{DATABASE_STORE, Error, Recorded, Rotation, RotationKind};
+
+use super::{anew, schema, tend, version};
+use crate::fixture::{Fixture, FolderStore, write};
+use crate::on_both;
+
+on_both![
+    secrets_move_to_a_store_and_back_while_they_are_served,
+    a_move_goes_on_where_it_was_left,
+    what_does_not_open_stays_where_it_is,
+];
+
+async fn move_to(vault: &Fixture, scope: &TenantScope, store: Option<&str>) -> Result<Rotation, Error> {
+    let write = write(scope, Action::MoveSecrets);
+    vault.store.secrets().begin_move(scope, store, 0, &write).await.map(Recorded::into_inner)
+}
+
+async fn finish(vault: &Fixture, scope: &TenantScope) -> Rotation {
+    while vault.store.keys().work().await.unwrap() > 0 {}
+    vault.store.keys().rotation(scope.tenant(), RotationKind::Secrets).await.unwrap().unwrap()
+}
+
+async fn places(vault: &Fixture, scope: &TenantScope) -> Vec<(String, i64)> {
+    let places = vault.store.secrets().places(scope).await.unwrap();
+    places.places.into_iter().map(|place| (place.name, place.versions)).collect()
+}
+
+fn counted(database: i64, eu: i64) -> Vec<(String, i64)> {
+    vec![("database".to_owned(), database), ("eu".to_owned(), eu)]
+}
+
+async fn secrets_move_to_a_store_and_back_while_they_are_served(fixture: &Fixture) {
+    let store = FolderStore::new(fixture.folder.path().join("eu"));
+    let vault = anew(fixture, &store, false).await;
+    let (acme, beta) = (vault.tenant("acme").await, vault.tenant("beta").await);
+    let mut ids = Vec::new();
+    for index in 0..20 {
+        let id = vault.connection(&acme, &format!("a{index}")).await.id;
+        vault.put(&acme, id, "CANARY old").await;
+        vault.put(&acme, id, "CANARY new").await;
+        ids.push(id);
+    }
+    let of_beta = vault.connection(&beta, "b").await.id;
+    vault.put(&beta, of_beta, "CANARY beta").await;
+    assert_eq!(places(&vault, &acme).await, counted(40, 0));
+    assert!(matches!(move_to(&vault, &acme, Some("us")).await, Err(Error::SecretStoreUnknown)));
+    let begun = move_to(&vault, &acme, Some("eu")).await.unwrap();
+    assert_eq!((begun.total, begun.running), (20, true));
+    assert!(matches!(move_to(&vault, &acme, Some("eu")).await, Err(Error::RotationRunning)));
+    let ended = finish(&vault, &acme).await;
+    assert_eq!((ended.done, ended.failed, ended.running), (20, 0, false));
+    assert_eq!(places(&vault, &acme).await, counted(0, 40));
+    assert_eq!(store.names().len(), 40);
+    // Another process finds all of them there.
+    let other = anew(&vault, &store, false).await;
+    for id in &ids {
+        assert_eq!(other.fetch(&acme, *id).await.unwrap(), "CANARY new");
+        assert_eq!(version(&other, &acme, *id, 1).await.unwrap(), "CANARY old");
+    }
+    // Another tenant's are where they were.
+    assert_eq!(schema(&vault, of_beta).await, "1");
+    move_to(&vault, &acme, Some(DATABASE_STORE)).await.unwrap();
+    finish(&vault, &acme).await;
+    assert_eq!(places(&vault, &acme).await, counted(40, 0));
+    for _ in 0..3 {
+        tend(&vault).await;
+        vault.clock.advance(super::KEPT);
+    }
+    tend(&vault).await;
+    assert_eq!(store.names(), Vec::<String>::new());
+    let other = anew(&vault, &store, false).await;
+    assert_eq!(other.fetch(&acme, ids[0]).await.unwrap(), "CANARY new");
+}
+
+async fn a_move_goes_on_where_it_was_left(fixture: &Fixture) {
+    let store = FolderStore::new(fixture.folder.path().join("eu"));
+    let vault = anew(fixture, &store, false).await;
+    let acme = vault.tenant("acme").await;
+    for index in 0..3 {
+        let id = vault.connection(&acme, &format!("a{index}")).await.id;
+        vault.put(&acme, id, "CANARY").await;
+    }
+    move_to(&vault, &acme, Some("eu")).await.unwrap();
+    store.is_away(true);
+    vault.store.keys().work().await.unwrap();
+    let stuck = vault.store.keys().rotation(acme.tenant(), RotationKind::Secrets).await.unwrap().unwrap();
+    assert!(stuck.running && stuck.trouble.unwrap().contains("eu"));
+    assert_eq!(places(&vault, &acme).await, counted(3, 0));
+    store.is_away(false);
+    // Another replica takes it on.
+    let other = anew(&vault, &store, false).await;
+    let ended = loop {
+        other.clock.advance(std::time::Duration::from_secs(60));
+        let now = finish(&other, &acme).await;
+        if !now.running {
+            break now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert_eq!((ended.done, ended.failed), (3, 0));
+    assert_eq!(places(&vault, &acme).await, counted(0, 3));
+}
+
+async fn what_does_not_open_stays_where_it_is(fixture: &Fixture) {
+    let store = FolderStore::new(fixture.folder.path().join("eu"));
+    let vault = anew(fixture, &store, false).await;
+    let acme = vault.tenant("acme").await;
+    let (broken, whole) = (vault.connection(&acme, "a").await.id, vault.connection(&acme, "b").await.id);
+    vault.put(&acme, broken, "CANARY").await;
+    vault.put(&acme, whole, "CANARY").await;
+    let mut sealed = vault.sealed(broken).await;
+    *sealed.last_mut().unwrap() ^= 1;
+    vault.set_sealed(broken, &sealed).await;
+    move_to(&vault, &acme, Some("eu")).await.unwrap();
+    let ended = finish(&vault, &acme).await;
+    assert_eq!((ended.done, ended.failed, ended.running), (2, 1, false));
+    assert_eq!(places(&vault, &acme).await, counted(1, 1));
+}

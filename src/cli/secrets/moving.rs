@@ -1,0 +1,72 @@
+//! `secrets move`.
+
+use clap::Args;
+
+use crate::cli::args::OutputArgs;
+use crate::cli::client::{Client, ClientArgs};
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::watching::Watching;
+use credvault_proto::v1;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct MoveArgs {
+    /// The id of the tenant. Without it, the platform's own secrets.
+    tenant_id: Option<String>,
+    /// All tenants, one after the other.
+    #[arg(long, conflicts_with = "tenant_id")]
+    all: bool,
+    /// Where the secrets are to be kept: the name of a store in the settings, or database. Without it, where the setting
+    /// secrets.store says.
+    #[arg(long, value_name = "STORE")]
+    to: Option<String>,
+    /// Only watch the latest move, and begin none.
+    #[arg(long, conflicts_with = "all")]
+    watch: bool,
+    /// The most connections in a second. Without it, the setting keys.records_per_second.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    per_second: i32,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn run(arguments: MoveArgs, output: &mut Output) -> Result<(), Failure> {
+    let MoveArgs { tenant_id, all, to, watch, per_second, client, output: format } = arguments;
+    let client = client.connect().await?;
+    let tenants = if all { all_tenants(&client).await? } else { vec![tenant_id.unwrap_or_default()] };
+    for tenant_id in tenants {
+        let mut request = v1::MoveSecretsRequest {
+            tenant_id,
+            store: to.clone().unwrap_or_default(),
+            watch,
+            records_per_second: per_second,
+            ..Default::default()
+        };
+        let mut watching = Watching::default();
+        loop {
+            let stream = client.admin().move_secrets(request.clone()).await?.into_inner();
+            if watching.follow(stream, |response| response.progress).await? {
+                break;
+            }
+            request.watch = true;
+        }
+        watching.end(format.output, output)?;
+    }
+    Ok(())
+}
+
+/// The ids of all tenants, and the platform's, which is empty.
+async fn all_tenants(client: &Client) -> Result<Vec<String>, Failure> {
+    let mut tenants = vec![String::new()];
+    let mut request = v1::ListTenantsRequest { page_size: 500, ..Default::default() };
+    loop {
+        let page = client.admin().list_tenants(request.clone()).await?.into_inner();
+        tenants.extend(page.tenants.into_iter().map(|tenant| tenant.tenant_id));
+        if page.next_page_token.is_empty() {
+            return Ok(tenants);
+        }
+        request.page_token = page.next_page_token;
+    }
+}

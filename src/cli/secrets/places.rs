@@ -1,0 +1,48 @@
+//! `secrets places`.
+
+use clap::Args;
+
+use crate::cli::args::OutputArgs;
+use crate::cli::client::ClientArgs;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Format, Output};
+use crate::cli::watching::described;
+use credvault_proto::v1;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct PlacesArgs {
+    /// The id of the tenant. Without it, the platform's own secrets.
+    tenant_id: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn show(arguments: PlacesArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let request = v1::GetSecretPlacesRequest { tenant_id: arguments.tenant_id.unwrap_or_default() };
+    let places = client.admin().get_secret_places(request).await?.into_inner();
+    if let Format::Json = arguments.output.output {
+        return output.json("GetSecretPlacesResponse", &places);
+    }
+    let headings = ["STORE", "KIND", "LOCATION", "VERSIONS", "ADOPTED", "NEW SECRETS"];
+    let row = |place: &v1::SecretPlace| {
+        let new = if place.name == places.target { "here" } else { "" };
+        let (versions, adopted) = (place.versions.to_string(), place.adopted.to_string());
+        vec![
+            place.name.clone(),
+            place.kind.clone(),
+            place.location.clone(),
+            versions,
+            adopted,
+            new.to_owned(),
+        ]
+    };
+    output.table::<Failure>(&headings, &places.places.iter().map(row).collect::<Vec<_>>())?;
+    if let Some(latest) = &places.latest_move {
+        output.line::<Failure>("")?;
+        output.line::<Failure>(&format!("latest move: {}", described(latest)))?;
+    }
+    Ok(())
+}
