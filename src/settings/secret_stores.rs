@@ -119,9 +119,9 @@ pub enum SecretStoreKind {
     #[serde(rename = "openbao")]
     #[value(name = "openbao")]
     OpenBao,
-    /// AWS Secrets Manager.
+    /// Secrets Manager, the service of AWS.
     AwsSecretsManager,
-    /// Google Secret Manager.
+    /// Secret Manager, the service of Google Cloud.
     GoogleSecretManager,
 }
 
@@ -141,7 +141,7 @@ pub struct Secrets {
 /// A store of secrets, and how it is called.
 #[derive(Clone, Debug)]
 pub struct SecretStoreSettings {
-    /// Where it is.
+    /// Where the store is, and how the vault logs in.
     pub place: SecretPlace,
     /// Which secrets of others tenants may refer to.
     pub adopt: AdoptRules,
@@ -156,7 +156,7 @@ pub struct SecretStoreSettings {
 pub enum SecretPlace {
     /// The engine `kv` of OpenBao or Vault.
     OpenBao {
-        /// The server's address.
+        /// The address of the server.
         address: String,
         /// The namespace, if the server has namespaces.
         namespace: Option<String>,
@@ -169,20 +169,20 @@ pub enum SecretPlace {
         /// How the vault logs in.
         login: LoginSection,
     },
-    /// AWS Secrets Manager.
+    /// Secrets Manager, the service of AWS.
     Aws {
         /// What the names of the vault's secrets begin with.
         prefix: String,
         /// The region, if it is not that of AWS's usual chain.
         region: Option<String>,
-        /// Another endpoint.
+        /// Another endpoint than the public one.
         endpoint: Option<String>,
         /// A profile of AWS's files.
         profile: Option<String>,
         /// A file in the format of `~/.aws/credentials`.
         credentials_file: Option<PathBuf>,
     },
-    /// Google Secret Manager.
+    /// Secret Manager, the service of Google Cloud.
     Google {
         /// The id of the project.
         project: String,
@@ -190,7 +190,7 @@ pub enum SecretPlace {
         prefix: String,
         /// The regions that new secrets are kept in.
         locations: Vec<String>,
-        /// Another endpoint.
+        /// Another endpoint than the public one.
         endpoint: Option<String>,
         /// A private file with a service account's key.
         service_account: Option<PathBuf>,

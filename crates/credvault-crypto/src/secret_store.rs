@@ -75,7 +75,7 @@ pub struct StoredReference {
 /// object of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdoptedSecret {
-    /// The secret itself.
+    /// The secret in plain bytes.
     pub value: Opened,
     /// The version that it is of, in the store's words.
     pub version: String,

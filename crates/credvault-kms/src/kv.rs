@@ -43,7 +43,7 @@ pub struct OpenBaoSecrets {
     openbao: OpenBao,
     mount: String,
     prefix: String,
-    /// `<address>/<namespace>/<mount>/<prefix>`.
+    /// The place, as `<address>/<namespace>/<mount>/<prefix>`.
     place: String,
 }
 

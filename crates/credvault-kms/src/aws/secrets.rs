@@ -52,7 +52,7 @@ pub struct AwsSecretsSettings {
 pub struct AwsSecrets {
     client: Client,
     prefix: String,
-    /// `<region>/<prefix>`.
+    /// The place, as `<region>/<prefix>`.
     place: String,
 }
 

@@ -56,7 +56,7 @@ pub struct GoogleSecrets {
     project: String,
     prefix: String,
     locations: Vec<String>,
-    /// `projects/<project>/secrets/<prefix>`.
+    /// The place, as `projects/<project>/secrets/<prefix>`.
     place: String,
     access: Access,
     client: KeptClient<SecretManagerService>,
