@@ -88,19 +88,12 @@ impl Instance {
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
         let roots = root_key_sources(&settings.root_keys, &settings.keys, &random).await?;
-        for (name, entry) in secret_stores(&settings.secrets).await?.by_name {
-            tracing::info!(
-                name,
-                kind = entry.store.kind(),
-                place = entry.store.place(),
-                "a store of secrets"
-            );
-        }
+        let secrets = secret_stores(&settings.secrets).await?;
         let (grpc, public, admin) =
             (listeners.grpc, listeners.public, Admin::open(listeners.admin, &metrics));
         let shared_clock = Arc::new(SharedClock::new(clock, settings.store.max_clock_skew));
         let clock: Arc<dyn Clock> = Arc::clone(&shared_clock) as _;
-        let database = settings.store.database.clone();
+        let database = StoreSettings { secrets, ..settings.store.database.clone() };
         let store = open(&database, &roots, &clock, &random, &admin.ready).await?;
         let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock);
         // It compares the clocks before the first call is judged by one of them.

@@ -34,13 +34,15 @@ pub(crate) async fn secret_stores(secrets: &Secrets) -> Result<SecretStores, Sec
         default: secrets.default.clone(),
         cache: secrets.cache,
         adopted_cache: secrets.adopted_cache,
-        ..SecretStores::default()
+        keep_removed: secrets.keep_removed,
+        by_name: Default::default(),
     };
     for (name, store) in &secrets.stores {
         let failed = |source| SecretStoreSettingsError { name: name.clone(), source };
         let inner = made(store.place.clone()).await.map_err(failed)?;
         let guard = GuardSettings { timeout: store.timeout, calls_at_once: store.calls_at_once };
         let guarded: Arc<dyn SecretStore> = Arc::new(GuardedStore::new(inner, guard));
+        tracing::info!(name, kind = guarded.kind(), place = guarded.place(), "a store of secrets");
         stores.by_name.insert(name.clone(), StoreEntry { store: guarded, adopt: store.adopt.clone() });
     }
     Ok(stores)

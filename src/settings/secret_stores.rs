@@ -30,6 +30,8 @@ pub struct SecretsSection {
     pub cache_seconds: u64,
     /// How long a secret of others serves without asking the store again.
     pub adopted_cache_seconds: u64,
+    /// How long a store keeps a payload that nothing in the database refers to any more: as long as backups are kept.
+    pub keep_removed_seconds: u64,
     /// The stores by their names.
     pub stores: BTreeMap<String, SecretStoreSection>,
 }
@@ -40,6 +42,7 @@ impl Default for SecretsSection {
             store: DATABASE.to_owned(),
             cache_seconds: 3600,
             adopted_cache_seconds: 60,
+            keep_removed_seconds: 35 * DAY_SECONDS,
             stores: BTreeMap::new(),
         }
     }
@@ -132,8 +135,10 @@ pub struct Secrets {
     pub default: Option<String>,
     /// How long a sealed payload serves without its store.
     pub cache: Duration,
-    /// How long a secret of others serves without its store.
+    /// How long what was read of a secret of others counts.
     pub adopted_cache: Duration,
+    /// How long a payload is kept that nothing refers to any more.
+    pub keep_removed: Duration,
     /// The stores by their names.
     pub stores: BTreeMap<String, SecretStoreSettings>,
 }
@@ -225,11 +230,15 @@ impl SecretsSection {
         let cache = problems.seconds("secrets.cache_seconds", self.cache_seconds, 1..=30 * DAY_SECONDS);
         let adopted = self.adopted_cache_seconds;
         let adopted_cache = problems.seconds("secrets.adopted_cache_seconds", adopted, 1..=DAY_SECONDS);
+        let kept = self.keep_removed_seconds;
+        let keep_removed =
+            problems.seconds("secrets.keep_removed_seconds", kept, 3600..=10 * 366 * DAY_SECONDS);
         let checked = |(name, store): (&String, &SecretStoreSection)| {
             let section = format!("secrets.stores.{name}");
             Some((name.clone(), store.check(&section, problems)?))
         };
-        Secrets { default, cache, adopted_cache, stores: self.stores.iter().filter_map(checked).collect() }
+        let stores = self.stores.iter().filter_map(checked).collect();
+        Secrets { default, cache, adopted_cache, keep_removed, stores }
     }
 }
 

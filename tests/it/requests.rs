@@ -31,6 +31,7 @@ async fn a_request_repeated_after_a_restart_has_one_effect(builder: VaultBuilder
         request_id: "0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6f".into(),
         verify: false,
         config: None,
+        reference: None,
         expected_version: Some(1),
     };
     app.vault().put_credential(put.clone()).await.unwrap();

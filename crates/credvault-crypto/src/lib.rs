@@ -28,8 +28,6 @@ mod kdf;
 mod key_manager;
 mod secret_store;
 
-mod secret_store;
-
 mod tenant_key;
 
 mod managed;

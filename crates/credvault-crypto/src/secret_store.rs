@@ -35,7 +35,8 @@ pub trait SecretStore: Send + Sync + Debug {
     /// The sealed bytes of a reference that [`SecretStore::put`] gave.
     fn get<'a>(&'a self, reference: &'a str) -> StoreReply<'a, Vec<u8>>;
 
-    /// The reference of a payload of a connection, if the store has it: for a put whose answer was lost.
+    /// The reference of a payload of a connection, if the store has it: for a put whose answer was lost, and to see whether
+    /// all is there.
     fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>>;
 
     /// Removes what a reference names, for good. What is not there any more is removed.

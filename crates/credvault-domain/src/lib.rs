@@ -44,8 +44,6 @@ mod health;
 
 mod sync;
 
-mod adopt_rules;
-
 mod action;
 
 mod limit;

@@ -141,6 +141,16 @@ impl OpenBaoSecrets {
         Ok(reference)
     }
 
+    async fn find_reference(
+        &self,
+        connection: &str,
+        payload: &str,
+    ) -> Result<Option<String>, SecretStoreError> {
+        let references = self.references(connection).await?;
+        let found = references.into_iter().find(|found| found.payload.as_deref() == Some(payload));
+        Ok(found.map(|found| found.reference))
+    }
+
     /// A payload that is there already: it was put by a call whose answer was lost.
     async fn repeated(&self, reference: String, sealed: &[u8]) -> Result<String, SecretStoreError> {
         match self.look_up(&reference).await {
@@ -172,7 +182,6 @@ impl OpenBaoSecrets {
     }
 
     async fn take_all_away(&self, connection: &str) -> Result<(), SecretStoreError> {
-        kept::check_ids(&[connection])?;
         for reference in self.references(connection).await? {
             self.take_away(&reference.reference).await?;
         }
@@ -202,6 +211,7 @@ impl OpenBaoSecrets {
 
     /// What is kept of a connection.
     async fn references(&self, connection: &str) -> Result<Vec<StoredReference>, SecretStoreError> {
+        kept::check_ids(&[connection])?;
         let folder = format!("{}/{connection}", self.prefix);
         let keys = self.keys(&format!("{folder}?list=true")).await?;
         let payloads = keys.into_iter().filter(|payload| kept::is_id(payload));
@@ -299,6 +309,10 @@ impl SecretStore for OpenBaoSecrets {
 
     fn get<'a>(&'a self, reference: &'a str) -> StoreReply<'a, Vec<u8>> {
         Box::pin(self.look_up(reference))
+    }
+
+    fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>> {
+        Box::pin(self.find_reference(connection, payload))
     }
 
     fn remove<'a>(&'a self, reference: &'a str) -> StoreReply<'a, ()> {

@@ -63,7 +63,7 @@ async fn all_tenants(client: &Client) -> Result<Vec<String>, Failure> {
     let mut request = v1::ListTenantsRequest { page_size: 500, ..Default::default() };
     loop {
         let page = client.admin().list_tenants(request.clone()).await?.into_inner();
-        tenants.extend(page.tenants.into_iter().map(|tenant| tenant.tenant_id));
+        tenants.extend(page.tenants.into_iter().map(|tenant| tenant.id));
         if page.next_page_token.is_empty() {
             return Ok(tenants);
         }

@@ -203,6 +203,8 @@ fn a_listed_version_takes_no_more_than_is_counted() {
                 expire_time: time,
                 destroy_time: time,
                 rolled_back_from: Some(NUMBER),
+                store: Some("s".repeat(40)),
+                adopted: true,
             },
             |item| credential_version(item).encoded_len(),
         );

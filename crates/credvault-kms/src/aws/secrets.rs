@@ -141,6 +141,17 @@ impl AwsSecrets {
         Err(error)
     }
 
+    async fn find_reference(
+        &self,
+        connection: &str,
+        payload: &str,
+    ) -> Result<Option<String>, SecretStoreError> {
+        kept::check_ids(&[connection, payload])?;
+        let name = format!("{}{connection}", self.prefix);
+        let is_there = self.has_label(&name, payload).await?;
+        Ok(is_there.then(|| format!("{name}#{payload}")))
+    }
+
     async fn has_label(&self, name: &str, payload: &str) -> Result<bool, SecretStoreError> {
         let described = self.client.describe_secret().secret_id(name).send().await;
         match described.map_err(|error| failure(&error)) {
@@ -236,6 +247,10 @@ impl SecretStore for AwsSecrets {
 
     fn get<'a>(&'a self, reference: &'a str) -> StoreReply<'a, Vec<u8>> {
         Box::pin(self.look_up(reference).with_subscriber(Dispatch::none()))
+    }
+
+    fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>> {
+        Box::pin(self.find_reference(connection, payload).with_subscriber(Dispatch::none()))
     }
 
     fn remove<'a>(&'a self, reference: &'a str) -> StoreReply<'a, ()> {

@@ -1,5 +1,6 @@
 //! Google Secret Manager as a store of secrets. Each connection is one secret, `<prefix><connection>`, and each payload is
-//! a version of it. Google numbers versions, so it does not recognise a payload that is put twice.
+//! a version of it. Google numbers versions, so it does not recognise a payload that is put twice; what is kept begins with
+//! the payload's id, so that it can be found.
 //!
 //! The vault's service account needs the role `roles/secretmanager.admin` on the secrets of the prefix and
 //! `secretmanager.secrets.create` and `.list` on the project; for secrets of others, `roles/secretmanager.secretAccessor` on
@@ -32,6 +33,8 @@ use crate::kept;
 
 /// Secrets on a page.
 const PAGE: i32 = 20;
+/// The id of a payload and the dot behind it.
+const ID_BYTES: usize = 37;
 /// Versions that hold a payload.
 const ALIVE: &str = "state:ENABLED OR state:DISABLED";
 
@@ -115,10 +118,11 @@ impl GoogleSecrets {
     async fn keep(
         &self,
         client: &SecretManagerService,
-        connection: &str,
+        (connection, payload): (&str, &str),
         sealed: &[u8],
     ) -> Result<String, SecretStoreError> {
-        let text = kept::text_of(sealed, kept::MAX_BYTES)?;
+        let text = kept::text_of(sealed, kept::MAX_BYTES - ID_BYTES)?;
+        let text = format!("{payload}.{text}");
         let secret = format!("{}{connection}", self.prefix);
         let version = match self.add(client, &secret, &text).await {
             Err(SecretStoreError::NotFound) => {
@@ -204,6 +208,22 @@ impl GoogleSecrets {
         }
     }
 
+    /// The numbers of a secret's versions that are not destroyed, the newest first; none if it is not there.
+    async fn alive(&self, client: &SecretManagerService, secret: &str) -> Result<Vec<u64>, SecretStoreError> {
+        let versions = client.list_secret_versions().set_parent(self.full(secret)).set_filter(ALIVE);
+        let mut versions = versions.by_item();
+        let mut numbers = Vec::new();
+        while let Some(version) = versions.next().await {
+            match version {
+                Ok(version) if version.state != State::Destroyed => numbers.push(number_of(&version.name)?),
+                Ok(_) => {}
+                Err(error) if has_code(&error, Code::NotFound) => return Ok(Vec::new()),
+                Err(error) => return Err(reason::of(&error)),
+            }
+        }
+        Ok(numbers)
+    }
+
     async fn page(
         &self,
         client: &SecretManagerService,
@@ -218,22 +238,20 @@ impl GoogleSecrets {
             let secret = secret.name.rsplit('/').next().unwrap_or_default();
             let connection = secret.strip_prefix(self.prefix.as_str());
             let Some(connection) = connection.filter(|connection| kept::is_id(connection)) else { continue };
-            let versions = client.list_secret_versions().set_parent(self.full(secret)).set_filter(ALIVE);
-            let mut versions = versions.by_item();
-            while let Some(version) = versions.next().await {
-                let version = version.map_err(|error| reason::of(&error))?;
-                if version.state != State::Destroyed {
-                    references.push(StoredReference {
-                        reference: format!("{secret}/versions/{}", number_of(&version.name)?),
-                        connection: connection.to_owned(),
-                        payload: None,
-                    });
-                }
-            }
+            references.extend(self.alive(client, secret).await?.into_iter().map(|number| StoredReference {
+                reference: format!("{secret}/versions/{number}"),
+                connection: connection.to_owned(),
+                payload: None,
+            }));
         }
         let next = Some(listed.next_page_token).filter(|next| !next.is_empty());
         Ok(StoreList { references, next })
     }
+}
+
+/// The payload's id, and the text behind it.
+fn named(text: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(text).ok()?.split_once('.').filter(|(payload, _)| kept::is_id(payload))
 }
 
 fn has_code(error: &Error, code: Code) -> bool {
@@ -258,7 +276,7 @@ impl SecretStore for GoogleSecrets {
     fn put<'a>(&'a self, connection: &'a str, payload: &'a str, sealed: &'a [u8]) -> StoreReply<'a, String> {
         Box::pin(self.call(async move |client: &SecretManagerService| {
             kept::check_ids(&[connection, payload])?;
-            self.keep(client, connection, sealed).await
+            self.keep(client, (connection, payload), sealed).await
         }))
     }
 
@@ -266,7 +284,26 @@ impl SecretStore for GoogleSecrets {
         Box::pin(self.call(async move |client: &SecretManagerService| {
             name::check_reference(reference)?;
             let (text, _) = self.payload(client, &self.full(reference)).await?;
-            kept::bytes_in(std::str::from_utf8(&text).map_err(|_| kept::foreign())?)
+            let (_, text) = named(&text).ok_or_else(kept::foreign)?;
+            kept::bytes_in(text)
+        }))
+    }
+
+    fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>> {
+        Box::pin(self.call(async move |client: &SecretManagerService| {
+            kept::check_ids(&[connection, payload])?;
+            let secret = format!("{}{connection}", self.prefix);
+            for number in self.alive(client, &secret).await? {
+                let reference = format!("{secret}/versions/{number}");
+                match self.payload(client, &self.full(&reference)).await {
+                    Ok((text, _)) if named(&text).is_some_and(|(id, _)| id == payload) => {
+                        return Ok(Some(reference));
+                    }
+                    Ok(_) | Err(SecretStoreError::NotFound) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(None)
         }))
     }
 

@@ -9,6 +9,7 @@ use super::{Guard, GuardSettings, Operation, Peer, PeerError};
 /// A store may not recognise the repetition, and keep the payload twice.
 const PUT: Operation = Operation { name: "put", may_repeat: false };
 const GET: Operation = Operation { name: "get", may_repeat: true };
+const FIND: Operation = Operation { name: "find", may_repeat: true };
 const REMOVE: Operation = Operation { name: "remove", may_repeat: true };
 const FORGET: Operation = Operation { name: "forget", may_repeat: true };
 const LIST: Operation = Operation { name: "list", may_repeat: true };
@@ -69,6 +70,10 @@ impl SecretStore for GuardedStore {
         Box::pin(self.guard.call(GET, move || self.inner.get(reference)))
     }
 
+    fn find<'a>(&'a self, connection: &'a str, payload: &'a str) -> StoreReply<'a, Option<String>> {
+        Box::pin(self.guard.call(FIND, move || self.inner.find(connection, payload)))
+    }
+
     fn remove<'a>(&'a self, reference: &'a str) -> StoreReply<'a, ()> {
         Box::pin(self.guard.call(REMOVE, move || self.inner.remove(reference)))
     }
@@ -120,6 +125,10 @@ mod tests {
         }
 
         fn get<'a>(&'a self, _: &'a str) -> StoreReply<'a, Vec<u8>> {
+            self.refuse()
+        }
+
+        fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreReply<'a, Option<String>> {
             self.refuse()
         }
 

@@ -44,7 +44,7 @@ enum Misplaced {
 pub(crate) struct Tended {
     /// How many secrets were moved.
     pub(crate) moved: i64,
-    /// How many do not open, and stay where they are.
+    /// How many do not open or are too large for the store, and stay where they are.
     pub(crate) failed: i64,
     /// When there is something to remove next.
     pub(crate) next: Option<Timestamp>,
@@ -128,7 +128,10 @@ impl Secrets<'_> {
         for record in self.misplaced(tenant, connection, target.as_deref()).await? {
             match self.move_record(tenant, connection, &record, target.as_deref()).await {
                 Ok(moved) => tended.moved += i64::from(moved),
-                Err(Error::Integrity) => tended.failed += 1,
+                // What does not open, or is too large for the store, stays where it is.
+                Err(Error::Integrity | Error::SecretStore { problem: SecretStoreError::Full(_), .. }) => {
+                    tended.failed += 1;
+                }
                 Err(error) => return Err(error),
             }
         }

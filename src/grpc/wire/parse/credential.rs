@@ -51,12 +51,11 @@ fn secret_reference(given: v1::SecretReference) -> Result<SecretReference, Viola
 
 /// The name of an external store, as the settings allow them.
 pub(crate) fn secret_store(field: &str, text: &str) -> Result<String, Violations> {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if text.is_empty() || text.len() > 40 || !text.bytes().all(allowed) {
         return Err(Violations::of(
             field,
-            "must be the name of a store in the settings, 1 to 64 of a-z 0-9 _ -",
+            "must be the name of a store in the settings, 1 to 40 of a-z 0-9 _",
         ));
     }
     Ok(text.to_owned())

@@ -151,6 +151,11 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         // The service writes only the platform's.
         format!("INSERT INTO backups VALUES ('{tenant}', gen_random_uuid(), 0, 'FILE', decode(repeat('00', 32), 'hex'), 1, 1)"),
+        format!(
+            "INSERT INTO external_payloads VALUES
+             ('{tenant}', gen_random_uuid(), gen_random_uuid(), 'eu', 'x', 0, NULL)"
+        ),
+        format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0)"),
         format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!(
             "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections
