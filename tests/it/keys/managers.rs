@@ -155,7 +155,6 @@ async fn the_root_key_moves_from_a_file_into_the_key_manager_and_to_its_next_ver
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_of_another_provider_opens_nothing_and_one_that_is_away_begins_nothing() {
     let Some(bao) = openbao().await else { return };
-    let bao = std::sync::Arc::new(bao);
     let mut vault = VaultBuilder::postgres().start().await;
     let id = vault.app("acme").await.create(generic("a", "CANARY secret")).await.unwrap().id;
     vault.stop().await;

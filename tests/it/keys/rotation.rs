@@ -48,8 +48,16 @@ async fn everything_of_a_tenant_moves_to_the_new_key_and_opens_there(builder: Va
     all_open(&app, &kept).await;
     let oldest = v1::FetchCredentialRequest { version: 1, ..by_id(&kept[0].0) };
     assert_eq!(app.token(oldest).await.unwrap(), "CANARY first");
+    // The platform's own key seals the vault's signing key.
+    let signing_key = async || {
+        let key = operator.admin().get_signing_key(v1::GetSigningKeyRequest {}).await.unwrap();
+        key.into_inner().public_key
+    };
+    let public_key = signing_key().await;
     let platform = rotate_tenant(&operator, "").await.unwrap();
-    assert_eq!((platform.target, platform.running), (2, false));
+    assert_eq!((platform.target, platform.running, platform.done, platform.failed), (2, false, 1, 0));
+    assert_eq!(left(&operator, "").await, 0);
+    assert_eq!(signing_key().await, public_key);
     // A third key: nothing is left under the first two.
     rotate_tenant(&operator, "acme").await.unwrap();
     assert_eq!(left(&operator, "acme").await, 0);
