@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use credvault_crypto::{SecretStores, StoreEntry};
 use credvault_domain::{Action, ConnectionId, TenantScope};
-use credvault_store::{Claim, Error, RepeatRisk, Selector, StoreSettings};
+use credvault_store::{Claim, Error, RepeatRisk, Selector, StoreSettings, Urgency};
 
 use crate::fixture::{Fixture, FolderStore, write};
 use crate::on_both;
@@ -94,7 +94,7 @@ async fn a_secret_is_in_the_store_and_its_place_in_the_database(fixture: &Fixtur
     let rotate = write(&acme, Action::RotateTenantKey);
     let how = credvault_store::TenantRotation { records_per_second: 0, retire_after: Duration::ZERO };
     let _ = vault.store.keys().begin_tenant_rotation(&acme, how, &rotate).await.unwrap();
-    while vault.store.keys().work().await.unwrap() > 0 {}
+    while vault.store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
     assert_eq!(vault.fetch(&acme, id).await.unwrap(), "CANARY first");
     assert_eq!(store.names().len(), 2);
 }

@@ -1,7 +1,7 @@
 //! Moving a tenant's secrets between the database and a store.
 
 use credvault_domain::{Action, TenantScope};
-use credvault_store::{DATABASE_STORE, Error, Recorded, Rotation, RotationKind};
+use credvault_store::{DATABASE_STORE, Error, Recorded, Rotation, RotationKind, Urgency};
 
 use super::{anew, schema, tend, version};
 use crate::fixture::{Fixture, FolderStore, write};
@@ -19,7 +19,7 @@ async fn move_to(vault: &Fixture, scope: &TenantScope, store: Option<&str>) -> R
 }
 
 async fn finish(vault: &Fixture, scope: &TenantScope) -> Rotation {
-    while vault.store.keys().work().await.unwrap() > 0 {}
+    while vault.store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
     vault.store.keys().rotation(scope.tenant(), RotationKind::Secrets).await.unwrap().unwrap()
 }
 
@@ -85,7 +85,7 @@ async fn a_move_goes_on_where_it_was_left(fixture: &Fixture) {
     }
     move_to(&vault, &acme, Some("eu")).await.unwrap();
     store.is_away(true);
-    vault.store.keys().work().await.unwrap();
+    vault.store.keys().work(Urgency::Usual).await.unwrap();
     let stuck = vault.store.keys().rotation(acme.tenant(), RotationKind::Secrets).await.unwrap().unwrap();
     assert!(stuck.running && stuck.trouble.unwrap().contains("eu"));
     assert_eq!(places(&vault, &acme).await, counted(3, 0));
