@@ -50,6 +50,7 @@ mod requests;
 mod requirements;
 mod revocations;
 mod rfc9700;
+mod secrets;
 mod services;
 mod sources;
 mod start;

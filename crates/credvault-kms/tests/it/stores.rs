@@ -88,9 +88,14 @@ pub(crate) async fn assert_keeps(store: &dyn SecretStore) {
     assert_eq!(found.connection, other);
     assert!(found.payload.as_ref().is_none_or(|payload| *payload == id(13)), "{found:?}");
 
+    assert_eq!(store.find(&connection, &id(12)).await.unwrap().as_ref(), Some(&second));
+    assert_eq!(store.find(&other, &id(12)).await.unwrap(), None);
+    assert_eq!(store.find(&id(3), &id(12)).await.unwrap(), None);
+
     for _ in 0..2 {
         store.remove(&first).await.unwrap();
         assert_eq!(get_error(store, &first).await, "not_found");
+        assert_eq!(store.find(&connection, &id(11)).await.unwrap(), None);
     }
     assert_eq!(store.get(&second).await.unwrap(), b"second");
     assert_lists(store, &[&second, &third]).await;
