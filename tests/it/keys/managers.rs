@@ -21,7 +21,9 @@ async fn openbao() -> Option<OpenBao> {
         "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
          path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
          path \"transit/keys/credvault\" { capabilities = [\"read\"] }
-         path \"transit/keys/credvault/rotate\" { capabilities = [\"update\"] }",
+         path \"transit/keys/credvault/rotate\" { capabilities = [\"update\"] }
+         path \"transit/keys/credvault/config\" { capabilities = [\"update\"] }
+         path \"transit/keys/credvault/trim\" { capabilities = [\"update\"] }",
     );
     Some(bao)
 }
