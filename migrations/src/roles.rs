@@ -197,6 +197,12 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT, UPDATE", "erasures"),
     ("SELECT, INSERT, UPDATE (key_version), UPDATE (sealed)", "signing_keys"),
     ("SELECT, INSERT", "backups"),
+    ("SELECT, INSERT, UPDATE", "credential_rotations"),
+    (
+        "SELECT, INSERT, UPDATE (role), UPDATE (due_time), UPDATE (attempts), UPDATE (schema), UPDATE (key_version), \
+         UPDATE (sealed), DELETE",
+        "rotated_keys",
+    ),
 ];
 
 /// What a role has of each table now; a table without any is there, too. A right to a column is written as

@@ -96,6 +96,7 @@ actions! {
         BeginAuthorization: Change Connection,
         CompleteAuthorization: Change Connection,
         RefreshConnection: Change Connection,
+        RotateCredential: Change Connection,
         TestConnection: Change Connection,
         DisconnectConnection: Change Connection,
         SetServiceConfig: Change Namespace,

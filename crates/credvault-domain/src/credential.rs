@@ -117,6 +117,8 @@ pub struct CredentialVersion {
     pub destroy_time: Option<Timestamp>,
     /// The version that a rollback copied, if this version came from one.
     pub rolled_back_from: Option<Version>,
+    /// Since when, or from when on, the provider does not accept its key because another one has replaced it.
+    pub key_revoke_time: Option<Timestamp>,
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ use crate::change::outbox::NewEvent;
 use crate::connections::due_tests::first_test_time;
 use crate::connections::row::text_map;
 use crate::connections::writer::ConnectionRow;
+use crate::credential_rotations::keys::forget;
+use crate::credential_rotations::plan::due_time;
+use crate::credential_rotations::row::replan;
 use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
@@ -91,6 +94,7 @@ pub(crate) async fn store_version(
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
     grant::begin(change, &model, granted(credential, expires), credential.consent_time).await?;
+    replan(change, &model, true).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -124,6 +128,7 @@ pub(crate) fn sealed_version(
         expire_time: Set(credential.expire_time.map(Timestamp::micros)),
         destroy_time: Set(None),
         rolled_back_from: Set(rolled_back_from),
+        key_revoke_time: Set(None),
     })
 }
 
@@ -152,10 +157,12 @@ fn with_credential(
     version: Version,
     expire_time: Option<Timestamp>,
 ) -> Result<ConnectionRow, Error> {
+    let rotation_due = due_time(model.rotation_days, change.now, change.now);
     let mut row = ConnectionRow::new(model);
     row.transition(StateChange::CredentialStored)?;
     row.recover();
     row.forget_confirmations();
+    row.columns.rotation_due_time = Set(rotation_due.map(Timestamp::micros));
     row.columns.last_version = Set(version);
     row.columns.current_version = Set(version);
     row.columns.hints = Set(json!(credential.hints));
@@ -182,6 +189,7 @@ pub(crate) async fn disconnect(
     row.columns.current_version = Set(0);
     row.columns.hints = Set(json!({}));
     row.columns.expire_time = Set(None);
+    row.columns.rotation_due_time = Set(None);
     if let Some((outcome, retry_time)) = revocation {
         row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
         row.columns.revocation_time = Set(retry_time.map(Timestamp::micros));
@@ -189,6 +197,7 @@ pub(crate) async fn disconnect(
     let model = row.save(change, ChangeKind::Updated, None).await?;
     invalidate_tokens(change, &model, None).await?;
     grant::end(change, &model).await?;
+    replan(change, &model, true).await?;
     // A deleted connection's endpoints had their event when it was deleted.
     if model.delete_time.is_none() {
         change.emit(NewEvent::of(EventType::Disconnected, &model));
@@ -211,6 +220,7 @@ pub(crate) async fn set_settings(
     let after = row.save_same_revision(change, ChangeKind::Updated, None).await?;
     if moved {
         destroy_all(change, &after).await?;
+        forget(change, &after).await?;
     } else {
         rebind(change, &before, &after).await?;
     }
@@ -245,5 +255,6 @@ pub(super) fn metadata(row: Model, current: Version) -> Result<CredentialVersion
         expire_time: row.expire_time.map(Timestamp::from_micros),
         destroy_time: row.destroy_time.map(Timestamp::from_micros),
         rolled_back_from: row.rolled_back_from,
+        key_revoke_time: row.key_revoke_time.map(Timestamp::from_micros),
     })
 }

@@ -21,6 +21,7 @@ struct Unsealed {
     expire_time: Option<i64>,
     destroy_time: Option<i64>,
     rolled_back_from: Option<Version>,
+    key_revoke_time: Option<i64>,
 }
 
 impl Credentials<'_> {
@@ -52,6 +53,7 @@ impl Credentials<'_> {
                 Column::ExpireTime,
                 Column::DestroyTime,
                 Column::RolledBackFrom,
+                Column::KeyRevokeTime,
             ])
             .order_by_desc(Column::Version)
             .limit(page.limit())
@@ -65,7 +67,15 @@ impl Credentials<'_> {
 }
 
 fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> {
-    let Unsealed { version, hints, create_time, expire_time, destroy_time, rolled_back_from } = row;
+    let Unsealed {
+        version,
+        hints,
+        create_time,
+        expire_time,
+        destroy_time,
+        rolled_back_from,
+        key_revoke_time,
+    } = row;
     Ok(CredentialVersion {
         version,
         state: if destroy_time.is_none() { VersionState::Live } else { VersionState::Destroyed },
@@ -75,5 +85,6 @@ fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> 
         expire_time: expire_time.map(Timestamp::from_micros),
         destroy_time: destroy_time.map(Timestamp::from_micros),
         rolled_back_from,
+        key_revoke_time: key_revoke_time.map(Timestamp::from_micros),
     })
 }

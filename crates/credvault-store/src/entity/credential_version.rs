@@ -19,6 +19,7 @@ pub struct Model {
     pub expire_time: Option<i64>,
     pub destroy_time: Option<i64>,
     pub rolled_back_from: Option<i64>,
+    pub key_revoke_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

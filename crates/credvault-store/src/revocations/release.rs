@@ -12,6 +12,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilt
 use crate::Error;
 use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::credential_rotations::keys::hasten;
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
 use crate::credentials::stored::{destroy_all, disconnect};
@@ -48,6 +49,7 @@ pub(crate) async fn end_credential(
         (None, false, false) => (Revocation::Unsupported, None),
     };
     let model = disconnect(change, model, Some(outcome)).await?;
+    hasten(change, &model).await?;
     change.set_connection(id, Some(version));
     change.record_change(ChangeSubject::Connection(id), ChangeKind::CredentialDestroyed, Some(version));
     Ok(model)
