@@ -34,6 +34,9 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::TenantSuspended
         | R::CredentialExpired
         | R::RotationRunning
+        | R::RotationByHand
+        | R::RotationRefused
+        | R::KeyRevoked
         | R::RootKeyUnknown
         | R::StateInvalid
         | R::ConfirmationInvalid
