@@ -7,6 +7,7 @@ pub mod due;
 mod ends;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use credvault_catalog::{Mint, OldKeyEnd};
 use credvault_domain::{Connection, ConnectionId, Etag, TenantScope, Timestamp, Version};
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 use crate::{Call, Parsed, Refusal, Repeat};
 use attempt::Attempt;
+
+/// How often a process that cannot prove yet that it lives tries again to claim.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A credential to be replaced.
 #[derive(Debug)]
@@ -75,11 +79,15 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
     call.count_forced(&scope).await?;
     let key = context.store.connection_key(&scope, id);
     let wish = RotationWish { forced: true, mints: true, new_key_only: false };
-    let started = Instant::now();
-    let claimed = match rotations.claim(&key, etag, wish).await? {
-        RotationClaim::Ours(claimed) => claimed,
-        RotationClaim::Busy | RotationClaim::Later(_) | RotationClaim::Nothing => {
-            return Err(StoreError::CredentialRotationRunning.into());
+    let (started, claimed) = loop {
+        let started = Instant::now();
+        match rotations.claim(&key, etag, wish).await? {
+            RotationClaim::Ours(claimed) => break (started, claimed),
+            RotationClaim::Unproven if started < call.patience() => tokio::time::sleep(POLL_INTERVAL).await,
+            RotationClaim::Busy
+            | RotationClaim::Unproven
+            | RotationClaim::Later(_)
+            | RotationClaim::Nothing => return Err(StoreError::CredentialRotationRunning.into()),
         }
     };
     let (of_attempt, in_scope) = (Arc::clone(&context), Arc::clone(&scope));

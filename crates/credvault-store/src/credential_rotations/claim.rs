@@ -23,8 +23,10 @@ use crate::{ConnectionKey, Error, Recorded};
 pub enum RotationClaim {
     /// It is ours: ask the provider for a key now, or test the one that is there.
     Ours(Box<ClaimedRotation>),
-    /// Another process is at it, or this one cannot prove at the moment that it lives.
+    /// Another attempt is at it.
     Busy,
+    /// This process cannot prove at the moment that it lives, so it may claim nothing.
+    Unproven,
     /// The last attempts failed, so the next one must wait until then.
     Later(Timestamp),
     /// There is no new key to be tested, and no other one is wanted.
@@ -89,7 +91,7 @@ impl CredentialRotations<'_> {
         RotationWish { forced, mints, new_key_only }: RotationWish,
     ) -> Result<RotationClaim, Error> {
         let store = self.store;
-        let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Busy) };
+        let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Unproven) };
         let (mut change, state) = store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
         let now = store.database_time(&change.tx).await?;

@@ -49,8 +49,10 @@ pub async fn rotating(store: &Store, key: &ConnectionKey) -> ClaimedRotation {
     for _ in 0..200 {
         match store.credential_rotations().claim(key, None, FORCED).await.unwrap() {
             RotationClaim::Ours(claimed) => return *claimed,
-            RotationClaim::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
-            other @ (RotationClaim::Later(_) | RotationClaim::Nothing) => panic!("{other:?}"),
+            RotationClaim::Unproven => tokio::time::sleep(Duration::from_millis(20)).await,
+            other @ (RotationClaim::Busy | RotationClaim::Later(_) | RotationClaim::Nothing) => {
+                panic!("{other:?}")
+            }
         }
     }
     panic!("never claimed");
@@ -290,7 +292,7 @@ async fn a_key_that_is_not_tested_yet_waits(fixture: &Fixture) {
     let rotations = fixture.store.credential_rotations();
     assert!(matches!(
         rotations.claim(&key, None, KEY_ONLY).await,
-        Ok(RotationClaim::Nothing | RotationClaim::Busy)
+        Ok(RotationClaim::Nothing | RotationClaim::Unproven)
     ));
     let ours = rotating(&fixture.store, &key).await;
     kept(fixture, &ours, "CANARY new").await.unwrap();
