@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use credvault_broker::every;
 use credvault_operations::room::AnswerRoom;
-use credvault_operations::tokens;
+use credvault_operations::{rotations, tokens};
 use credvault_store::Urgency;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
@@ -93,6 +93,8 @@ impl Jobs {
         jobs.add("urgent rotations", keys::rotate(shared.clone(), Urgency::AtOnce, drained()));
         jobs.add("secrets in external stores", keys::tend_secrets(shared.clone(), drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
+        let context = Arc::clone(&shared.context);
+        jobs.add("credential rotations", rotations::due::run(context, stopping()));
         if let Some(interval) = settings.broker.test_interval {
             jobs.add("credential tests", tokens::due_tests::run(shared.context, interval, stopping()));
         }
@@ -158,7 +160,7 @@ async fn write_counts(shared: Shared, end: CancellationToken) {
     }
 }
 
-/// Warns of grants that end soon. At the end it is dropped: what it has committed is sent, and the rest is found the next
+/// Warns of grants that end soon, and reminds of credentials that a person has to replace. At the end it is dropped: what it has committed is sent, and the rest is found the next
 /// time.
 async fn warn_of_ends(shared: Shared, end: CancellationToken) {
     let mut ticks = every(WARNING_INTERVAL, &end);
@@ -168,6 +170,10 @@ async fn warn_of_ends(shared: Shared, end: CancellationToken) {
                 error = credvault_domain::chain(&error),
                 "grants that end soon could not be looked for"
             );
+        }
+        if let Some(Err(error)) = end.run_until_cancelled(shared.store.remind_of_rotations()).await {
+            let error = credvault_domain::chain(&error);
+            tracing::warn!(error, "credentials to be replaced could not be looked for");
         }
     }
 }

@@ -21,6 +21,7 @@ mod m0012_rotations;
 mod m0013_erasures;
 mod m0014_backups;
 mod m0015_revoking_deletions;
+mod m0016_credential_rotation;
 mod m0017_secret_stores;
 
 mod roles;
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_erasures::Migration),
             Box::new(m0014_backups::Migration),
             Box::new(m0015_revoking_deletions::Migration),
+            Box::new(m0016_credential_rotation::Migration),
             Box::new(m0017_secret_stores::Migration),
         ]
     }

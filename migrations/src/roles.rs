@@ -199,6 +199,12 @@ const GRANTS: &[(&str, &str)] = &[
     ("SELECT, INSERT", "backups"),
     ("SELECT, INSERT, UPDATE, DELETE", "external_payloads"),
     ("SELECT, INSERT, UPDATE, DELETE", "payload_work"),
+    ("SELECT, INSERT, UPDATE", "credential_rotations"),
+    (
+        "SELECT, INSERT, UPDATE (role), UPDATE (due_time), UPDATE (attempts), UPDATE (schema), UPDATE (key_version), \
+         UPDATE (sealed), DELETE",
+        "rotated_keys",
+    ),
 ];
 
 /// What a role has of each table now; a table without any is there, too. A right to a column is written as

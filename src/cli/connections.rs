@@ -1,4 +1,4 @@
-//! `connections create|list|get|update|delete|purge`; `connect` has a file of its own.
+//! `connections create|list|get|update|rotate|delete|purge`; `connect` has a file of its own.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -12,7 +12,9 @@ use super::args::{HealthArg, OutputArgs, days, pair};
 use super::client::{ClientArgs, unreadable};
 use super::connect;
 use super::failure::Failure;
-use super::lookup::{every_page, print_all, print_one, print_words, request_id, settings};
+use super::lookup::{
+    every_page, print_all, print_one, print_rotation, print_words, request_id, settings, time_text,
+};
 use super::output::{Format, Output};
 use super::serve::{ONE_THREAD, run as run_on};
 use crate::clock::SystemClock;
@@ -29,8 +31,10 @@ pub(super) enum ConnectionsCommand {
     List(ListArgs),
     /// Show one connection by its id.
     Get(OneArgs),
-    /// Disable or enable a connection. While it is disabled, no fetch is served.
+    /// Disable or enable a connection, or set how often its credential is replaced. While it is disabled, no fetch is served.
     Update(UpdateArgs),
+    /// Have the provider make another key, serve that, and print what becomes of the key before.
+    Rotate(RotateArgs),
     /// Delete a connection, and print what remains of it at the provider. UndeleteConnection can restore it, within 30 days
     /// by default.
     Delete(EndArgs),
@@ -57,6 +61,9 @@ pub(super) struct CreateArgs {
     /// A secret field whose value is a whole file, such as a service account's key. Repeatable.
     #[arg(long, value_name = "FIELD=FILE", value_parser = pair)]
     secret_file: Vec<(String, String)>,
+    /// How often the credential is to be replaced: by the vault, or with reminders where the provider has no call for that.
+    #[arg(long, value_name = "DAYS")]
+    rotation_days: Option<u32>,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -77,6 +84,9 @@ pub(super) struct ListArgs {
     /// List only connections whose grant or key ends within so many days.
     #[arg(long, value_name = "DAYS")]
     ends_within: Option<u32>,
+    /// List only connections whose credential is to be replaced within so many days.
+    #[arg(long, value_name = "DAYS")]
+    rotation_due_within: Option<u32>,
     /// Show deleted connections, too.
     #[arg(long)]
     show_deleted: bool,
@@ -106,7 +116,7 @@ pub(super) struct EndArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false, args = ["enable", "disable"])]
+#[group(required = true, multiple = false, args = ["enable", "disable", "rotation_days", "left_key_removed"])]
 pub(super) struct UpdateArgs {
     #[command(flatten)]
     one: OneArgs,
@@ -116,6 +126,21 @@ pub(super) struct UpdateArgs {
     /// Serve no fetches, and print the services that this breaks.
     #[arg(long)]
     disable: bool,
+    /// How often the credential is to be replaced; 0: never.
+    #[arg(long, value_name = "DAYS")]
+    rotation_days: Option<u32>,
+    /// A key that was left at the provider is not there any more: do not show it.
+    #[arg(long)]
+    left_key_removed: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Revoke the key before at once, because it has leaked. Callers that still keep it fail until their next fetch.
+    #[arg(long)]
+    revoke_now: bool,
 }
 
 pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<(), Failure> {
@@ -135,9 +160,16 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
                 let found = client.connections().get_connection(request).await?.into_inner().connection;
                 let format = arguments.output.output;
                 print_one(found.clone(), format, output)?;
-                if format == Format::Table { print_words(found.as_ref(), output) } else { Ok(()) }
+                match found.filter(|_| format == Format::Table) {
+                    Some(found) => {
+                        print_words(Some(&found), output)?;
+                        print_rotation(&found, output)
+                    }
+                    None => Ok(()),
+                }
             }
             ConnectionsCommand::Update(arguments) => update(arguments, output).await,
+            ConnectionsCommand::Rotate(arguments) => rotate(arguments, output).await,
             ConnectionsCommand::Delete(arguments) => delete(arguments, output).await,
             ConnectionsCommand::Purge(arguments) => purge(arguments, output).await,
         }
@@ -145,11 +177,18 @@ pub(super) fn run(command: ConnectionsCommand, output: &mut Output) -> Result<()
 }
 
 async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failure> {
-    let UpdateArgs { one, enable, disable: _ } = arguments;
+    let UpdateArgs { one, enable, disable: _, rotation_days, left_key_removed } = arguments;
     let client = one.client.connect().await?;
+    let path = match (rotation_days, left_key_removed) {
+        (Some(_), _) => "rotation_period",
+        (None, true) => "rotation.left_key_time",
+        (None, false) => "enabled",
+    };
+    let rotation_period = rotation_days.and_then(period);
+    let new = v1::Connection { id: one.id, enabled: enable, rotation_period, ..Default::default() };
     let request = v1::UpdateConnectionRequest {
-        connection: Some(v1::Connection { id: one.id, enabled: enable, ..Default::default() }),
-        update_mask: Some(prost_types::FieldMask { paths: vec!["enabled".to_owned()] }),
+        connection: Some(new),
+        update_mask: Some(prost_types::FieldMask { paths: vec![path.to_owned()] }),
         request_id: request_id()?,
     };
     let updated = client.connections().update_connection(request).await?.into_inner();
@@ -158,6 +197,37 @@ async fn update(arguments: UpdateArgs, output: &mut Output) -> Result<(), Failur
     }
     print_one(updated.connection, Format::Table, output)?;
     print_affected(&updated.affected_services, updated.hidden_affected_services, output)
+}
+
+/// So many days on the wire; 0 is none.
+fn period(number: u32) -> Option<prost_types::Duration> {
+    days(number).try_into().ok().filter(|_| number > 0)
+}
+
+async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failure> {
+    let RotateArgs { one, revoke_now } = arguments;
+    let client = one.client.connect().await?;
+    let request = v1::RotateCredentialRequest {
+        connection_id: one.id,
+        request_id: request_id()?,
+        revoke_now,
+        ..Default::default()
+    };
+    let rotated = client.connections().rotate_credential(request).await?.into_inner();
+    if one.output.output == Format::Json {
+        return output.json("RotateCredentialResponse", &rotated);
+    }
+    print_one(rotated.connection, Format::Table, output)?;
+    let old_key = rotated.old_key.unwrap_or_default();
+    let end = time_text(old_key.end_time.as_ref());
+    output.line(&match old_key.state() {
+        v1::OldKeyState::Ended => "The provider does not accept the old key any more.".to_owned(),
+        v1::OldKeyState::RevokedLater => format!("The vault revokes the old key: {end}."),
+        v1::OldKeyState::EndsByItself => format!("The provider ends the old key by itself: {end}."),
+        v1::OldKeyState::Left | v1::OldKeyState::Unspecified => {
+            "The vault cannot revoke the old key: delete it at the provider.".to_owned()
+        }
+    })
 }
 
 async fn delete(arguments: EndArgs, output: &mut Output) -> Result<(), Failure> {
@@ -219,6 +289,7 @@ impl CreateArgs {
             config: Some(struct_of(&config)),
             credential,
             request_id: request_id()?,
+            rotation_period: self.rotation_days.and_then(period),
             ..Default::default()
         })
     }
@@ -250,12 +321,14 @@ impl CreateArgs {
 async fn list(arguments: ListArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
     let user = |user_id| v1::Owner { kind: v1::OwnerKind::User.into(), user_id };
+    let within = |number| timestamp(SystemClock.now().after(days(number)));
     let request = v1::ListConnectionsRequest {
         owner: arguments.owner_user.map(user),
         provider: arguments.provider.unwrap_or_default(),
         show_deleted: arguments.show_deleted,
         health: arguments.health.map_or(v1::HealthState::Unspecified, HealthArg::state).into(),
-        ends_before: arguments.ends_within.map(|number| timestamp(SystemClock.now().after(days(number)))),
+        ends_before: arguments.ends_within.map(within),
+        rotation_due_before: arguments.rotation_due_within.map(within),
         ..Default::default()
     };
     let all = every_page(&client, request).await?;

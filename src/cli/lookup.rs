@@ -92,8 +92,8 @@ pub(super) async fn every_page(
     }
 }
 
-const HEADINGS: [&str; 9] =
-    ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ENDS", "VERSION", "HINTS"];
+const HEADINGS: [&str; 10] =
+    ["ID", "PROVIDER", "ACCOUNT", "OWNER", "STATE", "HEALTH", "ENDS", "ROTATION DUE", "VERSION", "HINTS"];
 
 /// Prints a connection that an answer must have.
 pub(super) fn print_one(
@@ -123,6 +123,50 @@ pub(super) fn print_words(connection: Option<&v1::Connection>, output: &mut Outp
             printed.push(text);
             output.line::<Failure>(&format!("{reader}: {text}"))?;
         }
+    }
+    Ok(())
+}
+
+/// Prints, for people, how the rotation of a connection's credential stands, if there is something to say.
+pub(super) fn print_rotation(connection: &v1::Connection, output: &mut Output) -> Result<(), Failure> {
+    if connection.rotation_due_time.is_some() {
+        let due = time_text(connection.rotation_due_time.as_ref());
+        output.line::<Failure>(
+            &match connection.rotation.as_ref().is_some_and(|rotation| rotation.automatic) {
+                true => format!("rotation: the vault replaces the credential within an hour after {due}"),
+                false => format!("rotation: a person replaces the credential by {due}"),
+            },
+        )?;
+    }
+    let Some(rotation) = &connection.rotation else { return Ok(()) };
+    match rotation.stage() {
+        v1::CredentialRotationStage::Unspecified => {}
+        v1::CredentialRotationStage::Minting => {
+            output.line::<Failure>("rotation: the provider makes a key")?
+        }
+        v1::CredentialRotationStage::Testing => {
+            output.line::<Failure>("rotation: a new key is being tested")?
+        }
+    }
+    if !rotation.failure_reason.is_empty() {
+        let (reason, next) = (&rotation.failure_reason, time_text(rotation.next_attempt_time.as_ref()));
+        output.line::<Failure>(&format!(
+            "rotation: the last attempt failed ({reason}); the next one: {next}"
+        ))?;
+    }
+    if rotation.ending_keys > 0 {
+        let (number, end) = (rotation.ending_keys, time_text(rotation.old_key_end_time.as_ref()));
+        output.line::<Failure>(&format!(
+            "rotation: keys still to be revoked: {number}; the old one at {end}"
+        ))?;
+    }
+    if rotation.left_key_time.is_some() {
+        let (since, id) = (time_text(rotation.left_key_time.as_ref()), &rotation.left_key_id);
+        let id = if id.is_empty() { "unknown" } else { id.as_str() };
+        output.line::<Failure>(&format!(
+            "rotation: a key is left at the provider since {since}, its id: {id}; delete it there, and call \
+             `connections update --left-key-removed`"
+        ))?;
     }
     Ok(())
 }
@@ -157,6 +201,7 @@ fn row(connection: &v1::Connection) -> Vec<String> {
         state,
         health,
         ends,
+        time_text(connection.rotation_due_time.as_ref()),
         connection.current_version.to_string(),
         hints.join(" "),
     ]

@@ -28,13 +28,13 @@ pub(crate) use oversight::{changed_connection, provider_rates};
 pub(crate) use parse::{
     audit_filter, audit_groups, bulk_change, connection_filter, connection_id, connection_selection,
     create_connection, display_name, etag, expected_version, fetch, optional_provider_id, optional_tenant_id,
-    outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, scopes,
-    secret_store, session, sync_report, tenant_id, tenant_state, update_connection, usage_question,
+    outcome_filter, owner, paging, provider_id, put_app, put_credential, received, repeat, rotate_credential,
+    scopes, secret_store, session, sync_report, tenant_id, tenant_state, update_connection, usage_question,
     usage_report, user_id, version,
 };
 pub(crate) use render::{
     audit_event, audit_summary, begun_consent, connection, credential, credential_version, deleted_user,
-    dependant, described, fetch_result, grant_outcome, oauth_app, provider, sync_state, tenant,
+    dependant, described, fetch_result, grant_outcome, oauth_app, provider, rotated, sync_state, tenant,
     tested_connection, timestamp, usage, usage_outcome, user, webhook_verdict,
 };
 pub(crate) use requirements::{check_requirements, checked, put_tool, tool, tool_name};

@@ -22,13 +22,13 @@ on_both![
 ];
 
 /// A client with a certificate that outlives what the clock does here.
-async fn lasting(connected: &Connected, service: &str) -> Client {
+pub async fn lasting(connected: &Connected, service: &str) -> Client {
     let spec = LeafSpec::service(&format!("spiffe://{DOMAIN}/{service}"));
     let spec = LeafSpec { ends: time::Duration::days(300), ..spec };
     connected.vault.client_with(&connected.vault.authority.issue(&spec)).await.unwrap()
 }
 
-async fn get(app: &Client, id: &str) -> v1::Connection {
+pub async fn get(app: &Client, id: &str) -> v1::Connection {
     let request = v1::GetConnectionRequest { connection_id: id.to_owned() };
     app.connections().get_connection(request).await.unwrap().into_inner().connection.unwrap()
 }
@@ -54,7 +54,7 @@ async fn consent(app: &Client, id: &str) {
 }
 
 /// A receiver of events of these types, of a tenant.
-async fn receiver(operator: &Client, types: &[&str]) -> Receiver {
+pub async fn receiver(operator: &Client, types: &[&str]) -> Receiver {
     let receiver = Receiver::start().await;
     let request = v1::PutEventEndpointRequest {
         tenant_id: "acme".into(),

@@ -19,6 +19,7 @@ mod client_keys;
 mod connection_tests;
 mod consents;
 mod crash;
+mod credential_rotation;
 mod credentials;
 mod destinations;
 mod documents;

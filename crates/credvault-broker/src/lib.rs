@@ -13,6 +13,7 @@ mod credential_test;
 mod discovery;
 mod refresh;
 mod revocation;
+mod rotation;
 
 pub mod webhook;
 
@@ -43,4 +44,6 @@ pub use http::{Answer, Guard, Http, Network, NetworkError, Receipt, SendError};
 pub use in_flight::{InFlight, SharedOutcome};
 pub use parts::Parts;
 pub use refresh::{MIN_TOKEN_LIFETIME, Need, RefreshError, RefreshLimits, Refresher};
+pub use rotation::error::RotationError;
+pub use rotation::pause_of_rotation;
 pub use schedule::{due_time, first_due_time};

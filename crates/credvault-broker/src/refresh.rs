@@ -20,7 +20,7 @@ mod request;
 
 mod backoff;
 mod failed;
-mod refusal;
+pub(crate) mod refusal;
 
 pub use error::RefreshError;
 pub use refresher::{MIN_TOKEN_LIFETIME, Need, RefreshLimits, Refresher};

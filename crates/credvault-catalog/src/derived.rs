@@ -14,6 +14,8 @@ pub(crate) enum Derived {
     Hmac { key: Template, message: Template },
     /// A text, while a setting has one of these values.
     When { setting: String, one_of: Vec<String>, value: Template },
+    /// One of the parts of a text, counted from 0.
+    Part { of: Template, separator: String, index: usize },
     /// A claim of a JWT that the provider gave. The signature is not checked, so no decision of trust may rest on it.
     Claim { token: Template, name: String },
 }
@@ -25,6 +27,7 @@ impl Derived {
             Self::Lookup { .. } => Vec::new(),
             Self::Hmac { key, message } => vec![key, message],
             Self::When { value, .. } => vec![value],
+            Self::Part { of, .. } => vec![of],
             Self::Claim { token, .. } => vec![token],
         }
     }

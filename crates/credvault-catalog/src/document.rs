@@ -172,6 +172,9 @@ fn follows(derived: &Derived) -> String {
         Derived::When { setting, one_of, value } => {
             format!("`{value}` while `{setting}` is {}", list(one_of.iter().map(|it| code(it)), "or"))
         }
+        Derived::Part { of, separator, index } => {
+            format!("part {index} of `{of}`, counted from 0, between \"{separator}\"")
+        }
         Derived::Claim { token, name } => format!("the claim `{name}` of the JWT `{token}`"),
     }
 }

@@ -51,6 +51,8 @@ mod credential_test;
 
 mod revocation;
 
+mod rotation;
+
 mod scopes;
 
 mod consent_page;
@@ -97,6 +99,7 @@ pub use public_keys::PublicKeys;
 pub use refusal::RefusalKind;
 pub use request_auth::RequestAuth;
 pub use revocation::RevocationCall;
+pub use rotation::{KeyRotation, Mint, MintedFields, OldKeyEnd};
 pub use scopes::Scopes;
 pub use token_response::{Granted, TokenResponse};
 pub use values::{App, Flow, Given, Missing};

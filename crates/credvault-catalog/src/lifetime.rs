@@ -59,6 +59,14 @@ impl Lifetime {
         }
     }
 
+    /// The lifetime that the answer names in so many words.
+    pub(crate) fn named(self) -> Option<Duration> {
+        match self {
+            Self::Lasts(lifetime) => Some(lifetime),
+            Self::Unnamed | Self::Elapsed | Self::Unclear => None,
+        }
+    }
+
     /// The lifetime to plan with, never longer than what the answer names. `None` means that the token does not expire.
     /// `default` is the provider file's lifetime for answers that name none.
     pub(crate) fn or_default(self, default: Option<Duration>) -> Option<Duration> {

@@ -27,6 +27,8 @@ mod consent;
 
 mod acquisition;
 
+mod rotation;
+
 mod assertion;
 
 mod webhook;

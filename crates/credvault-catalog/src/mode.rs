@@ -20,6 +20,7 @@ use crate::field::Field;
 use crate::oauth::{CodeGrant, OAuth, Refresh};
 use crate::request_auth::RequestTemplates;
 use crate::revocation::RevocationCall;
+use crate::rotation::{KeyRotation, Mint};
 use crate::scopes::Scopes;
 use crate::template::Template;
 
@@ -36,6 +37,8 @@ pub struct Mode {
     pub revocation: Option<RevocationCall>,
     /// The call that tests a credential, if the provider has one.
     pub test: Option<CredentialTest>,
+    /// How the credential itself is replaced, if the file says something about it.
+    pub rotation: Option<KeyRotation>,
     /// What the file says to people about the credential's life.
     pub(crate) remarks: Remarks,
     /// What is not confirmed about it.
@@ -149,6 +152,17 @@ impl Mode {
             Acquisition::Delivered(delivery) => Some(delivery),
             Acquisition::Static | Acquisition::Tokens(_) => None,
         }
+    }
+
+    /// How another key is made at the provider. `None` if it has no call for that.
+    pub fn mint(&self) -> Option<&Mint> {
+        self.rotation.as_ref()?.mint.as_ref()
+    }
+
+    /// Where people find the secret fields that the mode requires, as the file says it.
+    pub fn places_of_secrets(&self) -> Vec<&str> {
+        let required = self.secrets.values().filter(|field| field.required);
+        required.filter_map(|field| field.description.as_deref()).collect()
     }
 
     /// What is not confirmed about the life of the credential: what it is about, and the sentence.

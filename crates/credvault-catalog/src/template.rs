@@ -78,7 +78,7 @@ impl std::fmt::Display for Placeholder {
 }
 
 /// The names `X` of `{flow.X}`.
-pub(crate) const FLOW: [&str; 17] = [
+pub(crate) const FLOW: [&str; 18] = [
     // Values of a consent.
     "state",
     "redirect_uri",
@@ -92,6 +92,8 @@ pub(crate) const FLOW: [&str; 17] = [
     // For fetching a public key: the key's id (letters, digits, - and _ only), and an access token of the app.
     "key_id",
     "token",
+    // The id of the key that is to be revoked (see `plain_key_id`).
+    "old_key_id",
     // Values of every call: seconds since 1970, milliseconds since 1970, RFC 3339, a fresh UUID, a signed assertion.
     "now",
     "now_ms",

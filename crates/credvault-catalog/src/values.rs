@@ -163,6 +163,11 @@ impl Values<'_> {
                 one_of.iter().find(|known| **known == setting)?;
                 Some(Cow::Owned(render(value)?.expose_secret().to_owned()))
             }
+            Derived::Part { of, separator, index } => {
+                let text = render(of)?;
+                let part = text.expose_secret().split(separator.as_str()).nth(*index)?;
+                Some(Cow::Owned(part.to_owned())).filter(|part| !part.is_empty())
+            }
             Derived::Claim { token, name } => claim(render(token)?.expose_secret(), name).map(Cow::Owned),
         }
     }

@@ -23,6 +23,7 @@ pub(crate) enum Class {
     SigningKey = 11,
     BackupKey = 12,
     Payload = 13,
+    RotatedKey = 14,
 }
 
 /// A digest of the unsealed columns beside a sealed value that decide who owns it and where it is sent.
@@ -109,6 +110,25 @@ impl<'a> Context<'a> {
         Self { class: Class::Revocation, ..context }
     }
 
+    /// A key that a rotation has made or replaced; `number` counts those of the connection. What is to become of it and the
+    /// version that it is about are bound, too.
+    pub fn rotated_key(
+        tenant: &'a TenantId,
+        connection: ConnectionId,
+        (number, role, version): (i64, &str, Version),
+        schema: u16,
+        binding: Binding,
+    ) -> Self {
+        let version = version.to_be_bytes();
+        let facts: [(&str, &[u8]); 3] = [
+            ("connection", binding.0.as_slice()),
+            ("role", role.as_bytes()),
+            ("version", version.as_slice()),
+        ];
+        let context = Self::credential(tenant, connection, number, schema, Binding::of(&facts));
+        Self { class: Class::RotatedKey, ..context }
+    }
+
     /// The secrets of an app at a provider, which has the id `record`; `generation` counts its changes.
     pub fn app(
         tenant: &'a TenantId,
@@ -190,6 +210,7 @@ impl<'a> Context<'a> {
             Class::SigningKey => "signing_key",
             Class::BackupKey => "backup_key",
             Class::Payload => "payload",
+            Class::RotatedKey => "rotated_key",
         }
     }
 

@@ -111,6 +111,7 @@ actions! {
         BeginAuthorization: Change Connection,
         CompleteAuthorization: Change Connection,
         RefreshConnection: Change Connection,
+        RotateCredential: Change Connection,
         TestConnection: Change Connection,
         DisconnectConnection: Change Connection,
         SetServiceConfig: Change Namespace,

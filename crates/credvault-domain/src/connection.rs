@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 mod state;
 
@@ -165,6 +166,10 @@ pub struct Connection {
     pub scopes_asked: Vec<String>,
     /// The scopes that the provider granted.
     pub scopes_granted: Vec<String>,
+    /// How often the credential is to be replaced, in whole days; `None`: never.
+    pub rotation_period: Option<Duration>,
+    /// When the credential is to be replaced the next time.
+    pub rotation_due_time: Option<Timestamp>,
     /// The result of revoking the last credential's grant; `None` while the connection has a credential.
     pub revocation: Option<Revocation>,
     /// Grows by one with each change.

@@ -121,6 +121,8 @@ pub struct CredentialVersion {
     pub store: Option<String>,
     /// Whether others keep the secret there, and the vault reads it only.
     pub adopted: bool,
+    /// Since when, or from when on, the provider does not accept its key because another one has replaced it.
+    pub key_revoke_time: Option<Timestamp>,
 }
 
 #[cfg(test)]

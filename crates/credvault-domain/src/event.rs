@@ -18,6 +18,8 @@ pub enum EventType {
     ServiceConfigChanged,
     /// The connection's grant or key ends soon.
     Expiring,
+    /// The connection's credential is to be replaced by hand.
+    RotationDue,
     /// A provider fails for several tenants. Sent to the platform only.
     IncidentOpened,
     /// The incident of a provider is over. Sent to the platform only.
@@ -26,7 +28,7 @@ pub enum EventType {
 
 impl EventType {
     /// Every type, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connected,
         Self::Recovered,
         Self::ReauthorizationRequired,
@@ -34,6 +36,7 @@ impl EventType {
         Self::CredentialChanged,
         Self::ServiceConfigChanged,
         Self::Expiring,
+        Self::RotationDue,
         Self::IncidentOpened,
         Self::IncidentClosed,
     ];
@@ -48,6 +51,7 @@ impl EventType {
             Self::CredentialChanged => "credential.changed",
             Self::ServiceConfigChanged => "service_config.changed",
             Self::Expiring => "connection.expiring",
+            Self::RotationDue => "credential.rotation_due",
             Self::IncidentOpened => "provider.incident_opened",
             Self::IncidentClosed => "provider.incident_closed",
         }

@@ -75,7 +75,7 @@ pub use credential::{
     CredentialVersion, MAX_CREDENTIAL_BYTES, MAX_CREDENTIAL_FIELDS, SecretFields, Version, VersionState,
 };
 pub use event::{DeliveryState, EventType};
-pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, Words};
+pub use health::{Grant, GrantLife, Health, HealthState, LastError, Renewal, RotationDue, Words};
 pub use hint::mask;
 pub use id::{ConnectionId, EventEndpointId, EventId};
 pub use limit::{LimitKind, LimitOverrides, LimitSubject, LimitValues};

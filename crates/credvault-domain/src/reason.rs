@@ -73,8 +73,14 @@ reasons! {
     TenantSuspended = "TENANT_SUSPENDED",
     /// The credential has expired.
     CredentialExpired = "CREDENTIAL_EXPIRED",
-    /// A rotation of this key is in progress.
+    /// A rotation of this key, or of this credential, is in progress.
     RotationRunning = "ROTATION_RUNNING",
+    /// The provider has no call that makes another key, so a person has to.
+    RotationByHand = "ROTATION_BY_HAND",
+    /// The provider's key of that version was revoked by a rotation.
+    KeyRevoked = "KEY_REVOKED",
+    /// The provider does not make another key with this credential, or the new one does not work.
+    RotationRefused = "ROTATION_REFUSED",
     /// The vault, or another replica of it, is not configured with the root key that is asked for.
     RootKeyUnknown = "ROOT_KEY_UNKNOWN",
     /// The vault is not configured with an external store of that name.

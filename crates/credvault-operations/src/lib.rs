@@ -53,6 +53,7 @@ pub mod dependants;
 pub mod events;
 pub mod providers;
 pub mod requirements;
+pub mod rotations;
 pub mod services;
 pub mod tenants;
 pub mod tokens;

@@ -6,7 +6,7 @@ mod reason;
 
 use std::time::Duration;
 
-use credvault_broker::{ConsentError, RefreshError, TestError};
+use credvault_broker::{ConsentError, RefreshError, RotationError, TestError};
 use credvault_catalog::Missing;
 use credvault_domain::{ProviderId, Reason, UserId, Violations};
 use credvault_identity as identity;
@@ -77,6 +77,9 @@ pub enum Refusal {
     /// There is no fresh token.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    /// The credential was not replaced at its provider.
+    #[error(transparent)]
+    Rotation(RotationError),
     /// A consent cannot begin or cannot be completed.
     #[error(transparent)]
     Consent(ConsentError),
@@ -142,6 +145,23 @@ impl From<TestError> for Refusal {
             error @ (TestError::Untestable | TestError::Unavailable | TestError::Throttled { .. }) => {
                 Self::Test(error)
             }
+        }
+    }
+}
+
+impl From<RotationError> for Refusal {
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::Store(error) => Self::Store(error),
+            error @ (RotationError::ByHand { .. }
+            | RotationError::Incomplete(_)
+            | RotationError::Unavailable { .. }
+            | RotationError::Throttled { .. }
+            | RotationError::Crowded { .. }
+            | RotationError::Lost { .. }
+            | RotationError::Refused { .. }
+            | RotationError::Useless { .. }
+            | RotationError::Untested { .. }) => Self::Rotation(error),
         }
     }
 }

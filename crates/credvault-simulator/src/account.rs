@@ -15,9 +15,6 @@ use crate::parameters::Parameters;
 use crate::state::{self, Shared};
 use crate::token::{Answer, TokenRequest, authenticate};
 
-/// The prefix of static API keys; the rest is the account.
-const API_KEY_PREFIX: &str = "sim_key_";
-
 /// Revokes a token (RFC 7009).
 pub(crate) async fn revoke(
     State(shared): State<Arc<Shared>>,
@@ -48,8 +45,8 @@ pub(crate) async fn revoke(
     })
 }
 
-/// Returns the account of a credential: a token (Bearer, or `X-Simulator-Token`), a static key (`X-API-Key: sim_key_NAME`)
-/// or a WooCommerce key pair (Basic, or `consumer_key` and `consumer_secret` in the query).
+/// Returns the account of a credential: a token (Bearer, or `X-Simulator-Token`), an API key (`X-API-Key: sim_key_NAME`,
+/// or one that was made) or a WooCommerce key pair (Basic, or `consumer_key` and `consumer_secret` in the query).
 pub(crate) async fn me(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -80,7 +77,8 @@ fn owner(state: &state::State, headers: &HeaderMap, query: &Parameters) -> Optio
         return Some(state.ledger.families[family].account.clone());
     }
     if let Some(key) = header("x-api-key") {
-        return Some(key.strip_prefix(API_KEY_PREFIX)?.to_owned()).filter(|account| !account.is_empty());
+        let (account, made) = state.api_keys.owner(key)?;
+        return (!made || state.behaviour.made_keys_work).then_some(account);
     }
     let in_query = || Some((query.get("consumer_key")?.to_owned(), query.get("consumer_secret")?.to_owned()));
     let (key, secret) = credentials::basic(headers).or_else(in_query)?;

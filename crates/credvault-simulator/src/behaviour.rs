@@ -75,8 +75,12 @@ pub struct Behaviour {
     pub hold: bool,
     /// So many of the next connections, to any path, close before anything is read. Connections that are open stay.
     pub refuse_connections: u64,
-    /// What becomes of revocations.
+    /// What becomes of revocations, of tokens and of API keys.
     pub revocation: Revocation,
+    /// What becomes of requests for another API key.
+    pub minting: Minting,
+    /// API keys that were made are accepted. Adyen accepts a new one after some minutes.
+    pub made_keys_work: bool,
 
     /// Members of the metadata (RFC 8414) in place of the usual ones; null leaves one out.
     pub metadata: Map<String, Value>,
@@ -118,6 +122,8 @@ impl Default for Behaviour {
             hold: false,
             refuse_connections: 0,
             revocation: Revocation::Works,
+            minting: Minting::Works,
+            made_keys_work: true,
             metadata: Map::new(),
             only_oauth_metadata: false,
             id_token: None,
@@ -249,7 +255,21 @@ pub enum Dialect {
     Tiktok,
 }
 
-/// The result of requests to revoke a token.
+/// The result of requests for another API key.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Minting {
+    /// 201, with the key and its id.
+    Works,
+    /// 403: the key in the request may not do that.
+    Refused,
+    /// 503, and no key is made.
+    Unavailable,
+    /// A key is made, and the connection ends without an answer.
+    Lost,
+}
+
+/// The result of requests to revoke a token or an API key.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Revocation {
@@ -257,6 +277,6 @@ pub enum Revocation {
     Works,
     /// 503, and nothing is revoked.
     Unavailable,
-    /// 400 `invalid_token` for revoked and unknown tokens. Google, Salesforce.
+    /// 400 `invalid_token` for revoked and unknown tokens (Google, Salesforce), and 404 for such keys (SendGrid, Mailgun).
     RefusesUnknown,
 }

@@ -6,6 +6,7 @@
 //! POST /revoke             RFC 7009                              GET  /me       the account of a token or key
 //! GET  /.well-known/openid-configuration, /.well-known/oauth-authorization-server      POST /register   RFC 7591
 //! GET  /wc-auth/v1/authorize   WooCommerce's delivery of API keys
+//! POST /keys, /keys/roll   another API key, beside the present one or in its place     DELETE /keys/ID
 //! /control/behaviour, /control/counts, /control/reset            the switches, for other processes
 //! ```
 //!
@@ -29,6 +30,7 @@ mod seconds;
 
 mod simulator;
 
+mod api_keys;
 mod ledger;
 mod opaque;
 mod rotation;
@@ -44,12 +46,13 @@ mod parameters;
 
 mod account;
 mod control;
+mod keys;
 mod listener;
 mod metadata;
 mod woocommerce;
 
 pub use behaviour::{
-    Behaviour, ClientAuth, Dialect, Expiry, RefreshTokens, Revocation, Rotation, ScopeAnswer,
+    Behaviour, ClientAuth, Dialect, Expiry, Minting, RefreshTokens, Revocation, Rotation, ScopeAnswer,
 };
 pub use credentials::{CLIENT_ID, CLIENT_SECRET, SECOND_CLIENT_SECRET};
 pub use ledger::{Family, Tokens};

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use crate::behaviour::Behaviour;
 use crate::ledger::{Family, Tokens};
 use crate::listener::RefusingListener;
 use crate::state::{Counts, Shared, closed};
-use crate::{account, consent, control, metadata, page, token, woocommerce};
+use crate::{account, consent, control, keys, metadata, page, token, woocommerce};
 
 /// The pause between two checks whether answers are still held back.
 const HOLD_POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -48,6 +48,9 @@ impl Simulator {
             .route("/token", get(token::token).post(token::token))
             .route("/revoke", post(account::revoke))
             .route("/me", get(account::me))
+            .route("/keys", post(keys::make))
+            .route("/keys/roll", post(keys::roll))
+            .route("/keys/{id}", delete(keys::revoke))
             .route("/.well-known/openid-configuration", get(metadata::openid))
             .route("/.well-known/oauth-authorization-server", get(metadata::oauth))
             .route("/register", post(metadata::register))
@@ -142,6 +145,16 @@ impl Simulator {
     /// Forgets the clients that have registered themselves, as servers do after a while.
     pub fn forget_clients(&self) {
         self.shared.with(|state| state.clients.clear());
+    }
+
+    /// The ids of an account's API keys that were made and live, in their order.
+    pub fn made_keys(&self, account: &str) -> Vec<String> {
+        self.shared.with(|state| state.api_keys.ids(account))
+    }
+
+    /// Whether an API key lives.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.shared.with(|state| state.api_keys.owner(key).is_some())
     }
 
     /// The user removes the app at the provider: all grants and keys of the account end.

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::api_keys::ApiKeys;
 use crate::behaviour::Behaviour;
 use crate::client::Client;
 use crate::ledger::Ledger;
@@ -45,6 +46,14 @@ pub struct Counts {
     pub tests: u64,
     /// Accepted deliveries of WooCommerce key pairs.
     pub keys_delivered: u64,
+    /// Requests for another API key that arrived.
+    pub mints: u64,
+    /// API keys that were made.
+    pub keys_minted: u64,
+    /// Requests to revoke an API key that arrived.
+    pub key_revocations: u64,
+    /// API keys that were revoked.
+    pub keys_revoked: u64,
     /// Clients that have registered themselves (RFC 7591).
     pub registrations: u64,
     /// Requests for the metadata that arrived.
@@ -64,6 +73,7 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     pub(crate) ledger: Ledger,
     pub(crate) key_pairs: HashMap<String, KeyPair>,
+    pub(crate) api_keys: ApiKeys,
     /// The clients that have registered themselves, by id.
     pub(crate) clients: HashMap<String, Client>,
     /// The assertions by which clients have proved who they are, in the order in which they came.
@@ -82,6 +92,7 @@ impl State {
             counts: Counts::default(),
             ledger: Ledger::new(),
             key_pairs: HashMap::new(),
+            api_keys: ApiKeys::default(),
             clients: HashMap::new(),
             assertions: Vec::new(),
             grant_assertions: Vec::new(),
@@ -109,6 +120,7 @@ impl State {
     pub(crate) fn revoke_account(&mut self, account: &str) {
         self.ledger.revoke_account(account);
         self.key_pairs.retain(|_, pair| pair.account != account);
+        self.api_keys.end_made(account);
     }
 }
 

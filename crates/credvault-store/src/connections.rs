@@ -17,7 +17,7 @@ pub(crate) mod standing;
 
 use credvault_domain::{
     AccountName, AuthMode, Config, Connection, ConnectionId, ConnectionState, Destinations, Etag, Labels,
-    LimitKind, Owner, ProviderId, Revocation, TenantId, TenantScope,
+    LimitKind, Owner, ProviderId, Revocation, TenantId, TenantScope, Timestamp,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _};
@@ -30,9 +30,13 @@ use crate::connections::lock::{find, live, locked_live, siblings};
 use crate::connections::quota::ConnectionQuotas;
 use crate::connections::row::{connection, owner_column, visible};
 use crate::connections::writer::{ConnectionRow, insert};
+use crate::credential_rotations::keys::forget;
+use crate::credential_rotations::plan::{RotationPlan, due_time};
+use crate::credential_rotations::row::{forget_left, replan, schedule};
 use crate::credentials::binding::rebind;
 use crate::credentials::stored::{NewVersion, destroy_all, require_whole, store_version};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
+use crate::entity::credential_version;
 use crate::refreshes::schedule::schedule_now;
 use crate::{Error, NewCredential, Recorded, Store, Write};
 
@@ -55,6 +59,8 @@ pub struct NewConnection {
     pub external_account_id: Option<String>,
     /// Whether fetches are served.
     pub enabled: bool,
+    /// How often its credential is to be replaced.
+    pub rotation: Option<RotationPlan>,
 }
 
 /// What is to change. `None` leaves a field as it is.
@@ -72,6 +78,10 @@ pub struct ConnectionPatch {
     pub external_account_id: Option<Option<String>>,
     /// Whether fetches shall be served.
     pub enabled: Option<bool>,
+    /// How often its credential is to be replaced; `Some(None)`: never.
+    pub rotation: Option<Option<RotationPlan>>,
+    /// Whether to forget that a key was left at the provider.
+    pub forget_left_key: bool,
 }
 
 /// The repository of connections.
@@ -138,6 +148,9 @@ impl Connections<'_> {
         let mut model = insert(&mut change, row).await?;
         change.set_connection(ConnectionId::from_uuid(model.id), None);
         change.set_owner(&model.owner_user);
+        if let Some(plan) = new.rotation {
+            schedule(&change, &model, plan.mints).await?;
+        }
         if let Some(credential) = credential {
             (model, _) = store_version(&mut change, model, &NewVersion::from(credential), None).await?;
         }
@@ -183,16 +196,19 @@ impl Connections<'_> {
             if patch.config.is_some() {
                 require_whole(&change, &model).await?;
             }
-            let row = patched(model, patch, moved);
+            let due = rotation_due(&change, &model, patch).await?;
+            let row = patched(model, patch, (moved, due));
             let model = row.save(&mut change, ChangeKind::Updated, None).await?;
             if moved {
                 destroy_all(&change, &model).await?;
+                forget(&change, &model).await?;
             } else {
                 rebind(&change, &before, &model).await?;
             }
             if patch.enabled == Some(true) {
                 schedule_now(&change, &model).await?;
             }
+            plan_rotation(&change, &model, patch).await?;
             change.commit(connection(model)?).await
         })
         .await
@@ -272,13 +288,51 @@ fn new_row(change: &Change<'_>, id: Uuid, new: &NewConnection, is_default: bool)
         test_time: Set(None),
         confirmed_account_id: Set(None),
         confirmed_settings: Set(json!({})),
+        rotation_days: Set(new.rotation.map(|plan| plan.days())),
+        rotation_due_time: Set(None),
     }
 }
 
-/// The row with what a patch changes. `moved`: its settings lead to another host now.
-fn patched(model: Model, patch: &ConnectionPatch, moved: bool) -> ConnectionRow {
-    let ConnectionPatch { account_name, config, labels, external_account_id, enabled, destinations: _ } =
-        patch.clone();
+/// When the credential is due by the period that a patch sets; `None` if it sets none.
+async fn rotation_due(
+    change: &Change<'_>,
+    model: &Model,
+    patch: &ConnectionPatch,
+) -> Result<Option<Timestamp>, Error> {
+    let Some(plan) = patch.rotation.flatten() else { return Ok(None) };
+    let key = (model.tenant_id.clone(), model.id, model.current_version);
+    // Without a credential there is no such version.
+    let version = credential_version::Entity::find_by_id(key).one(&change.tx).await?;
+    let since = version.map(|version| Timestamp::from_micros(version.create_time));
+    Ok(since.and_then(|since| due_time(Some(plan.days()), since, change.now)))
+}
+
+/// Has the vault look at the rotation as the connection's row says now.
+async fn plan_rotation(change: &Change<'_>, model: &Model, patch: &ConnectionPatch) -> Result<(), Error> {
+    if patch.forget_left_key {
+        forget_left(change, model).await?;
+    }
+    match patch.rotation {
+        Some(Some(plan)) => schedule(change, model, plan.mints).await,
+        Some(None) => replan(change, model, true).await,
+        None if patch.enabled == Some(true) => replan(change, model, false).await,
+        None => Ok(()),
+    }
+}
+
+/// The row with what a patch changes. `moved`: its settings lead to another host now. `due`: when its credential is to be
+/// replaced, if the patch says how often.
+fn patched(model: Model, patch: &ConnectionPatch, (moved, due): (bool, Option<Timestamp>)) -> ConnectionRow {
+    let ConnectionPatch {
+        account_name,
+        config,
+        labels,
+        external_account_id,
+        enabled,
+        rotation,
+        forget_left_key: _,
+        destinations: _,
+    } = patch.clone();
     // A secret that is kept so that its provider can revoke it goes to the host that it came from, or nowhere.
     let unrevocable = moved && model.revocation.as_deref() == Some(Revocation::Pending.as_str());
     let mut row = ConnectionRow::new(model);
@@ -292,6 +346,10 @@ fn patched(model: Model, patch: &ConnectionPatch, moved: bool) -> ConnectionRow 
     set(&mut columns.labels, labels.map(|labels| json!(labels.into_map())));
     set(&mut columns.external_account_id, external_account_id);
     set(&mut columns.enabled, enabled);
+    if let Some(plan) = rotation {
+        columns.rotation_days = Set(plan.map(|plan| plan.days()));
+        columns.rotation_due_time = Set(due.map(Timestamp::micros));
+    }
     row
 }
 

@@ -225,7 +225,13 @@ impl Credentials<'_> {
                 return Err(Error::State("that version is the current one already"));
             }
             let earlier = version_row(&change, &model, to).await?;
-            let expire_time = earlier.expire_time.map(Timestamp::from_micros);
+            let revoked = earlier.key_revoke_time.map(Timestamp::from_micros);
+            if revoked.is_some_and(|time| time <= change.now) {
+                return Err(Error::KeyRevoked(to));
+            }
+            // A key that a rotation has replaced is served until its provider ends it.
+            let expire_time =
+                earlier.expire_time.map(Timestamp::from_micros).into_iter().chain(revoked).min();
             if schedule.is_none() && expire_time.is_some_and(|time| time <= change.now) {
                 return Err(Error::CredentialExpired);
             }

@@ -181,6 +181,18 @@ pub enum Error {
          begin when it has ended"
     )]
     RotationRunning,
+    /// A rotation of this credential is in progress.
+    #[error(
+        "a rotation of this credential is in progress; GetConnection shows how far it is, and the next one can begin when it \
+         has ended"
+    )]
+    CredentialRotationRunning,
+    /// The key of that version was revoked at the provider by a rotation.
+    #[error(
+        "the provider does not accept the key of version {0} any more: a rotation has replaced it. Roll back to a later \
+         version, or store another key with PutCredential"
+    )]
+    KeyRevoked(Version),
     /// The process does not have the root key that is asked for.
     #[error(
         "root_key_id is of no root key that this vault is configured with; GetKeyStatus shows those that it has. \

@@ -9,3 +9,5 @@ pub(crate) mod state;
 pub(crate) mod read;
 
 mod warnings;
+
+mod reminders;

@@ -25,6 +25,9 @@ mod credentials;
 
 mod dependants;
 
+mod claims;
+mod credential_rotations;
+
 mod refreshes;
 mod rejections;
 mod revocations;
@@ -89,6 +92,13 @@ pub use connections::listing::ConnectionFilter;
 pub use connections::standing::{Candidates, ConnectionStanding};
 pub use connections::test_results::Tested;
 pub use connections::{ConnectionPatch, Connections, NewConnection};
+pub use credential_rotations::CredentialRotations;
+pub use credential_rotations::claim::{ClaimedRotation, MintedKey, RotationClaim, RotationWish};
+pub use credential_rotations::end::{NewKey, RotatedFrom, RotationFailure};
+pub use credential_rotations::old_keys::{KeyEnd, KeyToEnd};
+pub use credential_rotations::plan::RotationPlan;
+pub use credential_rotations::search::RotationWork;
+pub use credential_rotations::shown::{RotationRecord, RotationStage};
 pub use credentials::found::{Fetched, OpenedCredential, Selector};
 pub use credentials::stored::{NewCredential, NewSettings};
 pub use credentials::{Consent, Credentials};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use credvault_operations::connections::{Deleted, ImportedBatch, Purged, Stopped};
-use credvault_operations::{Call, Context, connections, providers, tokens};
+use credvault_operations::{Call, Context, connections, providers, rotations, tokens};
 use prost::Message as _;
 
 use super::consents::{begin_authorization, complete_authorization};
@@ -34,6 +34,7 @@ rpcs! {
     complete_authorization: CompleteAuthorizationRequest -> CompleteAuthorizationResponse,
     refresh_connection: RefreshConnectionRequest -> RefreshConnectionResponse,
     test_connection: TestConnectionRequest -> TestConnectionResponse,
+    rotate_credential: RotateCredentialRequest -> RotateCredentialResponse,
     disconnect_connection: DisconnectConnectionRequest -> DisconnectConnectionResponse,
     set_service_config: SetServiceConfigRequest -> SetServiceConfigResponse,
     list_service_configs: ListServiceConfigsRequest -> ListServiceConfigsResponse,
@@ -195,6 +196,13 @@ async fn refresh_connection(
     let refreshed = tokens::refresh(call, wire::connection_id(&request.connection_id)?).await?;
     Ok(refreshed
         .map(|refreshed| v1::RefreshConnectionResponse { connection: Some(wire::connection(refreshed)) }))
+}
+
+async fn rotate_credential(
+    call: &mut Call,
+    request: v1::RotateCredentialRequest,
+) -> Answer<v1::RotateCredentialResponse> {
+    Ok(rotations::rotate(call, wire::rotate_credential(&request)?).await?.map(wire::rotated))
 }
 
 async fn test_connection(

@@ -57,6 +57,7 @@ fn item(item: v1::ImportItem) -> Result<Item, Violations> {
         disabled,
         credential,
         request_id: String::new(),
+        rotation_period: None,
     })?;
     Ok(Item { create, make_default, consent_time })
 }

@@ -6,6 +6,7 @@ mod connection;
 mod credential;
 mod oversight;
 mod repeat;
+mod rotation;
 mod sync;
 mod usage;
 
@@ -25,6 +26,7 @@ pub(crate) use connection::{connection_filter, create_connection, update_connect
 pub(crate) use credential::{fetch, put_credential, received, secret_store};
 pub(crate) use oversight::{bulk_change, connection_selection, outcome_filter};
 pub(crate) use repeat::{paging, repeat};
+pub(crate) use rotation::rotate_credential;
 pub(crate) use sync::sync_report;
 pub(crate) use usage::{usage_question, usage_report};
 

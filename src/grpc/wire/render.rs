@@ -3,6 +3,7 @@
 mod audit;
 mod credential;
 mod health;
+mod rotation;
 mod usage;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
@@ -12,7 +13,7 @@ use credvault_domain::{
 };
 use credvault_operations::connections::GrantOutcome;
 use credvault_store::{DeletedUser, Dependant, Incident, OAuthApp, User, Uses};
-use prost_types::Timestamp as WireTimestamp;
+use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
 use serde_json::Value;
 
 use crate::grpc::wire::struct_of;
@@ -21,6 +22,7 @@ use credvault_proto::v1;
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
 pub(crate) use health::{described, sync_state};
+pub(crate) use rotation::rotated;
 #[cfg(test)]
 pub(crate) use usage::usage_row;
 pub(crate) use usage::{usage, usage_outcome};
@@ -80,6 +82,8 @@ pub(crate) fn connection(connection: Connection) -> v1::Connection {
         last_verified_time: _,
         scopes_asked,
         scopes_granted,
+        rotation_period: _,
+        rotation_due_time: _,
         revocation,
         revision: _,
         create_time: _,
@@ -120,6 +124,8 @@ fn times(connection: &Connection) -> v1::Connection {
         last_used_time: connection.last_used_time.map(timestamp),
         last_refreshed_time: connection.last_refreshed_time.map(timestamp),
         last_verified_time: connection.last_verified_time.map(timestamp),
+        rotation_period: connection.rotation_period.and_then(|period| WireDuration::try_from(period).ok()),
+        rotation_due_time: connection.rotation_due_time.map(timestamp),
         create_time: Some(timestamp(connection.create_time)),
         update_time: Some(timestamp(connection.update_time)),
         delete_time: connection.delete_time.map(timestamp),
@@ -185,6 +191,7 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
         rolled_back_from,
         store,
         adopted,
+        key_revoke_time,
     } = version;
     let state = match state {
         VersionState::Live => v1::CredentialVersionState::Live,
@@ -201,6 +208,7 @@ pub(crate) fn credential_version(version: CredentialVersion) -> v1::CredentialVe
         rolled_back_from: rolled_back_from.unwrap_or(0),
         store: store.unwrap_or_default(),
         adopted,
+        key_revoke_time: key_revoke_time.map(timestamp),
     }
 }
 
@@ -247,6 +255,7 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
         no_scopes: mode.no_scopes().unwrap_or_default().to_owned(),
         config_schema: schema(mode.config_schema()),
         credential_schema: schema(mode.credential_schema()),
+        key_rotation: mode.rotation.as_ref().map(rotation::key_rotation),
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::TenantSuspended
         | R::CredentialExpired
         | R::RotationRunning
+        | R::RotationByHand
+        | R::RotationRefused
+        | R::KeyRevoked
         | R::RootKeyUnknown
         | R::ReferenceBroken
         | R::StateInvalid

@@ -95,6 +95,8 @@ fn a_connection(config: Value, bytes: usize) -> Connection {
         last_verified_time: time,
         scopes_asked: many(),
         scopes_granted: many(),
+        rotation_period: Some(std::time::Duration::from_secs(730 * 24 * 3600)),
+        rotation_due_time: time,
         revocation: Some(Revocation::Kept),
         revision: NUMBER,
         create_time: TIME,
@@ -205,6 +207,7 @@ fn a_listed_version_takes_no_more_than_is_counted() {
                 rolled_back_from: Some(NUMBER),
                 store: Some("s".repeat(40)),
                 adopted: true,
+                key_revoke_time: time,
             },
             |item| credential_version(item).encoded_len(),
         );

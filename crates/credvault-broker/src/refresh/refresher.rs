@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use credvault_catalog::RefusalKind;
 use credvault_domain::{ProviderId, TenantId};
-use credvault_store::{ConnectionKey, Incident};
+use credvault_store::{AppKey, ConnectionKey, Error, Incident};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -95,6 +96,18 @@ impl Refresher {
     /// [`Incidents::record`]: crate::incidents::Incidents::record
     pub(crate) fn heard(&self, asked: Asked<'_>, outcome: Result<(), Option<RefusalKind>>) {
         self.worker.incidents.record(asked, outcome, self.worker.parts.clock.now());
+    }
+
+    /// Takes one of the calls that the vault makes at a provider in a second for credentials without an app, over all replicas,
+    /// and waits for that until `deadline`. Whether a call was taken.
+    pub(crate) async fn take_call(
+        &self,
+        provider: &ProviderId,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let app = AppKey { provider: provider.clone(), client_id: None };
+        self.worker.throttle.take(&app, tenant, deadline).await
     }
 
     /// The incidents of providers that are open, as of a few seconds ago.

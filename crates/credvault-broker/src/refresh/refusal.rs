@@ -66,13 +66,13 @@ impl Worker {
 }
 
 /// Whether a gateway has answered that did not wait for the provider. 524 is Cloudflare's, 598 and 599 are other proxies'.
-fn may_be_at_work(kind: RefusalKind, status: u16) -> bool {
+pub(crate) fn may_be_at_work(kind: RefusalKind, status: u16) -> bool {
     matches!((kind, status), (RefusalKind::Outage, 408 | 504 | 524 | 598 | 599))
 }
 
 /// Whether the provider may have refreshed: a success that cannot be read, or a gateway that has lost the connection to
 /// the provider, for which Cloudflare answers 520.
-fn may_have_worked(kind: RefusalKind, status: u16) -> bool {
+pub(crate) fn may_have_worked(kind: RefusalKind, status: u16) -> bool {
     matches!(
         (kind, status),
         (RefusalKind::Unknown | RefusalKind::Outage, 200..300) | (RefusalKind::Outage, 502 | 520)

@@ -6,12 +6,13 @@ use credvault_domain::FieldName;
 
 use super::calls::{call, conditions, each_condition};
 use super::tokens;
-use super::words::{cell, code, list};
+use super::words::{cell, code, list, span};
 use crate::credential_test::CredentialTest;
 use crate::field::Field;
 use crate::mode::{Acquisition, Mode, ModeKind};
 use crate::request_auth::{BasicTemplates, RequestTemplates};
 use crate::revocation::RevocationCall;
+use crate::rotation::{KeyRotation, OldKeyEnd};
 
 /// Appends what is known about a mode. Writing to a text cannot fail.
 pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
@@ -52,6 +53,9 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
     match &mode.revocation {
         Some(described) => revocation(text, described),
         None => none(text, "Revocation", mode.remarks.no_revocation.as_deref()),
+    }
+    if let Some(described) = &mode.rotation {
+        rotation(text, described);
     }
     if let Some(lasts) = &mode.remarks.lasts {
         let _ = writeln!(text, "- Lasts {lasts}.");
@@ -156,4 +160,42 @@ fn revocation(text: &mut String, described: &RevocationCall) {
         parts.push(format!("already revoked: {}", conditions(&described.already_revoked)));
     }
     let _ = writeln!(text, "- Revocation: {}.", parts.join("; "));
+}
+
+fn rotation(text: &mut String, described: &KeyRotation) {
+    let mut parts = Vec::new();
+    match &described.mint {
+        None => parts.push("by hand".to_owned()),
+        Some(mint) => {
+            parts.push(call(&mint.call));
+            parts.extend(
+                mint.fields.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")),
+            );
+            match (mint.end, &mint.revoke) {
+                (OldKeyEnd::Revoked(overlap), Some(revoke)) => {
+                    parts.push(format!(
+                        "the old key is revoked after {} by {}",
+                        span(overlap),
+                        call(&revoke.call)
+                    ));
+                    if !revoke.already_revoked.is_empty() {
+                        parts.push(format!("already revoked: {}", conditions(&revoke.already_revoked)));
+                    }
+                }
+                (OldKeyEnd::ByItself(overlap), _) => {
+                    parts.push(format!("the provider ends the old key after {}", span(overlap)));
+                }
+                (OldKeyEnd::AtOnce, _) => parts.push("the old key ends at once".to_owned()),
+                (OldKeyEnd::Revoked(_), None) => {}
+            }
+            if let Some(discard) = &mint.discard {
+                parts.push(format!("a new key that is not used is revoked by {}", call(&discard.call)));
+            }
+            if !mint.usable_after.is_zero() {
+                parts.push(format!("the new key works within {}", span(mint.usable_after)));
+            }
+        }
+    }
+    parts.extend(described.rotate_after_days.map(|days| format!("advised every {days} days")));
+    let _ = writeln!(text, "- Rotation: {}.", parts.join("; "));
 }

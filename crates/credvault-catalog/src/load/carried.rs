@@ -69,9 +69,11 @@ impl Names<'_> {
         template.placeholders().flat_map(|placeholder| {
             let token = match placeholder {
                 Placeholder::Derived(name) => match self.derived.get(name) {
-                    Some(Derived::Claim { token: read, .. } | Derived::When { value: read, .. }) => {
-                        Some(read)
-                    }
+                    Some(
+                        Derived::Claim { token: read, .. }
+                        | Derived::When { value: read, .. }
+                        | Derived::Part { of: read, .. },
+                    ) => Some(read),
                     _ => None,
                 },
                 Placeholder::Config(_)

@@ -163,20 +163,26 @@ pub(super) fn derived(key: &str, file: DerivedFile) -> Result<Derived, Problem> 
         let nested = template.placeholders().any(|it| matches!(it, Placeholder::Derived(_)));
         if nested { Err(Problem::new(key, "must not refer to another derived value")) } else { Ok(template) }
     };
-    let DerivedFile { lookup, hmac, when, claim } = file;
-    match (lookup, hmac, when, claim) {
-        (Some(lookup), None, None, None) => {
+    let DerivedFile { lookup, hmac, when, part, claim } = file;
+    match (lookup, hmac, when, part, claim) {
+        (Some(lookup), None, None, None, None) => {
             Ok(Derived::Lookup { setting: lookup.setting, values: lookup.values })
         }
-        (None, Some(hmac), None, None) => {
+        (None, Some(hmac), None, None, None) => {
             Ok(Derived::Hmac { key: template(&hmac.key)?, message: template(&hmac.message)? })
         }
-        (None, None, Some(WhenFile { setting, one_of, value }), None) => {
+        (None, None, Some(WhenFile { setting, one_of, value }), None, None) => {
             Ok(Derived::When { setting, one_of, value: template(&value)? })
         }
-        (None, None, None, Some(claim)) => {
+        (None, None, None, Some(part), None) => {
+            if part.separator.is_empty() {
+                return Err(Problem::new(key, "must have a separator that is not empty"));
+            }
+            Ok(Derived::Part { of: template(&part.of)?, separator: part.separator, index: part.index })
+        }
+        (None, None, None, None, Some(claim)) => {
             Ok(Derived::Claim { token: template(&claim.token)?, name: claim.name })
         }
-        _ => Err(Problem::new(key, "must have one of lookup, hmac, when and claim")),
+        _ => Err(Problem::new(key, "must have one of lookup, hmac, when, part and claim")),
     }
 }

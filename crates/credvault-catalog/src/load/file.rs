@@ -4,6 +4,7 @@
 
 pub(crate) mod call;
 pub(crate) mod field;
+pub(crate) mod rotation;
 pub(crate) mod tokens;
 pub(crate) mod webhook;
 
@@ -16,6 +17,7 @@ use crate::provider::{AppField, RateLimit};
 
 use call::{BasicFile, RevokeFile, TestFile};
 use field::{DerivedFile, FieldFile};
+use rotation::RotationFile;
 use tokens::{AuthorizeFile, DeliveryFile, PostExchangeFile, RefreshFile, ScopesFile, TokenResponseFile};
 use webhook::WebhookFile;
 
@@ -112,6 +114,9 @@ pub(crate) struct ModeFile {
     /// How a credential is tested.
     #[serde(default)]
     pub(crate) test: Option<TestFile>,
+    /// How and how often the credential itself is replaced.
+    #[serde(default)]
+    pub(crate) rotation: Option<RotationFile>,
     /// How long the credential or the consent lasts, as the end of a sentence.
     #[serde(default)]
     pub(crate) lasts: Option<String>,

@@ -47,6 +47,10 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     let discovery = file.discovery.take();
     let discovery = discovery.map(|it| names.discovery(&format!("{key}.discovery"), it)).transpose()?;
     let acquisition = names.acquisition(key, &mut file, revocation.as_ref(), test.as_ref())?;
+    let how = (file.kind, &acquisition);
+    let rotation =
+        file.rotation.take().map(|it| names.rotation(&format!("{key}.rotation"), it, how, test.is_some()));
+    let rotation = rotation.transpose()?;
     check_single_lines(&request_key, &request, &secrets)?;
     Ok(Mode {
         request_names_app: names.names_app(request.all().map(|(_, template)| template)),
@@ -56,6 +60,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
         acquisition,
         revocation,
         test,
+        rotation,
         remarks,
         doubts: file.unconfirmed,
         discovery,

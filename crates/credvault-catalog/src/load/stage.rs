@@ -23,6 +23,10 @@ pub(super) enum Stage {
     Revocation,
     /// When a credential is tested.
     Test,
+    /// When another key is made that takes the place of this one.
+    Mint,
+    /// When a key is revoked that another one has replaced, or that was made in vain.
+    KeyEnd,
     /// When a token is got that fetches public keys of webhooks.
     PublicKeyToken,
     /// When such a public key is fetched.
@@ -43,7 +47,7 @@ impl Stage {
 
     /// Whether the call also carries what the mode's own requests carry, unless it says otherwise.
     pub(super) fn carries_auth(self) -> bool {
-        matches!(self, Self::PostExchange | Self::Test)
+        matches!(self, Self::PostExchange | Self::Test | Self::Mint | Self::KeyEnd)
     }
 
     /// Whether the placeholder can have a value at this stage.
@@ -66,13 +70,16 @@ impl Stage {
             | Self::Assertion
             | Self::Refresh
             | Self::Revocation
-            | Self::Test => true,
+            | Self::Test
+            | Self::Mint
+            | Self::KeyEnd => true,
         }
     }
 
     fn flow(self) -> &'static [&'static str] {
         match self {
-            Self::Request | Self::PostExchange => &[],
+            Self::Request | Self::PostExchange | Self::Mint => &[],
+            Self::KeyEnd => &["old_key_id"],
             Self::Revocation | Self::Test => &CLIENT_PROOF,
             Self::Consent => &["state", "redirect_uri", "scope", "code_challenge"],
             Self::Delivery => &["state", "redirect_uri", "scope", "delivery_uri", "host"],

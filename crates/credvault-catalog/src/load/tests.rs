@@ -36,6 +36,8 @@ mod refusals;
 
 mod requests;
 
+mod rotation;
+
 mod spelling;
 
 mod survival;
@@ -117,6 +119,15 @@ fn revoke(mode: &Mode, given: Given<'_>) -> Requested {
 
 fn verify(mode: &Mode, given: Given<'_>) -> Requested {
     Some(mode.request(&mode.test.as_ref()?.call, given))
+}
+
+fn mint(mode: &Mode, given: Given<'_>) -> Requested {
+    Some(mode.request(&mode.mint()?.call, given))
+}
+
+/// The call that ends a key that was replaced, or a new one that is not used.
+fn key_end(mode: &Mode, given: Given<'_>, replaced: bool) -> Requested {
+    Some(mode.request(&mode.mint()?.end_call(replaced)?.call, given))
 }
 
 fn verdict(mode: &Mode, status: u16, body: &Value) -> Option<Verdict> {

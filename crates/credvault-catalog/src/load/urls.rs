@@ -16,7 +16,7 @@ impl Names<'_> {
         }
         // The app is the platform's own, and key ids have a narrow alphabet.
         let fixed = |placeholder: &Placeholder| {
-            matches!(placeholder, Placeholder::App(_) | Placeholder::Flow("key_id"))
+            matches!(placeholder, Placeholder::App(_) | Placeholder::Flow("key_id" | "old_key_id"))
         };
         if let Some(wide) = template.placeholders().find(|it| !fixed(it) && !self.is_narrow(it)) {
             let text = format!(

@@ -9,6 +9,7 @@ use crate::call::{Call, ProviderRequest};
 use crate::consent_page::ConsentPage;
 use crate::mode::{Acquisition, Mode};
 use crate::request_auth::RequestAuth;
+use crate::rotation::{Mint, plain_key_id};
 use crate::template::{Placeholder, Template};
 use crate::values::{App, Flow, Given, Missing, Values};
 
@@ -35,6 +36,14 @@ impl Mode {
         add_absent(&mut request.headers, carried.headers);
         add_absent(&mut request.query, carried.query);
         Ok(request)
+    }
+
+    /// The id of a key at the provider, as `mint` has it follow from the fields of the credential. `None` if it does not.
+    pub fn key_id(&self, mint: &Mint, config: &Config, secrets: &SecretFields) -> Option<String> {
+        let template = mint.key_id.as_ref()?;
+        let flow = Flow::default();
+        let values = self.values(Given { config, secrets, app: None, flow: &flow });
+        plain_key_id(&values.render(template).ok()??)
     }
 
     /// The page that the browser is sent to for a consent. `None` if the mode has no consent.

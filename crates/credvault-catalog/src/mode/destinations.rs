@@ -123,6 +123,9 @@ impl Mode {
             self.refresh().map(|refresh| &refresh.call),
             self.revocation.as_ref().map(|revocation| &revocation.call),
             self.test.as_ref().map(|test| &test.call),
+            self.mint().map(|mint| &mint.call),
+            self.mint().and_then(|mint| Some(&mint.revoke.as_ref()?.call)),
+            self.mint().and_then(|mint| Some(&mint.discard.as_ref()?.call)),
         ];
         let pages = [self.consent_page().map(|page| &page.url), self.request.base_url.as_ref()];
         let urls = calls.into_iter().flatten().map(|call| &call.url).chain(pages.into_iter().flatten());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Timestamp;
 
 /// How many days before its end the owner of a grant is warned, the earliest first.
-const WARNING_DAYS: [u32; 3] = [14, 3, 1];
+pub(super) const WARNING_DAYS: [u32; 3] = [14, 3, 1];
 /// A day, in which ends and warnings are counted.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The part of its life, in tenths, that a grant which renews itself has left when the renewal is late: the vault renews it

@@ -1,9 +1,11 @@
 //! `CreateConnection`: a connection, with its first credential if one is given.
 
+use std::time::Duration;
+
 use credvault_catalog::{Mode, Provider};
 use credvault_domain::{AccountName, AuthMode, Config, Connection, Labels, Owner, ProviderId, Violations};
 use credvault_identity::Facts;
-use credvault_store::{NewConnection, NewCredential, Recorded};
+use credvault_store::{NewConnection, NewCredential, Recorded, RotationPlan};
 use serde_json::{Map, Value};
 
 use crate::call::Subject;
@@ -29,6 +31,8 @@ pub struct Create {
     pub labels: Parsed<Labels>,
     /// The account's id at the provider, if the caller knows it.
     pub external_account_id: Parsed<Option<String>>,
+    /// How often its credential is to be replaced, in whole days, if it is.
+    pub rotation_period: Parsed<Option<Duration>>,
     /// Its first credential, if there is one.
     pub credential: Option<GivenCredential>,
     /// Whether fetches are served.
@@ -70,13 +74,15 @@ pub(super) fn checked(
         violations.collect(accepted_config(context, "config", create.config, mode, &Config::default()));
     let labels = violations.collect(create.labels);
     let external_account_id = violations.collect(create.external_account_id);
+    let period = violations.collect(create.rotation_period);
     let credential = create.credential.map(|given| new_credential(context, given, mode)).transpose();
     let credential = violations.collect(credential);
-    let parsed = account_name.zip(config).zip(labels).zip(external_account_id).zip(credential);
-    let Some(((((account_name, config), labels), external_account_id), credential)) = parsed else {
+    let parsed = account_name.zip(config).zip(labels).zip(external_account_id).zip(period).zip(credential);
+    let Some((((((account_name, config), labels), external_account_id), period), credential)) = parsed else {
         return Err(violations.into());
     };
     let (provider, enabled) = (create.provider, create.enabled);
+    let rotation = period.map(|period| rotation_plan(period, mode));
     let new = NewConnection {
         owner,
         provider,
@@ -86,8 +92,14 @@ pub(super) fn checked(
         labels,
         external_account_id,
         enabled,
+        rotation,
     };
     Ok((new, credential))
+}
+
+/// How often a credential of the mode is to be replaced: by the vault, if its provider has a call for that.
+pub(super) fn rotation_plan(period: Duration, mode: &Mode) -> RotationPlan {
+    RotationPlan { period, mints: mode.mint().is_some() }
 }
 
 /// The auth mode that a request names, or the provider's only one.

@@ -1,7 +1,7 @@
 //! Connections as callers read them: with their health in words, and how far their resources are synchronised.
 
 use credvault_domain::{Connection, Health, HealthState, Renewal, SyncState, TenantScope, Timestamp, Words};
-use credvault_store::{HealthFilter, HealthRecord, Incident};
+use credvault_store::{HealthFilter, HealthRecord, Incident, RotationRecord};
 
 use crate::{Context, Refusal};
 
@@ -14,6 +14,8 @@ pub struct Described {
     pub health: Health,
     /// When a resource of it was last synchronised.
     pub last_synced: Option<Timestamp>,
+    /// How the rotation of its credential stands, if there is or was one.
+    pub rotation: Option<RotationRecord>,
     /// How far its resources are; empty in lists.
     pub syncs: Vec<SyncState>,
 }
@@ -29,11 +31,13 @@ pub(crate) async fn describe(
 ) -> Result<Vec<Described>, Refusal> {
     let incidents = context.broker.refresher().incidents();
     let mut records = context.store.connections().health_of(scope, &connections).await?;
+    let mut rotations = context.store.credential_rotations().of(scope, &connections).await?;
     let described = |connection: Connection| {
         let record = records.remove(&connection.id).unwrap_or_default();
         Described {
             health: health(context, &connection, &record, &incidents),
             last_synced: record.last_synced,
+            rotation: rotations.remove(&connection.id),
             syncs: Vec::new(),
             connection,
         }

@@ -1,11 +1,14 @@
 //! `UpdateConnection`: the fields that a request names, and no others.
 
+use std::time::Duration;
+
 use credvault_catalog::Mode;
 use credvault_domain::{AccountName, Config, ConnectionId, Etag, Labels, Violations};
 use credvault_store::{ConnectionPatch, Recorded};
 use serde_json::{Map, Value};
 
 use super::Stopped;
+use super::create::rotation_plan;
 use crate::credentials::accepted_config;
 use crate::services::{Affected, affected};
 use crate::{Call, Context, Parsed, Refusal, Repeat};
@@ -29,6 +32,10 @@ pub struct Update {
     pub labels: Option<Parsed<Labels>>,
     /// A new account id; `Ok(None)` clears it.
     pub external_account_id: Option<Parsed<Option<String>>>,
+    /// How often its credential is to be replaced, in whole days; `Ok(None)`: never.
+    pub rotation_period: Option<Parsed<Option<Duration>>>,
+    /// Whether a key that was left at the provider is not shown any more: a person has looked for it.
+    pub forgets_left_key: bool,
 }
 
 impl Update {
@@ -43,6 +50,8 @@ impl Update {
             config: None,
             labels: None,
             external_account_id: None,
+            rotation_period: None,
+            forgets_left_key: false,
         }
     }
 
@@ -54,6 +63,8 @@ impl Update {
             ("config", self.config.is_some()),
             ("labels", self.labels.is_some()),
             ("external_account_id", self.external_account_id.is_some()),
+            ("rotation_period", self.rotation_period.is_some()),
+            ("rotation.key_left", self.forgets_left_key),
         ];
         fields.into_iter().filter(|(_, changes)| *changes).map(|(name, _)| name.to_owned()).collect()
     }
@@ -95,5 +106,8 @@ fn patch(context: &Context, update: Update, mode: &Mode, stored: &Config) -> Par
     }
     patch.labels = update.labels.and_then(|labels| violations.collect(labels));
     patch.external_account_id = update.external_account_id.and_then(|id| violations.collect(id));
+    let period = update.rotation_period.and_then(|period| violations.collect(period));
+    patch.rotation = period.map(|period| period.map(|period| rotation_plan(period, mode)));
+    patch.forget_left_key = update.forgets_left_key;
     violations.into_result().map(|()| patch)
 }

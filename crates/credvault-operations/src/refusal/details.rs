@@ -93,6 +93,7 @@ impl Refusal {
                 | RefreshError::Crowded { retry }
                 | RefreshError::App { retry, .. },
             ) => Some(*retry),
+            Self::Rotation(error) => error.retry().filter(|_| self.class() != Class::Refused),
             Self::Store(
                 StoreError::TooManyAuthorizations { retry } | StoreError::TooManyStarts { retry },
             ) => Some(*retry),

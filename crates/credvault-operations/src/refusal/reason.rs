@@ -63,6 +63,9 @@ impl Class {
             | R::ConsentDenied
             | R::ConsentFailed
             | R::RotationRunning
+            | R::RotationByHand
+            | R::RotationRefused
+            | R::KeyRevoked
             | R::RootKeyUnknown
             | R::SecretStoreUnknown
             | R::ReferenceBroken
@@ -90,6 +93,8 @@ impl Refusal {
             Self::Consent(error) => of_consent(error),
             Self::Test(error) => of_test(error),
             Self::Refresh(error) => of_refresh(*error),
+            // Failures of the database were taken out by `From`.
+            Self::Rotation(error) => error.reason().unwrap_or(Reason::StoreUnavailable),
             Self::AppSecret(_) | Self::Source(_) => Reason::PolicyDenied,
             Self::Incomplete(missing) if missing.is_secret() => Reason::ReauthorizationRequired,
             Self::Incomplete(_) | Self::Settings(_) => Reason::StateInvalid,
@@ -162,7 +167,8 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::CredentialExpired => Reason::CredentialExpired,
         StoreError::EtagMismatch => Reason::EtagMismatch,
         StoreError::VersionMismatch { .. } | StoreError::SyncMismatch { .. } => Reason::VersionMismatch,
-        StoreError::RotationRunning => Reason::RotationRunning,
+        StoreError::RotationRunning | StoreError::CredentialRotationRunning => Reason::RotationRunning,
+        StoreError::KeyRevoked(_) => Reason::KeyRevoked,
         StoreError::RootKeyUnknown | StoreError::NoOtherRootKey | StoreError::RootKeyNotEverywhere { .. } => {
             Reason::RootKeyUnknown
         }

@@ -11,6 +11,7 @@ mod consent;
 mod control;
 mod faults;
 mod grants;
+mod keys;
 mod refusals;
 mod rotation;
 mod woocommerce;

@@ -18,6 +18,8 @@ pub const BACKED_UP_TABLES: &[&str] = &[
     "tokens",
     "refreshes",
     "revocations",
+    "credential_rotations",
+    "rotated_keys",
     "connection_health",
     "external_payloads",
     "payload_work",

@@ -59,6 +59,14 @@ impl NewEvent {
         Ok(event)
     }
 
+    /// The connection's credential is to be replaced at `due`, in about so many days.
+    pub(crate) fn rotation_due(model: &connection::Model, due: Timestamp, days: u32) -> Result<Self, Error> {
+        let mut event = Self::of(EventType::RotationDue, model);
+        event.data["rotation_due_time"] = json!(rfc3339(due)?);
+        event.data["days"] = json!(days);
+        Ok(event)
+    }
+
     /// A provider has an incident since then, or had one.
     pub(crate) fn incident(kind: EventType, provider: &ProviderId, since: Timestamp) -> Result<Self, Error> {
         let data = json!({ "provider": provider.as_str(), "since": rfc3339(since)? });

@@ -13,6 +13,7 @@ use crate::change::{Change, retrying};
 use crate::connections::lock::{find, locked_deleted, locked_live, siblings};
 use crate::connections::row::connection;
 use crate::connections::writer::{ConnectionRow, pass_default_on, purge};
+use crate::credential_rotations::row::replan;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity, Model};
 use crate::refreshes::schedule::schedule_now;
@@ -110,6 +111,7 @@ impl Connections<'_> {
             row.columns.is_default = Set(!other_default);
             let model = row.save(&mut change, ChangeKind::Undeleted, None).await?;
             schedule_now(&change, &model).await?;
+            replan(&change, &model, false).await?;
             if model.state == ConnectionState::Connected.as_str() {
                 change.emit(NewEvent::of(EventType::Connected, &model));
             }
@@ -198,6 +200,7 @@ async fn mark_deleted(change: &mut Change<'_>, scope: &TenantScope, model: Model
     let purge_time = change.now.after(change.store.settings().undelete_period);
     row.columns.purge_time = Set(Some(purge_time.micros()));
     let model = row.save(change, ChangeKind::Deleted, None).await?;
+    replan(change, &model, false).await?;
     if model.current_version > 0 {
         change.emit(NewEvent::deleted(&model));
     }

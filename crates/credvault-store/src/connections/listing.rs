@@ -46,6 +46,8 @@ pub struct ConnectionFilter {
     pub health: Option<HealthFilter>,
     /// Only connections whose grant or key ends before this instant.
     pub ends_before: Option<Timestamp>,
+    /// Only connections whose credential is to be replaced before this instant.
+    pub rotation_due_before: Option<Timestamp>,
     /// Deleted connections, too, until they are purged.
     pub show_deleted: bool,
 }
@@ -139,6 +141,7 @@ fn condition(scope: &TenantScope, filter: &ConnectionFilter, now: Timestamp) -> 
         .add_option(
             filter.ends_before.map(|time| Column::Id.in_subquery(ending_before(scope.tenant(), time))),
         )
+        .add_option(filter.rotation_due_before.map(|time| Column::RotationDueTime.lt(time.micros())))
         .add_option((!ids.is_empty()).then(|| Column::Id.is_in(ids)))
         .add_option(filter.enabled.map(|enabled| Column::Enabled.eq(enabled)))
         .add_option(filter.created_before.map(before))

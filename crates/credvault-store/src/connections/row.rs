@@ -10,6 +10,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use serde_json::Value;
 
 use crate::Error;
+use crate::credential_rotations::plan::period;
 use crate::entity::connection::{Column, Model};
 
 /// How an owner is stored: the user's id, or nothing for the tenant and for the platform, each in its own namespace.
@@ -69,6 +70,8 @@ pub(crate) fn connection(model: Model) -> Result<Connection, Error> {
         last_verified_time: model.last_verified_time.map(Timestamp::from_micros),
         scopes_asked: scopes(model.scopes_asked)?,
         scopes_granted: scopes(model.scopes_granted)?,
+        rotation_period: model.rotation_days.map(period),
+        rotation_due_time: model.rotation_due_time.map(Timestamp::from_micros),
         revocation: model
             .revocation
             .map(|text| Revocation::from_stored(&text).ok_or(Error::Integrity))

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::change::Change;
 use crate::connections::row::owner;
-use crate::entity::{connection, credential_version, revocation, token};
+use crate::entity::{connection, credential_version, revocation, rotated_key, token};
 use crate::sealed::{Sealed, SealedRecord};
 
 /// What the values of a row of `connections` are bound to.
@@ -134,6 +134,7 @@ pub(crate) async fn rebind(
             row.update(&change.tx).await?;
         }
     }
+    rebind_keys(&mover, after).await?;
     let key = (after.tenant_id.clone(), after.id);
     if let Some(row) = token::Entity::find_by_id(key.clone()).one(&change.tx).await? {
         let place = |schema, bound| Context::tokens(tenant, id, row.generation, schema, bound);
@@ -148,6 +149,29 @@ pub(crate) async fn rebind(
     }
     if let Some(row) = revocation::Entity::find_by_id(key).one(&change.tx).await? {
         let place = |schema, bound| Context::revocation(tenant, id, row.generation, schema, bound);
+        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
+        if let Some(sealed) = mover.moved(stored, place)? {
+            let mut row = row.into_active_model();
+            row.schema = Set(sealed.schema);
+            row.key_version = Set(sealed.key_version);
+            row.sealed = Set(sealed.bytes);
+            row.update(&change.tx).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for keys that rotations have made or replaced.
+async fn rebind_keys(mover: &Mover<'_>, after: &connection::Model) -> Result<(), Error> {
+    let (change, id) = (mover.change, ConnectionId::from_uuid(after.id));
+    let keys = rotated_key::Entity::find()
+        .filter(rotated_key::Column::TenantId.eq(after.tenant_id.as_str()))
+        .filter(rotated_key::Column::ConnectionId.eq(after.id));
+    for row in keys.all(&change.tx).await? {
+        let of = (row.number, row.role.clone(), row.version);
+        let place = |schema, bound| {
+            Context::rotated_key(change.tenant(), id, (of.0, of.1.as_str(), of.2), schema, bound)
+        };
         let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
         if let Some(sealed) = mover.moved(stored, place)? {
             let mut row = row.into_active_model();

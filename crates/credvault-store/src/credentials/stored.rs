@@ -20,6 +20,9 @@ use crate::change::outbox::NewEvent;
 use crate::connections::due_tests::first_test_time;
 use crate::connections::row::text_map;
 use crate::connections::writer::ConnectionRow;
+use crate::credential_rotations::keys::forget;
+use crate::credential_rotations::plan::due_time;
+use crate::credential_rotations::row::replan;
 use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
@@ -117,6 +120,7 @@ pub(crate) async fn store_version(
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
     grant::begin(change, &model, granted(credential, expires), credential.consent_time).await?;
+    replan(change, &model, true).await?;
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -154,6 +158,7 @@ pub(crate) fn sealed_version(
         rolled_back_from: Set(rolled_back_from),
         payload: Set(credential.content.payload()),
         store: Set(credential.content.store().map(str::to_owned)),
+        key_revoke_time: Set(None),
     })
 }
 
@@ -179,10 +184,12 @@ fn with_credential(
     version: Version,
     expire_time: Option<Timestamp>,
 ) -> Result<ConnectionRow, Error> {
+    let rotation_due = due_time(model.rotation_days, change.now, change.now);
     let mut row = ConnectionRow::new(model);
     row.transition(StateChange::CredentialStored)?;
     row.recover();
     row.forget_confirmations();
+    row.columns.rotation_due_time = Set(rotation_due.map(Timestamp::micros));
     row.columns.last_version = Set(version);
     row.columns.current_version = Set(version);
     row.columns.hints = Set(json!(credential.hints));
@@ -209,11 +216,13 @@ pub(crate) async fn disconnect(
     row.columns.current_version = Set(0);
     row.columns.hints = Set(json!({}));
     row.columns.expire_time = Set(None);
+    row.columns.rotation_due_time = Set(None);
     row.columns.revocation = Set(Some(outcome.as_str().to_owned()));
     row.columns.revocation_time = Set(retry_time.map(Timestamp::micros));
     let model = row.save(change, ChangeKind::Updated, None).await?;
     invalidate_tokens(change, &model, None).await?;
     grant::end(change, &model).await?;
+    replan(change, &model, true).await?;
     // A deleted connection's endpoints had their event when it was deleted.
     if model.delete_time.is_none() {
         change.emit(NewEvent::of(EventType::Disconnected, &model));
@@ -236,6 +245,7 @@ pub(crate) async fn set_settings(
     let after = row.save_same_revision(change, ChangeKind::Updated, None).await?;
     if moved {
         destroy_all(change, &after).await?;
+        forget(change, &after).await?;
     } else {
         rebind(change, &before, &after).await?;
     }
@@ -273,5 +283,6 @@ pub(super) fn metadata(row: Model, current: Version) -> Result<CredentialVersion
         rolled_back_from: row.rolled_back_from,
         adopted: row.sealed.is_some() && row.store.is_some() && row.payload.is_none(),
         store: row.store.filter(|_| row.sealed.is_some()),
+        key_revoke_time: row.key_revoke_time.map(Timestamp::from_micros),
     })
 }

@@ -25,6 +25,7 @@ struct Unsealed {
     rolled_back_from: Option<Version>,
     store: Option<String>,
     payload: Option<Uuid>,
+    key_revoke_time: Option<i64>,
 }
 
 impl Credentials<'_> {
@@ -58,6 +59,7 @@ impl Credentials<'_> {
                 Column::RolledBackFrom,
                 Column::Store,
                 Column::Payload,
+                Column::KeyRevokeTime,
             ])
             .order_by_desc(Column::Version)
             .limit(page.limit())
@@ -71,8 +73,17 @@ impl Credentials<'_> {
 }
 
 fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> {
-    let Unsealed { version, hints, create_time, expire_time, destroy_time, rolled_back_from, store, payload } =
-        row;
+    let Unsealed {
+        version,
+        hints,
+        create_time,
+        expire_time,
+        destroy_time,
+        rolled_back_from,
+        key_revoke_time,
+        store,
+        payload,
+    } = row;
     let store = store.filter(|_| destroy_time.is_none());
     Ok(CredentialVersion {
         version,
@@ -85,5 +96,6 @@ fn version(row: Unsealed, current: Version) -> Result<CredentialVersion, Error> 
         rolled_back_from,
         adopted: store.is_some() && payload.is_none(),
         store,
+        key_revoke_time: key_revoke_time.map(Timestamp::from_micros),
     })
 }

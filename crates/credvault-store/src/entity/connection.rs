@@ -42,6 +42,8 @@ pub struct Model {
     pub test_time: Option<i64>,
     pub confirmed_account_id: Option<String>,
     pub confirmed_settings: Json,
+    pub rotation_days: Option<i64>,
+    pub rotation_due_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

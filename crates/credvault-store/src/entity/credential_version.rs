@@ -21,6 +21,7 @@ pub struct Model {
     pub rolled_back_from: Option<i64>,
     pub payload: Option<Uuid>,
     pub store: Option<String>,
+    pub key_revoke_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -20,9 +20,9 @@ use crate::health::grant::life;
 use crate::{Error, Store};
 
 /// When a deleted connection is looked at again, for it may be undeleted.
-const DELETED_REST: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DELETED_REST: Duration = Duration::from_secs(24 * 3600);
 /// What is due, of tenants that are served. `$1` is the present.
-const DUE: &str =
+pub(super) const DUE: &str =
     "warn_time <= $1 AND tenant_id NOT IN (SELECT tenant_id FROM tenants WHERE state = 'SUSPENDED')";
 
 impl Store {

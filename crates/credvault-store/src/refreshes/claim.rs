@@ -1,20 +1,18 @@
 //! Claiming a refresh: before anything is sent, so that a crash leaves a trace.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use credvault_domain::{AuthMode, Connection, ProviderId, Reason, SecretFields, Timestamp, Version};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, IntoActiveModel as _};
+use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 use uuid::Uuid;
 
 use super::Refreshes;
 use crate::change::Change;
+use crate::claims::{Holder, Running, lease_from};
 use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
 use crate::credentials::current::open_current;
-use crate::database::liveness::is_lock_free;
 use crate::database::session::served;
 use crate::entity::{connection as connection_table, refresh};
 use crate::refreshes::pause::Pause;
@@ -22,10 +20,8 @@ use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find};
 use crate::refreshes::shown::give_up;
 use crate::secrets::content::SecretContent;
 use crate::secrets::resolve::Freshness;
-use crate::{ConnectionKey, Database, Error, Recorded};
+use crate::{ConnectionKey, Error, Recorded};
 
-/// How long a claim holds while its owner cannot be proven gone, at least.
-const LEASE: Duration = Duration::from_secs(45);
 /// How often the fields are got from their store because they have changed meanwhile.
 const ATTEMPTS: u32 = 4;
 /// For how long nothing is sent, while the provider has an incident, that may cost other consents.
@@ -89,23 +85,6 @@ pub struct Claimed {
     process: Uuid,
     pub(super) marked_before: bool,
     _running: Running,
-}
-
-/// The id of a claim that this process works on. Dropped with the claim, however that ends.
-#[derive(Debug)]
-struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);
-
-impl Running {
-    fn begin(all: &Arc<Mutex<HashSet<Uuid>>>, claim: Uuid) -> Self {
-        all.lock().unwrap_or_else(PoisonError::into_inner).insert(claim);
-        Self(Arc::clone(all), claim)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
 }
 
 /// When the vault gives up a refresh whose outcome the provider does not tell.
@@ -208,7 +187,7 @@ impl Refreshes<'_> {
         let uncertain = match row.state.as_str() {
             IDLE => false,
             UNCERTAIN => true,
-            _ if self.is_gone(&change.tx, &row, process, now).await? => true,
+            _ if self.store.is_gone(&change.tx, holder(&row), process, now).await? => true,
             _ => return Ok(Attempt::Ended(Claim::Busy)),
         };
         let provider = ProviderId::from_stored(model.provider.clone());
@@ -266,7 +245,7 @@ impl Refreshes<'_> {
         let connection = connection(model)?;
         let running = Running::begin(self.store.running_claims(), claim_id);
         let mut row = row.into_active_model();
-        let lease = now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX));
+        let lease = lease_from(now);
         row.state = Set(IN_FLIGHT.to_owned());
         row.marked = Set(marked);
         row.unsettled_time = Set(unsettled_time);
@@ -299,27 +278,8 @@ impl Refreshes<'_> {
     pub fn may_send(&self, claimed: &Claimed) -> bool {
         self.store.liveness().process_id() == Some(claimed.process)
     }
+}
 
-    /// Whether the owner of a claim is provably gone.
-    async fn is_gone(
-        &self,
-        tx: &DatabaseTransaction,
-        row: &refresh::Model,
-        ours: Uuid,
-        now: i64,
-    ) -> Result<bool, Error> {
-        let Some(owner) = row.process_id else { return Ok(true) };
-        if owner == ours {
-            // What this process is not at any more was left behind by an error.
-            let running = self.store.running_claims().lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(row.claim_id.is_none_or(|claim| !running.contains(&claim)));
-        }
-        if self.store.database() == Database::Sqlite {
-            return Ok(true);
-        }
-        if row.lease_time.is_some_and(|lease| lease > now) {
-            return Ok(false);
-        }
-        is_lock_free(tx, owner).await
-    }
+fn holder(row: &refresh::Model) -> Holder {
+    Holder { process_id: row.process_id, claim_id: row.claim_id, lease_time: row.lease_time }
 }

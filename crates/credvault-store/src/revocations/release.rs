@@ -13,6 +13,7 @@ use crate::Error;
 use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::writer::ConnectionRow;
+use crate::credential_rotations::keys::hasten;
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
 use crate::credentials::stored::{destroy_all, disconnect};
@@ -51,6 +52,7 @@ pub(crate) async fn end_credential(
         (None, false, false) => (Revocation::Unsupported, None),
     };
     let model = disconnect(change, model, outcome).await?;
+    hasten(change, &model).await?;
     change.set_connection(id, Some(version));
     change.record_change(ChangeSubject::Connection(id), ChangeKind::CredentialDestroyed, Some(version));
     Ok(model)

@@ -6,16 +6,20 @@ mod columns;
 mod effects;
 
 use credvault_domain::{
-    Action, AppPlace, Clock as _, Config, ConnectionId, EventEndpointId, Grant, ProviderId, SecretFields,
-    TenantScope,
+    Action, AppPlace, Clock as _, Config, ConnectionId, EventEndpointId, FieldName, Grant, ProviderId,
+    SecretFields, TenantScope,
 };
 use credvault_store::{
     ConnectionKey, Error, Fetched, NewApp, NewConnection, NewCredential, RefreshSchedule, Selector,
 };
 
+use crate::credential_rotations::{revoked_after, rotated};
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, credential, owned_by, scope, write};
 use crate::refreshes::{claimed, record, refreshed};
+
+/// The number of the key that a first rotation has replaced: its new key was the first one.
+const REPLACED: i64 = 2;
 
 /// Everything that is opened in this test, with what opens it.
 struct Prepared {
@@ -23,6 +27,7 @@ struct Prepared {
     plain: ConnectionId,
     refreshable: ConnectionKey,
     revoked: ConnectionKey,
+    rotated: ConnectionKey,
     endpoint: EventEndpointId,
 }
 
@@ -48,10 +53,13 @@ impl Prepared {
         let disconnect = write(&user, Action::DisconnectConnection);
         let gone = store.revocations().disconnect(&user, gone, None, true, &disconnect).await.unwrap();
         let revoked = store.connection_key(&user, gone.into_inner().id);
+        let rotating = store.connection_key(&user, create("rotated", credential("CANARY old")).await);
+        let at_once = revoked_after(fixture, std::time::Duration::ZERO);
+        rotated(fixture, &user, &rotating, "CANARY new", &at_once).await;
         store.apps().put(&tenant, &app(), &write(&tenant, Action::PutOAuthApp)).await.unwrap().into_inner();
         let (endpoint, _) = put(fixture, &tenant, &new_endpoint(&[])).await.unwrap();
         store.signer().await.unwrap();
-        Self { user, plain, refreshable: fetched.key(), revoked, endpoint }
+        Self { user, plain, refreshable: fetched.key(), revoked, rotated: rotating, endpoint }
     }
 
     /// Which row of a table is altered: a condition.
@@ -62,6 +70,7 @@ impl Prepared {
             "credential_versions" => format!("connection_id = {}", id(self.plain)),
             "tokens" => format!("connection_id = {}", id(self.refreshable.connection())),
             "revocations" => format!("connection_id = {}", id(self.revoked.connection())),
+            "rotated_keys" => format!("connection_id = {}", id(self.rotated.connection())),
             "signing_keys" => "generation = 1".to_owned(),
             _ => "tenant_id = 'acme'".to_owned(),
         }
@@ -86,6 +95,12 @@ impl Prepared {
             }
             "event_endpoints" => {
                 store.event_endpoints().target(&scope("acme", None), self.endpoint).await.map(drop)
+            }
+            "rotated_keys" => {
+                // Each look at it puts the next one off.
+                fixture.execute("UPDATE rotated_keys SET due_time = 0").await;
+                let names = [FieldName::parse("token").unwrap()];
+                store.credential_rotations().begin_end(&self.rotated, REPLACED, &names).await.map(drop)
             }
             "signing_keys" => store.signer().await.map(drop),
             _ => open(fixture, &self.user, self.plain).await,

@@ -5,6 +5,7 @@ use credvault_operations::connections::{Create, Update};
 use credvault_store::ConnectionFilter;
 
 use super::credential::given_credential;
+use super::rotation::rotation_period;
 use super::{
     account_name, connection_id, etag, external_account_id, labels, optional, owner, provider_id, repeat,
     timestamp,
@@ -23,13 +24,17 @@ pub(crate) fn create_connection(request: v1::CreateConnectionRequest) -> Result<
         config: value_of(request.config.unwrap_or_default()),
         labels: labels("labels", request.labels),
         external_account_id: external_account_id("external_account_id", request.external_account_id),
+        rotation_period: rotation_period("rotation_period", request.rotation_period),
         credential: request.credential.map(given_credential),
         enabled: !request.disabled,
     })
 }
 
 /// The fields of a connection that an update changes, as the mask and the audit record name them.
-const UPDATE_FIELDS: [&str; 5] = ["account_name", "enabled", "config", "labels", "external_account_id"];
+const UPDATE_FIELDS: [&str; 6] =
+    ["account_name", "enabled", "config", "labels", "external_account_id", "rotation_period"];
+/// The path that clears the note about a key that was left at the provider. "*" does not have it.
+const LEFT_KEY: &str = "rotation.left_key_time";
 
 pub(crate) fn update_connection(mut request: v1::UpdateConnectionRequest) -> Result<Update, Violations> {
     let fields = update_mask(request.update_mask.clone())?;
@@ -48,17 +53,20 @@ pub(crate) fn update_connection(mut request: v1::UpdateConnectionRequest) -> Res
         labels: given("labels").then(|| labels("connection.labels", new.labels)),
         external_account_id: given("external_account_id")
             .then(|| external_account_id("connection.external_account_id", new.external_account_id)),
+        rotation_period: given("rotation_period")
+            .then(|| rotation_period("connection.rotation_period", new.rotation_period)),
+        forgets_left_key: given(LEFT_KEY),
     })
 }
 
 fn update_mask(mask: Option<prost_types::FieldMask>) -> Result<Vec<&'static str>, Violations> {
-    const RULE: &str =
-        "must name some of account_name, enabled, config, labels, external_account_id, or be \"*\" for all";
+    const RULE: &str = "must name some of account_name, enabled, config, labels, external_account_id, rotation_period, \
+                        or be \"*\" for all; rotation.left_key_time clears that";
     let paths = mask.unwrap_or_default().paths;
     if paths == ["*"] {
         return Ok(UPDATE_FIELDS.to_vec());
     }
-    let field = |path: &String| UPDATE_FIELDS.into_iter().find(|field| field == path);
+    let field = |path: &String| UPDATE_FIELDS.into_iter().chain([LEFT_KEY]).find(|field| field == path);
     let fields: Option<Vec<_>> = paths.iter().map(field).collect();
     fields.filter(|fields| !fields.is_empty()).ok_or_else(|| Violations::of("update_mask", RULE))
 }
@@ -78,6 +86,8 @@ pub(crate) fn connection_filter(
     let health = violations.collect(health_state(request.health)).flatten();
     let ends_before = request.ends_before.map(|time| timestamp("ends_before", time));
     let ends_before = ends_before.and_then(|time| violations.collect(time));
+    let due_before = request.rotation_due_before.map(|time| timestamp("rotation_due_before", time));
+    let rotation_due_before = due_before.and_then(|time| violations.collect(time));
     violations.into_result()?;
     let show_deleted = request.show_deleted;
     let filter = ConnectionFilter {
@@ -86,6 +96,7 @@ pub(crate) fn connection_filter(
         account_name: name,
         state,
         ends_before,
+        rotation_due_before,
         show_deleted,
         ..ConnectionFilter::default()
     };

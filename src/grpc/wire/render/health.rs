@@ -3,15 +3,17 @@
 use credvault_domain::{Health, HealthState, LastError, Renewal, SyncState, SyncStatus, Words};
 use credvault_operations::connections::Described;
 
+use super::rotation::credential_rotation;
 use super::{connection, timestamp};
 use credvault_proto::v1;
 
 /// A connection with its health.
 pub(crate) fn described(described: Described) -> v1::Connection {
-    let Described { connection: of, health, last_synced, syncs } = described;
+    let Described { connection: of, health, last_synced, rotation, syncs } = described;
     v1::Connection {
         health: Some(connection_health(health)),
         last_synced_time: last_synced.map(timestamp),
+        rotation: rotation.map(credential_rotation),
         sync_states: syncs.into_iter().map(sync_state).collect(),
         ..connection(of)
     }

@@ -67,7 +67,7 @@ pub(crate) struct FieldFile {
     pub(crate) vault_only: bool,
 }
 
-/// A value that follows from others, in one of four ways.
+/// A value that follows from others, in one of five ways.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DerivedFile {
@@ -80,6 +80,9 @@ pub(crate) struct DerivedFile {
     /// A text that counts only for some values of a setting.
     #[serde(default)]
     pub(crate) when: Option<WhenFile>,
+    /// One of the parts of a text.
+    #[serde(default)]
+    pub(crate) part: Option<PartFile>,
     /// A claim of a JWT.
     #[serde(default)]
     pub(crate) claim: Option<ClaimFile>,
@@ -115,6 +118,18 @@ pub(crate) struct HmacFile {
     pub(crate) key: String,
     /// The text that is authenticated, a template.
     pub(crate) message: String,
+}
+
+/// One of the parts of a text, such as the id in a key.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartFile {
+    /// The text, a template.
+    pub(crate) of: String,
+    /// The text between two parts.
+    pub(crate) separator: String,
+    /// The number of the part, counted from 0.
+    pub(crate) index: usize,
 }
 
 /// A claim of a JWT, whose signature is not checked.

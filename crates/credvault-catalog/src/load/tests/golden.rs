@@ -95,6 +95,9 @@ fn golden(provider: &Provider) -> String {
         call(&mut text, "refresh", refresh(mode, given));
         call(&mut text, "revocation", revoke(mode, given));
         call(&mut text, "test", verify(mode, given));
+        call(&mut text, "new key", mint(mode, given));
+        call(&mut text, "end of the old key", key_end(mode, given, true));
+        call(&mut text, "end of an unused key", key_end(mode, given, false));
     }
     text
 }

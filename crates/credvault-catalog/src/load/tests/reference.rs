@@ -11,7 +11,8 @@ use super::*;
 use crate::call::Method;
 use crate::field::{DependsOn, FieldKind};
 use crate::load::file::call::{BasicFile, CallFile, ConditionFile, RevokeFile, TestFile};
-use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile, WhenFile};
+use crate::load::file::field::{ClaimFile, DerivedFile, FieldFile, HmacFile, LookupFile, PartFile, WhenFile};
+use crate::load::file::rotation::{MintFile, RotationFile};
 use crate::load::file::tokens::{
     AssertionFile, AuthorizeFile, DeliveryCallbackFile, DeliveryFile, DiscoveryFile, PostExchangeFile,
     RefreshFile, ScopesFile, TokenResponseFile,
@@ -108,6 +109,7 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("lookup", names::<LookupFile>()),
         ("hmac", names::<HmacFile>()),
         ("when", names::<WhenFile>()),
+        ("part", names::<PartFile>()),
         ("claim", names::<ClaimFile>()),
         ("App values", names::<AppField>()),
         ("Modes", names::<ModeFile>()),
@@ -126,6 +128,8 @@ fn the_page_has_a_line_for_every_key_and_no_other() {
         ("token_response", names::<TokenResponseFile>()),
         ("revoke", names::<RevokeFile>()),
         ("test", names::<TestFile>()),
+        ("rotation", names::<RotationFile>()),
+        ("mint", names::<MintFile>()),
         ("Conditions", names::<ConditionFile>()),
         ("Webhooks", names::<WebhookFile>()),
         ("public_keys", names::<PublicKeysFile>()),

@@ -33,6 +33,7 @@ pub(super) enum Place {
     Credential(Uuid, i64, Binding),
     Tokens(Uuid, i64, Binding),
     Revocation(Uuid, i64, Binding),
+    RotatedKey(Uuid, i64, String, i64, Binding),
     App(Uuid, i64, Binding),
     EventEndpoint(Uuid, i64),
     Callback,
@@ -49,7 +50,7 @@ pub(super) struct Row<'a> {
 pub(super) const CREDENTIALS: &str = "credential_versions";
 const OF_CONNECTION: &str = "c.owner_user, c.provider, c.auth_mode, c.config";
 
-pub(super) const TABLES: [Table; 8] = [
+pub(super) const TABLES: [Table; 9] = [
     Table {
         name: CREDENTIALS,
         key: &[("connection_id", KeyType::Uuid), ("version", KeyType::Int)],
@@ -68,6 +69,16 @@ pub(super) const TABLES: [Table; 8] = [
         columns: "r.generation, c.owner_user, c.provider, c.auth_mode, c.config",
         place: |row| {
             Ok(Place::Revocation(row.uuid("connection_id")?, row.int("generation")?, row.binding()?))
+        },
+    },
+    Table {
+        name: "rotated_keys",
+        key: &[("connection_id", KeyType::Uuid), ("number", KeyType::Int)],
+        columns: "r.role, r.version, c.owner_user, c.provider, c.auth_mode, c.config",
+        place: |row| {
+            let (id, number) = (row.uuid("connection_id")?, row.int("number")?);
+            let (role, version) = (row.row.try_get("", "role")?, row.int("version")?);
+            Ok(Place::RotatedKey(id, number, role, version, row.binding()?))
         },
     },
     Table {
@@ -119,6 +130,10 @@ impl Place {
             }
             Self::Revocation(id, generation, bound) => {
                 Context::revocation(tenant, connection(id), *generation, schema, *bound)
+            }
+            Self::RotatedKey(id, number, role, version, bound) => {
+                let of = (*number, role.as_str(), *version);
+                Context::rotated_key(tenant, connection(id), of, schema, *bound)
             }
             Self::App(id, generation, bound) => {
                 Context::app(tenant, id.into_bytes(), *generation, schema, *bound)

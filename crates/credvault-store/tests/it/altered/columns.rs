@@ -30,6 +30,9 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "oauth_apps.provider",
             "revocations.tenant_id",
             "revocations.connection_id",
+            "rotated_keys.tenant_id",
+            "rotated_keys.connection_id",
+            "rotated_keys.number",
             "event_endpoints.tenant_id",
             "event_endpoints.id",
             // Without its row, the vault makes another key, which verifies nothing that was signed before.
@@ -62,15 +65,25 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "connections.revocation",
             "connections.revocation_time",
             "connections.test_time",
+            "connections.rotation_days",
+            "connections.rotation_due_time",
             "credential_versions.hints",
             "credential_versions.create_time",
             "credential_versions.expire_time",
             "credential_versions.rolled_back_from",
+            // A version whose key has ended can be rolled back to then, and does not work.
+            "credential_versions.key_revoke_time",
             "tokens.expire_time",
             "oauth_apps.hints",
             "oauth_apps.create_time",
             "oauth_apps.update_time",
             "revocations.attempts",
+            // The id that is sent to the provider is among the sealed fields; this one is for people.
+            "rotated_keys.key_id",
+            "rotated_keys.expire_time",
+            "rotated_keys.create_time",
+            "rotated_keys.due_time",
+            "rotated_keys.attempts",
             // The URL that is called is sealed; this one is for people.
             "event_endpoints.url",
             "event_endpoints.types",
@@ -150,6 +163,7 @@ fn other(table: &str, column: &str, kind: &str) -> String {
         ("connections", "scopes_asked" | "scopes_granted") | ("oauth_apps", "scopes") => "'[\"x\"]'",
         ("connections", "revocation") => "'DONE'",
         ("event_endpoints", "types") => "' connection.connected '",
+        ("rotated_keys", "role") => "'UNUSED'",
         ("credential_versions", "destroy_time") => "1, sealed = NULL",
         _ => match kind.to_ascii_lowercase().as_str() {
             "text" if ["labels", "hints", "settings", "confirmed_settings"].contains(&column) => {

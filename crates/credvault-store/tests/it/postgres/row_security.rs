@@ -4,6 +4,7 @@ use credvault_domain::{Action, AppPlace, ConnectionId, ProviderId, ServiceId, Te
 use credvault_store::{ConnectionKey, Inquiry, NewApp, NewAuthorization, Reporter};
 use secrecy::ExposeSecret as _;
 
+use crate::credential_rotations::{revoked_after, rotated};
 use crate::events::{new_endpoint, put};
 use crate::fixture::{Fixture, beginner, credential, event, new_connection, permit, repeatable, write};
 use crate::refreshes::{claimed, record, refreshable, refreshed};
@@ -42,6 +43,9 @@ async fn connections(fixture: &Fixture, scope: &TenantScope) -> (ConnectionId, C
         .await
         .unwrap()
         .into_inner();
+    let rotating = fixture.store.connection_key(scope, id);
+    let tomorrow = revoked_after(fixture, std::time::Duration::from_secs(86_400));
+    rotated(fixture, scope, &rotating, "CANARY new", &tomorrow).await;
     let (key, seen) = refreshable(fixture, scope, "c").await;
     let ours = claimed(&fixture.store, &key, seen).await;
     fixture.store.refreshes().store(&ours, &refreshed(&ours, "CANARY"), &record(&key)).await.unwrap();
@@ -255,13 +259,22 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "rate_budgets",
             "connection_health",
             "rotations",
+            "credential_rotations",
             "erasures",
         ]
         .contains(&table.as_str());
         assert_eq!(count.lines().last() != Some("0"), crosses, "{table}");
         if crosses
-            && !["tenants", "connections", "refreshes", "tenant_rules", "connection_health", "erasures"]
-                .contains(&table.as_str())
+            && ![
+                "tenants",
+                "connections",
+                "refreshes",
+                "tenant_rules",
+                "connection_health",
+                "credential_rotations",
+                "erasures",
+            ]
+            .contains(&table.as_str())
         {
             let deleted = format!(
                 "BEGIN; {background} WITH gone AS (DELETE FROM credvault.{table} RETURNING 1) SELECT count(*) FROM gone;"

@@ -1,0 +1,135 @@
+//! Credentials that are replaced at their providers: on request, and by the vault when they are due.
+//! `docs/credential-rotation.md` has the protocol and its reasons.
+
+mod attempt;
+mod by_hand;
+pub mod due;
+mod ends;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_catalog::{Mint, OldKeyEnd};
+use credvault_domain::{Connection, ConnectionId, Etag, TenantScope, Timestamp, Version};
+use credvault_store::{Error as StoreError, Recorded, RotationClaim, RotationWish};
+use tokio::time::Instant;
+
+use crate::{Call, Parsed, Refusal, Repeat};
+use attempt::Attempt;
+
+/// How often a process that cannot prove yet that it lives tries again to claim.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A credential to be replaced.
+#[derive(Debug)]
+pub struct Rotate {
+    /// The connection whose credential it is.
+    pub connection: ConnectionId,
+    /// The etag that it must have, if the caller names one.
+    pub etag: Option<Etag>,
+    /// How a repetition is recognised.
+    pub repeat: Parsed<Option<Repeat>>,
+    /// Whether the key before is revoked at once, and not after the time for which both are accepted.
+    pub revoke_now: bool,
+}
+
+/// A credential that was replaced.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// The version that has the new key.
+    pub version: Version,
+    /// What becomes of the key before.
+    pub old_key: OldKey,
+}
+
+/// What becomes of a key that was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OldKey {
+    /// The provider does not accept it any more.
+    Ended,
+    /// The vault revokes it, at this instant or right after.
+    Revoked(Option<Timestamp>),
+    /// The provider ends it by itself, at about this instant.
+    EndsByItself(Option<Timestamp>),
+    /// The vault cannot revoke it: a person has to.
+    Left,
+}
+
+/// `RotateCredential`: has the provider make another key, tests it, serves it in place of the one before, and has that one
+/// end.
+///
+/// # Errors
+/// Policy does not permit it, the provider makes no key or none that works, or another credential was stored meanwhile.
+pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>, Refusal> {
+    let Rotate { connection: id, etag, repeat, revoke_now } = rotate;
+    let scope = call.scope()?;
+    let (permit, connection) = call.connection(id).await?;
+    let write = call.write(&permit, repeat)?;
+    let context = Arc::clone(&call.context);
+    let mode = context.mode(&connection.provider, &connection.auth_mode)?;
+    let mint = mode.mint().ok_or_else(|| by_hand::error(&context, &connection, mode))?;
+    mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
+    let (rotations, begun) = (context.store.credential_rotations(), context.now());
+    if let Some(before) = rotations.repeated(&scope, &write).await? {
+        let old_key = old_key(call, &scope, (&before.get().0, mint), None).await;
+        return Ok(before.map(|(connection, version)| Rotated { connection, version, old_key }));
+    }
+    call.count_forced(&scope).await?;
+    let key = context.store.connection_key(&scope, id);
+    let wish = RotationWish { forced: true, mints: true, new_key_only: false };
+    let (started, claimed) = loop {
+        let started = Instant::now();
+        match rotations.claim(&key, etag, wish).await? {
+            RotationClaim::Ours(claimed) => break (started, claimed),
+            RotationClaim::Unproven if started < call.patience() => tokio::time::sleep(POLL_INTERVAL).await,
+            RotationClaim::Busy
+            | RotationClaim::Unproven
+            | RotationClaim::Later(_)
+            | RotationClaim::Nothing => return Err(StoreError::CredentialRotationRunning.into()),
+        }
+    };
+    let (of_attempt, in_scope) = (Arc::clone(&context), Arc::clone(&scope));
+    let attempt = Attempt { context: of_attempt, scope: in_scope, write, claimed, started, revoke_now };
+    // A key that was made must not be lost because its caller has gone.
+    let working = tokio::time::timeout_at(call.patience(), context.spawn(attempt.run())).await;
+    let served = working.map_err(|_| Refusal::Deadline)?.map_err(|_| Refusal::Internal)??;
+    if revoke_now {
+        // However it ends, the job that ends keys continues from here.
+        let _ = tokio::time::timeout_at(call.patience(), ends::end_now(&context, &key, mode)).await;
+    }
+    let old_key = old_key(call, &scope, (&served.get().0, mint), Some(begun)).await;
+    Ok(served.map(|(connection, version)| Rotated { connection, version, old_key }))
+}
+
+/// What becomes of the key before, of a rotation that has `begun` then; `None` for one that is over.
+async fn old_key(
+    call: &Call,
+    scope: &TenantScope,
+    (connection, mint): (&Connection, &Mint),
+    begun: Option<Timestamp>,
+) -> OldKey {
+    let overlap = match mint.end {
+        OldKeyEnd::AtOnce => return OldKey::Ended,
+        OldKeyEnd::ByItself(time) => return OldKey::EndsByItself(begun.map(|_| call.now().after(time))),
+        OldKeyEnd::Revoked(overlap) => overlap,
+    };
+    let rotations = call.context.store.credential_rotations();
+    match rotations.of(scope, std::slice::from_ref(connection)).await {
+        Ok(mut all) => {
+            let record = all.remove(&connection.id).unwrap_or_default();
+            let is_left = record.left_time.is_some_and(|left| begun.is_some_and(|begun| left >= begun));
+            match record.end_time {
+                Some(time) => OldKey::Revoked(Some(time)),
+                None if is_left => OldKey::Left,
+                None => OldKey::Ended,
+            }
+        }
+        // The rotation is durable, so its answer must not fail.
+        Err(error) => {
+            tracing::warn!(connection = %connection.id, %error, "what becomes of a replaced key was not read");
+            OldKey::Revoked(begun.map(|begun| begun.after(overlap)))
+        }
+    }
+}

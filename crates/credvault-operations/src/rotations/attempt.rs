@@ -1,0 +1,255 @@
+//! One rotation that was claimed, from the call for a key to the version that serves it. What the provider has answered is
+//! stored for as long as that takes: only this process has it, and no other one can end its claim while it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use credvault_broker::{RotationError, TestError, pause_of_rotation};
+use credvault_catalog::{Mint, Mode, OldKeyEnd, Verdict};
+use credvault_domain::{Connection, ConnectionId, Reason, TenantScope, Version};
+use credvault_store::{
+    ClaimedRotation, Error as StoreError, MintedKey, NewCredential, NewKey, Recorded, RotatedFrom,
+    RotationFailure, Write,
+};
+use tokio::time::Instant;
+
+use super::by_hand;
+use crate::{Context, Refusal};
+
+/// The pause before the database is asked for the second time. Doubled each time.
+const FIRST_STORE_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts to store an outcome.
+const LONGEST_STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A new version and its connection.
+pub(super) type Served = Recorded<(Connection, Version)>;
+
+/// A rotation that was claimed.
+pub(super) struct Attempt {
+    pub(super) context: Arc<Context>,
+    pub(super) scope: Arc<TenantScope>,
+    pub(super) write: Write,
+    pub(super) claimed: Box<ClaimedRotation>,
+    /// When it was claimed.
+    pub(super) started: Instant,
+    /// Whether the key before is revoked as soon as the new one serves.
+    pub(super) revoke_now: bool,
+}
+
+impl Attempt {
+    /// Carries the rotation to its end, and counts how it ended.
+    ///
+    /// # Errors
+    /// No new version is there. The row says why, and what follows.
+    pub(super) async fn run(self) -> Result<Served, Refusal> {
+        let served = self.replace().await;
+        let outcome = match &served {
+            Ok(_) => "rotated",
+            Err(Refusal::Rotation(error)) => error.outcome(),
+            Err(Refusal::Store(StoreError::VersionMismatch { .. })) => "overtaken",
+            Err(_) => "store",
+        };
+        metrics::counter!("credvault_credential_rotations_total", "outcome" => outcome).increment(1);
+        served
+    }
+
+    async fn replace(&self) -> Result<Served, Refusal> {
+        let connection = &self.claimed.connection;
+        let mode = self.context.mode(&connection.provider, &connection.auth_mode)?;
+        let Some(mint) = mode.mint() else {
+            // The call was taken from the provider's file.
+            return Err(self.give_up(by_hand::error(&self.context, connection, mode)).await);
+        };
+        let minted = match &self.claimed.minted {
+            Some(minted) => minted.clone(),
+            None => self.mint(mode, mint).await?,
+        };
+        // Where the key before has ended already, the new one serves, whatever a test says of it.
+        if mint.end != OldKeyEnd::AtOnce {
+            self.test((mode, mint), &minted).await?;
+        }
+        self.serve((mode, mint), &minted).await
+    }
+
+    /// Has the provider make a key, and seals it.
+    async fn mint(&self, mode: &Mode, mint: &Mint) -> Result<MintedKey, Refusal> {
+        let new = match self.context.broker.mint(&self.claimed, (mode, mint), self.started).await {
+            Ok(new) => new,
+            Err(error) => {
+                let lost = matches!(error, RotationError::Lost { .. });
+                let doubtful = lost && mint.end == OldKeyEnd::AtOnce;
+                self.fail(RotationFailure { lost, doubtful, ..self.failure(&error) }).await;
+                return Err(error.into());
+            }
+        };
+        match self.keep(&new).await {
+            Ok(Some(minted)) => Ok(minted),
+            // The job revokes it.
+            Ok(None) => Err(self.overtaken().await.into()),
+            Err(error) => {
+                let id = new.key_id.as_deref().unwrap_or("unknown");
+                tracing::error!(connection = %self.id(), key = id, %error, "a new key could not be stored");
+                let error = RotationError::Lost { retry: self.pause() };
+                let doubtful = mint.end == OldKeyEnd::AtOnce;
+                self.fail(RotationFailure { lost: true, doubtful, ..self.failure(&error) }).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What has overtaken this rotation: another credential, or another rotation.
+    async fn overtaken(&self) -> StoreError {
+        match self.context.store.connections().get(&self.scope, self.id()).await {
+            Ok(now) if now.current_version != self.claimed.version => {
+                StoreError::VersionMismatch { current: now.current_version }
+            }
+            Ok(_) => StoreError::CredentialRotationRunning,
+            Err(error) => error,
+        }
+    }
+
+    async fn keep(&self, new: &NewKey) -> Result<Option<MintedKey>, StoreError> {
+        let rotations = self.context.store.credential_rotations();
+        persisted(self.id(), || rotations.keep(&self.claimed, new)).await
+    }
+
+    /// Asks the provider whether a new key works. If it does not, it is given up; if that is not known, it waits.
+    async fn test(&self, (mode, mint): (&Mode, &Mint), minted: &MintedKey) -> Result<(), Refusal> {
+        let (connection, retry) = (&self.claimed.connection, self.pause());
+        if mode.check_secrets("credential.fields", &minted.fields).is_err() {
+            return Err(self.give_up(RotationError::Useless { retry }).await);
+        }
+        let (provider, config) = (&connection.provider, &connection.config);
+        let tested = self.context.broker.test(&self.scope, provider, mode, config, &minted.fields).await;
+        let is_usable = self.context.now() >= minted.create_time.after(mint.usable_after);
+        let error = match tested {
+            Ok(Verdict::Works { .. } | Verdict::Limited) => return Ok(()),
+            Ok(Verdict::Refused) if is_usable => {
+                return Err(self.give_up(RotationError::Useless { retry }).await);
+            }
+            Ok(Verdict::Refused | Verdict::Unclear(_)) | Err(TestError::Unavailable) => {
+                RotationError::Untested { retry }
+            }
+            Err(TestError::Throttled { retry: asked }) => RotationError::Untested { retry: asked.max(retry) },
+            // A setting is missing that the test needs, so no key can be tested.
+            Err(TestError::Untestable | TestError::Invalid(_)) => {
+                return Err(self.give_up(RotationError::Useless { retry }).await);
+            }
+            Err(TestError::Store(error)) => RotationError::Store(error),
+        };
+        self.postpone(self.failure(&error)).await;
+        Err(error.into())
+    }
+
+    /// Stores a new key as the version that is served.
+    async fn serve(&self, (mode, mint): (&Mode, &Mint), minted: &MintedKey) -> Result<Served, Refusal> {
+        let credential = NewCredential {
+            hints: mode.hints(&minted.fields),
+            fields: minted.fields.clone(),
+            expire_time: minted.expire_time,
+            schedule: None,
+            consent_time: None,
+        };
+        let from = self.replaced(mode, mint);
+        let (rotations, claimed) = (self.context.store.credential_rotations(), &*self.claimed);
+        let stored = persisted(self.id(), || {
+            rotations.store(&self.scope, (claimed, minted), &credential, &from, &self.write)
+        });
+        let refusal = match stored.await {
+            Ok(served) => return Ok(served),
+            Err(error) => Refusal::Store(error),
+        };
+        let reason = refusal.reason();
+        let failure = RotationFailure { retry: self.pause(), reason, lost: false, doubtful: false };
+        if let Refusal::Store(
+            StoreError::VersionMismatch { .. }
+            | StoreError::State(_)
+            | StoreError::ExpiredAlready
+            | StoreError::TooLarge,
+        ) = &refusal
+        {
+            self.discard(failure).await;
+        } else {
+            // Another process that has taken it over, or the job, continues from here.
+            self.postpone(failure).await;
+        }
+        Err(refusal)
+    }
+
+    /// What becomes of the key before.
+    fn replaced(&self, mode: &Mode, mint: &Mint) -> RotatedFrom {
+        let now = self.context.now();
+        let config = &self.claimed.connection.config;
+        match mint.end {
+            OldKeyEnd::Revoked(overlap) => RotatedFrom::Revoked {
+                time: if self.revoke_now { now } else { now.after(overlap) },
+                key_id: mode.key_id(mint, config, &self.claimed.fields),
+            },
+            OldKeyEnd::ByItself(time) => {
+                RotatedFrom::Ends { time: now.after(time), names: mint.field_names() }
+            }
+            OldKeyEnd::AtOnce => RotatedFrom::Ends { time: now, names: mint.field_names() },
+        }
+    }
+
+    /// Gives a new key up, and says why.
+    async fn give_up(&self, error: RotationError) -> Refusal {
+        self.discard(self.failure(&error)).await;
+        error.into()
+    }
+
+    fn id(&self) -> ConnectionId {
+        self.claimed.key.connection()
+    }
+
+    fn pause(&self) -> Duration {
+        pause_of_rotation(self.claimed.failures, &*self.context.random)
+    }
+
+    fn failure(&self, error: &RotationError) -> RotationFailure {
+        let retry = error.retry().unwrap_or_else(|| self.pause());
+        let reason = error.reason().unwrap_or(Reason::StoreUnavailable);
+        RotationFailure { retry, reason, lost: false, doubtful: false }
+    }
+
+    async fn fail(&self, failure: RotationFailure) {
+        let rotations = self.context.store.credential_rotations();
+        self.note(persisted(self.id(), || rotations.fail(&self.claimed, failure)).await);
+    }
+
+    async fn discard(&self, failure: RotationFailure) {
+        let rotations = self.context.store.credential_rotations();
+        self.note(persisted(self.id(), || rotations.discard(&self.claimed, failure)).await);
+    }
+
+    async fn postpone(&self, failure: RotationFailure) {
+        let rotations = self.context.store.credential_rotations();
+        self.note(persisted(self.id(), || rotations.postpone(&self.claimed, failure)).await);
+    }
+
+    /// Logs that the end of the attempt was not stored. The claim ends with this process's work on it, so the next attempt
+    /// finds what is there.
+    fn note(&self, stored: Result<(), StoreError>) {
+        if let Err(error) = stored {
+            tracing::error!(connection = %self.id(), %error, "the end of a rotation could not be stored");
+        }
+    }
+}
+
+/// Does what the database does not take yet, until it takes or refuses it.
+async fn persisted<T, F>(connection: ConnectionId, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = FIRST_STORE_PAUSE;
+    loop {
+        match attempt().await {
+            Err(error) if error.is_transient() => {
+                tracing::error!(%connection, %error, "a step of a rotation could not be stored yet; it is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_STORE_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Ends keys at their provider that are due to end.
+
+use credvault_catalog::{Mint, Mode};
+use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd};
+
+use crate::Context;
+
+/// Ends those keys of a connection that are due, at once.
+///
+/// # Errors
+/// The vault's own database fails.
+pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode) -> Result<(), StoreError> {
+    let rotations = context.store.credential_rotations();
+    let Some(work) = rotations.look(key).await? else { return Ok(()) };
+    end_keys(context, key, &work.ends, mode).await?;
+    rotations.looked(key, mode.mint().is_some()).await
+}
+
+/// Makes an attempt to end each of the keys with these numbers.
+///
+/// # Errors
+/// The vault's own database fails; another attempt follows.
+pub(super) async fn end_keys(
+    context: &Context,
+    key: &ConnectionKey,
+    numbers: &[i64],
+    mode: &Mode,
+) -> Result<(), StoreError> {
+    let rotations = context.store.credential_rotations();
+    let names = mode.mint().map(Mint::field_names).unwrap_or_default();
+    for number in numbers {
+        let to_end = match rotations.begin_end(key, *number, &names).await {
+            Ok(Some(to_end)) => to_end,
+            Ok(None) => continue,
+            Err(StoreError::Integrity) => {
+                rotations.drop_broken(key, *number).await?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let end = match mode.mint() {
+            Some(mint) => context.broker.end_key(&to_end, mode, mint).await?,
+            // The call was taken from the provider's file.
+            None => KeyEnd::ByHand,
+        };
+        // What is left at the provider is counted where it is stored.
+        if end != KeyEnd::ByHand {
+            metrics::counter!("credvault_rotated_keys_total", "outcome" => end.as_str()).increment(1);
+        }
+        rotations.end_attempted(&to_end, end).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Claiming a rotation: before the provider is asked for a key, so that a crash leaves a trace.
+
+use credvault_domain::{
+    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, SecretFields,
+    Timestamp, Version,
+};
+use uuid::Uuid;
+
+use super::CredentialRotations;
+use crate::change::Change;
+use crate::claims::{Running, lease_from};
+use crate::connections::lock::{DELETED, locked_at};
+use crate::connections::row::{connection, owner};
+use crate::credential_rotations::keys::{LeftKey, give_up, new_key, open};
+use crate::credential_rotations::row::{MINTED, MINTING, find_or_new, holder, idle, release, save};
+use crate::credentials::current::open_current;
+use crate::database::session::served;
+use crate::entity::{connection as connection_table, credential_rotation};
+use crate::{ConnectionKey, Error, Recorded};
+
+/// What became of an attempt to claim a rotation.
+#[derive(Debug)]
+pub enum RotationClaim {
+    /// It is ours: ask the provider for a key now, or test the one that is there.
+    Ours(Box<ClaimedRotation>),
+    /// Another attempt is at it.
+    Busy,
+    /// This process cannot prove at the moment that it lives, so it may claim nothing.
+    Unproven,
+    /// The last attempts failed, so the next one must wait until then.
+    Later(Timestamp),
+    /// There is no new key to be tested, and no other one is wanted.
+    Nothing,
+}
+
+/// What an attempt to rotate is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RotationWish {
+    /// Whether it ignores that the last attempt failed a moment ago.
+    pub forced: bool,
+    /// Whether the provider has a call that makes a key.
+    pub mints: bool,
+    /// Whether it only tests a new key that is there, and makes none.
+    pub new_key_only: bool,
+}
+
+/// A rotation that this process has claimed.
+#[derive(Debug)]
+pub struct ClaimedRotation {
+    /// The key of the connection.
+    pub key: ConnectionKey,
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// The secret fields of the current version.
+    pub fields: SecretFields,
+    /// The current version.
+    pub version: Version,
+    /// How many attempts have failed in a row.
+    pub failures: u32,
+    /// A new key that an earlier attempt has left to be tested.
+    pub minted: Option<MintedKey>,
+    pub(super) claim_id: Uuid,
+    process: Uuid,
+    _running: Running,
+}
+
+/// A new key that is sealed, and neither tested nor served yet.
+#[derive(Clone, Debug)]
+pub struct MintedKey {
+    /// All secret fields of the credential with this key.
+    pub fields: SecretFields,
+    /// When the key ends by itself.
+    pub expire_time: Option<Timestamp>,
+    /// When the vault got it.
+    pub create_time: Timestamp,
+    /// Its id at the provider, if that is known.
+    pub key_id: Option<String>,
+    pub(super) number: i64,
+}
+
+impl CredentialRotations<'_> {
+    /// Claims the rotation of a connection's credential.
+    ///
+    /// # Errors
+    /// The connection is deleted, has another etag or no credential, the tenant is not served, a sealed value does not open,
+    /// or the database fails.
+    pub async fn claim(
+        &self,
+        key: &ConnectionKey,
+        etag: Option<Etag>,
+        RotationWish { forced, mints, new_key_only }: RotationWish,
+    ) -> Result<RotationClaim, Error> {
+        let store = self.store;
+        let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Unproven) };
+        let (mut change, state) = store.own_sealing_change(&key.tenant).await?;
+        served(&key.tenant, state)?;
+        let now = store.database_time(&change.tx).await?;
+        let model = locked_at(&change.tx, key).await?.ok_or(Error::ConnectionNotFound)?;
+        let is_wanted = match check(&model, etag) {
+            // The key is given up then.
+            Err(_) if new_key_only => false,
+            checked => checked.map(|()| true)?,
+        };
+        let mut row = find_or_new(&change.tx, &model, mints).await?;
+        if row.process_id.is_some() && !store.is_gone(&change.tx, holder(&row), process, now).await? {
+            return Ok(RotationClaim::Busy);
+        }
+        if let Some(retry) = row.retry_time.filter(|retry| !forced && *retry > change.now.micros()) {
+            return Ok(RotationClaim::Later(Timestamp::from_micros(retry)));
+        }
+        abandon(&mut change, &model, &mut row)?;
+        let minted = waiting(&mut change, &model, &mut row, is_wanted).await?;
+        row.mints = mints;
+        if new_key_only && minted.is_none() {
+            idle(&mut row);
+            save(&change, &model, row).await?;
+            return change.commit(RotationClaim::Nothing).await.map(Recorded::into_inner);
+        }
+        let (fields, _) = open_current(&change.tx, change.keys()?, &model).await?;
+        let claim_id = store.new_id()?;
+        let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
+        // Whatever can fail fails before the claim stands.
+        let claimed = ClaimedRotation {
+            key: key.clone(),
+            connection: connection(model.clone())?,
+            fields,
+            version: model.current_version,
+            failures,
+            claim_id,
+            process,
+            _running: Running::begin(store.running_claims(), claim_id),
+            minted,
+        };
+        row.state = if claimed.minted.is_some() { MINTED } else { MINTING }.to_owned();
+        row.version = Some(model.current_version);
+        (row.claim_id, row.process_id, row.lease_time) =
+            (Some(claim_id), Some(process), Some(lease_from(now)));
+        save(&change, &model, row).await?;
+        change.commit(RotationClaim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
+    }
+
+    /// Whether a call may still be sent for what was claimed: this process is still provably the one that claimed.
+    pub fn may_send(&self, claimed: &ClaimedRotation) -> bool {
+        self.store.liveness().process_id() == Some(claimed.process)
+    }
+}
+
+/// Refuses a rotation of what has another etag, or nothing to rotate.
+fn check(model: &connection_table::Model, etag: Option<Etag>) -> Result<(), Error> {
+    if model.delete_time.is_some() {
+        return Err(Error::State(DELETED));
+    }
+    if etag.is_some_and(|etag| etag.revision() != model.revision) {
+        return Err(Error::EtagMismatch);
+    }
+    if model.current_version == 0 { Err(Error::NoCredential) } else { Ok(()) }
+}
+
+/// Ends a claim whose process is gone. A call that it may have sent may have made a key that no one knows.
+///
+/// # Errors
+/// The random generator fails.
+pub(super) fn abandon(
+    change: &mut Change<'_>,
+    model: &connection_table::Model,
+    row: &mut credential_rotation::Model,
+) -> Result<(), Error> {
+    if row.state == MINTING {
+        leave(change, model, row, LeftKey(None))?;
+        idle(row);
+    }
+    release(row);
+    Ok(())
+}
+
+/// Shows, and has on record, that a key stays at the provider which the vault cannot revoke.
+///
+/// # Errors
+/// The random generator fails.
+pub(super) fn leave(
+    change: &mut Change<'_>,
+    model: &connection_table::Model,
+    row: &mut credential_rotation::Model,
+    LeftKey(id): LeftKey,
+) -> Result<(), Error> {
+    let named = id.iter().map(|id| format!("keys/{id}"));
+    let changed = std::iter::once("rotation.key_left".to_owned()).chain(named).collect();
+    let mut record = about(change, model)?;
+    record.changed = changed;
+    record.outcome = AuditOutcome::Failed;
+    record.reason = Some(Reason::ProviderUnavailable);
+    change.record(record);
+    metrics::counter!("credvault_rotated_keys_total", "outcome" => "left").increment(1);
+    tracing::warn!(
+        connection = %ConnectionId::from_uuid(model.id),
+        provider = model.provider,
+        key = id.as_deref().unwrap_or("unknown"),
+        "a key may be left at the provider that the vault does not revoke"
+    );
+    (row.left_time, row.left_key_id) = (Some(change.now.micros()), id);
+    Ok(())
+}
+
+/// The record of something that the vault does by itself about a connection's rotation.
+///
+/// # Errors
+/// The random generator fails.
+pub(super) fn about(change: &Change<'_>, model: &connection_table::Model) -> Result<AuditEvent, Error> {
+    let mut record = change.store.own_event(change.tenant(), Action::RotateCredential)?;
+    record.connection = Some(ConnectionId::from_uuid(model.id));
+    record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
+    record.provider = Some(ProviderId::from_stored(model.provider.clone()));
+    Ok(record)
+}
+
+/// The new key that waits to be tested, for the version that is still current. One for another version is not used.
+async fn waiting(
+    change: &mut Change<'_>,
+    model: &connection_table::Model,
+    row: &mut credential_rotation::Model,
+    is_wanted: bool,
+) -> Result<Option<MintedKey>, Error> {
+    let Some(key) = new_key(change, model).await? else { return Ok(None) };
+    let fields = open(change.keys()?, model, &key).ok();
+    let Some(fields) = fields.filter(|_| is_wanted && key.version == model.current_version) else {
+        if let Some(left) = give_up(change, model, key).await? {
+            leave(change, model, row, left)?;
+        }
+        return Ok(None);
+    };
+    Ok(Some(MintedKey {
+        fields,
+        expire_time: key.expire_time.map(Timestamp::from_micros),
+        create_time: Timestamp::from_micros(key.create_time),
+        key_id: key.key_id,
+        number: key.number,
+    }))
+}

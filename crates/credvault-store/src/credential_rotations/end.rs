@@ -1,0 +1,298 @@
+//! The steps of a rotation after the provider has answered: the new key is kept, and served once it was tested, or given up.
+
+use std::time::Duration;
+
+use credvault_domain::{Connection, FieldName, Reason, SecretFields, TenantScope, Timestamp, Version};
+use sea_orm::EntityTrait as _;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, QueryFilter as _};
+
+use super::CredentialRotations;
+use crate::change::{Change, retrying};
+use crate::connections::lock::{find as find_connection, locked_at, locked_live};
+use crate::connections::row::connection;
+use crate::credential_rotations::claim::{ClaimedRotation, MintedKey, leave};
+use crate::credential_rotations::keys::{Kept, LeftKey, NEW, REPLACED, UNUSED, give_up, keep, new_key};
+use crate::credential_rotations::old_keys::mark_revoked;
+use crate::credential_rotations::row::{MINTED, MINTING, find, idle, release, save};
+use crate::credentials::stored::{require_whole, store_version};
+use crate::entity::{connection as connection_table, credential_rotation, rotated_key};
+use crate::{Error, NewCredential, Recorded, Write};
+
+/// A key that the provider has made.
+#[derive(Debug)]
+pub struct NewKey {
+    /// All secret fields of the credential with this key.
+    pub fields: SecretFields,
+    /// When the key ends by itself.
+    pub expire_time: Option<Timestamp>,
+    /// Its id at the provider, if that is known.
+    pub key_id: Option<String>,
+}
+
+/// What becomes of the key that a new one replaces.
+#[derive(Clone, Debug)]
+pub enum RotatedFrom {
+    /// The vault revokes it at this instant, or right after.
+    Revoked {
+        /// When it is revoked.
+        time: Timestamp,
+        /// Its id at the provider, if that is known.
+        key_id: Option<String>,
+    },
+    /// The provider ends it by itself.
+    Ends {
+        /// When it has ended.
+        time: Timestamp,
+        /// The fields that a new key changes.
+        names: Vec<FieldName>,
+    },
+}
+
+/// How an attempt ended that gave no new version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RotationFailure {
+    /// How long the next attempt waits.
+    pub retry: Duration,
+    /// Why there is no new version.
+    pub reason: Reason,
+    /// Whether a key may have been made whose secret is lost.
+    pub lost: bool,
+    /// Whether the old key may have ended, so that it has to be tested.
+    pub doubtful: bool,
+}
+
+impl CredentialRotations<'_> {
+    /// What a repeated request has done before; `None` for a request that is made for the first time.
+    ///
+    /// # Errors
+    /// The tenant is not served, the request id was used for another request, or the database fails.
+    pub async fn repeated(
+        &self,
+        scope: &TenantScope,
+        write: &Write,
+    ) -> Result<Option<Recorded<(Connection, Version)>>, Error> {
+        let mut change = self.store.change(scope, write).await?;
+        let Some(prior) = change.prior() else { return Ok(None) };
+        let id = prior.connection().ok_or(Error::ConnectionNotFound)?;
+        let model = find_connection(&change.tx, scope, id).await?;
+        change.set_connection(id, prior.version);
+        change.set_owner(&model.owner_user);
+        let version = prior.version.unwrap_or(model.current_version);
+        change.commit((connection(model)?, version)).await.map(Some)
+    }
+
+    /// Keeps a key that the provider has made, sealed, before it is tested. `None` if the claim or the credential is another
+    /// one by now: the key is not used then, and revoked by the job.
+    ///
+    /// # Errors
+    /// The connection is gone, or the database fails: try again, for nothing else has this key.
+    pub async fn keep(&self, claimed: &ClaimedRotation, new: &NewKey) -> Result<Option<MintedKey>, Error> {
+        let (change, _) = self.store.own_sealing_change(&claimed.key.tenant).await?;
+        let (model, mut row) = locked(&change, claimed).await?;
+        let is_ours = row.claim_id == Some(claimed.claim_id) && row.state == MINTING;
+        let is_used = is_ours && model.delete_time.is_none() && model.current_version == claimed.version;
+        let (role, due) = match row.lease_time.filter(|_| is_used) {
+            Some(lease) => (NEW, Timestamp::from_micros(lease)),
+            None => (UNUSED, change.now),
+        };
+        let key = Kept {
+            role,
+            version: claimed.version,
+            fields: &new.fields,
+            key_id: new.key_id.as_deref(),
+            expire_time: new.expire_time,
+            due_time: due,
+        };
+        let number = keep(&change, &model, &mut row, key).await?;
+        if is_used {
+            row.state = MINTED.to_owned();
+        } else if is_ours {
+            idle(&mut row);
+        }
+        save(&change, &model, row).await?;
+        let create_time = change.now;
+        change.commit_preparation().await?;
+        let NewKey { fields, expire_time, key_id } = new;
+        let (fields, expire_time, key_id) = (fields.clone(), *expire_time, key_id.clone());
+        Ok(is_used.then_some(MintedKey { fields, expire_time, create_time, key_id, number }))
+    }
+
+    /// Serves a new key that was tested: stores it as a version, and keeps the key before until it has ended.
+    ///
+    /// # Errors
+    /// The credential is another one by now ([`Error::VersionMismatch`]), another process has taken the rotation over, the
+    /// connection is gone or deleted, or the database fails.
+    pub async fn store(
+        &self,
+        scope: &TenantScope,
+        (claimed, minted): (&ClaimedRotation, &MintedKey),
+        credential: &NewCredential,
+        from: &RotatedFrom,
+        write: &Write,
+    ) -> Result<Recorded<(Connection, Version)>, Error> {
+        retrying(write, || async move {
+            let mut change = self.store.change(scope, write).await?;
+            if let Some(prior) = change.prior() {
+                let model = find_connection(&change.tx, scope, claimed.key.connection).await?;
+                change.set_connection(claimed.key.connection, prior.version);
+                change.set_owner(&model.owner_user);
+                let version = prior.version.unwrap_or(model.current_version);
+                return change.commit((connection(model)?, version)).await;
+            }
+            let model = locked_live(&mut change, scope, claimed.key.connection, None).await?;
+            let id = (model.tenant_id.clone(), model.id);
+            let row = find(&change.tx, id).await?.filter(|row| row.claim_id == Some(claimed.claim_id));
+            let mut row = row.ok_or(Error::CredentialRotationRunning)?;
+            if model.current_version != claimed.version {
+                return Err(Error::VersionMismatch { current: model.current_version });
+            }
+            require_whole(&change, &model).await?;
+            delete_key(&change, &model, minted.number).await?;
+            replaced(&mut change, (&model, &mut row), claimed, from).await?;
+            idle(&mut row);
+            (row.retry_time, row.failures, row.trouble) = (None, 0, None);
+            save(&change, &model, row).await?;
+            let (model, version) = store_version(&mut change, model, credential, None).await?;
+            change.commit((connection(model)?, version.version)).await
+        })
+        .await
+    }
+
+    /// Gives a new key up: it is revoked, and the credential before serves on.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn discard(&self, claimed: &ClaimedRotation, failure: RotationFailure) -> Result<(), Error> {
+        let (mut change, _) = self.store.own_sealing_change(&claimed.key.tenant).await?;
+        let (model, mut row) = match locked(&change, claimed).await {
+            Err(Error::ConnectionNotFound) => return Ok(()),
+            locked => locked?,
+        };
+        if row.claim_id != Some(claimed.claim_id) {
+            return Ok(());
+        }
+        if let Some(key) = new_key(&change, &model).await?
+            && let Some(left) = give_up(&change, &model, key).await?
+        {
+            leave(&mut change, &model, &mut row, left)?;
+        }
+        idle(&mut row);
+        failed(&change, &mut row, failure);
+        save(&change, &model, row).await?;
+        change.commit(()).await.map(Recorded::into_inner)
+    }
+
+    /// Leaves a new key to be tested again later, for the provider has not said whether it works.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn postpone(&self, claimed: &ClaimedRotation, failure: RotationFailure) -> Result<(), Error> {
+        let change = self.store.own_change(&claimed.key.tenant).await?;
+        let (model, mut row) = match locked(&change, claimed).await {
+            Err(Error::ConnectionNotFound) => return Ok(()),
+            locked => locked?,
+        };
+        if row.claim_id != Some(claimed.claim_id) {
+            return Ok(());
+        }
+        release(&mut row);
+        failed(&change, &mut row, failure);
+        use rotated_key::Column;
+        let retry = row.retry_time.unwrap_or(change.now.micros());
+        rotated_key::Entity::update_many()
+            .col_expr(Column::DueTime, Expr::value(retry))
+            .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+            .filter(Column::ConnectionId.eq(model.id))
+            .filter(Column::Role.eq(NEW))
+            .exec(&change.tx)
+            .await?;
+        save(&change, &model, row).await?;
+        change.commit_preparation().await
+    }
+
+    /// Ends a claim of which no key came.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn fail(&self, claimed: &ClaimedRotation, failure: RotationFailure) -> Result<(), Error> {
+        let mut change = self.store.own_change(&claimed.key.tenant).await?;
+        let (model, mut row) = match locked(&change, claimed).await {
+            Err(Error::ConnectionNotFound) => return Ok(()),
+            locked => locked?,
+        };
+        if row.claim_id != Some(claimed.claim_id) {
+            return Ok(());
+        }
+        if failure.lost {
+            leave(&mut change, &model, &mut row, LeftKey(None))?;
+        }
+        if failure.doubtful {
+            test_now(&change, &model).await?;
+        }
+        idle(&mut row);
+        failed(&change, &mut row, failure);
+        save(&change, &model, row).await?;
+        change.commit(()).await.map(Recorded::into_inner)
+    }
+}
+
+/// The locked rows of a claimed rotation.
+async fn locked(
+    change: &Change<'_>,
+    claimed: &ClaimedRotation,
+) -> Result<(connection_table::Model, credential_rotation::Model), Error> {
+    let model = locked_at(&change.tx, &claimed.key).await?.ok_or(Error::ConnectionNotFound)?;
+    let row = find(&change.tx, claimed.key.row_id()).await?.ok_or(Error::ConnectionNotFound)?;
+    Ok((model, row))
+}
+
+/// What an attempt without a new version leaves in the row.
+fn failed(change: &Change<'_>, row: &mut credential_rotation::Model, failure: RotationFailure) {
+    row.failures += 1;
+    row.retry_time = Some(change.now.after(failure.retry).micros());
+    row.trouble = Some(failure.reason.as_str().to_owned());
+}
+
+/// The key of the version that is replaced is kept until the vault revokes it, or has ended.
+async fn replaced(
+    change: &mut Change<'_>,
+    (model, row): (&connection_table::Model, &mut credential_rotation::Model),
+    claimed: &ClaimedRotation,
+    from: &RotatedFrom,
+) -> Result<(), Error> {
+    match from {
+        RotatedFrom::Revoked { time, key_id } => {
+            let old = Kept {
+                role: REPLACED,
+                version: claimed.version,
+                fields: &claimed.fields,
+                key_id: key_id.as_deref(),
+                expire_time: None,
+                due_time: *time,
+            };
+            keep(change, model, row, old).await.map(drop)
+        }
+        RotatedFrom::Ends { time, names } => {
+            mark_revoked(change, model, (&claimed.fields, names), *time).await
+        }
+    }
+}
+
+async fn delete_key(change: &Change<'_>, model: &connection_table::Model, number: i64) -> Result<(), Error> {
+    let id = (model.tenant_id.clone(), model.id, number);
+    rotated_key::Entity::delete_by_id(id).exec(&change.tx).await?;
+    Ok(())
+}
+
+/// Has the job that tests credentials test this one now.
+async fn test_now(change: &Change<'_>, model: &connection_table::Model) -> Result<(), Error> {
+    use connection_table::Column;
+    connection_table::Entity::update_many()
+        .col_expr(Column::TestTime, Expr::value(change.now.micros()))
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::Id.eq(model.id))
+        .exec(&change.tx)
+        .await?;
+    Ok(())
+}

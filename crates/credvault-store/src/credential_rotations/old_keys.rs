@@ -1,0 +1,226 @@
+//! The end of keys at their provider: of those that were replaced, and of new ones that are not used. None ends that serves
+//! again: a version with that key was put or rolled back to meanwhile.
+
+use std::time::Duration;
+
+use credvault_domain::{AuditOutcome, Connection, ConnectionId, FieldName, Reason, SecretFields, Timestamp};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
+};
+use secrecy::ExposeSecret as _;
+
+use super::CredentialRotations;
+use crate::change::Change;
+use crate::change::feed::{ChangeKind, ChangeSubject};
+use crate::connections::lock::locked_at;
+use crate::connections::row::connection;
+use crate::credential_rotations::claim::{about, leave};
+use crate::credential_rotations::keys::{LeftKey, NEW, REPLACED, open};
+use crate::credential_rotations::row::{find_or_new, save};
+use crate::credentials::current::open_current;
+use crate::credentials::open_version;
+use crate::entity::rotated_key::Entity;
+use crate::entity::{connection as connection_table, credential_version};
+use crate::{ConnectionKey, Error, Recorded};
+
+/// How long after the first attempt the second is made.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3 * 3600);
+/// After how many attempts a key is left at the provider: about a day.
+const ATTEMPTS: i64 = 16;
+
+/// A key that is to end at its provider.
+#[derive(Debug)]
+pub struct KeyToEnd {
+    /// The key of the connection.
+    pub key: ConnectionKey,
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// Whether another key serves in its place. Otherwise it never served.
+    pub replaced: bool,
+    /// The secret fields of the credential with this key.
+    pub fields: SecretFields,
+    /// The secret fields of the credential that serves, if there is one.
+    pub serving: Option<SecretFields>,
+    number: i64,
+    attempts: i64,
+}
+
+/// How an attempt to end a key has come out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyEnd {
+    /// The provider does not accept it any more.
+    Ended,
+    /// The provider did not do it, and is asked again.
+    Pending,
+    /// No call of the vault can end it.
+    ByHand,
+}
+
+impl KeyEnd {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Pending => "pending",
+            Self::ByHand => "by_hand",
+        }
+    }
+}
+
+impl CredentialRotations<'_> {
+    /// Begins an attempt to end a key of a connection; no other replica makes one for a while. `names` are the fields that a
+    /// new key changes. `None` if it is not due, if the same key serves again, or if it is not known which one serves. From
+    /// then on no version with a replaced key can be rolled back to.
+    ///
+    /// # Errors
+    /// [`Error::Integrity`] if the key does not open: [`CredentialRotations::drop_broken`] gives it up. The database fails.
+    pub async fn begin_end(
+        &self,
+        key: &ConnectionKey,
+        number: i64,
+        names: &[FieldName],
+    ) -> Result<Option<KeyToEnd>, Error> {
+        let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
+        let id = (model.tenant_id.clone(), model.id, number);
+        let due = Entity::find_by_id(id.clone()).one(&change.tx).await?;
+        let due = due.filter(|due| due.role != NEW && due.due_time <= change.now.micros());
+        let Some(due) = due else { return Ok(None) };
+        let fields = open(change.keys()?, &model, &due)?;
+        let row = find_or_new(&change.tx, &model, false).await?;
+        let serving = match serving(&change, &model).await {
+            // It might be this very key.
+            Err(Error::Integrity) => {
+                let mut due = due.into_active_model();
+                due.due_time = Set(change.now.after(LONGEST_PAUSE).micros());
+                due.update(&change.tx).await?;
+                save(&change, &model, row).await?;
+                change.commit_preparation().await?;
+                return Ok(None);
+            }
+            serving => serving?,
+        };
+        if serving.as_ref().is_some_and(|serving| is_same_key(serving, &fields, names)) {
+            Entity::delete_by_id(id).exec(&change.tx).await?;
+            save(&change, &model, row).await?;
+            change.commit_preparation().await?;
+            return Ok(None);
+        }
+        let (attempts, replaced) = (due.attempts + 1, due.role == REPLACED);
+        if replaced {
+            let now = change.now;
+            mark_revoked(&mut change, &model, (&fields, names), now).await?;
+        }
+        let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+        let mut due = due.into_active_model();
+        due.attempts = Set(attempts);
+        due.due_time = Set(change.now.after(pause).micros());
+        due.update(&change.tx).await?;
+        save(&change, &model, row).await?;
+        let connection = connection(model)?;
+        let _ = change.commit(()).await?;
+        Ok(Some(KeyToEnd { key: key.clone(), connection, replaced, fields, serving, number, attempts }))
+    }
+
+    /// Records how an attempt came out. A key that has ended goes, with its record; one that cannot be ended is shown as left
+    /// at the provider. The answer is whether that is settled.
+    ///
+    /// # Errors
+    /// The database fails; then the attempt is made again.
+    pub async fn end_attempted(&self, to_end: &KeyToEnd, end: KeyEnd) -> Result<bool, Error> {
+        let is_last = to_end.attempts >= ATTEMPTS;
+        if end == KeyEnd::Pending && !is_last {
+            return Ok(false);
+        }
+        let mut change = self.store.own_change(&to_end.key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, &to_end.key).await? else { return Ok(true) };
+        let id = (model.tenant_id.clone(), model.id, to_end.number);
+        let Some(key) = Entity::find_by_id(id.clone()).one(&change.tx).await? else { return Ok(true) };
+        let mut row = find_or_new(&change.tx, &model, false).await?;
+        Entity::delete_by_id(id).exec(&change.tx).await?;
+        if end == KeyEnd::Ended {
+            let mut record = about(&change, &model)?;
+            record.version = to_end.replaced.then_some(key.version);
+            record.changed.push("rotation.key_revoked".to_owned());
+            change.record(record);
+        } else {
+            leave(&mut change, &model, &mut row, LeftKey(key.key_id))?;
+        }
+        save(&change, &model, row).await?;
+        change.commit(true).await.map(Recorded::into_inner)
+    }
+
+    /// Gives up a key that does not open any more: it stays at the provider.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn drop_broken(&self, key: &ConnectionKey, number: i64) -> Result<(), Error> {
+        let mut change = self.store.own_change(&key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(()) };
+        let id = (model.tenant_id.clone(), model.id, number);
+        let Some(broken) = Entity::find_by_id(id.clone()).one(&change.tx).await? else { return Ok(()) };
+        let mut row = find_or_new(&change.tx, &model, false).await?;
+        Entity::delete_by_id(id).exec(&change.tx).await?;
+        let mut record = about(&change, &model)?;
+        record.outcome = AuditOutcome::Failed;
+        record.reason = Some(Reason::IntegrityFailure);
+        change.record(record);
+        leave(&mut change, &model, &mut row, LeftKey(broken.key_id))?;
+        save(&change, &model, row).await?;
+        change.commit(()).await.map(Recorded::into_inner)
+    }
+}
+
+/// The secret fields of the credential that serves, if there is one.
+async fn serving(
+    change: &Change<'_>,
+    model: &connection_table::Model,
+) -> Result<Option<SecretFields>, Error> {
+    match model.current_version {
+        0 => Ok(None),
+        _ => open_current(&change.tx, change.keys()?, model).await.map(|(fields, _)| Some(fields)),
+    }
+}
+
+/// Whether two credentials have the same key: all of the fields that a new key changes and that both have are equal.
+fn is_same_key(one: &SecretFields, other: &SecretFields, names: &[FieldName]) -> bool {
+    let pairs = names.iter().filter_map(|name| Some((one.get(name.as_str())?, other.get(name.as_str())?)));
+    let equal: Vec<bool> = pairs.map(|(one, other)| one.expose_secret() == other.expose_secret()).collect();
+    !equal.is_empty() && equal.into_iter().all(|equal| equal)
+}
+
+/// Notes at every version with this key since when, or from when on, the provider does not accept it.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn mark_revoked(
+    change: &mut Change<'_>,
+    model: &connection_table::Model,
+    (fields, names): (&SecretFields, &[FieldName]),
+    time: Timestamp,
+) -> Result<(), Error> {
+    use credential_version::Column;
+    let versions = credential_version::Entity::find()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::Sealed.is_not_null())
+        .filter(Column::KeyRevokeTime.is_null())
+        .all(&change.tx)
+        .await?;
+    for version in versions {
+        // What does not open is never served again.
+        let Ok(opened) = open_version(change, model, &version) else { continue };
+        if is_same_key(&opened, fields, names) {
+            let mut version = version.into_active_model();
+            version.key_revoke_time = Set(Some(time.micros()));
+            version.update(&change.tx).await?;
+            let subject = ChangeSubject::Connection(ConnectionId::from_uuid(model.id));
+            change.record_change(subject, ChangeKind::Updated, None);
+        }
+    }
+    Ok(())
+}
