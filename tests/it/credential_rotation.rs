@@ -64,7 +64,7 @@ request = { base_url = 'PROVIDER_URL', headers = { X-API-Key = '{secret.key}' } 
 rotate_after_days = 30
 "#;
 
-async fn minter(builder: VaultBuilder) -> Connected {
+pub async fn minter(builder: VaultBuilder) -> Connected {
     builder.provider_file("minter", MINTER).start_with_provider(STRICT).await
 }
 
@@ -77,7 +77,7 @@ async fn started(builder: VaultBuilder) -> (Connected, Client) {
 }
 
 /// A connection of this mode with the first key of `shop-1`.
-fn first_key(mode: &str) -> v1::CreateConnectionRequest {
+pub fn first_key(mode: &str) -> v1::CreateConnectionRequest {
     let id = [("key_id", "shop-1")];
     let fields: Vec<_> =
         [("key", FIRST)].into_iter().chain(id.into_iter().filter(|_| mode == "api_key")).collect();
@@ -89,7 +89,7 @@ fn first_key(mode: &str) -> v1::CreateConnectionRequest {
     }
 }
 
-async fn rotate(app: &Client, id: &str) -> Result<v1::RotateCredentialResponse, Status> {
+pub async fn rotate(app: &Client, id: &str) -> Result<v1::RotateCredentialResponse, Status> {
     rotate_by(app, v1::RotateCredentialRequest { connection_id: id.to_owned(), ..Default::default() }).await
 }
 

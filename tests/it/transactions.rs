@@ -3,7 +3,8 @@
 use credvault_proto::v1;
 use credvault_simulator::Counts;
 
-use crate::harness::provider::{Connected, STRICT, begin, complete, connection_request, decide};
+use crate::credential_rotation::{first_key, minter, rotate};
+use crate::harness::provider::{Connected, begin, complete, connection_request, decide};
 use crate::harness::{VaultBuilder, by_id, eventually};
 
 /// Sessions of others in this database with a transaction that is open, whether at work or idle.
@@ -30,7 +31,7 @@ async fn without_a_transaction(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn none_is_open_while_a_provider_is_waited_for() {
-    let connected = VaultBuilder::postgres().start_with_provider(STRICT).await;
+    let connected = minter(VaultBuilder::postgres()).await;
     let app = connected.vault.app("acme").await;
     // It would be seen.
     let open = connected.vault.blocking("SELECT 1").await;
@@ -52,6 +53,11 @@ async fn none_is_open_while_a_provider_is_waited_for() {
     let request = v1::TestConnectionRequest { connection_id: id.clone() };
     let test = async move { client.connections().test_connection(request).await.unwrap() };
     without_a_transaction(&connected, |counts| counts.tests, test).await;
+
+    let key = app.create(first_key("api_key")).await.unwrap().id;
+    let client = app.clone();
+    let rotation = async move { rotate(&client, &key).await.unwrap() };
+    without_a_transaction(&connected, |counts| counts.mints, rotation).await;
 
     let request = v1::DisconnectConnectionRequest { connection_id: id, ..Default::default() };
     let revocation = async move { app.connections().disconnect_connection(request).await.unwrap() };

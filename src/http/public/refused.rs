@@ -49,6 +49,7 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         | Refusal::Incomplete(_)
         | Refusal::AppSecret(_)
         | Refusal::Refresh(_)
+        | Refusal::Rotation(_)
         | Refusal::RateLimited(_)
         | Refusal::TooManyRejections(_)
         | Refusal::Overloaded

@@ -1,4 +1,4 @@
-//! Rotations that give no new version: the credential before serves on, and what is left at the provider is told.
+//! Rotations that give no new version: the credential before serves on, and what is left at the provider shows.
 
 use std::time::Duration;
 

@@ -203,6 +203,7 @@ fn created_and_deleted(commands: &Commands<'_>) {
     assert!(taken.contains("CONNECTION_EXISTS"), "{taken}");
     let (code, shown) = commands.run(&["connections", "get", created["id"].as_str().unwrap()]);
     assert!(code == 0 && !shown.contains("customer: "), "nothing is wrong: {shown}");
+    replaced_by_hand(commands, created["id"].as_str().unwrap());
     // What the vault says about the health comes below the table.
     let bare = ["connections", "create", "generic", "--account", "bare", "--auth-mode", "bearer"];
     let (code, bare) = commands.run(&[bare.as_slice(), &["--user", "u7", "--output", "json"]].concat());
@@ -219,6 +220,27 @@ fn created_and_deleted(commands: &Commands<'_>) {
     let (code, deleted) = commands.run(&["connections", "delete", created["id"].as_str().unwrap()]);
     assert_eq!(code, 0, "{deleted}");
     assert!(deleted.contains("deleted"), "{deleted}");
+}
+
+/// A key that only a person can replace has a time by which it is due.
+fn replaced_by_hand(commands: &Commands<'_>, id: &str) {
+    let (code, refused) = commands.run(&["connections", "rotate", id]);
+    assert_eq!(code, 5, "{refused}");
+    assert!(refused.contains("ROTATION_BY_HAND"), "{refused}");
+    let due = || {
+        let (code, listed) =
+            commands.run(&["connections", "list", "--rotation-due-within", "11", "--output", "json"]);
+        assert_eq!(code, 0, "{listed}");
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        listed.iter().map(|connection| connection["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (days, expected) in [("10", vec![id.to_owned()]), ("0", Vec::new())] {
+        let (code, updated) = commands.run(&["connections", "update", id, "--rotation-days", days]);
+        assert_eq!(code, 0, "{updated}");
+        assert_eq!(due(), expected);
+        let (_, shown) = commands.run(&["connections", "get", id]);
+        assert_eq!(shown.contains("rotation: a person replaces the credential by "), days == "10", "{shown}");
+    }
 }
 
 /// `--user` lists all that a call for this user reaches, `--owner-user` only what the user owns.
