@@ -11,7 +11,7 @@ use crate::it::harness::{Client, Process, TestVault};
 /// After which a rotation counts as stuck.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What is rotated.
+/// What a turn rotates.
 pub(crate) enum Rotation {
     /// The root key, to the one of this id.
     Root(String),

@@ -168,7 +168,10 @@ async fn a_key_is_replaced_and_the_one_before_revoked_after_the_overlap(builder:
     let of_rotation: Vec<_> = records.iter().filter(|record| record.action == "RotateCredential").collect();
     let [revoked, replaced] = of_rotation[..] else { panic!("{of_rotation:?}") };
     assert_eq!((replaced.service.as_str(), replaced.version), ("spiffe://test.local/app", 2));
-    assert_eq!((revoked.changed.as_slice(), revoked.version), (&["rotation.key_revoked".to_owned()][..], 1));
+    assert_eq!(
+        (revoked.changed_fields.as_slice(), revoked.version),
+        (&["rotation.key_revoked".to_owned()][..], 1)
+    );
 }
 
 async fn a_key_that_has_leaked_is_revoked_at_once(builder: VaultBuilder) {

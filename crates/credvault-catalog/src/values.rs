@@ -166,7 +166,7 @@ impl Values<'_> {
             Derived::Part { of, separator, index } => {
                 let text = render(of)?;
                 let part = text.expose_secret().split(separator.as_str()).nth(*index)?;
-                Some(Cow::Owned(part.to_owned())).filter(|part| !part.is_empty())
+                (!part.is_empty()).then(|| Cow::Owned(part.to_owned()))
             }
             Derived::Claim { token, name } => claim(render(token)?.expose_secret(), name).map(Cow::Owned),
         }

@@ -39,7 +39,7 @@ impl ApiKeys {
         id
     }
 
-    /// Ends a key.
+    /// Ends a key for good.
     pub(crate) fn end(&mut self, key: &str) {
         if self.made.remove(key).is_none()
             && let Some(account) = key.strip_prefix(FIRST_PREFIX)

@@ -27,7 +27,6 @@ use crate::entity::connection as connection_table;
 use crate::entity::revocation::Entity;
 use crate::sealed::SealedRecord;
 use crate::secrets::payloads::tend_later;
-use crate::secrets::resolve::Freshness;
 use crate::{ConnectionKey, Error, Recorded, Store, Write};
 use release::{FIRST_PAUSE, end_credential};
 
@@ -117,7 +116,7 @@ impl Revocations<'_> {
         // No transaction is open while a store is asked.
         drop(change);
         let opened = match opened {
-            Ok(content) => self.store.fields_of(tenant, id, content, Freshness::Usual).await,
+            Ok(content) => self.store.fields_of(tenant, id, content).await,
             Err(error) => Err(error),
         };
         let fields = match opened {

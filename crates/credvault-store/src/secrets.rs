@@ -14,6 +14,8 @@ pub(crate) mod resolve;
 
 pub(crate) mod adopt;
 
+pub(crate) mod at_hand;
+
 mod place;
 
 pub(crate) mod tending;

@@ -1,4 +1,4 @@
-//! `secrets check`.
+//! `secrets check` compares a store with the database.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `secrets move`.
+//! `secrets move` moves secrets to another store.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `secrets places`.
+//! `secrets places` shows where secrets are kept.
 
 use clap::Args;
 

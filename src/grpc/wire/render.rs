@@ -4,16 +4,18 @@ mod audit;
 mod credential;
 mod health;
 mod rotation;
+mod time;
 mod usage;
 
 use credvault_catalog::{Mode, ModeKind, Provider};
 use credvault_domain::{
     AuthMode, Connection, ConnectionState, CredentialVersion, ErrorCause, Owner, Revocation, Tenant,
-    TenantState, Timestamp, VersionState,
+    TenantState, VersionState,
 };
 use credvault_operations::connections::GrantOutcome;
+use credvault_operations::rotations::{OldKey, Rotated};
 use credvault_store::{DeletedUser, Dependant, Incident, OAuthApp, User, Uses};
-use prost_types::{Duration as WireDuration, Timestamp as WireTimestamp};
+use prost_types::Duration as WireDuration;
 use serde_json::Value;
 
 use crate::grpc::wire::struct_of;
@@ -22,14 +24,10 @@ use credvault_proto::v1;
 pub(crate) use audit::{audit_event, audit_summary};
 pub(crate) use credential::{begun_consent, credential, fetch_result, tested_connection, webhook_verdict};
 pub(crate) use health::{described, sync_state};
-pub(crate) use rotation::rotated;
+pub(crate) use time::timestamp;
 #[cfg(test)]
 pub(crate) use usage::usage_row;
 pub(crate) use usage::{usage, usage_outcome};
-
-pub(crate) fn timestamp(time: Timestamp) -> WireTimestamp {
-    WireTimestamp { seconds: time.micros().div_euclid(1_000_000), nanos: time.subsecond_nanos() }
-}
 
 pub(super) fn owner_of(owner: &Owner) -> v1::Owner {
     let kind = match owner {
@@ -256,6 +254,22 @@ fn auth_mode((name, mode): (&AuthMode, &Mode)) -> v1::AuthMode {
         config_schema: schema(mode.config_schema()),
         credential_schema: schema(mode.credential_schema()),
         key_rotation: mode.rotation.as_ref().map(rotation::key_rotation),
+    }
+}
+
+/// A credential that was replaced.
+pub(crate) fn rotated(rotated: Rotated) -> v1::RotateCredentialResponse {
+    let Rotated { connection: of, version, old_key } = rotated;
+    let (state, end_time) = match old_key {
+        OldKey::Ended => (v1::OldKeyState::Ended, None),
+        OldKey::Revoked(time) => (v1::OldKeyState::RevokedLater, time),
+        OldKey::EndsByItself(time) => (v1::OldKeyState::EndsByItself, time),
+        OldKey::Left => (v1::OldKeyState::Left, None),
+    };
+    v1::RotateCredentialResponse {
+        connection: Some(connection(of)),
+        version,
+        old_key: Some(v1::OldKey { state: state.into(), end_time: end_time.map(timestamp) }),
     }
 }
 

@@ -107,7 +107,7 @@ async fn a_key_is_left(moment: Moment) {
     assert!(standing.left_key_id.is_empty(), "its answer was lost");
     assert_eq!(served(&app, &id).await, FIRST);
     let records = app.events().await;
-    assert!(records.iter().any(|record| record.changed == ["rotation.key_left"]));
+    assert!(records.iter().any(|record| record.changed_fields == ["rotation.key_left"]));
     assert_eq!(rotate(&app, &id).await.unwrap().version, 2);
     assert!(connected.provider.has_key(&served(&app, &id).await));
     assert_eq!(connected.provider.made_keys("shop-1").len(), 2, "one of them is for a person to delete");

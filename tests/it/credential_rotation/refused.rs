@@ -48,7 +48,7 @@ async fn a_provider_that_makes_no_key_changes_nothing(builder: VaultBuilder) {
         assert_eq!(standing.left_key_time.is_some(), is_left, "{minting:?}");
         assert!(!standing.failure_reason.is_empty() && standing.left_key_id.is_empty());
     }
-    let lost = app.events().await.into_iter().find(|record| record.changed == ["rotation.key_left"]);
+    let lost = app.events().await.into_iter().find(|record| record.changed_fields == ["rotation.key_left"]);
     assert_eq!(lost.unwrap().outcome(), v1::AuditOutcome::Failed);
     connected.provider.behave(|behaviour| behaviour.minting = Minting::Works);
     rotate(&app, &id).await.unwrap();

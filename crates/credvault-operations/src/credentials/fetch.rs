@@ -153,6 +153,10 @@ async fn try_find(
     let permit = call.permit(scope, Facts { purpose: purpose.as_ref(), ..Facts::of(&fetched.connection) })?;
     let mode = context.mode(&fetched.connection.provider, &fetched.connection.auth_mode)?;
     mode.check_destinations(&fetched.connection.config).map_err(Refusal::Settings)?;
+    if rejected.is_some() {
+        // Where others keep the secret, they may have changed it.
+        credentials.doubt(&fetched);
+    }
     let fresh = fresh(&context, call.patience(), scope, fetched, mode).await;
     let fresh = fresh.map_err(|refusal| {
         if let Refusal::Store(error) = refusal { not_configured(error, selector) } else { refusal }

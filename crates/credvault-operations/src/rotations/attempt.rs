@@ -146,6 +146,7 @@ impl Attempt {
         let credential = NewCredential {
             hints: mode.hints(&minted.fields),
             fields: minted.fields.clone(),
+            adopted: None,
             expire_time: minted.expire_time,
             schedule: None,
             consent_time: None,

@@ -16,7 +16,13 @@ use crate::credential_rotations::row::{MINTED, MINTING, find_or_new, holder, idl
 use crate::credentials::current::open_current;
 use crate::database::session::served;
 use crate::entity::{connection as connection_table, credential_rotation};
+use crate::secrets::at_hand::{Wanted, at_hand};
+use crate::secrets::content::SecretContent;
 use crate::{ConnectionKey, Error, Recorded};
+
+/// Why the vault does not rotate a secret of others.
+const ADOPTED: &str =
+    "others keep this credential in a secret store, and the vault only reads it; replace it there";
 
 /// What became of an attempt to claim a rotation.
 #[derive(Debug)]
@@ -53,7 +59,7 @@ pub struct ClaimedRotation {
     pub connection: Connection,
     /// The secret fields of the current version.
     pub fields: SecretFields,
-    /// The current version.
+    /// The version that is current.
     pub version: Version,
     /// How many attempts have failed in a row.
     pub failures: u32,
@@ -92,6 +98,7 @@ impl CredentialRotations<'_> {
     ) -> Result<RotationClaim, Error> {
         let store = self.store;
         let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Unproven) };
+        store.bring_to_hand(key, Wanted::All).await?;
         let (mut change, state) = store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
         let now = store.database_time(&change.tx).await?;
@@ -116,7 +123,11 @@ impl CredentialRotations<'_> {
             save(&change, &model, row).await?;
             return change.commit(RotationClaim::Nothing).await.map(Recorded::into_inner);
         }
-        let (fields, _) = open_current(&change.tx, change.keys()?, &model).await?;
+        let (content, _) = open_current(&change.tx, change.keys()?, &model).await?;
+        if matches!(content, SecretContent::Adopted(_)) {
+            return Err(Error::State(ADOPTED));
+        }
+        let fields = at_hand(&change, &model, &content)?;
         let claim_id = store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         // Whatever can fail fails before the claim stands.

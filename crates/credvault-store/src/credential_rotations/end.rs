@@ -17,6 +17,7 @@ use crate::credential_rotations::old_keys::mark_revoked;
 use crate::credential_rotations::row::{MINTED, MINTING, find, idle, release, save};
 use crate::credentials::stored::{require_whole, store_version};
 use crate::entity::{connection as connection_table, credential_rotation, rotated_key};
+use crate::secrets::at_hand::Wanted;
 use crate::{Error, NewCredential, Recorded, Write};
 
 /// A key that the provider has made.
@@ -131,6 +132,7 @@ impl CredentialRotations<'_> {
         from: &RotatedFrom,
         write: &Write,
     ) -> Result<Recorded<(Connection, Version)>, Error> {
+        self.store.bring_to_hand(&claimed.key, Wanted::All).await?;
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(prior) = change.prior() {
@@ -153,7 +155,7 @@ impl CredentialRotations<'_> {
             idle(&mut row);
             (row.retry_time, row.failures, row.trouble) = (None, 0, None);
             save(&change, &model, row).await?;
-            let (model, version) = store_version(&mut change, model, credential, None).await?;
+            let (model, version) = store_version(&mut change, model, &credential.into(), None).await?;
             change.commit((connection(model)?, version.version)).await
         })
         .await

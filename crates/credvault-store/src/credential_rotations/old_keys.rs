@@ -22,6 +22,7 @@ use crate::credentials::current::open_current;
 use crate::credentials::open_version;
 use crate::entity::rotated_key::Entity;
 use crate::entity::{connection as connection_table, credential_version};
+use crate::secrets::at_hand::{Wanted, at_hand};
 use crate::{ConnectionKey, Error, Recorded};
 
 /// How long after the first attempt the second is made.
@@ -83,6 +84,7 @@ impl CredentialRotations<'_> {
         number: i64,
         names: &[FieldName],
     ) -> Result<Option<KeyToEnd>, Error> {
+        self.store.bring_to_hand(key, Wanted::All).await?;
         let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let id = (model.tenant_id.clone(), model.id, number);
@@ -182,7 +184,10 @@ async fn serving(
 ) -> Result<Option<SecretFields>, Error> {
     match model.current_version {
         0 => Ok(None),
-        _ => open_current(&change.tx, change.keys()?, model).await.map(|(fields, _)| Some(fields)),
+        _ => {
+            let (content, _) = open_current(&change.tx, change.keys()?, model).await?;
+            at_hand(change, model, &content).map(Some)
+        }
     }
 }
 
@@ -213,7 +218,13 @@ pub(crate) async fn mark_revoked(
         .await?;
     for version in versions {
         // What does not open is never served again.
-        let Ok(opened) = open_version(change, model, &version) else { continue };
+        let opened =
+            open_version(change, model, &version).and_then(|content| at_hand(change, model, &content));
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(Error::Conflict) => return Err(Error::Conflict),
+            Err(_) => continue,
+        };
         if is_same_key(&opened, fields, names) {
             let mut version = version.into_active_model();
             version.key_revoke_time = Set(Some(time.micros()));

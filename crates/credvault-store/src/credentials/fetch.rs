@@ -12,7 +12,6 @@ use crate::credentials::found::{Fetched, OpenedCredential, Sealed, Selector};
 use crate::credentials::lookup::{fetched, look_up};
 use crate::database::session::served;
 use crate::sealed::SealedRecord;
-use crate::secrets::resolve::Freshness;
 
 impl Credentials<'_> {
     /// Finds a credential.
@@ -74,6 +73,11 @@ impl Credentials<'_> {
         self.open_stored(fetched, now, refreshes).await
     }
 
+    /// Has an adopted secret read anew by the next call that opens it, for the provider has rejected what was read before.
+    pub fn doubt(&self, fetched: &Fetched) {
+        self.store.doubt_adopted(&fetched.tenant, fetched.connection.id);
+    }
+
     /// The same for the vault's own use: whether fetches are served does not matter.
     ///
     /// # Errors
@@ -100,7 +104,7 @@ impl Credentials<'_> {
             Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
             None => Context::credential(tenant, id, sealed.version, schema, binding),
         })?;
-        let fields = self.store.fields_of(tenant, id, content, Freshness::Usual).await?;
+        let fields = self.store.fields_of(tenant, id, content).await?;
         let key = key.ok_or(Error::Integrity)?;
         let current = sealed.version == fetched.connection.current_version;
         Ok(OpenedCredential {

@@ -56,15 +56,14 @@ impl Store {
         let proving = Proving { db: &writer, database, clock: &*clock, random: &random, patience };
         let keyring = proving.keyring(roots).await?;
         let audit = AuditLog::start(database, Arc::clone(&connections), settings.audit_timeout, patience);
-        let last_id = Mutex::default();
         let mut name = [0; 16];
         keyring.random().fill(&mut name).map_err(credvault_crypto::Error::from)?;
         let name = uuid::Builder::from_random_bytes(name).into_uuid();
         let usage = UsageWriter::start(database, Arc::clone(&connections), patience, name);
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
+        let lifetime = settings.secrets.cache;
         let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
-        let known_payloads = KnownPayloads::new(settings.secrets.cache);
         let inner = Inner {
             database,
             connections,
@@ -76,7 +75,7 @@ impl Store {
             audit,
             usage,
             known_connections: KnownConnections::default(),
-            last_id,
+            last_id: Mutex::default(),
             liveness,
             quotas: Quotas::default(),
             known_rules: KnownRules::default(),
@@ -84,7 +83,7 @@ impl Store {
             process: name,
             broken_keys: BrokenKeys::default(),
             newest_keys: NewestKeys::default(),
-            known_payloads,
+            known_payloads: KnownPayloads::new(lifetime),
             pending_outcomes: Default::default(),
             sightings: Default::default(),
             file: Mutex::new(file),

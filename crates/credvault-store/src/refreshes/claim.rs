@@ -18,12 +18,9 @@ use crate::entity::{connection as connection_table, refresh};
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find};
 use crate::refreshes::shown::give_up;
-use crate::secrets::content::SecretContent;
-use crate::secrets::resolve::Freshness;
+use crate::secrets::at_hand::{Wanted, at_hand};
 use crate::{ConnectionKey, Error, Recorded};
 
-/// How often the fields are got from their store because they have changed meanwhile.
-const ATTEMPTS: u32 = 4;
 /// For how long nothing is sent, while the provider has an incident, that may cost other consents.
 const INCIDENT_PAUSE: Duration = Duration::from_secs(60);
 
@@ -50,13 +47,6 @@ pub enum Claim {
     Dead,
     /// There is nothing to refresh: deleted, disabled, or without a credential.
     Nothing,
-}
-
-/// How an attempt to claim a refresh ends.
-enum Attempt {
-    Ended(Claim),
-    /// The fields are in an external store, which must be asked for them first.
-    Elsewhere(SecretContent),
 }
 
 /// A refresh that this process has claimed.
@@ -136,7 +126,7 @@ impl Refreshes<'_> {
     /// that a refresh was given up, unless the provider itself has refused.
     ///
     /// # Errors
-    /// The tenant is not served, a sealed value does not open, or the database or the secret's store fails.
+    /// The tenant is not served, a sealed value does not open, or the database fails.
     pub async fn claim(
         &self,
         key: &ConnectionKey,
@@ -144,51 +134,30 @@ impl Refreshes<'_> {
         give_up_when: GiveUp<'_>,
         forced: bool,
     ) -> Result<Claim, Error> {
-        for _ in 0..ATTEMPTS {
-            match self.claim_known(key, seen, give_up_when, forced).await? {
-                Attempt::Ended(claim) => return Ok(claim),
-                // The claim is made once what it takes is at hand: nothing is claimed that could not be sent.
-                Attempt::Elsewhere(content) => {
-                    self.store.fields_of(&key.tenant, key.connection, content, Freshness::Anew).await?;
-                }
-            }
-        }
-        Err(Error::Conflict)
-    }
-
-    async fn claim_known(
-        &self,
-        key: &ConnectionKey,
-        seen: i64,
-        give_up_when: GiveUp<'_>,
-        forced: bool,
-    ) -> Result<Attempt, Error> {
-        let Some(process) = self.store.liveness().process_id() else {
-            return Ok(Attempt::Ended(Claim::Busy));
-        };
+        let Some(process) = self.store.liveness().process_id() else { return Ok(Claim::Busy) };
+        // Nothing is claimed that could not be sent.
+        self.store.bring_to_hand(key, Wanted::Current).await?;
         let _turn = self.store.refreshing().take(&key.tenant).await;
         let (mut change, state) = self.store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
         let now = self.store.database_time(&change.tx).await?;
-        let Some(model) = locked_at(&change.tx, key).await? else {
-            return Ok(Attempt::Ended(Claim::Nothing));
-        };
+        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(Claim::Nothing) };
         if model.delete_time.is_some() || !model.enabled || model.current_version == 0 {
-            return Ok(Attempt::Ended(Claim::Nothing));
+            return Ok(Claim::Nothing);
         }
-        let Some(row) = find(&change.tx, key).await? else { return Ok(Attempt::Ended(Claim::Nothing)) };
+        let Some(row) = find(&change.tx, key).await? else { return Ok(Claim::Nothing) };
         if row.generation != seen {
-            return Ok(Attempt::Ended(Claim::Changed));
+            return Ok(Claim::Changed);
         }
         let asks_consent = model.error_reason.as_deref() == Some(Reason::ReauthorizationRequired.as_str());
         if asks_consent && (row.refused || (!forced && row.retry_time.is_none_or(|retry| retry > now))) {
-            return Ok(Attempt::Ended(Claim::Dead));
+            return Ok(Claim::Dead);
         }
         let uncertain = match row.state.as_str() {
             IDLE => false,
             UNCERTAIN => true,
             _ if self.store.is_gone(&change.tx, holder(&row), process, now).await? => true,
-            _ => return Ok(Attempt::Ended(Claim::Busy)),
+            _ => return Ok(Claim::Busy),
         };
         let provider = ProviderId::from_stored(model.provider.clone());
         let risk = (give_up_when.risk)(&provider, &AuthMode::from_stored(model.auth_mode.clone()));
@@ -196,7 +165,7 @@ impl Refreshes<'_> {
             let pause = Pause::of_row(&row);
             if !forced || pause.binds_all() {
                 let (time, connection) = (Timestamp::from_micros(retry), Box::new(connection(model)?));
-                return Ok(Attempt::Ended(Claim::Later { time, pause, connection }));
+                return Ok(Claim::Later { time, pause, connection });
             }
         }
         // Time without requests, while the vault was down or the connection disabled, does not count.
@@ -206,24 +175,17 @@ impl Refreshes<'_> {
         let spared = (give_up_when.has_incident)(&provider);
         let reached = !forced && give_up_when.is_reached(&row, uncertain, risk, (unsettled_time, now));
         if reached && spared && risk == RepeatRisk::OtherConsents {
-            let time = Timestamp::from_micros(now).after(INCIDENT_PAUSE);
-            let connection = Box::new(connection(model)?);
-            return Ok(Attempt::Ended(Claim::Later { time, pause: Pause::Unavailable, connection }));
+            return after_incident(model, now);
         }
         if reached && !spared {
             give_up(&mut change, key, model, row, now).await?;
-            return change.commit(Attempt::Ended(Claim::Dead)).await.map(Recorded::into_inner);
+            return change.commit(Claim::Dead).await.map(Recorded::into_inner);
         }
         // After an incident, the outcome is looked into for the full time again.
         let unsettled_time = unsettled_time.filter(|_| !reached).or(uncertain.then_some(now));
         let times = (process, now, uncertain, unsettled_time);
-        let (content, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
-        let Some(fields) = self.store.known_fields_of(&key.tenant, key.connection, &content) else {
-            return Ok(Attempt::Elsewhere(content));
-        };
-        let claimed = self.take(&change, key, (model, row), (fields?, expire_time), times).await?;
-        let claimed = Claimed { spared, ..claimed };
-        change.commit(Attempt::Ended(Claim::Ours(Box::new(claimed)))).await.map(Recorded::into_inner)
+        let claimed = Claimed { spared, ..self.take(&change, key, model, row, times).await? };
+        change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
     /// Writes a claim of this process, as of now.
@@ -231,10 +193,12 @@ impl Refreshes<'_> {
         &self,
         change: &Change<'_>,
         key: &ConnectionKey,
-        (model, row): (connection_table::Model, refresh::Model),
-        (fields, expire_time): (SecretFields, Option<Timestamp>),
+        model: connection_table::Model,
+        row: refresh::Model,
         (process, now, uncertain, unsettled_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
+        let (content, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
+        let fields = at_hand(change, &model, &content)?;
         let claim_id = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;
@@ -282,4 +246,10 @@ impl Refreshes<'_> {
 
 fn holder(row: &refresh::Model) -> Holder {
     Holder { process_id: row.process_id, claim_id: row.claim_id, lease_time: row.lease_time }
+}
+
+/// The attempt waits until the incident of the provider may be over.
+fn after_incident(model: connection_table::Model, now: i64) -> Result<Claim, Error> {
+    let time = Timestamp::from_micros(now).after(INCIDENT_PAUSE);
+    Ok(Claim::Later { time, pause: Pause::Unavailable, connection: Box::new(connection(model)?) })
 }

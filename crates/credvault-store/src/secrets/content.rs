@@ -17,7 +17,7 @@ const ADOPTED_SCHEMA: u16 = 3;
 /// What a sealed record of a connection holds.
 #[derive(Clone, Debug)]
 pub enum SecretContent {
-    /// The fields.
+    /// The secret fields themselves.
     Fields(SecretFields),
     /// Where the vault has put the fields.
     Placed(Placement),
@@ -82,7 +82,7 @@ impl SecretContent {
         }
     }
 
-    /// What is sealed.
+    /// What is sealed in the row.
     pub(crate) fn record(&self) -> SecretFields {
         let mut record = Record::default();
         match self {

@@ -2,7 +2,7 @@
 //! its store is away; an opened secret is never remembered.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use credvault_crypto::{SecretStoreError, decode_fields, encode_fields};
 use credvault_domain::{ConnectionId, FieldName, SecretFields, TenantId};
@@ -16,14 +16,8 @@ use super::known::AdoptedKey;
 use crate::integrity::alarm;
 use crate::{Error, Store};
 
-/// How old what is remembered of an adopted secret may be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Freshness {
-    /// As old as the settings allow.
-    Usual,
-    /// It is read anew: what is remembered was rejected.
-    Anew,
-}
+/// How long an adopted secret is not read anew for a rejection after another one.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Store {
     /// The fields of a connection's record, wherever they are kept. No transaction may be open.
@@ -35,14 +29,11 @@ impl Store {
         tenant: &TenantId,
         connection: ConnectionId,
         content: SecretContent,
-        freshness: Freshness,
     ) -> Result<SecretFields, Error> {
         match content {
             SecretContent::Fields(fields) => Ok(fields),
             SecretContent::Placed(placement) => self.placed_fields(tenant, connection, &placement).await,
-            SecretContent::Adopted(adoption) => {
-                self.adopted_fields(tenant, connection, &adoption, freshness).await
-            }
+            SecretContent::Adopted(adoption) => self.adopted_fields(tenant, connection, &adoption).await,
         }
     }
 
@@ -60,8 +51,9 @@ impl Store {
                 Some(open_placed(tenant, connection, placement, &sealed))
             }
             SecretContent::Adopted(adoption) => {
-                let known = self.known_payloads().adopted.get(&adopted_key(tenant, connection, adoption));
-                let (sealed, _) = known.filter(|(_, time)| self.is_fresh(*time))?;
+                let key = adopted_key(tenant, connection, adoption);
+                let known = self.known_payloads().adopted.get(&key);
+                let (sealed, _) = known.filter(|(_, time)| self.is_fresh(&key, *time))?;
                 Some(open_adopted(tenant, connection, adoption, &sealed))
             }
         }
@@ -100,13 +92,11 @@ impl Store {
         tenant: &TenantId,
         connection: ConnectionId,
         adoption: &Adoption,
-        freshness: Freshness,
     ) -> Result<SecretFields, Error> {
         let key = adopted_key(tenant, connection, adoption);
         let known = self.known_payloads().adopted.get(&key);
         if let Some((sealed, time)) = &known
-            && freshness == Freshness::Usual
-            && self.is_fresh(*time)
+            && self.is_fresh(&key, *time)
         {
             return open_adopted(tenant, connection, adoption, sealed);
         }
@@ -121,7 +111,7 @@ impl Store {
             (
                 Err(Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }),
                 Some((sealed, _)),
-            ) if freshness == Freshness::Usual => open_adopted(tenant, connection, adoption, &sealed),
+            ) => open_adopted(tenant, connection, adoption, &sealed),
             (Err(error), _) => Err(error),
         }
     }
@@ -147,8 +137,19 @@ impl Store {
         parse_adopted(adoption.field.as_ref(), &secret.value)
     }
 
-    fn is_fresh(&self, time: Instant) -> bool {
-        time.elapsed() < self.settings().secrets.adopted_cache
+    /// Whether what was read of an adopted secret at `time` still counts.
+    fn is_fresh(&self, (tenant, connection, ..): &AdoptedKey, time: Instant) -> bool {
+        let doubt = self.known_payloads().doubted.get(&(tenant.clone(), *connection));
+        time.elapsed() < self.settings().secrets.adopted_cache && doubt.is_none_or(|doubt| time > doubt)
+    }
+
+    /// Has the adopted secret of a connection read anew, for its provider has rejected it: once a second at most.
+    pub(crate) fn doubt_adopted(&self, tenant: &TenantId, connection: ConnectionId) {
+        let (known, key) = (self.known_payloads(), (tenant.clone(), connection.as_uuid()));
+        let lately = known.doubted.get(&key).is_some_and(|doubt| doubt.elapsed() < DOUBT_PAUSE);
+        if !lately {
+            known.doubted.insert(key, Instant::now());
+        }
     }
 }
 

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::content::SecretContent;
 use super::payloads::{PUT_TIME, Unreferred, look_at, note_dropped, refer, unreferred};
-use super::resolve::Freshness;
 use super::{Secrets, failed, payloads};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
@@ -194,7 +193,7 @@ impl Secrets<'_> {
         let Some(model) = model else { return Ok(false) };
         let content = record.open(&key, &reading.keys, &model)?;
         drop(reading);
-        let fields = self.store.fields_of(tenant, connection, content, Freshness::Usual).await?;
+        let fields = self.store.fields_of(tenant, connection, content).await?;
         let content = match target {
             Some(name) => {
                 SecretContent::Placed(self.store.put_payload(tenant, connection, &fields, name).await?)
@@ -268,7 +267,7 @@ impl Store {
             // The put was not confirmed, so it may be there or not.
             None => store.find(&connection.to_string(), &id).await.map_err(failed(&payload.store))?,
         };
-        // The column is not sealed: whoever alters it must not have the vault remove what is another connection's.
+        // The column is not sealed: an altered one must not have the vault remove what is another connection's.
         let Some(reference) = reference.filter(|reference| reference.contains(&connection.to_string()))
         else {
             return Ok(());

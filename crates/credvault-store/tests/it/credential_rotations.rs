@@ -43,7 +43,7 @@ async fn keyed(fixture: &Fixture) -> (TenantScope, ConnectionKey) {
     (scope, key)
 }
 
-/// Claims a rotation.
+/// Claims a rotation by force.
 pub async fn rotating(store: &Store, key: &ConnectionKey) -> ClaimedRotation {
     // Proof of life takes a moment to be there.
     for _ in 0..200 {

@@ -138,11 +138,13 @@ impl KeyManager for Counting {
 
     fn wrap<'a>(&'a self, _: &'a WrapPlace<'a>, plain: &'a [u8]) -> Reply<'a, Vec<u8>> {
         self.wrapped.fetch_add(1, Ordering::SeqCst);
-        Box::pin(std::future::ready(Ok(plain.iter().map(|byte| !byte).collect())))
+        Box::pin(std::future::ready(Ok(plain.iter().map(|byte| !byte).chain([0; 164]).collect())))
     }
 
     fn unwrap<'a>(&'a self, _: &'a WrapPlace<'a>, wrapped: &'a [u8]) -> Reply<'a, Opened> {
-        Box::pin(std::future::ready(Ok(Opened::new(wrapped.iter().map(|byte| !byte).collect()))))
+        Box::pin(std::future::ready(Ok(Opened::new(
+            wrapped.iter().take(wrapped.len() - 164).map(|byte| !byte).collect(),
+        ))))
     }
 
     fn add_version(&self) -> Reply<'_, Versioning> {

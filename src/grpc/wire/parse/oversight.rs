@@ -59,6 +59,7 @@ pub(crate) fn connection_selection(
         created_since: time(&mut violations, "selection.created_since", created_since),
         unused_since: time(&mut violations, "selection.unused_since", unused_since),
         ends_before: time(&mut violations, "selection.ends_before", ends_before),
+        rotation_due_before: None,
         health: None,
         show_deleted,
     };

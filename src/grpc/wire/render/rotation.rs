@@ -1,11 +1,10 @@
 //! Rotations of credentials as responses.
 
 use credvault_catalog::{KeyRotation, OldKeyEnd};
-use credvault_operations::rotations::{OldKey, Rotated};
 use credvault_store::{RotationRecord, RotationStage};
 use prost_types::Duration as WireDuration;
 
-use super::{connection, timestamp};
+use super::time::timestamp;
 use credvault_proto::v1;
 
 /// How the rotation of a connection's credential stands.
@@ -34,22 +33,6 @@ pub(super) fn credential_rotation(record: RotationRecord) -> v1::CredentialRotat
         old_key_end_time: end_time.map(timestamp),
         left_key_time: left_time.map(timestamp),
         left_key_id: left_key_id.unwrap_or_default(),
-    }
-}
-
-/// A credential that was replaced.
-pub(crate) fn rotated(rotated: Rotated) -> v1::RotateCredentialResponse {
-    let Rotated { connection: of, version, old_key } = rotated;
-    let (state, end_time) = match old_key {
-        OldKey::Ended => (v1::OldKeyState::Ended, None),
-        OldKey::Revoked(time) => (v1::OldKeyState::RevokedLater, time),
-        OldKey::EndsByItself(time) => (v1::OldKeyState::EndsByItself, time),
-        OldKey::Left => (v1::OldKeyState::Left, None),
-    };
-    v1::RotateCredentialResponse {
-        connection: Some(connection(of)),
-        version,
-        old_key: Some(v1::OldKey { state: state.into(), end_time: end_time.map(timestamp) }),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Dump, run};
 /// A connection: its tenant, its user if it is a user's, and its id.
 pub(super) type Connection<'a> = (&'a str, Option<&'a str>, String);
 
-/// What was opened.
+/// What was opened there.
 pub(super) struct Opened {
     /// How many keys of the two tenants unwrap.
     pub(super) keys: [usize; 2],

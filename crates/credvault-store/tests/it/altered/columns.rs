@@ -107,7 +107,6 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "credential_versions.payload",
             "credential_versions.store",
             "tokens.payload",
-            "revocations.payload",
             "signing_keys.create_time",
         ],
     ),

@@ -155,11 +155,6 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
         ),
         // The service writes only the platform's.
         format!("INSERT INTO backups VALUES ('{tenant}', gen_random_uuid(), 0, 'FILE', decode(repeat('00', 32), 'hex'), 1, 1)"),
-        format!(
-            "INSERT INTO external_payloads VALUES
-             ('{tenant}', gen_random_uuid(), gen_random_uuid(), 'eu', 'x', 0, NULL)"
-        ),
-        format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0)"),
         format!("INSERT INTO platform_dependants VALUES ('{tenant}', 'generic', '', 's', 1, 0, 0)"),
         format!(
             "INSERT INTO imports SELECT tenant_id, 'x/1', id, 'x', 1, 1, 0 FROM connections
@@ -181,12 +176,17 @@ async fn rows_of_background_work(fixture: &Fixture, tenant: &str) {
     ] {
         fixture.execute(&sql).await;
     }
-    rows_of_providers(fixture, tenant).await;
+    rows_of_what_is_outside(fixture, tenant).await;
 }
 
-async fn rows_of_providers(fixture: &Fixture, tenant: &str) {
+async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
     for sql in [
         format!("INSERT INTO provider_signals VALUES ('{tenant}', 'generic', 0, 0, NULL, 0)"),
+        format!(
+            "INSERT INTO external_payloads VALUES
+             ('{tenant}', gen_random_uuid(), gen_random_uuid(), 'eu', 'x', 0, NULL)"
+        ),
+        format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
         format!(
             "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
@@ -260,6 +260,8 @@ async fn background_work_crosses_tenants_to_read_only_and_only_where_nothing_is_
             "connection_health",
             "rotations",
             "credential_rotations",
+            "external_payloads",
+            "payload_work",
             "erasures",
         ]
         .contains(&table.as_str());

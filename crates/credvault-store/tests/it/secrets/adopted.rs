@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use credvault_domain::{Action, AdoptRules, FieldName, TenantScope};
-use credvault_store::{Error, NewCredential, SecretReference};
+use credvault_store::{Error, NewCredential, SecretReference, Selector};
 use secrecy::ExposeSecret as _;
 
 use super::{anew, stored, tend};
@@ -63,6 +63,13 @@ async fn an_adopted_secret_is_read_where_it_is(fixture: &Fixture) {
     // A change there counts here.
     store.write("customers.acme.shop", br#"{"token": "CANARY changed"}"#);
     assert_eq!(other.fetch(&acme, id).await.unwrap(), "CANARY changed");
+    // What the provider has rejected is read anew before its minute is over.
+    store.write("customers.acme.shop", br#"{"token": "CANARY once more"}"#);
+    assert_eq!(other.fetch(&acme, id).await.unwrap(), "CANARY changed");
+    let selector = Selector::Connection { id, version: None };
+    let fetched = other.store.credentials().fetch(&acme, &selector).await.unwrap();
+    other.store.credentials().doubt(&fetched);
+    assert_eq!(other.fetch(&acme, id).await.unwrap(), "CANARY once more");
     for broken in [&b"no json"[..], b"{\"token\": 7}", b"\xff", b"{\"Not a name!\": \"x\"}"] {
         store.write("customers.acme.shop", broken);
         let third = anew(&vault, &store, true).await;
