@@ -43,8 +43,6 @@ enum Step {
 /// All steps. An endpoint's deliveries may be many, so they go before it.
 const STEPS: [Step; 22] = [
     Step::Connections,
-    Step::Rows("payload_work"),
-    Step::Payloads,
     Step::Apps,
     Step::ServiceConfigs,
     Step::Rows("event_deliveries"),
@@ -64,6 +62,9 @@ const STEPS: [Step; 22] = [
     Step::Rows("usage_users"),
     Step::Rows("usage_totals"),
     Step::Rows("usage_erasures"),
+    // Last, for a store may be away.
+    Step::Rows("payload_work"),
+    Step::Payloads,
 ];
 
 impl Store {

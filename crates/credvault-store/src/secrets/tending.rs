@@ -59,6 +59,7 @@ impl Secrets<'_> {
             return Ok(0);
         }
         let due = self.due().await?;
+        let (mut failed, mut first) = (0_usize, None);
         for (key, due_time) in &due {
             let Some(lease) = self.claim(key, *due_time).await? else { continue };
             match self.tend(&key.tenant, key.connection).await {
@@ -66,13 +67,18 @@ impl Secrets<'_> {
                 // Another transaction was in the way.
                 Err(Error::Conflict) => self.release(key, lease, Some(self.store.now())).await?,
                 Err(error) => {
-                    tracing::warn!(
-                        error = chain(&error), tenant = %key.tenant, connection = %key.connection,
-                        "a connection's secrets are not all where they belong; that is tried again"
-                    );
                     self.release(key, lease, Some(self.store.now().after(REST))).await?;
+                    failed += 1;
+                    first.get_or_insert((key, error));
                 }
             }
+        }
+        // One line for all of them: while a store is away, there may be many.
+        if let Some((key, error)) = first {
+            tracing::warn!(
+                error = chain(&error), connections = failed, tenant = %key.tenant, connection = %key.connection,
+                "secrets are not all where they belong; that is tried again"
+            );
         }
         Ok(due.len())
     }
