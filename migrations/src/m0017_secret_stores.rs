@@ -42,6 +42,10 @@ const STATEMENTS: &[&str] = &[
         tenant_id {text} NOT NULL REFERENCES tenants (tenant_id),
         connection_id {uuid} NOT NULL,
         due_time {int} NOT NULL,
+        -- How often it was queued: a process that ends its work must not take away what was queued meanwhile.
+        times {int} NOT NULL DEFAULT 1,
+        -- Until when a process is at it.
+        lease_time {int},
         PRIMARY KEY (tenant_id, connection_id)
     ){strict}",
     "CREATE INDEX payload_work_due ON payload_work (due_time)",

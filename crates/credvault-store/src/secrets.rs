@@ -18,6 +18,8 @@ pub(crate) mod at_hand;
 
 mod place;
 
+mod queue;
+
 pub(crate) mod tending;
 
 pub(crate) mod moving;

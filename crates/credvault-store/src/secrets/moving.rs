@@ -8,7 +8,6 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::payloads::look_at;
 use super::{DATABASE, Secrets};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::retrying;
@@ -17,7 +16,7 @@ use crate::entity::{connection, rotation as rotation_table, tenant};
 use crate::keys::Keys;
 use crate::keys::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKind};
 use crate::keys::work::{Batch, batch_size};
-use crate::{Error, Recorded, Write};
+use crate::{ConnectionKey, Error, Recorded, Write};
 
 /// How many connections a batch has at most.
 const BATCH: u64 = 16;
@@ -89,14 +88,8 @@ impl Keys<'_> {
         let mut failed = claimed.row.failed;
         for id in &page {
             // What is in the way of one connection is tried again by the queue.
-            let id = ConnectionId::from_uuid(*id);
-            let tended = self.store.secrets().tend(&tenant, id).await?;
-            failed += tended.failed;
-            if let Some(next) = tended.next {
-                let tx = self.store.begin_bookkeeping(&tenant).await?;
-                look_at(&tx, &tenant, id, next).await?;
-                tx.commit().await?;
-            }
+            let key = ConnectionKey { tenant: tenant.clone(), connection: ConnectionId::from_uuid(*id) };
+            failed += self.store.secrets().tend_now(&key).await?.failed;
         }
         let looked_at = page.len();
         let done = claimed.row.done + i64::try_from(looked_at).unwrap_or(i64::MAX);

@@ -72,6 +72,8 @@ pub(crate) async fn look_at(
         tenant_id: Set(tenant.as_str().to_owned()),
         connection_id: Set(connection.as_uuid()),
         due_time: Set(due.micros()),
+        times: Set(1),
+        lease_time: Set(None),
     };
     // The earlier of both times counts.
     let earlier = Expr::cust(
@@ -79,6 +81,7 @@ pub(crate) async fn look_at(
     );
     let conflict = OnConflict::columns([Column::TenantId, Column::ConnectionId])
         .value(Column::DueTime, earlier)
+        .value(Column::Times, Expr::cust("payload_work.times + 1"))
         .to_owned();
     Entity::insert(row).on_conflict(conflict).exec_without_returning(tx).await?;
     Ok(())

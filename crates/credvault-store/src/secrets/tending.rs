@@ -9,8 +9,8 @@ use credvault_crypto::{Context, SecretStoreError};
 use credvault_domain::{ConnectionId, TenantId, Timestamp, chain};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait as _, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, Statement,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _,
 };
 use uuid::Uuid;
 
@@ -20,17 +20,12 @@ use super::{Secrets, failed, payloads};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
 use crate::credentials::binding;
-use crate::database::pieces::execute;
 use crate::entity::{connection, credential_version, external_payload, token};
 use crate::sealed::{Sealed, SealedRecord};
 use crate::{ConnectionKey, Error, Recorded, Store};
 
 /// How long a connection rests whose payloads could not be tended.
 const REST: std::time::Duration = std::time::Duration::from_secs(30);
-/// How long a process may be at a connection before another one takes it on.
-const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
-/// The most connections that are looked at in one go.
-const PIECE: u64 = 64;
 
 /// A record whose secret is in the wrong place.
 enum Misplaced {
@@ -60,14 +55,14 @@ impl Secrets<'_> {
         }
         let due = self.due().await?;
         let (mut failed, mut first) = (0_usize, None);
-        for (key, due_time) in &due {
-            let Some(lease) = self.claim(key, *due_time).await? else { continue };
+        for key in &due {
+            let Some(turn) = self.claim(key).await? else { continue };
             match self.tend(&key.tenant, key.connection).await {
-                Ok(tended) => self.release(key, lease, tended.next).await?,
+                Ok(tended) => self.release(key, turn, tended.next).await?,
                 // Another transaction was in the way.
-                Err(Error::Conflict) => self.release(key, lease, Some(self.store.now())).await?,
+                Err(Error::Conflict) => self.release(key, turn, Some(self.store.now())).await?,
                 Err(error) => {
-                    self.release(key, lease, Some(self.store.now().after(REST))).await?;
+                    self.release(key, turn, Some(self.store.now().after(REST))).await?;
                     failed += 1;
                     first.get_or_insert((key, error));
                 }
@@ -83,44 +78,25 @@ impl Secrets<'_> {
         Ok(due.len())
     }
 
-    /// The connections that are due, the longest waiting first.
-    async fn due(&self) -> Result<Vec<(ConnectionKey, i64)>, Error> {
-        let tx = self.store.read_background().await?;
-        let sql = "SELECT tenant_id, connection_id, due_time FROM payload_work WHERE due_time <= $1
-            ORDER BY due_time LIMIT $2";
-        let values = [self.store.now().micros().into(), i64::try_from(PIECE).unwrap_or(i64::MAX).into()];
-        let rows =
-            tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
-        let read = |row: &sea_orm::QueryResult| {
-            let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
-            let tenant = TenantId::from_stored(row.try_get("", "tenant_id")?);
-            Ok((ConnectionKey { tenant, connection }, row.try_get("", "due_time")?))
-        };
-        rows.iter().map(read).collect()
-    }
-
-    /// Takes a connection on, unless another process has it. Gives until when; killed, it is due again then.
-    async fn claim(&self, key: &ConnectionKey, seen: i64) -> Result<Option<i64>, Error> {
+    /// Looks at a connection now, for a move of all secrets of its tenant.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another process is at it. A store or the database fails.
+    pub(crate) async fn tend_now(&self, key: &ConnectionKey) -> Result<Tended, Error> {
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
-        let lease = self.store.now().after(LEASE).micros();
-        let sql = "UPDATE payload_work SET due_time = $4
-            WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
-        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), seen.into(), lease.into()];
-        let taken = execute(&tx, sql, values).await? == 1;
+        look_at(&tx, &key.tenant, key.connection, self.store.now()).await?;
         tx.commit().await?;
-        Ok(Some(lease).filter(|_| taken))
-    }
-
-    /// Takes a connection from the queue, or has it looked at later. If it was queued anew since it was taken on, it stays.
-    async fn release(&self, key: &ConnectionKey, lease: i64, later: Option<Timestamp>) -> Result<(), Error> {
-        let tx = self.store.begin_bookkeeping(&key.tenant).await?;
-        let sql = "DELETE FROM payload_work WHERE tenant_id = $1 AND connection_id = $2 AND due_time = $3";
-        let values = [key.tenant.as_str().into(), key.connection.as_uuid().into(), lease.into()];
-        execute(&tx, sql, values).await?;
-        if let Some(later) = later {
-            look_at(&tx, &key.tenant, key.connection, later).await?;
+        let turn = self.claim(key).await?.ok_or(Error::Conflict)?;
+        match self.tend(&key.tenant, key.connection).await {
+            Ok(tended) => {
+                self.release(key, turn, tended.next).await?;
+                Ok(tended)
+            }
+            Err(error) => {
+                self.release(key, turn, Some(self.store.now().after(REST))).await?;
+                Err(error)
+            }
         }
-        Ok(tx.commit().await?)
     }
 
     /// Moves the secrets of a connection to where they belong, and removes what no record refers to.

@@ -107,6 +107,7 @@ const UNNOTICED: &[(&str, &[&str])] = &[
             "credential_versions.payload",
             "credential_versions.store",
             "tokens.payload",
+            "revocations.payload",
             "signing_keys.create_time",
         ],
     ),
@@ -176,7 +177,9 @@ fn other(table: &str, column: &str, kind: &str) -> String {
             }
             "bigint" | "integer" => return format!("{column} = coalesce({column}, 0) + 1"),
             "uuid" => "'0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e'",
-            "blob" if column == "id" || column == "connection_id" => "x'0193a5b27c407cc19d3e1f2a3b4c5d6e'",
+            "blob" if ["id", "connection_id", "payload"].contains(&column) => {
+                "x'0193a5b27c407cc19d3e1f2a3b4c5d6e'"
+            }
             "blob" => return format!("{column} = zeroblob(length({column}))"),
             "bytea" => return format!("{column} = decode(repeat('00', octet_length({column})), 'hex')"),
             kind => panic!("{table}.{column} is of the new type {kind}"),

@@ -186,7 +186,7 @@ async fn rows_of_what_is_outside(fixture: &Fixture, tenant: &str) {
             "INSERT INTO external_payloads VALUES
              ('{tenant}', gen_random_uuid(), gen_random_uuid(), 'eu', 'x', 0, NULL)"
         ),
-        format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0)"),
+        format!("INSERT INTO payload_work VALUES ('{tenant}', gen_random_uuid(), 0, 1, NULL)"),
         format!("INSERT INTO provider_incidents VALUES ('{tenant}', 'generic', 0, NULL, 3, NULL)"),
         format!(
             "INSERT INTO sync_states SELECT tenant_id, id, 'orders', 1, '', 'OK', 0, 0, '', NULL, NULL, 0
