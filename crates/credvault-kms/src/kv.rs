@@ -175,10 +175,8 @@ impl OpenBaoSecrets {
         if answer.is_success() {
             return Ok(());
         }
-        match self.refusal(&answer) {
-            SecretStoreError::NotFound => Ok(()),
-            error => Err(error),
-        }
+        let refusal = self.refusal(&answer);
+        if refusal == SecretStoreError::NotFound { Ok(()) } else { Err(refusal) }
     }
 
     async fn take_all_away(&self, connection: &str) -> Result<(), SecretStoreError> {
@@ -231,10 +229,8 @@ impl OpenBaoSecrets {
             let Data { data: Keys { keys } } = answer.read::<Data<Keys>>()?;
             return Ok(keys);
         }
-        match self.refusal(&answer) {
-            SecretStoreError::NotFound => Ok(Vec::new()),
-            error => Err(error),
-        }
+        let refusal = self.refusal(&answer);
+        if refusal == SecretStoreError::NotFound { Ok(Vec::new()) } else { Err(refusal) }
     }
 
     async fn adopt(&self, name: &str, version: Option<&str>) -> Result<AdoptedSecret, SecretStoreError> {

@@ -45,12 +45,11 @@ impl Store {
         }
         drop(reading);
         for content in contents {
-            match self.fields_of(&key.tenant, key.connection, content).await {
-                Err(error @ Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }) => {
-                    return Err(error);
-                }
-                // What is gone, or does not open, shows where it is needed.
-                Ok(_) | Err(_) => {}
+            let brought = self.fields_of(&key.tenant, key.connection, content).await;
+            // What is gone, or does not open, shows where it is needed.
+            if let Err(error @ Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }) = brought
+            {
+                return Err(error);
             }
         }
         Ok(())

@@ -128,11 +128,12 @@ impl Store {
             return Err(Error::ReferenceDenied);
         }
         let secret = store.adopted(&adoption.name, adoption.version.as_deref()).await;
-        let secret = secret.map_err(|problem| match problem {
-            SecretStoreError::NotFound => {
+        let secret = secret.map_err(|problem| {
+            if problem == SecretStoreError::NotFound {
                 Error::ReferenceBroken("the store has no such secret, or no such version of it")
+            } else {
+                failed(&adoption.store)(problem)
             }
-            other => failed(&adoption.store)(other),
         })?;
         parse_adopted(adoption.field.as_ref(), &secret.value)
     }
