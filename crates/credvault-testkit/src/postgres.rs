@@ -98,7 +98,10 @@ impl Postgres {
     /// An empty database with names of its own.
     pub fn database(&self) -> PostgresDatabase {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        // Ids of processes come back within one run of all tests.
+        let begun =
+            std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() % 100_000_000);
+        let name = format!("t{}_{begun}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         self.psql(&format!("CREATE DATABASE {name}"));
         let (host, port) = (&self.host, self.port);
         PostgresDatabase {

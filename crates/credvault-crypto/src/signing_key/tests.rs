@@ -21,7 +21,7 @@ fn jwk(alg: Option<&str>) -> String {
         secrecy::ExposeSecret::expose_secret(&pem).lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(body).expect("base64");
     // The private key stands behind the head of an octet string of 32 bytes.
-    let at = der.windows(2).rposition(|head| head == [0x04, 0x20]).expect("a private key") + 2;
+    let at = der.windows(2).position(|head| head == [0x04, 0x20]).expect("a private key") + 2;
     members.insert("d".to_owned(), json!(URL_SAFE_NO_PAD.encode(&der[at..at + 32])));
     match alg {
         Some(alg) => members.insert("alg".to_owned(), json!(alg)),
