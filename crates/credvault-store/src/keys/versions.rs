@@ -49,17 +49,23 @@ impl Keys<'_> {
         let platform = TenantId::platform();
         let tx = self.store.begin_bookkeeping(&platform).await?;
         // Without a row there was no rotation, and nothing that could be destroyed.
-        if row(&tx).await?.is_some() {
+        let latest = row(&tx).await?;
+        if latest.is_some() {
             self.hold(&tx).await?;
+            // From now on a newer version may be there under which nothing is, whatever becomes of this call: until the next
+            // rotation has ended, nothing says that all is under the newest one.
+            set_end_time(&tx, None).await?;
         }
         tx.commit().await?;
-        let refused = match root.add_version().await {
+        let (refused, end_time) = match root.add_version().await {
             // The rotation's row takes the place of the one that is held.
             Ok(Versioning::Done) => return Ok(()),
-            Ok(Versioning::ByHand(instead)) => Error::ByHand(instead),
-            Err(error) => error.into(),
+            // There is none then.
+            Ok(Versioning::ByHand(instead)) => (Error::ByHand(instead), latest.and_then(|row| row.end_time)),
+            Err(error) => (error.into(), None),
         };
         let tx = self.store.begin_bookkeeping(&platform).await?;
+        set_end_time(&tx, end_time).await?;
         self.let_go(&tx).await?;
         tx.commit().await?;
         Err(refused)
@@ -180,6 +186,13 @@ impl Keys<'_> {
         execute(tx, sql, [TenantId::PLATFORM.into(), self.store.process().into()]).await?;
         Ok(())
     }
+}
+
+/// Sets when the root key's latest rotation has ended, unless one is in progress.
+async fn set_end_time(tx: &DatabaseTransaction, end_time: Option<i64>) -> Result<(), Error> {
+    let sql = "UPDATE rotations SET end_time = $2 WHERE tenant_id = $1 AND kind = 'ROOT' AND NOT running";
+    execute(tx, sql, [TenantId::PLATFORM.into(), end_time.into()]).await?;
+    Ok(())
 }
 
 /// The row of the root key's latest rotation.

@@ -36,7 +36,8 @@ pub(crate) async fn begin(
         drop_time: Set(None),
     };
     Entity::insert(row).exec_without_returning(&tx).await?;
-    look_at(&tx, tenant, connection, store.now().after(PUT_TIME)).await?;
+    // Not as new work: a process that tends the connection puts, too, and must be able to end its turn.
+    queue(&tx, tenant, connection, (store.now().after(PUT_TIME), 0)).await?;
     Ok(tx.commit().await?)
 }
 
@@ -67,6 +68,16 @@ pub(crate) async fn look_at(
     connection: ConnectionId,
     due: Timestamp,
 ) -> Result<(), Error> {
+    queue(tx, tenant, connection, (due, 1)).await
+}
+
+/// Puts a connection into the queue, or has it due earlier; `times` is how often that counts.
+async fn queue(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    connection: ConnectionId,
+    (due, times): (Timestamp, i64),
+) -> Result<(), Error> {
     use payload_work::{ActiveModel, Column, Entity};
     let row = ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
@@ -81,7 +92,7 @@ pub(crate) async fn look_at(
     );
     let conflict = OnConflict::columns([Column::TenantId, Column::ConnectionId])
         .value(Column::DueTime, earlier)
-        .value(Column::Times, Expr::cust("payload_work.times + 1"))
+        .value(Column::Times, Expr::cust(format!("payload_work.times + {times}")))
         .to_owned();
     Entity::insert(row).on_conflict(conflict).exec_without_returning(tx).await?;
     Ok(())

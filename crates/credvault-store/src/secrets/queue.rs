@@ -4,7 +4,6 @@ use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
 
 use super::Secrets;
-use super::payloads::look_at;
 use crate::database::pieces::execute;
 use crate::entity::payload_work;
 use crate::{ConnectionKey, Error};
@@ -62,13 +61,21 @@ impl Secrets<'_> {
     ) -> Result<(), Error> {
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let (tenant, connection) = (key.tenant.as_str(), key.connection.as_uuid());
-        let ended = "DELETE FROM payload_work WHERE tenant_id = $1 AND connection_id = $2 AND times = $3";
-        execute(&tx, ended, [tenant.into(), connection.into(), times.into()]).await?;
+        match later {
+            Some(later) => {
+                let rests = "UPDATE payload_work SET due_time = $4
+                    WHERE tenant_id = $1 AND connection_id = $2 AND times = $3";
+                let values = [tenant.into(), connection.into(), times.into(), later.micros().into()];
+                execute(&tx, rests, values).await?;
+            }
+            None => {
+                let ended =
+                    "DELETE FROM payload_work WHERE tenant_id = $1 AND connection_id = $2 AND times = $3";
+                execute(&tx, ended, [tenant.into(), connection.into(), times.into()]).await?;
+            }
+        }
         let free = "UPDATE payload_work SET lease_time = NULL WHERE tenant_id = $1 AND connection_id = $2";
         execute(&tx, free, [tenant.into(), connection.into()]).await?;
-        if let Some(later) = later {
-            look_at(&tx, &key.tenant, key.connection, later).await?;
-        }
         Ok(tx.commit().await?)
     }
 }

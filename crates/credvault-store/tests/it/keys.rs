@@ -1,10 +1,12 @@
 //! Rotation as the store does it: what is destroyed and when, what counts of a killed process, uses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use credvault_crypto::{KeyManager, Opened, Reply, RootKeySource, SystemRandom, Versioning, WrapPlace};
+use credvault_crypto::{
+    KeyManager, KeyManagerError, Opened, Reply, RootKeySource, SystemRandom, Versioning, WrapPlace,
+};
 use credvault_domain::{Action, Clock as _, Config, TenantId, TenantScope};
 use credvault_store::{
     ConnectionPatch, Error, Recorded, RootRotation, RotationKind, Store, TenantRotation, Urgency,
@@ -125,6 +127,8 @@ async fn a_slow_rotation_holds_none_up_that_has_to_be_over_soon(fixture: &Fixtur
 struct Counting {
     wrapped: AtomicUsize,
     destroyed: AtomicUsize,
+    /// Whether it makes versions without an answer.
+    is_silent: AtomicBool,
 }
 
 impl KeyManager for Counting {
@@ -148,7 +152,11 @@ impl KeyManager for Counting {
     }
 
     fn add_version(&self) -> Reply<'_, Versioning> {
-        Box::pin(std::future::ready(Ok(Versioning::Done)))
+        let answer = match self.is_silent.load(Ordering::SeqCst) {
+            true => Err(KeyManagerError::Unavailable("it has not answered in time".to_owned())),
+            false => Ok(Versioning::Done),
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
@@ -203,6 +211,12 @@ async fn older_versions_are_destroyed_only_once_nothing_is_under_them(fixture: &
     assert_eq!(manager.destroyed.load(Ordering::SeqCst), 1);
     let by_the_vault = "audit_events WHERE action = 'DestroyOlderRootKeyVersions' AND service = 'vault'";
     assert_eq!(fixture.count(by_the_vault).await, 1);
+    // A version was made, and its rotation did not begin: nothing is under it, so the one before must stay.
+    manager.is_silent.store(true, Ordering::SeqCst);
+    assert!(store.keys().begin_root_rotation(&platform, next, &begin).await.is_err());
+    manager.is_silent.store(false, Ordering::SeqCst);
+    assert!(matches!(destroy(true).await, Err(Error::State(_))));
+    assert_eq!(manager.destroyed.load(Ordering::SeqCst), 1);
     // A new version can be made again.
     let _ = store.keys().begin_root_rotation(&platform, next, &begin).await.unwrap();
     store.close().await;

@@ -182,6 +182,8 @@ async fn a_refreshed_token_is_durable_first_and_moves_then(fixture: &Fixture) {
     );
     assert_eq!(other.fetch(&acme, key.connection()).await.unwrap(), "CANARY new");
     tend_failing(&other).await;
+    // It rests, so that others get their turn.
+    assert_eq!(other.store.secrets().work().await.unwrap(), 0);
     store.is_away(false);
     other.clock.advance(Duration::from_secs(60));
     tend(&other).await;
