@@ -234,7 +234,7 @@ pub enum Error {
     },
     /// This process has no external store of that name.
     #[error(
-        "this vault has no secret store of that name; ListSecretPlaces shows those that it has, and secrets.stores in the \
+        "this vault has no secret store of that name; GetSecretPlaces shows those that it has, and secrets.stores in the \
          settings configures them"
     )]
     SecretStoreUnknown,
