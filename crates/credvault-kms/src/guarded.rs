@@ -11,7 +11,8 @@ mod tests;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -27,7 +28,8 @@ const REPETITION_PAUSE: Duration = Duration::from_millis(25);
 /// The bounds on calls to a key manager or a store of secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GuardSettings {
-    /// How long a caller waits at most, with everything: for its turn, for the answer, for a repetition.
+    /// How long a caller waits at most, with everything: for its turn, for the answer, for a repetition. A call of many steps,
+    /// such as one that lists, waits so long for each of them.
     pub timeout: Duration,
     /// How many calls are made at once at most.
     pub calls_at_once: NonZeroUsize,
@@ -71,11 +73,51 @@ trait PeerError: Sized {
     /// The error for a call that was not made, or not answered in time.
     fn unavailable(why: &str) -> Self;
 
-    /// Whether there was no answer, or one that says that the call cannot be served now.
-    fn is_unavailable(&self) -> bool;
-
-    /// The outcome, as metrics name it.
+    /// The outcome, as metrics name it: `unavailable` if there was no answer, or one that says that the call cannot be served
+    /// now.
     fn outcome(&self) -> &'static str;
+}
+
+tokio::task_local! {
+    /// The steps of the call that the task is at.
+    static STEPS: Arc<Steps>;
+}
+
+/// Until when a call waits for its next step.
+#[derive(Debug)]
+struct Steps {
+    each: Duration,
+    deadline: Mutex<Instant>,
+}
+
+impl Steps {
+    fn deadline(&self) -> Instant {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer of a call; `None` if a step of it takes too long.
+    async fn of<T>(each: Duration, deadline: Instant, call: impl Future<Output = T>) -> Option<T> {
+        let steps = Arc::new(Self { each, deadline: Mutex::new(deadline) });
+        let mut call = pin!(STEPS.scope(Arc::clone(&steps), call));
+        loop {
+            let until = steps.deadline();
+            if let Ok(done) = timeout_at(until, &mut call).await {
+                return Some(done);
+            }
+            if steps.deadline() <= until {
+                return None;
+            }
+        }
+    }
+}
+
+/// Says that a step of a call is done, which has more of them: the guard waits for the next one as long as for a whole call.
+#[cfg(any(test, feature = "google", feature = "transit"))]
+pub(crate) fn step_is_done() {
+    // Without a guard, nothing waits.
+    let _ = STEPS.try_with(|steps| {
+        *steps.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + steps.each;
+    });
 }
 
 /// Why a call was not made, or what came of it.
@@ -99,7 +141,7 @@ impl<E: PeerError> Failure<E> {
     }
 
     fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Answer(error) if error.is_unavailable())
+        self.name() == "unavailable"
     }
 
     fn into_error(self) -> E {
@@ -208,7 +250,8 @@ impl Guard {
             return Err(Failure::NotTried);
         }
         let late = || E::unavailable("it has not answered in time");
-        let result = timeout_at(deadline, call()).await.unwrap_or_else(|_| Err(late()));
+        let result = Steps::of(self.settings.timeout, deadline, call()).await;
+        let result = result.unwrap_or_else(|| Err(late()));
         let result = result.map_err(Failure::Answer);
         let answered = !result.as_ref().is_err_and(Failure::is_unavailable);
         let change = self.breaker(|breaker| breaker.record(answered, Instant::now()));

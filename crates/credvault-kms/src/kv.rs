@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::form_urlencoded::byte_serialize;
 
+use crate::guarded::step_is_done;
 use crate::kept;
 use crate::openbao::{Answer, OpenBao, OpenBaoSettings, check_path};
 
@@ -23,7 +24,7 @@ const MAX_ENTRY_BYTES: usize = 256 * 1024;
 /// An answer with names. OpenBao gives a page of them; Vault gives all at once, which are about 400,000 connections.
 const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
 /// Connections on a page.
-const PAGE: usize = 50;
+const PAGE: usize = 25;
 const MAX_NAME_BYTES: usize = 400;
 
 /// Where the secrets are.
@@ -182,6 +183,7 @@ impl OpenBaoSecrets {
     async fn take_all_away(&self, connection: &str) -> Result<(), SecretStoreError> {
         for reference in self.references(connection).await? {
             self.take_away(&reference.reference).await?;
+            step_is_done();
         }
         Ok(())
     }
@@ -225,6 +227,8 @@ impl OpenBaoSecrets {
     async fn keys(&self, folder: &str) -> Result<Vec<String>, SecretStoreError> {
         let path = format!("{}/metadata/{folder}", self.mount);
         let answer = self.openbao.call_for(Method::GET, &path, None::<&Nothing>, MAX_LIST_BYTES).await?;
+        // Names are listed to go on with them.
+        step_is_done();
         if answer.is_success() {
             let Data { data: Keys { keys } } = answer.read::<Data<Keys>>()?;
             return Ok(keys);

@@ -29,10 +29,11 @@ use super::access::{Access, KeptClient};
 use super::answer::{corrupted, unexpected};
 use super::checksum;
 use crate::failure::Failure;
+use crate::guarded::step_is_done;
 use crate::kept;
 
 /// Secrets on a page.
-const PAGE: i32 = 20;
+const PAGE: i32 = 10;
 /// The id of a payload and the dot behind it.
 const ID_BYTES: usize = 37;
 /// Versions that hold a payload.
@@ -214,6 +215,7 @@ impl GoogleSecrets {
         let mut versions = versions.by_item();
         let mut numbers = Vec::new();
         while let Some(version) = versions.next().await {
+            step_is_done();
             match version {
                 Ok(version) if version.state != State::Destroyed => numbers.push(number_of(&version.name)?),
                 Ok(_) => {}
@@ -233,6 +235,7 @@ impl GoogleSecrets {
         let list = list.set_filter(format!("name:{}", self.prefix)).set_page_size(PAGE);
         let listed = list.set_page_token(page.unwrap_or_default()).send().await;
         let listed = listed.map_err(|error| reason::of(&error))?;
+        step_is_done();
         let mut references = Vec::new();
         for secret in &listed.secrets {
             let secret = secret.name.rsplit('/').next().unwrap_or_default();
@@ -295,7 +298,9 @@ impl SecretStore for GoogleSecrets {
             let secret = format!("{}{connection}", self.prefix);
             for number in self.alive(client, &secret).await? {
                 let reference = format!("{secret}/versions/{number}");
-                match self.payload(client, &self.full(&reference)).await {
+                let found = self.payload(client, &self.full(&reference)).await;
+                step_is_done();
+                match found {
                     Ok((text, _)) if named(&text).is_some_and(|(id, _)| id == payload) => {
                         return Ok(Some(reference));
                     }

@@ -33,10 +33,6 @@ impl PeerError for KeyManagerError {
         Self::Unavailable(why.to_owned())
     }
 
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-
     fn outcome(&self) -> &'static str {
         match self {
             Self::Settings(_) => "settings",

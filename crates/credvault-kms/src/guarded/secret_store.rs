@@ -36,10 +36,6 @@ impl PeerError for SecretStoreError {
         Self::Unavailable(why.to_owned())
     }
 
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-
     fn outcome(&self) -> &'static str {
         match self {
             Self::Settings(_) => "settings",
@@ -94,6 +90,9 @@ impl SecretStore for GuardedStore {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -174,20 +173,76 @@ mod tests {
         assert_eq!(inner.calls.load(Ordering::SeqCst), 5);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn refusals_are_answers() {
-        for refusal in [
-            SecretStoreError::NotFound,
-            SecretStoreError::Denied(String::new()),
-            SecretStoreError::Full(String::new()),
-            SecretStoreError::Unusable(String::new()),
-            SecretStoreError::Settings(String::new()),
-        ] {
-            let (inner, store) = refusing(refusal.clone());
-            for _ in 0..10 {
-                assert_eq!(store.get("a").await, Err(refusal.clone()));
+    /// A store that lists in many steps, each of which takes a while.
+    #[derive(Debug)]
+    struct Slow {
+        steps: Vec<Duration>,
+    }
+
+    impl Slow {
+        async fn list(&self) -> Result<StoreList, SecretStoreError> {
+            for step in &self.steps {
+                tokio::time::sleep(*step).await;
+                crate::guarded::step_is_done();
             }
-            assert_eq!(inner.calls.load(Ordering::SeqCst), 10);
+            Ok(StoreList::default())
         }
+    }
+
+    fn unasked<'a, T: Send + 'a>() -> StoreReply<'a, T> {
+        Box::pin(async { Err(SecretStoreError::NotFound) })
+    }
+
+    impl SecretStore for Slow {
+        fn kind(&self) -> &'static str {
+            "slow"
+        }
+
+        fn place(&self) -> &str {
+            "a place"
+        }
+
+        fn put<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [u8]) -> StoreReply<'a, String> {
+            unasked()
+        }
+
+        fn get<'a>(&'a self, _: &'a str) -> StoreReply<'a, Vec<u8>> {
+            unasked()
+        }
+
+        fn find<'a>(&'a self, _: &'a str, _: &'a str) -> StoreReply<'a, Option<String>> {
+            unasked()
+        }
+
+        fn remove<'a>(&'a self, _: &'a str) -> StoreReply<'a, ()> {
+            unasked()
+        }
+
+        fn forget<'a>(&'a self, _: &'a str) -> StoreReply<'a, ()> {
+            unasked()
+        }
+
+        fn list<'a>(&'a self, _: Option<&'a str>) -> StoreReply<'a, StoreList> {
+            Box::pin(self.list())
+        }
+
+        fn adopted<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> StoreReply<'a, AdoptedSecret> {
+            unasked()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_step_of_a_call_has_the_time_of_a_call() {
+        let slow = |steps: &[u64]| {
+            let steps = steps.iter().copied().map(Duration::from_millis).collect();
+            GuardedStore::new(Arc::new(Slow { steps }), GuardSettings::default())
+        };
+        let (begun, many) = (Instant::now(), slow(&[1900; 20]));
+        assert_eq!(many.list(None).await, Ok(StoreList::default()));
+        assert_eq!(begun.elapsed(), Duration::from_secs(38));
+        let (begun, one) = (Instant::now(), slow(&[1900, 1900, 2100, 100]));
+        let error = one.list(None).await.unwrap_err().to_string();
+        assert!(error.contains("has not answered in time"), "{error}");
+        assert_eq!(begun.elapsed(), Duration::from_millis(5800), "the third step took too long");
     }
 }
