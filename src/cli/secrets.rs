@@ -1,8 +1,9 @@
-//! `secrets places|move|check`: where the secrets of connections are kept.
+//! `secrets places|move|check|write-off|own`: where the secrets of connections are kept.
 
 mod check;
 mod moving;
 mod places;
+mod removing;
 
 use clap::Subcommand;
 
@@ -18,6 +19,10 @@ pub(super) enum SecretsCommand {
     Move(moving::MoveArgs),
     /// Compare an external store with what the database says of it.
     Check(check::CheckArgs),
+    /// Give up what a lost store has, so that removals and erasures do not wait for it.
+    WriteOff(removing::WriteOffArgs),
+    /// Let a vault whose database was restored remove what is not needed any more from its stores.
+    Own(removing::OwnArgs),
 }
 
 pub(super) fn run(command: SecretsCommand, output: &mut Output) -> Result<(), Failure> {
@@ -26,6 +31,8 @@ pub(super) fn run(command: SecretsCommand, output: &mut Output) -> Result<(), Fa
             SecretsCommand::Places(arguments) => places::show(arguments, output).await,
             SecretsCommand::Move(arguments) => moving::run(arguments, output).await,
             SecretsCommand::Check(arguments) => check::check(arguments, output).await,
+            SecretsCommand::WriteOff(arguments) => removing::write_off(arguments, output).await,
+            SecretsCommand::Own(arguments) => removing::own(arguments, output).await,
         }
     })
 }

@@ -211,6 +211,30 @@ impl SecretPlace {
             Self::Google { .. } => "google_secret_manager",
         }
     }
+
+    /// The server or account, as far as the settings say, and what the names of all that the vault keeps there begin with.
+    fn names(&self) -> ([Option<&str>; 4], String) {
+        match self {
+            Self::OpenBao { address, namespace, mount, prefix, .. } => {
+                let address = address.trim_end_matches('/');
+                ([Some(address), namespace.as_deref(), Some(mount.as_str()), None], format!("{prefix}/"))
+            }
+            Self::Aws { prefix, region, endpoint, profile, credentials_file } => {
+                let file = credentials_file.as_deref().and_then(Path::to_str);
+                ([region.as_deref(), endpoint.as_deref(), profile.as_deref(), file], prefix.clone())
+            }
+            Self::Google { project, prefix, endpoint, .. } => {
+                ([Some(project.as_str()), endpoint.as_deref(), None, None], prefix.clone())
+            }
+        }
+    }
+
+    /// Whether one of two places is the other, or within it.
+    fn meets(&self, other: &Self) -> bool {
+        let ((server, names), (of_other, other_names)) = (self.names(), other.names());
+        let is_nested = names.starts_with(&other_names) || other_names.starts_with(&names);
+        self.kind() == other.kind() && server == of_other && is_nested
+    }
 }
 
 impl SecretsSection {
@@ -237,7 +261,8 @@ impl SecretsSection {
             let section = format!("secrets.stores.{name}");
             Some((name.clone(), store.check(&section, problems)?))
         };
-        let stores = self.stores.iter().filter_map(checked).collect();
+        let stores: BTreeMap<_, _> = self.stores.iter().filter_map(checked).collect();
+        refuse_shared_places(&stores, problems);
         Secrets { default, cache, adopted_cache, keep_removed, stores }
     }
 }
@@ -321,6 +346,19 @@ impl SecretStoreSection {
                 problems
                     .refuse(&format!("{section}.{key}"), "is of no use for this kind of store; leave it out");
             }
+        }
+    }
+}
+
+/// Refuses two stores in one place: to each, what the other keeps would be unknown.
+fn refuse_shared_places(stores: &BTreeMap<String, SecretStoreSettings>, problems: &mut Problems) {
+    for (name, store) in stores {
+        let mut earlier = stores.iter().take_while(|(other, _)| *other < name);
+        if let Some((other, _)) = earlier.find(|(_, other)| store.place.meets(&other.place)) {
+            let rule = format!(
+                "must not be that of secrets.stores.{other}, or within it; a renamed store keeps its old name here"
+            );
+            problems.refuse(&format!("secrets.stores.{name}.prefix"), rule);
         }
     }
 }

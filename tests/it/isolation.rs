@@ -42,6 +42,8 @@ const WITHOUT_ID: [&str; 46] = [
     "MoveSecrets",
     "GetSecretPlaces",
     "CheckSecretStore",
+    "WriteOffSecretStore",
+    "OwnSecretStores",
     "ListTenantConnections",
     "ChangeTenantConnections",
     "GetSuccessRates",

@@ -31,11 +31,13 @@ impl Broker {
     /// The vault's own database fails; another attempt follows.
     pub async fn revoke(&self, key: &ConnectionKey) -> Result<Option<Connection>, Error> {
         let revocations = self.store().revocations();
-        let Some(ToRevoke { connection, fields, generation, .. }) = revocations.open(key).await? else {
+        let Some(ToRevoke { connection, fields, is_lost, generation, .. }) = revocations.open(key).await?
+        else {
             return revocations.attempted(key, None, Revocation::Pending).await;
         };
         let outcome = match &fields {
             Some(fields) => self.request_revocation(key, &connection, fields).await,
+            None if !is_lost => Revocation::Pending,
             // A credential that does not open cannot be named to the provider, now or later.
             None => {
                 self.record_broken(key).await?;

@@ -149,6 +149,8 @@ actions! {
         MoveSecrets: Change NamedTenant,
         GetSecretPlaces: Read NamedTenant,
         CheckSecretStore: Change Platform,
+        WriteOffSecretStore: Change Platform,
+        OwnSecretStores: Change Platform,
         PutOAuthApp: Change NamedTenant,
         ListOAuthApps: Read NamedTenant,
         DeleteOAuthApp: Change NamedTenant,

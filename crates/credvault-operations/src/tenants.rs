@@ -28,7 +28,9 @@ pub use keys::{
 pub use limits::{LimitState, LimitStates, limits, set_limits};
 pub use oversight::{CountedConnections, list_connections};
 pub use rates::{ProviderCounts, success_rates};
-pub use secrets::{MoveSecrets, check_secret_store, move_secrets, secret_places};
+pub use secrets::{
+    MoveSecrets, check_secret_store, move_secrets, own_secret_stores, secret_places, write_off_secret_store,
+};
 pub use sources::{Sources, set_sources, sources};
 pub use users::{delete_user, list_users};
 

@@ -39,6 +39,7 @@ pub(crate) mod write;
 
 mod rows;
 
+mod hold;
 mod level;
 mod postgres_target;
 pub(crate) mod restore;

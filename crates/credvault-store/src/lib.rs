@@ -112,7 +112,7 @@ pub use database::turns::{Full, Turn, Turns};
 pub use dependants::{Dependant, Dependants, Uses};
 pub use erasures::Erasures;
 pub use erasures::content::ErasureContent;
-pub use erasures::record::{ErasedKey, Erasure, ErasureState, SignedStatement};
+pub use erasures::record::{ErasedKey, ErasedStore, Erasure, ErasureState, SignedStatement};
 pub use erasures::request::RequestedErasure;
 pub use erasures::statement::ERASURE_STATEMENT;
 pub use error::{AuthorizationError, ConfirmationError, Error};

@@ -4,10 +4,10 @@ pub(crate) mod release;
 
 use std::time::Duration;
 
-use credvault_crypto::Context;
+use credvault_crypto::{Context, SecretStoreError};
 use credvault_domain::{
     Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, Revocation,
-    SecretFields, TenantId, TenantScope,
+    SecretFields, TenantId, TenantScope, chain,
 };
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -42,8 +42,10 @@ pub struct ToRevoke {
     pub key: ConnectionKey,
     /// The connection as it is now.
     pub connection: Connection,
-    /// The secret fields that it had; `None` if they do not open.
+    /// The secret fields that it had; `None` if they cannot be had now.
     pub fields: Option<SecretFields>,
+    /// Whether they do not open or are gone, so that no later attempt has them either.
+    pub is_lost: bool,
     /// Which of the connection's grants it is. An attempt settles this one and no later one.
     pub generation: i64,
 }
@@ -119,13 +121,18 @@ impl Revocations<'_> {
             Ok(content) => self.store.fields_of(tenant, id, content).await,
             Err(error) => Err(error),
         };
-        let fields = match opened {
-            Ok(fields) => Some(fields),
-            Err(Error::Integrity) => None,
+        let (fields, is_lost) = match opened {
+            Ok(fields) => (Some(fields), false),
+            Err(error) if is_lost(&error) => (None, true),
+            // It may be there another time; how often that is tried is counted.
+            Err(error @ (Error::SecretStore { .. } | Error::ReferenceDenied)) => {
+                tracing::info!(connection = %id, error = chain(&error), "what a revocation takes cannot be read");
+                (None, false)
+            }
             Err(error) => return Err(error),
         };
         let (connection, generation) = (connection(model)?, row.generation);
-        Ok(Some(ToRevoke { key: key.clone(), connection, fields, generation }))
+        Ok(Some(ToRevoke { key: key.clone(), connection, fields, is_lost, generation }))
     }
 
     /// Records how an attempt ended that was made for a grant, or for none if nothing was sealed to try with. A final outcome
@@ -215,4 +222,15 @@ impl Revocations<'_> {
         };
         Ok(rows.into_iter().map(key).collect())
     }
+}
+
+/// Whether what a revocation takes does not open or is gone.
+fn is_lost(error: &Error) -> bool {
+    use SecretStoreError::{NotFound, Unusable};
+    matches!(
+        error,
+        Error::Integrity
+            | Error::ReferenceBroken(_)
+            | Error::SecretStore { problem: NotFound | Unusable(_), .. }
+    )
 }

@@ -1,6 +1,6 @@
 //! Secrets that are kept outside of the database, in external stores: what a record says of them (`content`), the table of
 //! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), and the work that keeps both sides in step
-//! (`tending`, `moving`, `check`).
+//! (`tending`, `moving`, `check`), what is not removed (`held`) and what is lost (`writing_off`).
 //!
 //! A payload is sealed under a key of its own, which only the record in the database has. So each half opens nothing alone,
 //! and a payload is dead as soon as its record is destroyed, however long its store still has it.
@@ -16,6 +16,8 @@ pub(crate) mod adopt;
 
 pub(crate) mod at_hand;
 
+pub(crate) mod held;
+
 mod place;
 
 mod queue;
@@ -29,6 +31,8 @@ pub(crate) mod status;
 pub(crate) mod check;
 
 pub(crate) mod erasing;
+
+mod writing_off;
 
 use std::sync::Arc;
 
@@ -66,7 +70,9 @@ impl Store {
             None => Err(Error::SecretStore {
                 store: name.to_owned(),
                 problem: SecretStoreError::Settings(
-                    "this replica has no store of this name; configure it under secrets.stores".to_owned(),
+                    "this replica has no store of this name; configure it under secrets.stores, or if it is lost, give it up \
+                     with credvault secrets write-off"
+                        .to_owned(),
                 ),
             }),
         }

@@ -134,7 +134,8 @@ impl Weighed for Erasure {
         let signed = statement.map_or(0, |signed| {
             texts([signed.text.as_str(), signed.signing_key.as_str()]) + signed.signature.len()
         });
-        FIXED + texts([self.tenant.as_str(), self.service.as_str()]) + keys + signed
+        let stores: usize = self.stores.iter().map(|store| store.store.len() + 3 * FRAME).sum();
+        FIXED + texts([self.tenant.as_str(), self.service.as_str()]) + keys + stores + signed
     }
 }
 

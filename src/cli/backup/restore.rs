@@ -99,7 +99,8 @@ async fn restoring(
 }
 
 fn print(restored: &Restored, output: &mut Output) -> Result<(), Failure> {
-    let Restored { manifest, manifest_sha256, rows_left_out, erased_since, migrated } = restored;
+    let Restored { manifest, manifest_sha256, rows_left_out, erased_since, holds_secret_stores, migrated } =
+        restored;
     let mut lines = vec![
         format!("restored the data of {}", time(manifest.time)),
         format!("rows:            {}", manifest.rows - rows_left_out),
@@ -109,6 +110,11 @@ fn print(restored: &Restored, output: &mut Output) -> Result<(), Failure> {
     lines.extend(
         erased_since.iter().map(|tenant| format!("not restored, for it was erased: tenant {tenant}")),
     );
+    if *holds_secret_stores {
+        let held = "the vault will remove nothing from its secret stores until `credvault secrets own` says that no other \
+                    vault keeps its secrets there";
+        lines.push(held.to_owned());
+    }
     lines.extend(migrated.iter().map(|name| format!("applied {name}")));
     lines.iter().try_for_each(|line| output.line(line))
 }
@@ -120,6 +126,7 @@ fn json(restored: &Restored) -> Result<String, Failure> {
         "rows": restored.manifest.rows - restored.rows_left_out,
         "rows_left_out": restored.rows_left_out,
         "erased_since": restored.erased_since,
+        "holds_secret_stores": restored.holds_secret_stores,
         "migrated": restored.migrated,
         "manifest": restored.manifest,
     });

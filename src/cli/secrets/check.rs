@@ -29,35 +29,50 @@ pub(super) async fn check(arguments: CheckArgs, output: &mut Output) -> Result<(
         repair: arguments.repair,
         page_token: String::new(),
     };
+    let is_json = arguments.output.output == Format::Json;
     let mut all = v1::CheckSecretStoreResponse::default();
-    loop {
-        let page = client.admin().check_secret_store(request.clone()).await?.into_inner();
+    let ended = loop {
+        let page = match client.admin().check_secret_store(request.clone()).await {
+            Ok(page) => page.into_inner(),
+            Err(refusal) => break Err(refusal),
+        };
+        // At once: what was removed is said, also if a later page fails.
+        if !is_json {
+            print(&page, request.repair, output)?;
+        }
         all.compared += page.compared;
         all.orphans.extend(page.orphans);
         all.missing.extend(page.missing);
-        if page.next_page_token.is_empty() {
-            break;
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() {
+            break Ok(());
         }
-        request.page_token = page.next_page_token;
+        request.page_token.clone_from(&all.next_page_token);
+    };
+    if is_json {
+        output.json::<Failure>("CheckSecretStoreResponse", &all)?;
+    } else {
+        output.line::<Failure>(&format!(
+            "{} compared, {} unknown to the vault, {} missing",
+            all.compared,
+            all.orphans.len(),
+            all.missing.len()
+        ))?;
     }
-    if let Format::Json = arguments.output.output {
-        return output.json("CheckSecretStoreResponse", &all);
-    }
-    for orphan in &all.orphans {
-        let done = if request.repair { "removed" } else { "unknown to the vault" };
+    ended.map_err(Failure::from)
+}
+
+fn print(page: &v1::CheckSecretStoreResponse, repair: bool, output: &mut Output) -> Result<(), Failure> {
+    for orphan in &page.orphans {
+        let done = if repair { "removed" } else { "unknown to the vault" };
         output.line::<Failure>(&format!("{orphan}: {done}"))?;
     }
-    for missing in &all.missing {
+    for missing in &page.missing {
         let v1::MissingSecret { tenant_id, connection_id, reference } = missing;
         let whose = if tenant_id.is_empty() { "the platform" } else { tenant_id };
         output.line::<Failure>(&format!(
             "{reference}: not in the store; connection {connection_id} of {whose} needs it"
         ))?;
     }
-    output.line(&format!(
-        "{} compared, {} unknown to the vault, {} missing",
-        all.compared,
-        all.orphans.len(),
-        all.missing.len()
-    ))
+    Ok(())
 }

@@ -17,7 +17,9 @@ use super::keys::{destroy_older_root_key_versions, get_key_status, rotate_root_k
 use super::limits::{get_source_rules, get_tenant_limits, set_source_rules, set_tenant_limits};
 use super::oversight::{change_tenant_connections, get_success_rates, list_tenant_connections};
 use super::requirements::{delete_tool, list_tools, put_tool};
-use super::secrets::{check_secret_store, get_secret_places, move_secrets};
+use super::secrets::{
+    check_secret_store, get_secret_places, move_secrets, own_secret_stores, write_off_secret_store,
+};
 use crate::grpc::wire;
 use credvault_proto::v1;
 
@@ -49,6 +51,8 @@ rpcs! {
     destroy_older_root_key_versions: DestroyOlderRootKeyVersionsRequest -> DestroyOlderRootKeyVersionsResponse,
     get_secret_places: GetSecretPlacesRequest -> GetSecretPlacesResponse,
     check_secret_store: CheckSecretStoreRequest -> CheckSecretStoreResponse,
+    write_off_secret_store: WriteOffSecretStoreRequest -> WriteOffSecretStoreResponse,
+    own_secret_stores: OwnSecretStoresRequest -> OwnSecretStoresResponse,
     put_o_auth_app: PutOAuthAppRequest -> PutOAuthAppResponse,
     list_o_auth_apps: ListOAuthAppsRequest -> ListOAuthAppsResponse,
     delete_o_auth_app: DeleteOAuthAppRequest -> DeleteOAuthAppResponse,

@@ -60,3 +60,21 @@ pub(super) async fn check_secret_store(
     let check = tenants::check_secret_store(call, &store, position, request.repair).await?;
     Ok(check.map(wire::store_check))
 }
+
+pub(super) async fn write_off_secret_store(
+    call: &mut Call,
+    request: v1::WriteOffSecretStoreRequest,
+) -> Answer<v1::WriteOffSecretStoreResponse> {
+    let store = wire::secret_store("store", &request.store)?;
+    let given_up = tenants::write_off_secret_store(call, &store, request.confirm).await?;
+    let written_off = |given_up| i64::try_from(given_up).unwrap_or(i64::MAX);
+    Ok(given_up.map(|given_up| v1::WriteOffSecretStoreResponse { written_off: written_off(given_up) }))
+}
+
+pub(super) async fn own_secret_stores(
+    call: &mut Call,
+    _: v1::OwnSecretStoresRequest,
+) -> Answer<v1::OwnSecretStoresResponse> {
+    let owned = tenants::own_secret_stores(call).await?;
+    Ok(owned.map(|was_restored| v1::OwnSecretStoresResponse { was_restored }))
+}

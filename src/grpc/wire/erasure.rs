@@ -1,7 +1,9 @@
 //! The end of a tenant, between the wire and the domain.
 
 use credvault_operations::tenants::EraseStep;
-use credvault_store::{ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement};
+use credvault_store::{
+    ErasedKey, ErasedStore, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::timestamp;
@@ -27,13 +29,27 @@ pub(crate) fn erase_step(step: EraseStep) -> v1::EraseTenantResponse {
 }
 
 pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
-    let Erasure { tenant, state, service, request_time, confirm_time, finish_time, content, keys, statement } =
-        erasure;
+    let Erasure {
+        tenant,
+        state,
+        service,
+        request_time,
+        confirm_time,
+        finish_time,
+        content,
+        keys,
+        stores,
+        statement,
+    } = erasure;
     let state = match state {
         ErasureState::Erasing => v1::ErasureState::Erasing,
         ErasureState::Erased => v1::ErasureState::Erased,
     };
     let key = |ErasedKey { version, root_key }| v1::ErasedKey { version, root_key_id: root_key };
+    let store = |ErasedStore { store, removed, written_off }| {
+        let (removed, written_off) = (count(removed), count(written_off));
+        v1::ErasedStore { store, removed, written_off }
+    };
     let (statement, signature, signing_key_id) = match statement {
         Some(SignedStatement { text, signature, signing_key }) => (text, signature, signing_key),
         None => Default::default(),
@@ -47,10 +63,15 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
         finish_time: finish_time.map(timestamp),
         content: Some(content_of(content)),
         keys: keys.into_iter().map(key).collect(),
+        stores: stores.into_iter().map(store).collect(),
         statement,
         signature,
         signing_key_id,
     }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn content_of(content: ErasureContent) -> v1::ErasureContent {

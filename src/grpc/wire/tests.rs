@@ -14,8 +14,8 @@ use credvault_domain::{
 use credvault_domain::{AuditOutcome, Day, UsageCounts};
 use credvault_operations::credentials::{Credential, Rejection};
 use credvault_store::{
-    AuditRecord, ErasedKey, Erasure, ErasureContent, ErasureState, EventDelivery, EventEndpoint, OAuthApp,
-    SignedStatement, UsageRow, User, Weighed,
+    AuditRecord, ErasedKey, ErasedStore, Erasure, ErasureContent, ErasureState, EventDelivery, EventEndpoint,
+    OAuthApp, SignedStatement, UsageRow, User, Weighed,
 };
 use prost::Message;
 use secrecy::SecretString;
@@ -307,6 +307,10 @@ fn a_listed_erasure_takes_no_more_than_is_counted() {
                     pending_revocations: NUMBER,
                 },
                 keys: vec![ErasedKey { version: NUMBER, root_key: text(8) }; bytes],
+                stores: vec![
+                    ErasedStore { store: text(40), removed: u64::MAX, written_off: u64::MAX };
+                    bytes
+                ],
                 statement: Some(signed),
             },
             |item| erasure(item).encoded_len(),

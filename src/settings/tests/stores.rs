@@ -117,3 +117,33 @@ fn a_store_comes_from_variables_and_flags_too_and_is_shown_key_by_key() {
     assert_eq!(of("secrets.stores.eu.kind").0, "aws_secrets_manager");
     assert_eq!(of("secrets.stores.eu.address").0, "(unset)");
 }
+
+#[test]
+fn two_stores_have_no_place_in_common() {
+    let aws = |name: &str, prefix: &str, more: &str| {
+        format!(
+            "[secrets.stores.{name}]\nkind = 'aws_secrets_manager'\nregion = 'eu-central-1'\nprefix = '{prefix}'\n{more}"
+        )
+    };
+    for (one, other) in
+        [("credvault/", "credvault/"), ("credvault/", "credvault/eu/"), ("credvault/a/", "credvault/")]
+    {
+        let shared = refused(&(aws("eu", one, "") + &aws("frankfurt", other, "")));
+        assert!(
+            shared.contains("secrets.stores.frankfurt.prefix: must not be that of secrets.stores.eu"),
+            "{shared}"
+        );
+    }
+    for (prefix, more) in [("credvault-2/", ""), ("credvault/", "profile = 'other'\n")] {
+        load(&(aws("eu", "credvault/", "") + &aws("frankfurt", prefix, more)), &[], &[]).expect("apart");
+    }
+    let bao = |name: &str, prefix: &str| {
+        format!(
+            "[secrets.stores.{name}]\nkind = 'openbao'\naddress = 'https://bao.example:8200'\nprefix = '{prefix}'\n\
+             login = {{ method = 'token', file = 'token' }}\n"
+        )
+    };
+    load(&(bao("a", "credvault") + &bao("b", "credvault2")), &[], &[]).expect("folders of their own");
+    let shared = refused(&(bao("a", "credvault") + &bao("b", "credvault/eu")));
+    assert!(shared.contains("secrets.stores.b.prefix"), "{shared}");
+}

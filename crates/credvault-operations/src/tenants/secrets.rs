@@ -53,7 +53,8 @@ pub async fn secret_places(
     call.recorded(&permit, places).await
 }
 
-/// `CheckSecretStore`: a page of what differs between a store and the database.
+/// `CheckSecretStore`: a page of what differs between a store and the database. With `repair`, what the vault does not know of
+/// is removed, and each removal is on record, also if a later one fails.
 ///
 /// # Errors
 /// There is no such store, policy does not permit it, or the store does not answer.
@@ -65,9 +66,39 @@ pub async fn check_secret_store(
 ) -> Result<Recorded<StoreCheck>, Refusal> {
     let (permit, _) = call.administer(None, Facts::default())?;
     call.subject.changed.push(store.to_owned());
-    let check = call.context.store.secrets().check(store, position, repair).await?;
+    let secrets = call.context.store.secrets();
+    let check = secrets.check(store, position).await?;
     if repair {
-        call.subject.changed.extend(check.orphans.iter().cloned());
+        let changed = &mut call.subject.changed;
+        let on_removed = |orphan: &str| changed.push(orphan.to_owned());
+        secrets.remove_orphans(store, &check.orphans, on_removed).await?;
     }
     call.recorded(&permit, check).await
+}
+
+/// `WriteOffSecretStore`: gives up what a lost store has, and tells how many payloads that are.
+///
+/// # Errors
+/// Policy does not permit it, the vault never had anything in such a store, or it is configured with it and that is not
+/// `confirmed`.
+pub async fn write_off_secret_store(
+    call: &mut Call,
+    store: &str,
+    confirmed: bool,
+) -> Result<Recorded<u64>, Refusal> {
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    call.subject.changed.push(store.to_owned());
+    // No request id: a second call finds nothing more to give up.
+    let write = call.write(&permit, Ok(None))?;
+    Ok(call.context.store.secrets().write_off(&platform, store, confirmed, &write).await?)
+}
+
+/// `OwnSecretStores`: lets a vault remove things from its stores although its database was restored.
+///
+/// # Errors
+/// Policy does not permit it.
+pub async fn own_secret_stores(call: &mut Call) -> Result<Recorded<bool>, Refusal> {
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    let write = call.write(&permit, Ok(None))?;
+    Ok(call.context.store.secrets().own(&platform, &write).await?)
 }

@@ -11,11 +11,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
 use super::error::BackupError;
+use super::hold::{HOLD_COLUMNS, hold};
 use super::manifest::{Header, Manifest, hash};
 use super::progress::OnBackupProgress;
 use super::record::{RECORD_COLUMNS, restore_record};
 use super::root::{backup_key, check_root_keys, keyring};
-use super::row::MadeRows;
+use super::row::{Counted, MadeRows};
 use super::rows::{BackupReader, ReadToEnd};
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
@@ -53,6 +54,8 @@ pub struct Restored {
     pub rows_left_out: u64,
     /// The tenants of these rows that were erased since the backup was made.
     pub erased_since: BTreeSet<String>,
+    /// Whether the vault has something in external stores, where it removes nothing until an operator lets it.
+    pub holds_secret_stores: bool,
     /// The migrations that were applied after the rows were there.
     pub migrated: Vec<String>,
 }
@@ -89,13 +92,21 @@ pub async fn restore_backup(
     let erased_since = to.erased.since(&backup.opening.erased_tenants);
     backup.leave_out(erased_since.clone());
     let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
-    load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
+    let hold = hold(to.now, &**random)?;
+    let held = load(&mut backup, &mut target, to.erased, &erased_since, record, hold).await?;
     let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
     check_erasures(to.erased, &manifest)?;
     check_root_keys(&keyring, &manifest)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
-    Ok(Restored { manifest, manifest_sha256, rows_left_out: left_out, erased_since, migrated })
+    Ok(Restored {
+        manifest,
+        manifest_sha256,
+        rows_left_out: left_out,
+        erased_since,
+        holds_secret_stores: held,
+        migrated,
+    })
 }
 
 /// Brings the database up to the migration `last`, or to this release.
@@ -121,24 +132,35 @@ async fn open(
     })
 }
 
-/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore.
+/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore. If something is in
+/// external stores, also the mark that nothing is removed there, and tells so.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
     erased: &ErasedTenants,
     erased_since: &BTreeSet<String>,
     record: MadeRows,
-) -> Result<(), BackupError> {
-    let mut record = Some(record);
+    hold: MadeRows,
+) -> Result<bool, BackupError> {
+    let (mut record, mut hold, mut in_stores) = (Some(record), Some(hold), 0);
     while let Some(table) = backup.next_table()? {
         // The name goes into statements.
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
             return Err(BackupError::Table(table.name));
         }
-        target.load(&table.name, &table.columns, &mut backup.rows(&table)).await?;
+        let mut rows = Counted::new(backup.rows(&table));
+        target.load(&table.name, &table.columns, &mut rows).await?;
+        if table.name == "external_payloads" {
+            in_stores = rows.count();
+        }
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
+            // It comes after `external_payloads`.
+            "payload_work" if in_stores > 0 => match hold.take() {
+                Some(hold) => (hold, HOLD_COLUMNS.as_slice()),
+                None => continue,
+            },
             "audit_events" => match record.take() {
                 Some(record) => (record, RECORD_COLUMNS.as_slice()),
                 None => continue,
@@ -148,7 +170,7 @@ async fn load(
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         target.load(&table.name, &columns, &mut more).await?;
     }
-    Ok(())
+    Ok(in_stores > 0)
 }
 
 /// The list of erasures must be of the vault whose backup this is.

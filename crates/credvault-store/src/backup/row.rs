@@ -77,6 +77,31 @@ impl NextRow for MadeRows {
     }
 }
 
+/// Rows that are counted on their way.
+pub(super) struct Counted<R> {
+    rows: R,
+    count: u64,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(rows: R) -> Self {
+        Self { rows, count: 0 }
+    }
+
+    /// How many have come by now.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl<R: NextRow> NextRow for Counted<R> {
+    fn next(&mut self) -> Result<Option<&[u8]>, BackupError> {
+        let row = self.rows.next()?;
+        self.count += u64::from(row.is_some());
+        Ok(row)
+    }
+}
+
 /// An integer as a row has it.
 pub(super) fn integer(value: &[u8]) -> Result<i64, BackupError> {
     Ok(i64::from_be_bytes(value.try_into().map_err(|_| malformed())?))

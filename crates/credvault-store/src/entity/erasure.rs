@@ -18,6 +18,7 @@ pub struct Model {
     pub statement: Option<String>,
     pub signature: Option<Vec<u8>>,
     pub signing_key: Option<String>,
+    pub stores: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -14,6 +14,7 @@ pub struct Model {
     pub reference: Option<String>,
     pub create_time: i64,
     pub drop_time: Option<i64>,
+    pub write_off_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

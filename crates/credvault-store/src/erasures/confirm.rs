@@ -83,6 +83,7 @@ impl Erasures<'_> {
             statement: Set(None),
             signature: Set(None),
             signing_key: Set(None),
+            stores: Set(None),
         };
         let erased = record::erasure(erased.insert(&change.tx).await?)?;
         change.record_change(ChangeSubject::Tenant, ChangeKind::Purged, None);

@@ -39,6 +39,17 @@ pub struct ErasedKey {
     pub root_key: String,
 }
 
+/// What became of the tenant's payloads in an external store. Statements hold the fields in this order.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct ErasedStore {
+    /// The name of the store in the settings.
+    pub store: String,
+    /// How many payloads the store has removed.
+    pub removed: u64,
+    /// How many an operator had given up with the store, which may still have them, sealed under destroyed keys.
+    pub written_off: u64,
+}
+
 /// What the vault has signed about an erasure.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignedStatement {
@@ -69,6 +80,8 @@ pub struct Erasure {
     pub content: ErasureContent,
     /// The keys that were destroyed.
     pub keys: Vec<ErasedKey>,
+    /// What became of its payloads in external stores, those without any left out.
+    pub stores: Vec<ErasedStore>,
     /// What the vault has signed about it, once it is finished.
     pub statement: Option<SignedStatement>,
 }
@@ -90,6 +103,26 @@ pub(super) fn erasure(row: Model) -> Result<Erasure, Error> {
         finish_time: row.finish_time.map(Timestamp::from_micros),
         content: serde_json::from_str(&row.content).map_err(|_| Error::Integrity)?,
         keys: serde_json::from_str(&row.keys).map_err(|_| Error::Integrity)?,
+        stores: stores(row.stores.as_deref())?,
         statement,
     })
+}
+
+/// What a row says of external stores.
+fn stores(text: Option<&str>) -> Result<Vec<ErasedStore>, Error> {
+    text.map_or_else(|| Ok(Vec::new()), |text| serde_json::from_str(text).map_err(|_| Error::Integrity))
+}
+
+/// The same with more that became of payloads in one store.
+pub(crate) fn with_store(text: Option<&str>, more: ErasedStore) -> Result<String, Error> {
+    let mut stores = stores(text)?;
+    match stores.iter_mut().find(|store| store.store == more.store) {
+        Some(store) => {
+            store.removed += more.removed;
+            store.written_off += more.written_off;
+        }
+        None => stores.push(more),
+    }
+    stores.sort_by(|one, other| one.store.cmp(&other.store));
+    serde_json::to_string(&stores).map_err(|_| Error::Integrity)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::change::outbox::rfc3339;
 use crate::erasures::content::ErasureContent;
-use crate::erasures::record::{ErasedKey, Erasure};
+use crate::erasures::record::{ErasedKey, ErasedStore, Erasure};
 
 /// The purpose that statements about erasures are signed for.
 pub const ERASURE_STATEMENT: &str = "erasure statement";
@@ -40,6 +40,8 @@ struct Statement<'a> {
     finished: String,
     keys: &'a [ErasedKey],
     destroyed: &'a ErasureContent,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stores: &'a [ErasedStore],
     backups: Backups,
 }
 
@@ -73,6 +75,7 @@ pub(super) fn statement(
         finished: rfc3339(finish)?,
         keys: &erasure.keys,
         destroyed: &erasure.content,
+        stores: &erasure.stores,
         backups: Backups {
             retention_days,
             dead_after: rfc3339(finish.after(retention))?,
@@ -94,7 +97,7 @@ mod tests {
     /// Programs read these members, and the bytes are signed: nothing of this changes without another format.
     #[test]
     fn a_statement_is_one_line_with_its_members_in_order() {
-        let erasure = Erasure {
+        let mut erasure = Erasure {
             tenant: TenantId::parse("acme").expect("an id"),
             state: ErasureState::Erasing,
             service: ServiceId::parse("spiffe://test.local/operator").expect("an id"),
@@ -108,6 +111,7 @@ mod tests {
                 ..Default::default()
             },
             keys: vec![ErasedKey { version: 1, root_key: "01ab23cd".to_owned() }],
+            stores: Vec::new(),
             statement: None,
         };
         let finish = Timestamp::from_micros(1_800_000_061_000_000);
@@ -124,5 +128,10 @@ mod tests {
         assert!(!text.contains('\n'), "{text}");
         let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(read["backups"].as_object().map(serde_json::Map::len), Some(5));
+        // A tenant that had payloads in external stores: one member more.
+        erasure.stores = vec![ErasedStore { store: "eu".to_owned(), removed: 3, written_off: 1 }];
+        let longer = statement(&erasure, finish, "56475aa75463474c", 35).expect("a statement");
+        let stores = r#""stores":[{"store":"eu","removed":3,"written_off":1}],"backups":"#;
+        assert_eq!(longer, text.replacen(r#""backups":"#, stores, 1));
     }
 }

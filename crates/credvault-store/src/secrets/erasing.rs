@@ -3,37 +3,100 @@
 use std::collections::BTreeSet;
 
 use credvault_domain::{ConnectionId, TenantId};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+use uuid::Uuid;
 
-use super::{failed, payloads};
+use super::failed;
 use crate::database::pieces::PIECE;
+use crate::entity::erasure;
 use crate::entity::external_payload::{Column, Entity};
+use crate::erasures::record::{ErasedStore, with_store};
 use crate::{Error, Store};
 
 impl Store {
-    /// Has stores forget a piece of what they keep of an erased tenant, and tells how many payloads that were. Its keys are
-    /// destroyed by then, so nothing of it opens in any case.
+    /// Has each store forget a piece of what it keeps of an erased tenant, and tells how many payloads that were. The tenant's
+    /// keys are destroyed by then, so nothing of it opens in any case.
     ///
     /// # Errors
-    /// A store or the database fails; the rows stay, and say what is left.
+    /// No store has removed anything, and one of them or the database fails; the rows stay, and say what is left.
     pub(crate) async fn erase_payloads(&self, tenant: &TenantId) -> Result<u64, Error> {
+        let (mut erased, mut first) = (0, None);
+        for name in self.stores_of(tenant).await? {
+            match self.erase_in(tenant, &name).await {
+                Ok(rows) => erased += rows,
+                // One that is away or lost must not keep what others have.
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            Some(error) if erased == 0 => Err(error),
+            Some(_) | None => Ok(erased),
+        }
+    }
+
+    async fn stores_of(&self, tenant: &TenantId) -> Result<Vec<String>, Error> {
+        let tx = self.begin_bookkeeping(tenant).await?;
+        let stores = Entity::find()
+            .select_only()
+            .column(Column::Store)
+            .distinct()
+            .filter(Column::TenantId.eq(tenant.as_str()))
+            .into_tuple()
+            .all(&tx)
+            .await?;
+        tx.rollback().await?;
+        Ok(stores)
+    }
+
+    async fn erase_in(&self, tenant: &TenantId, name: &str) -> Result<u64, Error> {
         let tx = self.begin_bookkeeping(tenant).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
+            .filter(Column::Store.eq(name))
             .order_by_asc(Column::ConnectionId)
             .limit(PIECE)
             .all(&tx)
             .await?;
         tx.rollback().await?;
-        let places: BTreeSet<_> = rows.iter().map(|row| (row.store.as_str(), row.connection_id)).collect();
-        for (name, connection) in places {
-            let connection = ConnectionId::from_uuid(connection).to_string();
-            self.secret_store(name)?.forget(&connection).await.map_err(failed(name))?;
+        let (given_up, kept): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.write_off_time.is_some());
+        let connections: BTreeSet<_> = kept.iter().map(|row| row.connection_id).collect();
+        if !connections.is_empty() {
+            let store = self.store_to_remove_from(name).await?;
+            for connection in connections {
+                let connection = ConnectionId::from_uuid(connection).to_string();
+                store.forget(&connection).await.map_err(failed(name))?;
+            }
         }
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
         let tx = self.begin_bookkeeping(tenant).await?;
-        payloads::forget(&tx, tenant, &ids).await?;
+        let row = erasure::Entity::find_by_id(tenant.as_str()).lock_exclusive().one(&tx).await?;
+        // Another replica may have removed the same ones; each row counts where it goes.
+        let removed = delete(&tx, tenant, kept.iter().map(|row| row.id)).await?;
+        let written_off = delete(&tx, tenant, given_up.iter().map(|row| row.id)).await?;
+        if let Some(row) = row.filter(|_| removed + written_off > 0) {
+            let more = ErasedStore { store: name.to_owned(), removed, written_off };
+            let stores = with_store(row.stores.as_deref(), more)?;
+            let mut row = row.into_active_model();
+            row.stores = Set(Some(stores));
+            row.update(&tx).await?;
+        }
         tx.commit().await?;
-        Ok(ids.len().try_into().unwrap_or(u64::MAX))
+        Ok(removed + written_off)
     }
+}
+
+async fn delete(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    payloads: impl Iterator<Item = Uuid>,
+) -> Result<u64, Error> {
+    let these =
+        Entity::delete_many().filter(Column::TenantId.eq(tenant.as_str())).filter(Column::Id.is_in(payloads));
+    Ok(these.exec(tx).await?.rows_affected)
 }

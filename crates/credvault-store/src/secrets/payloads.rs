@@ -34,6 +34,7 @@ pub(crate) async fn begin(
         reference: Set(None),
         create_time: Set(store.now().micros()),
         drop_time: Set(None),
+        write_off_time: Set(None),
     };
     Entity::insert(row).exec_without_returning(&tx).await?;
     // Not as new work: a process that tends the connection puts, too, and must be able to end its turn.
@@ -107,7 +108,7 @@ pub(crate) async fn tend_later(change: &Change<'_>, id: ConnectionId) -> Result<
     Ok(())
 }
 
-/// The payloads of a connection that no record refers to.
+/// The payloads of a connection that no record refers to, without those that were given up with their store.
 pub(crate) async fn unreferred(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
@@ -121,7 +122,7 @@ pub(crate) async fn unreferred(
     });
     let sql = format!(
         "SELECT p.id, p.store, p.reference, p.create_time, p.drop_time FROM external_payloads p
-         WHERE p.tenant_id = $1 AND p.connection_id = $2 {}",
+         WHERE p.tenant_id = $1 AND p.connection_id = $2 AND p.write_off_time IS NULL {}",
         each.join(" ")
     );
     let values = [tenant.as_str().into(), connection.as_uuid().into()];

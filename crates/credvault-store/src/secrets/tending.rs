@@ -20,17 +20,20 @@ use super::{Secrets, failed, payloads};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
 use crate::credentials::binding;
-use crate::entity::{connection, credential_version, external_payload, token};
+use crate::entity::{connection, credential_version, external_payload, revocation, token};
 use crate::sealed::{Sealed, SealedRecord};
 use crate::{ConnectionKey, Error, Recorded, Store};
 
 /// How long a connection rests whose payloads could not be tended.
 const REST: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long removals rest in a database that was restored.
+const HELD_REST: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// A record whose secret is in the wrong place.
 enum Misplaced {
     Version(credential_version::Model),
     Tokens(token::Model),
+    Revocation(revocation::Model),
 }
 
 /// What became of a connection's payloads.
@@ -155,11 +158,15 @@ impl Secrets<'_> {
         let tokens = token::Entity::find_by_id((tenant.as_str().to_owned(), connection.as_uuid()))
             .one(&reading.tx)
             .await?;
+        let revocation = revocation::Entity::find_by_id((tenant.as_str().to_owned(), connection.as_uuid()))
+            .one(&reading.tx)
+            .await?;
+        let revocation = revocation.filter(|row| store_of(row.payload) != target).map(Misplaced::Revocation);
         // The tokens first, for they are what is served.
         let tokens = tokens.filter(|row| store_of(row.payload) != target).map(Misplaced::Tokens);
         let versions =
             versions.into_iter().filter(|row| store_of(row.payload) != target).map(Misplaced::Version);
-        Ok(tokens.into_iter().chain(versions).collect())
+        Ok(tokens.into_iter().chain(versions).chain(revocation).collect())
     }
 
     /// Moves the secret of a record; `false` if the record has changed meanwhile, so that it is looked at again.
@@ -176,6 +183,10 @@ impl Secrets<'_> {
         let Some(model) = model else { return Ok(false) };
         let content = record.open(&key, &reading.keys, &model)?;
         drop(reading);
+        // What a revocation takes may be an adopted secret, which is where it belongs.
+        if matches!(content, SecretContent::Adopted(_)) {
+            return Ok(false);
+        }
         let fields = self.store.fields_of(tenant, connection, content).await?;
         let content = match target {
             Some(name) => {
@@ -228,6 +239,9 @@ impl Secrets<'_> {
             }
         }
         tx.commit().await?;
+        if !due.is_empty() && self.store.holds_secret_stores().await? {
+            return Ok(earlier(next, now.after(HELD_REST)));
+        }
         for payload in due {
             self.store.remove_payload(connection, &payload).await?;
             let tx = self.store.begin_bookkeeping(tenant).await?;
@@ -289,6 +303,7 @@ impl Misplaced {
         match self {
             Self::Version(row) => Context::credential(tenant, id, row.version, schema, bound),
             Self::Tokens(row) => Context::tokens(tenant, id, row.generation, schema, bound),
+            Self::Revocation(row) => Context::revocation(tenant, id, row.generation, schema, bound),
         }
     }
 
@@ -303,6 +318,7 @@ impl Misplaced {
                 (row.schema, row.key_version, row.sealed.as_deref().ok_or(Error::Integrity)?)
             }
             Self::Tokens(row) => (row.schema, row.key_version, row.sealed.as_slice()),
+            Self::Revocation(row) => (row.schema, row.key_version, row.sealed.as_slice()),
         };
         let record = SealedRecord { schema, key_version, bytes };
         record.open_content(&key.tenant, keys, |schema| self.place(key, model, schema))
@@ -332,6 +348,20 @@ impl Misplaced {
             Self::Tokens(row) => {
                 let key = (row.tenant_id.clone(), row.connection_id);
                 let now = token::Entity::find_by_id(key).one(tx).await?;
+                let Some(now) =
+                    now.filter(|now| now.generation == row.generation && now.payload == row.payload)
+                else {
+                    return Ok(false);
+                };
+                let mut now = now.into_active_model();
+                (now.schema, now.key_version) = (Set(sealed.schema), Set(sealed.key_version));
+                now.sealed = Set(sealed.bytes);
+                now.payload = Set(content.payload());
+                now.update(tx).await?;
+            }
+            Self::Revocation(row) => {
+                let key = (row.tenant_id.clone(), row.connection_id);
+                let now = revocation::Entity::find_by_id(key).one(tx).await?;
                 let Some(now) =
                     now.filter(|now| now.generation == row.generation && now.payload == row.payload)
                 else {

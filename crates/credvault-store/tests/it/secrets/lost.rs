@@ -1,17 +1,26 @@
 //! What a store has and the vault does not know of, and the other way round.
 
+use std::time::Duration;
+
+use credvault_domain::Action;
 use credvault_store::{Error, StoreCheck};
 
 use super::{anew, stored, tend};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, write};
 use crate::on_both;
 
-on_both![a_check_finds_orphans_and_what_is_missing];
+on_both![
+    a_check_finds_orphans_and_what_is_missing,
+    what_is_being_put_or_has_another_store_name_is_not_unknown,
+];
 
 async fn check(vault: &Fixture, repair: bool) -> StoreCheck {
     let (mut all, mut position) = (StoreCheck::default(), None::<String>);
     loop {
-        let page = vault.store.secrets().check("eu", position.as_deref(), repair).await.unwrap();
+        let page = vault.store.secrets().check("eu", position.as_deref()).await.unwrap();
+        if repair {
+            vault.store.secrets().remove_orphans("eu", &page.orphans, |_| {}).await.unwrap();
+        }
         all.compared += page.compared;
         all.orphans.extend(page.orphans);
         all.missing.extend(page.missing);
@@ -55,8 +64,29 @@ async fn a_check_finds_orphans_and_what_is_missing(fixture: &Fixture) {
     assert!(matches!(other.fetch(&beta, ids[3]).await, Err(Error::SecretStore { .. })));
     assert_eq!(other.fetch(&beta, ids[2]).await.unwrap(), "CANARY");
     for wrong in ["x", "dzzz", ""] {
-        let refused = vault.store.secrets().check("eu", Some(wrong), false).await;
+        let refused = vault.store.secrets().check("eu", Some(wrong)).await;
         assert!(matches!(refused, Err(Error::PageToken)), "{wrong}");
     }
-    assert!(matches!(vault.store.secrets().check("us", None, false).await, Err(Error::SecretStoreUnknown)));
+    assert!(matches!(vault.store.secrets().check("us", None).await, Err(Error::SecretStoreUnknown)));
+}
+
+async fn what_is_being_put_or_has_another_store_name_is_not_unknown(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    vault.put(&acme, id, "CANARY").await;
+    // The store had another name when this was put.
+    assert_eq!(vault.execute("UPDATE external_payloads SET store = 'frankfurt'").await, 1);
+    assert_eq!(check(&vault, true).await.orphans, Vec::<String>::new());
+    assert_eq!(vault.execute("UPDATE external_payloads SET store = 'eu'").await, 1);
+    // The answer of a put is lost: for an hour it may still be on its way.
+    store.loses_answers(true);
+    let (new, write) = (crate::fixture::credential("CANARY second"), write(&acme, Action::PutCredential));
+    assert!(vault.store.credentials().put(&acme, id, &new, None, &write).await.is_err());
+    store.loses_answers(false);
+    assert_eq!((store.names().len(), check(&vault, true).await.orphans.len()), (2, 0));
+    vault.clock.advance(Duration::from_secs(3601));
+    assert_eq!(check(&vault, true).await.orphans.len(), 1);
+    assert_eq!((store.names().len(), vault.fetch(&acme, id).await.unwrap().as_str()), (1, "CANARY"));
+    assert_eq!(anew(&vault, &store, true).await.fetch(&acme, id).await.unwrap(), "CANARY");
 }
