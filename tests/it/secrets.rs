@@ -148,11 +148,27 @@ async fn secrets_move_while_they_are_served_and_an_erased_tenant_leaves_none() {
     let checked = operator.admin().check_secret_store(check).await.unwrap().into_inner();
     assert_eq!((checked.compared, checked.orphans.len(), checked.missing.len()), (30, 0, 0));
 
+    let owned = operator.admin().own_secret_stores(v1::OwnSecretStoresRequest {}).await.unwrap().into_inner();
+    assert!(!owned.was_restored);
+    for (store, expected) in
+        [("eu", "FailedPrecondition STATE_INVALID"), ("us", "NotFound SECRET_STORE_UNKNOWN")]
+    {
+        let request = v1::WriteOffSecretStoreRequest { store: store.into(), confirm: false };
+        let refused = operator.admin().write_off_secret_store(request).await.unwrap_err();
+        assert_eq!(refusal(&refused), expected);
+    }
     let erase = v1::EraseTenantRequest { tenant_id: "acme".into(), ..Default::default() };
     let asked = operator.admin().erase_tenant(erase.clone()).await.unwrap().into_inner();
     let confirm = v1::EraseTenantRequest { confirmation_token: asked.confirmation_token, ..erase };
     operator.admin().erase_tenant(confirm).await.unwrap();
     eventually("nothing is left there", || async { kept(&bao) == 0 }).await;
+    let said = r#""stores":[{"store":"eu","removed":30,"written_off":0}]"#;
+    eventually("the statement counts what is gone", || async {
+        let request = v1::GetErasureRequest { tenant_id: "acme".into() };
+        let erasure = operator.admin().get_erasure(request).await.unwrap().into_inner().erasure.unwrap();
+        erasure.statement.contains(said)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -155,11 +155,12 @@ impl Store {
     /// Ends an erasure if no row is left: the rows of the keys go, and the vault signs what was done.
     async fn end_erasure(&self, tenant: &TenantId) -> Result<(), Error> {
         let mut change = self.own_change(tenant).await?;
-        let row = erasure::Entity::find_by_id(tenant.as_str()).one(&change.tx).await?;
-        let Some(row) = row.filter(|row| row.state == ErasureState::Erasing.as_str()) else { return Ok(()) };
         if is_left(&change).await? {
             return Ok(());
         }
+        // Read after the last row went, so it has the numbers of all of them.
+        let row = erasure::Entity::find_by_id(tenant.as_str()).one(&change.tx).await?;
+        let Some(row) = row.filter(|row| row.state == ErasureState::Erasing.as_str()) else { return Ok(()) };
         let keys = "DELETE FROM tenant_keys WHERE tenant_id = $1";
         execute(&change.tx, keys, [tenant.as_str().into()]).await?;
         owe_rewriting(self.database(), &change.tx).await?;

@@ -257,7 +257,7 @@ impl Secrets<'_> {
 
 impl Store {
     async fn remove_payload(&self, connection: ConnectionId, payload: &Unreferred) -> Result<(), Error> {
-        let store = self.secret_store(&payload.store)?;
+        let store = self.store_to_remove_from(&payload.store).await?;
         let id = payload.id.to_string();
         let reference = match &payload.reference {
             Some(reference) => Some(reference.clone()),
@@ -293,7 +293,7 @@ impl Store {
         if left.is_some() {
             return Ok(());
         }
-        self.secret_store(name)?.forget(&connection.to_string()).await.map_err(failed(name))
+        self.store_to_remove_from(name).await?.forget(&connection.to_string()).await.map_err(failed(name))
     }
 }
 
