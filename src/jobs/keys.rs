@@ -57,6 +57,12 @@ pub(super) async fn rotate(shared: Shared, urgency: Urgency, end: CancellationTo
 /// Moves secrets to the stores that they belong to, and removes there what is needed no more. At the end it is dropped, like
 /// rotations.
 pub(super) async fn tend_secrets(shared: Shared, end: CancellationToken) {
+    if let Some(Ok(true)) = end.run_until_cancelled(shared.store.secrets().are_held()).await {
+        tracing::warn!(
+            "the database was restored from a backup: nothing is removed from secret stores until `credvault secrets own` \
+             says that no other vault uses them"
+        );
+    }
     let mut ticks = every(ROTATION_INTERVAL, &end);
     while ticks.next().await.is_some() {
         if let Some(Err(error)) = end.run_until_cancelled(shared.store.secrets().work()).await {

@@ -45,6 +45,14 @@ impl Store {
 }
 
 impl Secrets<'_> {
+    /// Whether this process has stores, and removes nothing there because the database was restored.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn are_held(&self) -> Result<bool, Error> {
+        Ok(self.store.has_secret_stores() && self.store.holds_secret_stores().await?)
+    }
+
     /// Ends that nothing is removed from stores because the database was restored. `platform` is the platform's own scope.
     /// Tells whether that was so.
     ///
