@@ -3,6 +3,9 @@
 mod adopted;
 mod lost;
 mod moved;
+mod queued;
+mod removed;
+mod room;
 
 use std::time::Duration;
 
