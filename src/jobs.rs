@@ -92,6 +92,7 @@ impl Jobs {
         jobs.add("rotations", keys::rotate(shared.clone(), Urgency::Usual, drained()));
         jobs.add("urgent rotations", keys::rotate(shared.clone(), Urgency::AtOnce, drained()));
         jobs.add("secrets in external stores", keys::tend_secrets(shared.clone(), drained()));
+        jobs.add("forgotten secrets", keys::look_through_secrets(shared.clone(), drained()));
         jobs.add("ages of keys", keys::look_at_ages(shared.clone(), settings.keys, drained()));
         let context = Arc::clone(&shared.context);
         jobs.add("credential rotations", rotations::due::run(context, stopping()));

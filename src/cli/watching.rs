@@ -54,7 +54,7 @@ pub(in crate::cli) fn described(progress: &v1::RotationProgress) -> String {
     let state = if *running { "in progress" } else { "done" };
     let mut text = format!("{state}, {done} of {total}, {per_second:.0} a second");
     if *failed > 0 {
-        text.push_str(&format!(", {failed} do not open and stay as they are"));
+        text.push_str(&format!(", {failed} failed and stay as they are"));
     }
     if !trouble.is_empty() {
         text.push_str(&format!("; at the moment it does not get on: {trouble}"));

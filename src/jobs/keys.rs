@@ -17,6 +17,8 @@ const ROOT_KEYS_INTERVAL: Duration = Duration::from_secs(5);
 const ROTATION_INTERVAL: Duration = Duration::from_secs(1);
 /// How often ages and uses of keys are looked at: what a killed process loses of its counts at most.
 const AGES_INTERVAL: Duration = Duration::from_secs(60);
+/// How often external stores are looked through for what another replica has left there without a word.
+const LOOK_THROUGH_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Keeps up with the root keys.
 pub(super) async fn keep_up(shared: Shared, end: CancellationToken) {
@@ -70,6 +72,23 @@ pub(super) async fn tend_secrets(shared: Shared, end: CancellationToken) {
                 error = chain(&error),
                 "secrets in external stores could not be looked at; it is tried again"
             );
+        }
+    }
+}
+
+/// Queues what is in external stores and what nothing has queued. At the end it is dropped.
+pub(super) async fn look_through_secrets(shared: Shared, end: CancellationToken) {
+    let mut ticks = every(LOOK_THROUGH_INTERVAL, &end);
+    while ticks.next().await.is_some() {
+        match end.run_until_cancelled(shared.store.secrets().look_through()).await {
+            None | Some(Ok(0)) => {}
+            Some(Ok(connections)) => {
+                tracing::info!(connections, "secrets were left in external stores; they are looked at")
+            }
+            Some(Err(error)) => tracing::warn!(
+                error = chain(&error),
+                "external stores could not be looked through; it is tried again in a day"
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Secrets that are kept outside of the database, in external stores: what a record says of them (`content`), the table of
-//! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), and the work that keeps both sides in step
-//! (`tending`, `moving`, `check`), what is not removed (`held`) and what is lost (`writing_off`).
+//! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), the work that keeps
+//! both sides in step (`tending`, `sweeping`, `moving`, `check`), what is not removed (`held`) and what is lost (`writing_off`).
 //!
 //! A payload is sealed under a key of its own, which only the record in the database has. So each half opens nothing alone,
 //! and a payload is dead as soon as its record is destroyed, however long its store still has it.
@@ -21,6 +21,12 @@ pub(crate) mod held;
 mod place;
 
 mod queue;
+
+mod pass;
+
+mod records;
+
+mod sweeping;
 
 pub(crate) mod tending;
 

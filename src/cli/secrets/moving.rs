@@ -33,28 +33,50 @@ pub(in crate::cli) struct MoveArgs {
 }
 
 pub(super) async fn run(arguments: MoveArgs, output: &mut Output) -> Result<(), Failure> {
-    let MoveArgs { tenant_id, all, to, watch, per_second, client, output: format } = arguments;
-    let client = client.connect().await?;
-    let tenants = if all { all_tenants(&client).await? } else { vec![tenant_id.unwrap_or_default()] };
-    for tenant_id in tenants {
-        let mut request = v1::MoveSecretsRequest {
-            tenant_id,
-            store: to.clone().unwrap_or_default(),
-            watch,
-            records_per_second: per_second,
-            ..Default::default()
-        };
-        let mut watching = Watching::default();
-        loop {
-            let stream = client.admin().move_secrets(request.clone()).await?.into_inner();
-            if watching.follow(stream, |response| response.progress).await? {
-                break;
-            }
-            request.watch = true;
-        }
-        watching.end(format.output, output)?;
+    let client = arguments.client.connect().await?;
+    if !arguments.all {
+        let tenant_id = arguments.tenant_id.clone().unwrap_or_default();
+        return move_one(&client, tenant_id, &arguments, output).await;
     }
-    Ok(())
+    let mut failed = Vec::new();
+    for tenant_id in all_tenants(&client).await? {
+        let name = if tenant_id.is_empty() { "the platform".to_owned() } else { tenant_id.clone() };
+        match move_one(&client, tenant_id, &arguments, output).await {
+            Ok(()) => {}
+            Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
+            // One tenant must not keep the others.
+            Err(failure) => failed.push(format!("{name}: {failure}")),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Partly(format!("{} tenants were not moved\n{}", failed.len(), failed.join("\n"))))
+}
+
+/// Moves the secrets of one tenant, and shows the progress.
+async fn move_one(
+    client: &Client,
+    tenant_id: String,
+    arguments: &MoveArgs,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut request = v1::MoveSecretsRequest {
+        tenant_id,
+        store: arguments.to.clone().unwrap_or_default(),
+        watch: arguments.watch,
+        records_per_second: arguments.per_second,
+        ..Default::default()
+    };
+    let mut watching = Watching::default();
+    loop {
+        let stream = client.admin().move_secrets(request.clone()).await?.into_inner();
+        if watching.follow(stream, |response| response.progress).await? {
+            break;
+        }
+        request.watch = true;
+    }
+    watching.end(arguments.output.output, output)
 }
 
 /// The ids of all tenants, and the platform's, which is empty.

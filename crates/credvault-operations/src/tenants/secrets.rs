@@ -23,7 +23,7 @@ pub struct MoveSecrets {
 /// `MoveSecrets`: chooses the store and begins to move, or finds the latest move, and gives how far it is.
 ///
 /// # Errors
-/// There is no such tenant or store, policy does not permit it, or a move is in progress.
+/// There is no such tenant or store, or policy does not permit it.
 pub async fn move_secrets(
     call: &mut Call,
     asked: MoveSecrets,

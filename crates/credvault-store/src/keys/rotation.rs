@@ -239,7 +239,8 @@ pub(crate) async fn must_be_over(
     }
 }
 
-/// Stores a rotation that begins, unless one is in progress.
+/// Stores a rotation that begins, unless one is in progress. A move of secrets replaces the one in progress, which may be to
+/// a store that refuses them; a process that is at it finds another target.
 ///
 /// # Errors
 /// [`Error::RotationRunning`].
@@ -248,7 +249,9 @@ pub(crate) async fn begin(
     tenant: &TenantId,
     new: &NewRotation,
 ) -> Result<Rotation, Error> {
-    must_be_over(tx, tenant, new.kind).await?;
+    if new.kind != RotationKind::Secrets {
+        must_be_over(tx, tenant, new.kind).await?;
+    }
     let row = ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
         kind: Set(new.kind.as_str().to_owned()),

@@ -1,21 +1,26 @@
 //! Removing what an erased tenant has in external stores.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use credvault_domain::{ConnectionId, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
 use super::failed;
+use super::payloads::REMOVED;
 use crate::database::pieces::PIECE;
 use crate::entity::erasure;
 use crate::entity::external_payload::{Column, Entity};
 use crate::erasures::record::{ErasedStore, with_store};
 use crate::{Error, Store};
+
+/// How long a put may be on its way: longer than any time-out of a store, with some for a process that stood still.
+const ON_ITS_WAY: Duration = Duration::from_secs(300);
 
 impl Store {
     /// Has each store forget a piece of what it keeps of an erased tenant, and tells how many payloads that were. The tenant's
@@ -56,9 +61,15 @@ impl Store {
 
     async fn erase_in(&self, tenant: &TenantId, name: &str) -> Result<u64, Error> {
         let tx = self.begin_bookkeeping(tenant).await?;
+        // What may still be on its way to a store would arrive after it has forgotten the connection. Its row keeps the
+        // erasure open.
+        let arrived = Condition::any()
+            .add(Column::Reference.is_not_null())
+            .add(Column::CreateTime.lte(self.now().before(ON_ITS_WAY).micros()));
         let rows = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::Store.eq(name))
+            .filter(arrived)
             .order_by_asc(Column::ConnectionId)
             .limit(PIECE)
             .all(&tx)
@@ -77,6 +88,9 @@ impl Store {
         let tx = self.begin_bookkeeping(tenant).await?;
         let row = erasure::Entity::find_by_id(tenant.as_str()).lock_exclusive().one(&tx).await?;
         // Another replica may have removed the same ones; each row counts where it goes.
+        let (empty, kept): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|row| row.reference.as_deref() == Some(REMOVED));
+        let forgotten = delete(&tx, tenant, empty.iter().map(|row| row.id)).await?;
         let removed = delete(&tx, tenant, kept.iter().map(|row| row.id)).await?;
         let written_off = delete(&tx, tenant, given_up.iter().map(|row| row.id)).await?;
         if let Some(row) = row.filter(|_| removed + written_off > 0) {
@@ -87,7 +101,7 @@ impl Store {
             row.update(&tx).await?;
         }
         tx.commit().await?;
-        Ok(removed + written_off)
+        Ok(forgotten + removed + written_off)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Moving all secrets of a tenant to another store while the vault serves: a rotation of its own kind, whose batches look at
 //! connections one after the other.
 
-use credvault_domain::{ConnectionId, TenantId, TenantScope};
+use credvault_domain::{ConnectionId, TenantId, TenantScope, chain};
 use sea_orm::{
-    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
+use super::pass::Pass;
 use super::{DATABASE, Secrets};
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::change::retrying;
@@ -23,10 +24,10 @@ const BATCH: u64 = 16;
 
 impl Secrets<'_> {
     /// Chooses where the secrets of the scope's tenant are kept (`database`, an external store, or none for what the
-    /// deployment has chosen) and begins to move there what is elsewhere.
+    /// deployment has chosen) and begins to move there what is elsewhere. A move in progress is replaced.
     ///
     /// # Errors
-    /// A move is in progress, or this process has no such store.
+    /// This process has no such store.
     pub async fn begin_move(
         &self,
         scope: &TenantScope,
@@ -41,8 +42,7 @@ impl Secrets<'_> {
             let (mut change, _) = self.store.change_any(scope, write).await?;
             let of = scope.tenant().clone();
             if change.prior().is_some() {
-                let key = (of.as_str().to_owned(), RotationKind::Secrets.as_str().to_owned());
-                let row = rotation_table::Entity::find_by_id(key).one(&change.tx).await?;
+                let row = latest(&change.tx, &of).await?;
                 return change.commit(rotation::rotation(row.ok_or(Error::Integrity)?)?).await;
             }
             let row = tenant::Entity::find_by_id(of.as_str()).lock_exclusive().one(&change.tx).await?;
@@ -57,10 +57,12 @@ impl Secrets<'_> {
                 .filter(connection::Column::TenantId.eq(of.as_str()))
                 .count(&change.tx)
                 .await?;
+            let earlier = latest(&change.tx, &of).await?;
             let new = NewRotation {
                 kind: RotationKind::Secrets,
-                // Each move has a number of its own, so that a stream knows which one it follows.
-                target: change.now.micros(),
+                // Each move has a number of its own, by which a stream knows which one it follows, and a process whether its
+                // move was replaced.
+                target: earlier.map_or(0, |earlier| earlier.target + 1).max(change.now.micros()),
                 total: i64::try_from(total).unwrap_or(i64::MAX),
                 records_per_second,
                 retire_time: None,
@@ -72,6 +74,12 @@ impl Secrets<'_> {
         })
         .await
     }
+}
+
+/// The row of a tenant's latest move.
+async fn latest(tx: &DatabaseTransaction, tenant: &TenantId) -> Result<Option<rotation_table::Model>, Error> {
+    let key = (tenant.as_str().to_owned(), RotationKind::Secrets.as_str().to_owned());
+    Ok(rotation_table::Entity::find_by_id(key).one(tx).await?)
 }
 
 impl Keys<'_> {
@@ -86,10 +94,16 @@ impl Keys<'_> {
             return Ok(Batch::Ended);
         };
         let mut failed = claimed.row.failed;
+        let (mut pass, mut trouble) = (Pass::default(), None);
         for id in &page {
             // What is in the way of one connection is tried again by the queue.
             let key = ConnectionKey { tenant: tenant.clone(), connection: ConnectionId::from_uuid(*id) };
-            failed += self.store.secrets().tend_now(&key).await?.failed;
+            let tended = self.store.secrets().tend_now(&key, &mut pass).await?;
+            failed += tended.failed;
+            trouble = trouble.or(tended.trouble);
+        }
+        if let Some(error) = trouble {
+            tracing::warn!(error = chain(&error), %tenant, "secrets could not be moved; the move passes them by");
         }
         let looked_at = page.len();
         let done = claimed.row.done + i64::try_from(looked_at).unwrap_or(i64::MAX);

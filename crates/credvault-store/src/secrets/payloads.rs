@@ -5,40 +5,57 @@ use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, Statement,
+    QueryFilter as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
 
+use super::DATABASE;
 use crate::change::Change;
+use crate::database::erased::is_erased;
 use crate::entity::external_payload::{ActiveModel, Column, Entity};
-use crate::entity::payload_work;
+use crate::entity::{payload_work, tenant};
 use crate::secrets::content::SecretContent;
-use crate::{Error, Store};
+use crate::{ConnectionKey, Error, Store};
+
+/// The reference in a row whose payload is removed, and which stays until the store has forgotten the connection.
+pub(super) const REMOVED: &str = "";
 
 /// How long a put may take until its row counts as left behind.
 pub(crate) const PUT_TIME: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// Writes the row of a payload that will be put, and has the connection looked at when the put must have ended.
+/// Writes the row of a payload that will be put. `by_itself` has the connection looked at when the put must have ended; a
+/// process that tends the connection does so in any case.
+///
+/// # Errors
+/// [`Error::TenantNotFound`] if the tenant was erased: what would be put then would outlive it.
 pub(crate) async fn begin(
     store: &Store,
     tenant: &TenantId,
     connection: ConnectionId,
     (payload, name): (Uuid, &str),
+    by_itself: bool,
 ) -> Result<(), Error> {
     let tx = store.begin_bookkeeping(tenant).await?;
+    // A confirmation of the erasure waits for this lock, and its removal finds the row.
+    tenant::Entity::find_by_id(tenant.as_str()).lock_shared().one(&tx).await?;
+    if is_erased(&tx, tenant).await? {
+        return Err(Error::TenantNotFound(tenant.clone()));
+    }
+    let now = store.now();
     let row = ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
         id: Set(payload),
         connection_id: Set(connection.as_uuid()),
         store: Set(name.to_owned()),
         reference: Set(None),
-        create_time: Set(store.now().micros()),
+        create_time: Set(now.micros()),
         drop_time: Set(None),
         write_off_time: Set(None),
     };
     Entity::insert(row).exec_without_returning(&tx).await?;
-    // Not as new work: a process that tends the connection puts, too, and must be able to end its turn.
-    queue(&tx, tenant, connection, (store.now().after(PUT_TIME), 0)).await?;
+    if by_itself {
+        look_at(&tx, tenant, connection, now.after(PUT_TIME)).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -69,16 +86,6 @@ pub(crate) async fn look_at(
     connection: ConnectionId,
     due: Timestamp,
 ) -> Result<(), Error> {
-    queue(tx, tenant, connection, (due, 1)).await
-}
-
-/// Puts a connection into the queue, or has it due earlier; `times` is how often that counts.
-async fn queue(
-    tx: &DatabaseTransaction,
-    tenant: &TenantId,
-    connection: ConnectionId,
-    (due, times): (Timestamp, i64),
-) -> Result<(), Error> {
     use payload_work::{ActiveModel, Column, Entity};
     let row = ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
@@ -93,19 +100,39 @@ async fn queue(
     );
     let conflict = OnConflict::columns([Column::TenantId, Column::ConnectionId])
         .value(Column::DueTime, earlier)
-        .value(Column::Times, Expr::cust(format!("payload_work.times + {times}")))
+        .value(Column::Times, Expr::cust("payload_work.times + 1"))
         .to_owned();
     Entity::insert(row).on_conflict(conflict).exec_without_returning(tx).await?;
     Ok(())
 }
 
 /// Has the connection's secrets looked at after this change, where there are external stores: one may have to be moved
-/// there, and another one removed.
+/// there, and another one removed. A replica without stores leaves that to the others.
 pub(crate) async fn tend_later(change: &Change<'_>, id: ConnectionId) -> Result<(), Error> {
-    if change.store.has_secret_stores() {
+    if change.store.has_secret_stores() || others_have_stores(change, id).await? {
         look_at(&change.tx, change.tenant(), id, change.now).await?;
     }
     Ok(())
+}
+
+/// Whether the database says that another replica keeps secrets of the tenant, or of the connection, in a store.
+async fn others_have_stores(change: &Change<'_>, id: ConnectionId) -> Result<bool, Error> {
+    let sql = "SELECT 1 AS one FROM tenants WHERE tenant_id = $1 AND secret_store <> $2
+        UNION ALL SELECT 1 FROM external_payloads WHERE tenant_id = $1 AND connection_id = $3 LIMIT 1";
+    let values = [change.tenant().as_str().into(), DATABASE.into(), id.as_uuid().into()];
+    let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
+    Ok(change.tx.query_one_raw(asked).await?.is_some())
+}
+
+/// The condition that no record refers to the row `p` of `external_payloads`.
+pub(super) fn without_record() -> String {
+    let each = ["credential_versions", "tokens", "revocations"].map(|table| {
+        format!(
+            "NOT EXISTS (SELECT 1 FROM {table} r WHERE r.tenant_id = p.tenant_id
+                AND r.connection_id = p.connection_id AND r.payload = p.id)"
+        )
+    });
+    each.join(" AND ")
 }
 
 /// The payloads of a connection that no record refers to, without those that were given up with their store.
@@ -114,16 +141,10 @@ pub(crate) async fn unreferred(
     tenant: &TenantId,
     connection: ConnectionId,
 ) -> Result<Vec<Unreferred>, Error> {
-    let each = ["credential_versions", "tokens", "revocations"].map(|table| {
-        format!(
-            "AND NOT EXISTS (SELECT 1 FROM {table} r WHERE r.tenant_id = p.tenant_id
-                AND r.connection_id = p.connection_id AND r.payload = p.id)"
-        )
-    });
     let sql = format!(
         "SELECT p.id, p.store, p.reference, p.create_time, p.drop_time FROM external_payloads p
-         WHERE p.tenant_id = $1 AND p.connection_id = $2 AND p.write_off_time IS NULL {}",
-        each.join(" ")
+         WHERE p.tenant_id = $1 AND p.connection_id = $2 AND p.write_off_time IS NULL AND {}",
+        without_record()
     );
     let values = [tenant.as_str().into(), connection.as_uuid().into()];
     let rows =
@@ -151,6 +172,18 @@ pub(crate) struct Unreferred {
     pub(crate) drop_time: Option<Timestamp>,
 }
 
+impl Unreferred {
+    /// Whether only the row is left, until the store has forgotten the connection.
+    pub(super) fn is_removed(&self) -> bool {
+        self.reference.as_deref() == Some(REMOVED)
+    }
+
+    /// Whether it may be on its way to the store.
+    pub(super) fn may_be_on_its_way(&self, now: Timestamp) -> bool {
+        self.reference.is_none() && self.create_time.after(PUT_TIME) > now
+    }
+}
+
 /// Notes that a payload was found without a record.
 pub(crate) async fn note_dropped(
     tx: &DatabaseTransaction,
@@ -161,6 +194,34 @@ pub(crate) async fn note_dropped(
     Entity::update_many()
         .col_expr(Column::DropTime, Expr::value(now.micros()))
         .filter(Column::TenantId.eq(tenant.as_str()))
+        .filter(Column::Id.eq(payload))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a payload is removed. The last row of a connection and store stays: it says that the store has an empty secret
+/// of the connection, which is to be forgotten with it.
+pub(super) async fn note_removed(
+    tx: &DatabaseTransaction,
+    key: &ConnectionKey,
+    (payload, store): (Uuid, &str),
+    now: Timestamp,
+) -> Result<(), Error> {
+    let other = Entity::find()
+        .filter(Column::TenantId.eq(key.tenant.as_str()))
+        .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+        .filter(Column::Store.eq(store))
+        .filter(Column::Id.ne(payload))
+        .one(tx)
+        .await?;
+    if other.is_some() {
+        return forget(tx, &key.tenant, &[payload]).await;
+    }
+    Entity::update_many()
+        .col_expr(Column::Reference, Expr::value(REMOVED))
+        .col_expr(Column::DropTime, Expr::value(now.micros()))
+        .filter(Column::TenantId.eq(key.tenant.as_str()))
         .filter(Column::Id.eq(payload))
         .exec(tx)
         .await?;

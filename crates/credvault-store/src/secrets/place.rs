@@ -1,6 +1,6 @@
 //! Putting secrets into external stores.
 
-use credvault_crypto::{PayloadKey, encode_fields};
+use credvault_crypto::{PayloadKey, SecretStoreError, encode_fields};
 use credvault_domain::{ConnectionId, SecretFields, TenantId};
 use sea_orm::EntityTrait as _;
 
@@ -9,7 +9,10 @@ use super::{DATABASE, failed, payloads};
 use crate::credentials::stored::{NewCredential, NewVersion};
 use crate::database::transaction::{Access, begin};
 use crate::entity::tenant;
-use crate::{Error, Store};
+use crate::{ConnectionKey, Error, Store};
+
+/// What fits into every store, sealed. A store may refuse more than this whatever room there is, so nothing makes way for it.
+const FITTING_BYTES: usize = 48_000;
 
 impl Store {
     /// The external store that a tenant's secrets are kept in; none if that is the database.
@@ -33,35 +36,45 @@ impl Store {
         credential: &NewCredential,
     ) -> Result<NewVersion, Error> {
         let mut new = NewVersion::from(credential);
-        if self.has_secret_stores()
-            && let SecretContent::Fields(fields) = &new.content
+        // Also in a process without stores: it must not keep in the database what the tenant wants elsewhere.
+        if let SecretContent::Fields(fields) = &new.content
             && let Some(name) = self.secret_store_of(tenant).await?
         {
-            new.content = SecretContent::Placed(self.put_payload(tenant, connection, fields, &name).await?);
+            let key = ConnectionKey { tenant: tenant.clone(), connection };
+            new.content = SecretContent::Placed(self.put_payload(&key, fields, &name, true).await?);
         }
         Ok(new)
     }
 
-    /// Puts fields of a connection into a store.
+    /// Puts fields of a connection into a store; `by_itself` unless the process tends the connection at the moment. If the
+    /// store is full, the oldest payload of the connection that no record refers to makes room.
     ///
     /// # Errors
     /// As for [`Store::placed`].
     pub(crate) async fn put_payload(
         &self,
-        tenant: &TenantId,
-        connection: ConnectionId,
+        key: &ConnectionKey,
         fields: &SecretFields,
         name: &str,
+        by_itself: bool,
     ) -> Result<Placement, Error> {
         let store = self.secret_store(name)?;
+        let (tenant, connection) = (&key.tenant, key.connection);
         let (payload, random) = (self.new_id()?, self.keyring().random());
-        let key = PayloadKey::generate(random)?;
+        let payload_key = PayloadKey::generate(random)?;
         let place = (tenant, connection, payload.into_bytes());
-        let sealed = key.seal(place, &encode_fields(fields)?, random)?;
-        payloads::begin(self, tenant, connection, (payload, name)).await?;
-        let put = store.put(&connection.to_string(), &payload.to_string(), &sealed).await;
+        let sealed = payload_key.seal(place, &encode_fields(fields)?, random)?;
+        payloads::begin(self, tenant, connection, (payload, name), by_itself).await?;
+        let ids = (connection.to_string(), payload.to_string());
+        let mut put = store.put(&ids.0, &ids.1, &sealed).await;
+        if matches!(put, Err(SecretStoreError::Full(_)))
+            && sealed.len() <= FITTING_BYTES
+            && self.secrets().make_room(key, name).await?
+        {
+            put = store.put(&ids.0, &ids.1, &sealed).await;
+        }
         let reference = put.map_err(failed(name))?;
         self.remember_payload(tenant, payload, sealed);
-        Ok(Placement { store: name.to_owned(), reference, payload, key })
+        Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
     }
 }

@@ -4,22 +4,38 @@ use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
 
 use super::Secrets;
-use crate::database::pieces::execute;
+use super::payloads::without_record;
+use crate::database::pieces::{PIECE as ROWS, execute};
 use crate::entity::payload_work;
 use crate::{ConnectionKey, Error};
 
 /// How long a process may be at a connection before another one takes it on.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
 /// The most connections that are looked at in one go.
-const PIECE: u64 = 64;
+const PIECE: u32 = 64;
+/// How many of them are of one tenant, and how many of the tenants of one store, while others wait.
+const SHARE: u32 = 16;
 
 impl Secrets<'_> {
-    /// The connections that are due, the longest waiting first.
+    /// The connections that are due: a share of each store, of these a share of each tenant, the longest waiting first. So
+    /// neither a tenant with many, nor a store that does not get on, keeps the others.
     pub(super) async fn due(&self) -> Result<Vec<ConnectionKey>, Error> {
         let tx = self.store.read_background().await?;
-        let sql = "SELECT tenant_id, connection_id FROM payload_work
-            WHERE due_time <= $1 AND (lease_time IS NULL OR lease_time < $1) ORDER BY due_time LIMIT $2";
-        let values = [self.store.now().micros().into(), i64::try_from(PIECE).unwrap_or(i64::MAX).into()];
+        let sql = format!(
+            "SELECT tenant_id, connection_id FROM (
+                SELECT tenant_id, connection_id, due_time, turn,
+                    row_number() OVER (PARTITION BY store ORDER BY turn, due_time) AS of_store
+                FROM (
+                    SELECT w.tenant_id, w.connection_id, w.due_time, t.secret_store AS store,
+                        (row_number() OVER (PARTITION BY w.tenant_id ORDER BY w.due_time) - 1) / {SHARE} AS turn
+                    FROM payload_work w JOIN tenants t ON t.tenant_id = w.tenant_id
+                    WHERE w.due_time <= $1 AND (w.lease_time IS NULL OR w.lease_time < $2)
+                ) of_tenant
+            ) due ORDER BY (of_store - 1) / {SHARE}, turn, due_time LIMIT {PIECE}"
+        );
+        // Leases are compared with the database's clock only.
+        let leases = self.store.database_time(&tx).await?;
+        let values = [self.store.now().micros().into(), leases.into()];
         let rows =
             tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
         let read = |row: &sea_orm::QueryResult| {
@@ -29,12 +45,52 @@ impl Secrets<'_> {
         rows.iter().map(read).collect()
     }
 
+    /// Queues connections that have something in a store which no record refers to, and that nothing has queued: a replica
+    /// without stores, or of an earlier release, may have left it. Gives how many those were.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn look_through(&self) -> Result<u64, Error> {
+        let forgotten = format!(
+            "INSERT INTO payload_work (tenant_id, connection_id, due_time)
+             SELECT DISTINCT p.tenant_id, p.connection_id, CAST($2 AS bigint) FROM external_payloads p
+             WHERE p.tenant_id = $1 AND p.write_off_time IS NULL AND {}
+                AND (p.reference IS NULL OR p.reference <> '' OR NOT EXISTS (SELECT 1 FROM connections c
+                    WHERE c.tenant_id = p.tenant_id AND c.id = p.connection_id))
+                AND NOT EXISTS (SELECT 1 FROM payload_work w
+                    WHERE w.tenant_id = p.tenant_id AND w.connection_id = p.connection_id)
+             LIMIT {ROWS} ON CONFLICT (tenant_id, connection_id) DO NOTHING",
+            without_record()
+        );
+        let (now, mut queued) = (self.store.now().micros(), 0);
+        for tenant in self.with_payloads().await? {
+            loop {
+                let tx = self.store.begin_bookkeeping(&tenant).await?;
+                let rows = execute(&tx, &forgotten, [tenant.as_str().into(), now.into()]).await?;
+                tx.commit().await?;
+                queued += rows;
+                if rows < ROWS {
+                    break;
+                }
+            }
+        }
+        Ok(queued)
+    }
+
+    /// The tenants that have payloads in external stores.
+    async fn with_payloads(&self) -> Result<Vec<TenantId>, Error> {
+        let tx = self.store.read_background().await?;
+        let sql = "SELECT DISTINCT tenant_id FROM external_payloads";
+        let rows = tx.query_all_raw(Statement::from_string(tx.get_database_backend(), sql)).await?;
+        rows.iter().map(|row| Ok(TenantId::from_stored(row.try_get("", "tenant_id")?))).collect()
+    }
+
     /// Takes a connection on, unless another process has it. Gives how often it was queued by then. If this process is
     /// killed, the connection is due again when the lease is over.
     pub(super) async fn claim(&self, key: &ConnectionKey) -> Result<Option<i64>, Error> {
         use payload_work::{Column, Entity};
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
-        let now = self.store.now();
+        let now = Timestamp::from_micros(self.store.database_time(&tx).await?);
         let sql = "UPDATE payload_work SET lease_time = $3
             WHERE tenant_id = $1 AND connection_id = $2 AND (lease_time IS NULL OR lease_time < $4)";
         let (tenant, connection) = (key.tenant.as_str(), key.connection.as_uuid());

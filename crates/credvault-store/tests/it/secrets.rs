@@ -4,6 +4,9 @@ mod adopted;
 mod given_up;
 mod lost;
 mod moved;
+mod queued;
+mod removed;
+mod room;
 
 use std::time::Duration;
 

@@ -1,0 +1,85 @@
+//! Which connections are looked at, and when: shares of tenants, replicas without stores, what nothing has queued.
+
+use credvault_domain::Action;
+use credvault_store::Error;
+
+use super::moved::{finish, move_to};
+use super::{anew, stored, tend};
+use crate::fixture::{Fixture, FolderStore, credential, write};
+use crate::on_both;
+
+on_both![
+    a_tenant_with_many_does_not_fill_a_pass,
+    a_replica_without_stores_neither_keeps_nor_loses,
+    what_nothing_has_queued_is_found,
+];
+
+async fn a_tenant_with_many_does_not_fill_a_pass(fixture: &Fixture) {
+    let (vault, _) = stored(fixture).await;
+    vault.tenant("acme").await;
+    let beta = vault.tenant("beta").await;
+    let id = vault.connection(&beta, "b").await.id;
+    vault.put(&beta, id, "CANARY").await;
+    let random = if vault.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+         INSERT INTO payload_work (tenant_id, connection_id, due_time) SELECT 'acme', {random}, i FROM n"
+    );
+    assert_eq!(vault.execute(&many).await, 100);
+    assert_eq!(vault.store.secrets().work().await.unwrap(), 64);
+    assert_eq!(vault.count("payload_work WHERE tenant_id = 'beta'").await, 0);
+    assert_eq!(vault.count("payload_work WHERE tenant_id = 'acme'").await, 37);
+    tend(&vault).await;
+    assert_eq!(vault.count("payload_work").await, 0);
+}
+
+async fn a_replica_without_stores_neither_keeps_nor_loses(fixture: &Fixture) {
+    let store = FolderStore::new(fixture.folder.path().join("eu"));
+    let vault = anew(fixture, &store, false).await;
+    let (acme, beta) = (vault.tenant("acme").await, vault.tenant("beta").await);
+    let (id, of_beta) = (vault.connection(&acme, "a").await.id, vault.connection(&beta, "b").await.id);
+    move_to(&vault, &acme, Some("eu")).await.unwrap();
+    finish(&vault, &acme).await;
+    vault.put(&acme, id, "CANARY first").await;
+    vault.put(&acme, id, "CANARY second").await;
+    tend(&vault).await;
+    let without = fixture.reopened(|_| {}).await;
+    let (new, put) = (credential("CANARY third"), write(&acme, Action::PutCredential));
+    let refused = without.store.credentials().put(&acme, id, &new, None, &put).await;
+    assert!(matches!(&refused, Err(Error::SecretStore { store, .. }) if store == "eu"), "{refused:?}");
+    // What it destroys is removed by the others.
+    assert_eq!(vault.count("payload_work").await, 0);
+    let destroy = write(&acme, Action::DestroyCredentialVersion);
+    let _ = without.store.credentials().destroy(&acme, id, 1, &destroy).await.unwrap();
+    assert_eq!(vault.count("payload_work").await, 1);
+    tend(&vault).await;
+    vault.clock.advance(super::KEPT);
+    tend(&vault).await;
+    assert_eq!(store.names().len(), 1);
+    // A tenant that keeps its secrets in the database has nothing to do with stores.
+    without.put(&beta, of_beta, "CANARY beta").await;
+    assert_eq!(vault.count("payload_work").await, 0);
+}
+
+async fn what_nothing_has_queued_is_found(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    for account in ["a", "b"] {
+        let id = vault.connection(&acme, account).await.id;
+        vault.put(&acme, id, "CANARY first").await;
+        vault.put(&acme, id, "CANARY second").await;
+        if account == "b" {
+            let destroy = write(&acme, Action::DestroyCredentialVersion);
+            let _ = vault.store.credentials().destroy(&acme, id, 1, &destroy).await.unwrap();
+        }
+    }
+    vault.execute("DELETE FROM payload_work").await;
+    let secrets = vault.store.secrets();
+    assert_eq!(secrets.look_through().await.unwrap(), 1);
+    assert_eq!(secrets.look_through().await.unwrap(), 0);
+    tend(&vault).await;
+    vault.clock.advance(super::KEPT);
+    tend(&vault).await;
+    assert_eq!(store.names().len(), 3);
+    assert_eq!(secrets.look_through().await.unwrap(), 0);
+}
