@@ -1,5 +1,5 @@
 //! Secrets that are kept outside of the database, in external stores: what a record says of them (`content`), the table of
-//! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), and the work that keeps both sides in step
+//! payloads (`payloads`) and what is remembered (`known`) or being read (`joined`), putting (`place`, `refused`) and reading them (`resolve`), and the work that keeps both sides in step
 //! (`tending`, `moving`, `check`).
 //!
 //! A payload is sealed under a key of its own, which only the record in the database has. So each half opens nothing alone,
@@ -7,6 +7,7 @@
 
 pub(crate) mod content;
 
+mod joined;
 pub(crate) mod known;
 pub(crate) mod payloads;
 
@@ -15,6 +16,8 @@ pub(crate) mod resolve;
 pub(crate) mod adopt;
 
 pub(crate) mod at_hand;
+
+mod refused;
 
 mod place;
 
@@ -63,14 +66,15 @@ impl Store {
     pub(crate) fn secret_store(&self, name: &str) -> Result<&Arc<dyn SecretStore>, Error> {
         match self.settings().secrets.by_name.get(name) {
             Some(entry) => Ok(&entry.store),
-            None => Err(Error::SecretStore {
-                store: name.to_owned(),
-                problem: SecretStoreError::Settings(
-                    "this replica has no store of this name; configure it under secrets.stores".to_owned(),
-                ),
-            }),
+            None => Err(unconfigured(name)),
         }
     }
+}
+
+/// The error of a store that this process is not configured with.
+pub(crate) fn unconfigured(name: &str) -> Error {
+    let rule = "this replica has no store of this name; configure it under secrets.stores";
+    failed(name)(SecretStoreError::Settings(rule.to_owned()))
 }
 
 /// An error of the store of this name.

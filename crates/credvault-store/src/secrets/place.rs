@@ -5,6 +5,7 @@ use credvault_domain::{ConnectionId, SecretFields, TenantId};
 use sea_orm::EntityTrait as _;
 
 use super::content::{Placement, SecretContent};
+use super::refused::of_put;
 use super::{DATABASE, failed, payloads};
 use crate::credentials::stored::{NewCredential, NewVersion};
 use crate::database::transaction::{Access, begin};
@@ -60,7 +61,7 @@ impl Store {
         let sealed = key.seal(place, &encode_fields(fields)?, random)?;
         payloads::begin(self, tenant, connection, (payload, name)).await?;
         let put = store.put(&connection.to_string(), &payload.to_string(), &sealed).await;
-        let reference = put.map_err(failed(name))?;
+        let reference = put.map_err(of_put).map_err(failed(name))?;
         self.remember_payload(tenant, payload, sealed);
         Ok(Placement { store: name.to_owned(), reference, payload, key })
     }
