@@ -215,10 +215,70 @@ async fn a_tenant_refers_to_a_secret_of_its_own_and_to_no_other() {
         let refused = app.vault().put_credential(wrong).await.unwrap_err();
         assert_eq!(refusal(&refused), "InvalidArgument FIELDS_INVALID", "{name} {store}");
     }
+    // The record names the secret, also of a call that was refused.
+    let named = |changed: &str| {
+        let named = format!("reference:eu/{changed}");
+        move |event: &v1::AuditEvent| event.changed_fields.contains(&named)
+    };
+    let found = |events: Vec<v1::AuditEvent>, name| {
+        events.into_iter().filter(named(name)).map(|event| event.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(found(app.events().await, "customers/acme/shop"), [""]);
+    assert_eq!(found(app.events().await, "customers/acme/none"), ["REFERENCE_BROKEN"]);
+    assert_eq!(found(other.events().await, "customers/acme/shop"), ["REFERENCE_DENIED"]);
+    // Who may put may not refer for that reason.
+    let portal = vault.client("portal").await.acting_for("acme", Some("u1"));
+    let refused = portal.vault().put_credential(reference(&id, "customers/acme/shop")).await.unwrap_err();
+    assert_eq!(refusal(&refused), "PermissionDenied POLICY_DENIED");
+    assert!(refused.message().contains("ReferToSecret"), "{}", refused.message());
     // A secret that is not what the auth mode takes is refused like fields that a caller sends.
     bao.write("secret/data/customers/acme/odd", &json!({ "data": { "other name": "CANARY" } }));
     let odd = app.vault().put_credential(reference(&id, "customers/acme/odd")).await.unwrap_err();
     assert_eq!(refusal(&odd), "FailedPrecondition REFERENCE_BROKEN");
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY theirs", "nothing was changed");
     assert_eq!(vault.found_in(bao.root_token()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_change_is_held_against_the_auth_mode_once_more() {
+    let Some(bao) = openbao().await else { return };
+    let given = Arc::clone(&bao);
+    let change = move |settings: &mut RawSettings, folder: &Path| {
+        with_store(settings, folder, &given);
+        settings.secrets.adopted_cache_seconds = 1;
+    };
+    let vault = VaultBuilder::sqlite().settings(change).start().await;
+    let app = vault.app("acme").await;
+    let connection = v1::CreateConnectionRequest {
+        provider: "pipedrive".to_owned(),
+        auth_mode: "api_token".to_owned(),
+        credential: None,
+        ..generic("a", "unused")
+    };
+    let id = app.create(connection).await.unwrap().id;
+    let write = |fields: Value| bao.write("secret/data/customers/acme/pipe", &json!({ "data": fields }));
+    write(json!({ "api_token": "CANARY theirs" }));
+    let put = v1::PutCredentialRequest {
+        connection_id: id.clone(),
+        reference: Some(v1::SecretReference {
+            store: "eu".into(),
+            name: "customers/acme/pipe".into(),
+            ..Default::default()
+        }),
+        request_id: "0198c000-0000-7000-8000-000000000001".to_owned(),
+        ..Default::default()
+    };
+    let version =
+        app.vault().put_credential(put.clone()).await.unwrap().into_inner().version.unwrap().version;
+    assert_eq!(app.fetch(by_id(&id)).await.unwrap().fields["api_token"], "CANARY theirs");
+    write(json!({ "token": "CANARY of another name" }));
+    eventually("the fetch is refused", || async {
+        app.fetch(by_id(&id))
+            .await
+            .is_err_and(|refused| refusal(&refused) == "FailedPrecondition REFERENCE_BROKEN")
+    })
+    .await;
+    // A repeated request learns what it has done, and reads nothing.
+    let again = app.vault().put_credential(put).await.unwrap().into_inner().version.unwrap();
+    assert_eq!(again.version, version);
 }

@@ -173,6 +173,7 @@ actions! {
         ActForPlatform: Permission Platform,
         AccessOtherUsers: Permission Namespace,
         FetchRefreshToken: Permission Connection,
+        ReferToSecret: Permission Connection,
     }
 }
 

@@ -85,6 +85,8 @@ reasons! {
     RootKeyUnknown = "ROOT_KEY_UNKNOWN",
     /// The vault is not configured with an external store of that name.
     SecretStoreUnknown = "SECRET_STORE_UNKNOWN",
+    /// The external store does not accept the vault, or this replica is not configured with it.
+    SecretStoreRefused = "SECRET_STORE_REFUSED",
     /// The tenant may not refer to a secret of that name.
     ReferenceDenied = "REFERENCE_DENIED",
     /// The secret that a connection refers to cannot be used.

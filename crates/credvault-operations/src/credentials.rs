@@ -46,6 +46,14 @@ pub struct Put {
     pub reference: Parsed<Option<SecretReference>>,
 }
 
+/// Where the fields of a credential come from.
+enum Source {
+    /// The caller.
+    Given(Box<NewCredential>),
+    /// A secret that others keep, and when the caller says that it ends.
+    Others(SecretReference, Parsed<Option<Expiry>>),
+}
+
 /// `PutCredential`: stores a new version, which is served from now on.
 ///
 /// # Errors
@@ -53,18 +61,23 @@ pub struct Put {
 pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion>, Refusal> {
     let Put { connection: id, repeat, expected, credential, config, verify, reference } = put;
     let scope = call.scope()?;
-    let (permit, connection) = call.connection(id).await?;
+    let (mut permit, connection) = call.connection(id).await?;
     // Before anything else is checked, so that a repetition with a malformed id is refused for that.
     let repeat = repeat?;
     let expected = expected?;
     let reference = reference?;
     let context = call.context.clone();
     let mode = context.mode(&connection.provider, &connection.auth_mode)?;
-    let credential = match reference {
-        Some(reference) => adopted(&context, &scope, credential, reference, mode).await?,
+    let source = match reference {
+        Some(reference) => {
+            // On record, whatever becomes of the call.
+            call.subject.changed.push(format!("reference:{}/{}", reference.store, reference.name));
+            permit = permit.and(call.permit_reference(&scope, &connection)?);
+            Source::Others(reference, expiry_alone(credential, mode)?)
+        }
         None => {
             let given = credential.ok_or_else(|| Violations::of("credential", "must be given"))?;
-            new_credential(&context, given, mode)?
+            Source::Given(Box::new(new_credential(&context, given, mode)?))
         }
     };
     let config = config.map(|config| accepted_config(&context, "config", config, mode, &connection.config));
@@ -73,23 +86,25 @@ pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion
     let settings = config.map(|config| NewSettings { config, destinations: mode.destinations().clone() });
     if let Some(settings) = &settings {
         let hosts = mode.moved(&connection.config, &settings.config);
-        call.subject.changed = std::iter::once("config".to_owned()).chain(hosts).collect();
+        call.subject.changed.extend(std::iter::once("config".to_owned()).chain(hosts));
     }
     let credentials = context.store.credentials();
     let write = call.write(&permit, Ok(repeat))?;
-    if verify {
-        call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
+    // A store or a provider is asked only for what was not done before, and will not be refused.
+    if (verify || matches!(source, Source::Others(..)))
+        && let Some(before) = credentials.before_put(&scope, id, settings.as_ref(), expected, &write).await?
+    {
+        return Ok(before);
     }
-    let tried = match (verify, &settings) {
-        (false, _) => None,
-        (true, Some(settings)) => {
-            try_out(&context, &scope, &connection, mode, &settings.config, &credential).await?;
-            None
-        }
-        (true, None) => {
-            let config = credentials.whole(&scope, &connection).await?.config;
-            try_out(&context, &scope, &connection, mode, &config, &credential).await?;
-            Some(config)
+    let credential = match source {
+        Source::Given(credential) => *credential,
+        Source::Others(reference, expiry) => adopted(&context, &scope, reference, expiry, mode).await?,
+    };
+    let tried = match verify {
+        false => None,
+        true => {
+            call.count_everywhere(&scope, LimitKind::TestsPerMinute).await?;
+            tried(&context, &scope, &connection, mode, settings.as_ref(), &credential).await?
         }
     };
     Ok(match (&settings, &tried) {
@@ -104,14 +119,8 @@ pub async fn put(call: &mut Call, put: Put) -> Result<Recorded<CredentialVersion
     })
 }
 
-/// A credential whose fields others keep. They are held against the auth mode like any others.
-async fn adopted(
-    context: &Context,
-    scope: &TenantScope,
-    given: Option<GivenCredential>,
-    reference: SecretReference,
-    mode: &Mode,
-) -> Result<NewCredential, Refusal> {
+/// When the credential ends that comes with a reference, which must have no fields.
+fn expiry_alone(given: Option<GivenCredential>, mode: &Mode) -> Result<Parsed<Option<Expiry>>, Violations> {
     let mut violations = Violations::default();
     let (fields, expiry) =
         given.map_or((Ok(SecretFields::default()), Ok(None)), |given| (given.fields, given.expiry));
@@ -124,10 +133,38 @@ async fn adopted(
         let rule = "must be left out for an auth mode whose tokens the vault refreshes: it would have to write them there";
         violations.add("reference", rule);
     }
-    violations.into_result()?;
+    violations.into_result().map(|()| expiry)
+}
+
+/// A credential whose fields others keep. They are held against the auth mode like any others.
+async fn adopted(
+    context: &Context,
+    scope: &TenantScope,
+    reference: SecretReference,
+    expiry: Parsed<Option<Expiry>>,
+    mode: &Mode,
+) -> Result<NewCredential, Refusal> {
     let (fields, adoption) = context.store.secrets().adopt(scope, reference).await?;
     let credential = new_credential(context, GivenCredential { fields: Ok(fields), expiry }, mode)?;
     Ok(NewCredential { adopted: Some(adoption), ..credential })
+}
+
+/// Asks the provider about a credential with the given settings, or else with the stored ones, which it gives.
+async fn tried(
+    context: &Context,
+    scope: &TenantScope,
+    connection: &Connection,
+    mode: &Mode,
+    given: Option<&NewSettings>,
+    credential: &NewCredential,
+) -> Result<Option<Config>, Refusal> {
+    if let Some(settings) = given {
+        try_out(context, scope, connection, mode, &settings.config, credential).await?;
+        return Ok(None);
+    }
+    let config = context.store.credentials().whole(scope, connection).await?.config;
+    try_out(context, scope, connection, mode, &config, credential).await?;
+    Ok(Some(config))
 }
 
 /// Asks the provider whether it accepts a credential that is about to be stored.

@@ -4,6 +4,7 @@ pub(crate) mod binding;
 pub(crate) mod current;
 
 pub(crate) mod stored;
+mod terms;
 
 pub(crate) mod found;
 mod lookup;
@@ -42,6 +43,7 @@ use crate::{Error, Recorded, Store, Write};
 use stored::{
     NewCredential, NewSettings, NewVersion, disconnect, metadata, require_whole, set_settings, store_version,
 };
+use terms::{Terms, expect};
 
 /// What came with a consent beside the credential.
 #[derive(Clone, Debug)]
@@ -84,7 +86,8 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        self.put_for(scope, id, credential, None, expected, write).await
+        let terms = Terms { id, expected, tried: None, settings: None };
+        self.put_on(scope, terms, credential, write).await
     }
 
     /// Stores a new version that was tried with the settings `tried`, if these are still the connection's.
@@ -100,34 +103,8 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        self.put_for(scope, id, credential, Some(tried), expected, write).await
-    }
-
-    async fn put_for(
-        &self,
-        scope: &TenantScope,
-        id: ConnectionId,
-        credential: &NewCredential,
-        tried: Option<&Config>,
-        expected: Option<Version>,
-        write: &Write,
-    ) -> Result<Recorded<CredentialVersion>, Error> {
-        let new = &self.store.placed(scope.tenant(), id, credential).await?;
-        retrying(write, || async move {
-            let mut change = self.store.change(scope, write).await?;
-            if change.prior().is_some() {
-                return replay(change, scope).await;
-            }
-            let model = locked_live(&mut change, scope, id, None).await?;
-            expect(&model, expected)?;
-            if tried.is_some_and(|tried| !binding::has_config(&model, tried)) {
-                return Err(Error::EtagMismatch);
-            }
-            require_whole(&change, &model).await?;
-            let (_, version) = store_version(&mut change, model, new, None).await?;
-            change.commit(version).await
-        })
-        .await
+        let terms = Terms { id, expected, tried: Some(tried), settings: None };
+        self.put_on(scope, terms, credential, write).await
     }
 
     /// Stores a new version together with the settings that it is for. Where they lead elsewhere than the settings
@@ -146,19 +123,73 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        let new = &self.store.placed(scope.tenant(), id, credential).await?;
+        let terms = Terms { id, expected, tried: None, settings: Some(settings) };
+        self.put_on(scope, terms, credential, write).await
+    }
+
+    /// What a repeated put has done before; `None` for one that may be made. So neither a provider nor a store is asked for
+    /// a put that was made before, or that is refused.
+    ///
+    /// # Errors
+    /// As for [`Credentials::put`], or with `settings` for [`Credentials::put_with_settings`].
+    pub async fn before_put(
+        &self,
+        scope: &TenantScope,
+        id: ConnectionId,
+        settings: Option<&NewSettings>,
+        expected: Option<Version>,
+        write: &Write,
+    ) -> Result<Option<Recorded<CredentialVersion>>, Error> {
+        self.examine(scope, Terms { id, expected, tried: None, settings }, write).await
+    }
+
+    async fn examine(
+        &self,
+        scope: &TenantScope,
+        terms: Terms<'_>,
+        write: &Write,
+    ) -> Result<Option<Recorded<CredentialVersion>>, Error> {
         retrying(write, || async move {
-            let mut change = self.store.change(scope, write).await?;
-            if change.prior().is_some() {
-                return replay(change, scope).await;
+            let (change, model) = terms.begin(self.store, scope, write).await?;
+            if model.is_none() {
+                return replay(change, scope).await.map(Some);
             }
-            let model = locked_live(&mut change, scope, id, None).await?;
-            expect(&model, expected)?;
-            let model = set_settings(&mut change, model, settings).await?;
+            change.tx.rollback().await?;
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn put_on(
+        &self,
+        scope: &TenantScope,
+        terms: Terms<'_>,
+        credential: &NewCredential,
+        write: &Write,
+    ) -> Result<Recorded<CredentialVersion>, Error> {
+        // What a store takes for a change that is refused would only have to be removed again.
+        if self.store.has_secret_stores()
+            && let Some(before) = self.examine(scope, terms, write).await?
+        {
+            return Ok(before);
+        }
+        let new = &self.store.placed(scope.tenant(), terms.id, credential).await?;
+        let stored = retrying(write, || async move {
+            let (mut change, model) = terms.begin(self.store, scope, write).await?;
+            let Some(model) = model else { return replay(change, scope).await };
+            let model = match terms.settings {
+                Some(settings) => set_settings(&mut change, model, settings).await?,
+                None => model,
+            };
             let (_, version) = store_version(&mut change, model, new, None).await?;
             change.commit(version).await
         })
-        .await
+        .await;
+        // If the database has not answered, a record may refer to it.
+        if stored.as_ref().is_err_and(|error| !error.is_transient()) {
+            self.store.give_up_put(scope.tenant(), terms.id, &new.content).await;
+        }
+        stored
     }
 
     /// Stores what a consent has given as a new version, with what else came along.
@@ -289,15 +320,6 @@ impl Credentials<'_> {
             change.commit(metadata(destroyed, current)?).await
         })
         .await
-    }
-}
-
-fn expect(model: &connection::Model, expected: Option<Version>) -> Result<(), Error> {
-    match expected {
-        Some(expected) if expected != model.current_version => {
-            Err(Error::VersionMismatch { current: model.current_version })
-        }
-        _ => Ok(()),
     }
 }
 

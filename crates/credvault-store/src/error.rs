@@ -4,6 +4,7 @@ mod unaccepted;
 
 use std::time::Duration;
 
+use credvault_crypto::SecretStoreError;
 use credvault_domain::{StateError, TenantId, ToolName, Version, Violations};
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
@@ -230,7 +231,7 @@ pub enum Error {
         store: String,
         /// What is the matter.
         #[source]
-        problem: credvault_crypto::SecretStoreError,
+        problem: SecretStoreError,
     },
     /// This process has no external store of that name.
     #[error(
@@ -240,15 +241,24 @@ pub enum Error {
     SecretStoreUnknown,
     /// The tenant may not refer to that secret.
     #[error(
-        "the settings of the secret store do not let this tenant refer to a secret of that name; an operator allows names \
-         with secrets.stores.NAME.adopt"
+        "the settings of the secret store {store} do not let this tenant refer to a secret of that name; an operator allows \
+         names with secrets.stores.{store}.adopt"
     )]
-    ReferenceDenied,
+    ReferenceDenied {
+        /// The name of the store in the settings.
+        store: String,
+    },
     /// A secret that is referred to is of no use.
     #[error(
-        "the secret that the reference names cannot be used: {0}; mend it in its store, or PutCredential another one"
+        "the secret that the reference names in the secret store {store} cannot be used: {problem}; mend it there, or \
+         PutCredential another one"
     )]
-    ReferenceBroken(&'static str),
+    ReferenceBroken {
+        /// The name of the store in the settings.
+        store: String,
+        /// What is the matter with the secret.
+        problem: &'static str,
+    },
     /// The key manager leaves this to people; the text says what to do.
     #[error("{0}")]
     ByHand(&'static str),
@@ -275,7 +285,25 @@ impl Error {
         if let Self::Unavailable(error) = self {
             return !of_the_data(error);
         }
-        matches!(self, Self::Conflict | Self::Key(_) | Self::AuditUnavailable | Self::SecretStore { .. })
+        matches!(
+            self,
+            Self::Conflict
+                | Self::Key(_)
+                | Self::AuditUnavailable
+                | Self::SecretStore { problem: SecretStoreError::Unavailable(_), .. }
+        )
+    }
+
+    /// Whether what the vault has kept was altered or removed outside of it, in the database or in a secret store.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Integrity
+                | Self::SecretStore {
+                    problem: SecretStoreError::NotFound | SecretStoreError::Unusable(_),
+                    ..
+                }
+        )
     }
 }
 

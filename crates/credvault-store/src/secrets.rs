@@ -1,12 +1,14 @@
 //! Secrets that are kept outside of the database, in external stores: what a record says of them (`content`), the table of
-//! payloads (`payloads`) and what is remembered (`known`), putting (`place`) and reading them (`resolve`), the work that keeps
-//! both sides in step (`tending`, `sweeping`, `moving`, `check`), what is not removed (`held`) and what is lost (`writing_off`).
+//! payloads (`payloads`), what is remembered (`known`) or being read (`joined`), putting (`place`, `refused`) and reading them
+//! (`resolve`), the work that keeps both sides in step (`tending`, `sweeping`, `moving`, `check`), what is not removed (`held`)
+//! and what is lost (`writing_off`).
 //!
 //! A payload is sealed under a key of its own, which only the record in the database has. So each half opens nothing alone,
 //! and a payload is dead as soon as its record is destroyed, however long its store still has it.
 
 pub(crate) mod content;
 
+mod joined;
 pub(crate) mod known;
 pub(crate) mod payloads;
 
@@ -17,6 +19,8 @@ pub(crate) mod adopt;
 pub(crate) mod at_hand;
 
 pub(crate) mod held;
+
+mod refused;
 
 mod place;
 
@@ -73,16 +77,16 @@ impl Store {
     pub(crate) fn secret_store(&self, name: &str) -> Result<&Arc<dyn SecretStore>, Error> {
         match self.settings().secrets.by_name.get(name) {
             Some(entry) => Ok(&entry.store),
-            None => Err(Error::SecretStore {
-                store: name.to_owned(),
-                problem: SecretStoreError::Settings(
-                    "this replica has no store of this name; configure it under secrets.stores, or if it is lost, give it up \
-                     with credvault secrets write-off"
-                        .to_owned(),
-                ),
-            }),
+            None => Err(unconfigured(name)),
         }
     }
+}
+
+/// The error of a store that this process is not configured with.
+pub(crate) fn unconfigured(name: &str) -> Error {
+    let rule = "this replica has no store of this name; configure it under secrets.stores, or if it is lost, give it up with \
+                credvault secrets write-off";
+    failed(name)(SecretStoreError::Settings(rule.to_owned()))
 }
 
 /// An error of the store of this name.

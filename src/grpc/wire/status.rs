@@ -39,6 +39,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::RotationRefused
         | R::KeyRevoked
         | R::RootKeyUnknown
+        | R::SecretStoreRefused
         | R::ReferenceBroken
         | R::StateInvalid
         | R::ConfirmationInvalid

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use credvault_catalog::Mode;
 use credvault_domain::{Action, AuditEvent, AuthMode, Connection, ProviderId};
-use credvault_store::{Claim, ConnectionKey, Error, GiveUp, Pause, RepeatRisk};
+use credvault_store::{Claim, ConnectionKey, GiveUp, Pause, RepeatRisk};
 use tokio::time::Instant;
 
 use super::error::RefreshError;
@@ -60,7 +60,7 @@ impl Worker {
         let give_up_when = GiveUp { give_up_after, risk: &risk, has_incident: &has_incident };
         match store.refreshes().claim(key, seen, give_up_when, forced).await {
             Ok(claim) => Ok(claim),
-            Err(Error::Integrity) => {
+            Err(error) if error.is_damage() => {
                 let event = AuditEvent::of(key.tenant().clone(), Action::RefreshConnection);
                 store.broken(key, &event).await.map_err(|error| RefreshError::of_store(&error))?;
                 Err(RefreshError::Integrity)

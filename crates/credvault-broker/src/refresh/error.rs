@@ -92,9 +92,10 @@ pub enum RefreshError {
          config for a connection, or delete and put the app (PutOAuthApp)"
     )]
     Integrity,
-    /// The vault's own database or keys failed.
+    /// The vault's own database, a secret store or keys failed.
     #[error(
-        "the vault could not refresh the connection's tokens, because its database or a key failed; try again"
+        "the vault could not refresh the connection's tokens, because its database, a secret store or a key \
+         failed; try again"
     )]
     Store,
 }
@@ -116,12 +117,12 @@ impl RefreshError {
         }
     }
 
-    /// The error that the vault's own database has caused, which is logged here.
+    /// The error that the vault's own database, or a secret store, has caused. It is logged here.
     pub(super) fn of_store(error: &Error) -> Self {
-        if matches!(error, Error::Integrity) {
+        if error.is_damage() {
             return Self::Integrity;
         }
-        tracing::warn!(%error, "the vault's own database failed during a refresh");
+        tracing::warn!(%error, "the vault's own database, or a secret store, failed during a refresh");
         Self::Store
     }
 }

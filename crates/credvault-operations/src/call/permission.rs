@@ -91,6 +91,16 @@ impl Call {
         self.context.identity.authorize(&self.caller, Action::FetchRefreshToken, owner, facts)
     }
 
+    /// Asks policy whether the caller may have a connection refer to a secret that others keep in a store.
+    pub(crate) fn permit_reference(
+        &self,
+        scope: &TenantScope,
+        connection: &Connection,
+    ) -> Result<Permit, Refusal> {
+        let (action, facts) = (Action::ReferToSecret, Facts::of(connection));
+        Ok(self.context.identity.authorize(&self.caller, action, scope.tenant(), facts)?)
+    }
+
     /// Refuses to touch what belongs to a user whom the scope does not reach. The call's record names that user, whether
     /// there is anything or not.
     pub(crate) fn reach(&mut self, scope: &TenantScope, user: Option<&UserId>) -> Result<(), Refusal> {

@@ -68,7 +68,15 @@ pub(super) async fn refreshed(
 }
 
 async fn open(context: &Context, fetched: &Fetched, mode: &Mode) -> Result<OpenedCredential, StoreError> {
-    context.store.credentials().open(fetched, context.now(), mode.refreshes()).await
+    let opened = context.store.credentials().open(fetched, context.now(), mode.refreshes()).await?;
+    // Others may have changed them since they were put.
+    if let Some(store) = &opened.adopted
+        && mode.check_secrets("reference", &opened.fields).is_err()
+    {
+        let problem = "its fields are not those that the connection's auth mode takes";
+        return Err(StoreError::ReferenceBroken { store: store.clone(), problem });
+    }
+    Ok(opened)
 }
 
 /// How long it still works.

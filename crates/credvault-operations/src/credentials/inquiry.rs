@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::{Need, RefreshError, TestError};
 use credvault_catalog::Verdict;
-use credvault_domain::{LimitKind, UserId};
+use credvault_domain::{LimitKind, Reason, UserId};
 use credvault_store::{ClaimedInquiry, ConnectionKey, Error as StoreError, Finding, GivenOut, Inquiry};
 use tokio::time::Instant;
 
@@ -159,8 +159,12 @@ async fn test(context: &Arc<Context>, question: &Question, calls: u32) -> (Settl
         Err(refusal) => match refusal.class() {
             // Disabled, deleted or expired meanwhile: reading again shows it.
             Class::Denied | Class::Refused => unknown(Settled::Changed),
-            Class::Broken => unknown(Settled::Failed(RefreshError::Integrity)),
-            Class::Exhausted | Class::Unavailable => unknown(Settled::Failed(RefreshError::Store)),
+            Class::Broken if refusal.reason() == Reason::IntegrityFailure => {
+                unknown(Settled::Failed(RefreshError::Integrity))
+            }
+            Class::Broken | Class::Exhausted | Class::Unavailable => {
+                unknown(Settled::Failed(RefreshError::Store))
+            }
         },
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use credvault_broker::{RefreshError, TestError};
+use credvault_crypto::SecretStoreError;
 use credvault_domain::{LimitKind, LimitSubject, Violations};
 use credvault_identity as identity;
 use credvault_store::Error as StoreError;
@@ -104,7 +105,8 @@ impl Refusal {
                 | StoreError::TooManyTools
                 | StoreError::TooManySyncResources
                 | StoreError::TenantFull { .. }
-                | StoreError::UserFull { .. },
+                | StoreError::UserFull { .. }
+                | StoreError::SecretStore { problem: SecretStoreError::Full(_), .. },
             )
             | Self::Consent(_)
             | Self::Spent(_) => None,
@@ -121,6 +123,9 @@ impl Refusal {
             (None, Self::Store(StoreError::TooManyTools)) => "tools of the platform".to_owned(),
             (None, Self::Store(StoreError::TooManySyncResources)) => {
                 "synchronised resources of the connection".to_owned()
+            }
+            (None, Self::Store(StoreError::SecretStore { .. })) => {
+                "what the secret store keeps of the connection".to_owned()
             }
             (None, Self::NoRoom | Self::AnswerFull) => "bytes of answers".to_owned(),
             (None, _) => "calls".to_owned(),

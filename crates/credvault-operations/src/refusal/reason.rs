@@ -20,7 +20,7 @@ pub enum Class {
     Exhausted,
     /// A part of the vault, or a provider, does not answer at the moment.
     Unavailable,
-    /// The vault or its data are broken.
+    /// The vault, its settings or its data are broken.
     Broken,
 }
 
@@ -79,7 +79,7 @@ impl Class {
             R::ProviderUnavailable | R::StoreUnavailable | R::AuditUnavailable | R::KeyUnavailable => {
                 Self::Unavailable
             }
-            R::IntegrityFailure | R::Internal => Self::Broken,
+            R::IntegrityFailure | R::SecretStoreRefused | R::Internal => Self::Broken,
         }
     }
 }
@@ -201,13 +201,26 @@ fn of_store(error: &StoreError) -> Reason {
         StoreError::Integrity => Reason::IntegrityFailure,
         StoreError::Key(_) => Reason::KeyUnavailable,
         StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
-        StoreError::ReferenceDenied => Reason::ReferenceDenied,
-        StoreError::ReferenceBroken(_) => Reason::ReferenceBroken,
+        StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,
+        StoreError::ReferenceBroken { .. } => Reason::ReferenceBroken,
         StoreError::AuditUnavailable => Reason::AuditUnavailable,
-        StoreError::SecretStore { problem: SecretStoreError::NotFound, .. } => Reason::IntegrityFailure,
-        StoreError::Unavailable(_) | StoreError::Conflict | StoreError::SecretStore { .. } => {
-            Reason::StoreUnavailable
-        }
+        StoreError::SecretStore { problem, .. } => of_secret_store(problem),
+        StoreError::Unavailable(_) | StoreError::Conflict => Reason::StoreUnavailable,
+    }
+}
+
+/// Only a store that does not answer is worth another try.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum, which may grow: others concern the store"
+)]
+fn of_secret_store(problem: &SecretStoreError) -> Reason {
+    match problem {
+        SecretStoreError::Full(_) => Reason::QuotaExceeded,
+        // What the vault has kept there is lost, or another one: the store says so of no put.
+        SecretStoreError::NotFound | SecretStoreError::Unusable(_) => Reason::IntegrityFailure,
+        SecretStoreError::Settings(_) | SecretStoreError::Denied(_) => Reason::SecretStoreRefused,
+        _ => Reason::StoreUnavailable,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::credential_rotations::row::{MINTED, MINTING, find_or_new, holder, idl
 use crate::credentials::current::open_current;
 use crate::database::session::served;
 use crate::entity::{connection as connection_table, credential_rotation};
-use crate::secrets::at_hand::{Wanted, at_hand};
+use crate::secrets::at_hand::Wanted;
 use crate::secrets::content::SecretContent;
 use crate::{ConnectionKey, Error, Recorded};
 
@@ -98,7 +98,7 @@ impl CredentialRotations<'_> {
     ) -> Result<RotationClaim, Error> {
         let store = self.store;
         let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Unproven) };
-        store.bring_to_hand(key, Wanted::All).await?;
+        let in_hand = store.bring_to_hand(key, Wanted::Current).await?;
         let (mut change, state) = store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
         let now = store.database_time(&change.tx).await?;
@@ -127,7 +127,7 @@ impl CredentialRotations<'_> {
         if matches!(content, SecretContent::Adopted(_)) {
             return Err(Error::State(ADOPTED));
         }
-        let fields = at_hand(&change, &model, &content)?;
+        let fields = in_hand.into_fields(&content)?;
         let claim_id = store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         // Whatever can fail fails before the claim stands.

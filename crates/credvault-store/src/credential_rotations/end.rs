@@ -17,7 +17,7 @@ use crate::credential_rotations::old_keys::mark_revoked;
 use crate::credential_rotations::row::{MINTED, MINTING, find, idle, release, save};
 use crate::credentials::stored::{require_whole, store_version};
 use crate::entity::{connection as connection_table, credential_rotation, rotated_key};
-use crate::secrets::at_hand::Wanted;
+use crate::secrets::at_hand::{InHand, Wanted};
 use crate::{Error, NewCredential, Recorded, Write};
 
 /// A key that the provider has made.
@@ -132,7 +132,7 @@ impl CredentialRotations<'_> {
         from: &RotatedFrom,
         write: &Write,
     ) -> Result<Recorded<(Connection, Version)>, Error> {
-        self.store.bring_to_hand(&claimed.key, Wanted::All).await?;
+        let in_hand = &self.store.bring_to_hand(&claimed.key, Wanted::All).await?;
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(prior) = change.prior() {
@@ -151,7 +151,7 @@ impl CredentialRotations<'_> {
             }
             require_whole(&change, &model).await?;
             delete_key(&change, &model, minted.number).await?;
-            replaced(&mut change, (&model, &mut row), claimed, from).await?;
+            replaced((&mut change, in_hand), (&model, &mut row), claimed, from).await?;
             idle(&mut row);
             (row.retry_time, row.failures, row.trouble) = (None, 0, None);
             save(&change, &model, row).await?;
@@ -258,7 +258,7 @@ fn failed(change: &Change<'_>, row: &mut credential_rotation::Model, failure: Ro
 
 /// The key of the version that is replaced is kept until the vault revokes it, or has ended.
 async fn replaced(
-    change: &mut Change<'_>,
+    (change, in_hand): (&mut Change<'_>, &InHand),
     (model, row): (&connection_table::Model, &mut credential_rotation::Model),
     claimed: &ClaimedRotation,
     from: &RotatedFrom,
@@ -276,7 +276,7 @@ async fn replaced(
             keep(change, model, row, old).await.map(drop)
         }
         RotatedFrom::Ends { time, names } => {
-            mark_revoked(change, model, (&claimed.fields, names), *time).await
+            mark_revoked((change, in_hand), model, (&claimed.fields, names), *time).await
         }
     }
 }

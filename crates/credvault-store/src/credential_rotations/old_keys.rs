@@ -22,7 +22,7 @@ use crate::credentials::current::open_current;
 use crate::credentials::open_version;
 use crate::entity::rotated_key::Entity;
 use crate::entity::{connection as connection_table, credential_version};
-use crate::secrets::at_hand::{Wanted, at_hand};
+use crate::secrets::at_hand::{InHand, Wanted};
 use crate::{ConnectionKey, Error, Recorded};
 
 /// How long after the first attempt the second is made.
@@ -84,7 +84,7 @@ impl CredentialRotations<'_> {
         number: i64,
         names: &[FieldName],
     ) -> Result<Option<KeyToEnd>, Error> {
-        self.store.bring_to_hand(key, Wanted::All).await?;
+        let in_hand = self.store.bring_to_hand(key, Wanted::All).await?;
         let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let id = (model.tenant_id.clone(), model.id, number);
@@ -93,7 +93,7 @@ impl CredentialRotations<'_> {
         let Some(due) = due else { return Ok(None) };
         let fields = open(change.keys()?, &model, &due)?;
         let row = find_or_new(&change.tx, &model, false).await?;
-        let serving = match serving(&change, &model).await {
+        let serving = match serving(&change, &model, &in_hand).await {
             // It might be this very key.
             Err(Error::Integrity) => {
                 let mut due = due.into_active_model();
@@ -114,7 +114,7 @@ impl CredentialRotations<'_> {
         let (attempts, replaced) = (due.attempts + 1, due.role == REPLACED);
         if replaced {
             let now = change.now;
-            mark_revoked(&mut change, &model, (&fields, names), now).await?;
+            mark_revoked((&mut change, &in_hand), &model, (&fields, names), now).await?;
         }
         let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
@@ -178,15 +178,19 @@ impl CredentialRotations<'_> {
 }
 
 /// The secret fields of the credential that serves, if there is one.
+///
+/// # Errors
+/// [`Error::Integrity`] if they do not open, or cannot be read where they are kept.
 async fn serving(
     change: &Change<'_>,
     model: &connection_table::Model,
+    in_hand: &InHand,
 ) -> Result<Option<SecretFields>, Error> {
     match model.current_version {
         0 => Ok(None),
         _ => {
             let (content, _) = open_current(&change.tx, change.keys()?, model).await?;
-            at_hand(change, model, &content).map(Some)
+            in_hand.fields(&content)?.ok_or(Error::Integrity).map(Some)
         }
     }
 }
@@ -201,9 +205,9 @@ fn is_same_key(one: &SecretFields, other: &SecretFields, names: &[FieldName]) ->
 /// Notes at every version with this key since when, or from when on, the provider does not accept it.
 ///
 /// # Errors
-/// The database fails.
+/// [`Error::Conflict`] if a version has changed since it was brought to hand. The database fails.
 pub(crate) async fn mark_revoked(
-    change: &mut Change<'_>,
+    (change, in_hand): (&mut Change<'_>, &InHand),
     model: &connection_table::Model,
     (fields, names): (&SecretFields, &[FieldName]),
     time: Timestamp,
@@ -217,14 +221,9 @@ pub(crate) async fn mark_revoked(
         .all(&change.tx)
         .await?;
     for version in versions {
-        // What does not open is never served again.
-        let opened =
-            open_version(change, model, &version).and_then(|content| at_hand(change, model, &content));
-        let opened = match opened {
-            Ok(opened) => opened,
-            Err(Error::Conflict) => return Err(Error::Conflict),
-            Err(_) => continue,
-        };
+        // What does not open, or is not in its store any more, is not served again either.
+        let Ok(content) = open_version(change, model, &version) else { continue };
+        let Some(opened) = in_hand.fields(&content)? else { continue };
         if is_same_key(&opened, fields, names) {
             let mut version = version.into_active_model();
             version.key_revoke_time = Set(Some(time.micros()));

@@ -12,6 +12,7 @@ use crate::connections::writer::ConnectionRow;
 use crate::credentials::current::open_current;
 use crate::entity::refresh;
 use crate::integrity::INTEGRITY_REST;
+use crate::secrets::at_hand::Wanted;
 use crate::{ConnectionKey, Error, Store};
 
 /// Adds the record of background work that met a value that does not open.
@@ -28,12 +29,14 @@ pub(crate) fn record_integrity_failure(change: &mut Change<'_>, event: &AuditEve
 }
 
 impl Store {
-    /// Records that a connection's stored values do not open: the connection shows it, the log has `event`, and the search
-    /// for what is due leaves it alone for an hour.
+    /// Records that a connection's stored values do not open, or that its store has lost them: the connection shows it, the
+    /// log has `event`, and the search for what is due leaves it alone for an hour.
     ///
     /// # Errors
     /// The database fails.
     pub async fn broken(&self, key: &ConnectionKey, event: &AuditEvent) -> Result<(), Error> {
+        // Whether the payload is whole is found out before the transaction. What is in the way of that is not damage.
+        let in_hand = self.bring_to_hand(key, Wanted::Current).await.unwrap_or_default();
         let mut change = self.own_opening_change(&key.tenant).await?;
         let model = locked_at(&change.tx, key).await?;
         let mut event = event.clone();
@@ -44,10 +47,13 @@ impl Store {
         let own = match model.as_ref().filter(|model| model.current_version > 0) {
             Some(model) => {
                 let opened = match change.keys() {
-                    Ok(keys) => open_current(&change.tx, keys, model).await.map(drop),
+                    Ok(keys) => open_current(&change.tx, keys, model).await,
                     Err(error) => Err(error),
                 };
-                matches!(opened, Err(Error::Integrity))
+                match opened {
+                    Ok((content, _)) => in_hand.is_damaged(&content),
+                    Err(error) => matches!(error, Error::Integrity),
+                }
             }
             None => false,
         };

@@ -12,6 +12,7 @@ use crate::credentials::found::{Fetched, OpenedCredential, Sealed, Selector};
 use crate::credentials::lookup::{fetched, look_up};
 use crate::database::session::served;
 use crate::sealed::SealedRecord;
+use crate::secrets::content::SecretContent;
 
 impl Credentials<'_> {
     /// Finds a credential.
@@ -104,6 +105,10 @@ impl Credentials<'_> {
             Some(generation) => Context::tokens(tenant, id, generation, schema, binding),
             None => Context::credential(tenant, id, sealed.version, schema, binding),
         })?;
+        let adopted = match &content {
+            SecretContent::Adopted(adoption) => Some(adoption.store.clone()),
+            SecretContent::Fields(_) | SecretContent::Placed(_) => None,
+        };
         let fields = self.store.fields_of(tenant, id, content).await?;
         let key = key.ok_or(Error::Integrity)?;
         let current = sealed.version == fetched.connection.current_version;
@@ -113,6 +118,7 @@ impl Credentials<'_> {
             expire_time,
             generation: fetched.generation,
             current,
+            adopted,
             key,
         })
     }

@@ -79,6 +79,8 @@ pub struct OpenedCredential {
     pub generation: i64,
     /// Whether it is the connection's current version, whose tokens can be refreshed.
     pub current: bool,
+    /// The store in which others keep its fields, and may have changed them since the vault has checked them.
+    pub adopted: Option<String>,
     /// The key that opened it, which makes its tag.
     pub(super) key: Arc<TenantKey>,
 }

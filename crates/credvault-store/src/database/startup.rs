@@ -62,7 +62,7 @@ impl Store {
         let usage = UsageWriter::start(database, Arc::clone(&connections), patience, name);
         let liveness = Liveness::start(database, Arc::clone(&connections), name);
         let queries = Turns::new(usize::try_from(settings.query_connections).unwrap_or(usize::MAX));
-        let lifetime = settings.secrets.cache;
+        let known_payloads = KnownPayloads::new(&settings.secrets);
         let refreshing = Turns::new(usize::try_from(settings.max_connections / 2).unwrap_or(usize::MAX));
         let inner = Inner {
             database,
@@ -83,7 +83,7 @@ impl Store {
             process: name,
             broken_keys: BrokenKeys::default(),
             newest_keys: NewestKeys::default(),
-            known_payloads: KnownPayloads::new(lifetime),
+            known_payloads,
             pending_outcomes: Default::default(),
             sightings: Default::default(),
             file: Mutex::new(file),

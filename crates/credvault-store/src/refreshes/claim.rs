@@ -18,7 +18,7 @@ use crate::entity::{connection as connection_table, refresh};
 use crate::refreshes::pause::Pause;
 use crate::refreshes::row::{IDLE, IN_FLIGHT, UNCERTAIN, find};
 use crate::refreshes::shown::give_up;
-use crate::secrets::at_hand::{Wanted, at_hand};
+use crate::secrets::at_hand::{InHand, Wanted};
 use crate::{ConnectionKey, Error, Recorded};
 
 /// For how long nothing is sent, while the provider has an incident, that may cost other consents.
@@ -126,7 +126,7 @@ impl Refreshes<'_> {
     /// that a refresh was given up, unless the provider itself has refused.
     ///
     /// # Errors
-    /// The tenant is not served, a sealed value does not open, or the database fails.
+    /// The tenant is not served, a sealed value does not open, a secret store does not give one, or the database fails.
     pub async fn claim(
         &self,
         key: &ConnectionKey,
@@ -136,7 +136,7 @@ impl Refreshes<'_> {
     ) -> Result<Claim, Error> {
         let Some(process) = self.store.liveness().process_id() else { return Ok(Claim::Busy) };
         // Nothing is claimed that could not be sent.
-        self.store.bring_to_hand(key, Wanted::Current).await?;
+        let in_hand = self.store.bring_to_hand(key, Wanted::Current).await?;
         let _turn = self.store.refreshing().take(&key.tenant).await;
         let (mut change, state) = self.store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
@@ -184,21 +184,21 @@ impl Refreshes<'_> {
         // After an incident, the outcome is looked into for the full time again.
         let unsettled_time = unsettled_time.filter(|_| !reached).or(uncertain.then_some(now));
         let times = (process, now, uncertain, unsettled_time);
-        let claimed = Claimed { spared, ..self.take(&change, key, model, row, times).await? };
+        let claimed = Claimed { spared, ..self.take((&change, in_hand), key, model, row, times).await? };
         change.commit(Claim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
 
     /// Writes a claim of this process, as of now.
     async fn take(
         &self,
-        change: &Change<'_>,
+        (change, in_hand): (&Change<'_>, InHand),
         key: &ConnectionKey,
         model: connection_table::Model,
         row: refresh::Model,
         (process, now, uncertain, unsettled_time): (Uuid, i64, bool, Option<i64>),
     ) -> Result<Claimed, Error> {
         let (content, expire_time) = open_current(&change.tx, change.keys()?, &model).await?;
-        let fields = at_hand(change, &model, &content)?;
+        let fields = in_hand.into_fields(&content)?;
         let claim_id = self.store.new_id()?;
         let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         let generation = row.generation;

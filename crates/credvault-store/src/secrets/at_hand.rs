@@ -1,11 +1,14 @@
 //! Reading what a transaction will need of external stores before it begins: none is open while a store is asked.
 
-use credvault_crypto::{Context, SecretStoreError};
-use credvault_domain::SecretFields;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use std::collections::BTreeMap;
 
-use super::content::SecretContent;
-use crate::change::Change;
+use credvault_crypto::Context;
+use credvault_domain::{FieldName, SecretFields, chain};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use uuid::Uuid;
+
+use super::content::{Adoption, SecretContent};
+use super::unconfigured;
 use crate::credentials::binding;
 use crate::credentials::current::open_current;
 use crate::database::session::Reading;
@@ -22,20 +25,108 @@ pub(crate) enum Wanted {
     All,
 }
 
-impl Store {
-    /// Reads what is kept of a connection's credential in external stores, so that [`at_hand`] finds it.
+/// What was read of a connection's secrets in external stores before a transaction began.
+#[derive(Default)]
+pub(crate) struct InHand {
+    read: BTreeMap<Source, Result<SecretFields, Error>>,
+    /// Whether this process has no external store, so that nothing was looked for.
+    without_stores: bool,
+}
+
+impl InHand {
+    /// The fields of a record; `None` if they cannot be read where they are kept.
     ///
     /// # Errors
-    /// A store, or the database, fails.
-    pub(crate) async fn bring_to_hand(&self, key: &ConnectionKey, wanted: Wanted) -> Result<(), Error> {
-        if !self.has_secret_stores() {
-            return Ok(());
+    /// [`Error::Conflict`] if the record has changed since [`Store::bring_to_hand`].
+    pub(crate) fn fields(&self, content: &SecretContent) -> Result<Option<SecretFields>, Error> {
+        match source(content) {
+            Ok(fields) => Ok(Some(fields.clone())),
+            Err(source) => match self.read.get(&source) {
+                Some(read) => Ok(read.as_ref().ok().cloned()),
+                None if self.without_stores => Ok(None),
+                None => Err(Error::Conflict),
+            },
         }
+    }
+
+    /// The fields of a record, for what needs no other one.
+    ///
+    /// # Errors
+    /// The reason why they cannot be read; [`Error::Conflict`] if the record has changed since [`Store::bring_to_hand`].
+    pub(crate) fn into_fields(mut self, content: &SecretContent) -> Result<SecretFields, Error> {
+        match source(content) {
+            Ok(fields) => Ok(fields.clone()),
+            Err(source) => match (self.read.remove(&source), content.store()) {
+                (Some(read), _) => read,
+                (None, Some(store)) if self.without_stores => Err(unconfigured(store)),
+                (None, _) => Err(Error::Conflict),
+            },
+        }
+    }
+
+    /// Whether what the vault has kept for a record is lost, or is not what was kept.
+    pub(crate) fn is_damaged(&self, content: &SecretContent) -> bool {
+        let read = source(content).err().and_then(|source| self.read.get(&source));
+        matches!(read, Some(Err(error)) if error.is_damage())
+    }
+}
+
+/// What tells secrets in external stores apart.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Payload(Uuid),
+    Adopted { store: String, name: String, version: Option<String>, field: Option<FieldName> },
+}
+
+/// Where the fields of a record are kept, unless the record itself has them.
+fn source(content: &SecretContent) -> Result<&SecretFields, Source> {
+    match content {
+        SecretContent::Fields(fields) => Ok(fields),
+        SecretContent::Placed(placement) => Err(Source::Payload(placement.payload)),
+        SecretContent::Adopted(Adoption { store, name, version, field, .. }) => {
+            let (store, name) = (store.clone(), name.clone());
+            Err(Source::Adopted { store, name, version: version.clone(), field: field.clone() })
+        }
+    }
+}
+
+impl Store {
+    /// Reads what is kept of a connection's credential in external stores, for a transaction that follows. What a store does
+    /// not have, or refuses, is in the way of that secret alone.
+    ///
+    /// # Errors
+    /// A store does not answer, or the database fails.
+    pub(crate) async fn bring_to_hand(&self, key: &ConnectionKey, wanted: Wanted) -> Result<InHand, Error> {
+        if !self.has_secret_stores() {
+            return Ok(InHand { without_stores: true, ..InHand::default() });
+        }
+        let mut in_hand = InHand::default();
+        for content in self.contents(key, wanted).await? {
+            let Err(source) = source(&content) else { continue };
+            if in_hand.read.contains_key(&source) {
+                continue;
+            }
+            let read = self.fields_of(&key.tenant, key.connection, content).await;
+            match &read {
+                Ok(_) => {}
+                Err(error) if error.is_transient() => return read.map(|_| in_hand),
+                Err(error) => tracing::warn!(
+                    error = chain(error), tenant = %key.tenant, connection = %key.connection,
+                    "a secret cannot be read where it is kept"
+                ),
+            }
+            in_hand.read.insert(source, read);
+        }
+        Ok(in_hand)
+    }
+
+    /// What the wanted records hold, as far as they open.
+    async fn contents(&self, key: &ConnectionKey, wanted: Wanted) -> Result<Vec<SecretContent>, Error> {
+        let mut contents = Vec::new();
         let reading = self.read_any(&key.tenant).await?;
         let Some(model) = connection::Entity::find_by_id(key.row_id()).one(&reading.tx).await? else {
-            return Ok(());
+            return Ok(contents);
         };
-        let mut contents = Vec::new();
         if model.current_version > 0 {
             contents
                 .extend(open_current(&reading.tx, &reading.keys, &model).await.map(|(content, _)| content));
@@ -43,16 +134,7 @@ impl Store {
         if wanted == Wanted::All {
             contents.extend(elsewhere(&reading, key, &model).await?);
         }
-        drop(reading);
-        for content in contents {
-            let brought = self.fields_of(&key.tenant, key.connection, content).await;
-            // What is gone, or does not open, shows where it is needed.
-            if let Err(error @ Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }) = brought
-            {
-                return Err(error);
-            }
-        }
-        Ok(())
+        Ok(contents)
     }
 }
 
@@ -79,17 +161,4 @@ async fn elsewhere(
         opened.ok()
     };
     Ok(versions.iter().filter_map(open).collect())
-}
-
-/// The fields of a connection's record, within a transaction.
-///
-/// # Errors
-/// [`Error::Conflict`] if they are not at hand: the record has changed since [`Store::bring_to_hand`]. They do not open.
-pub(crate) fn at_hand(
-    change: &Change<'_>,
-    model: &connection::Model,
-    content: &SecretContent,
-) -> Result<SecretFields, Error> {
-    let id = credvault_domain::ConnectionId::from_uuid(model.id);
-    change.store.known_fields_of(change.tenant(), id, content).unwrap_or(Err(Error::Conflict))
 }

@@ -1,11 +1,16 @@
 //! What this process remembers of external stores.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use credvault_crypto::{AdoptedSecret, SecretStores};
 use credvault_domain::TenantId;
 use moka::sync::Cache;
 use uuid::Uuid;
+
+use super::joined::{JoinedReads, READS};
+use crate::Turns;
 
 /// The most bytes of sealed payloads that are remembered.
 const REMEMBERED_BYTES: u64 = 64 * 1024 * 1024;
@@ -21,14 +26,19 @@ pub(crate) struct KnownPayloads {
     pub(crate) adopted: Cache<AdoptedKey, (Arc<[u8]>, Instant)>,
     /// Since when what was read of a connection's adopted secret does not count.
     pub(crate) doubted: Cache<(TenantId, Uuid), Instant>,
+    /// The reads of payloads that are under way.
+    pub(crate) payload_reads: JoinedReads<Arc<[u8]>>,
+    /// The reads of adopted secrets that are under way.
+    pub(crate) adopted_reads: JoinedReads<Arc<AdoptedSecret>>,
+    turns: BTreeMap<String, Turns>,
 }
 
 /// What an adopted secret is remembered by: tenant, connection, store, name and version.
 pub(crate) type AdoptedKey = (TenantId, Uuid, String, String, Option<String>);
 
 impl KnownPayloads {
-    /// Remembers payloads for `lifetime`.
-    pub(crate) fn new(lifetime: Duration) -> Self {
+    pub(crate) fn new(stores: &SecretStores) -> Self {
+        let lifetime = stores.cache;
         let weight = |bytes: usize| u32::try_from(bytes + 256).unwrap_or(u32::MAX);
         let placed = Cache::builder()
             .max_capacity(REMEMBERED_BYTES)
@@ -41,6 +51,13 @@ impl KnownPayloads {
             .weigher(move |_, (sealed, _): &(Arc<[u8]>, Instant)| weight(sealed.len()))
             .build();
         let doubted = Cache::builder().max_capacity(DOUBTED).time_to_live(lifetime).build();
-        Self { placed, adopted, doubted }
+        let turns = stores.by_name.keys().map(|name| (name.clone(), Turns::new(READS))).collect();
+        let (payload_reads, adopted_reads) = (JoinedReads::new(), JoinedReads::new());
+        Self { placed, adopted, doubted, payload_reads, adopted_reads, turns }
+    }
+
+    /// The turns at reading a store.
+    pub(crate) fn turns(&self, store: &str) -> Turns {
+        self.turns.get(store).cloned().unwrap_or_else(|| Turns::new(READS))
     }
 }

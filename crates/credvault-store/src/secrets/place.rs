@@ -5,6 +5,7 @@ use credvault_domain::{ConnectionId, SecretFields, TenantId};
 use sea_orm::EntityTrait as _;
 
 use super::content::{Placement, SecretContent};
+use super::refused::of_put;
 use super::{DATABASE, failed, payloads};
 use crate::credentials::stored::{NewCredential, NewVersion};
 use crate::database::transaction::{Access, begin};
@@ -73,7 +74,7 @@ impl Store {
         {
             put = store.put(&ids.0, &ids.1, &sealed).await;
         }
-        let reference = put.map_err(failed(name))?;
+        let reference = put.map_err(of_put).map_err(failed(name))?;
         self.remember_payload(tenant, payload, sealed);
         Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::content::{Adoption, Placement, SecretContent};
 use super::failed;
+use super::joined::Wish;
 use super::known::AdoptedKey;
 use crate::integrity::alarm;
 use crate::{Error, Store};
@@ -37,28 +38,6 @@ impl Store {
         }
     }
 
-    /// The same without waiting; `None` if the store has to be asked.
-    pub(crate) fn known_fields_of(
-        &self,
-        tenant: &TenantId,
-        connection: ConnectionId,
-        content: &SecretContent,
-    ) -> Option<Result<SecretFields, Error>> {
-        match content {
-            SecretContent::Fields(fields) => Some(Ok(fields.clone())),
-            SecretContent::Placed(placement) => {
-                let sealed = self.known_payloads().placed.get(&(tenant.clone(), placement.payload))?;
-                Some(open_placed(tenant, connection, placement, &sealed))
-            }
-            SecretContent::Adopted(adoption) => {
-                let key = adopted_key(tenant, connection, adoption);
-                let known = self.known_payloads().adopted.get(&key);
-                let (sealed, _) = known.filter(|(_, time)| self.is_fresh(&key, *time))?;
-                Some(open_adopted(tenant, connection, adoption, &sealed))
-            }
-        }
-    }
-
     /// Remembers a payload that was put just now.
     pub(crate) fn remember_payload(&self, tenant: &TenantId, payload: Uuid, sealed: Vec<u8>) {
         self.known_payloads().placed.insert((tenant.clone(), payload), sealed.into());
@@ -70,21 +49,21 @@ impl Store {
         connection: ConnectionId,
         placement: &Placement,
     ) -> Result<SecretFields, Error> {
-        let sealed = self.placed_payload(tenant, placement).await?;
-        open_placed(tenant, connection, placement, &sealed)
-    }
-
-    /// The sealed bytes of a payload.
-    async fn placed_payload(&self, tenant: &TenantId, placement: &Placement) -> Result<Arc<[u8]>, Error> {
+        let known = self.known_payloads();
         let key = (tenant.clone(), placement.payload);
-        if let Some(sealed) = self.known_payloads().placed.get(&key) {
-            return Ok(sealed);
+        if let Some(sealed) = known.placed.get(&key) {
+            return open_placed(tenant, connection, placement, &sealed);
         }
-        let store = self.secret_store(&placement.store)?;
-        let sealed = store.get(&placement.reference).await.map_err(failed(&placement.store))?;
-        let sealed: Arc<[u8]> = sealed.into();
-        self.known_payloads().placed.insert(key, Arc::clone(&sealed));
-        Ok(sealed)
+        let store = Arc::clone(self.secret_store(&placement.store)?);
+        let reference = placement.reference.clone();
+        let wish = wish(tenant, &placement.store, &reference, None);
+        let call = async move { store.get(&reference).await.map(Arc::<[u8]>::from) };
+        let read = known.payload_reads.read(wish, known.turns(&placement.store), call).await;
+        let sealed = read.map_err(failed(&placement.store))?;
+        let fields = open_placed(tenant, connection, placement, &sealed)?;
+        // Not before it has opened: when a fault of the store is mended, the next call finds that.
+        known.placed.insert(key, sealed);
+        Ok(fields)
     }
 
     async fn adopted_fields(
@@ -94,24 +73,26 @@ impl Store {
         adoption: &Adoption,
     ) -> Result<SecretFields, Error> {
         let key = adopted_key(tenant, connection, adoption);
-        let known = self.known_payloads().adopted.get(&key);
-        if let Some((sealed, time)) = &known
-            && self.is_fresh(&key, *time)
-        {
-            return open_adopted(tenant, connection, adoption, sealed);
-        }
-        match (self.read_adopted(tenant, adoption).await, known) {
+        // What another version of the connection has read of the same secret is sealed under that one's key.
+        let known = self.known_payloads().adopted.get(&key).and_then(|(sealed, time)| {
+            Some((open_adopted(tenant, connection, adoption, &sealed).ok()?, time))
+        });
+        let earlier = match known {
+            Some((fields, time)) if self.is_fresh(&key, time) => return Ok(fields),
+            known => known.map(|(fields, _)| fields),
+        };
+        let begun = Instant::now();
+        match (self.read_adopted(tenant, adoption).await, earlier) {
             (Ok(fields), _) => {
                 let (random, place) = (self.keyring().random(), place_of(tenant, connection));
                 let sealed = adoption.key.seal(place, &encode_fields(&fields)?, random)?;
-                self.known_payloads().adopted.insert(key, (sealed.into(), Instant::now()));
+                self.known_payloads().adopted.insert(key, (sealed.into(), begun));
                 Ok(fields)
             }
             // While the store is away, what is remembered serves on until its time is over.
-            (
-                Err(Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }),
-                Some((sealed, _)),
-            ) => open_adopted(tenant, connection, adoption, &sealed),
+            (Err(Error::SecretStore { problem: SecretStoreError::Unavailable(_), .. }), Some(fields)) => {
+                Ok(fields)
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -122,20 +103,23 @@ impl Store {
         tenant: &TenantId,
         adoption: &Adoption,
     ) -> Result<SecretFields, Error> {
-        let store = self.secret_store(&adoption.store)?;
-        let entry = self.settings().secrets.by_name.get(&adoption.store);
-        if !entry.is_some_and(|entry| entry.adopt.allows(tenant, &adoption.name)) {
-            return Err(Error::ReferenceDenied);
+        let Adoption { store: of, name, version, field, .. } = adoption;
+        let store = Arc::clone(self.secret_store(of)?);
+        let entry = self.settings().secrets.by_name.get(of);
+        if !entry.is_some_and(|entry| entry.adopt.allows(tenant, name)) {
+            return Err(Error::ReferenceDenied { store: of.clone() });
         }
-        let secret = store.adopted(&adoption.name, adoption.version.as_deref()).await;
-        let secret = secret.map_err(|problem| {
-            if problem == SecretStoreError::NotFound {
-                Error::ReferenceBroken("the store has no such secret, or no such version of it")
-            } else {
-                failed(&adoption.store)(problem)
-            }
+        let known = self.known_payloads();
+        let wish = wish(tenant, of, name, version.clone());
+        let (name, version) = (name.clone(), version.clone());
+        let call = async move { store.adopted(&name, version.as_deref()).await.map(Arc::new) };
+        let secret = known.adopted_reads.read(wish, known.turns(of), call).await;
+        let broken = |problem| Error::ReferenceBroken { store: of.clone(), problem };
+        let secret = secret.map_err(|problem| match unusable(&problem) {
+            Some(rule) => broken(rule),
+            None => failed(of)(problem),
         })?;
-        parse_adopted(adoption.field.as_ref(), &secret.value)
+        parse_adopted(field.as_ref(), &secret.value).map_err(broken)
     }
 
     /// Whether what was read of an adopted secret at `time` still counts.
@@ -183,30 +167,47 @@ fn open_adopted(
     adoption: &Adoption,
     sealed: &[u8],
 ) -> Result<SecretFields, Error> {
-    // It was sealed by this very process.
+    // It was sealed by this very process, for this version or another one.
     Ok(decode_fields(&adoption.key.open(place_of(tenant, connection), sealed)?)?)
 }
 
-/// The fields of a secret that others have written.
-fn parse_adopted(field: Option<&FieldName>, value: &[u8]) -> Result<SecretFields, Error> {
-    let text =
-        std::str::from_utf8(value).map_err(|_| Error::ReferenceBroken("the secret is no text in UTF-8"))?;
+fn wish(tenant: &TenantId, store: &str, name: &str, version: Option<String>) -> Wish {
+    Wish { tenant: tenant.clone(), store: store.to_owned(), name: name.to_owned(), version }
+}
+
+/// What is wrong with a secret of others, if it is the secret and not the store.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum, which may grow: others concern the store"
+)]
+fn unusable(problem: &SecretStoreError) -> Option<&'static str> {
+    match problem {
+        SecretStoreError::NotFound => Some("the store has no such secret, or no such version of it"),
+        SecretStoreError::Unusable(_) => {
+            Some("the store does not give it: it is disabled, too large, or the store takes no such name")
+        }
+        SecretStoreError::Denied(_) => Some("the store does not permit the vault to read it"),
+        _ => None,
+    }
+}
+
+/// The fields of a secret that others have written, or what is wrong with it.
+fn parse_adopted(field: Option<&FieldName>, value: &[u8]) -> Result<SecretFields, &'static str> {
+    let text = std::str::from_utf8(value).map_err(|_| "it is no text in UTF-8")?;
     let pairs: Vec<(String, SecretString)> = match field {
         Some(field) => vec![(field.as_str().to_owned(), SecretString::from(text))],
         None => {
-            let object: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(|_| {
-                Error::ReferenceBroken("the secret is no JSON object with a text for each field")
-            })?;
+            let object: serde_json::Map<String, Value> =
+                serde_json::from_str(text).map_err(|_| "it is no JSON object with a text for each field")?;
             let member = |(name, value): (String, Value)| match value {
                 Value::String(text) => Ok((name, SecretString::from(text))),
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                    Err(Error::ReferenceBroken("a member of the secret's JSON object is no text"))
+                    Err("a member of its JSON object is no text")
                 }
             };
             object.into_iter().map(member).collect::<Result<_, _>>()?
         }
     };
-    SecretFields::parse("secret", pairs).map_err(|_| {
-        Error::ReferenceBroken("the secret's names of fields or its size break the rules of PutCredential")
-    })
+    SecretFields::parse("secret", pairs)
+        .map_err(|_| "its names of fields or its size break the rules of PutCredential")
 }

@@ -1,6 +1,7 @@
 //! Secrets in external stores: put, served, moved, removed, and what failures leave.
 
 mod adopted;
+mod damaged;
 mod given_up;
 mod lost;
 mod moved;
@@ -11,10 +12,10 @@ mod room;
 use std::time::Duration;
 
 use credvault_crypto::{SecretStores, StoreEntry};
-use credvault_domain::{Action, ConnectionId, TenantScope};
+use credvault_domain::{Action, Clock as _, ConnectionId, TenantScope};
 use credvault_store::{Claim, Error, RepeatRisk, Selector, StoreSettings, Urgency};
 
-use crate::fixture::{Fixture, FolderStore, write};
+use crate::fixture::{Fixture, FolderStore, repeatable, write};
 use crate::on_both;
 use crate::refreshes::{claimed, for_a_week, record, refreshable, refreshed};
 
@@ -151,14 +152,25 @@ async fn a_put_that_fails_leaves_the_version_before(fixture: &Fixture) {
     }
     assert_eq!((vault.fetch(&acme, id).await.unwrap().as_str(), store.names().len()), ("CANARY first", 1));
     assert_eq!(vault.count("external_payloads").await, 1);
-    // A change that is refused after the put leaves nothing either.
+    // Nothing is put for a change that is refused, and what was put for one is removed at once.
     let (new, write) = (crate::fixture::credential("CANARY"), write(&acme, Action::PutCredential));
     assert!(vault.store.credentials().put(&acme, id, &new, Some(9), &write).await.is_err());
-    for _ in 0..3 {
-        vault.clock.advance(KEPT);
-        tend(&vault).await;
-    }
     assert_eq!(store.names().len(), 1);
+    let late = credvault_store::NewCredential { expire_time: Some(vault.clock.now()), ..new };
+    let refused = vault.store.credentials().put(&acme, id, &late, None, &write).await;
+    assert!(matches!(refused, Err(Error::ExpiredAlready)));
+    assert_eq!(store.names().len(), 2);
+    tend(&vault).await;
+    assert_eq!((store.names().len(), vault.count("external_payloads").await), (1, 1));
+    // A repeated request learns what it has done, wherever the store is.
+    let request = uuid::Uuid::from_u128(7);
+    let first = repeatable(&acme, Action::PutCredential, request, "the same");
+    let new = crate::fixture::credential("CANARY repeated");
+    let put = async || vault.store.credentials().put(&acme, id, &new, None, &first).await;
+    let version = put().await.unwrap().into_inner().version;
+    store.is_away(true);
+    assert_eq!(put().await.unwrap().into_inner().version, version);
+    assert_eq!(store.names().len(), 2);
 }
 
 async fn a_refreshed_token_is_durable_first_and_moves_then(fixture: &Fixture) {
