@@ -1,4 +1,4 @@
-//! A move of secrets whose vault is killed in the midst of it: another replica serves without a failure, the move goes on
+//! A move of secrets whose vault is killed in the midst of it: another replica serves without a failure, the move continues
 //! where it was, and nothing is left where the secrets were.
 
 use std::process::{Child, Stdio};
@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 36;
 /// How many connections a batch of the move has, and how many it does in a second, until the vault is killed.
 const BATCH: i64 = 4;
 
-on_each_store![a_move_goes_on_after_a_kill_and_costs_no_read];
+on_each_store![a_move_continues_after_a_kill_and_costs_no_read];
 
 /// The options that have a command reach a vault as the operator.
 fn reaching(process: &Process) -> [String; 4] {
@@ -76,7 +76,7 @@ async fn take_from_the_killed(vault: &TestVault) {
     }
 }
 
-async fn a_move_goes_on_after_a_kill_and_costs_no_read(peer: Peer) {
+async fn a_move_continues_after_a_kill_and_costs_no_read(peer: Peer) {
     let mut vault = VaultBuilder::postgres().secret_store(&peer, &peer.address(), "").start().await;
     let kept = filled(&vault.app("acme").await, CONNECTIONS).await;
     // Alone at first, so that it is the one at work.
