@@ -23,6 +23,7 @@
 //!
 //! - [`VaultBuilder`] makes certificates, policies, a configuration file and a migrated database, and starts one server.
 //!   [`start_with_provider`](VaultBuilder::start_with_provider) starts a provider beside it: a [`Connected`].
+//!   [`secret_store`](VaultBuilder::secret_store) has it know an external store, a [`Peer`](stores::Peer).
 //! - [`TestVault`] is the running vault: its clients, its clock, its database with all rights.
 //! - What each service may do is in `policies.cedar`. `app` may do everything for tenants, `operator` administers.
 //! - The clock stands still until a test calls `vault.clock.advance(..)`.
@@ -39,6 +40,7 @@ mod process;
 pub mod provider;
 pub mod receiver;
 mod requests;
+pub mod stores;
 mod vault;
 
 use std::net::SocketAddr;

@@ -119,13 +119,19 @@ impl GoogleServer {
         self.shared.keys.lock().unwrap().states(key)
     }
 
-    /// Makes a secret in a project, with a version for each value, as another owner does.
+    /// Makes a secret in a project unless it is there, and adds a version for each value, as another owner does.
     pub fn secret(&self, project: &str, secret: &str, values: &[&[u8]]) {
         let mut secrets = self.shared.secrets.lock().unwrap();
-        secrets.create(&format!("projects/{project}/secrets/{secret}")).unwrap();
+        let name = format!("projects/{project}/secrets/{secret}");
+        let _ = secrets.create(&name);
         for value in values {
-            secrets.add(&format!("projects/{project}/secrets/{secret}"), value.to_vec()).unwrap();
+            secrets.add(&name, value.to_vec()).unwrap();
         }
+    }
+
+    /// How many versions that are not destroyed the secrets of a project have whose names begin so.
+    pub fn kept(&self, project: &str, prefix: &str) -> usize {
+        self.shared.secrets.lock().unwrap().kept(&format!("projects/{project}/secrets/{prefix}"))
     }
 
     /// Disables a version of a secret, as an administrator does.

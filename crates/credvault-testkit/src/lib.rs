@@ -14,6 +14,7 @@ mod clock;
 mod feed;
 mod postgres;
 
+mod http_calls;
 mod proxy;
 
 mod peers;
@@ -32,6 +33,7 @@ pub use authority::{Authority, Leaf, LeafSpec};
 pub use clock::ManualClock;
 #[cfg(feature = "google-kms")]
 pub use google::{GoogleFault, GoogleServer};
+pub use http_calls::HttpCalls;
 pub use moto::Moto;
 pub use openbao::OpenBao;
 pub use own_process::run as run_in_own_process;

@@ -80,4 +80,9 @@ impl Moto {
     pub fn pause(&self) {
         signal(&self.child, "STOP");
     }
+
+    /// Lets a paused process continue.
+    pub fn resume(&self) {
+        signal(&self.child, "CONT");
+    }
 }

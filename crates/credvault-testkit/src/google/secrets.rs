@@ -54,6 +54,12 @@ impl Secrets {
         Ok(json!({ "name": answered(version), "state": state }))
     }
 
+    /// How many versions that are not destroyed there are of the secrets whose full names begin so.
+    pub(super) fn kept(&self, prefix: &str) -> usize {
+        let ours = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+        ours.flat_map(|(_, versions)| versions).filter(|version| version.state != "DESTROYED").count()
+    }
+
     pub(super) fn respond(
         &mut self,
         fault: Option<GoogleFault>,
