@@ -1,7 +1,9 @@
 //! The end of a tenant, between the wire and the domain.
 
 use credvault_operations::tenants::EraseStep;
-use credvault_store::{ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement};
+use credvault_store::{
+    ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement, SigningPublicKey,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::timestamp;
@@ -51,6 +53,18 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
         signature,
         signing_key_id,
     }
+}
+
+/// The vault's public keys, the one that signs first.
+pub(crate) fn signing_keys(keys: Vec<SigningPublicKey>) -> v1::GetSigningKeyResponse {
+    let keys: Vec<_> = keys.into_iter().map(signing_key).collect();
+    let v1::SigningKey { id, public_key, .. } = keys.first().cloned().unwrap_or_default();
+    v1::GetSigningKeyResponse { id, public_key, keys }
+}
+
+pub(crate) fn signing_key(key: SigningPublicKey) -> v1::SigningKey {
+    let SigningPublicKey { id, public_key, create_time } = key;
+    v1::SigningKey { id, public_key: public_key.to_vec(), create_time: Some(timestamp(create_time)) }
 }
 
 fn content_of(content: ErasureContent) -> v1::ErasureContent {

@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use credvault_crypto::RootKeySources;
 use credvault_domain::{Random, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
-use super::error::BackupError;
+use super::error::{BackupError, malformed};
 use super::manifest::{Header, Manifest, hash};
 use super::progress::OnBackupProgress;
 use super::record::{RECORD_COLUMNS, restore_record};
 use super::root::{backup_key, check_root_keys, keyring};
-use super::row::MadeRows;
+use super::row::{MadeRows, Noted};
 use super::rows::{BackupReader, ReadToEnd};
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
@@ -36,8 +34,8 @@ pub struct RestoreSettings<'a> {
     pub root_keys: &'a RootKeySources,
     /// The tenants that were erased since the backup was made.
     pub erased: &'a ErasedTenants,
-    /// The public key of the vault that must have signed, if the operator knows it.
-    pub public_key: Option<&'a [u8; 32]>,
+    /// The vault's public keys, if the operator knows them: one of them must have signed the backup.
+    pub public_keys: &'a [[u8; 32]],
     /// The present, for the audit record of the restore.
     pub now: Timestamp,
 }
@@ -89,9 +87,11 @@ pub async fn restore_backup(
     let erased_since = to.erased.since(&backup.opening.erased_tenants);
     backup.leave_out(erased_since.clone());
     let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
-    load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
-    let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
-    check_erasures(to.erased, &manifest)?;
+    let mut signing_keys = load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
+    let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_keys)?;
+    // The list of erasures must be of the vault whose backup this is, which may have replaced its key since.
+    signing_keys.extend_from_slice(to.public_keys);
+    to.erased.verify(&signing_keys)?;
     check_root_keys(&keyring, &manifest)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
@@ -121,21 +121,31 @@ async fn open(
     })
 }
 
-/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore.
+/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore. Gives the public
+/// keys that the vault had signed with.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
     erased: &ErasedTenants,
     erased_since: &BTreeSet<String>,
     record: MadeRows,
-) -> Result<(), BackupError> {
+) -> Result<Vec<[u8; 32]>, BackupError> {
     let mut record = Some(record);
+    let mut signing_keys = Vec::new();
     while let Some(table) = backup.next_table()? {
         // The name goes into statements.
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
             return Err(BackupError::Table(table.name));
         }
-        target.load(&table.name, &table.columns, &mut backup.rows(&table)).await?;
+        let mut rows = backup.rows(&table);
+        if table.name == "signing_keys" {
+            let column = table.columns.iter().position(|column| column == "public_key");
+            let mut noted = Noted::new(&mut rows, column.ok_or_else(malformed)?);
+            target.load(&table.name, &table.columns, &mut noted).await?;
+            signing_keys.extend(noted.values.into_iter().filter_map(|key| <[u8; 32]>::try_from(key).ok()));
+            continue;
+        }
+        target.load(&table.name, &table.columns, &mut rows).await?;
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
@@ -148,13 +158,5 @@ async fn load(
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         target.load(&table.name, &columns, &mut more).await?;
     }
-    Ok(())
-}
-
-/// The list of erasures must be of the vault whose backup this is.
-fn check_erasures(erased: &ErasedTenants, manifest: &Manifest) -> Result<(), BackupError> {
-    // It was decoded before, when the signature was verified.
-    let public_key = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
-    let public_key: [u8; 32] = public_key.try_into().map_err(|_| BackupError::Signature)?;
-    erased.verify(&manifest.signing_key_id, &public_key)
+    Ok(signing_keys)
 }

@@ -77,6 +77,29 @@ impl NextRow for MadeRows {
     }
 }
 
+/// Rows of which the values in one column are kept as they pass by.
+pub(super) struct Noted<'r, R> {
+    rows: &'r mut R,
+    column: usize,
+    pub(super) values: Vec<Vec<u8>>,
+}
+
+impl<'r, R: NextRow> Noted<'r, R> {
+    pub(super) fn new(rows: &'r mut R, column: usize) -> Self {
+        Self { rows, column, values: Vec::new() }
+    }
+}
+
+impl<R: NextRow> NextRow for Noted<'_, R> {
+    fn next(&mut self) -> Result<Option<&[u8]>, BackupError> {
+        let row = self.rows.next()?;
+        if let Some(Ok(Some(value))) = row.and_then(|row| Values(row).nth(self.column)) {
+            self.values.push(value.to_vec());
+        }
+        Ok(row)
+    }
+}
+
 /// An integer as a row has it.
 pub(super) fn integer(value: &[u8]) -> Result<i64, BackupError> {
     Ok(i64::from_be_bytes(value.try_into().map_err(|_| malformed())?))

@@ -36,7 +36,7 @@ pub struct Verified {
 /// The backup is not whole, not of this root key, or not signed as it should be.
 pub async fn verify_backup(
     root_keys: &RootKeySources,
-    public_key: Option<&[u8; 32]>,
+    public_keys: &[[u8; 32]],
     random: &Arc<dyn Random>,
     from: &mut (dyn std::io::Read + Send),
     on_progress: OnBackupProgress<'_>,
@@ -56,7 +56,7 @@ pub async fn verify_backup(
             _ => while rows.next()?.is_some() {},
         }
     }
-    let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_key)?;
+    let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_keys)?;
     check_root_keys(&keyring, &manifest)?;
     Ok(Verified { manifest, manifest_sha256, tenant_keys })
 }
