@@ -1,6 +1,7 @@
 //! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|rotate-signing-key|verify-statement`: which keys
 //! there are, their rotation, and what the vault has signed.
 
+mod all;
 mod rotation;
 mod signing;
 mod status;
@@ -16,7 +17,7 @@ use super::serve::{ONE_THREAD, run as run_on};
 pub(super) enum KeysCommand {
     /// Show the root keys, the keys of a tenant or of the platform, and how far their rotations are.
     Status(status::StatusArgs),
-    /// Rotate the key of a tenant, or the platform's own, and seal all its records anew.
+    /// Rotate the key of a tenant, of all tenants, or the platform's own, and seal all its records anew.
     Rotate(rotation::RotateArgs),
     /// Move to another root key, or to a new version of the same one, and wrap all tenants' keys anew.
     RotateRoot(rotation::RotateRootArgs),
