@@ -14,7 +14,7 @@ on_both![
 ];
 
 /// Erases a tenant as an administrator does: asks, and confirms.
-async fn erase(vault: &TestVault, tenant: &str) {
+pub async fn erase(vault: &TestVault, tenant: &str) {
     let operator = vault.client("operator").await;
     let ask = v1::EraseTenantRequest { tenant_id: tenant.to_owned(), ..Default::default() };
     let asked = operator.admin().erase_tenant(ask.clone()).await.unwrap().into_inner();

@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::BackupError;
 use super::row::{MadeRows, put};
+use crate::entity::erasure::Model;
 use crate::erasures::statement::ERASURE_STATEMENT;
 
 /// Erasures that a vault has listed, by their tenants.
@@ -128,6 +129,25 @@ impl ErasedTenants {
             erased.insert(tenant.as_str().to_owned(), erasure(listed)?);
         }
         Ok(Self(erased))
+    }
+
+    /// The erasures of a vault's own database.
+    pub(super) fn of(rows: Vec<Model>) -> Self {
+        let erasure = |row: Model| {
+            let statement = match (row.statement, row.signature, row.signing_key) {
+                (Some(text), Some(signature), Some(signing_key)) => {
+                    Some(Statement { text, signature, signing_key })
+                }
+                _ => None,
+            };
+            let Model { tenant_id, service, request_time, confirm_time, finish_time, content, keys, .. } =
+                row;
+            (
+                tenant_id,
+                Erasure { service, request_time, confirm_time, finish_time, content, keys, statement },
+            )
+        };
+        Self(rows.into_iter().map(erasure).collect())
     }
 
     /// The tenants whose erasure a backup does not know, which names those that it knows.
