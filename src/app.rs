@@ -38,7 +38,7 @@ use crate::grpc::{self, Gate, MAX_HEALTH_MESSAGE, Server, Tls};
 use crate::health::HealthCheck;
 use crate::http::{self, Protocol, Readiness, Ready};
 use crate::jobs::{Ends, JobParts, Jobs};
-use crate::reload::Reloader;
+use crate::reload::{BrokenFiles, Reloader};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::telemetry;
@@ -95,7 +95,9 @@ impl Instance {
         let clock: Arc<dyn Clock> = Arc::clone(&shared_clock) as _;
         let database = StoreSettings { secrets, ..settings.store.database.clone() };
         let store = open(&database, &roots, &clock, &random, &admin.ready).await?;
-        let mut health_check = HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock);
+        let broken = BrokenFiles::default();
+        let mut health_check =
+            HealthCheck::new(store.clone(), Arc::clone(&identity), shared_clock, broken.clone());
         // It compares the clocks before the first call is judged by one of them.
         health_check.check().await;
         if !files.are_current(&settings) {
@@ -103,7 +105,8 @@ impl Instance {
             return Err(StartError::Changing);
         }
         let (in_use, root_ids) = (Arc::clone(&settings), store.root_ids());
-        let reloader = Reloader::new(in_use, Arc::clone(&identity), Arc::clone(&tls), root_ids, files);
+        let reloader =
+            Reloader::new(in_use, Arc::clone(&identity), Arc::clone(&tls), root_ids, files, broken);
         let http = Http::new(settings.broker.guard.clone());
         let parts = Parts {
             store: store.clone(),

@@ -12,6 +12,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::clock::{Agreement, SharedClock};
 use crate::http::{Readiness, Ready, SERVICES};
+use crate::reload::BrokenFiles;
 use credvault_broker::every;
 use credvault_domain::chain;
 
@@ -26,15 +27,21 @@ pub(crate) struct HealthCheck {
     store: Store,
     identity: Arc<Identity>,
     clock: Arc<SharedClock>,
+    files: BrokenFiles,
     begun: Instant,
     answered: Option<bool>,
     agreed: Agreement,
 }
 
 impl HealthCheck {
-    pub(crate) fn new(store: Store, identity: Arc<Identity>, clock: Arc<SharedClock>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        identity: Arc<Identity>,
+        clock: Arc<SharedClock>,
+        files: BrokenFiles,
+    ) -> Self {
         let begun = Instant::now();
-        Self { store, identity, clock, begun, answered: None, agreed: Agreement::Agrees }
+        Self { store, identity, clock, files, begun, answered: None, agreed: Agreement::Agrees }
     }
 
     /// Checks again and again until the vault stops.
@@ -81,13 +88,16 @@ impl HealthCheck {
         }
         let without: Vec<_> = self.identity.issuers().without_keys().collect();
         match without.as_slice() {
-            [] => Readiness::Ready(None),
+            // The vault serves with what the files have held. Only a restart would fail.
+            [] => Readiness::Ready(self.files.amiss()),
             names => {
                 let amiss = format!("the keys of these issuers could not be fetched: {}", names.join(", "));
                 if self.begun.elapsed() < FIRST_KEYS_WAIT {
                     return Readiness::NotReady(amiss);
                 }
-                Readiness::Ready(Some(amiss))
+                Readiness::Ready(Some(
+                    [Some(amiss), self.files.amiss()].into_iter().flatten().collect::<Vec<_>>().join("; "),
+                ))
             }
         }
     }

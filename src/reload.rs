@@ -1,12 +1,13 @@
 //! Files that change while the vault serves: the server's certificate, trust bundles, policies, issuers' keys. A changed
 //! file that is sound is used from the next handshake or call on, once two reads have found the same. A broken file is
-//! logged and counted, and the old contents stay in use.
+//! logged and counted, and the old contents stay in use; the health check names it, because a restart would not come back.
 
 mod contents;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use credvault_crypto::{RootKeySource, SystemRandom};
 use credvault_identity::{Identity, Policies};
 use tokio_util::sync::CancellationToken;
@@ -20,17 +21,39 @@ use crate::settings::{RootKey, Settings};
 /// The time between two reads of a changed file. A file that is still being written shows something else then.
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 
+/// The files of which the old contents are in use, because they are gone or broken: shared with the health check.
+#[derive(Clone, Default)]
+pub(crate) struct BrokenFiles(Arc<ArcSwapOption<String>>);
+
+impl BrokenFiles {
+    /// What is amiss, in words; none while every file is sound.
+    pub(crate) fn amiss(&self) -> Option<String> {
+        self.0.load().as_deref().cloned()
+    }
+
+    /// Takes what was found of all parts.
+    fn set(&self, broken: &[String]) {
+        let amiss = format!(
+            "these files are gone or broken, so their old contents are in use, and a restart would fail: {}",
+            broken.join(", ")
+        );
+        self.0.store((!broken.is_empty()).then(|| Arc::new(amiss)));
+    }
+}
+
 /// One kind of file: the contents that were tried last, so that only a change is tried; and the contents of the last read,
 /// so that only contents that two reads agree on are tried. Half of a file may be sound and lack the last of its policies.
 struct Part<M> {
     name: &'static str,
     tried: Result<M, String>,
     seen: Option<Result<M, String>>,
+    /// Why the contents that were tried last are not in use.
+    broken: Option<String>,
 }
 
 impl<M: PartialEq> Part<M> {
     fn new(name: &'static str, tried: Result<M, String>) -> Self {
-        Self { name, tried, seen: None }
+        Self { name, tried, seen: None, broken: None }
     }
 
     /// Tries the contents if they are new and were the same at the last read. Returns whether another read is needed soon.
@@ -46,14 +69,23 @@ impl<M: PartialEq> Part<M> {
         let result = read.as_ref().map_err(Clone::clone).and_then(apply);
         let outcome = if result.is_ok() { "used" } else { "refused" };
         metrics::counter!("credvault_reloads_total", "what" => self.name, "outcome" => outcome).increment(1);
-        match result {
+        match &result {
             Ok(()) => tracing::info!(what = self.name, "changed files are used from now on"),
             Err(error) => {
                 tracing::error!(what = self.name, error, "changed files are broken; the old ones stay in use")
             }
         }
+        self.broken = result.err();
         (self.tried, self.seen) = (read, None);
         false
+    }
+
+    /// Counts whether the files are broken, and says why, in one line.
+    fn broken(&self) -> Option<String> {
+        let value = if self.broken.is_some() { 1.0 } else { 0.0 };
+        metrics::gauge!("credvault_broken_files", "what" => self.name).set(value);
+        let why = self.broken.as_ref()?.lines().next().unwrap_or_default();
+        Some(format!("{} ({why})", self.name))
     }
 }
 
@@ -68,18 +100,22 @@ pub(crate) struct Reloader {
     keys: Part<Vec<Vec<u8>>>,
     root_ids: Vec<u32>,
     root_key: Part<u32>,
+    other_root_key: Part<u32>,
+    broken: BrokenFiles,
 }
 
 impl Reloader {
-    /// Watches the files that `settings` name for anything else than their contents in use, and the root key's file for
-    /// another key than the one in use, whose ids are `root_ids`.
+    /// Watches the files that `settings` name for anything else than their contents in use, and the files of root
+    /// keys for other keys than those in use, whose ids are `root_ids`. What is found goes to `broken`.
     pub(crate) fn new(
         settings: Arc<Settings>,
         identity: Arc<Identity>,
         tls: Arc<Tls>,
         root_ids: Vec<u32>,
         in_use: FileContents,
+        broken: BrokenFiles,
     ) -> Self {
+        let root_id = |at: usize| Ok(root_ids.get(at).copied().unwrap_or_default());
         Self {
             settings,
             identity,
@@ -88,14 +124,17 @@ impl Reloader {
             bundles: Part::new("bundles", in_one_text(in_use.bundles)),
             policies: Part::new("policies", in_one_text(in_use.policies)),
             keys: Part::new("issuer keys", in_use.keys.into_iter().collect()),
-            root_key: Part::new("root key", Ok(root_ids.first().copied().unwrap_or_default())),
+            root_key: Part::new("root key", root_id(0)),
+            other_root_key: Part::new("other root key", root_id(1)),
             root_ids,
+            broken,
         }
     }
 
     /// Reads the files. Returns whether another read is needed soon.
     fn check(&mut self) -> bool {
-        let Self { settings, identity, tls, server, bundles, policies, keys, root_ids, root_key } = self;
+        let Self { settings, identity, tls, server, bundles, policies, keys, root_ids, .. } = self;
+        let (root_key, other_root_key, broken) = (&mut self.root_key, &mut self.other_root_key, &self.broken);
         let now = FileContents::read(settings);
         let mut again = server.check(now.server(), |files| tls.replace(&files.chain, &files.key));
         again |= bundles.check(in_one_text(now.bundles), |bundles| {
@@ -107,14 +146,22 @@ impl Reloader {
         });
         again |= keys
             .check(now.keys.into_iter().collect(), |documents| identity.issuers().use_documents(documents));
-        // The key in use stays in use: another key opens nothing, and the next start would refuse it.
-        if let RootKey::Local(source @ RootKeySource::File(path)) = &settings.root_keys.main {
-            let loaded = source.load(None, &SystemRandom).map(|(key, _)| key.id());
-            again |= root_key.check(loaded.map_err(|error| error.to_string()), |id| {
-                let other = format!("{}: it holds another root key than the one in use", path.display());
-                if root_ids.contains(id) { Ok(()) } else { Err(other) }
-            });
+        let roots = &settings.root_keys;
+        for (root, part) in
+            [(Some(&roots.main), &mut *root_key), (roots.other.as_ref(), &mut *other_root_key)]
+        {
+            // The key in use stays in use: another key opens nothing, and the next start would refuse it.
+            if let Some(RootKey::Local(source @ RootKeySource::File(path))) = root {
+                let loaded = source.load(None, &SystemRandom).map(|(key, _)| key.id());
+                again |= part.check(loaded.map_err(|error| error.to_string()), |id| {
+                    let other = format!("{}: it holds another root key than the one in use", path.display());
+                    if root_ids.contains(id) { Ok(()) } else { Err(other) }
+                });
+            }
         }
+        let found = [server.broken(), bundles.broken(), policies.broken(), keys.broken()];
+        let roots = [root_key.broken(), other_root_key.broken()];
+        broken.set(&found.into_iter().chain(roots).flatten().collect::<Vec<_>>());
         again
     }
 

@@ -1,6 +1,7 @@
-//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|verify-statement`: which keys there are, their rotation,
-//! and what the vault has signed.
+//! `keys status|rotate|rotate-root|destroy-older-versions|signing-key|rotate-signing-key|verify-statement`: which keys
+//! there are, their rotation, and what the vault has signed.
 
+mod all;
 mod rotation;
 mod signing;
 mod status;
@@ -16,14 +17,16 @@ use super::serve::{ONE_THREAD, run as run_on};
 pub(super) enum KeysCommand {
     /// Show the root keys, the keys of a tenant or of the platform, and how far their rotations are.
     Status(status::StatusArgs),
-    /// Rotate the key of a tenant, or the platform's own, and seal all its records anew.
+    /// Rotate the key of a tenant, of all tenants, or the platform's own, and seal all its records anew.
     Rotate(rotation::RotateArgs),
     /// Move to another root key, or to a new version of the same one, and wrap all tenants' keys anew.
     RotateRoot(rotation::RotateRootArgs),
     /// Destroy all versions of the root key but the newest in its key manager. Without --confirm, only tell what that means.
     DestroyOlderVersions(versions::DestroyArgs),
-    /// Show the public key that the vault's statements verify with. Keep it where the vault's operators cannot change it.
+    /// Show the public keys that the vault's statements verify with, the newest first. Keep them where the vault's operators cannot change it.
     SigningKey(signing::SigningKeyArgs),
+    /// Make another key that the vault signs with. What the one before has signed verifies with its own public key.
+    RotateSigningKey(signing::SigningKeyArgs),
     /// Verify the statement about an erased tenant. It calls no vault: the file and the public key are enough.
     VerifyStatement(signing::VerifyArgs),
 }
@@ -36,6 +39,7 @@ pub(super) fn run(command: KeysCommand, output: &mut Output) -> Result<(), Failu
             KeysCommand::RotateRoot(arguments) => rotation::rotate_root(arguments, output).await,
             KeysCommand::DestroyOlderVersions(arguments) => versions::destroy(arguments, output).await,
             KeysCommand::SigningKey(arguments) => signing::show(&arguments, output).await,
+            KeysCommand::RotateSigningKey(arguments) => signing::rotate(&arguments, output).await,
             KeysCommand::VerifyStatement(arguments) => signing::verify(&arguments, output),
         }
     })

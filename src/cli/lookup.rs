@@ -50,6 +50,20 @@ pub(super) fn time_text(time: Option<&prost_types::Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| to_the_second(time).to_string())
 }
 
+/// The ids of all tenants that the vault shows to this caller, in its order.
+pub(super) async fn tenant_ids(client: &Client) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    let mut request = v1::ListTenantsRequest { page_size: 500, ..Default::default() };
+    loop {
+        let page = client.admin().list_tenants(request.clone()).await?.into_inner();
+        all.extend(page.tenants.into_iter().map(|tenant| tenant.id));
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
 /// All connections at a provider.
 pub(super) async fn all_connections(
     client: &Client,

@@ -12,9 +12,16 @@ use credvault_proto::v1;
 pub(in crate::cli) struct Watching {
     bar: Bar,
     latest: v1::RotationProgress,
+    /// What stands in front of the progress: which one of several it is.
+    what: String,
 }
 
 impl Watching {
+    /// One of several, which `what` names on the terminal.
+    pub(in crate::cli) fn of(what: String) -> Self {
+        Self { what, ..Self::default() }
+    }
+
     /// Shows the progress until the stream ends. Gives whether the rotation has ended with it: a replica that stops, or a
     /// connection that is lost, ends the stream only.
     pub(in crate::cli) async fn follow<R>(
@@ -30,8 +37,15 @@ impl Watching {
                 Err(error) => return Err(error.into()),
             }
             let v1::RotationProgress { done, total, .. } = self.latest;
-            self.bar.draw(done.unsigned_abs(), total.unsigned_abs(), &described(&self.latest));
+            let text = format!("{}{}", self.what, described(&self.latest));
+            self.bar.draw(done.unsigned_abs(), total.unsigned_abs(), &text);
         }
+    }
+
+    /// How far it had come when the stream ended.
+    pub(in crate::cli) fn into_latest(mut self) -> v1::RotationProgress {
+        self.bar.clear();
+        self.latest
     }
 
     pub(in crate::cli) fn end(mut self, format: Format, output: &mut Output) -> Result<(), Failure> {

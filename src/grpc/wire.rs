@@ -15,7 +15,7 @@ mod secrets;
 mod services;
 mod status;
 
-pub(crate) use erasure::{confirmation_token, erase_step, erasure};
+pub(crate) use erasure::{confirmation_token, erase_step, erasure, signing_key, signing_keys};
 pub(crate) use events::{
     delivery_state, event_delivery, event_endpoint, event_endpoint_id, event_id, optional_event_endpoint_id,
     put_event_endpoint, stored_event_endpoint,

@@ -3,6 +3,7 @@
 mod altered;
 mod erased;
 mod killed;
+mod rewrapped;
 mod roles;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -33,6 +33,7 @@ const WITHOUT_ID: [&str; 46] = [
     "GetErasure",
     "ListErasures",
     "GetSigningKey",
+    "RotateSigningKey",
     "ListUsers",
     "DeleteUser",
     "GetKeyStatus",

@@ -1,6 +1,7 @@
 //! Keys for life: rotation of tenant keys and of the root key while the vault serves, on several replicas, one of which is
 //! killed; and what bad requests get.
 
+mod all;
 mod managers;
 mod refusals;
 mod replicas;

@@ -98,6 +98,24 @@ async fn another_root_key_in_the_file_is_noticed_and_not_used() {
     assert!(!counts("used").await);
     vault.write("root.key", &format!("{}00", "5a".repeat(31)));
     eventually("the key in use", || counts("used")).await;
+
+    // Without the file the vault serves and says so, for a restart would not come back.
+    let answers = async |status: u16, part: &str| {
+        let (found, body) = get(process.admin_address, "/readyz").await;
+        found == status && body.contains(part)
+    };
+    std::fs::remove_file(vault.folder.path().join("root.key")).unwrap();
+    eventually("the missing file is named", || answers(200, "ready, but these files are gone or broken"))
+        .await;
+    assert!(answers(200, "root key (").await);
+    let broken = "credvault_broken_files{what=\"root key\"} 1";
+    assert!(get(process.admin_address, "/metrics").await.1.contains(broken));
+    assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
+    vault.write("root.key", &format!("{}00", "5a".repeat(31)));
+    eventually("all is well", || async {
+        get(process.admin_address, "/readyz").await == (200, "ready\n".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

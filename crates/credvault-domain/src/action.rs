@@ -137,6 +137,7 @@ actions! {
         GetErasure: Read NamedTenant,
         ListErasures: Read Platform,
         GetSigningKey: Read Platform,
+        RotateSigningKey: Change Platform,
         ListUsers: Read NamedTenant,
         DeleteUser: Change NamedTenant,
         ListTenantConnections: Read NamedTenant,

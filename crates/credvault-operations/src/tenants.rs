@@ -20,7 +20,7 @@ use crate::{Call, Paging, Parsed, Refusal, Repeat};
 
 pub use apps::{PutApp, delete_app, list_apps, put_app};
 pub use bulk::{BulkChange, ChangeKind, ChangedConnection, ChangedConnections, Outcome, change_connections};
-pub use erasure::{EraseStep, SigningPublicKey, erase, erasure, list_erasures, signing_key};
+pub use erasure::{EraseStep, erase, erasure, list_erasures, rotate_signing_key, signing_keys};
 pub use keys::{
     RotateRootKey, RotateTenantKey, destroy_older_versions, key_status, progress, rotate_root_key,
     rotate_tenant_key,

@@ -47,4 +47,6 @@ mod sqlite_target;
 mod target;
 pub(crate) mod verify;
 
+mod rewrap;
+
 pub(crate) mod record;

@@ -155,6 +155,7 @@ pub use service_configs::listing::ServiceConfigFilter;
 pub use service_configs::{
     ConfiguredService, MappingChange, ServiceConfigChange, ServiceConfigs, service_config_name,
 };
+pub use signing::SigningPublicKey;
 pub use store::Store;
 pub use syncs::{SyncReport, Syncs};
 pub use tenants::Tenants;

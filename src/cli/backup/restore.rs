@@ -32,9 +32,9 @@ pub(crate) struct RestoreArgs {
     /// No tenant was erased since the backup was made, or the list of those is lost.
     #[arg(long, conflicts_with = "erasures")]
     no_later_erasures: bool,
-    /// The public key of the vault that must have signed the backup, in base64.
+    /// A public key of the vault that must have signed the backup, in base64. Given several times, each of them may have.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
-    public_key: Option<[u8; 32]>,
+    public_key: Vec<[u8; 32]>,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
@@ -87,7 +87,7 @@ async fn restoring(
         owner_role: &store.owner_role,
         root_keys,
         erased,
-        public_key: arguments.public_key.as_ref(),
+        public_keys: &arguments.public_key,
         now: SystemClock.now(),
     };
     let mut progress = Progress::new(bytes);

@@ -25,9 +25,9 @@ pub(super) struct VerifyArgs {
     /// The backup; `-` for standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The public key of the vault that must have signed the backup, in base64.
+    /// A public key of the vault that must have signed the backup, in base64. Given several times, each of them may have.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
-    public_key: Option<[u8; 32]>,
+    public_key: Vec<[u8; 32]>,
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
     let (root_keys, keys) = arguments.config.read().check_root_keys()?;
     let (mut from, bytes) = open(&arguments.file)?;
     let mut progress = Progress::new(bytes);
-    let public_key = arguments.public_key;
+    let public_keys = arguments.public_key.clone();
     let verified = run_on(None, async {
         let stop = terminated()?;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Fai
         let runtime = Handle::current();
         let verifying = spawn_blocking(move || {
             let mut show = |at: credvault_store::BackupProgress<'_>| progress.draw(at);
-            runtime.block_on(verify_backup(&sources, public_key.as_ref(), &random, &mut *from, &mut show))
+            runtime.block_on(verify_backup(&sources, &public_keys, &random, &mut *from, &mut show))
         });
         tokio::select! {
             verified = verifying => Ok(verified.context("the verification has ended early")??),

@@ -13,6 +13,9 @@ use credvault_proto::v1;
 pub(in crate::cli) struct RotateArgs {
     /// The id of the tenant. Without it, the platform's own key.
     tenant_id: Option<String>,
+    /// The keys of all tenants, and the platform's own.
+    #[arg(long, conflicts_with_all = ["tenant_id", "watch"])]
+    all: bool,
     /// Destroy the keys that are replaced as soon as nothing is under them. A backup still has the keys of its time.
     #[arg(long)]
     retire_at_once: bool,
@@ -47,7 +50,7 @@ struct HowArgs {
 }
 
 pub(super) async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result<(), Failure> {
-    let RotateArgs { tenant_id, retire_at_once, how } = arguments;
+    let RotateArgs { tenant_id, all, retire_at_once, how } = arguments;
     let client = how.client.connect().await?;
     let mut request = v1::RotateTenantKeyRequest {
         tenant_id: tenant_id.unwrap_or_default(),
@@ -56,6 +59,9 @@ pub(super) async fn rotate(arguments: RotateArgs, output: &mut Output) -> Result
         retire_at_once,
         ..Default::default()
     };
+    if all {
+        return super::all::rotate(&client, &request, how.output.output, output).await;
+    }
     let mut watching = Watching::default();
     loop {
         let stream = client.admin().rotate_tenant_key(request.clone()).await?.into_inner();

@@ -1,4 +1,4 @@
-//! `keys signing-key|verify-statement`: the key that the vault signs with, and what it has signed.
+//! `keys signing-key|rotate-signing-key|verify-statement`: the keys that the vault signs with, and what it has signed.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::cli::args::OutputArgs;
 use crate::cli::client::{ClientArgs, unreadable};
 use crate::cli::failure::Failure;
+use crate::cli::lookup::{request_id, time_text};
 use crate::cli::output::{Format, Output};
 use crate::cli::statement::{public_key, verified};
 use credvault_proto::v1;
@@ -26,7 +27,7 @@ pub(in crate::cli) struct SigningKeyArgs {
 pub(in crate::cli) struct VerifyArgs {
     /// The file of the statement.
     file: PathBuf,
-    /// The vault's public key, as `keys signing-key` prints it.
+    /// The vault's public key, as `keys signing-key` prints it; of several, the one whose id the statement names.
     #[arg(long, value_name = "KEY")]
     public_key: String,
 }
@@ -36,10 +37,24 @@ pub(super) async fn show(arguments: &SigningKeyArgs, output: &mut Output) -> Res
     let key = client.admin().get_signing_key(v1::GetSigningKeyRequest {}).await?.into_inner();
     match arguments.output.output {
         Format::Json => output.json("GetSigningKeyResponse", &key),
-        Format::Table => {
-            output.table(&["ID", "PUBLIC KEY"], &[vec![key.id, STANDARD.encode(key.public_key)]])
-        }
+        Format::Table => output.table(&HEADINGS, &key.keys.iter().map(row).collect::<Vec<_>>()),
     }
+}
+
+pub(super) async fn rotate(arguments: &SigningKeyArgs, output: &mut Output) -> Result<(), Failure> {
+    let client = arguments.client.connect().await?;
+    let request = v1::RotateSigningKeyRequest { request_id: request_id()? };
+    let made = client.admin().rotate_signing_key(request).await?.into_inner();
+    match arguments.output.output {
+        Format::Json => output.json("RotateSigningKeyResponse", &made),
+        Format::Table => output.table(&HEADINGS, &made.key.iter().map(row).collect::<Vec<_>>()),
+    }
+}
+
+const HEADINGS: [&str; 3] = ["ID", "PUBLIC KEY", "SIGNS SINCE"];
+
+fn row(key: &v1::SigningKey) -> Vec<String> {
+    vec![key.id.clone(), STANDARD.encode(&key.public_key), time_text(key.create_time.as_ref())]
 }
 
 pub(super) fn verify(arguments: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {

@@ -13,6 +13,9 @@ use credvault_proto::v1;
 pub(in crate::cli) struct StatusArgs {
     /// The id of the tenant. Without it, the platform's own keys, with counts for all root keys.
     tenant_id: Option<String>,
+    /// The keys of all tenants, and the platform's own, each in one row.
+    #[arg(long, conflicts_with = "tenant_id")]
+    all: bool,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
@@ -21,6 +24,9 @@ pub(in crate::cli) struct StatusArgs {
 
 pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.client.connect().await?;
+    if arguments.all {
+        return super::all::show(&client, arguments.output.output, output).await;
+    }
     let request = v1::GetKeyStatusRequest { tenant_id: arguments.tenant_id.unwrap_or_default() };
     let status = client.admin().get_key_status(request).await?.into_inner();
     if let Format::Json = arguments.output.output {

@@ -37,7 +37,7 @@ pub(super) async fn destroy(arguments: DestroyArgs, output: &mut Output) -> Resu
     }
     let newest = match &found.newest_backup_time {
         Some(time) => format!("the newest backup has the data of {}", time_text(Some(time))),
-        None => "the vault knows of no backup".to_owned(),
+        None => "the vault has seen no backup reach a disk".to_owned(),
     };
     output.line::<Failure>(&format!(
         "nothing is destroyed yet. Without older versions of {name} ({root_key_id}), no backup from before {before} opens any \

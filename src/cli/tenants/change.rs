@@ -13,6 +13,7 @@ use crate::cli::args::OutputArgs;
 use crate::cli::attempts::{Attempts, Next};
 use crate::cli::client::{Client, ClientArgs};
 use crate::cli::failure::Failure;
+use crate::cli::lookup::tenant_ids;
 use crate::cli::output::Output;
 use crate::grpc::reason_of;
 use credvault_proto::v1;
@@ -156,16 +157,7 @@ pub(super) async fn all(work: WorkArgs, output: &mut Output) -> Result<(), Failu
 
 /// The ids of all tenants, in the vault's order, from a place on.
 async fn tenants(client: &Client, from: &Place) -> Result<Vec<String>, Failure> {
-    let mut all = Vec::new();
-    let mut request = v1::ListTenantsRequest { page_size: 500, ..Default::default() };
-    loop {
-        let page = client.admin().list_tenants(request.clone()).await?.into_inner();
-        all.extend(page.tenants.into_iter().map(|tenant| tenant.id));
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
+    let mut all = tenant_ids(client).await?;
     if from.tenant.is_empty() {
         return Ok(all);
     }

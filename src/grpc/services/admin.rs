@@ -7,7 +7,7 @@ use credvault_domain::{TenantState, Violations};
 use credvault_operations::{Call, Context, dependants, tenants};
 
 use super::apps::{delete_o_auth_app, list_o_auth_apps, put_o_auth_app};
-use super::erasure::{erase_tenant, get_erasure, get_signing_key, list_erasures};
+use super::erasure::{erase_tenant, get_erasure, get_signing_key, list_erasures, rotate_signing_key};
 use super::events::{
     delete_event_endpoint, list_event_deliveries, list_event_endpoints, put_event_endpoint,
     retry_event_delivery, test_event_endpoint,
@@ -42,6 +42,7 @@ rpcs! {
     get_erasure: GetErasureRequest -> GetErasureResponse,
     list_erasures: ListErasuresRequest -> ListErasuresResponse,
     get_signing_key: GetSigningKeyRequest -> GetSigningKeyResponse,
+    rotate_signing_key: RotateSigningKeyRequest -> RotateSigningKeyResponse,
     list_users: ListUsersRequest -> ListUsersResponse,
     delete_user: DeleteUserRequest -> DeleteUserResponse,
     list_tenant_connections: ListTenantConnectionsRequest -> ListTenantConnectionsResponse,

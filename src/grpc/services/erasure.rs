@@ -38,6 +38,14 @@ pub(super) async fn get_signing_key(
     call: &mut Call,
     _: v1::GetSigningKeyRequest,
 ) -> Answer<v1::GetSigningKeyResponse> {
-    let key = tenants::signing_key(call).await?;
-    Ok(key.map(|key| v1::GetSigningKeyResponse { id: key.id, public_key: key.public_key.to_vec() }))
+    Ok(tenants::signing_keys(call).await?.map(wire::signing_keys))
+}
+
+pub(super) async fn rotate_signing_key(
+    call: &mut Call,
+    request: v1::RotateSigningKeyRequest,
+) -> Answer<v1::RotateSigningKeyResponse> {
+    let repeat = wire::repeat(&request.request_id, &request);
+    let made = tenants::rotate_signing_key(call, repeat).await?;
+    Ok(made.map(|key| v1::RotateSigningKeyResponse { key: Some(wire::signing_key(key)) }))
 }

@@ -3,6 +3,7 @@
 use credvault_operations::tenants::EraseStep;
 use credvault_store::{
     ErasedKey, ErasedStore, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement,
+    ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement, SigningPublicKey,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -72,6 +73,16 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
 
 fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+/// The vault's public keys, the one that signs first.
+pub(crate) fn signing_keys(keys: Vec<SigningPublicKey>) -> v1::GetSigningKeyResponse {
+    let keys: Vec<_> = keys.into_iter().map(signing_key).collect();
+    let v1::SigningKey { id, public_key, .. } = keys.first().cloned().unwrap_or_default();
+    v1::GetSigningKeyResponse { id, public_key, keys }
+}
+
+pub(crate) fn signing_key(key: SigningPublicKey) -> v1::SigningKey {
+    let SigningPublicKey { id, public_key, create_time } = key;
+    v1::SigningKey { id, public_key: public_key.to_vec(), create_time: Some(timestamp(create_time)) }
 }
 
 fn content_of(content: ErasureContent) -> v1::ErasureContent {

@@ -8,10 +8,13 @@ use crate::on_both;
 
 use super::{Kept, filled, serves};
 
-on_both![a_tenant_that_was_erased_stays_erased_in_a_backup_from_before];
+on_both![
+    a_tenant_that_was_erased_stays_erased_in_a_backup_from_before,
+    erasures_that_a_replaced_and_a_newer_key_have_signed_are_taken,
+];
 
 /// Erases a tenant as an administrator does: asks, and confirms.
-async fn erase(vault: &TestVault, tenant: &str) {
+pub async fn erase(vault: &TestVault, tenant: &str) {
     let operator = vault.client("operator").await;
     let ask = v1::EraseTenantRequest { tenant_id: tenant.to_owned(), ..Default::default() };
     let asked = operator.admin().erase_tenant(ask.clone()).await.unwrap().into_inner();
@@ -48,6 +51,44 @@ async fn a_tenant_that_was_erased_stays_erased_in_a_backup_from_before(builder: 
         }
     }
     refuses_other_lists(&vault).await;
+}
+
+async fn erasures_that_a_replaced_and_a_newer_key_have_signed_are_taken(builder: VaultBuilder) {
+    let mut vault = builder.start().await;
+    filled(&vault).await;
+    erase(&vault, "acme").await;
+    let operator = vault.client("operator").await;
+    let before = vault.back_up("before.backup").await.done();
+    operator.admin().rotate_signing_key(v1::RotateSigningKeyRequest::default()).await.unwrap();
+    let after = vault.back_up("after.backup").await.done();
+    erase(&vault, "other").await;
+    vault.write_profile("operator");
+    let list = vault.run(&["tenants", "erasures", "--profile", "operator.toml", "--output", "json"]).await;
+    vault.write("erasures.json", &list.done().to_string());
+    let shown =
+        vault.run(&["keys", "signing-key", "--profile", "operator.toml", "--output", "json"]).await.done();
+    vault.stop().await;
+    let [newer, older] = [&after, &before].map(|made| made["manifest"]["public_key"].as_str().unwrap());
+    assert_eq!(
+        (shown["publicKey"].as_str(), shown["keys"][1]["publicKey"].as_str()),
+        (Some(newer), Some(older))
+    );
+    assert_ne!(newer, older);
+
+    let list = ["--erasures", "erasures.json"];
+    let place = vault.sqlite_place("after.db");
+    vault.restore("after.backup", &place, &list).await.done();
+    // The backup from before the new key does not know it.
+    let place = vault.sqlite_place("before.db");
+    let refused = vault.restore("before.backup", &place, &list).await.refused(5);
+    assert!(refused.contains("--public-key"), "{refused}");
+    let only = [&list[..], &["--public-key", newer]].concat();
+    let refused = vault.restore("before.backup", &place, &only).await.refused(5);
+    assert!(refused.contains("has replaced its signing key"), "{refused}");
+    let both = [&only[..], &["--public-key", older]].concat();
+    let restored = vault.restore("before.backup", &place, &both).await.done();
+    assert_eq!(restored["erased_since"], serde_json::json!(["other"]));
+    vault.verify("before.backup", &["--public-key", older]).await.done();
 }
 
 /// No row, no key, no answer, and the id is never given away again.

@@ -2,10 +2,10 @@
 
 use credvault_domain::TenantId;
 use credvault_identity::Facts;
-use credvault_store::{Erasure, Listed, Recorded, RequestedErasure};
+use credvault_store::{Erasure, Listed, Recorded, RequestedErasure, SigningPublicKey};
 use secrecy::SecretString;
 
-use crate::{Call, Paging, Parsed, Refusal, tenant_name};
+use crate::{Call, Paging, Parsed, Refusal, Repeat, tenant_name};
 
 /// What a call for an erasure has come to.
 #[derive(Debug)]
@@ -14,15 +14,6 @@ pub enum EraseStep {
     Requested(RequestedErasure),
     /// The tenant is erased.
     Confirmed(Erasure),
-}
-
-/// The public half of the key that the vault signs with.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SigningPublicKey {
-    /// The name of the key in statements.
-    pub id: String,
-    /// The key itself: Ed25519, 32 bytes.
-    pub public_key: [u8; 32],
 }
 
 /// `EraseTenant`: without a token it asks, with one it confirms and erases. Rows that are left at the caller's deadline are
@@ -76,13 +67,25 @@ pub async fn list_erasures(
     call.recorded(&permit, listed).await
 }
 
-/// `GetSigningKey`.
+/// `GetSigningKey`: the key that signs, and behind it those that it has replaced.
 ///
 /// # Errors
 /// Policy does not permit it.
-pub async fn signing_key(call: &mut Call) -> Result<Recorded<SigningPublicKey>, Refusal> {
+pub async fn signing_keys(call: &mut Call) -> Result<Recorded<Vec<SigningPublicKey>>, Refusal> {
     let (permit, _) = call.administer(None, Facts::default())?;
-    let signer = call.context.store.signer().await?;
-    let key = SigningPublicKey { id: signer.key_id().to_owned(), public_key: signer.public_key() };
-    call.recorded(&permit, key).await
+    let keys = call.context.store.signing_keys().await?;
+    call.recorded(&permit, keys).await
+}
+
+/// `RotateSigningKey`.
+///
+/// # Errors
+/// Policy does not permit it.
+pub async fn rotate_signing_key(
+    call: &mut Call,
+    repeat: Parsed<Option<Repeat>>,
+) -> Result<Recorded<SigningPublicKey>, Refusal> {
+    let (permit, platform) = call.administer(None, Facts::default())?;
+    let write = call.write(&permit, repeat)?;
+    Ok(call.context.store.replace_signer(&platform, &write).await?)
 }

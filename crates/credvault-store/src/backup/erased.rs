@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use credvault_crypto::verify_statement;
+use credvault_crypto::{signing_key_id, verify_statement};
 use credvault_domain::{ServiceId, TenantId, TenantState};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::BackupError;
 use super::row::{MadeRows, put};
+use crate::entity::erasure::Model;
 use crate::erasures::statement::ERASURE_STATEMENT;
 
 /// Erasures that a vault has listed, by their tenants.
@@ -130,6 +131,25 @@ impl ErasedTenants {
         Ok(Self(erased))
     }
 
+    /// The erasures of a vault's own database.
+    pub(super) fn of(rows: Vec<Model>) -> Self {
+        let erasure = |row: Model| {
+            let statement = match (row.statement, row.signature, row.signing_key) {
+                (Some(text), Some(signature), Some(signing_key)) => {
+                    Some(Statement { text, signature, signing_key })
+                }
+                _ => None,
+            };
+            let Model { tenant_id, service, request_time, confirm_time, finish_time, content, keys, .. } =
+                row;
+            (
+                tenant_id,
+                Erasure { service, request_time, confirm_time, finish_time, content, keys, statement },
+            )
+        };
+        Self(rows.into_iter().map(erasure).collect())
+    }
+
     /// The tenants whose erasure a backup does not know, which names those that it knows.
     pub(super) fn since(&self, known: &[String]) -> BTreeSet<String> {
         self.0.keys().filter(|tenant| !known.contains(tenant)).cloned().collect()
@@ -160,13 +180,17 @@ impl ErasedTenants {
         self.0.iter().filter(move |(tenant, _)| tenants.contains(*tenant))
     }
 
-    /// Checks that the key which has signed a backup has signed every finished erasure: the list is of the same vault.
-    pub(super) fn verify(&self, key_id: &str, public_key: &[u8; 32]) -> Result<(), BackupError> {
+    /// Checks that one of the vault's keys has signed every finished erasure: the list is of the same vault.
+    pub(super) fn verify(&self, public_keys: &[[u8; 32]]) -> Result<(), BackupError> {
         for (tenant, erasure) in &self.0 {
             let Some(statement) = &erasure.statement else { continue };
-            if statement.signing_key != key_id {
-                return Err(BackupError::Erasures("another vault than that of the backup has signed it"));
-            }
+            let signed_by = public_keys.iter().find(|key| signing_key_id(key) == statement.signing_key);
+            let Some(public_key) = signed_by else {
+                return Err(BackupError::Erasures(
+                    "a key has signed it that neither the backup knows nor --public-key names, so it is of another vault, or \
+                     the vault's signing key was replaced since",
+                ));
+            };
             if !verify_statement(
                 public_key,
                 ERASURE_STATEMENT,
@@ -246,6 +270,8 @@ fn micros(text: &str) -> Result<i64, BackupError> {
 
 #[cfg(test)]
 mod tests {
+    use credvault_crypto::{SystemRandom, VaultSigner};
+
     use super::*;
     use crate::backup::row::{NextRow as _, Values};
 
@@ -306,9 +332,27 @@ mod tests {
     #[test]
     fn a_list_of_another_vault_or_with_another_statement_is_refused() {
         let erased = ErasedTenants::parse(LIST.as_bytes()).expect("a list");
-        for key in ["56475aa75463474c", "0000000000000000"] {
-            let refused = erased.verify(key, &[0; 32]);
-            assert!(matches!(refused, Err(BackupError::Erasures(_))), "{key}");
+        for keys in [&[][..], &[[0; 32]]] {
+            assert!(matches!(erased.verify(keys), Err(BackupError::Erasures(_))), "{keys:?}");
+        }
+        let (signer, _) = VaultSigner::generate(&SystemRandom).expect("randomness");
+        let forged = LIST.replacen("56475aa75463474c", signer.key_id(), 1);
+        let forged = ErasedTenants::parse(forged.as_bytes()).expect("a list");
+        assert!(matches!(forged.verify(&[signer.public_key()]), Err(BackupError::Erasures(_))));
+    }
+
+    #[test]
+    fn each_of_the_vaults_keys_may_have_signed() {
+        let signers = [(); 2].map(|()| VaultSigner::generate(&SystemRandom).expect("randomness").0);
+        let keys = signers.each_ref().map(VaultSigner::public_key);
+        for signer in &signers {
+            let text = r#"{"tenant":"acme"}"#;
+            let signature = STANDARD.encode(signer.sign(ERASURE_STATEMENT, text.as_bytes()));
+            let list = LIST
+                .replacen("56475aa75463474c", signer.key_id(), 1)
+                .replacen("AAEC", &signature, 1)
+                .replacen(r#""statement": "{}""#, &format!(r#""statement": {}"#, json!(text)), 1);
+            ErasedTenants::parse(list.as_bytes()).expect("a list").verify(&keys).expect("signed");
         }
     }
 }

@@ -70,7 +70,8 @@ pub enum BackupError {
     Signature,
     /// Another vault than the expected one signed.
     #[error(
-        "the backup was signed by the key {0}, which is not the public key that was given: it is of another vault"
+        "the backup was signed by the key {0}, which is no public key that was given: it is of another vault, or the vault \
+         has replaced its signing key"
     )]
     OtherSigner(String),
     /// A tenant's key in the backup does not unwrap.

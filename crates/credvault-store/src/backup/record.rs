@@ -31,7 +31,7 @@ impl BackupPlace {
 }
 
 impl Store {
-    /// Remembers a backup that was written to its end and is stored.
+    /// Remembers a backup that was written to its end. Of a stream the vault does not know whether it is stored.
     ///
     /// # Errors
     /// The database fails; the backup is good nevertheless.
@@ -58,11 +58,12 @@ impl Store {
         Ok(())
     }
 
-    /// The moment whose data the newest backup has; `None` if there was none.
-    pub(crate) async fn last_backup(&self) -> Result<Option<Timestamp>, Error> {
+    /// The moment whose data the newest backup has, of all or of those in this place; `None` if there was none.
+    pub(crate) async fn last_backup(&self, place: Option<BackupPlace>) -> Result<Option<Timestamp>, Error> {
         let platform = TenantId::platform();
         let tx = begin(&self.reader(), self.database(), Access::Read, &platform).await?;
-        let sql = "SELECT max(time) AS time FROM backups WHERE tenant_id = $1";
+        let of = place.map(|place| format!(" AND kind = '{}'", place.as_str())).unwrap_or_default();
+        let sql = format!("SELECT max(time) AS time FROM backups WHERE tenant_id = $1{of}");
         let values = [platform.as_str().into()];
         let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let row = tx.query_one_raw(asked).await?.ok_or(Error::Integrity)?;
@@ -73,7 +74,7 @@ impl Store {
 
     /// Shows the age of the newest backup. Without any there is nothing to show.
     pub(crate) async fn show_backup_age(&self) {
-        match self.last_backup().await {
+        match self.last_backup(None).await {
             Ok(Some(time)) => {
                 let age = time.until(self.now()).as_secs_f64();
                 metrics::gauge!("credvault_backup_age_seconds").set(age);

@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use credvault_crypto::RootKeySources;
 use credvault_domain::{Random, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
 use super::error::BackupError;
+use super::error::{BackupError, malformed};
 use super::hold::{HOLD_COLUMNS, hold};
 use super::manifest::{Header, Manifest, hash};
 use super::progress::OnBackupProgress;
 use super::record::{RECORD_COLUMNS, restore_record};
 use super::root::{backup_key, check_root_keys, keyring};
-use super::row::{Counted, MadeRows};
+use super::row::{MadeRows, Noted};
 use super::rows::{BackupReader, ReadToEnd};
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
@@ -37,8 +36,8 @@ pub struct RestoreSettings<'a> {
     pub root_keys: &'a RootKeySources,
     /// The tenants that were erased since the backup was made.
     pub erased: &'a ErasedTenants,
-    /// The public key of the vault that must have signed, if the operator knows it.
-    pub public_key: Option<&'a [u8; 32]>,
+    /// The vault's public keys, if the operator knows them: one of them must have signed the backup.
+    pub public_keys: &'a [[u8; 32]],
     /// The present, for the audit record of the restore.
     pub now: Timestamp,
 }
@@ -92,10 +91,11 @@ pub async fn restore_backup(
     let erased_since = to.erased.since(&backup.opening.erased_tenants);
     backup.leave_out(erased_since.clone());
     let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
-    let hold = hold(to.now, &**random)?;
-    let held = load(&mut backup, &mut target, to.erased, &erased_since, record, hold).await?;
-    let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_key)?;
-    check_erasures(to.erased, &manifest)?;
+    let mut signing_keys = load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
+    let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_keys)?;
+    // The list of erasures must be of the vault whose backup this is, which may have replaced its key since.
+    signing_keys.extend_from_slice(to.public_keys);
+    to.erased.verify(&signing_keys)?;
     check_root_keys(&keyring, &manifest)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
@@ -132,8 +132,17 @@ async fn open(
     })
 }
 
+/// What a restore learns from rows as it loads them.
+#[derive(Default)]
+struct Loaded {
+    /// Whether something is in external stores.
+    in_stores: bool,
+    /// The public keys that the vault had signed with.
+    signing_keys: Vec<[u8; 32]>,
+}
+
 /// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore. If something is in
-/// external stores, also the mark that nothing is removed there, and tells so.
+/// external stores, also the mark that nothing is removed there.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
@@ -141,18 +150,23 @@ async fn load(
     erased_since: &BTreeSet<String>,
     record: MadeRows,
     hold: MadeRows,
-) -> Result<bool, BackupError> {
-    let (mut record, mut hold, mut in_stores) = (Some(record), Some(hold), 0);
+) -> Result<Loaded, BackupError> {
+    let (mut record, mut hold, mut loaded) = (Some(record), Some(hold), Loaded::default());
     while let Some(table) = backup.next_table()? {
         // The name goes into statements.
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
             return Err(BackupError::Table(table.name));
         }
-        let mut rows = Counted::new(backup.rows(&table));
+        let key = match table.name.as_str() {
+            "signing_keys" => Some(table.column("public_key").ok_or_else(malformed)?),
+            _ => None,
+        };
+        let mut rows = Noted::new(backup.rows(&table), key);
         target.load(&table.name, &table.columns, &mut rows).await?;
         if table.name == "external_payloads" {
-            in_stores = rows.count();
+            loaded.in_stores = rows.count > 0;
         }
+        loaded.signing_keys.extend(rows.values.into_iter().filter_map(|key| <[u8; 32]>::try_from(key).ok()));
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
@@ -170,13 +184,5 @@ async fn load(
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         target.load(&table.name, &columns, &mut more).await?;
     }
-    Ok(in_stores > 0)
-}
-
-/// The list of erasures must be of the vault whose backup this is.
-fn check_erasures(erased: &ErasedTenants, manifest: &Manifest) -> Result<(), BackupError> {
-    // It was decoded before, when the signature was verified.
-    let public_key = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
-    let public_key: [u8; 32] = public_key.try_into().map_err(|_| BackupError::Signature)?;
-    erased.verify(&manifest.signing_key_id, &public_key)
+    Ok(signing_keys)
 }

@@ -77,27 +77,29 @@ impl NextRow for MadeRows {
     }
 }
 
-/// Rows that are counted on their way.
-pub(super) struct Counted<R> {
+/// Rows that are counted on their way; of one column, the values are kept.
+pub(super) struct Noted<R> {
     rows: R,
-    count: u64,
+    column: Option<usize>,
+    pub(super) count: u64,
+    pub(super) values: Vec<Vec<u8>>,
 }
 
-impl<R> Counted<R> {
-    pub(super) fn new(rows: R) -> Self {
-        Self { rows, count: 0 }
-    }
-
-    /// How many have come by now.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+impl<R: NextRow> Noted<R> {
+    pub(super) fn new(rows: R, column: Option<usize>) -> Self {
+        Self { rows, column, count: 0, values: Vec::new() }
     }
 }
 
-impl<R: NextRow> NextRow for Counted<R> {
+impl<R: NextRow> NextRow for Noted<R> {
     fn next(&mut self) -> Result<Option<&[u8]>, BackupError> {
         let row = self.rows.next()?;
         self.count += u64::from(row.is_some());
+        if let (Some(row), Some(column)) = (row, self.column)
+            && let Some(Ok(Some(value))) = Values(row).nth(column)
+        {
+            self.values.push(value.to_vec());
+        }
         Ok(row)
     }
 }

@@ -97,12 +97,12 @@ impl<'a, 'b> BackupReader<'a, 'b> {
     }
 
     /// Reads manifest, signature and end, and compares them with all that was read.
-    pub(super) fn end(mut self, public_key: Option<&[u8; 32]>) -> Result<ReadToEnd, BackupError> {
+    pub(super) fn end(mut self, public_keys: &[[u8; 32]]) -> Result<ReadToEnd, BackupError> {
         let bytes = self.items.next(Kind::Manifest)?.to_vec();
         let manifest: Manifest = from_json(&bytes).map_err(|_| malformed())?;
         let signature = self.items.next(Kind::Signature)?.to_vec();
         self.items.end()?;
-        signed::verify(&manifest, &bytes, &signature, public_key)?;
+        signed::verify(&manifest, &bytes, &signature, public_keys)?;
         self.compare(&manifest)?;
         Ok(ReadToEnd { manifest_sha256: sha256(&[bytes]), manifest, left_out: self.left_out })
     }

@@ -20,17 +20,17 @@ pub(super) fn public_key_text(signer: &VaultSigner) -> String {
     STANDARD.encode(signer.public_key())
 }
 
-/// Checks that the key which the manifest names has signed its bytes, and that it is the expected one, if there is one.
+/// Checks that the key which the manifest names has signed its bytes, and that it is one of those expected, if there are any.
 pub(super) fn verify(
     manifest: &Manifest,
     bytes: &[u8],
     signature: &[u8],
-    expected: Option<&[u8; 32]>,
+    expected: &[[u8; 32]],
 ) -> Result<(), BackupError> {
     let decoded = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
     let public_key: [u8; 32] = decoded.try_into().map_err(|_| BackupError::Signature)?;
     let id = signing_key_id(&public_key);
-    if expected.is_some_and(|expected| *expected != public_key) {
+    if !expected.is_empty() && !expected.contains(&public_key) {
         return Err(BackupError::OtherSigner(id));
     }
     let verifies = verify_statement(&public_key, PURPOSE, bytes, signature);

@@ -14,9 +14,9 @@ use super::row::{NextRow as _, Values, integer, text};
 use super::rows::{BackupReader, ReadToEnd, Rows};
 
 /// How many keys of tenants are held at a time, so that memory stays flat.
-const KEYS_HELD: usize = 1000;
+pub(super) const KEYS_HELD: usize = 1000;
 /// How many of them are unwrapped at once. With a key manager, each is a call on the network.
-const KEYS_AT_ONCE: usize = 16;
+pub(super) const KEYS_AT_ONCE: usize = 16;
 
 /// A backup that was found whole.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Verified {
 /// The backup is not whole, not of this root key, or not signed as it should be.
 pub async fn verify_backup(
     root_keys: &RootKeySources,
-    public_key: Option<&[u8; 32]>,
+    public_keys: &[[u8; 32]],
     random: &Arc<dyn Random>,
     from: &mut (dyn std::io::Read + Send),
     on_progress: OnBackupProgress<'_>,
@@ -56,7 +56,7 @@ pub async fn verify_backup(
             _ => while rows.next()?.is_some() {},
         }
     }
-    let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_key)?;
+    let ReadToEnd { manifest, manifest_sha256, .. } = backup.end(public_keys)?;
     check_root_keys(&keyring, &manifest)?;
     Ok(Verified { manifest, manifest_sha256, tenant_keys })
 }
@@ -72,12 +72,12 @@ fn register(keyring: &Keyring, table: &TableItem, rows: &mut Rows<'_, '_, '_>) -
 }
 
 /// Where a column stands in the rows of a table.
-fn place(table: &TableItem, name: &str) -> Result<usize, BackupError> {
+pub(super) fn place(table: &TableItem, name: &str) -> Result<usize, BackupError> {
     table.columns.iter().position(|column| column == name).ok_or_else(malformed)
 }
 
 /// The value of a row at a place, which is not NULL.
-fn value(row: &[u8], at: usize) -> Result<&[u8], BackupError> {
+pub(super) fn value(row: &[u8], at: usize) -> Result<&[u8], BackupError> {
     Values(row).nth(at).ok_or_else(malformed)??.ok_or_else(malformed)
 }
 

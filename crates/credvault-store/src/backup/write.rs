@@ -99,7 +99,7 @@ pub(super) fn kind_name(database: Database) -> &'static str {
 }
 
 /// Writes manifest, signature and end.
-fn finish(
+pub(super) fn finish(
     mut items: ItemWriter<'_>,
     manifest: Manifest,
     signer: &VaultSigner,
@@ -111,12 +111,12 @@ fn finish(
 }
 
 /// The tables of a backup that is being written.
-struct Tables<'a, 'b> {
-    items: ItemWriter<'a>,
+pub(super) struct Tables<'a, 'b> {
+    pub(super) items: ItemWriter<'a>,
     on_progress: OnBackupProgress<'b>,
-    done: Vec<TableSummary>,
-    rows: u64,
-    row_bytes: u64,
+    pub(super) done: Vec<TableSummary>,
+    pub(super) rows: u64,
+    pub(super) row_bytes: u64,
     /// The rows of the table that is being written.
     written: u64,
     /// The hash of that table so far.
@@ -124,29 +124,38 @@ struct Tables<'a, 'b> {
 }
 
 impl<'a, 'b> Tables<'a, 'b> {
-    fn new(items: ItemWriter<'a>, on_progress: OnBackupProgress<'b>) -> Self {
+    pub(super) fn new(items: ItemWriter<'a>, on_progress: OnBackupProgress<'b>) -> Self {
         let (done, hashed) = (Vec::new(), RunningSha256::new());
         Self { items, on_progress, done, rows: 0, row_bytes: 0, written: 0, hashed }
     }
 
     async fn write(&mut self, source: &mut Source, table: &'static str) -> Result<(), BackupError> {
-        self.written = 0;
-        let columns = |tables: &mut Self, columns: Vec<String>| {
-            tables.hashed = begin_hash(&columns);
-            let item = TableItem { name: table.to_owned(), columns };
-            tables.items.item(Kind::Table, &to_json(&item)?)
-        };
+        let columns = |tables: &mut Self, columns: Vec<String>| tables.begin(table, columns);
         let each = |tables: &mut Self, row: &[u8]| tables.row(table, row);
         source.table(table, self, columns, each).await?;
+        self.end(table);
+        Ok(())
+    }
+
+    /// Begins a table with these columns.
+    pub(super) fn begin(&mut self, table: &str, columns: Vec<String>) -> Result<(), BackupError> {
+        self.written = 0;
+        self.hashed = begin_hash(&columns);
+        let item = TableItem { name: table.to_owned(), columns };
+        self.items.item(Kind::Table, &to_json(&item)?)
+    }
+
+    /// Ends a table that was begun.
+    pub(super) fn end(&mut self, table: &str) {
         let hashed = std::mem::take(&mut self.hashed);
         let summary =
             TableSummary { name: table.to_owned(), rows: self.written, sha256: hex(&hashed.finish()) };
         self.done.push(summary);
         self.show(table);
-        Ok(())
     }
 
-    fn row(&mut self, table: &str, row: &[u8]) -> Result<(), BackupError> {
+    /// Adds a row to the table that was begun.
+    pub(super) fn row(&mut self, table: &str, row: &[u8]) -> Result<(), BackupError> {
         hash_row(&mut self.hashed, row);
         self.items.item(Kind::Row, row)?;
         self.written += 1;

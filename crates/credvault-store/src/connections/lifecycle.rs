@@ -4,6 +4,7 @@
 
 use credvault_domain::{Connection, ConnectionId, ConnectionState, Etag, EventType, TenantScope};
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
 use super::{Connections, replay};
@@ -11,6 +12,7 @@ use crate::change::feed::ChangeKind;
 use crate::change::outbox::NewEvent;
 use crate::change::{Change, retrying};
 use crate::connections::lock::{find, locked_deleted, locked_live, siblings};
+use crate::connections::purge::awaits_answer;
 use crate::connections::row::connection;
 use crate::connections::writer::{ConnectionRow, pass_default_on, purge};
 use crate::credential_rotations::row::replan;
@@ -26,7 +28,7 @@ use crate::{Error, Recorded, Write};
 pub struct Purged {
     /// The connection as it was last; `None` if a repetition of the request finds nothing of it.
     pub connection: Option<Connection>,
-    /// Whether the row stays until the revocation of the grant is settled.
+    /// Whether the row stays until the revocation of the grant is settled, and a refresh or rotation in progress has ended.
     pub waits: bool,
 }
 
@@ -221,9 +223,14 @@ async fn revoked(change: &mut Change<'_>, model: Model, revoke: Option<bool>) ->
     }
 }
 
-/// Purges a deleted row, or has it purged as soon as its revocation is settled.
+/// Purges a deleted row, or has it purged as soon as its revocation is settled and no answer is awaited any more.
 async fn purge_or_wait(change: &mut Change<'_>, model: Model) -> Result<Purged, Error> {
-    if model.revocation_time.is_none() {
+    let awaits = awaits_answer(change.store.database_time(&change.tx).await?);
+    let awaiting = Entity::find()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::Id.eq(model.id))
+        .filter(Expr::cust(awaits));
+    if model.revocation_time.is_none() && awaiting.count(&change.tx).await? == 0 {
         purge(change, &[ConnectionId::from_uuid(model.id)]).await?;
         return Ok(Purged { connection: Some(connection(model)?), waits: false });
     }

@@ -1,13 +1,15 @@
 //! Purging deleted connections for good, in pieces. One whose grant is still to be revoked is left until that is settled:
-//! with its row would go what the revocation takes.
+//! with its row would go what the revocation takes. So is one whose provider may still answer with newer tokens, or with a
+//! key: nothing would be left that could keep them for a revocation.
 
-use credvault_domain::{Action, ConnectionId, ProviderId, TenantId, UserId};
-use sea_orm::sea_query::{LockBehavior, LockType};
+use credvault_domain::{Action, ConnectionId, ProviderId, Revocation, TenantId, UserId};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
 
 use crate::connections::row::owner;
 use crate::connections::writer::purge;
+use crate::credential_rotations::row::MINTING;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity};
 use crate::webhook_replays::forget_webhooks;
@@ -19,6 +21,22 @@ pub(crate) enum Purging<'a> {
     All,
     OwnedBy(&'a UserId),
     One(ConnectionId),
+}
+
+/// A condition on rows of `connections`: until the lease of a claim that was made is over, its provider may answer with tokens
+/// that are newer than those which a revocation was asked for, or with a key that is not known yet. `now` is the database's
+/// time.
+pub(super) fn awaits_answer(now: i64) -> String {
+    let [pending, done, failed] =
+        [Revocation::Pending, Revocation::Done, Revocation::Failed].map(Revocation::as_str);
+    format!(
+        "(COALESCE(connections.revocation, '') IN ('{pending}', '{done}', '{failed}') AND EXISTS (
+            SELECT 1 FROM refreshes r WHERE r.tenant_id = connections.tenant_id
+                AND r.connection_id = connections.id AND r.lease_time > {now})
+        OR EXISTS (
+            SELECT 1 FROM credential_rotations m WHERE m.tenant_id = connections.tenant_id
+                AND m.connection_id = connections.id AND m.state = '{MINTING}' AND m.lease_time > {now}))"
+    )
 }
 
 impl Store {
@@ -49,10 +67,12 @@ impl Store {
     /// The same; `None` if the connections stay for now, because a piece of the webhooks that were seen at them went.
     async fn try_purge_piece(&self, tenant: &TenantId, these: Purging<'_>) -> Result<Option<u64>, Error> {
         let mut change = self.own_change(tenant).await?;
+        let answers = awaits_answer(self.database_time(&change.tx).await?);
         let due = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::PurgeTime.lte(change.now.micros()))
             .filter(Column::RevocationTime.is_null())
+            .filter(Expr::cust(format!("NOT {answers}")))
             .order_by_asc(Column::PurgeTime)
             .limit(PIECE)
             .select_only()

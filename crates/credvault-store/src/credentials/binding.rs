@@ -103,6 +103,20 @@ fn write_object(object: &Map<String, Value>, text: &mut String) {
     text.push('}');
 }
 
+/// Seals the value of one row anew: `$place` says where it is sealed. Rows of four tables have it, each of a type of its own.
+macro_rules! seal_anew {
+    ($mover:ident, $row:ident, $bytes:expr, $place:expr) => {{
+        let stored = SealedRecord { schema: $row.schema, key_version: $row.key_version, bytes: $bytes };
+        if let Some(sealed) = $mover.moved(stored, $place)? {
+            let mut row = $row.into_active_model();
+            row.schema = Set(sealed.schema);
+            row.key_version = Set(sealed.key_version);
+            row.sealed = Set(sealed.bytes.into());
+            row.update(&$mover.change.tx).await?;
+        }
+    }};
+}
+
 /// Seals the values of a connection anew, for its row has changed from `before` to `after`. What does not open stays as
 /// it is, and does not open afterwards either.
 ///
@@ -124,62 +138,32 @@ pub(crate) async fn rebind(
         .filter(credential_version::Column::Sealed.is_not_null());
     for row in versions.all(&change.tx).await? {
         let Some(bytes) = row.sealed.as_deref() else { continue };
-        let place = |schema, bound| Context::credential(tenant, id, row.version, schema, bound);
-        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes };
-        if let Some(sealed) = mover.moved(stored, place)? {
-            let mut row = row.into_active_model();
-            row.schema = Set(sealed.schema);
-            row.key_version = Set(sealed.key_version);
-            row.sealed = Set(Some(sealed.bytes));
-            row.update(&change.tx).await?;
-        }
+        let version = row.version;
+        seal_anew!(mover, row, bytes, |schema, bound| {
+            Context::credential(tenant, id, version, schema, bound)
+        });
     }
-    rebind_keys(&mover, after).await?;
-    let key = (after.tenant_id.clone(), after.id);
-    if let Some(row) = token::Entity::find_by_id(key.clone()).one(&change.tx).await? {
-        let place = |schema, bound| Context::tokens(tenant, id, row.generation, schema, bound);
-        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
-        if let Some(sealed) = mover.moved(stored, place)? {
-            let mut row = row.into_active_model();
-            row.schema = Set(sealed.schema);
-            row.key_version = Set(sealed.key_version);
-            row.sealed = Set(sealed.bytes);
-            row.update(&change.tx).await?;
-        }
-    }
-    if let Some(row) = revocation::Entity::find_by_id(key).one(&change.tx).await? {
-        let place = |schema, bound| Context::revocation(tenant, id, row.generation, schema, bound);
-        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
-        if let Some(sealed) = mover.moved(stored, place)? {
-            let mut row = row.into_active_model();
-            row.schema = Set(sealed.schema);
-            row.key_version = Set(sealed.key_version);
-            row.sealed = Set(sealed.bytes);
-            row.update(&change.tx).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The same for keys that rotations have made or replaced.
-async fn rebind_keys(mover: &Mover<'_>, after: &connection::Model) -> Result<(), Error> {
-    let (change, id) = (mover.change, ConnectionId::from_uuid(after.id));
     let keys = rotated_key::Entity::find()
         .filter(rotated_key::Column::TenantId.eq(after.tenant_id.as_str()))
         .filter(rotated_key::Column::ConnectionId.eq(after.id));
     for row in keys.all(&change.tx).await? {
-        let of = (row.number, row.role.clone(), row.version);
-        let place = |schema, bound| {
-            Context::rotated_key(change.tenant(), id, (of.0, of.1.as_str(), of.2), schema, bound)
-        };
-        let stored = SealedRecord { schema: row.schema, key_version: row.key_version, bytes: &row.sealed };
-        if let Some(sealed) = mover.moved(stored, place)? {
-            let mut row = row.into_active_model();
-            row.schema = Set(sealed.schema);
-            row.key_version = Set(sealed.key_version);
-            row.sealed = Set(sealed.bytes);
-            row.update(&change.tx).await?;
-        }
+        let (number, role, version) = (row.number, row.role.clone(), row.version);
+        seal_anew!(mover, row, &row.sealed, |schema, bound| {
+            Context::rotated_key(tenant, id, (number, role.as_str(), version), schema, bound)
+        });
+    }
+    let key = (after.tenant_id.clone(), after.id);
+    if let Some(row) = token::Entity::find_by_id(key.clone()).one(&change.tx).await? {
+        let generation = row.generation;
+        seal_anew!(mover, row, &row.sealed, |schema, bound| {
+            Context::tokens(tenant, id, generation, schema, bound)
+        });
+    }
+    if let Some(row) = revocation::Entity::find_by_id(key).one(&change.tx).await? {
+        let generation = row.generation;
+        seal_anew!(mover, row, &row.sealed, |schema, bound| {
+            Context::revocation(tenant, id, generation, schema, bound)
+        });
     }
     Ok(())
 }

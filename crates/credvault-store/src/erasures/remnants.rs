@@ -8,19 +8,22 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
 use crate::database::pieces::execute;
 use crate::{Database, Error, Store};
 
+/// The note of a file that was rewritten and whose write-ahead log still has to be emptied.
+const LOG_LEFT: i64 = -1;
+
 /// Notes, with the transaction, that the file is to be rewritten. The note is a number in the file's own header, which SQLite
-/// leaves to its users: how many erasures have ended since the file was rewritten.
+/// leaves to its users: how many erasures have ended since the file was rewritten, or [`LOG_LEFT`].
 ///
 /// # Errors
 /// The database fails.
 pub(super) async fn owe_rewriting(database: Database, tx: &DatabaseTransaction) -> Result<(), Error> {
     if database == Database::Sqlite {
-        note(tx, owed(tx).await?.saturating_add(1)).await?;
+        note(tx, owed(tx).await?.max(0).saturating_add(1)).await?;
     }
     Ok(())
 }
 
-/// How many erasures have ended since the file was rewritten.
+/// How many erasures have ended since the file was rewritten, or [`LOG_LEFT`].
 async fn owed<C: ConnectionTrait>(db: &C) -> Result<i64, Error> {
     let asked = Statement::from_string(db.get_database_backend(), "PRAGMA user_version");
     let row = db.query_one_raw(asked).await?.ok_or(Error::Integrity)?;
@@ -46,19 +49,27 @@ impl Store {
         if ended == 0 {
             return Ok(());
         }
-        // A reader has the old content before its eyes. The file is not rewritten for nothing then: that would add all of
-        // it to the log, and the next attempt once more.
-        self.empty_log().await?;
-        self.writer().execute_unprepared("VACUUM").await?;
-        self.empty_log().await?;
-        let tx = self.begin_bookkeeping(&TenantId::platform()).await?;
-        // An erasure that has ended since the file was rewritten is owed another time.
-        if owed(&tx).await? == ended {
-            note(&tx, 0).await?;
+        if ended != LOG_LEFT {
+            // A reader has the old content before its eyes. The file is not rewritten for nothing then: that would add all of
+            // it to the log, and the next attempt once more.
+            self.empty_log().await?;
+            self.writer().execute_unprepared("VACUUM").await?;
+            // A reader that has begun meanwhile keeps the log from being emptied; the file is not rewritten again for that.
+            self.replace_note(ended, LOG_LEFT).await?;
         }
-        tx.commit().await?;
+        self.empty_log().await?;
+        self.replace_note(LOG_LEFT, 0).await?;
         tracing::info!("the database's file was rewritten, without remnants of erased tenants");
         Ok(())
+    }
+
+    /// Replaces a note, unless an erasure has ended meanwhile: that is owed another time.
+    async fn replace_note(&self, from: i64, to: i64) -> Result<(), Error> {
+        let tx = self.begin_bookkeeping(&TenantId::platform()).await?;
+        if owed(&tx).await? == from {
+            note(&tx, to).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// SQLite: empties the write-ahead log.

@@ -74,22 +74,25 @@ impl Keys<'_> {
         write: &Write,
     ) -> Result<Recorded<Rotation>, Error> {
         let target = self.target(asked)?;
-        let mut check_value = Vec::new();
         // Nothing is asked of the key manager for a request that is refused or repeated.
-        let is_new = self.is_new(platform, asked, target, write).await?;
-        if is_new {
-            // Before the transaction, and once for all attempts: each makes another version.
-            if asked.new_version {
-                self.add_version(target).await?;
-            }
-            check_value = target.check_value(self.store.keyring().random()).await?;
+        if !self.is_new(platform, asked, target, write).await? {
+            return retrying(write, || self.try_begin_root(platform, target, &[], asked, write)).await;
+        }
+        // Before the transaction, and once for all attempts: each makes another version.
+        if asked.new_version {
+            self.add_version(target).await?;
+        }
+        let begin = async {
+            let check_value = target.check_value(self.store.keyring().random()).await?;
             target.prove(&check_value).await?;
+            retrying(write, || self.try_begin_root(platform, target, &check_value, asked, write)).await
+        };
+        let begun: Result<_, Error> = begin.await;
+        if begun.is_err() && asked.new_version {
+            self.let_version_go().await;
         }
-        let begun =
-            retrying(write, || self.try_begin_root(platform, target, &check_value, asked, write)).await?;
-        if is_new {
-            self.store.keyring().activate(target.id())?;
-        }
+        let begun = begun?;
+        self.store.keyring().activate(target.id())?;
         Ok(begun)
     }
 

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use credvault_crypto::{RootKey, Versioning};
-use credvault_domain::{Action, TenantId, TenantScope, Timestamp};
+use credvault_domain::{Action, TenantId, TenantScope, Timestamp, chain};
 use sea_orm::{DatabaseTransaction, EntityTrait as _};
 
 use super::Keys;
 use super::rotation::RotationKind;
+use crate::backup::record::BackupPlace;
 use crate::change::retrying;
 use crate::database::pieces::execute;
 use crate::database::roots::{active_root, root_id};
@@ -36,7 +37,7 @@ pub struct OlderVersions {
     pub destroyed: bool,
     /// When the last key was wrapped by the newest version. Backups from before open with older versions only.
     pub backups_before: Timestamp,
-    /// The moment whose data the newest backup has that the vault knows of.
+    /// The moment whose data the newest backup has that the vault has seen reach a disk.
     pub newest_backup: Option<Timestamp>,
 }
 
@@ -92,7 +93,8 @@ impl Keys<'_> {
         }
         let generation = self.generation().await?;
         self.must_be_empty_below(generation).await?;
-        let newest_backup = self.store.last_backup().await?;
+        // What another program has taken may be stored nowhere.
+        let newest_backup = self.store.last_backup(Some(BackupPlace::File)).await?;
         let found = retrying(write, || self.look(platform, (root, generation), confirmed, write)).await?;
         let found = found.map(|found| OlderVersions { newest_backup, ..found });
         if !confirmed {
@@ -178,6 +180,19 @@ impl Keys<'_> {
         let process = self.store.process();
         let values = [TenantId::PLATFORM.into(), process.into(), lease.into(), now.into()];
         if execute(tx, sql, values).await? == 1 { Ok(()) } else { Err(Error::RotationRunning) }
+    }
+
+    /// Lets the row go that [`Keys::add_version`] holds, because no rotation begins. What fails is logged: the row is free when
+    /// its lease is over.
+    pub(super) async fn let_version_go(&self) {
+        let letting = async {
+            let tx = self.store.begin_bookkeeping(&TenantId::platform()).await?;
+            self.let_go(&tx).await?;
+            Ok::<_, Error>(tx.commit().await?)
+        };
+        if let Err(error) = letting.await {
+            tracing::warn!(error = chain(&error), "the root key's rotation is held for a minute");
+        }
     }
 
     async fn let_go(&self, tx: &DatabaseTransaction) -> Result<(), Error> {

@@ -37,9 +37,11 @@ pub(crate) async fn invalidate_tokens(
     let client_id = schedule.as_ref().and_then(|schedule| schedule.client_id.clone());
     match refresh::Entity::find_by_id(key.clone()).lock_exclusive().one(&change.tx).await? {
         Some(row) => {
-            let generation = row.generation + 1;
+            let (generation, lease_time) = (row.generation + 1, row.lease_time);
             let mut row = idle(row, generation, due);
             row.client_id = Set(client_id);
+            // Until then the provider may still answer: a purge waits for that.
+            row.lease_time = Set(lease_time);
             row.update(&change.tx).await?;
             token::Entity::delete_by_id(key).exec(&change.tx).await?;
         }

@@ -63,7 +63,7 @@ async fn restored(fixture: &Fixture) -> (Restored, PostgresDatabase) {
         owner_role: &target.owner_role,
         root_keys: &root_keys,
         erased: &ErasedTenants::default(),
-        public_key: None,
+        public_keys: &[],
         now: fixture.clock.now(),
     };
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
@@ -91,7 +91,7 @@ async fn every_key_is_unwrapped_by_a_verification() {
     let verify = async || {
         let mut bytes = Vec::new();
         fixture.store.back_up(None, "unused", &mut bytes, &mut |_| {}).await.unwrap();
-        verify_backup(&source.clone().into(), None, &random, &mut bytes.as_slice(), &mut |_| {}).await
+        verify_backup(&source.clone().into(), &[], &random, &mut bytes.as_slice(), &mut |_| {}).await
     };
     let whole = verify().await.unwrap();
     assert_eq!(whole.tenant_keys, 1_151, "the platform's, too");

@@ -27,6 +27,7 @@ on_both![
     a_slow_rotation_holds_none_up_that_has_to_be_over_soon,
     no_key_is_made_for_a_request_that_is_repeated_or_refused,
     older_versions_are_destroyed_only_once_nothing_is_under_them,
+    a_version_whose_rotation_does_not_begin_is_let_go_at_once,
 ];
 
 async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture) {
@@ -220,6 +221,43 @@ async fn older_versions_are_destroyed_only_once_nothing_is_under_them(fixture: &
     // A new version can be made again.
     let _ = store.keys().begin_root_rotation(&platform, next, &begin).await.unwrap();
     store.close().await;
+}
+
+async fn a_version_whose_rotation_does_not_begin_is_let_go_at_once(fixture: &Fixture) {
+    let platform = scope(TenantId::PLATFORM, None);
+    let (store, _) = managed(fixture).await;
+    let begin = write(&platform, Action::RotateRootKey);
+    let _ = store.keys().begin_root_rotation(&platform, MOVE_ON, &begin).await.unwrap();
+    while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
+    let target = store.keys().status(&platform).await.unwrap().roots[0].id;
+    let next = RootRotation { target: Some(target), new_version: true, ..MOVE_ON };
+    fixture.refuse_updates("root_keys").await;
+    let refused = store.keys().begin_root_rotation(&platform, next, &begin).await;
+    assert!(refused.is_err() && !matches!(refused, Err(Error::RotationRunning)), "{refused:?}");
+    fixture.permit_updates("root_keys").await;
+    let _ = store.keys().begin_root_rotation(&platform, next, &begin).await.unwrap();
+    store.close().await;
+}
+
+/// A rotation that does not get on, and whose row cannot be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_cannot_be_let_go_keeps_no_other_from_its_turn() {
+    let fixture = &Fixture::sqlite().await;
+    let (store, broken, sound) = (&fixture.store, fixture.tenant("a").await, fixture.tenant("b").await);
+    for scope in [&broken, &sound] {
+        let begin = write(scope, Action::RotateTenantKey);
+        let _ = store.keys().begin_tenant_rotation(scope, AT_ONCE, &begin).await.unwrap();
+    }
+    fixture
+        .execute("UPDATE rotations SET target = 9, begin_time = 0, retire_time = 0 WHERE tenant_id = 'a'")
+        .await;
+    let refuse =
+        "CREATE TRIGGER held BEFORE UPDATE ON rotations WHEN NEW.tenant_id = 'a' AND NEW.trouble IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'held'); END";
+    fixture.execute(refuse).await;
+    while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
+    let latest = store.keys().rotation(sound.tenant(), RotationKind::Tenant).await.unwrap();
+    assert!(!latest.unwrap().running);
 }
 
 async fn no_key_is_made_for_a_request_that_is_repeated_or_refused(fixture: &Fixture) {

@@ -112,6 +112,33 @@ async fn a_reader_of_sqlite_keeps_no_erasure_from_its_end() {
     assert_eq!(owed(fixture).await, "0");
 }
 
+/// The file is rewritten, and a reader has begun meanwhile: only the log is still to be emptied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_a_rewritten_file_of_sqlite_does_not_have_it_rewritten_again() {
+    let fixture = &Fixture::sqlite().await;
+    let (acme, _) = tenant_with_rows(fixture, "acme").await;
+    // A table larger than the log may get without a rewriting.
+    fixture.execute("CREATE TABLE large AS SELECT zeroblob(4000000) AS content").await;
+    fixture.execute("PRAGMA user_version = -1").await;
+    fixture.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let reader = fixture.admin_connection().await.begin().await.unwrap();
+    let rows = Statement::from_string(reader.get_database_backend(), "SELECT * FROM tenants");
+    reader.query_all_raw(rows).await.unwrap();
+    // Something that the reader does not see, and so keeps in the log.
+    fixture.tenant("other").await;
+    fixture.store.upkeep().await.unwrap();
+    assert_eq!(owed(fixture).await, "-1");
+    let log = std::fs::metadata(fixture.folder.path().join("vault.db-wal")).unwrap().len();
+    assert!(log < 2_000_000, "{log} bytes");
+    reader.rollback().await.unwrap();
+    fixture.store.upkeep().await.unwrap();
+    assert_eq!(owed(fixture).await, "0");
+    // An erasure that ends while the log waits has the file rewritten.
+    fixture.execute("PRAGMA user_version = -1").await;
+    assert_eq!(erased(fixture, &acme).await.state, ErasureState::Erased);
+    assert_eq!(owed(fixture).await, "1");
+}
+
 /// How many erasures have ended since SQLite's file was rewritten.
 async fn owed(fixture: &Fixture) -> String {
     fixture.text("SELECT CAST(user_version AS TEXT) AS v FROM pragma_user_version").await

@@ -1,7 +1,7 @@
 //! A connection that is disconnected while its refresh is in progress: what the provider gives is revoked, too.
 
 use credvault_domain::{Action, Revocation, TenantScope};
-use credvault_store::{ConnectionKey, ToRevoke};
+use credvault_store::{ConnectionKey, Recorded, ToRevoke};
 use secrecy::ExposeSecret as _;
 
 use super::{claimed, record, refreshable, refreshed};
@@ -11,6 +11,7 @@ use crate::on_both;
 on_both![
     newer_tokens_of_a_disconnected_connection_are_revoked,
     newer_tokens_are_dropped_where_nothing_is_to_be_revoked,
+    a_purge_waits_for_the_answer_to_a_refresh_of_what_is_to_be_revoked,
 ];
 
 async fn disconnect(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey, revocable: bool) {
@@ -70,4 +71,35 @@ async fn newer_tokens_are_dropped_where_nothing_is_to_be_revoked(fixture: &Fixtu
         assert!(to_revoke(fixture, &key).await.is_none());
         assert_eq!((fixture.count("tokens").await, fixture.count("revocations").await), (0, 0));
     }
+}
+
+/// A refresh is in progress, its connection is disconnected and purged at once, and the older tokens are revoked before the
+/// newer ones arrive.
+async fn a_purge_waits_for_the_answer_to_a_refresh_of_what_is_to_be_revoked(fixture: &Fixture) {
+    let (scope, store) = (fixture.tenant("acme").await, &fixture.store);
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
+    let claim = claimed(store, &key, seen).await;
+    let id = key.connection();
+    let delete = write(&scope, Action::DeleteConnection);
+    let _ = store.connections().delete_and_revoke(&scope, id, None, true, &delete).await.unwrap();
+    let settle = async || {
+        let open = to_revoke(fixture, &key).await.unwrap();
+        let settled = store.revocations().attempted(&key, Some(open.generation), Revocation::Done).await;
+        assert!(settled.unwrap().is_some());
+    };
+    settle().await;
+    let purge = write(&scope, Action::PurgeConnection);
+    let purged = store.connections().purge(&scope, id, None, &purge).await.map(Recorded::into_inner);
+    assert!(purged.unwrap().waits);
+    store.purge_settled(&key).await.unwrap();
+    assert_eq!(fixture.count("connections").await, 1);
+    let late = refreshed(&claim, "CANARY late");
+    assert!(!store.refreshes().store(&claim, &late, &record(&key)).await.unwrap());
+    assert_eq!(token(&to_revoke(fixture, &key).await.unwrap()), "CANARY late");
+    fixture.execute("UPDATE refreshes SET lease_time = 0").await;
+    store.purge_settled(&key).await.unwrap();
+    assert_eq!(fixture.count("connections").await, 1, "the newer tokens are still to be revoked");
+    settle().await;
+    store.purge_settled(&key).await.unwrap();
+    assert_eq!(fixture.count("connections").await, 0);
 }
