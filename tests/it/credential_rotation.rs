@@ -2,6 +2,7 @@
 
 mod automatic;
 mod crash;
+mod ended;
 mod refused;
 
 use std::time::Duration;

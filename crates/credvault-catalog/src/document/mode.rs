@@ -50,7 +50,7 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
         Some(described) => credential_test(text, described),
         None => none(text, "Test", mode.remarks.no_test.as_deref()),
     }
-    match &mode.revocation {
+    match mode.ending_call() {
         Some(described) => revocation(text, described),
         None => none(text, "Revocation", mode.remarks.no_revocation.as_deref()),
     }

@@ -114,4 +114,8 @@ fn the_embedded_files_make_keys_where_their_providers_can() {
         }
     }
     assert_eq!(minting, ["adyen.api_key", "mailgun.api_key", "sendgrid.api_key", "twilio.auth_token"]);
+    // Twilio's call names no token, and Adyen has none.
+    let ends = |id: &str, name: &str| mode(&catalog, id, name).ending_call().is_some();
+    assert!(ends("sendgrid", "api_key") && ends("mailgun", "api_key"));
+    assert!(!ends("twilio", "auth_token") && !ends("adyen", "api_key"));
 }
