@@ -9,7 +9,9 @@
 pub(crate) mod plan;
 pub(crate) mod row;
 
+pub(crate) mod automatic;
 pub(crate) mod keys;
+pub(crate) mod left;
 
 pub(crate) mod claim;
 

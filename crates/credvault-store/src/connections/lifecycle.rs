@@ -13,6 +13,7 @@ use crate::change::{Change, retrying};
 use crate::connections::lock::{find, locked_deleted, locked_live, siblings};
 use crate::connections::row::connection;
 use crate::connections::writer::{ConnectionRow, pass_default_on, purge};
+use crate::credential_rotations::left::leave_all;
 use crate::credential_rotations::row::replan;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity, Model};
@@ -224,7 +225,9 @@ async fn revoked(change: &mut Change<'_>, model: Model, revoke: Option<bool>) ->
 /// Purges a deleted row, or has it purged as soon as its revocation is settled.
 async fn purge_or_wait(change: &mut Change<'_>, model: Model) -> Result<Purged, Error> {
     if model.revocation_time.is_none() {
-        purge(change, &[ConnectionId::from_uuid(model.id)]).await?;
+        let id = ConnectionId::from_uuid(model.id);
+        leave_all(change, &[id]).await?;
+        purge(change, &[id]).await?;
         return Ok(Purged { connection: Some(connection(model)?), waits: false });
     }
     let mut row = ConnectionRow::new(model);

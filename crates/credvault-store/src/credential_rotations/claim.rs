@@ -1,17 +1,15 @@
 //! Claiming a rotation: before the provider is asked for a key, so that a crash leaves a trace.
 
-use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, SecretFields,
-    Timestamp, Version,
-};
+use credvault_domain::{Connection, Etag, SecretFields, Timestamp, Version};
 use uuid::Uuid;
 
 use super::CredentialRotations;
 use crate::change::Change;
 use crate::claims::{Running, lease_from};
 use crate::connections::lock::{DELETED, locked_at};
-use crate::connections::row::{connection, owner};
-use crate::credential_rotations::keys::{LeftKey, give_up, new_key, open};
+use crate::connections::row::connection;
+use crate::credential_rotations::keys::{give_up, new_key, open};
+use crate::credential_rotations::left::{LeftKey, leave};
 use crate::credential_rotations::row::{MINTED, MINTING, find_or_new, holder, idle, release, save};
 use crate::credentials::current::open_current;
 use crate::database::session::served;
@@ -182,46 +180,6 @@ pub(super) fn abandon(
     }
     release(row);
     Ok(())
-}
-
-/// Shows, and has on record, that a key stays at the provider which the vault cannot revoke.
-///
-/// # Errors
-/// The random generator fails.
-pub(super) fn leave(
-    change: &mut Change<'_>,
-    model: &connection_table::Model,
-    row: &mut credential_rotation::Model,
-    LeftKey(id): LeftKey,
-) -> Result<(), Error> {
-    let named = id.iter().map(|id| format!("keys/{id}"));
-    let changed = std::iter::once("rotation.key_left".to_owned()).chain(named).collect();
-    let mut record = about(change, model)?;
-    record.changed = changed;
-    record.outcome = AuditOutcome::Failed;
-    record.reason = Some(Reason::ProviderUnavailable);
-    change.record(record);
-    metrics::counter!("credvault_rotated_keys_total", "outcome" => "left").increment(1);
-    tracing::warn!(
-        connection = %ConnectionId::from_uuid(model.id),
-        provider = model.provider,
-        key = id.as_deref().unwrap_or("unknown"),
-        "a key may be left at the provider that the vault does not revoke"
-    );
-    (row.left_time, row.left_key_id) = (Some(change.now.micros()), id);
-    Ok(())
-}
-
-/// The record of something that the vault does by itself about a connection's rotation.
-///
-/// # Errors
-/// The random generator fails.
-pub(super) fn about(change: &Change<'_>, model: &connection_table::Model) -> Result<AuditEvent, Error> {
-    let mut record = change.store.own_event(change.tenant(), Action::RotateCredential)?;
-    record.connection = Some(ConnectionId::from_uuid(model.id));
-    record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-    record.provider = Some(ProviderId::from_stored(model.provider.clone()));
-    Ok(record)
 }
 
 /// The new key that waits to be tested, for the version that is still current. One for another version is not used.

@@ -11,10 +11,11 @@ use super::CredentialRotations;
 use crate::change::{Change, retrying};
 use crate::connections::lock::{find as find_connection, locked_at, locked_live};
 use crate::connections::row::connection;
-use crate::credential_rotations::claim::{ClaimedRotation, MintedKey, leave};
-use crate::credential_rotations::keys::{Kept, LeftKey, NEW, REPLACED, UNUSED, give_up, keep, new_key};
+use crate::credential_rotations::claim::{ClaimedRotation, MintedKey};
+use crate::credential_rotations::keys::{Kept, NEW, REPLACED, UNUSED, give_up, keep, new_key};
+use crate::credential_rotations::left::{LeftKey, leave};
 use crate::credential_rotations::old_keys::mark_revoked;
-use crate::credential_rotations::row::{MINTED, MINTING, find, idle, release, save};
+use crate::credential_rotations::row::{MINTED, MINTING, find, forget_failures, idle, release, save};
 use crate::credentials::stored::{require_whole, store_version};
 use crate::entity::{connection as connection_table, credential_rotation, rotated_key};
 use crate::secrets::at_hand::Wanted;
@@ -61,6 +62,8 @@ pub struct RotationFailure {
     pub lost: bool,
     /// Whether the old key may have ended, so that it has to be tested.
     pub doubtful: bool,
+    /// Whether a key was made, or may have been, that does not serve.
+    pub in_vain: bool,
 }
 
 impl CredentialRotations<'_> {
@@ -153,7 +156,7 @@ impl CredentialRotations<'_> {
             delete_key(&change, &model, minted.number).await?;
             replaced(&mut change, (&model, &mut row), claimed, from).await?;
             idle(&mut row);
-            (row.retry_time, row.failures, row.trouble) = (None, 0, None);
+            forget_failures(&mut row);
             save(&change, &model, row).await?;
             let (model, version) = store_version(&mut change, model, &credential.into(), None).await?;
             change.commit((connection(model)?, version.version)).await
@@ -252,6 +255,7 @@ async fn locked(
 /// What an attempt without a new version leaves in the row.
 fn failed(change: &Change<'_>, row: &mut credential_rotation::Model, failure: RotationFailure) {
     row.failures += 1;
+    row.in_vain += i64::from(failure.in_vain);
     row.retry_time = Some(change.now.after(failure.retry).micros());
     row.trouble = Some(failure.reason.as_str().to_owned());
 }

@@ -15,8 +15,8 @@ use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
-use crate::credential_rotations::claim::{about, leave};
-use crate::credential_rotations::keys::{LeftKey, NEW, REPLACED, open};
+use crate::credential_rotations::keys::{NEW, REPLACED, open};
+use crate::credential_rotations::left::{LeftKey, about, leave};
 use crate::credential_rotations::row::{find_or_new, save};
 use crate::credentials::current::open_current;
 use crate::credentials::open_version;
@@ -56,6 +56,8 @@ pub enum KeyEnd {
     Ended,
     /// The provider did not do it, and is asked again.
     Pending,
+    /// The provider was not asked, or wants no call before this time has passed. That is no attempt.
+    Later(Duration),
     /// No call of the vault can end it.
     ByHand,
 }
@@ -66,6 +68,7 @@ impl KeyEnd {
         match self {
             Self::Ended => "ended",
             Self::Pending => "pending",
+            Self::Later(_) => "later",
             Self::ByHand => "by_hand",
         }
     }
@@ -134,6 +137,9 @@ impl CredentialRotations<'_> {
     /// # Errors
     /// The database fails; then the attempt is made again.
     pub async fn end_attempted(&self, to_end: &KeyToEnd, end: KeyEnd) -> Result<bool, Error> {
+        if let KeyEnd::Later(pause) = end {
+            return self.end_later(to_end, pause).await.map(|()| false);
+        }
         let is_last = to_end.attempts >= ATTEMPTS;
         if end == KeyEnd::Pending && !is_last {
             return Ok(false);
@@ -154,6 +160,21 @@ impl CredentialRotations<'_> {
         }
         save(&change, &model, row).await?;
         change.commit(true).await.map(Recorded::into_inner)
+    }
+
+    /// Takes an attempt back that the provider does not want yet, and makes it after a pause.
+    async fn end_later(&self, to_end: &KeyToEnd, pause: Duration) -> Result<(), Error> {
+        let change = self.store.own_change(&to_end.key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, &to_end.key).await? else { return Ok(()) };
+        let id = (model.tenant_id.clone(), model.id, to_end.number);
+        let Some(key) = Entity::find_by_id(id).one(&change.tx).await? else { return Ok(()) };
+        let row = find_or_new(&change.tx, &model, false).await?;
+        let mut key = key.into_active_model();
+        key.attempts = Set(to_end.attempts - 1);
+        key.due_time = Set(change.now.after(pause).micros());
+        key.update(&change.tx).await?;
+        save(&change, &model, row).await?;
+        change.commit_preparation().await
     }
 
     /// Gives up a key that does not open any more: it stays at the provider.

@@ -23,6 +23,9 @@ pub struct Model {
     pub claim_id: Option<Uuid>,
     pub process_id: Option<Uuid>,
     pub lease_time: Option<i64>,
+    pub in_vain: i64,
+    pub left_keys: i64,
+    pub reminded_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
