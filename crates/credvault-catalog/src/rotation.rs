@@ -46,6 +46,7 @@ pub struct Mint {
     pub(crate) expires_in: Option<Path>,
     pub(crate) expires_at: Option<Path>,
     pub(crate) key_id: Option<Template>,
+    pub(crate) account: Option<Template>,
 }
 
 /// How a key ends that was replaced.
@@ -89,6 +90,11 @@ impl Mint {
             (None, None) => Lifetime::Unnamed,
         };
         Ok(MintedFields { fields, expires: lifetime.named().map(|lifetime| sent.after(lifetime)) })
+    }
+
+    /// Whether a new key is tested before it serves: there is one to fall back to.
+    pub fn is_tested(&self) -> bool {
+        self.end != OldKeyEnd::AtOnce
     }
 
     /// The names of the fields that a new key changes.

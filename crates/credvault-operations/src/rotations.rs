@@ -78,7 +78,8 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
     }
     call.count_forced(&scope).await?;
     let key = context.store.connection_key(&scope, id);
-    let wish = RotationWish { forced: true, mints: true, new_key_only: false };
+    let mints = mode.mints_with(&connection.config);
+    let wish = RotationWish { forced: true, mints, new_key_only: false };
     let (started, claimed) = loop {
         let started = Instant::now();
         match rotations.claim(&key, etag, wish).await? {

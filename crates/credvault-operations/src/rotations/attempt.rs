@@ -57,8 +57,10 @@ impl Attempt {
         let connection = &self.claimed.connection;
         let mode = self.context.mode(&connection.provider, &connection.auth_mode)?;
         let Some(mint) = mode.mint() else {
-            // The call was taken from the provider's file.
-            return Err(self.give_up(by_hand::error(&self.context, connection, mode)).await);
+            // The call was taken from the provider's file, or is not yet in the one that this replica has.
+            let error = by_hand::error(&self.context, connection, mode);
+            self.postpone(self.failure(&error)).await;
+            return Err(error.into());
         };
         let minted = match &self.claimed.minted {
             Some(minted) => minted.clone(),
@@ -73,6 +75,10 @@ impl Attempt {
 
     /// Has the provider make a key, and seals it.
     async fn mint(&self, mode: &Mode, mint: &Mint) -> Result<MintedKey, Refusal> {
+        if let Err(error) = self.check_account(mode, mint).await {
+            self.fail(self.failure(&error)).await;
+            return Err(error.into());
+        }
         let new = match self.context.broker.mint(&self.claimed, (mode, mint), self.started).await {
             Ok(new) => new,
             Err(error) => {
@@ -94,6 +100,28 @@ impl Attempt {
                 self.fail(RotationFailure { lost: true, doubtful, ..self.failure(&error) }).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Refuses to have a key made for another account than the credential's own, where settings name it: the key of that
+    /// account would be replaced.
+    async fn check_account(&self, mode: &Mode, mint: &Mint) -> Result<(), RotationError> {
+        let Connection { provider, config, .. } = &self.claimed.connection;
+        let Some(expected) = mode.minted_account(mint, config) else { return Ok(()) };
+        let retry = self.pause();
+        match self.context.broker.test(&self.scope, provider, mode, config, &self.claimed.fields).await {
+            Ok(Verdict::Works { account: Some(account), .. }) if account == expected => Ok(()),
+            Ok(Verdict::Works { .. } | Verdict::Limited | Verdict::Refused)
+            | Err(TestError::Untestable | TestError::Invalid(_)) => {
+                Err(RotationError::OtherAccount { retry })
+            }
+            Ok(Verdict::Unclear(_)) | Err(TestError::Unavailable) => {
+                Err(RotationError::Unavailable { retry })
+            }
+            Err(TestError::Throttled { retry: asked }) => {
+                Err(RotationError::Throttled { retry: asked.max(retry) })
+            }
+            Err(TestError::Store(error)) => Err(RotationError::Store(error)),
         }
     }
 
@@ -123,6 +151,9 @@ impl Attempt {
         let tested = self.context.broker.test(&self.scope, provider, mode, config, &minted.fields).await;
         let is_usable = self.context.now() >= minted.create_time.after(mint.usable_after);
         let error = match tested {
+            Ok(Verdict::Works { account: Some(account), .. }) if self.is_other(&account) => {
+                return Err(self.give_up(RotationError::Useless { retry }).await);
+            }
             Ok(Verdict::Works { .. } | Verdict::Limited) => return Ok(()),
             Ok(Verdict::Refused) if is_usable => {
                 return Err(self.give_up(RotationError::Useless { retry }).await);
@@ -139,6 +170,11 @@ impl Attempt {
         };
         self.postpone(self.failure(&error)).await;
         Err(error.into())
+    }
+
+    /// Whether an account is known to be another one than the credential's.
+    fn is_other(&self, account: &str) -> bool {
+        self.claimed.connection.confirmed_account_id.as_deref().is_some_and(|known| known != account)
     }
 
     /// Stores a new key as the version that is served.
@@ -161,7 +197,8 @@ impl Attempt {
             Err(error) => Refusal::Store(error),
         };
         let reason = refusal.reason();
-        let failure = RotationFailure { retry: self.pause(), reason, lost: false, doubtful: false };
+        let failure =
+            RotationFailure { retry: self.pause(), reason, lost: false, doubtful: false, in_vain: false };
         if let Refusal::Store(
             StoreError::VersionMismatch { .. }
             | StoreError::State(_)
@@ -210,7 +247,8 @@ impl Attempt {
     fn failure(&self, error: &RotationError) -> RotationFailure {
         let retry = error.retry().unwrap_or_else(|| self.pause());
         let reason = error.reason().unwrap_or(Reason::StoreUnavailable);
-        RotationFailure { retry, reason, lost: false, doubtful: false }
+        let in_vain = error.is_in_vain();
+        RotationFailure { retry, reason, lost: false, doubtful: false, in_vain }
     }
 
     async fn fail(&self, failure: RotationFailure) {

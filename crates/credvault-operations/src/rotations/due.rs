@@ -83,7 +83,7 @@ async fn work_on(context: &Arc<Context>, key: &ConnectionKey) -> Result<(), Stor
     let Ok(mode) = context.mode(&work.connection.provider, &work.connection.auth_mode) else {
         return rest(context, key).await;
     };
-    let mints = mode.mint().is_some();
+    let mints = mode.mints_with(&work.connection.config);
     // The new key first: what it replaces ends only after that.
     if (work.is_due && mints) || work.has_new_key {
         match rotate_by_vault(context, key, &work, mode).await? {
@@ -151,7 +151,7 @@ async fn attempted(
     let permit = call.permit(&scope, Facts::default())?;
     let write = call.write(&permit, Ok(None))?;
     mode.check_destinations(&work.connection.config).map_err(Refusal::Settings)?;
-    let mints = mode.mint().is_some();
+    let mints = mode.mints_with(&work.connection.config);
     let wish = RotationWish { forced: false, mints, new_key_only: !(work.is_due && mints) };
     let (context, started) = (Arc::clone(&call.context), Instant::now());
     let claim = context.store.credential_rotations().claim(key, None, wish).await?;

@@ -13,7 +13,7 @@ pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode)
     let rotations = context.store.credential_rotations();
     let Some(work) = rotations.look(key).await? else { return Ok(()) };
     end_keys(context, key, &work.ends, mode).await?;
-    rotations.looked(key, mode.mint().is_some()).await
+    rotations.looked(key, mode.mints_with(&work.connection.config)).await
 }
 
 /// Makes an attempt to end each of the keys with these numbers.
@@ -40,8 +40,9 @@ pub(super) async fn end_keys(
         };
         let end = match mode.mint() {
             Some(mint) => context.broker.end_key(&to_end, mode, mint).await?,
-            // The call was taken from the provider's file.
-            None => KeyEnd::ByHand,
+            // The call was taken from the provider's file, or is not yet in the one that this replica has: others make the
+            // next attempts.
+            None => KeyEnd::Pending,
         };
         // What is left at the provider is counted where it is stored.
         if end != KeyEnd::ByHand {

@@ -1,6 +1,7 @@
 //! The steps of a rotation of a credential, one by one: who may claim, what a crash leaves behind, which key serves, and which
 //! ends.
 
+mod left;
 mod planned;
 
 use std::time::Duration;
@@ -108,7 +109,7 @@ fn secret(fields: &SecretFields) -> &str {
 }
 
 fn failure(reason: Reason) -> RotationFailure {
-    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, doubtful: false }
+    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, doubtful: false, in_vain: false }
 }
 
 async fn connection(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey) -> Connection {
