@@ -31,6 +31,7 @@ display_name = 'Key'
 kind = 'static'
 secret.key = { title = 'Key', required = true }
 secret.key_id = { title = 'Id of the key' }
+config.account = { title = 'Account' }
 request = { base_url = 'PROVIDER_URL', headers = { X-API-Key = '{secret.key}' } }
 test = { call = { url = 'PROVIDER_URL/me' }, account_id = 'id' }
 [modes.api_key.rotation]
@@ -40,6 +41,7 @@ key_id = '{secret.key_id?}'
 [modes.api_key.rotation.mint]
 call = { method = 'POST', url = 'PROVIDER_URL/keys' }
 fields = { key = 'key', key_id = 'id' }
+account_id = '{config.account?}'
 [modes.api_key.rotation.revoke]
 call = { method = 'DELETE', url = 'PROVIDER_URL/keys/{flow.old_key_id}' }
 already_revoked = [{ status = 404 }]

@@ -2,12 +2,15 @@
 
 use credvault_proto::v1;
 
-use super::{FIRST, ended, first_key, rotate, served, started};
+use super::{FIRST, OVERLAP, ended, first_key, rotate, served, settled, standing, started};
 use crate::harness::provider::connection_request;
 use crate::harness::{Client, VaultBuilder, input};
 use crate::on_both;
 
-on_both![a_disconnection_ends_the_key_that_serves_and_those_that_wait];
+on_both![
+    a_disconnection_ends_the_key_that_serves_and_those_that_wait,
+    a_key_is_ended_with_itself_where_the_one_that_serves_may_not,
+];
 
 async fn disconnect(app: &Client, id: &str) -> v1::Connection {
     let request = v1::DisconnectConnectionRequest { connection_id: id.to_owned(), ..Default::default() };
@@ -37,4 +40,21 @@ async fn a_disconnection_ends_the_key_that_serves_and_those_that_wait(builder: V
         assert_eq!(disconnect(&app, &id).await.revocation(), v1::Revocation::Unsupported, "{mode}");
         assert!(provider.has_key("sim_key_shop-2"));
     }
+}
+
+async fn a_key_is_ended_with_itself_where_the_one_that_serves_may_not(builder: VaultBuilder) {
+    let (connected, app) = started(builder).await;
+    let provider = &connected.provider;
+    let id = app.create(first_key("api_key")).await.unwrap().id;
+    rotate(&app, &id).await.unwrap();
+    let new = served(&app, &id).await;
+    let keys = provider.made_keys("shop-1");
+    let [key] = &keys[..] else { panic!("not one") };
+    let delete = reqwest::Client::new().delete(format!("{}/keys/{key}", provider.url()));
+    delete.header("x-api-key", FIRST).send().await.unwrap();
+    assert!(!provider.has_key(&new) && provider.has_key(FIRST));
+    connected.vault.clock.advance(OVERLAP);
+    ended(&connected, FIRST).await;
+    settled(&app, &id).await;
+    assert_eq!(standing(&app, &id).await.left_key_time, None);
 }
