@@ -55,13 +55,15 @@ impl Broker {
         if matches!(said, Said::Forbidden) && serving.is_some() && ending.names_key() {
             said = self.ask_to_end(to_end, mode, ending, itself).await?;
         }
-        Ok(match said {
-            Said::Done(end) => end,
-            // It was done before, or there is nothing that it could be done with.
-            Said::NotFound if !ending.names_key() && self.is_dead(mode, itself).await => KeyEnd::Ended,
-            Said::NotFound if !ending.names_key() => KeyEnd::ByHand,
-            Said::Forbidden | Said::NotFound => KeyEnd::Pending,
-        })
+        match said {
+            Said::Done(end) => Ok(end),
+            Said::NotFound if !ending.names_key() => {
+                // It was done before, or there is nothing that it could be done with.
+                let is_dead = self.is_dead(mode, itself).await;
+                Ok(if is_dead { KeyEnd::Ended } else { KeyEnd::ByHand })
+            }
+            Said::Forbidden | Said::NotFound => Ok(KeyEnd::Pending),
+        }
     }
 
     /// Sends the call that ends a key, when it has its turn.

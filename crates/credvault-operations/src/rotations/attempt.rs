@@ -59,7 +59,11 @@ impl Attempt {
         let Some(mint) = mode.mint() else {
             // The call was taken from the provider's file, or is not yet in the one that this replica has.
             let error = by_hand::error(&self.context, connection, mode);
-            self.postpone(self.failure(&error)).await;
+            let failure = self.failure(&error);
+            match &self.claimed.minted {
+                Some(_) => self.postpone(failure).await,
+                None => self.fail(failure).await,
+            }
             return Err(error.into());
         };
         let minted = match &self.claimed.minted {
