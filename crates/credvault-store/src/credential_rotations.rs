@@ -11,10 +11,18 @@ pub(crate) mod row;
 
 pub(crate) mod keys;
 
+mod doubtful;
+
 pub(crate) mod claim;
 
 pub(crate) mod end;
+pub(crate) mod superseded;
+
+mod shared;
+
 pub(crate) mod old_keys;
+
+pub(crate) mod replaced;
 
 pub(crate) mod search;
 pub(crate) mod shown;

@@ -158,14 +158,37 @@ pub(crate) async fn hasten(change: &Change<'_>, model: &connection::Model) -> Re
     if row.state == MINTED {
         idle(&mut row);
     }
+    due_now(change, model).await?;
+    save(change, model, row).await
+}
+
+/// All keys of a connection that are still to end are to end now.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn due_now(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
     Entity::update_many()
         .col_expr(Column::DueTime, Expr::value(change.now.micros()))
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::Role.ne(NEW))
         .filter(Column::DueTime.gt(change.now.micros()))
         .exec(&change.tx)
         .await?;
-    save(change, model, row).await
+    Ok(())
+}
+
+/// When the last of the keys of a connection is to end that are still to; `None` if there is none.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn last_end(change: &Change<'_>, model: &connection::Model) -> Result<Option<i64>, Error> {
+    let last = Entity::find()
+        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
+        .filter(Column::ConnectionId.eq(model.id))
+        .filter(Column::Role.ne(NEW))
+        .order_by_desc(Column::DueTime);
+    Ok(last.one(&change.tx).await?.map(|key| key.due_time))
 }
 
 /// The connection leads to another host: what is sealed for the one before is destroyed, and its keys stay there.

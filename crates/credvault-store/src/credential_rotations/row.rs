@@ -63,6 +63,9 @@ pub(crate) async fn find_or_new(
         claim_id: None,
         process_id: None,
         lease_time: None,
+        revoke_now: false,
+        old_key_life: None,
+        request: None,
     };
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     Ok(row)
@@ -76,7 +79,7 @@ pub(crate) fn holder(row: &Model) -> Holder {
 /// Nothing is in progress any more.
 pub(crate) fn idle(row: &mut Model) {
     row.state = IDLE.to_owned();
-    row.version = None;
+    (row.version, row.request) = (None, None);
     release(row);
 }
 

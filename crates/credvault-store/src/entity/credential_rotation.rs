@@ -23,6 +23,9 @@ pub struct Model {
     pub claim_id: Option<Uuid>,
     pub process_id: Option<Uuid>,
     pub lease_time: Option<i64>,
+    pub revoke_now: bool,
+    pub old_key_life: Option<i64>,
+    pub request: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
