@@ -23,6 +23,7 @@ mod m0014_backups;
 mod m0015_revoking_deletions;
 mod m0016_credential_rotation;
 mod m0017_secret_stores;
+mod m0021_rotation_requests;
 mod m0022_rotation_pauses;
 
 mod roles;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_revoking_deletions::Migration),
             Box::new(m0016_credential_rotation::Migration),
             Box::new(m0017_secret_stores::Migration),
+            Box::new(m0021_rotation_requests::Migration),
             Box::new(m0022_rotation_pauses::Migration),
         ]
     }

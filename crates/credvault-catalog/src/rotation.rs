@@ -106,6 +106,21 @@ impl Mint {
     pub fn end_call(&self, replaced: bool) -> Option<&RevocationCall> {
         if replaced { self.revoke.as_ref() } else { self.discard.as_ref().or(self.revoke.as_ref()) }
     }
+
+    /// Whether the calls that end keys say which one. Where they do not, an account has one other key at most, and no key may
+    /// be made while one has still to end: a repeated call would end the newer one.
+    pub fn names_keys(&self) -> bool {
+        [&self.revoke, &self.discard].into_iter().flatten().all(RevocationCall::names_key)
+    }
+
+    /// After how long the provider ends the key before by itself, once another one was made; `None` if it does not.
+    pub fn old_key_life(&self) -> Option<Duration> {
+        match self.end {
+            OldKeyEnd::Revoked(_) => None,
+            OldKeyEnd::ByItself(time) => Some(time),
+            OldKeyEnd::AtOnce => Some(Duration::ZERO),
+        }
+    }
 }
 
 /// The id of a key, if it can stand in the path of a URL as it is.

@@ -89,6 +89,7 @@ async fn a_mode_without_the_call_says_how_to_do_it_by_hand(builder: VaultBuilder
             ("api_key".to_owned(), 90, true, true, false, Some(3600)),
             ("by_hand".to_owned(), 30, false, false, false, None),
             ("rolled".to_owned(), 0, true, false, true, Some(0)),
+            ("timed".to_owned(), 0, true, false, false, Some(3600)),
         ]
     );
 }

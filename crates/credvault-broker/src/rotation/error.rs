@@ -59,7 +59,8 @@ pub enum RotationError {
     /// The request was sent, and its answer was lost.
     #[error(
         "the provider's answer was lost, so a key that the vault does not know may be left there: look for one that was made \
-         just now, and delete it. The credential before serves on, unless the provider ends it when it makes another one"
+         just now, and delete it. The credential before serves on. Where the provider ends that one because another one was \
+         made, the vault makes a further one by itself if it still can; else store one that a person has made"
     )]
     Lost {
         /// How long to wait.

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::Attempt;
 use super::ends::end_keys;
+use super::wish::wish;
 use crate::call::{Subject, record_refusal};
 use crate::{Call, Context, Refusal};
 
@@ -151,10 +152,10 @@ async fn attempted(
     let permit = call.permit(&scope, Facts::default())?;
     let write = call.write(&permit, Ok(None))?;
     mode.check_destinations(&work.connection.config).map_err(Refusal::Settings)?;
-    let mints = mode.mints_with(&work.connection.config);
-    let wish = RotationWish { forced: false, mints, new_key_only: !(work.is_due && mints) };
+    let wish = wish(mode, &work.connection.config);
+    let wish = RotationWish { new_key_only: !(work.is_due && wish.mints), ..wish };
     let (context, started) = (Arc::clone(&call.context), Instant::now());
     let claim = context.store.credential_rotations().claim(key, None, wish).await?;
     let RotationClaim::Ours(claimed) = claim else { return Ok(()) };
-    Attempt { context, scope, write, claimed, started, revoke_now: false }.run().await.map(drop)
+    Attempt { context, scope, write, claimed, started }.run().await.map(drop)
 }

@@ -1,7 +1,8 @@
 //! Ends keys at their provider that are due to end.
 
-use credvault_catalog::{Mint, Mode};
-use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd};
+use credvault_broker::TestError;
+use credvault_catalog::{Mint, Mode, RevocationCall, Verdict};
+use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd, KeyToEnd};
 
 use crate::Context;
 
@@ -39,7 +40,7 @@ pub(super) async fn end_keys(
             Err(error) => return Err(error),
         };
         let end = match mode.mint() {
-            Some(mint) => context.broker.end_key(&to_end, mode, mint).await?,
+            Some(mint) => end_key(context, &to_end, mode, mint).await?,
             // The call was taken from the provider's file, or is not yet in the one that this replica has: others make the
             // next attempts.
             None => KeyEnd::Pending,
@@ -51,4 +52,30 @@ pub(super) async fn end_keys(
         rotations.end_attempted(&to_end, end).await?;
     }
     Ok(())
+}
+
+/// Has the provider end a key. A call that does not name it may end another one once this one has ended, so the provider is
+/// asked first whether it still accepts it.
+async fn end_key(
+    context: &Context,
+    to_end: &KeyToEnd,
+    mode: &Mode,
+    mint: &Mint,
+) -> Result<KeyEnd, StoreError> {
+    let config = &to_end.connection.config;
+    if mint.end_call(to_end.replaced).is_none_or(RevocationCall::names_key)
+        || mode.check_destinations(config).is_err()
+    {
+        return context.broker.end_key(to_end, mode, mint).await;
+    }
+    let (scope, _) = context.identity.own_work(to_end.key.tenant().clone());
+    let (provider, fields) = (&to_end.connection.provider, &to_end.fields);
+    match context.broker.test(&scope, provider, mode, config, fields).await {
+        Ok(Verdict::Works { .. } | Verdict::Limited) => context.broker.end_key(to_end, mode, mint).await,
+        Ok(Verdict::Refused) => Ok(KeyEnd::Ended),
+        Ok(Verdict::Unclear(_)) => Ok(KeyEnd::Pending),
+        Err(TestError::Store(error)) => Err(error),
+        Err(TestError::Unavailable | TestError::Untestable | TestError::Invalid(_)) => Ok(KeyEnd::Pending),
+        Err(TestError::Throttled { retry }) => Ok(KeyEnd::Later(retry)),
+    }
 }

@@ -156,7 +156,7 @@ pub(crate) async fn hasten(change: &mut Change<'_>, model: &connection::Model) -
     if row.state == MINTED {
         idle(&mut row);
     }
-    end_now(change, of(model)).await?;
+    due_now(change, model).await?;
     save(change, model, row).await
 }
 
@@ -172,6 +172,23 @@ pub(crate) async fn hasten_version(
     let Some(row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
     end_now(change, of(model).add(Column::Role.eq(REPLACED)).add(Column::Version.eq(version))).await?;
     save(change, model, row).await
+}
+
+/// All keys of a connection that are still to end are to end now.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn due_now(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    end_now(change, of(model).add(Column::Role.ne(NEW))).await
+}
+
+/// When the last of the keys of a connection is to end that are still to; `None` if there is none.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn last_end(change: &Change<'_>, model: &connection::Model) -> Result<Option<i64>, Error> {
+    let last = Entity::find().filter(of(model).add(Column::Role.ne(NEW))).order_by_desc(Column::DueTime);
+    Ok(last.one(&change.tx).await?.map(|key| key.due_time))
 }
 
 /// The connection leads to another host: what is sealed for the one before is destroyed, and its keys stay there.

@@ -67,6 +67,9 @@ pub(crate) async fn find_or_new(
         in_vain: 0,
         left_keys: 0,
         reminded_time: None,
+        revoke_now: false,
+        old_key_life: None,
+        request: None,
     };
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     Ok(row)
@@ -80,7 +83,7 @@ pub(crate) fn holder(row: &Model) -> Holder {
 /// Nothing is in progress any more.
 pub(crate) fn idle(row: &mut Model) {
     row.state = IDLE.to_owned();
-    row.version = None;
+    (row.version, row.request) = (None, None);
     release(row);
 }
 

@@ -79,7 +79,7 @@ impl CredentialRotations<'_> {
     /// The database fails.
     pub async fn look(&self, key: &ConnectionKey) -> Result<Option<RotationWork>, Error> {
         let mut change = self.store.own_change(&key.tenant).await?;
-        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
+        let Some(mut model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let now = change.now.micros();
         let row = find(&change.tx, key.row_id()).await?;
         let Some(mut row) = row.filter(|row| row.search_time.is_some_and(|time| time <= now)) else {
@@ -88,7 +88,7 @@ impl CredentialRotations<'_> {
         if let Some(process) = self.store.liveness().process_id().filter(|_| row.process_id.is_some()) {
             let database_now = self.store.database_time(&change.tx).await?;
             if self.store.is_gone(&change.tx, holder(&row), process, database_now).await? {
-                abandon(&mut change, &model, &mut row)?;
+                abandon(&mut change, &mut model, &mut row).await?;
             }
         }
         use rotated_key::Column as Key;

@@ -118,7 +118,7 @@ impl CredentialRotations<'_> {
     }
 }
 
-/// Those of these connections that have a period, and a secret that others do not keep.
+/// Those of these connections whose credential is to be replaced, and that have a secret which others do not keep.
 async fn planned(
     tx: &DatabaseTransaction,
     scope: &TenantScope,
@@ -128,7 +128,7 @@ async fn planned(
     let adopted = adopted(tx, scope.tenant().as_str(), ids).await?;
     let versions = connections
         .iter()
-        .filter(|connection| connection.rotation_period.is_some())
+        .filter(|one| one.rotation_period.is_some() || one.rotation_due_time.is_some())
         .map(|connection| (connection.id.as_uuid(), connection.current_version));
     Ok(versions.filter(|version| !adopted.contains(version)).map(|(id, _)| id).collect())
 }

@@ -152,8 +152,15 @@ fn the_embedded_files_make_keys_where_their_providers_can() {
         }
     }
     assert_eq!(minting, ["adyen.api_key", "mailgun.api_key", "sendgrid.api_key", "twilio.auth_token"]);
-    // Twilio's call names no token, and Adyen has none.
+    let mint = |provider: &str, name: &str| mode(&catalog, provider, name).mint().expect("it makes keys");
+    // Twilio's calls name no token, and Adyen has none that ends a key.
+    let names =
+        [("adyen", "api_key"), ("mailgun", "api_key"), ("sendgrid", "api_key"), ("twilio", "auth_token")]
+            .map(|(provider, name)| mint(provider, name).names_keys());
+    assert_eq!(names, [true, true, true, false]);
     let ends = |id: &str, name: &str| mode(&catalog, id, name).ending_call().is_some();
     assert!(ends("sendgrid", "api_key") && ends("mailgun", "api_key"));
     assert!(!ends("twilio", "auth_token") && !ends("adyen", "api_key"));
+    assert_eq!(mint("adyen", "api_key").old_key_life(), Some(Duration::from_secs(86_400)));
+    assert_eq!(mint("twilio", "auth_token").old_key_life(), None);
 }
