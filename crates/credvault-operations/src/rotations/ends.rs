@@ -1,16 +1,27 @@
 //! Ends keys at their provider that are due to end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use credvault_broker::TestError;
 use credvault_catalog::{Mint, Mode, RevocationCall, Verdict};
+use credvault_domain::Action;
 use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd, KeyToEnd};
 
-use crate::Context;
+use crate::{Call, Context};
+
+/// How long the test of a key may take that is to end.
+const TEST_TIME: Duration = Duration::from_secs(60);
 
 /// Ends those keys of a connection that are due, at once.
 ///
 /// # Errors
 /// The vault's own database fails.
-pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode) -> Result<(), StoreError> {
+pub(super) async fn end_now(
+    context: &Arc<Context>,
+    key: &ConnectionKey,
+    mode: &Mode,
+) -> Result<(), StoreError> {
     let rotations = context.store.credential_rotations();
     let Some(work) = rotations.look(key).await? else { return Ok(()) };
     end_keys(context, key, &work.ends, mode).await?;
@@ -22,7 +33,7 @@ pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode)
 /// # Errors
 /// The vault's own database fails; another attempt follows.
 pub(super) async fn end_keys(
-    context: &Context,
+    context: &Arc<Context>,
     key: &ConnectionKey,
     numbers: &[i64],
     mode: &Mode,
@@ -57,7 +68,7 @@ pub(super) async fn end_keys(
 /// Has the provider end a key. A call that does not name it may end another one once this one has ended, so the provider is
 /// asked first whether it still accepts it.
 async fn end_key(
-    context: &Context,
+    context: &Arc<Context>,
     to_end: &KeyToEnd,
     mode: &Mode,
     mint: &Mint,
@@ -68,7 +79,8 @@ async fn end_key(
     {
         return context.broker.end_key(to_end, mode, mint).await;
     }
-    let (scope, _) = context.identity.own_work(to_end.key.tenant().clone());
+    let own = Call::of_vault(context, Action::RotateCredential, to_end.key.tenant().clone(), TEST_TIME);
+    let Ok(scope) = own.scope() else { return Ok(KeyEnd::Pending) };
     let (provider, fields) = (&to_end.connection.provider, &to_end.fields);
     match context.broker.test(&scope, provider, mode, config, fields).await {
         Ok(Verdict::Works { .. } | Verdict::Limited) => context.broker.end_key(to_end, mode, mint).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Action, Clock as _, TenantScope, Timestamp};
+use credvault_domain::{Action, Clock as _, Reason, TenantScope, Timestamp};
 use credvault_store::{ConnectionKey, KeyEnd, ReplacedKey, RotationClaim, RotationWish};
 
 use super::{
@@ -28,7 +28,7 @@ async fn to_revoke_now_outlives_its_process_and_ends_earlier_keys(fixture: &Fixt
     let wish = RotationWish { revoke_now: true, ..FORCED };
     let ours = rotating_as(&fixture.store, &key, wish).await;
     kept(fixture, &ours, "CANARY third").await.unwrap();
-    rotations.postpone(&ours, failure(credvault_domain::Reason::ProviderUnavailable)).await.unwrap();
+    rotations.postpone(&ours, failure(Reason::ProviderUnavailable)).await.unwrap();
     drop(ours);
     assert!(ends(fixture, &key).await.is_empty());
     fixture.clock.advance(Duration::from_secs(60));
@@ -62,7 +62,7 @@ async fn no_key_is_made_while_one_is_to_end_that_no_call_names(fixture: &Fixture
     let RotationClaim::Ours(ours) = claim(one_by_one).await else { panic!() };
     // A key that was made in vain must end, too.
     kept(fixture, &ours, "CANARY vain").await.unwrap();
-    rotations.discard(&ours, failure(credvault_domain::Reason::RotationRefused)).await.unwrap();
+    rotations.discard(&ours, failure(Reason::RotationRefused)).await.unwrap();
     drop(ours);
     assert!(matches!(claim(one_by_one).await, RotationClaim::Ending));
     assert!(matches!(claim(FORCED).await, RotationClaim::Ours(_)), "where calls name the key");
