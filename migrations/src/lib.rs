@@ -23,7 +23,9 @@ mod m0014_backups;
 mod m0015_revoking_deletions;
 mod m0016_credential_rotation;
 mod m0017_secret_stores;
-mod m0020_lost_stores;
+mod m0018_lost_stores;
+mod m0019_rotation_requests;
+mod m0020_rotation_pauses;
 
 mod roles;
 
@@ -56,7 +58,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_revoking_deletions::Migration),
             Box::new(m0016_credential_rotation::Migration),
             Box::new(m0017_secret_stores::Migration),
-            Box::new(m0020_lost_stores::Migration),
+            Box::new(m0018_lost_stores::Migration),
+            Box::new(m0019_rotation_requests::Migration),
+            Box::new(m0020_rotation_pauses::Migration),
         ]
     }
 

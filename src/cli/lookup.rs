@@ -177,9 +177,10 @@ pub(super) fn print_rotation(connection: &v1::Connection, output: &mut Output) -
     if rotation.left_key_time.is_some() {
         let (since, id) = (time_text(rotation.left_key_time.as_ref()), &rotation.left_key_id);
         let id = if id.is_empty() { "unknown" } else { id.as_str() };
+        let number = rotation.left_keys;
         output.line::<Failure>(&format!(
-            "rotation: a key is left at the provider since {since}, its id: {id}; delete it there, and call \
-             `connections update --left-key-removed`"
+            "rotation: keys left at the provider: {number}, the last since {since}, its id: {id}; delete them there, and \
+             call `connections update --left-key-removed`"
         ))?;
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 mod automatic;
 mod crash;
+mod ended;
+mod leaked;
 mod refused;
 
 use std::time::Duration;
@@ -20,7 +22,7 @@ const OVERLAP: Duration = Duration::from_secs(3600);
 /// The key that the account has from the beginning.
 const FIRST: &str = "sim_key_shop-1";
 
-/// A provider with a call for another key, one whose new key ends the old one, and one without.
+/// A provider with a call for another key, one whose new key ends the old one, at once or after a while, and one without.
 const MINTER: &str = r#"
 id = 'minter'
 display_name = 'Minter'
@@ -30,6 +32,7 @@ display_name = 'Key'
 kind = 'static'
 secret.key = { title = 'Key', required = true }
 secret.key_id = { title = 'Id of the key' }
+config.account = { title = 'Account' }
 request = { base_url = 'PROVIDER_URL', headers = { X-API-Key = '{secret.key}' } }
 test = { call = { url = 'PROVIDER_URL/me' }, account_id = 'id' }
 [modes.api_key.rotation]
@@ -39,6 +42,7 @@ key_id = '{secret.key_id?}'
 [modes.api_key.rotation.mint]
 call = { method = 'POST', url = 'PROVIDER_URL/keys' }
 fields = { key = 'key', key_id = 'id' }
+account_id = '{config.account?}'
 [modes.api_key.rotation.revoke]
 call = { method = 'DELETE', url = 'PROVIDER_URL/keys/{flow.old_key_id}' }
 already_revoked = [{ status = 404 }]
@@ -53,6 +57,18 @@ test = { call = { url = 'PROVIDER_URL/me' }, account_id = 'id' }
 self_replacing = true
 [modes.rolled.rotation.mint]
 call = { method = 'POST', url = 'PROVIDER_URL/keys/roll' }
+fields = { key = 'key' }
+
+[modes.timed]
+display_name = 'Key that ends after the next one was made'
+kind = 'static'
+secret.key = { title = 'Key', required = true }
+request = { base_url = 'PROVIDER_URL', headers = { X-API-Key = '{secret.key}' } }
+test = { call = { url = 'PROVIDER_URL/me' }, account_id = 'id' }
+[modes.timed.rotation]
+overlap_seconds = 3600
+[modes.timed.rotation.mint]
+call = { method = 'POST', url = 'PROVIDER_URL/keys' }
 fields = { key = 'key' }
 
 [modes.by_hand]

@@ -88,6 +88,10 @@ impl Broker {
         };
         let app = usable.as_ref().map(app_values);
         let flow = flow_defaults(self.clock().now(), self.random());
+        let flow = match mode.mint().and_then(|mint| mode.key_id(mint, &connection.config, fields)) {
+            Some(id) => flow.with("old_key_id", id),
+            None => flow,
+        };
         let given = Given { config: &connection.config, secrets: fields, app: app.as_ref(), flow: &flow };
         self.send_revocation(connection, mode, given).await
     }
@@ -109,7 +113,7 @@ impl Broker {
     }
 
     async fn send_revocation(&self, connection: &Connection, mode: &Mode, given: Given<'_>) -> Revocation {
-        let Some(revocation) = &mode.revocation else { return Revocation::Unsupported };
+        let Some(revocation) = mode.ending_call() else { return Revocation::Unsupported };
         let Ok(flow) = with_proof(mode, given, self.clock().now()) else { return Revocation::Pending };
         let given = Given { flow: &flow, ..given };
         let Ok(request) = mode.request(&revocation.call, given) else { return Revocation::Unsupported };

@@ -1,13 +1,14 @@
-//! The calls of a rotation: one that makes another key, and one that ends a key. Its callers decide what the vault stores of
-//! the answers; no transaction is open here.
+//! The calls of a rotation: one that makes another key, and one that ends a key (`end`). Its callers decide what the vault
+//! stores of the answers; no transaction is open here.
 
+pub(crate) mod end;
 pub(crate) mod error;
 
 use std::time::Duration;
 
 use credvault_catalog::{Given, Mint, Mode, RefusalKind};
-use credvault_domain::{ProviderId, Random, SecretFields, jitter};
-use credvault_store::{ClaimedRotation, Error, KeyEnd, KeyToEnd, NewKey};
+use credvault_domain::{ProviderId, Random, jitter};
+use credvault_store::{ClaimedRotation, NewKey};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
@@ -52,6 +53,10 @@ impl Broker {
         let flow = flow_defaults(self.clock().now(), self.random());
         let given = Given { config, secrets: &claimed.fields, app: app.as_ref(), flow: &flow };
         let request = mode.request(&mint.call, given).map_err(RotationError::Incomplete)?;
+        if let Some(test) = mode.test.as_ref().filter(|_| mint.is_tested()) {
+            // A key that cannot be tested would be made in vain.
+            mode.request(&test.call, given).map_err(RotationError::Incomplete)?;
+        }
         if !self.refresher().take_call(provider, tenant, started + SEND_TIMEOUT).await? {
             return Err(RotationError::Crowded { retry });
         }
@@ -76,41 +81,6 @@ impl Broker {
         }
         let key_id = mode.key_id(mint, config, &fields);
         Ok(NewKey { fields, expire_time: minted.expires, key_id })
-    }
-
-    /// Has the provider end a key: with the credential that serves, or with the key itself if there is none.
-    ///
-    /// # Errors
-    /// The vault's own database failed.
-    pub async fn end_key(&self, to_end: &KeyToEnd, mode: &Mode, mint: &Mint) -> Result<KeyEnd, Error> {
-        let connection = &to_end.connection;
-        let Some(ending) = mint.end_call(to_end.replaced) else { return Ok(KeyEnd::ByHand) };
-        if mode.check_destinations(&connection.config).is_err() {
-            return Ok(KeyEnd::ByHand);
-        }
-        let place = self.app_place(&connection.provider, &connection.config);
-        let usable = self.store().apps().usable_at(&to_end.key, &place).await?;
-        let app = usable.as_ref().map(app_values);
-        let flow = flow_defaults(self.clock().now(), self.random());
-        let flow = match mode.key_id(mint, &connection.config, &to_end.fields) {
-            Some(id) => flow.with("old_key_id", id),
-            None => flow,
-        };
-        let secrets: &SecretFields = to_end.serving.as_ref().unwrap_or(&to_end.fields);
-        let given = Given { config: &connection.config, secrets, app: app.as_ref(), flow: &flow };
-        // What is missing, such as the id of a key that a caller stored, will not be there later either.
-        let Ok(request) = mode.request(&ending.call, given) else { return Ok(KeyEnd::ByHand) };
-        Ok(match self.http().send(request).await {
-            Ok(answer) if ending.succeeded(answer.status, &answer.body) => KeyEnd::Ended,
-            Ok(answer) => {
-                tracing::info!(connection = %connection.id, status = answer.status, "a key was not revoked");
-                KeyEnd::Pending
-            }
-            Err(error) => {
-                tracing::info!(connection = %connection.id, %error, "the revocation of a key failed");
-                KeyEnd::Pending
-            }
-        })
     }
 }
 

@@ -90,7 +90,7 @@ fn row(provider: &Provider, first: bool, name: &str, mode: &Mode) -> String {
         Some(grant) => yes(grant.authorize.pkce),
     };
     let webhooks = if first { yes(!provider.webhooks.is_empty()) } else { "" };
-    let (tested, revoked) = (yes(mode.test.is_some()), yes(mode.revocation.is_some()));
+    let (tested, revoked) = (yes(mode.test.is_some()), yes(mode.ending_call().is_some()));
     format!("| {title} | `{name}` | {life} | {refresh} | {pkce} | {tested} | {revoked} | {webhooks} |\n")
 }
 

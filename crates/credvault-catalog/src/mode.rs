@@ -159,6 +159,13 @@ impl Mode {
         self.rotation.as_ref()?.mint.as_ref()
     }
 
+    /// The call that ends what a connection has at the provider: its grant, or its key. `None` if there is none, or none that
+    /// says which key it ends.
+    pub fn ending_call(&self) -> Option<&RevocationCall> {
+        let of_key = || self.mint()?.revoke.as_ref().filter(|revoke| revoke.names_key());
+        self.revocation.as_ref().or_else(of_key)
+    }
+
     /// Where people find the secret fields that the mode requires, as the file says it.
     pub fn places_of_secrets(&self) -> Vec<&str> {
         let required = self.secrets.values().filter(|field| field.required);

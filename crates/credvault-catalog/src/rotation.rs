@@ -46,6 +46,7 @@ pub struct Mint {
     pub(crate) expires_in: Option<Path>,
     pub(crate) expires_at: Option<Path>,
     pub(crate) key_id: Option<Template>,
+    pub(crate) account: Option<Template>,
 }
 
 /// How a key ends that was replaced.
@@ -91,6 +92,11 @@ impl Mint {
         Ok(MintedFields { fields, expires: lifetime.named().map(|lifetime| sent.after(lifetime)) })
     }
 
+    /// Whether a new key is tested before it serves: there is one to fall back to.
+    pub fn is_tested(&self) -> bool {
+        self.end != OldKeyEnd::AtOnce
+    }
+
     /// The names of the fields that a new key changes.
     pub fn field_names(&self) -> Vec<FieldName> {
         self.fields.keys().cloned().collect()
@@ -99,6 +105,21 @@ impl Mint {
     /// The call that ends a key: one that was replaced, or a new one that is not used.
     pub fn end_call(&self, replaced: bool) -> Option<&RevocationCall> {
         if replaced { self.revoke.as_ref() } else { self.discard.as_ref().or(self.revoke.as_ref()) }
+    }
+
+    /// Whether the calls that end keys say which one. Where they do not, an account has one other key at most, and no key may
+    /// be made while one has still to end: a repeated call would end the newer one.
+    pub fn names_keys(&self) -> bool {
+        [&self.revoke, &self.discard].into_iter().flatten().all(RevocationCall::names_key)
+    }
+
+    /// After how long the provider ends the key before by itself, once another one was made; `None` if it does not.
+    pub fn old_key_life(&self) -> Option<Duration> {
+        match self.end {
+            OldKeyEnd::Revoked(_) => None,
+            OldKeyEnd::ByItself(time) => Some(time),
+            OldKeyEnd::AtOnce => Some(Duration::ZERO),
+        }
     }
 }
 

@@ -117,7 +117,8 @@ impl Values<'_> {
         Ok(pairs)
     }
 
-    fn value(&self, placeholder: &Placeholder) -> Option<Cow<'_, str>> {
+    /// The value of a placeholder. `None` if there is none.
+    pub(crate) fn value(&self, placeholder: &Placeholder) -> Option<Cow<'_, str>> {
         let Given { secrets, app, flow, .. } = self.given;
         match placeholder {
             Placeholder::Config(name) => self.setting(name),

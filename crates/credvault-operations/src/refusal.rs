@@ -155,6 +155,7 @@ impl From<RotationError> for Refusal {
             RotationError::Store(error) => Self::Store(error),
             error @ (RotationError::ByHand { .. }
             | RotationError::Incomplete(_)
+            | RotationError::OtherAccount { .. }
             | RotationError::Unavailable { .. }
             | RotationError::Throttled { .. }
             | RotationError::Crowded { .. }

@@ -5,17 +5,21 @@ mod attempt;
 mod by_hand;
 pub mod due;
 mod ends;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_catalog::{Mint, OldKeyEnd};
+use credvault_catalog::{Mint, Mode, OldKeyEnd};
 use credvault_domain::{Connection, ConnectionId, Etag, TenantScope, Timestamp, Version};
-use credvault_store::{Error as StoreError, Recorded, RotationClaim, RotationWish};
+use credvault_store::{
+    ClaimedRotation, ConnectionKey, Error as StoreError, Recorded, ReplacedKey, RotationClaim, RotationWish,
+};
 use tokio::time::Instant;
 
 use crate::{Call, Parsed, Refusal, Repeat};
 use attempt::Attempt;
+use wish::wish;
 
 /// How often a process that cannot prove yet that it lives tries again to claim.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -29,7 +33,7 @@ pub struct Rotate {
     pub etag: Option<Etag>,
     /// How a repetition is recognised.
     pub repeat: Parsed<Option<Repeat>>,
-    /// Whether the key before is revoked at once, and not after the time for which both are accepted.
+    /// Whether the keys before are revoked at once, and not after the time for which both are accepted.
     pub revoke_now: bool,
 }
 
@@ -71,27 +75,17 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
     let mode = context.mode(&connection.provider, &connection.auth_mode)?;
     let mint = mode.mint().ok_or_else(|| by_hand::error(&context, &connection, mode))?;
     mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
-    let (rotations, begun) = (context.store.credential_rotations(), context.now());
+    let rotations = context.store.credential_rotations();
     if let Some(before) = rotations.repeated(&scope, &write).await? {
-        let old_key = old_key(call, &scope, (&before.get().0, mint), None).await;
+        let old_key = old_key(call, &scope, before.get(), mint).await;
         return Ok(before.map(|(connection, version)| Rotated { connection, version, old_key }));
     }
     call.count_forced(&scope).await?;
     let key = context.store.connection_key(&scope, id);
-    let wish = RotationWish { forced: true, mints: true, new_key_only: false };
-    let (started, claimed) = loop {
-        let started = Instant::now();
-        match rotations.claim(&key, etag, wish).await? {
-            RotationClaim::Ours(claimed) => break (started, claimed),
-            RotationClaim::Unproven if started < call.patience() => tokio::time::sleep(POLL_INTERVAL).await,
-            RotationClaim::Busy
-            | RotationClaim::Unproven
-            | RotationClaim::Later(_)
-            | RotationClaim::Nothing => return Err(StoreError::CredentialRotationRunning.into()),
-        }
-    };
+    let wish = RotationWish { forced: true, revoke_now, ..wish(mode, &connection.config) };
+    let (started, claimed) = claimed(call, (&key, etag), mode, wish).await?;
     let (of_attempt, in_scope) = (Arc::clone(&context), Arc::clone(&scope));
-    let attempt = Attempt { context: of_attempt, scope: in_scope, write, claimed, started, revoke_now };
+    let attempt = Attempt { context: of_attempt, scope: in_scope, write, claimed, started };
     // A key that was made must not be lost because its caller has gone.
     let working = tokio::time::timeout_at(call.patience(), context.spawn(attempt.run())).await;
     let served = working.map_err(|_| Refusal::Deadline)?.map_err(|_| Refusal::Internal)??;
@@ -99,37 +93,70 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
         // However it ends, the job that ends keys continues from here.
         let _ = tokio::time::timeout_at(call.patience(), ends::end_now(&context, &key, mode)).await;
     }
-    let old_key = old_key(call, &scope, (&served.get().0, mint), Some(begun)).await;
+    let old_key = old_key(call, &scope, served.get(), mint).await;
     Ok(served.map(|(connection, version)| Rotated { connection, version, old_key }))
 }
 
-/// What becomes of the key before, of a rotation that has `begun` then; `None` for one that is over.
+/// Claims the rotation of a connection, and tells since when it is claimed. An earlier key that must end before another one is
+/// made has one attempt for that.
+///
+/// # Errors
+/// Another attempt is at it, or an earlier key has still to end; the credential cannot be replaced.
+async fn claimed(
+    call: &Call,
+    (key, etag): (&ConnectionKey, Option<Etag>),
+    mode: &Mode,
+    wish: RotationWish,
+) -> Result<(Instant, Box<ClaimedRotation>), Refusal> {
+    let rotations = call.context.store.credential_rotations();
+    let mut has_ended = false;
+    loop {
+        let started = Instant::now();
+        match rotations.claim(key, etag, wish).await? {
+            RotationClaim::Ours(claimed) => return Ok((started, claimed)),
+            RotationClaim::Unproven if started < call.patience() => tokio::time::sleep(POLL_INTERVAL).await,
+            RotationClaim::Ending if !has_ended => {
+                ends::end_now(&call.context, key, mode).await?;
+                has_ended = true;
+            }
+            RotationClaim::Busy
+            | RotationClaim::Unproven
+            | RotationClaim::Later(_)
+            | RotationClaim::Ending
+            | RotationClaim::Nothing => return Err(StoreError::CredentialRotationRunning.into()),
+        }
+    }
+}
+
+/// What becomes of the key in whose place a version has come.
 async fn old_key(
     call: &Call,
     scope: &TenantScope,
-    (connection, mint): (&Connection, &Mint),
-    begun: Option<Timestamp>,
+    (connection, version): &(Connection, Version),
+    mint: &Mint,
 ) -> OldKey {
-    let overlap = match mint.end {
-        OldKeyEnd::AtOnce => return OldKey::Ended,
-        OldKeyEnd::ByItself(time) => return OldKey::EndsByItself(begun.map(|_| call.now().after(time))),
-        OldKeyEnd::Revoked(overlap) => overlap,
-    };
     let rotations = call.context.store.credential_rotations();
-    match rotations.of(scope, std::slice::from_ref(connection)).await {
-        Ok(mut all) => {
-            let record = all.remove(&connection.id).unwrap_or_default();
-            let is_left = record.left_time.is_some_and(|left| begun.is_some_and(|begun| left >= begun));
-            match record.end_time {
-                Some(time) => OldKey::Revoked(Some(time)),
-                None if is_left => OldKey::Left,
-                None => OldKey::Ended,
-            }
-        }
+    let replaced = match rotations.replaced(scope, connection.id, version - 1).await {
+        Ok(replaced) => replaced,
         // The rotation is durable, so its answer must not fail.
         Err(error) => {
             tracing::warn!(connection = %connection.id, %error, "what becomes of a replaced key was not read");
-            OldKey::Revoked(begun.map(|begun| begun.after(overlap)))
+            return match mint.end {
+                OldKeyEnd::Revoked(_) => OldKey::Revoked(None),
+                OldKeyEnd::ByItself(_) => OldKey::EndsByItself(None),
+                OldKeyEnd::AtOnce => OldKey::Ended,
+            };
         }
+    };
+    let ReplacedKey { revoke_time, end_time, may_be_left } = replaced;
+    match (revoke_time, end_time) {
+        (Some(time), _) => OldKey::Revoked(Some(time)),
+        (None, Some(time)) if time > call.now() => OldKey::EndsByItself(Some(time)),
+        (None, Some(_)) => OldKey::Ended,
+        (None, None) => match mint.end {
+            OldKeyEnd::Revoked(_) if may_be_left => OldKey::Left,
+            OldKeyEnd::ByItself(_) => OldKey::EndsByItself(None),
+            OldKeyEnd::Revoked(_) | OldKeyEnd::AtOnce => OldKey::Ended,
+        },
     }
 }

@@ -27,8 +27,8 @@ use crate::error::of_the_data;
 use crate::{Error, Recorded, Store};
 use feed::{ChangeKind, ChangeSubject, FeedRow};
 use outbox::NewEvent;
-use requests::Memory;
 pub use requests::RepeatKey;
+use requests::{Memory, keep_noted};
 pub(crate) use requests::{PriorResult, REQUEST_MEMORY};
 
 /// What accompanies a change that a caller asks for. It is made of a permission, so there is no such change without one.
@@ -320,6 +320,31 @@ impl Change<'_> {
         let Some(Request { record, repeat: Some(repeat), result, .. }) = &self.request else { return Ok(()) };
         let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: record.action, repeat };
         memory.keep(&self.tx, *result, self.now).await
+    }
+
+    /// A caller's request as text, for a row that keeps it until what it asks for is done; `None` if it has no id.
+    ///
+    /// # Errors
+    /// As for [`Change::keys`].
+    pub(crate) fn noted(&self, write: &Write) -> Result<Option<String>, Error> {
+        let Some(repeat) = &write.repeat else { return Ok(None) };
+        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: write.event.action, repeat };
+        Ok(Some(memory.noted()))
+    }
+
+    /// Remembers a noted request together with this change, which does what it asked for: it has made this version.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn remember_noted(
+        &self,
+        noted: &str,
+        connection: ConnectionId,
+        version: Version,
+    ) -> Result<(), Error> {
+        let own = self.request.as_ref().and_then(|request| request.repeat);
+        let result = PriorResult { subject: Some(connection.as_uuid()), version: Some(version) };
+        keep_noted(&self.tx, &self.tenant, (noted, own), result, self.now).await
     }
 
     /// Makes a piece of preparatory work durable, which no caller sees: rows that hang on what the change will remove.

@@ -20,6 +20,11 @@ pub(crate) fn lease_from(now: i64) -> i64 {
     now.saturating_add(i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// When a claim was made whose lease ends then.
+pub(crate) fn claimed_at(lease: i64) -> i64 {
+    lease.saturating_sub(i64::try_from(LEASE.as_micros()).unwrap_or(0))
+}
+
 /// The id of a claim that this process works on. Dropped with the claim, however that ends.
 #[derive(Debug)]
 pub(crate) struct Running(Arc<Mutex<HashSet<Uuid>>>, Uuid);

@@ -32,7 +32,7 @@ use crate::connections::row::{connection, owner_column, visible};
 use crate::connections::writer::{ConnectionRow, insert};
 use crate::credential_rotations::keys::forget;
 use crate::credential_rotations::plan::{RotationPlan, due_time};
-use crate::credential_rotations::row::{forget_left, replan, schedule};
+use crate::credential_rotations::row::{forget_left, replan, schedule, set_mints};
 use crate::credentials::binding::rebind;
 use crate::credentials::stored::{NewVersion, destroy_all, require_whole, store_version};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
@@ -80,6 +80,8 @@ pub struct ConnectionPatch {
     pub enabled: Option<bool>,
     /// How often its credential is to be replaced; `Some(None)`: never.
     pub rotation: Option<Option<RotationPlan>>,
+    /// Whether the vault can replace the credential at the provider with the new settings.
+    pub mints: Option<bool>,
     /// Whether to forget that a key was left at the provider.
     pub forget_left_key: bool,
 }
@@ -201,7 +203,7 @@ impl Connections<'_> {
             let model = row.save(&mut change, ChangeKind::Updated, None).await?;
             if moved {
                 destroy_all(&change, &model).await?;
-                forget(&change, &model).await?;
+                forget(&mut change, &model).await?;
             } else {
                 rebind(&change, &before, &model).await?;
             }
@@ -312,11 +314,12 @@ async fn plan_rotation(change: &Change<'_>, model: &Model, patch: &ConnectionPat
     if patch.forget_left_key {
         forget_left(change, model).await?;
     }
-    match patch.rotation {
-        Some(Some(plan)) => schedule(change, model, plan.mints).await,
-        Some(None) => replan(change, model, true).await,
-        None if patch.enabled == Some(true) => replan(change, model, false).await,
-        None => Ok(()),
+    match (patch.rotation, patch.mints) {
+        (Some(Some(plan)), _) => schedule(change, model, plan.mints).await,
+        (Some(None), _) => replan(change, model, true).await,
+        (None, Some(mints)) => set_mints(change, model, mints).await,
+        (None, None) if patch.enabled == Some(true) => replan(change, model, false).await,
+        (None, None) => Ok(()),
     }
 }
 
@@ -330,6 +333,7 @@ fn patched(model: Model, patch: &ConnectionPatch, (moved, due): (bool, Option<Ti
         external_account_id,
         enabled,
         rotation,
+        mints: _,
         forget_left_key: _,
         destinations: _,
     } = patch.clone();

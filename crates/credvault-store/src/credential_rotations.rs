@@ -9,12 +9,22 @@
 pub(crate) mod plan;
 pub(crate) mod row;
 
+pub(crate) mod automatic;
 pub(crate) mod keys;
+pub(crate) mod left;
+
+mod doubtful;
 
 pub(crate) mod claim;
 
 pub(crate) mod end;
+pub(crate) mod superseded;
+
+mod shared;
+
 pub(crate) mod old_keys;
+
+pub(crate) mod replaced;
 
 pub(crate) mod search;
 pub(crate) mod shown;

@@ -33,6 +33,7 @@ use crate::change::{Change, retrying};
 use crate::connections::lock::{find, locked, locked_live};
 use crate::connections::row::{self, text_map};
 use crate::connections::writer::ConnectionRow;
+use crate::credential_rotations::keys::{hasten, hasten_version};
 use crate::entity::connection;
 use crate::entity::credential_version::{Entity, Model};
 use crate::refreshes::schedule::RefreshSchedule;
@@ -314,6 +315,11 @@ impl Credentials<'_> {
             // The provider was not asked, and with this version goes what it could be asked with.
             let outcome = (Revocation::Unsupported, None);
             let model = if gone { disconnect(&mut change, model, outcome).await? } else { model };
+            if gone {
+                hasten(&mut change, &model).await?;
+            } else {
+                hasten_version(&change, &model, version).await?;
+            }
             change.emit(NewEvent::credential(&model, version, false));
             let subject = ChangeSubject::Connection(id);
             change.record_change(subject, ChangeKind::CredentialDestroyed, Some(version));

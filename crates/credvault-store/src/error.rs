@@ -188,8 +188,8 @@ pub enum Error {
     RotationRunning,
     /// A rotation of this credential is in progress.
     #[error(
-        "a rotation of this credential is in progress; GetConnection shows how far it is, and the next one can begin when it \
-         has ended"
+        "a rotation of this credential is in progress, or an earlier key has still to end; GetConnection shows how far it is, \
+         and the next one can begin when it has ended"
     )]
     CredentialRotationRunning,
     /// The key of that version was revoked at the provider by a rotation.

@@ -11,3 +11,5 @@ pub(crate) mod read;
 mod warnings;
 
 mod reminders;
+
+mod notices;

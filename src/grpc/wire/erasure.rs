@@ -3,7 +3,7 @@
 use credvault_operations::tenants::EraseStep;
 use credvault_store::{
     ErasedKey, ErasedStore, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement,
-    ErasedKey, Erasure, ErasureContent, ErasureState, RequestedErasure, SignedStatement, SigningPublicKey,
+    SigningPublicKey,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -73,6 +73,8 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
 
 fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// The vault's public keys, the one that signs first.
 pub(crate) fn signing_keys(keys: Vec<SigningPublicKey>) -> v1::GetSigningKeyResponse {
     let keys: Vec<_> = keys.into_iter().map(signing_key).collect();

@@ -13,6 +13,7 @@ use crate::health::{get, lasting, receiver};
 use crate::on_both;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn period(seconds: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: 0 }
@@ -49,6 +50,8 @@ on_both![
     the_vault_replaces_a_key_when_it_is_due,
     a_person_is_reminded_where_the_vault_has_no_call,
     an_attempt_that_failed_is_made_again,
+    keys_that_are_made_in_vain_stop_the_vault_until_it_is_asked,
+    settings_decide_whether_the_vault_replaces_a_key,
     a_period_is_whole_days,
 ];
 
@@ -128,6 +131,56 @@ async fn an_attempt_that_failed_is_made_again(builder: VaultBuilder) {
     clock.advance(Duration::from_secs(2 * 3600));
     eventually("a new version", || async { get(&app, &id).await.current_version == 2 }).await;
     assert_eq!(provider.counts().keys_minted, 1);
+}
+
+async fn keys_that_are_made_in_vain_stop_the_vault_until_it_is_asked(builder: VaultBuilder) {
+    let (connected, app) = started(builder).await;
+    let (clock, provider) = (&connected.vault.clock, &connected.provider);
+    let operator = lasting(&connected, "operator").await;
+    let receiver = receiver(&operator, &["credential.rotation_due"]).await;
+    let id = app.create(every(30, "api_key")).await.unwrap().id;
+    provider.behave(|behaviour| behaviour.minting = Minting::Lost);
+    clock.advance(DAY * 30 + HOUR);
+    eventually("a key in vain", || async { standing(&app, &id).await.left_keys == 1 }).await;
+    assert!(standing(&app, &id).await.automatic);
+    clock.advance(HOUR * 2);
+    eventually("another one", || async { standing(&app, &id).await.left_keys == 2 }).await;
+    let paused = standing(&app, &id).await;
+    assert!(!paused.automatic && paused.next_attempt_time.is_none());
+    eventually("a reminder", || async { receiver.count() == 1 }).await;
+    assert_eq!(receiver.received()[0].json()["data"]["days"], 0);
+    clock.advance(DAY);
+    provider.behave(|behaviour| behaviour.minting = Minting::Works);
+    assert_eq!(rotate(&app, &id).await.unwrap().version, 2);
+    assert!(standing(&app, &id).await.automatic);
+    assert_eq!((provider.counts().mints, receiver.count()), (3, 1));
+}
+
+async fn settings_decide_whether_the_vault_replaces_a_key(builder: VaultBuilder) {
+    let (_connected, app) = started(builder).await;
+    let create = v1::CreateConnectionRequest {
+        provider: "sendgrid".into(),
+        auth_mode: "api_key".into(),
+        rotation_period: Some(period(30 * 86_400)),
+        credential: Some(input(&[("api_key", "SG.CANARY_id.CANARY_secret")])),
+        ..first_key("api_key")
+    };
+    let id = app.create(create).await.unwrap().id;
+    assert!(!standing(&app, &id).await.automatic);
+    for (access, automatic) in [(Some("full"), true), (None, false)] {
+        let fields = access.iter().map(|access| {
+            let kind = Some(prost_types::value::Kind::StringValue((*access).to_owned()));
+            ("key_access".to_owned(), prost_types::Value { kind })
+        });
+        let config = Some(prost_types::Struct { fields: fields.collect() });
+        let update = v1::UpdateConnectionRequest {
+            connection: Some(v1::Connection { id: id.clone(), config, ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["config".into()] }),
+            ..Default::default()
+        };
+        app.connections().update_connection(update).await.unwrap();
+        assert_eq!(standing(&app, &id).await.automatic, automatic);
+    }
 }
 
 async fn a_period_is_whole_days(builder: VaultBuilder) {

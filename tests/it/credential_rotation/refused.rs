@@ -14,6 +14,7 @@ on_both![
     a_key_that_fails_its_test_is_revoked_and_the_one_before_serves,
     a_provider_that_makes_no_key_changes_nothing,
     a_mode_without_the_call_says_how_to_do_it_by_hand,
+    no_key_is_made_for_another_account,
     a_key_that_is_not_revoked_yet_is_revoked_later,
 ];
 
@@ -88,8 +89,28 @@ async fn a_mode_without_the_call_says_how_to_do_it_by_hand(builder: VaultBuilder
             ("api_key".to_owned(), 90, true, true, false, Some(3600)),
             ("by_hand".to_owned(), 30, false, false, false, None),
             ("rolled".to_owned(), 0, true, false, true, Some(0)),
+            ("timed".to_owned(), 0, true, false, false, Some(3600)),
         ]
     );
+}
+
+async fn no_key_is_made_for_another_account(builder: VaultBuilder) {
+    let (connected, app) = started(builder).await;
+    let mut versions = Vec::new();
+    for account in ["shop-2", "shop-1"] {
+        let kind = Some(prost_types::value::Kind::StringValue(account.to_owned()));
+        let setting = ("account".to_owned(), prost_types::Value { kind });
+        let create = v1::CreateConnectionRequest {
+            account_name: account.into(),
+            config: Some(prost_types::Struct { fields: [setting].into() }),
+            ..first_key("api_key")
+        };
+        let id = app.create(create).await.unwrap().id;
+        let rotated = rotate(&app, &id).await;
+        versions.push(rotated.map(|rotated| rotated.version).map_err(|refused| refusal(&refused)));
+        assert_eq!(connected.provider.counts().mints, u64::from(account == "shop-1"));
+    }
+    assert_eq!(versions, [Err("FailedPrecondition STATE_INVALID".to_owned()), Ok(2)]);
 }
 
 async fn a_key_that_is_not_revoked_yet_is_revoked_later(builder: VaultBuilder) {

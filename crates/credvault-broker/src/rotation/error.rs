@@ -25,6 +25,15 @@ pub enum RotationError {
          stores it"
     )]
     Incomplete(Missing),
+    /// The settings name another account than the credential's own.
+    #[error(
+        "the settings name the account for which another key is made, and the provider's test does not report that one for \
+         this credential; nothing has changed. UpdateConnection, or PutCredential with config, corrects them"
+    )]
+    OtherAccount {
+        /// How long the vault waits before it tries again by itself.
+        retry: Duration,
+    },
     /// The provider does not answer, and has made no key.
     #[error(
         "the provider makes no key at the moment; nothing has changed, so try again after the retry delay"
@@ -50,7 +59,8 @@ pub enum RotationError {
     /// The request was sent, and its answer was lost.
     #[error(
         "the provider's answer was lost, so a key that the vault does not know may be left there: look for one that was made \
-         just now, and delete it. The credential before serves on, unless the provider ends it when it makes another one"
+         just now, and delete it. The credential before serves on. Where the provider ends that one because another one was \
+         made, the vault makes a further one by itself if it still can; else store one that a person has made"
     )]
     Lost {
         /// How long to wait.
@@ -95,7 +105,7 @@ impl RotationError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::ByHand { .. } => Some(Reason::RotationByHand),
-            Self::Incomplete(_) => Some(Reason::StateInvalid),
+            Self::Incomplete(_) | Self::OtherAccount { .. } => Some(Reason::StateInvalid),
             Self::Unavailable { .. } | Self::Lost { .. } | Self::Untested { .. } => {
                 Some(Reason::ProviderUnavailable)
             }
@@ -109,7 +119,8 @@ impl RotationError {
     /// After how long another attempt makes sense.
     pub fn retry(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry }
+            Self::OtherAccount { retry }
+            | Self::Unavailable { retry }
             | Self::Throttled { retry }
             | Self::Crowded { retry }
             | Self::Lost { retry }
@@ -120,11 +131,17 @@ impl RotationError {
         }
     }
 
+    /// Whether a key was made, or may have been, that does not serve.
+    pub fn is_in_vain(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Useless { .. })
+    }
+
     /// The label of the metric `credvault_credential_rotations_total`.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::ByHand { .. } => "by_hand",
             Self::Incomplete(_) => "incomplete",
+            Self::OtherAccount { .. } => "other_account",
             Self::Unavailable { .. } => "unavailable",
             Self::Throttled { .. } => "throttled",
             Self::Crowded { .. } => "crowded",

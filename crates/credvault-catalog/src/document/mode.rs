@@ -50,7 +50,7 @@ pub(super) fn section(text: &mut String, name: &str, mode: &Mode) {
         Some(described) => credential_test(text, described),
         None => none(text, "Test", mode.remarks.no_test.as_deref()),
     }
-    match &mode.revocation {
+    match mode.ending_call() {
         Some(described) => revocation(text, described),
         None => none(text, "Revocation", mode.remarks.no_revocation.as_deref()),
     }
@@ -171,6 +171,10 @@ fn rotation(text: &mut String, described: &KeyRotation) {
             parts.extend(
                 mint.fields.iter().map(|(name, path)| format!("`{path}` becomes the field `{name}`")),
             );
+            if let Some(account) = &mint.account {
+                let account = code(&account.to_string());
+                parts.push(format!("made for the account {account}, as the test must say before"));
+            }
             match (mint.end, &mint.revoke) {
                 (OldKeyEnd::Revoked(overlap), Some(revoke)) => {
                     parts.push(format!(

@@ -49,7 +49,7 @@ pub(super) fn mode(key: &str, shared: &Shared<'_>, mut file: ModeFile) -> Result
     let acquisition = names.acquisition(key, &mut file, revocation.as_ref(), test.as_ref())?;
     let how = (file.kind, &acquisition);
     let rotation =
-        file.rotation.take().map(|it| names.rotation(&format!("{key}.rotation"), it, how, test.is_some()));
+        file.rotation.take().map(|it| names.rotation(&format!("{key}.rotation"), it, how, test.as_ref()));
     let rotation = rotation.transpose()?;
     check_single_lines(&request_key, &request, &secrets)?;
     Ok(Mode {

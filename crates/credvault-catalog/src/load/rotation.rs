@@ -8,9 +8,11 @@ use super::file::rotation::{MintFile, RotationFile};
 use super::names::{Names, refers_to_flow};
 use super::problem::Problem;
 use super::stage::Stage;
+use crate::credential_test::CredentialTest;
 use crate::mode::{Acquisition, ModeKind};
 use crate::revocation::RevocationCall;
 use crate::rotation::{KeyRotation, Mint, OldKeyEnd};
+use crate::template::Placeholder;
 
 /// The longest time for which an old key works beside a new one.
 const MAX_OVERLAP_SECONDS: u64 = 30 * 24 * 3600;
@@ -20,13 +22,13 @@ const MAX_UNUSABLE_SECONDS: u64 = 3600;
 const MAX_DAYS: u32 = 730;
 
 impl Names<'_> {
-    /// Checks how the credential of a mode is replaced. `tested` is whether the mode has a test.
+    /// Checks how the credential of a mode is replaced. `test` is the mode's test.
     pub(super) fn rotation(
         &self,
         key: &str,
         file: RotationFile,
         (kind, acquisition): (ModeKind, &Acquisition),
-        tested: bool,
+        test: Option<&CredentialTest>,
     ) -> Result<KeyRotation, Problem> {
         let at = |part: &str| format!("{key}.{part}");
         if kind != ModeKind::Static || matches!(acquisition, Acquisition::Tokens(_)) {
@@ -52,12 +54,7 @@ impl Names<'_> {
             usable_after_seconds,
         } = file;
         let Some(mint) = mint else { return Ok(KeyRotation { rotate_after_days, mint: None }) };
-        if !tested {
-            return Err(Problem::new(
-                at("mint"),
-                "must come with test: a new key is tried before it is served",
-            ));
-        }
+        check_test(key, &mint, test)?;
         if usable_after_seconds > MAX_UNUSABLE_SECONDS {
             return Err(Problem::new(at("usable_after_seconds"), "must be at most 3600"));
         }
@@ -80,6 +77,15 @@ impl Names<'_> {
         if fields.is_empty() {
             return Err(Problem::new(at("fields"), "must have the secret fields of the new key"));
         }
+        let account = file.account_id.as_deref();
+        let account =
+            account.map(|text| self.template(&at("account_id"), text, Stage::Request)).transpose()?;
+        let is_setting = |placeholder: &Placeholder| {
+            matches!(placeholder, Placeholder::Config(_) | Placeholder::Derived(_))
+        };
+        if account.as_ref().is_some_and(|account| !account.placeholders().all(is_setting)) {
+            return Err(Problem::new(at("account_id"), "must be made of settings"));
+        }
         Ok(Mint {
             call: self.call(&at("call"), file.call, Stage::Mint)?,
             end: OldKeyEnd::AtOnce,
@@ -91,6 +97,7 @@ impl Names<'_> {
             expires_in: optional_path(&at("expires_in"), file.expires_in.as_ref())?,
             expires_at: optional_path(&at("expires_at"), file.expires_at.as_ref())?,
             key_id: None,
+            account,
         })
     }
 
@@ -107,6 +114,19 @@ impl Names<'_> {
             already_revoked: conditions(&at("already_revoked"), file.already_revoked)?,
         })
     }
+}
+
+/// Checks that a new key can be tested as the file says.
+fn check_test(key: &str, mint: &MintFile, test: Option<&CredentialTest>) -> Result<(), Problem> {
+    let Some(test) = test else {
+        let rule = "must come with test: a new key is tried before it is served";
+        return Err(Problem::new(format!("{key}.mint"), rule));
+    };
+    if mint.account_id.is_some() && test.account_id.is_none() {
+        let rule = "must come with test.account_id, which it is compared with";
+        return Err(Problem::new(format!("{key}.mint.account_id"), rule));
+    }
+    Ok(())
 }
 
 /// Checks a rotation without a call that makes another key.

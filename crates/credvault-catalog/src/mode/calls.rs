@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::assertion::{Assertion, AssertionTemplates};
 use crate::call::{Call, ProviderRequest};
 use crate::consent_page::ConsentPage;
+use crate::derived::Derived;
 use crate::mode::{Acquisition, Mode};
 use crate::request_auth::RequestAuth;
 use crate::rotation::{Mint, plain_key_id};
@@ -44,6 +45,44 @@ impl Mode {
         let flow = Flow::default();
         let values = self.values(Given { config, secrets, app: None, flow: &flow });
         plain_key_id(&values.render(template).ok()??)
+    }
+
+    /// Whether the provider can make another key for a connection with these settings: the call for it, and the test of the new
+    /// key, have all settings that they need.
+    pub fn mints_with(&self, config: &Config) -> bool {
+        let Some(mint) = self.mint() else { return false };
+        let test = self.test.as_ref().map(|test| &test.call);
+        let calls = [Some(&mint.call), test.filter(|_| mint.is_tested())];
+        self.check_destinations(config).is_ok()
+            && calls.into_iter().flatten().all(|call| self.has_settings(call, config))
+    }
+
+    /// Whether the settings are there that a call needs. What follows from secrets is not known here, and counts as there.
+    fn has_settings(&self, call: &Call, config: &Config) -> bool {
+        let (secrets, flow) = (SecretFields::default(), Flow::default());
+        let values = self.values(Given { config, secrets: &secrets, app: None, flow: &flow });
+        let is_setting = |placeholder: &Placeholder| matches!(placeholder, Placeholder::Config(_));
+        let is_there = |placeholder: &Placeholder| match placeholder {
+            Placeholder::Config(_) => values.value(placeholder).is_some(),
+            Placeholder::Derived(name) => {
+                let templates = self.derived.get(name).map(Derived::templates).unwrap_or_default();
+                let mut of = templates.into_iter().flat_map(Template::placeholders);
+                of.any(|inner| !is_setting(inner)) || values.value(placeholder).is_some()
+            }
+            Placeholder::Secret(_) | Placeholder::Member(..) | Placeholder::App(_) | Placeholder::Flow(_) => {
+                true
+            }
+        };
+        let carried = call.carries_auth.then(|| self.request.all().map(|(_, template)| template));
+        call.templates().chain(carried.into_iter().flatten()).flat_map(Template::needed).all(is_there)
+    }
+
+    /// The account for which `mint` makes a key, where settings name one. The test of the credential must report it before.
+    pub fn minted_account(&self, mint: &Mint, config: &Config) -> Option<String> {
+        let (secrets, flow) = (SecretFields::default(), Flow::default());
+        let values = self.values(Given { config, secrets: &secrets, app: None, flow: &flow });
+        let account = values.render(mint.account.as_ref()?).ok()??;
+        Some(account.expose_secret().to_owned())
     }
 
     /// The page that the browser is sent to for a consent. `None` if the mode has no consent.

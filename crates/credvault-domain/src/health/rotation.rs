@@ -14,9 +14,9 @@ pub struct RotationDue {
 }
 
 impl RotationDue {
-    /// The next reminder after `now`.
-    pub fn next_reminder(&self, now: Timestamp) -> Option<Timestamp> {
-        self.reminders().map(|(time, _)| time).find(|time| *time > now)
+    /// The first reminder that was not sent, whether its time has come or not. `said` is the time up to which all were.
+    pub fn next_reminder(&self, said: Option<Timestamp>) -> Option<Timestamp> {
+        self.reminders().map(|(time, _)| time).find(|time| said.is_none_or(|said| *time > said))
     }
 
     /// How many days before it is due the reminder is that is to be sent at `now`: the most urgent, if several are. 0: it is
@@ -43,14 +43,16 @@ mod tests {
         let long = RotationDue { begun, due: begun.after(DAY * 90) };
         let mut sent = Vec::new();
         let mut now = begun;
-        while let Some(next) = long.next_reminder(now) {
+        while let Some(next) = long.next_reminder(Some(now)) {
             now = next;
             sent.push((begun.until(now).as_secs() / DAY.as_secs(), long.due_reminder(now)));
         }
         assert_eq!(sent, [(76, Some(14)), (87, Some(3)), (89, Some(1)), (90, Some(0))]);
         assert_eq!(long.due_reminder(begun), None);
         let short = RotationDue { begun, due: begun.after(DAY * 2) };
-        assert_eq!(short.next_reminder(begun), Some(begun.after(DAY)));
+        assert_eq!(short.next_reminder(Some(begun)), Some(begun.after(DAY)));
+        // One that was not sent in its time stays the next one.
+        assert_eq!(long.next_reminder(None), Some(begun.after(DAY * 76)));
         // The vault was away: what is most urgent counts.
         assert_eq!(long.due_reminder(begun.after(DAY * 100)), Some(0));
     }

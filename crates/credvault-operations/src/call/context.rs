@@ -152,10 +152,10 @@ impl Context {
         found.ok_or_else(|| Refusal::CatalogEntryGone(provider.clone()))
     }
 
-    /// Whether the provider of a stored connection can revoke its grant. One that is not in the catalog any more learns
-    /// nothing.
+    /// Whether the provider of a stored connection can revoke its grant or its key. One that is not in the catalog any more
+    /// learns nothing.
     pub(crate) fn is_revocable(&self, provider: &ProviderId, mode: &AuthMode) -> bool {
-        self.mode(provider, mode).is_ok_and(|mode| mode.revocation.is_some())
+        self.mode(provider, mode).is_ok_and(|mode| mode.ending_call().is_some())
     }
 
     /// The id of a new trace.

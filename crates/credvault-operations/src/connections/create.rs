@@ -82,7 +82,7 @@ pub(super) fn checked(
         return Err(violations.into());
     };
     let (provider, enabled) = (create.provider, create.enabled);
-    let rotation = period.map(|period| rotation_plan(period, mode));
+    let rotation = period.map(|period| rotation_plan(period, mode, &config));
     let new = NewConnection {
         owner,
         provider,
@@ -97,9 +97,10 @@ pub(super) fn checked(
     Ok((new, credential))
 }
 
-/// How often a credential of the mode is to be replaced: by the vault, if its provider has a call for that.
-pub(super) fn rotation_plan(period: Duration, mode: &Mode) -> RotationPlan {
-    RotationPlan { period, mints: mode.mint().is_some() }
+/// How often a credential of the mode is to be replaced: by the vault, if its provider has a call for that, and these
+/// settings have what it takes.
+pub(super) fn rotation_plan(period: Duration, mode: &Mode, config: &Config) -> RotationPlan {
+    RotationPlan { period, mints: mode.mints_with(config) }
 }
 
 /// The auth mode that a request names, or the provider's only one.

@@ -107,7 +107,9 @@ fn patch(context: &Context, update: Update, mode: &Mode, stored: &Config) -> Par
     patch.labels = update.labels.and_then(|labels| violations.collect(labels));
     patch.external_account_id = update.external_account_id.and_then(|id| violations.collect(id));
     let period = update.rotation_period.and_then(|period| violations.collect(period));
-    patch.rotation = period.map(|period| period.map(|period| rotation_plan(period, mode)));
+    let config = patch.config.as_ref().unwrap_or(stored);
+    patch.rotation = period.map(|period| period.map(|period| rotation_plan(period, mode, config)));
+    patch.mints = patch.config.as_ref().map(|config| mode.mints_with(config));
     patch.forget_left_key = update.forgets_left_key;
     violations.into_result().map(|()| patch)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use credvault_broker::{RotationError, TestError, pause_of_rotation};
 use credvault_catalog::{Mint, Mode, OldKeyEnd, Verdict};
-use credvault_domain::{Connection, ConnectionId, Reason, TenantScope, Version};
+use credvault_domain::{Connection, ConnectionId, Reason, TenantScope, Timestamp, Version};
 use credvault_store::{
     ClaimedRotation, Error as StoreError, MintedKey, NewCredential, NewKey, Recorded, RotatedFrom,
     RotationFailure, Write,
@@ -32,8 +32,6 @@ pub(super) struct Attempt {
     pub(super) claimed: Box<ClaimedRotation>,
     /// When it was claimed.
     pub(super) started: Instant,
-    /// Whether the key before is revoked as soon as the new one serves.
-    pub(super) revoke_now: bool,
 }
 
 impl Attempt {
@@ -57,43 +55,74 @@ impl Attempt {
         let connection = &self.claimed.connection;
         let mode = self.context.mode(&connection.provider, &connection.auth_mode)?;
         let Some(mint) = mode.mint() else {
-            // The call was taken from the provider's file.
-            return Err(self.give_up(by_hand::error(&self.context, connection, mode)).await);
+            // The call was taken from the provider's file, or is not yet in the one that this replica has.
+            let error = by_hand::error(&self.context, connection, mode);
+            let failure = self.failure(&error);
+            match &self.claimed.minted {
+                Some(_) => self.postpone(failure).await,
+                None => self.fail(failure).await,
+            }
+            return Err(error.into());
         };
         let minted = match &self.claimed.minted {
             Some(minted) => minted.clone(),
             None => self.mint(mode, mint).await?,
         };
         // Where the key before has ended already, the new one serves, whatever a test says of it.
-        if mint.end != OldKeyEnd::AtOnce {
-            self.test((mode, mint), &minted).await?;
+        let old_end = mint.old_key_life().map(|life| minted.create_time.after(life));
+        if old_end.is_none_or(|end| self.context.now() < end) {
+            self.test((mode, mint), &minted, old_end).await?;
         }
         self.serve((mode, mint), &minted).await
     }
 
     /// Has the provider make a key, and seals it.
     async fn mint(&self, mode: &Mode, mint: &Mint) -> Result<MintedKey, Refusal> {
+        if let Err(error) = self.check_account(mode, mint).await {
+            self.fail(self.failure(&error)).await;
+            return Err(error.into());
+        }
         let new = match self.context.broker.mint(&self.claimed, (mode, mint), self.started).await {
             Ok(new) => new,
             Err(error) => {
                 let lost = matches!(error, RotationError::Lost { .. });
-                let doubtful = lost && mint.end == OldKeyEnd::AtOnce;
-                self.fail(RotationFailure { lost, doubtful, ..self.failure(&error) }).await;
+                self.fail(RotationFailure { lost, ..self.failure(&error) }).await;
                 return Err(error.into());
             }
         };
-        match self.keep(&new).await {
+        match self.keep(&new, mode).await {
             Ok(Some(minted)) => Ok(minted),
-            // The job revokes it.
+            // The job revokes it, or serves it.
             Ok(None) => Err(self.overtaken().await.into()),
             Err(error) => {
                 let id = new.key_id.as_deref().unwrap_or("unknown");
                 tracing::error!(connection = %self.id(), key = id, %error, "a new key could not be stored");
                 let error = RotationError::Lost { retry: self.pause() };
-                let doubtful = mint.end == OldKeyEnd::AtOnce;
-                self.fail(RotationFailure { lost: true, doubtful, ..self.failure(&error) }).await;
+                self.fail(RotationFailure { lost: true, ..self.failure(&error) }).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Refuses to have a key made for another account than the credential's own, where settings name it: the key of that
+    /// account would be replaced.
+    async fn check_account(&self, mode: &Mode, mint: &Mint) -> Result<(), RotationError> {
+        let Connection { provider, config, .. } = &self.claimed.connection;
+        let Some(expected) = mode.minted_account(mint, config) else { return Ok(()) };
+        let retry = self.pause();
+        match self.context.broker.test(&self.scope, provider, mode, config, &self.claimed.fields).await {
+            Ok(Verdict::Works { account: Some(account), .. }) if account == expected => Ok(()),
+            Ok(Verdict::Works { .. } | Verdict::Limited | Verdict::Refused)
+            | Err(TestError::Untestable | TestError::Invalid(_)) => {
+                Err(RotationError::OtherAccount { retry })
+            }
+            Ok(Verdict::Unclear(_)) | Err(TestError::Unavailable) => {
+                Err(RotationError::Unavailable { retry })
+            }
+            Err(TestError::Throttled { retry: asked }) => {
+                Err(RotationError::Throttled { retry: asked.max(retry) })
+            }
+            Err(TestError::Store(error)) => Err(RotationError::Store(error)),
         }
     }
 
@@ -108,37 +137,55 @@ impl Attempt {
         }
     }
 
-    async fn keep(&self, new: &NewKey) -> Result<Option<MintedKey>, StoreError> {
+    async fn keep(&self, new: &NewKey, mode: &Mode) -> Result<Option<MintedKey>, StoreError> {
         let rotations = self.context.store.credential_rotations();
-        persisted(self.id(), || rotations.keep(&self.claimed, new)).await
+        let to = mode.destinations();
+        persisted(self.id(), || rotations.keep(&self.claimed, new, to, &self.write)).await
     }
 
-    /// Asks the provider whether a new key works. If it does not, it is given up; if that is not known, it waits.
-    async fn test(&self, (mode, mint): (&Mode, &Mint), minted: &MintedKey) -> Result<(), Refusal> {
-        let (connection, retry) = (&self.claimed.connection, self.pause());
+    /// Asks the provider whether a new key works. If it does not, it is given up; if that is not known, it waits. `old_end` is
+    /// when the provider ends the key before by itself.
+    async fn test(
+        &self,
+        (mode, mint): (&Mode, &Mint),
+        minted: &MintedKey,
+        old_end: Option<Timestamp>,
+    ) -> Result<(), Refusal> {
+        let connection = &self.claimed.connection;
+        // By then the new one must serve.
+        let left = old_end.map_or(Duration::MAX, |end| self.context.now().until(end));
+        let retry = self.pause().min(left);
         if mode.check_secrets("credential.fields", &minted.fields).is_err() {
-            return Err(self.give_up(RotationError::Useless { retry }).await);
+            return Err(self.useless(retry, old_end).await);
         }
         let (provider, config) = (&connection.provider, &connection.config);
         let tested = self.context.broker.test(&self.scope, provider, mode, config, &minted.fields).await;
         let is_usable = self.context.now() >= minted.create_time.after(mint.usable_after);
         let error = match tested {
-            Ok(Verdict::Works { .. } | Verdict::Limited) => return Ok(()),
-            Ok(Verdict::Refused) if is_usable => {
-                return Err(self.give_up(RotationError::Useless { retry }).await);
+            Ok(Verdict::Works { account: Some(account), .. }) if self.is_other(&account) => {
+                return Err(self.useless(retry, old_end).await);
             }
+            Ok(Verdict::Works { .. } | Verdict::Limited) => return Ok(()),
+            Ok(Verdict::Refused) if is_usable => return Err(self.useless(retry, old_end).await),
             Ok(Verdict::Refused | Verdict::Unclear(_)) | Err(TestError::Unavailable) => {
                 RotationError::Untested { retry }
             }
-            Err(TestError::Throttled { retry: asked }) => RotationError::Untested { retry: asked.max(retry) },
+            Err(TestError::Throttled { retry: asked }) => {
+                RotationError::Untested { retry: asked.max(retry).min(left) }
+            }
             // A setting is missing that the test needs, so no key can be tested.
             Err(TestError::Untestable | TestError::Invalid(_)) => {
-                return Err(self.give_up(RotationError::Useless { retry }).await);
+                return Err(self.useless(retry, old_end).await);
             }
             Err(TestError::Store(error)) => RotationError::Store(error),
         };
         self.postpone(self.failure(&error)).await;
         Err(error.into())
+    }
+
+    /// Whether an account is known to be another one than the credential's.
+    fn is_other(&self, account: &str) -> bool {
+        self.claimed.connection.confirmed_account_id.as_deref().is_some_and(|known| known != account)
     }
 
     /// Stores a new key as the version that is served.
@@ -151,7 +198,7 @@ impl Attempt {
             schedule: None,
             consent_time: None,
         };
-        let from = self.replaced(mode, mint);
+        let from = self.replaced((mode, mint), minted);
         let (rotations, claimed) = (self.context.store.credential_rotations(), &*self.claimed);
         let stored = persisted(self.id(), || {
             rotations.store(&self.scope, (claimed, minted), &credential, &from, &self.write)
@@ -161,7 +208,7 @@ impl Attempt {
             Err(error) => Refusal::Store(error),
         };
         let reason = refusal.reason();
-        let failure = RotationFailure { retry: self.pause(), reason, lost: false, doubtful: false };
+        let failure = RotationFailure { retry: self.pause(), reason, lost: false, in_vain: false };
         if let Refusal::Store(
             StoreError::VersionMismatch { .. }
             | StoreError::State(_)
@@ -177,20 +224,29 @@ impl Attempt {
         Err(refusal)
     }
 
-    /// What becomes of the key before.
-    fn replaced(&self, mode: &Mode, mint: &Mint) -> RotatedFrom {
-        let now = self.context.now();
+    /// What becomes of the key before. What the provider ends by itself counts from when the new one was made.
+    fn replaced(&self, (mode, mint): (&Mode, &Mint), minted: &MintedKey) -> RotatedFrom {
         let config = &self.claimed.connection.config;
         match mint.end {
             OldKeyEnd::Revoked(overlap) => RotatedFrom::Revoked {
-                time: if self.revoke_now { now } else { now.after(overlap) },
+                time: self.context.now().after(overlap),
                 key_id: mode.key_id(mint, config, &self.claimed.fields),
             },
             OldKeyEnd::ByItself(time) => {
-                RotatedFrom::Ends { time: now.after(time), names: mint.field_names() }
+                RotatedFrom::Ends { time: minted.create_time.after(time), names: mint.field_names() }
             }
-            OldKeyEnd::AtOnce => RotatedFrom::Ends { time: now, names: mint.field_names() },
+            OldKeyEnd::AtOnce => RotatedFrom::Ends { time: minted.create_time, names: mint.field_names() },
         }
+    }
+
+    /// A new key does not work. It is given up, unless the one before will end: then it is the only one that can ever work.
+    async fn useless(&self, retry: Duration, old_end: Option<Timestamp>) -> Refusal {
+        if old_end.is_none() {
+            return self.give_up(RotationError::Useless { retry }).await;
+        }
+        let error = RotationError::Untested { retry };
+        self.postpone(self.failure(&error)).await;
+        error.into()
     }
 
     /// Gives a new key up, and says why.
@@ -210,7 +266,7 @@ impl Attempt {
     fn failure(&self, error: &RotationError) -> RotationFailure {
         let retry = error.retry().unwrap_or_else(|| self.pause());
         let reason = error.reason().unwrap_or(Reason::StoreUnavailable);
-        RotationFailure { retry, reason, lost: false, doubtful: false }
+        RotationFailure { retry, reason, lost: false, in_vain: error.is_in_vain() }
     }
 
     async fn fail(&self, failure: RotationFailure) {

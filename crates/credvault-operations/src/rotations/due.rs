@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::Attempt;
 use super::ends::end_keys;
+use super::wish::wish;
 use crate::call::{Subject, record_refusal};
 use crate::{Call, Context, Refusal};
 
@@ -83,7 +84,7 @@ async fn work_on(context: &Arc<Context>, key: &ConnectionKey) -> Result<(), Stor
     let Ok(mode) = context.mode(&work.connection.provider, &work.connection.auth_mode) else {
         return rest(context, key).await;
     };
-    let mints = mode.mint().is_some();
+    let mints = mode.mints_with(&work.connection.config);
     // The new key first: what it replaces ends only after that.
     if (work.is_due && mints) || work.has_new_key {
         match rotate_by_vault(context, key, &work, mode).await? {
@@ -151,10 +152,10 @@ async fn attempted(
     let permit = call.permit(&scope, Facts::default())?;
     let write = call.write(&permit, Ok(None))?;
     mode.check_destinations(&work.connection.config).map_err(Refusal::Settings)?;
-    let mints = mode.mint().is_some();
-    let wish = RotationWish { forced: false, mints, new_key_only: !(work.is_due && mints) };
+    let wish = wish(mode, &work.connection.config);
+    let wish = RotationWish { new_key_only: !(work.is_due && wish.mints), ..wish };
     let (context, started) = (Arc::clone(&call.context), Instant::now());
     let claim = context.store.credential_rotations().claim(key, None, wish).await?;
     let RotationClaim::Ours(claimed) = claim else { return Ok(()) };
-    Attempt { context, scope, write, claimed, started, revoke_now: false }.run().await.map(drop)
+    Attempt { context, scope, write, claimed, started }.run().await.map(drop)
 }

@@ -1,19 +1,31 @@
 //! Ends keys at their provider that are due to end.
 
-use credvault_catalog::{Mint, Mode};
-use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Context;
+use credvault_broker::TestError;
+use credvault_catalog::{Mint, Mode, RevocationCall, Verdict};
+use credvault_domain::Action;
+use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd, KeyToEnd};
+
+use crate::{Call, Context};
+
+/// How long the test of a key may take that is to end.
+const TEST_TIME: Duration = Duration::from_secs(60);
 
 /// Ends those keys of a connection that are due, at once.
 ///
 /// # Errors
 /// The vault's own database fails.
-pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode) -> Result<(), StoreError> {
+pub(super) async fn end_now(
+    context: &Arc<Context>,
+    key: &ConnectionKey,
+    mode: &Mode,
+) -> Result<(), StoreError> {
     let rotations = context.store.credential_rotations();
     let Some(work) = rotations.look(key).await? else { return Ok(()) };
     end_keys(context, key, &work.ends, mode).await?;
-    rotations.looked(key, mode.mint().is_some()).await
+    rotations.looked(key, mode.mints_with(&work.connection.config)).await
 }
 
 /// Makes an attempt to end each of the keys with these numbers.
@@ -21,7 +33,7 @@ pub(super) async fn end_now(context: &Context, key: &ConnectionKey, mode: &Mode)
 /// # Errors
 /// The vault's own database fails; another attempt follows.
 pub(super) async fn end_keys(
-    context: &Context,
+    context: &Arc<Context>,
     key: &ConnectionKey,
     numbers: &[i64],
     mode: &Mode,
@@ -39,9 +51,10 @@ pub(super) async fn end_keys(
             Err(error) => return Err(error),
         };
         let end = match mode.mint() {
-            Some(mint) => context.broker.end_key(&to_end, mode, mint).await?,
-            // The call was taken from the provider's file.
-            None => KeyEnd::ByHand,
+            Some(mint) => end_key(context, &to_end, mode, mint).await?,
+            // The call was taken from the provider's file, or is not yet in the one that this replica has: others make the
+            // next attempts.
+            None => KeyEnd::Pending,
         };
         // What is left at the provider is counted where it is stored.
         if end != KeyEnd::ByHand {
@@ -50,4 +63,31 @@ pub(super) async fn end_keys(
         rotations.end_attempted(&to_end, end).await?;
     }
     Ok(())
+}
+
+/// Has the provider end a key. A call that does not name it may end another one once this one has ended, so the provider is
+/// asked first whether it still accepts it.
+async fn end_key(
+    context: &Arc<Context>,
+    to_end: &KeyToEnd,
+    mode: &Mode,
+    mint: &Mint,
+) -> Result<KeyEnd, StoreError> {
+    let config = &to_end.connection.config;
+    if mint.end_call(to_end.replaced).is_none_or(RevocationCall::names_key)
+        || mode.check_destinations(config).is_err()
+    {
+        return context.broker.end_key(to_end, mode, mint).await;
+    }
+    let own = Call::of_vault(context, Action::RotateCredential, to_end.key.tenant().clone(), TEST_TIME);
+    let Ok(scope) = own.scope() else { return Ok(KeyEnd::Pending) };
+    let (provider, fields) = (&to_end.connection.provider, &to_end.fields);
+    match context.broker.test(&scope, provider, mode, config, fields).await {
+        Ok(Verdict::Works { .. } | Verdict::Limited) => context.broker.end_key(to_end, mode, mint).await,
+        Ok(Verdict::Refused) => Ok(KeyEnd::Ended),
+        Ok(Verdict::Unclear(_)) => Ok(KeyEnd::Pending),
+        Err(TestError::Store(error)) => Err(error),
+        Err(TestError::Unavailable | TestError::Untestable | TestError::Invalid(_)) => Ok(KeyEnd::Pending),
+        Err(TestError::Throttled { retry }) => Ok(KeyEnd::Later(retry)),
+    }
 }

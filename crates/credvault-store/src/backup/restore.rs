@@ -8,7 +8,6 @@ use credvault_domain::{Random, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
-use super::error::BackupError;
 use super::error::{BackupError, malformed};
 use super::hold::{HOLD_COLUMNS, hold};
 use super::manifest::{Header, Manifest, hash};
@@ -91,11 +90,12 @@ pub async fn restore_backup(
     let erased_since = to.erased.since(&backup.opening.erased_tenants);
     backup.leave_out(erased_since.clone());
     let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
-    let mut signing_keys = load(&mut backup, &mut target, to.erased, &erased_since, record).await?;
+    let hold = hold(to.now, &**random)?;
+    let mut loaded = load(&mut backup, &mut target, to.erased, &erased_since, record, hold).await?;
     let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_keys)?;
     // The list of erasures must be of the vault whose backup this is, which may have replaced its key since.
-    signing_keys.extend_from_slice(to.public_keys);
-    to.erased.verify(&signing_keys)?;
+    loaded.signing_keys.extend_from_slice(to.public_keys);
+    to.erased.verify(&loaded.signing_keys)?;
     check_root_keys(&keyring, &manifest)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
@@ -104,7 +104,7 @@ pub async fn restore_backup(
         manifest_sha256,
         rows_left_out: left_out,
         erased_since,
-        holds_secret_stores: held,
+        holds_secret_stores: loaded.in_stores,
         migrated,
     })
 }
@@ -157,8 +157,9 @@ async fn load(
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
             return Err(BackupError::Table(table.name));
         }
+        let column = table.columns.iter().position(|column| column == "public_key");
         let key = match table.name.as_str() {
-            "signing_keys" => Some(table.column("public_key").ok_or_else(malformed)?),
+            "signing_keys" => Some(column.ok_or_else(malformed)?),
             _ => None,
         };
         let mut rows = Noted::new(backup.rows(&table), key);
@@ -171,7 +172,7 @@ async fn load(
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
             // It comes after `external_payloads`.
-            "payload_work" if in_stores > 0 => match hold.take() {
+            "payload_work" if loaded.in_stores => match hold.take() {
                 Some(hold) => (hold, HOLD_COLUMNS.as_slice()),
                 None => continue,
             },
@@ -184,5 +185,5 @@ async fn load(
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         target.load(&table.name, &columns, &mut more).await?;
     }
-    Ok(signing_keys)
+    Ok(loaded)
 }

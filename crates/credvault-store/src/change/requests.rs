@@ -7,6 +7,8 @@ use credvault_crypto::{Opened, TenantKey};
 use credvault_domain::{Action, ConnectionId, RequestId, ServiceId, TenantId, Timestamp, UserId, Version};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::Error;
@@ -97,6 +99,14 @@ impl Memory<'_> {
         }
     }
 
+    /// The request as text, for a row that keeps it until what it asks for is done.
+    pub(super) fn noted(&self) -> String {
+        let service = self.repeat.service.as_str().to_owned();
+        let (user, id) = (self.user_column(), self.repeat.id.as_uuid().to_string());
+        let noted = Noted { service, user, id, fingerprint: self.fingerprint(self.keys.newest()) };
+        json!(noted).to_string()
+    }
+
     fn user_column(&self) -> String {
         self.repeat.user.as_ref().map_or(String::new(), |user| user.as_str().to_owned())
     }
@@ -106,4 +116,51 @@ impl Memory<'_> {
         let action = self.action.as_str().as_bytes();
         key.fingerprint(self.tenant, &[action, &self.repeat.payload]).to_vec()
     }
+}
+
+/// A request whose effect comes later than its answer.
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    service: String,
+    user: String,
+    id: String,
+    fingerprint: Vec<u8>,
+}
+
+/// Remembers what became of a request that was noted, unless it is `own`, the one that is being answered.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn keep_noted(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    (noted, own): (&str, Option<&RepeatKey>),
+    result: PriorResult,
+    now: Timestamp,
+) -> Result<(), Error> {
+    // What does not read any more is not recognised any more.
+    let Ok(Noted { service, user, id, fingerprint }) = serde_json::from_str::<Noted>(noted) else {
+        return Ok(());
+    };
+    let Ok(id) = Uuid::parse_str(&id) else { return Ok(()) };
+    let is_own = own.is_some_and(|own| {
+        let of = own.user.as_ref().map_or("", |user| user.as_str());
+        (own.service.as_str(), of, own.id.as_uuid()) == (service.as_str(), user.as_str(), id)
+    });
+    let key = (tenant.as_str().to_owned(), service.clone(), user.clone(), id);
+    if is_own || request::Entity::find_by_id(key).one(tx).await?.is_some() {
+        return Ok(());
+    }
+    let row = request::ActiveModel {
+        tenant_id: Set(tenant.as_str().to_owned()),
+        service: Set(service),
+        user_id: Set(user),
+        request_id: Set(id),
+        fingerprint: Set(fingerprint),
+        subject_id: Set(result.subject),
+        version: Set(result.version),
+        create_time: Set(now.micros()),
+    };
+    request::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
 }

@@ -15,6 +15,7 @@ use crate::connections::lock::{find, locked_deleted, locked_live, siblings};
 use crate::connections::purge::awaits_answer;
 use crate::connections::row::connection;
 use crate::connections::writer::{ConnectionRow, pass_default_on, purge};
+use crate::credential_rotations::left::leave_all;
 use crate::credential_rotations::row::replan;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity, Model};
@@ -231,7 +232,9 @@ async fn purge_or_wait(change: &mut Change<'_>, model: Model) -> Result<Purged, 
         .filter(Column::Id.eq(model.id))
         .filter(Expr::cust(awaits));
     if model.revocation_time.is_none() && awaiting.count(&change.tx).await? == 0 {
-        purge(change, &[ConnectionId::from_uuid(model.id)]).await?;
+        let id = ConnectionId::from_uuid(model.id);
+        leave_all(change, &[id]).await?;
+        purge(change, &[id]).await?;
         return Ok(Purged { connection: Some(connection(model)?), waits: false });
     }
     let mut row = ConnectionRow::new(model);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::connections::row::owner;
 use crate::connections::writer::purge;
+use crate::credential_rotations::left::leave_all;
 use crate::credential_rotations::row::MINTING;
 use crate::database::pieces::PIECE;
 use crate::entity::connection::{Column, Entity};
@@ -93,6 +94,7 @@ impl Store {
             return Ok(None);
         }
         let connections: Vec<_> = ids.into_iter().map(ConnectionId::from_uuid).collect();
+        leave_all(&mut change, &connections).await?;
         let purged = purge(&mut change, &connections).await?;
         for (id, provider, owner_user) in due {
             let mut record = self.own_event(tenant, Action::PurgeConnection)?;

@@ -1,17 +1,18 @@
 //! Claiming a rotation: before the provider is asked for a key, so that a crash leaves a trace.
 
-use credvault_domain::{
-    Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, SecretFields,
-    Timestamp, Version,
-};
+use std::time::Duration;
+
+use credvault_domain::{Connection, Etag, SecretFields, Timestamp, Version};
 use uuid::Uuid;
 
 use super::CredentialRotations;
 use crate::change::Change;
-use crate::claims::{Running, lease_from};
+use crate::claims::{Running, claimed_at, lease_from};
 use crate::connections::lock::{DELETED, locked_at};
-use crate::connections::row::{connection, owner};
-use crate::credential_rotations::keys::{LeftKey, give_up, new_key, open};
+use crate::connections::row::connection;
+use crate::credential_rotations::doubtful::doubt_old_key;
+use crate::credential_rotations::keys::{due_now, give_up, last_end, new_key, open};
+use crate::credential_rotations::left::{LeftKey, leave};
 use crate::credential_rotations::row::{MINTED, MINTING, find_or_new, holder, idle, release, save};
 use crate::credentials::current::open_current;
 use crate::database::session::served;
@@ -37,6 +38,8 @@ pub enum RotationClaim {
     Later(Timestamp),
     /// There is no new key to be tested, and no other one is wanted.
     Nothing,
+    /// An earlier key is still to end, and must before another one is made.
+    Ending,
 }
 
 /// What an attempt to rotate is for.
@@ -48,6 +51,12 @@ pub struct RotationWish {
     pub mints: bool,
     /// Whether it only tests a new key that is there, and makes none.
     pub new_key_only: bool,
+    /// Whether all keys before are revoked as soon as the new one serves, without an overlap.
+    pub revoke_now: bool,
+    /// Whether no key may be made while another one is still to end.
+    pub one_by_one: bool,
+    /// After how long the provider ends the key before by itself once another one was made; `None` if it does not.
+    pub old_key_life: Option<Duration>,
 }
 
 /// A rotation that this process has claimed.
@@ -66,6 +75,8 @@ pub struct ClaimedRotation {
     /// A new key that an earlier attempt has left to be tested.
     pub minted: Option<MintedKey>,
     pub(super) claim_id: Uuid,
+    /// Whether the key before ends because another one is made.
+    pub(super) ends_old: bool,
     process: Uuid,
     _running: Running,
 }
@@ -94,15 +105,15 @@ impl CredentialRotations<'_> {
         &self,
         key: &ConnectionKey,
         etag: Option<Etag>,
-        RotationWish { forced, mints, new_key_only }: RotationWish,
+        wish: RotationWish,
     ) -> Result<RotationClaim, Error> {
-        let store = self.store;
+        let (store, RotationWish { forced, mints, new_key_only, .. }) = (self.store, wish);
         let Some(process) = store.liveness().process_id() else { return Ok(RotationClaim::Unproven) };
         let in_hand = store.bring_to_hand(key, Wanted::Current).await?;
         let (mut change, state) = store.own_sealing_change(&key.tenant).await?;
         served(&key.tenant, state)?;
         let now = store.database_time(&change.tx).await?;
-        let model = locked_at(&change.tx, key).await?.ok_or(Error::ConnectionNotFound)?;
+        let mut model = locked_at(&change.tx, key).await?.ok_or(Error::ConnectionNotFound)?;
         let is_wanted = match check(&model, etag) {
             // The key is given up then.
             Err(_) if new_key_only => false,
@@ -115,7 +126,7 @@ impl CredentialRotations<'_> {
         if let Some(retry) = row.retry_time.filter(|retry| !forced && *retry > change.now.micros()) {
             return Ok(RotationClaim::Later(Timestamp::from_micros(retry)));
         }
-        abandon(&mut change, &model, &mut row)?;
+        abandon(&mut change, &mut model, &mut row).await?;
         let minted = waiting(&mut change, &model, &mut row, is_wanted).await?;
         row.mints = mints;
         if new_key_only && minted.is_none() {
@@ -123,29 +134,29 @@ impl CredentialRotations<'_> {
             save(&change, &model, row).await?;
             return change.commit(RotationClaim::Nothing).await.map(Recorded::into_inner);
         }
+        if minted.is_none() && wish.one_by_one && is_ending(&change, &model, &mut row, wish).await? {
+            save(&change, &model, row).await?;
+            return change.commit(RotationClaim::Ending).await.map(Recorded::into_inner);
+        }
         let (content, _) = open_current(&change.tx, change.keys()?, &model).await?;
         if matches!(content, SecretContent::Adopted(_)) {
             return Err(Error::State(ADOPTED));
         }
-        let fields = in_hand.into_fields(&content)?;
         let claim_id = store.new_id()?;
-        let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
         // Whatever can fail fails before the claim stands.
         let claimed = ClaimedRotation {
             key: key.clone(),
             connection: connection(model.clone())?,
-            fields,
+            fields: in_hand.into_fields(&content)?,
             version: model.current_version,
-            failures,
+            failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
             claim_id,
             process,
             _running: Running::begin(store.running_claims(), claim_id),
+            ends_old: wish.old_key_life.is_some(),
             minted,
         };
-        row.state = if claimed.minted.is_some() { MINTED } else { MINTING }.to_owned();
-        row.version = Some(model.current_version);
-        (row.claim_id, row.process_id, row.lease_time) =
-            (Some(claim_id), Some(process), Some(lease_from(now)));
+        hold(&mut row, &claimed, wish, now);
         save(&change, &model, row).await?;
         change.commit(RotationClaim::Ours(Box::new(claimed))).await.map(Recorded::into_inner)
     }
@@ -154,6 +165,18 @@ impl CredentialRotations<'_> {
     pub fn may_send(&self, claimed: &ClaimedRotation) -> bool {
         self.store.liveness().process_id() == Some(claimed.process)
     }
+}
+
+/// Notes in the row who has claimed the rotation, and what for.
+fn hold(row: &mut credential_rotation::Model, claimed: &ClaimedRotation, wish: RotationWish, now: i64) {
+    let has_key = claimed.minted.is_some();
+    row.state = if has_key { MINTED } else { MINTING }.to_owned();
+    row.version = Some(claimed.version);
+    // What was wanted when the key was made still holds.
+    row.revoke_now = wish.revoke_now || (row.revoke_now && has_key);
+    row.old_key_life = wish.old_key_life.map(|life| i64::try_from(life.as_micros()).unwrap_or(i64::MAX));
+    (row.claim_id, row.process_id, row.lease_time) =
+        (Some(claimed.claim_id), Some(claimed.process), Some(lease_from(now)));
 }
 
 /// Refuses a rotation of what has another etag, or nothing to rotate.
@@ -170,58 +193,38 @@ fn check(model: &connection_table::Model, etag: Option<Etag>) -> Result<(), Erro
 /// Ends a claim whose process is gone. A call that it may have sent may have made a key that no one knows.
 ///
 /// # Errors
-/// The random generator fails.
-pub(super) fn abandon(
+/// The database or the random generator fails.
+pub(super) async fn abandon(
     change: &mut Change<'_>,
-    model: &connection_table::Model,
+    model: &mut connection_table::Model,
     row: &mut credential_rotation::Model,
 ) -> Result<(), Error> {
     if row.state == MINTING {
         leave(change, model, row, LeftKey(None))?;
+        // The call was sent soon after the claim.
+        let sent = row.lease_time.map_or(change.now, |lease| Timestamp::from_micros(claimed_at(lease)));
+        doubt_old_key(change, model, row, sent).await?;
         idle(row);
     }
     release(row);
     Ok(())
 }
 
-/// Shows, and has on record, that a key stays at the provider which the vault cannot revoke.
-///
-/// # Errors
-/// The random generator fails.
-pub(super) fn leave(
-    change: &mut Change<'_>,
+/// Whether an earlier key is still to end, so that none may be made before. The vault then waits with its own attempts, and
+/// the keys end at once if the caller wants that.
+async fn is_ending(
+    change: &Change<'_>,
     model: &connection_table::Model,
     row: &mut credential_rotation::Model,
-    LeftKey(id): LeftKey,
-) -> Result<(), Error> {
-    let named = id.iter().map(|id| format!("keys/{id}"));
-    let changed = std::iter::once("rotation.key_left".to_owned()).chain(named).collect();
-    let mut record = about(change, model)?;
-    record.changed = changed;
-    record.outcome = AuditOutcome::Failed;
-    record.reason = Some(Reason::ProviderUnavailable);
-    change.record(record);
-    metrics::counter!("credvault_rotated_keys_total", "outcome" => "left").increment(1);
-    tracing::warn!(
-        connection = %ConnectionId::from_uuid(model.id),
-        provider = model.provider,
-        key = id.as_deref().unwrap_or("unknown"),
-        "a key may be left at the provider that the vault does not revoke"
-    );
-    (row.left_time, row.left_key_id) = (Some(change.now.micros()), id);
-    Ok(())
-}
-
-/// The record of something that the vault does by itself about a connection's rotation.
-///
-/// # Errors
-/// The random generator fails.
-pub(super) fn about(change: &Change<'_>, model: &connection_table::Model) -> Result<AuditEvent, Error> {
-    let mut record = change.store.own_event(change.tenant(), Action::RotateCredential)?;
-    record.connection = Some(ConnectionId::from_uuid(model.id));
-    record.owner_user = owner(&model.tenant_id, &model.owner_user).user().cloned();
-    record.provider = Some(ProviderId::from_stored(model.provider.clone()));
-    Ok(record)
+    wish: RotationWish,
+) -> Result<bool, Error> {
+    let Some(last) = last_end(change, model).await? else { return Ok(false) };
+    if wish.revoke_now {
+        due_now(change, model).await?;
+    } else {
+        row.retry_time = Some(last);
+    }
+    Ok(true)
 }
 
 /// The new key that waits to be tested, for the version that is still current. One for another version is not used.

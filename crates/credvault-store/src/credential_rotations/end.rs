@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Connection, FieldName, Reason, SecretFields, TenantScope, Timestamp, Version};
+use credvault_domain::{
+    Connection, Destinations, FieldName, Reason, SecretFields, TenantScope, Timestamp, Version,
+};
 use sea_orm::EntityTrait as _;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
@@ -11,10 +13,12 @@ use super::CredentialRotations;
 use crate::change::{Change, retrying};
 use crate::connections::lock::{find as find_connection, locked_at, locked_live};
 use crate::connections::row::connection;
-use crate::credential_rotations::claim::{ClaimedRotation, MintedKey, leave};
-use crate::credential_rotations::keys::{Kept, LeftKey, NEW, REPLACED, UNUSED, give_up, keep, new_key};
+use crate::credential_rotations::claim::{ClaimedRotation, MintedKey};
+use crate::credential_rotations::doubtful::doubt_old_key;
+use crate::credential_rotations::keys::{Kept, NEW, REPLACED, UNUSED, due_now, give_up, keep, new_key};
+use crate::credential_rotations::left::{LeftKey, leave};
 use crate::credential_rotations::old_keys::mark_revoked;
-use crate::credential_rotations::row::{MINTED, MINTING, find, idle, release, save};
+use crate::credential_rotations::row::{MINTED, MINTING, find, forget_failures, idle, release, save};
 use crate::credentials::stored::{require_whole, store_version};
 use crate::entity::{connection as connection_table, credential_rotation, rotated_key};
 use crate::secrets::at_hand::{InHand, Wanted};
@@ -59,8 +63,8 @@ pub struct RotationFailure {
     pub reason: Reason,
     /// Whether a key may have been made whose secret is lost.
     pub lost: bool,
-    /// Whether the old key may have ended, so that it has to be tested.
-    pub doubtful: bool,
+    /// Whether a key was made, or may have been, that does not serve.
+    pub in_vain: bool,
 }
 
 impl CredentialRotations<'_> {
@@ -83,19 +87,37 @@ impl CredentialRotations<'_> {
         change.commit((connection(model)?, version)).await.map(Some)
     }
 
-    /// Keeps a key that the provider has made, sealed, before it is tested. `None` if the claim or the credential is another
-    /// one by now: the key is not used then, and revoked by the job.
+    /// Keeps a key that the provider has made for the request `write`, sealed, before it is tested. `None` if the claim or the
+    /// credential is another one by now. The job then revokes the key, or serves it if it has ended the one before. If the
+    /// settings `to`, which decide the host, have changed, the key is dropped: another host must not get it.
     ///
     /// # Errors
     /// The connection is gone, or the database fails: try again, for nothing else has this key.
-    pub async fn keep(&self, claimed: &ClaimedRotation, new: &NewKey) -> Result<Option<MintedKey>, Error> {
-        let (change, _) = self.store.own_sealing_change(&claimed.key.tenant).await?;
+    pub async fn keep(
+        &self,
+        claimed: &ClaimedRotation,
+        new: &NewKey,
+        to: &Destinations,
+        write: &Write,
+    ) -> Result<Option<MintedKey>, Error> {
+        let (mut change, _) = self.store.own_sealing_change(&claimed.key.tenant).await?;
         let (model, mut row) = locked(&change, claimed).await?;
         let is_ours = row.claim_id == Some(claimed.claim_id) && row.state == MINTING;
-        let is_used = is_ours && model.delete_time.is_none() && model.current_version == claimed.version;
-        let (role, due) = match row.lease_time.filter(|_| is_used) {
-            Some(lease) => (NEW, Timestamp::from_micros(lease)),
-            None => (UNUSED, change.now),
+        if to.differ(&model.config, &claimed.connection.config) {
+            leave(&mut change, &model, &mut row, LeftKey(new.key_id.clone()))?;
+            if is_ours {
+                idle(&mut row);
+            }
+            save(&change, &model, row).await?;
+            return change.commit(None).await.map(Recorded::into_inner);
+        }
+        let serves = model.delete_time.is_none() && model.current_version == claimed.version;
+        // Also if another process has taken the claim over: no other key will work.
+        let is_only = claimed.ends_old && new_key(&change, &model).await?.is_none();
+        let is_used = serves && (is_ours || is_only);
+        let (role, due) = match row.lease_time {
+            Some(lease) if is_used => (NEW, Timestamp::from_micros(lease)),
+            Some(_) | None => (if is_used { NEW } else { UNUSED }, change.now),
         };
         let key = Kept {
             role,
@@ -106,17 +128,20 @@ impl CredentialRotations<'_> {
             due_time: due,
         };
         let number = keep(&change, &model, &mut row, key).await?;
+        match (is_ours, is_used) {
+            (true, true) => row.state = MINTED.to_owned(),
+            (true, false) => idle(&mut row),
+            (false, _) => {}
+        }
         if is_used {
-            row.state = MINTED.to_owned();
-        } else if is_ours {
-            idle(&mut row);
+            row.request = change.noted(write)?;
         }
         save(&change, &model, row).await?;
         let create_time = change.now;
         change.commit_preparation().await?;
         let NewKey { fields, expire_time, key_id } = new;
         let (fields, expire_time, key_id) = (fields.clone(), *expire_time, key_id.clone());
-        Ok(is_used.then_some(MintedKey { fields, expire_time, create_time, key_id, number }))
+        Ok((is_ours && is_used).then_some(MintedKey { fields, expire_time, create_time, key_id, number }))
     }
 
     /// Serves a new key that was tested: stores it as a version, and keeps the key before until it has ended.
@@ -152,10 +177,18 @@ impl CredentialRotations<'_> {
             require_whole(&change, &model).await?;
             delete_key(&change, &model, minted.number).await?;
             replaced((&mut change, in_hand), (&model, &mut row), claimed, from).await?;
+            if row.revoke_now {
+                due_now(&change, &model).await?;
+            }
+            let noted = row.request.clone();
             idle(&mut row);
-            (row.retry_time, row.failures, row.trouble) = (None, 0, None);
+            forget_failures(&mut row);
             save(&change, &model, row).await?;
             let (model, version) = store_version(&mut change, model, &credential.into(), None).await?;
+            // The process that was asked for the key may be another one.
+            if let Some(noted) = noted {
+                change.remember_noted(&noted, claimed.key.connection, version.version).await?;
+            }
             change.commit((connection(model)?, version.version)).await
         })
         .await
@@ -219,7 +252,7 @@ impl CredentialRotations<'_> {
     /// The database fails.
     pub async fn fail(&self, claimed: &ClaimedRotation, failure: RotationFailure) -> Result<(), Error> {
         let mut change = self.store.own_change(&claimed.key.tenant).await?;
-        let (model, mut row) = match locked(&change, claimed).await {
+        let (mut model, mut row) = match locked(&change, claimed).await {
             Err(Error::ConnectionNotFound) => return Ok(()),
             locked => locked?,
         };
@@ -228,9 +261,8 @@ impl CredentialRotations<'_> {
         }
         if failure.lost {
             leave(&mut change, &model, &mut row, LeftKey(None))?;
-        }
-        if failure.doubtful {
-            test_now(&change, &model).await?;
+            let now = change.now;
+            doubt_old_key(&mut change, &mut model, &row, now).await?;
         }
         idle(&mut row);
         failed(&change, &mut row, failure);
@@ -252,6 +284,7 @@ async fn locked(
 /// What an attempt without a new version leaves in the row.
 fn failed(change: &Change<'_>, row: &mut credential_rotation::Model, failure: RotationFailure) {
     row.failures += 1;
+    row.in_vain += i64::from(failure.in_vain);
     row.retry_time = Some(change.now.after(failure.retry).micros());
     row.trouble = Some(failure.reason.as_str().to_owned());
 }
@@ -284,17 +317,5 @@ async fn replaced(
 async fn delete_key(change: &Change<'_>, model: &connection_table::Model, number: i64) -> Result<(), Error> {
     let id = (model.tenant_id.clone(), model.id, number);
     rotated_key::Entity::delete_by_id(id).exec(&change.tx).await?;
-    Ok(())
-}
-
-/// Has the job that tests credentials test this one now.
-async fn test_now(change: &Change<'_>, model: &connection_table::Model) -> Result<(), Error> {
-    use connection_table::Column;
-    connection_table::Entity::update_many()
-        .col_expr(Column::TestTime, Expr::value(change.now.micros()))
-        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-        .filter(Column::Id.eq(model.id))
-        .exec(&change.tx)
-        .await?;
     Ok(())
 }

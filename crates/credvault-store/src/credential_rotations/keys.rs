@@ -5,12 +5,13 @@ use credvault_domain::{ConnectionId, SecretFields, TenantId, Timestamp, Version}
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
-    QueryOrder as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _,
 };
 
 use crate::Error;
 use crate::change::Change;
+use crate::credential_rotations::left::{LeftKey, leave};
 use crate::credential_rotations::row::{MINTED, find, idle, save};
 use crate::credentials::binding;
 use crate::database::tenant_keys::TenantKeys;
@@ -140,54 +141,83 @@ pub(crate) async fn give_up(
     }
 }
 
-/// A key that stays at the provider, with its id if that is known.
-pub(crate) struct LeftKey(pub(crate) Option<String>);
-
 /// The access of a connection ends: all its keys end now, without an overlap. A rotation in progress stores nothing more.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn hasten(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+pub(crate) async fn hasten(change: &mut Change<'_>, model: &connection::Model) -> Result<(), Error> {
     let Some(mut row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
     if change.keys().is_ok()
         && let Some(new) = new_key(change, model).await?
-        && let Some(LeftKey(id)) = give_up(change, model, new).await?
+        && let Some(left) = give_up(change, model, new).await?
     {
-        (row.left_time, row.left_key_id) = (Some(change.now.micros()), id);
+        leave(change, model, &mut row, left)?;
     }
     if row.state == MINTED {
         idle(&mut row);
     }
-    Entity::update_many()
-        .col_expr(Column::DueTime, Expr::value(change.now.micros()))
-        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-        .filter(Column::ConnectionId.eq(model.id))
-        .filter(Column::DueTime.gt(change.now.micros()))
-        .exec(&change.tx)
-        .await?;
+    due_now(change, model).await?;
     save(change, model, row).await
+}
+
+/// The key of a version that was replaced ends now, for the version is destroyed.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn hasten_version(
+    change: &Change<'_>,
+    model: &connection::Model,
+    version: Version,
+) -> Result<(), Error> {
+    let Some(row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
+    end_now(change, of(model).add(Column::Role.eq(REPLACED)).add(Column::Version.eq(version))).await?;
+    save(change, model, row).await
+}
+
+/// All keys of a connection that are still to end are to end now.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn due_now(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    end_now(change, of(model).add(Column::Role.ne(NEW))).await
+}
+
+/// When the last of the keys of a connection is to end that are still to; `None` if there is none.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn last_end(change: &Change<'_>, model: &connection::Model) -> Result<Option<i64>, Error> {
+    let last = Entity::find().filter(of(model).add(Column::Role.ne(NEW))).order_by_desc(Column::DueTime);
+    Ok(last.one(&change.tx).await?.map(|key| key.due_time))
 }
 
 /// The connection leads to another host: what is sealed for the one before is destroyed, and its keys stay there.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn forget(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+pub(crate) async fn forget(change: &mut Change<'_>, model: &connection::Model) -> Result<(), Error> {
     let Some(mut row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
-    let keys = Entity::find()
-        .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-        .filter(Column::ConnectionId.eq(model.id))
-        .order_by_desc(Column::Number);
-    if let Some(key) = keys.one(&change.tx).await? {
-        (row.left_time, row.left_key_id) = (Some(change.now.micros()), key.key_id);
-        Entity::delete_many()
-            .filter(Column::TenantId.eq(model.tenant_id.as_str()))
-            .filter(Column::ConnectionId.eq(model.id))
-            .exec(&change.tx)
-            .await?;
+    for key in Entity::find().filter(of(model)).order_by_asc(Column::Number).all(&change.tx).await? {
+        leave(change, model, &mut row, LeftKey(key.key_id))?;
     }
+    Entity::delete_many().filter(of(model)).exec(&change.tx).await?;
     if row.state == MINTED {
         idle(&mut row);
     }
     save(change, model, row).await
+}
+
+/// The keys of a connection.
+fn of(model: &connection::Model) -> Condition {
+    Condition::all().add(Column::TenantId.eq(model.tenant_id.as_str())).add(Column::ConnectionId.eq(model.id))
+}
+
+/// Has those of these keys end now that would end later.
+async fn end_now(change: &Change<'_>, these: Condition) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::DueTime, Expr::value(change.now.micros()))
+        .filter(these.add(Column::DueTime.gt(change.now.micros())))
+        .exec(&change.tx)
+        .await?;
+    Ok(())
 }

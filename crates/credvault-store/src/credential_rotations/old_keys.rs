@@ -1,5 +1,5 @@
 //! The end of keys at their provider: of those that were replaced, and of new ones that are not used. None ends that serves
-//! again: a version with that key was put or rolled back to meanwhile.
+//! again: a version with that key was put or rolled back to meanwhile, or another connection of the same owner has it, too.
 
 use std::time::Duration;
 
@@ -8,17 +8,16 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, QueryFilter as _,
 };
-use secrecy::ExposeSecret as _;
 
 use super::CredentialRotations;
 use crate::change::Change;
 use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
-use crate::credential_rotations::claim::{about, leave};
-use crate::credential_rotations::keys::{LeftKey, NEW, REPLACED, open};
+use crate::credential_rotations::keys::{NEW, REPLACED, open};
+use crate::credential_rotations::left::{LeftKey, about, leave};
 use crate::credential_rotations::row::{find_or_new, save};
-use crate::credentials::current::open_current;
+use crate::credential_rotations::shared::{is_same_key, is_shared, serving};
 use crate::credentials::open_version;
 use crate::entity::rotated_key::Entity;
 use crate::entity::{connection as connection_table, credential_version};
@@ -45,6 +44,7 @@ pub struct KeyToEnd {
     pub fields: SecretFields,
     /// The secret fields of the credential that serves, if there is one.
     pub serving: Option<SecretFields>,
+    names: Vec<FieldName>,
     number: i64,
     attempts: i64,
 }
@@ -56,6 +56,8 @@ pub enum KeyEnd {
     Ended,
     /// The provider did not do it, and is asked again.
     Pending,
+    /// The provider was not asked, or wants no call before this time has passed. That is no attempt.
+    Later(Duration),
     /// No call of the vault can end it.
     ByHand,
 }
@@ -66,6 +68,7 @@ impl KeyEnd {
         match self {
             Self::Ended => "ended",
             Self::Pending => "pending",
+            Self::Later(_) => "later",
             Self::ByHand => "by_hand",
         }
     }
@@ -73,8 +76,9 @@ impl KeyEnd {
 
 impl CredentialRotations<'_> {
     /// Begins an attempt to end a key of a connection; no other replica makes one for a while. `names` are the fields that a
-    /// new key changes. `None` if it is not due, if the same key serves again, or if it is not known which one serves. From
-    /// then on no version with a replaced key can be rolled back to.
+    /// new key changes. `None` if it is not due, if the same key serves again, if another connection serves it and it is left
+    /// for that, or if it is not known which one serves. From then on no version with this key can be rolled back to, unless
+    /// its end is given up.
     ///
     /// # Errors
     /// [`Error::Integrity`] if the key does not open: [`CredentialRotations::drop_broken`] gives it up. The database fails.
@@ -85,6 +89,7 @@ impl CredentialRotations<'_> {
         names: &[FieldName],
     ) -> Result<Option<KeyToEnd>, Error> {
         let in_hand = self.store.bring_to_hand(key, Wanted::All).await?;
+        let others = self.bring_others_to_hand(key).await?;
         let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let id = (model.tenant_id.clone(), model.id, number);
@@ -92,7 +97,7 @@ impl CredentialRotations<'_> {
         let due = due.filter(|due| due.role != NEW && due.due_time <= change.now.micros());
         let Some(due) = due else { return Ok(None) };
         let fields = open(change.keys()?, &model, &due)?;
-        let row = find_or_new(&change.tx, &model, false).await?;
+        let mut row = find_or_new(&change.tx, &model, false).await?;
         let serving = match serving(&change, &model, &in_hand).await {
             // It might be this very key.
             Err(Error::Integrity) => {
@@ -111,11 +116,19 @@ impl CredentialRotations<'_> {
             change.commit_preparation().await?;
             return Ok(None);
         }
-        let (attempts, replaced) = (due.attempts + 1, due.role == REPLACED);
-        if replaced {
-            let now = change.now;
-            mark_revoked((&mut change, &in_hand), &model, (&fields, names), now).await?;
+        if is_shared(&change, &model, (&fields, names), &others).await? {
+            Entity::delete_by_id(id).exec(&change.tx).await?;
+            let mut record = about(&change, &model)?;
+            record.changed.push("rotation.key_shared".to_owned());
+            change.record(record);
+            leave(&mut change, &model, &mut row, LeftKey(due.key_id))?;
+            save(&change, &model, row).await?;
+            let _ = change.commit(()).await?;
+            return Ok(None);
         }
+        let (attempts, replaced) = (due.attempts + 1, due.role == REPLACED);
+        let now = change.now;
+        mark_revoked((&mut change, &in_hand), &model, (&fields, names), now).await?;
         let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
         let mut due = due.into_active_model();
@@ -125,7 +138,8 @@ impl CredentialRotations<'_> {
         save(&change, &model, row).await?;
         let connection = connection(model)?;
         let _ = change.commit(()).await?;
-        Ok(Some(KeyToEnd { key: key.clone(), connection, replaced, fields, serving, number, attempts }))
+        let (key, names) = (key.clone(), names.to_vec());
+        Ok(Some(KeyToEnd { key, connection, replaced, fields, serving, names, number, attempts }))
     }
 
     /// Records how an attempt came out. A key that has ended goes, with its record; one that cannot be ended is shown as left
@@ -134,11 +148,20 @@ impl CredentialRotations<'_> {
     /// # Errors
     /// The database fails; then the attempt is made again.
     pub async fn end_attempted(&self, to_end: &KeyToEnd, end: KeyEnd) -> Result<bool, Error> {
+        if let KeyEnd::Later(pause) = end {
+            return self.end_later(to_end, pause).await.map(|()| false);
+        }
         let is_last = to_end.attempts >= ATTEMPTS;
         if end == KeyEnd::Pending && !is_last {
             return Ok(false);
         }
-        let mut change = self.store.own_change(&to_end.key.tenant).await?;
+        let in_hand = match end {
+            KeyEnd::Ended => InHand::default(),
+            KeyEnd::Pending | KeyEnd::Later(_) | KeyEnd::ByHand => {
+                self.store.bring_to_hand(&to_end.key, Wanted::All).await?
+            }
+        };
+        let mut change = self.store.own_opening_change(&to_end.key.tenant).await?;
         let Some(model) = locked_at(&change.tx, &to_end.key).await? else { return Ok(true) };
         let id = (model.tenant_id.clone(), model.id, to_end.number);
         let Some(key) = Entity::find_by_id(id.clone()).one(&change.tx).await? else { return Ok(true) };
@@ -150,10 +173,28 @@ impl CredentialRotations<'_> {
             record.changed.push("rotation.key_revoked".to_owned());
             change.record(record);
         } else {
+            if change.keys().is_ok() {
+                not_revoked((&mut change, &in_hand), &model, (&to_end.fields, &to_end.names)).await?;
+            }
             leave(&mut change, &model, &mut row, LeftKey(key.key_id))?;
         }
         save(&change, &model, row).await?;
         change.commit(true).await.map(Recorded::into_inner)
+    }
+
+    /// Takes an attempt back that the provider does not want yet, and makes it after a pause.
+    async fn end_later(&self, to_end: &KeyToEnd, pause: Duration) -> Result<(), Error> {
+        let change = self.store.own_change(&to_end.key.tenant).await?;
+        let Some(model) = locked_at(&change.tx, &to_end.key).await? else { return Ok(()) };
+        let id = (model.tenant_id.clone(), model.id, to_end.number);
+        let Some(key) = Entity::find_by_id(id).one(&change.tx).await? else { return Ok(()) };
+        let row = find_or_new(&change.tx, &model, false).await?;
+        let mut key = key.into_active_model();
+        key.attempts = Set(to_end.attempts - 1);
+        key.due_time = Set(change.now.after(pause).micros());
+        key.update(&change.tx).await?;
+        save(&change, &model, row).await?;
+        change.commit_preparation().await
     }
 
     /// Gives up a key that does not open any more: it stays at the provider.
@@ -177,31 +218,6 @@ impl CredentialRotations<'_> {
     }
 }
 
-/// The secret fields of the credential that serves, if there is one.
-///
-/// # Errors
-/// [`Error::Integrity`] if they do not open, or cannot be read where they are kept.
-async fn serving(
-    change: &Change<'_>,
-    model: &connection_table::Model,
-    in_hand: &InHand,
-) -> Result<Option<SecretFields>, Error> {
-    match model.current_version {
-        0 => Ok(None),
-        _ => {
-            let (content, _) = open_current(&change.tx, change.keys()?, model).await?;
-            in_hand.fields(&content)?.ok_or(Error::Integrity).map(Some)
-        }
-    }
-}
-
-/// Whether two credentials have the same key: all of the fields that a new key changes and that both have are equal.
-fn is_same_key(one: &SecretFields, other: &SecretFields, names: &[FieldName]) -> bool {
-    let pairs = names.iter().filter_map(|name| Some((one.get(name.as_str())?, other.get(name.as_str())?)));
-    let equal: Vec<bool> = pairs.map(|(one, other)| one.expose_secret() == other.expose_secret()).collect();
-    !equal.is_empty() && equal.into_iter().all(|equal| equal)
-}
-
 /// Notes at every version with this key since when, or from when on, the provider does not accept it.
 ///
 /// # Errors
@@ -209,15 +225,34 @@ fn is_same_key(one: &SecretFields, other: &SecretFields, names: &[FieldName]) ->
 pub(crate) async fn mark_revoked(
     (change, in_hand): (&mut Change<'_>, &InHand),
     model: &connection_table::Model,
-    (fields, names): (&SecretFields, &[FieldName]),
+    key: (&SecretFields, &[FieldName]),
     time: Timestamp,
 ) -> Result<(), Error> {
+    note_revocation((change, in_hand), model, key, Some(time)).await
+}
+
+/// Takes that note back, for the provider accepts the key after all.
+async fn not_revoked(
+    (change, in_hand): (&mut Change<'_>, &InHand),
+    model: &connection_table::Model,
+    key: (&SecretFields, &[FieldName]),
+) -> Result<(), Error> {
+    note_revocation((change, in_hand), model, key, None).await
+}
+
+async fn note_revocation(
+    (change, in_hand): (&mut Change<'_>, &InHand),
+    model: &connection_table::Model,
+    (fields, names): (&SecretFields, &[FieldName]),
+    time: Option<Timestamp>,
+) -> Result<(), Error> {
     use credential_version::Column;
+    let noted = Column::KeyRevokeTime;
     let versions = credential_version::Entity::find()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::ConnectionId.eq(model.id))
         .filter(Column::Sealed.is_not_null())
-        .filter(Column::KeyRevokeTime.is_null())
+        .filter(if time.is_some() { noted.is_null() } else { noted.is_not_null() })
         .all(&change.tx)
         .await?;
     for version in versions {
@@ -226,7 +261,7 @@ pub(crate) async fn mark_revoked(
         let Some(opened) = in_hand.fields(&content)? else { continue };
         if is_same_key(&opened, fields, names) {
             let mut version = version.into_active_model();
-            version.key_revoke_time = Set(Some(time.micros()));
+            version.key_revoke_time = Set(time.map(Timestamp::micros));
             version.update(&change.tx).await?;
             let subject = ChangeSubject::Connection(ConnectionId::from_uuid(model.id));
             change.record_change(subject, ChangeKind::Updated, None);

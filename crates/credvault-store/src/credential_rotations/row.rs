@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::change::Change;
 use crate::claims::Holder;
+use crate::credential_rotations::automatic::{is_automatic, is_paused};
 use crate::credential_rotations::plan::period;
 use crate::entity::credential_rotation::{Entity, Model};
 use crate::entity::{connection, rotated_key};
@@ -63,6 +64,12 @@ pub(crate) async fn find_or_new(
         claim_id: None,
         process_id: None,
         lease_time: None,
+        in_vain: 0,
+        left_keys: 0,
+        reminded_time: None,
+        revoke_now: false,
+        old_key_life: None,
+        request: None,
     };
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     Ok(row)
@@ -76,7 +83,7 @@ pub(crate) fn holder(row: &Model) -> Holder {
 /// Nothing is in progress any more.
 pub(crate) fn idle(row: &mut Model) {
     row.state = IDLE.to_owned();
-    row.version = None;
+    (row.version, row.request) = (None, None);
     release(row);
 }
 
@@ -103,20 +110,35 @@ pub(crate) async fn save(
         .into_tuple()
         .one(&change.tx)
         .await?;
-    let served = model.delete_time.is_none() && model.current_version > 0;
-    let due = model.rotation_due_time.filter(|_| served).map(Timestamp::from_micros);
-    let replaced = due.filter(|_| row.mints && row.state == IDLE && model.enabled).map(|due| {
-        let spread = SPREAD.mul_f64(jitter(change.store.keyring().random(), 0.0..=1.0));
-        due.after(spread).micros().max(row.retry_time.unwrap_or(i64::MIN))
+    let due = rotation_due(model);
+    let automatic = due.is_some() && is_automatic(&change.tx, model, &row).await?;
+    let replaced = due.filter(|_| row.state == IDLE).and_then(|RotationDue { due, .. }| {
+        if automatic {
+            let spread = SPREAD.mul_f64(jitter(change.store.keyring().random(), 0.0..=1.0));
+            return Some(due.after(spread).micros().max(row.retry_time.unwrap_or(i64::MIN)));
+        }
+        // The provider's file may have the call by then.
+        Some(due.micros()).filter(|_| due > change.now && !is_paused(&row))
     });
     row.search_time = [key.flatten(), replaced, row.lease_time].into_iter().flatten().min();
-    let reminders = due.filter(|_| !row.mints).map(|due| {
-        let begun = model.rotation_days.map_or(due, |days| due.before(period(days)));
-        RotationDue { begun, due }
-    });
-    row.warn_time = reminders.and_then(|due| due.next_reminder(change.now)).map(Timestamp::micros);
+    let said = row.reminded_time.map(Timestamp::from_micros);
+    let reminder = due.filter(|_| !automatic).and_then(|due| due.next_reminder(said));
+    row.warn_time = reminder.map(Timestamp::micros);
     row.into_active_model().reset_all().update(&change.tx).await?;
     Ok(())
+}
+
+/// When the credential of a connection is to be replaced. `None` if it is not served, or has no period.
+pub(crate) fn rotation_due(model: &connection::Model) -> Option<RotationDue> {
+    let is_served = model.delete_time.is_none() && model.current_version > 0 && model.enabled;
+    let due = model.rotation_due_time.filter(|_| is_served).map(Timestamp::from_micros)?;
+    let begun = model.rotation_days.map_or(due, |days| due.before(period(days)));
+    Some(RotationDue { begun, due })
+}
+
+/// Earlier failures do not count any more.
+pub(crate) fn forget_failures(row: &mut Model) {
+    (row.retry_time, row.failures, row.trouble, row.in_vain) = (None, 0, None, 0);
 }
 
 /// Sets how often the credential of a locked connection is replaced: the row follows what the connection's row says.
@@ -129,7 +151,24 @@ pub(crate) async fn schedule(
     mints: bool,
 ) -> Result<(), Error> {
     let row = find_or_new(&change.tx, model, mints).await?;
-    save(change, model, Model { mints, retry_time: None, failures: 0, ..row }).await
+    // What the new period would have reminded of before now was not to be said then.
+    let reminded_time = Some(change.now.micros());
+    let row = Model { mints, retry_time: None, failures: 0, in_vain: 0, reminded_time, ..row };
+    save(change, model, row).await
+}
+
+/// Sets whether the vault can replace the credential of a locked connection with the settings that it has now.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn set_mints(
+    change: &Change<'_>,
+    model: &connection::Model,
+    mints: bool,
+) -> Result<(), Error> {
+    let Some(mut row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
+    forget_failures(&mut row);
+    save(change, model, Model { mints, ..row }).await
 }
 
 /// Another credential is stored, or none is left, or the connection is served again: what was planned is planned anew. `anew`
@@ -140,7 +179,7 @@ pub(crate) async fn schedule(
 pub(crate) async fn replan(change: &Change<'_>, model: &connection::Model, anew: bool) -> Result<(), Error> {
     let Some(mut row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
     if anew {
-        (row.retry_time, row.failures, row.trouble) = (None, 0, None);
+        forget_failures(&mut row);
     }
     save(change, model, row).await
 }
@@ -151,5 +190,5 @@ pub(crate) async fn replan(change: &Change<'_>, model: &connection::Model, anew:
 /// The database fails.
 pub(crate) async fn forget_left(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
     let Some(row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else { return Ok(()) };
-    save(change, model, Model { left_time: None, left_key_id: None, ..row }).await
+    save(change, model, Model { left_time: None, left_key_id: None, left_keys: 0, ..row }).await
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::CredentialRotations;
 use crate::connections::lock::locked_at;
 use crate::connections::row::connection;
+use crate::credential_rotations::automatic::is_automatic;
 use crate::credential_rotations::claim::abandon;
 use crate::credential_rotations::keys::NEW;
 use crate::credential_rotations::row::{IDLE, find, holder, save};
@@ -78,7 +79,7 @@ impl CredentialRotations<'_> {
     /// The database fails.
     pub async fn look(&self, key: &ConnectionKey) -> Result<Option<RotationWork>, Error> {
         let mut change = self.store.own_change(&key.tenant).await?;
-        let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
+        let Some(mut model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let now = change.now.micros();
         let row = find(&change.tx, key.row_id()).await?;
         let Some(mut row) = row.filter(|row| row.search_time.is_some_and(|time| time <= now)) else {
@@ -87,7 +88,7 @@ impl CredentialRotations<'_> {
         if let Some(process) = self.store.liveness().process_id().filter(|_| row.process_id.is_some()) {
             let database_now = self.store.database_time(&change.tx).await?;
             if self.store.is_gone(&change.tx, holder(&row), process, database_now).await? {
-                abandon(&mut change, &model, &mut row)?;
+                abandon(&mut change, &mut model, &mut row).await?;
             }
         }
         use rotated_key::Column as Key;
@@ -104,10 +105,10 @@ impl CredentialRotations<'_> {
         let is_free = row.process_id.is_none();
         let is_served = model.delete_time.is_none() && model.current_version > 0 && model.enabled;
         let is_over = |time: Option<i64>| time.is_some_and(|time| time <= now);
-        let is_due = row.mints
-            && row.state == IDLE
+        let is_due = row.state == IDLE
             && is_over(model.rotation_due_time)
-            && row.retry_time.is_none_or(|retry| retry <= now);
+            && row.retry_time.is_none_or(|retry| retry <= now)
+            && is_automatic(&change.tx, &model, &row).await?;
         let waits = keys.iter().any(|(_, role)| role == NEW);
         let work = RotationWork {
             connection: connection(model)?,

@@ -1,13 +1,17 @@
 //! What callers read of the rotations of connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use credvault_domain::{Connection, ConnectionId, TenantScope, Timestamp};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
 use uuid::Uuid;
 
 use super::CredentialRotations;
 use crate::Error;
+use crate::credential_rotations::automatic::{adopted, is_paused};
 use crate::credential_rotations::keys::{NEW, REPLACED};
 use crate::credential_rotations::row::{MINTED, MINTING};
 use crate::entity::credential_rotation::{Column, Entity};
@@ -44,6 +48,8 @@ pub struct RotationRecord {
     pub left_time: Option<Timestamp>,
     /// The id of that key, if it is known.
     pub left_key_id: Option<String>,
+    /// How many were left since a person has looked for them.
+    pub left_keys: u32,
 }
 
 impl CredentialRotations<'_> {
@@ -66,6 +72,7 @@ impl CredentialRotations<'_> {
             .filter(Column::ConnectionId.is_in(ids()))
             .all(&reading.tx)
             .await?;
+        let planned = planned(&reading.tx, scope, connections).await?;
         let mut all = HashMap::with_capacity(rows.len());
         for row in rows {
             let stage = match row.state.as_str() {
@@ -74,15 +81,18 @@ impl CredentialRotations<'_> {
                 _ => RotationStage::Idle,
             };
             let time = |micros: Option<i64>| micros.map(Timestamp::from_micros);
+            let automatic = row.mints && !is_paused(&row) && planned.contains(&row.connection_id);
+            let is_tried_again = row.trouble.is_some() && (automatic || stage == RotationStage::Testing);
             let record = RotationRecord {
-                automatic: row.mints,
+                automatic,
                 stage,
-                retry_time: time(row.retry_time).filter(|_| row.trouble.is_some()),
+                retry_time: time(row.retry_time).filter(|_| is_tried_again),
                 trouble: row.trouble,
                 ending_keys: 0,
                 end_time: None,
                 left_time: time(row.left_time),
                 left_key_id: row.left_key_id,
+                left_keys: u32::try_from(row.left_keys).unwrap_or(u32::MAX),
             };
             all.insert(ConnectionId::from_uuid(row.connection_id), record);
         }
@@ -106,4 +116,19 @@ impl CredentialRotations<'_> {
         }
         Ok(all)
     }
+}
+
+/// Those of these connections whose credential is to be replaced, and that have a secret which others do not keep.
+async fn planned(
+    tx: &DatabaseTransaction,
+    scope: &TenantScope,
+    connections: &[Connection],
+) -> Result<HashSet<Uuid>, Error> {
+    let ids = connections.iter().map(|connection| connection.id.as_uuid());
+    let adopted = adopted(tx, scope.tenant().as_str(), ids).await?;
+    let versions = connections
+        .iter()
+        .filter(|one| one.rotation_period.is_some() || one.rotation_due_time.is_some())
+        .map(|connection| (connection.id.as_uuid(), connection.current_version));
+    Ok(versions.filter(|version| !adopted.contains(version)).map(|(id, _)| id).collect())
 }

@@ -23,6 +23,7 @@ use crate::connections::writer::ConnectionRow;
 use crate::credential_rotations::keys::forget;
 use crate::credential_rotations::plan::due_time;
 use crate::credential_rotations::row::replan;
+use crate::credential_rotations::superseded::keep_superseded;
 use crate::credentials::binding::{self, rebind};
 use crate::credentials::current::open_current;
 use crate::entity::credential_version::{ActiveModel, Column, Entity, Model};
@@ -100,6 +101,7 @@ pub(crate) async fn store_version(
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
     let expires = served_until(change, credential)?;
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
+    keep_superseded(change, &model).await?;
     let row = sealed_version(change, &model, version, credential, rolled_back_from)?;
     refer(&change.tx, change.tenant(), &credential.content).await?;
     tend_later(change, id).await?;

@@ -23,6 +23,12 @@ pub struct Model {
     pub claim_id: Option<Uuid>,
     pub process_id: Option<Uuid>,
     pub lease_time: Option<i64>,
+    pub revoke_now: bool,
+    pub old_key_life: Option<i64>,
+    pub request: Option<String>,
+    pub in_vain: i64,
+    pub left_keys: i64,
+    pub reminded_time: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -106,6 +106,20 @@ pub(crate) async fn renew(
     write(change, model, &life, warning).await.map(|()| renewed)
 }
 
+/// The credential that was stored at `stored` may end at `end`, which nothing said before: its owner is warned now.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn cut_short(
+    change: &Change<'_>,
+    model: &connection::Model,
+    end: Timestamp,
+    stored: Timestamp,
+) -> Result<(), Error> {
+    let life = begun(change, Grant::fixed(Some(end)), Some(stored));
+    write(change, model, &life, Some(change.now)).await
+}
+
 /// The credential is gone, and its grant with it. What went wrong last stays.
 ///
 /// # Errors

@@ -74,7 +74,8 @@ impl Refreshes<'_> {
             return Ok(false);
         };
         if row.generation != claimed.generation {
-            if revoke_late(&mut change, model, claimed.version, &refreshed.fields).await? {
+            let of = (claimed.version, &claimed.connection.config);
+            if revoke_late(&mut change, model, of, &refreshed.fields).await? {
                 let _ = change.commit(()).await?;
             }
             return Ok(false);

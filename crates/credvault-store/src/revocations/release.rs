@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use credvault_crypto::Context;
-use credvault_domain::{ConnectionId, Revocation, SecretFields, Timestamp};
+use credvault_domain::{Config, ConnectionId, Revocation, SecretFields, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
@@ -66,14 +66,15 @@ async fn open(change: &Change<'_>, model: &Model) -> Option<SecretContent> {
 
 /// Has newer tokens of a grant revoked, which a refresh brought after its connection was disconnected: what was sealed for
 /// the revocation, or was sent for it, may have been replaced by them at the provider. `model` is the locked connection,
-/// and `version` the one that was refreshed. Tells whether they are kept for that; otherwise nothing more is wanted.
+/// and `version` the one that was refreshed, with the settings `config`: tokens go to the host that they came from, or nowhere.
+/// Tells whether they are kept for that; otherwise nothing more is wanted.
 ///
 /// # Errors
 /// The database fails.
 pub(crate) async fn revoke_late(
     change: &mut Change<'_>,
     model: Model,
-    version: i64,
+    (version, config): (i64, &Config),
     fields: &SecretFields,
 ) -> Result<bool, Error> {
     let outcome = model.revocation.as_deref().and_then(Revocation::from_stored);
@@ -82,7 +83,8 @@ pub(crate) async fn revoke_late(
         Some(Revocation::Unsupported | Revocation::Kept) | None => false,
     };
     // A later credential may hang on the same consent.
-    if !is_asked_for || model.current_version != 0 || model.last_version != version {
+    let is_same = model.current_version == 0 && model.last_version == version;
+    if !is_asked_for || !is_same || !binding::has_config(&model, config) {
         return Ok(false);
     }
     revocation::Entity::delete_by_id((model.tenant_id.clone(), model.id)).exec(&change.tx).await?;

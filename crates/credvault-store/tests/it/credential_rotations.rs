@@ -1,14 +1,19 @@
 //! The steps of a rotation of a credential, one by one: who may claim, what a crash leaves behind, which key serves, and which
 //! ends.
 
+mod ends;
+mod left;
+mod lost;
 mod planned;
 
 use std::time::Duration;
 
-use credvault_domain::{Action, Clock as _, Connection, FieldName, Reason, SecretFields, TenantScope};
+use credvault_domain::{
+    Action, Clock as _, Connection, Destinations, FieldName, Reason, SecretFields, TenantScope,
+};
 use credvault_store::{
     ClaimedRotation, ConnectionKey, ConnectionPatch, Error, KeyEnd, KeyToEnd, MintedKey, NewKey, RotatedFrom,
-    RotationClaim, RotationFailure, RotationRecord, RotationStage, RotationWish, Store,
+    RotationClaim, RotationFailure, RotationRecord, RotationStage, RotationWish, Store, Write,
 };
 use secrecy::ExposeSecret as _;
 
@@ -16,9 +21,16 @@ use crate::fixture::{Fixture, credential, repeatable, write};
 use crate::on_both;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const FORCED: RotationWish = RotationWish { forced: true, mints: true, new_key_only: false };
-const DUE: RotationWish = RotationWish { forced: false, mints: true, new_key_only: false };
-const KEY_ONLY: RotationWish = RotationWish { forced: false, mints: true, new_key_only: true };
+const DUE: RotationWish = RotationWish {
+    forced: false,
+    mints: true,
+    new_key_only: false,
+    revoke_now: false,
+    one_by_one: false,
+    old_key_life: None,
+};
+const FORCED: RotationWish = RotationWish { forced: true, ..DUE };
+const KEY_ONLY: RotationWish = RotationWish { new_key_only: true, ..DUE };
 
 on_both![
     a_new_key_serves_and_the_one_before_waits_for_its_end,
@@ -45,12 +57,19 @@ async fn keyed(fixture: &Fixture) -> (TenantScope, ConnectionKey) {
 
 /// Claims a rotation by force.
 pub async fn rotating(store: &Store, key: &ConnectionKey) -> ClaimedRotation {
+    rotating_as(store, key, FORCED).await
+}
+
+async fn rotating_as(store: &Store, key: &ConnectionKey, wish: RotationWish) -> ClaimedRotation {
     // Proof of life takes a moment to be there.
     for _ in 0..200 {
-        match store.credential_rotations().claim(key, None, FORCED).await.unwrap() {
+        match store.credential_rotations().claim(key, None, wish).await.unwrap() {
             RotationClaim::Ours(claimed) => return *claimed,
             RotationClaim::Unproven => tokio::time::sleep(Duration::from_millis(20)).await,
-            other @ (RotationClaim::Busy | RotationClaim::Later(_) | RotationClaim::Nothing) => {
+            other @ (RotationClaim::Busy
+            | RotationClaim::Later(_)
+            | RotationClaim::Ending
+            | RotationClaim::Nothing) => {
                 panic!("{other:?}")
             }
         }
@@ -66,7 +85,26 @@ fn made(claimed: &ClaimedRotation, value: &str) -> NewKey {
 }
 
 async fn kept(fixture: &Fixture, claimed: &ClaimedRotation, value: &str) -> Option<MintedKey> {
-    fixture.store.credential_rotations().keep(claimed, &made(claimed, value)).await.unwrap()
+    let scope = crate::fixture::scope(claimed.key.tenant().as_str(), None);
+    kept_for(fixture, claimed, value, &write(&scope, Action::RotateCredential)).await
+}
+
+/// Keeps the key for this request. The setting `host` decides where secrets go.
+async fn kept_for(
+    fixture: &Fixture,
+    claimed: &ClaimedRotation,
+    value: &str,
+    write: &Write,
+) -> Option<MintedKey> {
+    let to = Destinations::new([("host".to_owned(), None)].into());
+    fixture.store.credential_rotations().keep(claimed, &made(claimed, value), &to, write).await.unwrap()
+}
+
+/// As if the process that has claimed the rotation had lost its claim.
+async fn abandoned(fixture: &Fixture) {
+    fixture
+        .execute("UPDATE credential_rotations SET claim_id = NULL, process_id = NULL, lease_time = NULL")
+        .await;
 }
 
 async fn stored(
@@ -108,7 +146,7 @@ fn secret(fields: &SecretFields) -> &str {
 }
 
 fn failure(reason: Reason) -> RotationFailure {
-    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, doubtful: false }
+    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, in_vain: false }
 }
 
 async fn connection(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey) -> Connection {
@@ -203,10 +241,7 @@ async fn a_key_that_was_kept_outlives_its_process(fixture: &Fixture) {
     let ours = rotating(&fixture.store, &key).await;
     let lost = kept(fixture, &ours, "CANARY new").await.unwrap();
     let late = (ours, lost);
-    // What another process would see: the first one has lost its claim.
-    fixture
-        .execute("UPDATE credential_rotations SET claim_id = NULL, process_id = NULL, lease_time = NULL")
-        .await;
+    abandoned(fixture).await;
     let next = rotating(&fixture.store, &key).await;
     let minted = next.minted.clone().unwrap();
     assert_eq!(secret(&minted.fields), "CANARY new");
@@ -248,9 +283,16 @@ async fn a_key_that_serves_again_is_not_revoked(fixture: &Fixture) {
     let (scope, key) = keyed(fixture).await;
     rotated(fixture, &scope, &key, "CANARY new", &revoked_after(fixture, Duration::ZERO)).await;
     assert_eq!(rolled_back(fixture, &scope, &key).await.unwrap(), 3);
-    assert!(ending(fixture, &key).await.is_none());
-    assert_eq!(shown(fixture, &scope, &key).await.ending_keys, 0);
+    let [old, new] = ends(fixture, &key).await[..] else { panic!("not two") };
+    let rotations = fixture.store.credential_rotations();
+    assert!(rotations.begin_end(&key, old, &[name()]).await.unwrap().is_none());
     assert_eq!(fixture.fetch(&scope, key.connection()).await.unwrap(), "CANARY old");
+    // The vault has made the other one, and it serves no more.
+    let to_end = rotations.begin_end(&key, new, &[name()]).await.unwrap().unwrap();
+    assert_eq!((to_end.replaced, secret(&to_end.fields)), (false, "CANARY new"));
+    assert_eq!(to_end.serving.as_ref().map(secret), Some("CANARY old"));
+    assert!(rotations.end_attempted(&to_end, KeyEnd::Ended).await.unwrap());
+    assert_eq!(shown(fixture, &scope, &key).await.ending_keys, 0);
 }
 
 async fn a_version_whose_key_ends_later_is_served_until_then(fixture: &Fixture) {

@@ -18,6 +18,7 @@ pub(super) fn credential_rotation(record: RotationRecord) -> v1::CredentialRotat
         end_time,
         left_time,
         left_key_id,
+        left_keys,
     } = record;
     let stage = match stage {
         RotationStage::Idle => v1::CredentialRotationStage::Unspecified,
@@ -33,6 +34,7 @@ pub(super) fn credential_rotation(record: RotationRecord) -> v1::CredentialRotat
         old_key_end_time: end_time.map(timestamp),
         left_key_time: left_time.map(timestamp),
         left_key_id: left_key_id.unwrap_or_default(),
+        left_keys: i32::try_from(left_keys).unwrap_or(i32::MAX),
     }
 }
 

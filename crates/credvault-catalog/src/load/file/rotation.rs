@@ -47,6 +47,9 @@ pub(crate) struct MintFile {
     pub(crate) success: Vec<ConditionFile>,
     /// The path of each secret field that is new. All must be there; other fields stay as they are.
     pub(crate) fields: BTreeMap<String, PathFile>,
+    /// The account for which the call makes a key, a template of settings, where they name it.
+    #[serde(default)]
+    pub(crate) account_id: Option<String>,
     /// The path of the new key's lifetime in seconds, if it has an end.
     #[serde(default)]
     pub(crate) expires_in: Option<PathFile>,

@@ -98,6 +98,44 @@ fn a_file_says_how_a_key_is_replaced() {
 }
 
 #[test]
+fn a_key_is_made_only_with_the_settings_that_the_calls_need() {
+    let catalog = catalog();
+    let cases = [
+        ("sendgrid", "api_key", json!({}), false),
+        ("sendgrid", "api_key", json!({"key_access": "full"}), true),
+        ("mailgun", "api_key", json!({"region": "eu"}), false),
+        ("mailgun", "api_key", json!({"key_role": "admin"}), true),
+        ("twilio", "auth_token", json!({"account_sid": "AC"}), true),
+        ("twilio", "auth_token", json!({}), false),
+        ("adyen", "api_key", json!({"company_id": "c"}), false),
+        ("adyen", "api_key", json!({"company_id": "c", "api_credential_id": "C1"}), true),
+        ("twilio", "api_key", json!({"account_sid": "AC", "key_sid": "SK"}), false),
+    ];
+    for (provider, name, settings, mints) in cases {
+        let found = mode(&catalog, provider, name).mints_with(&config(settings.clone()));
+        assert_eq!(found, mints, "{provider} {settings}");
+    }
+    let adyen = mode(&catalog, "adyen", "api_key");
+    let account = |settings| adyen.minted_account(adyen.mint().expect("it makes keys"), &config(settings));
+    assert_eq!(account(json!({"api_credential_id": "C1"})).as_deref(), Some("C1"));
+    assert_eq!(account(json!({})), None);
+}
+
+#[test]
+fn the_account_of_a_new_key_is_made_of_settings_and_compared_with_the_test() {
+    let rotation = |account: &str, test: &str| {
+        let account = format!("{MINT}account_id = \"{account}\"\n");
+        with("self_replacing = true", &account).replace("[modes.key.test.call]\n", test)
+    };
+    let test = "[modes.key.test]\naccount_id = \"id\"\n[modes.key.test.call]\n";
+    let untold = broken(&rotation("fixed", "[modes.key.test.call]\n"));
+    assert!(untold.contains("rotation.mint.account_id must come with test.account_id"), "{untold}");
+    let secret = broken(&rotation("{secret.token}", test));
+    assert!(secret.contains("rotation.mint.account_id must be made of settings"), "{secret}");
+    assert!(parse("acme.toml", &rotation("fixed", test)).is_ok());
+}
+
+#[test]
 fn a_mode_with_tokens_has_no_rotation() {
     let text = with("rotate_after_days = 90", "").replace("kind = \"static\"", "kind = \"service_account\"");
     assert!(broken(&text).contains("modes.key.rotation must be of a mode of the kind static"));
@@ -114,4 +152,15 @@ fn the_embedded_files_make_keys_where_their_providers_can() {
         }
     }
     assert_eq!(minting, ["adyen.api_key", "mailgun.api_key", "sendgrid.api_key", "twilio.auth_token"]);
+    let mint = |provider: &str, name: &str| mode(&catalog, provider, name).mint().expect("it makes keys");
+    // Twilio's calls name no token, and Adyen has none that ends a key.
+    let names =
+        [("adyen", "api_key"), ("mailgun", "api_key"), ("sendgrid", "api_key"), ("twilio", "auth_token")]
+            .map(|(provider, name)| mint(provider, name).names_keys());
+    assert_eq!(names, [true, true, true, false]);
+    let ends = |id: &str, name: &str| mode(&catalog, id, name).ending_call().is_some();
+    assert!(ends("sendgrid", "api_key") && ends("mailgun", "api_key"));
+    assert!(!ends("twilio", "auth_token") && !ends("adyen", "api_key"));
+    assert_eq!(mint("adyen", "api_key").old_key_life(), Some(Duration::from_secs(86_400)));
+    assert_eq!(mint("twilio", "auth_token").old_key_life(), None);
 }

@@ -1,7 +1,7 @@
 //! A connection that is disconnected while its refresh is in progress: what the provider gives is revoked, too.
 
-use credvault_domain::{Action, Revocation, TenantScope};
-use credvault_store::{ConnectionKey, Recorded, ToRevoke};
+use credvault_domain::{Action, Config, Destinations, Revocation, TenantScope};
+use credvault_store::{ConnectionKey, ConnectionPatch, Recorded, ToRevoke};
 use secrecy::ExposeSecret as _;
 
 use super::{claimed, record, refreshable, refreshed};
@@ -12,6 +12,7 @@ on_both![
     newer_tokens_of_a_disconnected_connection_are_revoked,
     newer_tokens_are_dropped_where_nothing_is_to_be_revoked,
     a_purge_waits_for_the_answer_to_a_refresh_of_what_is_to_be_revoked,
+    newer_tokens_do_not_go_to_another_host,
 ];
 
 async fn disconnect(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey, revocable: bool) {
@@ -102,4 +103,24 @@ async fn a_purge_waits_for_the_answer_to_a_refresh_of_what_is_to_be_revoked(fixt
     settle().await;
     store.purge_settled(&key).await.unwrap();
     assert_eq!(fixture.count("connections").await, 0);
+}
+
+async fn newer_tokens_do_not_go_to_another_host(fixture: &Fixture) {
+    let scope = fixture.tenant("acme").await;
+    let (key, seen) = refreshable(fixture, &scope, "a").await;
+    let claim = claimed(&fixture.store, &key, seen).await;
+    disconnect(fixture, &scope, &key, true).await;
+    let elsewhere = ConnectionPatch {
+        config: Some(Config::new([("host".to_owned(), "other".into())].into_iter().collect()).unwrap()),
+        destinations: Destinations::new([("host".to_owned(), None)].into()),
+        ..ConnectionPatch::default()
+    };
+    let update = write(&scope, Action::UpdateConnection);
+    let connections = fixture.store.connections();
+    connections.update(&scope, key.connection(), None, &elsewhere, &update).await.unwrap().into_inner();
+    let late = refreshed(&claim, "CANARY late");
+    assert!(!fixture.store.refreshes().store(&claim, &late, &record(&key)).await.unwrap());
+    assert_eq!((fixture.count("tokens").await, fixture.count("revocations").await), (0, 0));
+    let connection = connections.get(&scope, key.connection()).await.unwrap();
+    assert_eq!(connection.revocation, Some(Revocation::Failed));
 }
