@@ -125,7 +125,7 @@ impl Revocations<'_> {
             Ok(fields) => (Some(fields), false),
             Err(error) if is_lost(&error) => (None, true),
             // It may be there another time; how often that is tried is counted.
-            Err(error @ (Error::SecretStore { .. } | Error::ReferenceDenied)) => {
+            Err(error @ (Error::SecretStore { .. } | Error::ReferenceDenied { .. })) => {
                 tracing::info!(connection = %id, error = chain(&error), "what a revocation takes cannot be read");
                 (None, false)
             }
@@ -230,7 +230,7 @@ fn is_lost(error: &Error) -> bool {
     matches!(
         error,
         Error::Integrity
-            | Error::ReferenceBroken(_)
+            | Error::ReferenceBroken { .. }
             | Error::SecretStore { problem: NotFound | Unusable(_), .. }
     )
 }

@@ -167,16 +167,16 @@ impl ErasedTenants {
             }
             Ok::<_, BackupError>(row)
         };
-        Ok(MadeRows::new(self.of(of).map(row).collect::<Result<_, _>>()?))
+        Ok(MadeRows::new(self.those(of).map(row).collect::<Result<_, _>>()?))
     }
 
     /// The rows of these tenants in `erasures`.
     pub(super) fn erasure_rows(&self, of: &BTreeSet<String>) -> Result<MadeRows, BackupError> {
-        let rows = self.of(of).map(|(tenant, erasure)| erasure.row(tenant));
+        let rows = self.those(of).map(|(tenant, erasure)| erasure.row(tenant));
         Ok(MadeRows::new(rows.collect::<Result<_, BackupError>>()?))
     }
 
-    fn of<'a>(&'a self, tenants: &'a BTreeSet<String>) -> impl Iterator<Item = (&'a String, &'a Erasure)> {
+    fn those<'a>(&'a self, tenants: &'a BTreeSet<String>) -> impl Iterator<Item = (&'a String, &'a Erasure)> {
         self.0.iter().filter(move |(tenant, _)| tenants.contains(*tenant))
     }
 

@@ -54,8 +54,8 @@ impl Pass {
             Error::SecretStore { .. }
                 | Error::Integrity
                 | Error::TooLarge
-                | Error::ReferenceBroken(_)
-                | Error::ReferenceDenied
+                | Error::ReferenceBroken { .. }
+                | Error::ReferenceDenied { .. }
         );
         is_of_secret.then_some(REFUSED_REST)
     }
