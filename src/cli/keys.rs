@@ -23,7 +23,8 @@ pub(super) enum KeysCommand {
     RotateRoot(rotation::RotateRootArgs),
     /// Destroy all versions of the root key but the newest in its key manager. Without --confirm, only tell what that means.
     DestroyOlderVersions(versions::DestroyArgs),
-    /// Show the public keys that the vault's statements verify with, the newest first. Keep them where the vault's operators cannot change it.
+    /// Show the public keys that the vault's statements verify with, the newest first. Keep them where the vault's operators
+    /// cannot change them.
     SigningKey(signing::SigningKeyArgs),
     /// Make another key that the vault signs with. What the one before has signed verifies with its own public key.
     RotateSigningKey(signing::SigningKeyArgs),

@@ -111,10 +111,8 @@ fn own_refusal(failure: Failure) -> Result<State, Failure> {
 fn own_reason(failure: &Failure) -> Option<String> {
     let Failure::Status(status) = failure else { return None };
     let reason = reason_of(status)?;
-    let of_all = match status.code() {
-        Code::Unavailable => reason != "KEY_UNAVAILABLE",
-        code => code == Code::Unauthenticated,
-    };
+    let of_all = status.code() == Code::Unauthenticated
+        || (status.code() == Code::Unavailable && reason != "KEY_UNAVAILABLE");
     (!of_all).then_some(reason)
 }
 

@@ -184,17 +184,22 @@ impl CredentialRotations<'_> {
 
     /// Takes an attempt back that the provider does not want yet, and makes it after a pause.
     async fn end_later(&self, to_end: &KeyToEnd, pause: Duration) -> Result<(), Error> {
-        let change = self.store.own_change(&to_end.key.tenant).await?;
+        let in_hand = self.store.bring_to_hand(&to_end.key, Wanted::All).await?;
+        let mut change = self.store.own_opening_change(&to_end.key.tenant).await?;
         let Some(model) = locked_at(&change.tx, &to_end.key).await? else { return Ok(()) };
         let id = (model.tenant_id.clone(), model.id, to_end.number);
         let Some(key) = Entity::find_by_id(id).one(&change.tx).await? else { return Ok(()) };
+        // No call before has ended it, so it works.
+        if to_end.attempts == 1 && change.keys().is_ok() {
+            not_revoked((&mut change, &in_hand), &model, (&to_end.fields, &to_end.names)).await?;
+        }
         let row = find_or_new(&change.tx, &model, false).await?;
         let mut key = key.into_active_model();
         key.attempts = Set(to_end.attempts - 1);
         key.due_time = Set(change.now.after(pause).micros());
         key.update(&change.tx).await?;
         save(&change, &model, row).await?;
-        change.commit_preparation().await
+        change.commit(()).await.map(Recorded::into_inner)
     }
 
     /// Gives up a key that does not open any more: it stays at the provider.

@@ -22,6 +22,8 @@ use tables::{CREDENTIALS, KeyType, Row, TABLES, Table};
 
 /// How many records a batch has at most.
 pub(crate) const BATCH: u64 = 500;
+/// How many rows a batch looks at, at most, for those that are under an older key: of a large tenant only few may be.
+const LOOKED_AT: usize = 10_000;
 
 /// What a batch has done.
 pub(crate) struct Resealed {
@@ -30,13 +32,15 @@ pub(crate) struct Resealed {
     pub(crate) failed: i64,
     /// Where the next batch begins; none at the end of a pass.
     pub(crate) next: Option<Cursor>,
+    /// Whether this pass has sealed something anew so far, or has left something that others hold.
+    pub(crate) wrote: bool,
 }
 
 /// Where a batch begins: all tables are gone through until a pass finds nothing to do.
 #[derive(Clone)]
 pub(crate) struct Cursor {
     pass: u32,
-    /// How many records this pass has sealed anew.
+    /// How many records this pass has sealed anew, or has left because others hold them.
     wrote: u64,
     table: usize,
     /// The key of the last row, each part as text.
@@ -52,12 +56,16 @@ pub(crate) async fn batch(
 ) -> Result<Resealed, Error> {
     let mut cursor = cursor.clone();
     while let Some(table) = TABLES.get(cursor.table) {
-        let rows = table.page(change, &cursor.after, (target, size)).await?;
-        let Some(last) = rows.last() else {
-            (cursor.table, cursor.after) = (cursor.table + 1, Vec::new());
-            continue;
+        let Page { rows, held, until } = table.page(change, &cursor.after, (target, size)).await?;
+        cursor.wrote += held;
+        let is_empty = rows.is_empty() && until.is_none();
+        (cursor.table, cursor.after) = match until {
+            Some(until) => (cursor.table, until),
+            None => (cursor.table + 1, Vec::new()),
         };
-        let after = table.key_text(last)?;
+        if is_empty {
+            continue;
+        }
         let (mut values, mut failed) = (Vec::with_capacity(rows.len()), 0);
         for row in &rows {
             match table.resealed(change, row)? {
@@ -68,10 +76,9 @@ pub(crate) async fn batch(
         let resealed = i64::try_from(values.len()).unwrap_or(i64::MAX);
         table.store(change, values, target).await?;
         cursor.wrote += resealed.unsigned_abs();
-        cursor.after = after;
-        return Ok(Resealed { resealed, failed, next: Some(cursor) });
+        return Ok(Resealed { resealed, failed, wrote: cursor.wrote(), next: Some(cursor) });
     }
-    Ok(Resealed { resealed: 0, failed: 0, next: None })
+    Ok(Resealed { resealed: 0, failed: 0, wrote: cursor.wrote(), next: None })
 }
 
 /// How many records are sealed under keys before `target`.
@@ -127,17 +134,28 @@ pub(crate) async fn count_by_key(
     rows.iter().map(counted).collect()
 }
 
+/// Some rows of a table.
+struct Page {
+    /// Those under an older key, locked.
+    rows: Vec<QueryResult>,
+    /// How many under an older key another transaction holds.
+    held: u64,
+    /// The key of the last row that was looked at; none behind the last one of the table.
+    until: Option<Vec<String>>,
+}
+
 impl Table {
-    /// The next rows under an older key, locked. Those that another transaction holds are left for the next pass.
+    /// The next rows under an older key, locked, of a few that are looked at. Those that another transaction holds are left for
+    /// the next pass.
     async fn page(
         &self,
         change: &Change<'_>,
         after: &[String],
         (target, size): (i64, u64),
-    ) -> Result<Vec<QueryResult>, Error> {
+    ) -> Result<Page, Error> {
         let database = change.store.database();
-        let names: Vec<_> = self.key.iter().map(|(name, _)| format!("r.{name}")).collect();
-        let names = names.join(", ");
+        let end = self.end_of_page(change, after).await?;
+        let names = self.names();
         let join = match self.columns.contains("c.") {
             true => "JOIN connections c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id",
             false => "",
@@ -147,14 +165,7 @@ impl Table {
             target.into(),
             i64::try_from(size).unwrap_or(i64::MAX).into(),
         ];
-        let mut from = String::new();
-        if !after.is_empty() {
-            let places: Vec<_> = (4..4 + self.key.len()).map(|number| format!("${number}")).collect();
-            from = format!("AND ({names}) > ({})", places.join(", "));
-            for ((_, kind), text) in self.key.iter().zip(after) {
-                values.push(kind.value(text)?);
-            }
-        }
+        let between = self.between(after, end.as_deref(), &mut values)?;
         let lock = if database == Database::Postgres { "FOR UPDATE OF r SKIP LOCKED" } else { "" };
         // These have one encoding, and no column for it. PostgreSQL's plain 1 is of a smaller type than what is read.
         let schema = match self.name {
@@ -163,12 +174,78 @@ impl Table {
         };
         let sql = format!(
             "SELECT {names}, {schema}, r.key_version, r.sealed, {columns} FROM {table} r {join}
-             WHERE r.tenant_id = $1 AND r.key_version < $2 {from} ORDER BY {names} LIMIT $3 {lock}",
+             WHERE r.tenant_id = $1 AND r.key_version < $2 {between} ORDER BY {names} LIMIT $3 {lock}",
             columns = self.columns,
             table = self.name,
         );
         let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
-        Ok(change.tx.query_all_raw(asked).await?)
+        let rows = change.tx.query_all_raw(asked).await?;
+        let is_full = rows.len() as u64 == size;
+        let until = match rows.last().filter(|_| is_full) {
+            Some(last) => Some(self.key_text(last)?),
+            None => end,
+        };
+        let held = match database {
+            Database::Postgres => self.count(change, (after, until.as_deref()), target).await?,
+            Database::Sqlite => 0,
+        };
+        Ok(Page { held: held.saturating_sub(rows.len() as u64), rows, until })
+    }
+
+    /// The columns that find a row, as a list.
+    fn names(&self) -> String {
+        self.key.iter().map(|(name, _)| format!("r.{name}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The key of the last row that a page looks at; none if the table ends before.
+    async fn end_of_page(&self, change: &Change<'_>, after: &[String]) -> Result<Option<Vec<String>>, Error> {
+        let mut values: Vec<Value> = vec![change.tenant().as_str().into()];
+        let between = self.between(after, None, &mut values)?;
+        let (table, names, last) = (self.name, self.names(), LOOKED_AT - 1);
+        let sql = format!(
+            "SELECT {names} FROM {table} r WHERE r.tenant_id = $1 {between} ORDER BY {names} LIMIT 1 OFFSET {last}"
+        );
+        let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
+        change.tx.query_one_raw(asked).await?.map(|row| self.key_text(&row)).transpose()
+    }
+
+    /// How many rows under an older key there are between two.
+    async fn count(
+        &self,
+        change: &Change<'_>,
+        (after, until): (&[String], Option<&[String]>),
+        target: i64,
+    ) -> Result<u64, Error> {
+        let mut values: Vec<Value> = vec![change.tenant().as_str().into(), target.into()];
+        let between = self.between(after, until, &mut values)?;
+        let sql = format!(
+            "SELECT count(*) AS records FROM {table} r WHERE r.tenant_id = $1 AND r.key_version < $2 {between}",
+            table = self.name,
+        );
+        let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
+        let row = change.tx.query_one_raw(asked).await?.ok_or(Error::Integrity)?;
+        Ok(row.try_get::<i64>("", "records")?.unsigned_abs())
+    }
+
+    /// The condition that a row stands behind one key, and not behind another.
+    fn between(
+        &self,
+        after: &[String],
+        until: Option<&[String]>,
+        values: &mut Vec<Value>,
+    ) -> Result<String, Error> {
+        let mut conditions = String::new();
+        for (bound, sign) in [(after, ">"), (until.unwrap_or_default(), "<=")] {
+            let mut places = Vec::with_capacity(bound.len());
+            for ((_, kind), text) in self.key.iter().zip(bound) {
+                values.push(kind.value(text)?);
+                places.push(format!("${}", values.len()));
+            }
+            if !places.is_empty() {
+                conditions.push_str(&format!(" AND ({}) {sign} ({})", self.names(), places.join(", ")));
+            }
+        }
+        Ok(conditions)
     }
 
     /// A row's value, sealed anew: none where it was destroyed. `None` if it does not open.

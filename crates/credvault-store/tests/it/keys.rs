@@ -28,6 +28,7 @@ on_both![
     no_key_is_made_for_a_request_that_is_repeated_or_refused,
     older_versions_are_destroyed_only_once_nothing_is_under_them,
     a_version_whose_rotation_does_not_begin_is_let_go_at_once,
+    a_tenant_with_many_rows_is_gone_through_in_pages,
 ];
 
 async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture) {
@@ -221,6 +222,29 @@ async fn older_versions_are_destroyed_only_once_nothing_is_under_them(fixture: &
     // A new version can be made again.
     let _ = store.keys().begin_root_rotation(&platform, next, &begin).await.unwrap();
     store.close().await;
+}
+
+/// More rows than a batch looks at, so that pages end between rows that are under the older key, and between others.
+async fn a_tenant_with_many_rows_is_gone_through_in_pages(fixture: &Fixture) {
+    let (store, scope) = (&fixture.store, fixture.tenant("acme").await);
+    let connection = fixture.connection(&scope, "a").await.id;
+    fixture.put(&scope, connection, "CANARY first").await;
+    fixture.put(&scope, connection, "CANARY second").await;
+    // A row by any other number opens only if it is destroyed.
+    fixture.execute("UPDATE credential_versions SET sealed = NULL, destroy_time = 1 WHERE version = 1").await;
+    let columns = "tenant_id, connection_id, schema, key_version, hints, create_time, destroy_time";
+    let copies = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 10502)
+         INSERT INTO credential_versions ({columns}, version)
+         SELECT {columns}, i FROM credential_versions, n WHERE version = 1"
+    );
+    assert_eq!(fixture.execute(&copies).await, 10_500);
+    let begin = write(&scope, Action::RotateTenantKey);
+    let _ = store.keys().begin_tenant_rotation(&scope, AT_ONCE, &begin).await.unwrap();
+    while store.keys().work(Urgency::AtOnce).await.unwrap() > 0 {}
+    let latest = store.keys().rotation(scope.tenant(), RotationKind::Tenant).await.unwrap().unwrap();
+    assert_eq!((latest.running, latest.done, latest.total, latest.failed), (false, 10_502, 10_502, 0));
+    assert_eq!(fixture.count("credential_versions WHERE key_version = 1").await, 0);
 }
 
 async fn a_version_whose_rotation_does_not_begin_is_let_go_at_once(fixture: &Fixture) {
