@@ -45,10 +45,10 @@ pub enum Error {
     /// The environment variable of the root key is not set.
     #[error("the root key's environment variable {0} is not set")]
     RootKeyVariable(String),
-    /// The database was created with another root key.
+    /// The database's keys are under another root key.
     #[error(
-        "the database was created with another root key; nothing was written. Configure the original root key, or \
-         the database that belongs to this one"
+        "the database's keys are under another root key; nothing was written. Configure that one, or the database \
+         that belongs to this one"
     )]
     RootKeyMismatch,
     /// A key manager does not do what it is asked for.

@@ -217,7 +217,7 @@ pub enum Error {
     RootKeyWasLeft,
     /// Other replicas do not have the root key that is asked for.
     #[error(
-        "{without} other replicas are not configured with that root key and could not serve; configure it there as \
+        "{without} other processes have served within the last half minute without that root key; configure it there as \
          other_root_key, and rotate half a minute after the last of them has restarted"
     )]
     RootKeyNotEverywhere {
@@ -265,7 +265,7 @@ pub enum Error {
     /// A key could not be made or unwrapped.
     #[error(
         "the tenant's key cannot be made or unwrapped at the moment; try again. If this persists, operators find the \
-         cause with GetKeyStatus and in the vault's log"
+         cause in the vault's log"
     )]
     Key(#[source] credvault_crypto::Error),
     /// The audit record could not be made durable in time.

@@ -11,5 +11,10 @@ pub(crate) const INTEGRITY_REST: Duration = Duration::from_secs(3600);
 pub(crate) fn alarm(tenant: &TenantId, what: &'static str, record: [u8; 16]) {
     metrics::counter!("credvault_integrity_failures_total", "what" => what).increment(1);
     let record = uuid::Uuid::from_bytes(record);
-    tracing::error!(%tenant, what, %record, "a stored value does not open; restore its row from a backup");
+    tracing::error!(
+        %tenant,
+        what,
+        %record,
+        "a stored value does not open: it was altered outside of the vault; store it anew"
+    );
 }

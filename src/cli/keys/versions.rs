@@ -32,16 +32,23 @@ pub(super) async fn destroy(arguments: DestroyArgs, output: &mut Output) -> Resu
     let before = time_text(found.backups_before.as_ref());
     if *destroyed {
         return output.line(&format!(
-            "the older versions of {name} ({root_key_id}) are destroyed: no backup from before {before} opens any more"
+            "the older versions of {name} ({root_key_id}) are destroyed: no backup made under them, before {before}, opens \
+             any more"
         ));
     }
-    let newest = match &found.newest_backup_time {
-        Some(time) => format!("the newest backup has the data of {}", time_text(Some(time))),
-        None => "the vault has seen no backup reach a disk".to_owned(),
+    let newest = match (&found.newest_backup_time, &found.backups_before) {
+        (Some(time), Some(before)) if (time.seconds, time.nanos) < (before.seconds, before.nanos) => {
+            format!(
+                "the newest backup is from before, {}: make and verify another first",
+                time_text(Some(time))
+            )
+        }
+        (Some(time), _) => format!("the newest backup has the data of {}", time_text(Some(time))),
+        (None, _) => "the vault knows of no backup: make and verify one first".to_owned(),
     };
     output.line::<Failure>(&format!(
-        "nothing is destroyed yet. Without older versions of {name} ({root_key_id}), no backup from before {before} opens any \
-         more, for any tenant; {newest}. To go on:"
+        "nothing is destroyed yet. Without older versions of {name} ({root_key_id}), no backup made under them, before \
+         {before}, opens any more, for any tenant; {newest}. To go on:"
     ))?;
     output.line(&format!("credvault keys destroy-older-versions{} --confirm", caller.repeated()))
 }

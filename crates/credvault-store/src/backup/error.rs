@@ -54,7 +54,8 @@ pub enum BackupError {
     },
     /// The wrapped key does not unwrap, although the root key has the right id.
     #[error(
-        "the key in the backup's header does not unwrap: the header was altered. Take another copy of it"
+        "the key in the backup's header does not unwrap: the header was altered, or the key manager has no longer the \
+         version of the root key that the backup was made under. Take another copy of it, or another backup"
     )]
     Header,
     /// The root key cannot be read or used.

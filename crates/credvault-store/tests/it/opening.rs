@@ -31,7 +31,7 @@ async fn another_root_key_is_refused_and_nothing_is_written(fixture: &Fixture) {
     )
     .await;
     let message = opened.expect_err("another key").to_string();
-    assert!(message.contains("the database was created with another root key"), "{message}");
+    assert!(message.contains("the database's keys are under another root key"), "{message}");
     assert_eq!(fixture.snapshot().await, before);
     open_store(&fixture.settings, &fixture.folder, &fixture.clock).await.unwrap().close().await;
 }
