@@ -48,7 +48,7 @@ pub struct Put {
 
 /// Where the fields of a credential come from.
 enum Source {
-    /// The caller.
+    /// The caller gives them.
     Given(Box<NewCredential>),
     /// A secret that others keep, and when the caller says that it ends.
     Others(SecretReference, Parsed<Option<Expiry>>),

@@ -369,7 +369,7 @@ fn a_refusal_has_a_way_out() {
         (Refusal::Store(credvault_store::Error::Integrity), "PutCredential with config"),
         (Refusal::Refresh(RefreshError::Integrity), "PutCredential with config"),
         (Refusal::Refresh(RefreshError::Nothing), "BeginAuthorization"),
-        (Refusal::Store(credvault_store::Error::Key(credvault_crypto::Error::Integrity)), "GetKeyStatus"),
+        (Refusal::Store(credvault_store::Error::Key(credvault_crypto::Error::Integrity)), "the vault's log"),
     ] {
         assert!(refusal.to_string().contains(way), "{refusal}");
     }

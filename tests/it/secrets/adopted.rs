@@ -30,6 +30,13 @@ async fn refused(app: &Client, id: &str, store: &str, name: &str) -> String {
     refusal(&refer(app, id, store, name).await.unwrap_err())
 }
 
+/// The reasons of the calls whose records name this secret; a refused one names it, too.
+async fn recorded(app: &Client, name: &str) -> Vec<String> {
+    let named = format!("reference:eu/{name}");
+    let of_it = app.events().await.into_iter().filter(|event| event.changed_fields.contains(&named));
+    of_it.map(|event| event.reason).collect()
+}
+
 async fn what_others_change_is_held_against_the_auth_mode_once_more(peer: Peer) {
     let more = "adopted_cache_seconds = 1";
     let vault = VaultBuilder::sqlite().secret_store(&peer, &peer.address(), more).start().await;
@@ -88,15 +95,9 @@ async fn a_tenant_refers_to_a_secret_of_its_own_and_to_no_other(peer: Peer) {
     for name in [peer.name("acme", "none"), peer.name("acme", "odd")] {
         assert_eq!(refused(&app, &id, "eu", &name).await, "FailedPrecondition REFERENCE_BROKEN", "{name}");
     }
-    // The record names the secret, also of a call that was refused.
-    let found = |events: Vec<v1::AuditEvent>, name: &str| {
-        let named = format!("reference:eu/{name}");
-        let of_it = events.into_iter().filter(|event| event.changed_fields.contains(&named));
-        of_it.map(|event| event.reason).collect::<Vec<_>>()
-    };
-    assert_eq!(found(app.events().await, &shop), [""]);
-    assert_eq!(found(app.events().await, &peer.name("acme", "none")), ["REFERENCE_BROKEN"]);
-    assert_eq!(found(other.events().await, &shop), ["REFERENCE_DENIED"]);
+    assert_eq!(recorded(&app, &shop).await, [""]);
+    assert_eq!(recorded(&app, &peer.name("acme", "none")).await, ["REFERENCE_BROKEN"]);
+    assert_eq!(recorded(&other, &shop).await, ["REFERENCE_DENIED"]);
     // Who may put may not refer for that reason.
     let portal = vault.client("portal").await.acting_for("acme", Some("u1"));
     let denied = refer(&portal, &id, "eu", &shop).await.unwrap_err();

@@ -206,13 +206,15 @@ impl Rewrapping<'_> {
             {
                 held.push(row.to_vec());
             }
-            if held.is_empty() {
-                return Ok(());
-            }
+            // The rows end once, and are not asked again.
+            let is_last = held.len() < KEYS_HELD;
             let mut rewrapping =
                 stream::iter(held).map(|row| self.rewrapped(row, at, generation)).buffered(KEYS_AT_ONCE);
             while let Some(row) = rewrapping.try_next().await? {
                 tables.row(&table.name, &row)?;
+            }
+            if is_last {
+                return Ok(());
             }
         }
     }

@@ -20,7 +20,7 @@ const DUE: &str =
 /// What a notice is about.
 #[derive(Clone, Copy)]
 enum Notice {
-    /// A grant ends.
+    /// A grant ends soon.
     End,
     /// A credential is to be replaced.
     Rotation,

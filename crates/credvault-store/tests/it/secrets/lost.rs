@@ -89,7 +89,7 @@ async fn what_is_being_put_or_has_another_store_name_is_not_unknown(fixture: &Fi
     assert_eq!(check(&vault, true).await.orphans.len(), 1);
     assert_eq!((store.names().len(), vault.fetch(&acme, id).await.unwrap().as_str()), (1, "CANARY"));
     assert_eq!(anew(&vault, &store, true).await.fetch(&acme, id).await.unwrap(), "CANARY");
-    // Each removal is told, also if a later one fails.
+    // The caller hears of each removal, also if a later one fails.
     let connection = "0198c000-0000-7000-8000-000000000001";
     let orphans: Vec<_> =
         (1..=2).map(|n| format!("{connection}_0198c000-0000-7000-8000-00000000000{n}")).collect();
