@@ -6,6 +6,7 @@
 //! so none can be forgotten between two of them.
 
 pub(crate) mod feed;
+mod keyless;
 pub(crate) mod outbox;
 mod requests;
 
@@ -117,7 +118,7 @@ impl Store {
         let prior = match &write.repeat {
             Some(repeat) => {
                 let (tenant, action) = (scope.tenant(), write.event.action);
-                Memory { tenant, keys: &keys, action, repeat }.recall(&tx).await?
+                Memory { tenant, keys: Some(&keys), action, repeat }.recall(&tx).await?
             }
             None => None,
         };
@@ -318,7 +319,11 @@ impl Change<'_> {
 
     async fn remember_request(&self) -> Result<(), Error> {
         let Some(Request { record, repeat: Some(repeat), result, .. }) = &self.request else { return Ok(()) };
-        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: record.action, repeat };
+        let keys = match &self.keys {
+            Keys::Unasked => None,
+            Keys::Open(_) | Keys::Broken => Some(self.keys()?),
+        };
+        let memory = Memory { tenant: &self.tenant, keys, action: record.action, repeat };
         memory.keep(&self.tx, *result, self.now).await
     }
 
@@ -328,7 +333,8 @@ impl Change<'_> {
     /// As for [`Change::keys`].
     pub(crate) fn noted(&self, write: &Write) -> Result<Option<String>, Error> {
         let Some(repeat) = &write.repeat else { return Ok(None) };
-        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: write.event.action, repeat };
+        let keys = Some(self.keys()?);
+        let memory = Memory { tenant: &self.tenant, keys, action: write.event.action, repeat };
         Ok(Some(memory.noted()))
     }
 

@@ -59,17 +59,17 @@ impl Erasures<'_> {
     /// # Errors
     /// The page token is wrong, or the database fails.
     pub async fn list(&self, platform: &TenantScope, page: &Page) -> Result<Listed<Erasure>, Error> {
-        let reading = self.store.read(platform).await?;
-        let after = text_position(page.position(platform.tenant(), &reading)?)?.unwrap_or_default();
-        across_tenants(&reading.tx, self.store.database()).await?;
+        let (tx, after) = page.begin(self.store, platform).await?;
+        let after = text_position(after)?.unwrap_or_default();
+        across_tenants(&tx, self.store.database()).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.gt(after))
             .order_by_asc(Column::TenantId)
             .limit(page.limit())
-            .stream(&reading.tx)
+            .stream(&tx)
             .await?;
+        let taken = page.take(rows.map(|row| erasure(row?))).await?;
         let position = |last: &Erasure| last.tenant.as_str().as_bytes().to_vec();
-        let rows = rows.map(|row| erasure(row?));
-        page.read(self.store, platform.tenant(), reading.key(), rows, position).await
+        page.end(self.store, platform, tx, taken, position).await
     }
 }

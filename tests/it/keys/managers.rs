@@ -70,10 +70,23 @@ async fn what_is_known_is_served_while_the_key_manager_is_away() {
         app.token(by_id(&id)).await.is_err_and(|error| refusal(&error) == "Unavailable KEY_UNAVAILABLE")
     })
     .await;
+    contained(&operator).await;
     bao.resume();
     eventually("it serves again", || async { app.token(by_id(&id)).await.is_ok() }).await;
     operator.admin().create_tenant(create).await.unwrap();
     assert_eq!(vault.found_in(bao.root_token()).await, None);
+}
+
+/// What an administrator reads and contains takes no key.
+async fn contained(operator: &Client) {
+    let listed = operator.admin().list_tenants(v1::ListTenantsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.tenants.len(), 1);
+    assert_eq!(status(operator, "").await.tenant_keys.len(), 1);
+    let request_id = "018f7e0a-0000-7000-8000-00000000c0de".to_owned();
+    let suspend = v1::SuspendTenantRequest { tenant_id: "acme".into(), request_id };
+    operator.admin().suspend_tenant(suspend).await.unwrap();
+    let resume = v1::ResumeTenantRequest { tenant_id: "acme".into(), ..Default::default() };
+    operator.admin().resume_tenant(resume).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
