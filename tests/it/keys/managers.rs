@@ -206,3 +206,24 @@ async fn wrapped_by_manager(operator: &Client) -> i64 {
     let managed = roots.iter().filter(|root| root.source == "transit");
     managed.filter_map(|root| root.wrapped_keys).sum()
 }
+
+/// A refusal of the key manager is one of its own: nothing is better for waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_key_manager_does_not_permit_is_not_an_outage() {
+    let Some(bao) = openbao().await else { return };
+    let bao = std::sync::Arc::new(bao);
+    let given = std::sync::Arc::clone(&bao);
+    let change = move |settings: &mut RawSettings, folder: &Path| settings.root_key = transit(&given, folder);
+    let vault = VaultBuilder::sqlite().settings(change).start().await;
+    let operator = vault.client("operator").await;
+    bao.policy(
+        "credvault",
+        "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/keys/credvault\" { capabilities = [\"read\"] }",
+    );
+    let next = v1::RotateRootKeyRequest { new_version: true, ..Default::default() };
+    let refused = rotate_root(&operator, next).await.unwrap_err();
+    assert_eq!(refusal(&refused), "FailedPrecondition KEY_MANAGER_REFUSED");
+    assert!(refused.message().contains("trying again does not help"), "{}", refused.message());
+}
