@@ -5,6 +5,7 @@
 //! [`Store::own_change`]. Nothing else inserts audit records, feed rows or events in a transaction: [`Change::commit`] does,
 //! so none can be forgotten between two of them.
 
+mod described;
 pub(crate) mod feed;
 mod keyless;
 pub(crate) mod outbox;
@@ -14,10 +15,9 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{
-    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, UserId, Version,
+    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, Version,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
-use uuid::Uuid;
 
 use crate::audit::row::active;
 use crate::database::session::served;
@@ -224,32 +224,6 @@ impl Change<'_> {
     /// What the same request did when it was made before; then the change changes nothing.
     pub(crate) fn prior(&self) -> Option<PriorResult> {
         self.request.as_ref()?.prior
-    }
-
-    /// Sets the connection that the change is about, for the caller's audit record and for a repetition.
-    pub(crate) fn set_connection(&mut self, connection: ConnectionId, version: Option<Version>) {
-        if let Some(request) = &mut self.request {
-            request.record.connection = Some(connection);
-            request.record.version = version.or(request.record.version);
-            request.result = PriorResult { subject: Some(connection.as_uuid()), version };
-        }
-    }
-
-    /// Sets the owner of that connection, for the caller's audit record.
-    pub(crate) fn set_owner(&mut self, owner_user: &str) {
-        if let Some(request) = &mut self.request {
-            let owner = (!owner_user.is_empty()).then(|| UserId::from_stored(owner_user.to_owned()));
-            request.record.owner_user = owner;
-        }
-    }
-
-    /// Sets what the change is about if that is not a connection: its name for the caller's audit record, its id and
-    /// generation for a repetition.
-    pub(crate) fn set_subject(&mut self, id: Uuid, name: String, generation: Option<i64>) {
-        if let Some(request) = &mut self.request {
-            request.record.changed.insert(0, name);
-            request.result = PriorResult { subject: Some(id), version: generation };
-        }
     }
 
     /// Adds a row to the change feed. That something was updated is left out beside a row that says more.
