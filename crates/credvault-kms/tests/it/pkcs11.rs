@@ -227,6 +227,7 @@ async fn versions_are_other_keys_and_labels_have_bounds() {
     assert_eq!(manager.key_name(), "pkcs11:token=vault;object=root%20key%3B%202;type=secret-key");
     assert!(matches!(manager.add_version().await, Ok(Versioning::ByHand(_))));
     assert!(matches!(manager.destroy_older_versions().await, Ok(Versioning::ByHand(_))));
+    assert!(matches!(manager.find_older_versions().await, Ok(Versioning::ByHand(_))));
     let random = || Arc::new(SystemRandom);
     let no_token = Pkcs11Settings { token: String::new(), ..settings(&hsm) };
     assert!(matches!(Pkcs11::new(no_token, random()), Err(KeyManagerError::Settings(_))));
