@@ -149,6 +149,19 @@ impl Peer {
         }
     }
 
+    /// Forgets all payloads of the vault. Only an OpenBao does.
+    pub fn lose(&self) {
+        let Self::OpenBao(bao) = self else { panic!("only an OpenBao forgets") };
+        for folder in listed(bao, "credvault") {
+            let folder = format!("credvault/{}", folder.trim_end_matches('/'));
+            for name in listed(bao, &folder) {
+                let (status, _) =
+                    bao.request("DELETE", &format!("secret/metadata/{folder}/{name}"), &Value::Null);
+                assert_eq!(status, 204);
+            }
+        }
+    }
+
     /// The name that a tenant refers to a secret of its own by.
     pub fn name(&self, tenant: &str, secret: &str) -> String {
         match self {
