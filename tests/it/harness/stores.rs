@@ -37,11 +37,10 @@ macro_rules! on_each_store {
 }
 
 /// What the vault may do in an OpenBao, and no more.
-const POLICY: &str = r#"
-path "secret/data/credvault/*" { capabilities = ["create", "update", "read"] }
-path "secret/metadata/credvault/*" { capabilities = ["list", "delete"] }
-path "secret/data/customers/*" { capabilities = ["read"] }
-"#;
+const POLICY: &str = concat!(
+    include_str!("../../../deploy/openbao-kv.hcl"),
+    r#"path "secret/data/customers/*" { capabilities = ["read"] }"#
+);
 
 /// The vault's login at AWS.
 const CREDENTIALS: &str =

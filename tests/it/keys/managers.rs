@@ -16,15 +16,7 @@ async fn openbao() -> Option<OpenBao> {
     let bao = tokio::task::spawn_blocking(OpenBao::start).await.unwrap()?;
     bao.write("sys/mounts/transit", &json!({ "type": "transit" }));
     bao.write("transit/keys/credvault", &json!({ "type": "aes256-gcm96" }));
-    bao.policy(
-        "credvault",
-        "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
-         path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault\" { capabilities = [\"read\"] }
-         path \"transit/keys/credvault/rotate\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault/config\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault/trim\" { capabilities = [\"update\"] }",
-    );
+    bao.policy("credvault", include_str!("../../../deploy/openbao-transit.hcl"));
     Some(bao)
 }
 
