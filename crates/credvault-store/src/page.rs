@@ -92,8 +92,8 @@ impl Page {
         Ok((items, more))
     }
 
-    /// Begins to read a list of a namespace that is served, and finds where the page begins. The first page takes no key, so it can
-    /// be read while the key manager is away.
+    /// Begins to read a list of a namespace, and finds where the page begins. The first page takes no key, so it can be read
+    /// while the key manager is away.
     pub(crate) async fn begin(
         &self,
         store: &Store,

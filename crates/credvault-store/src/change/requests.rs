@@ -118,8 +118,8 @@ impl Memory<'_> {
         let (action, payload) = (self.action.as_str().as_bytes(), self.repeat.payload.as_slice());
         let keyed = self.keys.into_iter().flat_map(TenantKeys::all);
         let keyed = keyed.map(move |key| key.fingerprint(self.tenant, &[action, payload]).to_vec());
-        let keyless =
-            || sha256(&[b"credvault request", self.tenant.as_str().as_bytes(), b" ", action, b" ", payload]);
+        let tenant = self.tenant.as_str().as_bytes();
+        let keyless = || sha256(&[b"credvault request ".as_slice(), tenant, b" ", action, b" ", payload]);
         keyed.chain(self.keys.is_none().then(|| keyless().to_vec()))
     }
 

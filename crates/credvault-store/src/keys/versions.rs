@@ -76,8 +76,9 @@ impl Keys<'_> {
     /// knows. Unless it is `confirmed`, this only tells what would be done. `platform` is the platform's own scope.
     ///
     /// # Errors
-    /// [`Error::ByHand`] if there are none, or the key manager leaves that to people; [`Error::RotationRunning`]; [`Error::State`] if something
-    /// is under an older version, or no rotation has shown that nothing is; or the key manager fails.
+    /// [`Error::ByHand`] if there are none, or the key manager leaves that to people; [`Error::RotationRunning`];
+    /// [`Error::State`] if something is under an older version, or no rotation has shown that nothing is; or the key manager
+    /// fails.
     pub async fn destroy_older_versions(
         &self,
         platform: &TenantScope,
