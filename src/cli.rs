@@ -61,7 +61,7 @@ struct Cli {
 /// Printed by `--help` and stated in docs/command-line.md.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or configuration; 3 refused \
 (certificate, token, tenant or policy); 4 not found; 5 invalid or in the wrong state; 6 unavailable, try again; 7 done in \
-part.";
+part, or with a finding.";
 
 #[derive(Subcommand, Debug)]
 enum Command {

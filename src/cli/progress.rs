@@ -41,6 +41,14 @@ impl Bar {
         }
     }
 
+    /// Writes a line where nothing is drawn, such as a file or another program.
+    pub(super) fn tell(&self, text: &str) {
+        if !self.shown {
+            // A reader that has gone takes nothing from the work.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
     /// Removes the line from the terminal.
     pub(super) fn clear(&mut self) {
         if self.drawn.take().is_some() {

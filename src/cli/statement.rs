@@ -65,8 +65,14 @@ pub(super) fn verified(text: &str, key: &[u8; 32]) -> Result<Value, Failure> {
     let (statement, seal) = text
         .split_once('\n')
         .ok_or_else(|| invalid("its file must have two lines, the statement and its signature"))?;
-    let seal: Seal = serde_json::from_str(seal)
-        .map_err(|_| invalid("its second line must have signing_key and signature, and nothing else"))?;
+    let shape =
+        "its second line must have signing_key and signature, as it was written, and nothing may follow";
+    let line = seal.strip_suffix('\n').ok_or_else(|| invalid(shape))?;
+    let seal: Seal = serde_json::from_str(line).map_err(|_| invalid(shape))?;
+    // The signature does not cover this line, so it must have the one form that it can be written in.
+    if serde_json::to_string(&seal).ok().as_deref() != Some(line) {
+        return Err(invalid(shape));
+    }
     if seal.signing_key != signing_key_id(key) {
         return Err(invalid("it names another signing key than the one behind --public-key"));
     }
@@ -102,11 +108,15 @@ mod tests {
         assert!(check_new(Some(&path)).is_err() && check_new(None).is_ok());
         let (text, key) = (std::fs::read_to_string(&path).expect("a text"), signer.public_key());
         assert_eq!(verified(&text, &key).expect("valid")["tenant"], "acme");
-        for place in 0..text.len() - 1 {
+        for place in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[place] ^= 1;
             let Ok(altered) = String::from_utf8(bytes) else { continue };
             assert!(matches!(verified(&altered, &key), Err(Failure::Invalid(_))), "byte {place}");
+        }
+        let cut = text.trim_end();
+        for altered in [format!("{text} "), format!("{text}\n"), format!("{cut} \n"), cut.to_owned()] {
+            assert!(matches!(verified(&altered, &key), Err(Failure::Invalid(_))), "{altered:?}");
         }
         let (other, _) = VaultSigner::generate(&SystemRandom).expect("randomness");
         assert!(verified(&text, &other.public_key()).is_err());

@@ -14,6 +14,8 @@ pub(in crate::cli) struct Watching {
     latest: v1::RotationProgress,
     /// What stands in front of the progress: which one of several it is.
     what: String,
+    /// The trouble that was told last where no progress is drawn.
+    told: String,
 }
 
 impl Watching {
@@ -39,7 +41,20 @@ impl Watching {
             let v1::RotationProgress { done, total, .. } = self.latest;
             let text = format!("{}{}", self.what, described(&self.latest));
             self.bar.draw(done.unsigned_abs(), total.unsigned_abs(), &text);
+            if let Some(news) = self.news() {
+                self.bar.tell(&news);
+            }
         }
+    }
+
+    /// The progress in words if something else is in the way than before: without a terminal, nothing else says so.
+    fn news(&mut self) -> Option<String> {
+        let trouble = &self.latest.trouble;
+        if trouble.is_empty() || *trouble == self.told {
+            return None;
+        }
+        self.told.clone_from(trouble);
+        Some(format!("{}{}", self.what, described(&self.latest)))
     }
 
     /// How far it had come when the stream ended.
@@ -51,15 +66,26 @@ impl Watching {
     pub(in crate::cli) fn end(mut self, format: Format, output: &mut Output) -> Result<(), Failure> {
         self.bar.clear();
         match format {
-            Format::Json => output.json("RotationProgress", &self.latest),
-            Format::Table => output.line(&described(&self.latest)),
+            Format::Json => output.json::<Failure>("RotationProgress", &self.latest)?,
+            Format::Table => output.line::<Failure>(&described(&self.latest))?,
         }
+        whole(&self.latest)
     }
 }
 
 /// Whether a stream was cut off, and not refused.
 fn is_cut(error: &Status) -> bool {
     matches!(error.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+}
+
+/// A rotation that has left something is done in part.
+fn whole(progress: &v1::RotationProgress) -> Result<(), Failure> {
+    match progress.failed {
+        0 => Ok(()),
+        failed => {
+            Err(Failure::Partly(format!("{failed} failed and stay as they are; the vault's log names them")))
+        }
+    }
 }
 
 /// A rotation in words.
@@ -74,4 +100,29 @@ pub(in crate::cli) fn described(progress: &v1::RotationProgress) -> String {
         text.push_str(&format!("; at the moment it does not get on: {trouble}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_told_once() {
+        let mut watching = Watching::of("acme: ".to_owned());
+        assert_eq!(watching.news(), None);
+        watching.latest =
+            v1::RotationProgress { running: true, trouble: "eu is away".to_owned(), ..Default::default() };
+        let told = watching.news().expect("news");
+        assert!(told.starts_with("acme: in progress") && told.ends_with("eu is away"), "{told}");
+        assert_eq!(watching.news(), None);
+        watching.latest.trouble = "us is away".to_owned();
+        assert!(watching.news().is_some());
+    }
+
+    #[test]
+    fn what_has_failed_is_no_whole_success() {
+        let ended = |failed| whole(&v1::RotationProgress { failed, ..Default::default() });
+        assert!(ended(0).is_ok());
+        assert!(matches!(ended(1), Err(Failure::Partly(_))));
+    }
 }

@@ -6,6 +6,7 @@ mod answers_lost;
 mod away;
 mod killed;
 mod life;
+mod lost;
 mod refreshed;
 
 use std::time::Duration;

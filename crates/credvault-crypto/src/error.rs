@@ -77,3 +77,12 @@ pub enum Error {
     #[error("the stored key derivation parameters are malformed or out of bounds")]
     KdfParameters,
 }
+
+impl Error {
+    /// Whether a key manager has answered that it does not do this for the vault, until an operator mends its settings, its key
+    /// or the vault's permissions.
+    pub fn is_refusal(&self) -> bool {
+        let Self::KeyManager { source, .. } = self else { return false };
+        matches!(source, KeyManagerError::Settings(_) | KeyManagerError::Denied(_) | KeyManagerError::Key(_))
+    }
+}

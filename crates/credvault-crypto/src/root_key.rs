@@ -119,6 +119,19 @@ impl RootKey {
         }
     }
 
+    /// Asks whether there may be versions before the newest that [`RootKey::destroy_older_versions`] ends.
+    ///
+    /// # Errors
+    /// The key manager fails.
+    pub async fn find_older_versions(&self) -> Result<Versioning, Error> {
+        match &self.holder {
+            Holder::Local(_) => Ok(Versioning::ByHand(LOCAL)),
+            Holder::Managed(manager) => {
+                manager.find_older_versions().await.map_err(|error| managed::failed(&**manager, error))
+            }
+        }
+    }
+
     pub(crate) async fn wrap(
         &self,
         tenant: &TenantId,

@@ -132,6 +132,8 @@ reasons! {
     AuditUnavailable = "AUDIT_UNAVAILABLE",
     /// The tenant's key could not be unwrapped or made.
     KeyUnavailable = "KEY_UNAVAILABLE",
+    /// The key manager does not permit this to the vault, or cannot use the key.
+    KeyManagerRefused = "KEY_MANAGER_REFUSED",
     /// A sealed value in the database does not open.
     IntegrityFailure = "INTEGRITY_FAILURE",
     /// The call's deadline has passed.

@@ -246,4 +246,8 @@ impl KeyManager for Pkcs11 {
              token's vendor.",
         ))))
     }
+
+    fn find_older_versions(&self) -> Reply<'_, Versioning> {
+        self.destroy_older_versions()
+    }
 }

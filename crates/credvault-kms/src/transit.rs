@@ -91,6 +91,9 @@ struct Key {
     #[serde(rename = "type")]
     kind: String,
     latest_version: u64,
+    /// The first version that was not trimmed; 0 before there was one.
+    #[serde(default)]
+    min_available_version: u64,
     derived: bool,
     exportable: bool,
     allow_plaintext_backup: bool,
@@ -164,6 +167,14 @@ impl Transit {
         self.change("/config", &newest_only).await?;
         self.change("/trim", &Trim { min_available_version: latest }).await?;
         Ok(Versioning::Done)
+    }
+
+    async fn find_older(&self) -> Result<Versioning, KeyManagerError> {
+        let Key { latest_version, min_available_version, .. } = self.look().await?;
+        Ok(match latest_version > min_available_version.max(1) {
+            true => Versioning::Done,
+            false => Versioning::ByHand("The key has one version only, so there is nothing to destroy."),
+        })
     }
 
     /// Looks at the key before its first use, for the engine encrypts without associated data what takes none, and may make
@@ -259,6 +270,10 @@ impl KeyManager for Transit {
 
     fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
         Box::pin(self.destroy())
+    }
+
+    fn find_older_versions(&self) -> Reply<'_, Versioning> {
+        Box::pin(self.find_older())
     }
 }
 

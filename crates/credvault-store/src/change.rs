@@ -5,7 +5,9 @@
 //! [`Store::own_change`]. Nothing else inserts audit records, feed rows or events in a transaction: [`Change::commit`] does,
 //! so none can be forgotten between two of them.
 
+mod described;
 pub(crate) mod feed;
+mod keyless;
 pub(crate) mod outbox;
 mod requests;
 
@@ -13,10 +15,9 @@ use std::sync::Arc;
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{
-    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, UserId, Version,
+    AuditEvent, ConnectionId, Permit, TenantId, TenantScope, TenantState, Timestamp, Version,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
-use uuid::Uuid;
 
 use crate::audit::row::active;
 use crate::database::session::served;
@@ -117,7 +118,7 @@ impl Store {
         let prior = match &write.repeat {
             Some(repeat) => {
                 let (tenant, action) = (scope.tenant(), write.event.action);
-                Memory { tenant, keys: &keys, action, repeat }.recall(&tx).await?
+                Memory { tenant, keys: Some(&keys), action, repeat }.recall(&tx).await?
             }
             None => None,
         };
@@ -225,32 +226,6 @@ impl Change<'_> {
         self.request.as_ref()?.prior
     }
 
-    /// Sets the connection that the change is about, for the caller's audit record and for a repetition.
-    pub(crate) fn set_connection(&mut self, connection: ConnectionId, version: Option<Version>) {
-        if let Some(request) = &mut self.request {
-            request.record.connection = Some(connection);
-            request.record.version = version.or(request.record.version);
-            request.result = PriorResult { subject: Some(connection.as_uuid()), version };
-        }
-    }
-
-    /// Sets the owner of that connection, for the caller's audit record.
-    pub(crate) fn set_owner(&mut self, owner_user: &str) {
-        if let Some(request) = &mut self.request {
-            let owner = (!owner_user.is_empty()).then(|| UserId::from_stored(owner_user.to_owned()));
-            request.record.owner_user = owner;
-        }
-    }
-
-    /// Sets what the change is about if that is not a connection: its name for the caller's audit record, its id and
-    /// generation for a repetition.
-    pub(crate) fn set_subject(&mut self, id: Uuid, name: String, generation: Option<i64>) {
-        if let Some(request) = &mut self.request {
-            request.record.changed.insert(0, name);
-            request.result = PriorResult { subject: Some(id), version: generation };
-        }
-    }
-
     /// Adds a row to the change feed. That something was updated is left out beside a row that says more.
     pub(crate) fn record_change(
         &mut self,
@@ -318,7 +293,11 @@ impl Change<'_> {
 
     async fn remember_request(&self) -> Result<(), Error> {
         let Some(Request { record, repeat: Some(repeat), result, .. }) = &self.request else { return Ok(()) };
-        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: record.action, repeat };
+        let keys = match &self.keys {
+            Keys::Unasked => None,
+            Keys::Open(_) | Keys::Broken => Some(self.keys()?),
+        };
+        let memory = Memory { tenant: &self.tenant, keys, action: record.action, repeat };
         memory.keep(&self.tx, *result, self.now).await
     }
 
@@ -328,7 +307,8 @@ impl Change<'_> {
     /// As for [`Change::keys`].
     pub(crate) fn noted(&self, write: &Write) -> Result<Option<String>, Error> {
         let Some(repeat) = &write.repeat else { return Ok(None) };
-        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: write.event.action, repeat };
+        let keys = Some(self.keys()?);
+        let memory = Memory { tenant: &self.tenant, keys, action: write.event.action, repeat };
         Ok(Some(memory.noted()))
     }
 

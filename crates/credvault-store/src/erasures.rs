@@ -24,7 +24,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder a
 
 use crate::database::transaction::{Access, across_tenants, begin};
 use crate::entity::erasure::{Column, Entity};
-use crate::erasures::record::{Erasure, erasure};
+use crate::erasures::record::{Erasure, ErasureState, erasure};
 use crate::page::text_position;
 use crate::{Error, Listed, Page, Store};
 
@@ -51,7 +51,7 @@ impl Erasures<'_> {
         let tx = begin(&self.store.reader(), self.store.database(), Access::Read, tenant).await?;
         let row = Entity::find_by_id(tenant.as_str()).one(&tx).await?;
         tx.rollback().await?;
-        erasure(row.ok_or(Error::NotErased)?)
+        self.with_waiting(erasure(row.ok_or(Error::NotErased)?)?).await
     }
 
     /// A page of all erasures, ordered by the tenant's id. `platform` is the platform's own scope.
@@ -59,17 +59,29 @@ impl Erasures<'_> {
     /// # Errors
     /// The page token is wrong, or the database fails.
     pub async fn list(&self, platform: &TenantScope, page: &Page) -> Result<Listed<Erasure>, Error> {
-        let reading = self.store.read(platform).await?;
-        let after = text_position(page.position(platform.tenant(), &reading)?)?.unwrap_or_default();
-        across_tenants(&reading.tx, self.store.database()).await?;
+        let (tx, after) = page.begin(self.store, platform).await?;
+        let after = text_position(after)?.unwrap_or_default();
+        across_tenants(&tx, self.store.database()).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.gt(after))
             .order_by_asc(Column::TenantId)
             .limit(page.limit())
-            .stream(&reading.tx)
+            .stream(&tx)
             .await?;
+        let taken = page.take(rows.map(|row| erasure(row?))).await?;
         let position = |last: &Erasure| last.tenant.as_str().as_bytes().to_vec();
-        let rows = rows.map(|row| erasure(row?));
-        page.read(self.store, platform.tenant(), reading.key(), rows, position).await
+        let mut listed = page.end(self.store, platform, tx, taken, position).await?;
+        for item in &mut listed.items {
+            *item = self.with_waiting(item.clone()).await?;
+        }
+        Ok(listed)
+    }
+
+    /// The same with the external stores that it waits for.
+    async fn with_waiting(&self, mut erasure: Erasure) -> Result<Erasure, Error> {
+        if erasure.state == ErasureState::Erasing {
+            erasure.waits_for = self.store.stores_of(&erasure.tenant).await?;
+        }
+        Ok(erasure)
     }
 }

@@ -1,5 +1,6 @@
 //! What a repository can answer instead of what was asked.
 
+mod key;
 mod unaccepted;
 
 use std::time::Duration;
@@ -263,10 +264,7 @@ pub enum Error {
     #[error("{0}")]
     ByHand(&'static str),
     /// A key could not be made or unwrapped.
-    #[error(
-        "the tenant's key cannot be made or unwrapped at the moment; try again. If this persists, operators find the \
-         cause in the vault's log"
-    )]
+    #[error("{}", key::words(.0))]
     Key(#[source] credvault_crypto::Error),
     /// The audit record could not be made durable in time.
     #[error("the audit record could not be written, so the call was not served; try again")]

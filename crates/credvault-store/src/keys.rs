@@ -4,6 +4,7 @@
 //! seconds at a time, in batches of one short transaction each. The row says how far it has come, so a killed process loses
 //! at most a batch, and a batch that was done already finds nothing to do.
 
+mod activation;
 pub(crate) mod holders;
 pub(crate) mod reseal;
 pub(crate) mod root_rotation;

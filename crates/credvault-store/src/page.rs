@@ -1,8 +1,9 @@
 //! Pages of listings: positions sealed into page tokens, and the order of rows that they continue.
 
 use credvault_crypto::{PageToken, TenantKey};
-use credvault_domain::TenantId;
+use credvault_domain::{TenantId, TenantScope};
 use futures::{Stream, TryStreamExt as _};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use crate::database::session::Reading;
@@ -63,6 +64,19 @@ impl Page {
         rows: impl Stream<Item = Result<T, Error>>,
         position: impl FnOnce(&T) -> Vec<u8>,
     ) -> Result<Listed<T>, Error> {
+        let (items, more) = self.take(rows).await?;
+        let next_page_token = match items.last().filter(|_| more) {
+            Some(last) => self.token_after(store, tenant, key, &position(last))?,
+            None => String::new(),
+        };
+        Ok(Listed { items, next_page_token })
+    }
+
+    /// Reads items until the page is full, and says whether there are more.
+    pub(crate) async fn take<T: Weighed>(
+        &self,
+        rows: impl Stream<Item = Result<T, Error>>,
+    ) -> Result<(Vec<T>, bool), Error> {
         let mut rows = std::pin::pin!(rows);
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
         let (mut items, mut bytes, mut more) = (Vec::new(), 0, false);
@@ -75,8 +89,40 @@ impl Page {
             }
             items.push(item);
         }
+        Ok((items, more))
+    }
+
+    /// Begins to read a list of a namespace, and finds where the page begins. The first page takes no key, so it can be read
+    /// while the key manager is away.
+    pub(crate) async fn begin(
+        &self,
+        store: &Store,
+        scope: &TenantScope,
+    ) -> Result<(DatabaseTransaction, Option<Vec<u8>>), Error> {
+        if self.token.is_empty() {
+            return Ok((store.look(scope.tenant()).await?, None));
+        }
+        let reading = store.read(scope).await?;
+        let position = self.position(scope.tenant(), &reading)?;
+        Ok((reading.tx, position))
+    }
+
+    /// The page that was begun so and read to its end. Where another one follows, that one's token takes a key, and `tx` ends
+    /// before it is asked for.
+    pub(crate) async fn end<T>(
+        &self,
+        store: &Store,
+        scope: &TenantScope,
+        tx: DatabaseTransaction,
+        (items, more): (Vec<T>, bool),
+        position: impl FnOnce(&T) -> Vec<u8>,
+    ) -> Result<Listed<T>, Error> {
+        tx.rollback().await?;
         let next_page_token = match items.last().filter(|_| more) {
-            Some(last) => self.token_after(store, tenant, key, &position(last))?,
+            Some(last) => {
+                let reading = store.read(scope).await?;
+                self.token_after(store, scope.tenant(), reading.key(), &position(last))?
+            }
             None => String::new(),
         };
         Ok(Listed { items, next_page_token })

@@ -99,8 +99,8 @@ impl Tenants<'_> {
     /// # Errors
     /// [`Error::TenantNotFound`].
     pub async fn get(&self, scope: &TenantScope) -> Result<Tenant, Error> {
-        let reading = self.store.read_any(scope.tenant()).await?;
-        tenant(find(&reading.tx, scope.tenant()).await?)
+        let tx = self.store.look(scope.tenant()).await?;
+        tenant(find(&tx, scope.tenant()).await?)
     }
 
     /// A page of all tenants, ordered by id. `platform` is the platform's own scope.
@@ -113,10 +113,10 @@ impl Tenants<'_> {
         state: Option<TenantState>,
         page: &Page,
     ) -> Result<Listed<Tenant>, Error> {
-        let reading = self.store.read(platform).await?;
-        let after = text_position(page.position(platform.tenant(), &reading)?)?;
+        let (tx, after) = page.begin(self.store, platform).await?;
+        let after = text_position(after)?;
         // In the same transaction: waiting for a second connection while holding one can starve everybody.
-        transaction::across_tenants(&reading.tx, self.store.database()).await?;
+        transaction::across_tenants(&tx, self.store.database()).await?;
         let mut query = Entity::find()
             .filter(Column::TenantId.ne(TenantId::PLATFORM))
             .filter(Expr::cust("tenants.tenant_id NOT IN (SELECT e.tenant_id FROM erasures e)"));
@@ -126,9 +126,10 @@ impl Tenants<'_> {
         if let Some(after) = after {
             query = query.filter(Column::TenantId.gt(after));
         }
-        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).stream(&reading.tx).await?;
+        let rows = query.order_by_asc(Column::TenantId).limit(page.limit()).stream(&tx).await?;
+        let taken = page.take(rows.map(|row| tenant(row?))).await?;
         let position = |last: &Tenant| last.id.as_str().as_bytes().to_vec();
-        page.read(self.store, platform.tenant(), reading.key(), rows.map(|row| tenant(row?)), position).await
+        page.end(self.store, platform, tx, taken, position).await
     }
 
     /// Stops or resumes serving the tenant of `scope`. Asking for the state that it is in changes nothing.
@@ -142,7 +143,7 @@ impl Tenants<'_> {
         write: &Write,
     ) -> Result<Recorded<Tenant>, Error> {
         retrying(write, || async move {
-            let (mut change, _) = self.store.change_any(scope, write).await?;
+            let mut change = self.store.keyless_change(scope, write).await?;
             let query = Entity::find_by_id(scope.tenant().as_str()).lock_exclusive();
             let model =
                 query.one(&change.tx).await?.ok_or_else(|| Error::TenantNotFound(scope.tenant().clone()))?;

@@ -97,6 +97,16 @@ impl SoftHsm {
         std::fs::remove_dir_all(self.folder.join("tokens")).unwrap();
     }
 
+    /// Moves all tokens to where the module does not find them, as if the device was pulled out for a while.
+    pub fn put_away(&self) {
+        std::fs::rename(self.folder.join("tokens"), self.folder.join("away")).unwrap();
+    }
+
+    /// Moves the tokens back.
+    pub fn bring_back(&self) {
+        std::fs::rename(self.folder.join("away"), self.folder.join("tokens")).unwrap();
+    }
+
     fn util(arguments: &[&str]) {
         let output = Command::new("softhsm2-util").args(arguments).output().unwrap();
         assert!(output.status.success(), "softhsm2-util: {}", String::from_utf8_lossy(&output.stderr));

@@ -39,12 +39,20 @@ pub(super) async fn rotate(
     let ended = rotate_each(client, request, &tenants, &mut states).await;
     print_states(&tenants, &states, format, output)?;
     ended?;
+    finding(&states).map_or(Ok(()), |text| Err(Failure::Partly(text)))
+}
+
+/// What is not as it should be, if anything is not.
+fn finding(states: &[State]) -> Option<String> {
     let refused = states.iter().filter(|state| matches!(state, State::Refused(_))).count();
-    match refused {
-        0 => Ok(()),
-        refused => {
-            Err(Failure::Partly(format!("{refused} tenants were refused; their rows have the reason")))
+    let left =
+        states.iter().filter(|state| matches!(state, State::Begun(progress) if progress.failed > 0)).count();
+    match (refused, left) {
+        (0, 0) => None,
+        (0, left) => {
+            Some(format!("values of {left} tenants do not open and keep their key; their rows count them"))
         }
+        (refused, _) => Some(format!("{refused} tenants were refused; their rows have the reason")),
     }
 }
 
@@ -259,6 +267,15 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
+
+    #[test]
+    fn what_is_refused_or_does_not_open_is_a_finding() {
+        let begun = |failed| State::Begun(v1::RotationProgress { failed, ..Default::default() });
+        assert_eq!(finding(&[begun(0), begun(0)]), None);
+        assert!(finding(&[begun(0), begun(2)]).is_some_and(|text| text.starts_with("values of 1 tenants")));
+        let refused = finding(&[begun(2), State::Refused("ROTATION_RUNNING".to_owned())]);
+        assert!(refused.is_some_and(|text| text.starts_with("1 tenants were refused")));
+    }
 
     #[test]
     fn a_refusal_is_of_one_tenant_unless_it_would_meet_them_all() {

@@ -27,7 +27,8 @@ pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(
     if arguments.all {
         return super::all::show(&client, arguments.output.output, output).await;
     }
-    let request = v1::GetKeyStatusRequest { tenant_id: arguments.tenant_id.unwrap_or_default() };
+    let tenant_id = arguments.tenant_id.unwrap_or_default();
+    let request = v1::GetKeyStatusRequest { tenant_id: tenant_id.clone() };
     let status = client.admin().get_key_status(request).await?.into_inner();
     if let Format::Json = arguments.output.output {
         return output.json("GetKeyStatusResponse", &status);
@@ -35,6 +36,7 @@ pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(
     let headings = ["ROOT KEY", "SOURCE", "NAME", "STATE", "CONFIGURED HERE", "TENANT KEYS UNDER IT"];
     output.table::<Failure>(&headings, &status.root_keys.iter().map(root).collect::<Vec<_>>())?;
     output.line::<Failure>("")?;
+    output.line::<Failure>(&title(&tenant_id))?;
     let headings = ["VERSION", "STATE", "ROOT KEY", "SEALED UNDER IT", "USES"];
     output.table::<Failure>(&headings, &status.tenant_keys.iter().map(key).collect::<Vec<_>>())?;
     for (what, progress) in [("the key", &status.rotation), ("the root key", &status.root_rotation)] {
@@ -44,6 +46,14 @@ pub(super) async fn show(arguments: StatusArgs, output: &mut Output) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What stands over the second table.
+fn title(tenant_id: &str) -> String {
+    match tenant_id {
+        "" => "the platform's own key:".to_owned(),
+        tenant_id => format!("the key of the tenant {tenant_id}:"),
+    }
 }
 
 fn root(root: &v1::RootKeyStatus) -> Vec<String> {

@@ -59,7 +59,13 @@ pub(super) async fn check(arguments: CheckArgs, output: &mut Output) -> Result<(
             all.missing.len()
         ))?;
     }
-    ended.map_err(Failure::from)
+    ended?;
+    match all.missing.len() {
+        0 => Ok(()),
+        missing => Err(Failure::Partly(format!(
+            "{missing} that the vault needs are missing; restore them in the store"
+        ))),
+    }
 }
 
 fn print(page: &v1::CheckSecretStoreResponse, repair: bool, output: &mut Output) -> Result<(), Failure> {

@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: MoveArgs, output: &mut Output) -> Result<(), 
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Partly(format!("{} tenants were not moved\n{}", failed.len(), failed.join("\n"))))
+    Err(Failure::Partly(format!("{} tenants were not wholly moved\n{}", failed.len(), failed.join("\n"))))
 }
 
 /// Moves the secrets of one tenant, and shows the progress.

@@ -168,12 +168,21 @@ fn print_request(
         .line(&format!("credvault tenants erase {id}{profile} --confirm={token} --statement statement.json"))
 }
 
+/// How far an erasure is, and what it waits for.
+fn state_of(erasure: &v1::Erasure) -> String {
+    let state = word(erasure.state().as_str_name(), "ERASURE_STATE_");
+    match erasure.waiting_for_stores.as_slice() {
+        [] => state,
+        stores => format!("{state}, waits for {}", stores.join(" and ")),
+    }
+}
+
 fn print(erasures: &[v1::Erasure], format: Format, output: &mut Output) -> Result<(), Failure> {
     if format == Format::Json {
         return output.json_list("Erasure", erasures);
     }
     let row = |erasure: &v1::Erasure| {
-        let state = word(erasure.state().as_str_name(), "ERASURE_STATE_");
+        let state = state_of(erasure);
         let times = [&erasure.confirm_time, &erasure.finish_time].map(|time| time_text(time.as_ref()));
         let head = [erasure.tenant_id.clone(), state].into_iter().chain(times);
         head.chain(content(erasure.content.as_ref())).collect::<Vec<_>>()
@@ -190,6 +199,14 @@ mod tests {
 
     fn erasure(state: v1::ErasureState) -> v1::Erasure {
         v1::Erasure { state: state.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn an_erasure_that_is_held_up_says_by_what() {
+        let mut held = erasure(v1::ErasureState::Erasing);
+        assert_eq!(state_of(&held), "erasing");
+        held.waiting_for_stores = vec!["eu".to_owned(), "us".to_owned()];
+        assert_eq!(state_of(&held), "erasing, waits for eu and us");
     }
 
     #[tokio::test]

@@ -40,6 +40,7 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
         content,
         keys,
         stores,
+        waits_for,
         statement,
     } = erasure;
     let state = match state {
@@ -68,6 +69,7 @@ pub(crate) fn erasure(erasure: Erasure) -> v1::Erasure {
         statement,
         signature,
         signing_key_id,
+        waiting_for_stores: waits_for,
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | R::KeyRevoked
         | R::RootKeyUnknown
         | R::SecretStoreRefused
+        | R::KeyManagerRefused
         | R::ReferenceBroken
         | R::StateInvalid
         | R::ConfirmationInvalid

@@ -37,11 +37,10 @@ macro_rules! on_each_store {
 }
 
 /// What the vault may do in an OpenBao, and no more.
-const POLICY: &str = r#"
-path "secret/data/credvault/*" { capabilities = ["create", "update", "read"] }
-path "secret/metadata/credvault/*" { capabilities = ["list", "delete"] }
-path "secret/data/customers/*" { capabilities = ["read"] }
-"#;
+const POLICY: &str = concat!(
+    include_str!("../../../deploy/openbao-kv.hcl"),
+    r#"path "secret/data/customers/*" { capabilities = ["read"] }"#
+);
 
 /// The vault's login at AWS.
 const CREDENTIALS: &str =
@@ -146,6 +145,19 @@ impl Peer {
                 ours.map(|secret| payloads(&secret)).sum()
             }
             Self::Google(server) => server.kept("project", "credvault-"),
+        }
+    }
+
+    /// Forgets all payloads of the vault. Only an OpenBao does.
+    pub fn lose(&self) {
+        let Self::OpenBao(bao) = self else { panic!("only an OpenBao forgets") };
+        for folder in listed(bao, "credvault") {
+            let folder = format!("credvault/{}", folder.trim_end_matches('/'));
+            for name in listed(bao, &folder) {
+                let (status, _) =
+                    bao.request("DELETE", &format!("secret/metadata/{folder}/{name}"), &Value::Null);
+                assert_eq!(status, 204);
+            }
         }
     }
 

@@ -16,15 +16,7 @@ async fn openbao() -> Option<OpenBao> {
     let bao = tokio::task::spawn_blocking(OpenBao::start).await.unwrap()?;
     bao.write("sys/mounts/transit", &json!({ "type": "transit" }));
     bao.write("transit/keys/credvault", &json!({ "type": "aes256-gcm96" }));
-    bao.policy(
-        "credvault",
-        "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
-         path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault\" { capabilities = [\"read\"] }
-         path \"transit/keys/credvault/rotate\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault/config\" { capabilities = [\"update\"] }
-         path \"transit/keys/credvault/trim\" { capabilities = [\"update\"] }",
-    );
+    bao.policy("credvault", include_str!("../../../deploy/openbao-transit.hcl"));
     Some(bao)
 }
 
@@ -70,10 +62,23 @@ async fn what_is_known_is_served_while_the_key_manager_is_away() {
         app.token(by_id(&id)).await.is_err_and(|error| refusal(&error) == "Unavailable KEY_UNAVAILABLE")
     })
     .await;
+    contained(&operator).await;
     bao.resume();
     eventually("it serves again", || async { app.token(by_id(&id)).await.is_ok() }).await;
     operator.admin().create_tenant(create).await.unwrap();
     assert_eq!(vault.found_in(bao.root_token()).await, None);
+}
+
+/// What an administrator reads and contains takes no key.
+async fn contained(operator: &Client) {
+    let listed = operator.admin().list_tenants(v1::ListTenantsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.tenants.len(), 1);
+    assert_eq!(status(operator, "").await.tenant_keys.len(), 1);
+    let request_id = "018f7e0a-0000-7000-8000-00000000c0de".to_owned();
+    let suspend = v1::SuspendTenantRequest { tenant_id: "acme".into(), request_id };
+    operator.admin().suspend_tenant(suspend).await.unwrap();
+    let resume = v1::ResumeTenantRequest { tenant_id: "acme".into(), ..Default::default() };
+    operator.admin().resume_tenant(resume).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,4 +197,25 @@ async fn wrapped_by_manager(operator: &Client) -> i64 {
     let roots = status(operator, "").await.root_keys;
     let managed = roots.iter().filter(|root| root.source == "transit");
     managed.filter_map(|root| root.wrapped_keys).sum()
+}
+
+/// A refusal of the key manager is one of its own: nothing is better for waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_key_manager_does_not_permit_is_not_an_outage() {
+    let Some(bao) = openbao().await else { return };
+    let bao = std::sync::Arc::new(bao);
+    let given = std::sync::Arc::clone(&bao);
+    let change = move |settings: &mut RawSettings, folder: &Path| settings.root_key = transit(&given, folder);
+    let vault = VaultBuilder::sqlite().settings(change).start().await;
+    let operator = vault.client("operator").await;
+    bao.policy(
+        "credvault",
+        "path \"transit/encrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/decrypt/credvault\" { capabilities = [\"update\"] }
+         path \"transit/keys/credvault\" { capabilities = [\"read\"] }",
+    );
+    let next = v1::RotateRootKeyRequest { new_version: true, ..Default::default() };
+    let refused = rotate_root(&operator, next).await.unwrap_err();
+    assert_eq!(refusal(&refused), "FailedPrecondition KEY_MANAGER_REFUSED");
+    assert!(refused.message().contains("trying again does not help"), "{}", refused.message());
 }

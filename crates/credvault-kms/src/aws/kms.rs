@@ -163,6 +163,10 @@ impl KeyManager for AwsKms {
                        schedule the deletion of the old key in AWS KMS";
         Box::pin(std::future::ready(Ok(Versioning::ByHand(by_hand))))
     }
+
+    fn find_older_versions(&self) -> Reply<'_, Versioning> {
+        self.destroy_older_versions()
+    }
 }
 
 #[cfg(test)]

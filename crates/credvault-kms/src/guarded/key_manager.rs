@@ -10,6 +10,7 @@ const WRAP: Operation = Operation { name: "wrap", may_repeat: true };
 const UNWRAP: Operation = Operation { name: "unwrap", may_repeat: true };
 const ADD_VERSION: Operation = Operation { name: "add_version", may_repeat: false };
 const DESTROY_OLDER_VERSIONS: Operation = Operation { name: "destroy_older_versions", may_repeat: false };
+const FIND_OLDER_VERSIONS: Operation = Operation { name: "find_older_versions", may_repeat: true };
 
 /// A key manager behind a guard. Calls that wrap or unwrap are repeated once if the key manager is unavailable and time is
 /// left; calls that change versions never are. After five calls in a row without an answer, callers are refused at once for
@@ -68,5 +69,9 @@ impl KeyManager for Guarded {
 
     fn destroy_older_versions(&self) -> Reply<'_, Versioning> {
         Box::pin(self.guard.call(DESTROY_OLDER_VERSIONS, || self.inner.destroy_older_versions()))
+    }
+
+    fn find_older_versions(&self) -> Reply<'_, Versioning> {
+        Box::pin(self.guard.call(FIND_OLDER_VERSIONS, || self.inner.find_older_versions()))
     }
 }

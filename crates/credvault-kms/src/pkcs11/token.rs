@@ -1,10 +1,14 @@
 //! A token that is logged in to: its sessions, kept for the next call, and the handle of the key.
 //!
 //! Everything here blocks. What went stale (a device that was pulled out, sessions that the token has closed) is made anew
-//! once for each call that meets it. A PIN that the token has refused is not tried again: tokens lock after a few.
+//! once for each call that meets it. A token that is not found may be back without the module knowing, so the module is begun
+//! anew from time to time. That ends all sessions of the process, also those of another key in the same module, so it waits
+//! for a moment without a call, and what was opened before is not used after it. A PIN that the token has refused is not
+//! tried again: tokens lock after a few.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use credvault_crypto::{KeyManagerError, Opened, read_private};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11 as Module};
@@ -16,6 +20,11 @@ use cryptoki::types::RawAuthPin;
 
 use super::{key, reason};
 
+/// How often the modules of this process were begun anew. Every use of a module shares the lock.
+static BEGUN_ANEW: RwLock<u64> = RwLock::new(0);
+/// The pause before the module is begun anew once more.
+const ANEW_PAUSE: Duration = Duration::from_secs(5);
+
 pub(super) struct Token {
     module: PathBuf,
     label: String,
@@ -26,14 +35,24 @@ pub(super) struct Token {
 
 #[derive(Default)]
 struct State {
-    /// The module once it is loaded. It is never finalised: other key managers of the process may use it too.
+    /// The module once it is loaded.
     module: Option<Module>,
     open: Option<Arc<Open>>,
+    /// When this token had the module begun anew.
+    anew: Option<Instant>,
     refused_pin: Option<Opened>,
+}
+
+/// A token in use. The module is not begun anew meanwhile: the lock is let go after the sessions.
+struct Use {
+    open: Arc<Open>,
+    _shared: RwLockReadGuard<'static, u64>,
 }
 
 struct Open {
     module: Module,
+    /// How often modules had been begun anew when this was opened.
+    begun: u64,
     slot: Slot,
     key: ObjectHandle,
     idle: Mutex<Vec<Session>>,
@@ -51,14 +70,46 @@ impl Token {
         &self,
         operate: impl Fn(&Session, ObjectHandle) -> Returned<T>,
     ) -> Result<T, KeyManagerError> {
-        let open = self.open()?;
-        match open.operate(&operate) {
+        let first = self.begin()?;
+        match first.open.operate(&operate) {
             Err(error) if reason::is_stale(&error) => {}
             answer => return answer.map_err(|error| reason::of(&error)),
         }
-        self.forget(&open);
-        drop(open);
-        self.open()?.operate(&operate).map_err(|error| reason::of(&error))
+        self.forget(&first.open);
+        drop(first);
+        self.begin()?.open.operate(&operate).map_err(|error| reason::of(&error))
+    }
+
+    /// The token, ready to be used; looked for once more in a module that was begun anew if it is not to be had.
+    fn begin(&self) -> Result<Use, KeyManagerError> {
+        match self.share() {
+            Err(KeyManagerError::Unavailable(_)) if self.begin_anew() => self.share(),
+            begun => begun,
+        }
+    }
+
+    fn share(&self) -> Result<Use, KeyManagerError> {
+        let shared = BEGUN_ANEW.read().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open(*shared)?;
+        Ok(Use { open, _shared: shared })
+    }
+
+    /// Has the module look for its tokens anew; `false` if it is too early for that, or the module is in use.
+    fn begin_anew(&self) -> bool {
+        let Ok(mut begun) = BEGUN_ANEW.try_write() else { return false };
+        let mut state = locked(&self.state);
+        if state.open.is_some() {
+            return true;
+        }
+        if state.anew.is_some_and(|time| time.elapsed() < ANEW_PAUSE) {
+            return false;
+        }
+        let Some(module) = state.module.clone() else { return false };
+        state.anew = Some(Instant::now());
+        *begun += 1;
+        // If the module refuses this, it is initialised still, and nothing has changed.
+        let _ = module.finalize();
+        true
     }
 
     fn forget(&self, stale: &Arc<Open>) {
@@ -69,17 +120,23 @@ impl Token {
     }
 
     /// The token, logged in to. One thread opens it, and the others wait for that one.
-    fn open(&self) -> Result<Arc<Open>, KeyManagerError> {
+    fn open(&self, begun: u64) -> Result<Arc<Open>, KeyManagerError> {
         let mut state = locked(&self.state);
-        if let Some(open) = &state.open {
-            return Ok(Arc::clone(open));
+        match state.open.take() {
+            Some(open) if open.begun == begun => {
+                state.open = Some(Arc::clone(&open));
+                return Ok(open);
+            }
+            // Its sessions have ended with the module, and others may have their handles now: they must not be closed.
+            ended => std::mem::forget(ended),
         }
         let module = self.load(&mut state)?;
         let slot = self.find_slot(&module)?;
         let session = module.open_ro_session(slot).map_err(|error| reason::of(&error))?;
         self.log_in(&module, slot, &session, &mut state)?;
         let key = key::find(&session, &self.key)?;
-        let open = Arc::new(Open { module, slot, key, idle: Mutex::default(), _login: Mutex::new(session) });
+        let open =
+            Arc::new(Open { module, begun, slot, key, idle: Mutex::default(), _login: Mutex::new(session) });
         state.open = Some(Arc::clone(&open));
         Ok(open)
     }

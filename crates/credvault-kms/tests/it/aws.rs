@@ -62,6 +62,7 @@ async fn what_is_wrapped_unwraps_in_its_place_only() {
         panic!("AWS cannot do that")
     };
     assert!(advice.contains("schedule the deletion"), "{advice}");
+    assert_eq!(kms.find_older_versions().await, Ok(Versioning::ByHand(advice)));
     logs::assert_nothing_secret(&["CANARY-secret"]);
 }
 

@@ -153,6 +153,31 @@ async fn a_device_that_was_pulled_out_is_unavailable() {
     assert_eq!(unwrap_error(&manager, &PLACE, &wrapped).await, "unavailable");
 }
 
+#[tokio::test]
+async fn a_token_that_was_away_is_found_again_and_other_keys_of_the_module_are_not_mixed_up() {
+    let test = "a_token_that_was_away_is_found_again_and_other_keys_of_the_module_are_not_mixed_up";
+    let Some(hsm) = peer(test) else { return };
+    hsm.key("vault", PIN, "other");
+    let (root, other) =
+        (manager(settings(&hsm)), Pkcs11Settings { key: "other".to_owned(), ..settings(&hsm) });
+    let other = manager(other);
+    let (of_root, of_other) = (wrap(&root).await, wrap(&other).await);
+    hsm.put_away();
+    assert_eq!(unwrap_error(&root, &PLACE, &of_root).await, "unavailable");
+    hsm.bring_back();
+    let begun = std::time::Instant::now();
+    while root.unwrap(&PLACE, &of_root).await.is_err() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it is not found again");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    // The other one's sessions and handles have ended with the module.
+    assert_unwraps(&other, &of_other).await;
+    assert_eq!(unwrap_error(&other, &PLACE, &of_root).await, "foreign");
+    let again = wrap(&other).await;
+    assert_eq!(unwrap_error(&root, &PLACE, &again).await, "foreign");
+    assert_unwraps(&root, &of_root).await;
+}
+
 /// Makes a key of 256 bits in the token, with these attributes besides.
 fn generate(hsm: &SoftHsm, label: &str, attributes: &[Attribute]) {
     let module = Module::new(hsm.module()).unwrap();
@@ -202,6 +227,7 @@ async fn versions_are_other_keys_and_labels_have_bounds() {
     assert_eq!(manager.key_name(), "pkcs11:token=vault;object=root%20key%3B%202;type=secret-key");
     assert!(matches!(manager.add_version().await, Ok(Versioning::ByHand(_))));
     assert!(matches!(manager.destroy_older_versions().await, Ok(Versioning::ByHand(_))));
+    assert!(matches!(manager.find_older_versions().await, Ok(Versioning::ByHand(_))));
     let random = || Arc::new(SystemRandom);
     let no_token = Pkcs11Settings { token: String::new(), ..settings(&hsm) };
     assert!(matches!(Pkcs11::new(no_token, random()), Err(KeyManagerError::Settings(_))));

@@ -77,7 +77,9 @@ async fn what_is_wrapped_unwraps_in_its_place_only_and_while_its_version_lives()
     assert_unwraps(&transit, &first).await;
     assert_only_as_wrapped(&transit, &first).await;
 
+    assert!(matches!(transit.find_older_versions().await, Ok(Versioning::ByHand(_))));
     assert_eq!(transit.add_version().await, Ok(Versioning::Done));
+    assert_eq!(transit.find_older_versions().await, Ok(Versioning::Done));
     let second = wrap(&transit).await;
     assert!(second.starts_with(b"vault:v2:"));
     assert_unwraps(&transit, &first).await;
@@ -89,6 +91,7 @@ async fn what_is_wrapped_unwraps_in_its_place_only_and_while_its_version_lives()
     let kept = peer.bao.read("transit/keys/credvault");
     assert_eq!(kept["data"]["min_available_version"], 2, "the first version is destroyed, not only refused");
     assert_eq!(transit.destroy_older_versions().await, Ok(Versioning::Done), "once more does no harm");
+    assert!(matches!(transit.find_older_versions().await, Ok(Versioning::ByHand(_))), "they are gone");
     assert_eq!(transit.add_version().await, Ok(Versioning::Done));
     assert!(wrap(&transit).await.starts_with(b"vault:v3:"));
 

@@ -79,7 +79,7 @@ impl Class {
             R::ProviderUnavailable | R::StoreUnavailable | R::AuditUnavailable | R::KeyUnavailable => {
                 Self::Unavailable
             }
-            R::IntegrityFailure | R::SecretStoreRefused | R::Internal => Self::Broken,
+            R::IntegrityFailure | R::SecretStoreRefused | R::KeyManagerRefused | R::Internal => Self::Broken,
         }
     }
 }
@@ -199,6 +199,7 @@ fn of_store(error: &StoreError) -> Reason {
         | StoreError::Mappings(_)
         | StoreError::DestinationChanged => Reason::FieldsInvalid,
         StoreError::Integrity => Reason::IntegrityFailure,
+        StoreError::Key(error) if error.is_refusal() => Reason::KeyManagerRefused,
         StoreError::Key(_) => Reason::KeyUnavailable,
         StoreError::SecretStoreUnknown => Reason::SecretStoreUnknown,
         StoreError::ReferenceDenied { .. } => Reason::ReferenceDenied,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use credvault_crypto::{Opened, TenantKey};
+use credvault_crypto::{Opened, sha256};
 use credvault_domain::{Action, ConnectionId, RequestId, ServiceId, TenantId, Timestamp, UserId, Version};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, EntityTrait as _};
@@ -28,7 +28,7 @@ pub struct RepeatKey {
     pub user: Option<UserId>,
     /// The caller's id of the request.
     pub id: RequestId,
-    /// What was asked, byte by byte. Only its keyed fingerprint is stored.
+    /// What was asked, byte by byte. Only its fingerprint is stored, keyed unless the change seals nothing.
     pub payload: Arc<Opened>,
 }
 
@@ -51,8 +51,9 @@ impl PriorResult {
 /// A request that may be a repetition, in its tenant.
 pub(super) struct Memory<'a> {
     pub(super) tenant: &'a TenantId,
-    /// The tenant's keys: a request may have been remembered before the newest of them was made.
-    pub(super) keys: &'a TenantKeys,
+    /// The tenant's keys: a request may have been remembered before the newest of them was made. None for a change that seals
+    /// nothing, whose request has no secret.
+    pub(super) keys: Option<&'a TenantKeys>,
     pub(super) action: Action,
     pub(super) repeat: &'a RepeatKey,
 }
@@ -66,7 +67,7 @@ impl Memory<'_> {
         let (tenant, service) = (self.tenant.as_str().to_owned(), self.repeat.service.as_str().to_owned());
         let key = (tenant, service, self.user_column(), self.repeat.id.as_uuid());
         let Some(earlier) = request::Entity::find_by_id(key).one(tx).await? else { return Ok(None) };
-        if !self.keys.all().any(|key| earlier.fingerprint == self.fingerprint(key)) {
+        if !self.fingerprints().any(|fingerprint| fingerprint == earlier.fingerprint) {
             return Err(Error::RequestIdReused);
         }
         Ok(Some(PriorResult { subject: earlier.subject_id, version: earlier.version }))
@@ -87,7 +88,7 @@ impl Memory<'_> {
             service: Set(self.repeat.service.as_str().to_owned()),
             user_id: Set(self.user_column()),
             request_id: Set(self.repeat.id.as_uuid()),
-            fingerprint: Set(self.fingerprint(self.keys.newest())),
+            fingerprint: Set(self.newest_fingerprint()),
             subject_id: Set(result.subject),
             version: Set(result.version),
             create_time: Set(now.micros()),
@@ -103,7 +104,7 @@ impl Memory<'_> {
     pub(super) fn noted(&self) -> String {
         let service = self.repeat.service.as_str().to_owned();
         let (user, id) = (self.user_column(), self.repeat.id.as_uuid().to_string());
-        let noted = Noted { service, user, id, fingerprint: self.fingerprint(self.keys.newest()) };
+        let noted = Noted { service, user, id, fingerprint: self.newest_fingerprint() };
         json!(noted).to_string()
     }
 
@@ -111,10 +112,19 @@ impl Memory<'_> {
         self.repeat.user.as_ref().map_or(String::new(), |user| user.as_str().to_owned())
     }
 
-    /// A keyed hash of action and payload, so that the table gives nothing away about a secret.
-    fn fingerprint(&self, key: &TenantKey) -> Vec<u8> {
-        let action = self.action.as_str().as_bytes();
-        key.fingerprint(self.tenant, &[action, &self.repeat.payload]).to_vec()
+    /// The hashes of action and payload that the request may be remembered by, the newest first: keyed, so that the table
+    /// gives nothing away about a secret.
+    fn fingerprints(&self) -> impl Iterator<Item = Vec<u8>> {
+        let (action, payload) = (self.action.as_str().as_bytes(), self.repeat.payload.as_slice());
+        let keyed = self.keys.into_iter().flat_map(TenantKeys::all);
+        let keyed = keyed.map(move |key| key.fingerprint(self.tenant, &[action, payload]).to_vec());
+        let tenant = self.tenant.as_str().as_bytes();
+        let keyless = || sha256(&[b"credvault request ".as_slice(), tenant, b" ", action, b" ", payload]);
+        keyed.chain(self.keys.is_none().then(|| keyless().to_vec()))
+    }
+
+    fn newest_fingerprint(&self) -> Vec<u8> {
+        self.fingerprints().next().unwrap_or_default()
     }
 }
 

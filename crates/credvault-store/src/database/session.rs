@@ -7,7 +7,7 @@ use credvault_domain::{TenantId, TenantScope, TenantState};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
 use crate::database::erased::is_erased;
-use crate::database::tenant_keys::TenantKeys;
+use crate::database::tenant_keys::{TenantKeys, state_of};
 use crate::database::transaction::{Access, across_tenants, begin, begin_write};
 use crate::database::turns::Turn;
 use crate::{Database, Error, Store};
@@ -34,6 +34,14 @@ impl Store {
         let db = self.reader();
         let (tx, keys, state) = self.begin_with_keys(&db, Access::Read, tenant).await?;
         Ok(Reading { tx, keys, state, _turn: None })
+    }
+
+    /// Begins to read what takes no key, for a tenant that exists, suspended or not: administrators read and contain while
+    /// the key manager is away.
+    pub(crate) async fn look(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
+        let tx = begin(&self.reader(), self.database(), Access::Read, tenant).await?;
+        state_of(&tx, tenant).await?;
+        Ok(tx)
     }
 
     /// Begins to read for a tenant that is served.

@@ -152,6 +152,11 @@ struct Unwrapped {
     key: Option<Arc<TenantKey>>,
 }
 
+/// The state of a tenant that exists, which takes no key.
+pub(crate) async fn state_of<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<TenantState, Error> {
+    Ok(stored_keys(db, tenant).await?.state)
+}
+
 async fn stored_keys<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<StoredKeys, Error> {
     let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
         LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id

@@ -82,6 +82,8 @@ pub struct Erasure {
     pub keys: Vec<ErasedKey>,
     /// What became of its payloads in external stores, those without any left out.
     pub stores: Vec<ErasedStore>,
+    /// The external stores that have still to remove payloads before the erasure is finished.
+    pub waits_for: Vec<String>,
     /// What the vault has signed about it, once it is finished.
     pub statement: Option<SignedStatement>,
 }
@@ -104,6 +106,7 @@ pub(super) fn erasure(row: Model) -> Result<Erasure, Error> {
         content: serde_json::from_str(&row.content).map_err(|_| Error::Integrity)?,
         keys: serde_json::from_str(&row.keys).map_err(|_| Error::Integrity)?,
         stores: stores(row.stores.as_deref())?,
+        waits_for: Vec::new(),
         statement,
     })
 }

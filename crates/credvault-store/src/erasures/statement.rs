@@ -112,6 +112,7 @@ mod tests {
             },
             keys: vec![ErasedKey { version: 1, root_key: "01ab23cd".to_owned() }],
             stores: Vec::new(),
+            waits_for: Vec::new(),
             statement: None,
         };
         let finish = Timestamp::from_micros(1_800_000_061_000_000);

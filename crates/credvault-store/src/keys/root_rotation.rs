@@ -2,23 +2,23 @@
 //! anew. Records stay as they are, and calls go on: either root key unwraps meanwhile.
 
 use credvault_crypto::{RootKey, WrappedKey};
-use credvault_domain::{Action, TenantId, TenantScope, Timestamp};
+use credvault_domain::{Action, AuditEvent, TenantId, TenantScope};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    Statement,
 };
 use serde_json::{Value, json};
 
 use super::Keys;
+use super::activation::activate;
 use super::rotation::{self, Claimed, NewRotation, Progress, Rotation, RotationKind};
 use super::work::{Batch, batch_size};
 use crate::change::retrying;
 use crate::database::pieces::execute;
-use crate::database::roots::{RootState, active_root, newest_generation, root_id};
+use crate::database::roots::{RootState, active_root, root_id};
 use crate::entity;
-use crate::entity::root_key::{ActiveModel, Column, Entity, Model};
+use crate::entity::root_key::{Column, Entity, Model};
 use crate::hex::hex;
 use crate::integrity::alarm;
 use crate::{Database, Error, Recorded, Write};
@@ -30,9 +30,6 @@ const BATCH_TENANTS: u64 = 200;
 const MANAGED_BATCH_TENANTS: u64 = 8;
 /// How many calls of a key manager are made at a time.
 const MANAGED_CALLS: usize = 8;
-
-/// The kind of a root key that is made of a passphrase.
-const PASSPHRASE: &str = "passphrase";
 
 /// A request to rotate the root key.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +150,7 @@ impl Keys<'_> {
         asked: RootRotation,
         write: &Write,
     ) -> Result<Recorded<Rotation>, Error> {
-        let change = self.store.change(platform, write).await?;
+        let mut change = self.store.change(platform, write).await?;
         if change.prior().is_some() {
             let key = (platform.tenant().as_str().to_owned(), RotationKind::Root.as_str().to_owned());
             let row = entity::rotation::Entity::find_by_id(key).one(&change.tx).await?;
@@ -163,7 +160,10 @@ impl Keys<'_> {
         if without > 0 {
             return Err(Error::RootKeyNotEverywhere { without });
         }
-        let generation = activate(&change.tx, target, check_value, change.now).await?;
+        let (before, generation) = activate(&change.tx, target, check_value, change.now).await?;
+        let moved =
+            [format!("root_keys: {before:08x} -> {:08x}", target.id()), format!("generation: {generation}")];
+        change.describe(moved.into_iter().chain(asked.new_version.then(|| "new_version".to_owned())));
         let new = NewRotation {
             kind: RotationKind::Root,
             target: generation,
@@ -326,54 +326,18 @@ impl Keys<'_> {
         claimed.end(&change.tx, change.now).await?;
         let left =
             Entity::find().filter(Column::State.eq(RootState::Previous.as_str())).all(&change.tx).await?;
+        let mut changed = vec!["rotation.ended".to_owned(), format!("generation: {}", claimed.row.target)];
         for root in left.iter().filter(|root| !wraps.contains_key(&root.root_id)) {
             let sql = "UPDATE root_keys SET state = $1 WHERE root_id = $2";
             execute(&change.tx, sql, [RootState::Retired.as_str().into(), root.root_id.into()]).await?;
+            changed.push(format!("root_keys/{:08x}.retired", root.root_id));
         }
-        change.record(store.own_event(&claimed.tenant, Action::RotateRootKey)?);
+        let record = store.own_event(&claimed.tenant, Action::RotateRootKey)?;
+        change.record(AuditEvent { changed, ..record });
         let _ = change.commit(()).await?;
         tracing::info!(tenants = claimed.row.done, left = claimed.row.failed, "the root key was rotated");
         Ok(Batch::Ended)
     }
-}
-
-/// Makes a root key the one that wraps, and gives its new generation. A process that has wrapped a key
-/// with the one before finds out when it stores that key.
-async fn activate(
-    tx: &DatabaseTransaction,
-    target: &RootKey,
-    check_value: &[u8],
-    now: Timestamp,
-) -> Result<i64, Error> {
-    let rows = Entity::find().order_by_asc(Column::Generation).lock_exclusive().all(tx).await?;
-    let generation = newest_generation(tx).await? + 1;
-    let id = i64::from(target.id());
-    let sql = "UPDATE root_keys SET state = $1 WHERE state = $2 AND root_id <> $3";
-    let states = [RootState::Previous.as_str().into(), RootState::Active.as_str().into(), id.into()];
-    execute(tx, sql, states).await?;
-    if rows.iter().any(|row| row.root_id == id) {
-        let sql = "UPDATE root_keys SET generation = $1, state = $2, check_value = $3 WHERE root_id = $4";
-        let values =
-            [generation.into(), RootState::Active.as_str().into(), check_value.to_vec().into(), id.into()];
-        execute(tx, sql, values).await?;
-        return Ok(generation);
-    }
-    // How a passphrase was stretched is known only where it was made known.
-    if target.kind() == PASSPHRASE {
-        return Err(Error::RootKeyUnknown);
-    }
-    let row = ActiveModel {
-        generation: Set(generation),
-        root_id: Set(id),
-        kind: Set(target.kind().to_owned()),
-        kdf: Set(None),
-        check_value: Set(check_value.to_vec()),
-        create_time: Set(now.micros()),
-        name: Set(target.name().to_owned()),
-        state: Set(RootState::Active.as_str().to_owned()),
-    };
-    row.insert(tx).await?;
-    Ok(generation)
 }
 
 impl Position {

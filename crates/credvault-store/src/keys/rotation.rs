@@ -114,9 +114,9 @@ impl Keys<'_> {
     /// # Errors
     /// The tenant does not exist, or the database fails.
     pub async fn rotation(&self, tenant: &TenantId, kind: RotationKind) -> Result<Option<Rotation>, Error> {
-        let reading = self.store.read_any(tenant).await?;
+        let tx = self.store.look(tenant).await?;
         let key = (tenant.as_str().to_owned(), kind.as_str().to_owned());
-        Entity::find_by_id(key).one(&reading.tx).await?.map(rotation).transpose()
+        Entity::find_by_id(key).one(&tx).await?.map(rotation).transpose()
     }
 
     /// The rotations of this urgency that no process is at, the oldest first.

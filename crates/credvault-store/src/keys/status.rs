@@ -77,9 +77,8 @@ impl Keys<'_> {
     pub async fn status(&self, scope: &TenantScope) -> Result<KeyStatus, Error> {
         let tenant = scope.tenant();
         let wraps = if tenant.is_platform() { Some(self.count_wrapped().await?) } else { None };
-        let reading = self.store.read_any(tenant).await?;
-        let rows =
-            root_key::Entity::find().order_by_desc(root_key::Column::Generation).all(&reading.tx).await?;
+        let tx = self.store.look(tenant).await?;
+        let rows = root_key::Entity::find().order_by_desc(root_key::Column::Generation).all(&tx).await?;
         let root = |row: root_key::Model| {
             Ok(RootStatus {
                 id: root_id(&row)?,
@@ -98,14 +97,14 @@ impl Keys<'_> {
         let keys = tenant_key::Entity::find()
             .filter(tenant_key::Column::TenantId.eq(tenant.as_str()))
             .order_by_desc(tenant_key::Column::Version)
-            .all(&reading.tx)
+            .all(&tx)
             .await?;
-        let sealed = reseal::count_by_key(&reading.tx, tenant).await?;
+        let sealed = reseal::count_by_key(&tx, tenant).await?;
         let sql = "SELECT version, uses FROM key_uses WHERE tenant_id = $1";
         let values = [tenant.as_str().into()];
-        let asked = Statement::from_sql_and_values(reading.tx.get_database_backend(), sql, values);
+        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let mut uses = BTreeMap::new();
-        for row in reading.tx.query_all_raw(asked).await? {
+        for row in tx.query_all_raw(asked).await? {
             uses.insert(row.try_get::<i64>("", "version")?, row.try_get::<i64>("", "uses")?);
         }
         let newest = keys.first().map(|key| key.version);
@@ -123,7 +122,7 @@ impl Keys<'_> {
         let keys = keys.into_iter().map(status).collect::<Result<Vec<_>, Error>>()?;
         let latest = async |kind: RotationKind| -> Result<Option<Rotation>, Error> {
             let key = (tenant.as_str().to_owned(), kind.as_str().to_owned());
-            let row = crate::entity::rotation::Entity::find_by_id(key).one(&reading.tx).await?;
+            let row = crate::entity::rotation::Entity::find_by_id(key).one(&tx).await?;
             row.map(rotation::rotation).transpose()
         };
         Ok(KeyStatus {

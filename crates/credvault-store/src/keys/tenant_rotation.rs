@@ -72,6 +72,7 @@ impl Keys<'_> {
                 return begun_before(change).await;
             }
             let begun = self.begin_in(&mut change, next, how).await?;
+            change.describe(in_words(begun.target, how));
             change.commit(begun).await
         })
         .await
@@ -105,8 +106,9 @@ impl Keys<'_> {
         let beginning = async {
             let next = self.next_key(tenant).await?;
             let (mut change, _) = self.store.own_sealing_change(tenant).await?;
-            self.begin_in(&mut change, next, how).await?;
-            change.record(self.store.own_event(tenant, Action::RotateTenantKey)?);
+            let begun = self.begin_in(&mut change, next, how).await?;
+            let record = self.store.own_event(tenant, Action::RotateTenantKey)?;
+            change.record(AuditEvent { changed: in_words(begun.target, how), ..record });
             change.commit(()).await
         };
         match beginning.await {
@@ -220,7 +222,9 @@ impl Keys<'_> {
             return Ok(Batch::Written(0));
         }
         claimed.end(&change.tx, change.now).await?;
-        change.record(self.store.own_event(&claimed.tenant, Action::RotateTenantKey)?);
+        let record = self.store.own_event(&claimed.tenant, Action::RotateTenantKey)?;
+        let ended = vec!["rotation.ended".to_owned(), format!("keys/{}", claimed.row.target)];
+        change.record(AuditEvent { changed: ended, ..record });
         let _ = change.commit(()).await?;
         tracing::info!(tenant = claimed.tenant.as_str(), done, left = failed, "a tenant's key was rotated");
         Ok(Batch::Ended)
@@ -310,6 +314,12 @@ impl Keys<'_> {
         let _ = change.commit(()).await?;
         Ok(())
     }
+}
+
+/// What the record of a rotation's beginning names: the versions, and whether the older ones are kept for no time.
+fn in_words(target: i64, how: TenantRotation) -> Vec<String> {
+    let at_once = how.retire_after.is_zero().then(|| "retire_at_once".to_owned());
+    std::iter::once(format!("keys: {} -> {target}", target - 1)).chain(at_once).collect()
 }
 
 /// The answer to a repeated request: how far the rotation is that it has begun.

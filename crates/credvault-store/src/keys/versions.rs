@@ -76,8 +76,9 @@ impl Keys<'_> {
     /// knows. Unless it is `confirmed`, this only tells what would be done. `platform` is the platform's own scope.
     ///
     /// # Errors
-    /// [`Error::ByHand`] if the key manager leaves that to people; [`Error::RotationRunning`]; [`Error::State`] if something
-    /// is under an older version, or no rotation has shown that nothing is; or the key manager fails.
+    /// [`Error::ByHand`] if there are none, or the key manager leaves that to people; [`Error::RotationRunning`];
+    /// [`Error::State`] if something is under an older version, or no rotation has shown that nothing is; or the key manager
+    /// fails.
     pub async fn destroy_older_versions(
         &self,
         platform: &TenantScope,
@@ -85,10 +86,8 @@ impl Keys<'_> {
         write: &Write,
     ) -> Result<Recorded<OlderVersions>, Error> {
         let root = self.store.keyring().active();
-        // A root key of this process has no versions; this asks no key manager.
-        if !root.is_managed()
-            && let Versioning::ByHand(instead) = root.destroy_older_versions().await?
-        {
+        // What cannot be done is neither offered nor begun.
+        if let Versioning::ByHand(instead) = root.find_older_versions().await? {
             return Err(Error::ByHand(instead));
         }
         let generation = self.generation().await?;

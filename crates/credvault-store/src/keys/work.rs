@@ -65,9 +65,14 @@ impl Keys<'_> {
                     return Ok(true);
                 }
                 Err(error) => {
+                    let what = match claimed.kind() {
+                        Ok(RotationKind::Secrets) => "a move of secrets",
+                        Ok(RotationKind::Root | RotationKind::Tenant) | Err(_) => "a rotation of keys",
+                    };
                     tracing::warn!(
                         error = chain(&error),
-                        "a rotation of keys does not get on; it is tried again"
+                        tenant = claimed.tenant.as_str(),
+                        "{what} does not get on; it is tried again"
                     );
                     claimed.release(self.store, Some(&chain(&error).to_string())).await?;
                     return Ok(false);

@@ -45,13 +45,15 @@ impl Store {
         }
     }
 
-    async fn stores_of(&self, tenant: &TenantId) -> Result<Vec<String>, Error> {
+    /// The stores that still have payloads of a tenant.
+    pub(crate) async fn stores_of(&self, tenant: &TenantId) -> Result<Vec<String>, Error> {
         let tx = self.begin_bookkeeping(tenant).await?;
         let stores = Entity::find()
             .select_only()
             .column(Column::Store)
             .distinct()
             .filter(Column::TenantId.eq(tenant.as_str()))
+            .order_by_asc(Column::Store)
             .into_tuple()
             .all(&tx)
             .await?;

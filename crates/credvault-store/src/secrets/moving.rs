@@ -100,10 +100,10 @@ impl Keys<'_> {
             let key = ConnectionKey { tenant: tenant.clone(), connection: ConnectionId::from_uuid(*id) };
             let tended = self.store.secrets().tend_now(&key, &mut pass).await?;
             failed += tended.failed;
-            trouble = trouble.or(tended.trouble);
+            trouble = trouble.or(tended.trouble.map(|error| (key.connection, error)));
         }
-        if let Some(error) = trouble {
-            tracing::warn!(error = chain(&error), %tenant, "secrets could not be moved; the move passes them by");
+        if let Some((connection, error)) = trouble {
+            tracing::warn!(error = chain(&error), %tenant, %connection, "secrets could not be moved; the move passes them by");
         }
         let looked_at = page.len();
         let done = claimed.row.done + i64::try_from(looked_at).unwrap_or(i64::MAX);

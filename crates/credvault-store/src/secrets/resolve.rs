@@ -59,7 +59,11 @@ impl Store {
         let wish = wish(tenant, &placement.store, &reference, None);
         let call = async move { store.get(&reference).await.map(Arc::<[u8]>::from) };
         let read = known.payload_reads.read(wish, known.turns(&placement.store), call).await;
-        let sealed = read.map_err(failed(&placement.store))?;
+        let sealed = read.map_err(failed(&placement.store)).inspect_err(|error| {
+            if error.is_damage() {
+                alarm(tenant, "payload", placement.payload.into_bytes());
+            }
+        })?;
         let fields = open_placed(tenant, connection, placement, &sealed)?;
         // Not before it has opened: when a fault of the store is mended, the next call finds that.
         known.placed.insert(key, sealed);

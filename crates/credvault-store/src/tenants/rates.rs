@@ -70,9 +70,9 @@ impl Store {
         kind: LimitKind,
         per_minute: u64,
     ) -> Result<u64, Error> {
-        let reading = self.read_any(scope.tenant()).await?;
-        let until = until(&reading.tx, scope.tenant(), kind, "").await?;
-        let taken = until - self.database_time(&reading.tx).await?;
+        let tx = self.look(scope.tenant()).await?;
+        let until = until(&tx, scope.tenant(), kind, "").await?;
+        let taken = until - self.database_time(&tx).await?;
         let cost = RateLayer { subject: String::new(), per_minute }.cost();
         Ok(u64::try_from(taken).map_or(0, |taken| taken.div_ceil(cost.unsigned_abs())).min(per_minute))
     }

@@ -35,8 +35,8 @@ impl Rules<'_> {
     /// # Errors
     /// [`Error::TenantNotFound`], or the database fails.
     pub async fn get(&self, scope: &TenantScope) -> Result<TenantRules, Error> {
-        let reading = self.store.read_any(scope.tenant()).await?;
-        row::read(&reading.tx, scope.tenant()).await
+        let tx = self.store.look(scope.tenant()).await?;
+        row::read(&tx, scope.tenant()).await
     }
 
     /// Sets limits of the tenant of `scope`, and takes those away that have no number. Others stay as they are.
@@ -81,7 +81,7 @@ impl Rules<'_> {
     ) -> Result<Recorded<TenantRules>, Error> {
         let change_rules = &change_rules;
         let changed = retrying(write, || async move {
-            let (mut change, _) = self.store.change_any(scope, write).await?;
+            let mut change = self.store.keyless_change(scope, write).await?;
             // The rules of a tenant change one after the other, also before it has any.
             tenant::Entity::find_by_id(scope.tenant().as_str()).lock_exclusive().one(&change.tx).await?;
             // It may have been erased while this waited for the lock.

@@ -39,6 +39,10 @@ async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture)
     let begin = write(&scope, Action::RotateTenantKey);
     let _ = store.keys().begin_tenant_rotation(&scope, later, &begin).await.unwrap();
     while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
+    for named in ["keys: 1 -> 2", "rotation.ended"] {
+        assert_eq!(recorded(fixture, "RotateTenantKey", named).await, 1, "{named}");
+    }
+    assert_eq!(recorded(fixture, "RotateTenantKey", "retire_at_once").await, 0);
     assert_eq!(store.keys().destroy_retired().await.unwrap(), 0, "its time is not over");
     fixture.clock.advance(Duration::from_secs(3601));
     assert_eq!(store.keys().destroy_retired().await.unwrap(), 1);
@@ -47,6 +51,12 @@ async fn a_replaced_key_is_destroyed_once_nothing_is_under_it(fixture: &Fixture)
     assert_eq!(status.keys.iter().map(|key| key.version).collect::<Vec<_>>(), [2]);
     assert_eq!(fixture.fetch(&scope, connection).await.unwrap(), "CANARY secret");
     assert_eq!(status.rotation.unwrap().retire_time, None);
+}
+
+/// How many records of an action name this.
+async fn recorded(fixture: &Fixture, action: &str, named: &str) -> i64 {
+    let named = format!("CAST(changed AS TEXT) LIKE '%{named}%'");
+    fixture.count(&format!("audit_events WHERE action = '{action}' AND {named}")).await
 }
 
 async fn a_key_that_something_is_under_is_kept(fixture: &Fixture) {
@@ -192,9 +202,12 @@ async fn older_versions_are_destroyed_only_once_nothing_is_under_them(fixture: &
     let begin = write(&platform, Action::RotateRootKey);
     let _ = store.keys().begin_root_rotation(&platform, MOVE_ON, &begin).await.unwrap();
     let early = destroy(true).await;
+    assert_eq!(recorded(fixture, "RotateRootKey", "root_keys: ").await, 1);
     assert!(matches!(early, Err(Error::State(_) | Error::RotationRunning)), "{early:?}");
     while store.keys().work(Urgency::Usual).await.unwrap() > 0 {}
     let shown = destroy(false).await.unwrap();
+    assert_eq!(recorded(fixture, "RotateRootKey", &format!(" -> {:08x}", shown.root)).await, 1);
+    assert_eq!(recorded(fixture, "RotateRootKey", ".retired").await, 1);
     assert_eq!((shown.destroyed, shown.name.as_str(), shown.newest_backup), (false, "a key", None));
     // One that did not unwrap.
     fixture.execute("UPDATE tenant_keys SET generation = generation - 1 WHERE tenant_id = 'acme'").await;

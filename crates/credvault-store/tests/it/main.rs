@@ -16,6 +16,7 @@ mod events;
 mod feed;
 mod health;
 mod isolation;
+mod keyless;
 mod keys;
 mod migrate;
 mod opening;

@@ -50,7 +50,8 @@ async fn a_lost_store_is_given_up_and_the_statement_says_so(fixture: &Fixture) {
     erase(&vault, &acme).await;
     assert_eq!((us.names(), vault.count("external_payloads").await), (Vec::new(), 1));
     let erasures = vault.store.erasures();
-    assert_eq!(erasures.get(&acme).await.unwrap().state, ErasureState::Erasing);
+    let waiting = erasures.get(&acme).await.unwrap();
+    assert_eq!((waiting.state, waiting.waits_for), (ErasureState::Erasing, vec!["eu".to_owned()]));
 
     assert_eq!(write_off(&vault, "eu", false).await.unwrap(), 1);
     assert_eq!(write_off(&vault, "eu", false).await.unwrap(), 0);
