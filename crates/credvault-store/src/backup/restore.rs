@@ -52,7 +52,8 @@ pub struct Restored {
     pub rows_left_out: u64,
     /// The tenants of these rows that were erased since the backup was made.
     pub erased_since: BTreeSet<String>,
-    /// Whether the vault has something in external stores, where it removes nothing until an operator lets it.
+    /// Whether the backup has something in external stores. The vault removes nothing there until an operator lets it, also if
+    /// the backup has nothing there yet.
     pub holds_secret_stores: bool,
     /// The migrations that were applied after the rows were there.
     pub migrated: Vec<String>,
@@ -141,8 +142,8 @@ struct Loaded {
     signing_keys: Vec<[u8; 32]>,
 }
 
-/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore. If something is in
-/// external stores, also the mark that nothing is removed there.
+/// Loads all tables, what is left of tenants that were erased since, the audit record of the restore, and the mark that nothing
+/// is removed from external stores. The backup may be older than the first secret there, so the mark does not depend on it.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
@@ -171,8 +172,7 @@ async fn load(
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
-            // It comes after `external_payloads`.
-            "payload_work" if loaded.in_stores => match hold.take() {
+            "payload_work" => match hold.take() {
                 Some(hold) => (hold, HOLD_COLUMNS.as_slice()),
                 None => continue,
             },
