@@ -188,12 +188,14 @@ impl Secrets<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// The rows that only say that a store has an empty secret of a connection, by their stores.
+    /// The rows that only say that a store has an empty secret of a connection, by their stores. Those that were given up with
+    /// their store are left alone.
     async fn empty(&self, key: &ConnectionKey) -> Result<Vec<(Uuid, String)>, Error> {
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.eq(key.tenant.as_str()))
             .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+            .filter(Column::WriteOffTime.is_null())
             .all(&tx)
             .await?;
         tx.rollback().await?;
