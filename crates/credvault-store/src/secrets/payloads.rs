@@ -178,9 +178,9 @@ impl Unreferred {
         self.reference.as_deref() == Some(REMOVED)
     }
 
-    /// Whether it may be on its way to the store.
+    /// Whether it may be on its way to the store. One that was given up is there.
     pub(super) fn may_be_on_its_way(&self, now: Timestamp) -> bool {
-        self.reference.is_none() && self.create_time.after(PUT_TIME) > now
+        self.reference.is_none() && self.drop_time.is_none() && self.create_time.after(PUT_TIME) > now
     }
 }
 

@@ -60,6 +60,10 @@ impl Store {
         by_itself: bool,
     ) -> Result<Placement, Error> {
         let store = self.secret_store(name)?;
+        if !store.is_asked() {
+            let why = "it has not answered the last calls, and was not asked".to_owned();
+            return Err(failed(name)(SecretStoreError::Unavailable(why)));
+        }
         let (tenant, connection) = (&key.tenant, key.connection);
         let (payload, random) = (self.new_id()?, self.keyring().random());
         let payload_key = PayloadKey::generate(random)?;
@@ -74,8 +78,15 @@ impl Store {
         {
             put = store.put(&ids.0, &ids.1, &sealed).await;
         }
-        let reference = put.map_err(of_put).map_err(failed(name))?;
-        self.remember_payload(tenant, payload, sealed);
-        Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
+        match put.map_err(of_put) {
+            Ok(reference) => {
+                self.remember_payload(tenant, payload, sealed);
+                Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
+            }
+            Err(problem) => {
+                self.forget_refused(key, (payload, name), &problem).await;
+                Err(failed(name)(problem))
+            }
+        }
     }
 }

@@ -20,6 +20,8 @@ use crate::{ConnectionKey, Error};
 /// How many payloads are kept for backups of a connection whose tokens are refreshed: each refresh leaves one, and stores
 /// take few, or have each paid for.
 const KEPT_WITH_TOKENS: usize = 4;
+/// How many payloads of a connection are removed at a time: others wait for their turn, too.
+const REMOVALS: usize = 48;
 /// How long a removal rests that has failed, at least: nothing waits for it.
 const REMOVAL_REST: Duration = Duration::from_secs(600);
 /// How long removals rest in a database that was restored.
@@ -74,9 +76,15 @@ impl Secrets<'_> {
         if !due.is_empty() {
             match named(self.store, key).await {
                 Ok(named) => {
+                    let mut removed = 0;
                     for payload in due {
-                        if let Err(error) = self.remove(key, &payload, &named, pass).await {
-                            swept.hinder(pass, error, now)?;
+                        if removed == REMOVALS {
+                            swept.look_again(now);
+                            break;
+                        }
+                        match self.remove(key, &payload, &named, pass).await {
+                            Ok(()) => removed += 1,
+                            Err(error) => swept.hinder(pass, error, now)?,
                         }
                     }
                 }
