@@ -45,6 +45,24 @@ impl Secrets<'_> {
         rows.iter().map(read).collect()
     }
 
+    /// Notes once a minute whether other processes keep something in stores: where none does, no change of this process asks
+    /// the database about them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn look_at_others(&self) -> Result<(), Error> {
+        let known = self.store.known_payloads();
+        if !known.is_look_due() {
+            return Ok(());
+        }
+        let tx = self.store.read_background().await?;
+        let sql = "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM tenants WHERE secret_store <> $1)
+            OR EXISTS (SELECT 1 FROM external_payloads)";
+        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [super::DATABASE.into()]);
+        known.note_others(tx.query_one_raw(asked).await?.is_some());
+        Ok(tx.rollback().await?)
+    }
+
     /// Queues connections that have something in a store which no record refers to, and that nothing has queued: a replica
     /// without stores, or of an earlier release, may have left it. Gives how many those were.
     ///

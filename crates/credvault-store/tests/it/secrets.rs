@@ -1,6 +1,7 @@
 //! Secrets in external stores: put, served, moved, removed, and what failures leave.
 
 mod adopted;
+mod costs;
 mod damaged;
 mod given_up;
 mod lost;

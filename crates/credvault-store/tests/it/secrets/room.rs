@@ -81,6 +81,7 @@ async fn what_a_store_refuses_is_not_tried_again_at_once(fixture: &Fixture) {
     before.put(&acme, id, "CANARY first").await;
     before.put(&acme, id, "CANARY second").await;
     let vault = anew(fixture, &store, true).await;
+    assert_eq!(vault.store.secrets().look_through().await.unwrap(), 1);
     store.refuses(true);
     tend(&vault).await;
     assert_eq!(store.puts(), 2);
