@@ -24,6 +24,7 @@ mod refused;
 
 mod place;
 
+mod due;
 mod queue;
 
 mod pass;

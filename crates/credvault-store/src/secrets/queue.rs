@@ -1,6 +1,6 @@
-//! The queue of connections whose secrets are to be looked at: which are due, and which process is at them.
+//! The queue of connections whose secrets are to be looked at: which process is at them, and what nothing has queued.
 
-use credvault_domain::{ConnectionId, TenantId, Timestamp};
+use credvault_domain::{TenantId, Timestamp};
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
 
 use super::Secrets;
@@ -11,40 +11,8 @@ use crate::{ConnectionKey, Error};
 
 /// How long a process may be at a connection before another one takes it on.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
-/// The most connections that are looked at in one go.
-const PIECE: u32 = 64;
-/// How many of them are of one tenant, and how many of the tenants of one store, while others wait.
-const SHARE: u32 = 16;
 
 impl Secrets<'_> {
-    /// The connections that are due: a share of each store, of these a share of each tenant, the longest waiting first. So
-    /// neither a tenant with many, nor a store that does not get on, keeps the others.
-    pub(super) async fn due(&self) -> Result<Vec<ConnectionKey>, Error> {
-        let tx = self.store.read_background().await?;
-        let sql = format!(
-            "SELECT tenant_id, connection_id FROM (
-                SELECT tenant_id, connection_id, due_time, turn,
-                    row_number() OVER (PARTITION BY store ORDER BY turn, due_time) AS of_store
-                FROM (
-                    SELECT w.tenant_id, w.connection_id, w.due_time, t.secret_store AS store,
-                        (row_number() OVER (PARTITION BY w.tenant_id ORDER BY w.due_time) - 1) / {SHARE} AS turn
-                    FROM payload_work w JOIN tenants t ON t.tenant_id = w.tenant_id
-                    WHERE w.due_time <= $1 AND (w.lease_time IS NULL OR w.lease_time < $2)
-                ) of_tenant
-            ) due ORDER BY (of_store - 1) / {SHARE}, turn, due_time LIMIT {PIECE}"
-        );
-        // Leases are compared with the database's clock only.
-        let leases = self.store.database_time(&tx).await?;
-        let values = [self.store.now().micros().into(), leases.into()];
-        let rows =
-            tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
-        let read = |row: &sea_orm::QueryResult| {
-            let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
-            Ok(ConnectionKey { tenant: TenantId::from_stored(row.try_get("", "tenant_id")?), connection })
-        };
-        rows.iter().map(read).collect()
-    }
-
     /// Notes once a minute whether other processes keep something in stores: where none does, no change of this process asks
     /// the database about them.
     ///

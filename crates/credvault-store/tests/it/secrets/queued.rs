@@ -10,6 +10,7 @@ use crate::on_both;
 
 on_both![
     a_tenant_with_many_does_not_fill_a_pass,
+    a_tenant_with_very_many_does_not_hide_the_others,
     a_replica_without_stores_neither_keeps_nor_loses,
     what_nothing_has_queued_is_found,
 ];
@@ -31,6 +32,31 @@ async fn a_tenant_with_many_does_not_fill_a_pass(fixture: &Fixture) {
     assert_eq!(vault.count("payload_work WHERE tenant_id = 'acme'").await, 37);
     tend(&vault).await;
     assert_eq!(vault.count("payload_work").await, 0);
+}
+
+async fn a_tenant_with_very_many_does_not_hide_the_others(fixture: &Fixture) {
+    let (vault, _) = stored(fixture).await;
+    vault.tenant("acme").await;
+    let random = if vault.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+    let many = |tenant: &str, count: u32, due: &str| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO payload_work (tenant_id, connection_id, due_time) SELECT '{tenant}', {random}, {due} FROM n"
+        )
+    };
+    vault.execute(&many("acme", 1500, "i")).await;
+    for tenant in ["beta", "gamma"] {
+        vault.tenant(tenant).await;
+        vault.execute(&many(tenant, 20, "5000 + i")).await;
+    }
+    // One that is not due, and one that another process is at.
+    vault.execute(&many("beta", 1, &i64::MAX.to_string())).await;
+    let leased = "UPDATE payload_work SET lease_time = 9223372036854775807 WHERE tenant_id = 'gamma' AND due_time = 5001";
+    assert_eq!(vault.execute(leased).await, 1);
+    assert_eq!(vault.store.secrets().work().await.unwrap(), 64);
+    let left = async |tenant: &str| vault.count(&format!("payload_work WHERE tenant_id = '{tenant}'")).await;
+    // First a share of each, and then more of the one that has waited longest.
+    assert_eq!((left("acme").await, left("beta").await, left("gamma").await), (1500 - 32, 5, 4));
 }
 
 async fn a_replica_without_stores_neither_keeps_nor_loses(fixture: &Fixture) {
