@@ -58,6 +58,10 @@ impl SecretStore for GuardedStore {
         self.inner.place()
     }
 
+    fn most_payloads(&self) -> Option<usize> {
+        self.inner.most_payloads()
+    }
+
     fn is_asked(&self) -> bool {
         self.guard.lets_through()
     }
@@ -123,6 +127,10 @@ mod tests {
             "a place"
         }
 
+        fn most_payloads(&self) -> Option<usize> {
+            Some(7)
+        }
+
         fn put<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [u8]) -> StoreReply<'a, String> {
             self.refuse()
         }
@@ -161,7 +169,7 @@ mod tests {
     async fn everything_but_putting_is_repeated_once_while_the_store_is_unavailable() {
         let unavailable = SecretStoreError::Unavailable("scripted".to_owned());
         let (inner, store) = refusing(unavailable.clone());
-        assert_eq!((store.kind(), store.place()), ("refusing", "a place"));
+        assert_eq!((store.kind(), store.place(), store.most_payloads()), ("refusing", "a place", Some(7)));
         assert_eq!(store.put("a", "b", b"c").await, Err(unavailable.clone()));
         assert!(inner.calls.load(Ordering::SeqCst) == 1 && store.is_asked());
         assert_eq!(store.get("a").await, Err(unavailable.clone()));

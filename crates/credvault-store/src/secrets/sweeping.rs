@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use credvault_crypto::SecretStoreError;
 use credvault_domain::Timestamp;
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+};
 use uuid::Uuid;
 
 use super::pass::Pass;
@@ -137,19 +139,29 @@ impl Secrets<'_> {
         Ok(due)
     }
 
-    /// Has a full store remove the oldest payload of a connection that no record refers to. Gives whether there was one.
+    /// Has a full store remove the oldest payload of a connection that no record refers to. Gives whether there is room now.
+    /// If the store has fewer than it takes, it is full for another reason, and nothing that a backup may need makes way.
     ///
     /// # Errors
-    /// The store or the database fails, or a record of the connection does not open.
+    /// The store or the database fails.
     pub(super) async fn make_room(&self, key: &ConnectionKey, name: &str) -> Result<bool, Error> {
-        let now = self.store.now();
+        let (now, most) = (self.store.now(), self.store.secret_store(name)?.most_payloads());
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let all = unreferred(&tx, &key.tenant, key.connection).await?;
+        let there = Entity::find()
+            .filter(Column::TenantId.eq(key.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+            .filter(Column::Store.eq(name))
+            .filter(Column::Reference.ne(REMOVED))
+            .count(&tx)
+            .await?;
         tx.rollback().await?;
+        let has_all = most.is_some_and(|most| usize::try_from(there).is_ok_and(|there| there >= most));
         let oldest = all
             .into_iter()
             .filter(|payload| payload.store == name)
             .filter(|payload| !payload.is_removed() && !payload.may_be_on_its_way(now))
+            .filter(|payload| has_all || payload.reference.is_none())
             .min_by_key(|payload| {
                 (payload.reference.is_some(), payload.drop_time.unwrap_or(now), payload.create_time)
             });
@@ -157,9 +169,16 @@ impl Secrets<'_> {
         if self.store.holds_secret_stores().await? {
             return Ok(false);
         }
-        let named = named(self.store, key).await?;
-        self.remove(key, &oldest, &named, &mut Pass::default()).await?;
-        Ok(true)
+        let removed = match named(self.store, key).await {
+            Ok(named) => self.remove(key, &oldest, &named, &mut Pass::default()).await,
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            // While a record does not open, nothing is removed; that is not what the put is refused for.
+            Err(Error::Integrity) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Has a store remove a payload, unless a sealed record needs it.

@@ -12,6 +12,8 @@ use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 on_both![
     the_oldest_that_no_record_needs_makes_room,
+    nothing_makes_way_where_that_makes_no_room,
+    a_version_that_does_not_open_is_not_what_a_full_store_refuses,
     of_refreshed_tokens_the_latest_are_kept,
     what_a_store_refuses_is_not_tried_again_at_once,
 ];
@@ -51,6 +53,39 @@ async fn the_oldest_that_no_record_needs_makes_room(fixture: &Fixture) {
     assert_eq!(other.fetch(&acme, id).await.unwrap(), "CANARY fifth");
     assert_eq!(version(&other, &acme, id, 3).await.unwrap(), "CANARY third");
     assert_eq!(version(&other, &acme, id, 4).await.unwrap(), "CANARY fourth");
+}
+
+async fn nothing_makes_way_where_that_makes_no_room(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    vault.put(&acme, id, "CANARY first").await;
+    vault.put(&acme, id, "CANARY second").await;
+    destroy(&vault, &acme, id, 1).await;
+    tend(&vault).await;
+    // It takes three, and does not take the third.
+    store.takes(3);
+    store.is_full(true);
+    for _ in 0..2 {
+        assert!(matches!(put(&vault, &acme, id, "CANARY third").await, Err(Error::SecretStore { .. })));
+    }
+    assert_eq!(store.names().len(), 2);
+}
+
+async fn a_version_that_does_not_open_is_not_what_a_full_store_refuses(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    for value in ["CANARY first", "CANARY second", "CANARY third"] {
+        vault.put(&acme, id, value).await;
+    }
+    destroy(&vault, &acme, id, 1).await;
+    tend(&vault).await;
+    vault.execute("UPDATE credential_versions SET schema = 9 WHERE version = 2").await;
+    store.takes(3);
+    let refused = put(&vault, &acme, id, "CANARY fourth").await;
+    assert!(matches!(&refused, Err(Error::SecretStore { store, .. }) if store == "eu"), "{refused:?}");
+    assert_eq!(store.names().len(), 3);
 }
 
 async fn of_refreshed_tokens_the_latest_are_kept(fixture: &Fixture) {
