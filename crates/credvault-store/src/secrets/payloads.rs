@@ -5,7 +5,7 @@ use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, QuerySelect as _, Statement,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
 
@@ -232,14 +232,16 @@ pub(super) async fn note_removed(
     (payload, store): (Uuid, &str),
     now: Timestamp,
 ) -> Result<(), Error> {
-    let other = Entity::find()
+    // Locked, so that of the last two none takes the other for the one that stays.
+    let rows = Entity::find()
         .filter(Column::TenantId.eq(key.tenant.as_str()))
         .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
         .filter(Column::Store.eq(store))
-        .filter(Column::Id.ne(payload))
-        .one(tx)
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(tx)
         .await?;
-    if other.is_some() {
+    if rows.iter().any(|row| row.id != payload) {
         return forget(tx, &key.tenant, &[payload]).await;
     }
     Entity::update_many()

@@ -12,6 +12,7 @@ on_both![
     what_is_empty_is_forgotten_with_its_connection,
     a_removal_asks_the_records,
     many_removals_are_made_in_turns,
+    of_removals_at_once_one_row_stays,
     what_is_put_while_a_tenant_is_erased_keeps_the_erasure_open,
 ];
 
@@ -95,6 +96,24 @@ async fn many_removals_are_made_in_turns(fixture: &Fixture) {
     }
     tend(&vault).await;
     assert_eq!((vault.count("payload_work").await, store.names().len()), (0, 1));
+}
+
+async fn of_removals_at_once_one_row_stays(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    store.refuses(true);
+    for round in 1..=5 {
+        let id = vault.connection(&acme, &format!("a{round}")).await.id;
+        let puts = (0..6).map(|_| {
+            let (vault, acme) = (&vault, &acme);
+            async move {
+                let (new, put) = (credential("CANARY"), write(acme, Action::PutCredential));
+                assert!(vault.store.credentials().put(acme, id, &new, None, &put).await.is_err());
+            }
+        });
+        futures::future::join_all(puts).await;
+        assert_eq!(vault.count("external_payloads").await, round);
+    }
 }
 
 async fn what_is_put_while_a_tenant_is_erased_keeps_the_erasure_open(fixture: &Fixture) {
