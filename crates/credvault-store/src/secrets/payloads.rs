@@ -88,7 +88,8 @@ pub(crate) async fn look_at(
     look_at_all(tx, tenant, &[connection], due).await
 }
 
-async fn look_at_all(
+/// The same for many connections, each of which is given once.
+pub(super) async fn look_at_all(
     tx: &DatabaseTransaction,
     tenant: &TenantId,
     connections: &[ConnectionId],

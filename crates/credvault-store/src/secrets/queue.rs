@@ -1,12 +1,16 @@
 //! The queue of connections whose secrets are to be looked at: which process is at them, and what nothing has queued.
 
-use credvault_domain::{TenantId, Timestamp};
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
+use credvault_domain::{ConnectionId, TenantId, Timestamp};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QuerySelect as _, Statement,
+};
+use uuid::Uuid;
 
 use super::Secrets;
-use super::payloads::without_record;
+use super::payloads::{look_at_all, without_record};
 use crate::database::pieces::{PIECE as ROWS, execute};
-use crate::entity::payload_work;
+use crate::entity::{payload_work, tenant};
 use crate::{ConnectionKey, Error};
 
 /// How long a process may be at a connection before another one takes it on.
@@ -31,12 +35,17 @@ impl Secrets<'_> {
         Ok(tx.rollback().await?)
     }
 
-    /// Queues connections that have something in a store which no record refers to, and that nothing has queued: a replica
-    /// without stores, or of an earlier release, may have left it. Gives how many those were.
+    /// Queues connections that have something in a store which no record refers to, or a secret in the database that belongs
+    /// into a store, and that nothing has queued: a replica without stores, or of an earlier release, may have left it. Gives
+    /// how many those were.
     ///
     /// # Errors
     /// The database fails.
     pub async fn look_through(&self) -> Result<u64, Error> {
+        Ok(self.queue_forgotten().await? + self.queue_misplaced().await?)
+    }
+
+    async fn queue_forgotten(&self) -> Result<u64, Error> {
         let forgotten = format!(
             "INSERT INTO payload_work (tenant_id, connection_id, due_time)
              SELECT DISTINCT p.tenant_id, p.connection_id, CAST($2 AS bigint) FROM external_payloads p
@@ -61,6 +70,40 @@ impl Secrets<'_> {
             }
         }
         Ok(queued)
+    }
+
+    async fn queue_misplaced(&self) -> Result<u64, Error> {
+        let mut queued = 0;
+        for tenant in self.of_stores().await? {
+            let mut after = Uuid::nil();
+            loop {
+                let tx = self.store.begin_bookkeeping(&tenant).await?;
+                let connections = in_database(&tx, &tenant, after).await?;
+                look_at_all(&tx, &tenant, &connections, self.store.now()).await?;
+                tx.commit().await?;
+                let found = u64::try_from(connections.len()).unwrap_or(u64::MAX);
+                queued += found;
+                match connections.last() {
+                    Some(last) if found == ROWS => after = last.as_uuid(),
+                    Some(_) | None => break,
+                }
+            }
+        }
+        Ok(queued)
+    }
+
+    /// The tenants whose secrets belong into a store that this process has.
+    async fn of_stores(&self) -> Result<Vec<TenantId>, Error> {
+        let tx = self.store.read_background().await?;
+        let columns = [tenant::Column::TenantId, tenant::Column::SecretStore];
+        let rows: Vec<(String, Option<String>)> =
+            tenant::Entity::find().select_only().columns(columns).into_tuple().all(&tx).await?;
+        tx.rollback().await?;
+        let has = |chosen: Option<&str>| {
+            self.store.secret_store_for(chosen).is_some_and(|name| self.store.secret_store(name).is_ok())
+        };
+        let of_stores = rows.into_iter().filter(|(_, chosen)| has(chosen.as_deref()));
+        Ok(of_stores.map(|(tenant, _)| TenantId::from_stored(tenant)).collect())
     }
 
     /// The tenants that have payloads in external stores.
@@ -120,4 +163,31 @@ impl Secrets<'_> {
         execute(&tx, free, [tenant.into(), connection.into()]).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The next connections with a secret in the database that nothing has queued, in the order of their ids.
+async fn in_database(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    after: Uuid,
+) -> Result<Vec<ConnectionId>, Error> {
+    let has = |table: &str, secret: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM {table} r
+                WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id AND r.payload IS NULL {secret})"
+        )
+    };
+    let sql = format!(
+        "SELECT c.id FROM connections c WHERE c.tenant_id = $1 AND c.id > $2 AND ({} OR {} OR {})
+            AND NOT EXISTS (SELECT 1 FROM payload_work w WHERE w.tenant_id = c.tenant_id AND w.connection_id = c.id)
+         ORDER BY c.id LIMIT {ROWS}",
+        // An adopted one has a store and no payload.
+        has("credential_versions", "AND r.sealed IS NOT NULL AND r.store IS NULL"),
+        has("tokens", ""),
+        has("revocations", ""),
+    );
+    let values = [tenant.as_str().into(), after.into()];
+    let rows =
+        tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+    rows.iter().map(|row| Ok(ConnectionId::from_uuid(row.try_get("", "id")?))).collect()
 }

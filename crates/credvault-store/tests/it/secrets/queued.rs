@@ -1,7 +1,7 @@
 //! Which connections are looked at, and when: shares of tenants, replicas without stores, what nothing has queued.
 
 use credvault_domain::Action;
-use credvault_store::Error;
+use credvault_store::{DATABASE_STORE, Error};
 
 use super::moved::{finish, move_to};
 use super::{anew, stored, tend};
@@ -13,6 +13,7 @@ on_both![
     a_tenant_with_very_many_does_not_hide_the_others,
     a_replica_without_stores_neither_keeps_nor_loses,
     what_nothing_has_queued_is_found,
+    what_another_replica_has_left_in_the_database_is_found,
 ];
 
 async fn a_tenant_with_many_does_not_fill_a_pass(fixture: &Fixture) {
@@ -105,6 +106,29 @@ async fn what_nothing_has_queued_is_found(fixture: &Fixture) {
     assert_eq!(secrets.look_through().await.unwrap(), 0);
     tend(&vault).await;
     vault.clock.advance(super::KEPT);
+    tend(&vault).await;
+    assert_eq!(store.names().len(), 3);
+    assert_eq!(secrets.look_through().await.unwrap(), 0);
+}
+
+async fn what_another_replica_has_left_in_the_database_is_found(fixture: &Fixture) {
+    let store = FolderStore::new(fixture.folder.path().join("eu"));
+    let without = anew(fixture, &store, false).await;
+    let (acme, beta) = (without.tenant("acme").await, without.tenant("beta").await);
+    move_to(&without, &beta, Some(DATABASE_STORE)).await.unwrap();
+    finish(&without, &beta).await;
+    for index in 0..3 {
+        let id = without.connection(&acme, &format!("a{index}")).await.id;
+        without.put(&acme, id, "CANARY").await;
+    }
+    let of_beta = without.connection(&beta, "b").await.id;
+    without.put(&beta, of_beta, "CANARY").await;
+    assert_eq!(without.store.secrets().look_through().await.unwrap(), 0);
+    // This one follows the deployment's choice, as `acme` does; `beta` has chosen.
+    let vault = anew(fixture, &store, true).await;
+    let secrets = vault.store.secrets();
+    assert_eq!(secrets.look_through().await.unwrap(), 3);
+    assert_eq!(secrets.look_through().await.unwrap(), 0);
     tend(&vault).await;
     assert_eq!(store.names().len(), 3);
     assert_eq!(secrets.look_through().await.unwrap(), 0);
