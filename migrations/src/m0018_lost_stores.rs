@@ -1,4 +1,5 @@
-//! External stores that are lost: what they had is given up, and what an erasure has removed from each is counted.
+//! External stores that are lost: what they had is given up, and what an erasure has removed from each is counted. And the
+//! queue of a tenant is found without reading that of others.
 
 use sea_orm_migration::prelude::*;
 
@@ -18,4 +19,6 @@ const STATEMENTS: &[&str] = &[
     "ALTER TABLE external_payloads ADD COLUMN write_off_time {int}",
     // How many payloads each store has removed, or was left with, in JSON.
     "ALTER TABLE erasures ADD COLUMN stores {text}",
+    // A share of what is due is found of each tenant, however many others have queued.
+    "CREATE INDEX payload_work_tenant ON payload_work (tenant_id, due_time)",
 ];

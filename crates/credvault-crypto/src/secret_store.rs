@@ -27,6 +27,17 @@ pub trait SecretStore: Send + Sync + Debug {
     /// The full name of the place in the store: what an operator finds it by, and never anything secret.
     fn place(&self) -> &str;
 
+    /// How many payloads of one connection it takes at most, if there is such a limit. It may refuse more for other reasons.
+    fn most_payloads(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether a call would be made now. One that is refused at once, because the store has not answered the last ones, needs
+    /// no preparation.
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     /// Keeps sealed bytes of a connection, and gives the reference to them: at most 512 printable ASCII characters.
     /// `payload` is a new id, so that a repetition is recognised where the store can; where it cannot, a repetition keeps
     /// the bytes a second time.

@@ -244,7 +244,7 @@ impl Guard {
         F: Future<Output = Result<T, E>>,
     {
         // Before its turn, too: while there are no answers, callers do not queue.
-        if !self.breaker(|breaker| breaker.lets_through(Instant::now())) {
+        if !self.lets_through() {
             return Err(Failure::NotTried);
         }
         let turn = timeout_at(deadline, self.turns.acquire()).await;
@@ -260,6 +260,11 @@ impl Guard {
         let change = self.breaker(|breaker| breaker.record(answered, Instant::now()));
         self.peer.log(change);
         result
+    }
+
+    /// Whether a call would be made now, or at least get into the queue for one.
+    fn lets_through(&self) -> bool {
+        self.breaker(|breaker| breaker.lets_through(Instant::now()))
     }
 
     fn breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {

@@ -26,6 +26,7 @@ mod row;
 
 mod root;
 mod signed;
+mod signers;
 
 pub(crate) mod progress;
 

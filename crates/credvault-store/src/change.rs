@@ -21,7 +21,7 @@ use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
 
 use crate::audit::row::active;
 use crate::database::session::served;
-use crate::database::tenant_keys::TenantKeys;
+use crate::database::tenant_keys::{TenantKeys, TenantRow};
 use crate::database::transaction::{Access, begin_write, set_tenant};
 use crate::entity::audit_event;
 use crate::error::of_the_data;
@@ -62,6 +62,8 @@ pub(crate) struct Change<'a> {
     pub(crate) tx: DatabaseTransaction,
     pub(crate) now: Timestamp,
     tenant: TenantId,
+    /// The secret store that the tenant has chosen; none if it has not, or the change was begun without keys.
+    pub(crate) chosen_store: Option<String>,
     keys: Keys,
     request: Option<Request<'a>>,
     records: Vec<AuditEvent>,
@@ -114,7 +116,7 @@ impl Store {
         scope: &TenantScope,
         write: &'a Write,
     ) -> Result<(Change<'a>, TenantState), Error> {
-        let (tx, keys, state) = self.begin_change(scope.tenant()).await?;
+        let (tx, keys, tenant) = self.begin_change(scope.tenant()).await?;
         let prior = match &write.repeat {
             Some(repeat) => {
                 let (tenant, action) = (scope.tenant(), write.event.action);
@@ -124,7 +126,8 @@ impl Store {
         };
         let mut change = self.in_transaction(tx, scope.tenant(), Keys::Open(keys));
         change.request = Some(Request::new(write, prior));
-        Ok((change, state))
+        change.chosen_store = tenant.secret_store;
+        Ok((change, tenant.state))
     }
 
     /// Begins the change that creates a tenant, whose first key was made just now.
@@ -152,8 +155,10 @@ impl Store {
         &self,
         tenant: &TenantId,
     ) -> Result<(Change<'_>, TenantState), Error> {
-        let (tx, keys, state) = self.begin_change(tenant).await?;
-        Ok((self.in_transaction(tx, tenant, Keys::Open(keys)), state))
+        let (tx, keys, row) = self.begin_change(tenant).await?;
+        let mut change = self.in_transaction(tx, tenant, Keys::Open(keys));
+        change.chosen_store = row.secret_store;
+        Ok((change, row.state))
     }
 
     /// Begins a change that the vault makes by itself about values that may not open. It also begins if the tenant's own key
@@ -173,7 +178,7 @@ impl Store {
     async fn begin_change(
         &self,
         tenant: &TenantId,
-    ) -> Result<(DatabaseTransaction, TenantKeys, TenantState), Error> {
+    ) -> Result<(DatabaseTransaction, TenantKeys, TenantRow), Error> {
         self.begin_with_keys(&self.writer(), Access::Write, tenant).await
     }
 
@@ -183,6 +188,7 @@ impl Store {
             tx,
             now: self.now(),
             tenant: tenant.clone(),
+            chosen_store: None,
             keys,
             request: None,
             records: Vec::new(),

@@ -40,7 +40,7 @@ use crate::refreshes::schedule::RefreshSchedule;
 use crate::sealed::SealedRecord;
 use crate::secrets::content::SecretContent;
 use crate::secrets::payloads::tend_later;
-use crate::{Error, Recorded, Store, Write};
+use crate::{ConnectionKey, Error, Recorded, Store, Write};
 use stored::{
     NewCredential, NewSettings, NewVersion, disconnect, metadata, require_whole, set_settings, store_version,
 };
@@ -59,6 +59,14 @@ pub struct Consent {
     pub confirmed_settings: BTreeMap<String, String>,
     /// The scopes that were granted, if the provider says so.
     pub scopes: Option<Vec<String>>,
+}
+
+/// What came of an attempt to store a version.
+enum Put {
+    /// It is stored.
+    Done(Recorded<CredentialVersion>),
+    /// Its fields belong into the store of this name.
+    Elsewhere(String),
 }
 
 /// The repository of credentials.
@@ -128,8 +136,8 @@ impl Credentials<'_> {
         self.put_on(scope, terms, credential, write).await
     }
 
-    /// What a repeated put has done before; `None` for one that may be made. So neither a provider nor a store is asked for
-    /// a put that was made before, or that is refused.
+    /// What a repeated put has done before; `None` for one that may be made. So no provider is asked about a put that was made
+    /// before, or that is refused, and no secret of others is read for it.
     ///
     /// # Errors
     /// As for [`Credentials::put`], or with `settings` for [`Credentials::put_with_settings`].
@@ -141,15 +149,7 @@ impl Credentials<'_> {
         expected: Option<Version>,
         write: &Write,
     ) -> Result<Option<Recorded<CredentialVersion>>, Error> {
-        self.examine(scope, Terms { id, expected, tried: None, settings }, write).await
-    }
-
-    async fn examine(
-        &self,
-        scope: &TenantScope,
-        terms: Terms<'_>,
-        write: &Write,
-    ) -> Result<Option<Recorded<CredentialVersion>>, Error> {
+        let terms = Terms { id, expected, tried: None, settings };
         retrying(write, || async move {
             let (change, model) = terms.begin(self.store, scope, write).await?;
             if model.is_none() {
@@ -168,29 +168,54 @@ impl Credentials<'_> {
         credential: &NewCredential,
         write: &Write,
     ) -> Result<Recorded<CredentialVersion>, Error> {
-        // What a store takes for a change that is refused would only have to be removed again.
-        if self.store.has_secret_stores()
-            && let Some(before) = self.examine(scope, terms, write).await?
-        {
-            return Ok(before);
-        }
-        let new = &self.store.placed(scope.tenant(), terms.id, credential).await?;
-        let stored = retrying(write, || async move {
-            let (mut change, model) = terms.begin(self.store, scope, write).await?;
-            let Some(model) = model else { return replay(change, scope).await };
-            let model = match terms.settings {
-                Some(settings) => set_settings(&mut change, model, settings).await?,
-                None => model,
-            };
-            let (_, version) = store_version(&mut change, model, new, None).await?;
-            change.commit(version).await
-        })
-        .await;
+        let mut new = NewVersion::from(credential);
+        let name = match self.put_here(scope, terms, &new, write).await? {
+            Put::Done(version) => return Ok(version),
+            Put::Elsewhere(name) => name,
+        };
+        // Now the change is known to be one that is made: what a store takes for another would have to be removed again.
+        let key = ConnectionKey { tenant: scope.tenant().clone(), connection: terms.id };
+        let placement = self.store.put_payload(&key, &credential.fields, &name, true).await?;
+        new.content = SecretContent::Placed(placement);
+        let stored = match self.put_here(scope, terms, &new, write).await {
+            Ok(Put::Done(version)) => Ok(version),
+            Ok(Put::Elsewhere(_)) => Err(Error::Conflict),
+            Err(error) => Err(error),
+        };
         // If the database has not answered, a record may refer to it.
         if stored.as_ref().is_err_and(|error| !error.is_transient()) {
             self.store.give_up_put(scope.tenant(), terms.id, &new.content).await;
         }
         stored
+    }
+
+    /// Stores a version whose secret is where its tenant keeps secrets. Of fields that belong into a store, it says which;
+    /// a process without stores says so, too: it must not keep in the database what the tenant wants elsewhere.
+    async fn put_here(
+        &self,
+        scope: &TenantScope,
+        terms: Terms<'_>,
+        new: &NewVersion,
+        write: &Write,
+    ) -> Result<Put, Error> {
+        retrying(write, || async move {
+            let (mut change, model) = terms.begin(self.store, scope, write).await?;
+            let Some(model) = model else { return replay(change, scope).await.map(Put::Done) };
+            if matches!(new.content, SecretContent::Fields(_))
+                && let Some(name) =
+                    self.store.secret_store_for(change.chosen_store.as_deref()).map(str::to_owned)
+            {
+                change.tx.rollback().await?;
+                return Ok(Put::Elsewhere(name));
+            }
+            let model = match terms.settings {
+                Some(settings) => set_settings(&mut change, model, settings).await?,
+                None => model,
+            };
+            let (_, version) = store_version(&mut change, model, new, None).await?;
+            change.commit(version).await.map(Put::Done)
+        })
+        .await
     }
 
     /// Stores what a consent has given as a new version, with what else came along.

@@ -292,16 +292,10 @@ impl Error {
         )
     }
 
-    /// Whether what the vault has kept was altered or removed outside of it, in the database or in a secret store.
+    /// Whether what the vault has kept was altered or removed outside of it, in the database or in a secret store. What a store
+    /// has and does not give, because it is disabled, is not damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Integrity
-                | Self::SecretStore {
-                    problem: SecretStoreError::NotFound | SecretStoreError::Unusable(_),
-                    ..
-                }
-        )
+        matches!(self, Self::Integrity | Self::SecretStore { problem: SecretStoreError::NotFound, .. })
     }
 }
 

@@ -4,7 +4,7 @@ pub(crate) mod release;
 
 use std::time::Duration;
 
-use credvault_crypto::{Context, SecretStoreError};
+use credvault_crypto::Context;
 use credvault_domain::{
     Action, AuditEvent, AuditOutcome, Connection, ConnectionId, Etag, ProviderId, Reason, Revocation,
     SecretFields, TenantId, TenantScope, chain,
@@ -44,7 +44,7 @@ pub struct ToRevoke {
     pub connection: Connection,
     /// The secret fields that it had; `None` if they cannot be had now.
     pub fields: Option<SecretFields>,
-    /// Whether they do not open or are gone, so that no later attempt has them either.
+    /// Whether they do not open, so that no later attempt has them either.
     pub is_lost: bool,
     /// Which of the connection's grants it is. An attempt settles this one and no later one.
     pub generation: i64,
@@ -125,7 +125,11 @@ impl Revocations<'_> {
             Ok(fields) => (Some(fields), false),
             Err(error) if is_lost(&error) => (None, true),
             // It may be there another time; how often that is tried is counted.
-            Err(error @ (Error::SecretStore { .. } | Error::ReferenceDenied { .. })) => {
+            Err(
+                error @ (Error::SecretStore { .. }
+                | Error::ReferenceDenied { .. }
+                | Error::ReferenceBroken { .. }),
+            ) => {
                 tracing::info!(connection = %id, error = chain(&error), "what a revocation takes cannot be read");
                 (None, false)
             }
@@ -224,13 +228,8 @@ impl Revocations<'_> {
     }
 }
 
-/// Whether what a revocation takes does not open or is gone.
+/// Whether what a revocation takes does not open. What a store does not give now, it may give once people have mended it: a
+/// version is enabled again, a secret is restored there.
 fn is_lost(error: &Error) -> bool {
-    use SecretStoreError::{NotFound, Unusable};
-    matches!(
-        error,
-        Error::Integrity
-            | Error::ReferenceBroken { .. }
-            | Error::SecretStore { problem: NotFound | Unusable(_), .. }
-    )
+    matches!(error, Error::Integrity)
 }

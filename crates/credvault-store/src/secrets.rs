@@ -24,6 +24,7 @@ mod refused;
 
 mod place;
 
+mod due;
 mod queue;
 
 mod pass;
@@ -68,6 +69,16 @@ impl Store {
     /// Whether this process knows an external store.
     pub(crate) fn has_secret_stores(&self) -> bool {
         !self.settings().secrets.by_name.is_empty()
+    }
+
+    /// Whether any process that serves this database may keep something in an external store.
+    pub(crate) fn may_use_secret_stores(&self) -> bool {
+        self.has_secret_stores() || self.known_payloads().others_use_stores()
+    }
+
+    /// Where new secrets of a tenant go that has chosen this store, or none; none if that is the database.
+    pub(crate) fn secret_store_for<'a>(&'a self, chosen: Option<&'a str>) -> Option<&'a str> {
+        chosen.or(self.settings().secrets.default.as_deref()).filter(|name| *name != DATABASE)
     }
 
     /// The external store of this name.

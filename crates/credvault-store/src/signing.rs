@@ -2,7 +2,7 @@
 //! platform's key. Its public half is no secret. Replaced ones stay, for what they have signed: a public half that was put
 //! into the database from outside shows in that no private half opens beside it.
 
-use credvault_crypto::{Context, VaultSigner};
+use credvault_crypto::{Context, TenantKey, VaultSigner};
 use credvault_domain::{Action, AuditEvent, TenantId, TenantScope, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -158,17 +158,23 @@ fn public_half(signer: &VaultSigner, create_time: i64) -> SigningPublicKey {
 
 /// The key of a row. It must open, and belong to the public half beside it.
 fn open(keys: &TenantKeys, row: &Model) -> Result<VaultSigner, Error> {
-    let public_key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| Error::Integrity)?;
-    let context = Context::signing_key(&public_key, row.generation);
-    let opened = || -> Result<VaultSigner, Error> {
-        let seed = keys.version(row.key_version).ok_or(Error::Integrity)?.open(&context, &row.sealed)?;
-        let signer = VaultSigner::from_seed(&seed)?;
-        let belongs = signer.public_key() == public_key && signer.key_id() == row.id;
-        if belongs { Ok(signer) } else { Err(Error::Integrity) }
-    };
-    let signer = opened();
+    let signer = keys.version(row.key_version).ok_or(Error::Integrity).and_then(|key| signer_of(key, row));
     if matches!(signer, Err(Error::Integrity)) {
+        let public_key: [u8; 32] = row.public_key.as_slice().try_into().unwrap_or([0; 32]);
+        let context = Context::signing_key(&public_key, row.generation);
         alarm(&TenantId::platform(), context.what(), context.record());
     }
     signer
+}
+
+/// The key of a row that is sealed under `key`.
+///
+/// # Errors
+/// [`Error::Integrity`] if it does not open, or does not belong to the public half beside it.
+pub(crate) fn signer_of(key: &TenantKey, row: &Model) -> Result<VaultSigner, Error> {
+    let public_key: [u8; 32] = row.public_key.as_slice().try_into().map_err(|_| Error::Integrity)?;
+    let seed = key.open(&Context::signing_key(&public_key, row.generation), &row.sealed)?;
+    let signer = VaultSigner::from_seed(&seed)?;
+    let belongs = signer.public_key() == public_key && signer.key_id() == row.id;
+    if belongs { Ok(signer) } else { Err(Error::Integrity) }
 }

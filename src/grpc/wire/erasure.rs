@@ -24,7 +24,7 @@ pub(crate) fn erase_step(step: EraseStep) -> v1::EraseTenantResponse {
             erasure: None,
         },
         EraseStep::Confirmed(confirmed) => {
-            v1::EraseTenantResponse { erasure: Some(erasure(confirmed)), ..Default::default() }
+            v1::EraseTenantResponse { erasure: Some(erasure(*confirmed)), ..Default::default() }
         }
     }
 }

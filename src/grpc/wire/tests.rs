@@ -311,6 +311,7 @@ fn a_listed_erasure_takes_no_more_than_is_counted() {
                     ErasedStore { store: text(40), removed: u64::MAX, written_off: u64::MAX };
                     bytes
                 ],
+                waits_for: vec![text(40); bytes],
                 statement: Some(signed),
             },
             |item| erasure(item).encoded_len(),

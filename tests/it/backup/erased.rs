@@ -67,6 +67,9 @@ async fn erasures_that_a_replaced_and_a_newer_key_have_signed_are_taken(builder:
     vault.write("erasures.json", &list.done().to_string());
     let shown =
         vault.run(&["keys", "signing-key", "--profile", "operator.toml", "--output", "json"]).await.done();
+    // A key whose private half does not open was put there past the vault, whatever its public half is.
+    vault.sql("UPDATE signing_keys SET sealed = (SELECT sealed FROM signing_keys WHERE generation = 2) WHERE generation = 1").await;
+    vault.back_up("altered.backup").await.done();
     vault.stop().await;
     let [newer, older] = [&after, &before].map(|made| made["manifest"]["public_key"].as_str().unwrap());
     assert_eq!(
@@ -78,6 +81,9 @@ async fn erasures_that_a_replaced_and_a_newer_key_have_signed_are_taken(builder:
     let list = ["--erasures", "erasures.json"];
     let place = vault.sqlite_place("after.db");
     vault.restore("after.backup", &place, &list).await.done();
+    let place = vault.sqlite_place("altered.db");
+    let refused = vault.restore("altered.backup", &place, &list).await.refused(5);
+    assert!(refused.contains("--public-key"), "{refused}");
     // The backup from before the new key does not know it.
     let place = vault.sqlite_place("before.db");
     let refused = vault.restore("before.backup", &place, &list).await.refused(5);

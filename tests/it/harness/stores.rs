@@ -243,7 +243,7 @@ impl Peer {
 
 impl VaultBuilder {
     /// Lets the vault know a store as `eu`, which it calls at `address`; `more` are other settings of the section `secrets`.
-    /// They are in the configuration file, too, for processes of their own.
+    /// They are in the configuration file, too, for processes of their own. Change other settings after this.
     pub fn secret_store(self, peer: &Peer, address: &str, more: &str) -> Self {
         let (login, section) = peer.settings(address);
         let more = format!(
@@ -255,7 +255,7 @@ impl VaultBuilder {
             write(folder, "credvault.toml", &format!("{before}{more}"));
             let read = RawSettings::read(Some(&file), [], &[]);
             read.check_reading().unwrap();
-            settings.secrets = read.secrets;
+            *settings = read;
         })
     }
 }

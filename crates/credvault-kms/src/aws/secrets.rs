@@ -27,6 +27,8 @@ use crate::kept;
 /// What the version with `AWSCURRENT` holds.
 const NOTHING: &str = "credvault: what is kept is in the other versions";
 const DESCRIPTION: &str = "Sealed by credvault, one version for each payload. Deleted with its connection.";
+/// A secret has 20 labels at most, one of which is AWS's own.
+const MOST_PAYLOADS: usize = 19;
 /// Secrets on a page.
 const PAGE: i32 = 50;
 const MAX_PREFIX_BYTES: usize = 100;
@@ -239,6 +241,10 @@ impl SecretStore for AwsSecrets {
 
     fn place(&self) -> &str {
         &self.place
+    }
+
+    fn most_payloads(&self) -> Option<usize> {
+        Some(MOST_PAYLOADS)
     }
 
     fn put<'a>(&'a self, connection: &'a str, payload: &'a str, sealed: &'a [u8]) -> StoreReply<'a, String> {

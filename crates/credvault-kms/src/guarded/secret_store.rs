@@ -58,6 +58,14 @@ impl SecretStore for GuardedStore {
         self.inner.place()
     }
 
+    fn most_payloads(&self) -> Option<usize> {
+        self.inner.most_payloads()
+    }
+
+    fn is_asked(&self) -> bool {
+        self.guard.lets_through()
+    }
+
     fn put<'a>(&'a self, connection: &'a str, payload: &'a str, sealed: &'a [u8]) -> StoreReply<'a, String> {
         Box::pin(self.guard.call(PUT, move || self.inner.put(connection, payload, sealed)))
     }
@@ -119,6 +127,10 @@ mod tests {
             "a place"
         }
 
+        fn most_payloads(&self) -> Option<usize> {
+            Some(7)
+        }
+
         fn put<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [u8]) -> StoreReply<'a, String> {
             self.refuse()
         }
@@ -157,9 +169,9 @@ mod tests {
     async fn everything_but_putting_is_repeated_once_while_the_store_is_unavailable() {
         let unavailable = SecretStoreError::Unavailable("scripted".to_owned());
         let (inner, store) = refusing(unavailable.clone());
-        assert_eq!((store.kind(), store.place()), ("refusing", "a place"));
+        assert_eq!((store.kind(), store.place(), store.most_payloads()), ("refusing", "a place", Some(7)));
         assert_eq!(store.put("a", "b", b"c").await, Err(unavailable.clone()));
-        assert_eq!(inner.calls.load(Ordering::SeqCst), 1);
+        assert!(inner.calls.load(Ordering::SeqCst) == 1 && store.is_asked());
         assert_eq!(store.get("a").await, Err(unavailable.clone()));
         assert_eq!(inner.calls.load(Ordering::SeqCst), 3);
         let (inner, store) = refusing(unavailable);
@@ -168,6 +180,7 @@ mod tests {
         assert_eq!(inner.calls.load(Ordering::SeqCst), 4);
         let error = store.list(None).await.unwrap_err();
         assert_eq!(inner.calls.load(Ordering::SeqCst), 5, "five in a row are enough: {error}");
+        assert!(!store.is_asked());
         let error = store.adopted("a", None).await.unwrap_err().to_string();
         assert!(error.contains("has not answered the last calls"), "{error}");
         assert_eq!(inner.calls.load(Ordering::SeqCst), 5);

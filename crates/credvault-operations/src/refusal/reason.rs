@@ -218,9 +218,11 @@ fn of_store(error: &StoreError) -> Reason {
 fn of_secret_store(problem: &SecretStoreError) -> Reason {
     match problem {
         SecretStoreError::Full(_) => Reason::QuotaExceeded,
-        // What the vault has kept there is lost, or another one: the store says so of no put.
-        SecretStoreError::NotFound | SecretStoreError::Unusable(_) => Reason::IntegrityFailure,
-        SecretStoreError::Settings(_) | SecretStoreError::Denied(_) => Reason::SecretStoreRefused,
+        // What the vault has kept there is lost: the store says so of no put.
+        SecretStoreError::NotFound => Reason::IntegrityFailure,
+        SecretStoreError::Settings(_) | SecretStoreError::Denied(_) | SecretStoreError::Unusable(_) => {
+            Reason::SecretStoreRefused
+        }
         _ => Reason::StoreUnavailable,
     }
 }

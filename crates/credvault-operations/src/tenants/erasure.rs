@@ -13,7 +13,7 @@ pub enum EraseStep {
     /// Nothing has changed yet: a second call has to confirm.
     Requested(RequestedErasure),
     /// The tenant is erased.
-    Confirmed(Erasure),
+    Confirmed(Box<Erasure>),
 }
 
 /// `EraseTenant`: without a token it asks, with one it confirms and erases. Rows that are left at the caller's deadline are
@@ -34,7 +34,7 @@ pub async fn erase(
         None => Ok(erasures.request(&scope, &write).await?.map(EraseStep::Requested)),
         Some(token) => {
             let until = call.patience().into_std();
-            Ok(erasures.confirm(&scope, &token, &write, until).await?.map(EraseStep::Confirmed))
+            Ok(erasures.confirm(&scope, &token, &write, until).await?.map(|erasure| EraseStep::Confirmed(Box::new(erasure))))
         }
     }
 }

@@ -8,7 +8,7 @@ use credvault_domain::{Random, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::erased::{ERASURE_COLUMNS, ErasedTenants, TENANT_COLUMNS};
-use super::error::{BackupError, malformed};
+use super::error::BackupError;
 use super::hold::{HOLD_COLUMNS, hold};
 use super::manifest::{Header, Manifest, hash};
 use super::progress::OnBackupProgress;
@@ -16,9 +16,11 @@ use super::record::{RECORD_COLUMNS, restore_record};
 use super::root::{backup_key, check_root_keys, keyring};
 use super::row::{MadeRows, Noted};
 use super::rows::{BackupReader, ReadToEnd};
+use super::signers::Signers;
 use super::tables::BACKED_UP_TABLES;
 use super::target::Target;
-use super::{postgres_target, sqlite_target};
+use super::verify::place;
+use super::{postgres_target, signed, sqlite_target};
 use crate::database::{connect, file, prepare};
 use crate::{Database, MigrateError, StoreSettings};
 
@@ -52,7 +54,8 @@ pub struct Restored {
     pub rows_left_out: u64,
     /// The tenants of these rows that were erased since the backup was made.
     pub erased_since: BTreeSet<String>,
-    /// Whether the vault has something in external stores, where it removes nothing until an operator lets it.
+    /// Whether the backup has something in external stores. The vault removes nothing there until an operator lets it, also if
+    /// the backup has nothing there yet.
     pub holds_secret_stores: bool,
     /// The migrations that were applied after the rows were there.
     pub migrated: Vec<String>,
@@ -91,12 +94,14 @@ pub async fn restore_backup(
     backup.leave_out(erased_since.clone());
     let record = restore_record(&hash(&header_bytes), to.now, &**random)?;
     let hold = hold(to.now, &**random)?;
-    let mut loaded = load(&mut backup, &mut target, to.erased, &erased_since, record, hold).await?;
+    let loaded = load(&mut backup, &mut target, to.erased, &erased_since, record, hold).await?;
     let ReadToEnd { manifest, manifest_sha256, left_out } = backup.end(to.public_keys)?;
-    // The list of erasures must be of the vault whose backup this is, which may have replaced its key since.
-    loaded.signing_keys.extend_from_slice(to.public_keys);
-    to.erased.verify(&loaded.signing_keys)?;
     check_root_keys(&keyring, &manifest)?;
+    // The list of erasures must be of the vault whose backup this is, which may have replaced its key since.
+    let mut signers = loaded.signers.opened(&keyring).await?;
+    signers.push(signed::public_key(&manifest)?);
+    signers.extend_from_slice(to.public_keys);
+    to.erased.verify(&signers)?;
     target.commit().await?;
     let migrated = migrate(to, None, &**random).await?;
     Ok(Restored {
@@ -137,12 +142,12 @@ async fn open(
 struct Loaded {
     /// Whether something is in external stores.
     in_stores: bool,
-    /// The public keys that the vault had signed with.
-    signing_keys: Vec<[u8; 32]>,
+    /// What the vault has signed with.
+    signers: Signers,
 }
 
-/// Loads all tables, what is left of tenants that were erased since, and the audit record of the restore. If something is in
-/// external stores, also the mark that nothing is removed there.
+/// Loads all tables, what is left of tenants that were erased since, the audit record of the restore, and the mark that nothing
+/// is removed from external stores. The backup may be older than the first secret there, so the mark does not depend on it.
 async fn load(
     backup: &mut BackupReader<'_, '_>,
     target: &mut Target,
@@ -157,22 +162,20 @@ async fn load(
         if !BACKED_UP_TABLES.contains(&table.name.as_str()) {
             return Err(BackupError::Table(table.name));
         }
-        let column = table.columns.iter().position(|column| column == "public_key");
-        let key = match table.name.as_str() {
-            "signing_keys" => Some(column.ok_or_else(malformed)?),
+        let tenant_at = match table.name.as_str() {
+            "tenant_keys" | "signing_keys" => Some(place(&table, "tenant_id")?),
             _ => None,
         };
-        let mut rows = Noted::new(backup.rows(&table), key);
+        let mut rows = Noted::new(backup.rows(&table), tenant_at);
         target.load(&table.name, &table.columns, &mut rows).await?;
         if table.name == "external_payloads" {
             loaded.in_stores = rows.count > 0;
         }
-        loaded.signing_keys.extend(rows.values.into_iter().filter_map(|key| <[u8; 32]>::try_from(key).ok()));
+        loaded.signers.note(&table, &rows.kept)?;
         let (mut more, columns) = match table.name.as_str() {
             "tenants" => (erased.tenant_rows(erased_since)?, TENANT_COLUMNS.as_slice()),
             "erasures" => (erased.erasure_rows(erased_since)?, ERASURE_COLUMNS.as_slice()),
-            // It comes after `external_payloads`.
-            "payload_work" if loaded.in_stores => match hold.take() {
+            "payload_work" => match hold.take() {
                 Some(hold) => (hold, HOLD_COLUMNS.as_slice()),
                 None => continue,
             },

@@ -1,5 +1,7 @@
 //! The encoding of a row, the same for both databases: each value with its length in front.
 
+use credvault_domain::TenantId;
+
 use super::error::{BackupError, malformed};
 
 /// The length of NULL.
@@ -77,17 +79,17 @@ impl NextRow for MadeRows {
     }
 }
 
-/// Rows that are counted on their way; of one column, the values are kept.
+/// Rows that are counted on their way. The platform's own are kept, if the place of their tenant is given.
 pub(super) struct Noted<R> {
     rows: R,
-    column: Option<usize>,
+    tenant_at: Option<usize>,
     pub(super) count: u64,
-    pub(super) values: Vec<Vec<u8>>,
+    pub(super) kept: Vec<Vec<u8>>,
 }
 
 impl<R: NextRow> Noted<R> {
-    pub(super) fn new(rows: R, column: Option<usize>) -> Self {
-        Self { rows, column, count: 0, values: Vec::new() }
+    pub(super) fn new(rows: R, tenant_at: Option<usize>) -> Self {
+        Self { rows, tenant_at, count: 0, kept: Vec::new() }
     }
 }
 
@@ -95,10 +97,11 @@ impl<R: NextRow> NextRow for Noted<R> {
     fn next(&mut self) -> Result<Option<&[u8]>, BackupError> {
         let row = self.rows.next()?;
         self.count += u64::from(row.is_some());
-        if let (Some(row), Some(column)) = (row, self.column)
-            && let Some(Ok(Some(value))) = Values(row).nth(column)
+        if let (Some(row), Some(at)) = (row, self.tenant_at)
+            && let Some(Ok(Some(tenant))) = Values(row).nth(at)
+            && tenant == TenantId::PLATFORM.as_bytes()
         {
-            self.values.push(value.to_vec());
+            self.kept.push(row.to_vec());
         }
         Ok(row)
     }

@@ -20,6 +20,15 @@ pub(super) fn public_key_text(signer: &VaultSigner) -> String {
     STANDARD.encode(signer.public_key())
 }
 
+/// The public half that a manifest names.
+///
+/// # Errors
+/// It is no such key.
+pub(super) fn public_key(manifest: &Manifest) -> Result<[u8; 32], BackupError> {
+    let decoded = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
+    decoded.try_into().map_err(|_| BackupError::Signature)
+}
+
 /// Checks that the key which the manifest names has signed its bytes, and that it is one of those expected, if there are any.
 pub(super) fn verify(
     manifest: &Manifest,
@@ -27,8 +36,7 @@ pub(super) fn verify(
     signature: &[u8],
     expected: &[[u8; 32]],
 ) -> Result<(), BackupError> {
-    let decoded = STANDARD.decode(&manifest.public_key).map_err(|_| BackupError::Signature)?;
-    let public_key: [u8; 32] = decoded.try_into().map_err(|_| BackupError::Signature)?;
+    let public_key = public_key(manifest)?;
     let id = signing_key_id(&public_key);
     if !expected.is_empty() && !expected.contains(&public_key) {
         return Err(BackupError::OtherSigner(id));

@@ -4,7 +4,7 @@ use credvault_domain::TenantScope;
 
 use super::requests::Memory;
 use super::{Change, Keys, Request};
-use crate::database::tenant_keys::state_of;
+use crate::database::tenant_keys::tenant_row;
 use crate::database::transaction::begin_write;
 use crate::{Error, Store, Write};
 
@@ -18,7 +18,7 @@ impl Store {
     ) -> Result<Change<'a>, Error> {
         let (tenant, action) = (scope.tenant(), write.event.action);
         let tx = begin_write(&self.writer(), self.database(), tenant).await?;
-        state_of(&tx, tenant).await?;
+        tenant_row(&tx, tenant).await?;
         let prior = match &write.repeat {
             Some(repeat) => Memory { tenant, keys: None, action, repeat }.recall(&tx).await?,
             None => None,

@@ -31,7 +31,7 @@ use crate::credentials::stored::{
 use crate::entity::{connection::Model, connection_health, credential_version, refresh};
 use crate::health::grant;
 use crate::refreshes::schedule::first_refresh;
-use crate::secrets::payloads::tend_later;
+use crate::secrets::payloads::tend_all_later;
 use crate::{Error, NewCredential, NewSettings, Recorded, Write};
 
 /// What became of an item.
@@ -317,9 +317,9 @@ impl<'a> Batch<'a> {
         let tx = &self.change.tx;
         if !self.versions.is_empty() {
             credential_version::Entity::insert_many(self.versions).exec_without_returning(tx).await?;
-            for row in self.rows.iter().filter(|row| row.current_version > 0) {
-                tend_later(&self.change, ConnectionId::from_uuid(row.id)).await?;
-            }
+            let with_secret = self.rows.iter().filter(|row| row.current_version > 0);
+            let ids: Vec<_> = with_secret.map(|row| ConnectionId::from_uuid(row.id)).collect();
+            tend_all_later(&self.change, &ids).await?;
         }
         if !self.refreshes.is_empty() {
             refresh::Entity::insert_many(self.refreshes).exec_without_returning(tx).await?;

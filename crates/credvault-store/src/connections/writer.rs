@@ -17,7 +17,7 @@ use crate::change::feed::{ChangeKind, ChangeSubject};
 use crate::entity::connection::{ActiveModel, Column, Entity, Model};
 use crate::error::violates;
 use crate::health::last_error::{Failure, recover, remember};
-use crate::secrets::payloads::tend_later;
+use crate::secrets::payloads::tend_all_later;
 
 /// A row of `connections` that its transaction has locked, with what is to change in it.
 pub(crate) struct ConnectionRow {
@@ -218,8 +218,8 @@ pub(crate) async fn purge(change: &mut Change<'_>, ids: &[ConnectionId]) -> Resu
         .filter(Column::Id.is_in(ids.iter().map(|id| id.as_uuid())))
         .exec(&change.tx)
         .await?;
+    tend_all_later(change, ids).await?;
     for id in ids {
-        tend_later(change, *id).await?;
         change.record_change(ChangeSubject::Connection(*id), ChangeKind::Purged, None);
     }
     Ok(purged.rows_affected)

@@ -7,7 +7,7 @@ use credvault_domain::{TenantId, TenantScope, TenantState};
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
 use crate::database::erased::is_erased;
-use crate::database::tenant_keys::{TenantKeys, state_of};
+use crate::database::tenant_keys::{TenantKeys, TenantRow, tenant_row};
 use crate::database::transaction::{Access, across_tenants, begin, begin_write};
 use crate::database::turns::Turn;
 use crate::{Database, Error, Store};
@@ -32,7 +32,7 @@ impl Store {
     /// Begins to read for a tenant that exists, suspended or not.
     pub(crate) async fn read_any(&self, tenant: &TenantId) -> Result<Reading, Error> {
         let db = self.reader();
-        let (tx, keys, state) = self.begin_with_keys(&db, Access::Read, tenant).await?;
+        let (tx, keys, TenantRow { state, .. }) = self.begin_with_keys(&db, Access::Read, tenant).await?;
         Ok(Reading { tx, keys, state, _turn: None })
     }
 
@@ -40,7 +40,7 @@ impl Store {
     /// the key manager is away.
     pub(crate) async fn look(&self, tenant: &TenantId) -> Result<DatabaseTransaction, Error> {
         let tx = begin(&self.reader(), self.database(), Access::Read, tenant).await?;
-        state_of(&tx, tenant).await?;
+        tenant_row(&tx, tenant).await?;
         Ok(tx)
     }
 
@@ -57,7 +57,7 @@ impl Store {
         let (db, turns) = self.queries();
         let waiting = tokio::time::timeout(self.settings().acquire_timeout, turns.take(tenant));
         let turn = waiting.await.map_err(|_| Error::TooManyQueries)?;
-        let (tx, keys, state) = self.begin_with_keys(&db, Access::Read, tenant).await?;
+        let (tx, keys, TenantRow { state, .. }) = self.begin_with_keys(&db, Access::Read, tenant).await?;
         Ok(Reading { tx, keys, state, _turn: Some(turn) })
     }
 

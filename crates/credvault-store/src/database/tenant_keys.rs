@@ -50,9 +50,16 @@ impl TenantKeys {
     }
 }
 
-/// A tenant's state and its keys as they are stored, the newest first.
+/// What a tenant's row says, which every transaction with its keys reads.
+pub(crate) struct TenantRow {
+    pub(crate) state: TenantState,
+    /// The secret store that the tenant has chosen; none if it has not.
+    pub(crate) secret_store: Option<String>,
+}
+
+/// A tenant's row and its keys as they are stored, the newest first.
 struct StoredKeys {
-    state: TenantState,
+    tenant: TenantRow,
     wrapped: Vec<(u32, Vec<u8>)>,
 }
 
@@ -71,7 +78,7 @@ impl Store {
         db: &DatabaseConnection,
         access: Access,
         tenant: &TenantId,
-    ) -> Result<(DatabaseTransaction, TenantKeys, TenantState), Error> {
+    ) -> Result<(DatabaseTransaction, TenantKeys, TenantRow), Error> {
         let mut unwrapped = Vec::new();
         for _ in 0..ATTEMPTS {
             let newest = self.newest_keys().get(tenant);
@@ -88,7 +95,7 @@ impl Store {
                 continue;
             }
             if let Some(keys) = self.remembered(tenant, &stored, &unwrapped) {
-                return Ok((tx, keys, stored.state));
+                return Ok((tx, keys, stored.tenant));
             }
             tx.rollback().await?;
             unwrapped = self.unwrap_all(tenant, stored).await?;
@@ -152,13 +159,13 @@ struct Unwrapped {
     key: Option<Arc<TenantKey>>,
 }
 
-/// The state of a tenant that exists, which takes no key.
-pub(crate) async fn state_of<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<TenantState, Error> {
-    Ok(stored_keys(db, tenant).await?.state)
+/// The row of a tenant that exists, which takes no key.
+pub(crate) async fn tenant_row<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<TenantRow, Error> {
+    Ok(stored_keys(db, tenant).await?.tenant)
 }
 
 async fn stored_keys<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<StoredKeys, Error> {
-    let sql = "SELECT t.state, k.version, k.wrapped FROM tenants t
+    let sql = "SELECT t.state, t.secret_store, k.version, k.wrapped FROM tenants t
         LEFT JOIN tenant_keys k ON k.tenant_id = t.tenant_id
         WHERE t.tenant_id = $1 ORDER BY k.version DESC";
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
@@ -174,5 +181,6 @@ async fn stored_keys<C: ConnectionTrait>(db: &C, tenant: &TenantId) -> Result<St
         let version = u32::try_from(version).map_err(|_| Error::Integrity)?;
         wrapped.push((version, row.try_get::<Option<Vec<u8>>>("", "wrapped")?.ok_or(Error::Integrity)?));
     }
-    Ok(StoredKeys { state, wrapped })
+    let secret_store = first.try_get("", "secret_store")?;
+    Ok(StoredKeys { tenant: TenantRow { state, secret_store }, wrapped })
 }

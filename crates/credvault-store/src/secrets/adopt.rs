@@ -34,7 +34,7 @@ impl Secrets<'_> {
         self.store.secret_store(&store).map_err(|_| Error::SecretStoreUnknown)?;
         let key = PayloadKey::generate(self.store.keyring().random())?;
         let adoption = Adoption { store, name, version, field, key };
-        let fields = self.store.read_adopted(scope.tenant(), &adoption).await?;
+        let (fields, _) = self.store.read_adopted(scope.tenant(), &adoption).await?;
         Ok((fields, adoption))
     }
 }

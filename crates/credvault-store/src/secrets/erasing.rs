@@ -15,7 +15,7 @@ use super::failed;
 use super::payloads::REMOVED;
 use crate::database::pieces::PIECE;
 use crate::entity::erasure;
-use crate::entity::external_payload::{Column, Entity};
+use crate::entity::external_payload::{Column, Entity, Model};
 use crate::erasures::record::{ErasedStore, with_store};
 use crate::{Error, Store};
 
@@ -90,9 +90,10 @@ impl Store {
         let tx = self.begin_bookkeeping(tenant).await?;
         let row = erasure::Entity::find_by_id(tenant.as_str()).lock_exclusive().one(&tx).await?;
         // Another replica may have removed the same ones; each row counts where it goes.
-        let (empty, kept): (Vec<_>, Vec<_>) =
-            kept.into_iter().partition(|row| row.reference.as_deref() == Some(REMOVED));
-        let forgotten = delete(&tx, tenant, empty.iter().map(|row| row.id)).await?;
+        let is_removed = |row: &Model| row.reference.as_deref() == Some(REMOVED);
+        let (empty, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(is_removed);
+        let (emptied, given_up): (Vec<_>, Vec<_>) = given_up.into_iter().partition(is_removed);
+        let forgotten = delete(&tx, tenant, empty.iter().chain(&emptied).map(|row| row.id)).await?;
         let removed = delete(&tx, tenant, kept.iter().map(|row| row.id)).await?;
         let written_off = delete(&tx, tenant, given_up.iter().map(|row| row.id)).await?;
         if let Some(row) = row.filter(|_| removed + written_off > 0) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use credvault_crypto::SecretStoreError;
 use credvault_domain::TenantId;
@@ -32,7 +32,8 @@ pub(crate) struct Wish {
 }
 
 type Answer<T> = Result<T, SecretStoreError>;
-type Read<T> = BoxFuture<'static, Answer<T>>;
+/// An answer, and when the store was asked for it.
+type Read<T> = BoxFuture<'static, Answer<(T, Instant)>>;
 
 /// The reads of one kind.
 pub(crate) struct JoinedReads<T> {
@@ -46,7 +47,8 @@ impl<T: Clone + Send + Sync + 'static> JoinedReads<T> {
         Self { under_way: Mutex::default(), refused }
     }
 
-    /// The answer to a read, or to the same read of another call.
+    /// The answer to a read, or to the same read of another call, and when the store was asked: for another call, that may be
+    /// before this one.
     ///
     /// # Errors
     /// The store does not give it, or has not given it a moment ago.
@@ -55,7 +57,7 @@ impl<T: Clone + Send + Sync + 'static> JoinedReads<T> {
         wish: Wish,
         turns: Turns,
         call: impl Future<Output = Answer<T>> + Send + 'static,
-    ) -> Answer<T> {
+    ) -> Answer<(T, Instant)> {
         if let Some(refused) = self.refused.get(&wish) {
             return Err(refused);
         }
@@ -68,7 +70,11 @@ impl<T: Clone + Send + Sync + 'static> JoinedReads<T> {
     }
 
     /// The read that is under way, or else this one. It ends with the last call that waits for it.
-    fn join(&self, wish: &Wish, call: impl Future<Output = Answer<T>> + Send + 'static) -> Shared<Read<T>> {
+    fn join(
+        &self,
+        wish: &Wish,
+        call: impl Future<Output = Answer<(T, Instant)>> + Send + 'static,
+    ) -> Shared<Read<T>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let found = under_way.get(wish).and_then(WeakShared::upgrade);
         if let Some(found) = found.filter(|read| read.peek().is_none()) {
@@ -82,11 +88,16 @@ impl<T: Clone + Send + Sync + 'static> JoinedReads<T> {
     }
 }
 
-async fn in_turn<T>(turns: Turns, tenant: TenantId, call: impl Future<Output = Answer<T>>) -> Answer<T> {
+async fn in_turn<T>(
+    turns: Turns,
+    tenant: TenantId,
+    call: impl Future<Output = Answer<T>>,
+) -> Answer<(T, Instant)> {
     let turn = tokio::time::timeout(TURN_TIME, turns.take(&tenant)).await;
     let late = |_| SecretStoreError::Unavailable("too many reads of it wait for their turn".to_owned());
     let _turn = turn.map_err(late)?;
-    call.await
+    let begun = Instant::now();
+    Ok((call.await?, begun))
 }
 
 #[cfg(test)]
@@ -122,7 +133,7 @@ mod tests {
             let tenant = TenantId::parse(tenant).expect("an id");
             let (store, name) = ("eu".to_owned(), name.to_owned());
             let wish = Wish { tenant, store, name, version: None };
-            self.reads.read(wish, self.turns.clone(), call).await
+            self.reads.read(wish, self.turns.clone(), call).await.map(|(calls, _)| calls)
         }
 
         fn calls(&self) -> usize {

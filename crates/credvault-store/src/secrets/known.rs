@@ -1,8 +1,8 @@
 //! What this process remembers of external stores.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use credvault_crypto::{AdoptedSecret, SecretStores};
 use credvault_domain::TenantId;
@@ -18,6 +18,9 @@ const REMEMBERED_BYTES: u64 = 64 * 1024 * 1024;
 /// The most connections whose adopted secrets are doubted.
 const DOUBTED: u64 = 100_000;
 
+/// How often a process without stores looks at whether others have some.
+const OTHERS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Payloads that were read from external stores, sealed as they are there.
 pub(crate) struct KnownPayloads {
     /// By tenant and payload.
@@ -31,6 +34,8 @@ pub(crate) struct KnownPayloads {
     /// The reads of adopted secrets that are under way.
     pub(crate) adopted_reads: JoinedReads<Arc<AdoptedSecret>>,
     turns: BTreeMap<String, Turns>,
+    /// Whether other processes keep something in stores, and when that was looked at.
+    others: Mutex<(bool, Option<Instant>)>,
 }
 
 /// What an adopted secret is remembered by: tenant, connection, store, name and version.
@@ -53,7 +58,25 @@ impl KnownPayloads {
         let doubted = Cache::builder().max_capacity(DOUBTED).time_to_live(lifetime).build();
         let turns = stores.by_name.keys().map(|name| (name.clone(), Turns::new(READS))).collect();
         let (payload_reads, adopted_reads) = (JoinedReads::new(), JoinedReads::new());
-        Self { placed, adopted, doubted, payload_reads, adopted_reads, turns }
+        // Until it was looked at, they may.
+        let others = Mutex::new((true, None));
+        Self { placed, adopted, doubted, payload_reads, adopted_reads, turns, others }
+    }
+
+    /// Whether other processes keep something in stores, as far as this one knows.
+    pub(crate) fn others_use_stores(&self) -> bool {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Whether it is time to look at whether other processes keep something in stores.
+    pub(crate) fn is_look_due(&self) -> bool {
+        let (_, looked) = *self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.is_none_or(|time| time.elapsed() >= OTHERS_INTERVAL)
+    }
+
+    /// Notes whether other processes keep something in stores.
+    pub(crate) fn note_others(&self, use_stores: bool) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = (use_stores, Some(Instant::now()));
     }
 
     /// The turns at reading a store.

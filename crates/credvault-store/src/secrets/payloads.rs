@@ -5,11 +5,10 @@ use credvault_domain::{ConnectionId, TenantId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _,
-    QueryFilter as _, QuerySelect as _, Statement,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
 };
 use uuid::Uuid;
 
-use super::DATABASE;
 use crate::change::Change;
 use crate::database::erased::is_erased;
 use crate::entity::external_payload::{ActiveModel, Column, Entity};
@@ -86,8 +85,18 @@ pub(crate) async fn look_at(
     connection: ConnectionId,
     due: Timestamp,
 ) -> Result<(), Error> {
+    look_at_all(tx, tenant, &[connection], due).await
+}
+
+/// The same for many connections, each of which is given once.
+pub(super) async fn look_at_all(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    connections: &[ConnectionId],
+    due: Timestamp,
+) -> Result<(), Error> {
     use payload_work::{ActiveModel, Column, Entity};
-    let row = ActiveModel {
+    let row = |connection: &ConnectionId| ActiveModel {
         tenant_id: Set(tenant.as_str().to_owned()),
         connection_id: Set(connection.as_uuid()),
         due_time: Set(due.micros()),
@@ -102,26 +111,42 @@ pub(crate) async fn look_at(
         .value(Column::DueTime, earlier)
         .value(Column::Times, Expr::cust("payload_work.times + 1"))
         .to_owned();
-    Entity::insert(row).on_conflict(conflict).exec_without_returning(tx).await?;
+    let rows = Entity::insert_many(connections.iter().map(row));
+    rows.on_conflict(conflict).exec_without_returning(tx).await?;
     Ok(())
 }
 
 /// Has the connection's secrets looked at after this change, where there are external stores: one may have to be moved
 /// there, and another one removed. A replica without stores leaves that to the others.
 pub(crate) async fn tend_later(change: &Change<'_>, id: ConnectionId) -> Result<(), Error> {
-    if change.store.has_secret_stores() || others_have_stores(change, id).await? {
-        look_at(&change.tx, change.tenant(), id, change.now).await?;
-    }
-    Ok(())
+    tend_all_later(change, &[id]).await
 }
 
-/// Whether the database says that another replica keeps secrets of the tenant, or of the connection, in a store.
-async fn others_have_stores(change: &Change<'_>, id: ConnectionId) -> Result<bool, Error> {
-    let sql = "SELECT 1 AS one FROM tenants WHERE tenant_id = $1 AND secret_store <> $2
-        UNION ALL SELECT 1 FROM external_payloads WHERE tenant_id = $1 AND connection_id = $3 LIMIT 1";
-    let values = [change.tenant().as_str().into(), DATABASE.into(), id.as_uuid().into()];
-    let asked = Statement::from_sql_and_values(change.tx.get_database_backend(), sql, values);
-    Ok(change.tx.query_one_raw(asked).await?.is_some())
+/// The same for many connections, each of which is given once.
+pub(crate) async fn tend_all_later(change: &Change<'_>, ids: &[ConnectionId]) -> Result<(), Error> {
+    if ids.is_empty() || !change.store.may_use_secret_stores() {
+        return Ok(());
+    }
+    if change.store.secret_store_for(change.chosen_store.as_deref()).is_some() {
+        return look_at_all(&change.tx, change.tenant(), ids, change.now).await;
+    }
+    // What the tenant has in stores from before is removed, or moved.
+    let left = with_payloads(change, ids).await?;
+    look_at_all(&change.tx, change.tenant(), &left, change.now).await
+}
+
+/// Those of the connections that have, or had, something in a store.
+async fn with_payloads(change: &Change<'_>, ids: &[ConnectionId]) -> Result<Vec<ConnectionId>, Error> {
+    let left: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::ConnectionId)
+        .distinct()
+        .filter(Column::TenantId.eq(change.tenant().as_str()))
+        .filter(Column::ConnectionId.is_in(ids.iter().map(|id| id.as_uuid())))
+        .into_tuple()
+        .all(&change.tx)
+        .await?;
+    Ok(left.into_iter().map(ConnectionId::from_uuid).collect())
 }
 
 /// The condition that no record refers to the row `p` of `external_payloads`.
@@ -178,9 +203,9 @@ impl Unreferred {
         self.reference.as_deref() == Some(REMOVED)
     }
 
-    /// Whether it may be on its way to the store.
+    /// Whether it may be on its way to the store. One that was given up is there.
     pub(super) fn may_be_on_its_way(&self, now: Timestamp) -> bool {
-        self.reference.is_none() && self.create_time.after(PUT_TIME) > now
+        self.reference.is_none() && self.drop_time.is_none() && self.create_time.after(PUT_TIME) > now
     }
 }
 
@@ -208,14 +233,16 @@ pub(super) async fn note_removed(
     (payload, store): (Uuid, &str),
     now: Timestamp,
 ) -> Result<(), Error> {
-    let other = Entity::find()
+    // Locked, so that of the last two none takes the other for the one that stays.
+    let rows = Entity::find()
         .filter(Column::TenantId.eq(key.tenant.as_str()))
         .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
         .filter(Column::Store.eq(store))
-        .filter(Column::Id.ne(payload))
-        .one(tx)
+        .order_by_asc(Column::Id)
+        .lock_exclusive()
+        .all(tx)
         .await?;
-    if other.is_some() {
+    if rows.iter().any(|row| row.id != payload) {
         return forget(tx, &key.tenant, &[payload]).await;
     }
     Entity::update_many()

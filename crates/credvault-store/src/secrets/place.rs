@@ -1,13 +1,12 @@
 //! Putting secrets into external stores.
 
 use credvault_crypto::{PayloadKey, SecretStoreError, encode_fields};
-use credvault_domain::{ConnectionId, SecretFields, TenantId};
+use credvault_domain::{SecretFields, TenantId};
 use sea_orm::EntityTrait as _;
 
-use super::content::{Placement, SecretContent};
+use super::content::Placement;
 use super::refused::of_put;
-use super::{DATABASE, failed, payloads};
-use crate::credentials::stored::{NewCredential, NewVersion};
+use super::{failed, payloads};
 use crate::database::transaction::{Access, begin};
 use crate::entity::tenant;
 use crate::{ConnectionKey, Error, Store};
@@ -22,36 +21,14 @@ impl Store {
         let row = tenant::Entity::find_by_id(of.as_str()).one(&tx).await?;
         tx.rollback().await?;
         let own = row.ok_or_else(|| Error::TenantNotFound(of.clone()))?.secret_store;
-        Ok(own.or_else(|| self.settings().secrets.default.clone()).filter(|name| name != DATABASE))
-    }
-
-    /// The credential as a change of the connection will store it: where the tenant keeps its secrets in an external store,
-    /// the fields are there already. If the change is not made, what was put is removed later.
-    ///
-    /// # Errors
-    /// [`Error::SecretStore`] if the store does not take it. The version before serves on.
-    pub(crate) async fn placed(
-        &self,
-        tenant: &TenantId,
-        connection: ConnectionId,
-        credential: &NewCredential,
-    ) -> Result<NewVersion, Error> {
-        let mut new = NewVersion::from(credential);
-        // Also in a process without stores: it must not keep in the database what the tenant wants elsewhere.
-        if let SecretContent::Fields(fields) = &new.content
-            && let Some(name) = self.secret_store_of(tenant).await?
-        {
-            let key = ConnectionKey { tenant: tenant.clone(), connection };
-            new.content = SecretContent::Placed(self.put_payload(&key, fields, &name, true).await?);
-        }
-        Ok(new)
+        Ok(self.secret_store_for(own.as_deref()).map(str::to_owned))
     }
 
     /// Puts fields of a connection into a store; `by_itself` unless the process tends the connection at the moment. If the
     /// store is full, the oldest payload of the connection that no record refers to makes room.
     ///
     /// # Errors
-    /// As for [`Store::placed`].
+    /// [`Error::SecretStore`] if the store does not take it.
     pub(crate) async fn put_payload(
         &self,
         key: &ConnectionKey,
@@ -60,6 +37,10 @@ impl Store {
         by_itself: bool,
     ) -> Result<Placement, Error> {
         let store = self.secret_store(name)?;
+        if !store.is_asked() {
+            let why = "it has not answered the last calls, and was not asked".to_owned();
+            return Err(failed(name)(SecretStoreError::Unavailable(why)));
+        }
         let (tenant, connection) = (&key.tenant, key.connection);
         let (payload, random) = (self.new_id()?, self.keyring().random());
         let payload_key = PayloadKey::generate(random)?;
@@ -74,8 +55,15 @@ impl Store {
         {
             put = store.put(&ids.0, &ids.1, &sealed).await;
         }
-        let reference = put.map_err(of_put).map_err(failed(name))?;
-        self.remember_payload(tenant, payload, sealed);
-        Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
+        match put.map_err(of_put) {
+            Ok(reference) => {
+                self.remember_payload(tenant, payload, sealed);
+                Ok(Placement { store: name.to_owned(), reference, payload, key: payload_key })
+            }
+            Err(problem) => {
+                self.forget_refused(key, (payload, name), &problem).await;
+                Err(failed(name)(problem))
+            }
+        }
     }
 }

@@ -1,56 +1,51 @@
-//! The queue of connections whose secrets are to be looked at: which are due, and which process is at them.
+//! The queue of connections whose secrets are to be looked at: which process is at them, and what nothing has queued.
 
 use credvault_domain::{ConnectionId, TenantId, Timestamp};
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, Statement};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QuerySelect as _, Statement,
+};
+use uuid::Uuid;
 
 use super::Secrets;
-use super::payloads::without_record;
+use super::payloads::{look_at_all, without_record};
 use crate::database::pieces::{PIECE as ROWS, execute};
-use crate::entity::payload_work;
+use crate::entity::{payload_work, tenant};
 use crate::{ConnectionKey, Error};
 
 /// How long a process may be at a connection before another one takes it on.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
-/// The most connections that are looked at in one go.
-const PIECE: u32 = 64;
-/// How many of them are of one tenant, and how many of the tenants of one store, while others wait.
-const SHARE: u32 = 16;
 
 impl Secrets<'_> {
-    /// The connections that are due: a share of each store, of these a share of each tenant, the longest waiting first. So
-    /// neither a tenant with many, nor a store that does not get on, keeps the others.
-    pub(super) async fn due(&self) -> Result<Vec<ConnectionKey>, Error> {
+    /// Notes once a minute whether other processes keep something in stores: where none does, no change of this process asks
+    /// the database about them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn look_at_others(&self) -> Result<(), Error> {
+        let known = self.store.known_payloads();
+        if !known.is_look_due() {
+            return Ok(());
+        }
         let tx = self.store.read_background().await?;
-        let sql = format!(
-            "SELECT tenant_id, connection_id FROM (
-                SELECT tenant_id, connection_id, due_time, turn,
-                    row_number() OVER (PARTITION BY store ORDER BY turn, due_time) AS of_store
-                FROM (
-                    SELECT w.tenant_id, w.connection_id, w.due_time, t.secret_store AS store,
-                        (row_number() OVER (PARTITION BY w.tenant_id ORDER BY w.due_time) - 1) / {SHARE} AS turn
-                    FROM payload_work w JOIN tenants t ON t.tenant_id = w.tenant_id
-                    WHERE w.due_time <= $1 AND (w.lease_time IS NULL OR w.lease_time < $2)
-                ) of_tenant
-            ) due ORDER BY (of_store - 1) / {SHARE}, turn, due_time LIMIT {PIECE}"
-        );
-        // Leases are compared with the database's clock only.
-        let leases = self.store.database_time(&tx).await?;
-        let values = [self.store.now().micros().into(), leases.into()];
-        let rows =
-            tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
-        let read = |row: &sea_orm::QueryResult| {
-            let connection = ConnectionId::from_uuid(row.try_get("", "connection_id")?);
-            Ok(ConnectionKey { tenant: TenantId::from_stored(row.try_get("", "tenant_id")?), connection })
-        };
-        rows.iter().map(read).collect()
+        let sql = "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM tenants WHERE secret_store <> $1)
+            OR EXISTS (SELECT 1 FROM external_payloads)";
+        let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, [super::DATABASE.into()]);
+        known.note_others(tx.query_one_raw(asked).await?.is_some());
+        Ok(tx.rollback().await?)
     }
 
-    /// Queues connections that have something in a store which no record refers to, and that nothing has queued: a replica
-    /// without stores, or of an earlier release, may have left it. Gives how many those were.
+    /// Queues connections that have something in a store which no record refers to, or a secret in the database that belongs
+    /// into a store, and that nothing has queued: a replica without stores, or of an earlier release, may have left it. Gives
+    /// how many those were.
     ///
     /// # Errors
     /// The database fails.
     pub async fn look_through(&self) -> Result<u64, Error> {
+        Ok(self.queue_forgotten().await? + self.queue_misplaced().await?)
+    }
+
+    async fn queue_forgotten(&self) -> Result<u64, Error> {
         let forgotten = format!(
             "INSERT INTO payload_work (tenant_id, connection_id, due_time)
              SELECT DISTINCT p.tenant_id, p.connection_id, CAST($2 AS bigint) FROM external_payloads p
@@ -75,6 +70,41 @@ impl Secrets<'_> {
             }
         }
         Ok(queued)
+    }
+
+    async fn queue_misplaced(&self) -> Result<u64, Error> {
+        let mut queued = 0;
+        for tenant in self.of_stores().await? {
+            let mut after = Uuid::nil();
+            loop {
+                let tx = self.store.begin_bookkeeping(&tenant).await?;
+                let connections = in_database(&tx, &tenant, after).await?;
+                look_at_all(&tx, &tenant, &connections, self.store.now()).await?;
+                tx.commit().await?;
+                let found = u64::try_from(connections.len()).unwrap_or(u64::MAX);
+                queued += found;
+                match connections.last() {
+                    Some(last) if found == ROWS => after = last.as_uuid(),
+                    Some(_) | None => break,
+                }
+            }
+        }
+        Ok(queued)
+    }
+
+    /// The tenants that have chosen a store which this process has. Those that follow the settings are left out: a setting is
+    /// for new secrets, and an operator moves the others.
+    async fn of_stores(&self) -> Result<Vec<TenantId>, Error> {
+        let tx = self.store.read_background().await?;
+        let columns = [tenant::Column::TenantId, tenant::Column::SecretStore];
+        let rows: Vec<(String, Option<String>)> =
+            tenant::Entity::find().select_only().columns(columns).into_tuple().all(&tx).await?;
+        tx.rollback().await?;
+        let has = |chosen: &Option<String>| {
+            chosen.as_deref().is_some_and(|name| self.store.secret_store(name).is_ok())
+        };
+        let of_stores = rows.into_iter().filter(|(_, chosen)| has(chosen));
+        Ok(of_stores.map(|(tenant, _)| TenantId::from_stored(tenant)).collect())
     }
 
     /// The tenants that have payloads in external stores.
@@ -134,4 +164,31 @@ impl Secrets<'_> {
         execute(&tx, free, [tenant.into(), connection.into()]).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The next connections with a secret in the database that nothing has queued, in the order of their ids.
+async fn in_database(
+    tx: &DatabaseTransaction,
+    tenant: &TenantId,
+    after: Uuid,
+) -> Result<Vec<ConnectionId>, Error> {
+    let has = |table: &str, secret: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM {table} r
+                WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id AND r.payload IS NULL {secret})"
+        )
+    };
+    let sql = format!(
+        "SELECT c.id FROM connections c WHERE c.tenant_id = $1 AND c.id > $2 AND ({} OR {} OR {})
+            AND NOT EXISTS (SELECT 1 FROM payload_work w WHERE w.tenant_id = c.tenant_id AND w.connection_id = c.id)
+         ORDER BY c.id LIMIT {ROWS}",
+        // An adopted one has a store and no payload.
+        has("credential_versions", "AND r.sealed IS NOT NULL AND r.store IS NULL"),
+        has("tokens", ""),
+        has("revocations", ""),
+    );
+    let values = [tenant.as_str().into(), after.into()];
+    let rows =
+        tx.query_all_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+    rows.iter().map(|row| Ok(ConnectionId::from_uuid(row.try_get("", "id")?))).collect()
 }

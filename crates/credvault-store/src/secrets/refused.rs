@@ -7,9 +7,9 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::content::SecretContent;
-use super::payloads::look_at;
+use super::payloads::{look_at, note_removed};
 use crate::entity::external_payload::{Column, Entity};
-use crate::{Error, Store};
+use crate::{ConnectionKey, Error, Store};
 
 /// Why a store does not take a payload. That something is not there, or cannot be used, says nothing of a kept secret here.
 #[expect(
@@ -27,6 +27,30 @@ pub(super) fn of_put(problem: SecretStoreError) -> SecretStoreError {
 }
 
 impl Store {
+    /// Forgets a payload that its store has not taken. If the store did not answer, it may be there all the same.
+    pub(super) async fn forget_refused(
+        &self,
+        key: &ConnectionKey,
+        payload: (Uuid, &str),
+        problem: &SecretStoreError,
+    ) {
+        if !matches!(problem, SecretStoreError::Unavailable(_))
+            && let Err(error) = self.note_refused(key, payload).await
+        {
+            // It is found when it cannot be on its way any more.
+            tracing::warn!(
+                error = chain(&error), tenant = %key.tenant, connection = %key.connection,
+                "what a store has not taken is forgotten later"
+            );
+        }
+    }
+
+    async fn note_refused(&self, key: &ConnectionKey, payload: (Uuid, &str)) -> Result<(), Error> {
+        let tx = self.begin_bookkeeping(&key.tenant).await?;
+        note_removed(&tx, key, payload, self.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Has what was put for a refused change removed at once: no record has ever referred to it, so no backup needs it.
     pub(crate) async fn give_up_put(
         &self,

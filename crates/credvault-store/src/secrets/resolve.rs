@@ -59,7 +59,7 @@ impl Store {
         let wish = wish(tenant, &placement.store, &reference, None);
         let call = async move { store.get(&reference).await.map(Arc::<[u8]>::from) };
         let read = known.payload_reads.read(wish, known.turns(&placement.store), call).await;
-        let sealed = read.map_err(failed(&placement.store)).inspect_err(|error| {
+        let (sealed, _) = read.map_err(failed(&placement.store)).inspect_err(|error| {
             if error.is_damage() {
                 alarm(tenant, "payload", placement.payload.into_bytes());
             }
@@ -81,13 +81,20 @@ impl Store {
         let known = self.known_payloads().adopted.get(&key).and_then(|(sealed, time)| {
             Some((open_adopted(tenant, connection, adoption, &sealed).ok()?, time))
         });
-        let earlier = match known {
+        let mut earlier = match known {
             Some((fields, time)) if self.is_fresh(&key, time) => return Ok(fields),
             known => known.map(|(fields, _)| fields),
         };
-        let begun = Instant::now();
-        match (self.read_adopted(tenant, adoption).await, earlier) {
-            (Ok(fields), _) => {
+        let mut read = self.read_adopted(tenant, adoption).await;
+        if let Ok((fields, begun)) = &read
+            && self.is_doubted(&key, *begun)
+        {
+            // Another call had begun it before the doubt. What begins now has begun after it.
+            earlier = Some(fields.clone());
+            read = self.read_adopted(tenant, adoption).await;
+        }
+        match (read, earlier) {
+            (Ok((fields, begun)), _) => {
                 let (random, place) = (self.keyring().random(), place_of(tenant, connection));
                 let sealed = adoption.key.seal(place, &encode_fields(&fields)?, random)?;
                 self.known_payloads().adopted.insert(key, (sealed.into(), begun));
@@ -101,12 +108,12 @@ impl Store {
         }
     }
 
-    /// Reads an adopted secret, if the settings still let the tenant refer to it.
+    /// Reads an adopted secret, if the settings still let the tenant refer to it, and tells when the store was asked.
     pub(crate) async fn read_adopted(
         &self,
         tenant: &TenantId,
         adoption: &Adoption,
-    ) -> Result<SecretFields, Error> {
+    ) -> Result<(SecretFields, Instant), Error> {
         let Adoption { store: of, name, version, field, .. } = adoption;
         let store = Arc::clone(self.secret_store(of)?);
         let entry = self.settings().secrets.by_name.get(of);
@@ -119,17 +126,23 @@ impl Store {
         let call = async move { store.adopted(&name, version.as_deref()).await.map(Arc::new) };
         let secret = known.adopted_reads.read(wish, known.turns(of), call).await;
         let broken = |problem| Error::ReferenceBroken { store: of.clone(), problem };
-        let secret = secret.map_err(|problem| match unusable(&problem) {
+        let (secret, begun) = secret.map_err(|problem| match unusable(&problem) {
             Some(rule) => broken(rule),
             None => failed(of)(problem),
         })?;
-        parse_adopted(field.as_ref(), &secret.value).map_err(broken)
+        let fields = parse_adopted(field.as_ref(), &secret.value).map_err(broken)?;
+        Ok((fields, begun))
     }
 
     /// Whether what was read of an adopted secret at `time` still counts.
-    fn is_fresh(&self, (tenant, connection, ..): &AdoptedKey, time: Instant) -> bool {
+    fn is_fresh(&self, key: &AdoptedKey, time: Instant) -> bool {
+        time.elapsed() < self.settings().secrets.adopted_cache && !self.is_doubted(key, time)
+    }
+
+    /// Whether a provider has rejected the secret since `time`.
+    fn is_doubted(&self, (tenant, connection, ..): &AdoptedKey, time: Instant) -> bool {
         let doubt = self.known_payloads().doubted.get(&(tenant.clone(), *connection));
-        time.elapsed() < self.settings().secrets.adopted_cache && doubt.is_none_or(|doubt| time > doubt)
+        doubt.is_some_and(|doubt| time <= doubt)
     }
 
     /// Has the adopted secret of a connection read anew, for its provider has rejected it: once a second at most.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use credvault_crypto::SecretStoreError;
 use credvault_domain::Timestamp;
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+};
 use uuid::Uuid;
 
 use super::pass::Pass;
@@ -20,6 +22,8 @@ use crate::{ConnectionKey, Error};
 /// How many payloads are kept for backups of a connection whose tokens are refreshed: each refresh leaves one, and stores
 /// take few, or have each paid for.
 const KEPT_WITH_TOKENS: usize = 4;
+/// How many payloads of a connection are removed at a time: others wait for their turn, too.
+const REMOVALS: usize = 48;
 /// How long a removal rests that has failed, at least: nothing waits for it.
 const REMOVAL_REST: Duration = Duration::from_secs(600);
 /// How long removals rest in a database that was restored.
@@ -74,9 +78,15 @@ impl Secrets<'_> {
         if !due.is_empty() {
             match named(self.store, key).await {
                 Ok(named) => {
+                    let mut removed = 0;
                     for payload in due {
-                        if let Err(error) = self.remove(key, &payload, &named, pass).await {
-                            swept.hinder(pass, error, now)?;
+                        if removed == REMOVALS {
+                            swept.look_again(now);
+                            break;
+                        }
+                        match self.remove(key, &payload, &named, pass).await {
+                            Ok(()) => removed += 1,
+                            Err(error) => swept.hinder(pass, error, now)?,
                         }
                     }
                 }
@@ -129,19 +139,29 @@ impl Secrets<'_> {
         Ok(due)
     }
 
-    /// Has a full store remove the oldest payload of a connection that no record refers to. Gives whether there was one.
+    /// Has a full store remove the oldest payload of a connection that no record refers to. Gives whether there is room now.
+    /// If the store has fewer than it takes, it is full for another reason, and nothing that a backup may need makes way.
     ///
     /// # Errors
-    /// The store or the database fails, or a record of the connection does not open.
+    /// The store or the database fails.
     pub(super) async fn make_room(&self, key: &ConnectionKey, name: &str) -> Result<bool, Error> {
-        let now = self.store.now();
+        let (now, most) = (self.store.now(), self.store.secret_store(name)?.most_payloads());
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let all = unreferred(&tx, &key.tenant, key.connection).await?;
+        let there = Entity::find()
+            .filter(Column::TenantId.eq(key.tenant.as_str()))
+            .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+            .filter(Column::Store.eq(name))
+            .filter(Column::Reference.ne(REMOVED))
+            .count(&tx)
+            .await?;
         tx.rollback().await?;
+        let has_all = most.is_some_and(|most| usize::try_from(there).is_ok_and(|there| there >= most));
         let oldest = all
             .into_iter()
             .filter(|payload| payload.store == name)
             .filter(|payload| !payload.is_removed() && !payload.may_be_on_its_way(now))
+            .filter(|payload| has_all || payload.reference.is_none())
             .min_by_key(|payload| {
                 (payload.reference.is_some(), payload.drop_time.unwrap_or(now), payload.create_time)
             });
@@ -149,9 +169,16 @@ impl Secrets<'_> {
         if self.store.holds_secret_stores().await? {
             return Ok(false);
         }
-        let named = named(self.store, key).await?;
-        self.remove(key, &oldest, &named, &mut Pass::default()).await?;
-        Ok(true)
+        let removed = match named(self.store, key).await {
+            Ok(named) => self.remove(key, &oldest, &named, &mut Pass::default()).await,
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) => Ok(true),
+            // While a record does not open, nothing is removed; that is not what the put is refused for.
+            Err(Error::Integrity) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Has a store remove a payload, unless a sealed record needs it.
@@ -188,12 +215,14 @@ impl Secrets<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// The rows that only say that a store has an empty secret of a connection, by their stores.
+    /// The rows that only say that a store has an empty secret of a connection, by their stores. Those that were given up with
+    /// their store are left alone.
     async fn empty(&self, key: &ConnectionKey) -> Result<Vec<(Uuid, String)>, Error> {
         let tx = self.store.begin_bookkeeping(&key.tenant).await?;
         let rows = Entity::find()
             .filter(Column::TenantId.eq(key.tenant.as_str()))
             .filter(Column::ConnectionId.eq(key.connection.as_uuid()))
+            .filter(Column::WriteOffTime.is_null())
             .all(&tx)
             .await?;
         tx.rollback().await?;

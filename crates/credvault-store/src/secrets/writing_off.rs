@@ -3,7 +3,7 @@
 //! served again, and a check does not take it for unknown.
 
 use credvault_domain::{TenantId, TenantScope};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _, Value};
 
 use super::Secrets;
 use crate::change::retrying;
@@ -60,19 +60,30 @@ impl Secrets<'_> {
     }
 
     async fn write_off_of(&self, tenant: &TenantId, name: &str) -> Result<u64, Error> {
-        let these = "tenant_id = $1 AND store = $2 AND write_off_time IS NULL";
-        let these = piece(self.store.database(), "external_payloads", these);
-        let sql = format!("UPDATE external_payloads SET write_off_time = $3 WHERE {these}");
+        let piece = |these| piece(self.store.database(), "external_payloads", these);
+        // There is nothing to give up where only an empty secret may be left.
+        let removed = piece("tenant_id = $1 AND store = $2 AND reference = ''");
+        let forget = format!("DELETE FROM external_payloads WHERE {removed}");
+        let values = || -> Vec<Value> { vec![tenant.as_str().into(), name.into()] };
+        while self.write_off_piece(tenant, &forget, values()).await? > 0 {}
+        let these = piece("tenant_id = $1 AND store = $2 AND write_off_time IS NULL");
+        let give_up = format!("UPDATE external_payloads SET write_off_time = $3 WHERE {these}");
         let mut given_up = 0;
         loop {
-            let tx = self.store.begin_bookkeeping(tenant).await?;
-            let values = [tenant.as_str().into(), name.into(), self.store.now().micros().into()];
-            let rows = execute(&tx, &sql, values).await?;
-            tx.commit().await?;
+            let mut values = values();
+            values.push(self.store.now().micros().into());
+            let rows = self.write_off_piece(tenant, &give_up, values).await?;
             given_up += rows;
             if rows == 0 {
                 return Ok(given_up);
             }
         }
+    }
+
+    async fn write_off_piece(&self, tenant: &TenantId, sql: &str, values: Vec<Value>) -> Result<u64, Error> {
+        let tx = self.store.begin_bookkeeping(tenant).await?;
+        let rows = execute(&tx, sql, values).await?;
+        tx.commit().await?;
+        Ok(rows)
     }
 }

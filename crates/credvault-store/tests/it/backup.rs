@@ -141,3 +141,14 @@ async fn every_row_comes_back_as_it_was() {
     let mark = format!("SELECT count(*) FROM credvault.payload_work WHERE due_time = {}", i64::MAX);
     assert_eq!(target.psql(&mark).trim(), "1");
 }
+
+/// The vault may have begun to use stores after the backup was made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_without_payloads_is_held_too() {
+    let fixture = Fixture::postgres().await;
+    fixture.tenant("acme").await;
+    let (restored, target) = restored(&fixture).await;
+    assert!(!restored.holds_secret_stores);
+    let mark = format!("SELECT count(*) FROM credvault.payload_work WHERE due_time = {}", i64::MAX);
+    assert_eq!(target.psql(&mark).trim(), "1");
+}

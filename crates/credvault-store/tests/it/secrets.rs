@@ -1,6 +1,7 @@
 //! Secrets in external stores: put, served, moved, removed, and what failures leave.
 
 mod adopted;
+mod costs;
 mod damaged;
 mod given_up;
 mod lost;
@@ -139,6 +140,15 @@ async fn a_put_that_fails_leaves_the_version_before(fixture: &Fixture) {
     assert!(matches!(put(&vault, "CANARY second").await, Err(Error::SecretStore { .. })));
     store.is_away(false);
     assert_eq!(vault.fetch(&acme, id).await.unwrap(), "CANARY first");
+    // What the store refuses, or is not asked for, leaves no row.
+    store.refuses(true);
+    assert!(put(&vault, "CANARY refused").await.is_err());
+    store.refuses(false);
+    store.is_not_asked(true);
+    let puts = store.puts();
+    assert!(put(&vault, "CANARY unasked").await.unwrap_err().is_transient());
+    store.is_not_asked(false);
+    assert_eq!((store.puts(), vault.count("external_payloads").await), (puts, 2));
     // Its answer is lost: what is left there is found, and removed when it cannot be on its way any more.
     store.loses_answers(true);
     assert!(put(&vault, "CANARY third").await.is_err());

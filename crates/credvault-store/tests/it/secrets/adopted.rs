@@ -10,7 +10,11 @@ use super::{anew, stored, tend};
 use crate::fixture::{Fixture, credential, write};
 use crate::on_both;
 
-on_both![an_adopted_secret_is_read_where_it_is, what_a_tenant_may_refer_to_is_the_operators_word];
+on_both![
+    an_adopted_secret_is_read_where_it_is,
+    what_was_asked_for_before_a_doubt_does_not_end_it,
+    what_a_tenant_may_refer_to_is_the_operators_word,
+];
 
 /// Each tenant may refer to what is below its own name.
 pub fn rules() -> AdoptRules {
@@ -96,6 +100,36 @@ async fn an_adopted_secret_is_read_where_it_is(fixture: &Fixture) {
     vault.clock.advance(Duration::from_secs(86_400));
     tend(&vault).await;
     assert_eq!(store.content("customers.acme.plain"), b"CANARY plain");
+}
+
+async fn what_was_asked_for_before_a_doubt_does_not_end_it(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    store.write("customers.acme.shop", br#"{"token": "CANARY old"}"#);
+    let new = adopt(&vault, &acme, reference("customers/acme/shop", None)).await.unwrap();
+    let put = write(&acme, Action::PutCredential);
+    let _ = vault.store.credentials().put(&acme, id, &new, None, &put).await.unwrap();
+    let (cold, asked) = (anew(&vault, &store, true).await, store.gets());
+    let held = store.held().await;
+    let rejected = async {
+        while store.gets() == asked {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The store has answered with the old one, and the answer is on its way.
+        store.write("customers.acme.shop", br#"{"token": "CANARY new"}"#);
+        let selector = Selector::Connection { id, version: None };
+        let fetched = cold.store.credentials().fetch(&acme, &selector).await.unwrap();
+        cold.store.credentials().doubt(&fetched);
+        let answering = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            drop(held);
+        };
+        tokio::join!(cold.fetch(&acme, id), answering).0.unwrap()
+    };
+    let (_, second) = tokio::join!(cold.fetch(&acme, id), rejected);
+    assert_eq!(second, "CANARY new");
+    assert_eq!(cold.fetch(&acme, id).await.unwrap(), "CANARY new");
 }
 
 async fn what_a_tenant_may_refer_to_is_the_operators_word(fixture: &Fixture) {

@@ -59,12 +59,16 @@ async fn a_payload_that_is_lost_shows_at_its_connection(fixture: &Fixture) {
         }
         let other = anew(&vault, &store, true).await;
         assert!(other.fetch(&acme, id).await.unwrap_err().is_damage());
-        // That the store is away says nothing.
+        // That the store is away, or does not give what it has, says nothing.
         let other = anew(&vault, &store, true).await;
         store.is_away(true);
         other.store.broken(&key, &record(&key)).await.unwrap();
-        assert_eq!(shown(account).await, "none");
         store.is_away(false);
+        store.is_disabled(true);
+        assert!(!other.fetch(&acme, id).await.unwrap_err().is_damage());
+        other.store.broken(&key, &record(&key)).await.unwrap();
+        assert_eq!(shown(account).await, "none");
+        store.is_disabled(false);
         let other = anew(&vault, &store, true).await;
         other.store.broken(&key, &record(&key)).await.unwrap();
         assert_eq!(shown(account).await, "INTEGRITY_FAILURE");

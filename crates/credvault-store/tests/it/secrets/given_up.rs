@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use credvault_crypto::SecretStoreError;
 use credvault_domain::{Action, ConnectionId, Revocation, TenantScope};
 use credvault_store::{DATABASE_STORE, ErasedStore, ErasureState, Error, Recorded, Urgency};
 
@@ -12,6 +11,7 @@ use crate::on_both;
 
 on_both![
     a_lost_store_is_given_up_and_the_statement_says_so,
+    what_is_empty_in_a_lost_store_is_neither_given_up_nor_asked_for,
     a_restored_database_removes_nothing_until_it_is_alone,
     a_revocation_whose_payload_is_lost_is_settled,
     what_a_revocation_takes_moves_along,
@@ -82,6 +82,37 @@ async fn a_lost_store_is_given_up_and_the_statement_says_so(fixture: &Fixture) {
     assert_eq!((eu.names().len(), before.count("external_payloads").await), (3, 2));
     let back = anew(fixture, &eu, true).await;
     assert_eq!(back.fetch(&beta, third).await.unwrap(), "CANARY new");
+}
+
+async fn what_is_empty_in_a_lost_store_is_neither_given_up_nor_asked_for(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let emptied = async |account| {
+        let id = vault.connection(&acme, account).await.id;
+        vault.put(&acme, id, "CANARY").await;
+        let destroy = write(&acme, Action::DestroyCredentialVersion);
+        vault.store.credentials().destroy(&acme, id, 1, &destroy).await.unwrap().into_inner();
+        tend(&vault).await;
+        vault.clock.advance(KEPT);
+        tend(&vault).await;
+        id
+    };
+    emptied("a").await;
+    assert_eq!(vault.count("external_payloads WHERE reference = ''").await, 1);
+    assert_eq!(write_off(&vault, "eu", true).await.unwrap(), 0);
+    assert_eq!(vault.count("external_payloads").await, 0);
+    // One that was removed while the store was given up.
+    let id = emptied("b").await;
+    vault.execute("UPDATE external_payloads SET write_off_time = 1").await;
+    let connections = vault.store.connections();
+    connections.delete(&acme, id, None, &write(&acme, Action::DeleteConnection)).await.unwrap().into_inner();
+    connections.purge(&acme, id, None, &write(&acme, Action::PurgeConnection)).await.unwrap().into_inner();
+    tend(&vault).await;
+    assert_eq!((store.forgotten().len(), vault.count("payload_work").await), (0, 0));
+    erase(&vault, &acme).await;
+    vault.store.upkeep().await.unwrap();
+    let erased = vault.store.erasures().get(&acme).await.unwrap();
+    assert_eq!((erased.state, erased.stores), (ErasureState::Erased, Vec::new()));
 }
 
 async fn a_restored_database_removes_nothing_until_it_is_alone(fixture: &Fixture) {
@@ -164,13 +195,22 @@ async fn a_revocation_whose_payload_is_lost_is_settled(fixture: &Fixture) {
     assert_eq!(after.revocation, Some(Revocation::Pending));
     store.is_away(false);
     assert!(revocations.open(&key).await.unwrap().unwrap().fields.is_some());
-    // Removed past the vault: no later attempt has it.
-    store.delete(&store.names()[0]);
-    let cold = anew(&vault, &store, true).await;
-    let found = cold.store.revocations().open(&key).await.unwrap().unwrap();
-    assert!(found.fields.is_none() && found.is_lost);
-    let refused = credvault_crypto::SecretStore::get(&store, "none").await;
-    assert_eq!(refused, Err(SecretStoreError::NotFound), "that is what the store says");
+    // Disabled, or removed past the vault: people may bring it back.
+    let lost = async || {
+        let cold = anew(&vault, &store, true).await;
+        let found = cold.store.revocations().open(&key).await.unwrap().unwrap();
+        assert!(found.fields.is_none());
+        found.is_lost
+    };
+    store.is_disabled(true);
+    assert!(!lost().await);
+    store.is_disabled(false);
+    let name = store.names().remove(0);
+    store.delete(&name);
+    assert!(!lost().await);
+    // What is there is something else: no later attempt has it.
+    store.write(&name, b"something else");
+    assert!(lost().await);
 }
 
 async fn what_a_revocation_takes_moves_along(fixture: &Fixture) {

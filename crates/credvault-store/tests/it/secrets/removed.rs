@@ -11,6 +11,8 @@ use crate::on_both;
 on_both![
     what_is_empty_is_forgotten_with_its_connection,
     a_removal_asks_the_records,
+    many_removals_are_made_in_turns,
+    of_removals_at_once_one_row_stays,
     what_is_put_while_a_tenant_is_erased_keeps_the_erasure_open,
 ];
 
@@ -72,6 +74,46 @@ async fn a_removal_asks_the_records(fixture: &Fixture) {
     tend(&vault).await;
     let other = anew(&vault, &store, true).await;
     assert_eq!(other.fetch(&acme, id).await.unwrap(), "CANARY");
+}
+
+async fn many_removals_are_made_in_turns(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    vault.put(&acme, id, "CANARY").await;
+    tend(&vault).await;
+    let random = if vault.postgres.is_some() { "gen_random_uuid()" } else { "randomblob(16)" };
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+         INSERT INTO external_payloads (tenant_id, id, connection_id, store, reference, create_time, drop_time)
+         SELECT tenant_id, {random}, connection_id, store, '{id}_' || i, 1, 1 FROM external_payloads, n"
+    );
+    assert_eq!(vault.execute(&many).await, 100);
+    assert_eq!(vault.store.secrets().look_through().await.unwrap(), 1);
+    for left in [53, 5, 1] {
+        assert_eq!(vault.store.secrets().work().await.unwrap(), 1);
+        assert_eq!(vault.count("external_payloads").await, left);
+    }
+    tend(&vault).await;
+    assert_eq!((vault.count("payload_work").await, store.names().len()), (0, 1));
+}
+
+async fn of_removals_at_once_one_row_stays(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    store.refuses(true);
+    for round in 1..=5 {
+        let id = vault.connection(&acme, &format!("a{round}")).await.id;
+        let puts = (0..6).map(|_| {
+            let (vault, acme) = (&vault, &acme);
+            async move {
+                let (new, put) = (credential("CANARY"), write(acme, Action::PutCredential));
+                assert!(vault.store.credentials().put(acme, id, &new, None, &put).await.is_err());
+            }
+        });
+        futures::future::join_all(puts).await;
+        assert_eq!(vault.count("external_payloads").await, round);
+    }
 }
 
 async fn what_is_put_while_a_tenant_is_erased_keeps_the_erasure_open(fixture: &Fixture) {

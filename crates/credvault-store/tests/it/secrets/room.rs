@@ -12,6 +12,8 @@ use crate::refreshes::{claimed, record, refreshable, refreshed};
 
 on_both![
     the_oldest_that_no_record_needs_makes_room,
+    nothing_makes_way_where_that_makes_no_room,
+    a_version_that_does_not_open_is_not_what_a_full_store_refuses,
     of_refreshed_tokens_the_latest_are_kept,
     what_a_store_refuses_is_not_tried_again_at_once,
 ];
@@ -53,6 +55,39 @@ async fn the_oldest_that_no_record_needs_makes_room(fixture: &Fixture) {
     assert_eq!(version(&other, &acme, id, 4).await.unwrap(), "CANARY fourth");
 }
 
+async fn nothing_makes_way_where_that_makes_no_room(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    vault.put(&acme, id, "CANARY first").await;
+    vault.put(&acme, id, "CANARY second").await;
+    destroy(&vault, &acme, id, 1).await;
+    tend(&vault).await;
+    // It takes three, and does not take the third.
+    store.takes(3);
+    store.is_full(true);
+    for _ in 0..2 {
+        assert!(matches!(put(&vault, &acme, id, "CANARY third").await, Err(Error::SecretStore { .. })));
+    }
+    assert_eq!(store.names().len(), 2);
+}
+
+async fn a_version_that_does_not_open_is_not_what_a_full_store_refuses(fixture: &Fixture) {
+    let (vault, store) = stored(fixture).await;
+    let acme = vault.tenant("acme").await;
+    let id = vault.connection(&acme, "a").await.id;
+    for value in ["CANARY first", "CANARY second", "CANARY third"] {
+        vault.put(&acme, id, value).await;
+    }
+    destroy(&vault, &acme, id, 1).await;
+    tend(&vault).await;
+    vault.execute("UPDATE credential_versions SET schema = 9 WHERE version = 2").await;
+    store.takes(3);
+    let refused = put(&vault, &acme, id, "CANARY fourth").await;
+    assert!(matches!(&refused, Err(Error::SecretStore { store, .. }) if store == "eu"), "{refused:?}");
+    assert_eq!(store.names().len(), 3);
+}
+
 async fn of_refreshed_tokens_the_latest_are_kept(fixture: &Fixture) {
     let (vault, store) = stored(fixture).await;
     let acme = vault.tenant("acme").await;
@@ -81,6 +116,7 @@ async fn what_a_store_refuses_is_not_tried_again_at_once(fixture: &Fixture) {
     before.put(&acme, id, "CANARY first").await;
     before.put(&acme, id, "CANARY second").await;
     let vault = anew(fixture, &store, true).await;
+    assert_eq!(vault.store.secrets().look_through().await.unwrap(), 1);
     store.refuses(true);
     tend(&vault).await;
     assert_eq!(store.puts(), 2);
@@ -92,8 +128,8 @@ async fn what_a_store_refuses_is_not_tried_again_at_once(fixture: &Fixture) {
     vault.clock.advance(Duration::from_secs(3600));
     tend(&vault).await;
     assert_eq!(store.puts(), 4);
-    // The rows of what was put in vain six hours ago are gone: no backup needs it.
-    assert_eq!(vault.count("external_payloads").await, 2);
+    // Of what was put in vain no rows stay, but for the one that says that the store may have an empty secret.
+    assert_eq!(vault.count("external_payloads").await, 1);
     // A change has it tried again.
     destroy(&vault, &acme, id, 1).await;
     store.refuses(false);
