@@ -315,8 +315,9 @@ async fn ready(
     if let Some(retry) = row.retry_time.filter(|retry| !wish.forced && *retry > change.now.micros()) {
         return Ok(Ready::Not(RotationClaim::Later(Timestamp::from_micros(retry))));
     }
-    if let Some(minted) = waiting((change, in_hand), (model, row), is_wanted, wish.old_key_life).await? {
-        return Ok(Ready::For(Some(minted)));
+    let minted = waiting((&mut *change, in_hand), (model, &mut *row), is_wanted, wish.old_key_life).await?;
+    if minted.is_some() {
+        return Ok(Ready::For(minted));
     }
     if wish.new_key_only {
         idle(row);
@@ -348,7 +349,7 @@ async fn waiting(
         }
         (Some(_), Some(_)) if key.version == model.current_version => is_wanted,
         (Some(fields), Some(life)) => {
-            is_wanted && replaced_by((change, in_hand), model, (&key, fields), life).await?
+            is_wanted && replaced_by((&mut *change, in_hand), model, (&key, fields), life).await?
         }
     };
     let Some(fields) = fields.filter(|_| serves) else {
