@@ -16,7 +16,8 @@ async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 const STATEMENTS: &[&str] = &[
     // Whether the keys before are revoked as soon as the new one serves.
     "ALTER TABLE credential_rotations ADD COLUMN revoke_now {bool} NOT NULL DEFAULT FALSE",
-    // After how many microseconds the provider ends the key before by itself; none if it does not.
+    // After how many microseconds the provider ends the key before by itself, noted when the call for another one is about to be
+    // sent; none if it does not.
     "ALTER TABLE credential_rotations ADD COLUMN old_key_life {int}",
     // The request that asked for the new key, until the key serves: a repeated one is to find the version then.
     "ALTER TABLE credential_rotations ADD COLUMN request {text}",

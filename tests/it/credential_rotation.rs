@@ -22,7 +22,8 @@ const OVERLAP: Duration = Duration::from_secs(3600);
 /// The key that the account has from the beginning.
 const FIRST: &str = "sim_key_shop-1";
 
-/// A provider with a call for another key, one whose new key ends the old one, at once or after a while, and one without.
+/// A provider with a call for another key, one whose new key ends the old one, at once or after a while, one whose calls do not
+/// name the key that they end, and one without.
 const MINTER: &str = r#"
 id = 'minter'
 display_name = 'Minter'
@@ -70,6 +71,20 @@ overlap_seconds = 3600
 [modes.timed.rotation.mint]
 call = { method = 'POST', url = 'PROVIDER_URL/keys' }
 fields = { key = 'key' }
+
+[modes.single]
+display_name = 'Key of an account with room for one other'
+kind = 'static'
+secret.key = { title = 'Key', required = true }
+request = { base_url = 'PROVIDER_URL', headers = { X-API-Key = '{secret.key}' } }
+test = { call = { url = 'PROVIDER_URL/me' }, account_id = 'id' }
+[modes.single.rotation]
+overlap_seconds = 3600
+[modes.single.rotation.mint]
+call = { method = 'POST', url = 'PROVIDER_URL/keys' }
+fields = { key = 'key' }
+[modes.single.rotation.revoke]
+call = { method = 'POST', url = 'PROVIDER_URL/keys/promote' }
 
 [modes.by_hand]
 display_name = 'Key that a person makes'

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use credvault_catalog::{Given, Mode};
+use credvault_catalog::{Given, Mint, Mode};
 use credvault_domain::{Action, AuditEvent, Connection, Revocation, SecretFields};
-use credvault_store::{ConnectionKey, Error, Full, ToRevoke, Turn, Turns, UsableApp};
+use credvault_store::{ConnectionKey, Error, Full, KeySharing, ToRevoke, Turn, Turns, UsableApp};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::assertion::with_proof;
 use crate::broker::Broker;
 use crate::every::every;
 use crate::flow::{app_values, flow_defaults};
+use crate::rotation::end::PATIENCE;
 
 /// How often due revocations are searched for.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -93,7 +95,7 @@ impl Broker {
             None => flow,
         };
         let given = Given { config: &connection.config, secrets: fields, app: app.as_ref(), flow: &flow };
-        self.send_revocation(connection, mode, given).await
+        self.send_revocation(key, connection, mode, given).await
     }
 
     /// The app of the connection. A value that does not open is recorded.
@@ -112,14 +114,37 @@ impl Broker {
         usable
     }
 
-    async fn send_revocation(&self, connection: &Connection, mode: &Mode, given: Given<'_>) -> Revocation {
+    async fn send_revocation(
+        &self,
+        key: &ConnectionKey,
+        connection: &Connection,
+        mode: &Mode,
+        given: Given<'_>,
+    ) -> Revocation {
         let Some(revocation) = mode.ending_call() else { return Revocation::Unsupported };
         let Ok(flow) = with_proof(mode, given, self.clock().now()) else { return Revocation::Pending };
         let given = Given { flow: &flow, ..given };
         let Ok(request) = mode.request(&revocation.call, given) else { return Revocation::Unsupported };
+        if let Some(mint) = mode.ended_key()
+            && let Err(outcome) = self.may_end(key, connection, given.secrets, mint).await
+        {
+            return outcome;
+        }
         match self.http().send(request).await {
-            Ok(answer) if revocation.succeeded(answer.status, &answer.body) => Revocation::Done,
+            Ok(answer) if revocation.has_revoked(answer.status, &answer.body) => Revocation::Done,
             Ok(answer) => {
+                let is_gone = revocation.succeeded(answer.status, &answer.body);
+                let is_over = match mode.ended_key() {
+                    None => is_gone,
+                    // That no key of this id is found does not say that this key is dead: a caller may have stored another id.
+                    Some(_) => {
+                        (is_gone || matches!(answer.status, 401 | 403 | 404))
+                            && self.is_dead(mode, given).await
+                    }
+                };
+                if is_over {
+                    return Revocation::Done;
+                }
                 tracing::info!(connection = %connection.id, status = answer.status, "a revocation was refused");
                 Revocation::Pending
             }
@@ -127,6 +152,34 @@ impl Broker {
                 tracing::info!(connection = %connection.id, %error, "a revocation failed");
                 Revocation::Pending
             }
+        }
+    }
+
+    /// Waits for a turn among the calls at the provider to end the key that a connection had.
+    ///
+    /// # Errors
+    /// What the attempt comes to without a call: another connection of the same owner serves this key, that is not known, or
+    /// there is no turn.
+    async fn may_end(
+        &self,
+        key: &ConnectionKey,
+        connection: &Connection,
+        fields: &SecretFields,
+        mint: &Mint,
+    ) -> Result<(), Revocation> {
+        match self.store().credential_rotations().sharing(key, fields, &mint.field_names()).await {
+            Ok(KeySharing::Alone) => {}
+            Ok(KeySharing::Shared) => return Err(Revocation::Kept),
+            Ok(KeySharing::Unknown) => return Err(Revocation::Pending),
+            Err(error) => {
+                tracing::warn!(connection = %connection.id, %error, "it is not known whether a key is still served");
+                return Err(Revocation::Pending);
+            }
+        }
+        let deadline = Instant::now() + PATIENCE;
+        match self.refresher().take_call(&connection.provider, key.tenant(), deadline).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Revocation::Pending),
         }
     }
 }

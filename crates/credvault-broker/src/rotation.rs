@@ -60,6 +60,7 @@ impl Broker {
         if !self.refresher().take_call(provider, tenant, started + SEND_TIMEOUT).await? {
             return Err(RotationError::Crowded { retry });
         }
+        self.store().credential_rotations().sending(claimed).await?;
         // Too late, and another replica may have taken over; without proof of life, every replica may.
         let may_send = self.store().credential_rotations().may_send(claimed);
         if started.elapsed() > SEND_TIMEOUT || !may_send {

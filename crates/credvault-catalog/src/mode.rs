@@ -166,6 +166,11 @@ impl Mode {
         self.revocation.as_ref().or_else(of_key)
     }
 
+    /// How the mode's keys are made, if what ends is its key: there is no grant beside that.
+    pub fn ended_key(&self) -> Option<&Mint> {
+        self.mint().filter(|_| self.revocation.is_none())
+    }
+
     /// Where people find the secret fields that the mode requires, as the file says it.
     pub fn places_of_secrets(&self) -> Vec<&str> {
         let required = self.secrets.values().filter(|field| field.required);

@@ -18,7 +18,12 @@ pub struct RevocationCall {
 impl RevocationCall {
     /// Whether the answer says that the token is revoked now, by this call or before it.
     pub fn succeeded(&self, status: u16, body: &Value) -> bool {
-        is_success(&self.success, status, body) || any_holds(&self.already_revoked, status, body)
+        self.has_revoked(status, body) || any_holds(&self.already_revoked, status, body)
+    }
+
+    /// Whether the answer says that this very call has revoked the token.
+    pub fn has_revoked(&self, status: u16, body: &Value) -> bool {
+        is_success(&self.success, status, body)
     }
 
     /// Whether the call says which key it ends. One that does not may end another one, if it is repeated.

@@ -113,6 +113,14 @@ impl Mint {
         [&self.revoke, &self.discard].into_iter().flatten().all(RevocationCall::names_key)
     }
 
+    /// For how long the vault lets the key before live beside another one.
+    pub fn overlap(&self) -> Duration {
+        match self.end {
+            OldKeyEnd::Revoked(overlap) => overlap,
+            OldKeyEnd::ByItself(_) | OldKeyEnd::AtOnce => Duration::ZERO,
+        }
+    }
+
     /// After how long the provider ends the key before by itself, once another one was made; `None` if it does not.
     pub fn old_key_life(&self) -> Option<Duration> {
         match self.end {

@@ -71,29 +71,48 @@ impl Config {
     }
 }
 
-/// The settings that decide to which host a secret is sent, each with its default. No other setting appears in the host
-/// of a URL in the provider's file.
+/// The settings that decide where a secret is sent, each with its default.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Destinations(BTreeMap<String, Option<Value>>);
+pub struct Destinations {
+    /// Those that decide the host. No other setting appears in the host of a URL in the provider's file.
+    hosts: BTreeMap<String, Option<Value>>,
+    /// Those that the calls need which end a key: with others, the same calls are about another account.
+    keys: BTreeMap<String, Option<Value>>,
+}
 
 impl Destinations {
-    /// These settings, each with its default.
-    pub fn new(settings: BTreeMap<String, Option<Value>>) -> Self {
-        Self(settings)
+    /// These settings decide the host, each with its default.
+    pub fn new(hosts: BTreeMap<String, Option<Value>>) -> Self {
+        Self { hosts, keys: BTreeMap::new() }
     }
 
-    /// The names of the settings.
+    /// The same, and these settings are in the calls that end a key.
+    #[must_use]
+    pub fn with_keys(self, keys: BTreeMap<String, Option<Value>>) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The names of the settings that decide the host.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.hosts.keys().map(String::as_str)
     }
 
     /// Whether two configs lead to different hosts. `before` is the stored value, which may be any JSON.
     pub fn differ(&self, before: &Value, after: &Config) -> bool {
-        self.0.iter().any(|(name, default)| {
-            let old = before.get(name).or(default.as_ref());
-            old != after.get(name).or(default.as_ref())
-        })
+        differ(&self.hosts, before, after)
     }
+
+    /// Whether keys that wait for their end must be left, for the calls that end them differ with the config `after`.
+    pub fn leave_keys(&self, before: &Value, after: &Config) -> bool {
+        differ(&self.keys, before, after)
+    }
+}
+
+fn differ(settings: &BTreeMap<String, Option<Value>>, before: &Value, after: &Config) -> bool {
+    settings.iter().any(|(name, default)| {
+        let old = before.get(name).or(default.as_ref());
+        old != after.get(name).or(default.as_ref())
+    })
 }
 
 fn has_nul(value: &Value) -> bool {

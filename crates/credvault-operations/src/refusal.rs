@@ -156,6 +156,7 @@ impl From<RotationError> for Refusal {
             error @ (RotationError::ByHand { .. }
             | RotationError::Incomplete(_)
             | RotationError::OtherAccount { .. }
+            | RotationError::Shared { .. }
             | RotationError::Unavailable { .. }
             | RotationError::Throttled { .. }
             | RotationError::Crowded { .. }

@@ -14,6 +14,7 @@ use credvault_catalog::{Mint, Mode, OldKeyEnd};
 use credvault_domain::{Connection, ConnectionId, Etag, TenantScope, Timestamp, Version};
 use credvault_store::{
     ClaimedRotation, ConnectionKey, Error as StoreError, Recorded, ReplacedKey, RotationClaim, RotationWish,
+    Write,
 };
 use tokio::time::Instant;
 
@@ -75,15 +76,16 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
     let mode = context.mode(&connection.provider, &connection.auth_mode)?;
     let mint = mode.mint().ok_or_else(|| by_hand::error(&context, &connection, mode))?;
     mode.check_destinations(&connection.config).map_err(Refusal::Settings)?;
-    let rotations = context.store.credential_rotations();
-    if let Some(before) = rotations.repeated(&scope, &write).await? {
-        let old_key = old_key(call, &scope, before.get(), mint).await;
-        return Ok(before.map(|(connection, version)| Rotated { connection, version, old_key }));
+    if let Some(before) = repeated(call, &scope, mint, &write).await? {
+        return Ok(before);
     }
     call.count_forced(&scope).await?;
     let key = context.store.connection_key(&scope, id);
     let wish = RotationWish { forced: true, revoke_now, ..wish(mode, &connection.config) };
-    let (started, claimed) = claimed(call, (&key, etag), mode, wish).await?;
+    let Some((started, claimed)) = claimed(call, (&key, etag), mode, wish, &write).await? else {
+        let before = repeated(call, &scope, mint, &write).await?;
+        return before.ok_or_else(|| StoreError::CredentialRotationRunning.into());
+    };
     let (of_attempt, in_scope) = (Arc::clone(&context), Arc::clone(&scope));
     let attempt = Attempt { context: of_attempt, scope: in_scope, write, claimed, started };
     // A key that was made must not be lost because its caller has gone.
@@ -97,8 +99,21 @@ pub async fn rotate(call: &mut Call, rotate: Rotate) -> Result<Recorded<Rotated>
     Ok(served.map(|(connection, version)| Rotated { connection, version, old_key }))
 }
 
-/// Claims the rotation of a connection, and tells since when it is claimed. An earlier key that must end before another one is
-/// made has one attempt for that.
+/// What the same request has done before, if it was made before.
+async fn repeated(
+    call: &Call,
+    scope: &TenantScope,
+    mint: &Mint,
+    write: &Write,
+) -> Result<Option<Recorded<Rotated>>, Refusal> {
+    let rotations = call.context.store.credential_rotations();
+    let Some(before) = rotations.repeated(scope, write).await? else { return Ok(None) };
+    let old_key = old_key(call, scope, before.get(), mint).await;
+    Ok(Some(before.map(|(connection, version)| Rotated { connection, version, old_key })))
+}
+
+/// Claims the rotation of a connection, and tells since when it is claimed; `None` if the same request has been done. An
+/// earlier key that must end before another one is made has one attempt for that.
 ///
 /// # Errors
 /// Another attempt is at it, or an earlier key has still to end; the credential cannot be replaced.
@@ -107,13 +122,15 @@ async fn claimed(
     (key, etag): (&ConnectionKey, Option<Etag>),
     mode: &Mode,
     wish: RotationWish,
-) -> Result<(Instant, Box<ClaimedRotation>), Refusal> {
+    write: &Write,
+) -> Result<Option<(Instant, Box<ClaimedRotation>)>, Refusal> {
     let rotations = call.context.store.credential_rotations();
     let mut has_ended = false;
     loop {
         let started = Instant::now();
-        match rotations.claim(key, etag, wish).await? {
-            RotationClaim::Ours(claimed) => return Ok((started, claimed)),
+        match rotations.claim_for(key, etag, wish, Some(write)).await? {
+            RotationClaim::Ours(claimed) => return Ok(Some((started, claimed))),
+            RotationClaim::Done => return Ok(None),
             RotationClaim::Unproven if started < call.patience() => tokio::time::sleep(POLL_INTERVAL).await,
             RotationClaim::Ending if !has_ended => {
                 ends::end_now(&call.context, key, mode).await?;

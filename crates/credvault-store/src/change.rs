@@ -307,6 +307,13 @@ impl Change<'_> {
         memory.keep(&self.tx, *result, self.now).await
     }
 
+    /// Whether a caller's request was done before, for a change that the vault makes by itself on the way to it.
+    pub(crate) async fn was_made(&self, write: &Write) -> Result<bool, Error> {
+        let Some(repeat) = &write.repeat else { return Ok(false) };
+        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: write.event.action, repeat };
+        Ok(memory.recall(&self.tx).await?.is_some())
+    }
+
     /// A caller's request as text, for a row that keeps it until what it asks for is done; `None` if it has no id.
     ///
     /// # Errors

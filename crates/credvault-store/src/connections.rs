@@ -203,9 +203,12 @@ impl Connections<'_> {
             let model = row.save(&mut change, ChangeKind::Updated, None).await?;
             if moved {
                 destroy_all(&change, &model).await?;
-                forget(&mut change, &model).await?;
             } else {
                 rebind(&change, &before, &model).await?;
+            }
+            let leaves_keys = |new| patch.destinations.leave_keys(&before.config, new);
+            if moved || patch.config.as_ref().is_some_and(leaves_keys) {
+                forget(&mut change, &model).await?;
             }
             if patch.enabled == Some(true) {
                 schedule_now(&change, &model).await?;

@@ -20,7 +20,7 @@ pub(crate) mod claim;
 pub(crate) mod end;
 pub(crate) mod superseded;
 
-mod shared;
+pub(crate) mod shared;
 
 pub(crate) mod old_keys;
 

@@ -99,6 +99,7 @@ pub use credential_rotations::old_keys::{KeyEnd, KeyToEnd};
 pub use credential_rotations::plan::RotationPlan;
 pub use credential_rotations::replaced::ReplacedKey;
 pub use credential_rotations::search::RotationWork;
+pub use credential_rotations::shared::KeySharing;
 pub use credential_rotations::shown::{RotationRecord, RotationStage};
 pub use credentials::found::{Fetched, OpenedCredential, Selector};
 pub use credentials::stored::{NewCredential, NewSettings};

@@ -15,6 +15,7 @@ on_both![
     a_provider_that_makes_no_key_changes_nothing,
     a_mode_without_the_call_says_how_to_do_it_by_hand,
     no_key_is_made_for_another_account,
+    no_key_is_made_that_would_cut_another_connection_off,
     a_key_that_is_not_revoked_yet_is_revoked_later,
 ];
 
@@ -89,6 +90,7 @@ async fn a_mode_without_the_call_says_how_to_do_it_by_hand(builder: VaultBuilder
             ("api_key".to_owned(), 90, true, true, false, Some(3600)),
             ("by_hand".to_owned(), 30, false, false, false, None),
             ("rolled".to_owned(), 0, true, false, true, Some(0)),
+            ("single".to_owned(), 0, true, true, false, Some(3600)),
             ("timed".to_owned(), 0, true, false, false, Some(3600)),
         ]
     );
@@ -111,6 +113,21 @@ async fn no_key_is_made_for_another_account(builder: VaultBuilder) {
         assert_eq!(connected.provider.counts().mints, u64::from(account == "shop-1"));
     }
     assert_eq!(versions, [Err("FailedPrecondition STATE_INVALID".to_owned()), Ok(2)]);
+}
+
+async fn no_key_is_made_that_would_cut_another_connection_off(builder: VaultBuilder) {
+    let (connected, app) = started(builder).await;
+    let id = app.create(first_key("single")).await.unwrap().id;
+    let copy = v1::CreateConnectionRequest { account_name: "copy".into(), ..first_key("single") };
+    let copy = app.create(copy).await.unwrap().id;
+    for id in [&id, &copy] {
+        let refused = rotate(&app, id).await.unwrap_err();
+        assert_eq!(refusal(&refused), "FailedPrecondition STATE_INVALID");
+    }
+    assert_eq!(connected.provider.counts().mints, 0);
+    let request = v1::DisconnectConnectionRequest { connection_id: copy, ..Default::default() };
+    app.connections().disconnect_connection(request).await.unwrap();
+    assert_eq!(rotate(&app, &id).await.unwrap().version, 2);
 }
 
 async fn a_key_that_is_not_revoked_yet_is_revoked_later(builder: VaultBuilder) {

@@ -11,7 +11,7 @@ use crate::flow::{app_values, flow_defaults};
 use crate::incidents::Asked;
 
 /// How long a call waits for its turn among the others at the provider.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// When a call is made that had no turn, or that the provider did not want without saying until when.
 const LATER: Duration = Duration::from_secs(120);
 /// The longest pause that a provider may ask for.
@@ -23,13 +23,13 @@ enum Said {
     Done(KeyEnd),
     /// The credential may not end this key, or is not accepted.
     Forbidden,
-    /// There is nothing of the kind.
+    /// The account that has asked has no such key, or not any more.
     NotFound,
 }
 
 impl Broker {
     /// Has the provider end a key: with the credential that serves, or with the key itself if there is none, or if the one that
-    /// serves may not. It counts among the calls that the vault makes at the provider in a second.
+    /// serves may not or does not find it. A key counts as ended only if a call has ended it, or its own test says so. It counts among the calls that the vault makes at the provider in a second.
     ///
     /// # Errors
     /// The vault's own database failed.
@@ -51,19 +51,23 @@ impl Broker {
             Given { config: &connection.config, secrets: &to_end.fields, app: app.as_ref(), flow: &flow };
         let serving = to_end.serving.as_ref().map(|serving| Given { secrets: serving, ..itself });
         let mut said = self.ask_to_end(to_end, mode, ending, serving.unwrap_or(itself)).await?;
+        if let Said::Done(end) = said {
+            return Ok(end);
+        }
+        // Its own account says so: the credential that serves may be another account's.
+        if self.is_dead(mode, itself).await {
+            return Ok(KeyEnd::Ended);
+        }
         // Without the key's id, the call would mean the key that serves.
-        if matches!(said, Said::Forbidden) && serving.is_some() && ending.names_key() {
+        if serving.is_some() && ending.names_key() {
             said = self.ask_to_end(to_end, mode, ending, itself).await?;
         }
-        match said {
-            Said::Done(end) => Ok(end),
-            Said::NotFound if !ending.names_key() => {
-                // It was done before, or there is nothing that it could be done with.
-                let is_dead = self.is_dead(mode, itself).await;
-                Ok(if is_dead { KeyEnd::Ended } else { KeyEnd::ByHand })
-            }
-            Said::Forbidden | Said::NotFound => Ok(KeyEnd::Pending),
-        }
+        Ok(match said {
+            Said::Done(end) => end,
+            // There is nothing that it could be done with.
+            Said::NotFound if !ending.names_key() => KeyEnd::ByHand,
+            Said::Forbidden | Said::NotFound => KeyEnd::Pending,
+        })
     }
 
     /// Sends the call that ends a key, when it has its turn.
@@ -96,21 +100,24 @@ impl Broker {
                 return Ok(Said::Done(KeyEnd::Pending));
             }
         };
-        if ending.succeeded(answer.status, &answer.body) {
+        if ending.has_revoked(answer.status, &answer.body) {
             return Ok(Said::Done(KeyEnd::Ended));
         }
         tracing::info!(connection = %connection.id, status = answer.status, "a key was not revoked");
+        if ending.succeeded(answer.status, &answer.body) {
+            return Ok(Said::NotFound);
+        }
         Ok(match (answer.status, answer.retry_after) {
+            (401 | 403, _) => Said::Forbidden,
+            (404, _) => Said::NotFound,
             (_, Some(pause)) => Said::Done(KeyEnd::Later(pause.clamp(LATER, LONGEST_PAUSE))),
             (429, None) => Said::Done(KeyEnd::Later(LATER)),
-            (401 | 403, None) => Said::Forbidden,
-            (404, None) => Said::NotFound,
             (_, None) => Said::Done(KeyEnd::Pending),
         })
     }
 
     /// Whether the provider says that it does not accept a credential any more.
-    async fn is_dead(&self, mode: &Mode, given: Given<'_>) -> bool {
+    pub(crate) async fn is_dead(&self, mode: &Mode, given: Given<'_>) -> bool {
         let Some(test) = &mode.test else { return false };
         let Ok(request) = mode.request(&test.call, given) else { return false };
         let answer = self.http().send(request).await;

@@ -34,6 +34,15 @@ pub enum RotationError {
         /// How long the vault waits before it tries again by itself.
         retry: Duration,
     },
+    /// Another connection has the same key, and the account has room for one other key only.
+    #[error(
+        "another connection of the same owner has the same key, and this account can have one other key at a time, which \
+         would not reach that connection; nothing has changed. DisconnectConnection all but one of them, and rotate that one"
+    )]
+    Shared {
+        /// How long the vault waits before it tries again by itself.
+        retry: Duration,
+    },
     /// The provider does not answer, and has made no key.
     #[error(
         "the provider makes no key at the moment; nothing has changed, so try again after the retry delay"
@@ -105,7 +114,9 @@ impl RotationError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::ByHand { .. } => Some(Reason::RotationByHand),
-            Self::Incomplete(_) | Self::OtherAccount { .. } => Some(Reason::StateInvalid),
+            Self::Incomplete(_) | Self::OtherAccount { .. } | Self::Shared { .. } => {
+                Some(Reason::StateInvalid)
+            }
             Self::Unavailable { .. } | Self::Lost { .. } | Self::Untested { .. } => {
                 Some(Reason::ProviderUnavailable)
             }
@@ -120,6 +131,7 @@ impl RotationError {
     pub fn retry(&self) -> Option<Duration> {
         match self {
             Self::OtherAccount { retry }
+            | Self::Shared { retry }
             | Self::Unavailable { retry }
             | Self::Throttled { retry }
             | Self::Crowded { retry }
@@ -136,12 +148,31 @@ impl RotationError {
         matches!(self, Self::Lost { .. } | Self::Useless { .. })
     }
 
+    /// Whether it does not pass by itself, so that trying again and again does not help.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::ByHand { .. }
+            | Self::Incomplete(_)
+            | Self::OtherAccount { .. }
+            | Self::Shared { .. }
+            | Self::Lost { .. }
+            | Self::Refused { .. }
+            | Self::Useless { .. } => true,
+            Self::Unavailable { .. }
+            | Self::Throttled { .. }
+            | Self::Crowded { .. }
+            | Self::Untested { .. }
+            | Self::Store(_) => false,
+        }
+    }
+
     /// The label of the metric `credvault_credential_rotations_total`.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::ByHand { .. } => "by_hand",
             Self::Incomplete(_) => "incomplete",
             Self::OtherAccount { .. } => "other_account",
+            Self::Shared { .. } => "shared",
             Self::Unavailable { .. } => "unavailable",
             Self::Throttled { .. } => "throttled",
             Self::Crowded { .. } => "crowded",

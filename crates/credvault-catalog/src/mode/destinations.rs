@@ -16,7 +16,7 @@ use crate::template::{Placeholder, Template};
 use crate::values::{Flow, Given};
 
 impl Mode {
-    /// The settings that decide to which host a secret is sent, each with its default.
+    /// The settings that decide to which host a secret is sent, and those in the calls that end a key, each with its default.
     pub fn destinations(&self) -> &Destinations {
         &self.places().settings
     }
@@ -103,9 +103,25 @@ impl Mode {
             names.extend(self.discovery.as_ref().map(|discovery| discovery.issuer.as_str()));
             authorities.iter().for_each(|template| self.settings_of(template, &mut names));
             let default = |name: &str| self.config.get(name).and_then(|field| field.default.clone());
-            let settings = names.into_iter().map(|name| (name.to_owned(), default(name))).collect();
-            Places { settings: Destinations::new(settings), authorities }
+            let with_defaults = |names: BTreeSet<&str>| {
+                names.into_iter().map(|name| (name.to_owned(), default(name))).collect()
+            };
+            let settings = Destinations::new(with_defaults(names));
+            Places { settings: settings.with_keys(with_defaults(self.settings_of_key_ends())), authorities }
         })
+    }
+
+    /// The settings in the calls that end a key, and in the test that tells whether it has ended.
+    fn settings_of_key_ends(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        let Some(mint) = self.mint() else { return names };
+        let ends = [&mint.revoke, &mint.discard].into_iter().flatten().map(|end| &end.call);
+        let calls: Vec<&Call> = ends.chain(self.test.as_ref().map(|test| &test.call)).collect();
+        let carries = calls.iter().any(|call| call.carries_auth);
+        let carried = self.request.all().map(|(_, template)| template).filter(|_| carries);
+        let templates = calls.into_iter().flat_map(|call| call.templates()).chain(carried);
+        templates.for_each(|template| self.settings_of(template, &mut names));
+        names
     }
 
     fn rendered(&self, template: &Template, config: &Config) -> Option<String> {

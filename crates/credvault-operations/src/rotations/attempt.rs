@@ -8,8 +8,8 @@ use credvault_broker::{RotationError, TestError, pause_of_rotation};
 use credvault_catalog::{Mint, Mode, OldKeyEnd, Verdict};
 use credvault_domain::{Connection, ConnectionId, Reason, TenantScope, Timestamp, Version};
 use credvault_store::{
-    ClaimedRotation, Error as StoreError, MintedKey, NewCredential, NewKey, Recorded, RotatedFrom,
-    RotationFailure, Write,
+    ClaimedRotation, Error as StoreError, KeySharing, MintedKey, NewCredential, NewKey, Recorded,
+    RotatedFrom, RotationFailure, Write,
 };
 use tokio::time::Instant;
 
@@ -78,7 +78,11 @@ impl Attempt {
 
     /// Has the provider make a key, and seals it.
     async fn mint(&self, mode: &Mode, mint: &Mint) -> Result<MintedKey, Refusal> {
-        if let Err(error) = self.check_account(mode, mint).await {
+        let checked = match self.check_alone(mint).await {
+            Ok(()) => self.check_account(mode, mint).await,
+            refused => refused,
+        };
+        if let Err(error) = checked {
             self.fail(self.failure(&error)).await;
             return Err(error.into());
         }
@@ -101,6 +105,21 @@ impl Attempt {
                 self.fail(RotationFailure { lost: true, ..self.failure(&error) }).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Refuses to have a key made that an account has room for only once, while another connection has the same key: its end
+    /// would cut that one off, and without its end there is never room for another one again.
+    async fn check_alone(&self, mint: &Mint) -> Result<(), RotationError> {
+        if mint.names_keys() {
+            return Ok(());
+        }
+        let (rotations, retry) = (self.context.store.credential_rotations(), self.pause());
+        let ClaimedRotation { key, fields, .. } = &*self.claimed;
+        match rotations.sharing(key, fields, &mint.field_names()).await? {
+            KeySharing::Alone => Ok(()),
+            KeySharing::Shared => Err(RotationError::Shared { retry }),
+            KeySharing::Unknown => Err(RotationError::Unavailable { retry }),
         }
     }
 
@@ -207,15 +226,16 @@ impl Attempt {
             Ok(served) => return Ok(served),
             Err(error) => Refusal::Store(error),
         };
-        let reason = refusal.reason();
-        let failure = RotationFailure { retry: self.pause(), reason, lost: false, in_vain: false };
-        if let Refusal::Store(
-            StoreError::VersionMismatch { .. }
-            | StoreError::State(_)
-            | StoreError::ExpiredAlready
-            | StoreError::TooLarge,
-        ) = &refusal
-        {
+        // Where the new key ends the one before, it may be the only one that will work: the next claim looks at what serves.
+        let is_only = mint.old_key_life().is_some();
+        let is_overtaken =
+            matches!(&refusal, Refusal::Store(StoreError::VersionMismatch { .. } | StoreError::State(_)));
+        let never_fits =
+            matches!(&refusal, Refusal::Store(StoreError::ExpiredAlready | StoreError::TooLarge));
+        let is_useless = never_fits || (is_overtaken && !is_only);
+        let (retry, reason) = (self.pause(), refusal.reason());
+        let failure = RotationFailure { retry, reason, lost: false, in_vain: false, lasting: is_useless };
+        if is_useless {
             self.discard(failure).await;
         } else {
             // Another process that has taken it over, or the job, continues from here.
@@ -266,7 +286,8 @@ impl Attempt {
     fn failure(&self, error: &RotationError) -> RotationFailure {
         let retry = error.retry().unwrap_or_else(|| self.pause());
         let reason = error.reason().unwrap_or(Reason::StoreUnavailable);
-        RotationFailure { retry, reason, lost: false, in_vain: error.is_in_vain() }
+        let (in_vain, lasting) = (error.is_in_vain(), error.is_lasting());
+        RotationFailure { retry, reason, lost: false, in_vain, lasting }
     }
 
     async fn fail(&self, failure: RotationFailure) {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use credvault_broker::TestError;
 use credvault_catalog::{Mint, Mode, RevocationCall, Verdict};
-use credvault_domain::Action;
+use credvault_domain::{Action, Timestamp};
 use credvault_store::{ConnectionKey, Error as StoreError, KeyEnd, KeyToEnd};
 
 use crate::{Call, Context};
 
 /// How long the test of a key may take that is to end.
 const TEST_TIME: Duration = Duration::from_secs(60);
+/// For how long after its time a key waits for a provider that wants no call yet, before that counts as an attempt.
+const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Ends those keys of a connection that are due, at once.
 ///
@@ -51,7 +53,10 @@ pub(super) async fn end_keys(
             Err(error) => return Err(error),
         };
         let end = match mode.mint() {
-            Some(mint) => end_key(context, &to_end, mode, mint).await?,
+            Some(mint) => {
+                let since = to_end.create_time.after(mint.overlap());
+                counted(end_key(context, &to_end, mode, mint).await?, context.now(), since)
+            }
             // The call was taken from the provider's file, or is not yet in the one that this replica has: others make the
             // next attempts.
             None => KeyEnd::Pending,
@@ -63,6 +68,14 @@ pub(super) async fn end_keys(
         rotations.end_attempted(&to_end, end).await?;
     }
     Ok(())
+}
+
+/// How an attempt counts to end a key at the latest since `since`: a provider that always asks for a later call does not end it.
+fn counted(end: KeyEnd, now: Timestamp, since: Timestamp) -> KeyEnd {
+    match end {
+        KeyEnd::Later(_) if now > since.after(PATIENCE) => KeyEnd::Pending,
+        end @ (KeyEnd::Later(_) | KeyEnd::Ended | KeyEnd::Pending | KeyEnd::ByHand) => end,
+    }
 }
 
 /// Has the provider end a key. A call that does not name it may end another one once this one has ended, so the provider is
@@ -89,5 +102,19 @@ async fn end_key(
         Err(TestError::Store(error)) => Err(error),
         Err(TestError::Unavailable | TestError::Untestable | TestError::Invalid(_)) => Ok(KeyEnd::Pending),
         Err(TestError::Throttled { retry }) => Ok(KeyEnd::Later(retry)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_always_asks_for_a_later_call_is_not_waited_for_without_end() {
+        let (since, later) = (Timestamp::from_micros(0), KeyEnd::Later(Duration::from_secs(120)));
+        assert_eq!(counted(later, since.after(PATIENCE), since), later);
+        let afterwards = since.after(PATIENCE + Duration::from_secs(1));
+        assert_eq!(counted(later, afterwards, since), KeyEnd::Pending);
+        assert_eq!(counted(KeyEnd::Ended, afterwards, since), KeyEnd::Ended);
     }
 }

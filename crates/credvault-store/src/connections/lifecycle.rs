@@ -226,7 +226,7 @@ async fn revoked(change: &mut Change<'_>, model: Model, revoke: Option<bool>) ->
 
 /// Purges a deleted row, or has it purged as soon as its revocation is settled and no answer is awaited any more.
 async fn purge_or_wait(change: &mut Change<'_>, model: Model) -> Result<Purged, Error> {
-    let awaits = awaits_answer(change.store.database_time(&change.tx).await?);
+    let awaits = awaits_answer(change.store.database_time(&change.tx).await?, change.now);
     let awaiting = Entity::find()
         .filter(Column::TenantId.eq(model.tenant_id.as_str()))
         .filter(Column::Id.eq(model.id))

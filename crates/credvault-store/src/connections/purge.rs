@@ -1,14 +1,16 @@
 //! Purging deleted connections for good, in pieces. One whose grant is still to be revoked is left until that is settled:
 //! with its row would go what the revocation takes. So is one whose provider may still answer with newer tokens, or with a
-//! key: nothing would be left that could keep them for a revocation.
+//! key: nothing would be left that could keep them for a revocation. And so are, for a day at most, the keys of rotations that
+//! end with the access.
 
-use credvault_domain::{Action, ConnectionId, ProviderId, Revocation, TenantId, UserId};
+use credvault_domain::{Action, ConnectionId, ProviderId, Revocation, TenantId, Timestamp, UserId};
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use uuid::Uuid;
 
 use crate::connections::row::owner;
 use crate::connections::writer::purge;
+use crate::credential_rotations::keys::NEW;
 use crate::credential_rotations::left::leave_all;
 use crate::credential_rotations::row::MINTING;
 use crate::database::pieces::PIECE;
@@ -24,19 +26,28 @@ pub(crate) enum Purging<'a> {
     One(ConnectionId),
 }
 
+/// How long a purge waits at most for the attempts to end the keys that a connection has left, in microseconds: a day.
+const KEYS_WAIT: i64 = 24 * 3600 * 1_000_000;
+/// How many attempts to end a key it waits for.
+const KEY_ATTEMPTS: i64 = 2;
+
 /// A condition on rows of `connections`: until the lease of a claim that was made is over, its provider may answer with tokens
-/// that are newer than those which a revocation was asked for, or with a key that is not known yet. `now` is the database's
-/// time.
-pub(super) fn awaits_answer(now: i64) -> String {
+/// that are newer than those which a revocation was asked for, or with a key that is not known yet. And until they were tried,
+/// the keys are to end that rotations have left, if the access was ended. `now` is the database's time, `today` the vault's.
+pub(super) fn awaits_answer(now: i64, today: Timestamp) -> String {
     let [pending, done, failed] =
         [Revocation::Pending, Revocation::Done, Revocation::Failed].map(Revocation::as_str);
+    let since = today.micros().saturating_sub(KEYS_WAIT);
     format!(
         "(COALESCE(connections.revocation, '') IN ('{pending}', '{done}', '{failed}') AND EXISTS (
             SELECT 1 FROM refreshes r WHERE r.tenant_id = connections.tenant_id
                 AND r.connection_id = connections.id AND r.lease_time > {now})
         OR EXISTS (
             SELECT 1 FROM credential_rotations m WHERE m.tenant_id = connections.tenant_id
-                AND m.connection_id = connections.id AND m.state = '{MINTING}' AND m.lease_time > {now}))"
+                AND m.connection_id = connections.id AND m.state = '{MINTING}' AND m.lease_time > {now})
+        OR connections.revocation IS NOT NULL AND connections.purge_time > {since} AND EXISTS (
+            SELECT 1 FROM rotated_keys k WHERE k.tenant_id = connections.tenant_id
+                AND k.connection_id = connections.id AND k.role <> '{NEW}' AND k.attempts < {KEY_ATTEMPTS}))"
     )
 }
 
@@ -68,7 +79,7 @@ impl Store {
     /// The same; `None` if the connections stay for now, because a piece of the webhooks that were seen at them went.
     async fn try_purge_piece(&self, tenant: &TenantId, these: Purging<'_>) -> Result<Option<u64>, Error> {
         let mut change = self.own_change(tenant).await?;
-        let answers = awaits_answer(self.database_time(&change.tx).await?);
+        let answers = awaits_answer(self.database_time(&change.tx).await?, change.now);
         let due = Entity::find()
             .filter(Column::TenantId.eq(tenant.as_str()))
             .filter(Column::PurgeTime.lte(change.now.micros()))

@@ -18,6 +18,7 @@ use crate::connections::row::{connection, text_map};
 use crate::connections::writer::ConnectionRow;
 use crate::entity::connection::Model;
 use crate::entity::refresh;
+use crate::health::grant::outlived;
 use crate::health::last_error::{Failure, recover_by_test, remember_of_test};
 use crate::refreshes::pause::Pause;
 use crate::refreshes::schedule::{is_settled_by_test, reconsider};
@@ -102,7 +103,7 @@ async fn accepted(
     (account, settings): (Option<&str>, &BTreeMap<String, String>),
 ) -> Result<Model, Error> {
     // An access token that works says nothing about a refresh token that the provider has refused.
-    let settles = refresh.as_ref().is_none_or(is_settled_by_test);
+    let (settles, refreshes) = (refresh.as_ref().is_none_or(is_settled_by_test), refresh.is_some());
     let known = model.external_account_id.clone();
     let mut confirmed = text_map(model.confirmed_settings.clone())?;
     confirmed.extend(settings.clone());
@@ -131,6 +132,9 @@ async fn accepted(
     let model = row.save(change, ChangeKind::Updated, None).await?;
     if settles {
         recover_by_test(change, &model).await?;
+    }
+    if !refreshes {
+        outlived(change, &model).await?;
     }
     if had_failed && settles {
         change.emit(NewEvent::of(EventType::Recovered, &model));

@@ -11,8 +11,15 @@ use crate::entity::{connection, credential_version};
 
 /// After how many failures in a row the vault waits until it is asked: about a day and a half.
 const MAX_FAILURES: i64 = 16;
+/// How many of these may be such as pass by themselves: by then an attempt is made every six hours.
+const MAX_PASSING: i64 = 10;
 /// After how many keys that were made in vain, for none of them ends by itself.
 const MAX_IN_VAIN: i64 = 2;
+
+/// How many failures there are in a row after another one. An outage alone, however long, does not end the attempts.
+pub(crate) fn failures_after(failures: i64, lasting: bool) -> i64 {
+    if lasting { failures + 1 } else { failures.max((failures + 1).min(MAX_PASSING)) }
+}
 
 /// Whether the vault has given up to replace the credential by itself, until it is asked or the settings change.
 pub(crate) fn is_paused(row: &Model) -> bool {

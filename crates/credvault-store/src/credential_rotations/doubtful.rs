@@ -1,11 +1,12 @@
 //! Where a provider ends a key by itself because another one was made, and the vault does not know whether one was: the
-//! credential that serves may end, so its owner is warned, it is tested, and another key is made as long as it still can.
+//! credential that serves may end, so its owner is warned, another key is made as long as it still can, and it is tested when
+//! it would have ended.
 
 use std::time::Duration;
 
 use credvault_domain::Timestamp;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::EntityTrait as _;
 
 use crate::Error;
 use crate::change::Change;
@@ -39,15 +40,14 @@ pub(super) async fn doubt_old_key(
     let Some(version) = credential_version::Entity::find_by_id(id).one(&change.tx).await? else {
         return Ok(());
     };
-    let end = sent.after(life).micros().min(model.expire_time.unwrap_or(i64::MAX));
-    let stored = Timestamp::from_micros(version.create_time);
-    let mut version = version.into_active_model();
-    version.expire_time = Set(Some(end));
-    version.update(&change.tx).await?;
-    changed.columns.expire_time = Set(Some(end));
-    changed.columns.test_time = Set(Some(end));
+    let (end, stored) = (sent.after(life), Timestamp::from_micros(version.create_time));
+    // It is served until a test says that it has ended: no key may have been made.
+    changed.columns.test_time = Set(Some(end.micros()));
     // The vault makes another key by itself, whatever the connection says about that.
     changed.columns.rotation_due_time = Set(Some(change.now.micros()));
     *model = changed.save(change, ChangeKind::Updated, None).await?;
-    grant::cut_short(change, model, Timestamp::from_micros(end), stored).await
+    if model.expire_time.is_some_and(|expires| expires <= end.micros()) {
+        return Ok(());
+    }
+    grant::cut_short(change, model, end, stored).await
 }

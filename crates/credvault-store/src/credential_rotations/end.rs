@@ -13,6 +13,7 @@ use super::CredentialRotations;
 use crate::change::{Change, retrying};
 use crate::connections::lock::{find as find_connection, locked_at, locked_live};
 use crate::connections::row::connection;
+use crate::credential_rotations::automatic::failures_after;
 use crate::credential_rotations::claim::{ClaimedRotation, MintedKey};
 use crate::credential_rotations::doubtful::doubt_old_key;
 use crate::credential_rotations::keys::{Kept, NEW, REPLACED, UNUSED, due_now, give_up, keep, new_key};
@@ -65,6 +66,8 @@ pub struct RotationFailure {
     pub lost: bool,
     /// Whether a key was made, or may have been, that does not serve.
     pub in_vain: bool,
+    /// Whether it does not pass by itself.
+    pub lasting: bool,
 }
 
 impl CredentialRotations<'_> {
@@ -112,9 +115,12 @@ impl CredentialRotations<'_> {
             return change.commit(None).await.map(Recorded::into_inner);
         }
         let serves = model.delete_time.is_none() && model.current_version == claimed.version;
-        // Also if another process has taken the claim over: no other key will work.
-        let is_only = claimed.ends_old && new_key(&change, &model).await?.is_none();
-        let is_used = serves && (is_ours || is_only);
+        // Also if another process has taken the claim over, or another version is current: no other key may work, so the next
+        // claim looks at what serves.
+        let has_version = model.current_version > 0;
+        let is_only =
+            claimed.old_key_life.is_some() && has_version && new_key(&change, &model).await?.is_none();
+        let is_used = (serves && is_ours) || is_only;
         let (role, due) = match row.lease_time {
             Some(lease) if is_used => (NEW, Timestamp::from_micros(lease)),
             Some(_) | None => (if is_used { NEW } else { UNUSED }, change.now),
@@ -135,6 +141,8 @@ impl CredentialRotations<'_> {
         }
         if is_used {
             row.request = change.noted(write)?;
+            // A pause after earlier failures must not keep this key waiting.
+            row.retry_time = None;
         }
         save(&change, &model, row).await?;
         let create_time = change.now;
@@ -161,7 +169,12 @@ impl CredentialRotations<'_> {
         retrying(write, || async move {
             let mut change = self.store.change(scope, write).await?;
             if let Some(prior) = change.prior() {
-                let model = find_connection(&change.tx, scope, claimed.key.connection).await?;
+                let (model, mut row) = locked(&change, claimed).await?;
+                // The key was made for a request that was done meanwhile.
+                if row.claim_id == Some(claimed.claim_id) {
+                    give_new_up(&mut change, &model, &mut row).await?;
+                    save(&change, &model, row).await?;
+                }
                 change.set_connection(claimed.key.connection, prior.version);
                 change.set_owner(&model.owner_user);
                 let version = prior.version.unwrap_or(model.current_version);
@@ -207,12 +220,7 @@ impl CredentialRotations<'_> {
         if row.claim_id != Some(claimed.claim_id) {
             return Ok(());
         }
-        if let Some(key) = new_key(&change, &model).await?
-            && let Some(left) = give_up(&change, &model, key).await?
-        {
-            leave(&mut change, &model, &mut row, left)?;
-        }
-        idle(&mut row);
+        give_new_up(&mut change, &model, &mut row).await?;
         failed(&change, &mut row, failure);
         save(&change, &model, row).await?;
         change.commit(()).await.map(Recorded::into_inner)
@@ -281,9 +289,24 @@ async fn locked(
     Ok((model, row))
 }
 
+/// Gives the new key up that waits, and nothing is in progress any more.
+async fn give_new_up(
+    change: &mut Change<'_>,
+    model: &connection_table::Model,
+    row: &mut credential_rotation::Model,
+) -> Result<(), Error> {
+    if let Some(key) = new_key(change, model).await?
+        && let Some(left) = give_up(change, model, key).await?
+    {
+        leave(change, model, row, left)?;
+    }
+    idle(row);
+    Ok(())
+}
+
 /// What an attempt without a new version leaves in the row.
 fn failed(change: &Change<'_>, row: &mut credential_rotation::Model, failure: RotationFailure) {
-    row.failures += 1;
+    row.failures = failures_after(row.failures, failure.lasting);
     row.in_vain += i64::from(failure.in_vain);
     row.retry_time = Some(change.now.after(failure.retry).micros());
     row.trouble = Some(failure.reason.as_str().to_owned());

@@ -141,6 +141,25 @@ pub(crate) async fn give_up(
     }
 }
 
+/// A new key is for another version than before, which has the same key as that.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn for_version(
+    change: &Change<'_>,
+    model: &connection::Model,
+    (key, fields): (Model, &SecretFields),
+    version: Version,
+) -> Result<Model, Error> {
+    let Sealed { schema, key_version, bytes: sealed } =
+        seal(change, model, (key.number, NEW, version), fields)?;
+    let key = Model { version, schema, key_version, sealed, ..key };
+    let id = (key.tenant_id.clone(), key.connection_id, key.number);
+    Entity::delete_by_id(id).exec(&change.tx).await?;
+    Entity::insert(key.clone().into_active_model().reset_all()).exec_without_returning(&change.tx).await?;
+    Ok(key)
+}
+
 /// The access of a connection ends: all its keys end now, without an overlap. A rotation in progress stores nothing more.
 ///
 /// # Errors

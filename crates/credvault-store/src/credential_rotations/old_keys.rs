@@ -17,10 +17,10 @@ use crate::connections::row::connection;
 use crate::credential_rotations::keys::{NEW, REPLACED, open};
 use crate::credential_rotations::left::{LeftKey, about, leave};
 use crate::credential_rotations::row::{find_or_new, save};
-use crate::credential_rotations::shared::{is_same_key, is_shared, serving};
+use crate::credential_rotations::shared::{KeySharing, is_same_key, serving};
 use crate::credentials::open_version;
 use crate::entity::rotated_key::Entity;
-use crate::entity::{connection as connection_table, credential_version};
+use crate::entity::{connection as connection_table, credential_rotation, credential_version, rotated_key};
 use crate::secrets::at_hand::{InHand, Wanted};
 use crate::{ConnectionKey, Error, Recorded};
 
@@ -44,6 +44,8 @@ pub struct KeyToEnd {
     pub fields: SecretFields,
     /// The secret fields of the credential that serves, if there is one.
     pub serving: Option<SecretFields>,
+    /// When the vault got to keep it for its end.
+    pub create_time: Timestamp,
     names: Vec<FieldName>,
     number: i64,
     attempts: i64,
@@ -77,11 +79,12 @@ impl KeyEnd {
 impl CredentialRotations<'_> {
     /// Begins an attempt to end a key of a connection; no other replica makes one for a while. `names` are the fields that a
     /// new key changes. `None` if it is not due, if the same key serves again, if another connection serves it and it is left
-    /// for that, or if it is not known which one serves. From then on no version with this key can be rolled back to, unless
-    /// its end is given up.
+    /// for that, or if it is not known whether one serves it: that counts as an attempt. From then on no version with this key
+    /// can be rolled back to, unless its end is given up.
     ///
     /// # Errors
-    /// [`Error::Integrity`] if the key does not open: [`CredentialRotations::drop_broken`] gives it up. The database fails.
+    /// [`Error::Integrity`] if the key does not open: [`CredentialRotations::drop_broken`] gives it up. [`Error::Conflict`] if
+    /// another connection has changed meanwhile. The database fails.
     pub async fn begin_end(
         &self,
         key: &ConnectionKey,
@@ -89,57 +92,29 @@ impl CredentialRotations<'_> {
         names: &[FieldName],
     ) -> Result<Option<KeyToEnd>, Error> {
         let in_hand = self.store.bring_to_hand(key, Wanted::All).await?;
-        let others = self.bring_others_to_hand(key).await?;
+        let Some(elsewhere) = self.elsewhere(key, number, names).await? else { return Ok(None) };
         let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let id = (model.tenant_id.clone(), model.id, number);
-        let due = Entity::find_by_id(id.clone()).one(&change.tx).await?;
+        let due = Entity::find_by_id(id).one(&change.tx).await?;
         let due = due.filter(|due| due.role != NEW && due.due_time <= change.now.micros());
         let Some(due) = due else { return Ok(None) };
         let fields = open(change.keys()?, &model, &due)?;
-        let mut row = find_or_new(&change.tx, &model, false).await?;
-        let serving = match serving(&change, &model, &in_hand).await {
+        let row = find_or_new(&change.tx, &model, false).await?;
+        let ending = Ending { change, in_hand, model, row, due, fields, names };
+        let serving = match serving(&ending.change, &ending.model, &ending.in_hand).await {
             // It might be this very key.
-            Err(Error::Integrity) => {
-                let mut due = due.into_active_model();
-                due.due_time = Set(change.now.after(LONGEST_PAUSE).micros());
-                due.update(&change.tx).await?;
-                save(&change, &model, row).await?;
-                change.commit_preparation().await?;
-                return Ok(None);
-            }
+            Err(Error::Integrity) => return ending.put_off().await,
             serving => serving?,
         };
-        if serving.as_ref().is_some_and(|serving| is_same_key(serving, &fields, names)) {
-            Entity::delete_by_id(id).exec(&change.tx).await?;
-            save(&change, &model, row).await?;
-            change.commit_preparation().await?;
-            return Ok(None);
+        if serving.as_ref().is_some_and(|serving| is_same_key(serving, &ending.fields, names)) {
+            return ending.dropped().await;
         }
-        if is_shared(&change, &model, (&fields, names), &others).await? {
-            Entity::delete_by_id(id).exec(&change.tx).await?;
-            let mut record = about(&change, &model)?;
-            record.changed.push("rotation.key_shared".to_owned());
-            change.record(record);
-            leave(&mut change, &model, &mut row, LeftKey(due.key_id))?;
-            save(&change, &model, row).await?;
-            let _ = change.commit(()).await?;
-            return Ok(None);
+        match elsewhere.sharing(&ending.change.tx, &ending.model).await? {
+            KeySharing::Alone => ending.begun(key, serving).await.map(Some),
+            KeySharing::Shared => ending.left_to_another().await,
+            KeySharing::Unknown => ending.put_off().await,
         }
-        let (attempts, replaced) = (due.attempts + 1, due.role == REPLACED);
-        let now = change.now;
-        mark_revoked((&mut change, &in_hand), &model, (&fields, names), now).await?;
-        let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
-        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-        let mut due = due.into_active_model();
-        due.attempts = Set(attempts);
-        due.due_time = Set(change.now.after(pause).micros());
-        due.update(&change.tx).await?;
-        save(&change, &model, row).await?;
-        let connection = connection(model)?;
-        let _ = change.commit(()).await?;
-        let (key, names) = (key.clone(), names.to_vec());
-        Ok(Some(KeyToEnd { key, connection, replaced, fields, serving, names, number, attempts }))
     }
 
     /// Records how an attempt came out. A key that has ended goes, with its record; one that cannot be ended is shown as left
@@ -221,6 +196,94 @@ impl CredentialRotations<'_> {
         save(&change, &model, row).await?;
         change.commit(()).await.map(Recorded::into_inner)
     }
+}
+
+/// A key whose end begins, in the transaction that decides about it.
+struct Ending<'c, 'n> {
+    change: Change<'c>,
+    in_hand: InHand,
+    model: connection_table::Model,
+    row: credential_rotation::Model,
+    due: rotated_key::Model,
+    fields: SecretFields,
+    names: &'n [FieldName],
+}
+
+impl Ending<'_, '_> {
+    /// The attempt is made: until it is given up, no version with this key can be rolled back to.
+    async fn begun(mut self, key: &ConnectionKey, serving: Option<SecretFields>) -> Result<KeyToEnd, Error> {
+        let (attempts, replaced) = (self.due.attempts + 1, self.due.role == REPLACED);
+        let (number, now) = (self.due.number, self.change.now);
+        let create_time = Timestamp::from_micros(self.due.create_time);
+        mark_revoked((&mut self.change, &self.in_hand), &self.model, (&self.fields, self.names), now).await?;
+        let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(16);
+        let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+        let Self { change, model, row, due, fields, names, .. } = self;
+        attempted(&change, due, (attempts, pause)).await?;
+        save(&change, &model, row).await?;
+        let connection = connection(model)?;
+        let _ = change.commit(()).await?;
+        let (key, names) = (key.clone(), names.to_vec());
+        Ok(KeyToEnd { key, connection, replaced, fields, serving, create_time, names, number, attempts })
+    }
+
+    /// The key serves again, so it is not to end.
+    async fn dropped(self) -> Result<Option<KeyToEnd>, Error> {
+        let Self { change, model, row, due, .. } = self;
+        delete(&change, &due).await?;
+        save(&change, &model, row).await?;
+        change.commit_preparation().await?;
+        Ok(None)
+    }
+
+    /// Another connection serves the key, and ends it when it has another one.
+    async fn left_to_another(self) -> Result<Option<KeyToEnd>, Error> {
+        let Self { mut change, model, mut row, due, .. } = self;
+        delete(&change, &due).await?;
+        let mut record = about(&change, &model)?;
+        record.changed.push("rotation.key_shared".to_owned());
+        change.record(record);
+        leave(&mut change, &model, &mut row, LeftKey(due.key_id))?;
+        save(&change, &model, row).await?;
+        let _ = change.commit(()).await?;
+        Ok(None)
+    }
+
+    /// It is not known whether the key serves somewhere, so it is looked at later. That counts as an attempt, for what cannot
+    /// be read may never be read again.
+    async fn put_off(self) -> Result<Option<KeyToEnd>, Error> {
+        let Self { mut change, in_hand, model, mut row, due, fields, names } = self;
+        let attempts = due.attempts + 1;
+        if attempts < ATTEMPTS {
+            attempted(&change, due, (attempts, LONGEST_PAUSE)).await?;
+        } else {
+            delete(&change, &due).await?;
+            not_revoked((&mut change, &in_hand), &model, (&fields, names)).await?;
+            leave(&mut change, &model, &mut row, LeftKey(due.key_id))?;
+        }
+        save(&change, &model, row).await?;
+        let _ = change.commit(()).await?;
+        Ok(None)
+    }
+}
+
+/// Counts an attempt to end a key. The next one follows after a pause.
+async fn attempted(
+    change: &Change<'_>,
+    due: rotated_key::Model,
+    (attempts, pause): (i64, Duration),
+) -> Result<(), Error> {
+    let mut due = due.into_active_model();
+    due.attempts = Set(attempts);
+    due.due_time = Set(change.now.after(pause).micros());
+    due.update(&change.tx).await?;
+    Ok(())
+}
+
+async fn delete(change: &Change<'_>, key: &rotated_key::Model) -> Result<(), Error> {
+    let id = (key.tenant_id.clone(), key.connection_id, key.number);
+    Entity::delete_by_id(id).exec(&change.tx).await?;
+    Ok(())
 }
 
 /// Notes at every version with this key since when, or from when on, the provider does not accept it.

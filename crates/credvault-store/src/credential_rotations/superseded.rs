@@ -9,7 +9,7 @@ use crate::Error;
 use crate::change::Change;
 use crate::credential_rotations::keys::{Kept, REPLACED, UNUSED, keep};
 use crate::credential_rotations::left::{LeftKey, leave};
-use crate::credential_rotations::row::{find_or_new, save};
+use crate::credential_rotations::row::{find, save};
 use crate::credentials::current::open_current;
 use crate::entity::connection;
 use crate::entity::rotated_key::{Column, Entity, Model};
@@ -17,13 +17,18 @@ use crate::secrets::content::SecretContent;
 
 /// The current version of a locked connection is superseded. If a rotation has made its key and the key before is still to be
 /// revoked, it is revoked as long after this as that one was to be after the rotation. One that is kept in an external store
-/// is left at the provider instead.
+/// is left at the provider instead. The answer is whether there is anything of rotations to be planned anew.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn keep_superseded(change: &mut Change<'_>, model: &connection::Model) -> Result<(), Error> {
-    let Some(before) = replaced(change, model).await? else { return Ok(()) };
-    let mut row = find_or_new(&change.tx, model, false).await?;
+pub(crate) async fn keep_superseded(
+    change: &mut Change<'_>,
+    model: &connection::Model,
+) -> Result<bool, Error> {
+    let Some(mut row) = find(&change.tx, (model.tenant_id.clone(), model.id)).await? else {
+        return Ok(false);
+    };
+    let Some(before) = replaced(change, model).await? else { return Ok(true) };
     let opened = open_current(&change.tx, change.keys()?, model).await;
     match opened {
         Ok((SecretContent::Fields(fields), _)) => {
@@ -43,7 +48,7 @@ pub(crate) async fn keep_superseded(change: &mut Change<'_>, model: &connection:
             leave(change, model, &mut row, LeftKey(None))?
         }
     }
-    save(change, model, row).await
+    save(change, model, row).await.map(|()| true)
 }
 
 /// The key that the current one has replaced, if it is still to be revoked.

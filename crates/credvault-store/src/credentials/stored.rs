@@ -101,7 +101,7 @@ pub(crate) async fn store_version(
     // Here, and not where the request is read: a repeated request finds what it did, however late it comes.
     let expires = served_until(change, credential)?;
     let (id, version) = (ConnectionId::from_uuid(model.id), model.last_version + 1);
-    keep_superseded(change, &model).await?;
+    let is_planned = keep_superseded(change, &model).await?;
     let row = sealed_version(change, &model, version, credential, rolled_back_from)?;
     refer(&change.tx, change.tenant(), &credential.content).await?;
     tend_later(change, id).await?;
@@ -122,7 +122,9 @@ pub(crate) async fn store_version(
     let model = row.save(change, ChangeKind::CredentialStored, Some(version)).await?;
     invalidate_tokens(change, &model, credential.schedule.as_ref()).await?;
     grant::begin(change, &model, granted(credential, expires), credential.consent_time).await?;
-    replan(change, &model, true).await?;
+    if is_planned {
+        replan(change, &model, true).await?;
+    }
     if !was_connected {
         change.emit(NewEvent::of(EventType::Connected, &model));
     }
@@ -233,7 +235,8 @@ pub(crate) async fn disconnect(
 }
 
 /// Stores new settings, for a change that stores a credential as well and so moves the revision. Where they lead to
-/// another host, what is sealed for the old ones is destroyed; else it is sealed anew.
+/// another host, what is sealed for the old ones is destroyed; else it is sealed anew. Keys that wait for their end are left
+/// where the calls that end them would go to another account.
 pub(crate) async fn set_settings(
     change: &mut Change<'_>,
     model: connection::Model,
@@ -247,9 +250,11 @@ pub(crate) async fn set_settings(
     let after = row.save_same_revision(change, ChangeKind::Updated, None).await?;
     if moved {
         destroy_all(change, &after).await?;
-        forget(change, &after).await?;
     } else {
         rebind(change, &before, &after).await?;
+    }
+    if moved || destinations.leave_keys(&before.config, config) {
+        forget(change, &after).await?;
     }
     Ok(after)
 }

@@ -120,6 +120,21 @@ pub(crate) async fn cut_short(
     write(change, model, &life, Some(change.now)).await
 }
 
+/// The provider accepts a credential without an end after it was warned of one, see [`cut_short`]: there was none.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn outlived(change: &Change<'_>, model: &connection::Model) -> Result<(), Error> {
+    let row = Entity::find_by_id((model.tenant_id.clone(), model.id)).one(&change.tx).await?;
+    let Some(before) = row.as_ref().map(life).transpose()?.flatten() else { return Ok(()) };
+    let is_over = before.end().is_some_and(|end| end <= change.now);
+    if !is_over || before.consent_end.is_some() || model.expire_time.is_some() {
+        return Ok(());
+    }
+    let life = begun(change, Grant::fixed(None), Some(before.begun));
+    write(change, model, &life, None).await
+}
+
 /// The credential is gone, and its grant with it. What went wrong last stays.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ mod ends;
 mod left;
 mod lost;
 mod planned;
+mod shared;
 
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ async fn rotating_as(store: &Store, key: &ConnectionKey, wish: RotationWish) -> 
             other @ (RotationClaim::Busy
             | RotationClaim::Later(_)
             | RotationClaim::Ending
+            | RotationClaim::Done
             | RotationClaim::Nothing) => {
                 panic!("{other:?}")
             }
@@ -146,7 +148,7 @@ fn secret(fields: &SecretFields) -> &str {
 }
 
 fn failure(reason: Reason) -> RotationFailure {
-    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, in_vain: false }
+    RotationFailure { retry: Duration::from_secs(60), reason, lost: false, in_vain: false, lasting: true }
 }
 
 async fn connection(fixture: &Fixture, scope: &TenantScope, key: &ConnectionKey) -> Connection {

@@ -164,3 +164,18 @@ fn the_embedded_files_make_keys_where_their_providers_can() {
     assert_eq!(mint("adyen", "api_key").old_key_life(), Some(Duration::from_secs(86_400)));
     assert_eq!(mint("twilio", "auth_token").old_key_life(), None);
 }
+
+/// With another account's id, the calls that end a key, and the test of whether it has ended, are about that account.
+#[test]
+fn settings_in_the_calls_that_end_a_key_leave_the_keys_that_wait() {
+    let catalog = catalog();
+    let leaves = |provider: &str, name: &str, setting: &str| {
+        let config = serde_json::Map::from_iter([(setting.to_owned(), "another".into())]);
+        let config = Config::new(config).expect("it is small");
+        mode(&catalog, provider, name).destinations().leave_keys(&serde_json::json!({}), &config)
+    };
+    assert!(leaves("twilio", "auth_token", "account_sid"));
+    assert!(!leaves("mailgun", "api_key", "key_role") && !leaves("sendgrid", "api_key", "key_access"));
+    // The call for another key needs it, and none that ends one.
+    assert!(!leaves("adyen", "api_key", "company_id"));
+}

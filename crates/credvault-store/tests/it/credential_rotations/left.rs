@@ -14,6 +14,8 @@ on_both![
     a_call_that_is_not_wanted_yet_is_no_attempt,
     keys_that_stay_where_a_connection_has_led_are_on_record,
     keys_that_wait_when_a_connection_is_purged_are_on_record,
+    keys_are_left_if_the_calls_that_end_them_are_about_another_account,
+    a_purge_waits_for_the_keys_that_end_with_the_access,
 ];
 
 /// How many keys are on record that stay at a provider.
@@ -92,4 +94,52 @@ async fn keys_that_wait_when_a_connection_is_purged_are_on_record(fixture: &Fixt
     assert_eq!(on_record(fixture).await, "0");
     connections.purge(&scope, id, None, &write(&scope, Action::PurgeConnection)).await.unwrap().into_inner();
     assert_eq!(on_record(fixture).await, "1");
+}
+
+async fn keys_are_left_if_the_calls_that_end_them_are_about_another_account(fixture: &Fixture) {
+    let (scope, key) = keyed(fixture).await;
+    rotated(fixture, &scope, &key, "CANARY new", &revoked_after(fixture, DAY)).await;
+    for (setting, left) in [("note", 0), ("account", 1)] {
+        let config = Config::new([(setting.to_owned(), "other".into())].into_iter().collect()).unwrap();
+        let patch = ConnectionPatch {
+            config: Some(config),
+            destinations: Destinations::default().with_keys([("account".to_owned(), None)].into()),
+            ..ConnectionPatch::default()
+        };
+        let update = write(&scope, Action::UpdateConnection);
+        let connections = fixture.store.connections();
+        connections.update(&scope, key.connection(), None, &patch, &update).await.unwrap().into_inner();
+        let record = shown(fixture, &scope, &key).await;
+        assert_eq!((record.ending_keys, record.left_keys), (1 - left, left), "{setting}");
+    }
+    assert_eq!(fixture.fetch(&scope, key.connection()).await.unwrap(), "CANARY new");
+}
+
+async fn a_purge_waits_for_the_keys_that_end_with_the_access(fixture: &Fixture) {
+    for is_ended in [true, false] {
+        let scope = fixture.tenant("acme").await;
+        let id = fixture.connection(&scope, "a").await.id;
+        fixture.put(&scope, id, "CANARY old").await;
+        let key = fixture.store.connection_key(&scope, id);
+        rotated(fixture, &scope, &key, "CANARY new", &revoked_after(fixture, DAY)).await;
+        let connections = fixture.store.connections();
+        let delete = write(&scope, Action::DeleteConnection);
+        connections.delete_and_revoke(&scope, id, None, false, &delete).await.unwrap().into_inner();
+        let purge = write(&scope, Action::PurgeConnection);
+        assert!(connections.purge(&scope, id, None, &purge).await.unwrap().into_inner().waits);
+        fixture.store.purge_settled(&key).await.unwrap();
+        assert_eq!(fixture.count("connections").await, 1);
+        if is_ended {
+            let to_end = ending(fixture, &key).await.unwrap();
+            assert!(
+                fixture.store.credential_rotations().end_attempted(&to_end, KeyEnd::Ended).await.unwrap()
+            );
+        } else {
+            // It is not waited for without end.
+            fixture.clock.advance(DAY);
+        }
+        fixture.store.purge_settled(&key).await.unwrap();
+        assert_eq!(fixture.count("connections").await, 0);
+        assert_eq!(on_record(fixture).await, if is_ended { "0" } else { "1" });
+    }
 }

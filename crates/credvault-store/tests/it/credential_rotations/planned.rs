@@ -16,6 +16,8 @@ on_both![
     what_is_due_is_found_and_follows_the_period,
     a_person_is_reminded_before_it_is_due_and_then,
     what_fails_again_and_again_is_left_to_a_person,
+    an_outage_does_not_end_the_attempts,
+    claims_whose_processes_are_gone_count_as_keys_in_vain,
     what_the_vault_cannot_replace_for_its_settings_or_others_is_reminded_of,
     a_reminder_is_not_lost_and_waits_while_nothing_is_served,
 ];
@@ -160,6 +162,37 @@ async fn what_fails_again_and_again_is_left_to_a_person(fixture: &Fixture) {
         let never = ConnectionPatch { rotation: Some(None), ..ConnectionPatch::default() };
         update(fixture, &scope, &key, never).await;
     }
+}
+
+async fn an_outage_does_not_end_the_attempts(fixture: &Fixture) {
+    let scope = tenant(fixture).await;
+    let rotations = fixture.store.credential_rotations();
+    let key = periodic(fixture, &scope, "a", true).await;
+    fixture.clock.advance(DAY * 30 + HOUR);
+    for attempt in 1..=40 {
+        assert!(rotations.look(&key).await.unwrap().unwrap().is_due, "{attempt}");
+        let ours = rotating(&fixture.store, &key).await;
+        let failure = RotationFailure { lasting: false, ..failure(Reason::ProviderUnavailable) };
+        rotations.fail(&ours, failure).await.unwrap();
+        fixture.clock.advance(HOUR * 2);
+    }
+    assert!(shown(fixture, &scope, &key).await.automatic);
+    assert_eq!(reminded(fixture).await, 0);
+}
+
+async fn claims_whose_processes_are_gone_count_as_keys_in_vain(fixture: &Fixture) {
+    let scope = tenant(fixture).await;
+    let rotations = fixture.store.credential_rotations();
+    let key = periodic(fixture, &scope, "a", true).await;
+    fixture.clock.advance(DAY * 30 + HOUR);
+    for is_automatic in [true, false] {
+        drop(rotating(&fixture.store, &key).await);
+        fixture.clock.advance(HOUR);
+        assert!(!rotations.look(&key).await.unwrap().unwrap().is_due, "another attempt waits");
+        assert_eq!(shown(fixture, &scope, &key).await.automatic, is_automatic);
+        fixture.clock.advance(HOUR * 2);
+    }
+    assert_eq!(shown(fixture, &scope, &key).await.left_keys, 2);
 }
 
 async fn what_the_vault_cannot_replace_for_its_settings_or_others_is_reminded_of(fixture: &Fixture) {
