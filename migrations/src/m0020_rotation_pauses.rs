@@ -8,8 +8,7 @@ migration!(up, "the vault would make keys in vain again: restore a backup of the
 
 async fn up(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     step::add(manager, STATEMENTS, &[]).await?;
-    let noted: &[&str] = if is_postgres(manager) { &NOTED_IN_POSTGRES } else { &NOTED_IN_SQLITE };
-    step::run(manager, noted.iter().copied()).await
+    step::run(manager, if is_postgres(manager) { NOTED_IN_POSTGRES } else { NOTED_IN_SQLITE }).await
 }
 
 const STATEMENTS: [&str; 2] = [

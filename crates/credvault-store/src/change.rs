@@ -310,7 +310,8 @@ impl Change<'_> {
     /// Whether a caller's request was done before, for a change that the vault makes by itself on the way to it.
     pub(crate) async fn was_made(&self, write: &Write) -> Result<bool, Error> {
         let Some(repeat) = &write.repeat else { return Ok(false) };
-        let memory = Memory { tenant: &self.tenant, keys: self.keys()?, action: write.event.action, repeat };
+        let memory =
+            Memory { tenant: &self.tenant, keys: Some(self.keys()?), action: write.event.action, repeat };
         Ok(memory.recall(&self.tx).await?.is_some())
     }
 

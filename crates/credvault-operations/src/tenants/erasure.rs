@@ -34,7 +34,10 @@ pub async fn erase(
         None => Ok(erasures.request(&scope, &write).await?.map(EraseStep::Requested)),
         Some(token) => {
             let until = call.patience().into_std();
-            Ok(erasures.confirm(&scope, &token, &write, until).await?.map(|erasure| EraseStep::Confirmed(Box::new(erasure))))
+            Ok(erasures
+                .confirm(&scope, &token, &write, until)
+                .await?
+                .map(|erasure| EraseStep::Confirmed(Box::new(erasure))))
         }
     }
 }

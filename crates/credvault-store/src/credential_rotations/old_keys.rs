@@ -93,7 +93,7 @@ impl CredentialRotations<'_> {
     ) -> Result<Option<KeyToEnd>, Error> {
         let in_hand = self.store.bring_to_hand(key, Wanted::All).await?;
         let Some(elsewhere) = self.elsewhere(key, number, names).await? else { return Ok(None) };
-        let (mut change, _) = self.store.own_sealing_change(&key.tenant).await?;
+        let (change, _) = self.store.own_sealing_change(&key.tenant).await?;
         let Some(model) = locked_at(&change.tx, key).await? else { return Ok(None) };
         let id = (model.tenant_id.clone(), model.id, number);
         let due = Entity::find_by_id(id).one(&change.tx).await?;

@@ -108,20 +108,19 @@ async fn a_new_key_serves_if_the_old_one_was_stored_once_more(fixture: &Fixture)
         drop(ours);
         fixture.clock.advance(Duration::from_secs(60));
         let job = RotationWish { old_key_life: Some(DAY), ..KEY_ONLY };
-        match rotations.claim(&key, None, job).await.unwrap() {
-            RotationClaim::Ours(job) if account == "same" => {
-                let again = job.minted.clone().unwrap();
-                assert_eq!((secret(&again.fields), again.create_time), ("CANARY new", minted.create_time));
-                assert_eq!(stored(fixture, &scope, (&job, &again), &from).await.unwrap(), 3);
-                assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY new");
-            }
-            RotationClaim::Nothing if account == "other" => {
-                assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY other");
-                // It has ended the first one all the same.
-                rolled_back(fixture, &scope, &key).await.unwrap();
-                assert_eq!(connection(fixture, &scope, &key).await.expire_time, Some(end));
-            }
-            claim => panic!("{account}: {claim:?}"),
+        let claim = rotations.claim(&key, None, job).await.unwrap();
+        if account == "same" {
+            let RotationClaim::Ours(job) = claim else { panic!("{claim:?}") };
+            let again = job.minted.clone().unwrap();
+            assert_eq!((secret(&again.fields), again.create_time), ("CANARY new", minted.create_time));
+            assert_eq!(stored(fixture, &scope, (&job, &again), &from).await.unwrap(), 3);
+            assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY new");
+        } else {
+            assert!(matches!(claim, RotationClaim::Nothing), "{claim:?}");
+            assert_eq!(fixture.fetch(&scope, id).await.unwrap(), "CANARY other");
+            // It has ended the first one all the same.
+            rolled_back(fixture, &scope, &key).await.unwrap();
+            assert_eq!(connection(fixture, &scope, &key).await.expire_time, Some(end));
         }
     }
 }

@@ -3,7 +3,7 @@
 use credvault_domain::Action;
 use credvault_store::Error;
 
-
+use super::moved::{finish, move_to};
 use super::{anew, stored, tend};
 use crate::fixture::{Fixture, FolderStore, credential, write};
 use crate::on_both;
