@@ -135,7 +135,8 @@ impl Weighed for Erasure {
             texts([signed.text.as_str(), signed.signing_key.as_str()]) + signed.signature.len()
         });
         let stores: usize = self.stores.iter().map(|store| store.store.len() + 3 * FRAME).sum();
-        FIXED + texts([self.tenant.as_str(), self.service.as_str()]) + keys + stores + signed
+        let named = texts([self.tenant.as_str(), self.service.as_str()]) + list(&self.waits_for);
+        FIXED + named + keys + stores + signed
     }
 }
 
