@@ -333,7 +333,7 @@ async fn a_root_key_that_not_all_replicas_have_is_refused() {
     let asked = RootRotation { target: None, new_version: false, records_per_second: 0 };
     let begin = write(&platform, Action::RotateRootKey);
     let refused = second.keys().begin_root_rotation(&platform, asked, &begin).await.unwrap_err();
-    assert!(refused.to_string().contains("1 other replicas"), "{refused}");
+    assert!(refused.to_string().contains("1 other processes"), "{refused}");
     second.close().await;
 }
 

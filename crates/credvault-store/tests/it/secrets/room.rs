@@ -115,6 +115,7 @@ async fn what_a_store_refuses_is_not_tried_again_at_once(fixture: &Fixture) {
     let id = before.connection(&acme, "a").await.id;
     before.put(&acme, id, "CANARY first").await;
     before.put(&acme, id, "CANARY second").await;
+    before.execute("UPDATE tenants SET secret_store = 'eu' WHERE tenant_id = 'acme'").await;
     let vault = anew(fixture, &store, true).await;
     assert_eq!(vault.store.secrets().look_through().await.unwrap(), 1);
     store.refuses(true);
