@@ -63,7 +63,7 @@ pub struct Consent {
 
 /// What came of an attempt to store a version.
 enum Put {
-    /// It is stored.
+    /// It is stored as a version.
     Done(Recorded<CredentialVersion>),
     /// Its fields belong into the store of this name.
     Elsewhere(String),

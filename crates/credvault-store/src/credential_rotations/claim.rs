@@ -300,7 +300,7 @@ async fn is_ending(
 enum Ready {
     /// It can, with the new key that waits, or for another one to be made.
     For(Option<MintedKey>),
-    /// It cannot.
+    /// It cannot be claimed now.
     Not(RotationClaim),
 }
 

@@ -8,7 +8,7 @@ use crate::database::pieces::execute;
 use crate::{Database, Error};
 
 impl Table {
-    /// Writes new values.
+    /// Writes values that were sealed anew.
     pub(super) async fn store(
         &self,
         change: &Change<'_>,
