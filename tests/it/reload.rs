@@ -105,7 +105,7 @@ async fn another_root_key_in_the_file_is_noticed_and_not_used() {
         found == status && body.contains(part)
     };
     let all_is_well = async || get(process.admin_address, "/readyz").await == (200, "ready\n".to_owned());
-    eventually("all is well", || all_is_well()).await;
+    eventually("all is well", &all_is_well).await;
     std::fs::remove_file(vault.folder.path().join("root.key")).unwrap();
     eventually("the missing file is named", || answers(200, "ready, but these files are gone or broken"))
         .await;
@@ -114,7 +114,7 @@ async fn another_root_key_in_the_file_is_noticed_and_not_used() {
     assert!(get(process.admin_address, "/metrics").await.1.contains(broken));
     assert_eq!(app.token(by_id(&id)).await.unwrap(), "CANARY");
     vault.write("root.key", &format!("{}00", "5a".repeat(31)));
-    eventually("all is well again", || all_is_well()).await;
+    eventually("all is well again", all_is_well).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
