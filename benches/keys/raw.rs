@@ -98,6 +98,10 @@ impl Raw {
         Self { keys: bytes(&KEYS), records: bytes(&RECORDS), reached: raw }
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.reached.is_postgres()
+    }
+
     /// Leaves the next measurement no work of an earlier one.
     pub(crate) async fn settle(&self, table: &Table) {
         self.reached.settle(Some(table)).await;
