@@ -28,7 +28,7 @@ pub(crate) struct Table {
 /// The wrapped keys of tenants.
 pub(crate) const KEYS: Table = Table {
     name: "tenant_keys",
-    batch: 200,
+    batch: 500,
     key: "tenant_id",
     key_type: "text",
     others: "version = 1",

@@ -57,7 +57,7 @@ pub(crate) async fn batch(
 ) -> Result<Resealed, Error> {
     let mut cursor = cursor.clone();
     while let Some(table) = TABLES.get(cursor.table) {
-        let Page { rows, held, until } = table.page(change, &cursor.after, (target, size)).await?;
+        let Page { rows, held, until } = table.page(change, &cursor, (target, size)).await?;
         cursor.wrote += held;
         let is_empty = rows.is_empty() && until.is_none();
         (cursor.table, cursor.after) = match until {
@@ -147,18 +147,20 @@ struct Page {
 
 impl Table {
     /// The next rows under an older key, locked, of a few that are looked at. Those that another transaction holds are left for
-    /// the next pass.
+    /// the next pass. In the first pass all rows are under an older key, and a second one follows in any case.
     async fn page(
         &self,
         change: &Change<'_>,
-        after: &[String],
+        cursor: &Cursor,
         (target, size): (i64, u64),
     ) -> Result<Page, Error> {
-        let database = change.store.database();
-        let end = self.end_of_page(change, after).await?;
+        let (database, after) = (change.store.database(), cursor.after.as_slice());
+        let end = if cursor.is_first_pass() { None } else { self.end_of_page(change, after).await? };
         let names = self.names();
+        // A CROSS JOIN has SQLite begin with the page. PostgreSQL would merge all connections of the tenant with the rows, if
+        // the page were not cut off before.
         let join = match self.columns.contains("c.") {
-            true => "JOIN connections c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id",
+            true => "CROSS JOIN connections c WHERE c.tenant_id = r.tenant_id AND c.id = r.connection_id",
             false => "",
         };
         let mut values: Vec<Value> = vec![
@@ -174,8 +176,10 @@ impl Table {
             _ => "r.schema",
         };
         let sql = format!(
-            "SELECT {names}, {schema}, r.key_version, r.sealed, {columns} FROM {table} r {join}
-             WHERE r.tenant_id = $1 AND r.key_version < $2 {between} ORDER BY {names} LIMIT $3 {lock}",
+            "SELECT {names}, {schema}, r.key_version, r.sealed, {columns} FROM (
+                SELECT * FROM {table} r WHERE r.tenant_id = $1 AND r.key_version < $2 {between}
+                ORDER BY {names} LIMIT $3 {lock}
+             ) r {join} ORDER BY {names}",
             columns = self.columns,
             table = self.name,
         );
@@ -187,8 +191,10 @@ impl Table {
             None => end,
         };
         let held = match database {
-            Database::Postgres => self.count(change, (after, until.as_deref()), target).await?,
-            Database::Sqlite => 0,
+            Database::Postgres if !cursor.is_first_pass() => {
+                self.count(change, (after, until.as_deref()), target).await?
+            }
+            Database::Postgres | Database::Sqlite => 0,
         };
         Ok(Page { held: held.saturating_sub(rows.len() as u64), rows, until })
     }

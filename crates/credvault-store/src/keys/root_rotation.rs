@@ -24,7 +24,7 @@ use crate::integrity::alarm;
 use crate::{Database, Error, Recorded, Write};
 
 /// How many tenants a batch has.
-const BATCH_TENANTS: u64 = 200;
+const BATCH_TENANTS: u64 = 500;
 /// The same where each key is three calls of a key manager: as many as are made at a time, so that a slow one takes no
 /// longer than the process may be silent.
 const MANAGED_BATCH_TENANTS: u64 = 8;
