@@ -98,10 +98,6 @@ impl Raw {
         Self { keys: bytes(&KEYS), records: bytes(&RECORDS), reached: raw }
     }
 
-    pub(crate) fn is_postgres(&self) -> bool {
-        self.reached.is_postgres()
-    }
-
     /// Leaves the next measurement no work of an earlier one.
     pub(crate) async fn settle(&self, table: &Table) {
         self.reached.settle(Some(table)).await;
@@ -160,8 +156,10 @@ impl Raw {
                 false => format!("(${}, ${at})", at - 1),
             });
         }
+        // SQLite's planner would make an index of the values, and look each row of the table up there.
+        let as_they_are = if self.reached.is_postgres() { "" } else { "NOT INDEXED" };
         let sql = format!(
-            "WITH u (k, v) AS (VALUES {}) UPDATE {name} SET {value} = u.v, {number} = $1 FROM u
+            "WITH u (k, v) AS (VALUES {}) UPDATE {name} SET {value} = u.v, {number} = $1 FROM u {as_they_are}
              WHERE {name}.{key} = u.k AND {others}",
             tuples.join(", ")
         );

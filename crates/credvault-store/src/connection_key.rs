@@ -15,6 +15,11 @@ pub struct ConnectionKey {
 }
 
 impl ConnectionKey {
+    /// The key in a row that was read.
+    pub(crate) fn from_stored(tenant: String, connection: Uuid) -> Self {
+        Self { tenant: TenantId::from_stored(tenant), connection: ConnectionId::from_uuid(connection) }
+    }
+
     /// The tenant, or the platform.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant

@@ -220,11 +220,7 @@ impl Revocations<'_> {
             .into_tuple()
             .all(&everywhere)
             .await?;
-        let key = |(tenant, id)| ConnectionKey {
-            tenant: TenantId::from_stored(tenant),
-            connection: ConnectionId::from_uuid(id),
-        };
-        Ok(rows.into_iter().map(key).collect())
+        Ok(rows.into_iter().map(|(tenant, id)| ConnectionKey::from_stored(tenant, id)).collect())
     }
 }
 

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A running PostgreSQL server.
 pub struct Postgres {
@@ -17,7 +17,8 @@ pub struct Postgres {
     _reaper: Option<Child>,
 }
 
-/// A test's own database, with a URL for its migrations and one for its own role.
+/// A test's own database, with a URL for its migrations and one for its own role. It is dropped with the last handle to it:
+/// those of all tests take more than ten gigabytes.
 #[derive(Clone, Debug)]
 pub struct PostgresDatabase {
     /// The URL of the superuser.
@@ -28,6 +29,14 @@ pub struct PostgresDatabase {
     pub owner_role: String,
     /// The port of the server.
     pub port: u16,
+    _dropped: Arc<Dropped>,
+}
+
+/// Drops a database in the end, with whatever is still connected to it.
+#[derive(Debug)]
+struct Dropped {
+    name: String,
+    superuser_url: String,
 }
 
 impl Postgres {
@@ -104,7 +113,9 @@ impl Postgres {
         let name = format!("t{}_{begun}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
         self.psql(&format!("CREATE DATABASE {name}"));
         let (host, port) = (&self.host, self.port);
+        let dropped = Dropped { name: name.clone(), superuser_url: self.superuser_url() };
         PostgresDatabase {
+            _dropped: Arc::new(dropped),
             migrate_url: format!("postgres://postgres:{}@{host}:{port}/{name}", self.password),
             url: format!("postgres://app_{name}:test-CANARY-app@{host}:{port}/{name}"),
             owner_role: format!("owner_{name}"),
@@ -117,7 +128,22 @@ impl Postgres {
     }
 }
 
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        // The server may be gone, which is as good.
+        let _ = try_psql(&self.superuser_url, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
 impl PostgresDatabase {
+    /// This database for the roles of another one of the same server, of which it has a copy.
+    #[must_use]
+    pub fn with_roles_of(&self, other: &Self) -> Self {
+        let (server, _) = other.url.rsplit_once('/').unwrap();
+        let (_, name) = self.url.rsplit_once('/').unwrap();
+        Self { url: format!("{server}/{name}"), owner_role: other.owner_role.clone(), ..self.clone() }
+    }
+
     /// The name of the service's role.
     pub(crate) fn service_role(&self) -> String {
         let rest = self.url.trim_start_matches("postgres://");

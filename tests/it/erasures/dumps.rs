@@ -72,13 +72,7 @@ impl Dump {
         let mut command = postgres_program("pg_restore");
         run(command.args(["--exit-on-error", "--dbname", &to.migrate_url]).arg(&self.path));
         // The roles belong to the server, so the service's is the one that it was.
-        let (server, _) = of.url.rsplit_once('/').unwrap();
-        let (_, database) = to.migrate_url.rsplit_once('/').unwrap();
-        let to = PostgresDatabase {
-            url: format!("{server}/{database}"),
-            owner_role: of.owner_role.clone(),
-            ..to.clone()
-        };
+        let to = to.with_roles_of(of);
         let flags = vec![
             format!("store.url={}", to.url),
             format!("store.migrate_url={}", to.migrate_url),

@@ -2,7 +2,7 @@
 
 use credvault_crypto::TenantKey;
 use credvault_domain::{
-    Action, AuditEvent, Connection, ConnectionId, ProviderId, SecretFields, TenantId, TenantScope, UserId,
+    Action, AuditEvent, Connection, ProviderId, SecretFields, TenantId, TenantScope, UserId,
 };
 use sea_orm::EntityTrait as _;
 use secrecy::SecretString;
@@ -146,8 +146,5 @@ async fn end_broken(change: &mut Change<'_>, row: &Model) -> Result<(), Error> {
 
 /// The connection that an authorization is for.
 fn key_of(row: &Model) -> ConnectionKey {
-    ConnectionKey {
-        tenant: TenantId::from_stored(row.tenant_id.clone()),
-        connection: ConnectionId::from_uuid(row.connection_id),
-    }
+    ConnectionKey::from_stored(row.tenant_id.clone(), row.connection_id)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{ConnectionId, Random, TenantId, TenantState, Timestamp, UserId, jitter};
+use credvault_domain::{Random, TenantId, TenantState, Timestamp, UserId, jitter};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -64,10 +64,7 @@ impl Store {
             .await?;
         let due = |(tenant, id, user, time): (String, Uuid, String, Option<i64>)| {
             let owner_user = owner(&tenant, &user).user().cloned();
-            let key = ConnectionKey {
-                tenant: TenantId::from_stored(tenant),
-                connection: ConnectionId::from_uuid(id),
-            };
+            let key = ConnectionKey::from_stored(tenant, id);
             DueTest { key, owner_user, time: time.map(Timestamp::from_micros) }
         };
         Ok(rows.into_iter().map(due).collect())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use credvault_domain::{Connection, ConnectionId, TenantId, TenantState, Timestamp};
+use credvault_domain::{Connection, TenantId, TenantState, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Query;
 use sea_orm::{
@@ -65,11 +65,7 @@ impl CredentialRotations<'_> {
             .into_tuple()
             .all(&everywhere)
             .await?;
-        let key = |(tenant, id)| ConnectionKey {
-            tenant: TenantId::from_stored(tenant),
-            connection: ConnectionId::from_uuid(id),
-        };
-        Ok(rows.into_iter().map(key).collect())
+        Ok(rows.into_iter().map(|(tenant, id)| ConnectionKey::from_stored(tenant, id)).collect())
     }
 
     /// What is due of a connection; `None` if another replica has looked at it since the search. A claim whose process is gone

@@ -31,6 +31,9 @@ const MANAGED_BATCH_TENANTS: u64 = 8;
 /// How many calls of a key manager are made at a time.
 const MANAGED_CALLS: usize = 8;
 
+/// How many keys a statement writes: a tenant may have several, and SQLite takes no more than 32,766 values.
+const BATCH_KEYS: usize = 1000;
+
 /// A request to rotate the root key.
 #[derive(Clone, Copy, Debug)]
 pub struct RootRotation {
@@ -287,22 +290,8 @@ impl Keys<'_> {
                 execute(tx, sql, [rows.into(), root.into(), generation.into(), now.into()]).await?;
             }
             Database::Sqlite => {
-                for (due, anew) in replaced {
-                    let sql = "UPDATE tenant_keys SET wrapped = $4, root_id = $5, generation = $6
-                        WHERE tenant_id = $1 AND version = $2 AND wrapped = $3";
-                    let tenant = due.tenant.as_str();
-                    let values = [
-                        tenant.into(),
-                        i64::from(due.version).into(),
-                        due.wrapped.clone().into(),
-                        anew.bytes.clone().into(),
-                        root.into(),
-                        generation.into(),
-                    ];
-                    if execute(tx, sql, values).await? > 0 {
-                        let sql = "INSERT INTO changes (tenant_id, kind, time) VALUES ($1, 'UPDATED', $2)";
-                        execute(tx, sql, [tenant.into(), now.into()]).await?;
-                    }
+                for some in replaced.chunks(BATCH_KEYS) {
+                    replace_in_sqlite(tx, some, active, now).await?;
                 }
             }
         }
@@ -352,6 +341,36 @@ impl Position {
     fn text(&self) -> String {
         format!("{}/{}/{}", self.pass, self.wrote, self.after)
     }
+}
+
+/// Replaces wrapped keys that are still what they were, with a row in the change feed for each.
+async fn replace_in_sqlite(
+    tx: &DatabaseTransaction,
+    replaced: &[(Due, WrappedKey)],
+    active: &Model,
+    now: i64,
+) -> Result<(), Error> {
+    let mut values = vec![active.root_id.into(), active.generation.into()];
+    let mut tuples = Vec::with_capacity(replaced.len());
+    for (due, anew) in replaced {
+        let at = values.len();
+        tuples.push(format!("(${}, ${}, ${}, ${})", at + 1, at + 2, at + 3, at + 4));
+        let (tenant, version) = (due.tenant.as_str().into(), i64::from(due.version).into());
+        values.extend([tenant, version, due.wrapped.clone().into(), anew.bytes.clone().into()]);
+    }
+    let sql = format!(
+        "WITH u (tenant_id, version, before, after) AS (VALUES {})
+         UPDATE tenant_keys AS k SET wrapped = u.after, root_id = $1, generation = $2 FROM u NOT INDEXED
+         WHERE k.tenant_id = u.tenant_id AND k.version = u.version AND k.wrapped = u.before
+         RETURNING tenant_id",
+        tuples.join(", ")
+    );
+    let asked = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let tenant = |row: &sea_orm::QueryResult| row.try_get("", "tenant_id");
+    let tenants = tx.query_all_raw(asked).await?.iter().map(tenant).collect::<Result<Vec<_>, _>>()?;
+    let sql = "INSERT INTO changes (tenant_id, kind, time) SELECT value, 'UPDATED', $2 FROM json_each($1)";
+    execute(tx, sql, [tenants_json(Database::Sqlite, &tenants), now.into()]).await?;
+    Ok(())
 }
 
 /// A list of tenants as a parameter.
