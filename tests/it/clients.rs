@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::documents::page;
 
-/// A retry that reaches the vault twice must mean the same as one call. VerifyWebhook changes nothing that is stored for
-/// others to see, and yet a second call answers that the delivery is a repeated one.
+/// Reads that a library must not repeat by itself. The second answer of VerifyWebhook says that the delivery was a repeated
+/// one, and its receiver would drop it.
 const NOT_RETRIED: [Action; 1] = [Action::VerifyWebhook];
 
 #[test]
@@ -24,6 +24,7 @@ fn the_service_config_retries_every_read_and_nothing_else() {
     let reads = Action::ALL.iter().filter(|action| {
         matches!(action.kind(), ActionKind::Fetch | ActionKind::Read) && !NOT_RETRIED.contains(action)
     });
-    let reads = reads.map(|action| (format!("credvault.v1.{}", action.service()), action.as_str().to_owned()));
+    let reads =
+        reads.map(|action| (format!("credvault.v1.{}", action.service()), action.as_str().to_owned()));
     assert_eq!(retried, reads.collect(), "name every RPC that reads in clients/service-config.json");
 }

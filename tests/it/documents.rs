@@ -327,8 +327,8 @@ fn every_limit_is_where_its_row_says() {
 
 #[test]
 fn every_path_that_a_page_names_exists() {
-    const FOLDERS: [&str; 8] =
-        ["benches/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
+    const FOLDERS: [&str; 9] =
+        ["benches/", "clients/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
     let (mut checked, mut missing) = (0, Vec::new());
     for path in pages() {
         let text = page(&path);
