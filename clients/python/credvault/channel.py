@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable
 
 import grpc
+
+File = str | os.PathLike[str]
 
 # Files that are replaced one after the other are a pair only once they rest.
 REST_SECONDS = 1.0
@@ -27,7 +31,7 @@ class Channel:
     def __init__(
         self,
         target: str,
-        files: tuple[str | os.PathLike[str], ...],
+        files: tuple[File, File, File],
         server_name: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -49,7 +53,10 @@ class Channel:
             elif self._changing is None or self._changing[0] != state:
                 self._changing = (state, self._clock())
             elif self._clock() - self._changing[1] >= REST_SECONDS:
-                self._channel, self._state, self._changing = self._open(), state, None
+                self._state, self._changing = state, None
+                # Files that do not fit together are left alone until they change again.
+                with contextlib.suppress(OSError):
+                    self._channel = self._open()
             return self._channel
 
     def close(self) -> None:
@@ -66,11 +73,18 @@ class Channel:
         return [(file.st_ino, file.st_size, file.st_mtime_ns) for file in found]
 
     def _open(self) -> grpc.Channel:
+        _check(*self._files)
         authority, certificate, key = (_read(file) for file in self._files)
         credentials = grpc.ssl_channel_credentials(authority, key, certificate)
         return grpc.secure_channel(self._target, credentials, options=self._options)
 
 
-def _read(file: str | os.PathLike[str]) -> bytes:
+def _check(authority: File, certificate: File, key: File) -> None:
+    """Raises OSError if a file cannot be read, or if certificate and key are no pair: grpcio would only fail calls."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(certificate, key, password=lambda: "")
+
+
+def _read(file: File) -> bytes:
     with open(file, "rb") as opened:
         return opened.read()

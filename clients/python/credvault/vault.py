@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 import grpc
@@ -11,7 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from credvault.cache import Cache
-from credvault.channel import Channel
+from credvault.channel import Channel, File
 from credvault.credential import Credential
 from credvault.errors import TRACE_ID, VaultError
 from credvault.v1 import admin_service_pb2, audit_service_pb2, connection_service_pb2, vault_service_pb2
@@ -21,7 +20,6 @@ MAX_BATCH = 100
 
 Headers = tuple[tuple[str, str], ...]
 Token = str | Callable[[], str]
-PathLike = str | os.PathLike[str]
 
 
 class Vault:
@@ -35,16 +33,16 @@ class Vault:
     timeout      how many seconds a call may take, if it does not say
     cached       how many credentials to keep in memory at most; 0 keeps none
 
-    The files are read anew when they change.
+    The files are read anew when they change. Raises OSError if one cannot be read, or if certificate and key are no pair.
     """
 
     def __init__(
         self,
         target: str,
         *,
-        authority: PathLike,
-        certificate: PathLike,
-        key: PathLike,
+        authority: File,
+        certificate: File,
+        key: File,
         server_name: str = "",
         timeout: float = 10.0,
         cached: int = 1000,
@@ -207,10 +205,13 @@ class Service:
 
     def _stream(self, method: MethodDescriptor, request: Message, timeout: float | None) -> Iterator[Message]:
         callable_ = self._channel.get().unary_stream(*_path(method), **_codecs(method))
+        call = callable_(request, **self._terms(timeout))
         try:
-            yield from callable_(request, **self._terms(timeout))
+            yield from call
         except grpc.RpcError as error:
             raise VaultError.of_call(error) from None
+        finally:
+            call.cancel()
 
     def _terms(self, timeout: float | None, headers: Headers | None = None) -> dict[str, object]:
         return {

@@ -101,6 +101,9 @@ class Refusals(unittest.TestCase):
         admin.CreateTenant(CreateTenantRequest(tenant_id=tenant))
         *_, last = admin.RotateTenantKey(RotateTenantKeyRequest(tenant_id=tenant))
         self.assertFalse(last.progress.running)
+        watched = admin.RotateTenantKey(RotateTenantKeyRequest(tenant_id=tenant, watch=True))
+        self.assertTrue(next(watched).HasField("progress"))
+        watched.close()
         unknown = self.refused(list, admin.RotateTenantKey(RotateTenantKeyRequest(tenant_id="nowhere")))
         self.assertEqual(unknown.reason, "TENANT_NOT_FOUND")
 
@@ -132,6 +135,9 @@ class Certificates(unittest.TestCase):
             caller = changing.caller(tenant="demo")
             with self.assertRaises(VaultError):
                 caller.fetch(provider="shopify")
+            files["authority"].unlink()
+            with self.assertRaises(VaultError, msg="the files of before serve on"):
+                caller.fetch(provider="shopify")
             write("app")
             end = time.monotonic() + 20
             while True:
@@ -143,6 +149,11 @@ class Certificates(unittest.TestCase):
                     self.assertLess(time.monotonic(), end)
                     time.sleep(0.1)
             self.assertEqual(credential.message.provider, "shopify")
+
+    def test_files_that_are_no_pair_are_refused(self) -> None:
+        files = {"authority": FOLDER / "ca.pem", "certificate": FOLDER / "app.pem", "key": FOLDER / "server.key"}
+        with self.assertRaises(OSError):
+            Vault(ADDRESS, **files)
 
 
 if __name__ == "__main__":

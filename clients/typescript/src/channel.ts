@@ -61,13 +61,22 @@ export class Channel {
     } else if (this.#changing?.state !== state) {
       this.#changing = { state, since: performance.now() };
     } else if (performance.now() - this.#changing.since >= REST_MILLISECONDS) {
-      const before = this.#client;
-      this.#client = this.#open();
       this.#state = state;
       this.#changing = undefined;
-      if (!this.#calls.has(before)) {
-        before.close();
-      }
+      this.#reopen();
+    }
+  }
+
+  #reopen(): void {
+    const before = this.#client;
+    try {
+      this.#client = this.#open();
+    } catch {
+      // Files that do not fit together are left alone until they change again.
+      return;
+    }
+    if (!this.#calls.has(before)) {
+      before.close();
     }
   }
 

@@ -41,7 +41,7 @@ export interface Identity {
   readonly tenant?: string;
   readonly user?: string;
   /** A token, or a function that returns a current one. */
-  readonly token?: string | (() => string);
+  readonly token?: string | (() => string | Promise<string>);
 }
 
 /** What to fetch: `FetchCredentialRequest` in the protos explains it. */
@@ -53,7 +53,10 @@ export interface CallOptions {
   readonly timeout?: number;
 }
 
-/** One vault, reached with a service's certificate. The files are read anew when they change. */
+/**
+ * One vault, reached with a service's certificate. The files are read anew when they change. The constructor throws if one
+ * cannot be read, or if certificate and key are no pair.
+ */
 export class Vault {
   readonly #channel: Channel;
   readonly #cache: Cache;
@@ -95,7 +98,7 @@ export class Caller {
   /** A credential, from memory if one is kept there. */
   async fetch(selector: Selector, options: CallOptions = {}): Promise<Credential> {
     const request = create(FetchCredentialRequestSchema, selector);
-    const headers = this.#headers();
+    const headers = await this.#headers();
     return this.#cache.get(keyOf(headers, request)) ?? this.#fetch(request, "", headers, options);
   }
 
@@ -106,7 +109,7 @@ export class Caller {
    */
   async rejected(credential: Credential, options: CallOptions = {}): Promise<Credential> {
     this.#cache.drop(credential.tag);
-    return this.#fetch(credential.request, credential.tag, this.#headers(), options);
+    return this.#fetch(credential.request, credential.tag, await this.#headers(), options);
   }
 
   /**
@@ -120,7 +123,7 @@ export class Caller {
       const asked = wanted.slice(outcomes.length, outcomes.length + MAX_BATCH);
       const batch = create(BatchFetchCredentialsRequestSchema, { requests: asked });
       const method = VaultService.method.batchFetchCredentials;
-      const { response, traceId } = await this.#call(method, batch, this.#headers(), options);
+      const { response, traceId } = await this.#call(method, batch, await this.#headers(), options);
       for (const [index, { outcome, status }] of response.results.entries()) {
         if (outcome.case === "credential") {
           outcomes.push(new Credential(outcome.value, asked[index] as FetchCredentialRequest, traceId));
@@ -144,7 +147,7 @@ export class Caller {
     options: CallOptions = {},
   ): Promise<MessageShape<O>> {
     const message = create(method.input, request);
-    return (await this.#call(method, message, this.#headers(), options)).response;
+    return (await this.#call(method, message, await this.#headers(), options)).response;
   }
 
   /** Calls an RPC that streams its responses. It ends at its timeout. */
@@ -153,11 +156,13 @@ export class Caller {
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): AsyncGenerator<MessageShape<O>> {
-    const [client, ended] = this.#channel.take();
     const { path, encode, decode } = codecs(method);
     const message = create(method.input, request);
-    const headers = metadata(this.#headers());
+    const headers = metadata(await this.#headers());
+    const [client, ended] = this.#channel.take();
     const call = client.makeServerStreamRequest(path, encode, decode, message, headers, this.#terms(options));
+    // A stream that its reader has left ends with an error that no other listener takes.
+    call.on("error", () => undefined);
     try {
       yield* call;
     } catch (error) {
@@ -213,9 +218,9 @@ export class Caller {
     return { deadline: Date.now() + timeout };
   }
 
-  #headers(): Headers {
+  async #headers(): Promise<Headers> {
     const { tenant = "", user = "", token = "" } = this.#identity;
-    const current = typeof token === "function" ? token() : token;
+    const current = typeof token === "function" ? await token() : token;
     const headers: Headers = [
       ["x-tenant-id", tenant],
       ["x-user-id", user],

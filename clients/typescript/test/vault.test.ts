@@ -99,6 +99,10 @@ test("an RPC that streams gives its responses one by one", async () => {
     return states;
   };
   assert.equal((await rotated(tenantId)).at(-1), false);
+  for await (const response of operator.stream(AdminService.method.rotateTenantKey, { tenantId, watch: true })) {
+    assert.ok(response.progress);
+    break;
+  }
   assert.equal((await refused(rotated("nowhere"))).reason, "TENANT_NOT_FOUND");
   platform.close();
 });
@@ -129,11 +133,26 @@ test("renewed files are read", async () => {
   const changing = new Vault(ADDRESS, files);
   const changed = changing.caller({ tenant: "demo" });
   assert.equal((await refused(changed.fetch({ provider: "shopify" }))).reason, "POLICY_DENIED");
+  rmSync(files.authority);
+  assert.equal((await refused(changed.fetch({ provider: "shopify" }))).reason, "POLICY_DENIED");
   write("app");
   const credential = await allowed(changed, Date.now() + 20_000);
   changing.close();
   rmSync(place, { recursive: true });
   assert.equal(credential.message.provider, "shopify");
+});
+
+test("files that are no pair are refused", () => {
+  assert.throws(() => new Vault(ADDRESS, { ...filesOf("app"), key: filesOf("server").key }));
+});
+
+test("a token is asked for with each call, and decides what is kept", async () => {
+  let asked = 0;
+  const bearer = shared.caller({ token: async () => `token-${++asked}` });
+  for (const count of [1, 2]) {
+    assert.equal((await refused(bearer.fetch({ provider: "shopify" }))).reason, "TOKEN_INVALID");
+    assert.equal(asked, count);
+  }
 });
 
 async function allowed(changed: Caller, end: number): Promise<Credential> {
