@@ -7,10 +7,15 @@
 use std::error::Error;
 use std::path::Path;
 
-use protox::prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+use protox::prost_reflect::{DescriptorPool, ExtensionDescriptor, FieldDescriptor, MessageDescriptor};
+use tonic_prost_build::FileDescriptorSet;
 
 const PACKAGE: &str = "credvault.v1";
+/// The option that marks fields whose content no log may show.
+const REDACT: &str = "credvault.v1.redact";
 const PROTO_ROOT: &str = "../../proto";
+/// The details of errors. No proto of ours imports them; reflection, and JSON of a status, need their descriptors.
+const ERROR_DETAILS: &str = "google/rpc/error_details.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTO_ROOT}");
@@ -18,33 +23,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.sort();
+    files.push(Path::new(PROTO_ROOT).join(ERROR_DETAILS));
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
     compiler.include_source_info(true).include_imports(true).open_files(files)?;
 
-    let messages = messages(&compiler.descriptor_pool())?;
+    let pool = compiler.descriptor_pool();
+    let messages = messages(&pool)?;
+    let redact = pool.get_extension_by_name(REDACT).ok_or("there is no option named redact")?;
     let redacted: Vec<_> = messages
         .iter()
-        .filter(|message| message.fields().any(|field| is_redacted(&field)))
+        .filter(|message| message.fields().any(|field| is_redacted(&field, &redact)))
         .cloned()
         .collect();
     let out = std::env::var("OUT_DIR")?;
     let out = Path::new(&out);
     std::fs::write(out.join("messages.rs"), macro_call("every_message", &messages))?;
     std::fs::write(out.join("redacted.rs"), macro_call("debug_shows_the_type_only", &redacted))?;
-    // As protox encodes it: prost's own descriptor types drop `debug_redact`.
+    // As protox encodes it: prost's own descriptor types drop the option `redact`.
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     let mut builder = tonic_prost_build::configure()
         // Ordered maps: the same request always encodes to the same bytes, which is how a repetition is recognised.
         .btree_map(".")
-        .codec_path("crate::Codec");
+        .codec_path("crate::Codec")
+        .extern_path(".google.rpc", "::tonic_types::pb");
     for message in &redacted {
         builder = builder.skip_debug([format!(".{}", message.full_name())]);
     }
     // The codec tells requests and responses apart by their names.
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
-    builder.compile_fds_with_config(compiler.file_descriptor_set(), config)?;
+    builder.compile_fds_with_config(without_deprecation(compiler.file_descriptor_set()), config)?;
     Ok(())
 }
 
@@ -61,9 +70,20 @@ fn messages(pool: &DescriptorPool) -> Result<Vec<MessageDescriptor>, Box<dyn Err
     }
 }
 
-/// Whether the field is marked `debug_redact`.
-fn is_redacted(field: &FieldDescriptor) -> bool {
-    field.options().get_field_by_name("debug_redact").and_then(|value| value.as_bool()).unwrap_or(false)
+/// Whether the field is marked `redact`.
+fn is_redacted(field: &FieldDescriptor, redact: &ExtensionDescriptor) -> bool {
+    field.options().get_extension(redact).as_bool().unwrap_or(false)
+}
+
+/// The descriptors without the mark `deprecated` on fields: the vault has to fill those for clients of earlier releases, and
+/// Rust would warn wherever it does. The descriptors that clients get keep the mark.
+fn without_deprecation(mut files: FileDescriptorSet) -> FileDescriptorSet {
+    let messages = files.file.iter_mut().flat_map(|file| &mut file.message_type);
+    for options in messages.flat_map(|message| &mut message.field).filter_map(|field| field.options.as_mut())
+    {
+        options.deprecated = None;
+    }
+    files
 }
 
 /// A call of a macro with the messages' names.

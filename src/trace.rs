@@ -6,7 +6,7 @@ use std::future::Future;
 
 use credvault_crypto::SystemRandom;
 use credvault_domain::{Random as _, TraceId};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState};
@@ -15,6 +15,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
+/// The trace's id in an answer.
+const TRACE_ID: &str = "x-trace-id";
 
 /// The length of a `traceparent` of version 00.
 const TRACEPARENT_BYTES: usize = 55;
@@ -57,6 +59,13 @@ impl Trace {
     /// Runs `call` in this trace: [`outgoing`] continues it.
     pub(crate) async fn scope<F: Future>(self, call: F) -> F::Output {
         CURRENT.scope(self, call).await
+    }
+}
+
+/// Names the trace in the metadata of an answer, so that a caller of a call that went well knows it, too.
+pub(crate) fn announce<B>(trace: TraceId, response: &mut Response<B>) {
+    if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
+        response.headers_mut().insert(TRACE_ID, value);
     }
 }
 

@@ -25,7 +25,7 @@ use super::services::Admitted;
 use super::wire::{self, code_name};
 use crate::settings::Limits;
 use crate::shared::Shared;
-use crate::trace::Trace;
+use crate::trace::{Trace, announce};
 use credvault_operations::{Context, Entry, Refusal, record_refusal, tenant_name};
 
 /// The longest time for a message to arrive: a caller that sends none holds a share of the limit on calls.
@@ -73,7 +73,8 @@ impl Gate {
                 None => self.other(peer, trace_id, request).await,
             }
         };
-        let response = trace.scope(response.instrument(span)).await;
+        let mut response = trace.scope(response.instrument(span)).await;
+        announce(trace_id, &mut response);
         let code = code_name(code_of(&response));
         metrics::counter!("credvault_calls_total", "action" => name, "code" => code).increment(1);
         metrics::histogram!("credvault_call_seconds", "action" => name).record(begun.elapsed().as_secs_f64());

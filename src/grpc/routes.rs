@@ -27,7 +27,6 @@ pub(crate) fn routes<H: Health>(
             Builder::configure()
                 .register_encoded_file_descriptor_set(credvault_proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         // Clients in use ask by either version of the protocol.
         let (v1, v1alpha) = (builder().build_v1()?, builder().build_v1alpha()?);

@@ -42,7 +42,7 @@ pub(crate) use secrets::{secret_places, store_check};
 pub(crate) use services::{
     affected_services, service_config, service_config_filter, service_name, set_service_config,
 };
-pub(crate) use status::{code_name, fetch_error, reason_of, status};
+pub(crate) use status::{code_name, fetch_error, item_status, reason_of, status};
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use credvault_proto::v1;
 use credvault_proto::v1::batch_fetch_credentials_result::Outcome;
 use prost::Message as _;
 use tonic::Request;
+use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{Client, DOMAIN, TestVault, VaultBuilder, by_id, eventually, generic, refusal};
@@ -49,6 +50,7 @@ fn outcomes(ids: &[String], results: Vec<v1::BatchFetchCredentialsResult>) -> (V
 on_both![
     a_batch_that_is_too_large_says_where_to_go_on,
     a_list_of_large_connections_goes_on_in_pages_that_every_client_takes,
+    every_answer_names_its_trace,
 ];
 
 async fn a_batch_that_is_too_large_says_where_to_go_on(builder: VaultBuilder) {
@@ -105,6 +107,32 @@ async fn a_list_of_large_connections_goes_on_in_pages_that_every_client_takes(bu
     assert_eq!(pages, 2);
     assert_eq!(listed.len(), 100);
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), ids);
+}
+
+async fn every_answer_names_its_trace(builder: VaultBuilder) {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    let named = |metadata: &MetadataMap| metadata.get("x-trace-id").unwrap().to_str().unwrap().to_owned();
+
+    // The caller's own trace, or one that the vault begins; the audit log has it, too.
+    let traced = app.with("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    let fetched = traced.vault().fetch_credential(by_id(&id)).await.unwrap();
+    assert_eq!(named(fetched.metadata()), TRACE);
+    let fetched = app.vault().fetch_credential(by_id(&id)).await.unwrap();
+    let begun = named(fetched.metadata());
+    assert_eq!(app.events().await.iter().filter(|event| event.trace_id == begun).count(), 1);
+
+    // A refusal of the operation, one of the gate, and one of an RPC that does not exist.
+    let unknown = app.fetch(by_id("0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e")).await.unwrap_err();
+    let nameless = app.without_tenant().fetch(by_id(&id)).await.unwrap_err();
+    for status in [unknown, nameless] {
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(named(status.metadata()), info.metadata["trace_id"], "{status:?}");
+    }
+    let missing = app.raw("/credvault.v1.VaultService/Missing", Vec::new()).await.unwrap_err();
+    assert_eq!(named(missing.metadata()).len(), TRACE.len());
 }
 
 /// A vault with room for one large answer of each service, and 60 connections whose batch is one.

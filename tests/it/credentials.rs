@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use credvault_proto::v1;
-use tonic::Code;
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::harness::provider::{STRICT, connection_request};
 use crate::harness::{VaultBuilder, by_id, by_provider, generic, input, owned_by, refusal};
@@ -16,6 +18,7 @@ on_both![
     only_where_tokens_rotate_a_rollback_is_refused,
     a_credential_with_a_ttl_is_served_until_then,
     a_batch_has_an_outcome_for_each,
+    an_item_of_a_batch_is_refused_as_its_own_call_is,
     a_disabled_connection_and_a_suspended_tenant_are_not_served,
 ];
 
@@ -231,6 +234,32 @@ async fn a_batch_has_an_outcome_for_each(builder: VaultBuilder) {
     // Each fetch of it is on record by itself.
     let events = app.events().await;
     assert_eq!(events.iter().filter(|event| event.action == "FetchCredential").count(), requests.len());
+}
+
+async fn an_item_of_a_batch_is_refused_as_its_own_call_is(builder: VaultBuilder) {
+    let vault = builder.start().await;
+    let app = vault.app("acme").await;
+    let id = app.create(generic("main", "CANARY")).await.unwrap().id;
+    let requests = [by_id("0193a5b2-7c40-7cc1-9d3e-1f2a3b4c5d6e"), v1::FetchCredentialRequest::default()];
+    let served = by_id(&id);
+    let batch =
+        v1::BatchFetchCredentialsRequest { requests: requests.iter().cloned().chain([served]).collect() };
+    let answer = app.vault().batch_fetch_credentials(batch).await.unwrap();
+    let trace = answer.metadata().get("x-trace-id").unwrap().to_str().unwrap().to_owned();
+    let results = answer.into_inner().results;
+    assert!(results[2].status.is_none());
+    for (request, result) in requests.into_iter().zip(results) {
+        let alone = app.fetch(request).await.unwrap_err();
+        let status = result.status.unwrap();
+        let item = Status::with_details(status.code.into(), &status.message, status.encode_to_vec().into());
+        assert_eq!((refusal(&item), item.message()), (refusal(&alone), alone.message()));
+        assert_eq!(item.get_details_error_info().unwrap().metadata["trace_id"], trace);
+        let fields = |status: &Status| {
+            let wrong = status.get_details_bad_request().map(|wrong| wrong.field_violations);
+            wrong.unwrap_or_default().into_iter().map(|wrong| wrong.field).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&item), fields(&alone));
+    }
 }
 
 async fn a_disabled_connection_and_a_suspended_tenant_are_not_served(builder: VaultBuilder) {

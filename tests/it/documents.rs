@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use credvault_domain::{Action, ActionKind, EventType, LimitKind, Reason};
+use credvault_proto::DESCRIPTORS;
+use prost_reflect::DescriptorPool;
 use serde_json::Value;
 
 use crate::harness::Process;
@@ -132,6 +134,16 @@ fn every_table_that_a_backup_lacks_has_its_row() {
 fn every_reason_has_its_row() {
     let reasons = set(Reason::ALL.iter().map(|reason| reason.as_str()));
     assert_eq!(reasons, quoted_in(&page("docs/errors.md"), 1));
+}
+
+#[test]
+fn every_reason_is_in_the_protos() {
+    let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+    let wire = pool.get_enum_by_name("credvault.v1.ErrorReason").unwrap();
+    let named = |name: &str| name.strip_prefix("ERROR_REASON_").unwrap().to_owned();
+    let mut wire: BTreeSet<_> = wire.values().map(|value| named(value.name())).collect();
+    assert!(wire.remove("UNSPECIFIED"));
+    assert_eq!(wire, set(Reason::ALL.iter().map(|reason| reason.as_str())));
 }
 
 #[test]
@@ -315,8 +327,8 @@ fn every_limit_is_where_its_row_says() {
 
 #[test]
 fn every_path_that_a_page_names_exists() {
-    const FOLDERS: [&str; 8] =
-        ["benches/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
+    const FOLDERS: [&str; 9] =
+        ["benches/", "clients/", "crates/", "deploy/", "docs/", "examples/", "scripts/", "src/", "tests/"];
     let (mut checked, mut missing) = (0, Vec::new());
     for path in pages() {
         let text = page(&path);

@@ -250,6 +250,11 @@ impl Call {
         Self { scope: Some(Arc::clone(scope)), subject, ..self.part(action) }
     }
 
+    /// The trace that the call belongs to.
+    pub fn trace(&self) -> TraceId {
+        self.trace
+    }
+
     /// The service, user and tenant that call.
     pub fn caller(&self) -> &Caller {
         &self.caller

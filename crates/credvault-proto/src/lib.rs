@@ -2,7 +2,7 @@
 //! descriptors. A client of the vault in Rust needs this crate and no other.
 //!
 //! It holds no logic: the package `credvault` turns messages into domain types and back. A message with a field that is
-//! marked `debug_redact` in its proto never shows any of its content in `Debug`; the build script (`build.rs` at the
+//! marked `redact` in its proto never shows any of its content in `Debug`; the build script (`build.rs` at the
 //! top) reads the mark from the descriptors.
 
 /// The messages and services of package `credvault.v1`.
@@ -37,5 +37,5 @@ macro_rules! debug_shows_the_type_only {
     )*};
 }
 
-// The messages with a field that is marked `debug_redact`, as the build script found them.
+// The messages with a field that is marked `redact`, as the build script found them.
 include!(concat!(env!("OUT_DIR"), "/redacted.rs"));

@@ -262,6 +262,7 @@ fn refused(item: &v1::ImportItem, status: &Status) -> v1::ImportResult {
         outcome: v1::ImportOutcome::Refused.into(),
         connection_id: String::new(),
         error: Some(error),
+        status: None,
     }
 }
 

@@ -78,11 +78,13 @@ async fn import_connections(
     request: v1::ImportConnectionsRequest,
 ) -> Answer<v1::ImportConnectionsResponse> {
     let (sources, import) = wire::import(request)?;
+    let trace = call.trace().to_string();
     let imported = connections::import(call, import).await?;
     Ok(imported.map(|ImportedBatch { outcomes, without_app }| {
         let results = sources.into_iter().zip(outcomes);
+        let result = |(source, outcome)| wire::import_result(source, outcome, &trace);
         v1::ImportConnectionsResponse {
-            results: results.map(|(source, outcome)| wire::import_result(source, outcome)).collect(),
+            results: results.map(result).collect(),
             providers_without_app: without_app.iter().map(|provider| provider.as_str().to_owned()).collect(),
         }
     }))

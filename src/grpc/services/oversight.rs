@@ -26,9 +26,10 @@ pub(super) async fn change_tenant_connections(
 ) -> Answer<v1::ChangeTenantConnectionsResponse> {
     let tenant = wire::optional_tenant_id(&request.tenant_id)?;
     let change = wire::bulk_change(&request)?;
+    let trace = call.trace().to_string();
     let changed = tenants::change_connections(call, tenant, change, wire::paging(request)).await?;
     Ok(changed.map(|changed| v1::ChangeTenantConnectionsResponse {
-        changes: changed.changes.into_iter().map(wire::changed_connection).collect(),
+        changes: changed.changes.into_iter().map(|change| wire::changed_connection(change, &trace)).collect(),
         next_page_token: changed.next_page_token,
         total: changed.total.and_then(|total| total.try_into().ok()),
     }))

@@ -42,9 +42,10 @@ async fn batch_fetch_credentials(
     request: v1::BatchFetchCredentialsRequest,
 ) -> Answer<v1::BatchFetchCredentialsResponse> {
     let fetches = request.requests.into_iter().map(wire::fetch).collect();
+    let trace = call.trace().to_string();
     let fetched = credentials::fetch_batch(call, fetches).await?;
     Ok(fetched.map(|outcomes| v1::BatchFetchCredentialsResponse {
-        results: outcomes.into_iter().map(wire::fetch_result).collect(),
+        results: outcomes.into_iter().map(|outcome| wire::fetch_result(outcome, &trace)).collect(),
     }))
 }
 

@@ -5,7 +5,7 @@ use credvault_operations::connections::{Create, Import, Item, ItemOutcome};
 use credvault_store::IMPORTED_FROM;
 
 use super::parse::{account_name as checked_name, create_connection, timestamp};
-use super::status::code;
+use super::status::{code, item_status};
 use credvault_proto::v1;
 
 /// A batch as a client sends it.
@@ -63,18 +63,19 @@ fn item(item: v1::ImportItem) -> Result<Item, Violations> {
 }
 
 /// The outcome of an item.
-pub(crate) fn import_result(source: String, outcome: ItemOutcome) -> v1::ImportResult {
-    let (kind, id, error) = match outcome {
+pub(crate) fn import_result(source: String, outcome: ItemOutcome, trace: &str) -> v1::ImportResult {
+    let (kind, id, refusal) = match outcome {
         ItemOutcome::Created(id) => (v1::ImportOutcome::Created, id, None),
         ItemOutcome::Unchanged(id) => (v1::ImportOutcome::Unchanged, Some(id), None),
         ItemOutcome::Replaced(id) => (v1::ImportOutcome::Replaced, Some(id), None),
         ItemOutcome::Refused(refusal) => (v1::ImportOutcome::Refused, None, Some(refusal)),
     };
-    let error = error.map(|refusal| v1::ImportError {
+    let status = refusal.as_ref().map(|refusal| item_status(refusal, trace));
+    let error = refusal.map(|refusal| v1::ImportError {
         code: code(refusal.reason()).into(),
         reason: refusal.reason().as_str().to_owned(),
         message: refusal.to_string(),
     });
     let connection_id = id.map(|id| id.to_string()).unwrap_or_default();
-    v1::ImportResult { source, outcome: kind.into(), connection_id, error }
+    v1::ImportResult { source, outcome: kind.into(), connection_id, error, status }
 }

@@ -3,26 +3,27 @@
 use credvault_operations::tenants::{ChangedConnection, Outcome, ProviderCounts};
 use credvault_store::ProviderOutcome;
 
-use super::{affected_services, connection, fetch_error};
+use super::{affected_services, connection, fetch_error, item_status};
 use credvault_proto::v1;
 
-pub(crate) fn changed_connection(changed: ChangedConnection) -> v1::ConnectionChange {
+pub(crate) fn changed_connection(changed: ChangedConnection, trace: &str) -> v1::ConnectionChange {
     use v1::ConnectionChangeOutcome as Wire;
     let ChangedConnection { connection: after, outcome, affected } = changed;
-    let (outcome, error) = match outcome {
+    let (outcome, refusal) = match outcome {
         Outcome::Changed => (Wire::Changed, None),
         Outcome::Unchanged => (Wire::Unchanged, None),
         Outcome::Inapplicable => (Wire::Inapplicable, None),
         Outcome::WouldChange => (Wire::WouldChange, None),
-        Outcome::Refused(refusal) => (Wire::Refused, Some(fetch_error(&refusal))),
+        Outcome::Refused(refusal) => (Wire::Refused, Some(refusal)),
     };
     let (affected_services, hidden_affected_services) = affected_services(affected);
     v1::ConnectionChange {
         connection: Some(connection(after)),
         outcome: outcome.into(),
-        error,
+        error: refusal.as_ref().map(fetch_error),
         affected_services,
         hidden_affected_services,
+        status: refusal.as_ref().map(|refusal| item_status(refusal, trace)),
     }
 }
 

@@ -1,15 +1,24 @@
 //! Refusals as gRPC statuses: one exhaustive table from reasons to codes, and the details that a client reads. The reasons
 //! themselves belong to `credvault-operations`.
 
+use std::time::Duration;
+
 use credvault_domain::Reason;
 use credvault_operations::Refusal;
+use prost::Message as _;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
 
 use credvault_proto::v1;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "credvault";
+/// Tells gRPC libraries that retry by themselves when to do that
+/// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// The longest time for which a library may wait with a retry. The caller decides about longer ones.
+const LONGEST_PUSHBACK: Duration = Duration::from_secs(1);
 
 /// The gRPC code of a reason. Reasons that only records and pages use have the code of the reason that callers read.
 pub(crate) fn code(reason: Reason) -> Code {
@@ -81,13 +90,32 @@ pub(crate) fn status(refusal: &Refusal, trace: &str) -> Status {
     if code == Code::ResourceExhausted {
         details.add_quota_failure_violation(refusal.quota(), refusal.to_string());
     }
-    if let Some(delay) = refusal.retry_delay() {
-        details.set_retry_info(Some(delay));
+    let delay = refusal.retry_delay();
+    if delay.is_some() {
+        details.set_retry_info(delay);
     }
-    Status::with_error_details(code, refusal.to_string(), details)
+    let mut status = Status::with_error_details(code, refusal.to_string(), details);
+    if let Some(delay) = delay {
+        status.metadata_mut().insert(PUSHBACK, pushback(delay));
+    }
+    status
 }
 
-/// A refusal within the answer to a batch.
+/// After how many milliseconds a library may retry; a negative number forbids it.
+fn pushback(delay: Duration) -> MetadataValue<Ascii> {
+    match i32::try_from(delay.as_millis()) {
+        Ok(milliseconds) if delay <= LONGEST_PUSHBACK => milliseconds.into(),
+        Ok(_) | Err(_) => (-1_i32).into(),
+    }
+}
+
+/// A refusal of one item within the answer to a call for many: the status of the item's own RPC, as a message.
+pub(crate) fn item_status(refusal: &Refusal, trace: &str) -> pb::Status {
+    // tonic has the message in its encoded form only, which it has just made itself.
+    pb::Status::decode(status(refusal, trace).details()).unwrap_or_default()
+}
+
+/// A refusal within the answer to a batch, as clients of the first release read it.
 pub(crate) fn fetch_error(refusal: &Refusal) -> v1::FetchError {
     let reason = refusal.reason();
     v1::FetchError {

@@ -1,5 +1,6 @@
 //! What is listed never takes more bytes than the store counts for it.
 
+mod refusals;
 mod services;
 
 use std::collections::BTreeMap;

@@ -20,8 +20,8 @@ const FETCHES_AT_ONCE: usize = 8;
 /// How many bytes the outcome of one fetch has at most: 64 KiB of fields, the same in the ready-made request, and
 /// settings.
 const LARGEST_OUTCOME_BYTES: usize = 256 * 1024;
-/// How many bytes an outcome without a credential has, about.
-const REFUSAL_BYTES: usize = 1024;
+/// How many bytes an outcome without a credential has, about: its text stands there up to four times.
+const REFUSAL_BYTES: usize = 4 * 1024;
 
 /// `BatchFetchCredentials`: an outcome for each fetch, in their order.
 ///

@@ -12,7 +12,7 @@ use prost_types::Duration as WireDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{connection, connection_error, connection_state, owner_of, timestamp};
-use crate::grpc::wire::{fetch_error, struct_of};
+use crate::grpc::wire::{fetch_error, item_status, struct_of};
 use credvault_proto::v1;
 
 /// A credential as its caller gets it.
@@ -69,13 +69,16 @@ fn rejection(rejection: Rejection) -> v1::Rejection {
 }
 
 /// The outcome of one fetch within a batch.
-pub(crate) fn fetch_result(outcome: Result<Credential, Refusal>) -> v1::BatchFetchCredentialsResult {
+pub(crate) fn fetch_result(
+    outcome: Result<Credential, Refusal>,
+    trace: &str,
+) -> v1::BatchFetchCredentialsResult {
     use v1::batch_fetch_credentials_result::Outcome;
-    let outcome = match outcome {
-        Ok(found) => Outcome::Credential(credential(found)),
-        Err(refusal) => Outcome::Error(fetch_error(&refusal)),
+    let (outcome, status) = match outcome {
+        Ok(found) => (Outcome::Credential(credential(found)), None),
+        Err(refusal) => (Outcome::Error(fetch_error(&refusal)), Some(item_status(&refusal, trace))),
     };
-    v1::BatchFetchCredentialsResult { outcome: Some(outcome) }
+    v1::BatchFetchCredentialsResult { outcome: Some(outcome), status }
 }
 
 pub(crate) fn begun_consent(begun: BegunConsent) -> v1::BeginAuthorizationResponse {
