@@ -40,6 +40,7 @@ mod oidc;
 mod operate;
 mod outage;
 mod oversight;
+mod pages;
 mod pauses;
 mod ports;
 mod program;
