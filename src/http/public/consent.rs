@@ -19,7 +19,7 @@ pub(super) fn returned(returned: Returned, texts: &ConsentTexts) -> Page {
     match returned {
         Returned::ToPage { provider, page, result } => {
             Page::said(StatusCode::OK, "returned", &texts.returned)
-                .with_values(&[("provider", &provider)])
+                .with_values(&[("provider", provider.as_str())])
                 .reloading()
                 .telling(Some(page), "returned")
                 .with_result(result)
@@ -40,7 +40,7 @@ pub(super) fn connected(connected: &Connected, texts: &ConsentTexts) -> Page {
         p { (texts.close) }
     };
     Page::said(StatusCode::OK, "connected", &texts.connected)
-        .with_values(&[("provider", provider), ("tenant", tenant)])
+        .with_values(&[("provider", provider.as_str()), ("tenant", tenant.as_str())])
         .in_tone(Tone::Good)
         .showing(below)
 }
@@ -49,14 +49,14 @@ pub(super) fn connected(connected: &Connected, texts: &ConsentTexts) -> Page {
 fn ask(question: &Question, texts: &ConsentTexts) -> Markup {
     let Question { provider, account, account_id, tenant, code, consent } = question;
     let decide = |decision, weight, label| {
-        post("/oauth/confirm", &[("consent", consent), ("decision", decision)], weight, label)
+        post("/oauth/confirm", &[("consent", consent.as_str()), ("decision", decision)], weight, label)
     };
     html! {
         (facts(&[
-            (texts.provider.as_str(), provider),
-            (texts.account.as_str(), account),
+            (texts.provider.as_str(), provider.as_str()),
+            (texts.account.as_str(), account.as_str()),
             (texts.account_id.as_str(), account_id.as_deref().unwrap_or_default()),
-            (texts.tenant.as_str(), tenant),
+            (texts.tenant.as_str(), tenant.as_str()),
         ]))
         p class="label" { (texts.code) }
         p class="code" { (code) }
