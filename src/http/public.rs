@@ -204,13 +204,13 @@ enum Next {
     Returned(String),
     /// It has connected an account.
     Connected(Connected),
-    /// It is refused.
+    /// It is refused, and reads why.
     Refused(Refused),
     /// All turns are taken.
     Busy,
     /// Its request did not arrive.
     Unreadable,
-    /// The vault failed.
+    /// The vault failed while it worked.
     Broken,
 }
 

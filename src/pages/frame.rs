@@ -8,7 +8,7 @@ use super::design::Design;
 use super::language::Language;
 use super::texts::FrameTexts;
 
-/// A page's frame.
+/// The frame around one page.
 pub(crate) struct Frame<'a> {
     pub(crate) design: &'a Design,
     pub(crate) language: &'a Language,

@@ -19,7 +19,7 @@ const EMBEDDED: [(&str, &str); 2] =
 /// How many of the languages that a browser accepts are looked at.
 const MAX_ACCEPTED: usize = 32;
 
-/// One language.
+/// One language with its texts.
 #[derive(Debug)]
 pub(crate) struct Language {
     /// Its tag, such as `en` or `pt-BR`.
@@ -52,7 +52,7 @@ pub(crate) enum LanguageError {
     /// A file breaks a rule; the text begins with what stands between its name and the rule.
     #[error("{path}{problem}")]
     Broken {
-        /// The file.
+        /// The file that breaks it.
         path: PathBuf,
         /// The place in it, and the rule.
         problem: String,

@@ -227,7 +227,7 @@ pub struct Row {
     pub note: String,
     /// Badges that say its state.
     pub state: Markup,
-    /// Buttons and links.
+    /// Buttons and links that act on it.
     pub actions: Markup,
 }
 

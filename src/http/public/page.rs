@@ -112,7 +112,7 @@ impl Page {
         self
     }
 
-    /// The whole document.
+    /// The whole document, in this language.
     pub(super) fn html(&self, design: &Design, language: &Language) -> Markup {
         let message = self.message.as_deref();
         let texts = &language.texts;
