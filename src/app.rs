@@ -1,5 +1,6 @@
 //! A running vault: assembled from its settings, started and stopped in order.
 
+mod design;
 mod identity;
 mod inputs;
 #[cfg(feature = "transit")]
@@ -38,6 +39,7 @@ use crate::grpc::{self, Gate, MAX_HEALTH_MESSAGE, Server, Tls};
 use crate::health::HealthCheck;
 use crate::http::{self, Protocol, Readiness, Ready};
 use crate::jobs::{Ends, JobParts, Jobs};
+use crate::pages::Design;
 use crate::reload::{BrokenFiles, Reloader};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -84,7 +86,7 @@ impl Instance {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let Inputs { catalog, identity, tls, files } = Inputs::read(&settings, settings.problems())?;
+        let Inputs { catalog, identity, tls, design, files } = Inputs::read(&settings, settings.problems())?;
         let metrics = telemetry::metrics().map_err(|error| StartError::Metrics(error.to_string()))?;
         let listeners = Listeners::bind(&settings).await?;
         let roots = root_key_sources(&settings.root_keys, &settings.keys, &random).await?;
@@ -129,7 +131,8 @@ impl Instance {
             return_origins: settings.public.origins.clone(),
         }));
         let shared = Shared { store, identity, broker, clock, context };
-        Assembled { settings, shared, tls, grpc, public, admin, metrics, reloader, health_check }.serve()
+        Assembled { settings, shared, tls, design, grpc, public, admin, metrics, reloader, health_check }
+            .serve()
     }
 
     /// Stops: the vault is no longer ready, calls in progress finish within `server.drain_seconds`, then all jobs end.
@@ -264,6 +267,7 @@ struct Assembled {
     settings: Arc<Settings>,
     shared: Shared,
     tls: Arc<Tls>,
+    design: Arc<Design>,
     grpc: Listener,
     public: Option<Listener>,
     admin: Admin,
@@ -275,7 +279,8 @@ struct Assembled {
 impl Assembled {
     /// Opens the ports and starts the jobs.
     fn serve(self) -> Result<Instance, StartError> {
-        let Self { settings, shared, tls, grpc, public, admin, metrics, reloader, health_check } = self;
+        let Self { settings, shared, tls, design, grpc, public, admin, metrics, reloader, health_check } =
+            self;
         let Admin { address: admin_address, health, health_service, ready, ends, job, unless_started } =
             admin;
         let routes = grpc::routes(&shared.context, health_service, settings.server.reflection)?;
@@ -285,8 +290,8 @@ impl Assembled {
         let server = Server { listener, tls, gate, room: Arc::clone(&room), limits: settings.limits.clone() };
         let serving = tokio::spawn(server.run(ends.stopping.clone(), settings.server.drain));
         let Shared { store, broker, context, .. } = shared.clone();
-        let public_routes =
-            settings.public.url.as_deref().map(|url| http::public_router(Arc::clone(&shared.context), url));
+        let routes_at = |url: &str| http::public_router(Arc::clone(&shared.context), url, design);
+        let public_routes = settings.public.url.as_deref().map(routes_at);
         let per_address = settings.public.connections_per_address;
         let parts = JobParts {
             settings,

@@ -6,6 +6,8 @@
 
 pub mod settings;
 
+pub mod pages;
+
 mod app;
 mod health;
 mod jobs;

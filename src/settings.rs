@@ -23,6 +23,7 @@ mod store_url;
 mod broker;
 mod catalog;
 mod identity;
+mod pages;
 mod public;
 mod telemetry;
 
@@ -46,6 +47,7 @@ pub use origin::Origin;
 use origin::Origins;
 #[cfg(feature = "dev")]
 pub(crate) use origin::first_variable_of;
+pub use pages::{Pages, PagesSection};
 pub(crate) use problem::Problems;
 pub use problem::{Problem, SettingsError};
 pub use public::{Public, PublicSection};
@@ -86,6 +88,8 @@ pub struct Settings {
     pub broker: Broker,
     /// The port for browsers.
     pub public: Public,
+    /// What people see at that port.
+    pub pages: Pages,
     /// Destinations of logs and traces.
     pub telemetry: Telemetry,
     /// Where each value came from.
@@ -169,6 +173,7 @@ impl RawSettings {
             catalog: self.catalog.clone(),
             broker: self.broker.check(&mut problems),
             public: self.public.check(&mut problems),
+            pages: self.pages.check(&mut problems),
             telemetry: self.telemetry.check(&mut problems),
             origins: self.problems.origins().clone(),
         };

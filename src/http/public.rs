@@ -3,28 +3,30 @@
 //! Providers that deliver keys post them here. No page shows a secret, nor anything that a provider or a stranger has
 //! written, except the id of an account.
 
+mod consent;
 mod page;
 mod refused;
+mod site;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::extract::{FromRef, Path, RawQuery, State};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use credvault_domain::ProviderId;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use credvault_operations::Context;
-use credvault_operations::consents::browser::{Browser, Browsers, Parameters, Returned, Started};
+use credvault_operations::consents::browser::{Browsers, Connected, Parameters, Refused, Started};
 use page::Page;
-use refused::{page_of, page_of_refusal};
+use site::{Site, Visitor};
 
 use super::port::HEAD_TIMEOUT;
+use crate::pages::Design;
 
 /// The largest query, form and delivery of keys, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -34,19 +36,26 @@ const MAX_AT_ONCE: usize = 16;
 /// What all requests are served with.
 struct Port {
     browsers: Browsers,
-    /// Whether browsers come by https.
-    secure: bool,
+    site: Site,
+    design: Arc<Design>,
     turns: Semaphore,
 }
 
-/// The routes of the port. Browsers reach it at `url`.
-pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
-    let (secure, turns) = (url.starts_with("https:"), Semaphore::new(MAX_AT_ONCE));
-    let port = Port { browsers: Browsers::new(context), secure, turns };
+impl FromRef<Arc<Port>> for Site {
+    fn from_ref(port: &Arc<Port>) -> Self {
+        port.site.clone()
+    }
+}
+
+/// The routes of the port. Browsers reach it at `url`, and its pages have this design.
+pub(crate) fn router(context: Arc<Context>, url: &str, design: Arc<Design>) -> Router {
+    let site = Site::new(Arc::clone(&design), url.starts_with("https:"));
+    let turns = Semaphore::new(MAX_AT_ONCE);
+    let port = Port { browsers: Browsers::new(context), site: site.clone(), design, turns };
     Router::new()
         .route("/", get(home))
-        .route("/page.js", get(page::script))
-        .route("/page.css", get(page::style))
+        .route("/assets/{file}", get(file))
+        .route("/favicon.ico", get(icon))
         .route("/oauth/start", get(start))
         .route("/oauth/callback/{*place}", get(callback).post(posted))
         .route("/oauth/return/{page}", get(returned))
@@ -54,44 +63,46 @@ pub(crate) fn router(context: Arc<Context>, url: &str) -> Router {
         .route("/oauth/handoff/{provider}", post(deliver_keys))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
-        .layer(map_response(move |mut response: Response| async move {
-            page::harden(response.headers_mut(), secure);
-            response
+        .layer(map_response(move |mut response: Response| {
+            site.harden(response.headers_mut());
+            std::future::ready(response)
         }))
         .with_state(Arc::new(port))
 }
 
-async fn home(State(port): State<Arc<Port>>) -> Response {
-    port.show(page::home())
+async fn home(State(port): State<Arc<Port>>, visitor: Visitor) -> Response {
+    port.show(&consent::home(&port.design.brand.name, &visitor.language.texts.home), &visitor)
 }
 
-async fn nothing(State(port): State<Arc<Port>>) -> Response {
-    port.show(page::not_found())
+async fn nothing(State(port): State<Arc<Port>>, visitor: Visitor) -> Response {
+    port.show(&refused::not_found(&visitor.language.texts.refused), &visitor)
 }
 
-async fn other_method(State(port): State<Arc<Port>>) -> Response {
-    port.show(page::other_method())
+async fn other_method(State(port): State<Arc<Port>>, visitor: Visitor) -> Response {
+    port.show(&refused::other_method(&visitor.language.texts.refused), &visitor)
 }
 
-async fn start(
-    State(port): State<Arc<Port>>,
-    RawQuery(query): RawQuery,
-    ConnectInfo(address): ConnectInfo<IpAddr>,
-    headers: HeaderMap,
-) -> Response {
+async fn file(State(port): State<Arc<Port>>, Path(file): Path<String>, visitor: Visitor) -> Response {
+    match port.site.file(&file) {
+        Some(found) => found,
+        None => nothing(State(port), visitor).await,
+    }
+}
+
+async fn icon(State(port): State<Arc<Port>>) -> Response {
+    port.site.icon()
+}
+
+async fn start(State(port): State<Arc<Port>>, RawQuery(query): RawQuery, visitor: Visitor) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), address };
-    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
-    match port.browsers.start(&query, &browser).await {
+    let Some(_turn) = port.turn().await else { return port.answer(Next::Busy, &visitor) };
+    match port.browsers.start(&query, &visitor.browser).await {
         Ok(Started { url, browser }) => {
             let mut response = see_other(&url);
-            // It is ASCII without line breaks.
-            HeaderValue::try_from(port.set_cookie(&browser)).into_iter().for_each(|value| {
-                response.headers_mut().insert(header::SET_COOKIE, value);
-            });
-            response
+            port.site.recognise(&browser, &mut response);
+            port.site.remember(&visitor, response)
         }
-        Err(refused) => port.show(page_of(refused)),
+        Err(refused) => port.answer(Next::Refused(refused), &visitor),
     }
 }
 
@@ -99,69 +110,64 @@ async fn callback(
     State(port): State<Arc<Port>>,
     Path(place): Path<String>,
     RawQuery(query): RawQuery,
-    ConnectInfo(address): ConnectInfo<IpAddr>,
-    headers: HeaderMap,
+    visitor: Visitor,
 ) -> Response {
     let query = parameters(query.as_deref().unwrap_or_default());
-    let browser = Browser { id: port.cookie(&headers), address };
-    let work = Arc::clone(&port);
-    port.whole(async move {
-        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+    let (work, browser) = (Arc::clone(&port), visitor.browser.clone());
+    let next = port.whole(async move {
+        let Some(_turn) = work.turn().await else { return Next::Busy };
         match work.browsers.callback(&place, query, &browser).await {
             Ok(page) => Next::Returned(page),
-            Err(refused) => Next::Page(page_of(refused)),
+            Err(refused) => Next::Refused(refused),
         }
-    })
-    .await
+    });
+    port.answer(next.await, &visitor)
 }
 
 /// A provider that has the browser post its answer (`response_mode=form_post`) does so from its own site, and browsers
 /// keep the cookie back from that. So they are sent here once more, by GET.
-async fn posted(State(port): State<Arc<Port>>, Path(place): Path<String>, body: Body) -> Response {
+async fn posted(
+    State(port): State<Arc<Port>>,
+    Path(place): Path<String>,
+    visitor: Visitor,
+    body: Body,
+) -> Response {
     // The place becomes a part of a header: a provider, and behind a slash the name of one of its servers.
     let (provider, server) = place.split_once('/').unwrap_or((&place, ""));
     let plain = server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if ProviderId::parse(provider).is_err() || !plain {
-        return port.show(page::not_found());
+        return nothing(State(port), visitor).await;
     }
-    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
+    let Some(form) = form(body).await else { return port.answer(Next::Unreadable, &visitor) };
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     see_other(&format!("/oauth/callback/{place}?{query}"))
 }
 
-async fn returned(
-    State(port): State<Arc<Port>>,
-    Path(page): Path<String>,
-    ConnectInfo(address): ConnectInfo<IpAddr>,
-    headers: HeaderMap,
-) -> Response {
-    let browser = Browser { id: port.cookie(&headers), address };
-    let Some(_turn) = port.turn().await else { return port.show(page::busy()) };
-    port.show(match port.browsers.returned(&page, &browser).await {
-        Ok(returned) => page_of_returned(returned),
-        Err(refused) => page_of_refusal(&refused.refusal),
-    })
+async fn returned(State(port): State<Arc<Port>>, Path(page): Path<String>, visitor: Visitor) -> Response {
+    let Some(_turn) = port.turn().await else { return port.answer(Next::Busy, &visitor) };
+    match port.browsers.returned(&page, &visitor.browser).await {
+        Ok(returned) => {
+            let texts = &visitor.language.texts.consent;
+            port.show(&consent::returned(returned, texts), &visitor)
+        }
+        // What is over has told its page already.
+        Err(refused) => port.answer(Next::Refused(Refused { waiting: None, ..refused }), &visitor),
+    }
 }
 
-async fn confirm(
-    State(port): State<Arc<Port>>,
-    ConnectInfo(address): ConnectInfo<IpAddr>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let Some(form) = form(body).await else { return port.show(page::unreadable()) };
-    let browser = Browser { id: port.cookie(&headers), address };
-    let work = Arc::clone(&port);
-    port.whole(async move {
-        let Some(_turn) = work.turn().await else { return Next::Page(page::busy()) };
+async fn confirm(State(port): State<Arc<Port>>, visitor: Visitor, body: Body) -> Response {
+    let Some(form) = form(body).await else { return port.answer(Next::Unreadable, &visitor) };
+    let (work, browser) = (Arc::clone(&port), visitor.browser.clone());
+    let next = port.whole(async move {
+        let Some(_turn) = work.turn().await else { return Next::Busy };
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let connects = field("decision") == "connect";
-        Next::Page(match work.browsers.decided(field("consent"), connects, &browser).await {
-            Ok(provider) => page_of_connected(&provider),
-            Err(refused) => page_of(refused),
-        })
-    })
-    .await
+        match work.browsers.decided(field("consent"), connects, &browser).await {
+            Ok(connected) => Next::Connected(connected),
+            Err(refused) => Next::Refused(refused),
+        }
+    });
+    port.answer(next.await, &visitor)
 }
 
 /// What a form holds; `None` if it is too large or does not arrive.
@@ -192,12 +198,20 @@ async fn deliver_keys(State(port): State<Arc<Port>>, Path(provider): Path<String
     if taken { StatusCode::OK } else { StatusCode::BAD_REQUEST }.into_response()
 }
 
-/// Where a browser goes next.
+/// What a browser gets next, in whatever language.
 enum Next {
-    /// To a page of the vault's own with this in its address, which can be loaded again.
+    /// It goes to a page of the vault's own with this in its address, which can be loaded again.
     Returned(String),
-    /// Nowhere: it shows this page.
-    Page(Page),
+    /// It has connected an account.
+    Connected(Connected),
+    /// It is refused, and reads why.
+    Refused(Refused),
+    /// All turns are taken.
+    Busy,
+    /// Its request did not arrive.
+    Unreadable,
+    /// The vault failed while it worked.
+    Broken,
 }
 
 /// Reads a query or a form. What comes twice counts once: the last, as everywhere here.
@@ -205,34 +219,10 @@ fn parameters(text: &str) -> Parameters {
     url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }
 
-/// The page of a consent that has come back.
-fn page_of_returned(returned: Returned) -> Page {
-    match returned {
-        Returned::ToPage { page, result } => {
-            let shown = Page::plain(StatusCode::OK, "returned", "Almost done", "The provider has answered.");
-            shown.telling(Some(page), "returned").with_result(result)
-        }
-        Returned::ToPerson(question) => {
-            let text =
-                "Confirm only if you started this yourself and see the same code where you started it.";
-            let page = Page::plain(StatusCode::OK, "confirm", "Connect this account?", text);
-            Page { question: Some(question), ..page }
-        }
-    }
-}
-
-fn page_of_connected(provider: &str) -> Page {
-    let text = format!("{provider} is connected. You may close this window.");
-    Page::plain(StatusCode::OK, "connected", "Connected", text)
-}
-
 impl Port {
     /// Does something to its end, even if the window is closed meanwhile.
-    async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Response {
-        match self.browsers.spawn(work).await.unwrap_or_else(|_| Next::Page(page::broken())) {
-            Next::Page(page) => self.show(page),
-            Next::Returned(page) => see_other(&format!("/oauth/return/{page}")),
-        }
+    async fn whole(&self, work: impl Future<Output = Next> + Send + 'static) -> Next {
+        self.browsers.spawn(work).await.unwrap_or(Next::Broken)
     }
 
     /// Waits for a turn, as long as the head of a request may take. Never closed.
@@ -240,27 +230,20 @@ impl Port {
         tokio::time::timeout(HEAD_TIMEOUT, self.turns.acquire()).await.ok()?.ok()
     }
 
-    fn show(&self, page: Page) -> Response {
-        metrics::counter!("credvault_pages_total", "page" => page.kind, "reason" => page.reason).increment(1);
-        page.into_response()
+    fn answer(&self, next: Next, visitor: &Visitor) -> Response {
+        let texts = &visitor.language.texts;
+        let page = match next {
+            Next::Returned(page) => return see_other(&format!("/oauth/return/{page}")),
+            Next::Connected(connected) => consent::connected(&connected, &texts.consent),
+            Next::Refused(refused) => refused::page_of(refused, &texts.refused),
+            Next::Busy => refused::busy(&texts.refused),
+            Next::Unreadable => refused::unreadable(&texts.refused),
+            Next::Broken => refused::broken(&texts.refused),
+        };
+        self.show(&page, visitor)
     }
 
-    /// The prefix has browsers accept it from this very host by https only.
-    fn cookie_name(&self) -> &'static str {
-        if self.secure { "__Host-credvault" } else { "credvault" }
-    }
-
-    /// What this browser is recognised by.
-    fn cookie(&self, headers: &HeaderMap) -> Option<String> {
-        let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = all.flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(name, value)| *name == self.cookie_name() && value.len() <= 128)?;
-        Some(value.to_owned())
-    }
-
-    /// `Lax`, because the provider sends the browser back from its own site.
-    fn set_cookie(&self, browser: &str) -> String {
-        let secure = if self.secure { "; Secure" } else { "" };
-        format!("{}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax{secure}", self.cookie_name())
+    fn show(&self, page: &Page, visitor: &Visitor) -> Response {
+        self.site.show(page, visitor)
     }
 }

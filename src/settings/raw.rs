@@ -10,6 +10,7 @@ use super::erasure::ErasureSection;
 use super::identity::IdentitySection;
 use super::keys::KeysSection;
 use super::limits::LimitsSection;
+use super::pages::PagesSection;
 use super::problem::{Problems, SettingsError};
 use super::public::PublicSection;
 use super::root_key::RootKeySection;
@@ -45,6 +46,8 @@ pub struct RawSettings {
     pub broker: BrokerSection,
     /// The port for browsers.
     pub public: PublicSection,
+    /// What people see at that port.
+    pub pages: PagesSection,
     /// Destinations of logs and traces.
     pub telemetry: TelemetrySection,
     /// Where each value came from, and what could not be read.
@@ -70,5 +73,6 @@ impl RawSettings {
         self.secrets.resolve(base);
         self.identity.resolve(base);
         self.catalog.resolve(base);
+        self.pages.resolve(base);
     }
 }

@@ -69,6 +69,7 @@ fn read(
         catalog: sections.take("catalog"),
         broker: sections.take("broker"),
         public: sections.take("public"),
+        pages: sections.take("pages"),
         telemetry: sections.take("telemetry"),
         problems: Problems::default(),
     };

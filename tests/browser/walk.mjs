@@ -5,12 +5,13 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { appendFile, mkdtemp, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { inspect, tabulate } from "./design.mjs";
 
 const [program, grpcurl, executablePath] = process.argv.slice(2);
 const require = createRequire(join(process.env.NODE_PATH, "walk.js"));
@@ -71,15 +72,24 @@ async function application() {
 const [ours, theirs] = [await application(), await application()];
 const first = await dev([]);
 await first.stop();
-await appendFile(join(folder, "credvault-dev/credvault.toml"), `\n[public]\norigins = ["${ours}"]\n`);
+const brand = `[pages]
+name = "Shop & Co"
+logo = "logo.svg"
+accent = "#0b5cad"
+support = "help@shop.example"
+privacy_url = "https://shop.example/privacy"
+home_url = "${ours}/accounts"`;
+const logo = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 80 20"><rect width="80" height="20" fill="#0b5cad"/></svg>';
+await writeFile(join(folder, "credvault-dev/logo.svg"), logo);
+await appendFile(join(folder, "credvault-dev/credvault.toml"), `\n[public]\norigins = ["${ours}"]\n${brand}\n`);
 const vault = await dev(simulator);
 ends.push(vault.stop);
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 ends.push(() => browser.close());
 const complaints = [];
 
-async function context() {
-  const made = await browser.newContext();
+async function context(options = {}) {
+  const made = await browser.newContext(options);
   made.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   made.on("weberror", (error) => complaints.push(String(error.error())));
   return made;
@@ -122,8 +132,10 @@ async function aPersonConnectsAnAccount() {
   await titled(page, "Connect this account?");
   assert.equal(await page.locator(".code").textContent(), code);
   assert.equal(new URL(page.url()).search, "", "the code does not stay in the address");
+  await inspect(page, "confirm");
   await page.getByRole("button", { name: "Connect" }).click();
   await titled(page, "Connected");
+  await inspect(page, "connected");
   const { code: exit, printed } = await ended;
   assert.ok(exit === 0 && /main .*connected/.test(printed), printed);
   const { credential } = await call("VaultService/FetchCredential", { provider: "simulator", account_name: "main" });
@@ -138,9 +150,10 @@ async function aPersonDeclines() {
   await titled(page, "Not connected");
   assert.equal(await page.getByText("CONSENT_DENIED").isVisible(), false, "the reason is among the details");
   assert.equal((await ended).code, 5);
+  await inspect(page, "declined");
   // What is loaded again ends nothing else.
   await page.reload();
-  await titled(page, "credvault");
+  await titled(page, "Shop & Co");
 }
 
 async function aPersonDeclinesWhatWorks() {
@@ -251,10 +264,67 @@ async function aWindowWithoutItsOpenerGoesToThePageInstead() {
   }
 }
 
+/// From the address to the end with nothing but a keyboard, in the language that the person chooses on the way.
+async function aPersonConnectsByKeyboardInGerman() {
+  const page = await (await context({ locale: "de-AT" })).newPage();
+  const { url, ended } = await connect("keyboard");
+  await page.goto(url);
+  await page.getByRole("button", { name: "Allow" }).press("Enter");
+  await titled(page, "Dieses Konto verbinden?");
+  assert.deepEqual(await tabulate(page), ["Verbinden", "Abbrechen", "Hilfe: help@shop.example", "Datenschutz", "English"]);
+  await page.getByRole("link", { name: "English" }).press("Enter");
+  await titled(page, "Connect this account?");
+  await page.getByRole("button", { name: "Connect" }).press("Enter");
+  // The language that was chosen last lasts.
+  await titled(page, "Connected");
+  assert.equal((await ended).code, 0);
+}
+
+/// Without scripts, the page says where to continue, and the message goes along in the address.
+async function aPersonWithoutScriptsReturnsByHand() {
+  const { connection } = await call("ConnectionService/CreateConnection",
+    { provider: "simulator", account_name: "without-scripts", auth_mode: "oauth2_code" });
+  const request = { connection_id: connection.id, return_origin: ours, session: "walk" };
+  const { authorizationUrl, authorization_url = authorizationUrl } = await call("ConnectionService/BeginAuthorization", request);
+  const page = await (await context({ javaScriptEnabled: false })).newPage();
+  await page.goto(authorization_url);
+  await page.getByRole("button", { name: "Allow" }).click();
+  await page.getByRole("link", { name: "Continue at" }).click();
+  await page.waitForURL((url) => url.origin === ours);
+  const message = Object.fromEntries(new URLSearchParams(new URL(page.url()).hash.slice(1)));
+  assert.equal(message.outcome, "returned");
+  const done = await call("ConnectionService/CompleteAuthorization", { result: message.result, session: "walk" });
+  assert.equal(done.connection.state, "CONNECTION_STATE_CONNECTED");
+}
+
+/// Pages at the edges: where nothing is, where a consent is unknown, and in a frame of another page.
+async function aPersonGetsLostAndFindsTheWayBack() {
+  const made = await context();
+  const page = await made.newPage();
+  const { url } = await connect("lost");
+  const site = new URL(url).origin;
+  for (const [path, title] of [["/", "Shop & Co"], ["/accounts", "There is nothing here"], ["/oauth/start", "This address is incomplete"]]) {
+    await page.goto(site + path);
+    await titled(page, title);
+    await inspect(page, path);
+    assert.equal(await page.getByRole("img", { name: "Shop & Co" }).evaluate((logo) => logo.naturalWidth > 0), true);
+    assert.equal(await page.getByRole("link", { name: "Back to Shop & Co" }).getAttribute("href"), `${ours}/accounts`);
+  }
+  // Every file is the vault's own, and is not loaded twice.
+  const loaded = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+  assert.ok(loaded.length >= 3 && loaded.every((name) => name.startsWith(`${site}/`)), loaded.join(" "));
+  complaints.splice(0); // Chromium calls the answers 404 and 400 errors.
+  await page.goto(theirs);
+  await page.evaluate((src) => document.body.append(Object.assign(document.createElement("iframe"), { src })), `${site}/`);
+  for (let waited = 0; complaints.length === 0 && waited < 100; waited += 1) await page.waitForTimeout(100);
+  assert.match(complaints.splice(0).join(" "), /frame-ancestors/);
+}
+
 try {
   const walks = [
     aPersonConnectsAnAccount, aPersonDeclines, aPersonDeclinesWhatWorks, aPersonCancels, anotherBrowserIsRefused, aPageOpensAWindowAndCompletes,
-    aWindowWithoutItsOpenerGoesToThePageInstead,
+    aWindowWithoutItsOpenerGoesToThePageInstead, aPersonConnectsByKeyboardInGerman, aPersonWithoutScriptsReturnsByHand,
+    aPersonGetsLostAndFindsTheWayBack,
   ];
   for (const walk of walks) {
     await walk();

@@ -41,6 +41,7 @@ mod oidc;
 mod operate;
 mod outage;
 mod oversight;
+mod pages;
 mod pauses;
 mod ports;
 mod program;

@@ -77,8 +77,8 @@ async fn section_4_2_and_4_3_neither_code_nor_state_leaves_by_referer_history_or
         assert!(!page.body.contains(secret.as_str()));
     }
     // The address bar is the script's to clean; the walk in a browser looks at it.
-    let script = it.browser.http.get(format!("{}/page.js", it.browser.url));
-    assert!(it.browser.send(script).await.body.contains("history.replaceState"));
+    let script = it.browser.open(&page.file("page", "js")).await;
+    assert!(script.body.contains("history.replaceState"));
 }
 
 #[tokio::test]
@@ -227,8 +227,7 @@ async fn section_4_17_a_message_goes_to_the_origin_of_the_beginning_and_holds_no
     let back = it.browser.allow(&begun).await;
     let page = it.browser.get(CALLBACK, &back).await;
     assert_eq!(page.data("origin"), ORIGIN);
-    let script = it.browser.http.get(format!("{}/page.js", it.browser.url));
-    let script = it.browser.send(script).await.body;
+    let script = it.browser.open(&page.file("page", "js")).await.body;
     assert!(script.contains("}, origin)"), "{script}");
     assert!(!script.contains("\"*\""), "{script}");
     // What goes is sealed: another tenant has nothing from it.

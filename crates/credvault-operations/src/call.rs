@@ -145,7 +145,7 @@ pub struct Call {
     pub(crate) subject: Subject,
     caller: Arc<Caller>,
     origin: Origin,
-    trace: TraceId,
+    pub(crate) trace: TraceId,
     /// Until when the caller waits.
     deadline: Instant,
     /// The namespace that the caller works in. None for administration and the catalog.

@@ -11,7 +11,7 @@ use crate::credentials::{CLIENT_ID, CLIENT_SECRET};
 /// from there to the application.
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}\
 form{display:inline-block;margin:1rem 1rem 0 0}button{font:inherit;padding:.4rem 1.2rem}\
 input{font:inherit;margin:0 .6rem;padding:.3rem}code{overflow-wrap:anywhere}\n";
 
@@ -31,10 +31,10 @@ pub(crate) fn page(status: StatusCode, title: &str, content: &Markup) -> impl In
         (DOCTYPE)
         html lang="en" {
             meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
             title { (title) }
             link rel="stylesheet" href="/style.css";
-            h1 { (title) }
-            (content)
+            main { h1 { (title) } (content) }
         }
     };
     (status, headers, Html(document.into_string()))

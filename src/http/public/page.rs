@@ -1,55 +1,104 @@
-//! The pages that people see. What varies in them is the vault's own text, and the id of an account as the provider
-//! wrote it. `maud` escapes all of it.
+//! A page of the consent flow: what it says, what it has the browser do, and what it tells the page that waits. What varies
+//! in it is text of the vault's languages, names, and the id of an account as the provider wrote it; `maud` escapes all
+//! of it.
 
-use axum::response::{Html, IntoResponse, Response};
-use credvault_domain::Reason;
-use credvault_operations::consents::browser::{Question, ReturnPage};
-use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, StatusCode};
-use maud::{DOCTYPE, Markup, html};
+use credvault_domain::{Reason, TraceId};
+use credvault_operations::consents::browser::ReturnPage;
+use http::StatusCode;
+use maud::{Markup, html};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// `form-action` covers the redirects after a form as well; there are none. There is no `Cross-Origin-Opener-Policy`,
-/// because it would cut the window off from the page that opened it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
+use crate::pages::parts::{Tone, Weight, actions, disclosure, link, mark};
+use crate::pages::texts::{ConsentTexts, FrameTexts, Said, fill};
+use crate::pages::{Design, Frame, Language};
 
 /// A page with its status and, if the consent has ended, the message to the application.
 pub(super) struct Page {
     pub(super) status: StatusCode,
     /// The name of the page in metrics. It stays when the wording of the title changes.
     pub(super) kind: &'static str,
-    pub(super) title: &'static str,
+    tone: Option<Tone>,
+    title: String,
     /// What happened, and what the person can do.
-    pub(super) text: String,
+    text: String,
     /// The reason of the error, or empty.
     pub(super) reason: &'static str,
-    pub(super) message: Option<Box<Message>>,
-    pub(super) question: Option<Box<Question>>,
+    /// The trace of the record of the refusal.
+    trace: Option<TraceId>,
+    /// The vault's own words about an error, for operators; or empty.
+    explanation: String,
+    message: Option<Box<Message>>,
+    /// What stands below the text.
+    content: Option<Markup>,
+    /// Whether the page has no buttons of its own, so that it ends with the way back.
+    ends: bool,
+    /// Whether the browser may load the page again.
+    reloads: bool,
 }
 
 /// The message to the page that waits.
-pub(super) struct Message {
+struct Message {
     /// The page that receives it.
-    pub(super) back: ReturnPage,
+    back: ReturnPage,
     /// `returned`, `denied` or `failed`.
-    pub(super) outcome: &'static str,
+    outcome: &'static str,
     /// The `result` for CompleteAuthorization.
-    pub(super) result: Option<SecretString>,
+    result: Option<SecretString>,
 }
 
 impl Page {
-    pub(super) fn plain(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        text: impl Into<String>,
-    ) -> Self {
-        Self { status, kind, title, text: text.into(), reason: "", message: None, question: None }
+    /// A page that says one thing, and is not loaded again.
+    pub(super) fn said(status: StatusCode, kind: &'static str, said: &Said) -> Self {
+        Self {
+            status,
+            kind,
+            tone: None,
+            title: said.title.clone(),
+            text: said.text.clone(),
+            reason: "",
+            trace: None,
+            explanation: String::new(),
+            message: None,
+            content: None,
+            ends: true,
+            reloads: false,
+        }
     }
 
-    pub(super) fn because(self, reason: &'static str) -> Self {
-        Self { reason, ..self }
+    /// Fills the places of the text.
+    pub(super) fn with_values(self, values: &[(&str, &str)]) -> Self {
+        Self { text: fill(&self.text, values), ..self }
+    }
+
+    pub(super) fn in_tone(self, tone: Tone) -> Self {
+        Self { tone: Some(tone), ..self }
+    }
+
+    pub(super) fn because(self, reason: Reason) -> Self {
+        Self { reason: reason.as_str(), ..self }
+    }
+
+    pub(super) fn recorded_as(self, trace: Option<TraceId>) -> Self {
+        Self { trace, ..self }
+    }
+
+    pub(super) fn explained(self, explanation: String) -> Self {
+        Self { explanation, ..self }
+    }
+
+    /// Adds what stands below the text.
+    pub(super) fn showing(self, content: Markup) -> Self {
+        Self { content: Some(content), ..self }
+    }
+
+    /// A page with buttons of its own.
+    pub(super) fn asking(self, content: Markup) -> Self {
+        Self { content: Some(content), ends: false, ..self }
+    }
+
+    /// A page that the browser may load again.
+    pub(super) fn reloading(self) -> Self {
+        Self { reloads: true, ..self }
     }
 
     pub(super) fn telling(self, back: Option<ReturnPage>, outcome: &'static str) -> Self {
@@ -63,28 +112,41 @@ impl Page {
         self
     }
 
-    fn html(&self) -> Markup {
+    /// The whole document, in this language.
+    pub(super) fn html(&self, design: &Design, language: &Language) -> Markup {
         let message = self.message.as_deref();
+        let texts = &language.texts;
+        let main = html! {
+            main
+                data-origin=[message.map(|message| &message.back.origin)]
+                data-outcome=[message.map(|message| message.outcome)]
+                data-reason=[message.map(|_| self.reason)]
+                data-result=[message.map(Message::result)] {
+                @if let Some(tone) = self.tone { (mark(tone)) }
+                h1 { (self.title) }
+                p { (self.text) }
+                @if let Some(content) = &self.content { (content) }
+                @if let Some(message) = message {
+                    (message.onward(self.reason, &texts.consent))
+                } @else if let Some(home) = design.brand.home_url.as_deref().filter(|_| self.ends) {
+                    (actions(&[link(home, Weight::Secondary, &fill(&texts.frame.back, &[("name", design.brand.name.as_str())]))]))
+                }
+                @if !self.reason.is_empty() { (disclosure(&texts.frame.details, &self.details(&texts.frame))) }
+            }
+        };
+        Frame { design, language, title: &self.title, reloads: self.reloads }.around(&main)
+    }
+
+    /// What the operators need to find out more.
+    fn details(&self, texts: &FrameTexts) -> Markup {
         html! {
-            (DOCTYPE)
-            html lang="en" {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
-                link rel="stylesheet" href="/page.css";
-                script src="/page.js" defer {}
-                title { (self.title) }
-                main
-                    data-origin=[message.map(|message| &message.back.origin)]
-                    data-outcome=[message.map(|message| message.outcome)]
-                    data-reason=[message.map(|_| self.reason)]
-                    data-result=[message.map(Message::result)] {
-                    h1 { (self.title) }
-                    p { (self.text) }
-                    @if let Some(message) = message { (message.onward(self.reason)) }
-                    @if let Some(question) = &self.question { (html_of(question)) }
-                    @if !self.reason.is_empty() {
-                        details { summary { "Details" } p class="reason" { (self.reason) } }
-                    }
+            dl class="facts" {
+                div { dt { (texts.reason) } dd class="reason" { (self.reason) } }
+                @if let Some(trace) = self.trace {
+                    div { dt { (texts.trace) } dd class="trace" { (trace.to_string()) } }
+                }
+                @if !self.explanation.is_empty() {
+                    div { dt { (texts.explanation) } dd lang="en" { (self.explanation) } }
                 }
             }
         }
@@ -97,7 +159,7 @@ impl Message {
     }
 
     /// The way back by hand: the same message in the address's fragment, which browsers send to no server.
-    fn onward(&self, reason: &str) -> Markup {
+    fn onward(&self, reason: &str, texts: &ConsentTexts) -> Markup {
         let pairs = [
             ("type", "credvault.authorization"),
             ("outcome", self.outcome),
@@ -105,99 +167,13 @@ impl Message {
             ("result", self.result()),
         ];
         let fragment = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let name = self.back.origin.split_once("://").map_or(self.back.origin.as_str(), |(_, name)| name);
-        html! { p id="onward" { a href={ (self.back.url) "#" (fragment) } { "Continue at " (name) } } }
-    }
-}
-
-/// What the person confirms, with a button for each decision.
-fn html_of(question: &Question) -> Markup {
-    let Question { provider, account, tenant, code, consent } = question;
-    html! {
-        dl {
-            dt { "Provider" } dd { (provider) }
-            dt { "Account" } dd { (account) }
-            dt { "For" } dd { (tenant) }
-        }
-        p class="code" { (code) }
-        div {
-            @for (decision, label) in [("connect", "Connect"), ("cancel", "Cancel")] {
-                form method="post" action="/oauth/confirm" {
-                    input type="hidden" name="consent" value=(consent);
-                    input type="hidden" name="decision" value=(decision);
-                    button { (label) }
+        let site = self.back.origin.split_once("://").map_or(self.back.origin.as_str(), |(_, name)| name);
+        html! {
+            div class="actions" {
+                a class="button primary" id="onward" href={ (self.back.url) "#" (fragment) } {
+                    (fill(&texts.onward, &[("site", site)]))
                 }
             }
         }
     }
-}
-
-impl IntoResponse for Page {
-    fn into_response(self) -> Response {
-        (self.status, Html(self.html().into_string())).into_response()
-    }
-}
-
-/// Sets the headers that every response of the port carries.
-pub(super) fn harden(headers: &mut HeaderMap, secure: bool) {
-    const ALL: [(HeaderName, &str); 6] = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    for (name, value) in ALL {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if secure {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
-    }
-}
-
-pub(super) fn home() -> Page {
-    Page::plain(
-        StatusCode::OK,
-        "home",
-        "credvault",
-        "This site connects accounts. Begin in the application for which you want to connect one.",
-    )
-}
-
-pub(super) fn busy() -> Page {
-    let text = "The service is busy at the moment. Load this page again in a minute.";
-    Page::plain(StatusCode::SERVICE_UNAVAILABLE, "busy", "Please wait", text)
-        .because(Reason::RateLimited.as_str())
-}
-
-pub(super) fn unreadable() -> Page {
-    let text = "The request of your browser was too large, or did not arrive in full. Begin again in the application.";
-    Page::plain(StatusCode::BAD_REQUEST, "unreadable", "The request could not be read", text)
-        .because(Reason::FieldsInvalid.as_str())
-}
-
-pub(super) fn broken() -> Page {
-    let text =
-        "The vault failed. Look in the application whether the account is connected, and begin again if not.";
-    Page::plain(StatusCode::INTERNAL_SERVER_ERROR, "broken", "Something went wrong", text)
-        .because(Reason::Internal.as_str())
-}
-
-pub(super) fn not_found() -> Page {
-    let text = "There is no page at this address. Begin in the application for which you want to connect an account.";
-    Page::plain(StatusCode::NOT_FOUND, "not_found", "There is nothing here", text)
-}
-
-pub(super) fn other_method() -> Page {
-    let text = "This address does not accept this kind of request. Begin again in the application.";
-    Page::plain(StatusCode::METHOD_NOT_ALLOWED, "other_method", "This request is not supported", text)
-}
-
-pub(super) async fn script() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("page.js"))
-}
-
-pub(super) async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page.css"))
 }

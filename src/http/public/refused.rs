@@ -1,6 +1,8 @@
-//! The pages of refusals: for each what happened and what to do, in the words of the person who reads it.
+//! The pages of refusals: for each what happened and what to do, in the words of the person who reads it. What only the
+//! operators understand stands behind the details.
 
 use credvault_broker::ConsentError;
+use credvault_domain::Reason;
 use credvault_store::{AuthorizationError, Error};
 use http::StatusCode;
 
@@ -8,37 +10,37 @@ use credvault_operations::Refusal;
 use credvault_operations::consents::browser::Refused;
 
 use super::page::Page;
-
-const AGAIN: &str = "Begin again in the application in which you started.";
+use crate::pages::parts::Tone;
+use crate::pages::texts::{RefusedTexts, Said};
 
 /// The page of a refusal, with what the page that waits learns of it.
-pub(super) fn page_of(refused: Refused) -> Page {
-    let denied = matches!(refused.refusal, Refusal::Consent(ConsentError::Denied));
+pub(super) fn page_of(refused: Refused, texts: &RefusedTexts) -> Page {
+    let Refused { refusal, waiting, trace } = refused;
+    let denied = matches!(refusal, Refusal::Consent(ConsentError::Denied));
     let outcome = if denied { "denied" } else { "failed" };
-    page_of_refusal(&refused.refusal).telling(refused.waiting, outcome)
+    page_of_refusal(&refusal, texts).recorded_as(trace).telling(waiting.map(|page| *page), outcome)
 }
 
-/// The page of a refusal that no other page learns of.
-pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
+fn page_of_refusal(refusal: &Refusal, texts: &RefusedTexts) -> Page {
     let page = match refusal {
-        Refusal::Store(Error::Authorization(error)) => of_state(*error),
-        Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown),
-        Refusal::Consent(error) => of_consent(error),
-        Refusal::Invalid(_) => Page::plain(
-            StatusCode::BAD_REQUEST,
-            "invalid_answer",
-            "The provider's answer is not valid",
-            format!("It does not match the request, so nothing was connected. {AGAIN}"),
-        ),
+        Refusal::Store(Error::Authorization(error)) => of_state(*error, texts),
+        Refusal::Store(Error::ConnectionNotFound) => of_state(AuthorizationError::Unknown, texts),
+        Refusal::Consent(error) => of_consent(error, texts),
+        Refusal::Invalid(_) => bad(StatusCode::BAD_REQUEST, "invalid_answer", &texts.invalid_answer),
         // Which service may do what is the operators' matter, so a browser is not shown it.
-        Refusal::Identity(_) | Refusal::Source(_) => Page::plain(
-            StatusCode::FORBIDDEN,
-            "not_permitted",
-            "This may not be connected",
-            "The application that you came from may not connect this account. Ask the people who run it."
-                .to_owned(),
-        ),
-        Refusal::Store(Error::Unavailable(_)) | Refusal::Spent(_) => unavailable(),
+        Refusal::Identity(_) | Refusal::Source(_) => {
+            bad(StatusCode::FORBIDDEN, "not_permitted", &texts.not_permitted)
+        }
+        Refusal::Store(Error::Unavailable(_))
+        | Refusal::Spent(_)
+        | Refusal::RateLimited(_)
+        | Refusal::TooManyRejections(_)
+        | Refusal::Overloaded
+        | Refusal::NoRoom
+        | Refusal::NoRoomForTenant
+        | Refusal::AnswerFull
+        | Refusal::Deadline => unavailable(texts),
+        Refusal::Internal => broken(texts),
         Refusal::Store(_)
         | Refusal::Settings(_)
         | Refusal::Unreadable(_)
@@ -50,115 +52,77 @@ pub(super) fn page_of_refusal(refusal: &Refusal) -> Page {
         | Refusal::AppSecret(_)
         | Refusal::Refresh(_)
         | Refusal::Rotation(_)
-        | Refusal::RateLimited(_)
-        | Refusal::TooManyRejections(_)
-        | Refusal::Overloaded
-        | Refusal::NoRoom
-        | Refusal::NoRoomForTenant
-        | Refusal::AnswerFull
-        | Refusal::Deadline
-        | Refusal::RequirementUnknown { .. }
-        | Refusal::Internal => not_connected(&refusal.to_string()),
+        | Refusal::RequirementUnknown { .. } => refused_page(texts, refusal),
     };
-    page.because(refusal.recorded_reason().as_str())
+    page.because(refusal.recorded_reason())
 }
 
-fn of_state(error: AuthorizationError) -> Page {
+fn of_state(error: AuthorizationError, texts: &RefusedTexts) -> Page {
     use AuthorizationError as A;
-    let (status, kind, title, text) = match error {
-        A::Missing => (
-            StatusCode::BAD_REQUEST,
-            "incomplete",
-            "This address is incomplete",
-            format!("It does not say which account you were connecting, so nothing was connected. {AGAIN}"),
-        ),
-        A::Ambiguous => (
-            StatusCode::BAD_REQUEST,
-            "ambiguous",
-            "The provider does not say which account it means",
-            "You are connecting several accounts in this browser, and this answer connected none of them. Begin again \
-             with the one that you have just left."
-                .to_owned(),
-        ),
-        A::Expired => (
-            StatusCode::BAD_REQUEST,
-            "expired",
-            "This took too long",
-            format!("The ten minutes for connecting the account have passed. {AGAIN}"),
-        ),
-        A::Replayed => (
-            StatusCode::BAD_REQUEST,
-            "used",
-            "This was used already",
-            "Each of these addresses works once. If the account is not connected, begin again in the application."
-                .to_owned(),
-        ),
-        A::OtherProvider => (
-            StatusCode::FORBIDDEN,
-            "other_provider",
-            "This is another provider's address",
-            format!("The account that is being connected is not at this provider, so nothing was connected. {AGAIN}"),
-        ),
-        A::Foreign => (
-            StatusCode::FORBIDDEN,
-            "foreign",
-            "This was begun elsewhere",
-            format!("It can be finished only in the browser in which it was begun. {AGAIN}"),
-        ),
-        A::OtherWay => (
-            StatusCode::FORBIDDEN,
-            "other_way",
-            "Continue in the application",
-            "The application in which you started completes this. Go back to it.".to_owned(),
-        ),
-        A::Unknown => (
-            StatusCode::BAD_REQUEST,
-            "unknown",
-            "This address is not known",
-            format!("It belongs to no account that is being connected now. {AGAIN}"),
-        ),
+    let (status, kind, said) = match error {
+        A::Missing => (StatusCode::BAD_REQUEST, "incomplete", &texts.incomplete),
+        A::Ambiguous => (StatusCode::BAD_REQUEST, "ambiguous", &texts.ambiguous),
+        A::Expired => (StatusCode::BAD_REQUEST, "expired", &texts.expired),
+        A::Replayed => (StatusCode::BAD_REQUEST, "used", &texts.used),
+        A::OtherProvider => (StatusCode::FORBIDDEN, "other_provider", &texts.other_provider),
+        A::Foreign => (StatusCode::FORBIDDEN, "foreign", &texts.foreign),
+        A::OtherWay => (StatusCode::FORBIDDEN, "other_way", &texts.other_way),
+        A::Unknown => (StatusCode::BAD_REQUEST, "unknown", &texts.unknown),
     };
-    Page::plain(status, kind, title, text)
+    bad(status, kind, said)
 }
 
-fn of_consent(error: &ConsentError) -> Page {
+fn of_consent(error: &ConsentError, texts: &RefusedTexts) -> Page {
     match error {
         // Nothing went wrong here, so the status says so.
-        ConsentError::Denied => Page::plain(
-            StatusCode::OK,
-            "denied",
-            "Not connected",
-            "You did not give access, so nothing was connected and nothing was changed. You can begin again.",
-        ),
-        ConsentError::NotGranted => Page::plain(
-            StatusCode::OK,
-            "no_access",
-            "The provider gave no access",
-            "The provider reports an error. Begin again; if the error persists, ask the operators of the application \
-             that you came from.",
-        ),
-        ConsentError::Unavailable | ConsentError::Throttled { .. } => unavailable(),
+        ConsentError::Denied => Page::said(StatusCode::OK, "denied", &texts.denied).in_tone(Tone::Neutral),
+        ConsentError::NotGranted => bad(StatusCode::OK, "no_access", &texts.no_access),
+        ConsentError::NotDelivered => bad(StatusCode::BAD_REQUEST, "no_keys", &texts.no_keys),
+        ConsentError::AppChanged | ConsentError::SettingsChanged => {
+            bad(StatusCode::BAD_REQUEST, "changed", &texts.changed)
+        }
+        ConsentError::CodeRefused | ConsentError::Refused(_) => {
+            bad(StatusCode::BAD_REQUEST, "provider_refused", &texts.provider_refused)
+        }
+        ConsentError::Unavailable | ConsentError::Throttled { .. } => unavailable(texts),
         ConsentError::ModeWithoutConsent
         | ConsentError::AppMissing
-        | ConsentError::AppChanged
-        | ConsentError::SettingsChanged
         | ConsentError::Invalid(_)
         | ConsentError::NoPublicUrl
-        | ConsentError::NotDelivered
-        | ConsentError::CodeRefused
-        | ConsentError::Refused(_)
         | ConsentError::AppRefused
-        | ConsentError::Store(_) => not_connected(&error.to_string()),
+        | ConsentError::Store(_) => refused_page(texts, error),
     }
 }
 
-fn unavailable() -> Page {
-    let text = format!("Nothing was connected. {AGAIN}");
-    Page::plain(StatusCode::BAD_GATEWAY, "unavailable", "Not possible at the moment", text)
+/// What the operators must mend: they read the vault's own words, which say how.
+fn refused_page(texts: &RefusedTexts, why: &impl ToString) -> Page {
+    bad(StatusCode::BAD_REQUEST, "refused", &texts.refused).explained(why.to_string())
 }
 
-/// The vault's own words, which say what to do.
-fn not_connected(why: &str) -> Page {
-    let text = format!("Nothing was connected: {why}.");
-    Page::plain(StatusCode::BAD_REQUEST, "refused", "Not connected", text)
+pub(super) fn busy(texts: &RefusedTexts) -> Page {
+    bad(StatusCode::SERVICE_UNAVAILABLE, "busy", &texts.busy).because(Reason::RateLimited)
+}
+
+pub(super) fn unreadable(texts: &RefusedTexts) -> Page {
+    bad(StatusCode::BAD_REQUEST, "unreadable", &texts.unreadable).because(Reason::FieldsInvalid)
+}
+
+pub(super) fn broken(texts: &RefusedTexts) -> Page {
+    bad(StatusCode::INTERNAL_SERVER_ERROR, "broken", &texts.broken).because(Reason::Internal)
+}
+
+pub(super) fn not_found(texts: &RefusedTexts) -> Page {
+    Page::said(StatusCode::NOT_FOUND, "not_found", &texts.not_found).in_tone(Tone::Neutral).reloading()
+}
+
+pub(super) fn other_method(texts: &RefusedTexts) -> Page {
+    bad(StatusCode::METHOD_NOT_ALLOWED, "other_method", &texts.other_method)
+}
+
+fn unavailable(texts: &RefusedTexts) -> Page {
+    bad(StatusCode::BAD_GATEWAY, "unavailable", &texts.unavailable)
+}
+
+fn bad(status: StatusCode, kind: &'static str, said: &Said) -> Page {
+    Page::said(status, kind, said).in_tone(Tone::Bad)
 }

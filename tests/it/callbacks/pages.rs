@@ -111,7 +111,9 @@ async fn a_window_without_an_opener_carries_the_same_message_to_the_return_url(b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_of_the_port_is_hardened_and_says_something() {
     let (connected, _, mut browser) = setting(VaultBuilder::sqlite()).await;
-    let gets = ["/", "/page.js", "/page.css", "/nothing", "/favicon.ico", "/oauth/start", CALLBACK];
+    let home = browser.open("/").await;
+    let (script, style) = (home.file("page", "js"), home.file("page", "css"));
+    let gets = ["/", &script, &style, "/nothing", "/favicon.ico", "/oauth/start", CALLBACK];
     let gets = gets.into_iter().chain(["/oauth/return/x", "/oauth/confirm", "/oauth/handoff/woocommerce"]);
     let mut seen = Vec::new();
     for path in gets {

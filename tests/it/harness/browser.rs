@@ -47,9 +47,17 @@ impl Seen {
 
     /// The address that the window goes to where no page can be told, and the message in its fragment.
     pub fn onward(&self) -> (String, BTreeMap<String, String>) {
-        let address = self.between("<a href=\"", "\"").replace("&amp;", "&");
+        let address = self.between("id=\"onward\" href=\"", "\"").replace("&amp;", "&");
         let (address, fragment) = address.split_once('#').unwrap();
         (address.to_owned(), url::form_urlencoded::parse(fragment.as_bytes()).into_owned().collect())
+    }
+
+    /// The address of a file that the page loads, such as `page` with the ending `js`.
+    pub fn file(&self, stem: &str, ending: &str) -> String {
+        let (start, end) = (format!("/assets/{stem}-"), format!(".{ending}"));
+        let mut values = self.body.split('"');
+        let found = values.find(|value| value.starts_with(&start) && value.ends_with(&end));
+        found.unwrap_or_else(|| panic!("{start}{end} in {}", self.body)).to_owned()
     }
 
     pub fn hidden(&self, name: &str) -> String {

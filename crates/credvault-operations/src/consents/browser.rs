@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::Context;
 
-pub use decision::{Question, Returned};
+pub use decision::{Connected, Question, Returned};
 pub use found::{Refused, ReturnPage};
 
 /// The query or form of a request, decoded.

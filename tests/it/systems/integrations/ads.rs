@@ -91,7 +91,7 @@ fn the_page_is_amazons(ads: &Ads, page: &str) {
 async fn the_page_tells_its_opener(ads: &mut Ads, shown: &Seen) {
     assert_eq!(shown.data("origin"), ORIGIN);
     assert_eq!(shown.data("outcome"), "returned");
-    let script = ads.browser.open("/page.js").await.body;
+    let script = ads.browser.open(&shown.file("page", "js")).await.body;
     assert!(script.contains("window.opener.postMessage(") && script.contains("}, origin)"), "{script}");
 }
 

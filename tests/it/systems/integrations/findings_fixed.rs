@@ -106,7 +106,7 @@ async fn security_csp_header_override_in_oauth_callback(builder: VaultBuilder) {
         assert!(!policy.contains("unsafe"), "{policy}");
         // The only script is a file: nothing stands in the page that such a policy would have to allow.
         assert_eq!(page.body.matches("<script").count(), 1, "{}", page.body);
-        assert!(page.body.contains("<script src=\"/page.js\""), "{}", page.body);
+        assert!(page.body.contains(&format!("<script src=\"{}\"", page.file("page", "js"))), "{}", page.body);
     }
 }
 

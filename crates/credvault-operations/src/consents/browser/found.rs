@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credvault_broker::Target;
-use credvault_domain::{Action, Connection, Reason, TenantScope};
+use credvault_domain::{Action, Connection, Reason, TenantScope, TraceId};
 use credvault_store::{AuthorizationError, AwaitedAuthorization, Error as StoreError, ProviderOutcome};
 
 use super::{Browser, Browsers};
@@ -50,18 +50,20 @@ pub struct Refused {
     /// Why the browser is refused.
     pub refusal: Refusal,
     /// The page that waits; `None` if none does, or if this browser may not tell it.
-    pub waiting: Option<ReturnPage>,
+    pub waiting: Option<Box<ReturnPage>>,
+    /// The trace of the record of this refusal; `None` if it is about no known consent, and so on no record.
+    pub trace: Option<TraceId>,
 }
 
 impl<E: Into<Refusal>> From<E> for Refused {
     fn from(error: E) -> Self {
-        Self { refusal: error.into(), waiting: None }
+        Self { refusal: error.into(), waiting: None, trace: None }
     }
 }
 
 impl Browsers {
     /// The consent of a state.
-    pub(super) async fn find(&self, state: &str, address: IpAddr) -> Result<Found, Refusal> {
+    pub(super) async fn find(&self, state: &str, address: IpAddr) -> Result<Found, Refused> {
         // What the vault gives out has 32 bytes; anything else is not worth a look into the database.
         let found = if URL_SAFE_NO_PAD.decode(state).map_or(0, |bytes| bytes.len()) == 32 {
             self.0.store.authorizations().find(state).await
@@ -76,13 +78,13 @@ impl Browsers {
         &self,
         awaited: AwaitedAuthorization,
         address: IpAddr,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<Found, Refused> {
         match self.reached(awaited, address).await {
             Ok(found) => Ok(found),
             Err(unreached) => {
                 let (call, refusal) = *unreached;
                 record_refusal(&call.context, call.refused_event(&refusal), &refusal).await;
-                Err(refusal)
+                Err(Refused { refusal, waiting: None, trace: Some(call.trace) })
             }
         }
     }
@@ -143,7 +145,7 @@ impl Found {
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
             Failure::Declined(refusal) => match self.decline(&refusal).await {
-                Ok(()) => return Refused { waiting: self.told(&refusal, browser), refusal },
+                Ok(()) => return self.refusing(refusal, browser),
                 Err(error) => error,
             },
         };
@@ -168,7 +170,12 @@ impl Found {
     /// Records a refusal, and says whether the page that waits may learn of it.
     pub(super) async fn refused(&self, refusal: Refusal, browser: &Browser) -> Refused {
         self.record(&refusal).await;
-        Refused { waiting: self.told(&refusal, browser), refusal }
+        self.refusing(refusal, browser)
+    }
+
+    fn refusing(&self, refusal: Refusal, browser: &Browser) -> Refused {
+        let waiting = self.told(&refusal, browser).map(Box::new);
+        Refused { refusal, waiting, trace: Some(self.call.trace) }
     }
 
     pub(super) async fn record(&self, refusal: &Refusal) {

@@ -33,8 +33,8 @@ impl Browsers {
         }
         // One of the waiting pages opened this window. A message is sent only if all of them are the same page.
         let same = open.iter().all(|found| found.waiting() == newest.waiting());
-        let waiting = newest.told(&refusal, browser).filter(|_| same);
-        Refused { refusal, waiting }
+        let waiting = newest.told(&refusal, browser).filter(|_| same).map(Box::new);
+        Refused { refusal, waiting, trace: Some(newest.call.trace) }
     }
 
     /// The consents of this browser that wait for an answer of the provider.

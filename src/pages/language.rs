@@ -1,0 +1,214 @@
+//! The languages of the pages: files of texts, some of them in the program, others in a folder of the operator, which may
+//! also replace single texts. What a file of the operator lacks is in English, or in the language of the same name that
+//! the program has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use credvault_domain::is_key;
+use toml::{Table, Value};
+
+use super::texts::{Texts, places};
+use crate::settings::wrong_toml;
+
+/// The languages that the program has, by their tags.
+const EMBEDDED: [(&str, &str); 2] =
+    [("en", include_str!("languages/en.toml")), ("de", include_str!("languages/de.toml"))];
+
+/// How many of the languages that a browser accepts are looked at.
+const MAX_ACCEPTED: usize = 32;
+
+/// One language with its texts.
+#[derive(Debug)]
+pub(crate) struct Language {
+    /// Its tag, such as `en` or `pt-BR`.
+    pub(crate) tag: String,
+    /// Every text of the pages in it.
+    pub(crate) texts: Texts,
+}
+
+/// All languages, of which one is for people whose browsers ask for none of them.
+#[derive(Debug)]
+pub(crate) struct Languages {
+    all: BTreeMap<String, Arc<Language>>,
+    default: Arc<Language>,
+}
+
+/// Why the languages cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LanguageError {
+    /// The folder or a file in it cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Unreadable {
+        /// The folder or the file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file's name is no tag.
+    #[error("{0} is not named by the tag of a language, such as fr.toml or pt-BR.toml")]
+    Name(PathBuf),
+    /// A file breaks a rule; the text begins with what stands between its name and the rule.
+    #[error("{path}{problem}")]
+    Broken {
+        /// The file that breaks it.
+        path: PathBuf,
+        /// The place in it, and the rule.
+        problem: String,
+    },
+    /// There is no language of this name.
+    #[error("must be the tag of one of the languages: {0}")]
+    Missing(String),
+}
+
+impl Languages {
+    /// The embedded languages and those of `folder`. `default` is the tag of the one for everyone else.
+    ///
+    /// # Errors
+    /// The folder cannot be read, one of its files is broken, or there is no language of that tag.
+    pub(crate) fn load(folder: Option<&Path>, default: &str) -> Result<Self, LanguageError> {
+        let mut tables = BTreeMap::new();
+        for (tag, text) in EMBEDDED {
+            tables.insert(tag.to_owned(), parsed(Path::new(tag), text)?);
+        }
+        let english = tables.get("en").cloned().unwrap_or_default();
+        for path in folder.map(toml_files).transpose()?.unwrap_or_default() {
+            let tag = path.file_stem().and_then(|stem| stem.to_str()).filter(|tag| is_tag(tag));
+            let Some(tag) = tag else { return Err(LanguageError::Name(path)) };
+            let unreadable = |source| LanguageError::Unreadable { path: path.clone(), source };
+            let own = parsed(&path, &std::fs::read_to_string(&path).map_err(unreadable)?)?;
+            let broken = |problem| LanguageError::Broken { path: path.clone(), problem };
+            check("", &own, &english).map_err(broken)?;
+            let known = tables.keys().find(|known: &&String| known.eq_ignore_ascii_case(tag)).cloned();
+            let tag = known.unwrap_or_else(|| tag.to_owned());
+            overlay(tables.entry(tag).or_insert_with(|| english.clone()), &own);
+        }
+        let mut all = BTreeMap::new();
+        for (tag, table) in tables {
+            let broken = |_| LanguageError::Broken {
+                path: PathBuf::from(&tag),
+                problem: ": language.direction must be ltr or rtl".to_owned(),
+            };
+            let texts = table.try_into::<Texts>().map_err(broken)?;
+            all.insert(tag.clone(), Arc::new(Language { tag, texts }));
+        }
+        let Some(default) = find(&all, default).map(Arc::clone) else {
+            let tags: Vec<_> = all.keys().map(String::as_str).collect();
+            return Err(LanguageError::Missing(tags.join(", ")));
+        };
+        Ok(Self { all, default })
+    }
+
+    /// The language of a tag, in small or capital letters.
+    pub(crate) fn find(&self, tag: &str) -> Option<&Arc<Language>> {
+        find(&self.all, tag)
+    }
+
+    /// All languages, in the order of their tags.
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = &Language> {
+        self.all.values().map(Arc::as_ref)
+    }
+
+    /// The language that fits a header `Accept-Language` best (RFC 9110, section 12.5.4): for `de-AT` also `de`.
+    pub(crate) fn accepted(&self, header: &str) -> &Arc<Language> {
+        let mut ranges: Vec<(f32, &str)> = header.split(',').take(MAX_ACCEPTED).filter_map(range).collect();
+        ranges.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        ranges.iter().find_map(|(_, tag)| self.nearest(tag)).unwrap_or(&self.default)
+    }
+
+    fn nearest(&self, tag: &str) -> Option<&Arc<Language>> {
+        let mut tag = tag;
+        loop {
+            if tag == "*" {
+                return Some(&self.default);
+            }
+            if let Some(found) = self.find(tag) {
+                return Some(found);
+            }
+            (tag, _) = tag.rsplit_once('-')?;
+        }
+    }
+}
+
+/// Whether a text can be the tag of a language: letters, then parts of letters and digits behind hyphens.
+fn is_tag(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    let fits =
+        |part: &str| (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (2..=3).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && parts.all(fits)
+}
+
+fn find<'a>(all: &'a BTreeMap<String, Arc<Language>>, tag: &str) -> Option<&'a Arc<Language>> {
+    all.iter().find(|(known, _)| known.eq_ignore_ascii_case(tag)).map(|(_, language)| language)
+}
+
+/// One part of the header, with its weight; `None` if the browser does not want it.
+fn range(part: &str) -> Option<(f32, &str)> {
+    let (tag, weight) = part.split_once(';').unwrap_or((part, "q=1"));
+    let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok())?;
+    (weight > 0.0).then_some((weight, tag.trim()))
+}
+
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, LanguageError> {
+    let unreadable = |source| LanguageError::Unreadable { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Table, LanguageError> {
+    let broken = |error| LanguageError::Broken { path: path.to_owned(), problem: wrong_toml(text, &error) };
+    toml::from_str(text).map_err(broken)
+}
+
+/// Refuses what is no text of the pages, an empty text, and a place that nothing fills. The answer is the end of a
+/// sentence about the file.
+fn check(prefix: &str, own: &Table, english: &Table) -> Result<(), String> {
+    for (name, value) in own {
+        let key = format!("{prefix}{name}");
+        // A key that looks like none may be anything, so it is not repeated.
+        let shown = if is_key(&key) { key.as_str() } else { "a key" };
+        match (value, english.get(name)) {
+            (Value::Table(own), Some(Value::Table(english))) => check(&format!("{key}."), own, english)?,
+            (Value::String(text), Some(Value::String(known))) => {
+                if text.trim().is_empty() {
+                    return Err(format!(
+                        ": {shown} must not be empty; leave it out to keep the text that there is"
+                    ));
+                }
+                if let Some(place) = places(text).difference(&places(known)).next() {
+                    let place = if is_key(place) { format!("{{{place}}}") } else { "a place".to_owned() };
+                    return Err(format!(": {shown} has {place}, which the pages do not fill there"));
+                }
+            }
+            (_, Some(Value::Table(_))) => return Err(format!(": {shown} must be a table of texts")),
+            (_, Some(_)) => return Err(format!(": {shown} must be a text, in quotes")),
+            (_, None) => return Err(format!(": {shown} is no text of the pages")),
+        }
+    }
+    Ok(())
+}
+
+/// Puts the texts of `own` in the place of those of `table`.
+fn overlay(table: &mut Table, own: &Table) {
+    for (name, value) in own {
+        if let (Some(Value::Table(inner)), Value::Table(own)) = (table.get_mut(name), value) {
+            overlay(inner, own);
+            continue;
+        }
+        table.insert(name.clone(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+// Tells the page that opened this window how a consent ended, and only that page's origin; and makes forms more
+// comfortable. Served as a file, because the policy of the pages permits no script in them.
+"use strict";
+
+// A code or a state must not stay in the address bar, the history or a Referer header, and loading this page again must
+// not bring it back a second time. Other pages have neither in their address.
+if (/^\/oauth\/(start|callback|confirm)\b/.test(location.pathname)) history.replaceState(null, "", "/");
+
+// A second click would only learn that the first one was made. Back in the history, the buttons work again.
+const buttons = (disabled) => { for (const button of document.querySelectorAll("form button")) button.disabled = disabled; };
+for (const form of document.forms) form.addEventListener("submit", () => buttons(true));
+addEventListener("pageshow", () => buttons(false));
+
+// A secret is typed without being shown, unless the person wants to see it.
+for (const input of document.querySelectorAll("input[data-show]")) {
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "button" });
+  const show = (shown) => {
+    input.type = shown ? "text" : "password";
+    button.textContent = shown ? input.dataset.hide : input.dataset.show;
+  };
+  button.setAttribute("aria-controls", input.id);
+  button.addEventListener("click", () => show(input.type === "password"));
+  input.form?.addEventListener("submit", () => show(false));
+  input.after(button);
+  show(false);
+}
+
+const { origin, outcome, reason, result } = document.querySelector("main").dataset;
+const onward = document.getElementById("onward");
+if (onward && window.opener) {
+  window.opener.postMessage({ type: "credvault.authorization", outcome, reason, result }, origin);
+  // The page that has the message closes this window. A page of another origin gets none and does not, nor does one
+  // that is gone: then the person continues by hand.
+  onward.hidden = true;
+  setTimeout(() => { onward.hidden = false; }, 2000);
+} else if (onward) {
+  // No page has opened this window, or the provider's page has cut it off: the same message goes along in the address.
+  location.replace(onward.href);
+}
