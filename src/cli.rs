@@ -33,6 +33,7 @@ mod limits;
 mod lookup;
 mod named;
 mod output;
+mod policy;
 mod progress;
 mod prompt;
 mod providers;
@@ -97,6 +98,9 @@ enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask what the policies say about a call that might be made.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Look at the catalog of providers on a running vault.
     #[command(subcommand)]
     Providers(providers::ProvidersCommand),
@@ -214,6 +218,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments, &mut output),
         Command::Restore(arguments) => backup::restore(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
+        Command::Policy(command) => policy::run(command, &mut output),
         Command::Providers(command) => providers::run(command, &mut output),
         Command::Consents(command) => consents::run(command, &mut output),
         Command::Webhook(command) => webhook::run(command, &mut output),

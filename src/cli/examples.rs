@@ -17,6 +17,7 @@ pub(super) const EXAMPLES: &[&str] = &[
     "config check --config credvault.toml",
     "config show --config credvault.toml",
     "config show --policy-schema",
+    "policy explain spiffe://dev.local/app FetchCredential --of-tenant demo --provider shopify --owner tenant",
     "providers list",
     "providers get shopify",
     "connections create generic --account mail --auth-mode bearer --secrets secrets.json",
