@@ -134,3 +134,50 @@ fn meant_by<'a>(example: &str, program: &'a mut Command) -> &'a mut Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// What an example passes to the program: what is in quotes is one word, and what follows `>` is none.
+    fn words(example: &str) -> Vec<String> {
+        let command = example.split(" > ").next().unwrap_or_default();
+        let parts = command.split('\'').enumerate().flat_map(|(number, part)| match number % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        });
+        parts.collect()
+    }
+
+    /// Checks the help of each command that does something, and of those below it.
+    fn check(above: &str, command: &Command, checked: &mut usize) {
+        for below in command.get_subcommands() {
+            let named = format!("{above} {}", below.get_name());
+            check(&named, below, checked);
+            if below.is_subcommand_required_set() {
+                continue;
+            }
+            let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  credvault ")).collect();
+            assert!(help.contains("Examples:") && !examples.is_empty(), "{named} has no example");
+            for example in examples {
+                let parsed = Cli::command().try_get_matches_from(words(example));
+                assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|error| error.to_string()));
+                assert!(format!("{example} ").starts_with(&format!("  {named} ")), "{named} has {example}");
+                *checked += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_are_right() {
+        let (program, mut checked) = (with_examples(Cli::command()), 0);
+        check("credvault", &program, &mut checked);
+        assert!(checked >= EXAMPLES.len(), "{checked} of {}: one is of no command", EXAMPLES.len());
+        let own = program.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(own.starts_with("Exit codes:") && !own.contains("  credvault "), "{own}");
+    }
+}

@@ -95,7 +95,7 @@ mod tests {
             "KEY (key): \nWEBHOOK (webhook, empty for none): \nNOTE (note, empty for none): \n"
         );
 
-        let refused = answers(&fields, &mut "\n".as_bytes(), &mut Vec::new());
+        let refused = answers(&fields, &mut "\n".as_bytes(), &mut Vec::<u8>::new());
         assert!(matches!(refused, Err(Failure::Usage(text)) if text == "key must not be empty"));
         assert!(matches!(ask(&[]), Err(Failure::Usage(text)) if text.contains("--secrets")));
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use tonic::Status;
 
 use super::filter::FilterArgs;
@@ -106,11 +106,18 @@ fn descriptor() -> Result<MessageDescriptor, Failure> {
     Ok(found.context("a message without a descriptor")?)
 }
 
+/// Each line has each field, so that a program finds every name; whole numbers are numbers.
+const JSON: SerializeOptions =
+    SerializeOptions::new().stringify_64_bit_integers(false).skip_default_fields(false);
+
 fn json_line(descriptor: &MessageDescriptor, event: &v1::AuditEvent) -> Result<String, Failure> {
     let encoded = event.encode_to_vec();
     let dynamic = DynamicMessage::decode(descriptor.clone(), encoded.as_slice());
     let dynamic = dynamic.context("the record cannot be read")?;
-    Ok(serde_json::to_string(&dynamic).context("the record cannot be printed as JSON")?)
+    let mut line = Vec::new();
+    let written = dynamic.serialize_with_options(&mut serde_json::Serializer::new(&mut line), &JSON);
+    written.context("the record cannot be printed as JSON")?;
+    Ok(String::from_utf8(line).context("the record cannot be printed as JSON")?)
 }
 
 /// The columns of CSV, by the names that the protos have.
@@ -205,5 +212,6 @@ mod tests {
         assert_eq!(descriptor.fields().count(), COLUMNS.len(), "a new field gets a column");
         let line = json_line(&descriptor, &event).expect("a line");
         assert!(!line.contains('\n') && line.contains("\"changedFields\":[\"a\",\"b\"]"), "{line}");
+        assert!(line.contains("\"version\":0") && line.contains("\"purpose\":\"\""), "{line}");
     }
 }
