@@ -6,6 +6,7 @@ mod credentials;
 mod recorded;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -50,6 +51,17 @@ impl Shell {
         let output = Process::run(&self.0, &[arguments, &["--profile", "app.toml"]].concat());
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a terminal shows of a command of the app that succeeds, where a person types this answer at each prompt.
+    pub fn typed(&self, answer: &str, arguments: &[&str]) -> String {
+        let mut python = Command::new("python3");
+        python.args(["-c", include_str!("commands/person.py"), answer]);
+        python.arg(Process::command().get_program()).args(arguments).args(["--profile", "app.toml"]);
+        let output = python.current_dir(&self.0).output().expect("python3 plays a person at a terminal");
+        let shown = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {shown}");
+        shown
     }
 
     fn run(&self, service: &str, code: i32, arguments: &[&str]) -> String {

@@ -59,3 +59,20 @@ async fn many_credentials_are_fetched_and_shown_only_on_demand() {
     assert_eq!(shown.matches("CANARY token").count(), 2, "{shown}");
     shell.app(2, &["fetch-many"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_asked_for_secrets_that_the_terminal_does_not_show() {
+    let vault = VaultBuilder::sqlite().start().await;
+    let shell = Shell::of(&vault).await;
+    let create =
+        ["connections", "create", "generic", "--account", "mail", "--auth-mode", "bearer", "--prompt"];
+    let shown = shell.typed("CANARY typed", &create);
+    assert!(shown.contains("Token (token): ") && !shown.contains("CANARY"), "{shown}");
+    let token = || shell.revealed(&["fetch", "generic", "--account", "mail", "--field", "token"]);
+    assert_eq!(token(), "CANARY typed\n");
+    let shown = shell.typed("CANARY typed again", &["connections", "put", "generic/mail", "--prompt"]);
+    assert!(shown.contains("live, current") && !shown.contains("CANARY"), "{shown}");
+    assert_eq!(token(), "CANARY typed again\n");
+    let unclear = shell.app(2, &["connections", "create", "generic", "--prompt"]);
+    assert!(unclear.contains("--auth-mode: one of basic, bearer"), "{unclear}");
+}
