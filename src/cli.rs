@@ -1,13 +1,16 @@
 //! The command line: its commands, and the exit code of each outcome.
 
 mod affected;
+mod apps;
 mod args;
 mod attempts;
+mod audit;
 mod backup;
 mod client;
 mod config;
 mod connect;
 mod connections;
+mod consents;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
@@ -15,22 +18,34 @@ mod demo_script;
 mod dependants;
 #[cfg(feature = "dev")]
 mod dev;
+mod events;
+#[cfg(test)]
+mod every_rpc;
+mod examples;
 mod failure;
 mod fetch;
+mod fetch_many;
 #[cfg(feature = "dev")]
 mod folder;
 mod import;
 mod keys;
 mod limits;
 mod lookup;
+mod named;
 mod output;
+mod policy;
 mod progress;
+mod prompt;
+mod providers;
 mod rates;
 mod requirement;
 mod requirements;
+mod schema;
+mod secret_input;
 mod secrets;
 mod serve;
 mod services;
+mod shown;
 mod sources;
 mod statement;
 mod sync;
@@ -39,12 +54,13 @@ mod tools;
 mod usage;
 mod users;
 mod watching;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use args::ConfigArgs;
@@ -82,15 +98,36 @@ enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask what the policies say about a call that might be made.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Look at the catalog of providers on a running vault.
+    #[command(subcommand)]
+    Providers(providers::ProvidersCommand),
     /// Work with connections on a running vault.
     #[command(subcommand)]
     Connections(connections::ConnectionsCommand),
-    /// Look at a tenant's connections as an administrator, and change many of them; erase a tenant.
+    /// Begin and complete consents for a back end of your own; `connections connect` does it at once.
+    #[command(subcommand)]
+    Consents(consents::ConsentsCommand),
+    /// Verify webhooks of providers with secrets that stay in the vault.
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// Create tenants, suspend and erase them; look at a tenant's connections as an administrator, and change many of them.
     #[command(subcommand)]
     Tenants(tenants::TenantsCommand),
     /// Look at a tenant's users as an administrator, and delete one.
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Register the OAuth apps that the platform, or a tenant, has at providers.
+    #[command(subcommand)]
+    Apps(apps::AppsCommand),
+    /// Register where the vault sends events to, and look at what became of them.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Look at who called what: list, count and export the records of the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at how consents, refreshes and tests ended, as an administrator.
     #[command(subcommand)]
     Rates(rates::RatesCommand),
@@ -108,6 +145,8 @@ enum Command {
     Usage(usage::UsageCommand),
     /// Fetch a credential from a running vault.
     Fetch(fetch::FetchArgs),
+    /// Fetch up to 100 credentials by one call, each with its own outcome.
+    FetchMany(fetch_many::FetchManyArgs),
     /// Show or set the limits of a tenant of a running vault.
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
@@ -148,18 +187,25 @@ fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// What the arguments ask for, or the code with which the program ends because they ask for help, or are wrong.
+fn parsed(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let program = examples::with_examples(Cli::command());
+    let found = program.try_get_matches_from(arguments);
+    found.and_then(|found| Cli::from_arg_matches(&found)).map_err(|error| {
+        let error = without_values(error);
+        // Help and version are no errors. A failure to print cannot be reported.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 })
+    })
+}
+
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parsed(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let error = without_values(error);
-            // Help and version are no errors. A failure to print cannot be reported.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
-        }
+        Err(code) => return code,
     };
     let mut output = Output::stdout();
     let result = match cli.command {
@@ -172,6 +218,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments, &mut output),
         Command::Restore(arguments) => backup::restore(&arguments, &mut output),
         Command::Config(command) => config::run(&command, &mut output),
+        Command::Policy(command) => policy::run(command, &mut output),
+        Command::Providers(command) => providers::run(command, &mut output),
+        Command::Consents(command) => consents::run(command, &mut output),
+        Command::Webhook(command) => webhook::run(command, &mut output),
+        Command::Apps(command) => apps::run(command, &mut output),
+        Command::Events(command) => events::run(command, &mut output),
+        Command::Audit(command) => audit::run(command, &mut output),
+        Command::FetchMany(arguments) => fetch_many::run(arguments, &mut output),
         Command::Connections(command) => connections::run(command, &mut output),
         Command::Tenants(command) => tenants::run(command, &mut output),
         Command::Keys(command) => keys::run(command, &mut output),

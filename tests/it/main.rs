@@ -17,6 +17,7 @@ mod certificates;
 mod checked;
 mod client_keys;
 mod clients;
+mod commands;
 mod connection_tests;
 mod consents;
 mod crash;
