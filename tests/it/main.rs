@@ -18,6 +18,7 @@ mod checked;
 mod client_keys;
 mod connection_tests;
 mod consents;
+mod console;
 mod crash;
 mod credential_rotation;
 mod credentials;

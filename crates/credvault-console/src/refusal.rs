@@ -112,7 +112,7 @@ impl Refusal {
 
     fn title(&self) -> &'static str {
         match self.code {
-            Code::Unauthenticated => "The vault does not know this caller.",
+            Code::Unauthenticated => "The vault does not accept this caller here.",
             Code::PermissionDenied => "Policy does not permit this.",
             Code::NotFound => "There is no such thing.",
             Code::InvalidArgument | Code::OutOfRange => "The vault does not accept this.",
@@ -130,7 +130,8 @@ impl Refusal {
     fn way_out(&self) -> &'static str {
         match self.code {
             Code::Unauthenticated => {
-                "Check the certificate of the profile with which the console was started, and start it again."
+                "The certificate of your profile has ended or is not known, or it may not act for the platform or for this tenant: \
+                 check the profile, and in the policies ActForPlatform and AssertTenant."
             }
             Code::PermissionDenied => {
                 "The policies of the vault decide this for the certificate of your profile. docs/console.md lists which \
